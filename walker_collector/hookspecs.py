@@ -1,0 +1,195 @@
+"""The five hooks of a destination: the contract with plugin authors.
+
+A destination is a class found through the entry-point group `walker_collector.destinations`.
+The collector makes one instance of it per configured destination and registers that instance
+under the destination's id, so `self` is the place for connections and memory. The class says
+what it can be told, as attrs classes:
+
+    from attrs import frozen
+    from walker_collector import Secret, Value, hookimpl
+
+    @frozen
+    class Settings:
+        url: str                      # required: no default
+        token: Secret = Secret("")    # never shown
+        label: Value | None = None    # a mapping value, compiled: label(event, context)
+
+    class MyDestination:
+        settings = Settings
+        rule_settings = None          # or an attrs class: what a rule's `settings` may hold
+        aliases = ()                  # other names a flow may use as `package`
+
+        @hookimpl
+        def init(self, context): ...
+
+        @hookimpl
+        def push(self, event, data, rule, context): ...
+
+Only `push` or `push_batch` is required. Hook arguments may be left out, never invented:
+a hook that asks for an argument that does not exist is refused when it is loaded.
+Keys are camelCase in a flow file and snake_case in the class; both spellings are read.
+
+Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
+
+    api_version: int            the `API_VERSION` the plugin was written for (default: today's)
+    concurrency: int            deliveries under way at once (default 1)
+    batch_size: int             events given to one `push_batch` (default 100)
+    batch_bytes: int            bytes of events given to one `push_batch` (default unbounded)
+    mapping: dict               rules the destination ships; a flow's `extend` builds on them
+    simulate(event, data, rule, context) -> list[list]
+                                what `push` would call, without doing it and without `init`
+
+Hooks of one destination instance are called from worker threads: `push` and `push_batch`
+from as many as `concurrency` says, `init` before all of them and `shutdown` after.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import pluggy
+from attrs import define, field, frozen
+
+from walker_collector.config import Consent, DestinationConfig
+
+PROJECT: Final = "walker_collector"
+API_VERSION: Final = 1
+"""Raised when a hook changes so that plugins must change too."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Event = dict[str, Any]
+"""A completed event: plain JSON values under walkerOS's keys (`name`, `data`, `user`, ...)."""
+
+
+class Progress(Protocol):
+    """Which parts of one event's delivery are done; kept with the event, also over a crash.
+
+    For destinations that make several calls per event: a retry skips what is done, and what
+    was begun but never finished may have happened.
+    """
+
+    def state(self, part: str) -> str | None:
+        """Return "begun", "done", or None where the part was never begun."""
+
+    def begin(self, part: str) -> None:
+        """Record durably that the part is about to be tried; for calls that must not repeat."""
+
+    def finish(self, part: str) -> None:
+        """Record that the part is done."""
+
+
+@frozen(eq=False)
+class Context:
+    """What a destination is told once: its id, its settings, its surroundings."""
+
+    id: str
+    settings: Any
+    config: DestinationConfig
+    env: Mapping[str, Any] = field(repr=False, factory=dict)
+    logger: logging.Logger = field(repr=False, factory=lambda: logging.getLogger(PROJECT))
+
+
+@define(eq=False)
+class PushContext:
+    """What a destination is told with one event; the scope of its mapping values."""
+
+    destination: Context
+    event: Event = field(repr=False)
+    consent: Consent = field(repr=False)
+    attempt: int = 1
+    progress: Progress | None = field(default=None, repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.destination.id
+
+    @property
+    def settings(self) -> Any:
+        return self.destination.settings
+
+    @property
+    def config(self) -> DestinationConfig:
+        return self.destination.config
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        return self.destination.env
+
+    @property
+    def logger(self) -> logging.Logger:
+        return self.destination.logger
+
+
+@frozen(eq=False)
+class Rule:
+    """The mapping rule that matched: its key (`order complete`, `order *`), name and settings."""
+
+    key: str
+    name: str | None = None
+    skip: bool = False
+    settings: Any = None
+
+
+@define(eq=False)
+class Item:
+    """One event of a batch, with exactly what `push` would be given."""
+
+    event: Event
+    data: Any
+    rule: Rule | None
+    context: PushContext
+
+
+@frozen
+class Person:
+    """The identifiers under which a person is known; at least one is set."""
+
+    id: str | None = None
+    device: str | None = None
+    session: str | None = None
+
+
+@hookspec
+def init(context: Context) -> None:
+    """Called once before the first push: connect, check credentials, raise to refuse.
+
+    `DestinationDown` keeps the destination's events and tries again later; any other exception
+    does the same and is logged as a bug.
+    """
+
+
+@hookspec(firstresult=True)
+def push(event: Event, data: Any, rule: Rule | None, context: PushContext) -> Any:
+    """Deliver one event.
+
+    `event` is the event after policies and renaming; `data` is what the mapping made of it
+    (MISSING where it made nothing); `rule` is the rule that matched, or None.
+    Return = delivered. Raise `Rejected` (never retry: dead letter), `RetryLater` (transient),
+    `DestinationDown` (stop this destination, keep its events). Anything else is taken for a
+    bug: retried a few times, then a dead letter.
+    """
+
+
+@hookspec(firstresult=True)
+def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exception] | None:
+    """Deliver several events; optional, used instead of `push` where it exists.
+
+    Events of one person stand in their order. Return the failures: index in the batch ->
+    `Rejected`, `RetryLater`, `DestinationDown` or another exception; what is not named was
+    delivered. Raising fails the whole batch.
+    """
+
+
+@hookspec
+def consent(update: Consent, state: Consent, person: Person | None, context: Context) -> None:
+    """A person's consent changed, or the process default (`person` is None).
+
+    `update` is what was said, `state` what holds now for that person.
+    """
+
+
+@hookspec
+def shutdown(context: Context) -> None:
+    """Called once after the last push: flush and release. Must not take more than seconds."""
