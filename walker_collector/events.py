@@ -1,0 +1,298 @@
+"""Events: from what an application hands in to a complete, plain-JSON event.
+
+The shape is walkerOS version 4's (`WalkerOS.Event`). Everything here is pure: time, ids and
+counters are passed in. An accepted event is kept as JSON bytes, which are quick to make, cheap
+to hold (nothing for the garbage collector to walk) and what a spool stores anyway.
+"""
+
+import dataclasses
+import difflib
+import enum
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+import orjson
+from attrs import frozen
+
+from walker_collector.errors import EventError
+
+SCHEMA: Final = "4"
+PARTS: Final[Mapping[str, type]] = {
+    "data": dict,
+    "context": dict,
+    "globals": dict,
+    "custom": dict,
+    "user": dict,
+    "nested": list,
+    "consent": dict,
+}
+_SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
+KEYS: Final = ("name", *PARTS, *_SCALARS)
+_KINDS: Final = {dict: "an object", list: "a list"}
+_NAIVE: Final = orjson.OPT_NAIVE_UTC
+
+
+@frozen
+class Bounds:
+    """How deep (levels of nesting) and how large (bytes of JSON) one event may be."""
+
+    depth: int = 32
+    bytes: int = 1_000_000
+
+
+def split_name(name: Any) -> tuple[str, str]:
+    """Return entity and action of an event name; further words are part of the name only.
+
+    Raises EventError where the name is missing, no string, or lacks one of the two.
+    """
+    if not isinstance(name, str):
+        kind = "missing" if name is None else f"of type {type(name).__name__}"
+        raise EventError(f'event name is {kind}; write "entity action", such as "order complete"')
+    words = name.split(" ")
+    if len(words) < 2 or not words[0] or not words[1]:
+        raise EventError(
+            f'event name {name[:80]!r} is not "entity action": two words with one space between, '
+            'such as "order complete"'
+        )
+    return words[0], words[1]
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Refuse keyword parts that no event has, naming the one that was probably meant."""
+    for key in parts:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; an event has {', '.join(KEYS)}"
+            raise EventError(f"{key}: unknown part of an event{hint}")
+
+
+def complete(
+    raw: Mapping[str, Any],
+    *,
+    now: int,
+    timing: float,
+    new_id: Callable[[], str],
+    trace: str,
+    count: Callable[[], int],
+    user: Mapping[str, Any],
+    globals_: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the event with everything walkerOS's collector adds to one.
+
+    `now` is in ms, `timing` in s since the collector began. `globals_` are the floor under the
+    event's own, `user` the base of its user. Raises EventError for a bad name or a part of the
+    wrong type. The result may share values with `raw`; `encode` makes it independent.
+    """
+    entity, action = split_name(raw.get("name"))
+    event: dict[str, Any] = {
+        "name": raw["name"],
+        "data": {},
+        "context": {},
+        "globals": {},
+        "custom": {},
+        "user": {},
+        "nested": [],
+        "trigger": "",
+        "entity": entity,
+        "action": action,
+        "timing": timing,
+    }
+    for key, value in raw.items():
+        if value is not None:
+            event[key] = value
+    _check_types(event)
+    if globals_:
+        event["globals"] = {**globals_, **event["globals"]}
+    if user:
+        event["user"] = {**user, **event["user"]}
+    if "id" not in event:
+        event["id"] = new_id()
+    event["timestamp"] = _timestamp(event["timestamp"]) if "timestamp" in event else now
+    source = {"type": "collector", "schema": SCHEMA, **event.get("source", {})}
+    source.setdefault("count", count())
+    source.setdefault("trace", trace)
+    event["source"] = source
+    return event
+
+
+def _check_types(event: Mapping[str, Any]) -> None:
+    for key, kind in PARTS.items():
+        value = event.get(key)
+        if value is not None and not isinstance(value, kind):
+            if kind is list and isinstance(value, tuple):
+                continue
+            raise EventError(
+                f"{key}: must be {_KINDS[kind]}, not {type(value).__name__} "
+                f"(event {str(event['name'])[:80]!r})"
+            )
+    if not isinstance(event.get("source", {}), dict):
+        raise EventError("source: must be an object")
+    identifier = event.get("id", "")
+    if not isinstance(identifier, str | int | UUID) or isinstance(identifier, bool):
+        raise EventError(f"id: must be a string, not {type(identifier).__name__}")
+
+
+def _timestamp(value: Any) -> int | float:
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return int(aware.timestamp() * 1000)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    raise EventError(
+        f"timestamp: must be milliseconds since 1970 or a datetime, not {type(value).__name__}"
+    )
+
+
+def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
+    """Return the event as JSON, independent of the objects it was made of.
+
+    datetime and date become ISO 8601 (naive ones are UTC), Decimal a number, UUID text, an enum
+    its value, tuples and sets lists, attrs and dataclass objects objects; NaN and infinities are
+    left out. Raises EventError naming the path of what JSON can't hold, or the bound exceeded.
+    """
+    try:
+        body = orjson.dumps(event, _plain, _NAIVE)
+    except (orjson.JSONEncodeError, RecursionError, TypeError):
+        body = _dump(_normalised(event, "", bounds.depth))
+    if b"null" in body:
+        # NaN is null to orjson; only a walk can tell it from a null that was meant.
+        body = _dump(_normalised(event, "", bounds.depth))
+    if len(body) > bounds.bytes:
+        raise EventError(
+            f"event {str(event.get('name'))[:80]!r} has {len(body):,} bytes of JSON; "
+            f"the limit is {bounds.bytes:,} (collector.maxBytes)"
+        )
+    # Cheap upper bound first: an event can't be deeper than it has brackets.
+    brackets = body.count(b"{") + body.count(b"[")
+    if brackets > bounds.depth:
+        _check_depth(event, "", bounds.depth)
+    return body
+
+
+def _dump(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise EventError(f"event cannot be written as JSON: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn what orjson does not know into something it does."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, set | frozenset):
+        return _ordered(value)
+    if attrs.has(type(value)):
+        return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
+
+
+def _ordered(value: set[Any] | frozenset[Any]) -> list[Any]:
+    return sorted(value, key=lambda item: (type(item).__name__, str(item)))
+
+
+class _Absent:
+    """What is left out of objects, and null in lists, where positions matter."""
+
+
+_ABSENT: Final = _Absent()
+
+
+def _normalised(value: Any, path: str, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return _normalised(value.value, path, depth)
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        return _integer(value, path)
+    if isinstance(value, float | Decimal):
+        number = float(value)
+        return number if math.isfinite(number) else _ABSENT
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return _container(value, path, depth)
+
+
+def _container(value: Any, path: str, depth: int) -> Any:
+    if depth <= 0:
+        raise EventError(f"{path}: nested too deeply (collector.maxDepth)")
+    if isinstance(value, set | frozenset):
+        value = _ordered(value)
+    if isinstance(value, list | tuple):
+        items = (_normalised(item, f"{path}.{i}", depth - 1) for i, item in enumerate(value))
+        return [None if item is _ABSENT else item for item in items]
+    if attrs.has(type(value)):
+        value = {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return _object(value, path, depth)
+    raise EventError(f"{path}: a {type(value).__name__} cannot be written as JSON")
+
+
+def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    result = {}
+    for key, item in value.items():
+        name = key.value if isinstance(key, enum.Enum) else key
+        if not isinstance(name, str | int | float | UUID | date):
+            raise EventError(f"{path}: a {type(key).__name__} cannot be the key of an object")
+        where = f"{path}.{name}" if path else str(name)
+        plain = _normalised(item, where, depth - 1)
+        if plain is not _ABSENT:
+            result[str(name)] = plain
+    return result
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise EventError(f"{path}: text with a lone surrogate is not valid Unicode") from None
+    return str(value)
+
+
+def _integer(value: int, path: str) -> int:
+    if not -(2**63) <= value < 2**64:
+        raise EventError(f"{path}: an integer beyond 64 bits; send it as text")
+    return int(value)
+
+
+def _check_depth(value: Any, path: str, depth: int) -> None:
+    if not isinstance(value, Mapping | list | tuple):
+        return
+    if depth <= 0:
+        raise EventError(f"{path}: nested too deeply (collector.maxDepth)")
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, item in pairs:
+        _check_depth(item, f"{path}.{key}" if path else str(key), depth - 1)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """Return the event that `encode` wrote; a fresh object at every call."""
+    event: dict[str, Any] = orjson.loads(body)
+    return event
+
+
+def person_key(user: Mapping[str, Any]) -> str:
+    """Return the key under which a person's events keep their order: id, else device, else session.
+
+    Empty where the event names nobody; numeric ids count as text, so 42 and "42" are one person.
+    """
+    for kind in ("id", "device", "session"):
+        value = user.get(kind)
+        if value is not None and value != "" and not isinstance(value, bool | dict | list):
+            return f"{kind}:{value}"
+    return ""

@@ -1,0 +1,145 @@
+"""Where accepted events wait until every destination has answered: memory, or SQLite.
+
+One event is stored once; for each destination it has a state of its own. An event whose last
+destination has answered is gone.
+"""
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from attrs import field, frozen
+
+Entry = tuple[int, str, int, bytes]
+"""An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
+
+A plain tuple, since queues hold many: the garbage collector stops looking at tuples of scalars.
+"""
+
+
+class State(enum.IntEnum):
+    """What has become of an event at one destination; a delivered one has no state."""
+
+    WAITING = 0
+    HELD = 1
+    DEAD = 2
+
+
+@frozen
+class Record:
+    """An event about to be accepted, with its first state at each destination."""
+
+    person: str
+    at: int
+    body: bytes = field(repr=False)
+    states: Mapping[str, State]
+
+
+@frozen
+class Attempt:
+    """What earlier deliveries of an entry left behind.
+
+    `due` is when the next one may start (ms since 1970), `parts` what is begun or done of it,
+    `consent` the granted keys that decided last.
+    """
+
+    count: int = 0
+    due: int = 0
+    reason: str = ""
+    parts: Mapping[str, str] = field(factory=dict)
+    consent: Mapping[str, bool] = field(factory=dict)
+
+
+FRESH = Attempt()
+
+
+@frozen
+class Stored:
+    """An entry read back, with what earlier deliveries left behind."""
+
+    entry: Entry
+    attempt: Attempt = FRESH
+
+
+@frozen
+class Change:
+    """What a destination's answer makes of an entry; `state` None: it is done with it."""
+
+    entry: Entry
+    state: State | None
+    attempt: Attempt = FRESH
+    at: int = 0
+
+
+@frozen
+class DeadLetter:
+    """An event that one destination will not get, and why; times in ms since 1970."""
+
+    seq: int
+    destination: str
+    reason: str
+    attempts: int
+    accepted_at: int
+    died_at: int
+    person: str
+    body: bytes = field(repr=False)
+
+
+Told = Mapping[str, tuple[bool, int]]
+"""What a person said: consent key -> (granted, when in ms)."""
+
+Offer = Callable[[Sequence[tuple[Entry, Mapping[str, State]]]], None]
+
+
+class Spool(Protocol):
+    """What the collector asks of a spool; every method may be called from any thread.
+
+    Methods that write raise SpoolError when nothing was written.
+    """
+
+    durable: bool
+
+    def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
+        """Accept events; `offer` sees them in order, once they are safe, before this returns."""
+
+    def load(self, destination: str, after: int, limit: int) -> list[Stored]:
+        """Return waiting entries numbered above `after`, in order."""
+
+    def held(self, destination: str) -> list[Stored]:
+        """Return the entries held for consent, in order."""
+
+    def settle(self, destination: str, changes: Sequence[Change]) -> None:
+        """Record what a destination answered."""
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """Return how many entries each destination has in each state."""
+
+    def dead(self, destination: str | None = None) -> list[DeadLetter]:
+        """Return the dead letters, oldest first."""
+
+    def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
+        """Make dead letters waiting again, with their attempts forgotten."""
+
+    def bury(self, letters: Iterable[DeadLetter]) -> int:
+        """Remove dead letters for good; return how many."""
+
+    def told(self, person: str) -> Told:
+        """Return what a person said about consent."""
+
+    def tell(self, person: str, told: Told) -> None:
+        """Keep what a person said."""
+
+    def alias(self, key: str) -> str | None:
+        """Return the person another key belongs to."""
+
+    def join(self, key: str, person: str) -> None:
+        """Keep that a key belongs to a person."""
+
+    def forget(self, people: Iterable[str]) -> set[int]:
+        """Remove every event, dead letter and consent of these keys, on disk too; which events."""
+
+    def size(self) -> int:
+        """Return the number of events kept."""
+
+    def close(self) -> None:
+        """Release files and locks; what is stored stays."""

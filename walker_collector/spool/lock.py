@@ -1,0 +1,86 @@
+"""One process per spool: a lock file that names its holder."""
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from walker_collector.errors import SpoolError
+
+_INHERITED: list[object] = []
+"""What a forked child must neither use nor close; kept so that nothing closes it."""
+
+
+def keep_inherited(*things: object) -> None:
+    """Keep the parent's open things alive, unused, in a forked child."""
+    _INHERITED.extend(things)
+
+
+class SpoolLock:
+    """Holds `PATH.lock` for this process; the file says who holds it.
+
+    Raises SpoolError naming the holder where another process has it, or the reason where the
+    folder can't be written. The lock goes with the process, however it ends.
+    """
+
+    def __init__(self, spool: Path) -> None:
+        self.path = spool.with_name(spool.name + ".lock")
+        self._file: IO[str] | None = self._acquire(spool)
+
+    def _acquire(self, spool: Path) -> IO[str]:
+        try:
+            file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as held
+        except OSError as error:
+            raise SpoolError(
+                f"spool {spool}: cannot write its lock file: {error.strerror or error}; "
+                "give the process a folder that it may write to"
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise SpoolError(
+                f"spool {spool}: in use by {holder(self.path)}; stop that process, or give this "
+                "one a spool of its own. `walker spool` and `walker dead list` may look meanwhile."
+            ) from None
+        self._write(file)
+        return file
+
+    def _write(self, file: IO[str]) -> None:
+        about = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": " ".join(Path(arg).name if i == 0 else arg for i, arg in enumerate(sys.argv[:2])),
+            "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        try:
+            file.truncate(0)
+            file.write(json.dumps(about))
+            file.flush()
+        except OSError:
+            # A full disk must not keep a spool from being drained; only the name is missing.
+            return
+
+    def release(self) -> None:
+        """Give the lock up."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def abandon(self) -> None:
+        """Forget the lock in a forked child, which shares it with its parent."""
+        keep_inherited(self._file)
+        self._file = None
+
+
+def holder(path: Path) -> str:
+    """Return who holds a lock file, for an error message."""
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {about['pid']} ({about['command']}) on {about['host']} since {about['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"
