@@ -28,6 +28,9 @@ MISSING: Final = Missing()
 Consent = Mapping[str, bool]
 """Consent state or requirement: key -> granted."""
 
+Section = Literal["data", "globals", "context", "user", "source", "event", "all"]
+"""What `include` may name: the sections of an event that walkerOS flattens, or all of them."""
+
 
 class Secret(str):
     """A string that never shows itself: `repr` and `format` are masked."""
@@ -43,6 +46,12 @@ class Secret(str):
     def reveal(self) -> str:
         """Return the plain string, for the one place that must send it."""
         return str.__str__(self)
+
+
+class Placeholder(str):
+    """Stands for what a simulation does without: a credential, an unset environment variable."""
+
+    __slots__ = ()
 
 
 @frozen
@@ -75,7 +84,7 @@ class ObjectSpec(ValueSpec):
     set: list[ValueSpec | None] | None = None
     fn: Callable[..., Any] | None = None
     condition: Callable[..., Any] | None = None
-    consent: dict[str, bool] | None = None
+    consent: Consent | None = None
     validate: Callable[..., Any] | None = None
 
 
@@ -90,24 +99,27 @@ class BatchConfig:
 
 @frozen(kw_only=True)
 class RuleConfig:
-    """One mapping rule: what becomes of the events of one entity and action."""
+    """One mapping rule: what becomes of the events of one entity and action.
+
+    `settings` is an instance of the plugin's `rule_settings`. `extend` of a flow file is gone
+    by now: the rule is already merged onto the one the destination ships.
+    """
 
     name: str | None = None
     data: ValueSpec | None = None
     policy: dict[str, ValueSpec] | None = None
-    include: list[str] | None = None
+    include: list[Section] | None = None
     remove: list[str] | None = None
     ignore: bool = False
     skip: bool = False
     condition: Callable[..., Any] | None = None
-    consent: dict[str, bool] | None = None
+    consent: Consent | None = None
     batch: BatchConfig | None = None
-    settings: dict[str, Any] | None = None
-    extend: dict[str, Any] | None = None
+    settings: Any = None
 
 
 Rules = dict[str, dict[str, RuleConfig | list[RuleConfig]]]
-"""entity -> action -> a rule, or a list of rules of which the first whose condition holds applies."""
+"""entity -> action -> a rule, or a list of them: the first whose condition holds applies."""
 
 
 @frozen(kw_only=True)
@@ -133,14 +145,17 @@ class RetryConfig:
 
 @frozen(kw_only=True)
 class DestinationConfig:
-    """The standard wrapper around a destination's own settings."""
+    """The standard wrapper around a destination's own settings.
+
+    `settings` is an instance of the plugin's `settings` class.
+    """
 
     id: str | None = None
-    consent: dict[str, bool] | None = None
+    consent: Consent | None = None
     consent_mode: Literal["any", "all"] = "any"
-    settings: dict[str, Any] = Factory(dict)
+    settings: Any = None
     data: ValueSpec | None = None
-    include: list[str] | None = None
+    include: list[Section] | None = None
     policy: dict[str, ValueSpec] | None = None
     mapping: Rules | None = None
     env: dict[str, Any] = Factory(dict)
@@ -162,11 +177,11 @@ class DestinationConfig:
 
 @frozen(kw_only=True)
 class DestinationEntry:
-    """One entry of `destinations`: which package, with which configuration."""
+    """One entry of `destinations`: which package, its class, with which configuration."""
 
     package: str
+    plugin: type
     config: DestinationConfig = Factory(DestinationConfig)
-    env: dict[str, Any] = Factory(dict)
 
 
 @frozen(kw_only=True)
@@ -186,7 +201,7 @@ class SpoolConfig:
 class CollectorConfig:
     """What the collector itself is told: starting state, spool, bounds of an event."""
 
-    consent: dict[str, bool] = Factory(dict)
+    consent: Consent = Factory(dict)
     user: dict[str, Any] = Factory(dict)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
@@ -200,7 +215,10 @@ class CollectorConfig:
 
 @frozen(kw_only=True)
 class FlowConfig:
-    """One flow: the collector and its destinations by id."""
+    """One flow: the collector and its destinations by id.
+
+    `warnings` says, a line each, what of the file is not done here.
+    """
 
     collector: CollectorConfig = Factory(CollectorConfig)
     destinations: dict[str, DestinationEntry] = Factory(dict)

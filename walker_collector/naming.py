@@ -1,0 +1,56 @@
+"""How keys, places and kinds of value are named to the person who wrote them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+_PLAIN_KEY = re.compile(r"[^.\[\]\"\s]+")
+
+
+def camel(name: str) -> str:
+    """Return a Python name as written on disk: `api_key` -> `apiKey`, `import_` -> `import`."""
+    head, *rest = name.strip("_").split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def join(path: str, *keys: str | int) -> str:
+    """Extend a place in a file by keys and list positions: `a.b[0]["dotted.key"]`."""
+    for key in keys:
+        if isinstance(key, int):
+            path = f"{path}[{key}]"
+        elif not _PLAIN_KEY.fullmatch(key):
+            path = f'{path}["{key}"]'
+        else:
+            path = f"{path}.{key}" if path else key
+    return path
+
+
+def hint(word: str, known: Iterable[str], label: str = "known") -> str:
+    """Return `; did you mean X?` for a near miss, else the list of what is known."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1)
+    if not close:
+        lower = {name.lower(): name for name in names}
+        close = [lower[name] for name in get_close_matches(word.lower(), lower, n=1)]
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; {label}: {', '.join(names)}" if names else f"; {label}: none"
+
+
+def kind(value: Any) -> str:
+    """Return what sort of JSON value this is, never the value itself: it may be a secret."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case Mapping():
+            return "an object"
+        case list() | tuple():
+            return "a list"
+    return f"a {type(value).__name__}"
