@@ -1,0 +1,32 @@
+"""A local Customer.io that real clients can talk to: for tests, demos and development.
+
+In a test: `with Sandbox() as sandbox: ...`.
+From a shell: `python -m walker_dest_customerio.sandbox`.
+Needs the extra `sandbox` (aiohttp, trustme).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from walker_dest_customerio.sandbox.background import Sandbox as Sandbox
+    from walker_dest_customerio.sandbox.faults import Fault as Fault
+    from walker_dest_customerio.sandbox.faults import FaultError as FaultError
+    from walker_dest_customerio.sandbox.record import RequestRecord as RequestRecord
+
+__all__ = ["Fault", "FaultError", "RequestRecord", "Sandbox"]
+
+_HOMES = {
+    "Fault": "faults",
+    "FaultError": "faults",
+    "RequestRecord": "record",
+    "Sandbox": "background",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `python -m` can say which extra is missing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

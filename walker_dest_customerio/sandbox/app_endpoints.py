@@ -1,0 +1,192 @@
+"""App API: transactional email and push.
+
+Source: the App API reference on transactional messages, and its page of common errors
+(https://docs.customer.io/journeys/send/transactional/api-common-api-errors/); the wording of errors
+not quoted there is ours. Not modelled: which transactional messages, sender domains, attachment
+types and languages exist; every one does.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from email.utils import getaddresses
+from typing import Any
+
+from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio.sandbox.answers import Answer, as_json, one_error
+from walker_dest_customerio.sandbox.calls import Call
+from walker_dest_customerio.sandbox.checks import is_object, is_seconds, is_text, strangers
+from walker_dest_customerio.sandbox.operations import JsonObject, Send, identifier
+from walker_dest_customerio.sandbox.v1_checks import MERGE_KINDS, PLATFORMS
+
+SWITCHES = frozenset(
+    {
+        "disable_message_retention",
+        "send_to_unsubscribed",
+        "queue_draft",
+        "auto_create",
+        "fake_bcc",
+        "tracked",
+        "disable_css_preprocessing",
+    }
+)
+SHARED_FIELDS = frozenset(
+    {"transactional_message_id", "identifiers", "message_data", "send_at", "language", "to"}
+)
+EMAIL_TEXTS = frozenset({"body", "body_plain", "body_amp", "subject", "from", "reply_to", "cc"})
+EMAIL_FIELDS = (
+    SHARED_FIELDS | SWITCHES | EMAIL_TEXTS | {"bcc", "preheader", "attachments", "headers"}
+)
+PUSH_FIELDS = (SHARED_FIELDS | SWITCHES - {"fake_bcc", "tracked", "disable_css_preprocessing"}) | {
+    "title",
+    "message",
+    "image_url",
+    "link",
+    "sound",
+    "custom_data",
+    "custom_payload",
+    "custom_device",
+}
+
+
+def send_email(call: Call) -> Answer:
+    """POST /v1/send/email"""
+    return _send(call, "email")
+
+
+def send_push(call: Call) -> Answer:
+    """POST /v1/send/push"""
+    return _send(call, "push")
+
+
+def _send(call: Call, channel: str) -> Answer:
+    request = _request(call)
+    if request is None:
+        return one_error(400, "Request entity must be JSON encoded and not exceed 2048 KB")
+    check = check_email if channel == "email" else check_push
+    problem = next(check(request, call.now), None)
+    if problem is not None:
+        return one_error(400, problem)
+    if _attachment_bytes(request) > limits.ATTACHMENTS:
+        return one_error(413, "Total attachment size exceeds the limit")
+    names = request.get("identifiers")
+    who = identifier(*next(iter(names.items()))) if names else None
+    message = call.workspace.send(Send(channel, request, who), call.now)
+    answer = {"delivery_id": message["delivery_id"], "queued_at": message["queued_at"]}
+    if request.get("send_at", 0) > call.now:
+        answer["send_at"] = request["send_at"]
+    return Answer(200, as_json(answer))
+
+
+def _request(call: Call) -> JsonObject | None:
+    return call.content() if len(call.body) <= limits.APP_REQUEST else None
+
+
+def check_email(request: JsonObject, now: float) -> Iterator[str]:
+    """Problems of an email. `to` is required, and the content where no stored message gives it."""
+    yield from _required(request, "to")
+    if "transactional_message_id" not in request:
+        yield from _required(request, "body", "subject", "from")
+    yield from _check_shared(request, EMAIL_FIELDS, now)
+    yield from _check_texts(request, EMAIL_TEXTS | {"bcc", "preheader"})
+    if _recipients(request) > limits.RECIPIENTS:
+        yield "to, cc and bcc cannot have more than 15 recipients together"
+    if not _are_attachments(request.get("attachments", {})):
+        yield "attachments must be a map of file names to base64 encoded content"
+    if not _are_headers(request.get("headers", "[]")):
+        yield "headers must be a JSON encoded list of name and value"
+
+
+def check_push(request: JsonObject, now: float) -> Iterator[str]:
+    """Problems of a push; `custom_device` is added to the person when it is sent."""
+    yield from _required(request, "transactional_message_id", "identifiers")
+    yield from _check_shared(request, PUSH_FIELDS, now)
+    yield from _check_texts(request, ("to", "title", "message", "image_url", "link"))
+    if request.get("sound", "default") not in ("default", "none"):
+        yield "sound must be default or none"
+    for name in ("custom_data", "custom_payload"):
+        if not is_object(request.get(name, {})):
+            yield f"{name} must be an object"
+    if "custom_device" in request and not _is_device(request["custom_device"]):
+        yield "custom_device must have a token, and a platform of ios or android"
+
+
+def _required(request: JsonObject, *names: str) -> Iterator[str]:
+    return (f"{name} is required" for name in names if request.get(name) in (None, "", {}))
+
+
+def _check_shared(request: JsonObject, known: frozenset[str], now: float) -> Iterator[str]:
+    yield from (f"unknown field {name}" for name in strangers(request, known))
+    message_id = request.get("transactional_message_id", 1)
+    if not is_seconds(message_id) and not is_text(message_id):
+        yield "transactional_message_id must be a number or a trigger name"
+    if "identifiers" in request and not _is_person(request["identifiers"]):
+        yield "identifiers must have exactly one of id, email and cio_id, a string"
+    if not is_object(request.get("message_data", {})):
+        yield "message_data must be an object"
+    send_at = request.get("send_at", 0)
+    if not is_seconds(send_at) or send_at > now + limits.SEND_AHEAD:
+        yield "send_at must be an integer (unix seconds) at most 90 days ahead"
+    for name in SWITCHES & request.keys():
+        if not isinstance(request[name], bool):
+            yield f"{name} must be a boolean"
+
+
+def _check_texts(request: JsonObject, names: Any) -> Iterator[str]:
+    return (f"{name} must be a string" for name in names if not _is_string(request, name))
+
+
+def _is_string(request: JsonObject, name: str) -> bool:
+    return isinstance(request.get(name, ""), str)
+
+
+def _is_person(names: object) -> bool:
+    return (
+        is_object(names)
+        and len(names) == 1
+        and all(kind in MERGE_KINDS and is_text(value) for kind, value in names.items())
+    )
+
+
+def _is_device(device: object) -> bool:
+    return (
+        is_object(device)
+        and is_text(device.get("token"))
+        and device.get("platform") in PLATFORMS
+        and is_object(device.get("attributes", {}))
+    )
+
+
+def _recipients(request: JsonObject) -> int:
+    fields = [request.get(name, "") for name in ("to", "cc", "bcc")]
+    texts = [field for field in fields if isinstance(field, str)]
+    return sum(bool(address) for _, address in getaddresses(texts))
+
+
+def _are_attachments(attachments: object) -> bool:
+    return is_object(attachments) and all(map(_is_base64, attachments.values()))
+
+
+def _is_base64(content: object) -> bool:
+    if not isinstance(content, str):
+        return False
+    try:
+        base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _are_headers(headers: object) -> bool:
+    """The reference wants a JSON text; its own example shows an object, so both pass."""
+    if isinstance(headers, str):
+        try:
+            headers = json.loads(headers)
+        except ValueError:
+            return False
+    return isinstance(headers, (list, dict))
+
+
+def _attachment_bytes(request: JsonObject) -> int:
+    return sum(map(len, request.get("attachments", {}).values()))

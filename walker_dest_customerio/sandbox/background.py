@@ -1,0 +1,226 @@
+"""The sandbox in a thread of this process."""
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Self
+
+from walker_dest_customerio.sandbox import views
+from walker_dest_customerio.sandbox.certificates import server_context
+from walker_dest_customerio.sandbox.faults import Fault, fault_from
+from walker_dest_customerio.sandbox.operations import JsonObject
+from walker_dest_customerio.sandbox.record import RequestRecord
+from walker_dest_customerio.sandbox.server import Server
+from walker_dest_customerio.sandbox.service import Credentials, Service
+
+SITE_ID = "sandbox-site"
+API_KEY = "sandbox-api-key"
+APP_API_KEY = "sandbox-app-api-key"
+_EVERYWHERE = {"0.0.0.0", "::", ""}
+
+
+class Sandbox:
+    """A local Customer.io: Track v1 and v2 and the transactional App API over TLS, on one port.
+
+        with Sandbox() as sandbox:
+            client = CustomerIO(sandbox.site_id, sandbox.api_key, host=sandbox.track_url)
+            client.http.verify = sandbox.ca_file
+
+    host, port: where to listen; port 0 takes a free one.
+    site_id, api_key, app_api_key: what clients must present.
+    ca_file: where to write the CA's PEM; a temporary file, removed at the end, by default.
+    latency_ms: added to every API request.
+    clock: gives the time (unix s) for timestamps, and the order of attribute updates.
+    region: what /api/v1/accounts/region says.
+    allow_email_change: the workspace setting "Allow updates to email using ID".
+
+    `start` raises OSError where the address is taken. What the properties return are copies.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        site_id: str = SITE_ID,
+        api_key: str = API_KEY,
+        app_api_key: str = APP_API_KEY,
+        ca_file: str | Path | None = None,
+        latency_ms: float = 0.0,
+        clock: Callable[[], float] = time.time,
+        region: str = "us",
+        allow_email_change: bool = False,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.site_id = site_id
+        self.api_key = api_key
+        self.app_api_key = app_api_key
+        self.latency_ms = latency_ms
+        self._ca_file = None if ca_file is None else Path(ca_file)
+        self._service = Service(
+            Credentials(site_id, api_key, app_api_key), clock, region, allow_email_change
+        )
+        self._cleanup = contextlib.ExitStack()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Server | None = None
+        self._stop: asyncio.Event | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Listen, in a background thread. Returns when clients can connect."""
+        if self._ca_file is None:
+            folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-"))
+            self._ca_file = Path(folder) / "ca.pem"
+        ready: Future[int] = Future()
+        thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name="customerio-sandbox", daemon=True
+        )
+        thread.start()
+        self._cleanup.callback(thread.join)
+        try:
+            self.port = ready.result()
+        except BaseException:
+            self._cleanup.close()
+            raise
+
+    def close(self) -> None:
+        """Stop listening, end hanging requests, join the thread."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._cleanup.close()
+
+    async def _serve(self, ready: "Future[int]") -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._server = Server(self._service, self.latency_ms)
+        try:
+            tls = server_context(self._names(), Path(self.ca_file))
+            port = await self._server.start(self.host, self.port, tls)
+        except BaseException as error:
+            self._loop = None
+            ready.set_exception(error)
+            return
+        ready.set_result(port)
+        await self._stop.wait()
+        await self._server.close()
+
+    def _names(self) -> list[str]:
+        """What the certificate is for."""
+        names = {"127.0.0.1", "::1", "localhost", socket.gethostname(), self.host}
+        return sorted(names - _EVERYWHERE)
+
+    @property
+    def track_url(self) -> str:
+        """Base of Track v1 (/api/v1) and v2 (/api/v2)."""
+        host = "127.0.0.1" if self.host in _EVERYWHERE else self.host
+        return f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
+
+    @property
+    def api_url(self) -> str:
+        """Base of the App API (/v1/send); the same port answers."""
+        return self.track_url
+
+    @property
+    def state_url(self) -> str:
+        """Where the state can be read (GET) and forgotten (DELETE), without credentials."""
+        return f"{self.track_url}/sandbox/state"
+
+    @property
+    def ca_file(self) -> str:
+        """The PEM file of the CA that clients must trust."""
+        return str(self._ca_file)
+
+    def settings(self) -> dict[str, str]:
+        """Settings of the Customer.io destination that lead here."""
+        return {
+            "siteId": self.site_id,
+            "apiKey": self.api_key,
+            "appApiKey": self.app_api_key,
+            "trackUrl": self.track_url,
+            "apiUrl": self.api_url,
+            "caFile": self.ca_file,
+        }
+
+    @property
+    def people(self) -> dict[str, JsonObject]:
+        """People by id (else email, phone, cio_<id>): attributes, devices, events and more."""
+        return self._service.view(views.people_view)
+
+    @property
+    def events(self) -> list[JsonObject]:
+        """Every event kept, of people, anonymous or invite, in the order of arrival."""
+        return self._service.view(views.all_events_view)
+
+    @property
+    def anonymous_events(self) -> dict[str, list[JsonObject]]:
+        """Events that wait for their person, by anonymous_id."""
+        return self._service.view(views.anonymous_view)
+
+    @property
+    def messages(self) -> list[JsonObject]:
+        """Transactional messages: channel, delivery_id, queued_at, person, suppressed, request."""
+        return self._service.view(lambda workspace: [dict(item) for item in workspace.messages])
+
+    @property
+    def suppressed(self) -> list[str]:
+        """Suppressed identifiers."""
+        return self._service.view(views.suppressed_view)
+
+    @property
+    def ignored(self) -> list[JsonObject]:
+        """Operations accepted with 200 that had no effect: operation, person, reason."""
+        return self._service.view(lambda workspace: [dict(item) for item in workspace.ignored])
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The latest 10,000 API requests, oldest first."""
+        return self._service.requests()
+
+    @property
+    def counters(self) -> JsonObject:
+        """Requests, endpoints, statuses, faults, operations, rejected, duplicates, ignored,
+        largest_batch."""
+        return self._service.counters()
+
+    def state(self) -> JsonObject:
+        """What GET /sandbox/state answers."""
+        return self._service.state()
+
+    def wait_for_requests(self, count: int, timeout: float = 5.0) -> list[RequestRecord]:
+        """Wait until `count` requests came since the last reset; TimeoutError after `timeout` s."""
+        return self._service.wait_for_requests(count, timeout)
+
+    def fault(self, kind: str, **options: Any) -> Fault:
+        """Put a fault in force, after those that are; `options` are the fields of `Fault`.
+
+        Hits one request unless `times` says otherwise. Raises FaultError for what can't be.
+        """
+        fault = fault_from({"kind": kind, **options})
+        self._service.add_faults([fault])
+        return fault
+
+    def faults(self) -> list[JsonObject]:
+        """The faults in force, each with how often it may still hit (`remaining`)."""
+        return self._service.faults()
+
+    def clear_faults(self) -> None:
+        """Take all faults out of force and end the requests that hang."""
+        self._service.clear_faults()
+        if self._loop is not None and self._server is not None:
+            self._loop.call_soon_threadsafe(self._server.release)
+
+    def reset(self) -> None:
+        """Forget state, requests and counters; faults stay in force."""
+        self._service.reset()

@@ -1,0 +1,76 @@
+"""Small questions about values that the checks of every API ask."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeGuard
+
+import orjson
+
+from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio.sandbox.attributes import CONTROL
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_PHONE = re.compile(r"\+[1-9][0-9]{1,14}")
+_UNLIMITED = CONTROL | {"cio_subscription_preferences"}
+_SCALARS = frozenset({int, float, bool, type(None)})
+
+
+def longer_than(value: object, limit: int) -> bool:
+    """Tell whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON."""
+    if isinstance(value, str):
+        return len(value) * 4 > limit and len(value.encode("utf-8", "replace")) > limit
+    return type(value) not in _SCALARS and len(orjson.dumps(value)) > limit
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a value is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a string with something in it besides spaces."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_seconds(value: object) -> bool:
+    """Tell whether a value is an integer, as every timestamp must be (booleans are not)."""
+    return type(value) is int
+
+
+def is_ulid(value: object) -> bool:
+    """Tell whether a value is a ULID: 26 characters of Crockford's base 32, at most 128 bits."""
+    return isinstance(value, str) and _ULID.fullmatch(value) is not None
+
+
+def is_email(value: object) -> bool:
+    """Tell whether a value has the shape of an email address."""
+    return isinstance(value, str) and _EMAIL.fullmatch(value) is not None
+
+
+def is_phone(value: object) -> bool:
+    """Tell whether a value is a phone number in E.164 form."""
+    return isinstance(value, str) and _PHONE.fullmatch(value) is not None
+
+
+def overlong_names(attributes: Mapping[str, Any]) -> list[str]:
+    """The attribute names above 150 bytes."""
+    return [name for name in attributes if longer_than(name, limits.ATTRIBUTE_NAME)]
+
+
+def overlong_values(attributes: Mapping[str, Any]) -> list[str]:
+    """The names of attributes whose value is above 1000 bytes; control structures are exempt."""
+    return [
+        name
+        for name, value in attributes.items()
+        if longer_than(value, limits.ATTRIBUTE_VALUE) and name not in _UNLIMITED
+    ]
+
+
+def strangers(content: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
+    """The keys of `content` that are not `known`.
+
+    Customer.io ignores most of these in silence; here they are errors, since a payload in the
+    wrong place (`data` for `attributes`) is the commonest mistake of clients.
+    """
+    return (name for name in content if name not in known)

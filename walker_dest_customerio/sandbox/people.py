@@ -1,0 +1,88 @@
+"""The people of a workspace, and the names they are found by."""
+
+from collections.abc import Iterator
+
+from attrs import define, field
+
+from walker_dest_customerio.sandbox.operations import Identifier, JsonObject, ObjectKey
+
+
+@define
+class StoredEvent:
+    """An event as kept; `sequence` is its place in the order of arrival."""
+
+    sequence: int
+    kind: str
+    name: str
+    data: JsonObject
+    id: str | None
+    timestamp: int
+    received_at: float
+    anonymous_id: str | None
+
+
+@define(eq=False)
+class Person:
+    """A profile. `edited_at` is the time (unix s) of its latest attribute update."""
+
+    cio_id: str
+    identifiers: dict[str, str] = field(factory=dict)
+    attributes: JsonObject = field(factory=dict)
+    devices: dict[str, JsonObject] = field(factory=dict)
+    events: list[StoredEvent] = field(factory=list)
+    anonymous_ids: list[str] = field(factory=list)
+    relationships: dict[ObjectKey, JsonObject] = field(factory=dict)
+    edited_at: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The name to show: id, else email, else phone, else `cio_` and the cio_id."""
+        for kind in ("id", "email", "phone"):
+            if kind in self.identifiers:
+                return self.identifiers[kind]
+        return f"cio_{self.cio_id}"
+
+
+class Directory:
+    """People by each of their identifiers. Every identifier belongs to one person at most."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, Person] = {}
+        self._named: dict[Identifier, Person] = {}
+        self._created = 0
+
+    def __iter__(self) -> Iterator[Person]:
+        return iter(self._people.values())
+
+    def find(self, who: Identifier) -> Person | None:
+        """The person of that name, if any."""
+        return self._named.get(who)
+
+    def create(self) -> Person:
+        """Add a nameless person with a fresh cio_id (the shape of the reference's examples)."""
+        self._created += 1
+        person = Person(f"a3{self._created:06d}")
+        self._people[person.cio_id] = person
+        self._named[Identifier("cio_id", person.cio_id)] = person
+        return person
+
+    def name(self, person: Person, who: Identifier) -> None:
+        """Give `person` that identifier in place of an earlier one of its kind."""
+        if who.kind == "cio_id":
+            return
+        self.unname(person, who.kind)
+        person.identifiers[who.kind] = who.value
+        self._named[who] = person
+
+    def unname(self, person: Person, kind: str) -> None:
+        """Take the identifier of that kind away, if there is one."""
+        value = person.identifiers.pop(kind, None)
+        if value is not None:
+            del self._named[Identifier(kind, value)]
+
+    def remove(self, person: Person) -> None:
+        """Forget the person and every identifier of theirs."""
+        for kind in list(person.identifiers):
+            self.unname(person, kind)
+        del self._named[Identifier("cio_id", person.cio_id)]
+        del self._people[person.cio_id]

@@ -1,0 +1,167 @@
+"""The aiohttp shell: requests in, answers out."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import orjson
+from aiohttp import web
+from attrs import asdict
+
+from walker_dest_customerio.sandbox.answers import JSON_TYPE, Answer, as_json, one_error
+from walker_dest_customerio.sandbox.effects import EFFECTS, Hit
+from walker_dest_customerio.sandbox.faults import Fault, FaultError, fault_from
+from walker_dest_customerio.sandbox.record import RequestRecord
+from walker_dest_customerio.sandbox.service import ENDPOINTS, Endpoint, Service
+
+AsyncHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Far above every limit, so that limits are answered as Customer.io answers them.
+MAX_BODY = 32 * 1024 * 1024
+NOT_PROCESSED = Answer(0, b"", operations=0)
+UNKNOWN_ENDPOINT = "unknown"
+
+
+class Server:
+    """Serve a `Service` over HTTPS on one port; `latency_ms` slows every API request down."""
+
+    def __init__(self, service: Service, latency_ms: float = 0.0) -> None:
+        self.service = service
+        self.latency_ms = latency_ms
+        self._released = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
+        """Listen; return the port. Raises OSError where the address can't be had."""
+        # Cancelling on disconnect ends the handlers of requests that hang.
+        self._runner = web.AppRunner(
+            self.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+        except OSError:
+            await self.close()
+            raise
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def close(self) -> None:
+        """Let go of hanging requests and stop listening."""
+        self.release()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def release(self) -> None:
+        """End the requests that hang."""
+        self._released.set()
+        self._released = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """The routes: the API under faults, and /sandbox without them."""
+        application = web.Application(client_max_size=MAX_BODY, middlewares=[self._json_errors])
+        for endpoint in ENDPOINTS:
+            application.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint))
+        application.add_routes(
+            [
+                web.get("/sandbox/state", self._get_state),
+                web.delete("/sandbox/state", self._delete_state),
+                web.get("/sandbox/requests", self._get_requests),
+                web.get("/sandbox/faults", self._get_faults),
+                web.post("/sandbox/faults", self._post_faults),
+                web.delete("/sandbox/faults", self._delete_faults),
+            ]
+        )
+        return application
+
+    def _handler(self, endpoint: Endpoint) -> AsyncHandler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            disturbance = self.service.disturb(request.path)
+            delay_ms = self.latency_ms + disturbance.delay_ms
+            if delay_ms:
+                await asyncio.sleep(delay_ms / 1000)
+            fault = disturbance.fault
+            answer = NOT_PROCESSED
+            if fault is None or fault.apply:
+                answer = self._process(endpoint, request, body)
+            self._note(endpoint.name, request, len(body), answer, fault)
+            if fault is None:
+                return _response(answer)
+            return await EFFECTS[fault.kind](Hit(request, fault, self._released))
+
+        return handle
+
+    def _process(self, endpoint: Endpoint, request: web.Request, body: bytes) -> Answer:
+        authorization = request.headers.get("Authorization", "")
+        params = request.match_info
+        return self.service.answer(endpoint, params, body, authorization, request.host)
+
+    def _note(
+        self, name: str, request: web.Request, size: int, answer: Answer, fault: Fault | None
+    ) -> None:
+        """Log before answering, so that whoever has the answer finds the request in the log."""
+        record = RequestRecord(
+            method=request.method,
+            path=request.raw_path,
+            endpoint=name,
+            status=answer.status if fault is None else fault.answer_status or None,
+            time=self.service.clock(),
+            operations=answer.operations,
+            bytes=size,
+            fault=None if fault is None else fault.kind,
+        )
+        self.service.note(record, answer.rejected)
+
+    @web.middleware
+    async def _json_errors(self, request: web.Request, handler: AsyncHandler) -> web.StreamResponse:
+        """Answer unknown paths, wrong methods and giant bodies in JSON, and log them too."""
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            answer = one_error(error.status, error.reason.lower(), operations=0)
+            if not request.path.startswith("/sandbox/"):
+                self._note(UNKNOWN_ENDPOINT, request, request.content_length or 0, answer, None)
+            return _response(answer)
+
+    async def _get_state(self, request: web.Request) -> web.Response:
+        return _json(self.service.state())
+
+    async def _delete_state(self, request: web.Request) -> web.Response:
+        self.service.reset()
+        return _json({})
+
+    async def _get_requests(self, request: web.Request) -> web.Response:
+        return _json([asdict(record) for record in self.service.requests()])
+
+    async def _get_faults(self, request: web.Request) -> web.Response:
+        return _json(self.service.faults())
+
+    async def _post_faults(self, request: web.Request) -> web.Response:
+        try:
+            content = orjson.loads(await request.read())
+            faults = [fault_from(item) for item in _as_list(content)]
+        except (orjson.JSONDecodeError, FaultError) as error:
+            return _response(one_error(400, str(error)))
+        self.service.add_faults(faults)
+        return _json(self.service.faults())
+
+    async def _delete_faults(self, request: web.Request) -> web.Response:
+        self.service.clear_faults()
+        self.release()
+        return _json({})
+
+
+def _as_list(content: object) -> list[object]:
+    """A single fault stands for a list of one."""
+    return content if isinstance(content, list) else [content]
+
+
+def _response(answer: Answer) -> web.Response:
+    headers = {"Content-Type": JSON_TYPE}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def _json(content: object) -> web.Response:
+    return _response(Answer(200, as_json(content)))

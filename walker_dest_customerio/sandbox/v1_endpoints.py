@@ -1,0 +1,162 @@
+"""Track v1: each endpoint reads its request, checks it and applies it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from walker_dest_customerio.sandbox import v1_checks
+from walker_dest_customerio.sandbox.answers import ACCEPTED, Answer, error_list, one_error
+from walker_dest_customerio.sandbox.calls import Call
+from walker_dest_customerio.sandbox.checks import is_email
+from walker_dest_customerio.sandbox.operations import (
+    AddDevice,
+    Delete,
+    DeleteDevice,
+    Event,
+    Identifier,
+    Identify,
+    JsonObject,
+    Merge,
+    ObjectKey,
+    Operation,
+    Relate,
+    Suppress,
+    Unsuppress,
+    identifier,
+)
+
+MALFORMED = one_error(400, "request body must be a JSON object")
+
+
+def addressed(value: str) -> Identifier:
+    """Tell from its shape what the identifier in a path is: cio_<id>, an email, else an id."""
+    if value.startswith("cio_"):
+        return Identifier("cio_id", value.removeprefix("cio_"))
+    return identifier("email" if is_email(value) else "id", value)
+
+
+def identify(call: Call) -> Answer:
+    """PUT /customers/{identifier}"""
+    who, attributes = addressed(call.params["identifier"]), call.content()
+    if attributes is None:
+        return MALFORMED
+    problems = list(v1_checks.check_identify(who, attributes))
+    return error_list(problems) if problems else _apply(call, _identify(who, attributes))
+
+
+def _identify(who: Identifier, attributes: JsonObject) -> Iterable[Operation]:
+    yield Identify(
+        who,
+        attributes,
+        timestamp=attributes.get("_timestamp"),
+        never_create=attributes.get("_update", False),
+    )
+    relate = attributes.get("cio_relationships", {})
+    for item in relate.get("relationships", []):
+        target = object_key(item["identifiers"])
+        cut = relate["action"] == "delete_relationships"
+        yield Relate(who, target, item.get("relationship_attributes", {}), cut)
+
+
+def object_key(names: JsonObject) -> ObjectKey:
+    """The object that identifiers name; a cio_object_id is taken as an id without a type."""
+    if "cio_object_id" in names:
+        return ObjectKey("", names["cio_object_id"])
+    return ObjectKey(names["object_type_id"], names["object_id"])
+
+
+def track(call: Call) -> Answer:
+    """POST /customers/{identifier}/events"""
+    who, event = addressed(call.params["identifier"]), call.content()
+    if event is None:
+        return MALFORMED
+    problems = [*v1_checks.check_path(who), *v1_checks.check_event(event)]
+    return error_list(problems) if problems else _apply(call, [_event(who, event)])
+
+
+def track_anonymous(call: Call) -> Answer:
+    """POST /events"""
+    event = call.content()
+    if event is None:
+        return MALFORMED
+    problems = list(v1_checks.check_anonymous_event(event))
+    return error_list(problems) if problems else _apply(call, [_event(None, event)])
+
+
+def _event(who: Identifier | None, event: JsonObject) -> Event:
+    return Event(
+        who,
+        kind=event.get("type", "event"),
+        name=event["name"],
+        data=event.get("data", {}),
+        id=event.get("id"),
+        timestamp=event.get("timestamp"),
+        anonymous_id=event.get("anonymous_id"),
+    )
+
+
+def delete(call: Call) -> Answer:
+    """DELETE /customers/{identifier}"""
+    return _apply_to_person(call, Delete)
+
+
+def suppress(call: Call) -> Answer:
+    """POST /customers/{identifier}/suppress"""
+    return _apply_to_person(call, Suppress)
+
+
+def unsuppress(call: Call) -> Answer:
+    """POST /customers/{identifier}/unsuppress"""
+    return _apply_to_person(call, Unsuppress)
+
+
+def add_device(call: Call) -> Answer:
+    """PUT /customers/{identifier}/devices"""
+    who, content = addressed(call.params["identifier"]), call.content()
+    if content is None:
+        return MALFORMED
+    problems = [*v1_checks.check_path(who), *v1_checks.check_device(content)]
+    if problems:
+        return error_list(problems)
+    device = dict(content["device"])
+    return _apply(call, [AddDevice(who, device.pop("id"), device)])
+
+
+def delete_device(call: Call) -> Answer:
+    """DELETE /customers/{identifier}/devices/{device_id}"""
+    who = addressed(call.params["identifier"])
+    return _apply(call, [DeleteDevice(who, call.params["device_id"])])
+
+
+def merge(call: Call) -> Answer:
+    """POST /merge_customers: the only 400 of v1 with a single `error`"""
+    content = call.content()
+    if content is None:
+        return MALFORMED
+    problem = next(iter(v1_checks.check_merge(content)), None)
+    return one_error(400, problem) if problem else _apply(call, [merge_of(content)])
+
+
+def merge_of(content: JsonObject) -> Merge:
+    """Read a merge; the body is the same in v1 and v2."""
+    pair = (content["primary"], content["secondary"])
+    return Merge(*(identifier(*next(iter(names.items()))) for names in pair))
+
+
+def region(call: Call) -> Answer:
+    """GET /accounts/region: which host these credentials belong to"""
+    content = {"url": call.host, "data_center": call.region, "environment_id": 1}
+    return Answer(200, orjson.dumps(content), operations=0)
+
+
+def _apply_to_person(call: Call, operation: Any) -> Answer:
+    who = addressed(call.params["identifier"])
+    problems = list(v1_checks.check_path(who))
+    return error_list(problems) if problems else _apply(call, [operation(who)])
+
+
+def _apply(call: Call, operations: Iterable[Operation]) -> Answer:
+    for operation in operations:
+        call.workspace.apply(operation, call.now)
+    return ACCEPTED
