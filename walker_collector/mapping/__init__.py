@@ -1,0 +1,28 @@
+"""The mapping language: configuration in, compiled callables out; pure, without I/O."""
+
+from walker_collector.mapping.mapper import Mapped, Mapper, Outcome, compile_mapping
+from walker_collector.mapping.paths import (
+    compile_path,
+    delete_by_path,
+    get_by_path,
+    set_by_path,
+)
+from walker_collector.mapping.rules import find_rule
+from walker_collector.mapping.scope import Scope
+from walker_collector.mapping.values import Resolve, Value, compile_value
+
+__all__ = [
+    "Mapped",
+    "Mapper",
+    "Outcome",
+    "Resolve",
+    "Scope",
+    "Value",
+    "compile_mapping",
+    "compile_path",
+    "compile_value",
+    "delete_by_path",
+    "find_rule",
+    "get_by_path",
+    "set_by_path",
+]

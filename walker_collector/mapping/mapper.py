@@ -1,0 +1,178 @@
+"""A destination's whole mapping, compiled: an event in, what its destination is to get out.
+
+In this order: the destination's policy, rule lookup, the rule's policy, the destination's data,
+`ignore` and the rule's consent, renaming, the rule's data merged over the destination's,
+`include` below that, `remove` last. Rules: walkerOS, processEventMapping.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from attrs import define, frozen
+
+from walker_collector.config import (
+    MISSING,
+    AlternativesSpec,
+    Consent,
+    DestinationConfig,
+    ObjectSpec,
+    RuleConfig,
+    ValueSpec,
+)
+from walker_collector.consent import grants
+from walker_collector.hookspecs import Event, Rule
+from walker_collector.mapping.paths import set_by_path
+from walker_collector.mapping.payload import flatten, merge, remove
+from walker_collector.mapping.rules import compile_lookup
+from walker_collector.mapping.scope import LocalScope, Scope
+from walker_collector.mapping.values import Resolve, compile_value
+
+Outcome = Literal["deliver", "ignored", "denied"]
+
+
+@define(eq=False)
+class Mapped:
+    """What became of one event.
+
+    `event` is the event after policies and renaming; `data` what the mapping made of it, MISSING
+    where it made nothing; `rule` the rule that matched. `outcome` is "ignored" by the rule's
+    `ignore`, "denied" where the rule's consent is not granted (then `required` is that consent):
+    neither is renamed, and `data` is the destination's alone. `policies` are the paths that
+    policies have written, in that order.
+    """
+
+    event: Event
+    data: Any
+    rule: Rule | None
+    outcome: Outcome
+    required: Consent | None = None
+    policies: tuple[str, ...] = ()
+
+
+Mapper = Callable[[Event, Scope], Mapped]
+"""Maps one event under the consent of the scope. Never raises, never changes the event."""
+
+Policies = tuple[tuple[str, Resolve], ...]
+
+
+def compile_mapping(config: DestinationConfig) -> Mapper:
+    """Return the function that maps events as the destination's configuration says.
+
+    Raises ConfigError for a callable that takes neither (value) nor (value, context), or is async.
+    """
+    prefix = f"destinations.{config.id}.config." if config.id else ""
+    policies = _compile_policies(config.policy, f"{prefix}policy")
+    shared = compile_value(config.data, f"{prefix}data")
+    written = tuple(path for path, _ in policies)
+
+    def build(key: str | None, where: str, rule: RuleConfig) -> _Plan:
+        return _plan(config, written, key, where, rule)
+
+    find = compile_lookup(config.mapping, build, f"{prefix}mapping")
+    otherwise = build(None, f"{prefix}mapping", RuleConfig())
+
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        local = LocalScope(_apply(policies, event, scope), scope.consent)
+        plan = find(local.event, local) or otherwise
+        local.event = _apply(plan.policies, local.event, local)
+        data = shared(local.event, local)
+        outcome = _outcome(plan, scope.consent)
+        if outcome == "deliver":
+            if plan.name:
+                local.event = {**local.event, "name": plan.name}
+            data = _produce(plan, data, local)
+        required = plan.consent if outcome == "denied" else None
+        return Mapped(local.event, data, plan.rule, outcome, required, plan.written)
+
+    return map_event
+
+
+@frozen(eq=False)
+class _Plan:
+    """What is done with the events of one rule, or of none."""
+
+    rule: Rule | None
+    policies: Policies
+    written: tuple[str, ...]
+    ignore: bool
+    consent: Consent | None
+    consent_mode: str
+    name: str | None
+    data: Resolve | None
+    include: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+def _plan(
+    config: DestinationConfig,
+    written: tuple[str, ...],
+    key: str | None,
+    where: str,
+    rule: RuleConfig,
+) -> _Plan:
+    policies = _compile_policies(rule.policy, f"{where}.policy")
+    include = config.include if rule.include is None else rule.include
+    return _Plan(
+        rule=Rule(key, rule.name, rule.skip, rule.settings) if key else None,
+        policies=policies,
+        written=written + tuple(path for path, _ in policies),
+        ignore=rule.ignore,
+        consent=rule.consent,
+        consent_mode=config.consent_mode,
+        name=rule.name,
+        data=compile_value(rule.data, f"{where}.data") if rule.data else None,
+        include=tuple(include or ()),
+        remove=tuple(rule.remove or ()),
+    )
+
+
+def _compile_policies(policy: dict[str, ValueSpec] | None, where: str) -> Policies:
+    """The policies in the order they are written: deeper values later, as in the original."""
+    specs = sorted((policy or {}).items(), key=lambda item: _depth(item[1]))
+    return tuple((path, compile_value(spec, f"{where}.{path}")) for path, spec in specs)
+
+
+def _depth(spec: ValueSpec | None) -> int:
+    if isinstance(spec, AlternativesSpec):
+        children: tuple[ValueSpec | None, ...] = spec.items
+    elif isinstance(spec, ObjectSpec):
+        children = (*(spec.map or {}).values(), *(spec.set or ()), *(spec.loop or ()))
+    else:
+        children = ()
+    return 1 + max(map(_depth, children), default=0)
+
+
+def _apply(policies: Policies, event: Event, scope: Scope) -> Event:
+    """All policies read the event as it is before any of them is written."""
+    if not policies:
+        return event
+    for path, value in [(path, resolve(event, scope)) for path, resolve in policies]:
+        event = set_by_path(event, path, value)
+    return event
+
+
+def _outcome(plan: _Plan, consent: Consent) -> Outcome:
+    if plan.ignore:
+        return "ignored"
+    if plan.consent and not grants(plan.consent, consent, plan.consent_mode):
+        return "denied"
+    return "deliver"
+
+
+def _produce(plan: _Plan, data: Any, scope: Scope) -> Any:
+    if plan.data is not None:
+        own = plan.data(scope.event, scope)
+        both = type(data) is dict and type(own) is dict
+        data = merge(data, own) if both else own
+    if plan.include:
+        data = _above(flatten(scope.event, plan.include), data)
+    return remove(data, plan.remove) if plan.remove else data
+
+
+def _above(included: dict[str, Any], data: Any) -> Any:
+    """Data that is no object has no place for what is included."""
+    if not included:
+        return data
+    if type(data) is dict:
+        return merge(included, data)
+    return included if data is MISSING else data

@@ -1,0 +1,98 @@
+"""Which rule an event goes by: looked up by the first two words of its name.
+
+The exact entity, else `*`; within it the exact action, else its `*`; and where that yields no
+rule, `* *`. So `* view` counts for unknown entities only. Of a list of rules the first whose
+condition holds applies. Rules: walkerOS, getMappingEvent.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from walker_collector.config import RuleConfig, Rules
+from walker_collector.hookspecs import Event
+from walker_collector.mapping.calls import Call, isolate
+from walker_collector.mapping.scope import Scope
+
+T = TypeVar("T")
+Find = Callable[[Event, Scope], T | None]
+Candidates = tuple[tuple[Call | None, T], ...]
+"""Rules in the order they are asked, each with its condition."""
+
+
+def find_rule(rules: Rules | None, event: Event, scope: Scope) -> tuple[str, RuleConfig] | None:
+    """Return the key (`order complete`, `order *`) and the rule for the event, or None.
+
+    For tooling and tests; `compile_lookup` is the fast form.
+    """
+    return compile_lookup(rules, lambda key, where, rule: (key, rule))(event, scope)
+
+
+def compile_lookup(
+    rules: Rules | None, build: Callable[[str, str, RuleConfig], T], where: str = "mapping"
+) -> Find[T]:
+    """Return the function that finds what `build(key, where, rule)` made of an event's rule.
+
+    Raises ConfigError for a `condition` that cannot be called as one.
+    """
+    if not rules:
+        return lambda event, scope: None
+    entities = _tabulate(rules, build, where)
+    unknown = entities["*"]
+
+    def find(event: Event, scope: Scope) -> T | None:
+        name = event.get("name")
+        if type(name) is not str:
+            return None
+        entity, _, rest = name.partition(" ")
+        action = rest.partition(" ")[0]
+        if not entity or not action:
+            return None
+        actions = entities.get(entity, unknown)
+        for condition, built in actions[action if action in actions else "*"]:
+            if condition is None or condition(event, scope):
+                return built
+        return None
+
+    return find
+
+
+def _tabulate(
+    rules: Rules, build: Callable[[str, str, RuleConfig], T], where: str
+) -> dict[str, dict[str, Candidates[T]]]:
+    """Per entity and action all candidates in order, those of `* *` last; `*` is always there."""
+    own: dict[str, dict[str, Candidates[T]]] = {
+        entity: {
+            action: _candidates(f"{entity} {action}", f"{where}.{entity}.{action}", rule, build)
+            for action, rule in actions.items()
+        }
+        for entity, actions in rules.items()
+    }
+    last = own.get("*", {}).get("*", ())
+    tables = {
+        entity: {action: (*found, *last) for action, found in actions.items()}
+        for entity, actions in own.items()
+    }
+    tables.setdefault("*", {})["*"] = last
+    for actions in tables.values():
+        actions.setdefault("*", last)
+    return tables
+
+
+def _candidates(
+    key: str,
+    where: str,
+    rules: RuleConfig | Sequence[RuleConfig],
+    build: Callable[[str, str, RuleConfig], T],
+) -> Candidates[T]:
+    if isinstance(rules, RuleConfig):
+        return (_candidate(key, where, rules, build),)
+    return tuple(_candidate(key, f"{where}[{at}]", rule, build) for at, rule in enumerate(rules))
+
+
+def _candidate(
+    key: str, where: str, rule: RuleConfig, build: Callable[[str, str, RuleConfig], Any]
+) -> tuple[Call | None, Any]:
+    condition = rule.condition and isolate(
+        rule.condition, f"{where}.condition", finish=bool, instead=False
+    )
+    return condition or None, build(key, where, rule)
