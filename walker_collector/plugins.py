@@ -1,0 +1,279 @@
+"""Plugins: found through entry points, verified, and joined to the hooks of each destination.
+
+A plugin that cannot be used (import error, unknown hook argument, another API version) is
+listed with its reason and never takes the others down.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, Literal
+
+import attrs
+import pluggy
+from attrs import Factory, define, frozen
+
+from walker_collector import hookspecs
+from walker_collector.config import DestinationConfig, DestinationEntry
+from walker_collector.errors import PluginError
+from walker_collector.naming import hint
+
+DESTINATIONS: Final = "walker_collector.destinations"
+EXTENSIONS: Final = "walker_collector.extensions"
+
+Hook = Callable[..., Any]
+"""A resolved hook: called with keyword arguments only, as pluggy asks."""
+
+
+@frozen(kw_only=True)
+class PluginInfo:
+    """What is known about one installed plugin; `error` says why it cannot be used."""
+
+    name: str
+    kind: Literal["destination", "extension"]
+    origin: str
+    distribution: str | None = None
+    version: str | None = None
+    aliases: tuple[str, ...] = ()
+    plugin: Any = attrs.field(default=None, repr=False)
+    error: str | None = None
+
+
+@define
+class Registry:
+    """The plugins that a flow may name; filled by `discover` and `register`."""
+
+    _known: dict[str, PluginInfo] = Factory(dict)
+    _extensions: dict[str, PluginInfo] = Factory(dict)
+
+    def discover(self) -> "Registry":
+        """Add every installed plugin; returns the registry itself."""
+        for point in entry_points(group=DESTINATIONS):
+            self._known[point.name] = _loaded(point, "destination")
+        for point in entry_points(group=EXTENSIONS):
+            self._extensions[point.name] = _loaded(point, "extension")
+        return self
+
+    def register(self, name: str, plugin: type) -> None:
+        """Add a destination class from code; raises `PluginError` where it breaks the contract."""
+        verify_destination(name, plugin)
+        self._known[name] = PluginInfo(
+            name=name,
+            kind="destination",
+            origin=f"{plugin.__module__}:{plugin.__qualname__}",
+            aliases=tuple(getattr(plugin, "aliases", ())),
+            plugin=plugin,
+        )
+
+    def installed(self) -> list[PluginInfo]:
+        """Return all plugins by name, destinations first, the unusable ones with their reason."""
+        return [*_by_name(self._known), *_by_name(self._extensions)]
+
+    def extensions(self) -> dict[str, Any]:
+        """Return the usable extensions by name."""
+        return {info.name: info.plugin for info in _by_name(self._extensions) if info.error is None}
+
+    def find(self, package: str) -> type:
+        """Return the destination class of a name or alias.
+
+        Raises `PluginError` saying what is installed, or why the plugin cannot be used.
+        """
+        info = self._known.get(package) or next(
+            (info for info in _by_name(self._known) if package in info.aliases), None
+        )
+        if info is None:
+            raise PluginError(self._not_installed(package))
+        if info.error is not None:
+            raise PluginError(f"plugin {info.name} ({info.origin}) cannot be used: {info.error}")
+        return info.plugin  # type: ignore[no-any-return]  # verified to be a class
+
+    def _not_installed(self, package: str) -> str:
+        names = {name for info in self._known.values() for name in (info.name, *info.aliases)}
+        return (
+            f"no destination plugin named {package} is installed"
+            f"{hint(package, names, 'installed')}"
+            " (a plugin is a Python package: pip install walker-dest-NAME)"
+        )
+
+
+def _by_name(plugins: Mapping[str, PluginInfo]) -> list[PluginInfo]:
+    return [plugins[name] for name in sorted(plugins)]
+
+
+def _loaded(point: EntryPoint, kind: Literal["destination", "extension"]) -> PluginInfo:
+    info = PluginInfo(
+        name=point.name,
+        kind=kind,
+        origin=point.value,
+        distribution=point.dist.name if point.dist else None,
+        version=point.dist.version if point.dist else None,
+    )
+    try:
+        plugin = point.load()
+        (verify_destination if kind == "destination" else verify_hooks)(point.name, plugin)
+        if kind == "extension" and isinstance(plugin, type):
+            plugin = plugin()
+    except PluginError as error:
+        return attrs.evolve(info, error=str(error))
+    except Exception as error:  # importing runs foreign code: anything may come out
+        return attrs.evolve(info, error=f"{type(error).__name__}: {error}")
+    return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
+
+
+# --- verification ----------------------------------------------------------------------------
+
+
+def verify_destination(name: str, plugin: Any) -> None:
+    """Check a destination class against the contract; raises `PluginError`."""
+    if not isinstance(plugin, type):
+        raise PluginError(f"plugin {name}: a destination is a class, got {plugin!r}")
+    verify_hooks(name, plugin)
+    if not (_implements(plugin, "push") or _implements(plugin, "push_batch")):
+        raise PluginError(
+            f"plugin {name}: {plugin.__qualname__} has neither push nor push_batch"
+            " marked with @hookimpl"
+        )
+    for attribute in ("settings", "rule_settings"):
+        declared = getattr(plugin, attribute, None)
+        if declared is not None and not attrs.has(declared):
+            raise PluginError(f"plugin {name}: {attribute} must be an attrs class or None")
+
+
+def verify_hooks(name: str, plugin: Any) -> None:
+    """Check hook names and arguments, and the API version; raises `PluginError`."""
+    version = getattr(plugin, "api_version", hookspecs.API_VERSION)
+    if version != hookspecs.API_VERSION:
+        raise PluginError(
+            f"plugin {name} was written for hook API {version}, this collector has"
+            f" {hookspecs.API_VERSION}: install matching versions of both"
+        )
+    manager = _make_manager()
+    try:
+        manager.register(plugin, name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(_explain(name, plugin, manager, error)) from error
+
+
+def _explain(
+    name: str, plugin: Any, manager: pluggy.PluginManager, error: pluggy.PluginValidationError
+) -> str:
+    """Name the plugin, the hook and the argument at fault."""
+    specs = {spec: _arguments(getattr(hookspecs, spec)) for spec in _SPECS}
+    for hook in dir(plugin):
+        if manager.parse_hookimpl_opts(plugin, hook) is None:
+            continue
+        if hook not in specs:
+            return f"plugin {name}: there is no hook {hook}{hint(hook, specs)}"
+        for argument in _arguments(getattr(plugin, hook)):
+            if argument not in specs[hook]:
+                given = ", ".join(specs[hook])
+                return f"plugin {name}: hook {hook} has no argument {argument} (there are: {given})"
+    return f"plugin {name}: {error}"
+
+
+def _arguments(function: Any) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(function).parameters if name != "self")
+
+
+_SPECS: Final = ("init", "push", "push_batch", "consent", "shutdown")
+
+
+def _implements(plugin: Any, hook: str) -> bool:
+    return hasattr(getattr(plugin, hook, None), f"{hookspecs.PROJECT}_impl")
+
+
+def _make_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+# --- connection ------------------------------------------------------------------------------
+
+
+@frozen(eq=False)
+class Hooks:
+    """The hooks of one destination, resolved once: extensions and that destination take part.
+
+    `push_batch` is None where the destination has none; where it has one, it is used.
+    """
+
+    init: Hook
+    push: Hook
+    push_batch: Hook | None
+    consent: Hook
+    shutdown: Hook
+
+
+@frozen(eq=False)
+class Connected:
+    """A destination ready for use: its instance, its configuration and its hooks."""
+
+    id: str
+    config: DestinationConfig
+    instance: Any
+    hooks: Hooks
+
+
+class _Seat:
+    """What is registered in place of a plugin: pluggy compares and hashes what it holds.
+
+    Two instances of one attrs class may be equal, or not hashable at all; seats never are.
+    """
+
+    def __init__(self, plugin: Any) -> None:
+        self._plugin = plugin
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plugin, name)
+
+    def __dir__(self) -> Iterable[str]:
+        return dir(self._plugin)
+
+
+def connect(
+    destinations: Mapping[str, DestinationEntry], extensions: Mapping[str, Any] | None = None
+) -> dict[str, Connected]:
+    """Make one instance per destination and resolve its hooks.
+
+    Extensions are registered first, so that a destination comes before their plain hooks and
+    inside their wrappers. Raises `PluginError` where an instance cannot be made.
+    """
+    manager = _make_manager()
+    for name, extension in (extensions or {}).items():
+        manager.register(_Seat(extension), f"extension {name}")
+    seats = {id: _Seat(_instance(id, entry.plugin)) for id, entry in destinations.items()}
+    for id, seat in seats.items():
+        manager.register(seat, id)
+    return {
+        id: Connected(
+            id=id,
+            config=destinations[id].config,
+            instance=seat._plugin,
+            hooks=_resolve(manager, seat, [other for other in seats.values() if other is not seat]),
+        )
+        for id, seat in seats.items()
+    }
+
+
+def _instance(id: str, plugin: type) -> Any:
+    try:
+        return plugin()
+    except Exception as error:  # a plugin's own code: anything may come out
+        raise PluginError(
+            f"destination {id}: {plugin.__qualname__}() failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _resolve(manager: pluggy.PluginManager, seat: _Seat, others: list[_Seat]) -> Hooks:
+    def hook(name: str) -> Hook:
+        return manager.subset_hook_caller(name, others)
+
+    return Hooks(
+        init=hook("init"),
+        push=hook("push"),
+        push_batch=hook("push_batch") if _implements(seat, "push_batch") else None,
+        consent=hook("consent"),
+        shutdown=hook("shutdown"),
+    )
