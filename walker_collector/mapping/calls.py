@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from walker_collector.errors import ConfigError, Problem
+from walker_collector.events import Bounds, decode, encode
+from walker_collector.mapping.pruning import PLAIN, prune
 from walker_collector.mapping.scope import Scope
 
 logger = logging.getLogger("walker_collector.mapping")
@@ -42,6 +44,16 @@ def isolate(
             return instead
 
     return run
+
+
+def as_json(value: Any) -> Any:
+    """Return what Python code made as a pruned JSON value, by the rules for events pushed.
+
+    MISSING and None are no value. Raises EventError for what JSON cannot say.
+    """
+    if type(value) in PLAIN and type(value) is not float:
+        return value
+    return prune(decode(encode({"value": value}, Bounds())).get("value"))
 
 
 def _report(error: Exception, where: str, scope: Scope) -> None:

@@ -4,7 +4,6 @@ A key whose value is None is dropped. A slot of a list keeps its place: JSON has
 both null and "nothing found here" are None there.
 """
 
-from math import isfinite
 from typing import Any, Final
 
 from walker_collector.config import MISSING, Missing
@@ -57,22 +56,3 @@ def duplicate(value: Any) -> Any:
     if type(value) is list:
         return [duplicate(child) for child in value]
     return value
-
-
-def as_json(value: Any) -> Any:
-    """Return what Python code made as a pruned JSON value: tuples are lists, NaN is nothing.
-
-    Raises TypeError for anything JSON cannot say.
-    """
-    if value is None or value is MISSING:
-        return MISSING
-    if isinstance(value, float):
-        return value if isfinite(value) else MISSING
-    if isinstance(value, (str, int)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [None if (item := as_json(child)) is MISSING else item for child in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        made = {key: as_json(child) for key, child in value.items()}
-        return {key: child for key, child in made.items() if child is not MISSING}
-    raise TypeError(f"{type(value).__name__} is not a JSON value")

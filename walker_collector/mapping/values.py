@@ -29,9 +29,9 @@ from walker_collector.config import (
     ValueSpec,
 )
 from walker_collector.hookspecs import Event
-from walker_collector.mapping.calls import isolate
+from walker_collector.mapping.calls import as_json, isolate
 from walker_collector.mapping.paths import compile_path, split, walk
-from walker_collector.mapping.pruning import PLAIN, as_json, duplicate, no_null, prune
+from walker_collector.mapping.pruning import PLAIN, duplicate, no_null, prune
 from walker_collector.mapping.scope import LocalScope, Scope
 
 Resolve = Callable[[Any, Scope], Any]
