@@ -1,6 +1,6 @@
 """A Python event collector for servers: the public names, nothing else."""
 
-from walker_collector.config import MISSING, Consent, Secret
+from walker_collector.config import MISSING, Consent, PathSpec, Secret
 from walker_collector.errors import (
     CollectorClosed,
     ConfigError,
@@ -13,7 +13,17 @@ from walker_collector.errors import (
     SpoolFull,
     WalkerError,
 )
-from walker_collector.hookspecs import Context, Event, Item, Person, PushContext, Rule, hookimpl
+from walker_collector.hookspecs import (
+    Context,
+    Event,
+    Item,
+    Person,
+    Progress,
+    PushContext,
+    Rule,
+    hookimpl,
+)
+from walker_collector.mapping import Value
 
 __all__ = [
     "MISSING",
@@ -25,8 +35,10 @@ __all__ = [
     "Event",
     "EventError",
     "Item",
+    "PathSpec",
     "Person",
     "PluginError",
+    "Progress",
     "PushContext",
     "Rejected",
     "RetryLater",
@@ -34,6 +46,7 @@ __all__ = [
     "Secret",
     "SpoolError",
     "SpoolFull",
+    "Value",
     "WalkerError",
     "hookimpl",
 ]

@@ -1,0 +1,1 @@
+"""Customer.io destination for walker-collector, on the official SDK."""

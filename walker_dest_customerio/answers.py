@@ -1,0 +1,153 @@
+"""What Customer.io's answers say: which of the collector's errors each one is.
+
+The table follows the vendor's own clients; the shapes of errors are those of the references of
+Track v1, Track v2 and App API. No reason ever quotes a request, which holds people's data.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from walker_collector import DestinationDown, Rejected, RetryLater, WalkerError
+
+LONGEST_WAIT: Final = 3600.0
+_LONGEST_MESSAGE: Final = 300
+_UNTAKEN: Final = frozenset({408, 425, 429, 503})
+_ACCOUNT: Final = re.compile(r"\baccount\b|approved|confirmed|do not send", re.IGNORECASE)
+
+
+class Untaken(RetryLater):
+    """A transient failure of which it is certain that the request had no effect."""
+
+
+class NoAnswer(RetryLater):
+    """A request that got no answer, or none that is Customer.io's; it may have had its effect."""
+
+
+class Refused(Rejected):
+    """A request refused for what it holds, or where it went; `status` is the HTTP status."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+@frozen
+class Api:
+    """One of the two APIs, in the words of whoever must set it right."""
+
+    name: str
+    credentials: str
+    host: str
+
+
+TRACK: Final = Api("Track API", "settings.siteId and settings.apiKey", "settings.trackUrl")
+APP: Final = Api("App API", "settings.appApiKey", "settings.apiUrl")
+
+
+def refusal(
+    api: Api, status: int, headers: Mapping[str, str], body: bytes, region: str, now: float
+) -> WalkerError:
+    """Return the error for an answer that is no success; `now` (unix s) is for Retry-After."""
+    said = "; ".join(messages(body))
+    what = f"{api.name} answered {status}" + (f": {said}" if said else "")
+    if 300 <= status < 400:
+        other = "eu" if region == "us" else "us"
+        return DestinationDown(
+            f"{what}: the account is not in region {region!r}; set settings.region to {other!r}, "
+            f"or look at {api.host}"
+        )
+    if status == 401:
+        return DestinationDown(f"{what}: check {api.credentials}")
+    if status == 403:
+        return _forbidden(api, what, said)
+    if status in _UNTAKEN:
+        return Untaken(what, retry_after(headers.get("Retry-After"), now))
+    if status >= 500 or status < 200:
+        return RetryLater(what, retry_after(headers.get("Retry-After"), now))
+    return Refused(what, status)
+
+
+def _forbidden(api: Api, what: str, said: str) -> WalkerError:
+    """The App API forbids single messages too; only what concerns the account stops it all."""
+    if api is APP and not _ACCOUNT.search(said):
+        return Refused(what, 403)
+    return DestinationDown(f"{what}: check {api.credentials} and the state of the account")
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Return the wait in seconds a Retry-After header asks for, an hour at most; None for none."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdigit() else _until(value, now)
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def is_answer(body: bytes) -> bool:
+    """Tell whether a success can be Customer.io's, which always is a JSON object."""
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _until(date: str, now: float) -> float:
+    when = parsedate_to_datetime(date)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
+
+
+def messages(body: bytes) -> list[str]:
+    """Return the error messages of an answer in any of the shapes the APIs use."""
+    content = _parsed(body)
+    meta = content.get("meta")
+    found: list[Any] = []
+    if isinstance(meta, dict):
+        found += [meta.get("error"), *_as_list(meta.get("errors"))]
+    found += _as_list(content.get("errors"))
+    return [text for item in found if (text := _message(item))]
+
+
+def batch_errors(body: bytes) -> list[tuple[int | None, str]]:
+    """Return index in the batch and message of each refused item; None where no index is told."""
+    return [
+        (_index(item), _message(item) or "no reason given")
+        for item in _as_list(_parsed(body).get("errors"))
+    ]
+
+
+def _index(item: Any) -> int | None:
+    index = item.get("batch_index") if isinstance(item, dict) else None
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
+
+
+def _message(item: Any) -> str:
+    """Return `field: message (reason)` of an error, as far as it has them."""
+    if isinstance(item, str):
+        return item[:_LONGEST_MESSAGE]
+    if not isinstance(item, dict):
+        return ""
+    field, reason = item.get("field"), item.get("reason")
+    text = str(item.get("message") or item.get("detail") or "")
+    text = f"{field}: {text}" if field else text
+    text = f"{text} ({reason})" if reason else text
+    return text[:_LONGEST_MESSAGE]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,54 @@
+"""Which operations may share a request: waves in time, requests by size. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+REQUEST_BYTES: Final = 500_000
+OPERATION_BYTES: Final = 32_000
+_FRAME_BYTES: Final = len(b'{"batch":[]}')
+
+
+def waves(
+    tasks: Sequence[T], alone: Callable[[T], bool], people: Callable[[T], Iterable[str]]
+) -> list[list[T]]:
+    """Split tasks into waves: each wave is over before the next begins.
+
+    Customer.io does not promise an order within a request. A task that is alone shares its wave
+    with nothing else of its people: it comes after all that was before it, and before all that
+    follows. Everything else goes as early as that allows, in the order given.
+    """
+    if not any(map(alone, tasks)):
+        return [list(tasks)] if tasks else []
+    last: dict[str, int] = {}
+    free: dict[str, int] = {}
+    found: list[list[T]] = []
+    for task in tasks:
+        names = tuple(people(task))
+        if alone(task):
+            wave = max((last.get(name, -1) + 1 for name in names), default=0)
+        else:
+            wave = max((free.get(name, 0) for name in names), default=0)
+        for name in names:
+            last[name] = max(wave, last.get(name, -1))
+            if alone(task):
+                free[name] = wave + 1
+        while len(found) <= wave:
+            found.append([])
+        found[wave].append(task)
+    return found
+
+
+def requests(sized: Iterable[tuple[T, int]], limit: int = REQUEST_BYTES) -> Iterator[list[T]]:
+    """Group things, each with its size in bytes, into requests of at most `limit` bytes."""
+    group: list[T] = []
+    total = _FRAME_BYTES
+    for thing, size in sized:
+        if group and total + size + 1 > limit:
+            yield group
+            group, total = [], _FRAME_BYTES
+        group.append(thing)
+        total += size + 1
+    if group:
+        yield group

@@ -1,0 +1,172 @@
+"""The official SDK's clients, with one method replaced: the one that meets the network.
+
+Every call of the SDK (`identify`, `track`, `batch`, `send_email`, ...) ends in `send_request`. The
+SDK's own retries requests that may have been received, follows redirects without credentials, hides
+the status, and puts the request's data into its exceptions; this one makes exactly one request and
+raises the collector's errors. Hosts, paths, session, authentication and keep-alive are the SDK's.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from attrs import frozen
+from customerio import APIClient, CustomerIO, Regions
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.retry import Retry
+
+from walker_collector import DestinationDown, WalkerError
+from walker_dest_customerio.answers import APP, TRACK, Api, NoAnswer, Untaken, is_answer, refusal
+from walker_dest_customerio.encode import dumps
+from walker_dest_customerio.ratelimit import RateLimit
+from walker_dest_customerio.settings import Settings
+
+_JSON = {"Content-Type": "application/json"}
+_NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError)
+
+
+@frozen(eq=False)
+class Line:
+    """What a client needs to know beside what the SDK's constructor takes."""
+
+    api: Api
+    region: str
+    limit: RateLimit
+    ca_file: str | None
+    now: Callable[[], float]
+
+
+class _OneRequest:
+    """A single request per call, classified; mixed into the SDK's clients."""
+
+    line: Line
+    http: requests.Session
+    timeout: float
+
+    def send_request(self, method: str, url: str, data: Any) -> requests.Response:
+        """Make one request; return an answer that is a success.
+
+        Raises Rejected, RetryLater or DestinationDown. Data may hold ready JSON (orjson.Fragment).
+        """
+        line = self.line
+        body = dumps(data, "request")
+        line.limit.wait()
+        try:
+            response = self.http.request(
+                method,
+                url,
+                data=body,
+                headers=_JSON,
+                timeout=self.timeout,
+                allow_redirects=False,
+                verify=line.ca_file or True,
+            )
+        except requests.RequestException as error:
+            raise unreachable(line.api, error) from None  # its text has the customer's id in a URL
+        status, headers = response.status_code, response.headers
+        if not 200 <= status < 300:
+            raise refusal(line.api, status, headers, response.content, line.region, line.now())
+        if not is_answer(response.content):
+            what = f"{line.api.name} answered {status} with something that is not JSON"
+            raise NoAnswer(f"{what}; is there a proxy between? See {line.api.host}")
+        return response
+
+    def answer_every_status(self) -> None:
+        """Take urllib3's retries out of the session.
+
+        With `retries=0` the SDK still makes it swallow answers of 500 to 504, their status and
+        their Retry-After with them.
+        """
+        for adapter in self.http.adapters.values():
+            adapter.max_retries = Retry(0, read=False)  # type: ignore[attr-defined]  # HTTPAdapter
+
+
+class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK ships no types
+    """The SDK's Track client."""
+
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self.line = line
+        parts = urlsplit(settings.track_url or "")
+        super().__init__(
+            settings.site_id,
+            settings.api_key.reveal(),
+            host=parts.hostname,
+            port=parts.port,
+            region=_region(settings),
+            retries=0,
+            timeout=settings.timeout / 1000,
+        )
+        self.answer_every_status()
+
+
+class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships no types
+    """The SDK's App API client, for transactional messages."""
+
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self.line = line
+        super().__init__(
+            (settings.app_api_key or settings.api_key).reveal(),
+            url=settings.api_url and settings.api_url.rstrip("/"),
+            region=_region(settings),
+            retries=0,
+            timeout=settings.timeout / 1000,
+        )
+        self.answer_every_status()
+
+
+@frozen(eq=False)
+class Clients:
+    """One client per API; `app` is None without an App API key."""
+
+    track: TrackClient
+    app: AppClient | None
+
+    def close(self) -> None:
+        """Close the connections of both."""
+        for client in (self.track, self.app):
+            if client is not None:
+                client.close()
+
+
+def open_clients(
+    settings: Settings,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.time,
+) -> Clients:
+    """Return the clients for these settings; nothing is sent yet. All times are in seconds."""
+
+    def line(api: Api, rate: float) -> Line:
+        return Line(api, settings.region, RateLimit(rate, clock, sleep), settings.ca_file, now)
+
+    track = TrackClient(settings, line(TRACK, settings.rate_limit))
+    if not settings.app_api_key:
+        return Clients(track, None)
+    return Clients(track, AppClient(settings, line(APP, settings.app_rate_limit)))
+
+
+def unreachable(api: Api, error: requests.RequestException) -> WalkerError:
+    """Return the error for a request that got no answer; Untaken where it surely never arrived."""
+    causes = list(_causes(error))
+    what = f"{api.name}: no answer ({type(causes[-1]).__name__})"
+    if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
+        return DestinationDown(
+            f"{api.name}: its certificate is not trusted; check {api.host} and settings.caFile"
+        )
+    connected = not any(isinstance(cause, _NOT_CONNECTED) for cause in causes)
+    return NoAnswer(what) if connected else Untaken(what)
+
+
+def _region(settings: Settings) -> Any:
+    return Regions.EU if settings.region == "eu" else Regions.US
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from requests' exception to urllib3's inside it and on to the first cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        inner = getattr(cause, "reason", None) or next(iter(cause.args), None)
+        cause = inner if isinstance(inner, BaseException) else cause.__cause__

@@ -1,0 +1,175 @@
+"""The Customer.io destination: the collector's hooks, on plan and delivery."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from walker_collector import (
+    Consent,
+    Context,
+    DestinationDown,
+    Item,
+    Person,
+    PushContext,
+    Rejected,
+    Rule,
+    hookimpl,
+)
+from walker_dest_customerio.clients import open_clients
+from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.operations import Call, Identify, Json
+from walker_dest_customerio.people import (
+    Draft,
+    Known,
+    People,
+    identifiers,
+    identity,
+    person_keys,
+)
+from walker_dest_customerio.plan import Plan, plan
+from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
+
+
+class Unidentified(Rejected):
+    """An event that names nobody, so Customer.io has nowhere to put it."""
+
+    status = "unidentified"
+
+
+class CustomerioDestination:
+    """Delivers events to Customer.io."""
+
+    settings = Settings
+    rule_settings = RuleSettings
+    aliases = ("@walkeros/server-destination-customerio",)
+    batch_size = 500
+    concurrency = 4
+    check = staticmethod(check)
+
+    def __init__(self) -> None:
+        self._people: People | None = None
+        self._delivery: Delivery | None = None
+
+    @hookimpl
+    def init(self, context: Context) -> None:
+        """Make the clients; nothing is sent."""
+        settings: Settings = context.settings
+        if settings.ca_file is not None and not Path(settings.ca_file).is_file():
+            raise DestinationDown(f"settings.caFile: there is no file {settings.ca_file}")
+        self._people = People(settings.people_max)
+        self._delivery = Delivery(open_clients(settings), settings.delivery)
+
+    @hookimpl
+    def push(self, event: Json, data: Any, rule: Rule | None, context: PushContext) -> None:
+        """Deliver one event."""
+        failures = self._deliver([Item(event, data, rule, context)])
+        if failures:
+            raise failures[0]
+
+    @hookimpl
+    def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
+        """Deliver several events; return the failures by index."""
+        return self._deliver(batch)
+
+    @hookimpl
+    def consent(
+        self, update: Consent, state: Consent, person: Person | None, context: Context
+    ) -> None:
+        """Set the attributes that `onConsent` has for what a person granted or denied."""
+        settings: Settings = context.settings
+        attributes = consent_attributes(settings.on_consent, update)
+        customer = None if person is None else customer_of(person, state, context)
+        if not attributes or customer is None:
+            return
+        identify = Identify(person=customer, attributes=attributes)
+        job = Job([identify], person_keys(identifiers(customer)))
+        self._ready_delivery().deliver([job])
+        if job.error is not None:
+            raise job.error
+
+    @hookimpl
+    def shutdown(self, context: Context) -> None:
+        """Close the connections."""
+        if self._delivery is not None:
+            self._delivery.close()
+
+    def simulate(
+        self, event: Json, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[Call]:
+        """Return the calls `push` would make, as if those returned before had been delivered.
+
+        Raises what `push` would raise for the event itself.
+        """
+        people = self._known(context.settings)
+        planned = identified(plan(event, data, rule, context, people, time.time()))
+        for operation in planned.operations:
+            operation.note(people)
+        return [operation.call for operation in planned.operations]
+
+    def _deliver(self, batch: Sequence[Item]) -> dict[int, Exception]:
+        """Plan and deliver events in order; return the failures by index.
+
+        Each event is planned as if those before it had been delivered; what was delivered is
+        remembered afterwards, in the same order.
+        """
+        people = self._known(batch[0].context.settings)
+        draft = Draft(people)
+        now = time.time()
+        jobs = [_job(item, draft, now) for item in batch]
+        self._ready_delivery().deliver(jobs)
+        for job in jobs:
+            for operation in job.done:
+                operation.note(people)
+        return {at: job.error for at, job in enumerate(jobs) if job.error is not None}
+
+    def _known(self, settings: Settings) -> People:
+        if self._people is None:
+            self._people = People(settings.people_max)
+        return self._people
+
+    def _ready_delivery(self) -> Delivery:
+        if self._delivery is None:
+            raise DestinationDown("not initialised")
+        return self._delivery
+
+
+def _job(item: Item, draft: Known, now: float) -> Job:
+    try:
+        planned = identified(plan(item.event, item.data, item.rule, item.context, draft, now))
+    except Rejected as error:
+        return Job((), error=error)
+    for operation in planned.operations:
+        operation.note(draft)
+    return Job(planned.operations, planned.people, item.context.progress)
+
+
+def identified(planned: Plan) -> Plan:
+    """Return the plan; raises Unidentified where it names nobody."""
+    if planned.status == "unidentified":
+        raise Unidentified(
+            "the event names nobody: neither settings.customerId (default user.id) nor "
+            "settings.anonymousId (default user.session) resolves to an id"
+        )
+    return planned
+
+
+def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, update: Consent) -> Json:
+    """Return the attributes for what was granted and denied, in the order of the settings."""
+    attributes: Json = {}
+    for key, chosen in (on_consent or {}).items():
+        if key in update:
+            attributes.update(chosen.granted if update[key] else chosen.denied)
+    return attributes
+
+
+def customer_of(person: Person, state: Consent, context: Context) -> str | None:
+    """Return the customer id of a person known by the collector's identifiers alone, or None.
+
+    That is what `customerId` finds in an event which has these and nothing else.
+    """
+    names = {"id": person.id, "device": person.device, "session": person.session}
+    event: Json = {"user": {key: value for key, value in names.items() if value is not None}}
+    scope = PushContext(context, event, state)
+    settings: Settings = context.settings
+    return identity(settings.customer_id(event, scope))

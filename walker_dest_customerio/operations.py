@@ -1,0 +1,455 @@
+"""What can be asked of Customer.io, one class per operation.
+
+Each operation knows its call (as `walker simulate` prints it), its version 1 request through the
+official SDK (`send`), and its entry in a Track v2 batch (`entry`). The shapes of entries are those
+of https://docs.customer.io/integrations/api/track/, POST /api/v2/batch.
+"""
+
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from walker_collector import Rejected
+from walker_dest_customerio.encode import dumps
+from walker_dest_customerio.people import Known, identifiers, person_keys
+
+Json = dict[str, Any]
+Call = list[Any]
+
+MERGE_TYPES = frozenset({"id", "email", "cio_id"})
+
+
+@frozen(kw_only=True)
+class Operation:
+    """One thing asked of Customer.io.
+
+    part: its name, unique within an event.
+    alone: nothing else of the same person may share its request, as the order within one is not
+        promised and here decides who exists afterwards.
+    """
+
+    part: ClassVar[str]
+    alone: ClassVar[bool] = False
+
+    @property
+    def call(self) -> Call:
+        """The call in the words of `walker simulate`."""
+        raise NotImplementedError
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Keys of the persons concerned, besides the event's own."""
+        return ()
+
+    def send(self, client: Any) -> Any:
+        """Make the call through an SDK client; raises what the client raises."""
+        raise NotImplementedError
+
+    def entry(self) -> Json | None:
+        """Return the entry in a v2 batch, or None where it can only be sent by itself."""
+        raise NotImplementedError
+
+    def note(self, known: Known) -> None:
+        """Tell the memory of people what follows from this operation having been done."""
+
+
+@frozen(kw_only=True)
+class PersonOperation(Operation):
+    """An operation on one person; `person` is a customer id."""
+
+    person: str
+
+    def _entry(self, action: str, **rest: Any) -> Json:
+        return {
+            "type": "person",
+            "identifiers": identifiers(self.person),
+            "action": action,
+            **rest,
+        }
+
+
+@frozen(kw_only=True)
+class Identify(PersonOperation):
+    """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones."""
+
+    part = "identify"
+
+    attributes: Json
+    timestamp: int | None = None
+    fingerprint: int = field(default=0, eq=False, repr=False)
+
+    @property
+    def call(self) -> Call:
+        return ["identify", self.person, self.attributes]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        return person_keys(self.attributes)
+
+    def send(self, client: Any) -> Any:
+        """Make the PUT behind `client.identify`, whose keywords leave no room for one named id."""
+        body = self.attributes
+        if self.timestamp is not None:
+            body = {"_timestamp": self.timestamp, **body}
+        return client.send_request("PUT", client.get_customer_query_string(self.person), body)
+
+    def entry(self) -> Json | None:
+        """Return the entry: what v1 takes among the attributes stands beside them in v2.
+
+        v2 adds relationships with an identify but cannot cut them: then there is no entry.
+        """
+        attributes = self.attributes
+        beside: Json = {}
+        if self.timestamp is not None:
+            beside["timestamp"] = self.timestamp
+        if "_timestamp" in attributes or "cio_relationships" in attributes:
+            attributes = dict(attributes)
+            if "_timestamp" in attributes:
+                beside["timestamp"] = attributes.pop("_timestamp")
+            if "cio_relationships" in attributes:
+                relationships = _added(attributes.pop("cio_relationships"))
+                if relationships is None:
+                    return None
+                beside["cio_relationships"] = relationships
+        return self._entry("identify", **beside, attributes=attributes)
+
+    def note(self, known: Known) -> None:
+        known.remember(self.person, self.fingerprint)
+
+
+def _added(value: Any) -> Any:
+    """Return relationships in v2's form: a list, all of them to add; None where v1 must do it."""
+    if not isinstance(value, dict):
+        return value
+    return value.get("relationships") if value.get("action") == "add_relationships" else None
+
+
+def fingerprint(attributes: Json) -> int:
+    """Return a number that equal attributes share, whatever their order.
+
+    Only comparable within this process. Raises Rejected where JSON cannot hold the attributes.
+    """
+    return hash(dumps(attributes, "identify", sort_keys=True))
+
+
+@frozen(kw_only=True)
+class Event:
+    """What a tracked event is: `name`, `data`, `timestamp` (unix s), `id` (ULID)."""
+
+    name: str
+    data: Json
+    timestamp: int | None = None
+    id: str | None = None
+
+    @property
+    def described(self) -> Json:
+        """The event in the words of `walker simulate`, which leave out the id."""
+        described = {"name": self.name, "data": self.data}
+        return described if self.timestamp is None else {**described, "timestamp": self.timestamp}
+
+    @property
+    def beside(self) -> Json:
+        """Id and timestamp, as far as there are any."""
+        beside: Json = {} if self.id is None else {"id": self.id}
+        if self.timestamp is not None:
+            beside["timestamp"] = self.timestamp
+        return beside
+
+
+@frozen(kw_only=True)
+class Track(PersonOperation):
+    """An event of a known person."""
+
+    part = "track"
+
+    event: Event
+
+    @property
+    def call(self) -> Call:
+        return ["track", self.person, self.event.described]
+
+    def send(self, client: Any) -> Any:
+        event = self.event
+        return client.track(
+            self.person, event.name, event.data, id=event.id, timestamp=event.timestamp
+        )
+
+    def entry(self) -> Json:
+        event = self.event
+        return self._entry("event", name=event.name, **event.beside, attributes=event.data)
+
+
+@frozen(kw_only=True)
+class TrackAnonymous(Operation):
+    """An event of someone not known yet; Customer.io keeps it for the person they turn out to be.
+
+    `anonymous_id` as the sole identifier of a v2 event is not in the reference, yet what the
+    destinations of Segment and RudderStack send.
+    """
+
+    part = "track"
+
+    anonymous_id: str
+    event: Event
+
+    @property
+    def call(self) -> Call:
+        return ["track_anonymous", self.anonymous_id, self.event.described]
+
+    def send(self, client: Any) -> Any:
+        event = self.event
+        return client.track_anonymous(
+            self.anonymous_id, event.name, event.data, id=event.id, timestamp=event.timestamp
+        )
+
+    def entry(self) -> Json:
+        return {
+            "type": "person",
+            "identifiers": {"anonymous_id": self.anonymous_id},
+            "action": "event",
+            "name": self.event.name,
+            **self.event.beside,
+            "attributes": self.event.data,
+        }
+
+
+@frozen(kw_only=True)
+class Page(PersonOperation):
+    """A page view; the event's name is the page's URL."""
+
+    part = "page"
+
+    event: Event
+
+    @property
+    def call(self) -> Call:
+        call = ["pageview", self.person, self.event.name]
+        return [*call, self.event.data] if self.event.data else call
+
+    def send(self, client: Any) -> Any:
+        """Make the POST behind `client.pageview`, which knows neither id nor timestamp.
+
+        Its keywords leave no room for data named `page` or `customer_id` either.
+        """
+        body = {
+            "type": "page",
+            "name": self.event.name,
+            "data": self.event.data,
+            **self.event.beside,
+        }
+        return client.send_request("POST", client.get_event_query_string(self.person), body)
+
+    def entry(self) -> Json:
+        event = self.event
+        return self._entry("page", name=event.name, **event.beside, attributes=event.data)
+
+
+@frozen(kw_only=True)
+class Delete(PersonOperation):
+    """Remove a person; a later identify may create them anew."""
+
+    part = "delete"
+    alone = True
+
+    @property
+    def call(self) -> Call:
+        return ["delete", self.person]
+
+    def send(self, client: Any) -> Any:
+        return client.delete(self.person)
+
+    def entry(self) -> Json:
+        return self._entry("delete")
+
+    def note(self, known: Known) -> None:
+        known.forget(self.person)
+
+
+@frozen(kw_only=True)
+class Suppress(PersonOperation):
+    """Remove a person and refuse their identifiers until they are unsuppressed."""
+
+    part = "suppress"
+    alone = True
+
+    @property
+    def call(self) -> Call:
+        return ["suppress", self.person]
+
+    def send(self, client: Any) -> Any:
+        return client.suppress(self.person)
+
+    def entry(self) -> Json:
+        return self._entry("suppress")
+
+    def note(self, known: Known) -> None:
+        known.forget(self.person)
+
+
+@frozen(kw_only=True)
+class Unsuppress(PersonOperation):
+    """Accept a suppressed person's identifiers again; it does not bring the person back."""
+
+    part = "unsuppress"
+    alone = True
+
+    @property
+    def call(self) -> Call:
+        return ["unsuppress", self.person]
+
+    def send(self, client: Any) -> Any:
+        return client.unsuppress(self.person)
+
+    def entry(self) -> Json:
+        return self._entry("unsuppress")
+
+
+@frozen(kw_only=True)
+class AddDevice(PersonOperation):
+    """Add or update a device; `data` is None where the mapping made none."""
+
+    part = "add_device"
+
+    device_id: str
+    platform: str
+    data: Json | None = None
+
+    @property
+    def call(self) -> Call:
+        call = ["add_device", self.person, self.device_id, self.platform]
+        return call if self.data is None else [*call, self.data]
+
+    @property
+    def details(self) -> Json:
+        """The data in the API's form: `last_used` on top, all that is custom under `attributes`.
+
+        The SDK's `add_device` would put everything on top, where Customer.io ignores it.
+        """
+        custom = dict(self.data or {})
+        details: Json = {}
+        if "last_used" in custom:
+            details["last_used"] = custom.pop("last_used")
+        if isinstance(nested := custom.get("attributes"), dict):
+            custom = {**custom, **nested}
+            del custom["attributes"]
+        return {**details, "attributes": custom} if custom else details
+
+    def send(self, client: Any) -> Any:
+        return client.add_device(self.person, self.device_id, self.platform, **self.details)
+
+    def entry(self) -> Json:
+        device = {"token": self.device_id, "platform": self.platform, **self.details}
+        return self._entry("add_device", device=device)
+
+
+@frozen(kw_only=True)
+class DeleteDevice(PersonOperation):
+    """Remove a device from a person."""
+
+    part = "delete_device"
+
+    device_id: str
+    platform: str
+
+    @property
+    def call(self) -> Call:
+        return ["delete_device", self.person, self.device_id, self.platform]
+
+    def send(self, client: Any) -> Any:
+        return client.delete_device(self.person, self.device_id)
+
+    def entry(self) -> Json:
+        return self._entry("delete_device", device={"token": self.device_id})
+
+
+@frozen(kw_only=True)
+class Merge(Operation):
+    """Move the secondary person into the primary one; types are id, email or cio_id."""
+
+    part = "merge"
+    alone = True
+
+    primary_type: str
+    primary_id: str
+    secondary_type: str
+    secondary_id: str
+
+    @property
+    def call(self) -> Call:
+        primary = [self.primary_type, self.primary_id]
+        return ["merge_customers", *primary, self.secondary_type, self.secondary_id]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        primary = person_keys({self.primary_type: self.primary_id})
+        return (*primary, *person_keys({self.secondary_type: self.secondary_id}))
+
+    def send(self, client: Any) -> Any:
+        self._check()
+        return client.merge_customers(*self.call[1:])
+
+    def entry(self) -> Json:
+        self._check()
+        return {
+            "type": "person",
+            "action": "merge",
+            "primary": {self.primary_type: self.primary_id},
+            "secondary": {self.secondary_type: self.secondary_id},
+        }
+
+    def note(self, known: Known) -> None:
+        known.forget(self.primary_id)
+        known.forget(self.secondary_id)
+
+    def _check(self) -> None:
+        for name, value in (
+            ("primaryType", self.primary_type),
+            ("secondaryType", self.secondary_type),
+        ):
+            if value not in MERGE_TYPES:
+                raise Rejected(f"merge: {name} must be id, email or cio_id; see the rule's merge")
+
+
+@frozen(kw_only=True)
+class Message(Operation):
+    """A transactional message of the App API, which knows no repetition: never sent twice.
+
+    `request` is the body as Customer.io documents it. It waits for what its event asks before it
+    and holds back what comes after, so it is `alone`.
+    """
+
+    alone = True
+
+    request: Json
+
+    @property
+    def call(self) -> Call:
+        return [self.part, self.request]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        named = self.request.get("identifiers")
+        return person_keys(named) if isinstance(named, dict) else ()
+
+    def entry(self) -> None:
+        return None
+
+
+@frozen(kw_only=True)
+class SendEmail(Message):
+    """A transactional email."""
+
+    part = "send_email"
+
+    def send(self, client: Any) -> Any:
+        return client.send_email(self.request)
+
+
+@frozen(kw_only=True)
+class SendPush(Message):
+    """A transactional push notification."""
+
+    part = "send_push"
+
+    def send(self, client: Any) -> Any:
+        return client.send_push(self.request)

@@ -1,0 +1,123 @@
+"""What the Customer.io destination can be told: its settings, and those of a mapping rule."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from attrs import Attribute, Factory, field, frozen
+
+from walker_collector import PathSpec, Secret, Value
+
+_USER_ID = Value(PathSpec("user.id"), "customerId")
+_USER_SESSION = Value(PathSpec("user.session"), "anonymousId")
+
+
+def _filled(_: Any, __: "Attribute[Any]", value: str) -> None:
+    if not value:
+        raise ValueError("must not be empty")
+
+
+def _positive(_: Any, __: "Attribute[Any]", value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"must be more than 0, not {value}")
+
+
+def _host(_: Any, __: "Attribute[Any]", value: str | None) -> None:
+    if value is None:
+        return
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("must be https://host or https://host:port, without a path")
+
+
+@frozen(kw_only=True)
+class ConsentAttributes:
+    """The attributes a person gets when a consent key is granted, and when it is denied."""
+
+    granted: dict[str, Any] = Factory(dict)
+    denied: dict[str, Any] = Factory(dict)
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Settings of the Customer.io destination.
+
+    site_id, api_key: credentials of the Track API.
+    app_api_key: credential of the App API, for transactional messages.
+    region: where the account is hosted.
+    timeout: of a request, in ms.
+    customer_id, anonymous_id: where an event names its person.
+    identify: the attributes of a person; a rule's own `identify` goes before it.
+    track_url, api_url: other hosts, for a sandbox or a proxy. ca_file: a PEM to trust there.
+    delivery: many operations per request (Track v2), or one (v1).
+    rate_limit, app_rate_limit: requests per second to the Track and the App API.
+    identify_timestamp: an identify bears its event's time, so that a late one never undoes a newer
+        one. Turn it off to backfill: Customer.io ignores what is older than the last change.
+    on_consent: consent key -> attributes to set when a person grants or denies it.
+    people_max: how many people's last attributes are remembered, to not repeat them.
+    """
+
+    site_id: str = field(validator=_filled)
+    api_key: Secret = field(validator=_filled)
+    app_api_key: Secret | None = None
+    region: Literal["us", "eu"] = "us"
+    timeout: int = field(default=10_000, validator=_positive)
+    customer_id: Value = _USER_ID
+    anonymous_id: Value = _USER_SESSION
+    identify: Value | None = None
+    track_url: str | None = field(default=None, validator=_host)
+    api_url: str | None = field(default=None, validator=_host)
+    ca_file: str | None = None
+    delivery: Literal["batch", "single"] = "batch"
+    rate_limit: float = field(default=100.0, validator=_positive)
+    app_rate_limit: float = field(default=100.0, validator=_positive)
+    identify_timestamp: bool = True
+    on_consent: dict[str, ConsentAttributes] | None = None
+    people_max: int = field(default=100_000, validator=_positive)
+
+
+@frozen(kw_only=True)
+class RuleSettings:
+    """What a mapping rule asks of Customer.io beside its event.
+
+    identify: attributes, instead of those of the destination's `identify`.
+    page: an object with `url`; what else it holds is the page's data.
+    destroy, suppress, unsuppress: true, and nothing else, does it to the person.
+    add_device, delete_device: an object with `deviceId` and `platform` (and `data` to add).
+    merge: an object with `primaryType`, `primaryId`, `secondaryType` and `secondaryId`.
+    send_email, send_push: the body of a transactional message; needs the App API key.
+    """
+
+    identify: Value | None = None
+    page: Value | None = None
+    destroy: Any = False  # walkerOS lets anything stand here and acts on true alone
+    suppress: Any = False
+    unsuppress: Any = False
+    add_device: Value | None = None
+    delete_device: Value | None = None
+    merge: Value | None = None
+    send_email: Value | None = None
+    send_push: Value | None = None
+
+
+def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    """Yield path and message of every rule that sends messages the settings give no key for."""
+    if settings.app_api_key:
+        return
+    for path, rule in _each(rules):
+        for name, key in (("send_email", "sendEmail"), ("send_push", "sendPush")):
+            if getattr(rule.settings, name, None) is not None:
+                yield (
+                    f"mapping.{path}.settings.{key}",
+                    "transactional messages go through the App API; set settings.appApiKey",
+                )
+
+
+def _each(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Every rule with its path under `mapping`; an action may have a list of them."""
+    for entity, actions in rules.items():
+        for action, rule in actions.items():
+            if isinstance(rule, list):
+                yield from ((f"{entity}.{action}.{at}", one) for at, one in enumerate(rule))
+            else:
+                yield f"{entity}.{action}", rule
