@@ -33,6 +33,7 @@ from walker_collector.config import (
     ValueSpec,
 )
 from walker_collector.errors import ConfigError, Problem
+from walker_collector.mapping import Value
 from walker_collector.naming import camel, hint, join, kind
 
 T = TypeVar("T")
@@ -47,14 +48,7 @@ _SYNONYMS: Final = {RuleConfig: {"silent": "skip"}}
 
 
 class Unfit(ValueError):
-    """A value that is not what its place asks for; the text is the problem's message.
-
-    `key` is the place below the value, where the mistake is in a part of it.
-    """
-
-    def __init__(self, message: str, key: str | None = None) -> None:
-        self.key = key
-        super().__init__(message)
+    """A value that is not what its place asks for; the text is the problem's message."""
 
 
 def structure(raw: Any, cls: type[T], path: str = "") -> tuple[T | None, list[Problem]]:
@@ -179,8 +173,6 @@ def _validate(field: "attrs.Attribute[Any]", values: dict[str, Any]) -> None:
 
 def _scalar_hook(cls: type[Any], accepts: tuple[type, ...], name: str) -> Callable[[Any, Any], Any]:
     def hook(raw: Any, _: Any) -> Any:
-        if isinstance(raw, Placeholder):
-            return cls(raw) if cls is Secret else raw if cls is str else cls()
         if not isinstance(raw, accepts) or (isinstance(raw, bool) and cls is not bool):
             raise Unfit(f"expected {name}, got {kind(raw)}")
         return cls(raw) if cls in (float, Secret) else raw
@@ -227,9 +219,9 @@ def _has_shape(raw: Any, cls: Any) -> bool:
     """Tell whether raw is the kind of JSON value that `cls` is built from."""
     origin = get_origin(cls) or cls
     if isinstance(raw, Mapping):
-        return attrs.has(origin) or _is_mapping(origin) or origin is ValueSpec
+        return attrs.has(origin) or _is_mapping(origin) or origin in (ValueSpec, Value)
     if isinstance(raw, list | tuple):
-        return _is_sequence(origin) or origin is ValueSpec
+        return _is_sequence(origin) or origin in (ValueSpec, Value)
     return not (_is_mapping(origin) or _is_sequence(origin))
 
 
@@ -287,7 +279,17 @@ def _structure_items(items: Any) -> dict[Any, Any]:
     return structured
 
 
-def _value_hook(raw: Any, _: Any) -> ValueSpec:
+def _value_hook(raw: Any, _: Any) -> Value:
+    if isinstance(raw, Value):
+        return raw
+    spec = converter.structure(raw, ValueSpec)
+    try:
+        return Value(spec)
+    except ConfigError as error:  # a callable that cannot be called with a value
+        raise Unfit("; ".join(problem.message for problem in error.problems)) from error
+
+
+def _spec_hook(raw: Any, _: Any) -> ValueSpec:
     if isinstance(raw, ValueSpec):
         return raw
     if isinstance(raw, str):
@@ -370,7 +372,8 @@ def _make_converter() -> Converter:
         made.register_structure_hook(cls, hook)
     exact: list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]] = [
         (lambda cls: cls == Consent, _consent_hook),
-        (lambda cls: cls is ValueSpec, _value_hook),
+        (lambda cls: cls is ValueSpec, _spec_hook),
+        (lambda cls: cls is Value, _value_hook),
         (lambda cls: AbstractCallable in (cls, get_origin(cls)), _callable_hook),
     ]
     for matches, hook in exact:

@@ -1,0 +1,102 @@
+"""One entry of `destinations`: its plugin found, its settings and rules structured."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from walker_collector.config import MISSING, DestinationConfig, DestinationEntry
+from walker_collector.errors import ConfigError, PluginError, Problem
+from walker_collector.flowfile.findings import Findings
+from walker_collector.flowfile.inheritance import inherit
+from walker_collector.flowfile.references import Surroundings, resolve
+from walker_collector.flowfile.settings import read_rules, read_settings
+from walker_collector.flowfile.shape import Entry, unsupported
+from walker_collector.mapping import compile_mapping
+from walker_collector.naming import join
+from walker_collector.plugins import Registry
+from walker_collector.structuring import structure
+
+_IDLE_KEYS: Final = frozenset({"init", "loadScript", "setup"})
+"""Keys of walkerOS's destination config without a meaning for a server that runs."""
+
+_VERSIONED: Final = re.compile(r"(@?[^@]+)@.+")
+"""A package with the version walkerOS's bundler would fetch; what is installed counts here."""
+
+
+def read_destination(
+    id: str, entry: Entry, around: Surroundings, registry: Registry, found: Findings
+) -> DestinationEntry | None:
+    """Return the destination ready for use, or None where there are problems."""
+    path = join("destinations", id)
+    before = len(found.problems)
+    if entry.disabled or entry.config.get("disabled") is True:
+        around = attrs.evolve(around, lenient=True)
+    raw = _merged(entry, path, around.with_variables(entry.variables), found)
+    found.problems += unsupported(path, attrs.asdict(entry, recurse=False))
+    found.problems += unsupported(join(path, "config"), raw)
+    plugin = _find_plugin(entry.package, join(path, "package"), registry, found)
+    if plugin is None:
+        return None
+    config = _read_config(plugin, raw, join(path, "config"), around.lenient, found)
+    if config is None or len(found.problems) > before:
+        return None
+    _check(plugin, config, join(path, "config"), found)
+    return DestinationEntry(package=entry.package or "", plugin=plugin, config=config)
+
+
+def _find_plugin(
+    package: str | None, path: str, registry: Registry, found: Findings
+) -> type | None:
+    if not package:
+        found.add(path, "required: which plugin delivers the events, such as console")
+        return None
+    versioned = _VERSIONED.fullmatch(package)
+    try:
+        return registry.find(versioned[1] if versioned else package)
+    except PluginError as error:
+        found.add(path, str(error))
+        return None
+
+
+def _merged(entry: Entry, path: str, around: Surroundings, found: Findings) -> dict[str, Any]:
+    """Return the raw config, references resolved, with the keys walkerOS allows beside it."""
+    beside = {"id": entry.id, "logger": entry.logger, "mock": entry.mock, "env": entry.env}
+    given = {key: value for key, value in beside.items() if value not in (None, MISSING)}
+    outer = found.take(resolve(given, around, path))
+    inner = found.take(resolve(entry.config, around, join(path, "config")))
+    config = {**outer, **{key: value for key, value in inner.items() if key not in _IDLE_KEYS}}
+    if isinstance(inner.get("env"), Mapping):
+        config["env"] = {**outer["env"], **inner["env"]}
+    if entry.disabled:
+        config["disabled"] = True
+    return config
+
+
+def _read_config(
+    plugin: Any, raw: Mapping[str, Any], path: str, lenient: bool, found: Findings
+) -> DestinationConfig | None:
+    settings = found.take(
+        read_settings(plugin, raw.get("settings"), join(path, "settings"), lenient)
+    )
+    config = {key: value for key, value in raw.items() if key not in ("credentials", "mapping")}
+    config["settings"] = settings
+    inherited = inherit(raw.get("mapping"), plugin, join(path, "mapping"))
+    config["mapping"], problems = read_rules(plugin, inherited.rules, join(path, "mapping"))
+    result, more = structure(config, DestinationConfig, path)
+    found.warnings += inherited.warnings
+    found.problems += [*inherited.problems, *map(inherited.locate, [*problems, *more])]
+    return result
+
+
+def _check(plugin: Any, config: DestinationConfig, path: str, found: Findings) -> None:
+    """Let the mapping's compiler and the plugin say what they cannot work with."""
+    try:
+        compile_mapping(config)
+    except ConfigError as error:
+        found.problems += [Problem(join(path, item.path), item.message) for item in error.problems]
+    check = getattr(plugin, "check", None)
+    if check is not None:
+        for place, message in check(config.settings, config.mapping or {}):
+            found.add(f"{path}.{place}" if place else path, message)

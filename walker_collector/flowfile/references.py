@@ -1,0 +1,157 @@
+"""References inside a flow file: `$env.NAME`, `$secret.NAME` and `$var.name`.
+
+The grammar is walkerOS's (core, references.ts): a dot walks, a colon starts a literal. A
+reference that is a whole string keeps the type of what it names; inside a string it is written
+into it.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import Factory, define, frozen
+
+from walker_collector.config import Placeholder, Secret
+from walker_collector.errors import Problem
+from walker_collector.naming import hint, join, kind
+from walker_collector.structuring import CODE_ADVICE, CODE_PREFIX
+
+_NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
+_PATH = rf"{_NAME}(?:\.{_NAME})*"
+_ONLY_VAR: Final = re.compile(rf"\$var\.({_PATH})")
+_ONLY_SECRET: Final = re.compile(r"\$secret\.([A-Z0-9_]+)")
+_INLINE: Final = re.compile(
+    rf"\$var\.(?P<var>{_PATH})|\$env\.(?P<env>{_NAME})(?::(?P<default>[^\"}}\s]*))?"
+)
+STAND_IN: Final = Placeholder("simulated")
+
+_UNSUPPORTED: Final = {
+    CODE_PREFIX: CODE_ADVICE,
+    "$contract.": "contracts are not evaluated here; write the value itself",
+    "$flow.": "other flows cannot be referred to here; write the value itself, or a variable",
+    "$store.": "stores are not run here; give the value through code, or leave the key out",
+}
+
+
+@frozen
+class Surroundings:
+    """What references may name. `lenient`: what is not set is stood in for, not a problem."""
+
+    environ: Mapping[str, str]
+    variables: Mapping[str, Any] = Factory(dict)
+    lenient: bool = False
+
+    def with_variables(self, inner: Mapping[str, Any] | None) -> "Surroundings":
+        """Return these surroundings with more variables; the inner ones win."""
+        merged = {**self.variables, **(inner or {})}
+        return Surroundings(self.environ, merged, self.lenient)
+
+
+def resolve(raw: Any, surroundings: Surroundings, path: str = "") -> tuple[Any, list[Problem]]:
+    """Return `raw` with every reference replaced, and what could not be.
+
+    A reference with a problem is replaced by a placeholder, so that the rest can be checked.
+    """
+    resolver = _Resolver(surroundings)
+    return resolver.value(raw, path), resolver.problems
+
+
+@define
+class _Resolver:
+    around: Surroundings
+    problems: list[Problem] = Factory(list)
+    visiting: tuple[str, ...] = ()
+
+    def value(self, raw: Any, path: str) -> Any:
+        if isinstance(raw, str):
+            return self.text(raw, path) if "$" in raw else raw
+        if isinstance(raw, Mapping):
+            return {key: self.value(value, join(path, key)) for key, value in raw.items()}
+        if isinstance(raw, list | tuple):
+            return [self.value(value, join(path, index)) for index, value in enumerate(raw)]
+        return raw
+
+    def text(self, raw: str, path: str) -> Any:
+        for prefix, advice in _UNSUPPORTED.items():
+            if raw.startswith(prefix):
+                return self.fail(path, advice)
+        if match := _ONLY_VAR.fullmatch(raw):
+            return self.variable(match[1], path)
+        if match := _ONLY_SECRET.fullmatch(raw):
+            return self.secret(match[1], path)
+        if "$secret." in raw:
+            return self.fail(path, "$secret.NAME (capitals) must be the whole string; $env may not")
+        return self.inline(raw, path)
+
+    def inline(self, raw: str, path: str) -> str:
+        found: list[Any] = []
+
+        def replaced(match: re.Match[str]) -> str:
+            part = self.scalar(match["var"], path) if match["var"] else self.env(match, path)
+            found.append(part)
+            return str.__str__(part)
+
+        text = _INLINE.sub(replaced, raw)
+        secret = any(isinstance(part, Secret) for part in found)
+        stood_in = any(isinstance(part, Placeholder) for part in found)
+        return Secret(text) if secret else Placeholder(text) if stood_in else text
+
+    def env(self, match: re.Match[str], path: str) -> str:
+        name, default = match["env"], match["default"]
+        if name in self.around.environ:
+            return self.around.environ[name]
+        if default is not None:
+            return self.inline(default, path)
+        advice = f"set it, or write a default: $env.{name}:default"
+        return self.unset(path, f"environment variable {name} is not set; {advice}")
+
+    def secret(self, name: str, path: str) -> str:
+        environ = self.around.environ
+        if name in environ:
+            return Secret(environ[name])
+        file = environ.get(f"{name}_FILE")
+        if file is None:
+            advice = f"set the environment variable {name}, or {name}_FILE to a file that holds it"
+            return self.unset(path, f"secret {name} is not set; {advice}")
+        try:
+            return Secret(Path(file).read_text("utf-8").rstrip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            return self.unset(path, f"secret {name}: cannot read {file} ({name}_FILE): {reason}")
+
+    def scalar(self, reference: str, path: str) -> str:
+        value = self.variable(reference, path)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return f"{value:.0f}" if value == int(value) else str(value)
+        if isinstance(value, str):
+            return value
+        advice = f'use it as a whole string: "$var.{reference}"'
+        return self.fail(path, f"$var.{reference} is {kind(value)}, inside a string; {advice}")
+
+    def variable(self, reference: str, path: str) -> Any:
+        name, *deep = reference.split(".")
+        variables = self.around.variables
+        if name not in variables:
+            advice = "define it under variables" + hint(name, variables, "defined")
+            return self.fail(path, f"variable {name} is not defined; {advice}")
+        if name in self.visiting:
+            chain = " -> ".join([*self.visiting, name])
+            return self.fail(path, f"variables refer to each other in a circle: {chain}")
+        outer, self.visiting = self.visiting, (*self.visiting, name)
+        value = self.value(variables[name], path)
+        self.visiting = outer
+        for key in deep:
+            if not isinstance(value, Mapping) or key not in value:
+                return self.fail(path, f"$var.{reference}: there is no {key} in variable {name}")
+            value = value[key]
+        return value
+
+    def unset(self, path: str, message: str) -> str:
+        return STAND_IN if self.around.lenient else self.fail(path, message)
+
+    def fail(self, path: str, message: str) -> Placeholder:
+        self.problems.append(Problem(path, message))
+        return STAND_IN

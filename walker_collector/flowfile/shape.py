@@ -1,0 +1,112 @@
+"""The outer shape of a flow file: walkerOS version 4, and its shorthand of one flow.
+
+Only keys are decided here; what is inside a destination or the collector is read later, once
+references are resolved.
+"""
+
+from typing import Any, Literal
+
+from attrs import Factory, field, frozen
+
+from walker_collector.config import MISSING
+from walker_collector.errors import Problem
+from walker_collector.naming import join
+
+VERSION = 4
+
+KEPT = frozenset(
+    {"url", "settings", "bundle", "observe", "import_", "examples", "chain_mocks", "contract"}
+    | {"schema", "include", "sources", "transformers", "stores"}
+)
+"""Fields that are accepted because walkerOS has them, and not used here."""
+
+
+@frozen(kw_only=True)
+class FlowOptions:
+    """What a flow says about itself; only `platform` matters here."""
+
+    platform: Literal["server", "web"] | None = None
+    url: Any = None
+    settings: Any = None
+    bundle: Any = None
+    observe: Any = None
+
+
+@frozen(kw_only=True)
+class Entry:
+    """One destination of a flow: which package, with which configuration."""
+
+    package: str | None = None
+    config: dict[str, Any] = Factory(dict)
+    env: dict[str, Any] = Factory(dict)
+    variables: dict[str, Any] = Factory(dict)
+    disabled: bool = False
+    id: str | None = None
+    logger: dict[str, Any] | None = None
+    mock: Any = MISSING
+    import_: Any = None
+    examples: Any = None
+    chain_mocks: Any = None
+    code: Any = None
+    before: Any = None
+    next: Any = None
+    cache: Any = None
+    state: Any = None
+
+
+@frozen(kw_only=True)
+class Flow:
+    """One flow: the collector, and the destinations by their ids."""
+
+    config: FlowOptions = Factory(FlowOptions)
+    collector: dict[str, Any] = Factory(dict)
+    destinations: dict[str, Entry] = Factory(dict)
+    variables: dict[str, Any] = Factory(dict)
+    sources: dict[str, Any] = Factory(dict)
+    transformers: dict[str, Any] = Factory(dict)
+    stores: dict[str, Any] = Factory(dict)
+    contract: Any = None
+
+
+@frozen(kw_only=True)
+class FlowFile:
+    """A file of named flows."""
+
+    flows: dict[str, dict[str, Any]]
+    version: int = VERSION
+    variables: dict[str, Any] = Factory(dict)
+    schema: str | None = field(default=None, metadata={"key": "$schema"})
+    include: Any = None
+    contract: Any = None
+
+
+@frozen(kw_only=True)
+class ShortFlow(Flow):
+    """A file that is one flow: short for `flows.default`."""
+
+    version: int = VERSION
+    schema: str | None = field(default=None, metadata={"key": "$schema"})
+    include: Any = None
+
+
+def unsupported(path: str, keys: dict[str, Any]) -> list[Problem]:
+    """Return a problem for each walkerOS key that would change what is delivered."""
+    return [
+        Problem(join(path, key), _UNSUPPORTED[key])
+        for key, value in keys.items()
+        if key in _UNSUPPORTED and value is not None
+    ]
+
+
+_TRANSFORMERS = (
+    "transformers are not run here; use policy, data and mapping, or an extension"
+    " (a plugin of the group walker_collector.extensions)"
+)
+_UNSUPPORTED = {
+    "code": "JavaScript cannot run here; name a package, or register a Python class in code",
+    "before": _TRANSFORMERS,
+    "next": _TRANSFORMERS,
+    "cache": "caching of deliveries is not supported; remove it",
+    "state": "stores are not run here; remove it",
+    "credentials": "write credentials into settings, as the package names them",
+}
