@@ -1,9 +1,21 @@
-"""Who granted what: the decision for an event, and the ledger of what people said."""
+"""Who granted what: the decision for an event, and the ledger of what people said.
 
-from collections.abc import Mapping
-from typing import Any
+walkerOS keeps one consent state, right for a browser tab. A server has many visitors: here
+consent belongs to a person, and the process default is what holds where nobody said anything.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from attrs import frozen
 
 from walker_collector.config import Consent
+from walker_collector.spool import Spool, Told
+
+KINDS: Final = ("id", "device", "session")
+"""The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
 
 
 def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any") -> bool:
@@ -16,3 +28,212 @@ def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any"
         return True
     met = (wanted and state.get(key) for key, wanted in required.items())
     return bool(all(met) if mode == "all" else any(met))
+
+
+def granted(state: Mapping[str, Any]) -> dict[str, bool]:
+    """Return only what is granted: what an event carries as its `consent` from the gate on."""
+    return {key: True for key, value in state.items() if value}
+
+
+def identifiers(user: Mapping[str, Any]) -> list[str]:
+    """Return the keys under which a user is known (`id:u1`, `session:s1`), strongest first.
+
+    Numeric identifiers count as text, so 42 and "42" are one person.
+    """
+    keys = []
+    for kind in KINDS:
+        value = user.get(kind)
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
+            keys.append(f"{kind}:{value}")
+    return keys
+
+
+@frozen
+class Grant:
+    """Where one key of a decision comes from: the event, the person, or the default."""
+
+    key: str
+    granted: bool
+    source: str
+
+
+class Ledger:
+    """What people said about consent, and which identifiers are one person; thread-safe.
+
+    Holds the most recent `people_max` people in memory; with a durable spool the others are
+    read back from it, without one they are forgotten.
+    """
+
+    def __init__(
+        self, spool: Spool, default: Consent, people_max: int, now: Callable[[], int]
+    ) -> None:
+        self._spool = spool
+        self._default: dict[str, bool] = dict(default)
+        self._now = now
+        self._max = people_max
+        self._lock = threading.RLock()
+        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._aliases: OrderedDict[str, str | None] = OrderedDict()
+        self._weaker: dict[str, set[str]] = {}
+        self._silent = not (spool.durable and spool.any_told())
+
+    @property
+    def default(self) -> dict[str, bool]:
+        """The consent that holds where neither event nor person said anything."""
+        return dict(self._default)
+
+    def set_default(self, update: Consent) -> None:
+        """Change the process default."""
+        with self._lock:
+            self._default = {**self._default, **update}
+
+    def canonical(self, key: str) -> str:
+        """Return the strongest identifier known for a person's key."""
+        if not key or key.startswith("id:"):
+            return key
+        with self._lock:
+            for _ in KINDS:
+                stronger = self._alias(key)
+                if stronger is None:
+                    break
+                key = stronger
+        return key
+
+    def meet(self, user: Mapping[str, Any]) -> tuple[str, bool]:
+        """Note which identifiers an event or call names together.
+
+        Returns the person's key and whether something was learned: then events held under a
+        weaker identifier may be this person's.
+        """
+        keys = identifiers(user)
+        if not keys:
+            return "", False
+        if len(keys) == 1:
+            return self.canonical(keys[0]), False
+        with self._lock:
+            person = self.canonical(keys[0])
+            news = [key for key in keys[1:] if self._alias(key) != person]
+            for key in news:
+                self._join(key, person)
+        return person, bool(news)
+
+    def state(self, person: str) -> dict[str, bool]:
+        """Return what a person said, as it stands now."""
+        if self._silent or not person:
+            return {}
+        with self._lock:
+            return {key: value for key, (value, _) in self._told_by(person).items()}
+
+    def decide(self, own: Mapping[str, Any], person: str) -> dict[str, Any]:
+        """Return the consent that holds for an event: its own, else the person's, else default."""
+        return {**self._default, **self.state(self.canonical(person)), **own}
+
+    def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
+        """Return each key of the decision with where it comes from."""
+        said = self.state(self.canonical(person))
+        return [
+            Grant(key, bool(value), source(key, own, said))
+            for key, value in self.decide(own, person).items()
+        ]
+
+    def tell(self, update: Consent, user: Mapping[str, Any]) -> tuple[str, dict[str, bool]]:
+        """Record what a person said; return their key and what now holds of them.
+
+        Raises ValueError where `user` has no identifier.
+        """
+        person, _ = self.meet(user)
+        if not person:
+            raise ValueError("user needs an id, a device or a session")
+        at = self._now()
+        with self._lock:
+            told = {**self._told_by(person), **{k: (bool(v), at) for k, v in update.items()}}
+            self._keep(person, told)
+            self._silent = False
+        return person, {key: value for key, (value, _) in told.items()}
+
+    def known_as(self, user: Mapping[str, Any]) -> set[str]:
+        """Return every key under which this person's events may be filed."""
+        people = set(identifiers(user))
+        people |= {self.canonical(key) for key in people}
+        with self._lock:
+            for _ in KINDS:
+                for person in list(people):
+                    people |= self._weaker.get(person, set())
+                    people.update(self._spool.aliases_of(person))
+        return people
+
+    def forget(self, people: Iterable[str]) -> None:
+        """Drop these keys from memory; the spool drops them on disk."""
+        gone = set(people)
+        with self._lock:
+            for key in gone:
+                self._told.pop(key, None)
+                self._file(key, None)
+                self._aliases.pop(key, None)
+                for weaker in self._weaker.pop(key, set()):
+                    self._aliases.pop(weaker, None)
+
+    def _alias(self, key: str) -> str | None:
+        if key in self._aliases:
+            self._aliases.move_to_end(key)
+            return self._aliases[key]
+        person = self._spool.alias(key)
+        self._file(key, person)
+        return person
+
+    def _join(self, key: str, person: str) -> None:
+        """Note that a key belongs to a person; what each said last, key by key, holds for both."""
+        weaker = self.canonical(key) if not self.canonical(key).startswith("id:") else key
+        said, told = self._told_by(weaker), self._told_by(person)
+        if said:
+            merged = dict(told)
+            for consent, (value, at) in said.items():
+                if consent not in merged or merged[consent][1] < at:
+                    merged[consent] = (value, at)
+            self._keep(person, merged)
+            self._keep(weaker, {})
+        for alias in {key, weaker}:
+            self._spool.join(alias, person)
+            self._file(alias, person)
+
+    def _file(self, key: str, person: str | None) -> None:
+        """Cache whom a key belongs to (None: nobody else), in both directions."""
+        before = self._aliases.get(key)
+        if before is not None:
+            self._weaker[before].discard(key)
+        self._aliases[key] = person
+        self._aliases.move_to_end(key)
+        if person is not None:
+            self._weaker.setdefault(person, set()).add(key)
+        if len(self._aliases) > self._max:
+            old, owner = self._aliases.popitem(last=False)
+            if owner is not None:
+                self._weaker[owner].discard(old)
+                if not self._weaker[owner]:
+                    del self._weaker[owner]
+
+    def _told_by(self, person: str) -> Told:
+        told = self._told.get(person)
+        if told is None:
+            told = self._spool.told(person)
+            self._cache(person, told)
+        else:
+            self._told.move_to_end(person)
+        return told
+
+    def _keep(self, person: str, told: Told) -> None:
+        self._spool.tell(person, told)
+        self._cache(person, told)
+
+    def _cache(self, person: str, told: Told) -> None:
+        self._told[person] = told
+        self._told.move_to_end(person)
+        if len(self._told) > self._max:
+            self._told.popitem(last=False)
+
+
+def source(key: str, own: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+    """Return which of the three decided a consent key: "event", "person" or "default"."""
+    if key in own:
+        return "event"
+    return "person" if key in said else "default"

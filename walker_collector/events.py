@@ -33,7 +33,6 @@ PARTS: Final[Mapping[str, type]] = {
 }
 _SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
 KEYS: Final = ("name", *PARTS, *_SCALARS)
-_KINDS: Final = {dict: "an object", list: "a list"}
 _NAIVE: Final = orjson.OPT_NAIVE_UTC
 
 
@@ -127,7 +126,7 @@ def _check_types(event: Mapping[str, Any]) -> None:
             if kind is list and isinstance(value, tuple):
                 continue
             raise EventError(
-                f"{key}: must be {_KINDS[kind]}, not {type(value).__name__} "
+                f"{key}: must be {'a list' if kind is list else 'an object'}, not {type(value).__name__} "
                 f"(event {str(event['name'])[:80]!r})"
             )
     if not isinstance(event.get("source", {}), dict):
@@ -284,15 +283,3 @@ def decode(body: bytes) -> dict[str, Any]:
     """Return the event that `encode` wrote; a fresh object at every call."""
     event: dict[str, Any] = orjson.loads(body)
     return event
-
-
-def person_key(user: Mapping[str, Any]) -> str:
-    """Return the key under which a person's events keep their order: id, else device, else session.
-
-    Empty where the event names nobody; numeric ids count as text, so 42 and "42" are one person.
-    """
-    for kind in ("id", "device", "session"):
-        value = user.get(kind)
-        if value is not None and value != "" and not isinstance(value, bool | dict | list):
-            return f"{kind}:{value}"
-    return ""

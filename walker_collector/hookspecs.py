@@ -50,7 +50,7 @@ from typing import Any, Final, Protocol
 import pluggy
 from attrs import define, field, frozen
 
-from walker_collector.config import Consent, DestinationConfig
+from walker_collector.config import BatchConfig, Consent, DestinationConfig
 
 PROJECT: Final = "walker_collector"
 API_VERSION: Final = 1
@@ -130,6 +130,7 @@ class Rule:
     name: str | None = None
     skip: bool = False
     settings: Any = None
+    batch: BatchConfig | None = None
 
 
 @define(eq=False)

@@ -16,6 +16,7 @@ from walker_collector.config import (
     Consent,
     DestinationConfig,
     ObjectSpec,
+    PathSpec,
     RuleConfig,
     ValueSpec,
 )
@@ -62,8 +63,9 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
     """
     prefix = f"destinations.{config.id}.config." if config.id else ""
     policies = _compile_policies(config.policy, f"{prefix}policy")
-    shared = compile_value(config.data, f"{prefix}data")
+    shared = _compile_data(config.data, f"{prefix}data")
     written = tuple(path for path, _ in policies)
+    mode = config.consent_mode
 
     def build(key: str | None, where: str, rule: RuleConfig) -> _Plan:
         return _plan(config, written, key, where, rule)
@@ -72,17 +74,21 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
     otherwise = build(None, f"{prefix}mapping", RuleConfig())
 
     def map_event(event: Event, scope: Scope) -> Mapped:
-        local = LocalScope(_apply(policies, event, scope), scope.consent)
+        local = LocalScope(event, scope.consent)
+        if policies:
+            local.event = _apply(policies, event, local)
         plan = find(local.event, local) or otherwise
-        local.event = _apply(plan.policies, local.event, local)
-        data = shared(local.event, local)
-        outcome = _outcome(plan, scope.consent)
-        if outcome == "deliver":
-            if plan.name:
-                local.event = {**local.event, "name": plan.name}
-            data = _produce(plan, data, local)
-        required = plan.consent if outcome == "denied" else None
-        return Mapped(local.event, data, plan.rule, outcome, required, plan.written)
+        if plan.policies:
+            local.event = _apply(plan.policies, local.event, local)
+        data = shared(local.event, local) if shared else MISSING
+        if plan.ignore:
+            return Mapped(local.event, data, plan.rule, "ignored", None, plan.written)
+        if plan.consent and not grants(plan.consent, scope.consent, mode):
+            return Mapped(local.event, data, plan.rule, "denied", plan.consent, plan.written)
+        if plan.name:
+            local.event = {**local.event, "name": plan.name}
+        data = _produce(plan, data, local)
+        return Mapped(local.event, data, plan.rule, "deliver", None, plan.written)
 
     return map_event
 
@@ -96,7 +102,6 @@ class _Plan:
     written: tuple[str, ...]
     ignore: bool
     consent: Consent | None
-    consent_mode: str
     name: str | None
     data: Resolve | None
     include: tuple[str, ...]
@@ -113,17 +118,21 @@ def _plan(
     policies = _compile_policies(rule.policy, f"{where}.policy")
     include = config.include if rule.include is None else rule.include
     return _Plan(
-        rule=Rule(key, rule.name, rule.skip, rule.settings) if key else None,
+        rule=Rule(key, rule.name, rule.skip, rule.settings, rule.batch) if key else None,
         policies=policies,
         written=written + tuple(path for path, _ in policies),
         ignore=rule.ignore,
         consent=rule.consent,
-        consent_mode=config.consent_mode,
         name=rule.name,
-        data=compile_value(rule.data, f"{where}.data") if rule.data else None,
+        data=_compile_data(rule.data, f"{where}.data"),
         include=tuple(include or ()),
         remove=tuple(rule.remove or ()),
     )
+
+
+def _compile_data(spec: ValueSpec | None, where: str) -> Resolve | None:
+    """The empty path, which is the whole input elsewhere, is no data: nobody means to send that."""
+    return None if spec is None or spec == PathSpec("") else compile_value(spec, where)
 
 
 def _compile_policies(policy: dict[str, ValueSpec] | None, where: str) -> Policies:
@@ -133,30 +142,22 @@ def _compile_policies(policy: dict[str, ValueSpec] | None, where: str) -> Polici
 
 
 def _depth(spec: ValueSpec | None) -> int:
+    """How deeply `map`, `set` and `loop` are nested in the value."""
     if isinstance(spec, AlternativesSpec):
-        children: tuple[ValueSpec | None, ...] = spec.items
-    elif isinstance(spec, ObjectSpec):
-        children = (*(spec.map or {}).values(), *(spec.set or ()), *(spec.loop or ()))
-    else:
-        children = ()
-    return 1 + max(map(_depth, children), default=0)
+        return max(map(_depth, spec.items), default=0)
+    if not isinstance(spec, ObjectSpec):
+        return 0
+    parts = (spec.map and spec.map.values(), spec.set, spec.loop)
+    if all(part is None for part in parts):
+        return 0
+    return 1 + max((_depth(child) for part in parts for child in part or ()), default=0)
 
 
 def _apply(policies: Policies, event: Event, scope: Scope) -> Event:
     """All policies read the event as it is before any of them is written."""
-    if not policies:
-        return event
     for path, value in [(path, resolve(event, scope)) for path, resolve in policies]:
         event = set_by_path(event, path, value)
     return event
-
-
-def _outcome(plan: _Plan, consent: Consent) -> Outcome:
-    if plan.ignore:
-        return "ignored"
-    if plan.consent and not grants(plan.consent, consent, plan.consent_mode):
-        return "denied"
-    return "deliver"
 
 
 def _produce(plan: _Plan, data: Any, scope: Scope) -> Any:

@@ -135,6 +135,12 @@ class Spool(Protocol):
     def join(self, key: str, person: str) -> None:
         """Keep that a key belongs to a person."""
 
+    def aliases_of(self, person: str) -> list[str]:
+        """Return the other keys of a person."""
+
+    def any_told(self) -> bool:
+        """Tell whether anybody said anything about consent yet."""
+
     def forget(self, people: Iterable[str]) -> set[int]:
         """Remove every event, dead letter and consent of these keys, on disk too; which events."""
 

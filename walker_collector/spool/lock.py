@@ -54,7 +54,9 @@ class SpoolLock:
         about = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "command": " ".join(Path(arg).name if i == 0 else arg for i, arg in enumerate(sys.argv[:2])),
+            "command": " ".join(
+                Path(arg).name if i == 0 else arg for i, arg in enumerate(sys.argv[:2])
+            ),
             "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         try:
@@ -81,6 +83,8 @@ def holder(path: Path) -> str:
     """Return who holds a lock file, for an error message."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {about['pid']} ({about['command']}) on {about['host']} since {about['since']}"
+        return (
+            f"process {about['pid']} ({about['command']}) on {about['host']} since {about['since']}"
+        )
     except (OSError, ValueError, KeyError):
         return "another process"

@@ -1,7 +1,6 @@
-"""The spool of a process that keeps nothing: order, dead letters and consent in memory."""
+"""The spool of a process that keeps nothing on disk."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from walker_collector.spool import (
@@ -18,17 +17,17 @@ from walker_collector.spool import (
 
 
 class MemorySpool:
-    """Numbers events and keeps dead letters; what waits or is held lives in the queues alone."""
+    """Numbers events and keeps dead letters.
+
+    What waits or is held lives in the queues, what people said in the ledger's memory.
+    """
 
     durable = False
 
-    def __init__(self, people_max: int = 100_000) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seq = 0
         self._dead: dict[tuple[str, int], DeadLetter] = {}
-        self._people_max = people_max
-        self._told: OrderedDict[str, Told] = OrderedDict()
-        self._aliases: OrderedDict[str, str] = OrderedDict()
 
     def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
         with self._lock:
@@ -76,26 +75,22 @@ class MemorySpool:
         return len(self.revive(letters))
 
     def told(self, person: str) -> Told:
-        with self._lock:
-            return self._told.get(person, {})
+        return {}
 
     def tell(self, person: str, told: Told) -> None:
-        with self._lock:
-            self._told[person] = told
-            self._told.move_to_end(person)
-            if len(self._told) > self._people_max:
-                self._told.popitem(last=False)
+        return
 
     def alias(self, key: str) -> str | None:
-        with self._lock:
-            return self._aliases.get(key)
+        return None
+
+    def aliases_of(self, person: str) -> list[str]:
+        return []
+
+    def any_told(self) -> bool:
+        return False
 
     def join(self, key: str, person: str) -> None:
-        with self._lock:
-            self._aliases[key] = person
-            self._aliases.move_to_end(key)
-            if len(self._aliases) > self._people_max:
-                self._aliases.popitem(last=False)
+        return
 
     def forget(self, people: Iterable[str]) -> set[int]:
         gone = set(people)
@@ -103,10 +98,6 @@ class MemorySpool:
             letters = [key for key, letter in self._dead.items() if letter.person in gone]
             for key in letters:
                 del self._dead[key]
-            for person in gone:
-                self._told.pop(person, None)
-            for key in [k for k, person in self._aliases.items() if k in gone or person in gone]:
-                del self._aliases[key]
         return {seq for _, seq in letters}
 
     def size(self) -> int:
@@ -125,6 +116,4 @@ def dead_letter(destination: str, change: Change) -> DeadLetter:
     """Return the dead letter that a change makes of an entry."""
     seq, person, at, body = change.entry
     attempt = change.attempt
-    return DeadLetter(
-        seq, destination, attempt.reason, attempt.count, at, change.at, person, body
-    )
+    return DeadLetter(seq, destination, attempt.reason, attempt.count, at, change.at, person, body)

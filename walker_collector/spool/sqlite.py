@@ -54,9 +54,7 @@ CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWI
 CREATE INDEX alias_person ON aliases (person);
 """
 
-_COLUMNS: Final = (
-    "e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
-)
+_COLUMNS: Final = "e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
 
 
 @define(eq=False)
@@ -187,9 +185,7 @@ class SqliteSpool:
 
     def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
         self._check_room(records)
-        numbers = {
-            name: self._number(name) for record in records for name in record.states
-        }
+        numbers = {name: self._number(name) for record in records for name in record.states}
         accepted: list[Any] = []
 
         def work(db: sqlite3.Connection) -> list[int]:
@@ -362,6 +358,13 @@ class SqliteSpool:
     def alias(self, key: str) -> str | None:
         rows = self._read("SELECT person FROM aliases WHERE alias = ?", (key,))
         return rows[0][0] if rows else None
+
+    def aliases_of(self, person: str) -> list[str]:
+        rows = self._read("SELECT alias FROM aliases WHERE person = ?", (person,))
+        return [row[0] for row in rows]
+
+    def any_told(self) -> bool:
+        return bool(self._read("SELECT 1 FROM told LIMIT 1"))
 
     def join(self, key: str, person: str) -> None:
         self._writer.run(

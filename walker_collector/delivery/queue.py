@@ -1,0 +1,208 @@
+"""What waits for one destination: in order for each person, with different people in parallel.
+
+Pure state over entries; the lane that owns it does the locking and the waiting.
+"""
+
+import heapq
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+
+from walker_collector.spool import Entry
+
+
+class PersonQueue:
+    """Entries ready to go, parked behind their person's earlier ones, or waiting for a retry.
+
+    A person is busy while a batch with their events is under way, or while one of their events
+    waits for a retry; their later events park until then. Entries of nobody ("") never park.
+    `canonical` maps a person's key to the one they are known by now; since that may change at
+    any time, an entry under way keeps the key it was taken with.
+    """
+
+    def __init__(self, canonical: Callable[[str], str]) -> None:
+        self._canonical = canonical
+        self.ready: deque[Entry] = deque()
+        self._parked: dict[str, deque[Entry]] = {}
+        self._parked_count = 0
+        self._busy: dict[str, int] = {}
+        self._under_way: dict[int, str] = {}
+        self._retries: list[tuple[int, int, Entry]] = []
+
+    def __len__(self) -> int:
+        return len(self.ready) + self._parked_count + len(self._retries)
+
+    @property
+    def retrying(self) -> int:
+        """How many entries wait for a retry."""
+        return len(self._retries)
+
+    @property
+    def next_due(self) -> int | None:
+        """When the next retry is due (ms), or None."""
+        return self._retries[0][0] if self._retries else None
+
+    def person(self, entry: Entry) -> str:
+        """Return the person whose later entries wait for one that is under way; "" for nobody."""
+        return self._under_way.get(entry[0], "")
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Queue entries behind all that wait."""
+        self.ready.extend(entries)
+
+    def add_first(self, entries: Sequence[Entry]) -> None:
+        """Queue entries, older than all that wait, before them."""
+        self.ready.extendleft(reversed(entries))
+
+    def take(self, size: int, size_bytes: int | None) -> list[Entry]:
+        """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one."""
+        batch: list[Entry] = []
+        mine: set[str] = set()
+        room = size_bytes or 0
+        while self.ready and len(batch) < size:
+            entry = self.ready.popleft()
+            person = self._canonical(entry[1])
+            if person in self._busy and person not in mine:
+                self._park(person, entry)
+                continue
+            room -= len(entry[3])
+            if size_bytes is not None and batch and room < 0:
+                self.ready.appendleft(entry)
+                break
+            batch.append(entry)
+            if person:
+                mine.add(person)
+                self._occupy(entry, person)
+        return batch
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Note that entries are done with; what parked behind them is ready."""
+        self.add_first([parked for entry in entries for parked in self._leave(entry)])
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Return taken entries to the front, followed by what parked behind them."""
+        behind = [parked for entry in entries for parked in self._leave(entry)]
+        self.add_first([*entries, *behind])
+
+    def retry(self, due: int, entry: Entry) -> None:
+        """Try a taken entry again at `due` (ms); its person's later ones wait for it."""
+        heapq.heappush(self._retries, (due, entry[0], entry))
+
+    def hold_back(self, entries: Sequence[Entry]) -> None:
+        """Park taken entries behind their person's retry, in front of what parked later."""
+        for entry in reversed(entries):
+            person = self._under_way[entry[0]]
+            self._leave(entry)
+            self._parked.setdefault(person, deque()).appendleft(entry)
+            self._parked_count += 1
+
+    def restore(self, due: int, entry: Entry) -> None:
+        """Queue an entry, read back, that must not be tried before `due` (ms)."""
+        person = self._canonical(entry[1])
+        if person in self._busy:
+            self._park(person, entry)
+            return
+        if person:
+            self._occupy(entry, person)
+        self.retry(due, entry)
+
+    def wake(self, now: int) -> None:
+        """Make ready what is due at `now` (ms), each followed by what parked behind it."""
+        due: list[Entry] = []
+        while self._retries and self._retries[0][0] <= now:
+            due.append(heapq.heappop(self._retries)[2])
+        self.put_back(due)
+
+    def remove(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out the entries for which `wanted` holds, wherever they wait."""
+        removed = [entry for entry in self.ready if wanted(entry)]
+        self.ready = deque(entry for entry in self.ready if not wanted(entry))
+        for person, parked in list(self._parked.items()):
+            gone = [entry for entry in parked if wanted(entry)]
+            removed += gone
+            self._parked_count -= len(gone)
+            self._parked[person] = deque(entry for entry in parked if not wanted(entry))
+        gone = [item[2] for item in self._retries if wanted(item[2])]
+        self._retries = [item for item in self._retries if not wanted(item[2])]
+        heapq.heapify(self._retries)
+        self.finish(gone)
+        return removed + gone
+
+    def entries(self) -> Iterable[Entry]:
+        """Every entry that waits, in no particular order."""
+        yield from self.ready
+        for parked in self._parked.values():
+            yield from parked
+        for _, _, entry in self._retries:
+            yield entry
+
+    def _park(self, person: str, entry: Entry) -> None:
+        self._parked.setdefault(person, deque()).append(entry)
+        self._parked_count += 1
+
+    def _occupy(self, entry: Entry, person: str) -> None:
+        self._busy[person] = self._busy.get(person, 0) + 1
+        self._under_way[entry[0]] = person
+
+    def _leave(self, entry: Entry) -> Sequence[Entry]:
+        """Note that an entry is no longer under way; return what its person's last one frees."""
+        person = self._under_way.pop(entry[0], None)
+        if person is None:
+            return ()
+        self._busy[person] -= 1
+        if self._busy[person]:
+            return ()
+        del self._busy[person]
+        parked = self._parked.pop(person, ())
+        self._parked_count -= len(parked)
+        return parked
+
+
+class HeldEvents:
+    """Entries that wait for consent, by person; bounded, oldest out first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
+        self._people: dict[str, set[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: Entry) -> list[Entry]:
+        """Hold an entry; return those that must go to make room."""
+        self._entries[entry[0]] = entry
+        self._people.setdefault(entry[1], set()).add(entry[0])
+        out = []
+        while len(self._entries) > self._limit:
+            out.append(self._pop(next(iter(self._entries))))
+        return out
+
+    def of(self, people: Iterable[str] | None) -> list[Entry]:
+        """Return the held entries of these people (None: everybody's), oldest first."""
+        if people is None:
+            return sorted(self._entries.values())
+        seqs = {seq for person in people for seq in self._people.get(person, ())}
+        return [self._entries[seq] for seq in sorted(seqs)]
+
+    def remove(self, entry: Entry) -> bool:
+        """Hold an entry no longer; tell whether it was held."""
+        if entry[0] not in self._entries:
+            return False
+        self._pop(entry[0])
+        return True
+
+    def older_than(self, at: int) -> list[Entry]:
+        """Return the held entries accepted before `at` (ms)."""
+        # Held in order of acceptance but for the few held again, so the first tells for most.
+        first = next(iter(self._entries.values()), None)
+        if first is None or first[2] >= at:
+            return []
+        return [entry for entry in self._entries.values() if entry[2] < at]
+
+    def _pop(self, seq: int) -> Entry:
+        entry = self._entries.pop(seq)
+        seqs = self._people[entry[1]]
+        seqs.discard(seq)
+        if not seqs:
+            del self._people[entry[1]]
+        return entry

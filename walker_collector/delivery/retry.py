@@ -1,0 +1,96 @@
+"""When to try again: backoff and breaker, as plain state over a clock that is passed in.
+
+Retry libraries (tenacity, stamina) wrap a call and sleep in its thread. Here a retry is an
+entry in a queue that must survive the process and hold back one person only, so the policy is
+arithmetic and the queue does the waiting.
+"""
+
+from collections.abc import Callable
+
+from attrs import define
+
+from walker_collector.config import BreakerConfig, RetryConfig
+
+DOWN_BASE = 15_000
+DOWN_CAP = 600_000
+
+
+def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> int:
+    """Return how long to wait (ms) after the given number of failures in a row.
+
+    Exponential with full jitter: anywhere between 0 and `base * 2^(failures - 1)`, at most `cap`.
+    """
+    ceiling = min(config.cap, config.base * 2 ** min(failures - 1, 40))
+    return int(ceiling * random())
+
+
+def asked(after: float | None, cap: int) -> int:
+    """Return the wait (ms) that the other side asked for in s, never more than `cap` ms."""
+    return 0 if after is None else min(cap, max(0, int(after * 1000)))
+
+
+def exhausted(config: RetryConfig, attempts: int, age: int, *, destination_fails: bool) -> bool:
+    """Tell whether an event has been tried enough.
+
+    While the destination fails for everybody, attempts say nothing about this event and only
+    its age (ms) counts.
+    """
+    return age >= config.age or (attempts >= config.attempts and not destination_fails)
+
+
+@define
+class Breaker:
+    """Stops deliveries after `threshold` failures in a row; after `cooldown` ms lets one try.
+
+    Closed: everything passes. Open: nothing before `opens_at`. Then half-open: one probe, whose
+    outcome closes it or opens it again.
+    """
+
+    config: BreakerConfig
+    failures: int = 0
+    opens_at: int = 0
+    probing: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the destination fails for everybody."""
+        return self.failures >= self.config.threshold
+
+    def allows(self, now: int) -> bool:
+        """Tell whether a delivery may start at `now` (ms)."""
+        return not self.open or (now >= self.opens_at and not self.probing)
+
+    def started(self) -> None:
+        """Note that a delivery starts; while open it is the probe."""
+        self.probing = self.open
+
+    def succeeded(self) -> None:
+        """Note that the destination answered well."""
+        self.failures = 0
+        self.probing = False
+
+    def failed(self, now: int) -> None:
+        """Note a failure at `now` (ms)."""
+        self.failures += 1
+        self.probing = False
+        if self.open:
+            self.opens_at = now + self.config.cooldown
+
+
+@define
+class Pace:
+    """A token bucket: at most `rate` calls a second, with bursts of up to a tenth of a second."""
+
+    rate: float
+    next_at: float = 0.0
+
+    def delay(self, now: float) -> float:
+        """Take one turn; return how long to wait for it (s) at the monotonic time `now` (s)."""
+        earliest = now - 0.1
+        self.next_at = max(self.next_at, earliest) + 1 / self.rate
+        return max(0.0, self.next_at - now)
+
+
+def down_delay(failures: int) -> int:
+    """Return how long (ms) a destination that is down is left alone."""
+    return int(min(DOWN_CAP, DOWN_BASE * 2 ** min(failures - 1, 10)))
