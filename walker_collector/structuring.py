@@ -7,6 +7,8 @@ applied is worse than none.
 
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Callable as AbstractCallable
+from contextlib import nullcontext
+from contextvars import ContextVar
 from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
@@ -47,6 +49,10 @@ _SHORT_FORM: Final = {BatchConfig: "wait", BreakerConfig: "threshold"}
 _SYNONYMS: Final = {RuleConfig: {"silent": "skip"}}
 
 
+_place: ContextVar[str] = ContextVar("place", default="")
+"""Where on disk the value being structured stands; a `Value` keeps it for its error messages."""
+
+
 class Unfit(ValueError):
     """A value that is not what its place asks for; the text is the problem's message."""
 
@@ -57,10 +63,13 @@ def structure(raw: Any, cls: type[T], path: str = "") -> tuple[T | None, list[Pr
     Returns the object and no problems, or None and every problem, each with its place on disk
     below `path`.
     """
+    outer = _place.set(path)
     try:
         return converter.structure(raw, cls), []
     except Exception as error:
         return None, list(_problems(error, path))
+    finally:
+        _place.reset(outer)
 
 
 def structure_or_raise(raw: Any, cls: type[T], path: str = "", source: str | None = None) -> T:
@@ -117,8 +126,9 @@ def _structure_class(cls: type[Any], fields: dict[str, Any], raw: Any) -> Any:
     values: dict[str, Any] = {}
     for name, key in keys.items():
         try:
-            values[name] = converter.structure(raw[key], fields[name].type or Any)
-            _validate(fields[name], values)
+            values[name] = _part(raw[key], fields[name].type or Any, key)
+            if not isinstance(raw[key], Placeholder):
+                _validate(fields[name], values)
         except Exception as error:  # validators and hooks of plugins: anything may come out
             errors.append(_at(error, key))
     for name, field in fields.items():
@@ -126,7 +136,18 @@ def _structure_class(cls: type[Any], fields: dict[str, Any], raw: Any) -> Any:
             errors.append(_at(Unfit("required, but missing"), disk_key(field)))
     if errors:
         raise ClassValidationError(cls.__name__, errors, cls)
-    return cls(**{fields[name].alias: value for name, value in values.items()})
+    stood_in = any(isinstance(raw[key], Placeholder) for key in keys.values())
+    with attrs.validators.disabled() if stood_in else nullcontext():
+        return cls(**{fields[name].alias: value for name, value in values.items()})
+
+
+def _part(raw: Any, cls: Any, key: str | int) -> Any:
+    """Structure what stands at `key` of the value being structured."""
+    outer = _place.set(join(_place.get(), key))
+    try:
+        return converter.structure(raw, cls)
+    finally:
+        _place.reset(outer)
 
 
 def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
@@ -271,7 +292,7 @@ def _structure_items(items: Any) -> dict[Any, Any]:
     structured, errors = {}, []
     for key, value, cls in items:
         try:
-            structured[key] = converter.structure(value, cls)
+            structured[key] = _part(value, cls, key)
         except Exception as error:  # see _structure_class
             errors.append(_at(error, key))
     if errors:
@@ -284,7 +305,7 @@ def _value_hook(raw: Any, _: Any) -> Value:
         return raw
     spec = converter.structure(raw, ValueSpec)
     try:
-        return Value(spec)
+        return Value(spec, _place.get())
     except ConfigError as error:  # a callable that cannot be called with a value
         raise Unfit("; ".join(problem.message for problem in error.problems)) from error
 

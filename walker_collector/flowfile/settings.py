@@ -8,7 +8,6 @@ import attrs
 from walker_collector.config import Secret
 from walker_collector.errors import Problem
 from walker_collector.flowfile.references import STAND_IN
-from walker_collector.mapping import Value
 from walker_collector.naming import join, kind
 from walker_collector.structuring import disk_key, structure
 
@@ -49,25 +48,12 @@ def read_rules(plugin: Any, raw: Any, path: str) -> tuple[Any, list[Problem]]:
 
 def _structure(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Problem]]:
     if cls is not None:
-        settings, problems = structure(raw, cls, path)
-        return _placed(settings, path), problems
+        return structure(raw, cls, path)
     if raw == {}:
         return None, []
     if isinstance(raw, Mapping):
         return None, [Problem(join(path, key), "this package takes no settings") for key in raw]
     return None, [Problem(path, f"expected an object, got {kind(raw)}")]
-
-
-def _placed(settings: Any, path: str) -> Any:
-    """Tell every mapping value where it was written, for its error messages."""
-    if settings is None:
-        return None
-    values = {
-        field.alias: attrs.evolve(value, where=join(path, disk_key(field)))
-        for field in attrs.fields(type(settings))
-        if isinstance(value := getattr(settings, field.name), Value)
-    }
-    return attrs.evolve(settings, **values) if values else settings
 
 
 def _with_stand_ins(raw: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:
