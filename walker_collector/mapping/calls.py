@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from walker_collector.errors import ConfigError, Problem
+from walker_collector.errors import ConfigError, EventError, Problem
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.mapping.pruning import PLAIN, prune
 from walker_collector.mapping.scope import Scope
@@ -57,17 +57,19 @@ def as_json(value: Any) -> Any:
 
 
 def _report(error: Exception, where: str, scope: Scope) -> None:
-    place = traceback.extract_tb(error.__traceback__)[-1]
     logger.error(
-        "%s: %s raised at %s:%s in %s; there is no value for event %s "
-        "(further failures of this one are not logged)",
+        "%s: %s; it has no value for event %s (further failures here are not logged)",
         where,
-        type(error).__name__,
-        place.filename,
-        place.lineno,
-        place.name,
+        _describe(error),
         scope.event.get("id"),
     )
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, EventError):  # from `as_json`; its text is the collector's own
+        return f"the answer is no JSON: {error}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} raised in {place.name} at {place.filename}:{place.lineno}"
 
 
 def _with_two_arguments(function: Callable[..., Any], where: str) -> Call:

@@ -27,6 +27,7 @@ from walker_collector.mapping.payload import flatten, merge, remove
 from walker_collector.mapping.rules import compile_lookup
 from walker_collector.mapping.scope import LocalScope, Scope
 from walker_collector.mapping.values import Resolve, compile_value
+from walker_collector.naming import join
 
 Outcome = Literal["deliver", "ignored", "denied"]
 
@@ -61,17 +62,17 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
 
     Raises ConfigError for a callable that takes neither (value) nor (value, context), or is async.
     """
-    prefix = f"destinations.{config.id}.config." if config.id else ""
-    policies = _compile_policies(config.policy, f"{prefix}policy")
-    shared = _compile_data(config.data, f"{prefix}data")
+    where = join("", "destinations", config.id, "config") if config.id else ""
+    policies = _compile_policies(config.policy, join(where, "policy"))
+    shared = _compile_data(config.data, join(where, "data"))
     written = tuple(path for path, _ in policies)
     mode = config.consent_mode
 
-    def build(key: str | None, where: str, rule: RuleConfig) -> _Plan:
-        return _plan(config, written, key, where, rule)
+    def build(key: str | None, place: str, rule: RuleConfig) -> _Plan:
+        return _plan(config, written, key, place, rule)
 
-    find = compile_lookup(config.mapping, build, f"{prefix}mapping")
-    otherwise = build(None, f"{prefix}mapping", RuleConfig())
+    find = compile_lookup(config.mapping, build, join(where, "mapping"))
+    otherwise = build(None, join(where, "mapping"), RuleConfig())
 
     def map_event(event: Event, scope: Scope) -> Mapped:
         local = LocalScope(event, scope.consent)
@@ -115,7 +116,7 @@ def _plan(
     where: str,
     rule: RuleConfig,
 ) -> _Plan:
-    policies = _compile_policies(rule.policy, f"{where}.policy")
+    policies = _compile_policies(rule.policy, join(where, "policy"))
     include = config.include if rule.include is None else rule.include
     return _Plan(
         rule=Rule(key, rule.name, rule.skip, rule.settings, rule.batch) if key else None,
@@ -124,7 +125,7 @@ def _plan(
         ignore=rule.ignore,
         consent=rule.consent,
         name=rule.name,
-        data=_compile_data(rule.data, f"{where}.data"),
+        data=_compile_data(rule.data, join(where, "data")),
         include=tuple(include or ()),
         remove=tuple(rule.remove or ()),
     )
@@ -138,7 +139,7 @@ def _compile_data(spec: ValueSpec | None, where: str) -> Resolve | None:
 def _compile_policies(policy: dict[str, ValueSpec] | None, where: str) -> Policies:
     """The policies in the order they are written: deeper values later, as in the original."""
     specs = sorted((policy or {}).items(), key=lambda item: _depth(item[1]))
-    return tuple((path, compile_value(spec, f"{where}.{path}")) for path, spec in specs)
+    return tuple((path, compile_value(spec, join(where, path))) for path, spec in specs)
 
 
 def _depth(spec: ValueSpec | None) -> int:

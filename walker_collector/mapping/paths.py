@@ -7,6 +7,7 @@ dots cannot be reached. Rules: walkerOS, getByPath, setByPath, deleteByPath.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from walker_collector.config import MISSING
@@ -18,6 +19,7 @@ Segments = tuple[tuple[str, int | None], ...]
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
+@lru_cache(maxsize=1024)
 def split(path: str) -> Segments:
     """Take a path apart."""
     return tuple((part, _index(part)) for part in path.split("."))

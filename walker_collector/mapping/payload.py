@@ -1,56 +1,59 @@
 """What an event's data is made of: the rule's own, what is included, less what is removed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from walker_collector.config import MISSING
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.paths import delete_by_path
 
 _EVENT_KEYS: Final = ("entity", "action", "id", "timestamp", "name", "trigger", "timing")
 
 
-def _label(value: Any) -> Any:
+def _labels(context: Any) -> Any:
     """A context value is [label, order]; the label counts."""
-    return (value[0] if value else MISSING) if type(value) is list else value
+    if type(context) is not dict:
+        return None
+    return {
+        key: value[0] if type(value) is list else value
+        for key, value in context.items()
+        if value != []
+    }
+
+
+def _core(event: Event) -> dict[str, Any]:
+    return {key: event[key] for key in _EVENT_KEYS if key in event}
 
 
 _SECTIONS: Final[dict[str, Callable[[Event], Any]]] = {
     "data": lambda event: event.get("data"),
     "globals": lambda event: event.get("globals"),
-    "context": lambda event: {
-        key: _label(value) for key, value in (event.get("context") or {}).items()
-    },
+    "context": lambda event: _labels(event.get("context")),
     "user": lambda event: event.get("user"),
     "source": lambda event: event.get("source"),
-    "event": lambda event: {key: event[key] for key in _EVENT_KEYS if key in event},
+    "event": _core,
 }
-
-SECTIONS: Final = (*_SECTIONS, "all")
-"""What `include` may name; `all` stands for the others."""
 
 
 def flatten(event: Event, sections: Sequence[str]) -> dict[str, Any]:
-    """Return the named sections of the event as one flat object.
+    """Return the named sections of the event (`all`: every one) as one flat object.
 
     `data.shipping.city` becomes `data_shipping_city`; lists stay whole, None stays, an empty
-    object leaves nothing. Names that are no section are nothing.
+    object leaves nothing.
     """
-    names = _SECTIONS if "all" in sections else sections
     flat: dict[str, Any] = {}
-    for name in names:
-        section = _SECTIONS[name](event) if name in _SECTIONS else None
+    for name in _SECTIONS if "all" in sections else sections:
+        section = _SECTIONS[name](event)
         if type(section) is dict:
-            flat.update(_leaves(name, section))
+            _flatten_into(flat, name, section)
     return flat
 
 
-def _leaves(prefix: str, branch: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flatten_into(flat: dict[str, Any], prefix: str, branch: dict[str, Any]) -> None:
     for key, value in branch.items():
         if type(value) is dict:
-            yield from _leaves(f"{prefix}_{key}", value)
-        elif value is not MISSING:
-            yield f"{prefix}_{key}", value
+            _flatten_into(flat, f"{prefix}_{key}", value)
+        else:
+            flat[f"{prefix}_{key}"] = value
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from walker_collector.config import RuleConfig, Rules
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.calls import Call, isolate
 from walker_collector.mapping.scope import Scope
+from walker_collector.naming import join
 
 T = TypeVar("T")
 Find = Callable[[Event, Scope], T | None]
@@ -62,7 +63,7 @@ def _tabulate(
     """Per entity and action all candidates in order, those of `* *` last; `*` is always there."""
     own: dict[str, dict[str, Candidates[T]]] = {
         entity: {
-            action: _candidates(f"{entity} {action}", f"{where}.{entity}.{action}", rule, build)
+            action: _candidates(f"{entity} {action}", join(where, entity, action), rule, build)
             for action, rule in actions.items()
         }
         for entity, actions in rules.items()
@@ -86,13 +87,13 @@ def _candidates(
 ) -> Candidates[T]:
     if isinstance(rules, RuleConfig):
         return (_candidate(key, where, rules, build),)
-    return tuple(_candidate(key, f"{where}[{at}]", rule, build) for at, rule in enumerate(rules))
+    return tuple(_candidate(key, join(where, at), rule, build) for at, rule in enumerate(rules))
 
 
 def _candidate(
     key: str, where: str, rule: RuleConfig, build: Callable[[str, str, RuleConfig], Any]
 ) -> tuple[Call | None, Any]:
     condition = rule.condition and isolate(
-        rule.condition, f"{where}.condition", finish=bool, instead=False
+        rule.condition, join(where, "condition"), finish=bool, instead=False
     )
     return condition or None, build(key, where, rule)

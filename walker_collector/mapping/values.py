@@ -33,6 +33,7 @@ from walker_collector.mapping.calls import as_json, isolate
 from walker_collector.mapping.paths import compile_path, split, walk
 from walker_collector.mapping.pruning import PLAIN, duplicate, no_null, prune
 from walker_collector.mapping.scope import LocalScope, Scope
+from walker_collector.naming import join
 
 Resolve = Callable[[Any, Scope], Any]
 """Finds a value in an input; MISSING where there is none. Never raises, never changes anything."""
@@ -90,7 +91,7 @@ def _compile_item(spec: ValueSpec | None, where: str, clean: Clean) -> Resolve:
 
 
 def _items(specs: Sequence[ValueSpec | None], where: str, clean: Clean) -> list[Resolve]:
-    return [_compile_item(spec, f"{where}[{at}]", clean) for at, spec in enumerate(specs)]
+    return [_compile_item(spec, join(where, at), clean) for at, spec in enumerate(specs)]
 
 
 def _nothing(value: Any, scope: Scope) -> Any:
@@ -133,13 +134,13 @@ def _compile_object(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
     default = prune(spec.value)
     resolve = _compile_source(spec, where, clean)
     if spec.validate:
-        resolve = _validated(resolve, isolate(spec.validate, f"{where}.validate", **_ASKED))
+        resolve = _validated(resolve, isolate(spec.validate, join(where, "validate"), **_ASKED))
     if default is not MISSING:
         resolve = _with_default(resolve, _constant(default))
     if spec.consent is not None:
         resolve = _with_consent(resolve, spec.consent, _constant(default))
     if spec.condition:
-        resolve = _under(isolate(spec.condition, f"{where}.condition", **_ASKED), resolve)
+        resolve = _under(isolate(spec.condition, join(where, "condition"), **_ASKED), resolve)
     return resolve
 
 
@@ -152,10 +153,14 @@ def _compile_source(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
     if spec.loop is not None:
         return _compile_loop(spec.loop, _compile_single(spec, where, clean, _nothing), where, clean)
     if spec.map is not None:
-        entries = spec.map.items()
-        return _map([(key, _compile_value(item, f"{where}.{key}", clean)) for key, item in entries])
+        return _map(
+            [
+                (key, _compile_value(item, join(where, "map", key), clean))
+                for key, item in spec.map.items()
+            ]
+        )
     if spec.set is not None:
-        return _set(_items(spec.set, where, clean))
+        return _set(_items(spec.set, join(where, "set"), clean))
     return _compile_single(spec, where, clean, compile_path("", clean))
 
 
@@ -163,7 +168,7 @@ def _compile_single(spec: ObjectSpec, where: str, clean: Clean, otherwise: Resol
     if spec.key:
         return _compile_key(spec.key, spec.value, clean)
     if spec.fn:
-        return isolate(spec.fn, f"{where}.fn", finish=as_json, instead=MISSING)
+        return isolate(spec.fn, join(where, "fn"), finish=as_json, instead=MISSING)
     return otherwise if spec.value is MISSING else _constant(prune(spec.value))
 
 
@@ -179,11 +184,11 @@ def _compile_loop(
     loop: tuple[ValueSpec, ValueSpec], otherwise: Resolve, where: str, clean: Clean
 ) -> Resolve:
     scope_spec, item_spec = loop
-    item = _compile_value(item_spec, f"{where}.loop[1]", clean)
+    item = _compile_value(item_spec, join(where, "loop", 1), clean)
     if scope_spec == PathSpec("this"):
         return _once(item)
     # Only items are taken from what is looped over, so only they need pruning.
-    return _loop(_compile_value(scope_spec, f"{where}.loop[0]", no_null), item, otherwise)
+    return _loop(_compile_value(scope_spec, join(where, "loop", 0), no_null), item, otherwise)
 
 
 def _once(item: Resolve) -> Resolve:
