@@ -1,0 +1,1 @@
+"""The destinations that come with the collector; plugins like any other."""

@@ -1,0 +1,74 @@
+"""Events on the terminal: for a first look at a flow, and for pipes."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from attrs import frozen
+
+from walker_collector.destinations.payload import payload, skipped, to_json
+from walker_collector.errors import DestinationDown
+from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
+
+
+@frozen(kw_only=True)
+class ConsoleSettings:
+    """How events are shown.
+
+    format: `line` is for people (time, name, what the mapping made); `ndjson` for programs.
+    stream: where to.
+    """
+
+    format: Literal["line", "ndjson"] = "line"
+    stream: Literal["stdout", "stderr"] = "stdout"
+
+
+class ConsoleDestination:
+    """Writes one line per event to stdout or stderr, in order."""
+
+    settings: ClassVar = ConsoleSettings
+    rule_settings: ClassVar = None
+    concurrency: ClassVar = 1
+
+    @hookimpl
+    def push(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        if not skipped(rule):
+            _write(_line(event, data, context.settings), context.settings)
+
+    @hookimpl
+    def push_batch(self, batch: Sequence[Item], context: Context) -> None:
+        lines = [
+            _line(item.event, item.data, context.settings)
+            for item in batch
+            if not skipped(item.rule)
+        ]
+        _write("".join(lines), context.settings)
+
+    def simulate(
+        self, event: Event, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        return [] if skipped(rule) else [["write", payload(event, data)]]
+
+
+def _line(event: Event, data: Any, settings: ConsoleSettings) -> str:
+    text = to_json(payload(event, data)).decode()
+    if settings.format == "ndjson":
+        return f"{text}\n"
+    moment = datetime.fromtimestamp(event.get("timestamp", 0) / 1000, UTC)
+    when = moment.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    return f"{when}  {_printable(event['name'])}  {text}\n"
+
+
+def _printable(name: str) -> str:
+    """Return the name without control characters: they could steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+def _write(text: str, settings: ConsoleSettings) -> None:
+    stream = sys.stdout if settings.stream == "stdout" else sys.stderr
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError) as error:  # ValueError: the stream was closed in this process
+        raise DestinationDown(f"cannot write to {settings.stream}: {error}") from None

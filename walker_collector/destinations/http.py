@@ -1,0 +1,128 @@
+"""Events to a URL: a webhook."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from attrs import Factory, field, frozen
+
+from walker_collector.config import Secret
+from walker_collector.destinations.answers import NotNow
+from walker_collector.destinations.payload import payload, skipped
+from walker_collector.destinations.sender import Sender, shown
+from walker_collector.errors import DestinationDown, Rejected, RetryLater
+from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
+from walker_collector.validators import positive
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+
+
+def _web_address(_: Any, __: Any, value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be http://host/... or https://host/...")
+
+
+def _sendable(_: Any, __: Any, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if not _HEADER_VALUE.fullmatch(str.__str__(value)):
+            raise ValueError(f"the value of {name} has characters that a header cannot carry")
+
+
+@frozen(kw_only=True)
+class HttpSettings:
+    """Where and how events are sent.
+
+    url: http or https; what it holds of credentials is never shown.
+    method: of the request.
+    headers: additional ones; their values are never shown.
+    timeout: of a request, in ms.
+    batch: send several events as one JSON list, instead of one request each.
+    ca_file: a PEM file of certificate authorities to trust instead of the system's.
+    """
+
+    url: str = field(validator=_web_address, repr=shown)
+    method: Literal["POST", "PUT"] = "POST"
+    headers: dict[str, Secret] = field(default=Factory(dict), validator=_sendable)
+    timeout: int = field(default=10_000, validator=positive)
+    batch: bool = False
+    ca_file: str | None = None
+
+
+class HttpDestination:
+    """Sends events as JSON: what the mapping made of each, or the event itself."""
+
+    settings: ClassVar = HttpSettings
+    rule_settings: ClassVar = None
+    concurrency: ClassVar = 4
+    batch_size: ClassVar = 100
+    batch_bytes: ClassVar = 1_000_000
+
+    _sender: Sender
+
+    @hookimpl
+    def init(self, context: Context) -> None:
+        settings = context.settings
+        self._sender = Sender(
+            settings.url,
+            method=settings.method,
+            headers=settings.headers,
+            timeout=settings.timeout / 1000,
+            ca_file=settings.ca_file,
+            connections=context.config.concurrency or self.concurrency,
+        )
+
+    @hookimpl
+    def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
+        items = {index: item for index, item in enumerate(batch) if not skipped(item.rule)}
+        if not context.settings.batch:
+            return self._send_each(items)
+        if items:
+            self._sender.send([payload(item.event, item.data) for item in items.values()])
+        return {}
+
+    @hookimpl
+    def shutdown(self, context: Context) -> None:
+        self._sender.close()
+
+    def simulate(
+        self, event: Event, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        if skipped(rule):
+            return []
+        settings = context.settings
+        body = payload(event, data)
+        return [[settings.method.lower(), shown(settings.url), [body] if settings.batch else body]]
+
+    def _send_each(self, items: Mapping[int, Item]) -> dict[int, Exception]:
+        """Send one request per event; a person's later events wait behind a failed one."""
+        failures: dict[int, Exception] = {}
+        waiting: dict[str, Exception] = {}
+        everybody: Exception | None = None
+        for index, item in items.items():
+            person = _person(item.event)
+            failure = everybody or waiting.get(person) or self._attempt(item)
+            if failure is None:
+                continue
+            failures[index] = failure
+            if isinstance(failure, NotNow | DestinationDown):
+                everybody = failure
+            elif isinstance(failure, RetryLater) and person:
+                waiting[person] = failure
+        return failures
+
+    def _attempt(self, item: Item) -> Exception | None:
+        try:
+            self._sender.send(payload(item.event, item.data))
+        except (Rejected, RetryLater, DestinationDown) as error:
+            return error
+        return None
+
+
+def _person(event: Event) -> str:
+    user = event.get("user") or {}
+    return str(user.get("id") or user.get("device") or user.get("session") or "")
