@@ -19,6 +19,7 @@ from walker_dest_customerio.clients import Clients
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.once import once
 from walker_dest_customerio.operations import Message, Operation
+from walker_dest_customerio.plan import Plan
 
 _HALTING = (Untaken, NoAnswer, DestinationDown)
 
@@ -27,11 +28,10 @@ _HALTING = (Untaken, NoAnswer, DestinationDown)
 class Job:
     """The delivery of one event: what is to be done, what is done, and why it stopped, if it did.
 
-    people: keys of the persons the event is about; their later events wait for this one.
+    The people of its plan have their later events wait for this one.
     """
 
-    operations: Sequence[Operation]
-    people: tuple[str, ...] = ()
+    plan: Plan
     progress: Progress | None = None
     done: list[Operation] = field(factory=list)
     error: Exception | None = None
@@ -47,7 +47,7 @@ class _Task:
 
     @property
     def people(self) -> tuple[str, ...]:
-        return self.job.people + self.operation.people
+        return self.job.plan.people + self.operation.people
 
 
 class Delivery:
@@ -84,8 +84,8 @@ def _open(job: Job) -> Iterable[Operation]:
     """Return the operations that no earlier attempt has done."""
     progress = job.progress
     if progress is None:
-        return job.operations
-    return (one for one in job.operations if progress.state(one.part) != "done")
+        return job.plan.operations
+    return (one for one in job.plan.operations if progress.state(one.part) != "done")
 
 
 def _record(job: Job) -> None:

@@ -19,15 +19,8 @@ from walker_collector import (
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
 from walker_dest_customerio.operations import Call, Identify, Json
-from walker_dest_customerio.people import (
-    Draft,
-    Known,
-    People,
-    identifiers,
-    identity,
-    person_keys,
-)
-from walker_dest_customerio.plan import Plan, plan
+from walker_dest_customerio.people import Draft, Known, People, identity
+from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan
 from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
 
 
@@ -83,7 +76,7 @@ class CustomerioDestination:
         if not attributes or customer is None:
             return
         identify = Identify(person=customer, attributes=attributes)
-        job = Job([identify], person_keys(identifiers(customer)))
+        job = Job(Plan([identify], person=customer))
         self._ready_delivery().deliver([job])
         if job.error is not None:
             raise job.error
@@ -138,10 +131,10 @@ def _job(item: Item, draft: Known, now: float) -> Job:
     try:
         planned = identified(plan(item.event, item.data, item.rule, item.context, draft, now))
     except Rejected as error:
-        return Job((), error=error)
+        return Job(UNIDENTIFIED, error=error)
     for operation in planned.operations:
         operation.note(draft)
-    return Job(planned.operations, planned.people, item.context.progress)
+    return Job(planned, item.context.progress)
 
 
 def identified(planned: Plan) -> Plan:

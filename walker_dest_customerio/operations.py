@@ -147,13 +147,20 @@ class Event:
         described = {"name": self.name, "data": self.data}
         return described if self.timestamp is None else {**described, "timestamp": self.timestamp}
 
-    @property
-    def beside(self) -> Json:
-        """Id and timestamp, as far as there are any."""
-        beside: Json = {} if self.id is None else {"id": self.id}
+    def entry(self, action: str, identifiers: Json) -> Json:
+        """Return the entry in a v2 batch; what v1 calls data is attributes there."""
+        entry: Json = {
+            "type": "person",
+            "identifiers": identifiers,
+            "action": action,
+            "name": self.name,
+            "attributes": self.data,
+        }
+        if self.id is not None:
+            entry["id"] = self.id
         if self.timestamp is not None:
-            beside["timestamp"] = self.timestamp
-        return beside
+            entry["timestamp"] = self.timestamp
+        return entry
 
 
 @frozen(kw_only=True)
@@ -175,8 +182,7 @@ class Track(PersonOperation):
         )
 
     def entry(self) -> Json:
-        event = self.event
-        return self._entry("event", name=event.name, **event.beside, attributes=event.data)
+        return self.event.entry("event", identifiers(self.person))
 
 
 @frozen(kw_only=True)
@@ -203,14 +209,7 @@ class TrackAnonymous(Operation):
         )
 
     def entry(self) -> Json:
-        return {
-            "type": "person",
-            "identifiers": {"anonymous_id": self.anonymous_id},
-            "action": "event",
-            "name": self.event.name,
-            **self.event.beside,
-            "attributes": self.event.data,
-        }
+        return self.event.entry("event", {"anonymous_id": self.anonymous_id})
 
 
 @frozen(kw_only=True)
@@ -231,17 +230,16 @@ class Page(PersonOperation):
 
         Its keywords leave no room for data named `page` or `customer_id` either.
         """
-        body = {
-            "type": "page",
-            "name": self.event.name,
-            "data": self.event.data,
-            **self.event.beside,
-        }
+        event = self.event
+        body: Json = {"type": "page", "name": event.name, "data": event.data}
+        if event.id is not None:
+            body["id"] = event.id
+        if event.timestamp is not None:
+            body["timestamp"] = event.timestamp
         return client.send_request("POST", client.get_event_query_string(self.person), body)
 
     def entry(self) -> Json:
-        event = self.event
-        return self._entry("page", name=event.name, **event.beside, attributes=event.data)
+        return self.event.entry("page", identifiers(self.person))
 
 
 @frozen(kw_only=True)

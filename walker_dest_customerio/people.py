@@ -16,7 +16,7 @@ def identity(value: Any) -> str | None:
     """
     if isinstance(value, str):
         return value or None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return str(int(value)) if value == value // 1 else str(value)
 

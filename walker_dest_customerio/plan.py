@@ -5,10 +5,10 @@ the event as the mapping left it, so a policy that blanks `user.id` makes the ev
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import define, frozen
 
 from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.ids import event_id
@@ -37,21 +37,30 @@ from walker_dest_customerio.settings import RuleSettings, Settings
 Status = Literal["deliver", "unidentified"]
 
 NO_RULE = RuleSettings()
+_NUMBERS = (int, float)
 
 
 @frozen
 class Plan:
-    """What one event asks of Customer.io, in order, and the keys of the persons it is about."""
+    """What one event asks of Customer.io, in order, and by which name it knows its person."""
 
-    operations: tuple[Operation, ...]
+    operations: Sequence[Operation]
     status: Status = "deliver"
-    people: tuple[str, ...] = ()
+    person: str | None = None
+    anonymous_id: str | None = None
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Keys of the persons the event is about."""
+        if self.person is not None:
+            return person_keys(identifiers(self.person))
+        return () if self.anonymous_id is None else (f"anonymous:{self.anonymous_id}",)
 
 
 UNIDENTIFIED = Plan((), "unidentified")
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Case:
     """One event with all that its operations are made from."""
 
@@ -60,18 +69,15 @@ class _Case:
     rule: Rule | None
     context: PushContext
     settings: Settings
+    rule_settings: RuleSettings
     known: Known
     now: float
-
-    @property
-    def rule_settings(self) -> RuleSettings:
-        return (self.rule and self.rule.settings) or NO_RULE
 
     @property
     def timestamp(self) -> int | None:
         """The event's time in unix seconds; 0 counts as none."""
         when = self.event.get("timestamp")
-        return math.floor(when / 1000) if isinstance(when, int | float) and when else None
+        return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
 
     def object_of(self, value: Any) -> Json | None:
         """Resolve a configured value; None unless it is there and makes an object."""
@@ -102,32 +108,38 @@ def plan(
     future. Raises Rejected where a value cannot be sent at all.
     """
     settings: Settings = context.settings
-    case = _Case(event, data, rule, context, settings, known, now)
+    rule_settings = (rule and rule.settings) or NO_RULE
+    case = _Case(event, data, rule, context, settings, rule_settings, known, now)
     person = identity(settings.customer_id(event, context))
     if person is not None:
-        return Plan(tuple(_of_person(case, person)), people=person_keys(identifiers(person)))
+        return Plan(_of_person(case, person), person=person)
     anonymous = identity(settings.anonymous_id(event, context))
     if anonymous is not None:
-        return Plan(tuple(_of_stranger(case, anonymous)), people=(f"anonymous:{anonymous}",))
+        return Plan(_of_stranger(case, anonymous), anonymous_id=anonymous)
     return UNIDENTIFIED
 
 
-def _of_person(case: _Case, person: str) -> Iterator[Operation]:
+def _of_person(case: _Case, person: str) -> list[Operation]:
+    operations: list[Operation] = []
     if (identify := _identify(case, person)) is not None:
-        yield identify
+        operations.append(identify)
     if case.rule_settings is not NO_RULE:
-        for step in _LIFECYCLE:
+        for name, step in _LIFECYCLE:
+            if not getattr(case.rule_settings, name):
+                continue
             if (operation := step(case, person)) is not None:
-                yield operation
-        yield from _messages(case)
+                operations.append(operation)
+        operations += _messages(case)
     if not _is_skipped(case):
-        yield Track(person=person, event=_tracked(case))
+        operations.append(Track(person=person, event=_tracked(case)))
+    return operations
 
 
-def _of_stranger(case: _Case, anonymous_id: str) -> Iterator[Operation]:
-    yield from _messages(case)
+def _of_stranger(case: _Case, anonymous_id: str) -> list[Operation]:
+    operations: list[Operation] = [*_messages(case)]
     if not _is_skipped(case):
-        yield TrackAnonymous(anonymous_id=anonymous_id, event=_tracked(case))
+        operations.append(TrackAnonymous(anonymous_id=anonymous_id, event=_tracked(case)))
+    return operations
 
 
 def _is_skipped(case: _Case) -> bool:
@@ -142,7 +154,8 @@ def _tracked(case: _Case) -> Event:
 
 def _identify(case: _Case, person: str) -> Identify | None:
     of_rule = case.rule_settings.identify
-    attributes = case.object_of(case.settings.identify if of_rule is None else of_rule)
+    made = case.object_of(case.settings.identify if of_rule is None else of_rule)
+    attributes = _with_texts(made, "id", "anonymous_id")
     if attributes is None:
         return None
     print_ = fingerprint(attributes)
@@ -200,7 +213,7 @@ def _delete_device(case: _Case, person: str) -> DeleteDevice | None:
 
 
 def _merge(case: _Case, person: str) -> Merge | None:
-    made = case.object_of(case.rule_settings.merge)
+    made = _with_texts(case.object_of(case.rule_settings.merge), "primaryId", "secondaryId")
     parts = _strings(made, "primaryType", "primaryId", "secondaryType", "secondaryId")
     if parts is None:
         return None
@@ -216,10 +229,26 @@ def _merge(case: _Case, person: str) -> Merge | None:
 def _messages(case: _Case) -> Iterator[Message]:
     email = case.object_of(case.rule_settings.send_email)
     if email is not None:
-        yield SendEmail(request=email)
+        yield SendEmail(request=_addressed(email))
     push = case.object_of(case.rule_settings.send_push)
     if push is not None:
-        yield SendPush(request=push)
+        yield SendPush(request=_addressed(push))
+
+
+def _addressed(request: Json) -> Json:
+    named = request.get("identifiers")
+    if not isinstance(named, dict):
+        return request
+    texts = _with_texts(named, *named)
+    return request if texts is named else {**request, "identifiers": texts}
+
+
+def _with_texts(made: Json | None, *keys: str) -> Json | None:
+    """Return the object with numbers under `keys` as strings: Customer.io takes no other ids."""
+    for key in keys:
+        if made and type(made.get(key)) in _NUMBERS:
+            made = {**made, key: identity(made[key])}
+    return made
 
 
 def _strings(made: Json | None, *keys: str) -> list[str] | None:
@@ -229,12 +258,12 @@ def _strings(made: Json | None, *keys: str) -> list[str] | None:
     return strings if len(strings) == len(keys) else None
 
 
-_LIFECYCLE: tuple[Callable[[_Case, str], Operation | None], ...] = (
-    _page,
-    _delete,
-    _suppress,
-    _unsuppress,
-    _add_device,
-    _delete_device,
-    _merge,
+_LIFECYCLE: tuple[tuple[str, Callable[[_Case, str], Operation | None]], ...] = (
+    ("page", _page),
+    ("destroy", _delete),
+    ("suppress", _suppress),
+    ("unsuppress", _unsuppress),
+    ("add_device", _add_device),
+    ("delete_device", _delete_device),
+    ("merge", _merge),
 )
