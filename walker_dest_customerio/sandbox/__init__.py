@@ -5,6 +5,7 @@ From a shell: `python -m walker_dest_customerio.sandbox`.
 Needs the extra `sandbox` (aiohttp, trustme).
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ _HOMES = {
     "Sandbox": "background",
 }
 
+if not TYPE_CHECKING:  # or every misspelt name would pass the type checker
 
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that `python -m` can say which extra is missing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        """Import on first use, so that `python -m` can say which extra is missing."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            error.add_note("pip install 'walker-dest-customerio[sandbox]'")
+            raise

@@ -8,41 +8,37 @@ types and languages exist; every one does.
 
 import base64
 import binascii
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.utils import getaddresses
-from typing import Any
+
+import orjson
 
 from walker_dest_customerio.sandbox import limits
 from walker_dest_customerio.sandbox.answers import Answer, as_json, one_error
 from walker_dest_customerio.sandbox.calls import Call
-from walker_dest_customerio.sandbox.checks import is_object, is_seconds, is_text, strangers
+from walker_dest_customerio.sandbox.checks import is_integer, is_object, is_text, strangers
 from walker_dest_customerio.sandbox.operations import JsonObject, Send, identifier
 from walker_dest_customerio.sandbox.v1_checks import MERGE_KINDS, PLATFORMS
 
-SWITCHES = frozenset(
-    {
-        "disable_message_retention",
-        "send_to_unsubscribed",
-        "queue_draft",
-        "auto_create",
-        "fake_bcc",
-        "tracked",
-        "disable_css_preprocessing",
-    }
+SHARED_SWITCHES = frozenset(
+    {"disable_message_retention", "send_to_unsubscribed", "queue_draft", "auto_create"}
 )
-SHARED_FIELDS = frozenset(
-    {"transactional_message_id", "identifiers", "message_data", "send_at", "language", "to"}
+EMAIL_SWITCHES = frozenset({"fake_bcc", "tracked", "disable_css_preprocessing"})
+SHARED_FIELDS = SHARED_SWITCHES | {
+    "transactional_message_id",
+    "identifiers",
+    "message_data",
+    "send_at",
+    "language",
+}
+EMAIL_TEXTS = (
+    *("to", "cc", "bcc", "from", "reply_to", "subject", "preheader"),
+    *("body", "body_plain", "body_amp"),
 )
-EMAIL_TEXTS = frozenset({"body", "body_plain", "body_amp", "subject", "from", "reply_to", "cc"})
-EMAIL_FIELDS = (
-    SHARED_FIELDS | SWITCHES | EMAIL_TEXTS | {"bcc", "preheader", "attachments", "headers"}
-)
-PUSH_FIELDS = (SHARED_FIELDS | SWITCHES - {"fake_bcc", "tracked", "disable_css_preprocessing"}) | {
-    "title",
-    "message",
-    "image_url",
-    "link",
+EMAIL_FIELDS = SHARED_FIELDS | EMAIL_SWITCHES | {*EMAIL_TEXTS, "attachments", "headers"}
+PUSH_TEXTS = ("to", "title", "message", "image_url", "link")
+PUSH_FIELDS = SHARED_FIELDS | {
+    *PUSH_TEXTS,
     "sound",
     "custom_data",
     "custom_payload",
@@ -89,7 +85,7 @@ def check_email(request: JsonObject, now: float) -> Iterator[str]:
     if "transactional_message_id" not in request:
         yield from _required(request, "body", "subject", "from")
     yield from _check_shared(request, EMAIL_FIELDS, now)
-    yield from _check_texts(request, EMAIL_TEXTS | {"bcc", "preheader"})
+    yield from _check_texts(request, EMAIL_TEXTS)
     if _recipients(request) > limits.RECIPIENTS:
         yield "to, cc and bcc cannot have more than 15 recipients together"
     if not _are_attachments(request.get("attachments", {})):
@@ -102,7 +98,7 @@ def check_push(request: JsonObject, now: float) -> Iterator[str]:
     """Problems of a push; `custom_device` is added to the person when it is sent."""
     yield from _required(request, "transactional_message_id", "identifiers")
     yield from _check_shared(request, PUSH_FIELDS, now)
-    yield from _check_texts(request, ("to", "title", "message", "image_url", "link"))
+    yield from _check_texts(request, PUSH_TEXTS)
     if request.get("sound", "default") not in ("default", "none"):
         yield "sound must be default or none"
     for name in ("custom_data", "custom_payload"):
@@ -119,26 +115,23 @@ def _required(request: JsonObject, *names: str) -> Iterator[str]:
 def _check_shared(request: JsonObject, known: frozenset[str], now: float) -> Iterator[str]:
     yield from (f"unknown field {name}" for name in strangers(request, known))
     message_id = request.get("transactional_message_id", 1)
-    if not is_seconds(message_id) and not is_text(message_id):
+    if not is_integer(message_id) and not is_text(message_id):
         yield "transactional_message_id must be a number or a trigger name"
     if "identifiers" in request and not _is_person(request["identifiers"]):
         yield "identifiers must have exactly one of id, email and cio_id, a string"
     if not is_object(request.get("message_data", {})):
         yield "message_data must be an object"
     send_at = request.get("send_at", 0)
-    if not is_seconds(send_at) or send_at > now + limits.SEND_AHEAD:
+    if not is_integer(send_at) or send_at > now + limits.SEND_AHEAD:
         yield "send_at must be an integer (unix seconds) at most 90 days ahead"
-    for name in SWITCHES & request.keys():
-        if not isinstance(request[name], bool):
+    for name, value in request.items():
+        if name in SHARED_SWITCHES | EMAIL_SWITCHES and not isinstance(value, bool):
             yield f"{name} must be a boolean"
 
 
-def _check_texts(request: JsonObject, names: Any) -> Iterator[str]:
-    return (f"{name} must be a string" for name in names if not _is_string(request, name))
-
-
-def _is_string(request: JsonObject, name: str) -> bool:
-    return isinstance(request.get(name, ""), str)
+def _check_texts(request: JsonObject, names: Iterable[str]) -> Iterator[str]:
+    wrong = (name for name in names if not isinstance(request.get(name, ""), str))
+    return (f"{name} must be a string" for name in wrong)
 
 
 def _is_person(names: object) -> bool:
@@ -182,8 +175,8 @@ def _are_headers(headers: object) -> bool:
     """The reference wants a JSON text; its own example shows an object, so both pass."""
     if isinstance(headers, str):
         try:
-            headers = json.loads(headers)
-        except ValueError:
+            headers = orjson.loads(headers)
+        except orjson.JSONDecodeError:
             return False
     return isinstance(headers, (list, dict))
 

@@ -1,8 +1,8 @@
 """The sandbox in a thread of this process."""
 
 import asyncio
-import contextlib
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -31,6 +31,7 @@ class Sandbox:
         with Sandbox() as sandbox:
             client = CustomerIO(sandbox.site_id, sandbox.api_key, host=sandbox.track_url)
             client.http.verify = sandbox.ca_file
+            client.http.trust_env = False   # else REQUESTS_CA_BUNDLE overrules `verify`
 
     host, port: where to listen; port 0 takes a free one.
     site_id, api_key, app_api_key: what clients must present.
@@ -40,7 +41,7 @@ class Sandbox:
     region: what /api/v1/accounts/region says.
     allow_email_change: the workspace setting "Allow updates to email using ID".
 
-    `start` raises OSError where the address is taken. What the properties return are copies.
+    What the properties return are copies.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Sandbox:
         self._service = Service(
             Credentials(site_id, api_key, app_api_key), clock, region, allow_email_change
         )
-        self._cleanup = contextlib.ExitStack()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
-        self._stop: asyncio.Event | None = None
+        self._stopping: asyncio.Event | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -80,40 +83,60 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Listen, in a background thread. Returns when clients can connect."""
-        if self._ca_file is None:
-            folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-"))
-            self._ca_file = Path(folder) / "ca.pem"
+        """Listen, in a background thread. Returns when clients can connect.
+
+        After `stop`, listens on the same port again, with the same certificate and state.
+        Raises OSError where the address or the CA file can't be had.
+        """
+        tls = self._certified()
         ready: Future[int] = Future()
         thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(ready)), name="customerio-sandbox", daemon=True
+            target=lambda: asyncio.run(self._serve(tls, ready)),
+            name="customerio-sandbox",
+            daemon=True,
         )
         thread.start()
-        self._cleanup.callback(thread.join)
         try:
             self.port = ready.result()
-        except BaseException:
-            self._cleanup.close()
+        except OSError:
+            thread.join()
+            self.close()
             raise
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Stop listening and end hanging requests; state and faults stay for the next `start`."""
+        if self._thread is not None and self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._thread = None
 
     def close(self) -> None:
-        """Stop listening, end hanging requests, join the thread."""
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._cleanup.close()
+        """Stop, and remove the CA file if it was a temporary one."""
+        self.stop()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = self._ca_file = self._tls = None
 
-    async def _serve(self, ready: "Future[int]") -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    def _certified(self) -> ssl.SSLContext:
+        """The TLS context, made at the first start along with the CA file."""
+        if self._ca_file is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="customerio-sandbox-")
+            self._ca_file = Path(self._folder.name) / "ca.pem"
+        if self._tls is None:
+            self._tls = server_context(self._names(), self._ca_file)
+        return self._tls
+
+    async def _serve(self, tls: ssl.SSLContext, ready: "Future[int]") -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self._server = Server(self._service, self.latency_ms)
         try:
-            tls = server_context(self._names(), Path(self.ca_file))
             port = await self._server.start(self.host, self.port, tls)
-        except BaseException as error:
-            self._loop = None
+        except OSError as error:
             ready.set_exception(error)
             return
         ready.set_result(port)
-        await self._stop.wait()
+        await self._stopping.wait()
         await self._server.close()
 
     def _names(self) -> list[str]:
@@ -218,7 +241,7 @@ class Sandbox:
     def clear_faults(self) -> None:
         """Take all faults out of force and end the requests that hang."""
         self._service.clear_faults()
-        if self._loop is not None and self._server is not None:
+        if self._thread is not None and self._loop is not None and self._server is not None:
             self._loop.call_soon_threadsafe(self._server.release)
 
     def reset(self) -> None:

@@ -17,10 +17,18 @@ _SCALARS = frozenset({int, float, bool, type(None)})
 
 
 def longer_than(value: object, limit: int) -> bool:
-    """Tell whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON."""
+    """Tell whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON.
+
+    What nests too deeply to be encoded (254 levels) counts as too long.
+    """
     if isinstance(value, str):
         return len(value) * 4 > limit and len(value.encode("utf-8", "replace")) > limit
-    return type(value) not in _SCALARS and len(orjson.dumps(value)) > limit
+    if type(value) in _SCALARS:
+        return False
+    try:
+        return len(orjson.dumps(value)) > limit
+    except orjson.JSONEncodeError:
+        return True
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -33,8 +41,8 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())
 
 
-def is_seconds(value: object) -> bool:
-    """Tell whether a value is an integer, as every timestamp must be (booleans are not)."""
+def is_integer(value: object) -> bool:
+    """Tell whether a value is an integer, as every timestamp must be; a boolean is none."""
     return type(value) is int
 
 

@@ -55,11 +55,9 @@ async def _redirect(hit: Hit) -> web.StreamResponse:
 
 def _text(fault: Fault, body: str, headers: dict[str, str]) -> web.Response:
     content = body if fault.body is None else fault.body
-    return web.Response(
-        status=fault.answer_status,
-        body=content.encode(),
-        headers={"Content-Type": JSON_TYPE, **headers},
-    )
+    status = fault.answer_status or 200
+    headers = {"Content-Type": JSON_TYPE, **headers}
+    return web.Response(status=status, body=content.encode(), headers=headers)
 
 
 async def _hang(hit: Hit) -> web.StreamResponse:
@@ -79,7 +77,8 @@ async def _reset(hit: Hit) -> web.StreamResponse:
 
 async def _reset_body(hit: Hit) -> web.StreamResponse:
     """Announce more than comes. A reset could overtake the head, so the connection just closes."""
-    response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
+    status = hit.fault.answer_status or 200
+    response = web.StreamResponse(status=status, headers={"Content-Type": JSON_TYPE})
     response.content_length = ANNOUNCED_BYTES
     await response.prepare(hit.request)
     await response.write(b'{"err')

@@ -24,7 +24,7 @@ KINDS: dict[str, str] = {
     "garbage": "answer `status` (200) with `body`, which is no JSON",
 }
 
-_STATUS = {"status": 503, "redirect": 301, "garbage": 200}
+_STATUS = {"status": 503, "redirect": 301, "garbage": 200, "reset_body": 200}
 
 
 class FaultError(ValueError):
@@ -63,13 +63,14 @@ class Fault:
             raise FaultError(f"fault {self.kind!r}: {problem}")
 
     @property
-    def answer_status(self) -> int:
-        """The status to answer with: as given, else that of the kind."""
-        return self.status or _STATUS.get(self.kind, 0)
+    def answer_status(self) -> int | None:
+        """The status the client gets to see: as given, else that of the kind; None for none."""
+        default = _STATUS.get(self.kind)
+        return default if default is None else self.status or default
 
 
 def _problem(fault: Fault) -> str | None:
-    if fault.kind not in KINDS:
+    if fault.kind not in list(KINDS):  # it may be anything, also unhashable
         return f"unknown kind; one of {', '.join(KINDS)}"
     for name, is_right in _RANGES.items():
         if not is_right(getattr(fault, name)):

@@ -1,7 +1,7 @@
 """Customer.io's published limits.
 
-Sources: the Track API and App API reference (https://docs.customer.io/integrations/api/track/,
-https://docs.customer.io/integrations/api/app/) and the page on invalid Track API requests
+Sources: the references of the Track API (https://docs.customer.io/files/journeys-track.json) and
+the App API (https://docs.customer.io/files/journeys-app.json), and the page on invalid requests
 (https://docs.customer.io/journeys/invalid-api-requests). They say "kb" without saying whether it
 is 1000 or 1024 bytes; the smaller reading is taken for Track, so that what fits here fits there.
 """

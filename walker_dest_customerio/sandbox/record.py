@@ -13,9 +13,9 @@ REQUESTS_KEPT = 10_000
 class RequestRecord:
     """One request to the API.
 
-    `path` is as sent, percent-encoded; `endpoint` is method and path template; `status` is None where no status was sent; `time` is
-    unix seconds of receipt; `operations` counts what was processed; `bytes` is the body's length;
-    `fault` the kind that hit it, if any.
+    `path` is as sent, percent-encoded; `endpoint` is method and path template; `status` is None
+    where no status was sent; `time` is unix seconds; `operations` counts what was processed;
+    `bytes` is the body's length; `fault` the kind that hit it, if any.
     """
 
     method: str

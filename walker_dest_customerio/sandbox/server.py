@@ -1,6 +1,7 @@
 """The aiohttp shell: requests in, answers out."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -9,7 +10,7 @@ import orjson
 from aiohttp import web
 from attrs import asdict
 
-from walker_dest_customerio.sandbox.answers import JSON_TYPE, Answer, as_json, one_error
+from walker_dest_customerio.sandbox.answers import JSON_TYPE, Answer, one_error
 from walker_dest_customerio.sandbox.effects import EFFECTS, Hit
 from walker_dest_customerio.sandbox.faults import Fault, FaultError, fault_from
 from walker_dest_customerio.sandbox.record import RequestRecord
@@ -50,8 +51,15 @@ class Server:
     async def close(self) -> None:
         """Let go of hanging requests and stop listening."""
         self.release()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None or self._runner.server is None:
+            return
+        transports = [connection.transport for connection in self._runner.server.connections]
+        await self._runner.cleanup()
+        for transport in transports:
+            # A polite TLS close would wait for clients that keep their connection for later.
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
 
     def release(self) -> None:
         """End the requests that hang."""
@@ -79,40 +87,28 @@ class Server:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             disturbance = self.service.disturb(request.path)
-            delay_ms = self.latency_ms + disturbance.delay_ms
-            if delay_ms:
-                await asyncio.sleep(delay_ms / 1000)
-            fault = disturbance.fault
+            await self._delay(disturbance.delay_ms)
+            fault, now = disturbance.fault, self.service.clock()
             answer = NOT_PROCESSED
             if fault is None or fault.apply:
-                answer = self._process(endpoint, request, body)
-            self._note(endpoint.name, request, len(body), answer, fault)
+                answer = self._process(endpoint, request, body, now)
+            # Logged before it is answered: who has the answer finds the request in the log.
+            record = _record(request, endpoint.name, answer, now, len(body), fault)
+            self.service.note(record, answer.rejected)
             if fault is None:
                 return _response(answer)
             return await EFFECTS[fault.kind](Hit(request, fault, self._released))
 
         return handle
 
-    def _process(self, endpoint: Endpoint, request: web.Request, body: bytes) -> Answer:
-        authorization = request.headers.get("Authorization", "")
-        params = request.match_info
-        return self.service.answer(endpoint, params, body, authorization, request.host)
+    async def _delay(self, fault_ms: float) -> None:
+        if self.latency_ms + fault_ms:
+            await asyncio.sleep((self.latency_ms + fault_ms) / 1000)
 
-    def _note(
-        self, name: str, request: web.Request, size: int, answer: Answer, fault: Fault | None
-    ) -> None:
-        """Log before answering, so that whoever has the answer finds the request in the log."""
-        record = RequestRecord(
-            method=request.method,
-            path=request.raw_path,
-            endpoint=name,
-            status=answer.status if fault is None else fault.answer_status or None,
-            time=self.service.clock(),
-            operations=answer.operations,
-            bytes=size,
-            fault=None if fault is None else fault.kind,
-        )
-        self.service.note(record, answer.rejected)
+    def _process(self, endpoint: Endpoint, request: web.Request, body: bytes, now: float) -> Answer:
+        authorization = request.headers.get("Authorization", "")
+        params, host = request.match_info, request.host
+        return self.service.answer(endpoint, params, body, authorization, host, now)
 
     @web.middleware
     async def _json_errors(self, request: web.Request, handler: AsyncHandler) -> web.StreamResponse:
@@ -122,7 +118,8 @@ class Server:
         except web.HTTPException as error:
             answer = one_error(error.status, error.reason.lower(), operations=0)
             if not request.path.startswith("/sandbox/"):
-                self._note(UNKNOWN_ENDPOINT, request, request.content_length or 0, answer, None)
+                size, now = request.content_length or 0, self.service.clock()
+                self.service.note(_record(request, UNKNOWN_ENDPOINT, answer, now, size))
             return _response(answer)
 
     async def _get_state(self, request: web.Request) -> web.Response:
@@ -153,6 +150,26 @@ class Server:
         return _json({})
 
 
+def _record(
+    request: web.Request,
+    endpoint: str,
+    answer: Answer,
+    now: float,
+    size: int,
+    fault: Fault | None = None,
+) -> RequestRecord:
+    return RequestRecord(
+        method=request.method,
+        path=request.raw_path,
+        endpoint=endpoint,
+        status=answer.status if fault is None else fault.answer_status,
+        time=now,
+        operations=answer.operations,
+        bytes=size,
+        fault=None if fault is None else fault.kind,
+    )
+
+
 def _as_list(content: object) -> list[object]:
     """A single fault stands for a list of one."""
     return content if isinstance(content, list) else [content]
@@ -164,4 +181,5 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _json(content: object) -> web.Response:
-    return _response(Answer(200, as_json(content)))
+    """Answer about the sandbox itself; the standard library, as orjson nests less deeply."""
+    return _response(Answer(200, json.dumps(content).encode()))

@@ -70,7 +70,7 @@ class Credentials:
         """Tell whether an Authorization header opens an endpoint."""
         pair = base64.b64encode(f"{self.site_id}:{self.api_key}".encode()).decode()
         wanted = f"Bearer {self.app_api_key}" if endpoint.app else f"Basic {pair}"
-        return hmac.compare_digest(authorization.encode(), wanted.encode())
+        return hmac.compare_digest(authorization.encode(errors="replace"), wanted.encode())
 
 
 @define
@@ -96,13 +96,13 @@ class Service:
         body: bytes,
         authorization: str,
         host: str,
+        now: float,
     ) -> Answer:
-        """Process a request."""
+        """Process a request received at `now` (unix s); 401 without the right credentials."""
         if not self.credentials.admit(endpoint, authorization):
             return UNAUTHORIZED
         with self._changed:
-            call = Call(self._workspace, params, body, self.clock(), host, self.region)
-            return endpoint.handler(call)
+            return endpoint.handler(Call(self._workspace, params, body, now, host, self.region))
 
     def disturb(self, path: str) -> Disturbance:
         """Decide which fault hits a request."""

@@ -11,8 +11,8 @@ from walker_dest_customerio.sandbox import limits
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (
     is_email,
+    is_integer,
     is_object,
-    is_seconds,
     is_text,
     is_ulid,
     longer_than,
@@ -67,7 +67,7 @@ def _check_identity(who: Identifier, attributes: JsonObject) -> Iterator[str]:
 
 
 def _check_controls(attributes: JsonObject) -> Iterator[str]:
-    if "_timestamp" in attributes and not is_seconds(attributes["_timestamp"]):
+    if "_timestamp" in attributes and not is_integer(attributes["_timestamp"]):
         yield "_timestamp must be an integer (unix seconds)"
     if not isinstance(attributes.get("_update", False), bool):
         yield "_update must be a boolean"
@@ -110,7 +110,7 @@ def check_event(event: JsonObject) -> Iterator[str]:
         yield 'event data must be a hash (e.g., send "data":{} instead of "data":"")'
     elif longer_than(data, limits.EVENT_DATA):
         yield "event data cannot be longer than 100000 bytes"
-    if "timestamp" in event and not is_seconds(event["timestamp"]):
+    if "timestamp" in event and not is_integer(event["timestamp"]):
         yield "event timestamp must be an integer (unix seconds)"
     if "id" in event and not is_ulid(event["id"]):
         yield "event id must be a ULID"
@@ -137,7 +137,7 @@ def check_device(content: JsonObject) -> Iterator[str]:
         yield "device id must not be blank"
     if device.get("platform") not in PLATFORMS:
         yield "device platform must be ios or android"
-    if "last_used" in device and not is_seconds(device["last_used"]):
+    if "last_used" in device and not is_integer(device["last_used"]):
         yield "device last_used must be an integer (unix seconds)"
     if not is_object(device.get("attributes", {})):
         yield "device attributes must be a hash"

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from walker_dest_customerio.sandbox import v1_checks
-from walker_dest_customerio.sandbox.answers import ACCEPTED, Answer, error_list, one_error
+from walker_dest_customerio.sandbox.answers import ACCEPTED, Answer, as_json, error_list, one_error
 from walker_dest_customerio.sandbox.calls import Call
 from walker_dest_customerio.sandbox.checks import is_email
 from walker_dest_customerio.sandbox.operations import (
@@ -147,7 +145,7 @@ def merge_of(content: JsonObject) -> Merge:
 def region(call: Call) -> Answer:
     """GET /accounts/region: which host these credentials belong to"""
     content = {"url": call.host, "data_center": call.region, "environment_id": 1}
-    return Answer(200, orjson.dumps(content), operations=0)
+    return Answer(200, as_json(content), operations=0)
 
 
 def _apply_to_person(call: Call, operation: Any) -> Answer:

@@ -17,9 +17,9 @@ from walker_dest_customerio.sandbox.answers import Problem, invalid, missing
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (
     is_email,
+    is_integer,
     is_object,
     is_phone,
-    is_seconds,
     is_text,
     is_ulid,
     longer_than,
@@ -69,7 +69,7 @@ def _check_fields(operation: JsonObject, action: Action) -> Iterator[Problem]:
         known -= {"identifiers"}
     for name in strangers(operation, known):
         yield invalid(name, f"unknown field for {operation['action']}")
-    if "timestamp" in operation and not is_seconds(operation["timestamp"]):
+    if "timestamp" in operation and not is_integer(operation["timestamp"]):
         yield invalid("timestamp", "timestamp must be an integer (unix seconds)")
 
 
@@ -142,7 +142,7 @@ def _check_special(attributes: JsonObject) -> Iterator[Problem]:
         yield invalid("attributes.anonymous_id", "must be a string")
     if not isinstance(attributes.get("_update", False), bool):
         yield invalid("attributes._update", "must be a boolean")
-    if "_timestamp" in attributes and not is_seconds(attributes["_timestamp"]):
+    if "_timestamp" in attributes and not is_integer(attributes["_timestamp"]):
         yield invalid("attributes._timestamp", "must be an integer (unix seconds)")
     if "cio_relationships" in attributes:
         yield invalid("attributes.cio_relationships", "belongs beside attributes, not in them")
@@ -172,7 +172,7 @@ def _check_add_device(operation: JsonObject) -> Iterator[Problem]:
         yield missing("device.platform")
     elif device["platform"] not in PLATFORMS:
         yield invalid("device.platform", "platform must be ios or android")
-    if "last_used" in device and not is_seconds(device["last_used"]):
+    if "last_used" in device and not is_integer(device["last_used"]):
         yield invalid("device.last_used", "last_used must be an integer (unix seconds)")
     if not is_object(device.get("attributes", {})):
         yield invalid("device.attributes", "attributes must be an object")

@@ -9,8 +9,15 @@ from walker_dest_customerio.sandbox.workspace import Workspace
 
 
 def people_view(workspace: Workspace) -> dict[str, JsonObject]:
-    """People by id (else email, phone, cio_<id>), in the order they were created."""
-    return {person.key: _person_view(person) for person in workspace.people}
+    """People by id (else email, phone, cio_<id>), in the order they were created.
+
+    Where one's id is another's email, the later of the two is found by cio_<id>.
+    """
+    result: dict[str, JsonObject] = {}
+    for person in workspace.people:
+        key = person.key if person.key not in result else f"cio_{person.cio_id}"
+        result[key] = _person_view(person)
+    return result
 
 
 def _person_view(person: Person) -> JsonObject:
