@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from walker_collector.config import MISSING
 from walker_collector.errors import ConfigError, EventError, Problem
 from walker_collector.events import Bounds, decode, encode
-from walker_collector.mapping.pruning import PLAIN, prune
+from walker_collector.mapping.pruning import prune
 from walker_collector.mapping.scope import Scope
 
 logger = logging.getLogger("walker_collector.mapping")
@@ -51,8 +52,8 @@ def as_json(value: Any) -> Any:
 
     MISSING and None are no value. Raises EventError for what JSON cannot say.
     """
-    if type(value) in PLAIN and type(value) is not float:
-        return value
+    if value is None or value is MISSING:
+        return MISSING
     return prune(decode(encode({"value": value}, Bounds())).get("value"))
 
 
