@@ -44,7 +44,7 @@ from as many as `concurrency` says, `init` before all of them and `shutdown` aft
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import pluggy
@@ -82,13 +82,17 @@ class Progress(Protocol):
 
 @frozen(eq=False)
 class Context:
-    """What a destination is told once: its id, its settings, its surroundings."""
+    """What a destination is told once: its id, its settings, its surroundings.
+
+    `status()` returns the destination's figures (`DestinationStatus`: waiting, held, dead, ...).
+    """
 
     id: str
     settings: Any
     config: DestinationConfig
     env: Mapping[str, Any] = field(repr=False, factory=dict)
     logger: logging.Logger = field(repr=False, factory=lambda: logging.getLogger(PROJECT))
+    status: Callable[[], Any] | None = field(repr=False, default=None)
 
 
 @define(eq=False)

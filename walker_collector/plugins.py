@@ -128,7 +128,7 @@ def verify_destination(name: str, plugin: Any) -> None:
     if not isinstance(plugin, type):
         raise PluginError(f"plugin {name}: a destination is a class, got {plugin!r}")
     verify_hooks(name, plugin)
-    if not (_implements(plugin, "push") or _implements(plugin, "push_batch")):
+    if not (implements(plugin, "push") or implements(plugin, "push_batch")):
         raise PluginError(
             f"plugin {name}: {plugin.__qualname__} has neither push nor push_batch"
             " marked with @hookimpl"
@@ -179,7 +179,8 @@ def _arguments(function: Any) -> tuple[str, ...]:
 _SPECS: Final = ("init", "push", "push_batch", "consent", "shutdown")
 
 
-def _implements(plugin: Any, hook: str) -> bool:
+def implements(plugin: Any, hook: str) -> bool:
+    """Tell whether a plugin has the hook."""
     return hasattr(getattr(plugin, hook, None), f"{hookspecs.PROJECT}_impl")
 
 
@@ -220,16 +221,14 @@ class _Seat:
     """What is registered in place of a plugin: pluggy compares and hashes what it holds.
 
     Two instances of one attrs class may be equal, or not hashable at all; seats never are.
+    Holds the plugin's hooks as attributes of its own, where pluggy's static look-up finds them.
     """
 
     def __init__(self, plugin: Any) -> None:
-        self._plugin = plugin
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plugin, name)
-
-    def __dir__(self) -> Iterable[str]:
-        return dir(self._plugin)
+        self.plugin = plugin
+        for hook in _SPECS:
+            if implements(plugin, hook):
+                setattr(self, hook, getattr(plugin, hook))
 
 
 def connect(
@@ -250,7 +249,7 @@ def connect(
         id: Connected(
             id=id,
             config=destinations[id].config,
-            instance=seat._plugin,
+            instance=seat.plugin,
             hooks=_resolve(manager, seat, [other for other in seats.values() if other is not seat]),
         )
         for id, seat in seats.items()
@@ -273,7 +272,7 @@ def _resolve(manager: pluggy.PluginManager, seat: _Seat, others: list[_Seat]) ->
     return Hooks(
         init=hook("init"),
         push=hook("push"),
-        push_batch=hook("push_batch") if _implements(seat, "push_batch") else None,
+        push_batch=hook("push_batch") if implements(seat, "push_batch") else None,
         consent=hook("consent"),
         shutdown=hook("shutdown"),
     )

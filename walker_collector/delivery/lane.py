@@ -40,6 +40,7 @@ from walker_collector.spool import (
 
 WINDOW: Final = 10_000
 """Waiting entries that a durable lane keeps in memory; the others stay on disk."""
+_TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
 BUG_ATTEMPTS: Final = 5
 """How often an event is tried that makes its destination raise something unexpected."""
 
@@ -116,7 +117,7 @@ class Lane:
         self._behind = spool.durable
         self._waiting = 0
         self._dead = 0
-        self._in_flight = 0
+        self._flying: dict[int, Entry] = {}
         self._workers: list[threading.Thread] = []
         self._idle = 0
         self._flushing = 0
@@ -149,7 +150,7 @@ class Lane:
     def offer(
         self, entries: Sequence[tuple[Entry, State]], waiter: Callable[[str, Answer], None] | None
     ) -> None:
-        """Take accepted entries, in the order of their numbers."""
+        """Take accepted entries, in the order of their numbers. Writes nothing to the spool."""
         evicted: list[Entry] = []
         with self._lock:
             for entry, state in entries:
@@ -163,11 +164,9 @@ class Lane:
                     self._enqueue(entry)
                 if not self._behind:
                     self._loaded = max(self._loaded, entry[0])
+            self._drop(evicted, _TOO_MANY_HELD)
             self._note_arrival()
             self._wake_worker()
-        if evicted:
-            self._drop(evicted, "queueMax: more events held for consent than that")
-        self.expire()
 
     def _enqueue(self, entry: Entry) -> None:
         """Queue a new entry; on a durable lane that is full it stays on disk until its turn."""
@@ -219,7 +218,7 @@ class Lane:
 
     def release(self, people: Iterable[str] | None) -> list[Entry]:
         """Make ready the held events of these people (None: everybody's) that may now go."""
-        self.expire()
+        self.tidy()
         with self._reading_paused():
             with self._lock:
                 candidates = self._held.of(people)
@@ -266,10 +265,20 @@ class Lane:
             self.destination, granted(self._ledger.decide(event.get("consent") or {}, entry[1]))
         )
 
-    def forget(self, people: set[str]) -> set[int]:
-        """Remove these people's events from the queue; the spool removes them on disk."""
+    def forget(self, people: set[str], deadline: float) -> set[int]:
+        """Remove these people's events from the queue; the spool removes them on disk.
+
+        Waits, until the monotonic `deadline` (s), for what is under way to them.
+        """
+
+        def theirs(entry: Entry) -> bool:
+            return entry[1] in people
+
         with self._lock:
-            removed = self._queue.remove(lambda entry: entry[1] in people)
+            removed = self._queue.remove(theirs)
+            while any(map(theirs, self._flying.values())) and time.monotonic() < deadline:
+                self._settled.wait(deadline - time.monotonic())
+                removed += self._queue.remove(theirs)
             self._waiting -= len(removed)
             held = self._held.of(people)
             for entry in held:
@@ -285,24 +294,29 @@ class Lane:
         counts = self._spool.counts().get(self.id, {})
         with self._lock:
             self._dead = counts.get(State.DEAD, 0)
-            if self._spool.durable and not self._in_flight:
+            if self._spool.durable and not self._flying:
                 self._waiting = counts.get(State.WAITING, 0)
 
-    def expire(self) -> None:
-        """Let go of what has been held longer than `queueAge`."""
+    def tidy(self) -> None:
+        """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
         limit = self._now() - self.destination.config.queue_age
         with self._lock:
             expired = self._held.older_than(limit)
             for entry in expired:
                 self._held.remove(entry)
-        if expired:
             self._drop(expired, "queueAge: held for consent longer than that")
+            nothing = not self._unsettled
+        if not nothing:
+            self._record([])
 
     def _drop(self, entries: list[Entry], reason: str) -> None:
-        self._log.warning("destination %s: %d event(s) dropped (%s)", self.id, len(entries), reason)
-        with self._lock:
+        """Let go of held entries; the spool is told with the next record."""
+        if entries:
             self._counts.dropped += len(entries)
-        self._record([Change(entry, None) for entry in entries])
+            self._unsettled += [Change(entry, None) for entry in entries]
+            self._log.warning(
+                "destination %s: %d event(s) dropped (%s)", self.id, len(entries), reason
+            )
 
     # --- workers ---------------------------------------------------------------------------
 
@@ -374,7 +388,7 @@ class Lane:
         size = 1 if self._breaker.open else destination.batch_size
         batch = self._queue.take(size, destination.batch_bytes)
         if batch:
-            self._in_flight += len(batch)
+            self._flying.update((entry[0], entry) for entry in batch)
             self._breaker.started()
             self._first_at = self._now() if self._queue.ready else 0
             if self._queue.ready:
@@ -420,12 +434,11 @@ class Lane:
             ]
         self._record([verdict for verdict in verdicts if verdict is not None])
         with self._lock:
-            self._in_flight -= len(batch)
-            evicted = self._move(batch, outcomes, verdicts)
+            for entry in batch:
+                del self._flying[entry[0]]
+            self._drop(self._move(batch, outcomes, verdicts), _TOO_MANY_HELD)
             self._work_waits.notify_all()
             self._settled.notify_all()
-        if evicted:
-            self._drop(evicted, "queueMax: more events held for consent than that")
         self._bound_dead()
 
     def _judge(self, outcomes: list[Outcome], now: int) -> None:
@@ -628,7 +641,7 @@ class Lane:
                 due=self._queue.retrying,
                 held=len(self._held),
                 dead=self._dead,
-                in_flight=self._in_flight,
+                in_flight=len(self._flying),
                 oldest_age=0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000),
                 **attrs.asdict(self._counts),
             )
@@ -662,7 +675,7 @@ class Lane:
 
     def _stuck(self, left: float) -> bool:
         """Whether nothing can move within `left` seconds."""
-        if self._in_flight:
+        if self._flying:
             return False
         horizon = self._now() + int(left * 1000)
         if self._pause_until > horizon:

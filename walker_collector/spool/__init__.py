@@ -147,5 +147,8 @@ class Spool(Protocol):
     def size(self) -> int:
         """Return the number of events kept."""
 
+    def abandon(self) -> None:
+        """Leave everything to the parent process, in a forked child."""
+
     def close(self) -> None:
         """Release files and locks; what is stored stays."""

@@ -88,3 +88,16 @@ def holder(path: Path) -> str:
         )
     except (OSError, ValueError, KeyError):
         return "another process"
+
+
+def lock_is_free(spool: Path) -> bool:
+    """Tell whether no living process holds a spool."""
+    path = spool.with_name(spool.name + ".lock")
+    if not path.exists():
+        return True
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True

@@ -103,6 +103,9 @@ class MemorySpool:
     def size(self) -> int:
         return len(self._dead)
 
+    def abandon(self) -> None:
+        return
+
     def close(self) -> None:
         return
 

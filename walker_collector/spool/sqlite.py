@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 from attrs import define
 
 from walker_collector.config import SpoolConfig
@@ -54,6 +55,7 @@ CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWI
 CREATE INDEX alias_person ON aliases (person);
 """
 
+_Rows = list[tuple[Any, ...]]
 _COLUMNS: Final = "e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
 
 
@@ -157,11 +159,14 @@ class SqliteSpool:
             self._reading = threading.Lock()
             prepare(self.path, self._writer.connection, self._config.sync, self._read_only)
             self._numbers = dict(self._reader.execute("SELECT id, number FROM destinations"))
-            row = self._reader.execute(
-                "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
-            ).fetchone()
         except sqlite3.Error as error:
             raise spool_error(self.path, error) from error
+        self._count()
+
+    def _count(self) -> None:
+        (row,) = self._read(
+            "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
+        )
         self._seq, self._events, self._bytes = row
 
     def _open(self) -> sqlite3.Connection:
@@ -181,7 +186,7 @@ class SqliteSpool:
         if number is None:
             number = self._writer.run(lambda db: _add_destination(db, destination))
             self._numbers[destination] = number
-        return number
+        return int(number)
 
     def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
         self._check_room(records)
@@ -394,8 +399,41 @@ class SqliteSpool:
         self._writer.alone(_scrub)
         return set(seqs)
 
+    def adopt(self, path: Path) -> int:
+        """Take over what waits in the spool of a process that is gone; return how many events.
+
+        The other file is emptied after this one has everything, so a crash in between delivers
+        twice rather than never. Raises SpoolError where the other file cannot be read.
+        """
+        other = SqliteSpool(attrs.evolve(self._config, path=str(path)))
+        try:
+            taken = other._writer.alone(lambda db: _everything(db))
+            self._writer.run(lambda db: self._take_over(db, *taken))
+            self._count()
+            other._writer.run(_empty)
+        finally:
+            other.close()
+        for file in (path, path.with_name(path.name + ".lock")):
+            file.unlink(missing_ok=True)
+        return len(taken[0])
+
+    def _take_over(self, db: sqlite3.Connection, events: _Rows, deliveries: _Rows) -> None:
+        renumbered = {row[0]: self._seq + at for at, row in enumerate(events, 1)}
+        db.executemany(
+            "INSERT INTO events (seq, at, person, body) VALUES (?, ?, ?, ?)",
+            [(renumbered[seq], *rest) for seq, *rest in events],
+        )
+        db.executemany(
+            "INSERT INTO deliveries (destination, seq, state, attempts, changed, reason, parts, "
+            "consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (_add_destination(db, destination), renumbered[seq], *rest)
+                for destination, seq, *rest in deliveries
+            ],
+        )
+
     def size(self) -> int:
-        return self._events
+        return int(self._events)
 
     def close(self) -> None:
         self._reader.close()
@@ -468,6 +506,7 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
 
 
 def _add_destination(db: sqlite3.Connection, destination: str) -> int:
+    """Return the number of a destination, giving it one if it has none."""
     db.execute("INSERT OR IGNORE INTO destinations (id) VALUES (?)", (destination,))
     row = db.execute("SELECT number FROM destinations WHERE id = ?", (destination,)).fetchone()
     return int(row[0])
@@ -490,6 +529,21 @@ def _drop_finished(db: sqlite3.Connection, entries: Sequence[Entry]) -> tuple[in
         if db.execute("SELECT 1 FROM events WHERE seq = ?", (entry[0],)).fetchone()
     }
     return dropped, sum(len(entry[3]) for entry in entries if entry[0] not in left)
+
+
+def _everything(db: sqlite3.Connection) -> tuple[_Rows, _Rows]:
+    """Return all events and deliveries, the latter with the destinations' ids."""
+    events = db.execute("SELECT seq, at, person, body FROM events ORDER BY seq").fetchall()
+    deliveries = db.execute(
+        "SELECT t.id, d.seq, d.state, d.attempts, d.changed, d.reason, d.parts, d.consent "
+        "FROM deliveries d JOIN destinations t ON t.number = d.destination"
+    ).fetchall()
+    return events, deliveries
+
+
+def _empty(db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM deliveries")
+    db.execute("DELETE FROM events")
 
 
 def _vacuum(db: sqlite3.Connection) -> None:

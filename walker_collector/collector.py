@@ -1,0 +1,625 @@
+"""The collector: what an application holds in its hands."""
+
+import atexit
+import itertools
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import attrs
+from attrs import define, frozen
+
+from walker_collector.config import Consent, FlowConfig
+from walker_collector.consent import Ledger, identifiers
+from walker_collector.delivery import (
+    CONSENT_CHANGED,
+    Answer,
+    DestinationStatus,
+    Lane,
+    admits,
+)
+from walker_collector.destination import build_destinations
+from walker_collector.errors import CollectorClosed, EventError, SpoolFull, WalkerError
+from walker_collector.events import Bounds, check_parts, complete, encode
+from walker_collector.flowfile import load_flow
+from walker_collector.plugins import Registry
+from walker_collector.spool import DeadLetter, Entry, Record, Spool, State
+from walker_collector.spool.memory import MemorySpool
+
+COMMANDS: Final = ("walker consent", "walker user", "walker globals")
+_GROUP: Final = 500
+_FORGET_WAIT: Final = 30.0
+
+logger = logging.getLogger("walker_collector")
+
+
+@frozen
+class PushResult:
+    """What is known of an event when `push` returns.
+
+    `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
+    for consent), "dropped" (consent denied and `queue` false), and after `wait=True` also
+    "delivered", "ignored" or "failed" (a dead letter); `reasons` says why, where there is a why.
+    """
+
+    id: str
+    destinations: Mapping[str, str] = attrs.field(factory=dict)
+    reasons: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no destination failed."""
+        return "failed" not in self.destinations.values()
+
+
+@frozen(kw_only=True)
+class Status:
+    """The figures of a collector: accepted since it began, and those of each destination."""
+
+    accepted: int
+    durable: bool
+    stored: int
+    destinations: Mapping[str, DestinationStatus]
+
+
+@define(eq=False)
+class _Waiter:
+    """Gathers the destinations' answers to one event."""
+
+    expected: int
+    answers: dict[str, Answer] = attrs.Factory(dict)
+    complete: threading.Event = attrs.Factory(threading.Event)
+
+    def __call__(self, destination: str, answer: Answer) -> None:
+        self.answers[destination] = answer
+        if len(self.answers) >= self.expected:
+            self.complete.set()
+
+
+@frozen
+class _Accepted:
+    """An event ready to be stored, with the first answer of each destination."""
+
+    id: str
+    record: Record
+    statuses: dict[str, str]
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _new_id() -> str:
+    return os.urandom(8).hex()
+
+
+class Collector:
+    """Accepts events and delivers them to every destination of a flow.
+
+    Thread-safe. Use it as a context manager, or call `close`; what is left open is closed when
+    the interpreter exits. After a fork the child has workers (and a spool) of its own, and what
+    the parent had accepted stays the parent's.
+
+        with Collector.from_file("flow.json") as collector:
+            collector.push("order complete", data={"total": 55}, user={"id": "u1"})
+    """
+
+    def __init__(
+        self,
+        flow: FlowConfig,
+        registry: Registry | None = None,
+        *,
+        now: Callable[[], int] = _now,
+        new_id: Callable[[], str] = _new_id,
+        random_: Callable[[], float] = random.random,
+    ) -> None:
+        self.flow = flow
+        self._registry = registry
+        self._now = now
+        self._new_id = new_id
+        self._random = random_
+        self._user = dict(flow.collector.user)
+        self._globals = dict(flow.collector.globals)
+        self._bounds = Bounds(flow.collector.max_depth, flow.collector.max_bytes)
+        self._closed = False
+        self._forked = False
+        self._rebuilding = threading.Lock()
+        self._open(self._open_spool())
+        _collectors.add(self)
+        for warning in flow.warnings:
+            logger.warning("%s: %s", flow.source, warning)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, flow: str | None = None) -> Self:
+        """Load a flow file (JSON or TOML) and start; raises ConfigError listing every problem."""
+        registry = Registry().discover()
+        return cls(load_flow(path, flow=flow, registry=registry), registry)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Mapping[str, Any],
+        *,
+        flow: str | None = None,
+        registry: Registry | None = None,
+    ) -> Self:
+        """Start from a flow in memory, of the shape a flow file has; raises ConfigError."""
+        registry = registry or Registry().discover()
+        return cls(load_flow(config, flow=flow, registry=registry), registry)
+
+    def _open_spool(self) -> Spool:
+        config = self.flow.collector.spool
+        if config is None:
+            return MemorySpool()
+        # Imported here: a collector in memory needs neither SQLite nor file locks.
+        from walker_collector.spool.slots import left_behind
+        from walker_collector.spool.sqlite import SqliteSpool
+
+        spool = SqliteSpool(config)
+        for path in left_behind(config):
+            spool.adopt(path)
+        return spool
+
+    def _open(self, spool: Spool) -> None:
+        self._spool = spool
+        self._began = self._now()
+        self._trace = os.urandom(16).hex()
+        self._count = itertools.count(1)
+        self._accepted = 0
+        self._ledger = Ledger(
+            self._spool, self.flow.collector.consent, self.flow.collector.people_max, self._now
+        )
+        self._lanes = {
+            destination.id: Lane(destination, self._spool, self._ledger, self._now, self._random)
+            for destination in build_destinations(self.flow, self._registry, self.status_of)
+        }
+        self._gates = [
+            (lane, lane.destination)
+            for lane in self._lanes.values()
+            if not lane.destination.config.disabled
+        ]
+        self._report_orphans()
+        for lane in self._lanes.values():
+            lane.start()
+
+    def _report_orphans(self) -> None:
+        for destination, counts in self._spool.counts().items():
+            waiting = sum(counts.values())
+            if destination not in self._lanes and waiting:
+                logger.warning(
+                    "spool: %d event(s) are kept for destination %s, which the flow does not "
+                    "have; add it again to deliver them, or drop them with `walker dead drop`",
+                    waiting,
+                    destination,
+                )
+
+    # --- accepting -------------------------------------------------------------------------
+
+    def push(
+        self,
+        event: str | Mapping[str, Any],
+        /,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        **parts: Any,
+    ) -> PushResult:
+        """Accept one event: a name with its parts, or one mapping with all of it.
+
+        Returns as soon as the event is accepted (in the spool, where there is one); with
+        `wait=True` when every destination has answered once, or after `timeout` s. Accepted
+        means: delivered, held for consent, or found among the dead letters with a reason.
+        Raises EventError for an event that is none, SpoolFull when there is no room within
+        `collector.queueWait` ms, SpoolError when the spool cannot be written, CollectorClosed.
+        """
+        raw = _raw(event, parts)
+        if raw.get("name") in COMMANDS:
+            return self._command(raw)
+        self._ensure_open()
+        accepted = self._prepare(raw)
+        if not accepted.record.states:
+            return PushResult(accepted.id, accepted.statuses)
+        self._accepted += 1
+        waiter = _Waiter(len(accepted.record.states)) if wait else None
+        self._store([accepted.record], waiter)
+        if waiter is None:
+            return PushResult(accepted.id, accepted.statuses)
+        waiter.complete.wait(timeout)
+        return _answered(accepted, waiter)
+
+    def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
+        """Accept many events at once; an event that is refused does not stop the others.
+
+        Returns for each its PushResult, or the error that `push` would have raised. Commands
+        (`walker consent`, `walker user`, `walker globals`) take effect in their place.
+        """
+        results: list[PushResult | WalkerError] = []
+        group: list[_Accepted] = []
+        for raw in events:
+            try:
+                name = raw.get("name")
+                if name in COMMANDS:
+                    self._store_group(group, results)
+                    results.append(self._command(raw))
+                    continue
+                self._ensure_open()
+                accepted = self._prepare(raw)
+                results.append(PushResult(accepted.id, accepted.statuses))
+                group.append(accepted)
+            except WalkerError as error:
+                results.append(error)
+            if len(group) >= _GROUP:
+                self._store_group(group, results)
+        self._store_group(group, results)
+        return results
+
+    def _store_group(self, group: list[_Accepted], results: list[PushResult | WalkerError]) -> None:
+        records = [accepted.record for accepted in group if accepted.record.states]
+        ids = {accepted.id for accepted in group}
+        group.clear()
+        if not records:
+            return
+        try:
+            self._store(records, None)
+        except WalkerError as error:
+            results[:] = [
+                error if isinstance(item, PushResult) and item.id in ids else item
+                for item in results
+            ]
+
+    def _prepare(self, raw: Mapping[str, Any]) -> _Accepted:
+        now = self._now()
+        event = complete(
+            raw,
+            now=now,
+            timing=(now - self._began) // 10 / 100,
+            new_id=self._new_id,
+            trace=self._trace,
+            count=self._count.__next__,
+            user=self._user,
+            globals_=self._globals,
+        )
+        body = encode(event, self._bounds)
+        person, learned = self._ledger.meet(event["user"])
+        if learned:
+            self._release(self._ledger.known_as(event["user"]))
+        states, statuses = self._gate(event.get("consent") or {}, person)
+        return _Accepted(str(event["id"]), Record(person, now, body, states), statuses)
+
+    def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:
+        """Decide for each destination whether the event may wait for it or is held."""
+        states: dict[str, State] = {}
+        statuses: dict[str, str] = {}
+        consent: Mapping[str, Any] | None = None
+        for lane, destination in self._gates:
+            if destination.requires_consent:
+                if consent is None:
+                    consent = self._ledger.decide(own, person)
+                if not admits(destination, consent):
+                    if destination.config.queue:
+                        states[lane.id] = State.HELD
+                    statuses[lane.id] = "held" if destination.config.queue else "dropped"
+                    continue
+            states[lane.id] = State.WAITING
+            statuses[lane.id] = "accepted"
+        return states, statuses
+
+    def _store(self, records: Sequence[Record], waiter: _Waiter | None) -> None:
+        deadline = time.monotonic() + self.flow.collector.queue_wait / 1000
+        self._wait_for_room(len(records), deadline)
+
+        def offer(accepted: Sequence[tuple[Entry, Mapping[str, State]]]) -> None:
+            for lane in self._lanes.values():
+                entries = [
+                    (entry, states[lane.id]) for entry, states in accepted if lane.id in states
+                ]
+                if entries:
+                    lane.offer(entries, waiter)
+
+        while True:
+            try:
+                self._spool.append(records, offer)
+            except SpoolFull:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                break
+        for lane, _ in self._gates:
+            lane.tidy()
+
+    def _wait_for_room(self, count: int, deadline: float) -> None:
+        if self._spool.durable:
+            return
+        limit = self.flow.collector.queue_max
+        for lane, _ in self._gates:
+            if not lane.wait_for_room(count, limit, deadline):
+                raise SpoolFull(
+                    f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
+                    f"and none left within {self.flow.collector.queue_wait:,} ms "
+                    "(collector.queueWait); the event was not accepted. Configure "
+                    "collector.spool to let them wait on disk"
+                )
+
+    def _ensure_open(self) -> None:
+        if self._closed:
+            raise CollectorClosed("the collector is closed; the event was not accepted")
+        if self._forked:
+            self._reopen()
+
+    # --- state -----------------------------------------------------------------------------
+
+    def consent(self, update: Consent, user: Mapping[str, Any] | None = None) -> None:
+        """Record a grant or withdrawal: of a person, or without `user` the process default.
+
+        A person is addressed by `id`, `device` or `session`. What a grant allows is released in
+        order, before that person's newer events; after a withdrawal nothing that still waits is
+        sent to destinations that require it. Raises EventError for an update that is none.
+        """
+        self._ensure_open()
+        _check_consent(update)
+        if user is None:
+            self._ledger.set_default(update)
+            self._announce(update, self._ledger.default, {}, "")
+            self._release(None)
+            return
+        if not identifiers(user):
+            raise EventError("consent: user needs an id, a device or a session")
+        person, state = self._ledger.tell(update, user)
+        self._announce(update, state, _address(user, person), person)
+        self._release(self._ledger.known_as(user))
+
+    def user(self, update: Mapping[str, Any]) -> None:
+        """Merge into the user that every event of this process is completed with."""
+        self._user = {**self._user, **update}
+
+    def globals(self, update: Mapping[str, Any]) -> None:
+        """Merge into the globals that every event of this process is completed with."""
+        self._globals = {**self._globals, **update}
+
+    def _command(self, raw: Mapping[str, Any]) -> PushResult:
+        data = raw.get("data")
+        if not isinstance(data, Mapping):
+            raise EventError(f"{raw['name']}: data must be an object")
+        if raw["name"] == "walker consent":
+            self.consent(data, raw.get("user"))
+        elif raw["name"] == "walker user":
+            self.user(data)
+        else:
+            self.globals(data)
+        return PushResult("")
+
+    def _release(self, people: set[str] | None) -> None:
+        for lane, _ in self._gates:
+            lane.release(people)
+
+    def _announce(
+        self, update: Consent, state: Consent, user: Mapping[str, Any], person: str
+    ) -> None:
+        """Queue the change for the destinations that listen, in order with the person's events."""
+        states = {lane.id: State.WAITING for lane, dest in self._gates if dest.listens}
+        if not states:
+            return
+        now = self._now()
+        body = encode(
+            {
+                "name": CONSENT_CHANGED,
+                "id": self._new_id(),
+                "data": dict(update),
+                "custom": dict(state),
+                "user": dict(user),
+                "timestamp": now,
+            },
+            self._bounds,
+        )
+        self._store([Record(person, now, body, states)], None)
+
+    def forget(self, user: Mapping[str, Any]) -> int:
+        """Erase a person: every held, waiting and dead event of theirs and what they said of
+        consent, from queues, ledger and spool, on disk too. Returns the number of events.
+
+        Waits for what is under way to them. Raises EventError where `user` names nobody.
+        """
+        self._ensure_open()
+        if not identifiers(user):
+            raise EventError("forget: user needs an id, a device or a session")
+        people = self._ledger.known_as(user)
+        deadline = time.monotonic() + _FORGET_WAIT
+        gone: set[int] = set()
+        for lane in self._lanes.values():
+            gone |= lane.forget(people, deadline)
+        gone |= self._spool.forget(people)
+        self._ledger.forget(people)
+        for lane in self._lanes.values():
+            lane.recount()
+        return len(gone)
+
+    # --- figures ---------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """Return how many events wait, are held, delivered or dead at each destination."""
+        return Status(
+            accepted=self._accepted,
+            durable=self._spool.durable,
+            stored=self._spool.size(),
+            destinations={id_: lane.status() for id_, lane in self._lanes.items()},
+        )
+
+    def status_of(self, destination: str) -> DestinationStatus:
+        """Return the figures of one destination."""
+        return self._lanes[destination].status()
+
+    def dead(self, destination: str | None = None) -> list[DeadLetter]:
+        """Return the dead letters, oldest first."""
+        return self._spool.dead(destination)
+
+    def replay(self, letters: Iterable[DeadLetter]) -> int:
+        """Deliver dead letters again, under their event ids; returns how many."""
+        self._ensure_open()
+        by_lane: dict[str, list[DeadLetter]] = {}
+        for letter in letters:
+            by_lane.setdefault(letter.destination, []).append(letter)
+        return sum(
+            self._lanes[id_].replay(found) for id_, found in by_lane.items() if id_ in self._lanes
+        )
+
+    def bury(self, letters: Iterable[DeadLetter]) -> int:
+        """Remove dead letters for good; returns how many."""
+        buried = self._spool.bury(letters)
+        for lane in self._lanes.values():
+            lane.recount()
+        return buried
+
+    # --- end -------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until every destination has what waits for it; False where `timeout` s did not
+        suffice, or something that waits cannot go before then. Held events do not count.
+        """
+        deadline = time.monotonic() + (86_400 * 365 if timeout is None else timeout)
+        # A list, so that every lane is told to hurry, also behind one that can't.
+        done = [lane.flush(deadline) for lane in self._lanes.values()]
+        return all(done)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Deliver what can be delivered within `timeout` s (default `collector.closeTimeout`),
+        then stop. True where nothing is left. What is left stays in a durable spool; in memory
+        it is lost, and reported.
+        """
+        if self._closed:
+            return True
+        self._closed = True
+        if self._forked:
+            return True
+        if timeout is None:
+            timeout = self.flow.collector.close_timeout / 1000
+        deadline = time.monotonic() + timeout
+        self.flush(max(0.0, timeout))
+        for lane in self._lanes.values():
+            lane.stop(deadline)
+        left = self._report_left()
+        self._spool.close()
+        _collectors.discard(self)
+        return left == 0
+
+    def _report_left(self) -> int:
+        left = 0
+        for lane in self._lanes.values():
+            status = lane.status()
+            left += status.waiting
+            lost = status.waiting + status.held
+            if lost and not self._spool.durable:
+                logger.error(
+                    "destination %s: closed with %d event(s) undelivered and %d held for consent; "
+                    "they are lost, since no spool is configured (collector.spool). %s",
+                    lane.id,
+                    status.waiting,
+                    status.held,
+                    status.reason,
+                )
+            elif status.waiting:
+                logger.warning(
+                    "destination %s: closed with %d event(s) waiting in the spool. %s",
+                    lane.id,
+                    status.waiting,
+                    status.reason,
+                )
+        return left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- fork ------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Leave everything to the parent; the child opens its own when it first needs it."""
+        self._forked = True
+        self._rebuilding = threading.Lock()
+        if self._spool.durable:
+            self._spool.abandon()
+
+    def _reopen(self) -> None:
+        with self._rebuilding:
+            if not self._forked:
+                return
+            config = self.flow.collector.spool
+            if config is None:
+                spool: Spool = MemorySpool()
+            else:
+                from walker_collector.spool.slots import open_free_slot
+
+                spool = open_free_slot(config)
+            self._open(spool)
+            self._forked = False
+
+
+def _raw(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, Any]:
+    if isinstance(event, str):
+        check_parts(parts)
+        return {**parts, "name": event}
+    if not isinstance(event, Mapping):
+        raise EventError(
+            f"an event is a name or a mapping, not {type(event).__name__}; "
+            'write push("order complete", data={...})'
+        )
+    if parts:
+        check_parts(parts)
+        return {**event, **parts}
+    return event
+
+
+def _answered(accepted: _Accepted, waiter: _Waiter) -> PushResult:
+    statuses = dict(accepted.statuses)
+    reasons = {}
+    for destination, answer in dict(waiter.answers).items():
+        statuses[destination] = answer.status
+        if answer.reason:
+            reasons[destination] = answer.reason
+    return PushResult(accepted.id, statuses, reasons)
+
+
+def _check_consent(update: Any) -> None:
+    if not isinstance(update, Mapping) or not update:
+        raise EventError('consent: must be an object such as {"marketing": true}')
+    for key, value in update.items():
+        if not isinstance(key, str) or not isinstance(value, bool):
+            raise EventError(f"consent.{key}: must be true or false")
+
+
+def _address(user: Mapping[str, Any], person: str) -> dict[str, Any]:
+    """Return the identifiers of a person, with the one they are known by."""
+    known = {kind: user[kind] for kind in ("id", "device", "session") if user.get(kind)}
+    kind, _, value = person.partition(":")
+    return {**known, kind: known.get(kind, value)}
+
+
+_collectors: "weakref.WeakSet[Collector]" = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for collector in list(_collectors):
+        collector.close()
+
+
+def _after_fork_in_child() -> None:
+    for collector in list(_collectors):
+        collector.after_fork()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)
