@@ -1,6 +1,8 @@
 """A Python event collector for servers: the public names, nothing else."""
 
+from walker_collector.collector import Collector, PushResult, Status
 from walker_collector.config import MISSING, Consent, PathSpec, Secret
+from walker_collector.delivery import DestinationStatus
 from walker_collector.errors import (
     CollectorClosed,
     ConfigError,
@@ -24,6 +26,8 @@ from walker_collector.hookspecs import (
     hookimpl,
 )
 from walker_collector.mapping import Value
+from walker_collector.plugins import Registry
+from walker_collector.spool import DeadLetter
 
 __all__ = [
     "MISSING",
