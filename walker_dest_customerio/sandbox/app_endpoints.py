@@ -2,8 +2,9 @@
 
 Source: the App API reference on transactional messages, and its page of common errors
 (https://docs.customer.io/journeys/send/transactional/api-common-api-errors/); the wording of errors
-not quoted there is ours. Not modelled: which transactional messages, sender domains, attachment
-types and languages exist; every one does.
+not quoted there is ours. `identifiers` is required of a push only: the reference does not mark it
+for email, though the README of the official SDK calls it required. Not modelled: which
+transactional messages, sender domains, attachment types and languages exist; every one does.
 """
 
 import base64

@@ -54,8 +54,9 @@ def entity(call: Call) -> Answer:
 def batch(call: Call) -> Answer:
     """POST /batch: 207 names what was rejected, the rest is applied in order.
 
-    413 above 500,000 bytes. A well-formed batch with nothing valid in it is still a 207: when the
-    real service calls an "entire request" invalid is not documented.
+    413 above 500,000 bytes; a single operation above 32,000 bytes is one rejected item.
+    A well-formed batch with nothing valid in it is still a 207: when the real service calls an
+    "entire request" invalid is not documented.
     """
     if len(call.body) > limits.BATCH:
         return problem_list(413, [invalid("batch", "request cannot be larger than 500000 bytes")])
