@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
+from walker_collector.validators import at_least, positive
+
 
 class Missing:
     """The type of MISSING: no value at all, as distinct from None (JSON null)."""
@@ -75,7 +77,18 @@ class AlternativesSpec(ValueSpec):
 
 @frozen(kw_only=True)
 class ObjectSpec(ValueSpec):
-    """The object form of a value; an empty one resolves to nothing."""
+    """The object form of a value; an empty one resolves to nothing.
+
+    key: the path of the input.
+    value: what stands where nothing is found.
+    map: an object, each key a value of its own.
+    loop: a list and the value made of each of its items.
+    set: a list of values.
+    fn: a callable that makes the value.
+    condition: a callable that must hold.
+    consent: what must be granted, any one of it.
+    validate: a callable that the result must pass.
+    """
 
     key: str | None = None
     value: Any = MISSING
@@ -90,11 +103,16 @@ class ObjectSpec(ValueSpec):
 
 @frozen(kw_only=True)
 class BatchConfig:
-    """When a batch is sent: `wait` ms of quiet, `size` events, `age` ms since its first event."""
+    """When a batch is sent; a bare number is `wait`.
 
-    wait: int | None = None
-    size: int | None = None
-    age: int | None = None
+    wait: ms without a new event.
+    size: number of events.
+    age: ms since its first event.
+    """
+
+    wait: int | None = field(default=None, validator=at_least(0))
+    size: int | None = field(default=None, validator=at_least(1))
+    age: int | None = field(default=None, validator=at_least(0))
 
 
 @frozen(kw_only=True)
@@ -103,6 +121,18 @@ class RuleConfig:
 
     `settings` is an instance of the plugin's `rule_settings`. `extend` of a flow file is gone
     by now: the rule is already merged onto the one the destination ships.
+
+    name: the event's name for the destination.
+    data: what is sent; merged over the destination's own data.
+    policy: event paths and the values they get before the mapping reads them.
+    include: sections of the event that are added to the data.
+    remove: paths that are taken out of the data at last.
+    ignore: send nothing.
+    skip: do what `settings` say, but not the destination's default call.
+    condition: a callable that must hold for this rule of a list.
+    consent: what must be granted, any one of it.
+    batch: how these events are batched.
+    settings: what the package offers for rules.
     """
 
     name: str | None = None
@@ -124,23 +154,30 @@ Rules = dict[str, dict[str, RuleConfig | list[RuleConfig]]]
 
 @frozen(kw_only=True)
 class BreakerConfig:
-    """When to stop trying: `threshold` failures in a row, then `cooldown` ms until one probe."""
+    """When to stop trying; a bare number is `threshold`.
 
-    threshold: int = 5
-    cooldown: int = 30_000
+    threshold: failures in a row.
+    cooldown: ms until one event is tried again.
+    """
+
+    threshold: int = field(default=5, validator=at_least(1))
+    cooldown: int = field(default=30_000, validator=at_least(0))
 
 
 @frozen(kw_only=True)
 class RetryConfig:
-    """How a failed delivery is tried again: exponential backoff with full jitter (all in ms).
+    """How a failed delivery is tried again: exponential backoff with full jitter.
 
-    Bounded by `attempts` and by `age` since the event was accepted, whichever comes first.
+    attempts: how many at most.
+    age: ms since the event was accepted, after which it is not tried any more.
+    base: ms of the first wait, at most.
+    cap: ms of any wait, at most.
     """
 
-    attempts: int = 20
-    age: int = 7 * 24 * 3_600_000
-    base: int = 500
-    cap: int = 300_000
+    attempts: int = field(default=20, validator=at_least(1))
+    age: int = field(default=7 * 24 * 3_600_000, validator=at_least(0))
+    base: int = field(default=500, validator=at_least(1))
+    cap: int = field(default=300_000, validator=at_least(1))
 
 
 @frozen(kw_only=True)
@@ -148,6 +185,29 @@ class DestinationConfig:
     """The standard wrapper around a destination's own settings.
 
     `settings` is an instance of the plugin's `settings` class.
+
+    consent: what must be granted for an event to be delivered, any one of it.
+    consent_mode: `all` asks for every key of `consent`.
+    settings: what the package offers.
+    data: what is sent of every event.
+    include: sections of the event that are added to the data.
+    policy: event paths and the values they get before the mapping reads them.
+    mapping: rules by entity and action; `*` stands for any.
+    env: objects that code hands to the destination.
+    queue: keep events until consent is granted; without it they are dropped.
+    queue_max: how many events wait for consent at most.
+    queue_age: ms an event waits for consent at most.
+    dlq_max: how many dead letters are kept at most.
+    require: destinations that must be ready before.
+    disabled: leave the destination out.
+    batch: how events are batched.
+    breaker: when to stop trying, and for how long.
+    retry: how a failed delivery is tried again.
+    concurrency: deliveries under way at once.
+    rate_limit: deliveries per second at most.
+    timeout: ms a delivery may take.
+    mock: what stands for a delivery: nothing is sent.
+    logger: `level` of the destination's log.
     """
 
     id: str | None = None
@@ -160,17 +220,17 @@ class DestinationConfig:
     mapping: Rules | None = None
     env: dict[str, Any] = Factory(dict)
     queue: bool = True
-    queue_max: int = 10_000
-    queue_age: int = 30 * 24 * 3_600_000
-    dlq_max: int = 10_000
+    queue_max: int = field(default=10_000, validator=at_least(0))
+    queue_age: int = field(default=30 * 24 * 3_600_000, validator=at_least(0))
+    dlq_max: int = field(default=10_000, validator=at_least(0))
     require: list[str] = Factory(list)
     disabled: bool = False
     batch: BatchConfig | None = None
     breaker: BreakerConfig = BreakerConfig()
     retry: RetryConfig = RetryConfig()
-    concurrency: int | None = None
-    rate_limit: float | None = None
-    timeout: int | None = None
+    concurrency: int | None = field(default=None, validator=at_least(1))
+    rate_limit: float | None = field(default=None, validator=positive)
+    timeout: int | None = field(default=None, validator=at_least(1))
     mock: Any = MISSING
     logger: dict[str, Any] | None = None
 
@@ -188,29 +248,44 @@ class DestinationEntry:
 class SpoolConfig:
     """Where accepted events wait: a SQLite file, bounded by events and bytes.
 
-    `sync` is "normal" (survives a crash of the process) or "full" (survives a loss of power).
+    path: of the file.
+    sync: `normal` survives a crash of the process, `full` a loss of power as well.
+    max_events: how many may wait.
+    max_bytes: how large the file may grow.
     """
 
     path: str
     sync: Literal["normal", "full"] = "normal"
-    max_events: int = 10_000_000
-    max_bytes: int = 10_000_000_000
+    max_events: int = field(default=10_000_000, validator=at_least(1))
+    max_bytes: int = field(default=10_000_000_000, validator=at_least(1))
 
 
 @frozen(kw_only=True)
 class CollectorConfig:
-    """What the collector itself is told: starting state, spool, bounds of an event."""
+    """What the collector itself is told: starting state, spool, bounds of an event.
+
+    consent: what is granted at the start.
+    user: what every event's user has, unless it says otherwise.
+    globals: what every event's globals have, unless it says otherwise.
+    spool: where accepted events wait; without it, in memory.
+    queue_max: how many events wait in memory.
+    queue_wait: ms a push waits for room.
+    max_depth: levels of nesting of an event.
+    max_bytes: size of an event as JSON.
+    people_max: how many people's consent is remembered.
+    close_timeout: ms that closing waits for deliveries.
+    """
 
     consent: Consent = Factory(dict)
     user: dict[str, Any] = Factory(dict)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
-    queue_max: int = 100_000
-    queue_wait: int = 5_000
-    max_depth: int = 32
-    max_bytes: int = 1_000_000
-    people_max: int = 100_000
-    close_timeout: int = 10_000
+    queue_max: int = field(default=100_000, validator=at_least(1))
+    queue_wait: int = field(default=5_000, validator=at_least(0))
+    max_depth: int = field(default=32, validator=at_least(1))
+    max_bytes: int = field(default=1_000_000, validator=at_least(1))
+    people_max: int = field(default=100_000, validator=at_least(1))
+    close_timeout: int = field(default=10_000, validator=at_least(0))
 
 
 @frozen(kw_only=True)

@@ -45,8 +45,11 @@ CODE_ADVICE: Final = (
     'JavaScript ($code:) cannot run here; write the Python function into a module and "module:name"'
 )
 
-_SHORT_FORM: Final = {BatchConfig: "wait", BreakerConfig: "threshold"}
-_SYNONYMS: Final = {RuleConfig: {"silent": "skip"}}
+SHORT_FORM: Final[Mapping[type, str]] = {BatchConfig: "wait", BreakerConfig: "threshold"}
+"""Which field a bare number sets."""
+
+SYNONYMS: Final[Mapping[type, dict[str, str]]] = {RuleConfig: {"silent": "skip"}}
+"""Other keys that are read, and the field each means."""
 
 
 _place: ContextVar[str] = ContextVar("place", default="")
@@ -151,7 +154,7 @@ def _part(raw: Any, cls: Any, key: str | int) -> Any:
 
 
 def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
-    short = _SHORT_FORM.get(cls)
+    short = SHORT_FORM.get(cls)
     if short and isinstance(raw, int | float) and not isinstance(raw, bool):
         return {short: raw}
     if not isinstance(raw, Mapping):
@@ -164,7 +167,7 @@ def _spelled(
 ) -> dict[str, str]:
     """Return field name -> the key as the person spelled it."""
     spellings = {disk_key(field): name for name, field in fields.items()}
-    known = spellings | {name: name for name in fields} | _SYNONYMS.get(cls, {})
+    known = spellings | {name: name for name in fields} | SYNONYMS.get(cls, {})
     keys: dict[str, str] = {}
     for key in raw:
         name = known.get(key)
@@ -194,6 +197,8 @@ def _validate(field: "attrs.Attribute[Any]", values: dict[str, Any]) -> None:
 
 def _scalar_hook(cls: type[Any], accepts: tuple[type, ...], name: str) -> Callable[[Any, Any], Any]:
     def hook(raw: Any, _: Any) -> Any:
+        if cls is int and isinstance(raw, float) and raw.is_integer():
+            return int(raw)  # JSON knows one kind of number: 1e3 is a whole one
         if not isinstance(raw, accepts) or (isinstance(raw, bool) and cls is not bool):
             raise Unfit(f"expected {name}, got {kind(raw)}")
         return cls(raw) if cls in (float, Secret) else raw

@@ -3,7 +3,6 @@
 import ssl
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
@@ -61,11 +60,10 @@ class Sender:
         except urllib3.exceptions.HTTPError as error:
             raise NotNow(f"{self._shown} did not answer: {type(error).__name__}") from None
         _finish(response)
-        error = failure(
-            response.status, response.headers.get("Retry-After"), self._shown, time.time()
-        )
-        if error is not None:
-            raise error
+        retry_after = response.headers.get("Retry-After")
+        refusal = failure(response.status, retry_after, self._shown, time.time())
+        if refusal is not None:
+            raise refusal
 
     def close(self) -> None:
         """Close the connections."""
@@ -92,10 +90,7 @@ def _host(parts: SplitResult) -> str:
 def _headers(parts: SplitResult, given: Mapping[str, str]) -> dict[str, str]:
     """Return the headers to send; the given ones win, whatever their case."""
     headers = urllib3.HTTPHeaderDict(
-        {
-            "Content-Type": "application/json",
-            "User-Agent": f"walker-collector/{version('walker-collector')}",
-        }
+        {"Content-Type": "application/json", "User-Agent": "walker-collector"}
     )
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -12,14 +12,11 @@ from walker_collector.flowfile.findings import Findings
 from walker_collector.flowfile.inheritance import inherit
 from walker_collector.flowfile.references import Surroundings, resolve
 from walker_collector.flowfile.settings import read_rules, read_settings
-from walker_collector.flowfile.shape import Entry, unsupported
+from walker_collector.flowfile.shape import IDLE_CONFIG_KEYS, Entry, unsupported
 from walker_collector.mapping import compile_mapping
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
 from walker_collector.structuring import structure
-
-_IDLE_KEYS: Final = frozenset({"init", "loadScript", "setup"})
-"""Keys of walkerOS's destination config without a meaning for a server that runs."""
 
 _VERSIONED: Final = re.compile(r"(@?[^@]+)@.+")
 """A package with the version walkerOS's bundler would fetch; what is installed counts here."""
@@ -66,7 +63,10 @@ def _merged(entry: Entry, path: str, around: Surroundings, found: Findings) -> d
     given = {key: value for key, value in beside.items() if value not in (None, MISSING)}
     outer = found.take(resolve(given, around, path))
     inner = found.take(resolve(entry.config, around, join(path, "config")))
-    config = {**outer, **{key: value for key, value in inner.items() if key not in _IDLE_KEYS}}
+    config = {
+        **outer,
+        **{key: value for key, value in inner.items() if key not in IDLE_CONFIG_KEYS},
+    }
     if isinstance(inner.get("env"), Mapping):
         config["env"] = {**outer["env"], **inner["env"]}
     if entry.disabled:

@@ -16,7 +16,7 @@ from walker_collector.errors import ConfigError
 from walker_collector.flowfile.destination import read_destination
 from walker_collector.flowfile.findings import Findings
 from walker_collector.flowfile.references import Surroundings, resolve
-from walker_collector.flowfile.shape import VERSION, Flow, FlowFile, ShortFlow
+from walker_collector.flowfile.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
 from walker_collector.flowfile.source import read_source
 from walker_collector.naming import hint, join
 from walker_collector.plugins import Registry
@@ -27,9 +27,6 @@ _COLLECTOR_EVENTS: Final = frozenset(
 )
 """What `require` names in walkerOS: the collector events a destination waits for."""
 
-_IDLE_COLLECTOR_KEYS: Final = frozenset(
-    {"run", "sessionStatic", "logger", "hooks", "custom", "tagging"}
-)
 _NOT_RUN: Final = {
     "sources": "events come in through push or `walker run`",
     "transformers": "use policy, data and mapping, or an extension",
@@ -122,7 +119,7 @@ def _check_platform(shape: Flow, found: Findings) -> None:
 def _read_collector(
     raw: Mapping[str, Any], around: Surroundings, found: Findings
 ) -> CollectorConfig:
-    plain = {key: value for key, value in raw.items() if key not in _IDLE_COLLECTOR_KEYS}
+    plain = {key: value for key, value in raw.items() if key not in IDLE_COLLECTOR_KEYS}
     resolved = found.take(resolve(plain, around, "collector"))
     static = resolved.pop("globalsStatic", None)
     if isinstance(static, Mapping):

@@ -4,7 +4,7 @@ Only keys are decided here; what is inside a destination or the collector is rea
 references are resolved.
 """
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
@@ -12,13 +12,30 @@ from walker_collector.config import MISSING
 from walker_collector.errors import Problem
 from walker_collector.naming import join
 
-VERSION = 4
+VERSION: Final = 4
 
-KEPT = frozenset(
-    {"url", "settings", "bundle", "observe", "import_", "examples", "chain_mocks", "contract"}
-    | {"schema", "include", "sources", "transformers", "stores"}
+IDLE_CONFIG_KEYS: Final = frozenset({"init", "loadScript", "setup"})
+"""Keys of walkerOS's destination config that change nothing here."""
+
+IDLE_COLLECTOR_KEYS: Final = frozenset(
+    {"run", "sessionStatic", "logger", "hooks", "custom", "tagging"}
 )
-"""Fields that are accepted because walkerOS has them, and not used here."""
+"""Keys of walkerOS's collector that change nothing here."""
+
+
+_TRANSFORMERS: Final = (
+    "transformers are not run here; use policy, data and mapping, or an extension"
+    " (a plugin of the group walker_collector.extensions)"
+)
+UNSUPPORTED: Final = {
+    "code": "JavaScript cannot run here; name a package, or register a Python class in code",
+    "before": _TRANSFORMERS,
+    "next": _TRANSFORMERS,
+    "cache": "caching of deliveries is not supported; remove it",
+    "state": "stores are not run here; remove it",
+    "credentials": "write credentials into settings, as the package names them",
+}
+"""Keys of a walkerOS destination that would change what is delivered, and what to do instead."""
 
 
 @frozen(kw_only=True)
@@ -90,23 +107,9 @@ class ShortFlow(Flow):
 
 
 def unsupported(path: str, keys: dict[str, Any]) -> list[Problem]:
-    """Return a problem for each walkerOS key that would change what is delivered."""
+    """Return a problem for each key that would change what is delivered."""
     return [
-        Problem(join(path, key), _UNSUPPORTED[key])
+        Problem(join(path, key), UNSUPPORTED[key])
         for key, value in keys.items()
-        if key in _UNSUPPORTED and value is not None
+        if key in UNSUPPORTED and value is not None
     ]
-
-
-_TRANSFORMERS = (
-    "transformers are not run here; use policy, data and mapping, or an extension"
-    " (a plugin of the group walker_collector.extensions)"
-)
-_UNSUPPORTED = {
-    "code": "JavaScript cannot run here; name a package, or register a Python class in code",
-    "before": _TRANSFORMERS,
-    "next": _TRANSFORMERS,
-    "cache": "caching of deliveries is not supported; remove it",
-    "state": "stores are not run here; remove it",
-    "credentials": "write credentials into settings, as the package names them",
-}
