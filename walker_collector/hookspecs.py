@@ -27,7 +27,14 @@ what it can be told, as attrs classes:
 
 Only `push` or `push_batch` is required. Hook arguments may be left out, never invented:
 a hook that asks for an argument that does not exist is refused when it is loaded.
-Keys are camelCase in a flow file and snake_case in the class; both spellings are read.
+Keys are camelCase in a flow file and snake_case in the class; both spellings are read, and
+nothing is coerced. Fields may be of any JSON type, `Literal`, enums, other attrs classes, lists
+and dicts of these, `Secret`, `Value`, and callables (in a file: `"module:name"`). attrs
+validators that raise ValueError become problems with the field's place; a docstring line
+`field: what it is` becomes its description in the JSON Schema.
+
+`walker simulate` needs no credentials: it fills in absent fields of type `Secret`, and those
+with `field(metadata={"credential": True})`.
 
 Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
 
@@ -38,6 +45,10 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     mapping: dict               rules the destination ships; a flow's `extend` builds on them
     simulate(event, data, rule, context) -> list[list]
                                 what `push` would call, without doing it and without `init`
+    check(settings, rules) -> iterable of (place, message)
+                                static; what does not fit together, found when a flow is loaded.
+                                `rules` is entity -> action -> RuleConfig, or a list of them; the
+                                place is below the destination's config: `settings.appApiKey`
 
 Hooks of one destination instance are called from worker threads: `push` and `push_batch`
 from as many as `concurrency` says, `init` before all of them and `shutdown` after.

@@ -8,6 +8,7 @@ Descriptions come from docstrings: the class's first paragraph, and for a field 
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
@@ -102,6 +103,8 @@ class _Builder:
         if attrs.has(cls):
             schema = self.defined(_name(cls), lambda: self.of_class(cls))
             return {"anyOf": [{"type": "number"}, schema]} if cls in SHORT_FORM else schema
+        if isinstance(cls, type) and issubclass(cls, Enum):
+            return {"enum": [member.value for member in cls]}
         return self._generic(get_origin(cls), get_args(cls))
 
     def of_class(self, cls: type[Any], **other: Schema) -> Schema:

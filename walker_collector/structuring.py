@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Callable as AbstractCallable
 from contextlib import nullcontext
 from contextvars import ContextVar
+from enum import Enum
 from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
@@ -196,7 +197,9 @@ def _validate(field: "attrs.Attribute[Any]", values: dict[str, Any]) -> None:
 
 
 def _scalar_hook(cls: type[Any], accepts: tuple[type, ...], name: str) -> Callable[[Any, Any], Any]:
-    def hook(raw: Any, _: Any) -> Any:
+    def hook(raw: Any, asked: Any) -> Any:
+        if issubclass(asked, Enum):  # a str or int enum is found as its base
+            return _enum_hook(raw, asked)
         if cls is int and isinstance(raw, float) and raw.is_integer():
             return int(raw)  # JSON knows one kind of number: 1e3 is a whole one
         if not isinstance(raw, accepts) or (isinstance(raw, bool) and cls is not bool):
@@ -204,6 +207,14 @@ def _scalar_hook(cls: type[Any], accepts: tuple[type, ...], name: str) -> Callab
         return cls(raw) if cls in (float, Secret) else raw
 
     return hook
+
+
+def _enum_hook(raw: Any, cls: type[Enum]) -> Enum:
+    try:
+        return cls(raw)
+    except ValueError:
+        options = (str(member.value) for member in cls)
+        raise Unfit(f"not one of the choices{hint(str(raw), options, 'choices')}") from None
 
 
 def _literal_hook(cls: Any) -> Callable[[Any, Any], Any]:
@@ -397,6 +408,7 @@ def _make_converter() -> Converter:
     for cls, hook in plain:
         made.register_structure_hook(cls, hook)
     exact: list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]] = [
+        (lambda cls: isinstance(cls, type) and issubclass(cls, Enum), _enum_hook),
         (lambda cls: cls == Consent, _consent_hook),
         (lambda cls: cls is ValueSpec, _spec_hook),
         (lambda cls: cls is Value, _value_hook),

@@ -57,7 +57,7 @@ class Settings:
     people_max: how many people's last attributes are remembered, to not repeat them.
     """
 
-    site_id: str = field(validator=_filled)
+    site_id: str = field(validator=_filled, metadata={"credential": True})
     api_key: Secret = field(validator=_filled)
     app_api_key: Secret | None = None
     region: Literal["us", "eu"] = "us"
