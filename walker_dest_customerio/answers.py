@@ -137,7 +137,8 @@ def _message(item: Any) -> str:
     field, reason = item.get("field"), item.get("reason")
     text = str(item.get("message") or item.get("detail") or "")
     text = f"{field}: {text}" if field else text
-    text = f"{text} ({reason})" if reason else text
+    if reason:
+        text = f"{text} ({reason})" if text else str(reason)
     return text[:_LONGEST_MESSAGE]
 
 

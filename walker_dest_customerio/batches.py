@@ -32,8 +32,7 @@ def waves(
             wave = max((free.get(name, 0) for name in names), default=0)
         for name in names:
             last[name] = max(wave, last.get(name, -1))
-            if alone(task):
-                free[name] = wave + 1
+            free[name] = max(wave + alone(task), free.get(name, 0))
         while len(found) <= wave:
             found.append([])
         found[wave].append(task)

@@ -154,29 +154,44 @@ class _Run:
         return True
 
     def _batch(self, tasks: Sequence[_Task]) -> None:
-        """Do tasks with one request; where it is refused as a whole, find out for which of them."""
+        """Do tasks with one request; where it fails as a whole, find out for which of them."""
         group = [task for task in tasks if self._may_begin(task)]
-        if not group:
-            return
-        try:
-            answer = self._clients.track.batch([orjson.Fragment(task.entry) for task in group])
-        except Refused as error:
-            if error.status in (404, 405):
-                advice = "this is not where batches go; check settings.trackUrl"
-                self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
-            elif len(group) == 1:
-                self._fail(group, error)
-            else:
-                self._halves(group)
-        except (RetryLater, DestinationDown) as error:
-            self._fail(group, error)
-        else:
-            self._settle(group, batch_errors(answer.content))
+        if group and self._request(group) is not None:
+            self._halves(group)
 
     def _halves(self, group: Sequence[_Task]) -> None:
+        """Do a group's halves, and theirs, until it is clear whose the trouble is.
+
+        Where both halves meet an error of the server, it is the server that is in trouble.
+        """
         middle = len(group) // 2
-        self._batch(group[:middle])
-        self._batch(group[middle:])
+        undecided = []
+        for half in (group[:middle], group[middle:]):
+            ready = [task for task in half if self._may_begin(task)]
+            if ready and (error := self._request(ready)) is not None:
+                undecided.append((ready, error))
+        hopeless = len(undecided) == 2 and all(isinstance(e, RetryLater) for _, e in undecided)
+        for half, error in undecided:
+            if hopeless:
+                self._fail(half, error)
+            else:
+                self._halves(half)
+
+    def _request(self, group: Sequence[_Task]) -> Exception | None:
+        """Make one request; return an error that may be about only some of several tasks."""
+        try:
+            answer = self._clients.track.batch([orjson.Fragment(task.entry) for task in group])
+        except (Refused, RetryLater, DestinationDown) as error:
+            if isinstance(error, Refused) and error.status in (404, 405):
+                advice = "batches do not go there; check settings.trackUrl"
+                self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
+            elif len(group) == 1 or isinstance(error, _HALTING):
+                self._fail(group, error)
+            else:
+                return error
+        else:
+            self._settle(group, batch_errors(answer.content))
+        return None
 
     def _settle(self, group: Sequence[_Task], errors: list[tuple[int | None, str]]) -> None:
         """Note item by item what was accepted.

@@ -38,6 +38,7 @@ class CustomerioDestination:
     aliases = ("@walkeros/server-destination-customerio",)
     batch_size = 500
     concurrency = 4
+    linger = 100
     check = staticmethod(check)
 
     def __init__(self) -> None:
@@ -62,8 +63,14 @@ class CustomerioDestination:
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
-        """Deliver several events; return the failures by index."""
-        return self._deliver(batch)
+        """Deliver several events; return the failures by index.
+
+        Raises RetryLater or DestinationDown where it is Customer.io that fails: for every event.
+        """
+        failures = self._deliver(batch)
+        if len(failures) == len(batch) > 1 and not _any_rejected(failures):
+            raise failures[0]
+        return failures
 
     @hookimpl
     def consent(
@@ -135,6 +142,10 @@ def _job(item: Item, draft: Known, now: float) -> Job:
     for operation in planned.operations:
         operation.note(draft)
     return Job(planned, item.context.progress)
+
+
+def _any_rejected(failures: Mapping[int, Exception]) -> bool:
+    return any(isinstance(error, Rejected) for error in failures.values())
 
 
 def identified(planned: Plan) -> Plan:

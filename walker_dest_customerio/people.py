@@ -1,5 +1,6 @@
 """Who a person is to Customer.io, and what was last said about whom."""
 
+import math
 import re
 from collections import OrderedDict
 from threading import Lock
@@ -16,9 +17,9 @@ def identity(value: Any) -> str | None:
     """
     if isinstance(value, str):
         return value or None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    return str(int(value)) if value == value // 1 else str(value)
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def identifiers(person: str) -> dict[str, str]:

@@ -1,0 +1,159 @@
+import orjson
+import pytest
+
+from walker_collector import DestinationDown, Rejected, RetryLater, WalkerError
+from walker_dest_customerio.answers import (
+    APP,
+    TRACK,
+    Api,
+    Refused,
+    Untaken,
+    batch_errors,
+    is_answer,
+    messages,
+    refusal,
+    retry_after,
+)
+
+NOW = 1_700_000_000.0
+
+
+def answer(
+    status: int, content: object = None, api: Api = TRACK, region: str = "us", **headers: str
+) -> WalkerError:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return refusal(api, status, named, orjson.dumps(content), region, NOW)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+def test_request_that_was_not_taken_is_retried(status: int) -> None:
+    assert isinstance(answer(status), Untaken)
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 504, 522, 524, 101])
+def test_error_of_the_server_is_retried_though_it_may_have_had_its_effect(status: int) -> None:
+    error = answer(status)
+    assert isinstance(error, RetryLater)
+    assert not isinstance(error, Untaken)
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 405, 409, 413, 422])
+def test_request_that_can_never_succeed_is_refused(status: int) -> None:
+    error = answer(status)
+    assert isinstance(error, Refused)
+    assert error.status == status
+
+
+def test_bad_credentials_stop_the_destination_and_name_the_settings() -> None:
+    for api, setting in ((TRACK, "settings.apiKey"), (APP, "settings.appApiKey")):
+        error = answer(401, api=api)
+        assert isinstance(error, DestinationDown)
+        assert setting in error.reason
+
+
+def test_redirect_stops_the_destination_and_names_the_other_region() -> None:
+    error = answer(301, {"errors": [{"detail": "wrong datacenter", "status": "301"}]})
+    assert isinstance(error, DestinationDown)
+    assert "set settings.region to 'eu'" in error.reason
+    assert "wrong datacenter" in error.reason
+    assert "settings.region to 'us'" in str(answer(307, region="eu"))
+
+
+def test_track_api_that_forbids_stops_the_destination() -> None:
+    assert isinstance(answer(403), DestinationDown)
+
+
+@pytest.mark.parametrize(
+    "said", ["attachment type is not allowed", "Push messaging is not enabled for your workspace."]
+)
+def test_app_api_that_forbids_a_message_refuses_that_message(said: str) -> None:
+    assert isinstance(answer(403, {"meta": {"error": said}}, APP), Rejected)
+
+
+@pytest.mark.parametrize(
+    "said", ["your account is not approved", "workspace is set to Do Not Send"]
+)
+def test_app_api_that_forbids_all_messages_stops_the_destination(said: str) -> None:
+    assert isinstance(answer(403, {"meta": {"error": said}}, APP), DestinationDown)
+
+
+def test_wait_that_was_asked_for_is_passed_on() -> None:
+    for status in (429, 503, 500):
+        error = answer(status, Retry_After="17")
+        assert isinstance(error, RetryLater)
+        assert error.after == 17
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0),
+        ("17", 17),
+        ("999999999", 3600),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30),
+        ("Tue, 14 Nov 2023 22:13:50", 30),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0),
+        ("soon", None),
+        ("-3", None),
+        ("²", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"meta": {"error": "name cannot be blank"}}, ["name cannot be blank"]),
+        ({"meta": {"errors": ["one", "two"]}}, ["one", "two"]),
+        (
+            {"errors": [{"reason": "invalid", "field": "name", "message": "is too long"}]},
+            ["name: is too long (invalid)"],
+        ),
+        ({"errors": [{"detail": "wrong datacenter", "status": "301"}]}, ["wrong datacenter"]),
+        ({"errors": [{"reason": "required"}, 7, None]}, ["required"]),
+        ({"errors": "oops", "meta": []}, []),
+        ([], []),
+        (None, []),
+    ],
+)
+def test_messages_are_found_in_every_shape(content: object, said: list[str]) -> None:
+    assert messages(orjson.dumps(content)) == said
+
+
+def test_body_that_is_no_json_says_nothing() -> None:
+    assert messages(b"<html>") == []
+    assert not is_answer(b"<html>")
+    assert not is_answer(b"[]")
+    assert not is_answer(b"")
+    assert is_answer(b"{}\n")
+
+
+def test_message_as_long_as_a_letter_is_cut() -> None:
+    assert len(messages(orjson.dumps({"meta": {"error": "x" * 10_000}}))[0]) == 300
+
+
+def test_items_of_a_batch_come_with_their_index_if_they_have_one() -> None:
+    body = orjson.dumps(
+        {
+            "errors": [
+                {"batch_index": 1, "reason": "invalid", "field": "name", "message": "is blank"},
+                {"batch_index": 1, "message": "again"},
+                {"reason": "invalid"},
+                {"batch_index": True},
+                {"batch_index": "2"},
+                "text",
+            ]
+        }
+    )
+    assert batch_errors(body) == [
+        (1, "name: is blank (invalid)"),
+        (1, "again"),
+        (None, "invalid"),
+        (None, "no reason given"),
+        (None, "no reason given"),
+        (None, "text"),
+    ]
+    assert batch_errors(b"{}") == []

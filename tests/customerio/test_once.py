@@ -1,0 +1,89 @@
+import pytest
+from attrs import define, field
+
+from tests.customerio.support import Memory
+from walker_collector import DestinationDown, Rejected, RetryLater
+from walker_dest_customerio.answers import NoAnswer, Refused, Untaken
+from walker_dest_customerio.once import once
+
+
+@define
+class Call:
+    """A call that raises what it is told to, one error a time, and counts its successes."""
+
+    errors: list[BaseException] = field(factory=list)
+    made: int = 0
+
+    def __call__(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.made += 1
+
+
+class Crash(BaseException):
+    """The end of the process in the middle of a call."""
+
+
+def test_success_is_kept() -> None:
+    call, progress = Call(), Memory()
+    once("send_email", progress, call)
+    assert call.made == 1
+    assert progress.state("send_email") == "done"
+
+
+@pytest.mark.parametrize(
+    "error", [Untaken("refused", 3.0), DestinationDown("bad key"), Refused("no such template", 400)]
+)
+def test_try_without_effect_may_be_repeated(error: Exception) -> None:
+    call, progress = Call([error, error, error]), Memory()
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            once("send_email", progress, call)
+    once("send_email", progress, call)
+    assert call.made == 1
+    assert progress.state("send_email") == "done"
+
+
+@pytest.mark.parametrize("error", [NoAnswer("read timeout"), RetryLater("answered 500")])
+def test_try_in_doubt_is_never_repeated(error: Exception) -> None:
+    call, progress = Call([error]), Memory()
+    for _ in range(3):
+        with pytest.raises(Rejected, match="may have been sent"):
+            once("send_email", progress, call)
+    assert call.made == 0
+
+
+def test_try_cut_off_by_a_crash_is_never_repeated() -> None:
+    call, progress = Call([Crash()]), Memory()
+    with pytest.raises(Crash):
+        once("send_email", progress, call)
+    with pytest.raises(Rejected, match="may have been sent"):
+        once("send_email", progress, call)
+    assert call.made == 0
+
+
+def test_later_try_cut_off_by_a_crash_is_never_repeated() -> None:
+    call, progress = Call([Untaken("refused"), Crash()]), Memory()
+    with pytest.raises(Untaken):
+        once("send_email", progress, call)
+    with pytest.raises(Crash):
+        once("send_email", progress, call)
+    with pytest.raises(Rejected, match="may have been sent"):
+        once("send_email", progress, call)
+
+
+def test_try_that_was_begun_elsewhere_is_not_repeated() -> None:
+    call = Call()
+    with pytest.raises(Rejected, match="send_email: the message may have been sent"):
+        once("send_email", Memory({"send_email": "begun"}), call)
+    assert call.made == 0
+
+
+def test_without_progress_doubt_still_ends_it() -> None:
+    with pytest.raises(Rejected, match="may have been sent"):
+        once("send_push", None, Call([NoAnswer("reset")]))
+    with pytest.raises(Untaken):
+        once("send_push", None, Call([Untaken("refused")]))
+    call = Call()
+    once("send_push", None, call)
+    assert call.made == 1

@@ -1,0 +1,274 @@
+from typing import Any
+
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.customerio.support import NOON, context_of, event_of, item_of, rule_of
+from walker_collector import MISSING, Rejected, Rule
+from walker_dest_customerio.people import People
+from walker_dest_customerio.plan import Plan, plan
+
+NOON_S = NOON // 1000
+
+
+@define
+class Planner:
+    """Plans events one after the other, each as if those before it had been delivered."""
+
+    settings: dict[str, Any] = field(factory=dict)
+    people: People = field(factory=lambda: People(100))
+
+    def plan(
+        self,
+        event: dict[str, Any] | None = None,
+        data: Any = MISSING,
+        rule: Rule | None = None,
+        **options: Any,
+    ) -> Plan:
+        item = item_of(context_of(**self.settings), event, data, rule)
+        planned = plan(item.event, item.data, item.rule, item.context, self.people, **options)
+        for operation in planned.operations:
+            operation.note(self.people)
+        return planned
+
+    def calls(self, *args: Any, **options: Any) -> list[list[Any]]:
+        return [operation.call for operation in self.plan(*args, **options).operations]
+
+
+EMAIL = {"identify": {"map": {"email": "user.email"}}}
+
+
+def test_event_of_a_person_is_tracked_with_its_name_data_and_time() -> None:
+    expected = ["track", "u1", {"name": "order complete", "data": {"a": 1}, "timestamp": NOON_S}]
+    assert Planner().calls(data={"a": 1}) == [expected]
+
+
+def test_event_of_a_session_is_tracked_anonymously() -> None:
+    (call,) = Planner().calls(event_of(None))
+    assert call[:2] == ["track_anonymous", "s1"]
+
+
+def test_event_that_names_nobody_is_unidentified() -> None:
+    planned = Planner().plan(event_of(user={}))
+    assert (planned.status, planned.operations, planned.people) == ("unidentified", (), ())
+
+
+def test_person_goes_before_session_and_a_blank_id_is_none() -> None:
+    assert Planner().plan(event_of(user={"id": "u1", "session": "s1"})).people == ("id:u1",)
+    assert Planner().plan(event_of(user={"id": "", "session": "s1"})).people == ("anonymous:s1",)
+
+
+def test_numeric_ids_are_identities() -> None:
+    assert Planner().calls(event_of(42))[0][:2] == ["track", "42"]
+    assert Planner().calls(event_of(user={"session": 7}))[0][:2] == ["track_anonymous", "7"]
+    assert Planner().plan(event_of(user={"id": True})).status == "unidentified"
+
+
+def test_identities_are_found_where_the_settings_say() -> None:
+    planner = Planner({"customerId": "data.member", "anonymousId": "data.device"})
+    assert planner.calls(event_of(data={"member": "m1"}))[0][1] == "m1"
+    assert planner.calls(event_of(data={"device": "d1"}))[0][1] == "d1"
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"), [(NOON + 999, NOON_S), (NOON + 0.5, NOON_S), (0, None), (None, None)]
+)
+def test_time_is_whole_seconds_and_zero_is_none(when: object, seconds: int | None) -> None:
+    (call,) = Planner().calls(event_of(timestamp=when))
+    assert call[2].get("timestamp") == seconds
+
+
+@pytest.mark.parametrize("data", [MISSING, None, 1, "text", [1, 2]])
+def test_data_that_is_no_object_becomes_an_empty_one(data: object) -> None:
+    assert Planner().calls(data=data)[0][2]["data"] == {}
+
+
+def test_name_of_the_rule_goes_before_the_events_even_if_empty() -> None:
+    for name, expected in (("purchase", "purchase"), ("", ""), (None, "order complete")):
+        assert Planner().calls(rule=rule_of(name))[0][2]["name"] == expected
+
+
+def test_skip_leaves_out_the_event_and_nothing_else() -> None:
+    rule = rule_of(skip=True, page={"map": {"url": {"value": "/x"}}})
+    assert Planner().calls(rule=rule) == [["pageview", "u1", "/x"]]
+    assert Planner().calls(event_of(None), rule=rule) == []
+
+
+def test_person_is_identified_when_attributes_change_and_not_again() -> None:
+    planner = Planner(EMAIL)
+    names = [
+        [call[0] for call in planner.calls(event_of(user={"id": "u1", "email": email}))]
+        for email in ("a@b.c", "a@b.c", "x@b.c", "x@b.c", "a@b.c")
+    ]
+    identified = ["identify", "track"]
+    assert names == [identified, ["track"], identified, ["track"], identified]
+
+
+def test_each_person_is_remembered_apart() -> None:
+    planner = Planner(EMAIL)
+    people = ["u1", "u2", "u1", "u2"]
+    made = [planner.calls(event_of(user={"id": who, "email": "a@b.c"})) for who in people]
+    assert [len(calls) for calls in made] == [2, 2, 1, 1]
+
+
+def test_identify_of_the_rule_replaces_the_destinations() -> None:
+    planner = Planner(EMAIL)
+    rule = rule_of(identify={"map": {"plan": {"value": "pro"}}})
+    event = event_of(user={"id": "u1", "email": "a@b.c"})
+    assert planner.calls(event, rule=rule)[0] == ["identify", "u1", {"plan": "pro"}]
+    assert planner.calls(event, rule=rule_of(identify=None))[0][2] == {"email": "a@b.c"}
+
+
+def test_identify_of_nothing_is_still_an_identify() -> None:
+    assert Planner(EMAIL).calls()[0] == ["identify", "u1", {}]
+
+
+def test_identify_that_makes_no_object_is_none() -> None:
+    assert [call[0] for call in Planner({"identify": "user.id"}).calls()] == ["track"]
+
+
+@pytest.mark.parametrize("gone", [{"destroy": True}, {"suppress": True}])
+def test_person_who_is_gone_is_identified_anew(gone: dict[str, Any]) -> None:
+    planner = Planner(EMAIL)
+    planner.calls()
+    assert [call[0] for call in planner.calls()] == ["track"]
+    planner.calls(rule=rule_of(**gone))
+    assert planner.calls()[0][0] == "identify"
+
+
+def test_people_who_were_merged_are_identified_anew() -> None:
+    planner = Planner(EMAIL)
+    for who in ("u1", "u2"):
+        planner.calls(event_of(who))
+    merge = {"primaryType": "id", "primaryId": "u1", "secondaryType": "id", "secondaryId": "u2"}
+    planner.calls(event_of("u3"), rule=rule_of(merge={"value": merge}))
+    assert [planner.calls(event_of(who))[0][0] for who in ("u1", "u2")] == ["identify", "identify"]
+
+
+def test_identify_bears_the_time_of_its_event_unless_told_not_to() -> None:
+    for chosen, expected in ((True, NOON_S), (False, None)):
+        identify = Planner({**EMAIL, "identifyTimestamp": chosen}).plan().operations[0]
+        assert identify.timestamp == expected  # type: ignore[attr-defined]  # an Identify
+
+
+def test_identify_never_claims_a_time_to_come() -> None:
+    identify = Planner(EMAIL).plan(now=NOON_S - 100.5).operations[0]
+    assert identify.timestamp == NOON_S - 101  # type: ignore[attr-defined]  # an Identify
+
+
+def test_ids_among_attributes_are_texts() -> None:
+    planner = Planner({"identify": {"map": {"id": "user.id", "visits": {"value": 3}}}})
+    assert planner.calls(event_of(42))[0] == ["identify", "42", {"id": "42", "visits": 3}]
+
+
+def test_attributes_that_json_cannot_hold_reject_the_event() -> None:
+    planner = Planner({"identify": {"map": {"when": {"fn": lambda _: {1, 2}}}}})
+    with pytest.raises(Rejected, match="identify cannot be written as JSON"):
+        planner.plan()
+
+
+def test_page_needs_an_url_and_keeps_the_rest_as_data() -> None:
+    page = {"map": {"url": "data.url", "title": "data.title"}}
+    rule = rule_of(skip=True, page=page)
+    both = event_of(data={"url": "/x", "title": "X"})
+    assert Planner().calls(both, rule=rule) == [["pageview", "u1", "/x", {"title": "X"}]]
+    for url in (None, "", 7):
+        assert Planner().calls(event_of(data={"url": url, "title": "X"}), rule=rule) == []
+
+
+def test_device_needs_token_and_platform_as_texts() -> None:
+    device: dict[str, Any] = {"deviceId": "d1", "platform": "ios"}
+    for name in ("addDevice", "deleteDevice"):
+        for broken in ({"deviceId": 1}, {"platform": None}, {"deviceId": ""}, "text"):
+            value = {**device, **broken} if isinstance(broken, dict) else broken
+            rule = rule_of(skip=True, **{name: {"value": value}})
+            assert Planner().calls(rule=rule) == []
+    rule = rule_of(skip=True, addDevice={"value": device}, deleteDevice={"value": device})
+    assert Planner().calls(rule=rule) == [
+        ["add_device", "u1", "d1", "ios"],
+        ["delete_device", "u1", "d1", "ios"],
+    ]
+
+
+def test_device_has_data_only_if_it_is_an_object() -> None:
+    for data, expected in (({"os": "1"}, [{"os": "1"}]), ("text", []), ({}, [{}])):
+        value = {"deviceId": "d1", "platform": "ios", "data": data}
+        (call,) = Planner().calls(rule=rule_of(skip=True, addDevice={"value": value}))
+        assert call[4:] == expected
+
+
+def test_merge_needs_all_four_parts_and_takes_numeric_ids() -> None:
+    merge: dict[str, Any] = {"primaryType": "id", "primaryId": 42}
+    rule = rule_of(skip=True, merge={"value": merge})
+    assert Planner().calls(rule=rule) == []
+    merge.update(secondaryType="email", secondaryId="old@b.c")
+    rule = rule_of(skip=True, merge={"value": merge})
+    expected = ["merge_customers", "id", "42", "email", "old@b.c"]
+    assert Planner().calls(rule=rule) == [expected]
+
+
+@pytest.mark.parametrize("value", ["true", 1, {}, [True], None])
+def test_flags_count_only_as_true(value: object) -> None:
+    rule = rule_of(skip=True, destroy=value, suppress=value, unsuppress=value)
+    assert Planner().calls(rule=rule) == []
+
+
+def test_messages_are_sent_to_strangers_too_and_name_people_as_texts() -> None:
+    email = {"map": {"to": "user.email", "identifiers": {"map": {"id": "user.id"}}}}
+    rule = rule_of(skip=True, sendEmail=email, sendPush={"map": {"title": {"value": "Hi"}}})
+    known = event_of(user={"id": 42, "email": "a@b.c"})
+    sent = [["send_email", {"to": "a@b.c", "identifiers": {"id": "42"}}]]
+    push = [["send_push", {"title": "Hi"}]]
+    assert Planner().calls(known, rule=rule) == sent + push
+    stranger = event_of(user={"session": "s1", "email": "a@b.c"})
+    bare = [["send_email", {"to": "a@b.c", "identifiers": {}}]]
+    assert Planner().calls(stranger, rule=rule) == bare + push
+
+
+def test_message_that_is_no_object_is_none() -> None:
+    assert Planner().calls(rule=rule_of(skip=True, sendEmail="user.id")) == []
+
+
+def test_order_of_everything_one_event_can_ask() -> None:
+    device = {"value": {"deviceId": "d", "platform": "ios"}}
+    merge = {"primaryType": "id", "primaryId": "p", "secondaryType": "id", "secondaryId": "s"}
+    rule = rule_of(
+        sendPush={"value": {"t": 1}},
+        sendEmail={"value": {"to": "u1"}},
+        merge={"value": merge},
+        deleteDevice=device,
+        addDevice=device,
+        unsuppress=True,
+        suppress=True,
+        destroy=True,
+        page={"value": {"url": "/x"}},
+        identify={"value": {"a": 1}},
+    )
+    planned = Planner().plan(rule=rule)
+    parts = (
+        "identify page delete suppress unsuppress add_device delete_device merge send_email "
+        "send_push track"
+    )
+    assert [operation.part for operation in planned.operations] == parts.split()
+    stranger = Planner().plan(event_of(None), rule=rule)
+    assert [operation.part for operation in stranger.operations] == [
+        "send_email",
+        "send_push",
+        "track",
+    ]
+
+
+ids = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(), st.booleans())
+
+
+@given(ids, ids, st.one_of(st.none(), st.integers(0, 2**45)), st.booleans())
+def test_every_event_has_a_plan_with_parts_that_differ(
+    customer: object, session: object, when: int | None, skip: bool
+) -> None:
+    event = event_of(user={"id": customer, "session": session}, timestamp=when)
+    planned = Planner(EMAIL).plan(event, rule=rule_of(skip=skip, page={"value": {"url": "/"}}))
+    parts = [operation.part for operation in planned.operations]
+    assert len(parts) == len(set(parts))
+    assert (planned.status == "unidentified") == (not planned.people)
