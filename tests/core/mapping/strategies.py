@@ -51,13 +51,16 @@ def fail(value: Any) -> Any:
 FUNCTIONS = st.none() | st.sampled_from([identity, event_id, is_object, fail])
 
 
+LOOPED = st.sampled_from(["list", "this", "data", "list.*.data"]).map(PathSpec)
+
+
 def _objects(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec]:
     return st.builds(
         ObjectSpec,
         key=st.none() | PATHS,
         value=st.just(MISSING) | JSON,
         map=st.none() | st.dictionaries(KEYS, inner | st.none(), max_size=3),
-        loop=st.none() | st.tuples(PATHS.map(PathSpec) | inner, inner),
+        loop=st.none() | st.tuples(LOOPED | inner, inner),
         set=st.none() | st.lists(inner | st.none(), max_size=3),
         fn=FUNCTIONS,
         condition=FUNCTIONS,

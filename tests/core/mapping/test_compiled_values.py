@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.conformance.cases import same
 from tests.core.mapping.interpreter import resolve
 from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, SPECS
-from walker_collector.config import MISSING, ObjectSpec, PathSpec, ValueSpec
+from walker_collector.config import MISSING, AlternativesSpec, ObjectSpec, PathSpec, ValueSpec
 from walker_collector.mapping import Value, compile_value
 from walker_collector.mapping.scope import LocalScope
 
@@ -67,6 +67,19 @@ def test_value_of_the_configuration_is_never_shared(value: Any, path: str) -> No
     expected = deepcopy(first)
     spoil(first)
     assert same(resolve_it([{}], scope), expected)
+
+
+def test_empty_slot_of_a_list_is_no_item_of_a_loop() -> None:
+    event = {"list": [None, {"a": 1}, None]}
+    found = compile_value(ObjectSpec(loop=(PathSpec("list"), ObjectSpec(value="item"))))
+    assert found(event, LocalScope(event, {})) == ["item"]
+
+
+def test_null_is_not_the_list_a_loop_asks_for() -> None:
+    event = {"none": None, "list": [{"a": 1}]}
+    either = AlternativesSpec((PathSpec("none"), PathSpec("list")))
+    found = compile_value(ObjectSpec(loop=(either, PathSpec("a"))))
+    assert found(event, LocalScope(event, {})) == [1]
 
 
 def test_values_are_equal_by_what_they_say_and_show_nothing_of_it() -> None:
