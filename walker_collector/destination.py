@@ -11,7 +11,7 @@ from walker_collector.mapping import compile_mapping
 from walker_collector.plugins import Connected, Registry, connect, implements
 
 _BATCH_SIZE = 100
-_LINGER = 5
+_LINGER = 20
 
 
 def build_destinations(
@@ -53,7 +53,7 @@ def _destination(connected: Connected, status_of: Callable[[str], Any] | None) -
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),
         batch_bytes=getattr(plugin, "batch_bytes", None),
         concurrency=config.concurrency or _declared(plugin, "concurrency", 1),
-        linger=_LINGER if batched else 0,
+        linger=_declared(plugin, "linger", _LINGER) if batched else 0,
     )
 
 

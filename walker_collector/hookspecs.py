@@ -42,6 +42,7 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     concurrency: int            deliveries under way at once (default 1)
     batch_size: int             events given to one `push_batch` (default 100)
     batch_bytes: int            bytes of events given to one `push_batch` (default unbounded)
+    linger: int                 ms that a batch which is not full waits for company (default 20)
     mapping: dict               rules the destination ships; a flow's `extend` builds on them
     simulate(event, data, rule, context) -> list[list]
                                 what `push` would call, without doing it and without `init`
