@@ -1,0 +1,90 @@
+"""Killed at any moment, and resumed: nothing acknowledged is lost, doubled or out of order."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from walker_dest_customerio.sandbox import Sandbox
+
+# A larger run: WALKER_CRASH_EVENTS=100000 WALKER_CRASH_PEOPLE=1000 pytest tests/integration
+EVENTS = int(os.environ.get("WALKER_CRASH_EVENTS", "6000"))
+PEOPLE = int(os.environ.get("WALKER_CRASH_PEOPLE", "100"))
+KILLS = int(os.environ.get("WALKER_CRASH_KILLS", "10"))
+PUSHER = Path(__file__).with_name("pusher.py")
+
+
+def write_flow(folder: Path, sandbox: Sandbox) -> Path:
+    flow = {
+        "collector": {"spool": {"path": str(folder / "spool.db")}},
+        "destinations": {
+            "customerio": {
+                "package": "customerio",
+                "config": {
+                    "settings": {
+                        **sandbox.settings(),
+                        "identify": {"map": {"email": "user.email"}},
+                    },
+                    "mapping": {"order": {"complete": {"data": {"map": {"n": "data.number"}}}}},
+                },
+            }
+        },
+    }
+    path = folder / "flow.json"
+    path.write_text(json.dumps(flow))
+    return path
+
+
+def run_until(flow: Path, start: int, kill_at: int | None) -> tuple[int, str]:
+    """Run a pusher; kill it as soon as it has acknowledged `kill_at`. Returns acknowledged, last line."""
+    command = [sys.executable, str(PUSHER), str(flow), str(EVENTS), str(PEOPLE), str(start)]
+    done, line = start, ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in map(str.strip, process.stdout):
+            if line.isdigit():
+                done = int(line)
+            if kill_at is not None and done >= kill_at:
+                process.send_signal(signal.SIGKILL)
+                break
+    return done, line
+
+
+def first_arrivals(sandbox: Sandbox) -> dict[str, list[int]]:
+    orders: dict[str, list[int]] = defaultdict(list)
+    for person, about in sandbox.people.items():
+        for event in about["events"]:
+            orders[person].append(event["data"]["n"])
+    return orders
+
+
+def test_a_process_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    moments = sorted(chance.sample(range(100, EVENTS), KILLS))
+    with Sandbox(latency_ms=5) as sandbox:
+        flow = write_flow(tmp_path, sandbox)
+        done = 0
+        for moment in moments:
+            done, _ = run_until(flow, done, moment)
+        done, last = run_until(flow, done, None)
+        orders = first_arrivals(sandbox)
+    assert (done, last) == (EVENTS, "drained")
+    assert sorted(number for order in orders.values() for number in order) == list(range(EVENTS))
+    for order in orders.values():
+        assert order == sorted(order)
+
+
+def test_what_was_accepted_before_a_kill_is_delivered_by_the_next_process(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        flow = write_flow(tmp_path, sandbox)
+        sandbox.stop()
+        done, _ = run_until(flow, 0, EVENTS // 2)
+        sandbox.start()
+        run_until(flow, EVENTS, None)
+        arrived: list[Any] = [event for event in sandbox.events]
+    assert len(arrived) >= done
