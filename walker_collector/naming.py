@@ -53,4 +53,4 @@ def kind(value: Any) -> str:
             return "an object"
         case list() | tuple():
             return "a list"
-    return f"a {type(value).__name__}"
+    return f"a value of type {type(value).__name__}"

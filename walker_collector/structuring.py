@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
 import attrs
 from cattrs import Converter
 from cattrs.errors import (
-    AttributeValidationNote,
     BaseValidationError,
     ClassValidationError,
     IterableValidationNote,
@@ -131,18 +130,40 @@ def _structure_class(cls: type[Any], fields: dict[str, Any], raw: Any) -> Any:
     for name, key in keys.items():
         try:
             values[name] = _part(raw[key], fields[name].type or Any, key)
-            if not isinstance(raw[key], Placeholder):
-                _validate(fields[name], values)
-        except Exception as error:  # validators and hooks of plugins: anything may come out
+        except Exception as error:  # hooks of plugins: anything may come out
             errors.append(_at(error, key))
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in keys:
             errors.append(_at(Unfit("required, but missing"), disk_key(field)))
+    stood_in = {name for name, key in keys.items() if isinstance(raw[key], Placeholder)}
+    errors += _refused(
+        {fields[name]: keys[name] for name in values if name not in stood_in}, values
+    )
     if errors:
         raise ClassValidationError(cls.__name__, errors, cls)
-    stood_in = any(isinstance(raw[key], Placeholder) for key in keys.values())
     with attrs.validators.disabled() if stood_in else nullcontext():
         return cls(**{fields[name].alias: value for name, value in values.items()})
+
+
+class _Draft:
+    """What a validator gets for an instance while there is none: the values read."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__.update(values)
+
+
+def _refused(fields: Mapping[Any, str], values: dict[str, Any]) -> Iterator[Exception]:
+    """Run validators by themselves: an instance would stop at the first, without its place."""
+    draft = _Draft(values)
+    for field, key in fields.items():
+        if field.validator is None:
+            continue
+        try:
+            field.validator(draft, field, values[field.name])
+        except AttributeError:
+            continue  # it looks at a field that is not there; the instance will have them all
+        except Exception as error:  # validators of plugins: anything may come out
+            yield _at(error, key)
 
 
 def _part(raw: Any, cls: Any, key: str | int) -> Any:
@@ -179,18 +200,6 @@ def _spelled(
         else:
             keys[name] = key
     return keys
-
-
-class _Draft:
-    """What a validator gets for an instance while there is none: the values read so far."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__.update(values)
-
-
-def _validate(field: "attrs.Attribute[Any]", values: dict[str, Any]) -> None:
-    if field.validator is not None:
-        field.validator(_Draft(values), field, values[field.name])
 
 
 # --- values ----------------------------------------------------------------------------------
@@ -375,8 +384,6 @@ def _problems(error: Exception, path: str) -> Iterator[Problem]:
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, IterableValidationNote):
             path = join(path, note.index)
-        elif isinstance(note, AttributeValidationNote):
-            path = join(path, camel(note.name))
     if isinstance(error, BaseValidationError):
         for inner in error.exceptions:
             yield from _problems(inner, path)

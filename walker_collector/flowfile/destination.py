@@ -95,7 +95,7 @@ def _check(plugin: Any, config: DestinationConfig, path: str, found: Findings) -
     try:
         compile_mapping(config)
     except ConfigError as error:
-        found.problems += [Problem(join(path, item.path), item.message) for item in error.problems]
+        found.problems += [Problem(f"{path}.{item.path}", item.message) for item in error.problems]
     check = getattr(plugin, "check", None)
     if check is not None:
         for place, message in check(config.settings, config.mapping or {}):
