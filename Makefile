@@ -1,0 +1,44 @@
+# Verbs of the project. Everything but `setup` needs only Python 3.11 or newer, pip and make.
+#   make setup PYTHON=python3.12     another interpreter
+#   make test VENV=/tmp/venv         another virtualenv
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint types bench docs
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml walker_dest_customerio/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--editable ".[dev]" --editable "./walker_dest_customerio[sandbox]"
+	touch $@
+
+# A shop's events, through the collector, to a local Customer.io and a file.
+demo: setup
+	$(BIN)/python examples/shop/demo.py
+
+# All tests, with branch coverage of both packages together. A part of them: .venv/bin/pytest PATH
+test: setup
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-fail-under=95
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: setup
+	$(BIN)/mypy --strict
+
+bench: setup
+	@if [ -d tests/benchmarks ]; then $(BIN)/python -m pytest -p no:cacheprovider tests/benchmarks; \
+	else echo "there are no benchmarks yet (tests/benchmarks)"; fi
+
+# Runs every example of README.md and docs/.
+docs: setup
+	$(BIN)/python -m pytest tests/docs
