@@ -533,32 +533,28 @@ class Lane:
         evicted: list[Entry] = []
         done: list[Entry] = []
         back: list[Entry] = []
+        behind: list[Entry] = []
         retrying: set[str] = set()
         for entry, outcome, change in zip(batch, outcomes, verdicts, strict=True):
             person = self._queue.person(entry)
-            if change is None and person in retrying:
-                self._queue.hold_back([entry])
-            elif change is None:
-                back.append(entry)
-            elif change.state is State.WAITING:
-                self._retry(entry, change, person, retrying)
-            else:
+            if change is not None and change.state is State.WAITING:
+                self._attempts[entry[0]] = change.attempt
+                self._counts.retried += 1
+            if change is not None and change.state is not State.WAITING:
                 done.append(entry)
                 evicted += self._leave(entry, change)
+            elif person in retrying:
+                behind.append(entry)
+            elif change is None:
+                back.append(entry)
+            else:
+                self._queue.retry(change.attempt.due, entry)
+                retrying |= {person} - {""}
             self._answer_outcome(entry, outcome, change)
+        self._queue.hold_back(behind)
         self._queue.finish(done)
         self._queue.put_back(back)
         return evicted
-
-    def _retry(self, entry: Entry, change: Change, person: str, retrying: set[str]) -> None:
-        self._attempts[entry[0]] = change.attempt
-        self._counts.retried += 1
-        if person and person in retrying:
-            self._queue.hold_back([entry])
-            return
-        self._queue.retry(change.attempt.due, entry)
-        if person:
-            retrying.add(person)
 
     def _leave(self, entry: Entry, change: Change) -> list[Entry]:
         """Note that an entry waits no longer."""
