@@ -136,9 +136,10 @@ def _message(item: Any) -> str:
         return ""
     field, reason = item.get("field"), item.get("reason")
     text = str(item.get("message") or item.get("detail") or "")
-    text = f"{field}: {text}" if field else text
     if reason:
         text = f"{text} ({reason})" if text else str(reason)
+    if field:
+        text = f"{field}: {text}" if text else str(field)
     return text[:_LONGEST_MESSAGE]
 
 

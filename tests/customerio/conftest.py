@@ -6,10 +6,13 @@ import pytest
 
 from walker_dest_customerio.sandbox import Sandbox
 
+NOW = 1_800_000_000.0
+"""The time it always is there (unix s)."""
+
 
 @pytest.fixture(scope="session")
 def _running() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
+    with Sandbox(clock=lambda: NOW) as sandbox:
         yield sandbox
 
 

@@ -164,9 +164,9 @@ def test_ids_among_attributes_are_texts() -> None:
 
 
 def test_attributes_that_json_cannot_hold_reject_the_event() -> None:
-    planner = Planner({"identify": {"map": {"when": {"fn": lambda _: {1, 2}}}}})
+    rule = rule_of(identify={"value": {"when": {1, 2}}})
     with pytest.raises(Rejected, match="identify cannot be written as JSON"):
-        planner.plan()
+        Planner().plan(rule=rule)
 
 
 def test_page_needs_an_url_and_keeps_the_rest_as_data() -> None:

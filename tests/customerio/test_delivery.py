@@ -1,0 +1,452 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.customerio.support import Memory, closed_port, settings_of
+from walker_collector import DestinationDown, Rejected, RetryLater
+from walker_dest_customerio.answers import Untaken
+from walker_dest_customerio.clients import open_clients
+from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.operations import (
+    Delete,
+    DeleteDevice,
+    Event,
+    Identify,
+    Merge,
+    Operation,
+    SendEmail,
+    Suppress,
+    Track,
+    Unsuppress,
+)
+from walker_dest_customerio.plan import Plan
+from walker_dest_customerio.sandbox import Sandbox
+
+Open = Callable[..., Delivery]
+
+BATCH = "/api/v2/batch"
+SEND = "/v1/send"
+
+
+@pytest.fixture
+def connect(customerio: Sandbox) -> Iterator[Open]:
+    """Open a delivery that leads to the sandbox, with other settings on top; closed at the end."""
+    opened: list[Delivery] = []
+
+    def connect(**raw: Any) -> Delivery:
+        given = {**customerio.settings(), "rateLimit": 100_000, "appRateLimit": 100_000, **raw}
+        settings = settings_of(**given)
+        opened.append(Delivery(open_clients(settings), settings.delivery))
+        return opened[-1]
+
+    yield connect
+    for delivery in opened:
+        delivery.close()
+
+
+@pytest.fixture(params=["batch", "single"])
+def either(connect: Open, request: pytest.FixtureRequest) -> Delivery:
+    """A delivery in each of the two modes."""
+    return connect(delivery=request.param)
+
+
+def job_of(person: str, *operations: Operation, progress: Memory | None = None) -> Job:
+    return Job(Plan(operations, person=person), progress)
+
+
+def track(person: str, name: str = "seen", **data: Any) -> Track:
+    return Track(person=person, event=Event(name=name, data=data))
+
+
+def identify(person: str, **attributes: Any) -> Identify:
+    return Identify(person=person, attributes=attributes)
+
+
+def email(person: str) -> SendEmail:
+    named = {"transactional_message_id": 1, "identifiers": {"id": person}}
+    return SendEmail(request={**named, "to": f"{person}@b.com"})
+
+
+def paths(customerio: Sandbox) -> list[str]:
+    return [request.path for request in customerio.requests]
+
+
+def names(customerio: Sandbox) -> list[str]:
+    return [event["name"] for event in customerio.events]
+
+
+def reason(job: Job) -> str:
+    assert isinstance(job.error, Rejected | RetryLater | DestinationDown)
+    return job.error.reason
+
+
+def errors_at(*found: dict[str, Any]) -> str:
+    return orjson.dumps({"errors": list(found)}).decode()
+
+
+# Either mode.
+
+
+def test_operations_are_done_and_noted(either: Delivery, customerio: Sandbox) -> None:
+    jobs = [job_of("u1", identify("u1", plan="pro"), track("u1")), job_of("u2", track("u2"))]
+    either.deliver(jobs)
+    assert [job.error for job in jobs] == [None, None]
+    assert [job.done for job in jobs] == [list(job.plan.operations) for job in jobs]
+    assert customerio.people["u1"]["attributes"] == {"plan": "pro"}
+    assert sorted(customerio.people) == ["u1", "u2"]
+
+
+def test_nothing_to_deliver_is_delivered(either: Delivery, customerio: Sandbox) -> None:
+    either.deliver([])
+    either.deliver([job_of("u1")])
+    assert customerio.requests == []
+
+
+def test_invalid_operation_stops_its_event_and_no_other(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    bad = job_of("u1", identify("u1", note="x" * 1001), email("u1"))
+    good = job_of("u1", track("u1", "after"))
+    either.deliver([bad, good])
+    assert isinstance(bad.error, Rejected)
+    assert "identify: " in reason(bad)
+    assert "note" in reason(bad)
+    assert "longer than 1000 bytes" in reason(bad)
+    assert (good.error, customerio.messages) == (None, [])
+    assert names(customerio) == ["after"]
+
+
+def test_later_events_wait_behind_one_of_the_same_person_that_must_be_retried(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    first, waits, other = job_of("u1", email("u1")), job_of("u1", track("u1")), job_of("u2")
+    other.plan = Plan([track("u2", "other")], person="u2")
+    customerio.fault("status", status=429, path=SEND, retry_after=3)
+    either.deliver([first, waits, other])
+    assert isinstance(first.error, RetryLater)
+    assert first.error.after == 3
+    assert isinstance(waits.error, RetryLater)
+    assert "earlier event of the same person" in reason(waits)
+    assert other.error is None
+    assert names(customerio) == ["other"]
+
+
+def test_api_that_cannot_be_reached_is_not_tried_for_every_event(connect: Open) -> None:
+    for mode in ("batch", "single"):
+        delivery = connect(delivery=mode, trackUrl=f"https://127.0.0.1:{closed_port()}")
+        jobs = [job_of(f"u{at}", track(f"u{at}"), Delete(person=f"u{at}")) for at in range(3)]
+        delivery.deliver(jobs)
+        assert all(job.error is jobs[0].error for job in jobs)
+        assert isinstance(jobs[0].error, Untaken)
+
+
+def test_asked_to_wait_nothing_more_is_sent(either: Delivery, customerio: Sandbox) -> None:
+    customerio.fault("status", status=429, retry_after=9)
+    jobs = [job_of("u1", track("u1"), Delete(person="u1")), job_of("u2", Delete(person="u2"))]
+    either.deliver(jobs)
+    assert len(customerio.requests) == 1
+    for job in jobs:
+        assert isinstance(job.error, RetryLater)
+        assert job.error.after == 9
+
+
+def test_track_api_in_trouble_does_not_stop_the_messages_of_others(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=503, path="/api")
+    jobs = [job_of("u1", track("u1")), job_of("u2", email("u2"))]
+    either.deliver(jobs)
+    assert isinstance(jobs[0].error, RetryLater)
+    assert jobs[1].error is None
+    assert len(customerio.messages) == 1
+
+
+def test_bad_credentials_stop_everything(connect: Open, customerio: Sandbox) -> None:
+    for mode in ("batch", "single"):
+        customerio.reset()
+        jobs = [job_of("u1", track("u1")), job_of("u2", track("u2"), Delete(person="u2"))]
+        connect(apiKey="wrong", delivery=mode).deliver(jobs)
+        assert all(isinstance(job.error, DestinationDown) for job in jobs)
+        assert len(customerio.requests) == 1
+
+
+def test_what_an_earlier_attempt_has_done_is_not_repeated(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    progress = Memory()
+    operations = (identify("u1", plan="pro"), Suppress(person="u1"), Unsuppress(person="u1"))
+    customerio.fault("status", status=500, every=2)
+    first = job_of("u1", *operations, progress=progress)
+    either.deliver([first])
+    assert isinstance(first.error, RetryLater)
+    assert progress.states == {"identify": "done"}
+    second = job_of("u1", *operations, progress=progress)
+    either.deliver([second])
+    assert second.error is None
+    assert second.done == list(operations[1:])
+
+
+def test_progress_is_not_kept_where_all_went_well(either: Delivery) -> None:
+    progress = Memory()
+    either.deliver([job_of("u1", track("u1"), Delete(person="u1"), progress=progress)])
+    assert progress.states == {}
+
+
+# Messages.
+
+
+def test_message_follows_the_identify_and_comes_before_the_event(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    job = job_of("u1", identify("u1", plan="pro"), email("u1"), track("u1"))
+    either.deliver([job])
+    assert job.error is None
+    assert paths(customerio)[1] == "/v1/send/email"
+    assert len(paths(customerio)) == 3
+    assert customerio.messages[0]["person"] == "u1"
+
+
+def test_message_is_sent_once_over_retries_of_its_event(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    progress = Memory()
+    customerio.fault("status", status=503, path="/api", times=2)
+    for _ in range(3):
+        job = job_of("u1", email("u1"), track("u1"), progress=progress)
+        either.deliver([job])
+    assert job.error is None
+    assert len(customerio.messages) == 1
+    assert names(customerio) == ["seen"]
+
+
+@pytest.mark.parametrize("kind", ["reset", "hang", "reset_body", "garbage"])
+def test_message_without_an_answer_is_never_sent_again(
+    connect: Open, customerio: Sandbox, kind: str
+) -> None:
+    progress = Memory()
+    customerio.fault(kind, path=SEND, apply=True)
+    for _ in range(2):
+        job = job_of("u1", email("u1"), track("u1"), progress=progress)
+        connect(timeout=200).deliver([job])
+        assert isinstance(job.error, Rejected)
+        assert "may have been sent" in reason(job)
+    assert len(customerio.messages) == 1
+
+
+def test_message_that_surely_was_not_sent_is_sent_later(connect: Open, customerio: Sandbox) -> None:
+    progress = Memory()
+    closed = connect(apiUrl=f"https://127.0.0.1:{closed_port()}")
+    for delivery, expected in ((closed, RetryLater), (closed, RetryLater), (connect(), None)):
+        job = job_of("u1", email("u1"), progress=progress)
+        delivery.deliver([job])
+        assert isinstance(job.error, expected) if expected else job.error is None
+    assert len(customerio.messages) == 1
+
+
+def test_message_without_an_app_api_key_is_rejected(connect: Open) -> None:
+    job = job_of("u1", email("u1"))
+    connect(appApiKey=None).deliver([job])
+    assert isinstance(job.error, Rejected)
+    assert "settings.appApiKey" in reason(job)
+
+
+def test_refused_message_says_why(either: Delivery) -> None:
+    job = job_of("u1", SendEmail(request={"to": "a@b.com"}))
+    either.deliver([job])
+    assert isinstance(job.error, Rejected)
+    assert "send_email: App API answered 400" in reason(job)
+
+
+# One call for each.
+
+
+def test_blank_id_that_the_sdk_refuses_rejects_the_event(connect: Open) -> None:
+    job = job_of("u1", DeleteDevice(person="u1", device_id="", platform="ios"))
+    connect(delivery="single").deliver([job])
+    assert isinstance(job.error, Rejected)
+    assert "device_id cannot be blank" in reason(job)
+
+
+def test_error_of_the_server_for_one_event_does_not_stop_other_people(
+    connect: Open, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=500)
+    jobs = [job_of("u1", track("u1")), job_of("u2", track("u2"))]
+    connect(delivery="single").deliver(jobs)
+    assert isinstance(jobs[0].error, RetryLater)
+    assert jobs[1].error is None
+
+
+# Many in a request.
+
+
+def test_events_share_a_request(connect: Open, customerio: Sandbox) -> None:
+    jobs = [job_of(f"u{at}", identify(f"u{at}", n=at), track(f"u{at}")) for at in range(200)]
+    connect().deliver(jobs)
+    assert [request.operations for request in customerio.requests] == [400]
+    assert len(customerio.people) == 200
+
+
+def test_requests_stay_below_their_limit(connect: Open, customerio: Sandbox) -> None:
+    jobs = [job_of(f"u{at}", track(f"u{at}", text="ü" * 10_000)) for at in range(60)]
+    connect().deliver(jobs)
+    assert all(job.error is None for job in jobs)
+    assert all(request.bytes <= 500_000 for request in customerio.requests)
+    assert [request.operations for request in customerio.requests] == [24, 24, 12]
+
+
+def test_operation_too_large_is_rejected_before_a_request(
+    connect: Open, customerio: Sandbox
+) -> None:
+    large, fits = job_of("u1", track("u1", text="x" * 32_000)), job_of("u2", track("u2"))
+    connect().deliver([large, fits])
+    assert isinstance(large.error, Rejected)
+    assert "track: 3" in reason(large)
+    assert "32000" in reason(large)
+    assert [request.operations for request in customerio.requests] == [1]
+
+
+def test_person_is_deleted_between_what_came_before_and_what_comes_after(
+    connect: Open, customerio: Sandbox
+) -> None:
+    jobs = [
+        job_of("u1", identify("u1", plan="old"), track("u1", "before")),
+        job_of("u1", Delete(person="u1")),
+        job_of("u2", track("u2")),
+        job_of("u1", identify("u1", level="new"), track("u1", "after")),
+    ]
+    connect().deliver(jobs)
+    assert [request.operations for request in customerio.requests] == [3, 1, 2]
+    assert customerio.people["u1"]["attributes"] == {"level": "new"}
+    assert [event["name"] for event in customerio.people["u1"]["events"]] == ["after"]
+
+
+def test_merge_waits_for_both_people(connect: Open, customerio: Sandbox) -> None:
+    merge = Merge(
+        primary_type="id", primary_id="u1", secondary_type="email", secondary_id="a@b.com"
+    )
+    jobs = [
+        job_of("u1", identify("u1", plan="pro")),
+        job_of("u2", Identify(person="u2", attributes={"email": "A@B.com"})),
+        job_of("u1", merge, track("u1", "after")),
+    ]
+    connect().deliver(jobs)
+    assert [request.operations for request in customerio.requests] == [2, 1, 1]
+    assert list(customerio.people) == ["u1"]
+
+
+def test_message_to_someone_waits_for_their_identify(connect: Open, customerio: Sandbox) -> None:
+    jobs = [job_of("u2", identify("u2", plan="pro")), job_of("u1", email("u2"))]
+    connect().deliver(jobs)
+    assert [request.path for request in customerio.requests] == [BATCH, "/v1/send/email"]
+
+
+def test_cutting_relationships_goes_by_itself(connect: Open, customerio: Sandbox) -> None:
+    names = {"object_type_id": "1", "object_id": "acme"}
+    for action, tied in (("add_relationships", 1), ("delete_relationships", 0)):
+        value = {"action": action, "relationships": [{"identifiers": names}]}
+        job = job_of("u1", identify("u1", cio_relationships=value))
+        connect().deliver([job])
+        assert job.error is None
+        assert len(customerio.people["u1"]["relationships"]) == tied
+
+
+@pytest.mark.parametrize("status", [200, 207])
+def test_refused_items_are_rejected_and_the_rest_is_delivered(
+    connect: Open, customerio: Sandbox, status: int
+) -> None:
+    found = [
+        {"batch_index": 1, "reason": "invalid", "field": "attributes.plan", "message": "too long"},
+        {"batch_index": 1, "reason": "required", "field": "name"},
+    ]
+    customerio.fault("status", status=status, body=errors_at(*found))
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(3)]
+    connect().deliver(jobs)
+    assert [type(job.error) for job in jobs] == [type(None), Rejected, type(None)]
+    assert reason(jobs[1]) == "track: attributes.plan: too long (invalid); name: required"
+
+
+@pytest.mark.parametrize("index", [None, -1, 99, "1"])
+def test_item_without_a_usable_index_is_searched_for(
+    connect: Open, customerio: Sandbox, index: object
+) -> None:
+    broken = errors_at({"batch_index": index, "message": "broken"})
+    customerio.fault("status", status=207, body=broken)
+    customerio.fault("status", status=200, body="{}", apply=True)
+    customerio.fault("status", status=207, body=broken)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(2)]
+    connect().deliver(jobs)
+    assert jobs[0].error is None
+    assert reason(jobs[1]) == "track: broken"
+
+
+def test_no_errors_in_a_207_means_all_is_well(connect: Open, customerio: Sandbox) -> None:
+    customerio.fault("status", status=207, body=errors_at())
+    job = job_of("u1", track("u1"))
+    connect().deliver([job])
+    assert job.error is None
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_request_refused_as_a_whole_is_halved_until_the_culprit_is_found(
+    connect: Open, customerio: Sandbox, status: int
+) -> None:
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(4)]
+    for refused in (True, False, True, True, False):
+        if refused:
+            customerio.fault("status", status=status, body=errors_at({"message": "malformed"}))
+        else:
+            customerio.fault("latency", ms=0)
+            customerio.fault("status", status=200, body="{}", apply=True)
+    connect().deliver(jobs)
+    assert [type(job.error) for job in jobs] == [type(None), type(None), Rejected, type(None)]
+    assert reason(jobs[2]) == f"track: Track API answered {status}: malformed"
+
+
+def test_where_no_batches_go_nothing_is_lost(connect: Open, customerio: Sandbox) -> None:
+    customerio.fault("status", status=404, body="{}")
+    jobs = [job_of("u1", track("u1")), job_of("u2", track("u2"))]
+    connect().deliver(jobs)
+    assert all(isinstance(job.error, DestinationDown) for job in jobs)
+    assert "settings.trackUrl" in reason(jobs[0])
+
+
+def test_server_that_fails_over_one_operation_is_asked_for_the_others(
+    connect: Open, customerio: Sandbox
+) -> None:
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(4)]
+    for status in (500, 200, 500, 500, 200):
+        customerio.fault("status", status=status, body="{}", apply=status == 200)
+    connect().deliver(jobs)
+    assert [type(job.error) for job in jobs] == [type(None), type(None), RetryLater, type(None)]
+
+
+def test_server_that_fails_over_everything_is_left_alone(
+    connect: Open, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=500, times=None)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(64)]
+    connect().deliver(jobs)
+    customerio.clear_faults()
+    assert all(isinstance(job.error, RetryLater) for job in jobs)
+    assert len(customerio.requests) == 3
+
+
+def test_half_that_is_left_is_not_sent_once_asked_to_wait(
+    connect: Open, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=413)
+    customerio.fault("status", status=429)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(4)]
+    connect().deliver(jobs)
+    assert all(isinstance(job.error, RetryLater) for job in jobs)
+    assert len(customerio.requests) == 2
+
+
+def test_repeated_events_count_once(connect: Open, customerio: Sandbox) -> None:
+    event = Event(name="seen", data={}, id="01HF7YAT00XDMA8RYTZ2FS40FG")
+    for mode in ("batch", "single", "batch"):
+        connect(delivery=mode).deliver([job_of("u1", Track(person="u1", event=event))])
+    assert names(customerio) == ["seen"]
