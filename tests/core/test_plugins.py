@@ -1,0 +1,333 @@
+"""Plugins: found through real installed packages, verified, and joined to hooks."""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+
+from walker_collector import PluginError, hookimpl
+from walker_collector.config import DestinationConfig, DestinationEntry
+from walker_collector.plugins import Connected, PluginInfo, Registry, connect
+
+PACKAGE = {
+    "walker_good.py": """
+        from walker_collector import hookimpl
+
+        class Good:
+            aliases = ("@vendor/good",)
+
+            @hookimpl
+            def push(self, event): ...
+    """,
+    "walker_bad_import.py": "import no_such_module",
+    "walker_bad_argument.py": """
+        from walker_collector import hookimpl
+
+        class Bad:
+            @hookimpl
+            def push(self, event, evnt): ...
+    """,
+    "walker_old.py": """
+        from walker_collector import hookimpl
+
+        class Old:
+            api_version = 0
+
+            @hookimpl
+            def push(self, event): ...
+    """,
+    "walker_trace.py": """
+        from walker_collector import hookimpl
+
+        class Trace:
+            @hookimpl(wrapper=True)
+            def push(self, event):
+                event["traced"] = event.get("traced", 0) + 1
+                return (yield)
+    """,
+    "walker_demo-1.2.dist-info/METADATA": """
+        Metadata-Version: 2.1
+        Name: walker-demo
+        Version: 1.2
+    """,
+    "walker_demo-1.2.dist-info/entry_points.txt": """
+        [walker_collector.destinations]
+        good = walker_good:Good
+        gone = walker_bad_import:Gone
+        wrong = walker_bad_argument:Bad
+        old = walker_old:Old
+        nothing = walker_good:Missing
+        module = walker_good
+
+        [walker_collector.extensions]
+        trace = walker_trace:Trace
+        broken = walker_bad_argument:Bad
+    """,
+}
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A registry that finds a package lying on the path as an installer leaves it."""
+    for name, text in PACKAGE.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(textwrap.dedent(text).lstrip())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield Registry().discover()
+    for name in [name for name in sys.modules if name.startswith("walker_") and "." not in name]:
+        if (tmp_path / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+def info(registry: Registry, name: str) -> PluginInfo:
+    return next(info for info in registry.installed() if info.name == name)
+
+
+class Recorder:
+    """Records what its hooks were called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    @hookimpl
+    def init(self, context: Any) -> None:
+        self.calls.append(("init", context))
+
+    @hookimpl
+    def push(self, event: Any) -> None:
+        self.calls.append(("push", event))
+
+    @hookimpl
+    def shutdown(self) -> None:
+        self.calls.append(("shutdown", None))
+
+
+def connected(extensions: dict[str, Any] | None = None, **plugins: type) -> dict[str, Connected]:
+    entries = {
+        id: DestinationEntry(package=id, plugin=plugin, config=DestinationConfig())
+        for id, plugin in plugins.items()
+    }
+    return connect(entries, extensions)
+
+
+def push(destination: Connected, event: Any) -> Any:
+    return destination.hooks.push(event=event, data=None, rule=None, context=None)
+
+
+# --- discovery --------------------------------------------------------------------------------
+
+
+def test_own_destinations_come_through_the_same_door() -> None:
+    registry = Registry().discover()
+    for name in ("console", "file", "http"):
+        found = info(registry, name)
+        assert (found.kind, found.distribution, found.error) == (
+            "destination",
+            "walker-collector",
+            None,
+        )
+        assert registry.find(name).__module__ == f"walker_collector.destinations.{name}"
+
+
+def test_installed_plugin_is_found_by_name_and_alias(installed: Registry) -> None:
+    found = info(installed, "good")
+    assert (found.distribution, found.version, found.origin) == (
+        "walker-demo",
+        "1.2",
+        "walker_good:Good",
+    )
+    assert found.aliases == ("@vendor/good",)
+    assert installed.find("good") is installed.find("@vendor/good")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("nothing", "AttributeError: module 'walker_good' has no attribute 'Missing'"),
+        (
+            "wrong",
+            "plugin wrong: hook push has no argument evnt (there are: event, data, rule, context)",
+        ),
+        (
+            "old",
+            "plugin old was written for hook API 0, this collector has 1:"
+            " install matching versions of both",
+        ),
+    ],
+)
+def test_unusable_plugin_is_listed_with_its_reason(
+    installed: Registry, name: str, reason: str
+) -> None:
+    assert info(installed, name).error == reason
+    with pytest.raises(PluginError) as caught:
+        installed.find(name)
+    assert str(caught.value).endswith(f"cannot be used: {reason}")
+    assert installed.find("good")
+
+
+def test_entry_point_that_is_no_class_is_refused(installed: Registry) -> None:
+    assert "a destination is a class" in str(info(installed, "module").error)
+
+
+def test_usable_extensions_are_offered_as_instances(installed: Registry) -> None:
+    assert [type(plugin).__name__ for plugin in installed.extensions().values()] == ["Trace"]
+    assert "no argument evnt" in str(info(installed, "broken").error)
+
+
+def test_unknown_package_says_what_is_installed_and_what_to_do() -> None:
+    registry = Registry()
+    registry.register("recorder", Recorder)
+    with pytest.raises(PluginError) as caught:
+        registry.find("recoder")
+    assert str(caught.value) == (
+        "no destination plugin named recoder is installed; did you mean recorder?"
+        " (a plugin is a Python package: pip install walker-dest-NAME)"
+    )
+    assert Registry().installed() == []
+
+
+# --- verification -----------------------------------------------------------------------------
+
+
+class NoHook:
+    def push(self, event: Any) -> None: ...
+
+
+class UnknownHook(Recorder):
+    @hookimpl
+    def pusch(self, event: Any) -> None: ...
+
+
+class NotAGenerator:
+    @hookimpl(wrapper=True)
+    def push(self, event: Any) -> None: ...
+
+
+class PlainSettings(Recorder):
+    settings: ClassVar = dict
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        (NoHook, "plugin x: NoHook has neither push nor push_batch marked with @hookimpl"),
+        (UnknownHook, "plugin x: there is no hook pusch; did you mean push?"),
+        (PlainSettings, "plugin x: settings must be an attrs class or None"),
+    ],
+)
+def test_class_that_breaks_the_contract_is_refused(plugin: type, reason: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        Registry().register("x", plugin)
+    assert str(caught.value) == reason
+
+
+def test_other_mistakes_keep_the_explanation_of_pluggy() -> None:
+    with pytest.raises(PluginError, match="not a generator function"):
+        Registry().register("x", NotAGenerator)
+
+
+def test_registered_class_is_found_by_its_aliases() -> None:
+    class Aliased(Recorder):
+        aliases = ("@vendor/x",)
+
+    registry = Registry()
+    registry.register("x", Aliased)
+    assert registry.find("@vendor/x") is Aliased
+    assert info(registry, "x").origin.endswith("Aliased")
+
+
+# --- connection -------------------------------------------------------------------------------
+
+
+def test_hooks_of_a_destination_reach_that_instance_only() -> None:
+    both = connected(a=Recorder, b=Recorder)
+    push(both["a"], 1)
+    both["b"].hooks.shutdown(context=None)
+    assert both["a"].instance.calls == [("push", 1)]
+    assert both["b"].instance.calls == [("shutdown", None)]
+
+
+def test_equal_and_unhashable_instances_of_one_class_are_told_apart() -> None:
+    @attrs.define
+    class Equal:
+        seen: list[Any] = attrs.Factory(list)
+
+        @hookimpl
+        def push(self, event: Any) -> None:
+            self.seen.append(event)
+
+    both = connected(a=Equal, b=Equal)
+    assert both["a"].instance == both["b"].instance
+    push(both["a"], 1)
+    assert (both["a"].instance.seen, both["b"].instance.seen) == ([1], [])
+
+
+def test_batch_hook_is_there_only_where_the_destination_has_one() -> None:
+    class Batches(Recorder):
+        @hookimpl
+        def push_batch(self, batch: Any) -> dict[int, Exception]:
+            return {0: ValueError("no")}
+
+    both = connected(a=Recorder, b=Batches)
+    assert both["a"].hooks.push_batch is None
+    push_batch = both["b"].hooks.push_batch
+    assert push_batch is not None
+    assert list(push_batch(batch=[1], context=None)) == [0]
+
+
+def test_extension_wraps_every_destination_and_plain_ones_come_after() -> None:
+    order: list[str] = []
+
+    class Wrapper:
+        @hookimpl(wrapper=True)
+        def push(self, event: Any) -> Any:
+            order.append("before")
+            result = yield
+            order.append("after")
+            return result
+
+    class Plain:
+        @hookimpl
+        def push(self, event: Any) -> None:
+            order.append("plain")
+
+    class Destination:
+        @hookimpl
+        def push(self, event: Any) -> None:
+            order.append("destination")
+
+    both = connected({"w": Wrapper(), "p": Plain()}, a=Destination, b=Recorder)
+    push(both["a"], 1)
+    assert order == ["before", "destination", "plain", "after"]
+    push(both["b"], 1)
+    assert order[4:] == ["before", "plain", "after"]
+
+
+def test_exception_of_a_destination_passes_the_wrappers(installed: Registry) -> None:
+    class Failing:
+        @hookimpl
+        def push(self, event: Any) -> None:
+            raise ValueError("no")
+
+    event: dict[str, Any] = {}
+    destination = connected(installed.extensions(), a=Failing)["a"]
+    with pytest.raises(ValueError, match="no"):
+        push(destination, event)
+    assert event == {"traced": 1}
+
+
+def test_instance_that_cannot_be_made_names_the_destination() -> None:
+    class Picky(Recorder):
+        def __init__(self) -> None:
+            raise RuntimeError("no licence")
+
+    with pytest.raises(PluginError) as caught:
+        connected(crm=Picky)
+    assert str(caught.value).startswith("destination crm: ")
+    assert str(caught.value).endswith("failed: RuntimeError: no licence")
