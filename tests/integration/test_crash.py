@@ -41,7 +41,7 @@ def write_flow(folder: Path, sandbox: Sandbox) -> Path:
 
 
 def run_until(flow: Path, start: int, kill_at: int | None) -> tuple[int, str]:
-    """Run a pusher; kill it as soon as it has acknowledged `kill_at`. Returns acknowledged, last line."""
+    """Run a pusher, killed once it has acknowledged `kill_at`; return what it did, last line."""
     command = [sys.executable, str(PUSHER), str(flow), str(EVENTS), str(PEOPLE), str(start)]
     done, line = start, ""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -86,5 +86,5 @@ def test_what_was_accepted_before_a_kill_is_delivered_by_the_next_process(tmp_pa
         done, _ = run_until(flow, 0, EVENTS // 2)
         sandbox.start()
         run_until(flow, EVENTS, None)
-        arrived: list[Any] = [event for event in sandbox.events]
+        arrived: list[Any] = list(sandbox.events)
     assert len(arrived) >= done
