@@ -115,8 +115,9 @@ class Dispatch:
                 outcomes[at] = prepared
             else:
                 items.append((at, prepared))
-        for at, outcome in self._send(items).items():
-            outcomes[at] = outcome
+        sent = self._send(items)
+        for at, item in items:
+            outcomes[at] = _with_consent(sent.get(at, UNTRIED), item)
         return outcomes
 
     def _prepare(self, entry: Entry) -> Item | Outcome:
@@ -284,6 +285,13 @@ def _runs(items: list[_Numbered]) -> list[list[_Numbered]]:
         runs[-1].append((at, item))
         last = key
     return runs
+
+
+def _with_consent(outcome: Outcome, item: Item) -> Outcome:
+    """Add to what is kept of an event the consent that it was tried under."""
+    if outcome.kind in ("rejected", "retry", "bug"):
+        return attrs.evolve(outcome, consent=item.context.consent)
+    return outcome
 
 
 def _text(value: Any) -> str | None:

@@ -491,7 +491,9 @@ class Lane:
             return Change(entry, State.HELD, attrs.evolve(before, consent=outcome.consent), now)
         if kind == "back" and not outcome.reason:
             return None
-        attempt = attrs.evolve(before, count=before.count + 1, reason=outcome.reason)
+        attempt = attrs.evolve(
+            before, count=before.count + 1, reason=outcome.reason, consent=outcome.consent
+        )
         if kind == "rejected":
             return Change(entry, State.DEAD, attempt, now)
         return self._again(entry, outcome, attempt, now)

@@ -73,7 +73,10 @@ class Change:
 
 @frozen
 class DeadLetter:
-    """An event that one destination will not get, and why; times in ms since 1970."""
+    """An event that one destination will not get, and why; times in ms since 1970.
+
+    `consent` is what was granted when it was tried last.
+    """
 
     seq: int
     destination: str
@@ -83,6 +86,7 @@ class DeadLetter:
     died_at: int
     person: str
     body: bytes = field(repr=False)
+    consent: Mapping[str, bool] = field(factory=dict)
 
 
 Told = Mapping[str, tuple[bool, int]]

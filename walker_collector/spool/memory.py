@@ -119,4 +119,14 @@ def dead_letter(destination: str, change: Change) -> DeadLetter:
     """Return the dead letter that a change makes of an entry."""
     seq, person, at, body = change.entry
     attempt = change.attempt
-    return DeadLetter(seq, destination, attempt.reason, attempt.count, at, change.at, person, body)
+    return DeadLetter(
+        seq=seq,
+        destination=destination,
+        reason=attempt.reason,
+        attempts=attempt.count,
+        accepted_at=at,
+        died_at=change.at,
+        person=person,
+        body=body,
+        consent=attempt.consent,
+    )

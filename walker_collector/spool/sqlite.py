@@ -307,12 +307,12 @@ class SqliteSpool:
     def dead(self, destination: str | None = None) -> list[DeadLetter]:
         rows = self._read(
             "SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0), "
-            "e.person, e.body FROM deliveries d "
+            "e.person, e.body, d.consent FROM deliveries d "
             "JOIN destinations t ON t.number = d.destination JOIN events e ON e.seq = d.seq "
             "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq",
             (destination,),
         )
-        return [DeadLetter(*row) for row in rows]
+        return [DeadLetter(*row, json.loads(consent or "{}")) for *row, consent in rows]
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         wanted = list(letters)
