@@ -1,7 +1,7 @@
 """A plugin's own part of the configuration: its settings and its rules' settings."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 
@@ -71,4 +71,4 @@ def _with_stand_ins(raw: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:
 
 
 def _is_credential(field: "attrs.Attribute[Any]") -> bool:
-    return Secret in (field.type, *get_args(field.type)) or "credential" in field.metadata
+    return field.type in (Secret, Secret | None) or "credential" in field.metadata

@@ -1,0 +1,775 @@
+"""Flow files: what can be loaded, and how every mistake is told with its place."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walker_collector import ConfigError, Secret, hookimpl
+from walker_collector.config import DestinationConfig, FlowConfig, PathSpec, RuleConfig
+from walker_collector.flowfile import load_flow
+from walker_collector.mapping import Value
+from walker_collector.plugins import Registry
+
+
+def _absolute(_: Any, __: Any, value: str | None) -> None:
+    if value is not None and not value.startswith("https://"):
+        raise ValueError("must begin with https://")
+
+
+@attrs.frozen(kw_only=True)
+class CrmSettings:
+    site_id: str = attrs.field(metadata={"credential": True})
+    api_key: Secret
+    app_key: Secret | None = None
+    region: Literal["us", "eu"] = "us"
+    track_url: str | None = attrs.field(default=None, validator=_absolute)
+    headers: dict[str, Secret] = attrs.Factory(dict)
+    identify: Value | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CrmRuleSettings:
+    send_email: Value | None = None
+    page: Value | None = None
+
+
+class Crm:
+    """A destination with everything a plugin may declare."""
+
+    settings: ClassVar = CrmSettings
+    rule_settings: ClassVar = CrmRuleSettings
+    aliases: ClassVar = ("@vendor/server-destination-crm",)
+    mapping: ClassVar = {
+        "order": {
+            "complete": {
+                "name": "Purchase",
+                "remove": ["internal"],
+                "settings": {"sendEmail": {"map": {"to": "user.email"}}},
+            },
+            "view": {"name": "Viewed"},
+        },
+        "page": {"view": [{"name": "First"}, {"name": "Second"}]},
+    }
+
+    @hookimpl
+    def push(self, event: Any) -> None: ...
+
+    @staticmethod
+    def check(
+        settings: CrmSettings, rules: Mapping[str, Mapping[str, Any]]
+    ) -> Iterable[tuple[str, str]]:
+        if settings.region == "eu" and "lead" in rules:
+            yield "mapping.lead", "leads are not for the region eu"
+
+
+class Plain:
+    """A destination without settings."""
+
+    @hookimpl
+    def push(self, event: Any) -> None: ...
+
+
+REGISTRY = Registry()
+REGISTRY.register("crm", Crm)
+REGISTRY.register("plain", Plain)
+
+KEYS = {"siteId": "s", "apiKey": "k"}
+
+
+def load(source: Any, environ: Mapping[str, str] | None = None, **options: Any) -> FlowConfig:
+    return load_flow(source, environ=environ or {}, registry=REGISTRY, **options)
+
+
+def load_crm(environ: Mapping[str, str] | None = None, **config: Any) -> DestinationConfig:
+    config = {"settings": KEYS, **config}
+    raw = {"destinations": {"crm": {"package": "crm", "config": config}}}
+    return load(raw, environ).destinations["crm"].config
+
+
+def problems(
+    source: Any, environ: Mapping[str, str] | None = None, **options: Any
+) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        load(source, environ, **options)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+def crm_problems(environ: Mapping[str, str] | None = None, **config: Any) -> dict[str, str]:
+    """Return the problems of one destination's config, by place below it."""
+    config = {"settings": KEYS, **config}
+    raw = {"destinations": {"crm": {"package": "crm", "config": config}}}
+    start = "destinations.crm.config."
+    return {path.removeprefix(start): text for path, text in problems(raw, environ).items()}
+
+
+def setting(value: Any, environ: Mapping[str, str] | None = None, **variables: Any) -> Any:
+    """Return what a destination-wide value becomes once references are resolved."""
+    entry = {"package": "plain", "config": {"env": {"value": value}}, "variables": variables}
+    flow = load({"destinations": {"d": entry}}, environ)
+    return flow.destinations["d"].config.env["value"]
+
+
+def setting_problem(value: Any, environ: Mapping[str, str] | None = None, **variables: Any) -> str:
+    entry = {"package": "plain", "config": {"env": {"value": value}}, "variables": variables}
+    found = problems({"destinations": {"d": entry}}, environ)
+    return found["destinations.d.config.env.value"]
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+WHOLE = {
+    "version": 4,
+    "$schema": "https://walkeros.io/schema/flow/v4.json",
+    "include": ["./shared"],
+    "contract": {"default": {}},
+    "variables": {"currency": "EUR"},
+    "flows": {
+        "default": {
+            "config": {"platform": "server", "url": "https://x", "bundle": {"packages": {}}},
+            "collector": {
+                "run": True,
+                "consent": {"functional": True},
+                "globalsStatic": {"lang": "en", "shop": 1},
+                "globals": {"lang": "de"},
+                "spool": {"path": "spool.db", "maxEvents": 10},
+            },
+            "destinations": {
+                "crm": {
+                    "package": "@vendor/server-destination-crm@^4.1.0",
+                    "import": "destinationCrm",
+                    "examples": {},
+                    "env": {"a": 1, "b": 1},
+                    "logger": {"level": 2},
+                    "config": {
+                        "settings": {"siteId": "$env.ID", "apiKey": "$secret.KEY"},
+                        "consent": {"marketing": True},
+                        "loadScript": True,
+                        "env": {"b": 2},
+                        "mapping": {"lead": {"new": {"data": {"map": {"c": "data.c"}}}}},
+                    },
+                }
+            },
+        }
+    },
+}
+
+
+def test_walkeros_file_is_loaded_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(WHOLE))
+    flow = load(path, {"ID": "site", "KEY": "hunter2"})
+    crm = flow.destinations["crm"]
+    assert (flow.name, flow.source, flow.warnings) == ("default", str(path), ())
+    assert (crm.plugin, crm.package) == (Crm, "@vendor/server-destination-crm@^4.1.0")
+    assert crm.config.settings == CrmSettings(site_id="site", api_key=Secret("hunter2"))
+    assert crm.config.env == {"a": 1, "b": 2}
+    assert crm.config.logger == {"level": 2}
+    assert flow.collector.globals == {"lang": "de", "shop": 1}
+    assert flow.collector.spool is not None
+    assert flow.collector.spool.max_events == 10
+    assert "hunter2" not in repr(flow)
+
+
+def test_toml_has_the_same_keys(tmp_path: Path) -> None:
+    path = tmp_path / "flow.toml"
+    path.write_text(
+        """
+        version = 4
+        [flows.default.collector.user]
+        born = 1979-05-27
+        [flows.default.destinations.crm]
+        package = "crm"
+        [flows.default.destinations.crm.config.settings]
+        site_id = "s"
+        apiKey = "k"
+        [flows.default.destinations.crm.config.mapping.lead.new]
+        include = ["data"]
+        """
+    )
+    flow = load(str(path))
+    assert flow.collector.user == {"born": "1979-05-27"}
+    assert flow.destinations["crm"].config.mapping is not None
+    assert flow.destinations["crm"].config.mapping["lead"]["new"] == RuleConfig(include=["data"])
+
+
+def test_shorthand_is_one_flow_and_its_places_are_the_same() -> None:
+    short = {"variables": {"x": "y"}, "destinations": {"p": {"package": "plain", "confg": {}}}}
+    whole = {"version": 4, "flows": {"default": short}}
+    assert (
+        problems(short)
+        == problems(whole)
+        == {"destinations.p.confg": "unknown key; did you mean config?"}
+    )
+    assert load({"version": 4, "destinations": {}}).name == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.json",
+            '{"a": 1,\n "b" 2}',
+            "not valid JSON: Expecting ':' delimiter (line 2, column 6)",
+        ),
+        (
+            "a.json",
+            '{"a": {"b": 1, "b": 2}}',
+            'not valid JSON: key "b" is there twice in one object',
+        ),
+        ("a.json", '{"a": NaN}', "not valid JSON: NaN is not a JSON number"),
+        ("a.json", "[" * 100_000, "not valid JSON: nested too deeply"),
+        ("a.json", "[]", "expected an object at the top, got a list"),
+        ("a.json", b"\xff\xfe", "not UTF-8 text (byte 0)"),
+        ("a.toml", "a = \n", "not valid TOML: Invalid value (at line 1, column 5)"),
+        ("a.toml", "[a]\nb = [1.0, inf]", "a.b[1]: not a finite number"),
+    ],
+)
+def test_unreadable_text_says_where(
+    tmp_path: Path, name: str, text: str | bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}: 1 problem\n  {message}"
+
+
+def test_missing_file_says_so(tmp_path: Path) -> None:
+    assert problems(tmp_path / "none.json") == {
+        "": "cannot read the file: No such file or directory"
+    }
+
+
+def test_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    path.write_bytes(b'\xef\xbb\xbf{"destinations": {}}')
+    assert load(path).destinations == {}
+
+
+# --- choosing ---------------------------------------------------------------------------------
+
+
+def test_flow_is_chosen_by_name_else_default_else_the_only_one() -> None:
+    one, two = {"collector": {"user": {"n": 1}}}, {"collector": {"user": {"n": 2}}}
+    assert load({"flows": {"a": one, "b": two}}, flow="b").collector.user == {"n": 2}
+    assert load({"flows": {"a": one, "default": two}}).name == "default"
+    assert load({"flows": {"a": one}}).name == "a"
+
+
+def test_flow_that_is_not_clear_or_not_there_is_a_problem() -> None:
+    assert problems({"flows": {"b": {}, "a": {}}}) == {
+        "": "name the flow to run; the file has: a, b"
+    }
+    assert problems({"flows": {}}) == {"": "name the flow to run; the file has: none"}
+    assert problems({"flows": {"server": {}}}, flow="sever") == {
+        "": "there is no flow sever; did you mean server?"
+    }
+    assert problems({"destinations": {}}, flow="other") == {
+        "": "the file is one flow, named default; there is no other"
+    }
+
+
+def test_mistakes_of_other_flows_do_not_matter() -> None:
+    web = {"config": {"platform": "web"}, "destinations": {"x": {"package": "unknown"}}}
+    assert load({"flows": {"web": web, "server": {}}}, flow="server").name == "server"
+
+
+def test_other_versions_are_refused() -> None:
+    assert "version 3 is not supported" in problems({"version": 3, "flows": {}})[""]
+
+
+def test_unknown_keys_at_the_top_are_problems() -> None:
+    assert problems({"flow": {}}) == {
+        "flow": "unknown key; known: $schema, collector, config, contract, destinations, include,"
+        " sources, stores, transformers, variables, version"
+    }
+    assert problems({"flows": {}, "variabels": {}}) == {
+        "variabels": "unknown key; did you mean variables?"
+    }
+
+
+def test_web_flow_is_a_problem() -> None:
+    assert problems({"config": {"platform": "web"}}) == {
+        "config.platform": 'a web flow runs in browsers; this runs flows with "platform": "server"'
+    }
+
+
+def test_what_is_not_run_here_is_a_warning() -> None:
+    flow = load({"sources": {"x": {}}, "transformers": {"y": {}}, "stores": {"z": {}}})
+    assert flow.warnings == (
+        "sources: not run here; events come in through push or `walker run`",
+        "transformers: not run here; use policy, data and mapping, or an extension",
+        "stores: not run here; nothing reads them",
+    )
+
+
+def test_collector_problems_have_their_place() -> None:
+    assert problems({"collector": {"queueMax": 0, "spool": {}, "consnet": {}}}) == {
+        "collector.queueMax": "must be at least 1, got 0",
+        "collector.spool.path": "required, but missing",
+        "collector.consnet": "unknown key; did you mean consent?",
+    }
+
+
+# --- references -------------------------------------------------------------------------------
+
+
+def test_environment_inside_strings_with_and_without_default() -> None:
+    value = "$env.HOST:localhost $env.PART/$env.EMPTY:no $env.MODE:-"
+    environ = {"PART": "api", "EMPTY": ""}
+    assert setting(value, environ) == "localhost api/ -"
+    assert setting("$env.EMPTY", environ) == ""
+
+
+def test_default_reaches_to_the_next_space_as_in_walkeros() -> None:
+    assert setting("$env.HOST:localhost/api", {"HOST": "example.com"}) == "example.com"
+
+
+def test_variables_keep_their_type_alone_and_are_written_into_strings() -> None:
+    assert setting("$var.list", list=[1, {"a": None}]) == [1, {"a": None}]
+    assert setting("$var.deep.er", deep={"er": 5}) == 5
+    assert setting("a $var.n$var.f-$var.b.", n=1.0, f=1.5, b=True) == "a 11.5-true."
+
+
+def test_variables_may_refer_to_variables_and_the_environment() -> None:
+    assert setting({"x": ["$var.a"]}, {"E": "e"}, a="<$var.b>", b="$env.E") == {"x": ["<e>"]}
+
+
+def test_inner_variables_win() -> None:
+    raw = {
+        "version": 4,
+        "variables": {"a": "file", "b": "file", "c": "file"},
+        "flows": {
+            "default": {
+                "variables": {"b": "flow", "c": "flow"},
+                "collector": {"user": {"all": "$var.a $var.b $var.c"}},
+                "destinations": {
+                    "p": {
+                        "package": "plain",
+                        "variables": {"c": "own"},
+                        "env": {"all": "$var.a $var.b $var.c"},
+                    }
+                },
+            }
+        },
+    }
+    flow = load(raw)
+    assert flow.collector.user == {"all": "file flow flow"}
+    assert flow.destinations["p"].config.env == {"all": "file flow own"}
+
+
+def test_default_of_an_environment_variable_may_be_a_variable() -> None:
+    assert setting("$env.X:$var.d", d="fallback") == "fallback"
+
+
+def test_what_the_environment_holds_is_not_read_as_a_reference() -> None:
+    assert setting("$env.X", {"X": "$env.Y $var.z"}) == "$env.Y $var.z"
+
+
+def test_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from file\n")
+    for environ in ({"KEY": "plain"}, {"KEY_FILE": str(file)}):
+        value = setting("$secret.KEY", environ)
+        assert isinstance(value, Secret)
+        assert repr(value) == "'***'"
+    assert value.reveal() == "from file"
+
+
+def test_string_with_a_secret_in_a_variable_is_secret() -> None:
+    value = setting("Bearer $var.token", {"T": "hunter2"}, token="$secret.T")
+    assert isinstance(value, Secret)
+    assert value.reveal() == "Bearer hunter2"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "x $env.NONE",
+            "environment variable NONE is not set; set it, or write a default: $env.NONE:default",
+        ),
+        (
+            "$secret.NONE",
+            "secret NONE is not set; set the environment variable NONE,"
+            " or NONE_FILE to a file that holds it",
+        ),
+        (
+            "$secret.GONE",
+            "secret GONE: cannot read /no/such/file (GONE_FILE): No such file or directory",
+        ),
+        ("a $secret.KEY", "$secret.NAME (capitals) must be the whole string; $env may not"),
+        ("$secret.key", "$secret.NAME (capitals) must be the whole string; $env may not"),
+        (
+            "$var.lst",
+            "variable lst is not defined; define it under variables; did you mean list?",
+        ),
+        ("$var.list.x", "$var.list.x: there is no x in variable list"),
+        (
+            "- $var.list",
+            '$var.list is a list, inside a string; use it as a whole string: "$var.list"',
+        ),
+        ("$var.a", "variables refer to each other in a circle: a -> b -> a"),
+        ("x $var.a", "variables refer to each other in a circle: a -> b -> a"),
+    ],
+)
+def test_reference_that_cannot_be_resolved_names_what_to_do(value: str, message: str) -> None:
+    environ = {"GONE_FILE": "/no/such/file"}
+    found = setting_problem(value, environ, list=[1], a="$var.b", b="-$var.a")
+    assert found == message
+
+
+def test_secret_file_that_is_not_text_is_a_problem(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff")
+    assert setting_problem("$secret.K", {"K_FILE": str(file)}).endswith("not UTF-8 text")
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        ("$code:(x) => x", "write the Python function into a module"),
+        ("$contract.a.b", "write the value itself"),
+        ("$flow.web.url", "write the value itself, or a variable"),
+        ("$store.s", "give the value through code"),
+    ],
+)
+def test_other_references_of_walkeros_say_what_to_do_instead(value: str, advice: str) -> None:
+    assert advice in setting_problem(value)
+
+
+def test_unresolved_reference_is_one_problem_whatever_its_place_asks_for() -> None:
+    found = crm_problems(timeout="$env.NONE", batch="$var.none", consent_mode="$env.NONE")
+    assert sorted(found) == ["batch", "consent_mode", "timeout"]
+    assert all("not set" in text or "not defined" in text for text in found.values())
+
+
+@given(st.text().filter(lambda text: "$" not in text))
+def test_text_without_references_stays_as_it_is(text: str) -> None:
+    assert setting(text) == text
+
+
+@given(st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True), st.text(), st.sampled_from("/ ?&-"))
+def test_environment_value_is_written_in_verbatim(name: str, value: str, end: str) -> None:
+    assert setting(f"<$env.{name}{end}", {name: value}) == f"<{value}{end}"
+
+
+# --- destinations -----------------------------------------------------------------------------
+
+
+def test_settings_and_rule_settings_are_instances_of_the_plugins_classes() -> None:
+    config = load_crm(
+        settings={**KEYS, "identify": {"map": {"a": "user.a"}}},
+        mapping={"lead": {"new": [{"settings": {"page": "data.url"}}, {"name": "x"}]}},
+    )
+    assert isinstance(config.settings.identify, Value)
+    assert config.mapping is not None
+    rules = config.mapping["lead"]["new"]
+    assert isinstance(rules, list)
+    assert rules[0].settings == CrmRuleSettings(page=Value(PathSpec("data.url")))
+    assert rules[1].settings is None
+
+
+def test_every_problem_of_a_destination_is_told_at_once() -> None:
+    found = crm_problems(
+        settings={"apiKey": 5, "regoin": "eu"},
+        queueMxa=1,
+        mapping={
+            "order": {"complete": {"settings": {"sendEmial": "x"}, "dta": "y"}},
+            "a": {"b": 5},
+        },
+    )
+    assert found == {
+        "settings.regoin": "unknown key; did you mean region?",
+        "settings.apiKey": "expected a string, got a number",
+        "settings.siteId": "required, but missing",
+        "mapping.order.complete.settings.sendEmial": "unknown key; did you mean sendEmail?",
+        "mapping.order.complete.dta": "unknown key; did you mean data?",
+        "mapping.a.b": "expected an object, got a number",
+        "queueMxa": "unknown key; did you mean queueMax?",
+    }
+
+
+def test_example_of_the_manual() -> None:
+    assert crm_problems(
+        mapping={"order": {"complete": {"settings": {"sendEmial": {"map": {}}}}}}
+    ) == {
+        "mapping.order.complete.settings.sendEmial": "unknown key; did you mean sendEmail?",
+    }
+
+
+def test_destination_without_settings_takes_none() -> None:
+    entry = {
+        "package": "plain",
+        "config": {"settings": {"url": "x"}, "mapping": {"a": {"b": {"settings": {"c": 1}}}}},
+    }
+    assert problems({"destinations": {"p": entry}}) == {
+        "destinations.p.config.settings.url": "this package takes no settings",
+        "destinations.p.config.mapping.a.b.settings.c": "this package takes no settings",
+    }
+    entry["config"] = {"settings": []}
+    assert problems({"destinations": {"p": entry}}) == {
+        "destinations.p.config.settings": "expected an object, got a list"
+    }
+    entry["config"] = {"settings": {}}
+    assert load({"destinations": {"p": entry}}).destinations["p"].config.settings is None
+
+
+def test_package_is_required_and_must_be_installed() -> None:
+    found = problems({"destinations": {"a": {}, "b": {"package": "crn"}}})
+    assert found["destinations.a.package"].startswith("required")
+    assert found["destinations.b.package"].startswith(
+        "no destination plugin named crn is installed; did you mean crm?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("before", "use policy, data and mapping"),
+        ("next", "use policy, data and mapping"),
+        ("cache", "remove it"),
+        ("state", "remove it"),
+    ],
+)
+def test_what_would_change_deliveries_is_refused(key: str, advice: str) -> None:
+    beside = problems({"destinations": {"p": {"package": "plain", key: "x"}}})
+    inside = problems({"destinations": {"p": {"package": "plain", "config": {key: "x"}}}})
+    assert list(beside) == [f"destinations.p.{key}"]
+    assert list(inside) == [f"destinations.p.config.{key}"]
+    assert advice in beside[f"destinations.p.{key}"]
+
+
+def test_inline_code_and_credentials_say_what_to_write() -> None:
+    found = problems(
+        {
+            "destinations": {
+                "p": {
+                    "package": "plain",
+                    "code": {"push": "$code:x"},
+                    "config": {"credentials": {}},
+                }
+            }
+        }
+    )
+    assert "name a package" in found["destinations.p.code"]
+    assert "into settings" in found["destinations.p.config.credentials"]
+
+
+def test_keys_beside_config_are_read_into_it() -> None:
+    entry = {"package": "plain", "id": "other", "mock": 0, "disabled": True}
+    config = load({"destinations": {"p": entry}}).destinations["p"].config
+    assert (config.id, config.mock, config.disabled) == ("other", 0, True)
+
+
+def test_what_the_plugin_cannot_work_with_is_a_problem() -> None:
+    found = crm_problems(settings={**KEYS, "region": "eu"}, mapping={"lead": {"new": {}}})
+    assert found == {"mapping.lead": "leads are not for the region eu"}
+
+
+def test_check_may_concern_the_destination_as_a_whole() -> None:
+    class Never(Plain):
+        @staticmethod
+        def check(settings: Any, rules: Any) -> Iterable[tuple[str, str]]:
+            yield "", "never"
+
+    registry = Registry()
+    registry.register("never", Never)
+    with pytest.raises(ConfigError) as caught:
+        load_flow({"destinations": {"n": {"package": "never"}}}, registry=registry)
+    assert str(caught.value.problems[0]) == "destinations.n.config: never"
+
+
+def test_function_a_mapping_cannot_call_is_a_problem_with_its_place() -> None:
+    async def late(value: Any) -> Any:
+        return value
+
+    assert crm_problems(data={"map": {"x": {"fn": late}}}) == {
+        "data.map.x.fn": "is async; a mapping calls plain functions"
+    }
+
+
+def test_required_destinations_must_exist_and_be_ready() -> None:
+    def entry(*require: str, disabled: bool = False) -> dict[str, Any]:
+        return {"package": "plain", "config": {"require": list(require), "disabled": disabled}}
+
+    assert load({"destinations": {"a": entry(), "b": entry("a")}}).destinations["b"]
+    found = problems(
+        {
+            "destinations": {
+                "alpha": entry("alhpa"),
+                "b": entry("off"),
+                "off": entry(disabled=True),
+                "c": entry("d"),
+                "d": entry("c"),
+                "self": entry("self"),
+            }
+        }
+    )
+    assert found == {
+        "destinations.alpha.config.require": "there is no destination alhpa; did you mean alpha?",
+        "destinations.b.config.require": "destination off is disabled: it is never ready",
+        "destinations.c.config.require": "c and d wait for each other",
+        "destinations.d.config.require": "d and c wait for each other",
+        "destinations.self.config.require": "self and self wait for each other",
+    }
+
+
+def test_collector_events_in_require_are_a_warning() -> None:
+    flow = load({"destinations": {"p": {"package": "plain", "config": {"require": ["consent"]}}}})
+    assert flow.destinations["p"].config.require == []
+    assert flow.warnings == (
+        "destinations.p.config.require: consent is a collector event, which is not awaited here;"
+        " to hold events until consent is given, use consent",
+    )
+
+
+# --- without credentials ----------------------------------------------------------------------
+
+
+def test_simulation_needs_no_credentials() -> None:
+    raw = {"destinations": {"crm": {"package": "crm", "config": {"settings": {}}}}}
+    settings = load(raw, credentials=False).destinations["crm"].config.settings
+    assert settings.api_key == settings.app_key == Secret("simulated")
+    assert settings.site_id == "simulated"
+
+
+def test_simulation_stands_in_for_what_is_not_set() -> None:
+    settings = {
+        "siteId": "$env.ID",
+        "apiKey": "$secret.KEY",
+        "trackUrl": "$env.URL",
+        "region": "$env.REGION",
+        "headers": {"a": "Bearer $env.TOKEN"},
+    }
+    raw = {"destinations": {"crm": {"package": "crm", "config": {"settings": settings}}}}
+    read = load(raw, {"ID": "real"}, credentials=False).destinations["crm"].config.settings
+    assert (read.site_id, read.track_url, read.region) == ("real", "simulated", "us")
+    assert read.headers["a"].reveal() == "Bearer simulated"
+
+
+def test_simulation_still_finds_mistakes() -> None:
+    raw = {"destinations": {"crm": {"package": "crm", "config": {"settings": {"x": "$var.y"}}}}}
+    found = problems(raw, credentials=False)
+    assert list(found) == ["destinations.crm.config.settings.x"]
+
+
+def test_disabled_destination_needs_no_environment_but_no_mistakes_either() -> None:
+    def raw(**settings: Any) -> dict[str, Any]:
+        config = {"disabled": True, "settings": {"apiKey": "$secret.KEY", **settings}}
+        return {"destinations": {"crm": {"package": "crm", "config": config}}}
+
+    assert load(raw()).destinations["crm"].config.disabled
+    assert list(problems(raw(regoin="eu"))) == ["destinations.crm.config.settings.regoin"]
+
+
+# --- shipped rules ----------------------------------------------------------------------------
+
+
+def rule(mapping: Any, entity: str = "order", action: str = "complete") -> Any:
+    rules = load_crm(mapping=mapping).mapping
+    assert rules is not None
+    return rules[entity][action]
+
+
+def test_shipped_rules_stay_active_unless_replaced() -> None:
+    mapping = load_crm().mapping
+    assert mapping is not None
+    assert mapping == load_crm(mapping={}).mapping
+    own = rule({"order": {"complete": {"data": "data"}}})
+    assert own == RuleConfig(data=PathSpec("data"))
+    assert rule({"order": {"complete": {"data": "data"}}}, "order", "view").name == "Viewed"
+    assert rule({}).name == "Purchase"
+
+
+def test_extend_builds_on_the_shipped_rule_and_null_clears() -> None:
+    extended = rule(
+        {
+            "order": {
+                "complete": {
+                    "extend": {"name": None, "settings": {"sendEmail": {"map": {"cc": "user.cc"}}}},
+                    "remove": ["secret"],
+                }
+            }
+        }
+    )
+    assert extended.name is None
+    assert extended.remove == ["secret"]
+    assert set(extended.settings.send_email.spec.map) == {"to", "cc"}
+
+
+def test_remove_alone_keeps_the_rest_of_the_shipped_rule() -> None:
+    kept = rule({"order": {"complete": {"remove": ["a"]}}})
+    assert (kept.name, kept.remove) == ("Purchase", ["a"])
+
+
+def test_extend_without_remove_drops_what_the_shipped_rule_removes() -> None:
+    assert rule({"order": {"complete": {"extend": {"skip": True}}}}).remove is None
+
+
+def test_problem_beside_extend_keeps_its_place() -> None:
+    found = crm_problems(
+        mapping={"order": {"complete": {"extend": {"nam": 1}, "dta": 2}}, "x": {"y": 1}}
+    )
+    assert sorted(found) == [
+        "mapping.order.complete.dta",
+        "mapping.order.complete.extend.nam",
+        "mapping.x.y",
+    ]
+
+
+def test_fields_beside_extend_win() -> None:
+    both = rule({"order": {"complete": {"extend": {"name": "a", "skip": True}, "name": "b"}}})
+    assert (both.name, both.skip) == ("b", True)
+
+
+def test_extend_where_nothing_is_shipped_is_a_warning_and_remove_applies() -> None:
+    entry = {
+        "package": "plain",
+        "config": {"mapping": {"a": {"b": {"extend": {"name": "x"}, "remove": ["y"]}}}},
+    }
+    flow = load({"destinations": {"p": entry}})
+    assert flow.destinations["p"].config.mapping == {"a": {"b": RuleConfig(remove=["y"])}}
+    assert flow.warnings == (
+        "destinations.p.config.mapping.a.b.extend: no effect, the destination ships no such rule",
+    )
+
+
+def test_rules_of_a_list_may_each_extend() -> None:
+    rules = rule({"order": {"complete": [{"extend": {"skip": True}}, {"name": "own"}]}})
+    assert [(item.name, item.skip) for item in rules] == [("Purchase", True), ("own", False)]
+
+
+def test_problem_inside_extend_is_placed_there() -> None:
+    found = crm_problems(
+        mapping={"order": {"complete": {"extend": {"nmae": "x", "settings": {"sendEmial": "y"}}}}}
+    )
+    assert found == {
+        "mapping.order.complete.extend.nmae": "unknown key; did you mean name?",
+        "mapping.order.complete.extend.settings.sendEmial": (
+            "unknown key; did you mean sendEmail?"
+        ),
+    }
+
+
+def test_extend_of_what_cannot_be_extended_is_a_problem() -> None:
+    assert crm_problems(
+        mapping={"page": {"view": {"extend": {}}}, "order": {"view": {"extend": "x"}}}
+    ) == {
+        "mapping.page.view.extend": (
+            "the destination ships several rules here; write out the rule instead"
+        ),
+        "mapping.order.view.extend": "expected an object, got a string",
+    }
+
+
+@pytest.mark.parametrize("mapping", [5, [], {"order": 5}, {"order": {"complete": "x"}}])
+def test_rules_of_the_wrong_shape_are_problems(mapping: Any) -> None:
+    (path,) = crm_problems(mapping=mapping)
+    assert path.startswith("mapping")
