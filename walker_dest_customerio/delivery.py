@@ -97,6 +97,13 @@ def _record(job: Job) -> None:
             job.progress.finish(operation.part)
 
 
+def _is_clear(group: Sequence[_Task], error: Exception) -> bool:
+    """Tell whose an error is without asking further: a refusal is one task's, else one job's."""
+    if isinstance(error, Refused):
+        return len(group) == 1
+    return all(task.job is group[0].job for task in group)
+
+
 class _Run:
     """One round of delivery: what has gone wrong in it holds back what it must."""
 
@@ -185,7 +192,7 @@ class _Run:
             if isinstance(error, Refused) and error.status in (404, 405):
                 advice = "batches do not go there; check settings.trackUrl"
                 self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
-            elif len(group) == 1 or isinstance(error, _HALTING):
+            elif isinstance(error, _HALTING) or _is_clear(group, error):
                 self._fail(group, error)
             else:
                 return error

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -92,7 +93,11 @@ def test_configured_authority_counts_whatever_the_environment_says(
 def test_bad_credentials_stop_the_destination_without_being_shown(connect: Open) -> None:
     clients = connect(apiKey="wrong-track-key", appApiKey="wrong-app-key")
     assert clients.app is not None
-    for call in (lambda: clients.track.delete("u1"), lambda: clients.app.send_push({"to": "all"})):
+    calls: list[Callable[[], object]] = [
+        partial(clients.track.delete, "u1"),
+        partial(clients.app.send_push, {"to": "all"}),
+    ]
+    for call in calls:
         with pytest.raises(DestinationDown) as caught:
             call()
         assert "Key" in str(caught.value)

@@ -250,7 +250,8 @@ def test_messages_are_no_entries_and_wait_for_the_people_they_name() -> None:
     request = {"to": "a@b.com", "identifiers": {"email": "A@b.com"}}
     email, push = SendEmail(request=request), SendPush(request={"identifiers": None})
     assert (email.call, push.call) == (["send_email", request], ["send_push", push.request])
-    assert (email.entry(), push.entry()) == (None, None)
+    messages: list[Operation] = [email, push]
+    assert [message.entry() for message in messages] == [None, None]
     assert (email.people, push.people) == (("email:a@b.com",), ())
 
 

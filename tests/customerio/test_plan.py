@@ -183,7 +183,8 @@ def test_device_needs_token_and_platform_as_texts() -> None:
     for name in ("addDevice", "deleteDevice"):
         for broken in ({"deviceId": 1}, {"platform": None}, {"deviceId": ""}, "text"):
             value = {**device, **broken} if isinstance(broken, dict) else broken
-            rule = rule_of(skip=True, **{name: {"value": value}})
+            given: dict[str, Any] = {name: {"value": value}}
+            rule = rule_of(skip=True, **given)
             assert Planner().calls(rule=rule) == []
     rule = rule_of(skip=True, addDevice={"value": device}, deleteDevice={"value": device})
     assert Planner().calls(rule=rule) == [

@@ -72,14 +72,15 @@ def test_wrong_setting_is_named_with_its_place(key: str, value: object) -> None:
 
 
 def test_unknown_rule_setting_is_answered_with_the_one_that_was_meant() -> None:
-    rule = {"settings": {"sendEmial": {"map": {}}}}
+    rule: dict[str, Any] = {"settings": {"sendEmial": {"map": {}}}}
     (problem,) = problems_of(KEYS, {"order": {"complete": rule}})
     assert f"{PLACE}.mapping.order.complete.settings.sendEmial" in problem
     assert "sendEmail" in problem
 
 
 def test_messages_without_the_key_of_their_api_are_a_mistake() -> None:
-    email, push = {"sendEmail": {"map": {"to": "user.email"}}}, {"sendPush": {"map": {}}}
+    email: dict[str, Any] = {"sendEmail": {"map": {"to": "user.email"}}}
+    push: dict[str, Any] = {"sendPush": {"map": {}}}
     mapping = {"order": {"complete": {"settings": email}, "*": [{}, {"settings": push}]}}
     found = problems_of(KEYS, mapping)
     assert len(found) == 2

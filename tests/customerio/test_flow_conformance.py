@@ -1,0 +1,139 @@
+"""What reached the SDK in walkerOS, and what this destination would call: the same."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from tests.conformance.cases import case_by_id, identifiers, load, same
+from tests.customerio.support import CREDENTIALS
+from walker_collector import Context, PushContext
+from walker_collector.config import DestinationConfig
+from walker_collector.consent import grants
+from walker_collector.flowfile import load_flow
+from walker_collector.mapping import Mapper, compile_mapping
+from walker_collector.plugins import Registry
+from walker_dest_customerio.destination import CustomerioDestination, Unidentified
+
+CALLS = {
+    "trackClient.identify": "identify",
+    "trackClient.track": "track",
+    "trackClient.trackAnonymous": "track_anonymous",
+    "trackClient.trackPageView": "pageview",
+    "trackClient.destroy": "delete",
+    "trackClient.suppress": "suppress",
+    "trackClient.unsuppress": "unsuppress",
+    "trackClient.addDevice": "add_device",
+    "trackClient.deleteDevice": "delete_device",
+    "trackClient.mergeCustomers": "merge_customers",
+    "apiClient.sendEmail": "send_email",
+    "apiClient.sendPush": "send_push",
+}
+
+# What walkerOS's collector made up for events that brought none, so an answer can't be repeated.
+MADE_UP = ("event_id", "event_timing", "event_trigger", "source_")
+
+FLOWS = [
+    case
+    for case in (*load("flow.ndjson", "flow"), *load("edge_cases.ndjson", "flow"))
+    if "fail" not in case  # a failing client is tested where clients are
+]
+
+
+def config_of(case: dict[str, Any]) -> DestinationConfig:
+    registry = Registry()
+    registry.register("customerio", CustomerioDestination)
+    settings = {**CREDENTIALS, **case.get("settings", {})}
+    config = {**case.get("config", {}), "settings": settings}
+    raw = {"destinations": {"customerio": {"package": "customerio", "config": config}}}
+    return load_flow(raw, registry=registry, environ={}).destinations["customerio"].config
+
+
+@define
+class Flow:
+    """A collector reduced to what decides about calls: user, consent, held events, mapping."""
+
+    config: DestinationConfig
+    consent: dict[str, bool]
+    user: dict[str, Any] = field(factory=dict)
+    held: list[dict[str, Any]] = field(factory=list)
+    mapper: Mapper = field(init=False)
+    destination: CustomerioDestination = field(factory=CustomerioDestination)
+
+    @mapper.default
+    def _compile(self) -> Mapper:
+        return compile_mapping(self.config)
+
+    def step(self, step: dict[str, Any]) -> Iterator[list[Any]]:
+        """Do a step of a case; yield the calls it leads to."""
+        if "push" in step:
+            yield from self._push({**step["push"], "user": self.user | step["push"]["user"]})
+        self.user |= step.get("user", {})
+        if "consent" in step:
+            self.consent |= step["consent"]
+            waiting, self.held = self.held, []
+            for event in waiting:
+                yield from self._push(event)
+
+    def _push(self, event: dict[str, Any]) -> Iterator[list[Any]]:
+        said = {**self.consent, **event.get("consent", {})}
+        state = {key: True for key, granted in said.items() if granted}
+        if not grants(self.config.consent, state):
+            self.held.append(event)
+            return
+        event = {**event, "consent": state}
+        context = PushContext(
+            Context("customerio", self.config.settings, self.config), event, state
+        )
+        mapped = self.mapper(event, context)
+        if mapped.outcome != "deliver":
+            return
+        context.event = mapped.event
+        try:
+            yield from self.destination.simulate(mapped.event, mapped.data, mapped.rule, context)
+        except Unidentified:
+            return
+
+
+def run(case: dict[str, Any]) -> tuple[list[list[Any]], list[int]]:
+    """Return the calls of a case, and how many there were after each step."""
+    flow = Flow(config_of(case), dict(case.get("collector", {}).get("consent", {})))
+    calls: list[list[Any]] = []
+    marks = []
+    for step in case["steps"]:
+        calls += flow.step(step)
+        marks.append(len(calls))
+    return calls, marks
+
+
+def comparable(call: list[Any]) -> list[Any]:
+    """A call without what the original's collector made up."""
+    if call[0] not in ("track", "track_anonymous"):
+        return call
+    data = {key: value for key, value in call[2]["data"].items() if not key.startswith(MADE_UP)}
+    return [*call[:2], {**call[2], "data": data}]
+
+
+@pytest.mark.parametrize("case", FLOWS, ids=identifiers(FLOWS))
+def test_calls_are_those_of_the_original(case: dict[str, Any]) -> None:
+    calls, marks = run(case)
+    recorded = [[CALLS[name], *arguments] for name, *arguments in case["expect"]["calls"]]
+    assert same([*map(comparable, calls)], [*map(comparable, recorded)])
+    assert marks == case["expect"]["marks"]
+
+
+def test_numeric_user_ids_are_identities_unlike_in_the_original() -> None:
+    calls, _ = run(case_by_id("edge-98"))
+    assert calls == [["track", "42", {"name": "a b", "data": {}, "timestamp": 1700000100}]]
+
+
+def test_people_are_remembered_each_unlike_in_the_original() -> None:
+    pushes = [
+        {"push": {"name": "a b", "timestamp": 1700000100000, "user": {"id": who}}}
+        for who in ("u1", "u2", "u1")
+    ]
+    settings = {"identify": {"map": {"email": "user.email"}}}
+    rules = {"*": {"*": {"skip": True}}}
+    case = {"settings": settings, "config": {"mapping": rules}, "steps": pushes}
+    assert run(case)[0] == [["identify", "u1", {}], ["identify", "u2", {}]]
