@@ -25,7 +25,7 @@ demo: setup
 
 # All tests, with branch coverage of both packages together. A part of them: .venv/bin/pytest PATH
 test: setup
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 lint: setup
 	$(BIN)/ruff check .
