@@ -173,12 +173,13 @@ class Collector:
         self._trace = os.urandom(16).hex()
         self._count = itertools.count(1)
         self._accepted = 0
+        self._erasures: list[threading.Thread] = []
         self._ledger = Ledger(
             self._spool, self.flow.collector.consent, self.flow.collector.people_max, self._now
         )
         self._lanes = {
             destination.id: Lane(destination, self._spool, self._ledger, self._now, self._random)
-            for destination in build_destinations(self.flow, self._registry, self.status_of)
+            for destination in build_destinations(self.flow, self._registry, self)
         }
         self._gates = [
             (lane, lane.destination)
@@ -186,6 +187,8 @@ class Collector:
             if not lane.destination.config.disabled
         ]
         self._report_orphans()
+        if owed := self._spool.owed():
+            self._erase(owed)
         for lane in self._lanes.values():
             lane.start()
 
@@ -430,16 +433,34 @@ class Collector:
         self._ensure_open()
         if not identifiers(user):
             raise EventError("forget: user needs an id, a device or a session")
+        return self._erase(self._ledger.known_as(user))
+
+    def forget_soon(self, user: Mapping[str, Any]) -> None:
+        """Erase a person as `forget` does, once what is under way to them is done.
+
+        For destinations, which cannot wait for their own delivery to end. With a durable spool
+        it happens even if the process ends before.
+        """
         people = self._ledger.known_as(user)
+        self._spool.owe(people)
+        erasure = threading.Thread(target=self._erase, args=(people,), name="walker-forget")
+        self._erasures = [thread for thread in self._erasures if thread.is_alive()]
+        self._erasures.append(erasure)
+        erasure.start()
+
+    def _erase(self, people: set[str]) -> int:
         deadline = time.monotonic() + _FORGET_WAIT
         gone: set[int] = set()
         for lane in self._lanes.values():
             gone |= lane.forget(people, deadline)
-        gone |= self._spool.forget(people)
-        self._ledger.forget(people)
+        removed = self._spool.forget(people)
         for lane in self._lanes.values():
-            lane.recount()
-        return len(gone)
+            lane.forgotten(
+                removed.counts.get((lane.id, State.WAITING), 0),
+                removed.counts.get((lane.id, State.DEAD), 0),
+            )
+        self._ledger.forget(people)
+        return len(gone | removed.seqs)
 
     # --- figures ---------------------------------------------------------------------------
 
@@ -472,9 +493,10 @@ class Collector:
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Remove dead letters for good; returns how many."""
-        buried = self._spool.bury(letters)
+        wanted = list(letters)
+        buried = self._spool.bury(wanted)
         for lane in self._lanes.values():
-            lane.recount()
+            lane.forgotten(0, sum(letter.destination == lane.id for letter in wanted))
         return buried
 
     # --- end -------------------------------------------------------------------------------
@@ -502,6 +524,8 @@ class Collector:
             timeout = self.flow.collector.close_timeout / 1000
         deadline = time.monotonic() + timeout
         self.flush(max(0.0, timeout))
+        for erasure in self._erasures:
+            erasure.join(max(0.1, deadline - time.monotonic()))
         for lane in self._lanes.values():
             lane.stop(deadline)
         left = self._report_left()

@@ -1,8 +1,9 @@
 """From a flow's configuration to destinations ready for delivery."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol
 
 from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.delivery.dispatch import Destination
@@ -14,23 +15,28 @@ _BATCH_SIZE = 100
 _LINGER = 20
 
 
+class Host(Protocol):
+    """What a collector does for its destinations."""
+
+    def status_of(self, destination: str) -> Any: ...
+
+    def forget_soon(self, user: Mapping[str, Any]) -> None: ...
+
+
 def build_destinations(
-    flow: FlowConfig,
-    registry: Registry | None = None,
-    status_of: Callable[[str], Any] | None = None,
+    flow: FlowConfig, registry: Registry | None = None, host: Host | None = None
 ) -> list[Destination]:
     """Make one instance of each enabled destination's plugin, with hooks and mapping compiled.
 
-    A fresh set at every call: a forked child needs connections of its own.
+    A fresh set at every call: a forked child needs connections of its own. Without a host (in a
+    simulation) a context has neither `status` nor `forget`.
     """
     enabled = {id: entry for id, entry in flow.destinations.items() if not entry.config.disabled}
     extensions = registry.extensions() if registry else {}
-    return [
-        _destination(connected, status_of) for connected in connect(enabled, extensions).values()
-    ]
+    return [_destination(item, host) for item in connect(enabled, extensions).values()]
 
 
-def _destination(connected: Connected, status_of: Callable[[str], Any] | None) -> Destination:
+def _destination(connected: Connected, host: Host | None) -> Destination:
     config, plugin = connected.config, connected.instance
     context = Context(
         id=connected.id,
@@ -38,7 +44,8 @@ def _destination(connected: Connected, status_of: Callable[[str], Any] | None) -
         config=config,
         env=config.env,
         logger=_logger(connected.id, config),
-        status=(lambda: status_of(connected.id)) if status_of else None,
+        status=partial(host.status_of, connected.id) if host else None,
+        forget=host.forget_soon if host else None,
     )
     batched = connected.hooks.push_batch is not None
     size = config.batch.size if config.batch and config.batch.size else None

@@ -96,7 +96,9 @@ class Progress(Protocol):
 class Context:
     """What a destination is told once: its id, its settings, its surroundings.
 
-    `status()` returns the destination's figures (`DestinationStatus`: waiting, held, dead, ...).
+    `status()` returns the destination's figures (`DestinationStatus`: waiting, held, dead, ...);
+    `forget(user)` erases a person from the collector, once what is under way to them is done.
+    Neither is there in a simulation.
     """
 
     id: str
@@ -105,6 +107,7 @@ class Context:
     env: Mapping[str, Any] = field(repr=False, factory=dict)
     logger: logging.Logger = field(repr=False, factory=lambda: logging.getLogger(PROJECT))
     status: Callable[[], Any] | None = field(repr=False, default=None)
+    forget: Callable[[Mapping[str, Any]], None] | None = field(repr=False, default=None)
 
 
 @define(eq=False)

@@ -279,7 +279,8 @@ class Lane:
             while any(map(theirs, self._flying.values())) and time.monotonic() < deadline:
                 self._settled.wait(deadline - time.monotonic())
                 removed += self._queue.remove(theirs)
-            self._waiting -= len(removed)
+            if not self._spool.durable:  # else the spool counts what it removes
+                self._waiting -= len(removed)
             held = self._held.of(people)
             for entry in held:
                 self._held.remove(entry)
@@ -289,13 +290,12 @@ class Lane:
             self._settled.notify_all()
         return {entry[0] for entry in [*removed, *held]}
 
-    def recount(self) -> None:
-        """Take the figures of what is on disk from the spool again."""
-        counts = self._spool.counts().get(self.id, {})
+    def forgotten(self, waiting: int, dead: int) -> None:
+        """Note how many waiting events and dead letters the spool has removed."""
         with self._lock:
-            self._dead = counts.get(State.DEAD, 0)
-            if self._spool.durable and not self._flying:
-                self._waiting = counts.get(State.WAITING, 0)
+            self._waiting -= waiting
+            self._dead -= dead
+            self._settled.notify_all()
 
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""

@@ -89,6 +89,14 @@ class DeadLetter:
     consent: Mapping[str, bool] = field(factory=dict)
 
 
+@frozen
+class Forgotten:
+    """Which events were removed, and how many of each destination and state."""
+
+    seqs: set[int]
+    counts: Mapping[tuple[str, State], int] = field(factory=dict)
+
+
 Told = Mapping[str, tuple[bool, int]]
 """What a person said: consent key -> (granted, when in ms)."""
 
@@ -145,8 +153,14 @@ class Spool(Protocol):
     def any_told(self) -> bool:
         """Tell whether anybody said anything about consent yet."""
 
-    def forget(self, people: Iterable[str]) -> set[int]:
-        """Remove every event, dead letter and consent of these keys, on disk too; which events."""
+    def owe(self, people: Iterable[str]) -> None:
+        """Keep that these keys are to be forgotten, in case the process ends before."""
+
+    def owed(self) -> set[str]:
+        """Return the keys that are still to be forgotten."""
+
+    def forget(self, people: Iterable[str]) -> Forgotten:
+        """Remove every event, dead letter and consent of these keys, on disk too."""
 
     def size(self) -> int:
         """Return the number of events kept."""

@@ -1,6 +1,7 @@
 """The spool of a process that keeps nothing on disk."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from walker_collector.spool import (
@@ -8,6 +9,7 @@ from walker_collector.spool import (
     Change,
     DeadLetter,
     Entry,
+    Forgotten,
     Offer,
     Record,
     State,
@@ -92,13 +94,20 @@ class MemorySpool:
     def join(self, key: str, person: str) -> None:
         return
 
-    def forget(self, people: Iterable[str]) -> set[int]:
+    def owe(self, people: Iterable[str]) -> None:
+        return
+
+    def owed(self) -> set[str]:
+        return set()
+
+    def forget(self, people: Iterable[str]) -> Forgotten:
         gone = set(people)
         with self._lock:
-            letters = [key for key, letter in self._dead.items() if letter.person in gone]
-            for key in letters:
+            keys = [key for key, letter in self._dead.items() if letter.person in gone]
+            for key in keys:
                 del self._dead[key]
-        return {seq for _, seq in letters}
+        counts = Counter((destination, State.DEAD) for destination, _ in keys)
+        return Forgotten({seq for _, seq in keys}, counts)
 
     def size(self) -> int:
         return len(self._dead)

@@ -23,6 +23,7 @@ from walker_collector.spool import (
     Change,
     DeadLetter,
     Entry,
+    Forgotten,
     Offer,
     Record,
     State,
@@ -52,9 +53,14 @@ CREATE TABLE told (
   person TEXT NOT NULL, key TEXT NOT NULL, granted INTEGER NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (person, key)) WITHOUT ROWID;
 CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE owed (person TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX alias_person ON aliases (person);
 """
 
+_COUNTS_OF_LEAVING: Final = (
+    "SELECT t.id, d.state, count(*) FROM deliveries d JOIN leaving USING (seq) "
+    "JOIN destinations t ON t.number = d.destination GROUP BY 1, 2"
+)
 _Rows = list[tuple[Any, ...]]
 _COLUMNS: Final = "e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
 
@@ -312,7 +318,7 @@ class SqliteSpool:
             "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq",
             (destination,),
         )
-        return [DeadLetter(*row, json.loads(consent or "{}")) for *row, consent in rows]
+        return [DeadLetter(*row[:8], json.loads(row[8] or "{}")) for row in rows]
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         wanted = list(letters)
@@ -376,28 +382,37 @@ class SqliteSpool:
             lambda db: db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (key, person))
         )
 
-    def forget(self, people: Iterable[str]) -> set[int]:
+    def owe(self, people: Iterable[str]) -> None:
+        rows = [(person,) for person in people]
+        self._writer.run(lambda db: db.executemany("INSERT OR IGNORE INTO owed VALUES (?)", rows))
+
+    def owed(self) -> set[str]:
+        return {row[0] for row in self._read("SELECT person FROM owed")}
+
+    def forget(self, people: Iterable[str]) -> Forgotten:
         keys = [(person,) for person in people]
 
-        def work(db: sqlite3.Connection) -> tuple[set[int], int]:
-            seqs, size = set(), 0
-            for key in keys:
-                for seq, length in db.execute(
-                    "SELECT seq, length(body) FROM events WHERE person = ?", key
-                ):
-                    seqs.add(seq)
-                    size += length
-            db.executemany("DELETE FROM deliveries WHERE seq = ?", [(seq,) for seq in seqs])
+        def work(db: sqlite3.Connection) -> tuple[Forgotten, int]:
+            db.execute("CREATE TEMP TABLE IF NOT EXISTS leaving (seq INTEGER PRIMARY KEY, size)")
+            db.execute("DELETE FROM leaving")
+            db.executemany(
+                "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person = ?", keys
+            )
+            seqs = {row[0] for row in db.execute("SELECT seq FROM leaving")}
+            (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM leaving").fetchone()
+            counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
+            db.execute("DELETE FROM deliveries WHERE seq IN (SELECT seq FROM leaving)")
             db.executemany("DELETE FROM events WHERE person = ?", keys)
             db.executemany("DELETE FROM told WHERE person = ?", keys)
             db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
-            return seqs, size
+            db.executemany("DELETE FROM owed WHERE person = ?", keys)
+            return Forgotten(seqs, {(name, State(state)): n for name, state, n in counts}), size
 
-        seqs, size = self._writer.run(work)
-        self._events -= len(seqs)
+        forgotten, size = self._writer.run(work)
+        self._events -= len(forgotten.seqs)
         self._bytes -= size
         self._writer.alone(_scrub)
-        return set(seqs)
+        return forgotten
 
     def adopt(self, path: Path) -> int:
         """Take over what waits in the spool of a process that is gone; return how many events.
