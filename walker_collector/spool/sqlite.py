@@ -318,7 +318,7 @@ class SqliteSpool:
             "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq",
             (destination,),
         )
-        return [DeadLetter(*row[:8], json.loads(row[8] or "{}")) for row in rows]
+        return [DeadLetter(*row[:8], consent=json.loads(row[8] or "{}")) for row in rows]
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         wanted = list(letters)
@@ -408,6 +408,7 @@ class SqliteSpool:
             db.executemany("DELETE FROM owed WHERE person = ?", keys)
             return Forgotten(seqs, {(name, State(state)): n for name, state, n in counts}), size
 
+        forgotten: Forgotten
         forgotten, size = self._writer.run(work)
         self._events -= len(forgotten.seqs)
         self._bytes -= size
