@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,6 +35,7 @@ PARTS: Final[Mapping[str, type]] = {
 _SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
 KEYS: Final = ("name", *PARTS, *_SCALARS)
 _NAIVE: Final = orjson.OPT_NAIVE_UTC
+_PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 
 @frozen
@@ -52,6 +54,11 @@ def split_name(name: Any) -> tuple[str, str]:
     if not isinstance(name, str):
         kind = "missing" if name is None else f"of type {type(name).__name__}"
         raise EventError(f'event name is {kind}; write "entity action", such as "order complete"')
+    return _words(name)
+
+
+@lru_cache(maxsize=1024)
+def _words(name: str) -> tuple[str, str]:
     words = name.split(" ")
     if len(words) < 2 or not words[0] or not words[1]:
         raise EventError(
@@ -87,9 +94,10 @@ def complete(
     event's own, `user` the base of its user. Raises EventError for a bad name or a part of the
     wrong type. The result may share values with `raw`; `encode` makes it independent.
     """
-    entity, action = split_name(raw.get("name"))
+    name = raw.get("name")
+    entity, action = split_name(name)
     event: dict[str, Any] = {
-        "name": raw["name"],
+        "name": name,
         "data": {},
         "context": {},
         "globals": {},
@@ -102,41 +110,53 @@ def complete(
         "timing": timing,
     }
     for key, value in raw.items():
-        if value is not None:
-            event[key] = value
-    _check_types(event)
+        if value is None:
+            continue
+        kind = PARTS.get(key)
+        if kind is not None and type(value) is not kind:
+            _check_part(key, value, kind, name)
+        event[key] = value
     if globals_:
         event["globals"] = {**globals_, **event["globals"]}
     if user:
         event["user"] = {**user, **event["user"]}
     if "id" not in event:
         event["id"] = new_id()
+    elif type(event["id"]) is not str:
+        _check_id(event["id"])
     event["timestamp"] = _timestamp(event["timestamp"]) if "timestamp" in event else now
-    source = {"type": "collector", "schema": SCHEMA, **event.get("source", {})}
-    source.setdefault("count", count())
-    source.setdefault("trace", trace)
-    event["source"] = source
+    event["source"] = _source(event.get("source"), trace, count)
     return event
 
 
-def _check_types(event: Mapping[str, Any]) -> None:
-    for key, kind in PARTS.items():
-        value = event.get(key)
-        if value is not None and not isinstance(value, kind):
-            if kind is list and isinstance(value, tuple):
-                continue
-            raise EventError(
-                f"{key}: must be {'a list' if kind is list else 'an object'}, not {type(value).__name__} "
-                f"(event {str(event['name'])[:80]!r})"
-            )
-    if not isinstance(event.get("source", {}), dict):
+def _source(own: Any, trace: str, count: Callable[[], int]) -> dict[str, Any]:
+    if own is None:
+        return {"type": "collector", "schema": SCHEMA, "count": count(), "trace": trace}
+    if not isinstance(own, dict):
         raise EventError("source: must be an object")
-    identifier = event.get("id", "")
-    if not isinstance(identifier, str | int | UUID) or isinstance(identifier, bool):
-        raise EventError(f"id: must be a string, not {type(identifier).__name__}")
+    source = {"type": "collector", "schema": SCHEMA, **own}
+    source.setdefault("count", count())
+    source.setdefault("trace", trace)
+    return source
+
+
+def _check_part(key: str, value: Any, kind: type, name: Any) -> None:
+    if isinstance(value, kind) or (kind is list and isinstance(value, tuple)):
+        return
+    raise EventError(
+        f"{key}: must be {'a list' if kind is list else 'an object'}, not {type(value).__name__} "
+        f"(event {str(name)[:80]!r})"
+    )
+
+
+def _check_id(value: Any) -> None:
+    if not isinstance(value, str | int | UUID) or isinstance(value, bool):
+        raise EventError(f"id: must be a string, not {type(value).__name__}")
 
 
 def _timestamp(value: Any) -> int | float:
+    if type(value) is int:
+        return value
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
         return int(aware.timestamp() * 1000)
@@ -158,7 +178,7 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
         body = orjson.dumps(event, _plain, _NAIVE)
     except (orjson.JSONEncodeError, RecursionError, TypeError):
         body = _dump(_normalised(event, "", bounds.depth))
-    if b"null" in body:
+    if b"null" in body and not _is_json(event):
         # NaN is null to orjson; only a walk can tell it from a null that was meant.
         body = _dump(_normalised(event, "", bounds.depth))
     if len(body) > bounds.bytes:
@@ -171,6 +191,20 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     if brackets > bounds.depth:
         _check_depth(event, "", bounds.depth)
     return body
+
+
+def _is_json(value: Any) -> bool:
+    """Whether all in it is JSON as it stands: what is a null in its JSON was None."""
+    for child in value.values() if type(value) is dict else value:
+        kind = type(child)
+        if kind in _PLAIN_TYPES:
+            continue
+        if kind is float:
+            if not math.isfinite(child):
+                return False
+        elif (kind is not dict and kind is not list) or not _is_json(child):
+            return False
+    return True
 
 
 def _dump(value: Any) -> bytes:
