@@ -85,11 +85,15 @@ class _Waiter:
 
 @frozen
 class _Accepted:
-    """An event ready to be stored, with the first answer of each destination."""
+    """An event ready to be stored, with the first answer of each destination.
+
+    `ledger` is the version of the ledger that decided.
+    """
 
     id: str
     record: Record
     statuses: dict[str, str]
+    ledger: int
 
 
 def _now() -> int:
@@ -232,6 +236,7 @@ class Collector:
         self._accepted += 1
         waiter = _Waiter(len(accepted.record.states)) if wait else None
         self._store([accepted.record], waiter)
+        self._catch_up([accepted])
         if waiter is None:
             return PushResult(accepted.id, accepted.statuses)
         waiter.complete.wait(timeout)
@@ -264,13 +269,14 @@ class Collector:
         return results
 
     def _store_group(self, group: list[_Accepted], results: list[PushResult | WalkerError]) -> None:
-        records = [accepted.record for accepted in group if accepted.record.states]
-        ids = {accepted.id for accepted in group}
-        group.clear()
+        accepted, group[:] = list(group), []
+        records = [item.record for item in accepted if item.record.states]
+        ids = {item.id for item in accepted}
         if not records:
             return
         try:
             self._store(records, None)
+            self._catch_up(accepted)
         except WalkerError as error:
             results[:] = [
                 error if isinstance(item, PushResult) and item.id in ids else item
@@ -293,8 +299,9 @@ class Collector:
         person, learned = self._ledger.meet(event["user"])
         if learned:
             self._release(self._ledger.known_as(event["user"]))
+        version = self._ledger.version
         states, statuses = self._gate(event.get("consent") or {}, person)
-        return _Accepted(str(event["id"]), Record(person, now, body, states), statuses)
+        return _Accepted(str(event["id"]), Record(person, now, body, states), statuses, version)
 
     def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:
         """Decide for each destination whether the event may wait for it or is held."""
@@ -338,6 +345,17 @@ class Collector:
         for lane, _ in self._gates:
             lane.tidy()
 
+    def _catch_up(self, accepted: Iterable[_Accepted]) -> None:
+        """Release what was held by a decision that a grant has overtaken meanwhile."""
+        version = self._ledger.version
+        people = {
+            item.record.person
+            for item in accepted
+            if item.ledger != version and State.HELD in item.record.states.values()
+        }
+        if people:
+            self._release(people)
+
     def _wait_for_room(self, count: int, deadline: float) -> None:
         if self._spool.durable:
             return
@@ -367,14 +385,12 @@ class Collector:
         sent to destinations that require it. Raises EventError for an update that is none.
         """
         self._ensure_open()
-        _check_consent(update)
+        check_consent(update, user)
         if user is None:
             self._ledger.set_default(update)
             self._announce(update, self._ledger.default, {}, "")
             self._release(None)
             return
-        if not identifiers(user):
-            raise EventError("consent: user needs an id, a device or a session")
         person, state = self._ledger.tell(update, user)
         self._announce(update, state, _address(user, person), person)
         self._release(self._ledger.known_as(user))
@@ -617,12 +633,17 @@ def _answered(accepted: _Accepted, waiter: _Waiter) -> PushResult:
     return PushResult(accepted.id, statuses, reasons)
 
 
-def _check_consent(update: Any) -> None:
+def check_consent(update: Any, user: Any) -> None:
+    """Raise EventError for an update that is none, or a user (None: nobody in particular) who
+    cannot be addressed.
+    """
     if not isinstance(update, Mapping) or not update:
         raise EventError('consent: must be an object such as {"marketing": true}')
     for key, value in update.items():
         if not isinstance(key, str) or not isinstance(value, bool):
             raise EventError(f"consent.{key}: must be true or false")
+    if user is not None and not (isinstance(user, Mapping) and identifiers(user)):
+        raise EventError("consent: user needs an id, a device or a session")
 
 
 def _address(user: Mapping[str, Any], person: str) -> dict[str, Any]:

@@ -38,9 +38,9 @@ class Mapped:
 
     `event` is the event after policies and renaming; `data` what the mapping made of it, MISSING
     where it made nothing; `rule` the rule that matched. `outcome` is "ignored" by the rule's
-    `ignore`, "denied" where the rule's consent is not granted (then `required` is that consent):
-    neither is renamed, and `data` is the destination's alone. `policies` are the paths that
-    policies have written, in that order.
+    `ignore`, "denied" where the rule's consent is not granted: neither is renamed, and `data` is
+    the destination's alone. `required` is the rule's consent where it was asked for. `policies`
+    are the paths that policies have written, in that order.
     """
 
     event: Event
@@ -89,7 +89,7 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
         if plan.name:
             local.event = {**local.event, "name": plan.name}
         data = _produce(plan, data, local)
-        return Mapped(local.event, data, plan.rule, "deliver", None, plan.written)
+        return Mapped(local.event, data, plan.rule, "deliver", plan.consent, plan.written)
 
     return map_event
 

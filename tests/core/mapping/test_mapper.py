@@ -82,7 +82,7 @@ def test_consent_of_a_rule_follows_the_mode(
     rule = RuleConfig(consent={"marketing": True, "analytics": True}, name="sent")
     result = mapped(rule, consent=consent, consent_mode=mode)
     assert result.outcome == outcome
-    assert (result.required is None) is (outcome == "deliver")
+    assert result.required == rule.consent
     assert result.event["name"] == ("sent" if outcome == "deliver" else "order complete")
 
 
