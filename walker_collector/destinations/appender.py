@@ -40,6 +40,8 @@ class Appender:
 
     def append(self, lines: Sequence[bytes]) -> int:
         """Append lines (each with its newline); return how many of them were wholly written."""
+        if not lines:
+            return 0
         if self._max_bytes is None:
             self.open()
             return self._write(lines)
@@ -72,8 +74,7 @@ class Appender:
         lead = b"\n" if self._torn else b""
         block = lead + b"".join(lines)
         taken = os.write(self._descriptor, block)
-        if taken:
-            self._torn = block[taken - 1 : taken] != b"\n"
+        self._torn = block[taken - 1 : taken] != b"\n"
         if self._fsync:
             os.fsync(self._descriptor)
         ends = accumulate(map(len, lines), initial=len(lead))

@@ -103,9 +103,10 @@ def _headers(parts: SplitResult, given: Mapping[str, str]) -> dict[str, str]:
 def _trust(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "not a PEM file of certificates"
-        raise DestinationDown(f"caFile {ca_file}: {reason}") from None
+    except ssl.SSLError:
+        raise DestinationDown(f"caFile {ca_file}: not a PEM file of certificates") from None
+    except OSError as error:
+        raise DestinationDown(f"caFile {ca_file}: {error.strerror}") from None
 
 
 def _finish(response: urllib3.BaseHTTPResponse) -> None:
