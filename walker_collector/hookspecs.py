@@ -203,10 +203,11 @@ def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exceptio
 
 
 @hookspec
-def consent(update: Consent, state: Consent, person: Person | None, context: Context) -> None:
+def consent(update: Consent, state: Consent, person: Person | None, context: PushContext) -> None:
     """A person's consent changed, or the process default (`person` is None).
 
-    `update` is what was said, `state` what holds now for that person.
+    `update` is what was said, `state` what holds now for that person. `context.event` is the
+    change as it was queued; its `timestamp` (ms) says when it was made.
     """
 
 

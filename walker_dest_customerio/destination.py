@@ -20,7 +20,7 @@ from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
 from walker_dest_customerio.operations import Call, Identify, Json
 from walker_dest_customerio.people import Draft, Known, People, identity
-from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan
+from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
 from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
 
 
@@ -74,15 +74,24 @@ class CustomerioDestination:
 
     @hookimpl
     def consent(
-        self, update: Consent, state: Consent, person: Person | None, context: Context
+        self,
+        update: Consent,
+        state: Consent,
+        person: Person | None,
+        context: PushContext,
     ) -> None:
-        """Set the attributes that `onConsent` has for what a person granted or denied."""
+        """Set the attributes that `onConsent` has for what a person granted or denied.
+
+        They bear the time of the change, as an identify bears that of its event: of what the same
+        person did next, nothing may seem older than this.
+        """
         settings: Settings = context.settings
         attributes = consent_attributes(settings.on_consent, update)
         customer = None if person is None else customer_of(person, state, context)
         if not attributes or customer is None:
             return
-        identify = Identify(person=customer, attributes=attributes)
+        when = stamp(context.event, settings, time.time())
+        identify = Identify(person=customer, attributes=attributes, timestamp=when)
         job = Job(Plan([identify], person=customer))
         self._ready_delivery().deliver([job])
         if job.error is not None:
@@ -167,13 +176,13 @@ def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, updat
     return attributes
 
 
-def customer_of(person: Person, state: Consent, context: Context) -> str | None:
+def customer_of(person: Person, state: Consent, context: PushContext) -> str | None:
     """Return the customer id of a person known by the collector's identifiers alone, or None.
 
     That is what `customerId` finds in an event which has these and nothing else.
     """
     names = {"id": person.id, "device": person.device, "session": person.session}
     event: Json = {"user": {key: value for key, value in names.items() if value is not None}}
-    scope = PushContext(context, event, state)
+    scope = PushContext(context.destination, event, state)
     settings: Settings = context.settings
     return identity(settings.customer_id(event, scope))

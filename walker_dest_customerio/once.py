@@ -41,12 +41,10 @@ def _try(part: str, call: Callable[[], object]) -> None:
 
 
 def _next_try(part: str, progress: Progress) -> str:
-    for name in _tries(part):
-        if progress.state(name) is None:
-            return name
-        if progress.state(_void(name)) != "done":
-            break
-    raise Rejected(_doubt(part, "an earlier try was interrupted"))
+    name = next(name for name in _tries(part) if progress.state(_void(name)) != "done")
+    if progress.state(name) is not None:
+        raise Rejected(_doubt(part, "an earlier try was interrupted"))
+    return name
 
 
 def _tries(part: str) -> Iterator[str]:

@@ -73,12 +73,6 @@ class _Case:
     known: Known
     now: float
 
-    @property
-    def timestamp(self) -> int | None:
-        """The event's time in unix seconds; 0 counts as none."""
-        when = self.event.get("timestamp")
-        return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
-
     def object_of(self, value: Any) -> Json | None:
         """Resolve a configured value; None unless it is there and makes an object."""
         made = MISSING if value is None else value(self.event, self.context)
@@ -88,7 +82,7 @@ class _Case:
         return Event(
             name=name,
             data=data,
-            timestamp=self.timestamp,
+            timestamp=seconds(self.event),
             id=event_id(self.event, self.context.id, part),
         )
 
@@ -117,6 +111,18 @@ def plan(
     if anonymous is not None:
         return Plan(_of_stranger(case, anonymous), anonymous_id=anonymous)
     return UNIDENTIFIED
+
+
+def seconds(event: Json) -> int | None:
+    """Return the event's time in unix seconds; 0 counts as none."""
+    when = event.get("timestamp")
+    return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
+
+
+def stamp(event: Json, settings: Settings, now: float) -> int | None:
+    """Return the time (unix s) an identify claims: its event's, never one to come, or none."""
+    when = seconds(event) if settings.identify_timestamp else None
+    return when if when is None or when <= now else int(now)
 
 
 def _of_person(case: _Case, person: str) -> list[Operation]:
@@ -161,11 +167,10 @@ def _identify(case: _Case, person: str) -> Identify | None:
     print_ = fingerprint(attributes)
     if case.known.recall(person) == print_:
         return None
-    when = case.timestamp if case.settings.identify_timestamp else None
     return Identify(
         person=person,
         attributes=attributes,
-        timestamp=when if when is None or when <= case.now else int(case.now),
+        timestamp=stamp(case.event, case.settings, case.now),
         fingerprint=print_,
     )
 

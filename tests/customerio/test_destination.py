@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.customerio.support import (
+    NOON,
     Memory,
     closed_port,
     context_of,
@@ -13,7 +14,15 @@ from tests.customerio.support import (
     rule_of,
     settings_of,
 )
-from walker_collector import Context, DestinationDown, Item, Person, Rejected, RetryLater
+from walker_collector import (
+    Context,
+    DestinationDown,
+    Item,
+    Person,
+    PushContext,
+    Rejected,
+    RetryLater,
+)
 from walker_collector.plugins import Registry, verify_destination
 from walker_dest_customerio.destination import CustomerioDestination, Unidentified
 from walker_dest_customerio.sandbox import Sandbox
@@ -38,8 +47,9 @@ class Ready:
     def batch(self, *items: Item) -> dict[int, Exception]:
         return dict(self.destination.push_batch(items, self.context))
 
-    def consent(self, person: Person | None, **update: bool) -> None:
-        self.destination.consent(update, update, person, self.context)
+    def consent(self, person: Person | None, when: int = NOON, **update: bool) -> None:
+        context = PushContext(self.context, {"timestamp": when}, update)
+        self.destination.consent(update, update, person, context)
 
 
 Open = Callable[..., Ready]
@@ -227,6 +237,16 @@ def test_consent_finds_its_person_where_events_find_theirs(
     by_device = connect(customerId="user.device", **ON_CONSENT)
     by_device.consent(Person(id="u1", device="d1"), marketing=True)
     assert list(customerio.people) == ["d1"]
+
+
+def test_identify_after_a_consent_that_arrived_late_is_no_older(
+    connect: Open, customerio: Sandbox
+) -> None:
+    ready = connect(**ON_CONSENT, **EMAIL)
+    ready.consent(Person(id="u1"), when=NOON, tips=True)
+    ready.push(ready.item(event_of(user=user("u1"), timestamp=NOON + 1000)))
+    assert customerio.people["u1"]["attributes"] == {"tips": True, "email": "a@b.com"}
+    assert customerio.ignored == []
 
 
 def test_consent_that_could_not_be_sent_raises(connect: Open, customerio: Sandbox) -> None:

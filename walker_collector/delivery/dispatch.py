@@ -212,7 +212,7 @@ class Dispatch:
             update=item.event["data"],
             state=item.event["custom"],
             person=person if user else None,
-            context=self._destination.context,
+            context=item.context,
         )
 
     def _send_batch(self, items: list[_Numbered], waiting: set[str]) -> dict[int, Outcome]:
