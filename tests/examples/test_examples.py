@@ -1,0 +1,87 @@
+"""Each folder of `examples/` does what it says: in simulation, and at a local Customer.io."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from walker_collector import Collector
+from walker_dest_customerio.sandbox import Sandbox
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/expected.ndjson"))
+
+PERSON = "/api/v1/customers/{identifier}"
+ENDPOINTS = {
+    "identify": f"PUT {PERSON}",
+    "track": f"POST {PERSON}/events",
+    "pageview": f"POST {PERSON}/events",
+    "track_anonymous": "POST /api/v1/events",
+    "delete": f"DELETE {PERSON}",
+    "suppress": f"POST {PERSON}/suppress",
+    "unsuppress": f"POST {PERSON}/unsuppress",
+}
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_there_is_an_example_for_everything_documented() -> None:
+    assert [folder.name for folder in FOLDERS] == [
+        "anonymous_track",
+        "default_track",
+        "destination_identify",
+        "destroy_person",
+        "mapped_data",
+        "mapped_event_name",
+        "page_view",
+        "suppress",
+        "unsuppress",
+        "user_login_identify",
+        "wildcard_ignored",
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_simulation_prints_what_is_expected(folder: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CIO_")}
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("walker"),
+            "simulate",
+            "flow.json",
+            "events.ndjson",
+            "--json",
+        ],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert printed == lines_of(folder / "expected.ndjson"), done.stderr
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_customerio_gets_the_expected_calls_in_order(
+    folder: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIO_SITE_ID", sandbox.site_id)
+    monkeypatch.setenv("CIO_API_KEY", sandbox.api_key)
+    flow = json.loads((folder / "flow.json").read_text("utf-8"))
+    settings = flow["flows"]["default"]["destinations"]["customerio"]["config"]["settings"]
+    settings |= {"trackUrl": sandbox.track_url, "caFile": sandbox.ca_file, "delivery": "single"}
+    with Collector.from_config(flow) as collector:
+        collector.push_many(lines_of(folder / "events.ndjson"))
+        assert collector.flush(timeout=10)
+    calls = [call for line in lines_of(folder / "expected.ndjson") for call in line["calls"]]
+    assert [request.endpoint for request in sandbox.requests] == [
+        ENDPOINTS[call[0]] for call in calls
+    ]
+    assert {request.status for request in sandbox.requests} <= {200}
