@@ -65,6 +65,17 @@ class Registry:
             plugin=plugin,
         )
 
+    def register_extension(self, name: str, plugin: Any) -> None:
+        """Add an extension from code: a class or an instance; raises `PluginError`."""
+        verify_hooks(name, plugin)
+        cls = plugin if isinstance(plugin, type) else type(plugin)
+        self._extensions[name] = PluginInfo(
+            name=name,
+            kind="extension",
+            origin=f"{cls.__module__}:{cls.__qualname__}",
+            plugin=plugin() if isinstance(plugin, type) else plugin,
+        )
+
     def installed(self) -> list[PluginInfo]:
         """Return all plugins by name, destinations first, the unusable ones with their reason."""
         return [*_by_name(self._known), *_by_name(self._extensions)]

@@ -1,0 +1,132 @@
+"""What arrives: every event, once, in order, by either hook, from any thread."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from walker_collector.hookspecs import Event
+from walker_collector.testing.backend import Backend
+from walker_collector.testing.contract.base import (
+    ContractBase,
+    answer,
+    hurry,
+    needed,
+    taken_or_rejected,
+)
+from walker_collector.testing.events import Events
+from walker_collector.testing.harness import Harness
+
+_UNUSUAL: dict[str, Any] = {
+    "empty": "",
+    "unicode": "Ærøskøbing \N{SNOWMAN} \N{PILE OF POO}",
+    "lines": "one\ntwo\ttab",
+    "quotes": 'it\'s "quoted" \\ $1 %s {x}',
+    "large": 2**53,
+    "negative": -0.5,
+    "nested": {"list": [1, [2, {"deep": True}], None], "object": {}},
+    "key with spaces": 1,
+}
+
+
+class DeliveryContract(ContractBase):
+    """Events arrive as they should."""
+
+    def test_event_arrives(self, backend: Backend, harness: Harness, event: Events) -> None:
+        sent = event()
+        harness.deliver(sent)
+        _arrived(backend, [sent])
+
+    def test_batch_arrives_in_order(
+        self, backend: Backend, harness: Harness, event: Events
+    ) -> None:
+        sent = event.several(5)
+        harness.deliver(*sent)
+        _arrived(backend, sent)
+
+    def test_push_and_push_batch_agree(
+        self, backend: Backend, harness: Harness, event: Events
+    ) -> None:
+        if not (harness.batches and hasattr(self.plugin, "push")):
+            pytest.skip("the plugin has one of the two only")
+        first, second = event(), event()
+        harness.push(first)
+        harness.push_batch([second])
+        _arrived(backend, [first, second])
+        content = needed(backend.content, "content", "what arrived of an event, to compare both")
+        assert content(first["id"]) == content(second["id"]), (
+            "push and push_batch must do the same with the same event"
+        )
+
+    def test_events_of_one_person_arrive_in_order(self, backend: Backend, event: Events) -> None:
+        sent = event.several(20)
+        with self.collecting(backend, concurrency=4, batch={"size": 3}) as collector:
+            for one in sent:
+                collector.push(one)
+            hurry(collector)
+        _arrived(backend, sent)
+
+    def test_events_from_many_threads_all_arrive(self, backend: Backend, event: Events) -> None:
+        crowd = [event.several(10, user={"id": f"u{number}"}) for number in range(4)]
+        with self.collecting(backend, concurrency=4, batch={"size": 5}) as collector:
+            with ThreadPoolExecutor(len(crowd)) as threads:
+                for results in threads.map(collector.push_many, crowd):
+                    assert all(results)
+            hurry(collector)
+            assert collector.dead() == []
+        ids = list(backend.received())
+        for sent in crowd:
+            own = {one["id"] for one in sent}
+            assert [id for id in ids if id in own] == [one["id"] for one in sent], (
+                "hooks are called from several threads at once: what they share needs a lock"
+            )
+
+    def test_rule_with_skip_leaves_out_the_default_call(
+        self, backend: Backend, event: Events
+    ) -> None:
+        with self.harness_of(backend, mapping={"*": {"*": {"skip": True}}}) as harness:
+            harness.deliver(event())
+        assert list(backend.received()) == [], (
+            "a rule with `skip` asks for its settings' actions only: look at `rule.skip`"
+        )
+
+    def test_event_and_data_are_left_as_they_were(self, harness: Harness, event: Events) -> None:
+        item = harness.item(event(data={"list": [{"a": 1}], "object": {"b": [2]}}))
+        before = deepcopy((item.event, item.data))
+        assert answer(harness, item) is None
+        assert (item.event, item.data) == before, "push changed the event or the data it was given"
+
+    def test_event_that_nothing_maps_is_delivered_or_rejected(
+        self, backend: Backend, event: Events
+    ) -> None:
+        with Harness(self.plugin, backend.settings) as harness:
+            taken_or_rejected(answer(harness, harness.item(event())), "data that is MISSING")
+
+    def test_event_of_nobody_is_delivered_or_rejected(
+        self, harness: Harness, event: Events
+    ) -> None:
+        taken_or_rejected(answer(harness, harness.item(event(user={}))), "an event without a user")
+
+    @pytest.mark.parametrize("value", _UNUSUAL.values(), ids=_UNUSUAL.keys())
+    def test_unusual_data_is_delivered_or_rejected(
+        self, harness: Harness, event: Events, value: Any
+    ) -> None:
+        unusual = event(data={"total": value, "id": "o1"})
+        taken_or_rejected(answer(harness, harness.item(unusual)), "unusual data")
+
+    def test_two_destinations_of_one_plugin_do_not_disturb_each_other(
+        self, backend: Backend, event: Events
+    ) -> None:
+        sent = event.several(2)
+        other = self.harness_of(backend)
+        with self.harness_of(backend) as harness:
+            with other:
+                other.deliver(sent[0])
+            harness.deliver(sent[1])
+        _arrived(backend, sent)
+
+
+def _arrived(backend: Backend, sent: Sequence[Event]) -> None:
+    assert list(backend.received()) == [one["id"] for one in sent]

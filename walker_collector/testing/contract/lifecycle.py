@@ -1,0 +1,65 @@
+"""Beginning, consent, end."""
+
+import time
+
+import pytest
+
+from walker_collector.hookspecs import Person
+from walker_collector.plugins import implements
+from walker_collector.testing.backend import Backend
+from walker_collector.testing.contract.base import ContractBase, hurry
+from walker_collector.testing.events import Events
+
+_SHUTDOWN_SECONDS = 5.0
+
+
+class LifecycleContract(ContractBase):
+    """The hooks around the deliveries."""
+
+    def test_init_delivers_nothing(self, backend: Backend) -> None:
+        with self.harness_of(backend):
+            assert list(backend.received()) == []
+
+    def test_what_was_delivered_is_there_after_shutdown(
+        self, backend: Backend, event: Events
+    ) -> None:
+        sent = event.several(3)
+        with self.harness_of(backend) as harness:
+            harness.deliver(*sent)
+        assert list(backend.received()) == [one["id"] for one in sent], (
+            "returning from push means delivered; what is buffered beyond must be out at shutdown"
+        )
+
+    def test_shutdown_takes_no_longer_than_seconds(self, backend: Backend, event: Events) -> None:
+        with self.harness_of(backend) as harness:
+            harness.deliver(event())
+            began = time.monotonic()
+        assert time.monotonic() - began < _SHUTDOWN_SECONDS
+
+    def test_shutdown_without_a_delivery_is_quiet(self, backend: Backend) -> None:
+        with self.harness_of(backend):
+            pass
+
+    @pytest.mark.parametrize(
+        "person",
+        [Person(id="u1"), Person(device="d1"), Person(session="s1"), None],
+        ids=["id", "device", "session", "default"],
+    )
+    def test_changes_of_consent_are_taken(self, backend: Backend, person: Person | None) -> None:
+        if not implements(self.plugin, "consent"):
+            pytest.skip("the plugin does not listen to consent")
+        with self.harness_of(backend) as harness:
+            harness.consent({"marketing": True}, person)
+            harness.consent({"marketing": False, "analytics": True}, person)
+
+    def test_event_waits_for_consent_and_arrives_when_it_is_granted(
+        self, backend: Backend, event: Events
+    ) -> None:
+        sent = event()
+        with self.collecting(backend, consent={"marketing": True}) as collector:
+            collector.push(sent)
+            hurry(collector)
+            assert list(backend.received()) == []
+            collector.consent({"marketing": True}, user={"id": "u1"})
+            hurry(collector)
+        assert list(backend.received()) == [sent["id"]]
