@@ -1,0 +1,51 @@
+"""The destination keeps the contract that all destinations are held to, in both ways of delivery."""
+
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from walker_collector.testing import Backend, DestinationContract
+from walker_dest_customerio.destination import CustomerioDestination
+from walker_dest_customerio.sandbox import Sandbox
+
+
+class Contract(DestinationContract):
+    plugin = CustomerioDestination
+    bad_settings: ClassVar = {"region": "asia", "trackUrl": "http://proxy", "timeout": 0}
+    delivery: ClassVar[Literal["batch", "single"]]
+
+    @pytest.fixture
+    def backend(self, customerio: Sandbox) -> Backend:
+        def content(event_id: str) -> Any:
+            (found,) = [event for event in customerio.events if event["data"]["id"] == event_id]
+            return {key: found[key] for key in ("person", "type", "name")}
+
+        def answer(status: int) -> None:
+            customerio.fault("status", status=status, times=None)
+
+        return Backend(
+            settings={
+                **customerio.settings(),
+                "delivery": self.delivery,
+                "rateLimit": 100_000,
+                "identify": {"map": {"email": "user.email"}},
+            },
+            config={"data": {"map": {"id": "id"}}},
+            received=lambda: [event["data"]["id"] for event in customerio.events],
+            content=content,
+            reject={"user": {"id": "x" * 151}},
+            retry=lambda: answer(503),
+            down=lambda: answer(401),
+            recover=customerio.clear_faults,
+        )
+
+
+class TestBatch(Contract):
+    delivery = "batch"
+
+
+class TestSingle(Contract):
+    delivery = "single"
+
+
+del Contract, DestinationContract  # not to be collected as tests themselves
