@@ -13,7 +13,7 @@ import pytest
 from walker_collector.destinations.console import ConsoleDestination
 from walker_collector.destinations.file import FileDestination
 from walker_collector.destinations.http import HttpDestination
-from walker_collector.testing import Backend, DestinationContract, Recorder
+from walker_collector.testing import Backend, DestinationContract, Events, Recorder
 from walker_collector.testing.recorder import RecorderDestination
 
 
@@ -177,3 +177,17 @@ class TestRecorder(DestinationContract):
             config={"env": {"recorder": recorder}},
             received=lambda: [event["id"] for event in recorder.events],
         )
+
+    def test_rule_with_skip_leaves_out_the_default_call(
+        self, backend: Backend, event: Events
+    ) -> None:
+        """A recorder keeps what its destination was told, and `rule.skip` is part of that."""
+        with self.harness_of(backend, mapping={"*": {"*": {"skip": True}}}) as harness:
+            harness.deliver(event())
+        assert list(backend.received()) == ["e1"]
+
+    def test_simulate_leaves_out_the_default_call_of_a_rule_with_skip(
+        self, backend: Backend, event: Events
+    ) -> None:
+        harness = self.harness_of(backend, mapping={"*": {"*": {"skip": True}}})
+        assert [call[0] for call in harness.simulate(event())] == ["record"]

@@ -37,7 +37,7 @@ class Events:
         check_parts(parts)
         number = next(self._count)
         event = complete(
-            {"user": {"id": "u1"}, **parts, "name": name},
+            {"name": name, "user": {"id": "u1"}, **parts},
             now=NOON + number * 1000,
             timing=float(number),
             new_id=lambda: f"{self.prefix}{number}",

@@ -100,4 +100,4 @@ class RecorderDestination:
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
-        return [["record", event, data]]
+        return [["record", event]]

@@ -101,7 +101,7 @@ class DeliveryContract(ContractBase):
     def test_event_that_nothing_maps_is_delivered_or_rejected(
         self, backend: Backend, event: Events
     ) -> None:
-        with Harness(self.plugin, backend.settings) as harness:
+        with self.harness_of(backend, data=None, mapping=None, include=None) as harness:
             taken_or_rejected(answer(harness, harness.item(event())), "data that is MISSING")
 
     def test_event_of_nobody_is_delivered_or_rejected(
