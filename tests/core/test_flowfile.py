@@ -630,6 +630,35 @@ def test_collector_events_in_require_are_a_warning() -> None:
     )
 
 
+def test_mistakes_at_every_level_are_told_together() -> None:
+    found = problems(
+        {
+            "variabels": {},
+            "config": {"platform": "web"},
+            "collector": {"quueMax": 1},
+            "destinations": {
+                "a": {"package": "plain", "confg": {}, "config": {"batch": "x"}},
+                "b": 5,
+                "c": {"package": "plain", "config": "x", "env": {"y": "$var.z"}},
+            },
+        }
+    )
+    assert sorted(found) == [
+        "collector.quueMax",
+        "config.platform",
+        "destinations.a.confg",
+        "destinations.a.config.batch",
+        "destinations.b",
+        "destinations.c.config",
+        "destinations.c.env.y",
+        "variabels",
+    ]
+
+
+def test_flow_that_is_no_object_is_a_problem() -> None:
+    assert problems({"flows": {"a": 5}}) == {"": "expected an object, got a number"}
+
+
 # --- without credentials ----------------------------------------------------------------------
 
 

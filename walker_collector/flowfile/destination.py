@@ -23,11 +23,14 @@ _VERSIONED: Final = re.compile(r"(@?[^@]+)@.+")
 
 
 def read_destination(
-    id: str, entry: Entry, around: Surroundings, registry: Registry, found: Findings
+    id: str, raw_entry: Any, around: Surroundings, registry: Registry, found: Findings
 ) -> DestinationEntry | None:
     """Return the destination ready for use, or None where there are problems."""
     path = join("destinations", id)
     before = len(found.problems)
+    entry = found.read(raw_entry, Entry, path)
+    if not isinstance(raw_entry, Mapping):
+        return None
     if entry.disabled or entry.config.get("disabled") is True:
         around = attrs.evolve(around, lenient=True)
     raw = _merged(entry, path, around.with_variables(entry.variables), found)

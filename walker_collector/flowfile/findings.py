@@ -1,11 +1,13 @@
 """What is found while a flow is read: problems and warnings, gathered to be told together."""
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from attrs import Factory, define
 
 from walker_collector.errors import ConfigError, Problem
+from walker_collector.naming import join
+from walker_collector.structuring import structure, structure_or_raise
 
 T = TypeVar("T")
 
@@ -27,9 +29,26 @@ class Findings:
         self.problems.extend(problems)
         return value
 
+    def read(self, raw: Any, cls: type[T], path: str = "") -> T:
+        """Build `cls`, whose fields all have defaults; what is wrong is told and left out."""
+        result, problems = structure(raw, cls, path)
+        self.problems.extend(problems)
+        if result is not None:
+            return result
+        sound = {
+            key: value
+            for key, value in (raw.items() if isinstance(raw, Mapping) else ())
+            if not any(_is_below(problem.path, join(path, key)) for problem in problems)
+        }
+        return structure_or_raise(sound, cls)
+
     def raise_for(self, source: str) -> None:
         """Raise `ConfigError` if there are problems: one for each place, the first found."""
         if self.problems:
             first = {problem.path: problem for problem in reversed(self.problems)}
             kept = [problem for problem in self.problems if first[problem.path] is problem]
             raise ConfigError(kept, source)
+
+
+def _is_below(path: str, place: str) -> bool:
+    return path == place or path.startswith((f"{place}.", f"{place}["))

@@ -48,9 +48,8 @@ def load_flow(
     absent secret is stood in for. Raises `ConfigError` listing every problem with its place.
     """
     raw, name = read_source(source)
-    chosen, flow_name, shared = _choose(raw, flow, name)
-    shape = structure_or_raise(chosen, Flow, source=name)
     found = Findings()
+    shape, flow_name, shared = _choose(raw, flow, name, found)
     around = Surroundings(environ, lenient=not credentials)
     around = around.with_variables(shared).with_variables(shape.variables)
     _check_platform(shape, found)
@@ -72,21 +71,19 @@ def load_flow(
 
 
 def _choose(
-    raw: Mapping[str, Any], flow: str | None, source: str
-) -> tuple[Mapping[str, Any], str, Mapping[str, Any]]:
-    """Return the raw flow, its name, and the file's variables."""
+    raw: Mapping[str, Any], flow: str | None, source: str, found: Findings
+) -> tuple[Flow, str, Mapping[str, Any]]:
+    """Return the flow, its name, and the variables of its file."""
     _check_version(raw.get("version", VERSION), source)
     if "flows" not in raw:
         if flow not in (None, "default"):
             raise ConfigError(f"the file is one flow, named default; there is no {flow}", source)
-        structure_or_raise(raw, ShortFlow, source=source)
-        keys = {field.name for field in attrs.fields(Flow)}
-        return {key: value for key, value in raw.items() if key in keys}, "default", {}
+        return found.read(raw, ShortFlow), "default", {}
     file = structure_or_raise(raw, FlowFile, source=source)
     name = flow or _only_flow(file, source)
     if name not in file.flows:
         raise ConfigError(f"there is no flow {name}{hint(name, file.flows, 'flows')}", source)
-    return file.flows[name], name, file.variables
+    return found.read(file.flows[name], Flow), name, file.variables
 
 
 def _check_version(version: Any, source: str) -> None:

@@ -73,11 +73,11 @@ class Entry:
 
 @frozen(kw_only=True)
 class Flow:
-    """One flow: the collector, and the destinations by their ids."""
+    """One flow: the collector, and the destinations (`Entry`) by their ids."""
 
     config: FlowOptions = Factory(FlowOptions)
     collector: dict[str, Any] = Factory(dict)
-    destinations: dict[str, Entry] = Factory(dict)
+    destinations: dict[str, Any] = Factory(dict)
     variables: dict[str, Any] = Factory(dict)
     sources: dict[str, Any] = Factory(dict)
     transformers: dict[str, Any] = Factory(dict)
@@ -89,7 +89,7 @@ class Flow:
 class FlowFile:
     """A file of named flows."""
 
-    flows: dict[str, dict[str, Any]]
+    flows: dict[str, Any]
     version: int = VERSION
     variables: dict[str, Any] = Factory(dict)
     schema: str | None = field(default=None, metadata={"key": "$schema"})

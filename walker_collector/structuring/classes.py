@@ -1,0 +1,110 @@
+"""attrs classes: keys in both spellings, unknown ones refused, every validator heard."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any, Final
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import ClassValidationError
+
+from walker_collector.config import BatchConfig, BreakerConfig, Placeholder, RuleConfig
+from walker_collector.naming import camel, hint, kind
+from walker_collector.structuring.places import Unfit, at, part
+
+SHORT_FORM: Final[Mapping[type, str]] = {BatchConfig: "wait", BreakerConfig: "threshold"}
+"""Which field a bare number sets."""
+
+SYNONYMS: Final[Mapping[type, dict[str, str]]] = {RuleConfig: {"silent": "skip"}}
+"""Other keys that are read, and the field each means."""
+
+Fields = Mapping[str, "attrs.Attribute[Any]"]
+
+
+def disk_key(attribute: "attrs.Attribute[Any]") -> str:
+    """Return how an attrs field is written on disk (metadata `key`, else its name in camelCase)."""
+    return str(attribute.metadata.get("key") or camel(attribute.name))
+
+
+def class_hook(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
+    """Return how an attrs class is built from an object."""
+    attrs.resolve_types(cls)
+    fields = {field.name: field for field in attrs.fields(cls) if field.init}
+
+    def hook(raw: Any, _: Any) -> Any:
+        return raw if isinstance(raw, cls) else _structure(converter, cls, fields, raw)
+
+    return hook
+
+
+def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -> Any:
+    raw = _long_form(cls, raw)
+    errors: list[Exception] = []
+    keys = _spelled(cls, fields, raw, errors)
+    values: dict[str, Any] = {}
+    for name, key in keys.items():
+        try:
+            values[name] = part(converter, raw[key], fields[name].type or Any, key)
+        except Exception as error:  # hooks of plugins: anything may come out
+            errors.append(at(error, key))
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and name not in keys:
+            errors.append(at(Unfit("required, but missing"), disk_key(field)))
+    stood_in = {name for name, key in keys.items() if isinstance(raw[key], Placeholder)}
+    checked = {name: keys[name] for name in values if name not in stood_in}
+    errors += _refused(fields, checked, values)
+    if errors:
+        raise ClassValidationError(cls.__name__, errors, cls)
+    with attrs.validators.disabled() if stood_in else nullcontext():
+        return cls(**{fields[name].alias or name: value for name, value in values.items()})
+
+
+def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
+    short = SHORT_FORM.get(cls)
+    if short and isinstance(raw, int | float) and not isinstance(raw, bool):
+        return {short: raw}
+    if not isinstance(raw, Mapping):
+        raise Unfit(f"expected an object{' or a number' if short else ''}, got {kind(raw)}")
+    return raw
+
+
+def _spelled(
+    cls: type[Any], fields: Fields, raw: Mapping[str, Any], errors: list[Exception]
+) -> dict[str, str]:
+    """Return field name -> the key as the person spelled it."""
+    spellings = {disk_key(field): name for name, field in fields.items()}
+    known = spellings | {name: name for name in fields} | SYNONYMS.get(cls, {})
+    keys: dict[str, str] = {}
+    for key in raw:
+        name = known.get(key)
+        if name is None:
+            errors.append(at(Unfit("unknown key" + hint(str(key), spellings)), str(key)))
+        elif name in keys and raw[keys[name]] != raw[key]:
+            errors.append(at(Unfit(f"contradicts {keys[name]}: they mean the same"), key))
+        else:
+            keys[name] = key
+    return keys
+
+
+class _Draft:
+    """What a validator gets for an instance while there is none: the values read."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__.update(values)
+
+
+def _refused(
+    fields: Fields, keys: Mapping[str, str], values: dict[str, Any]
+) -> Iterator[Exception]:
+    """Run validators by themselves: an instance would stop at the first, without its place."""
+    draft = _Draft(values)
+    for name, key in keys.items():
+        validator = fields[name].validator
+        if validator is None:
+            continue
+        try:
+            validator(draft, fields[name], values[name])
+        except AttributeError:
+            continue  # it looks at a field that is not there; the instance will have them all
+        except Exception as error:  # validators of plugins: anything may come out
+            yield at(error, key)

@@ -1,0 +1,121 @@
+"""Lists, objects by key, and choices between types."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
+from typing import Any, Final, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import ClassValidationError
+
+from walker_collector.config import Secret, ValueSpec
+from walker_collector.mapping import Value
+from walker_collector.naming import kind
+from walker_collector.structuring.places import Unfit, at, part
+
+
+def list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Return how a list, tuple or set is read; a tuple of fixed length wants exactly that."""
+    origin, args = get_origin(cls) or cls, get_args(cls) or (Any,)
+    fixed = origin is tuple and Ellipsis not in args
+
+    def hook(raw: Any, _: Any) -> Any:
+        if not isinstance(raw, list | tuple):
+            raise Unfit(f"expected a list, got {kind(raw)}")
+        if fixed and len(raw) != len(args):
+            raise Unfit(f"expected exactly {len(args)} items, got {len(raw)}")
+        types = args if fixed else [args[0]] * len(raw)
+        items = zip(range(len(raw)), raw, types, strict=True)
+        return origin(_structure_items(converter, items).values())
+
+    return hook
+
+
+def mapping_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Return how an object of free keys is read."""
+    item = (get_args(cls) or (str, Any))[1]
+
+    def hook(raw: Any, _: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            raise Unfit(f"expected an object, got {kind(raw)}")
+        return _structure_items(converter, ((key, value, item) for key, value in raw.items()))
+
+    return hook
+
+
+def _structure_items(converter: Converter, items: Iterable[tuple[Any, Any, Any]]) -> dict[Any, Any]:
+    structured, errors = {}, []
+    for key, value, cls in items:
+        try:
+            structured[key] = part(converter, value, cls, key)
+        except Exception as error:  # hooks of plugins: anything may come out
+            errors.append(at(error, key))
+    if errors:
+        raise ClassValidationError("items", errors, dict)
+    return structured
+
+
+def union_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Return how one of several types is read: the first that takes the value.
+
+    Where none does, the one that looks most like it explains why.
+    """
+    members = [member for member in get_args(cls) if member is not NoneType]
+    nullable = NoneType in get_args(cls)
+
+    def hook(raw: Any, _: Any) -> Any:
+        if raw is None and nullable:
+            return None
+        if len(members) == 1:
+            return converter.structure(raw, members[0])
+        return _first_fitting(converter, raw, members)
+
+    return hook
+
+
+def _first_fitting(converter: Converter, raw: Any, members: list[Any]) -> Any:
+    fitting = [member for member in members if _has_shape(raw, member)]
+    if not fitting:
+        raise Unfit(f"expected {' or '.join(map(_type_name, members))}, got {kind(raw)}")
+    for member in fitting:
+        try:
+            return converter.structure(raw, member)
+        except Exception as error:  # the next member may take it; the last one explains
+            failure = error
+    raise failure
+
+
+def _has_shape(raw: Any, cls: Any) -> bool:
+    """Tell whether raw is the kind of JSON value that `cls` is built from."""
+    origin = get_origin(cls) or cls
+    if isinstance(raw, Mapping):
+        return attrs.has(origin) or is_mapping(origin) or origin in (ValueSpec, Value)
+    if isinstance(raw, list | tuple):
+        return is_sequence(origin) or origin in (ValueSpec, Value)
+    return not (is_mapping(origin) or is_sequence(origin))
+
+
+_SCALAR_NAMES: Final = {
+    str: "a string",
+    Secret: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+}
+
+
+def _type_name(cls: Any) -> str:
+    origin = get_origin(cls) or cls
+    return _SCALAR_NAMES.get(origin) or ("a list" if is_sequence(origin) else "an object")
+
+
+def is_sequence(cls: Any) -> bool:
+    """Tell whether a type, generic or not, is a list, tuple or set."""
+    origin = get_origin(cls) or cls
+    return isinstance(origin, type) and issubclass(origin, list | tuple | set | frozenset)
+
+
+def is_mapping(cls: Any) -> bool:
+    """Tell whether a type, generic or not, is an object of free keys."""
+    origin = get_origin(cls) or cls
+    return isinstance(origin, type) and issubclass(origin, Mapping)

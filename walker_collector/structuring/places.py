@@ -1,0 +1,45 @@
+"""Where on disk a value stands, on the way down and in what goes wrong."""
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, Final
+
+from cattrs import Converter
+from cattrs.errors import BaseValidationError, IterableValidationNote
+
+from walker_collector.errors import Problem
+from walker_collector.naming import join
+
+PLACE: Final[ContextVar[str]] = ContextVar("place", default="")
+"""The place of the value being structured; a `Value` keeps it for its error messages."""
+
+
+class Unfit(ValueError):
+    """A value that is not what its place asks for; the text is the problem's message."""
+
+
+def part(converter: Converter, raw: Any, cls: Any, key: str | int) -> Any:
+    """Structure what stands at `key` of the value being structured."""
+    outer = PLACE.set(join(PLACE.get(), key))
+    try:
+        return converter.structure(raw, cls)
+    finally:
+        PLACE.reset(outer)
+
+
+def at(error: Exception, key: str | int) -> Exception:
+    """Note on an error that it happened at `key`."""
+    error.add_note(IterableValidationNote("", key, None))
+    return error
+
+
+def problems(error: Exception, path: str) -> Iterator[Problem]:
+    """Walk a tree of errors to the mistakes in it, each with its place below `path`."""
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, IterableValidationNote):
+            path = join(path, note.index)
+    if isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            yield from problems(inner, path)
+    else:
+        yield Problem(path, str(error) or type(error).__name__)
