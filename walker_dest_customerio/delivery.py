@@ -239,8 +239,9 @@ class _Run:
         if isinstance(error, _HALTING):
             self._halted[isinstance(tasks[0].operation, Message)] = error
         for task in tasks:
+            job = task.job
             if isinstance(error, Rejected):
-                task.job.error = Rejected(f"{task.operation.part}: {error.reason}")
+                job.error = job.error or Rejected(f"{task.operation.part}: {error.reason}")
             else:
-                task.job.error = error
+                job.error = job.error or error
                 self._waiting.update(task.people)

@@ -1,4 +1,4 @@
-"""The destination keeps the contract that all destinations are held to, in both ways of delivery."""
+"""The destination keeps the contract of all destinations, in both ways of delivery."""
 
 from typing import Any, ClassVar, Literal
 
