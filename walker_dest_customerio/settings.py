@@ -43,12 +43,14 @@ class Settings:
     """Settings of the Customer.io destination.
 
     site_id, api_key: credentials of the Track API.
-    app_api_key: credential of the App API, for transactional messages.
+    app_api_key: credential of the App API; needed for transactional messages.
     region: where the account is hosted.
     timeout: of a request, in ms.
-    customer_id, anonymous_id: where an event names its person.
+    customer_id: where an event names a known person.
+    anonymous_id: where it names them as long as they are not known.
     identify: the attributes of a person; a rule's own `identify` goes before it.
-    track_url, api_url: other hosts, for a sandbox or a proxy. ca_file: a PEM to trust there.
+    track_url, api_url: other hosts (https://host:port), for a sandbox or a proxy.
+    ca_file: a PEM file to trust there.
     delivery: many operations per request (Track v2), or one (v1).
     rate_limit, app_rate_limit: requests per second to the Track and the App API.
     identify_timestamp: an identify bears its event's time, so that a late one never undoes a newer
