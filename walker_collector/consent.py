@@ -72,6 +72,10 @@ class Ledger:
     `version` changes with every statement, so that a decision can be told to be overtaken.
     Holds the most recent `people_max` people in memory; with a durable spool the others are
     read back from it, without one they are forgotten.
+
+    Lanes ask it while they are locked, and whoever writes to the spool may have to wait for a
+    lane: so what is in memory has a lock that is never held while the spool is written, and
+    statements have one of their own.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Ledger:
         self._now = now
         self._max = people_max
         self._lock = threading.RLock()
+        self._telling = threading.RLock()
         self._told: OrderedDict[str, Told] = OrderedDict()
         self._aliases: OrderedDict[str, str | None] = OrderedDict()
         self._weaker: dict[str, set[str]] = {}
@@ -95,7 +100,7 @@ class Ledger:
 
     def set_default(self, update: Consent) -> None:
         """Change the process default."""
-        with self._lock:
+        with self._telling:
             self._default = {**self._default, **update}
             self.version += 1
 
@@ -104,10 +109,7 @@ class Ledger:
         if not key or key.startswith("id:"):
             return key
         with self._lock:
-            for _ in KINDS:
-                stronger = self._alias(key)
-                if stronger is None:
-                    break
+            while (stronger := self._alias(key)) is not None:
                 key = stronger
         return key
 
@@ -124,9 +126,20 @@ class Ledger:
             return self.canonical(keys[0]), False
         with self._lock:
             person = self.canonical(keys[0])
-            news = [key for key in keys[1:] if self._alias(key) != person]
+            if all(self._alias(key) == person for key in keys[1:]):
+                return person, False
+        return self._introduce(keys)
+
+    def _introduce(self, keys: list[str]) -> tuple[str, bool]:
+        with self._telling:
+            person = self.canonical(keys[0])
+            news = [key for key in keys[1:] if self.canonical(key) != person]
             for key in news:
                 self._join(key, person)
+            for key in keys[1:]:
+                # Also those that led to the person already, over another that may change hands.
+                if self._alias(key) != person:
+                    self._point(key, person)
         return person, bool(news)
 
     def state(self, person: str) -> dict[str, bool]:
@@ -161,7 +174,7 @@ class Ledger:
         if not person:
             raise ValueError("user needs an id, a device or a session")
         at = self._now()
-        with self._lock:
+        with self._telling:
             told = {**self._told_by(person), **{k: (bool(v), at) for k, v in update.items()}}
             self._keep(person, told)
             self._silent = False
@@ -181,26 +194,26 @@ class Ledger:
 
     def forget(self, people: Iterable[str]) -> None:
         """Drop these keys from memory; the spool drops them on disk."""
-        gone = set(people)
         with self._lock:
-            for key in gone:
+            for key in people:
                 self._told.pop(key, None)
-                self._file(key, None)
-                self._aliases.pop(key, None)
-                for weaker in self._weaker.pop(key, set()):
-                    self._aliases.pop(weaker, None)
+                self._unfile(key)
+                for weaker in list(self._weaker.get(key, ())):
+                    self._unfile(weaker)
 
     def _alias(self, key: str) -> str | None:
-        if key in self._aliases:
-            self._aliases.move_to_end(key)
-            return self._aliases[key]
-        person = self._spool.alias(key)
-        self._file(key, person)
-        return person
+        with self._lock:
+            if key in self._aliases:
+                self._aliases.move_to_end(key)
+                return self._aliases[key]
+            person = self._spool.alias(key)
+            self._file(key, person)
+            return person
 
     def _join(self, key: str, person: str) -> None:
         """Note that a key belongs to a person; what each said last, key by key, holds for both."""
-        weaker = self.canonical(key) if not self.canonical(key).startswith("id:") else key
+        known = self.canonical(key)
+        weaker = key if known.startswith("id:") else known
         said, told = self._told_by(weaker), self._told_by(person)
         if said:
             merged = dict(told)
@@ -208,45 +221,52 @@ class Ledger:
                 if consent not in merged or merged[consent][1] < at:
                     merged[consent] = (value, at)
             self._keep(person, merged)
+        self._point(weaker, person)
+        if said:
             self._keep(weaker, {})
-        for alias in {key, weaker}:
-            self._spool.join(alias, person)
-            self._file(alias, person)
+        self.version += 1
+
+    def _point(self, key: str, person: str) -> None:
+        self._spool.join(key, person)
+        self._file(key, person)
 
     def _file(self, key: str, person: str | None) -> None:
         """Cache whom a key belongs to (None: nobody else), in both directions."""
-        before = self._aliases.get(key)
-        if before is not None:
-            self._weaker[before].discard(key)
-        self._aliases[key] = person
-        self._aliases.move_to_end(key)
+        with self._lock:
+            self._unfile(key)
+            self._aliases[key] = person
+            if person is not None:
+                self._weaker.setdefault(person, set()).add(key)
+            if len(self._aliases) > self._max:
+                self._unfile(next(iter(self._aliases)))
+
+    def _unfile(self, key: str) -> None:
+        person = self._aliases.pop(key, None)
         if person is not None:
-            self._weaker.setdefault(person, set()).add(key)
-        if len(self._aliases) > self._max:
-            old, owner = self._aliases.popitem(last=False)
-            if owner is not None:
-                self._weaker[owner].discard(old)
-                if not self._weaker[owner]:
-                    del self._weaker[owner]
+            self._weaker[person].discard(key)
+            if not self._weaker[person]:
+                del self._weaker[person]
 
     def _told_by(self, person: str) -> Told:
-        told = self._told.get(person)
-        if told is None:
-            told = self._spool.told(person)
-            self._cache(person, told)
-        else:
-            self._told.move_to_end(person)
-        return told
+        with self._lock:
+            told = self._told.get(person)
+            if told is None:
+                told = self._spool.told(person)
+                self._cache(person, told)
+            else:
+                self._told.move_to_end(person)
+            return told
 
     def _keep(self, person: str, told: Told) -> None:
         self._spool.tell(person, told)
         self._cache(person, told)
 
     def _cache(self, person: str, told: Told) -> None:
-        self._told[person] = told
-        self._told.move_to_end(person)
-        if len(self._told) > self._max:
-            self._told.popitem(last=False)
+        with self._lock:
+            self._told[person] = told
+            self._told.move_to_end(person)
+            if len(self._told) > self._max:
+                self._told.popitem(last=False)
 
 
 def source(key: str, own: Mapping[str, Any], said: Mapping[str, Any]) -> str:

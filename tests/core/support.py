@@ -1,0 +1,193 @@
+"""What the tests of the core are made of: plugins from closures, flows, a clock, a record."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import Factory, define
+
+from walker_collector import Collector, Item, PushContext, hookimpl
+from walker_collector.config import (
+    BreakerConfig,
+    CollectorConfig,
+    DestinationConfig,
+    DestinationEntry,
+    FlowConfig,
+    RetryConfig,
+    SpoolConfig,
+)
+from walker_collector.spool import Entry
+
+PATIENCE = 20.0
+"""How long (s) a test waits for what must happen, before it fails."""
+QUICK = RetryConfig(base=1, cap=5)
+UNBREAKABLE = BreakerConfig(threshold=1_000_000)
+
+
+class Clock:
+    """Wall-clock milliseconds that pass only when told to."""
+
+    def __init__(self, now: int = 1_700_000_000_000) -> None:
+        self._now = now
+
+    def __call__(self) -> int:
+        return self._now
+
+    def advance(self, ms: int) -> None:
+        self._now += ms
+
+
+@define(eq=False)
+class Record:
+    """What a destination was given, in order; waits for more of it."""
+
+    events: list[dict[str, Any]] = Factory(list)
+    threads: set[str] = Factory(set)
+    _more: threading.Condition = Factory(threading.Condition)
+
+    def push(self, event: dict[str, Any], context: PushContext) -> None:
+        with self._more:
+            self.events.append(event)
+            self.threads.add(threading.current_thread().name)
+            self._more.notify_all()
+
+    def push_batch(self, batch: Sequence[Item]) -> None:
+        for item in batch:
+            self.push(item.event, item.context)
+
+    def wait_for(self, count: int) -> None:
+        """Wait until that many events have come; fail when they don't."""
+        with self._more:
+            came = self._more.wait_for(lambda: len(self.events) >= count, PATIENCE)
+        assert came, f"{len(self.events)} of {count} events came"
+
+    @property
+    def numbers(self) -> list[int]:
+        return [event["data"]["n"] for event in self.events]
+
+    @property
+    def ids(self) -> list[str]:
+        return [event["id"] for event in self.events]
+
+    def of(self, person: str) -> list[int]:
+        """Return the numbers of one person's events, by user id, in the order they came."""
+        return [e["data"]["n"] for e in self.events if e["user"].get("id") == person]
+
+
+Push = Callable[[dict[str, Any], PushContext], Any]
+PushBatch = Callable[[Sequence[Item]], Mapping[int, Exception] | None]
+
+
+def plugin(
+    push: Push | None = None,
+    push_batch: PushBatch | None = None,
+    *,
+    init: Callable[[Any], None] | None = None,
+    consent: Callable[..., None] | None = None,
+    shutdown: Callable[[], None] | None = None,
+    **attributes: Any,
+) -> type:
+    """Make a destination class whose hooks are these functions."""
+    members: dict[str, Any] = dict(attributes)
+
+    def add(name: str, hook: Callable[..., Any]) -> None:
+        hook.__name__ = name
+        members[name] = hookimpl(hook)
+
+    if push is not None:
+        add("push", lambda self, event, context: push(event, context))
+    if push_batch is not None:
+        add("push_batch", lambda self, batch: push_batch(batch))
+    if init is not None:
+        add("init", lambda self, context: init(context))
+    if consent is not None:
+        add(
+            "consent",
+            lambda self, update, state, person, context: consent(update, state, person),
+        )
+    if shutdown is not None:
+        add("shutdown", lambda self: shutdown())
+    return type("Destination", (), members)
+
+
+def config(**changes: Any) -> DestinationConfig:
+    """Return a destination's configuration that retries at once and never stops."""
+    return DestinationConfig(**{"retry": QUICK, "breaker": UNBREAKABLE, **changes})
+
+
+def flow(
+    destinations: Mapping[str, tuple[type, DestinationConfig]] | type,
+    spool: Any = None,
+    **collector: Any,
+) -> FlowConfig:
+    """Return a flow of these destinations; a class alone is the destination `there`."""
+    if isinstance(destinations, type):
+        destinations = {"there": (destinations, config())}
+    return FlowConfig(
+        collector=CollectorConfig(
+            spool=None if spool is None else SpoolConfig(path=str(spool)), **collector
+        ),
+        destinations={
+            name: DestinationEntry(package=name, plugin=cls, config=settings)
+            for name, (cls, settings) in destinations.items()
+        },
+    )
+
+
+def one(cls: type, spool: Any = None, collector: Mapping[str, Any] = {}, **settings: Any) -> Any:
+    """Return a flow with the one destination `there`, configured so."""
+    return flow({"there": (cls, config(**settings))}, spool, **collector)
+
+
+@contextmanager
+def running(flow: FlowConfig, **options: Any) -> Iterator[Collector]:
+    """Run a collector; at the end it is closed without waiting for what can't go."""
+    collector = Collector(flow, **options)
+    try:
+        yield collector
+    finally:
+        collector.close(timeout=0)
+
+
+def event(n: int, person: str | None = "u1", **parts: Any) -> dict[str, Any]:
+    """Return a numbered event of a person, known by user id; None: of nobody."""
+    user = {} if person is None else {"id": person}
+    return {"name": "order complete", "data": {"n": n}, "user": user, **parts}
+
+
+def entry(seq: int, person: str = "id:u1", at: int = 0, body: bytes = b"{}") -> Entry:
+    return (seq, person, at, body)
+
+
+def until(holds: Callable[[], bool], what: str = "") -> None:
+    """Wait until a condition holds; fail when it doesn't in time."""
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, f"did not happen in {PATIENCE:g} s: {what}"
+        pause.wait(0.002)
+
+
+def in_threads(*work: Callable[[], Any]) -> None:
+    """Run functions at once, each on a thread of its own; raise what they raise."""
+    failures: list[BaseException] = []
+    start = threading.Barrier(len(work))
+
+    def run(function: Callable[[], Any]) -> None:
+        try:
+            start.wait(PATIENCE)
+            function()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(item,), daemon=True) for item in work]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 3 * PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        assert not thread.is_alive(), "a thread hangs"
+    if failures:
+        raise failures[0]
