@@ -770,6 +770,15 @@ def test_extend_where_nothing_is_shipped_is_a_warning_and_remove_applies() -> No
     )
 
 
+def test_remove_alone_where_no_single_rule_is_shipped_is_a_rule_of_its_own() -> None:
+    own = {"remove": ["y"]}
+    for mapping, entity, action in (
+        ({"a": {"b": own}}, "a", "b"),
+        ({"page": {"view": own}}, "page", "view"),
+    ):
+        assert rule(mapping, entity, action) == RuleConfig(remove=["y"])
+
+
 def test_rules_of_a_list_may_each_extend() -> None:
     rules = rule({"order": {"complete": [{"extend": {"skip": True}}, {"name": "own"}]}})
     assert [(item.name, item.skip) for item in rules] == [("Purchase", True), ("own", False)]

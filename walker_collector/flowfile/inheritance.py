@@ -81,6 +81,8 @@ def _built(rule: Any, base: Any, place: str, result: Inherited) -> Any:
             result.warnings.append(f"{place}.extend: no effect, the destination ships no such rule")
         return own
     if not isinstance(base, Mapping):
+        if "extend" not in rule:
+            return own
         message = "the destination ships several rules here; write out the rule instead"
         result.problems.append(Problem(join(place, "extend"), message))
         return own
