@@ -34,6 +34,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy --strict
+	$(BIN)/mypy --strict $(wildcard examples/*/*.py)
 
 bench: setup
 	@if [ -d tests/benchmarks ]; then $(BIN)/python -m pytest -p no:cacheprovider tests/benchmarks; \

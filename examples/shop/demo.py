@@ -1,0 +1,109 @@
+"""A day at the shop, end to end: its events, through `walker run`, to a local Customer.io.
+
+    python examples/shop/demo.py
+
+Starts the sandbox over TLS, runs the flow beside this file as anybody would from a shell, and
+prints what then is in Customer.io and in the archive. Leaves nothing behind. Exit status 0 where
+every event is accounted for.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from walker_dest_customerio.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+WALKER = Path(sys.executable).with_name("walker")
+FEW = 5
+
+
+def environment(sandbox: Sandbox, output: str) -> dict[str, str]:
+    """What the flow file asks the environment for."""
+    return {
+        **os.environ,
+        "CIO_SITE_ID": sandbox.site_id,
+        "CIO_API_KEY": sandbox.api_key,
+        "CIO_APP_API_KEY": sandbox.app_api_key,
+        "CIO_TRACK_URL": sandbox.track_url,
+        "CIO_API_URL": sandbox.api_url,
+        "CIO_CA_FILE": sandbox.ca_file,
+        "SHOP_OUTPUT": output,
+    }
+
+
+def people(sandbox: Sandbox) -> Table:
+    """Who is in Customer.io, with what."""
+    columns = ("person", "email", "first name", "unsubscribed", "devices", "events")
+    table = Table(*columns, title="People")
+    for name, person in sandbox.people.items():
+        attributes = person["attributes"]
+        table.add_row(
+            name,
+            person["email"] or "-",
+            attributes.get("first_name", "-"),
+            str(attributes.get("unsubscribed", "-")).lower(),
+            ", ".join(person["devices"]) or "-",
+            str(len(person["events"])),
+        )
+    return table
+
+
+def events(sandbox: Sandbox) -> Table:
+    """How many events of each name there are, page views together."""
+    counts = Counter(
+        "page views" if event["type"] == "page" else event["name"] for event in sandbox.events
+    )
+    table = Table("event", "number", title="Events")
+    for name, count in counts.most_common():
+        table.add_row(name, str(count))
+    return table
+
+
+def messages(sandbox: Sandbox) -> Table:
+    """The first few emails."""
+    sent = sandbox.messages
+    title = f"Transactional messages: {len(sent)}, the first {FEW} of them"
+    table = Table("channel", "to", "message", "data", title=title)
+    for message in sent[:FEW]:
+        request: dict[str, Any] = message["request"]
+        data = ", ".join(f"{key} {value}" for key, value in request["message_data"].items())
+        table.add_row(message["channel"], request["to"], request["transactional_message_id"], data)
+    return table
+
+
+def report(sandbox: Sandbox, archive: Path) -> None:
+    """Print what is where now."""
+    console = Console(highlight=False, width=100)
+    console.print("\nWhat the local Customer.io holds", style="bold")
+    for table in (people(sandbox), events(sandbox), messages(sandbox)):
+        table.title_justify = "left"
+        console.print(table)
+    counters = sandbox.counters
+    console.print(f"suppressed: {', '.join(sandbox.suppressed) or 'nobody'}")
+    console.print(f"requests: {counters['requests']} for {counters['operations']} operations")
+    lines = len(archive.read_bytes().splitlines())
+    console.print(f"archive: {lines} events in {archive.name}")
+
+
+def main() -> int:
+    """Run the demonstration; return the exit status of `walker run`."""
+    with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
+        done = subprocess.run(
+            [WALKER, "run", HERE / "flow.json", HERE / "events.ndjson"],
+            env=environment(sandbox, output),
+            check=False,
+        )
+        report(sandbox, Path(output) / "events.ndjson")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
