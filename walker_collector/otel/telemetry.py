@@ -1,0 +1,93 @@
+"""The extension itself: wraps the hooks of every destination."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Span, StatusCode
+
+from walker_collector.hookspecs import Context, Event, Item, PushContext, hookimpl
+from walker_collector.otel.figures import Figures
+
+_NAME: Final = "walker_collector"
+_IDS_AT_MOST: Final = 100
+
+
+class OpenTelemetry:
+    """Measures deliveries and traces them; without providers, through the global ones."""
+
+    def __init__(
+        self,
+        meter_provider: metrics.MeterProvider | None = None,
+        tracer_provider: trace.TracerProvider | None = None,
+    ) -> None:
+        about = version("walker-collector")
+        meter = metrics.get_meter(_NAME, about, meter_provider)
+        self._tracer = trace.get_tracer(_NAME, about, tracer_provider)
+        self._figures = Figures(meter)
+        self._sizes = meter.create_histogram(
+            "walker.batch.size", "{event}", "Events given to one push_batch."
+        )
+        self._durations = meter.create_histogram(
+            "walker.delivery.duration", "s", "How long push or push_batch took."
+        )
+
+    @hookimpl(wrapper=True)
+    def init(self, context: Context) -> Generator[None, Any, Any]:
+        # Before it is tried: a destination that does not come up is one to look at.
+        self._figures.watch(context)
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def push(self, event: Event, context: PushContext) -> Generator[None, Any, Any]:
+        with self._delivery("push", context.id, [event]):
+            return (yield)
+
+    @hookimpl(wrapper=True)
+    def push_batch(
+        self, batch: Sequence[Item], context: Context
+    ) -> Generator[None, Any, Mapping[int, Exception] | None]:
+        self._sizes.record(len(batch), {"walker.destination": context.id})
+        with self._delivery("push_batch", context.id, [item.event for item in batch]) as span:
+            failures: Mapping[int, Exception] | None = yield
+            span.set_attribute("walker.event.failed", len(failures or ()))
+            return failures
+
+    @hookimpl(wrapper=True)
+    def shutdown(self, context: Context) -> Generator[None, Any, Any]:
+        try:
+            return (yield)
+        finally:
+            self._figures.unwatch(context)
+
+    @contextmanager
+    def _delivery(self, hook: str, destination: str, events: Sequence[Event]) -> Iterator[Span]:
+        """Trace and time one call. An exception's text may quote data: only its type is told."""
+        labels = {"walker.destination": destination}
+        began = perf_counter()
+        with self._tracer.start_as_current_span(
+            f"{hook} {destination}", record_exception=False, set_status_on_exception=False
+        ) as span:
+            if span.is_recording():
+                span.set_attributes(_about(destination, events))
+            try:
+                yield span
+            except Exception as error:
+                labels["error.type"] = type(error).__name__
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
+            finally:
+                self._durations.record(perf_counter() - began, labels)
+
+
+def _about(destination: str, events: Sequence[Event]) -> dict[str, Any]:
+    return {
+        "walker.destination": destination,
+        "walker.event.count": len(events),
+        "walker.event.names": sorted({str(event["name"]) for event in events}),
+        "walker.event.ids": [str(event.get("id", "")) for event in events[:_IDS_AT_MOST]],
+    }
