@@ -242,6 +242,20 @@ def test_registered_class_is_found_by_its_aliases() -> None:
     assert info(registry, "x").origin.endswith("Aliased")
 
 
+def test_extension_is_registered_from_code_as_class_or_instance() -> None:
+    registry, instance = Registry(), Recorder()
+    registry.register_extension("made", Recorder)
+    registry.register_extension("given", instance)
+    assert type(registry.extensions()["made"]) is Recorder
+    assert registry.extensions()["given"] is instance
+    assert {(found.name, found.kind) for found in registry.installed()} == {
+        ("made", "extension"),
+        ("given", "extension"),
+    }
+    with pytest.raises(PluginError, match="no hook pusch"):
+        registry.register_extension("bad", UnknownHook)
+
+
 # --- connection -------------------------------------------------------------------------------
 
 
