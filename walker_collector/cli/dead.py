@@ -1,0 +1,228 @@
+"""`walker dead`: events that a destination will not get."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from walker_collector.cli.output import moment, print_json, print_table, printable, to_json
+from walker_collector.cli.params import (
+    destination_option,
+    examples,
+    flow_argument,
+    flow_option,
+    ids_option,
+    json_option,
+    yes_option,
+)
+from walker_collector.cli.session import Session
+from walker_collector.cli.spools import owning, reading, spool_of
+from walker_collector.cli.stopping import Stop
+from walker_collector.cli.summary import Summary
+from walker_collector.events import decode
+from walker_collector.spool import DeadLetter
+
+all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
+
+
+@click.group(
+    epilog=examples(
+        "walker dead list flow.json",
+        "walker dead replay flow.json --all",
+        "walker dead drop flow.json --id 4f0a9c11d2e3b4a5",
+    )
+)
+def dead() -> None:
+    """Look at dead letters, deliver them again, or drop them.
+
+    A dead letter is an event that a destination rejected, or that was tried too often.
+    """
+
+
+@dead.command("list", epilog=examples("walker dead list flow.json --destination customerio"))
+@flow_argument
+@flow_option
+@destination_option
+@json_option
+def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) -> None:
+    """List the dead letters in the spool of FLOW, oldest first.
+
+    FLOW is a flow file or a spool file; a collector that runs goes on.
+    """
+    letters = _read(flow, name, destination)
+    if as_json:
+        print_json([_as_object(letter) for letter in letters])
+        return
+    columns = ("seq", "id", "event", "destination", "reason", "attempts", "accepted", "died")
+    print_table(columns, [_row(letter) for letter in letters])
+
+
+@dead.command(
+    epilog=examples(
+        "walker dead show flow.json --id 4f0a9c11d2e3b4a5",
+        "walker dead show flow.json --data --json",
+    )
+)
+@flow_argument
+@flow_option
+@destination_option
+@ids_option
+@click.option("--data", "show_data", is_flag=True, help="Show the event with all its data.")
+@json_option
+def show(
+    flow: Path,
+    name: str | None,
+    destination: str | None,
+    ids: Sequence[str],
+    show_data: bool,
+    as_json: bool,
+) -> None:
+    """Show all that is known of dead letters.
+
+    Of a person only the id is shown, unless --data is given.
+    """
+    letters = _chosen(_read(flow, name, destination), ids)
+    for letter in letters:
+        told = {**_as_object(letter), "person": letter.person or None}
+        if show_data:
+            told["body"] = decode(letter.body)
+        if as_json:
+            print_json(told)
+        else:
+            _print(told)
+
+
+@dead.command(
+    epilog=examples(
+        "walker dead replay flow.json --all",
+        "walker dead replay flow.json --destination customerio",
+        "walker dead replay flow.json --id 4f0a9c11d2e3b4a5",
+    )
+)
+@flow_argument
+@flow_option
+@destination_option
+@ids_option
+@all_option
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait for delivery."
+)
+@json_option
+def replay(
+    flow: Path,
+    name: str | None,
+    destination: str | None,
+    ids: Sequence[str],
+    everything: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Deliver dead letters again, under their event ids, and show what came of it.
+
+    Whatever else waits in the spool is delivered as well. No other process may hold the spool.
+
+    Exit status: 0 where everything was delivered, 1 otherwise.
+    """
+    if not (ids or everything or destination):
+        raise click.UsageError("say which: --all, --destination or --id")
+    spool_of(flow, name)
+    with Stop() as stop:
+        session = Session(flow, name, stop)
+        letters = _chosen(session.collector.dead(destination), ids)
+        count = session.collector.replay(letters)
+        click.echo(f"{count:,} dead letters are delivered again", err=True)
+        summary = session.finish(Summary(), timeout)
+        session.report(summary, as_json)
+    sys.exit(stop.exit_status or (0 if summary.ok else 1))
+
+
+@dead.command(
+    epilog=examples(
+        "walker dead drop flow.json --id 4f0a9c11d2e3b4a5",
+        "walker dead drop flow.json --destination customerio --all --yes",
+    )
+)
+@flow_argument
+@flow_option
+@destination_option
+@ids_option
+@all_option
+@yes_option
+def drop(
+    flow: Path,
+    name: str | None,
+    destination: str | None,
+    ids: Sequence[str],
+    everything: bool,
+    yes: bool,
+) -> None:
+    """Remove dead letters for good; nothing is delivered.
+
+    No other process may hold the spool.
+    """
+    if not (ids or everything):
+        raise click.UsageError("say which: --all or --id")
+    with owning(spool_of(flow, name)) as spool:
+        letters = _chosen(spool.dead(destination), ids)
+        if letters and not yes:
+            click.confirm(f"Drop {len(letters):,} dead letters for good?", abort=True, err=True)
+        count = spool.bury(letters)
+    click.echo(f"{count:,} dead letters dropped", err=True)
+
+
+def _read(flow: Path, name: str | None, destination: str | None) -> list[DeadLetter]:
+    with reading(spool_of(flow, name)) as spools:
+        letters = [letter for spool in spools for letter in spool.dead(destination)]
+    return sorted(letters, key=lambda letter: letter.died_at)
+
+
+def _chosen(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:
+    """Return the letters of these event ids, of all where none is named; some must exist."""
+    found = [letter for letter in letters if not ids or _event_id(letter) in ids]
+    missing = set(ids) - {_event_id(letter) for letter in found}
+    if missing:
+        raise click.ClickException(f"no dead letter of event {', '.join(sorted(missing))}")
+    return found
+
+
+def _event_id(letter: DeadLetter) -> str:
+    return str(decode(letter.body)["id"])
+
+
+def _row(letter: DeadLetter) -> tuple[Any, ...]:
+    event = decode(letter.body)
+    return (
+        letter.seq,
+        event["id"],
+        event["name"],
+        letter.destination,
+        letter.reason,
+        letter.attempts,
+        moment(letter.accepted_at),
+        moment(letter.died_at),
+    )
+
+
+def _as_object(letter: DeadLetter) -> dict[str, Any]:
+    event = decode(letter.body)
+    return {
+        "seq": letter.seq,
+        "id": event["id"],
+        "event": event["name"],
+        "destination": letter.destination,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "accepted": letter.accepted_at,
+        "died": letter.died_at,
+    }
+
+
+def _print(told: dict[str, Any]) -> None:
+    for key, value in told.items():
+        if key in ("accepted", "died"):
+            value = moment(value)
+        text = value if isinstance(value, str) else to_json(value)
+        click.echo(f"{key:<12} {printable(text)}")
+    click.echo()

@@ -1,0 +1,144 @@
+"""Lines into a collector, in groups, with what is wrong of them reported by number."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import click
+from attrs import define, field
+
+from walker_collector.cli.lines import Lines, Stream, parse, read_lines
+from walker_collector.cli.patience import Patience
+from walker_collector.cli.stopping import Stop
+from walker_collector.cli.summary import Summary
+from walker_collector.collector import COMMANDS, Collector, PushResult
+from walker_collector.errors import EventError, SpoolFull, WalkerError
+
+GROUP: Final = 500
+SHOWN: Final = 20
+"""Bad lines that are shown one by one."""
+
+
+class Watcher(Protocol):
+    """Is told how far the reading is."""
+
+    def read(self, size: int) -> None:
+        """Note that `size` more bytes are read and their events accepted."""
+
+
+@define
+class BadLines:
+    """Lines that hold no event: the first are shown on stderr, all are counted."""
+
+    count: int = 0
+
+    def report(self, number: int, error: object) -> None:
+        """Note one."""
+        self.count += 1
+        if self.count <= SHOWN:
+            click.echo(f"line {number}: {error}", err=True)
+        elif self.count == SHOWN + 1:
+            click.echo("more bad lines are counted, not shown", err=True)
+
+
+Group = list[tuple[int, dict[str, Any]]]
+"""Events with their line numbers."""
+
+
+@define
+class Feed:
+    """Pushes the lines of a stream, and counts.
+
+    read: lines that are not blank. accepted: events. commands: changes of state. dropped: events,
+    per destination, that need a consent which is denied where no queue holds them.
+    last: number of the last line that was dealt with.
+    """
+
+    collector: Collector
+    stop: Stop
+    bad: BadLines = field(factory=BadLines)
+    read: int = 0
+    accepted: int = 0
+    commands: int = 0
+    dropped: dict[str, int] = field(factory=dict)
+    last: int = 0
+
+    def run(self, stream: Stream, watcher: Watcher) -> None:
+        """Push all there is, until the end or a signal.
+
+        Raises WalkerError where the spool fails or no destination makes room any more: then
+        nothing after line `last` was accepted.
+        """
+        for lines in read_lines(stream, self.stop.read):
+            self._push_lines(lines)
+            watcher.read(sum(map(len, lines.texts)) + len(lines.texts))
+            if self.stop.signal:
+                return
+
+    def summary(self, complete: bool) -> Summary:
+        """Return the figures of the reading; `complete` where it came to its end."""
+        return Summary(
+            read=self.read,
+            accepted=self.accepted,
+            commands=self.commands,
+            bad=self.bad.count,
+            complete=complete,
+        )
+
+    def _push_lines(self, lines: Lines) -> None:
+        group: Group = []
+        for number, text in lines.numbered():
+            self.read += 1
+            try:
+                event = parse(text)
+            except EventError as error:
+                self.bad.report(number, error)
+                continue
+            # A command by itself, so that a group is accepted as a whole or not at all.
+            if event.get("name") in COMMANDS:
+                self._push(group)
+                self._push([(number, event)])
+                group = []
+                continue
+            group.append((number, event))
+            if len(group) >= GROUP:
+                self._push(group)
+                group = []
+        self._push(group)
+
+    def _push(self, group: Group) -> None:
+        """Push events, again and again where there is no room yet."""
+        patience = Patience()
+        while group and not self.stop.signal:
+            results = self.collector.push_many([event for _, event in group])
+            full = self._note(group, results)
+            if full is not None and patience.over(self.collector.status().destinations):
+                raise full
+            group = [
+                item
+                for item, result in zip(group, results, strict=True)
+                if isinstance(result, SpoolFull)
+            ]
+
+    def _note(self, group: Group, results: Sequence[PushResult | WalkerError]) -> SpoolFull | None:
+        full = None
+        for (number, _), result in zip(group, results, strict=True):
+            if isinstance(result, PushResult):
+                self._count(result)
+            elif isinstance(result, EventError):
+                self.bad.report(number, result)
+            elif isinstance(result, SpoolFull):
+                full = result
+                continue
+            else:
+                raise result
+            self.last = number
+        return full
+
+    def _count(self, result: PushResult) -> None:
+        if not result.id:
+            self.commands += 1
+            return
+        self.accepted += 1
+        for destination, status in result.destinations.items():
+            if status == "dropped":
+                self.dropped[destination] = self.dropped.get(destination, 0) + 1

@@ -1,0 +1,100 @@
+"""Lines of events: NDJSON from a file or stdin, as it comes."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from io import BufferedIOBase
+from typing import Any, Final, cast
+
+import click
+import orjson
+from attrs import frozen
+
+from walker_collector.errors import EventError, WalkerError
+
+PIECE: Final = 256 * 1024
+"""How many bytes are read at once, at most: a slow stream's lines are not kept waiting."""
+LONGEST: Final = 64 * 1024 * 1024
+"""A line of more bytes is taken for a file that is no NDJSON."""
+_BOM: Final = b"\xef\xbb\xbf"
+
+Stream = BufferedIOBase
+
+Read = Callable[[Stream], bytes]
+
+
+def read_piece(stream: Stream) -> bytes:
+    """Return what the stream has, waiting only where it has nothing; b"" at its end."""
+    return stream.read1(PIECE)
+
+
+@frozen
+class Lines:
+    """Consecutive lines, the first of which has this number."""
+
+    first: int
+    texts: list[bytes]
+
+    def numbered(self) -> Iterable[tuple[int, bytes]]:
+        """Return number and text of the lines that are not blank."""
+        return ((at, text) for at, text in enumerate(self.texts, self.first) if text.strip())
+
+
+def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
+    """Yield the lines of a stream as they come, many at a time.
+
+    Raises WalkerError for a line of more than 64 MB.
+    """
+    first = 1
+    rest = b""
+    while piece := read(stream):
+        texts = (rest + piece).split(b"\n")
+        rest = texts.pop()
+        if first == 1 and texts:
+            texts[0] = texts[0].removeprefix(_BOM)
+        if texts:
+            yield Lines(first, texts)
+        first += len(texts)
+        if len(rest) > LONGEST:
+            raise WalkerError(
+                f"line {first} has more than {LONGEST:,} bytes; events are JSON objects, one per "
+                "line (NDJSON)"
+            )
+    if rest:
+        yield Lines(first, [rest.removeprefix(_BOM) if first == 1 else rest])
+
+
+def parse(text: bytes) -> dict[str, Any]:
+    """Return the object that a line holds; raises EventError where it holds none."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise EventError(f"not JSON: {error.msg} (column {error.colno})") from None
+    if not isinstance(value, dict):
+        raise EventError("not an event: expected a JSON object")
+    return value
+
+
+def name_of(event: Any) -> str | None:
+    """Return the name of what should be an event."""
+    name = event.get("name") if isinstance(event, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def open_events(path: str) -> Stream:
+    """Open a file of events, or stdin for "-"; say so where somebody would have to type."""
+    if path != "-":
+        return open(path, "rb")
+    stream = cast(Stream, sys.stdin.buffer)
+    if stream.isatty():
+        click.echo("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)
+    return stream
+
+
+def size_of(stream: Stream) -> int | None:
+    """Return how many bytes a file has; None for a stream."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return status.st_size or None

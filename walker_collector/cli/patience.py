@@ -1,0 +1,72 @@
+"""How long it makes sense to wait for deliveries."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from walker_collector.cli.stopping import Stop
+from walker_collector.collector import Collector
+from walker_collector.delivery import DestinationStatus
+
+STALLED: Final = 60.0
+"""Seconds of failures without a single delivery after which waiting ends by itself."""
+_GLANCE: Final = 0.2
+
+Statuses = Mapping[str, DestinationStatus]
+
+
+class Patience:
+    """Decides when to give up on what waits: when nothing of it can be expected to move.
+
+    That is when every destination with something left is down (it says that it cannot deliver
+    anything), or has failed for a minute without delivering anything.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._since = now()
+        self._settled = -1
+
+    def over(self, statuses: Statuses) -> bool:
+        """Tell whether to give up, having looked at the figures once more."""
+        settled = sum(map(_settled, statuses.values()))
+        if settled != self._settled:
+            self._settled = settled
+            self._since = self._now()
+        stalled = self._now() - self._since >= STALLED
+        unfinished = [status for status in statuses.values() if status.waiting]
+        return bool(unfinished) and all(
+            status.state == "down" or (stalled and status.reason) for status in unfinished
+        )
+
+
+def _settled(status: DestinationStatus) -> int:
+    return status.delivered + status.ignored + status.dropped + status.dead + status.held
+
+
+def drain(
+    collector: Collector,
+    stop: Stop,
+    timeout: float | None,
+    waiting: Callable[[int], None] = lambda count: None,
+) -> bool:
+    """Wait until everything is delivered, `timeout` s have passed, or patience or a signal ends it.
+
+    Without a timeout, waits as long as it makes sense. `waiting` is told now and then how many
+    deliveries are left. Returns whether everything was delivered.
+    """
+    patience = Patience()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not stop.signal:
+        glance = _GLANCE if deadline is None else min(_GLANCE, deadline - time.monotonic())
+        began = time.monotonic()
+        if collector.flush(max(0.0, glance)):
+            return True
+        statuses = collector.status().destinations
+        waiting(sum(status.waiting for status in statuses.values()))
+        over = patience.over(statuses) if deadline is None else time.monotonic() >= deadline
+        if over:
+            return False
+        # flush returns early where it sees that nothing can move meanwhile.
+        time.sleep(max(0.0, began + glance - time.monotonic()))
+    return False

@@ -1,0 +1,88 @@
+"""A collector at work for one command: opened, waited for, closed, and what it came to."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import click
+
+from walker_collector.cli.output import print_json
+from walker_collector.cli.patience import drain
+from walker_collector.cli.stopping import Stop
+from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
+from walker_collector.collector import Collector
+from walker_collector.config import FlowConfig
+from walker_collector.flowfile import load_flow
+from walker_collector.plugins import Registry
+from walker_collector.spool import DeadLetter
+
+_ROOM_WAIT = 500
+"""ms that a push waits for room before signals are looked at again; the command itself goes on."""
+
+
+class Session:
+    """Opens a flow's collector; what waits in its spool is delivered from then on.
+
+    Raises ConfigError, PluginError or SpoolError where it cannot be opened.
+    """
+
+    def __init__(self, flow: Path, name: str | None, stop: Stop) -> None:
+        registry = Registry().discover()
+        self._flow = responsive(load_flow(flow, flow=name, registry=registry))
+        self._stop = stop
+        self._began = time.time_ns() // 1_000_000
+        self.collector = Collector(self._flow, registry)
+
+    def finish(
+        self,
+        summary: Summary,
+        timeout: float | None,
+        waiting: Callable[[int], None] = lambda count: None,
+        dropped: Mapping[str, int] | None = None,
+    ) -> Summary:
+        """Wait for what is not delivered yet, close, and complete the summary.
+
+        After a signal, waits no longer than `collector.closeTimeout`.
+        """
+        drain(self.collector, self._stop, timeout, waiting)
+        letters = [item for item in self.collector.dead() if item.died_at >= self._began]
+        self.collector.close(None if self._stop.signal else 0)
+        return self._complete(summary, letters, dropped or {})
+
+    def _complete(
+        self, summary: Summary, letters: list[DeadLetter], dropped: Mapping[str, int]
+    ) -> Summary:
+        print_reasons(letters)
+        dead = Counter(letter.destination for letter in letters)
+        return attrs.evolve(
+            summary,
+            signal=self._stop.signal.name if self._stop.signal else None,
+            destinations={
+                id_: figures(status, dead[id_], dropped.get(id_, 0))
+                for id_, status in self.collector.status().destinations.items()
+            },
+        )
+
+    def report(self, summary: Summary, as_json: bool) -> None:
+        """Print the figures, and what to do about what is left."""
+        if as_json:
+            print_json(summary.as_json())
+        else:
+            print_summary(summary)
+        spool = self._flow.collector.spool
+        left = sum(item.waiting for item in summary.destinations.values())
+        if left and spool:
+            click.echo(
+                f"{left:,} deliveries wait in {spool.path}; the next `walker run` of this flow "
+                "makes them. `walker spool status` shows them.",
+                err=True,
+            )
+
+
+def responsive(flow: FlowConfig) -> FlowConfig:
+    """Return the flow with pushes that wait for room only so long that a signal is noticed."""
+    collector = flow.collector
+    wait = min(collector.queue_wait, _ROOM_WAIT)
+    return attrs.evolve(flow, collector=attrs.evolve(collector, queue_wait=wait))

@@ -1,0 +1,49 @@
+"""`walker spool`: what is stored."""
+
+import time
+from pathlib import Path
+
+import attrs
+import click
+
+from walker_collector.cli.backlog import backlog
+from walker_collector.cli.output import duration, print_json, print_table
+from walker_collector.cli.params import FILE, examples, flow_option, json_option
+from walker_collector.cli.spools import reading, spool_of
+
+
+@click.group(epilog=examples("walker spool status flow.json"))
+def spool() -> None:
+    """Look into the spool, where accepted events wait."""
+
+
+@spool.command(
+    epilog=examples("walker spool status flow.json", "walker spool status spool.db --json")
+)
+@click.argument("flow", type=FILE)
+@flow_option
+@json_option
+def status(flow: Path, name: str | None, as_json: bool) -> None:
+    """Show what the spool of FLOW holds for each destination.
+
+    FLOW is a flow file or a spool file. Nothing is changed, and a collector that runs goes on. What
+    its worker processes store beside it counts, too.
+
+    waiting: to be delivered. due: of these, the ones that wait for a retry. held: for consent.
+    dead: dead letters. oldest: age of the oldest that waits or is held.
+    """
+    config = spool_of(flow, name)
+    with reading(config) as spools:
+        found = backlog(spools, time.time_ns() // 1_000_000)
+    if as_json:
+        rows = {id_: attrs.asdict(item) for id_, item in found.items()}
+        print_json({"spool": config.path, "destinations": rows})
+        return
+    click.echo(config.path)
+    print_table(
+        ("destination", "waiting", "due", "held", "dead", "oldest"),
+        [
+            (id_, item.waiting, item.due, item.held, item.dead, duration(item.oldest_age))
+            for id_, item in found.items()
+        ],
+    )

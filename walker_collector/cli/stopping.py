@@ -1,0 +1,65 @@
+"""Ctrl-C and SIGTERM: a request to stop reading and to deliver what was accepted."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from walker_collector.cli.lines import Stream, read_piece
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Interrupted(BaseException):
+    """Ends a read that waits for input."""
+
+
+class Stop:
+    """Notices the first signal and ends a read that waits; a second one ends the process at once.
+
+    Only in the main thread, where signals arrive; elsewhere it never stops.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._reading = False
+        self._before: dict[int, Any] = {}
+
+    @property
+    def exit_status(self) -> int | None:
+        """128 and the signal's number; None where there was none."""
+        return None if self.signal is None else 128 + self.signal
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = signal.Signals(number)
+        if self._reading:
+            raise _Interrupted
+
+    def read(self, stream: Stream) -> bytes:
+        """Return what the stream has, as `read_piece` does; b"" once a signal has come."""
+        try:
+            try:
+                # Set before the signal is looked at: between the two it would go unnoticed.
+                self._reading = True
+                return b"" if self.signal else read_piece(stream)
+            finally:
+                self._reading = False
+        except _Interrupted:
+            return b""

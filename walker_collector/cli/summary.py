@@ -1,0 +1,92 @@
+"""What a run came to: figures per destination, for people and for programs."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+import click
+from attrs import Factory, frozen
+
+from walker_collector.cli.output import print_table, printable
+from walker_collector.delivery import DestinationStatus
+from walker_collector.spool import DeadLetter
+
+_REASONS = 3
+
+
+@frozen(kw_only=True)
+class Figures:
+    """What became of the events at one destination; `waiting` ones are undelivered."""
+
+    delivered: int = 0
+    held: int = 0
+    ignored: int = 0
+    dead: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class Summary:
+    """The figures of a run; `signal` is what ended it early."""
+
+    read: int = 0
+    accepted: int = 0
+    commands: int = 0
+    bad: int = 0
+    complete: bool = True
+    signal: str | None = None
+    destinations: Mapping[str, Figures] = Factory(dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything read is an event, and delivered, held or left out on purpose."""
+        undone = any(item.dead or item.waiting for item in self.destinations.values())
+        return self.complete and not self.bad and not undone
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures under JSON's names."""
+        return attrs.asdict(self)
+
+
+def figures(status: DestinationStatus, dead: int, dropped: int = 0) -> Figures:
+    """Return one destination's figures, of which `dead` were rejected in this run.
+
+    `dropped` are the events that never reached its queue.
+    """
+    return Figures(
+        delivered=status.delivered,
+        held=status.held,
+        ignored=status.ignored,
+        dead=dead,
+        dropped=status.dropped + dropped,
+        waiting=status.waiting,
+        reason=status.reason,
+    )
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the figures on stderr: stdout may belong to a destination."""
+    if summary.read:
+        parts = [f"{summary.read:,} read", f"{summary.accepted:,} accepted"]
+        parts += [f"{summary.commands:,} commands"] if summary.commands else []
+        parts += [f"{summary.bad:,} bad"] if summary.bad else []
+        click.echo(", ".join(parts), err=True)
+    columns = ("delivered", "held", "ignored", "dead", "dropped", "waiting")
+    rows = [
+        [id_, *(getattr(item, column) for column in columns)]
+        for id_, item in summary.destinations.items()
+    ]
+    print_table(["destination", *columns], rows, err=True)
+
+
+def print_reasons(letters: Iterable[DeadLetter]) -> None:
+    """Say on stderr why there are dead letters: the most frequent reasons of each destination."""
+    by_destination: dict[str, Counter[str]] = {}
+    for letter in letters:
+        by_destination.setdefault(letter.destination, Counter())[letter.reason] += 1
+    for destination, reasons in by_destination.items():
+        for reason, count in reasons.most_common(_REASONS):
+            click.echo(f"{destination}: {count:,} dead: {printable(reason)}", err=True)

@@ -1,0 +1,74 @@
+"""`walker validate`: every problem of a flow file."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from walker_collector.cli.output import print_json
+from walker_collector.cli.params import examples, flow_argument, flow_option, json_option
+from walker_collector.config import FlowConfig
+from walker_collector.errors import ConfigError, Problem
+from walker_collector.flowfile import load_flow
+
+
+@click.command(
+    epilog=examples(
+        "walker validate flow.json",
+        "walker validate flow.json --no-credentials   # in CI, without the environment",
+        "walker validate flows.json --flow shop --json",
+    )
+)
+@flow_argument
+@flow_option
+@click.option(
+    "--no-credentials",
+    "lenient",
+    is_flag=True,
+    help="Let credentials and environment variables be absent.",
+)
+@json_option
+def validate(flow: Path, name: str | None, lenient: bool, as_json: bool) -> None:
+    """Check FLOW, and show every problem with its place: one line each, `place: problem`.
+
+    Nothing is connected to. Warnings and the count come on stderr.
+
+    Exit status: 0 where the flow can be run, 1 where there are problems.
+    """
+    config: FlowConfig | None = None
+    problems: tuple[Problem, ...] = ()
+    try:
+        config = load_flow(flow, flow=name, credentials=not lenient)
+    except ConfigError as error:
+        problems = error.problems
+    if as_json:
+        print_json(_as_object(flow, config, problems))
+    else:
+        _print(flow, config, problems)
+    sys.exit(1 if problems else 0)
+
+
+def _as_object(
+    flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...]
+) -> dict[str, Any]:
+    return {
+        "file": str(flow),
+        "valid": config is not None,
+        "problems": [attrs.asdict(problem) for problem in problems],
+        "warnings": list(config.warnings) if config else [],
+    }
+
+
+def _print(flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...]) -> None:
+    for problem in problems:
+        click.echo(str(problem))
+    if config is None:
+        count = len(problems)
+        click.echo(f"{flow}: {count} problem{'' if count == 1 else 's'}", err=True)
+        return
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    names = ", ".join(config.destinations) or "none"
+    click.echo(f"{flow}: valid (flow {config.name}; destinations: {names})", err=True)

@@ -1,0 +1,231 @@
+"""What each event would do: the collector's decisions on a flow, with no delivery.
+
+Consent, holding and releasing, and mapping are those of a real run; a destination is asked what it
+would call. Nothing is initialised, sent or stored. Extensions take no part: they are code of other
+people's that may do anything.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from attrs import Factory, field, frozen
+
+from walker_collector.collector import COMMANDS, check_consent
+from walker_collector.config import MISSING, Consent, FlowConfig
+from walker_collector.consent import Grant, Ledger
+from walker_collector.delivery import Destination, admits, context_for
+from walker_collector.delivery.queue import HeldEvents
+from walker_collector.destination import build_destinations
+from walker_collector.errors import EventError, Rejected
+from walker_collector.events import Bounds, complete, decode, encode
+from walker_collector.hookspecs import PushContext
+from walker_collector.mapping import Mapped
+from walker_collector.spool import Entry
+from walker_collector.spool.memory import MemorySpool
+
+Status = Literal["deliver", "held", "ignored", "unidentified", "invalid"]
+Call = list[Any]
+
+
+@frozen(kw_only=True)
+class Simulated:
+    """What one event would do at one destination.
+
+    event: its name as given. person: the key of whom it is about; "" for nobody.
+    status: `held` waits for consent; `ignored` is sent nothing, by rule or because the
+        destination keeps no queue; `unidentified` and `invalid` would be dead letters, for `error`.
+    rule: the key of the rule that matched.
+    required, rule_required: the consent that destination and rule ask for.
+    mode: whether any one of that is enough, or all.
+    grants: each key of consent that holds for the event, with where it comes from.
+    policies: the paths that policies have written.
+    known: what is no secret of the person's: identifiers and names of the event.
+    """
+
+    event: str
+    destination: str
+    status: Status
+    rule: str | None = None
+    calls: list[Call] = Factory(list)
+    error: str | None = None
+    person: str = ""
+    required: Consent | None = None
+    rule_required: Consent | None = None
+    mode: str = "any"
+    grants: tuple[Grant, ...] = ()
+    policies: tuple[str, ...] = ()
+    known: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+class Simulation:
+    """A flow's collector without deliveries.
+
+    `now` returns ms since 1970 and `new_id` ids for events that have none.
+    """
+
+    def __init__(
+        self, flow: FlowConfig, *, now: Callable[[], int], new_id: Callable[[], str]
+    ) -> None:
+        config = flow.collector
+        self._ledger = Ledger(MemorySpool(), config.consent, config.people_max, now)
+        self._stages = [_Stage(item, self._ledger) for item in build_destinations(flow)]
+        self._bounds = Bounds(config.max_depth, config.max_bytes)
+        self._user = dict(config.user)
+        self._globals = dict(config.globals)
+        self._now = now
+        self._new_id = new_id
+        self._count = 0
+
+    def push(self, raw: Mapping[str, Any]) -> list[Simulated]:
+        """Return what an event would do at each destination; held events that it or a command
+        releases come first. Raises EventError for an event or command that is none.
+        """
+        if raw.get("name") in COMMANDS:
+            return self._command(raw)
+        entry, learned = self._accept(raw)
+        released = self._release(learned) if learned else []
+        return [*released, *(stage.take(entry) for stage in self._stages)]
+
+    def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, set[str]]:
+        """Return the completed event, and the keys of a person of whom something was learned."""
+        now = self._now()
+        event = complete(
+            raw,
+            now=now,
+            timing=0,
+            new_id=self._new_id,
+            trace="simulation",
+            count=self._next,
+            user=self._user,
+            globals_=self._globals,
+        )
+        body = encode(event, self._bounds)
+        person, learned = self._ledger.meet(event["user"])
+        known = self._ledger.known_as(event["user"]) if learned else set()
+        return (self._count, person, now, body), known
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _command(self, raw: Mapping[str, Any]) -> list[Simulated]:
+        data = raw.get("data")
+        if not isinstance(data, Mapping):
+            raise EventError(f"{raw['name']}: data must be an object")
+        if raw["name"] == "walker consent":
+            return self._consent(data, raw.get("user"))
+        if raw["name"] == "walker user":
+            self._user = {**self._user, **data}
+        else:
+            self._globals = {**self._globals, **data}
+        return []
+
+    def _consent(self, update: Consent, user: Mapping[str, Any] | None) -> list[Simulated]:
+        check_consent(update, user)
+        if user is None:
+            self._ledger.set_default(update)
+            return self._release(None)
+        self._ledger.tell(update, user)
+        return self._release(self._ledger.known_as(user))
+
+    def _release(self, people: Iterable[str] | None) -> list[Simulated]:
+        chosen = None if people is None else list(people)
+        return [result for stage in self._stages for result in stage.release(chosen)]
+
+
+class _Stage:
+    """One destination with the events held for it."""
+
+    def __init__(self, destination: Destination, ledger: Ledger) -> None:
+        self._destination = destination
+        self._ledger = ledger
+        self._held = HeldEvents(destination.config.queue_max)
+
+    def take(self, entry: Entry) -> Simulated:
+        result = self._rehearse(entry)
+        if result.status == "held":
+            self._held.add(entry)
+        return result
+
+    def release(self, people: Iterable[str] | None) -> list[Simulated]:
+        """Return what became of the held events of these people that may now go."""
+        results = []
+        for entry in self._held.of(people):
+            result = self._rehearse(entry)
+            if result.status != "held":
+                self._held.remove(entry)
+                results.append(result)
+        return results
+
+    def _rehearse(self, entry: Entry) -> Simulated:
+        """Decide as a delivery would; the mapping is asked for the rule of denied events too."""
+        destination, (_, person, _, body) = self._destination, entry
+        event = decode(body)
+        name, own = event["name"], event.get("consent") or {}
+        grants = tuple(self._ledger.explain(own, person))
+        context = context_for(destination, self._ledger.base(person), event)
+        mapped = destination.mapper(event, context)
+        status, calls, error = self._outcome(mapped, context)
+        return Simulated(
+            event=name,
+            destination=destination.id,
+            status=status,
+            rule=mapped.rule.key if mapped.rule else None,
+            calls=calls,
+            error=error,
+            person=person,
+            required=destination.config.consent,
+            rule_required=mapped.required,
+            mode=destination.config.consent_mode,
+            grants=grants,
+            policies=mapped.policies,
+            known=_known(event, name, mapped),
+        )
+
+    def _outcome(
+        self, mapped: Mapped, context: PushContext
+    ) -> tuple[Status, list[Call], str | None]:
+        destination = self._destination
+        if not admits(destination, context.consent):
+            return self._denied, [], None
+        if mapped.outcome == "denied":
+            return self._denied, [], None
+        if mapped.outcome == "ignored":
+            return "ignored", [], None
+        context.event = mapped.event
+        try:
+            return "deliver", self._calls(mapped, context), None
+        except Exception as error:  # whatever a plugin raises must not stop the others
+            unidentified = getattr(error, "status", None) == "unidentified"
+            reason = str(error) if isinstance(error, Rejected) else _bug(error)
+            return "unidentified" if unidentified else "invalid", [], reason
+
+    @property
+    def _denied(self) -> Status:
+        return "held" if self._destination.config.queue else "ignored"
+
+    def _calls(self, mapped: Mapped, context: PushContext) -> list[Call]:
+        """Return what the plugin says it would call; the push itself where it does not say."""
+        if self._destination.config.mock is not MISSING:
+            return []
+        simulate = getattr(self._destination.instance, "simulate", None)
+        if simulate is None:
+            return [["push", mapped.event["name"], _plain(mapped.data)]]
+        calls: list[Call] = simulate(mapped.event, mapped.data, mapped.rule, context)
+        return calls
+
+
+def _bug(error: Exception) -> str:
+    # The text of an unexpected error may quote the event.
+    return f"the plugin's simulate raised {type(error).__name__}"
+
+
+def _plain(data: Any) -> Any:
+    return None if data is MISSING else data
+
+
+def _known(event: Mapping[str, Any], name: str, mapped: Mapped) -> frozenset[str]:
+    user = event.get("user") or {}
+    ids = (user.get(kind) for kind in ("id", "device", "session"))
+    named = {name, mapped.event["name"], (mapped.rule and mapped.rule.name) or name}
+    return frozenset(str(item) for item in (*ids, *named) if item is not None)
