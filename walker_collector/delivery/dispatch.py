@@ -5,7 +5,7 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -73,14 +73,17 @@ class Destination:
 
 def context_for(
     destination: Destination,
-    ledger: Ledger,
+    base: Consent,
     event: Event,
-    person: str,
     attempt: Attempt = FRESH,
     progress: Progress | None = None,
 ) -> PushContext:
-    """Decide consent for an event and put it into the event, as the gate of walkerOS does."""
-    state = granted(ledger.decide(event.get("consent") or {}, person))
+    """Decide consent for an event and put it into the event, as the gate of walkerOS does.
+
+    `base` is what holds for the person (`Ledger.base`); the event's own consent goes above it.
+    """
+    own = event.get("consent")
+    state = granted({**base, **own} if own else base)
     event["consent"] = state
     return PushContext(destination.context, event, state, attempt.count + 1, progress)
 
@@ -105,12 +108,16 @@ class Dispatch:
         self._attempt_of = attempt_of
         self._progress_of = progress_of
 
-    def run(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """Deliver entries in order; never raises."""
+    def run(self, entries: Sequence[Entry], bases: Mapping[str, Consent]) -> list[Outcome]:
+        """Deliver entries in order; never raises.
+
+        `bases` is what each person's consent is (`Ledger.base`), asked once for the whole batch,
+        so that a grant in between can't let a later event overtake an earlier one.
+        """
         outcomes: list[Outcome] = [UNTRIED] * len(entries)
         items: list[_Numbered] = []
         for at, entry in enumerate(entries):
-            prepared = self._prepare(entry)
+            prepared = self._prepare(entry, bases[entry[1]])
             if isinstance(prepared, Outcome):
                 outcomes[at] = prepared
             else:
@@ -120,17 +127,17 @@ class Dispatch:
             outcomes[at] = _with_consent(sent.get(at, UNTRIED), item)
         return outcomes
 
-    def _prepare(self, entry: Entry) -> Item | Outcome:
+    def _prepare(self, entry: Entry, base: Consent) -> Item | Outcome:
         try:
-            return self._map(entry)
+            return self._map(entry, base)
         except Exception as error:  # a plugin's or user's function inside a mapping: their bug
             return self._bug(error, "mapping")
 
-    def _map(self, entry: Entry) -> Item | Outcome:
+    def _map(self, entry: Entry, base: Consent) -> Item | Outcome:
         event = decode(entry[3])
         progress = self._progress_of(entry)
         attempt = self._attempt_of(entry[0])
-        context = context_for(self._destination, self._ledger, event, entry[1], attempt, progress)
+        context = context_for(self._destination, base, event, attempt, progress)
         if event["name"] == CONSENT_CHANGED:
             return Item(event, MISSING, None, context)
         if not admits(self._destination, context.consent):

@@ -8,13 +8,14 @@ deadlock. Only reading on (`_refill`) happens under it, so that no entry is read
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 import attrs
 from attrs import define, frozen
 
+from walker_collector.config import Consent
 from walker_collector.consent import Ledger, granted
 from walker_collector.delivery.dispatch import (
     Destination,
@@ -64,6 +65,7 @@ class DestinationStatus:
     held: int = 0
     dead: int = 0
     in_flight: int = 0
+    accepted: int = 0
     delivered: int = 0
     ignored: int = 0
     retried: int = 0
@@ -74,6 +76,7 @@ class DestinationStatus:
 
 @define
 class _Counts:
+    accepted: int = 0
     delivered: int = 0
     ignored: int = 0
     retried: int = 0
@@ -139,10 +142,15 @@ class Lane:
         self._waiting = counts.get(State.WAITING, 0)
         self._dead = counts.get(State.DEAD, 0)
         for stored in self._spool.held(self.id):
-            self._held.add(stored.entry)
+            self._held.add(stored.entry)  # by which rule is not known: looked at again
 
     def start(self) -> None:
-        """Begin with what a durable spool holds from before."""
+        """Begin with what a durable spool holds from before.
+
+        A crash may have come between a grant and what it releases, and the flow may ask for less
+        than it did.
+        """
+        self.release(None)
         with self._lock:
             if self._waiting:
                 self._wake_worker()
@@ -153,6 +161,7 @@ class Lane:
         """Take accepted entries, in the order of their numbers. Writes nothing to the spool."""
         evicted: list[Entry] = []
         with self._lock:
+            self._counts.accepted += len(entries)
             for entry, state in entries:
                 if waiter is not None:
                     self._waiters[entry[0]] = waiter
@@ -221,15 +230,27 @@ class Lane:
         self.tidy()
         with self._reading_paused():
             with self._lock:
+                bases: dict[str, Consent] = {}
                 candidates = self._held.of(people)
-            entries = [entry for entry in candidates if self._admitted(entry)]
-            if not entries:
-                return []
-            self._spool.settle(self.id, [Change(entry, State.WAITING) for entry in entries])
-            with self._lock:
-                entries = [entry for entry in entries if self._held.remove(entry)]
-                self._queue_first(entries)
+                entries = [entry for entry in candidates if self._admitted(entry, bases)]
+                self._unhold(entries)
+                self._queue_again(entries)
+            if entries:
+                self._record([])
         return entries
+
+    def _unhold(self, entries: list[Entry]) -> None:
+        """Hold entries no longer; the spool is told with the next record."""
+        for entry in entries:
+            self._held.remove(entry)
+        self._unsettled += [Change(entry, State.WAITING) for entry in entries]
+
+    def _overtaken(self, batch: list[Entry], bases: dict[str, Consent]) -> list[Entry]:
+        """Return the held events that a batch would overtake, although they may go by now."""
+        if not self._held:
+            return []
+        people = {entry[1] for entry in batch if entry[1] in self._held}
+        return [entry for entry in self._held.of(people) if self._admitted(entry, bases)]
 
     def replay(self, letters: Sequence[DeadLetter]) -> int:
         """Queue dead letters again, with their attempts forgotten; return how many there were."""
@@ -237,13 +258,13 @@ class Lane:
             revived = self._spool.revive(letters)
             with self._lock:
                 self._dead -= len(revived)
-                self._queue_first([stored.entry for stored in revived])
+                self._queue_again([stored.entry for stored in revived])
         return len(revived)
 
-    def _queue_first(self, entries: list[Entry]) -> None:
-        """Queue entries older than what waits; those beyond the part read will be read in turn."""
+    def _queue_again(self, entries: list[Entry]) -> None:
+        """Queue entries that were set aside; those beyond the part read will be read in turn."""
         self._waiting += len(entries)
-        self._queue.add_first([e for e in entries if not self._behind or e[0] <= self._loaded])
+        self._queue.insert([e for e in entries if not self._behind or e[0] <= self._loaded])
         self._note_arrival()
         self._wake_worker()
 
@@ -259,11 +280,17 @@ class Lane:
                 self._frozen -= 1
                 self._work_waits.notify()
 
-    def _admitted(self, entry: Entry) -> bool:
-        event = decode(entry[3])
-        return admits(
-            self.destination, granted(self._ledger.decide(event.get("consent") or {}, entry[1]))
-        )
+    def _admitted(self, entry: Entry, bases: dict[str, Consent]) -> bool:
+        """Whether a held entry may go, or must be looked at again for its rule's consent."""
+        consent = self._consent(entry, bases)
+        return admits(self.destination, consent) and consent != self._held.under(entry)
+
+    def _consent(self, entry: Entry, bases: dict[str, Consent]) -> Consent:
+        """Return what is granted for an entry; `bases` remembers what each person said."""
+        person = entry[1]
+        if person not in bases:
+            bases[person] = self._ledger.base(person)
+        return granted({**bases[person], **(decode(entry[3]).get("consent") or {})})
 
     def forget(self, people: set[str], deadline: float) -> set[int]:
         """Remove these people's events from the queue; the spool removes them on disk.
@@ -336,7 +363,7 @@ class Lane:
                 return
             self._deliver(batch)
 
-    def _next(self) -> list[Entry] | None:
+    def _next(self) -> "_Batch | None":
         """Wait for the next batch; None when the lane stops."""
         with self._lock:
             while not self._stopping:
@@ -344,7 +371,7 @@ class Lane:
                 wait = self._wait(now)
                 if wait == 0:
                     batch = self._take()
-                    if batch:
+                    if batch is not None:
                         return batch
                     wait = self._until_due(now)
                 self._idle += 1
@@ -383,28 +410,36 @@ class Lane:
             age = max(age, wait)
         return max(0, min(self._last_at + wait, self._first_at + age) - now)
 
-    def _take(self) -> list[Entry]:
+    def _take(self) -> "_Batch | None":
         destination = self.destination
         size = 1 if self._breaker.open else destination.batch_size
-        batch = self._queue.take(size, destination.batch_bytes)
-        if batch:
-            self._flying.update((entry[0], entry) for entry in batch)
-            self._breaker.started()
-            self._first_at = self._now() if self._queue.ready else 0
-            if self._queue.ready:
-                self._wake_worker()
-        return batch
+        entries = self._queue.take(size, destination.batch_bytes)
+        bases: dict[str, Consent] = {e[1]: self._ledger.base(e[1]) for e in entries}
+        if overtaken := self._overtaken(entries, bases):
+            # A grant is known, but what it releases is not queued yet: those go first.
+            self._queue.put_back(entries)
+            self._unhold(overtaken)
+            self._queue_again(overtaken)
+            return self._take()
+        if not entries:
+            return None
+        self._flying.update((entry[0], entry) for entry in entries)
+        self._breaker.started()
+        self._first_at = self._now() if self._queue.ready else 0
+        if self._queue.ready:
+            self._wake_worker()
+        return _Batch(entries, bases)
 
-    def _deliver(self, batch: list[Entry]) -> None:
+    def _deliver(self, batch: "_Batch") -> None:
         outcomes = self._begin() or self._run(batch)
         if isinstance(outcomes, Outcome):
-            outcomes = [outcomes] * len(batch)
-        self._settle(batch, outcomes)
+            outcomes = [outcomes] * len(batch.entries)
+        self._settle(batch.entries, outcomes)
 
-    def _run(self, batch: list[Entry]) -> list[Outcome]:
+    def _run(self, batch: "_Batch") -> list[Outcome]:
         if self._pace is not None:
             time.sleep(self._pace.delay(time.monotonic()))
-        return self._dispatch.run(batch)
+        return self._dispatch.run(batch.entries, batch.bases)
 
     def _begin(self) -> Outcome | None:
         """Initialise the destination before its first delivery; why it can't be, or None."""
@@ -536,13 +571,18 @@ class Lane:
         done: list[Entry] = []
         back: list[Entry] = []
         behind: list[Entry] = []
+        bases: dict[str, Consent] = {}
         retrying: set[str] = set()
         for entry, outcome, change in zip(batch, outcomes, verdicts, strict=True):
             person = self._queue.person(entry)
             if change is not None and change.state is State.WAITING:
                 self._attempts[entry[0]] = change.attempt
                 self._counts.retried += 1
-            if change is not None and change.state is not State.WAITING:
+            if outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
+                # A grant has overtaken the decision: not held, but first in line again.
+                self._unsettled.append(Change(entry, State.WAITING))
+                back.append(entry)
+            elif change is not None and change.state is not State.WAITING:
                 done.append(entry)
                 evicted += self._leave(entry, change)
             elif person in retrying:
@@ -563,7 +603,7 @@ class Lane:
         self._waiting -= 1
         self._attempts.pop(entry[0], None)
         if change.state is State.HELD:
-            return self._held.add(entry)
+            return self._held.add(entry, change.attempt.consent)
         if change.state is State.DEAD:
             self._dead += 1
             self._log.warning(
@@ -696,6 +736,14 @@ class Lane:
                 self.destination.hooks.shutdown(context=self.destination.context)
             except Exception as error:  # a plugin's bug must not stop the others' shutdown
                 self._log.error("destination %s: shutdown raised %s", self.id, type(error).__name__)
+
+
+@frozen
+class _Batch:
+    """Entries under way, with what their people's consent was when they were taken."""
+
+    entries: list[Entry]
+    bases: Mapping[str, Consent]
 
 
 @frozen

@@ -7,6 +7,7 @@ import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 
+from walker_collector.config import Consent
 from walker_collector.spool import Entry
 
 
@@ -49,9 +50,12 @@ class PersonQueue:
         """Queue entries behind all that wait."""
         self.ready.extend(entries)
 
-    def add_first(self, entries: Sequence[Entry]) -> None:
-        """Queue entries, older than all that wait, before them."""
-        self.ready.extendleft(reversed(entries))
+    def insert(self, entries: Sequence[Entry]) -> None:
+        """Queue entries, in order, among those that wait, by the order of acceptance."""
+        if self.ready and entries and self.ready[0] < entries[-1]:
+            self.ready = deque(sorted([*self.ready, *entries]))
+        else:
+            self.ready.extendleft(reversed(entries))
 
     def take(self, size: int, size_bytes: int | None) -> list[Entry]:
         """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one."""
@@ -76,12 +80,12 @@ class PersonQueue:
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """Note that entries are done with; what parked behind them is ready."""
-        self.add_first([parked for entry in entries for parked in self._leave(entry)])
+        self.insert(sorted(parked for entry in entries for parked in self._leave(entry)))
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Return taken entries to the front, followed by what parked behind them."""
+        """Return taken entries to their place, followed by what parked behind them."""
         behind = [parked for entry in entries for parked in self._leave(entry)]
-        self.add_first([*entries, *behind])
+        self.insert(sorted([*entries, *behind]))
 
     def retry(self, due: int, entry: Entry) -> None:
         """Try a taken entry again at `due` (ms); its person's later ones wait for it."""
@@ -164,18 +168,29 @@ class HeldEvents:
         self._limit = limit
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._people: dict[str, set[int]] = {}
+        self._under: dict[int, Consent] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, entry: Entry) -> list[Entry]:
-        """Hold an entry; return those that must go to make room."""
+    def __contains__(self, person: str) -> bool:
+        """Whether anything of a person is held."""
+        return person in self._people
+
+    def add(self, entry: Entry, under: Consent | None = None) -> list[Entry]:
+        """Hold an entry which `under`, what was granted, did not let go; return who must leave."""
         self._entries[entry[0]] = entry
         self._people.setdefault(entry[1], set()).add(entry[0])
+        if under is not None:
+            self._under[entry[0]] = under
         out = []
         while len(self._entries) > self._limit:
             out.append(self._pop(next(iter(self._entries))))
         return out
+
+    def under(self, entry: Entry) -> Consent | None:
+        """Return what was granted when an entry was last refused, if that is known."""
+        return self._under.get(entry[0])
 
     def of(self, people: Iterable[str] | None) -> list[Entry]:
         """Return the held entries of these people (None: everybody's), oldest first."""
@@ -201,6 +216,7 @@ class HeldEvents:
 
     def _pop(self, seq: int) -> Entry:
         entry = self._entries.pop(seq)
+        self._under.pop(seq, None)
         seqs = self._people[entry[1]]
         seqs.discard(seq)
         if not seqs:

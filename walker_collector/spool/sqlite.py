@@ -318,7 +318,7 @@ class SqliteSpool:
             "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq",
             (destination,),
         )
-        return [DeadLetter(*row[:8], consent=json.loads(row[8] or "{}")) for row in rows]
+        return [_letter(*row) for row in rows]
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         wanted = list(letters)
@@ -573,6 +573,21 @@ def _vacuum(db: sqlite3.Connection) -> None:
 def _scrub(db: sqlite3.Connection) -> None:
     """Leave no copy of deleted rows in the log: everything into the database, the log emptied."""
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _letter(*row: Any) -> DeadLetter:
+    seq, destination, reason, attempts, accepted_at, died_at, person, body, consent = row
+    return DeadLetter(
+        seq=seq,
+        destination=destination,
+        reason=reason,
+        attempts=attempts,
+        accepted_at=accepted_at,
+        died_at=died_at,
+        person=person,
+        body=body,
+        consent=json.loads(consent or "{}"),
+    )
 
 
 def _stored(row: Sequence[Any]) -> Stored:

@@ -1,0 +1,74 @@
+"""Grants, withdrawals and events of many people, killed and resumed, against the sandbox."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.integration.consenter import Step, steps
+from tests.integration.flows import arrivals, flow
+from walker_dest_customerio.sandbox import Sandbox
+
+# A larger run: WALKER_CONSENT_STEPS=20000 WALKER_CONSENT_PEOPLE=1000 pytest tests/integration
+STEPS = int(os.environ.get("WALKER_CONSENT_STEPS", "3000"))
+PEOPLE = int(os.environ.get("WALKER_CONSENT_PEOPLE", "60"))
+SEED, KILLS = 11, 6
+SCRIPT = Path(__file__).with_name("consenter.py")
+
+
+def run_until(path: Path, start: int, kill_at: int | None) -> tuple[int, str]:
+    """Run from a step on, killed once `kill_at` is acknowledged; return steps done, last line."""
+    arguments = [str(path), *map(str, (SEED, STEPS, PEOPLE, start))]
+    command = [sys.executable, "-m", "tests.integration.consenter", *arguments]
+    done, line = start, ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in map(str.strip, process.stdout):
+            if line.isdigit():
+                done = int(line)
+            if kill_at is not None and done >= kill_at:
+                process.kill()
+                break
+    return done, line
+
+
+def allowed_and_owed(script: list[Step]) -> tuple[set[int], set[int]]:
+    """Return the events that may arrive (granted at some time from their push on), and those that
+    must (granted at the end).
+    """
+    state: dict[int, bool] = {}
+    waiting: dict[int, list[int]] = {}
+    allowed: set[int] = set()
+    for number, (kind, person, granted) in enumerate(script):
+        if kind == "consent":
+            state[person] = granted
+        else:
+            waiting.setdefault(person, []).append(number)
+        if state.get(person):
+            allowed.update(waiting.get(person, []))
+    owed = {n for person, numbers in waiting.items() if state.get(person) for n in numbers}
+    return allowed, owed
+
+
+def test_consent_holds_through_kills(tmp_path: Path) -> None:
+    moments = sorted(random.Random(3).sample(range(50, STEPS), KILLS))
+    with Sandbox() as sandbox:
+        path = tmp_path / "flow.json"
+        path.write_text(
+            json.dumps(flow(sandbox, tmp_path / "spool.db", consent={"marketing": True}))
+        )
+        done = 0
+        for moment in moments:
+            done, _ = run_until(path, done, moment)
+        done, last = run_until(path, done, None)
+        orders = arrivals(sandbox)
+    assert (done, last) == (STEPS, "drained")
+    allowed, owed = allowed_and_owed(steps(SEED, STEPS, PEOPLE))
+    arrived = [number for order in orders.values() for number in order]
+    assert len(arrived) == len(set(arrived))
+    assert owed <= set(arrived) <= allowed
+    assert owed != allowed
+    for order in orders.values():
+        assert order == sorted(order)
