@@ -49,11 +49,21 @@ def compile_path(
     if not path:
         return lambda value, scope=None: clean(value)
     segments = split(path)
-    keys = [key for key, _ in segments]
-    special = {"*", "length"}.intersection(keys) or any(index is not None for _, index in segments)
-    if special or len(keys) > len(_SPECIALISED):
+    keys = plain_keys(path)
+    if keys is None or len(keys) > len(_SPECIALISED):
         return lambda value, scope=None: clean(walk(value, segments))
     return _SPECIALISED[len(keys) - 1](clean, *keys)
+
+
+def plain_keys(path: str) -> tuple[str, ...] | None:
+    """Return the keys of a path that reads objects alone; None where it may mean a list.
+
+    The empty path, the whole input, has none.
+    """
+    segments = split(path) if path else ()
+    if any(index is not None or key in ("*", "length") for key, index in segments):
+        return None
+    return tuple(key for key, _ in segments)
 
 
 def _one(clean: Callable[[Any], Any], key: str) -> Callable[..., Any]:

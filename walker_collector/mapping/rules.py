@@ -6,6 +6,7 @@ condition holds applies. Rules: walkerOS, getMappingEvent.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from walker_collector.config import RuleConfig, Rules
@@ -40,16 +41,18 @@ def compile_lookup(
     entities = _tabulate(rules, build, where)
     unknown = entities["*"]
 
-    def find(event: Event, scope: Scope) -> T | None:
-        name = event.get("name")
-        if type(name) is not str:
-            return None
+    @lru_cache(maxsize=1024)
+    def candidates(name: str) -> Candidates[T]:
         entity, _, rest = name.partition(" ")
         action = rest.partition(" ")[0]
         if not entity or not action:
-            return None
+            return ()
         actions = entities.get(entity, unknown)
-        for condition, built in actions[action if action in actions else "*"]:
+        return actions[action if action in actions else "*"]
+
+    def find(event: Event, scope: Scope) -> T | None:
+        name = event.get("name")
+        for condition, built in candidates(name) if type(name) is str else ():
             if condition is None or condition(event, scope):
                 return built
         return None

@@ -30,6 +30,7 @@ from walker_collector.config import (
 )
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.calls import as_json, isolate
+from walker_collector.mapping.fields import Entry, as_field, compile_map
 from walker_collector.mapping.paths import compile_path, split, walk
 from walker_collector.mapping.pruning import PLAIN, duplicate, no_null, prune
 from walker_collector.mapping.scope import LocalScope, Scope
@@ -153,11 +154,13 @@ def _compile_source(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
     if spec.loop is not None:
         return _compile_loop(spec.loop, _compile_single(spec, where, clean, _nothing), where, clean)
     if spec.map is not None:
-        return _map(
+        return compile_map(
             [
-                (key, _compile_value(item, join(where, "map", key), clean))
+                as_field(key, item)
+                or Entry(key, _compile_value(item, join(where, "map", key), clean))
                 for key, item in spec.map.items()
-            ]
+            ],
+            clean,
         )
     if spec.set is not None:
         return _set(_items(spec.set, join(where, "set"), clean))
@@ -209,18 +212,6 @@ def _loop(find: Resolve, item: Resolve, otherwise: Resolve) -> Resolve:
             scope = LocalScope(scope.event, state)
         found = [item(each, scope) for each in inputs if each is not None]
         return [each for each in found if each is not MISSING]
-
-    return resolve
-
-
-def _map(entries: Sequence[tuple[str, Resolve]]) -> Resolve:
-    def resolve(value: Any, scope: Scope) -> Any:
-        made = {}
-        for key, item in entries:
-            found = item(value, scope)
-            if found is not MISSING:
-                made[key] = found
-        return made
 
     return resolve
 

@@ -51,6 +51,11 @@ def fail(value: Any) -> Any:
 FUNCTIONS = st.none() | st.sampled_from([identity, event_id, is_object, fail])
 
 
+FIELD_PATHS = st.sampled_from(["data.a", "data.b", "data.list", "a", "b", "list.0", "data.a.b"])
+FIELDS = FIELD_PATHS.map(PathSpec) | st.builds(ObjectSpec, key=FIELD_PATHS, value=SCALARS)
+"""Entries of a map that are mostly read from the same few places."""
+
+
 LOOPED = st.sampled_from(["list", "this", "data", "list.*.data"]).map(PathSpec)
 
 
@@ -69,11 +74,15 @@ def _objects(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec
     )
 
 
+MAPS = st.dictionaries(st.text("xyz", min_size=1, max_size=2), FIELDS, max_size=8).map(
+    lambda entries: ObjectSpec(map=entries)
+)
+
 SPECS: st.SearchStrategy[ValueSpec] = st.recursive(
     PATHS.map(PathSpec),
     lambda inner: (
         st.lists(inner, max_size=3).map(lambda items: AlternativesSpec(tuple(items)))
-        | _objects(inner)
+        | _objects(inner | MAPS)
     ),
     max_leaves=6,
 )

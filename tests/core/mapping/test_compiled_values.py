@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.conformance.cases import same
 from tests.core.mapping.interpreter import resolve
-from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, SPECS
+from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, MAPS, SPECS
 from walker_collector.config import MISSING, AlternativesSpec, ObjectSpec, PathSpec, ValueSpec
 from walker_collector.mapping import Value, compile_value
 from walker_collector.mapping.scope import LocalScope
@@ -27,6 +27,16 @@ def nulls_in_objects(value: Any) -> bool:
 def test_compiled_value_is_what_the_rules_say(spec: ValueSpec, value: Any, consent: Any) -> None:
     found = compile_value(spec)(value, LocalScope({"id": "e1"}, consent))
     assert same(found, resolve(spec, value, {"id": "e1"}, consent))
+
+
+@thorough
+@given(MAPS, EVENTS, CONSENT)
+def test_fields_of_a_map_are_what_the_rules_say_in_its_order(
+    spec: ObjectSpec, event: Any, consent: Any
+) -> None:
+    found = compile_value(spec)(event, LocalScope(event, consent))
+    assert same(found, resolve(spec, event, event, consent))
+    assert list(found) == [key for key in spec.map or {} if key in found]
 
 
 @thorough
