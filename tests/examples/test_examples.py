@@ -1,18 +1,14 @@
 """Each folder of `examples/` does what it says: in simulation, and at a local Customer.io."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.examples.support import EXAMPLES, read, simulated
 from walker_collector import Collector
 from walker_dest_customerio.sandbox import Sandbox
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/expected.ndjson"))
 
 PERSON = "/api/v1/customers/{identifier}"
@@ -25,10 +21,6 @@ ENDPOINTS = {
     "suppress": f"POST {PERSON}/suppress",
     "unsuppress": f"POST {PERSON}/unsuppress",
 }
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def test_there_is_an_example_for_everything_documented() -> None:
@@ -49,23 +41,7 @@ def test_there_is_an_example_for_everything_documented() -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_simulation_prints_what_is_expected(folder: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CIO_")}
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("walker"),
-            "simulate",
-            "flow.json",
-            "events.ndjson",
-            "--json",
-        ],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    printed = [json.loads(line) for line in done.stdout.splitlines()]
-    assert printed == lines_of(folder / "expected.ndjson"), done.stderr
+    assert simulated(folder) == read(folder / "expected.ndjson")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -78,9 +54,9 @@ def test_customerio_gets_the_expected_calls_in_order(
     settings = flow["flows"]["default"]["destinations"]["customerio"]["config"]["settings"]
     settings |= {"trackUrl": sandbox.track_url, "caFile": sandbox.ca_file, "delivery": "single"}
     with Collector.from_config(flow) as collector:
-        collector.push_many(lines_of(folder / "events.ndjson"))
+        collector.push_many(read(folder / "events.ndjson"))
         assert collector.flush(timeout=10)
-    calls = [call for line in lines_of(folder / "expected.ndjson") for call in line["calls"]]
+    calls = [call for line in read(folder / "expected.ndjson") for call in line["calls"]]
     assert [request.endpoint for request in sandbox.requests] == [
         ENDPOINTS[call[0]] for call in calls
     ]

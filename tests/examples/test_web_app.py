@@ -1,22 +1,19 @@
 """The web application of `examples/web_app`, started as its readme says."""
 
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.examples.test_examples import EXAMPLES
+from tests.examples.support import EXAMPLES, PROGRAMS, read
 from walker_dest_customerio.sandbox import Sandbox
 
 FOLDER = EXAMPLES / "web_app"
-FLASK = Path(sys.executable).with_name("flask")
 
 
 class Shop:
@@ -24,7 +21,7 @@ class Shop:
 
     def __init__(self, sandbox: Sandbox, output: Path) -> None:
         self.process = subprocess.Popen(
-            [FLASK, "--app", "app", "run", "--port", "0"],
+            [PROGRAMS / "flask", "--app", "app", "run", "--port", "0"],
             cwd=FOLDER,
             env={
                 **os.environ,
@@ -125,7 +122,7 @@ def test_archive_has_every_event_without_the_email(shop: Shop, tmp_path: Path) -
     visitor = Visitor(shop)
     visitor.sign_in("chiara")
     shop.close()
-    archive = [json.loads(line) for line in (tmp_path / "events.ndjson").read_text().splitlines()]
+    archive = read(tmp_path / "events.ndjson")
     assert [event["name"] for event in archive] == ["page view", "user login", "page view"]
     assert {key for event in archive for key in event["user"]} == {"session", "id"}
 

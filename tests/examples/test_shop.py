@@ -1,0 +1,48 @@
+"""The demonstration of `examples/shop`, run as `make demo` does."""
+
+import subprocess
+import sys
+
+from tests.examples.support import EXAMPLES, read, simulated
+from walker_collector.flowfile import load_flow
+
+FOLDER = EXAMPLES / "shop"
+
+
+def program(name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, FOLDER / name], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_demonstration_ends_well_and_shows_what_customerio_holds() -> None:
+    done = program("demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for shown in (
+        "Order Completed │ 18",
+        "Transactional messages: 24",
+        "suppressed: kofi, kofi@post.example",
+        "archive: 333 events",
+        "amara@post.example",
+        "token-amara-2",
+    ):
+        assert shown in done.stdout
+    assert "lotte" not in done.stdout
+    assert "hana@post.example" not in done.stdout.split("Events")[0]
+
+
+def test_events_are_those_that_the_script_makes() -> None:
+    made = program("make_events.py").stdout
+    assert made == (FOLDER / "events.ndjson").read_text("utf-8")
+
+
+def test_every_event_goes_somewhere_and_none_names_nobody() -> None:
+    results = simulated(FOLDER)
+    assert {result["status"] for result in results} == {"deliver", "held", "ignored"}
+    events = [line for line in read(FOLDER / "events.ndjson") if line["name"][:6] != "walker"]
+    archived = [result for result in results if result["destination"] == "archive"]
+    assert len(archived) == len(events)
+
+
+def test_flow_needs_no_credentials_to_be_read() -> None:
+    assert load_flow(FOLDER / "flow.json", credentials=False).warnings == ()
