@@ -1,0 +1,200 @@
+"""The kit for plugin authors: its contract notices what is broken, its helpers do what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.core.testing_kit.broken import EXPECTED
+from tests.core.testing_kit.good import Good, Service
+from walker_collector import Collector, EventError, PluginError, Registry, Rejected, hookimpl
+from walker_collector.testing import Events, Harness, Recorder, registry_of
+
+CASES = Path(__file__).parent / "testing_kit" / "broken.py"
+
+SETTINGS = {"name": "kit", "token": "kit-secret"}
+Outcomes = dict[tuple[str, str], str]
+"""Class and test -> "passed", "skipped", or the message of the failure."""
+
+
+def outcome(case: ElementTree.Element) -> str:
+    for kind in ("failure", "error", "skipped"):
+        found = case.find(kind)
+        if found is not None:
+            return kind if kind == "skipped" else found.attrib["message"]
+    return "passed"
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What the contract says of each broken destination, and all it says of the good one."""
+    report = tmp_path_factory.mktemp("kit") / "report.xml"
+    chosen = [f"{CASES}::{cls}::{test}" for cls, test in EXPECTED.items()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no"]
+    done = subprocess.run(
+        [*command, f"--junitxml={report}", f"{CASES}::TestGood", *chosen],
+        cwd=CASES.parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    cases = ElementTree.parse(report).iter("testcase")
+    return {
+        (case.attrib["classname"].split(".")[-1], case.attrib["name"]): outcome(case)
+        for case in cases
+    }
+
+
+def test_contract_passes_a_destination_that_keeps_it(outcomes: Outcomes) -> None:
+    good = {test: said for (cls, test), said in outcomes.items() if cls == "TestGood"}
+    assert len(good) > 40
+    assert {test for test, said in good.items() if said == "skipped"} == {
+        "test_plugin_is_found_by_its_entry_point"
+    }
+    assert set(good.values()) == {"passed", "skipped"}
+
+
+@pytest.mark.parametrize("broken", EXPECTED)
+def test_contract_notices(broken: str, outcomes: Outcomes) -> None:
+    assert outcomes[broken, EXPECTED[broken]] not in ("passed", "skipped")
+
+
+@pytest.mark.parametrize(
+    ("broken", "advice"),
+    [
+        ("TestNoBackend", "TestNoBackend needs a fixture `backend` that returns a Backend"),
+        ("TestSkipless", "look at `rule.skip`"),
+        ("TestGossip", "a reason may name fields and ids, no personal data"),
+        ("TestUnchecked", "give the field an attrs validator that raises ValueError"),
+        ("TestNeverDown", "what a person must mend is DestinationDown"),
+    ],
+)
+def test_failing_contract_says_what_to_mend(broken: str, advice: str, outcomes: Outcomes) -> None:
+    assert advice in outcomes[broken, EXPECTED[broken]]
+
+
+def test_events_are_complete_and_the_same_at_every_run() -> None:
+    first, second = Events(), Events()
+    event = first("order complete", data={"total": 55})
+    assert event == second("order complete", data={"total": 55})
+    assert (event["id"], event["entity"], event["action"]) == ("e1", "order", "complete")
+    assert event["user"] == {"id": "u1"}
+    assert first()["timestamp"] - event["timestamp"] == 1000
+
+
+def test_several_events_are_numbered_on() -> None:
+    events = Events("x")
+    assert [event["id"] for event in events.several(3, "page view")] == ["x1", "x2", "x3"]
+    assert events(id="own")["id"] == "own"
+
+
+def test_event_with_a_part_that_no_event_has_is_refused() -> None:
+    with pytest.raises(EventError, match="did you mean data"):
+        Events()(dta={})
+
+
+def test_harness_maps_events_as_the_flow_says(walker_event: Events) -> None:
+    recorder = Recorder()
+    mapping = {"order": {"complete": {"name": "purchase", "data": "data.total"}}}
+    config = {"mapping": mapping, "env": {"recorder": recorder}}
+    with Harness(recorder_class(recorder), config=config) as harness:
+        harness.deliver(walker_event(data={"total": 55}))
+    (delivery,) = recorder.deliveries
+    assert (delivery.event["name"], delivery.data) == ("purchase", 55)
+    assert delivery.rule
+    assert delivery.rule.key == "order complete"
+
+
+def test_harness_says_that_nothing_would_be_sent(walker_event: Events) -> None:
+    config = {"mapping": {"order": {"*": {"ignore": True}}}}
+    harness = Harness(Good, SETTINGS, config=config)
+    with pytest.raises(ValueError, match="sends nothing of order complete: ignored"):
+        harness.push(walker_event())
+
+
+def test_harness_without_push_batch_says_so(walker_event: Events) -> None:
+    recorder = Recorder()
+    harness = Harness(recorder_class(recorder), config={"env": {"recorder": recorder}})
+    with pytest.raises(ValueError, match="has no push_batch"):
+        harness.push_batch([walker_event()])
+
+
+def test_harness_delivery_raises_the_failure_of_a_batch(walker_event: Events) -> None:
+    config = {"env": {"service": Service()}}
+    with Harness(Good, SETTINGS, config=config) as harness, pytest.raises(Rejected):
+        harness.deliver(walker_event("order refused"))
+
+
+def test_harness_keeps_the_progress_of_an_event_over_its_attempts(walker_event: Events) -> None:
+    harness = Harness(Good, SETTINGS)
+    event = walker_event()
+    progress = harness.item(event).context.progress
+    assert progress
+    progress.begin("mail")
+    assert progress.state("mail") == "begun"
+    progress.finish("mail")
+    again = harness.item(event).context.progress
+    assert again
+    assert again.state("mail") == "done"
+
+
+def test_recorder_keeps_what_an_application_pushes(walker_recorder: Recorder) -> None:
+    with walker_recorder.collector() as collector:
+        collector.push("order complete", data={"total": 55}, user={"id": "u1"})
+        collector.push("page view", user={"id": "u1"})
+    assert walker_recorder.names == ["order complete", "page view"]
+    assert walker_recorder.events[0]["data"] == {"total": 55}
+
+
+def test_recorder_hears_of_consent(walker_recorder: Recorder) -> None:
+    with walker_recorder.collector() as collector:
+        collector.consent({"marketing": True}, user={"id": "u1"})
+    ((update, person),) = walker_recorder.consents
+    assert update == {"marketing": True}
+    assert person
+    assert person.id == "u1"
+
+
+def test_recorder_fails_when_told_to(walker_recorder: Recorder) -> None:
+    walker_recorder.fail(Rejected("not today"))
+    with walker_recorder.collector() as collector:
+        refused = collector.push("order complete", wait=True)
+        taken = collector.push("order complete", wait=True)
+    assert refused.reasons == {"recorder": "not today"}
+    assert taken.destinations == {"recorder": "delivered"}
+
+
+def test_recorder_stands_in_beside_other_destinations(walker_recorder: Recorder) -> None:
+    flow = {"destinations": {id: walker_recorder.entry() for id in ("first", "second")}}
+    with Collector.from_config(flow, registry=walker_recorder.registry()) as collector:
+        collector.push("order complete")
+    told = {delivery.destination for delivery in walker_recorder.deliveries}
+    assert told == {"first", "second"}
+
+
+def test_registry_of_a_class_that_is_no_destination_says_why() -> None:
+    with pytest.raises(PluginError, match="neither push nor push_batch"):
+        registry_of(object)
+
+
+def test_extension_without_the_right_arguments_is_refused() -> None:
+    class Misspelt:
+        @hookimpl(wrapper=True)
+        def push(self, evnet):  # type: ignore[no-untyped-def]  # that is the mistake
+            return (yield)
+
+    with pytest.raises(PluginError, match="hook push has no argument evnet"):
+        Registry().register_extension("misspelt", Misspelt)
+
+
+def test_importing_the_fixtures_imports_nothing_of_the_collector() -> None:
+    code = "import sys, walker_pytest_plugin; print('walker_collector' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def recorder_class(recorder: Recorder) -> type:
+    return recorder.registry().find("recorder")

@@ -1,0 +1,323 @@
+"""Destinations that break the contract, one rule each; `EXPECTED` says which test must notice.
+
+Run by test_testing_kit.py in a process of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from attrs import define, frozen
+
+from tests.core.testing_kit.good import Contract, Good
+from walker_collector import (
+    MISSING,
+    Consent,
+    Context,
+    DestinationDown,
+    Event,
+    Item,
+    Person,
+    PushContext,
+    Rejected,
+    RetryLater,
+    Rule,
+    Secret,
+    hookimpl,
+)
+from walker_collector.testing import DestinationContract
+
+EXPECTED: Final = {
+    "TestNoBackend": "test_init_delivers_nothing",
+    "TestNotInstalled": "test_plugin_is_found_by_its_entry_point",
+    "TestUnchecked": "test_bad_settings_are_refused_with_their_place",
+    "TestBackwards": "test_batch_arrives_in_order",
+    "TestBuffering": "test_what_was_delivered_is_there_after_shutdown",
+    "TestUnequal": "test_push_and_push_batch_agree",
+    "TestUnordered": "test_events_of_one_person_arrive_in_order",
+    "TestSkipless": "test_rule_with_skip_leaves_out_the_default_call",
+    "TestChanging": "test_event_and_data_are_left_as_they_were",
+    "TestNeedsData": "test_event_that_nothing_maps_is_delivered_or_rejected",
+    "TestNeedsUser": "test_event_of_nobody_is_delivered_or_rejected",
+    "TestOnlyAscii": "test_unusual_data_is_delivered_or_rejected[unicode]",
+    "TestShared": "test_two_destinations_of_one_plugin_do_not_disturb_each_other",
+    "TestWholeBatch": "test_refused_event_is_named_by_its_index",
+    "TestRefusalPasses": "test_refused_event_becomes_a_dead_letter",
+    "TestGossip": "test_reason_of_a_refusal_holds_no_personal_data",
+    "TestGivesUp": "test_passing_failure_is_said_to_pass",
+    "TestLoses": "test_passing_failure_is_overcome",
+    "TestNeverDown": "test_what_needs_a_person_stops_the_destination_and_keeps_its_events",
+    "TestStaysDown": "test_destination_delivers_again_after_it_was_down",
+    "TestShows": "test_repr_shows_no_secret",
+    "TestTells": "test_failures_show_no_secret",
+    "TestSimulatesTuples": "test_simulate_tells_calls_as_json",
+    "TestSimulatesForReal": "test_simulate_leaves_no_trace",
+    "TestSimulatesSkipped": "test_simulate_leaves_out_the_default_call_of_a_rule_with_skip",
+    "TestDeafToSessions": "test_changes_of_consent_are_taken[session]",
+}
+
+
+class TestGood(Contract):
+    """Breaks nothing."""
+
+
+class TestNoBackend(DestinationContract):
+    plugin = Good
+
+
+class TestNotInstalled(Contract):
+    package = "file"
+
+
+@frozen(kw_only=True)
+class Lenient:
+    name: str
+    token: Secret
+    level: int = 0
+
+
+class Unchecked(Good):
+    settings: ClassVar[type] = Lenient
+
+
+class TestUnchecked(Contract):
+    plugin = Unchecked
+
+
+class Backwards(Good):
+    @hookimpl
+    def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
+        return super().push_batch(batch[::-1], context)
+
+
+class TestBackwards(Contract):
+    plugin = Backwards
+
+
+class Buffering(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        """Wait for more that never comes."""
+
+
+class TestBuffering(Contract):
+    plugin = Buffering
+
+
+class Unequal(Good):
+    @hookimpl
+    def push(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        super().push({**event, "data": {}}, data, rule, context)
+
+
+class TestUnequal(Contract):
+    plugin = Unequal
+
+    # Events have to hold something that may be left out.
+    def test_push_and_push_batch_agree(self, backend: Any, harness: Any, event: Any) -> None:
+        def full() -> Event:
+            filled: Event = event(data={"total": 1})
+            return filled
+
+        super().test_push_and_push_batch_agree(backend, harness, full)  # type: ignore[arg-type]  # all that is asked of it
+
+
+class TestUnordered(Contract):
+    plugin = Backwards
+
+
+class Skipless(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        super().deliver(event, data, None, context)
+
+
+class TestSkipless(Contract):
+    plugin = Skipless
+
+
+class Changing(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        super().deliver(event, data, rule, context)
+        event["data"].clear()
+
+
+class TestChanging(Contract):
+    plugin = Changing
+
+
+class NeedsData(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        if data is MISSING:
+            raise TypeError("no data")
+
+
+class TestNeedsData(Contract):
+    plugin = NeedsData
+
+
+class NeedsUser(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        event["user"]["id"].lower()
+
+
+class TestNeedsUser(Contract):
+    plugin = NeedsUser
+
+
+class OnlyAscii(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        str(event["data"]).encode("ascii")
+
+
+class TestOnlyAscii(Contract):
+    plugin = OnlyAscii
+
+
+class Shared(Good):
+    """Keeps its connection in the class."""
+
+    connections: ClassVar[list[str]] = []
+
+    @hookimpl
+    def init(self, context: Context) -> None:
+        self.open = True
+        self.connections.append(context.id)
+
+    @hookimpl
+    def shutdown(self, context: Context) -> None:
+        self.connections.clear()
+
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        if not self.connections:
+            raise DestinationDown("not connected")
+        super().deliver(event, data, rule, context)
+
+
+class TestShared(Contract):
+    plugin = Shared
+
+
+class WholeBatch(Good):
+    @hookimpl
+    def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
+        failures = super().push_batch(batch, context)
+        return dict.fromkeys(range(len(batch)), failures[1]) if failures else {}
+
+
+class TestWholeBatch(Contract):
+    plugin = WholeBatch
+
+
+class RefusalPasses(Good):
+    def unfit(self, event: Event) -> Exception:
+        return ValueError("not this one")
+
+
+class TestRefusalPasses(Contract):
+    plugin = RefusalPasses
+
+
+class Gossip(Good):
+    def unfit(self, event: Event) -> Exception:
+        return Rejected(f"not this one: {event}")
+
+
+class TestGossip(Contract):
+    plugin = Gossip
+
+
+class GivesUp(Good):
+    def busy(self) -> Exception:
+        return Rejected("the service is busy")
+
+
+class TestGivesUp(Contract):
+    plugin = GivesUp
+
+
+class TestLoses(Contract):
+    plugin = GivesUp
+
+
+class NeverDown(Good):
+    def refused(self, context: PushContext) -> Exception:
+        return RetryLater("the token was not accepted")
+
+
+class TestNeverDown(Contract):
+    plugin = NeverDown
+
+
+class StaysDown(Good):
+    """Hands its connection back at the first failure, and never takes another."""
+
+    def refused(self, context: PushContext) -> Exception:
+        self.open = False
+        return super().refused(context)
+
+
+class TestStaysDown(Contract):
+    plugin = StaysDown
+
+
+@define
+class Shows(Good):
+    token: str = ""
+    open: bool = False
+
+    @hookimpl
+    def init(self, context: Context) -> None:
+        self.open = True
+        self.token = context.settings.token.reveal()
+
+
+class TestShows(Contract):
+    plugin = Shows
+
+
+class Tells(Good):
+    def refused(self, context: PushContext) -> Exception:
+        return DestinationDown(f"{context.settings.token.reveal()} was not accepted")
+
+
+class TestTells(Contract):
+    plugin = Tells
+
+
+class SimulatesTuples(Good):
+    def simulate(
+        self, event: Event, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        return [["keep", (1, 2)]]
+
+
+class TestSimulatesTuples(Contract):
+    plugin = SimulatesTuples
+
+
+class SimulatesForReal(Good):
+    def simulate(
+        self, event: Event, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        self.open = True
+        self.deliver(event, data, rule, context)
+        return []
+
+
+class TestSimulatesForReal(Contract):
+    plugin = SimulatesForReal
+
+
+class TestSimulatesSkipped(Contract):
+    plugin = SimulatesTuples
+
+
+class DeafToSessions(Good):
+    @hookimpl
+    def consent(
+        self, update: Consent, state: Consent, person: Person | None, context: PushContext
+    ) -> None:
+        if person is not None:
+            assert person.id or person.device
+
+
+class TestDeafToSessions(Contract):
+    plugin = DeafToSessions
