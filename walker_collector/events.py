@@ -10,7 +10,7 @@ import difflib
 import enum
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -34,7 +34,10 @@ PARTS: Final[Mapping[str, type]] = {
 }
 _SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
 KEYS: Final = ("name", *PARTS, *_SCALARS)
-_NAIVE: Final = orjson.OPT_NAIVE_UTC
+# orjson by itself leaves out the fields of a dataclass that begin with "_".
+_OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_PASSTHROUGH_DATACLASS
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -159,8 +162,10 @@ def _timestamp(value: Any) -> int | float:
         return value
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return int(aware.timestamp() * 1000)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return (aware - _EPOCH) // _MS
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise EventError(
         f"timestamp: must be milliseconds since 1970 or a datetime, not {type(value).__name__}"
@@ -175,12 +180,12 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     left out. Raises EventError naming the path of what JSON can't hold, or the bound exceeded.
     """
     try:
-        body = orjson.dumps(event, _plain, _NAIVE)
-    except (orjson.JSONEncodeError, RecursionError, TypeError):
-        body = _dump(_normalised(event, "", bounds.depth))
+        body = orjson.dumps(event, _plain, _OPTIONS)
+    except (orjson.JSONEncodeError, RecursionError):
+        body = _walked(event, bounds)
     if b"null" in body and not _is_json(event):
         # NaN is null to orjson; only a walk can tell it from a null that was meant.
-        body = _dump(_normalised(event, "", bounds.depth))
+        body = _walked(event, bounds)
     if len(body) > bounds.bytes:
         raise EventError(
             f"event {str(event.get('name'))[:80]!r} has {len(body):,} bytes of JSON; "
@@ -189,7 +194,7 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     # Cheap upper bound first: an event can't be deeper than it has brackets.
     brackets = body.count(b"{") + body.count(b"[")
     if brackets > bounds.depth:
-        _check_depth(event, "", bounds.depth)
+        _check_depth(orjson.loads(body), "", bounds.depth)
     return body
 
 
@@ -207,24 +212,45 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _dump(value: Any) -> bytes:
+def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
-        raise EventError(f"event cannot be written as JSON: {error}") from None
+        return orjson.dumps(_normalised(event, "", bounds.depth))
+    except EventError:
+        raise
+    except (RecursionError, orjson.JSONEncodeError):
+        raise EventError("event is nested too deeply to be written as JSON") from None
+    except Exception as error:  # the methods of foreign objects may raise anything
+        raise EventError(
+            f"event cannot be written as JSON: an object in it raised {type(error).__name__}"
+        ) from error
 
 
 def _plain(value: Any) -> Any:
     """Turn what orjson does not know into something it does."""
     if isinstance(value, Decimal):
-        return float(value)
+        return _number(value)
     if isinstance(value, set | frozenset):
         return _ordered(value)
-    if attrs.has(type(value)):
-        return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(type(value).__name__)
+    fields = _fields(value)
+    if fields is None:
+        raise TypeError(type(value).__name__)
+    return fields
+
+
+def _number(value: float | Decimal) -> float:
+    signals = isinstance(value, Decimal) and value.is_snan()
+    return math.nan if signals else float(value)
+
+
+def _fields(value: Any) -> dict[str, Any] | None:
+    """Return the fields of an attrs or dataclass object by name; None where it is neither."""
+    if attrs.has(type(value)):
+        return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+    if dataclasses.is_dataclass(type(value)):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    return None
 
 
 def _ordered(value: set[Any] | frozenset[Any]) -> list[Any]:
@@ -248,7 +274,7 @@ def _normalised(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, int):
         return _integer(value, path)
     if isinstance(value, float | Decimal):
-        number = float(value)
+        number = _number(value)
         return number if math.isfinite(number) else _ABSENT
     if isinstance(value, UUID):
         return str(value)
@@ -267,12 +293,9 @@ def _container(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, list | tuple):
         items = (_normalised(item, f"{path}.{i}", depth - 1) for i, item in enumerate(value))
         return [None if item is _ABSENT else item for item in items]
-    if attrs.has(type(value)):
-        value = {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return _object(value, path, depth)
+    fields = value if isinstance(value, Mapping) else _fields(value)
+    if fields is not None:
+        return _object(fields, path, depth)
     raise EventError(f"{path}: a {type(value).__name__} cannot be written as JSON")
 
 
@@ -282,18 +305,18 @@ def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         name = key.value if isinstance(key, enum.Enum) else key
         if not isinstance(name, str | int | float | UUID | date):
             raise EventError(f"{path}: a {type(key).__name__} cannot be the key of an object")
-        where = f"{path}.{name}" if path else str(name)
-        plain = _normalised(item, where, depth - 1)
+        text = _text(str(name), path, "the key of an object")
+        plain = _normalised(item, f"{path}.{text}" if path else text, depth - 1)
         if plain is not _ABSENT:
-            result[str(name)] = plain
+            result[text] = plain
     return result
 
 
-def _text(value: str, path: str) -> str:
+def _text(value: str, path: str, what: str = "text") -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise EventError(f"{path}: text with a lone surrogate is not valid Unicode") from None
+        raise EventError(f"{path}: {what} has a lone surrogate, which is not Unicode") from None
     return str(value)
 
 
