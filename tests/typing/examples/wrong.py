@@ -1,0 +1,67 @@
+"""Mistakes that a type checker must find; each line says the error that it expects there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from walker_collector import Collector, Context, Event, Item, PushContext, Rule, hookimpl
+from walker_collector import protocols as p
+from walker_collector.testing import DestinationContract
+
+
+class WrongContext(p.Push):
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.Push"
+    def push(self, event: Event, data: Any, rule: Rule | None, context: Context) -> None: ...
+
+
+class Misspelt(p.Push):
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.Push"
+    def push(self, evnet: Event, data: Any, rule: Rule | None, context: PushContext) -> None: ...
+
+
+class OneMissing(p.Push):
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.Push"
+    def push(self, event: Event, data: Any, context: PushContext) -> None: ...
+
+
+class RuleIsSure(p.Push):
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.Push"
+    def push(self, event: Event, data: Any, rule: Rule, context: PushContext) -> None: ...
+
+
+class WrongAnswer(p.PushBatch):
+    @hookimpl  # E: incompatible with return type "Mapping[int, Exception] | None" in supertype
+    def push_batch(self, batch: Sequence[Item], context: Context) -> list[Exception]:
+        return []
+
+
+class EventsAlone(p.PushBatch):
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.PushBatch"
+    def push_batch(self, batch: Sequence[Event], context: Context) -> None: ...
+
+
+class PushContextTooSoon(p.Init):
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.Init"
+    def init(self, context: PushContext) -> None: ...
+
+
+class Forgotten(p.Init, p.Push):
+    @hookimpl
+    def init(self, context: Context) -> None: ...
+
+
+made = Forgotten()  # E: Cannot instantiate abstract class "Forgotten"
+
+
+class NoDestination:
+    def deliver(self, event: Event) -> None: ...
+
+
+class TestNoDestination(DestinationContract):
+    plugin = NoDestination  # E: Incompatible types in assignment
+
+
+def application(collector: Collector) -> None:
+    collector.push(7)  # E: incompatible type "int"
+    collector.push("order complete", wait="yes")  # E: expected "bool"
+    collector.consent({"marketing": "yes"})  # E: expected "str": "bool"
+    collector.flush("10")  # E: expected "float | None"
