@@ -29,7 +29,7 @@ class RuleIsSure(p.Push):
 
 
 class WrongAnswer(p.PushBatch):
-    @hookimpl  # E: incompatible with return type "Mapping[int, Exception] | None" in supertype
+    @hookimpl  # E: incompatible with supertype "walker_collector.protocols.PushBatch"
     def push_batch(self, batch: Sequence[Item], context: Context) -> list[Exception]:
         return []
 
