@@ -18,10 +18,14 @@ from walker_collector import (
 )
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
-from walker_dest_customerio.operations import Call, Identify, Json
+from walker_dest_customerio.operations import Call, Identify, Json, Operation
 from walker_dest_customerio.people import Draft, Known, People, identity
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
 from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
+
+
+_ERASING = {"destroy": "delete", "suppress": "suppress"}
+"""The names of rule settings, and the parts of a delivery that they stand for."""
 
 
 class Unidentified(Rejected):
@@ -130,6 +134,9 @@ class CustomerioDestination:
         for job in jobs:
             for operation in job.done:
                 operation.note(people)
+        for item, job in zip(batch, jobs, strict=True):
+            if job.error is None:
+                _forget(item, job.done)
         return {at: job.error for at, job in enumerate(jobs) if job.error is not None}
 
     def _known(self, settings: Settings) -> People:
@@ -141,6 +148,14 @@ class CustomerioDestination:
         if self._delivery is None:
             raise DestinationDown("not initialised")
         return self._delivery
+
+
+def _forget(item: Item, done: Sequence[Operation]) -> None:
+    """Have the collector erase a person too, where the settings ask for it."""
+    context = item.context.destination
+    wanted = {_ERASING[name] for name in context.settings.forget_on}
+    if context.forget is not None and any(operation.part in wanted for operation in done):
+        context.forget(item.event.get("user") or {})
 
 
 def _job(item: Item, draft: Known, now: float) -> Job:

@@ -56,6 +56,8 @@ class Settings:
     identify_timestamp: an identify bears its event's time, so that a late one never undoes a newer
         one. Turn it off to backfill: Customer.io ignores what is older than the last change.
     on_consent: consent key -> attributes to set when a person grants or denies it.
+    forget_on: "destroy", "suppress": once Customer.io has done it to a person, the collector erases
+        them too: what waits, is held or dead, and what they said of consent.
     people_max: how many people's last attributes are remembered, to not repeat them.
     """
 
@@ -75,6 +77,7 @@ class Settings:
     app_rate_limit: float = field(default=100.0, validator=_positive)
     identify_timestamp: bool = True
     on_consent: dict[str, ConsentAttributes] | None = None
+    forget_on: list[Literal["destroy", "suppress"]] = Factory(list)
     people_max: int = field(default=100_000, validator=_positive)
 
 
