@@ -18,6 +18,7 @@ from attrs import define, frozen
 from walker_collector.config import Consent
 from walker_collector.consent import Ledger, granted
 from walker_collector.delivery.dispatch import (
+    DELIVERED,
     Destination,
     Dispatch,
     Outcome,
@@ -56,7 +57,10 @@ class Answer:
 
 @frozen(kw_only=True)
 class DestinationStatus:
-    """The figures of one destination; counts since the process began, ages in s."""
+    """The figures of one destination; counts since the process began, ages in s.
+
+    `dead` are the dead letters that are kept, `died` those that came since the process began.
+    """
 
     state: str
     reason: str = ""
@@ -69,6 +73,7 @@ class DestinationStatus:
     delivered: int = 0
     ignored: int = 0
     retried: int = 0
+    died: int = 0
     dropped: int = 0
     batches: int = 0
     oldest_age: float = 0.0
@@ -80,6 +85,7 @@ class _Counts:
     delivered: int = 0
     ignored: int = 0
     retried: int = 0
+    died: int = 0
     dropped: int = 0
     batches: int = 0
 
@@ -162,30 +168,36 @@ class Lane:
         evicted: list[Entry] = []
         with self._lock:
             self._counts.accepted += len(entries)
+            quiet = bool(self._queue.ready)
             for entry, state in entries:
                 if waiter is not None:
                     self._waiters[entry[0]] = waiter
                 if state is State.HELD:
                     evicted += self._held.add(entry)
                     self._answer(entry, Answer("held", "consent not granted"))
-                else:
-                    self._waiting += 1
-                    self._enqueue(entry)
-                if not self._behind:
-                    self._loaded = max(self._loaded, entry[0])
+            waiting = [entry for entry, state in entries if state is not State.HELD]
+            self._waiting += len(waiting)
+            self._enqueue(waiting)
+            if not self._behind:
+                self._loaded = max(self._loaded, entries[-1][0][0])
             self._drop(evicted, _TOO_MANY_HELD)
             self._note_arrival()
-            self._wake_worker()
+            # A worker that waits for company already need not look before the batch is full.
+            if not quiet or waiter or len(self._queue.ready) >= self.destination.batch_size:
+                self._wake_worker()
 
-    def _enqueue(self, entry: Entry) -> None:
-        """Queue a new entry; on a durable lane that is full it stays on disk until its turn."""
+    def _enqueue(self, entries: list[Entry]) -> None:
+        """Queue new entries; what is too much for a durable lane stays on disk until its turn."""
         if self._behind:
             return
-        if self._spool.durable and len(self._queue) >= WINDOW:
+        if entries and entries[0][0] <= self._loaded:  # read from the spool before it was offered
+            entries = [entry for entry in entries if entry[0] > self._loaded]
+        room = WINDOW - len(self._queue)
+        if self._spool.durable and len(entries) > room:
             self._behind = True
-            return
-        if entry[0] > self._loaded:
-            self._queue.add([entry])
+            self._loaded = max(self._loaded, entries[room][0] - 1)
+            entries = entries[:room]
+        self._queue.add(entries)
 
     def _note_arrival(self) -> None:
         now = self._now()
@@ -414,7 +426,8 @@ class Lane:
         destination = self.destination
         size = 1 if self._breaker.open else destination.batch_size
         entries = self._queue.take(size, destination.batch_bytes)
-        bases: dict[str, Consent] = {e[1]: self._ledger.base(e[1]) for e in entries}
+        people = {entry[1] for entry in entries}
+        bases: dict[str, Consent] = {person: self._ledger.base(person) for person in people}
         if overtaken := self._overtaken(entries, bases):
             # A grant is known, but what it releases is not queued yet: those go first.
             self._queue.put_back(entries)
@@ -423,7 +436,7 @@ class Lane:
             return self._take()
         if not entries:
             return None
-        self._flying.update((entry[0], entry) for entry in entries)
+        self._flying.update({entry[0]: entry for entry in entries})
         self._breaker.started()
         self._first_at = self._now() if self._queue.ready else 0
         if self._queue.ready:
@@ -459,6 +472,9 @@ class Lane:
     # --- what came of it -------------------------------------------------------------------
 
     def _settle(self, batch: list[Entry], outcomes: list[Outcome]) -> None:
+        if outcomes.count(DELIVERED) == len(batch):
+            self._settle_delivered(batch)
+            return
         now = self._now()
         with self._lock:
             self._counts.batches += 1
@@ -475,6 +491,25 @@ class Lane:
             self._work_waits.notify_all()
             self._settled.notify_all()
         self._bound_dead()
+
+    def _settle_delivered(self, batch: list[Entry]) -> None:
+        """Do at once for all what `_settle` does for each: mostly everything is delivered."""
+        with self._lock:
+            self._recovered()
+        self._record([Change(entry, None) for entry in batch])
+        with self._lock:
+            self._counts.batches += 1
+            self._counts.delivered += len(batch)
+            self._waiting -= len(batch)
+            for entry in batch:
+                del self._flying[entry[0]]
+                if self._attempts:
+                    self._attempts.pop(entry[0], None)
+                if self._waiters:
+                    self._answer(entry, Answer("delivered"))
+            self._queue.finish(batch)
+            self._work_waits.notify_all()
+            self._settled.notify_all()
 
     def _judge(self, outcomes: list[Outcome], now: int) -> None:
         """Learn from a batch how the destination fares."""
@@ -496,7 +531,7 @@ class Lane:
             )
             self._pause(now + pause)
             self._log.warning("destination %s: %s; trying again", self.id, whole.reason)
-        elif any(item.kind in ("delivered", "rejected") for item in outcomes):
+        elif any(item.kind in ("delivered", "told", "rejected") for item in outcomes):
             self._recovered()
         else:
             self._breaker.probing = False
@@ -520,7 +555,7 @@ class Lane:
         """Return what is to be recorded of an entry; None: nothing, it stays as it was."""
         before = self._attempts.get(entry[0], FRESH)
         kind = outcome.kind
-        if kind in ("delivered", "ignored", "dropped"):
+        if kind in ("delivered", "told", "ignored", "dropped"):
             return Change(entry, None)
         if kind == "held":
             return Change(entry, State.HELD, attrs.evolve(before, consent=outcome.consent), now)
@@ -606,6 +641,7 @@ class Lane:
             return self._held.add(entry, change.attempt.consent)
         if change.state is State.DEAD:
             self._dead += 1
+            self._counts.died += 1
             self._log.warning(
                 "destination %s: event %s is a dead letter: %s",
                 self.id,
@@ -746,7 +782,7 @@ class _Batch:
     bases: Mapping[str, Consent]
 
 
-@frozen
+@define(eq=False)  # not frozen: one is made per event, which takes three times as long
 class _Progress:
     """How far the delivery of one entry is; see hookspecs.Progress."""
 
