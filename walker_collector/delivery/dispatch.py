@@ -25,16 +25,18 @@ CONSENT_CHANGED: Final = "walker consent"
 """The name under which a change of consent queues for the destinations that listen to it."""
 
 _Numbered = tuple[int, Item]
-Kind = Literal["delivered", "ignored", "held", "dropped", "rejected", "retry", "bug", "back"]
+Kind = Literal[
+    "delivered", "told", "ignored", "held", "dropped", "rejected", "retry", "bug", "back"
+]
 
 
 @frozen
 class Outcome:
     """What came of one entry.
 
-    retry: transient, for this event. bug: an unexpected exception. back: not tried, or the
-    destination as a whole failed; `after` (s) is what the other side asked for, `down` that it
-    cannot deliver anything at all.
+    told: no event, but a change of consent has arrived. retry: transient, for this event. bug: an
+    unexpected exception. back: not tried, or the destination as a whole failed; `after` (s) is what
+    the other side asked for, `down` that it cannot deliver anything at all.
     """
 
     kind: Kind
@@ -45,6 +47,7 @@ class Outcome:
 
 
 DELIVERED: Final = Outcome("delivered")
+TOLD: Final = Outcome("told")
 IGNORED: Final = Outcome("ignored")
 UNTRIED: Final = Outcome("back")
 
@@ -200,14 +203,14 @@ class Dispatch:
         try:
             if item.event["name"] == CONSENT_CHANGED:
                 self._call(self._tell, item)
-            else:
-                self._call(
-                    self._destination.hooks.push,
-                    event=item.event,
-                    data=item.data,
-                    rule=item.rule,
-                    context=item.context,
-                )
+                return TOLD
+            self._call(
+                self._destination.hooks.push,
+                event=item.event,
+                data=item.data,
+                rule=item.rule,
+                context=item.context,
+            )
         except Exception as error:  # whatever a plugin raises must not stop the others
             return self._failed(error)
         return DELIVERED
