@@ -37,10 +37,10 @@ _MASK: Final = "***"
 @json_option
 @click.option("--data", "show_data", is_flag=True, help="Show the values in calls, too.")
 def explain(flow: Path, events: str, name: str | None, as_json: bool, show_data: bool) -> None:
-    """Show why each event does what it does: rule, consent, policies, calls.
+    """Show why each event does what it does.
 
-    As `walker simulate`, with the reasons. Of a person only the id is shown: values in calls are
-    masked unless --data is given.
+    As `walker simulate`, with the reasons: rule, consent, policies. Of a person only the id is
+    shown: values in calls are masked unless --data is given.
 
     Exit status: 0; 1 where there are bad lines or invalid events.
     """

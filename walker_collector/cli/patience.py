@@ -41,7 +41,7 @@ class Patience:
 
 
 def _settled(status: DestinationStatus) -> int:
-    return status.delivered + status.ignored + status.dropped + status.dead + status.held
+    return status.delivered + status.ignored + status.dropped + status.died + status.held
 
 
 def drain(

@@ -10,6 +10,7 @@ from walker_collector.cli.destinations import destinations
 from walker_collector.cli.explain import explain
 from walker_collector.cli.forget import forget
 from walker_collector.cli.log import log_to_stderr
+from walker_collector.cli.new import new
 from walker_collector.cli.params import examples
 from walker_collector.cli.run import run
 from walker_collector.cli.schema import schema
@@ -56,5 +57,5 @@ def main(ctx: click.Context, verbose: int) -> None:
     ctx.with_resource(log_to_stderr(verbose))
 
 
-for command in (run, simulate, explain, validate, destinations, schema, spool, dead, forget):
+for command in (run, simulate, explain, validate, destinations, schema, spool, dead, forget, new):
     main.add_command(command)

@@ -71,9 +71,5 @@ def _read(feed: Feed, stream: Stream, watcher: Bar | Unseen) -> bool:
         click.echo(f"Stopped after line {feed.last}: {error}", err=True)
         return False
     if feed.stop.signal:
-        click.echo(
-            f"Stopped after line {feed.last} ({feed.stop.signal.name}); delivering what was "
-            "accepted. The same signal again ends at once.",
-            err=True,
-        )
+        click.echo(f"Stopped after line {feed.last}.", err=True)
     return True

@@ -17,9 +17,10 @@ from walker_collector.schema import flow_schema, rule_settings_schema, settings_
 @click.argument("package", required=False)
 @click.option("--flow", "whole", is_flag=True, help="The schema of a whole flow file.")
 def schema(package: str | None, whole: bool) -> None:
-    """Print the JSON Schema of PACKAGE's settings and of its rules' settings.
+    """Print the JSON Schema of a destination.
 
-    PACKAGE is the name or alias of an installed destination.
+    Of its settings, and of its rules' settings. PACKAGE is the name or alias of an installed
+    destination.
     """
     if whole is (package is not None):
         raise click.UsageError("name either a PACKAGE or --flow")

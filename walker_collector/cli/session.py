@@ -1,7 +1,6 @@
 """A collector at work for one command: opened, waited for, closed, and what it came to."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
 from walker_collector.flowfile import load_flow
 from walker_collector.plugins import Registry
-from walker_collector.spool import DeadLetter
 
 _ROOM_WAIT = 500
 """ms that a push waits for room before signals are looked at again; the command itself goes on."""
@@ -47,20 +45,23 @@ class Session:
         After a signal, waits no longer than `collector.closeTimeout`.
         """
         drain(self.collector, self._stop, timeout, waiting)
-        letters = [item for item in self.collector.dead() if item.died_at >= self._began]
+        if self._stop.signal:
+            click.echo(
+                f"{self._stop.signal.name}: delivering what was accepted, for at most "
+                f"{self._flow.collector.close_timeout / 1000:g} s (collector.closeTimeout); "
+                "the same signal again ends at once.",
+                err=True,
+            )
+        print_reasons(item for item in self.collector.dead() if item.died_at >= self._began)
         self.collector.close(None if self._stop.signal else 0)
-        return self._complete(summary, letters, dropped or {})
+        return self._complete(summary, dropped or {})
 
-    def _complete(
-        self, summary: Summary, letters: list[DeadLetter], dropped: Mapping[str, int]
-    ) -> Summary:
-        print_reasons(letters)
-        dead = Counter(letter.destination for letter in letters)
+    def _complete(self, summary: Summary, dropped: Mapping[str, int]) -> Summary:
         return attrs.evolve(
             summary,
             signal=self._stop.signal.name if self._stop.signal else None,
             destinations={
-                id_: figures(status, dead[id_], dropped.get(id_, 0))
+                id_: figures(status, dropped.get(id_, 0))
                 for id_, status in self.collector.status().destinations.items()
             },
         )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
@@ -9,6 +10,7 @@ from typing import Any, Final, Self
 from walker_collector.cli.lines import Stream, read_piece
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 class _Interrupted(BaseException):
@@ -47,6 +49,8 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)  # a progress bar hides it
             os._exit(128 + number)
         self.signal = signal.Signals(number)
         if self._reading:

@@ -17,7 +17,10 @@ _REASONS = 3
 
 @frozen(kw_only=True)
 class Figures:
-    """What became of the events at one destination; `waiting` ones are undelivered."""
+    """What became of the events at one destination, since the command began.
+
+    dead: dead letters that came. waiting: undelivered, for `reason` where there is one.
+    """
 
     delivered: int = 0
     held: int = 0
@@ -51,16 +54,13 @@ class Summary:
         return attrs.asdict(self)
 
 
-def figures(status: DestinationStatus, dead: int, dropped: int = 0) -> Figures:
-    """Return one destination's figures, of which `dead` were rejected in this run.
-
-    `dropped` are the events that never reached its queue.
-    """
+def figures(status: DestinationStatus, dropped: int = 0) -> Figures:
+    """Return one destination's figures; `dropped` are the events that never reached its queue."""
     return Figures(
         delivered=status.delivered,
         held=status.held,
         ignored=status.ignored,
-        dead=dead,
+        dead=status.died,
         dropped=status.dropped + dropped,
         waiting=status.waiting,
         reason=status.reason,

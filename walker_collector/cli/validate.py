@@ -31,9 +31,9 @@ from walker_collector.flowfile import load_flow
 )
 @json_option
 def validate(flow: Path, name: str | None, lenient: bool, as_json: bool) -> None:
-    """Check FLOW, and show every problem with its place: one line each, `place: problem`.
+    """Check FLOW, and show every problem.
 
-    Nothing is connected to. Warnings and the count come on stderr.
+    One line each: `place: problem`. Nothing is connected to. Warnings and the count come on stderr.
 
     Exit status: 0 where the flow can be run, 1 where there are problems.
     """
@@ -71,4 +71,4 @@ def _print(flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...])
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)
     names = ", ".join(config.destinations) or "none"
-    click.echo(f"{flow}: valid (flow {config.name}; destinations: {names})", err=True)
+    click.echo(f"{flow}: valid (flow {config.name}; destinations: {names})")

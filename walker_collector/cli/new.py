@@ -1,0 +1,36 @@
+"""`walker new`: a package to begin a plugin with."""
+
+from pathlib import Path
+
+import click
+
+from walker_collector.cli.params import examples
+from walker_collector.scaffold import new_destination
+
+
+@click.group()
+def new() -> None:
+    """Begin a package of your own."""
+
+
+@new.command(
+    epilog=examples("walker new destination my-crm", "walker new destination my-crm --into plugins")
+)
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    default=".",
+    help="The folder to write the package into.",
+)
+def destination(name: str, into: Path) -> None:
+    """Write the package of a destination called NAME, with tests that hold it to the contract.
+
+    NAME is what a flow will call it as `package`: lower-case words with a dash between. Prints
+    the files that were written.
+    """
+    written = new_destination(name, into)
+    for path in written:
+        click.echo(path)
+    folder = into / f"walker-dest-{name}"
+    click.echo(f"next: pip install -e '{folder}[dev]' && pytest {folder}", err=True)
