@@ -54,6 +54,10 @@ class PluginError(WalkerError):
     """A destination's package is missing, fails to import, or breaks the hook contract."""
 
 
+class ScaffoldError(WalkerError):
+    """A new package cannot be made: its name, or something that stands in its place."""
+
+
 class Rejected(WalkerError):
     """Raised by a destination: this event can never be delivered; it becomes a dead letter.
 

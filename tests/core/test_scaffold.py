@@ -1,0 +1,121 @@
+"""`walker new destination`: what it writes is a package that works as it is."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walker_collector.cli import main
+from walker_collector.errors import ScaffoldError
+from walker_collector.scaffold import new_destination
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package just made."""
+    folder = tmp_path_factory.mktemp("new")
+    new_destination("my-crm", folder)
+    return folder / "walker-dest-my-crm"
+
+
+@pytest.fixture(scope="module")
+def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that package installed."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = ("pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
+    run(project, "-m", *pip, "--target", str(target), str(project))
+    return target
+
+
+def run(project: Path, *command: str, path: Path | None = None) -> str:
+    env = {**os.environ, "PYTHONPATH": str(path or ""), "MYPYPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_its_tests_pass_as_they_are(project: Path, installed: Path) -> None:
+    report = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", path=installed)
+    assert "passed" in report
+    assert "failed" not in report
+
+
+def test_its_code_is_typed_and_formatted(project: Path) -> None:
+    run(project, "-m", "ruff", "check", "--no-cache", ".")
+    run(project, "-m", "ruff", "format", "--no-cache", "--check", ".")
+    run(project, "-m", "mypy", "--no-incremental")
+
+
+def test_it_is_found_where_it_is_installed(project: Path, installed: Path) -> None:
+    listed = run(project, "-m", "walker_collector", "destinations", path=installed)
+    assert "walker-dest-my-crm" in listed
+    assert "cannot be used" not in listed
+
+
+def test_it_depends_on_versions_that_keep_the_contract(project: Path) -> None:
+    about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert about["name"] == "walker-dest-my-crm"
+    assert "walker-collector>=0.1,<0.2" in about["dependencies"]
+
+
+def test_nothing_of_the_template_is_left_over(project: Path) -> None:
+    for path in project.rglob("*"):
+        if path.suffix in (".py", ".toml", ".md"):
+            text = path.read_text()
+            assert "$module" not in text
+            assert "$$" not in text
+        assert path.suffix != ".template"
+
+
+@pytest.mark.parametrize("name", ["", "MyCrm", "my_crm", "1st", "-crm", "crm-", "a b", "../up"])
+def test_name_that_no_package_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ScaffoldError, match="such as my-crm"):
+        new_destination(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(name=st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,8}){0,3}", fullmatch=True))
+def test_every_valid_name_makes_valid_python(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    for path in new_destination(name, folder):
+        if path.suffix == ".py":
+            compile(path.read_text(), path, "exec")
+
+
+def test_what_exists_is_not_written_over(tmp_path: Path) -> None:
+    new_destination("crm", tmp_path)
+    readme = tmp_path / "walker-dest-crm" / "README.md"
+    readme.write_text("mine")
+    with pytest.raises(ScaffoldError, match="exists already"):
+        new_destination("crm", tmp_path)
+    assert readme.read_text() == "mine"
+
+
+def test_command_writes_the_package_and_says_what_comes_next(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["new", "destination", "crm", "--into", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "walker-dest-crm" / "walker_dest_crm" / "settings.py") in done.stdout
+    assert "pip install -e" in done.stderr
+
+
+def test_command_says_what_is_wrong_with_a_name(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["new", "destination", "My CRM", "--into", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "such as my-crm" in done.stderr

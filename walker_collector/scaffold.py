@@ -1,0 +1,76 @@
+"""A new package for a plugin, from the template that comes with the collector."""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from string import Template
+from typing import Final
+
+from walker_collector.errors import ScaffoldError
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_SUFFIX: Final = ".template"
+_PACKAGE: Final = "package"
+"""What the folder is called in the template that gets the name of the new Python package."""
+
+
+def new_destination(name: str, folder: Path) -> list[Path]:
+    """Write a complete package for a destination to `folder`/walker-dest-NAME.
+
+    Returns the files, all within that new folder. Raises ScaffoldError for a name that cannot
+    be a package's, and where something stands in its place.
+    """
+    if not _NAME.fullmatch(name):
+        raise ScaffoldError(
+            f"{name!r} cannot be a destination's name: write lower-case words and digits with a"
+            " dash between, such as my-crm"
+        )
+    terms = _terms(name)
+    target = folder / terms["distribution"]
+    if target.exists():
+        raise ScaffoldError(f"{target} exists already; choose another name or folder")
+    return [_write(target / path, text) for path, text in _rendered(terms)]
+
+
+def _terms(name: str) -> dict[str, str]:
+    """Return what the template's placeholders stand for."""
+    words = name.split("-")
+    return {
+        "name": name,
+        "distribution": f"walker-dest-{name}",
+        "module": f"walker_dest_{'_'.join(words)}",
+        "cls": f"{''.join(word.capitalize() for word in words)}Destination",
+        "constant": "_".join(words).upper(),
+        "compatible": _compatible(version("walker-collector")),
+    }
+
+
+def _compatible(installed: str) -> str:
+    """Return the versions that a plugin written now works with: those of the same minor."""
+    major, minor = installed.split(".")[:2]
+    return f">={major}.{minor},<{major}.{int(minor) + 1}"
+
+
+def _rendered(terms: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
+    template = files("walker_collector") / "template" / "destination"
+    for path, file in sorted(_walk(template, PurePosixPath())):
+        parts = [terms["module"] if part == _PACKAGE else part for part in path.parts]
+        text = Template(file.read_text("utf-8")).substitute(terms)
+        yield PurePosixPath(*parts).with_name(path.name.removesuffix(_SUFFIX)), text
+
+
+def _walk(folder: Traversable, path: PurePosixPath) -> Iterator[tuple[PurePosixPath, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, path / entry.name)
+        elif entry.name.endswith(_SUFFIX):
+            yield path / entry.name, entry
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
