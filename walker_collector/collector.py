@@ -83,7 +83,7 @@ class _Waiter:
             self.complete.set()
 
 
-@frozen
+@define(eq=False)  # not frozen, as one is made per event: that would take three times as long
 class _Accepted:
     """An event ready to be stored, with the first answer of each destination.
 
@@ -100,8 +100,12 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
+_ids: Final = random.Random()
+"""Seeded by the system; to ask it for every id would hand the interpreter to a busy worker."""
+
+
 def _new_id() -> str:
-    return os.urandom(8).hex()
+    return f"{_ids.getrandbits(64):016x}"
 
 
 class Collector:
@@ -177,6 +181,7 @@ class Collector:
         self._trace = os.urandom(16).hex()
         self._count = itertools.count(1)
         self._accepted = 0
+        self._undisputed: tuple[int, dict[str, State], dict[str, str]] | None = None
         self._erasures: list[threading.Thread] = []
         self._ledger = Ledger(
             self._spool, self.flow.collector.consent, self.flow.collector.people_max, self._now
@@ -271,13 +276,13 @@ class Collector:
     def _store_group(self, group: list[_Accepted], results: list[PushResult | WalkerError]) -> None:
         accepted, group[:] = list(group), []
         records = [item.record for item in accepted if item.record.states]
-        ids = {item.id for item in accepted}
         if not records:
             return
         try:
             self._store(records, None)
             self._catch_up(accepted)
         except WalkerError as error:
+            ids = {item.id for item in accepted}
             results[:] = [
                 error if isinstance(item, PushResult) and item.id in ids else item
                 for item in results
@@ -305,6 +310,16 @@ class Collector:
 
     def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:
         """Decide for each destination whether the event may wait for it or is held."""
+        if own or not self._ledger.silent:
+            return self._decide(own, person)
+        version = self._ledger.version
+        if self._undisputed is None or self._undisputed[0] != version:
+            self._undisputed = (version, *self._decide({}, ""))
+        return self._undisputed[1], dict(self._undisputed[2])
+
+    def _decide(
+        self, own: Mapping[str, Any], person: str
+    ) -> tuple[dict[str, State], dict[str, str]]:
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         consent: Mapping[str, Any] | None = None
@@ -326,10 +341,8 @@ class Collector:
         self._wait_for_room(len(records), deadline)
 
         def offer(accepted: Sequence[tuple[Entry, Mapping[str, State]]]) -> None:
-            for lane in self._lanes.values():
-                entries = [
-                    (entry, states[lane.id]) for entry, states in accepted if lane.id in states
-                ]
+            for id_, lane in self._lanes.items():
+                entries = [(entry, states[id_]) for entry, states in accepted if id_ in states]
                 if entries:
                     lane.offer(entries, waiter)
 
@@ -668,3 +681,4 @@ def _after_fork_in_child() -> None:
 
 atexit.register(_close_all)
 os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_ids.seed)
