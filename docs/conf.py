@@ -1,0 +1,40 @@
+"""How Sphinx builds the documentation: `make docs`, into `site/`."""
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "walker-collector"
+author = "the walker-collector authors"
+copyright = author
+version = release = version_of("walker-collector")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
+exclude_patterns = ["_ext", "**/__pycache__"]
+nitpicky = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4
+
+default_role = "literal"  # docstrings put names into single backticks
+highlight_language = "default"
+suppress_warnings = ["misc.highlighting_failure"]  # JSON with "..." for what is left out
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+
+nitpick_ignore_regex = [
+    # Python's own documentation is not asked for its names: the build needs no network.
+    ("py:.*", r"(collections(\.abc)?|logging|pathlib|types|typing)\..*"),
+]
+
+html_theme = "furo"
+html_title = "walker-collector"
+html_extra_path = ["reference/flow.schema.json"]
+html_copy_source = False
+html_show_sphinx = False
