@@ -8,7 +8,7 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
@@ -25,7 +25,7 @@ class State(enum.IntEnum):
     DEAD = 2
 
 
-@frozen
+@define  # not frozen, as one is made per event: that would take three times as long
 class Record:
     """An event about to be accepted, with its first state at each destination."""
 
@@ -61,7 +61,7 @@ class Stored:
     attempt: Attempt = FRESH
 
 
-@frozen
+@define  # not frozen, as one is made per event and destination
 class Change:
     """What a destination's answer makes of an entry; `state` None: it is done with it."""
 
@@ -126,7 +126,7 @@ class Spool(Protocol):
     def counts(self) -> dict[str, dict[State, int]]:
         """Return how many entries each destination has in each state."""
 
-    def dead(self, destination: str | None = None) -> list[DeadLetter]:
+    def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:

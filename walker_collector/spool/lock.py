@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import IO
 
 from walker_collector.errors import SpoolError
 
@@ -29,28 +28,35 @@ class SpoolLock:
 
     def __init__(self, spool: Path) -> None:
         self.path = spool.with_name(spool.name + ".lock")
-        self._file: IO[str] | None = self._acquire(spool)
+        self._file: int | None = self._acquire(spool)
 
-    def _acquire(self, spool: Path) -> IO[str]:
+    def _acquire(self, spool: Path) -> int:
+        while True:
+            file = self._open(spool)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                raise SpoolError(
+                    f"spool {spool}: in use by {holder(self.path)}; stop that process, or give "
+                    "this one a spool of its own. `walker spool` and `walker dead list` may look "
+                    "meanwhile."
+                ) from None
+            if _is_at(file, self.path):
+                self._write(file)
+                return file
+            os.close(file)  # its last holder deleted it just before it was locked
+
+    def _open(self, spool: Path) -> int:
         try:
-            file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - open as long as held
+            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise SpoolError(
                 f"spool {spool}: cannot write its lock file: {error.strerror or error}; "
                 "give the process a folder that it may write to"
             ) from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise SpoolError(
-                f"spool {spool}: in use by {holder(self.path)}; stop that process, or give this "
-                "one a spool of its own. `walker spool` and `walker dead list` may look meanwhile."
-            ) from None
-        self._write(file)
-        return file
 
-    def _write(self, file: IO[str]) -> None:
+    def _write(self, file: int) -> None:
         about = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -60,9 +66,8 @@ class SpoolLock:
             "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         try:
-            file.truncate(0)
-            file.write(json.dumps(about))
-            file.flush()
+            os.ftruncate(file, 0)
+            os.write(file, json.dumps(about).encode())
         except OSError:
             # A full disk must not keep a spool from being drained; only the name is missing.
             return
@@ -70,13 +75,27 @@ class SpoolLock:
     def release(self) -> None:
         """Give the lock up."""
         if self._file is not None:
-            self._file.close()
+            os.close(self._file)
             self._file = None
 
+    def remove(self) -> None:
+        """Give the lock up and delete its file."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
     def abandon(self) -> None:
-        """Forget the lock in a forked child, which shares it with its parent."""
-        keep_inherited(self._file)
-        self._file = None
+        """Leave the lock to the parent process, in a forked child: it holds as long as that has
+        it, and no longer.
+        """
+        self.release()
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Tell whether an open file is still the one at its path."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def holder(path: Path) -> str:

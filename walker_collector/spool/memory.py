@@ -63,10 +63,10 @@ class MemorySpool:
             states[State.DEAD] = states.get(State.DEAD, 0) + 1
         return result
 
-    def dead(self, destination: str | None = None) -> list[DeadLetter]:
+    def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         with self._lock:
             letters = list(self._dead.values())
-        return [letter for letter in letters if destination in (None, letter.destination)]
+        return [letter for letter in letters if destination in (None, letter.destination)][:limit]
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         with self._lock:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-from attrs import define
+from attrs import define, frozen
 
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError, SpoolFull
@@ -38,6 +38,8 @@ VERSION: Final = 1
 _CHECKED_BYTES: Final = 64 * 1024 * 1024
 """Files up to this size are checked whole when opened; larger ones would keep the start waiting."""
 _VACUUM_PAGES: Final = 2_000
+_VACUUM_STEPS: Final = 50
+"""Of so many pages each; more would keep a delivery waiting for seconds."""
 
 _SCHEMA: Final = """
 CREATE TABLE destinations (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
@@ -70,7 +72,7 @@ class _Job:
     """One write and what came of it."""
 
     work: Callable[[sqlite3.Connection], Any]
-    then: Callable[[], None] | None = None
+    then: Callable[[Any], None] | None = None
     result: Any = None
     error: BaseException | None = None
     done: bool = False
@@ -86,9 +88,11 @@ class _Writer:
         self._jobs: deque[_Job] = deque()
 
     def run(
-        self, work: Callable[[sqlite3.Connection], Any], then: Callable[[], None] | None = None
+        self, work: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None] | None = None
     ) -> Any:
-        """Run `work` in a committed transaction, then `then`, in the order of the commits."""
+        """Run `work` in a committed transaction, then `then` with its result, in the order of
+        the commits; `then` has the turn, so nobody else writes or counts meanwhile.
+        """
         job = _Job(work, then)
         self._jobs.append(job)
         with self._turn:
@@ -97,6 +101,11 @@ class _Writer:
         if job.error is not None:
             raise job.error
         return job.result
+
+    def close(self) -> None:
+        """Close the connection, once nobody writes."""
+        with self._turn:
+            self.connection.close()
 
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run `work` outside any transaction, with nobody else writing."""
@@ -112,14 +121,20 @@ class _Writer:
         except Exception:
             # One bad write must not fail its neighbours: each once more, by itself.
             for job in jobs:
-                try:
-                    self._transaction([job])
-                except sqlite3.Error as error:
-                    job.error = spool_error(self._path, error)
-                except Exception as error:  # whatever it is, its own caller must see it
-                    job.error = error
-        for job in jobs:
-            job.done = True
+                self._retry(job)
+        except BaseException:
+            # This thread is told to stop; the jobs of others are theirs to run.
+            self._jobs.extendleft(job for job in reversed(jobs) if not job.done)
+            raise
+
+    def _retry(self, job: _Job) -> None:
+        try:
+            self._transaction([job])
+        except sqlite3.Error as error:
+            job.error = spool_error(self._path, error)
+        except Exception as error:  # whatever it is, its own caller must see it
+            job.error = error
+        job.done = True
 
     def _transaction(self, jobs: list[_Job]) -> None:
         self.connection.execute("BEGIN IMMEDIATE")
@@ -132,8 +147,13 @@ class _Writer:
                 self.connection.execute("ROLLBACK")
             raise
         for job in jobs:
+            job.done = True
+        for job in jobs:
             if job.then is not None:
-                job.then()
+                try:
+                    job.then(job.result)
+                except Exception as error:  # what is committed must not be written again
+                    job.error = error
 
 
 class SqliteSpool:
@@ -220,9 +240,8 @@ class SqliteSpool:
             self._seq += len(records)
             return [entry[0] for entry, _ in accepted]
 
-        def then() -> None:
-            self._events += len(accepted)
-            self._bytes += sum(len(entry[3]) for entry, _ in accepted)
+        def then(_: object) -> None:
+            self._counted(len(accepted), sum(len(entry[3]) for entry, _ in accepted))
             offer(accepted)
 
         result: list[int] = self._writer.run(work, then)
@@ -281,13 +300,19 @@ class SqliteSpool:
             )
             return _drop_finished(db, gone)
 
-        self._shrink(*self._writer.run(work))
+        dropped, _ = self._writer.run(work, lambda gone: self._counted(-gone[0], -gone[1]))
+        self._shrink(dropped)
 
-    def _shrink(self, events: int, size: int) -> None:
-        self._events -= events
-        self._bytes -= size
-        if events and self._events < _VACUUM_PAGES:
-            self._writer.alone(_vacuum)
+    def _counted(self, events: int, size: int) -> None:
+        """Keep count; only by whoever has the writer's turn."""
+        self._events += events
+        self._bytes += size
+
+    def _shrink(self, dropped: int) -> None:
+        """Give space back to the file system once little is left."""
+        steps = _VACUUM_STEPS if dropped and self._events < _VACUUM_PAGES else 0
+        while steps and self._writer.alone(_vacuum):
+            steps -= 1
 
     def counts(self) -> dict[str, dict[State, int]]:
         result: dict[str, dict[State, int]] = {}
@@ -310,13 +335,13 @@ class SqliteSpool:
         )
         return {destination: (at, due) for destination, at, due in rows}
 
-    def dead(self, destination: str | None = None) -> list[DeadLetter]:
+    def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         rows = self._read(
             "SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0), "
             "e.person, e.body, d.consent FROM deliveries d "
             "JOIN destinations t ON t.number = d.destination JOIN events e ON e.seq = d.seq "
-            "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq",
-            (destination,),
+            "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq LIMIT ?2",
+            (destination, -1 if limit is None else limit),
         )
         return [_letter(*row) for row in rows]
 
@@ -349,8 +374,10 @@ class SqliteSpool:
             )
             return cursor.rowcount, _drop_finished(db, [entry_of(item) for item in wanted])
 
-        buried, dropped = self._writer.run(work)
-        self._shrink(*dropped)
+        buried, (dropped, _) = self._writer.run(
+            work, lambda gone: self._counted(-gone[1][0], -gone[1][1])
+        )
+        self._shrink(dropped)
         return max(int(buried), 0)
 
     def told(self, person: str) -> Told:
@@ -409,53 +436,65 @@ class SqliteSpool:
             return Forgotten(seqs, {(name, State(state)): n for name, state, n in counts}), size
 
         forgotten: Forgotten
-        forgotten, size = self._writer.run(work)
-        self._events -= len(forgotten.seqs)
-        self._bytes -= size
+        forgotten, _ = self._writer.run(
+            work, lambda gone: self._counted(-len(gone[0].seqs), -gone[1])
+        )
         self._writer.alone(_scrub)
         return forgotten
 
     def adopt(self, path: Path) -> int:
         """Take over what waits in the spool of a process that is gone; return how many events.
 
-        The other file is emptied after this one has everything, so a crash in between delivers
-        twice rather than never. Raises SpoolError where the other file cannot be read.
+        The other file goes after this one has everything, so a crash in between delivers twice
+        rather than never. Raises SpoolError where the other file cannot be read.
         """
         other = SqliteSpool(attrs.evolve(self._config, path=str(path)))
         try:
-            taken = other._writer.alone(lambda db: _everything(db))
-            self._writer.run(lambda db: self._take_over(db, *taken))
-            self._count()
-            other._writer.run(_empty)
-        finally:
+            left: _Left = other._writer.alone(_everything)
+            self._writer.run(lambda db: self._take_over(db, left))
+        except BaseException:
             other.close()
-        for file in (path, path.with_name(path.name + ".lock")):
-            file.unlink(missing_ok=True)
-        return len(taken[0])
+            raise
+        self._count()
+        other._remove()
+        return len(left.events)
 
-    def _take_over(self, db: sqlite3.Connection, events: _Rows, deliveries: _Rows) -> None:
-        renumbered = {row[0]: self._seq + at for at, row in enumerate(events, 1)}
+    def _take_over(self, db: sqlite3.Connection, left: "_Left") -> None:
+        renumbered = {row[0]: self._seq + at for at, row in enumerate(left.events, 1)}
         db.executemany(
             "INSERT INTO events (seq, at, person, body) VALUES (?, ?, ?, ?)",
-            [(renumbered[seq], *rest) for seq, *rest in events],
+            [(renumbered[seq], *rest) for seq, *rest in left.events],
         )
         db.executemany(
             "INSERT INTO deliveries (destination, seq, state, attempts, changed, reason, parts, "
             "consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (_add_destination(db, destination), renumbered[seq], *rest)
-                for destination, seq, *rest in deliveries
+                for destination, seq, *rest in left.deliveries
             ],
         )
+        db.executemany("INSERT OR IGNORE INTO owed VALUES (?)", left.owed)
+        _take_over_told(db, left.told, left.aliases)
+
+    def _remove(self) -> None:
+        """Close and delete the file. The lock goes last: whoever waits for it finds a new one."""
+        self._disconnect()
+        self.path.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.remove()
 
     def size(self) -> int:
         return int(self._events)
 
     def close(self) -> None:
-        self._reader.close()
-        self._writer.connection.close()
+        self._disconnect()
         if self._lock is not None:
             self._lock.release()
+
+    def _disconnect(self) -> None:
+        with self._reading:
+            self._reader.close()
+        self._writer.close()
 
     def abandon(self) -> None:
         """Leave the parent's spool alone in a forked child: nothing is used, nothing closed."""
@@ -547,27 +586,62 @@ def _drop_finished(db: sqlite3.Connection, entries: Sequence[Entry]) -> tuple[in
     return dropped, sum(len(entry[3]) for entry in entries if entry[0] not in left)
 
 
-def _everything(db: sqlite3.Connection) -> tuple[_Rows, _Rows]:
-    """Return all events and deliveries, the latter with the destinations' ids."""
-    events = db.execute("SELECT seq, at, person, body FROM events ORDER BY seq").fetchall()
-    deliveries = db.execute(
-        "SELECT t.id, d.seq, d.state, d.attempts, d.changed, d.reason, d.parts, d.consent "
-        "FROM deliveries d JOIN destinations t ON t.number = d.destination"
-    ).fetchall()
-    return events, deliveries
+@frozen
+class _Left:
+    """All that a spool holds; deliveries with the ids of their destinations."""
+
+    events: _Rows
+    deliveries: _Rows
+    told: _Rows
+    aliases: _Rows
+    owed: _Rows
 
 
-def _empty(db: sqlite3.Connection) -> None:
-    db.execute("DELETE FROM deliveries")
-    db.execute("DELETE FROM events")
+def _everything(db: sqlite3.Connection) -> _Left:
+    return _Left(
+        events=db.execute("SELECT seq, at, person, body FROM events ORDER BY seq").fetchall(),
+        deliveries=db.execute(
+            "SELECT t.id, d.seq, d.state, d.attempts, d.changed, d.reason, d.parts, d.consent "
+            "FROM deliveries d JOIN destinations t ON t.number = d.destination"
+        ).fetchall(),
+        told=db.execute("SELECT person, key, granted, at FROM told").fetchall(),
+        aliases=db.execute("SELECT alias, person FROM aliases").fetchall(),
+        owed=db.execute("SELECT person FROM owed").fetchall(),
+    )
 
 
-def _vacuum(db: sqlite3.Connection) -> None:
-    """Give some free pages back to the file system; little by little, since writers wait."""
+def _take_over_told(db: sqlite3.Connection, told: _Rows, aliases: _Rows) -> None:
+    """Merge what people said and who they are; what was said last holds."""
+    db.executemany("INSERT OR IGNORE INTO aliases VALUES (?, ?)", aliases)
+    for alias, _ in aliases:
+        told += db.execute(
+            "SELECT person, key, granted, at FROM told WHERE person = ?", (alias,)
+        ).fetchall()
+        db.execute("DELETE FROM told WHERE person = ?", (alias,))
+    db.executemany(
+        "INSERT INTO told VALUES (?, ?, ?, ?) ON CONFLICT (person, key) "
+        "DO UPDATE SET granted = excluded.granted, at = excluded.at WHERE excluded.at > told.at",
+        [(_owner(db, person), *said) for person, *said in told],
+    )
+
+
+def _owner(db: sqlite3.Connection, person: str) -> str:
+    """Return the person that a key leads to."""
+    while row := db.execute("SELECT person FROM aliases WHERE alias = ?", (person,)).fetchone():
+        (person,) = row
+    return person
+
+
+def _vacuum(db: sqlite3.Connection) -> bool:
+    """Give some free pages back to the file system, little by little, since writers wait; tell
+    whether more are left.
+    """
     (free,) = db.execute("PRAGMA freelist_count").fetchone()
-    if free > _VACUUM_PAGES // 4:
-        # execute() would take one step, which frees one page; executescript() runs to the end.
-        db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+    if free <= _VACUUM_PAGES // 4:
+        return False
+    # execute() would take one step, which frees one page; executescript() runs to the end.
+    db.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+    return True
 
 
 def _scrub(db: sqlite3.Connection) -> None:
