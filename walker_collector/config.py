@@ -186,6 +186,7 @@ class DestinationConfig:
 
     `settings` is an instance of the plugin's `settings` class.
 
+    id: the key that the destination stands under; another one changes nothing.
     consent: what must be granted for an event to be delivered, any one of it.
     consent_mode: `all` asks for every key of `consent`.
     settings: what the package offers.

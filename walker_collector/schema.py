@@ -113,7 +113,7 @@ class _Builder:
         fields = {disk_key(field): field for field in attrs.fields(cls) if field.init}
         told = _field_docs(cls, [field.name for field in fields.values()])
         properties = {
-            key: other.get(key) or self._property(field, told.get(field.name))
+            key: self._property(field, told.get(field.name), other.get(key))
             for key, field in fields.items()
         }
         required = [key for key, field in fields.items() if field.default is attrs.NOTHING]
@@ -135,8 +135,11 @@ class _Builder:
     def _part(self, cls: Any) -> Schema:
         return self._or_reference(self.of(cls))
 
-    def _property(self, field: "attrs.Attribute[Any]", description: str | None) -> Schema:
-        schema = self._part(field.type or Any)
+    def _property(
+        self, field: "attrs.Attribute[Any]", description: str | None, instead: Schema | None
+    ) -> Schema:
+        """Return the schema of a field, or the one that stands instead, described."""
+        schema = self._part(field.type or Any) if instead is None else dict(instead)
         default = field.default
         if isinstance(default, str | int | float) and not isinstance(default, Secret):
             schema["default"] = default
@@ -216,10 +219,17 @@ def _summary(cls: type) -> str:
 
 
 def _field_docs(cls: type, names: list[str]) -> dict[str, str]:
-    """Return what a class's docstring says of its fields."""
+    """Return what the docstrings of a class and its bases say of its fields."""
+    told: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        told.update(_own_field_docs(base, names))
+    return told
+
+
+def _own_field_docs(cls: type, names: list[str]) -> dict[str, str]:
     told: dict[str, str] = {}
     current: list[str] = []
-    for line in (inspect.getdoc(cls) or "").splitlines():
+    for line in inspect.cleandoc(cls.__doc__ or "").splitlines():
         head, colon, text = line.partition(":")
         heads = re.split(r",\s*", head)
         if colon and all(name in names for name in heads):

@@ -40,7 +40,10 @@ UNSUPPORTED: Final = {
 
 @frozen(kw_only=True)
 class FlowOptions:
-    """What a flow says about itself; only `platform` matters here."""
+    """What a flow says about itself; only `platform` matters here.
+
+    platform: `server`; a flow for browsers is refused.
+    """
 
     platform: Literal["server", "web"] | None = None
     url: Any = None
@@ -51,7 +54,17 @@ class FlowOptions:
 
 @frozen(kw_only=True)
 class Entry:
-    """One destination of a flow: which package, with which configuration."""
+    """One destination of a flow: which package, with which configuration.
+
+    package: the name of an installed destination, or another name it goes by.
+    config: how it is set up, in the wrapper that all destinations share.
+    env: objects that code hands to the destination; `config` may have it as well.
+    variables: for `$var` within this destination; they go before the flow's.
+    disabled: leave the destination out.
+    id: as in `config`.
+    logger: as in `config`.
+    mock: as in `config`.
+    """
 
     package: str | None = None
     config: dict[str, Any] = Factory(dict)
@@ -73,7 +86,14 @@ class Entry:
 
 @frozen(kw_only=True)
 class Flow:
-    """One flow: the collector, and the destinations (`Entry`) by their ids."""
+    """One flow: the collector, and its destinations by their ids.
+
+    config: what the flow says about itself.
+    collector: the starting state, where events wait, and bounds.
+    destinations: which package gets the events, by an id of your choice.
+    variables: for `$var.name`; they go before those of the file.
+    sources, transformers, stores: not run here; a warning says so.
+    """
 
     config: FlowOptions = Factory(FlowOptions)
     collector: dict[str, Any] = Factory(dict)
@@ -87,7 +107,13 @@ class Flow:
 
 @frozen(kw_only=True)
 class FlowFile:
-    """A file of named flows."""
+    """A file of named flows.
+
+    flows: by name; the one called `default` is run where none is named.
+    version: of walkerOS's format.
+    variables: for `$var.name` in all flows.
+    schema: where an editor finds this schema.
+    """
 
     flows: dict[str, Any]
     version: int = VERSION
@@ -99,7 +125,11 @@ class FlowFile:
 
 @frozen(kw_only=True)
 class ShortFlow(Flow):
-    """A file that is one flow: short for `flows.default`."""
+    """A file that is one flow: short for `flows.default`.
+
+    version: of walkerOS's format.
+    schema: where an editor finds this schema.
+    """
 
     version: int = VERSION
     schema: str | None = field(default=None, metadata={"key": "$schema"})
