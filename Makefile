@@ -40,6 +40,7 @@ bench: setup
 	@if [ -d tests/benchmarks ]; then $(BIN)/python -m pytest -p no:cacheprovider tests/benchmarks; \
 	else echo "there are no benchmarks yet (tests/benchmarks)"; fi
 
-# Runs every example of README.md and docs/.
+# The documentation as a site (site/index.html), warnings being errors; and every example in it.
 docs: setup
+	$(BIN)/sphinx-build -W -n --keep-going --quiet -b html docs site
 	$(BIN)/python -m pytest tests/docs
