@@ -1,0 +1,266 @@
+"""What events would do: decisions of consent, holding and releasing, and the calls."""
+
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, ClassVar, Literal
+
+import pytest
+from attrs import frozen
+
+from tests.core.cli_support import consent, event
+from walker_collector import (
+    EventError,
+    PushContext,
+    Registry,
+    Rejected,
+    Rule,
+    hookimpl,
+)
+from walker_collector.flowfile import load_flow
+from walker_collector.simulation import Simulated, Simulation
+
+MARKETING = {"consent": {"marketing": True}}
+
+
+@frozen
+class Told:
+    answer: Literal["call", "reject", "nobody", "break"] = "call"
+
+
+class Unknown(Rejected):
+    status = "unidentified"
+
+
+class Refused(Rejected):
+    status = 400
+
+
+class Telling:
+    """Tells what it would do; was never initialised."""
+
+    settings: ClassVar = Told
+    rule_settings: ClassVar = None
+
+    @hookimpl
+    def init(self) -> None:
+        raise AssertionError("a simulation initialises nothing")
+
+    @hookimpl
+    def push(self) -> None:
+        raise AssertionError("a simulation delivers nothing")
+
+    def simulate(
+        self, event: dict[str, Any], data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        answer = context.settings.answer
+        if answer == "reject":
+            raise Refused("data.total is missing")
+        if answer == "nobody":
+            raise Unknown("names nobody")
+        if answer == "break":
+            raise ValueError("private@example.com")
+        return [["send", event["name"], event["data"].get("n"), context.consent]]
+
+
+class Silent:
+    """Does not tell what it would do."""
+
+    settings: ClassVar = None
+    rule_settings: ClassVar = None
+
+    @hookimpl
+    def push(self) -> None:
+        raise AssertionError("a simulation delivers nothing")
+
+
+def simulation(
+    config: Mapping[str, Any] = {},
+    *,
+    package: str = "telling",
+    collector: Mapping[str, Any] = {},
+    **others: Mapping[str, Any],
+) -> Simulation:
+    registry = Registry()
+    registry.register("telling", Telling)
+    registry.register("silent", Silent)
+    entries = {
+        id_: {"package": package, "config": entry} for id_, entry in {"d": config, **others}.items()
+    }
+    flow = load_flow({"collector": collector, "destinations": entries}, registry=registry)
+    ids = count(1)
+    return Simulation(flow, now=lambda: 1_700_000_000_000, new_id=lambda: f"e{next(ids)}")
+
+
+def told(results: list[Simulated]) -> list[tuple[str, str, int]]:
+    """Return destination, status and the number of each event."""
+    return [
+        (item.destination, item.status, item.calls[0][2] if item.calls else 0) for item in results
+    ]
+
+
+def statuses(results: list[Simulated]) -> list[str]:
+    return [item.status for item in results]
+
+
+# --- consent -----------------------------------------------------------------------------------
+
+
+def test_event_is_held_until_its_person_grants() -> None:
+    flow = simulation(MARKETING)
+    assert statuses(flow.push(event(1))) == ["held"]
+    assert flow.push(consent(analytics=True)) == []
+    assert told(flow.push(consent(marketing=True))) == [("d", "deliver", 1)]
+    assert flow.push(consent(marketing=True)) == []
+
+
+def test_grant_of_one_person_releases_nobody_else_s_events() -> None:
+    flow = simulation(MARKETING)
+    flow.push(event(1, "u1"))
+    flow.push(event(2, "u2"))
+    flow.push(event(3, None))
+    assert told(flow.push(consent("u2", marketing=True))) == [("d", "deliver", 2)]
+
+
+def test_changed_default_releases_whoever_said_nothing() -> None:
+    flow = simulation(MARKETING)
+    flow.push(event(1, "u1"))
+    flow.push(event(2, "u2", consent={"marketing": False}))
+    flow.push(consent("u3", marketing=False))
+    flow.push(event(3, "u3"))
+    flow.push(event(4, None))
+    released = flow.push(consent(None, marketing=True))
+    assert told(released) == [("d", "deliver", 1), ("d", "deliver", 4)]
+
+
+def test_own_consent_goes_before_the_person_s_and_that_before_the_default() -> None:
+    flow = simulation(collector={"consent": {"a": True, "b": True, "c": True}})
+    flow.push(consent(b=False, c=False))
+    (result,) = flow.push(event(1, consent={"c": True}))
+    assert result.calls == [["send", "order complete", 1, {"a": True, "c": True}]]
+    assert {(grant.key, grant.granted, grant.source) for grant in result.grants} == {
+        ("a", True, "default"),
+        ("b", False, "person"),
+        ("c", True, "event"),
+    }
+
+
+def test_session_turning_out_to_be_a_granting_person_releases_its_events_first() -> None:
+    flow = simulation(MARKETING)
+    flow.push({**event(1), "user": {"session": "s1"}})
+    flow.push(consent("u1", marketing=True))
+    results = flow.push({**event(2), "user": {"id": "u1", "session": "s1"}})
+    assert told(results) == [("d", "deliver", 1), ("d", "deliver", 2)]
+
+
+def test_consent_of_a_rule_holds_and_is_told() -> None:
+    flow = simulation({"mapping": {"order": {"complete": {"consent": {"sales": True}}}}})
+    (held,) = flow.push(event(1))
+    (sent,) = flow.push(consent(sales=True))
+    assert (held.status, sent.status) == ("held", "deliver")
+    assert held.rule_required == sent.rule_required == {"sales": True}
+    assert held.rule == "order complete"
+
+
+def test_denied_event_is_ignored_where_no_queue_holds_it() -> None:
+    flow = simulation({**MARKETING, "queue": False})
+    assert statuses(flow.push(event(1))) == ["ignored"]
+    assert flow.push(consent(marketing=True)) == []
+
+
+def test_oldest_held_event_makes_room_for_the_newest() -> None:
+    flow = simulation({**MARKETING, "queueMax": 2})
+    for n in (1, 2, 3):
+        flow.push(event(n))
+    assert told(flow.push(consent(marketing=True))) == [("d", "deliver", 2), ("d", "deliver", 3)]
+
+
+def test_each_destination_decides_for_itself() -> None:
+    flow = simulation(MARKETING, other={}, off={"disabled": True})
+    assert told(flow.push(event(1))) == [("d", "held", 0), ("other", "deliver", 1)]
+
+
+# --- mapping -----------------------------------------------------------------------------------
+
+
+def test_rule_policies_and_names_are_told() -> None:
+    rule = {"name": "purchase", "policy": {"data.n": {"value": 7}}}
+    flow = simulation({"policy": {"user.plan": {"value": "x"}}, "mapping": {"order": {"*": rule}}})
+    (result,) = flow.push(event(1))
+    assert result.event == "order complete"
+    assert (result.rule, result.policies) == ("order *", ("user.plan", "data.n"))
+    assert result.calls == [["send", "purchase", 7, {}]]
+    assert result.known == {"u1", "order complete", "purchase"}
+
+
+def test_ignored_event_has_its_rule_and_no_calls() -> None:
+    (result,) = simulation({"mapping": {"*": {"*": {"ignore": True}}}}).push(event(1))
+    assert (result.status, result.rule, result.calls) == ("ignored", "* *", [])
+
+
+def test_user_and_globals_complete_the_events_that_follow() -> None:
+    flow = simulation(
+        {"data": {"map": {"lang": "globals.lang", "plan": "user.plan"}}},
+        package="silent",
+        collector={"globals": {"lang": "en"}, "user": {"plan": "free"}},
+    )
+    flow.push({"name": "walker user", "data": {"plan": "paid"}})
+    before = flow.push(event(1))
+    assert flow.push({"name": "walker globals", "data": {"lang": "de"}}) == []
+    after = flow.push(event(2, globals={"other": 1}))
+    assert before[0].calls == [["push", "order complete", {"lang": "en", "plan": "paid"}]]
+    assert after[0].calls == [["push", "order complete", {"lang": "de", "plan": "paid"}]]
+
+
+def test_plugin_that_does_not_tell_pushes_what_the_mapping_made() -> None:
+    (result,) = simulation(package="silent").push(event(1))
+    assert result.calls == [["push", "order complete", None]]
+
+
+def test_mocked_destination_calls_nothing() -> None:
+    (result,) = simulation({"mock": {"ok": True}}).push(event(1))
+    assert (result.status, result.calls) == ("deliver", [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error"),
+    [
+        ("reject", "invalid", "data.total is missing"),
+        ("nobody", "unidentified", "names nobody"),
+        ("break", "invalid", "the plugin's simulate raised ValueError"),
+    ],
+)
+def test_refusal_has_a_status_and_a_reason_without_data(
+    answer: str, status: str, error: str
+) -> None:
+    (result,) = simulation({"settings": {"answer": answer}}).push(event(1))
+    assert (result.status, result.error, result.calls) == (status, error, [])
+
+
+# --- what is no event --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        ({}, "event name is missing"),
+        ({"name": "order"}, "entity action"),
+        ({"name": "order complete", "data": []}, "data"),
+        ({"name": "walker consent"}, "data must be an object"),
+        ({"name": "walker user", "data": 1}, "data must be an object"),
+        ({"name": "walker consent", "data": {}}, "consent"),
+        ({"name": "walker consent", "data": {"a": "yes"}}, "consent.a: must be true or false"),
+        ({"name": "walker consent", "data": {"a": True}, "user": {}}, "user needs an id"),
+        ({"name": "walker consent", "data": {"a": True}, "user": "u1"}, "user needs an id"),
+    ],
+)
+def test_what_is_no_event_or_command_is_refused(raw: dict[str, Any], problem: str) -> None:
+    with pytest.raises(EventError, match=problem):
+        simulation().push(raw)
+
+
+def test_refused_event_changes_nothing() -> None:
+    flow = simulation({**MARKETING})
+    flow.push(event(1))
+    with pytest.raises(EventError):
+        flow.push({"name": "walker consent", "data": {"marketing": "yes"}})
+    assert told(flow.push(consent(marketing=True))) == [("d", "deliver", 1)]
