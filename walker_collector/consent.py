@@ -66,6 +66,14 @@ class Grant:
     source: str
 
 
+@frozen
+class Said:
+    """What holds for people's events that say nothing themselves, as of a version of the ledger."""
+
+    version: int
+    bases: Mapping[str, Consent]
+
+
 class Ledger:
     """What people said about consent, and which identifiers are one person; thread-safe.
 
@@ -92,6 +100,11 @@ class Ledger:
         self._weaker: dict[str, set[str]] = {}
         self._silent = not (spool.durable and spool.any_told())
         self.version = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody said anything yet, so that the default holds for everybody."""
+        return self._silent
 
     @property
     def default(self) -> dict[str, bool]:
@@ -153,9 +166,16 @@ class Ledger:
         """Return the consent that holds for an event: its own, else the person's, else default."""
         return {**self.base(person), **own}
 
-    def base(self, person: str) -> dict[str, Any]:
+    def base(self, person: str) -> Mapping[str, Any]:
         """Return what holds for a person's events that say nothing themselves."""
+        if self._silent:
+            return self._default
         return {**self._default, **self.state(self.canonical(person))}
+
+    def said(self, people: Iterable[str]) -> Said:
+        """Return what holds for each of these people's events (see `base`)."""
+        version = self.version  # read first: what is said meanwhile makes this one outdated
+        return Said(version, {person: self.base(person) for person in people})
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with where it comes from."""
