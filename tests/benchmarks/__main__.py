@@ -1,0 +1,26 @@
+"""Measures, prints and writes: `python -m tests.benchmarks [NAME ...]`; see docs/performance.md."""
+
+import sys
+
+from rich.console import Console
+
+from tests.benchmarks.core import core, durable
+from tests.benchmarks.report import show, write
+
+BENCHMARKS = {"core": core, "durable": durable}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all of them."""
+    if unknown := set(names) - set(BENCHMARKS):
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    console = Console(width=110)
+    reports = []
+    for name in names or BENCHMARKS:
+        reports.append(BENCHMARKS[name]())
+        show(reports[-1], console)
+    console.print(f"written to {write(reports)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Others that do the same, measured in the same run."""
