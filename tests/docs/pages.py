@@ -30,10 +30,11 @@ class Block:
 
 @frozen
 class Row:
-    """A row of a table: the cells as written, under the header's names."""
+    """A row of a table: the cells as written, under the header's names, and its section."""
 
     line: int
     cells: dict[str, str]
+    section: str
 
 
 def parts(path: Path) -> Iterator[Block | Row]:
@@ -42,10 +43,13 @@ def parts(path: Path) -> Iterator[Block | Row]:
     header: list[str] = []
     cells: list[str] = []
     line = 0
+    section = ""
     for at, token in enumerate(tokens):
         if token.type == "fence":
             language, _, word = token.info.partition(" ")
             yield Block(_line(token), language, word, token.content)
+        elif token.type == "heading_open":
+            section = tokens[at + 1].content
         elif token.type == "thead_open":
             header = []
         elif token.type == "th_open":
@@ -55,7 +59,7 @@ def parts(path: Path) -> Iterator[Block | Row]:
         elif token.type == "td_open":
             cells.append(tokens[at + 1].content)
         elif token.type == "tr_close" and cells:
-            yield Row(line, dict(zip(header, cells, strict=True)))
+            yield Row(line, dict(zip(header, cells, strict=True)), section)
 
 
 def _line(token: Token) -> int:

@@ -1,0 +1,86 @@
+"""The reference tables of the docs name every key there is, with its default."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import pytest
+
+from tests.docs.pages import ROOT, Row, parts
+from walker_collector.cli import main
+from walker_collector.config import (
+    MISSING,
+    BatchConfig,
+    BreakerConfig,
+    CollectorConfig,
+    DestinationConfig,
+    RetryConfig,
+    RuleConfig,
+    SpoolConfig,
+)
+from walker_collector.destinations.console import ConsoleSettings
+from walker_collector.destinations.file import FileSettings
+from walker_collector.destinations.http import HttpSettings
+from walker_collector.mapping import Value
+from walker_collector.structuring import disk_key
+from walker_dest_customerio.settings import RuleSettings, Settings
+
+DOCS = ROOT / "docs"
+TABLES: list[tuple[str, str, type[Any]]] = [
+    ("flow-file.md", "Collector", CollectorConfig),
+    ("flow-file.md", "Spool", SpoolConfig),
+    ("flow-file.md", "Destination", DestinationConfig),
+    ("flow-file.md", "Batch", BatchConfig),
+    ("flow-file.md", "Retry", RetryConfig),
+    ("flow-file.md", "Breaker", BreakerConfig),
+    ("mapping.md", "What a rule may say", RuleConfig),
+    ("customerio.md", "Settings", Settings),
+    ("customerio.md", "Rule settings", RuleSettings),
+    ("destinations.md", "console", ConsoleSettings),
+    ("destinations.md", "file", FileSettings),
+    ("destinations.md", "http", HttpSettings),
+]
+
+
+def table(path: Path, section: str) -> dict[str, str]:
+    """Return key and default of each row of a section; one row may be for several keys."""
+    rows = [part for part in parts(path) if isinstance(part, Row) and part.section == section]
+    return {
+        key: row.cells.get("default", "").strip("`")
+        for row in rows
+        for key in re.findall(r"`(\w+)`", row.cells.get("key", ""))
+    }
+
+
+def shown(field: "attrs.Attribute[Any]") -> str:
+    """Return how a default is written in a table."""
+    default = field.default
+    if default is attrs.NOTHING:
+        return "required"
+    if default is None or default is MISSING or isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class at run time
+        return ""
+    if isinstance(default, Value):
+        return str(getattr(default.spec, "path", ""))
+    if attrs.has(type(default)):
+        return "below"
+    return default if isinstance(default, str) else json.dumps(default)
+
+
+@pytest.mark.parametrize(("page", "section", "cls"), TABLES, ids=lambda item: str(item))
+def test_table_names_every_key_with_its_default(page: str, section: str, cls: type[Any]) -> None:
+    keys = {disk_key(field): shown(field) for field in attrs.fields(cls)}
+    assert table(DOCS / page, section) == keys
+
+
+def test_every_command_and_option_is_told() -> None:
+    text = (DOCS / "cli.md").read_text("utf-8")
+    for name, command in main.commands.items():
+        assert f"walker {name}" in text
+        inner = command.commands.values() if isinstance(command, click.Group) else [command]
+        for each in inner:
+            for option in each.params:
+                told = option.opts[-1] if isinstance(option, click.Option) else ""
+                assert told in text, f"walker {name}: {told}"
