@@ -68,10 +68,13 @@ class Grant:
 
 @frozen
 class Said:
-    """What holds for people's events that say nothing themselves, as of a version of the ledger."""
+    """What holds for people's events that say nothing themselves, as of a version of the ledger;
+    and as whom each of their keys is known.
+    """
 
     version: int
-    bases: Mapping[str, Consent]
+    bases: dict[str, Consent]
+    names: Mapping[str, str]
 
 
 class Ledger:
@@ -175,7 +178,8 @@ class Ledger:
     def said(self, people: Iterable[str]) -> Said:
         """Return what holds for each of these people's events (see `base`)."""
         version = self.version  # read first: what is said meanwhile makes this one outdated
-        return Said(version, {person: self.base(person) for person in people})
+        names = {person: self.canonical(person) for person in people}
+        return Said(version, {person: self.base(person) for person in names}, names)
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with where it comes from."""

@@ -5,14 +5,14 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
-from attrs import frozen
+from attrs import define, frozen
 
 from walker_collector.config import MISSING, Consent, DestinationConfig
-from walker_collector.consent import Ledger, granted, grants, identifiers
+from walker_collector.consent import Ledger, Said, granted, grants
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import DestinationDown, Rejected, RetryLater, SpoolError
 from walker_collector.events import decode
@@ -24,7 +24,6 @@ from walker_collector.spool import FRESH, Attempt, Entry
 CONSENT_CHANGED: Final = "walker consent"
 """The name under which a change of consent queues for the destinations that listen to it."""
 
-_Numbered = tuple[int, Item]
 Kind = Literal[
     "delivered", "told", "ignored", "held", "dropped", "rejected", "retry", "bug", "back"
 ]
@@ -96,8 +95,23 @@ def admits(destination: Destination, consent: Consent) -> bool:
     return grants(destination.config.consent, consent, destination.config.consent_mode)
 
 
+@define(eq=False)
+class _Task:
+    """One entry on its way. `notice`: it tells of a change of consent."""
+
+    entry: Entry
+    person: str
+    item: Item | None = None
+    notice: bool = False
+    outcome: Outcome = UNTRIED
+
+
 class Dispatch:
-    """Delivers batches to one destination."""
+    """Delivers batches to one destination.
+
+    `turn` is asked before every call of a hook: it waits for the call's turn, and is False when
+    no more may be made.
+    """
 
     def __init__(
         self,
@@ -105,43 +119,59 @@ class Dispatch:
         ledger: Ledger,
         attempt_of: Callable[[int], Attempt],
         progress_of: Callable[[Entry], Progress],
+        turn: Callable[[], bool],
     ) -> None:
         self._destination = destination
         self._ledger = ledger
         self._attempt_of = attempt_of
         self._progress_of = progress_of
+        self._turn = turn
 
-    def run(self, entries: Sequence[Entry], bases: Mapping[str, Consent]) -> list[Outcome]:
+    def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
         """Deliver entries in order; never raises.
 
-        `bases` is what each person's consent is (`Ledger.base`), asked once for the whole batch,
-        so that a grant in between can't let a later event overtake an earlier one.
+        `said` is what their people said, asked once for the whole batch, so that a grant in
+        between can't let a later event overtake an earlier one. A withdrawal in between counts.
         """
-        outcomes: list[Outcome] = [UNTRIED] * len(entries)
-        items: list[_Numbered] = []
-        for at, entry in enumerate(entries):
-            prepared = self._prepare(entry, bases[entry[1]])
-            if isinstance(prepared, Outcome):
-                outcomes[at] = prepared
-            else:
-                items.append((at, prepared))
-        sent = self._send(items)
-        for at, item in items:
-            outcomes[at] = _with_consent(sent.get(at, UNTRIED), item)
-        return outcomes
+        tasks = [_Task(entry, said.names[entry[1]]) for entry in entries]
+        ready = self._prepared(tasks, said)
+        if self._destination.config.mock is not MISSING:
+            for task in ready:
+                task.outcome = DELIVERED
+        else:
+            self._send(ready, said)
+        return [_with_consent(task) for task in tasks]
 
-    def _prepare(self, entry: Entry, base: Consent) -> Item | Outcome:
+    def _prepared(self, tasks: Iterable[_Task], said: Said) -> list[_Task]:
+        """Return what is to be sent; a person's events wait behind one that cannot be mapped."""
+        ready = []
+        waiting: set[str] = set()
+        for task in tasks:
+            self._prepare(task, said)
+            if task.item is not None and task.person not in waiting:
+                ready.append(task)
+            self._note(task, waiting)
+        return ready
+
+    def _prepare(self, task: _Task, said: Said) -> None:
+        """Leave an item to be sent with the task, or the outcome that makes it needless."""
         try:
-            return self._map(entry, base)
+            made = self._map(task, said.bases[task.entry[1]])
         except Exception as error:  # a plugin's or user's function inside a mapping: their bug
-            return self._bug(error, "mapping")
+            made = self._bug(error, "mapping")
+        if isinstance(made, Outcome):
+            task.item, task.outcome = None, made
+        else:
+            task.item = made
 
-    def _map(self, entry: Entry, base: Consent) -> Item | Outcome:
+    def _map(self, task: _Task, base: Consent) -> Item | Outcome:
+        entry = task.entry
         event = decode(entry[3])
         progress = self._progress_of(entry)
         attempt = self._attempt_of(entry[0])
         context = context_for(self._destination, base, event, attempt, progress)
-        if event["name"] == CONSENT_CHANGED:
+        task.notice = event["name"] == CONSENT_CHANGED
+        if task.notice:
             return Item(event, MISSING, None, context)
         if not admits(self._destination, context.consent):
             return self._denied(context.consent)
@@ -157,51 +187,71 @@ class Dispatch:
         kind: Kind = "held" if self._destination.config.queue else "dropped"
         return Outcome(kind, "consent not granted", consent=consent)
 
-    def _send(self, items: list[_Numbered]) -> dict[int, Outcome]:
-        if self._destination.config.mock is not MISSING:
-            return {at: DELIVERED for at, _ in items}
-        outcomes: dict[int, Outcome] = {}
+    def _send(self, tasks: Sequence[_Task], said: Said) -> None:
+        """Send in order; a person's later events wait behind one that is to be tried again."""
         waiting: set[str] = set()
-        for run in _runs(items):
-            batched = self._destination.hooks.push_batch and run[0][1].event["name"] != (
-                CONSENT_CHANGED
-            )
-            if batched and not waiting:
-                outcomes.update(self._send_batch(run, waiting))
-            else:
-                send = self._send_alone if batched else self._push
-                outcomes.update(self._send_each(run, waiting, send))
-            if any(outcome.kind == "back" for outcome in outcomes.values()):
-                break
-        return outcomes
+        try:
+            for run in _runs(tasks):
+                if self._destination.hooks.push_batch is None or run[0].notice:
+                    going = self._send_each(run, waiting, said, self._push)
+                else:
+                    going = self._send_batch(run, waiting, said)
+                if not going:
+                    break
+        except SpoolError as error:  # what people said cannot be read
+            for task in tasks:
+                if task.outcome is UNTRIED:
+                    task.outcome = Outcome("back", str(error))
+
+    def _may_go(self, tasks: Iterable[_Task], waiting: set[str], said: Said) -> list[_Task]:
+        """Return those whom nothing holds back by now."""
+        outdated = said.version != self._ledger.version
+        if outdated:
+            # Somebody said something meanwhile: a withdrawal must count, a grant need not.
+            said = self._ledger.said({task.entry[1] for task in tasks})
+        going = []
+        for task in tasks:
+            if task.person in waiting:
+                continue
+            if outdated:
+                self._prepare(task, said)
+                self._note(task, waiting)
+            if task.item is not None:
+                going.append(task)
+        return going
 
     def _send_each(
-        self, items: list[_Numbered], waiting: set[str], send: Callable[[Item], Outcome]
-    ) -> dict[int, Outcome]:
-        """Send one by one; a person's later events wait behind one that is to be tried again."""
-        outcomes: dict[int, Outcome] = {}
+        self,
+        tasks: Iterable[_Task],
+        waiting: set[str],
+        said: Said,
+        send: Callable[[_Task], Outcome],
+    ) -> bool:
+        """Send one by one; False where the rest need not be tried."""
         failures = 0
-        for at, item in items:
-            person = self._person(item)
-            if person and person in waiting:
+        for task in tasks:
+            if not self._turn():
+                return False
+            if not self._may_go([task], waiting, said):
                 continue
-            outcome = outcomes[at] = send(item)
-            if outcome.kind == "back":
-                break
-            if outcome.kind in ("retry", "bug"):
-                waiting.add(person)
-            failures = failures + 1 if outcome.kind == "retry" else 0
+            task.outcome = send(task)
+            if task.outcome.kind == "back":
+                return False
+            self._note(task, waiting)
+            failures = failures + 1 if task.outcome.kind == "retry" else 0
             if failures >= self._destination.config.breaker.threshold:
-                break  # it fails for everybody: the others need not find out one by one
-        return outcomes
+                return False  # it fails for everybody: the others need not find out one by one
+        return True
 
-    def _person(self, item: Item) -> str:
-        keys = identifiers(item.context.event.get("user") or {})
-        return self._ledger.canonical(keys[0]) if keys else ""
+    def _note(self, task: _Task, waiting: set[str]) -> None:
+        if task.outcome.kind in ("retry", "bug") and task.person:
+            waiting.add(task.person)
 
-    def _push(self, item: Item) -> Outcome:
+    def _push(self, task: _Task) -> Outcome:
+        item = task.item
+        assert item is not None
         try:
-            if item.event["name"] == CONSENT_CHANGED:
+            if task.notice:
                 self._call(self._tell, item)
                 return TOLD
             self._call(
@@ -211,7 +261,7 @@ class Dispatch:
                 rule=item.rule,
                 context=item.context,
             )
-        except Exception as error:  # whatever a plugin raises must not stop the others
+        except BaseException as error:  # even SystemExit must not end the thread that delivers
             return self._failed(error)
         return DELIVERED
 
@@ -225,31 +275,52 @@ class Dispatch:
             context=item.context,
         )
 
-    def _send_batch(self, items: list[_Numbered], waiting: set[str]) -> dict[int, Outcome]:
-        push_batch = self._destination.hooks.push_batch
-        assert push_batch is not None
-        batch = [item for _, item in items]
+    def _send_batch(self, run: Sequence[_Task], waiting: set[str], said: Said) -> bool:
+        if not self._turn():
+            return False
+        tasks = self._may_go(run, waiting, said)
+        if not tasks:
+            return True
         try:
-            failures = self._call(push_batch, batch=batch, context=self._destination.context)
+            failures = self._push_batch(tasks)
         except (RetryLater, DestinationDown) as error:
             whole = attrs.evolve(self._failed(error), kind="back")
-            return dict.fromkeys((at for at, _ in items), whole)
-        except Exception as error:  # one event may have broken it for all: each by itself
-            if len(items) == 1:
-                return {items[0][0]: self._failed(error)}
-            return self._send_each(items, waiting, self._send_alone)
-        outcomes = dict.fromkeys((at for at, _ in items), DELIVERED)
-        for index, failure in (failures or {}).items():
-            if 0 <= index < len(items):
-                outcome = outcomes[items[index][0]] = self._failed(failure)
-                if outcome.kind in ("retry", "bug"):
-                    waiting.add(self._person(items[index][1]))
-        return outcomes
+            for task in tasks:
+                task.outcome = whole
+            return False
+        except BaseException as error:  # one event may have broken it for all: each by itself
+            if len(tasks) > 1:
+                return self._send_each(tasks, waiting, said, self._push_alone)
+            failures = {0: error}
+        for index, task in enumerate(tasks):
+            task.outcome = self._failed(failures[index]) if index in failures else DELIVERED
+            self._note(task, waiting)
+        return not any(task.outcome.kind == "back" for task in tasks)
 
-    def _send_alone(self, item: Item) -> Outcome:
-        return self._send_batch([(0, item)], set())[0]
+    def _push_alone(self, task: _Task) -> Outcome:
+        try:
+            failures = self._push_batch([task])
+        except (RetryLater, DestinationDown) as error:
+            return attrs.evolve(self._failed(error), kind="back")
+        except BaseException as error:  # see _push
+            return self._failed(error)
+        return self._failed(failures[0]) if 0 in failures else DELIVERED
 
-    def _call(self, hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _push_batch(self, tasks: Sequence[_Task]) -> Mapping[int, BaseException]:
+        failures = self._call(
+            self._destination.hooks.push_batch,
+            batch=[task.item for task in tasks],
+            context=self._destination.context,
+        )
+        if failures is None:
+            return {}
+        if isinstance(failures, Mapping) and all(
+            isinstance(error, BaseException) for error in failures.values()
+        ):
+            return failures
+        raise TypeError("push_batch must return None, or exceptions by index in the batch")
+
+    def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
         timeout = self._destination.config.timeout
         if timeout is None:
             return hook(*args, **kwargs)
@@ -259,9 +330,9 @@ class Dispatch:
         if isinstance(error, Rejected):
             return Outcome("rejected", error.reason)
         if isinstance(error, RetryLater):
-            return Outcome("retry", error.reason, after=error.after)
+            return Outcome("retry", error.reason or "RetryLater", after=error.after)
         if isinstance(error, DestinationDown):
-            return Outcome("back", error.reason, down=True)
+            return Outcome("back", error.reason or "DestinationDown", down=True)
         if isinstance(error, SpoolError):  # progress could not be recorded
             return Outcome("retry", str(error))
         return self._bug(error, "push")
@@ -280,28 +351,29 @@ class Dispatch:
         return Outcome("bug", f"{type(error).__name__}: {error} (at {place})"[:500])
 
 
-def _runs(items: list[_Numbered]) -> list[list[_Numbered]]:
+def _runs(tasks: Iterable[_Task]) -> list[list[_Task]]:
     """Split a batch where it must be: changes of consent by themselves, rules with a batch
     of their own apart, each no longer than it says. Order is kept.
     """
-    runs: list[list[_Numbered]] = []
+    runs: list[list[_Task]] = []
     last: object = runs
-    for at, item in items:
-        batch = item.rule.batch if item.rule else None
-        key: object = CONSENT_CHANGED if item.event["name"] == CONSENT_CHANGED else batch
+    for task in tasks:
+        rule = task.item.rule if task.item else None
+        batch = rule.batch if rule else None
+        key: object = CONSENT_CHANGED if task.notice else batch
         full = batch is not None and batch.size is not None and runs and len(runs[-1]) >= batch.size
         if not runs or key != last or full:
             runs.append([])
-        runs[-1].append((at, item))
+        runs[-1].append(task)
         last = key
     return runs
 
 
-def _with_consent(outcome: Outcome, item: Item) -> Outcome:
-    """Add to what is kept of an event the consent that it was tried under."""
-    if outcome.kind in ("rejected", "retry", "bug"):
-        return attrs.evolve(outcome, consent=item.context.consent)
-    return outcome
+def _with_consent(task: _Task) -> Outcome:
+    """Return the outcome, with the consent that the event was tried under where it is kept."""
+    if task.item is not None and task.outcome.kind in ("rejected", "retry", "bug"):
+        return attrs.evolve(task.outcome, consent=task.item.context.consent)
+    return task.outcome
 
 
 def _text(value: Any) -> str | None:

@@ -8,7 +8,7 @@ deadlock. Only reading on (`_refill`) happens under it, so that no entry is read
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,7 +16,7 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.config import Consent
-from walker_collector.consent import Ledger, granted
+from walker_collector.consent import Ledger, Said, granted
 from walker_collector.delivery.dispatch import (
     DELIVERED,
     Destination,
@@ -27,7 +27,7 @@ from walker_collector.delivery.dispatch import (
 from walker_collector.delivery.queue import HeldEvents, PersonQueue
 from walker_collector.delivery.retry import Breaker, Pace, asked, backoff, down_delay, exhausted
 from walker_collector.delivery.throttle import Throttle
-from walker_collector.errors import DestinationDown, SpoolError
+from walker_collector.errors import DestinationDown, RetryLater, SpoolError
 from walker_collector.events import decode
 from walker_collector.spool import (
     FRESH,
@@ -42,6 +42,8 @@ from walker_collector.spool import (
 
 WINDOW: Final = 10_000
 """Waiting entries that a durable lane keeps in memory; the others stay on disk."""
+_SPOOL_PAUSE: Final = 1.0
+"""How long (s) a lane waits before it reads again from a spool that could not be read."""
 _TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
 BUG_ATTEMPTS: Final = 5
 """How often an event is tried that makes its destination raise something unexpected."""
@@ -117,7 +119,9 @@ class Lane:
         self._attempts: dict[int, Attempt] = {}
         self._waiters: dict[int, Callable[[str, Answer], None]] = {}
         self._unsettled: list[Change] = []
-        self._dispatch = Dispatch(destination, ledger, self._attempt_of, self._progress_of)
+        self._dispatch = Dispatch(
+            destination, ledger, self._attempt_of, self._progress_of, self._turn
+        )
         self._breaker = Breaker(config.breaker)
         self._pace = Pace(config.rate_limit) if config.rate_limit else None
         self._log = Throttle(logging.getLogger("walker_collector.delivery"), time.monotonic)
@@ -131,7 +135,7 @@ class Lane:
         self._idle = 0
         self._flushing = 0
         self._frozen = 0
-        self._stopping = False
+        self._stopping = threading.Event()
         self._ready = False
         self._down = 0
         self._reason = ""
@@ -148,7 +152,10 @@ class Lane:
         self._waiting = counts.get(State.WAITING, 0)
         self._dead = counts.get(State.DEAD, 0)
         for stored in self._spool.held(self.id):
-            self._held.add(stored.entry)  # by which rule is not known: looked at again
+            # By which rule is not known: looked at again.
+            self._drop(self._held.add(stored.entry), _TOO_MANY_HELD)
+            if stored.attempt.parts:
+                self._attempts[stored.entry[0]] = stored.attempt
 
     def start(self) -> None:
         """Begin with what a durable spool holds from before.
@@ -192,7 +199,7 @@ class Lane:
             return
         if entries and entries[0][0] <= self._loaded:  # read from the spool before it was offered
             entries = [entry for entry in entries if entry[0] > self._loaded]
-        room = WINDOW - len(self._queue)
+        room = max(0, WINDOW - len(self._queue))
         if self._spool.durable and len(entries) > room:
             self._behind = True
             self._loaded = max(self._loaded, entries[room][0] - 1)
@@ -237,11 +244,16 @@ class Lane:
 
     # --- consent ---------------------------------------------------------------------------
 
-    def release(self, people: Iterable[str] | None) -> list[Entry]:
-        """Make ready the held events of these people (None: everybody's) that may now go."""
+    def release(self, people: set[str] | None) -> list[Entry]:
+        """Make ready the held events of these people (None: everybody's) that may now go.
+
+        `people` are all keys of one person: what is under way to one of them holds back all.
+        """
         self.tidy()
         with self._reading_paused():
             with self._lock:
+                if people is not None:
+                    self._queue.rejoin(people)
                 bases: dict[str, Consent] = {}
                 candidates = self._held.of(people)
                 entries = [entry for entry in candidates if self._admitted(entry, bases)]
@@ -255,14 +267,16 @@ class Lane:
         """Hold entries no longer; the spool is told with the next record."""
         for entry in entries:
             self._held.remove(entry)
-        self._unsettled += [Change(entry, State.WAITING) for entry in entries]
+        self._unsettled += [Change(entry, State.WAITING, released=True) for entry in entries]
 
     def _overtaken(self, batch: list[Entry], bases: dict[str, Consent]) -> list[Entry]:
         """Return the held events that a batch would overtake, although they may go by now."""
         if not self._held:
             return []
         people = {entry[1] for entry in batch if entry[1] in self._held}
-        return [entry for entry in self._held.of(people) if self._admitted(entry, bases)]
+        # Newer ones overtake nobody; and what is beyond the part read would be read once more.
+        older = [entry for entry in self._held.of(people) if entry < max(batch)]
+        return [entry for entry in older if self._admitted(entry, bases)]
 
     def replay(self, letters: Sequence[DeadLetter]) -> int:
         """Queue dead letters again, with their attempts forgotten; return how many there were."""
@@ -270,12 +284,17 @@ class Lane:
             revived = self._spool.revive(letters)
             with self._lock:
                 self._dead -= len(revived)
+                self._attempts.update(
+                    (item.entry[0], item.attempt) for item in revived if item.attempt.parts
+                )
                 self._queue_again([stored.entry for stored in revived])
         return len(revived)
 
     def _queue_again(self, entries: list[Entry]) -> None:
         """Queue entries that were set aside; those beyond the part read will be read in turn."""
         self._waiting += len(entries)
+        if entries and not self._behind:
+            self._loaded = max(self._loaded, entries[-1][0])
         self._queue.insert([e for e in entries if not self._behind or e[0] <= self._loaded])
         self._note_arrival()
         self._wake_worker()
@@ -352,6 +371,8 @@ class Lane:
         """Let go of held entries; the spool is told with the next record."""
         if entries:
             self._counts.dropped += len(entries)
+            for entry in entries:
+                self._attempts.pop(entry[0], None)
             self._unsettled += [Change(entry, None) for entry in entries]
             self._log.warning(
                 "destination %s: %d event(s) dropped (%s)", self.id, len(entries), reason
@@ -362,15 +383,24 @@ class Lane:
     def _wake_worker(self) -> None:
         if self._idle:
             self._work_waits.notify()
-        elif len(self._workers) < self.destination.concurrency and not self._stopping:
+        elif len(self._workers) < self.destination.concurrency and not self._stopping.is_set():
             name = f"walker-{self.id}-{len(self._workers) + 1}"
             worker = threading.Thread(target=self._work, name=name, daemon=True)
-            self._workers.append(worker)
-            worker.start()
+            try:
+                worker.start()
+            except RuntimeError as error:  # too many threads, or the interpreter ends
+                self._log.error("destination %s: no thread to deliver: %s", self.id, error)
+            else:
+                self._workers.append(worker)
 
     def _work(self) -> None:
         while True:
-            batch = self._next()
+            try:
+                batch = self._next()
+            except SpoolError as error:
+                self._log.error("destination %s: %s", self.id, error)
+                self._stopping.wait(_SPOOL_PAUSE)
+                continue
             if batch is None:
                 return
             self._deliver(batch)
@@ -378,7 +408,7 @@ class Lane:
     def _next(self) -> "_Batch | None":
         """Wait for the next batch; None when the lane stops."""
         with self._lock:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 now = self._now()
                 wait = self._wait(now)
                 if wait == 0:
@@ -424,11 +454,14 @@ class Lane:
 
     def _take(self) -> "_Batch | None":
         destination = self.destination
-        size = 1 if self._breaker.open else destination.batch_size
+        size = 1 if self._breaker.open else self._share()
         entries = self._queue.take(size, destination.batch_bytes)
-        people = {entry[1] for entry in entries}
-        bases: dict[str, Consent] = {person: self._ledger.base(person) for person in people}
-        if overtaken := self._overtaken(entries, bases):
+        try:
+            said = self._ledger.said({entry[1] for entry in entries})
+        except SpoolError:
+            self._queue.put_back(entries)
+            raise
+        if overtaken := self._overtaken(entries, said.bases):
             # A grant is known, but what it releases is not queued yet: those go first.
             self._queue.put_back(entries)
             self._unhold(overtaken)
@@ -441,7 +474,17 @@ class Lane:
         self._first_at = self._now() if self._queue.ready else 0
         if self._queue.ready:
             self._wake_worker()
-        return _Batch(entries, bases)
+        return _Batch(entries, said)
+
+    def _share(self) -> int:
+        """Return how many events one worker takes: where each is a call of its own, no more than
+        leaves the other workers theirs.
+        """
+        destination = self.destination
+        if destination.hooks.push_batch is not None:
+            return destination.batch_size
+        share = -(-len(self._queue.ready) // destination.concurrency)
+        return max(1, min(destination.batch_size, share))
 
     def _deliver(self, batch: "_Batch") -> None:
         outcomes = self._begin() or self._run(batch)
@@ -450,9 +493,15 @@ class Lane:
         self._settle(batch.entries, outcomes)
 
     def _run(self, batch: "_Batch") -> list[Outcome]:
+        return self._dispatch.run(batch.entries, batch.said)
+
+    def _turn(self) -> bool:
+        """Wait for a call's turn under `rateLimit`; False once the lane stops."""
         if self._pace is not None:
-            time.sleep(self._pace.delay(time.monotonic()))
-        return self._dispatch.run(batch.entries, batch.bases)
+            with self._lock:
+                delay = self._pace.delay(time.monotonic())
+            self._stopping.wait(delay)
+        return not self._stopping.is_set()
 
     def _begin(self) -> Outcome | None:
         """Initialise the destination before its first delivery; why it can't be, or None."""
@@ -561,8 +610,13 @@ class Lane:
             return Change(entry, State.HELD, attrs.evolve(before, consent=outcome.consent), now)
         if kind == "back" and not outcome.reason:
             return None
+        fails = self._breaker.open or kind == "back"
         attempt = attrs.evolve(
-            before, count=before.count + 1, reason=outcome.reason, consent=outcome.consent
+            before,
+            # While it fails for everybody, a failure says nothing about this event.
+            count=before.count + (not fails or kind in ("rejected", "bug")),
+            reason=outcome.reason,
+            consent=outcome.consent,
         )
         if kind == "rejected":
             return Change(entry, State.DEAD, attempt, now)
@@ -570,17 +624,15 @@ class Lane:
 
     def _again(self, entry: Entry, outcome: Outcome, attempt: Attempt, now: int) -> Change | None:
         retry = self.destination.config.retry
-        fails = self._breaker.open or outcome.kind == "back"
-        over = exhausted(retry, attempt.count, now - entry[2], destination_fails=fails)
-        if outcome.kind == "bug":
-            over = over or attempt.count >= BUG_ATTEMPTS
+        limit = BUG_ATTEMPTS if outcome.kind == "bug" else retry.attempts
+        over = exhausted(attempt.count, min(limit, retry.attempts), now - entry[2], retry.age)
         if over and not outcome.down:
-            reason = f"given up after {attempt.count} attempts: {outcome.reason}"
-            return Change(entry, State.DEAD, attrs.evolve(attempt, reason=reason), now)
+            dead = attrs.evolve(attempt, reason=f"given up after {over}: {outcome.reason}")
+            return Change(entry, State.DEAD, dead, now)
         if outcome.kind == "back":
             self._attempts[entry[0]] = attempt
             return None
-        wait = backoff(retry, attempt.count, self._random)
+        wait = backoff(retry, max(1, attempt.count), self._random)
         due = now + max(wait, asked(outcome.after, retry.cap))
         return Change(entry, State.WAITING, attrs.evolve(attempt, due=due), now)
 
@@ -615,11 +667,13 @@ class Lane:
                 self._counts.retried += 1
             if outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
                 # A grant has overtaken the decision: not held, but first in line again.
-                self._unsettled.append(Change(entry, State.WAITING))
+                self._unsettled.append(Change(entry, State.WAITING, released=True))
                 back.append(entry)
             elif change is not None and change.state is not State.WAITING:
                 done.append(entry)
                 evicted += self._leave(entry, change)
+                if change.state is State.DEAD:
+                    self._log_dead(entry, outcome, change)
             elif person in retrying:
                 behind.append(entry)
             elif change is None:
@@ -638,29 +692,35 @@ class Lane:
         self._waiting -= 1
         self._attempts.pop(entry[0], None)
         if change.state is State.HELD:
+            if change.attempt.parts:
+                self._attempts[entry[0]] = change.attempt
             return self._held.add(entry, change.attempt.consent)
         if change.state is State.DEAD:
             self._dead += 1
             self._counts.died += 1
-            self._log.warning(
-                "destination %s: event %s is a dead letter: %s",
-                self.id,
-                entry[0],
-                change.attempt.reason,
-            )
         return []
+
+    def _log_dead(self, entry: Entry, outcome: Outcome, change: Change) -> None:
+        # The text of an unexpected exception may quote the event; it is kept with that alone.
+        reason = "an unexpected exception" if outcome.kind == "bug" else change.attempt.reason
+        self._log.warning(
+            "destination %s: event %s is a dead letter: %s", self.id, entry[0], reason
+        )
 
     def _bound_dead(self) -> None:
         excess = self._dead - self.destination.config.dlq_max
         if excess <= 0:
             return
-        oldest = self._spool.dead(self.id)[:excess]
-        self._spool.bury(oldest)
+        try:
+            dropped = self._spool.bury(self._spool.dead(self.id, excess))
+        except SpoolError as error:
+            self._log.error("destination %s: %s", self.id, error)
+            return
         with self._lock:
-            self._dead -= len(oldest)
-            self._counts.dropped += len(oldest)
+            self._dead -= dropped
+            self._counts.dropped += dropped
         self._log.error(
-            "destination %s: %d oldest dead letter(s) dropped (dlqMax)", self.id, len(oldest)
+            "destination %s: %d oldest dead letter(s) dropped (dlqMax)", self.id, dropped
         )
 
     # --- answers, progress, figures --------------------------------------------------------
@@ -697,8 +757,13 @@ class Lane:
         return self._attempt_of(entry[0]).parts.get(part)
 
     def mark(self, entry: Entry, part: str, state: str) -> None:
-        """Record durably how far a part of an entry's delivery is."""
+        """Record durably how far a part of an entry's delivery is.
+
+        Raises RetryLater once the delivery was given up, so that a call that hung goes no further.
+        """
         with self._lock:
+            if entry[0] not in self._flying:
+                raise RetryLater("this delivery was given up")
             before = self._attempt_of(entry[0])
             after = attrs.evolve(before, parts={**before.parts, part: state})
             self._attempts[entry[0]] = after
@@ -762,7 +827,7 @@ class Lane:
     def stop(self, deadline: float) -> None:
         """Stop the workers, waiting for what is under way, and shut the destination down."""
         with self._lock:
-            self._stopping = True
+            self._stopping.set()
             self._work_waits.notify_all()
         for worker in self._workers:
             worker.join(max(0.1, deadline - time.monotonic()))
@@ -779,7 +844,7 @@ class _Batch:
     """Entries under way, with what their people's consent was when they were taken."""
 
     entries: list[Entry]
-    bases: Mapping[str, Consent]
+    said: Said
 
 
 @define(eq=False)  # not frozen: one is made per event, which takes three times as long

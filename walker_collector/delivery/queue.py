@@ -17,7 +17,7 @@ class PersonQueue:
     A person is busy while a batch with their events is under way, or while one of their events
     waits for a retry; their later events park until then. Entries of nobody ("") never park.
     `canonical` maps a person's key to the one they are known by now; since that may change at
-    any time, an entry under way keeps the key it was taken with.
+    any time, an entry under way keeps the key it was taken with until `rejoin` is called.
     """
 
     def __init__(self, canonical: Callable[[str], str]) -> None:
@@ -25,7 +25,7 @@ class PersonQueue:
         self.ready: deque[Entry] = deque()
         self._parked: dict[str, deque[Entry]] = {}
         self._parked_count = 0
-        self._busy: dict[str, int] = {}
+        self._busy: dict[str, set[int]] = {}
         self._under_way: dict[int, str] = {}
         self._retries: list[tuple[int, int, Entry]] = []
 
@@ -63,8 +63,12 @@ class PersonQueue:
         mine: set[str] = set()
         room = size_bytes or 0
         while self.ready and len(batch) < size:
+            try:
+                person = self._canonical(self.ready[0][1])
+            except BaseException:
+                self.put_back(batch)
+                raise
             entry = self.ready.popleft()
-            person = self._canonical(entry[1])
             if person in self._busy and person not in mine:
                 self._park(person, entry)
                 continue
@@ -139,12 +143,24 @@ class PersonQueue:
         for _, _, entry in self._retries:
             yield entry
 
+    def rejoin(self, keys: Iterable[str]) -> None:
+        """Note that these keys may belong to another person by now, who waits for theirs then."""
+        for key in keys:
+            person = self._canonical(key)
+            under_way = self._busy.pop(key, None) if person != key else None
+            if under_way is None:
+                continue
+            for seq in under_way:
+                self._under_way[seq] = person
+            self._busy.setdefault(person, set()).update(under_way)
+            self._parked.setdefault(person, deque()).extend(self._parked.pop(key, ()))
+
     def _park(self, person: str, entry: Entry) -> None:
         self._parked.setdefault(person, deque()).append(entry)
         self._parked_count += 1
 
     def _occupy(self, entry: Entry, person: str) -> None:
-        self._busy[person] = self._busy.get(person, 0) + 1
+        self._busy.setdefault(person, set()).add(entry[0])
         self._under_way[entry[0]] = person
 
     def _leave(self, entry: Entry) -> Sequence[Entry]:
@@ -152,8 +168,9 @@ class PersonQueue:
         person = self._under_way.pop(entry[0], None)
         if person is None:
             return ()
-        self._busy[person] -= 1
-        if self._busy[person]:
+        under_way = self._busy[person]
+        under_way.discard(entry[0])
+        if under_way:
             return ()
         del self._busy[person]
         parked = self._parked.pop(person, ())

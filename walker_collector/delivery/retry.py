@@ -29,13 +29,11 @@ def asked(after: float | None, cap: int) -> int:
     return 0 if after is None else min(cap, max(0, int(after * 1000)))
 
 
-def exhausted(config: RetryConfig, attempts: int, age: int, *, destination_fails: bool) -> bool:
-    """Tell whether an event has been tried enough.
-
-    While the destination fails for everybody, attempts say nothing about this event and only
-    its age (ms) counts.
-    """
-    return age >= config.age or (attempts >= config.attempts and not destination_fails)
+def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:
+    """Tell after what an event has been tried enough, or "" while it has not; ages in ms."""
+    if attempts >= attempts_max:
+        return f"{attempts} attempts"
+    return f"{age / 3_600_000:.1f} hours" if age >= age_max else ""
 
 
 @define

@@ -63,19 +63,23 @@ class Stored:
 
 @define  # not frozen, as one is made per event and destination
 class Change:
-    """What a destination's answer makes of an entry; `state` None: it is done with it."""
+    """What a destination's answer makes of an entry; `state` None: it is done with it.
+
+    `released`: it is held no longer, and what earlier deliveries left behind stays.
+    """
 
     entry: Entry
     state: State | None
     attempt: Attempt = FRESH
     at: int = 0
+    released: bool = False
 
 
 @frozen
 class DeadLetter:
     """An event that one destination will not get, and why; times in ms since 1970.
 
-    `consent` is what was granted when it was tried last.
+    `consent` is what was granted when it was tried last, `parts` what is done of it.
     """
 
     seq: int
@@ -87,6 +91,7 @@ class DeadLetter:
     person: str
     body: bytes = field(repr=False)
     consent: Mapping[str, bool] = field(factory=dict)
+    parts: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -130,7 +135,9 @@ class Spool(Protocol):
         """Return the dead letters, oldest first."""
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
-        """Make dead letters waiting again, with their attempts forgotten."""
+        """Make dead letters waiting again, with their attempts forgotten, but for the parts of
+        them that are done.
+        """
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Remove dead letters for good; return how many."""

@@ -2,10 +2,10 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from walker_collector.spool import (
-    FRESH,
+    Attempt,
     Change,
     DeadLetter,
     Entry,
@@ -71,7 +71,7 @@ class MemorySpool:
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         with self._lock:
             found = [self._dead.pop((item.destination, item.seq), None) for item in letters]
-        return [Stored(entry_of(letter), FRESH) for letter in found if letter]
+        return [revived(letter) for letter in found if letter]
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         return len(self.revive(letters))
@@ -138,4 +138,17 @@ def dead_letter(destination: str, change: Change) -> DeadLetter:
         person=person,
         body=body,
         consent=attempt.consent,
+        parts=done_of(attempt.parts),
     )
+
+
+def done_of(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts that are done: another delivery, asked for by somebody, leaves out those
+    alone; what was begun and may have happened is begun again.
+    """
+    return {part: state for part, state in parts.items() if state == "done"}
+
+
+def revived(letter: DeadLetter) -> Stored:
+    """Return a dead letter as an entry that was never tried, but for what is done of it."""
+    return Stored(entry_of(letter), Attempt(parts=letter.parts))

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from walker_collector.spool import (
     Told,
 )
 from walker_collector.spool.lock import SpoolLock, keep_inherited
-from walker_collector.spool.memory import entry_of
+from walker_collector.spool.memory import done_of, entry_of, revived
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
 VERSION: Final = 1
@@ -286,7 +286,12 @@ class SqliteSpool:
     def settle(self, destination: str, changes: Sequence[Change]) -> None:
         number = self._number(destination)
         gone = [change.entry for change in changes if change.state is None]
-        kept = [_row(change, number) for change in changes if change.state is not None]
+        released = [(change.entry[0], number) for change in changes if change.released]
+        kept = [
+            _row(change, number)
+            for change in changes
+            if change.state is not None and not change.released
+        ]
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
             db.executemany(
@@ -297,6 +302,11 @@ class SqliteSpool:
                 "UPDATE deliveries SET state = ?, attempts = ?, due = ?, changed = ?, reason = ?, "
                 "parts = ?, consent = ? WHERE seq = ? AND destination = ?",
                 kept,
+            )
+            db.executemany(
+                "UPDATE deliveries SET state = 0, due = 0 "
+                "WHERE seq = ? AND destination = ? AND state = 1",
+                released,
             )
             return _drop_finished(db, gone)
 
@@ -338,7 +348,7 @@ class SqliteSpool:
     def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         rows = self._read(
             "SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0), "
-            "e.person, e.body, d.consent FROM deliveries d "
+            "e.person, e.body, d.consent, d.parts FROM deliveries d "
             "JOIN destinations t ON t.number = d.destination JOIN events e ON e.seq = d.seq "
             "WHERE d.state = 2 AND (?1 IS NULL OR t.id = ?1) ORDER BY d.changed, d.seq LIMIT ?2",
             (destination, -1 if limit is None else limit),
@@ -347,19 +357,19 @@ class SqliteSpool:
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         wanted = list(letters)
-        rows = [(item.seq, self._number(item.destination)) for item in wanted]
+        rows = [(_json(item.parts), item.seq, self._number(item.destination)) for item in wanted]
 
         def work(db: sqlite3.Connection) -> list[Stored]:
-            revived = []
-            for item, row in zip(wanted, rows, strict=True):
+            found = []
+            for letter, row in zip(wanted, rows, strict=True):
                 cursor = db.execute(
                     "UPDATE deliveries SET state = 0, attempts = 0, due = 0, reason = NULL, "
-                    "parts = NULL WHERE seq = ? AND destination = ? AND state = 2",
+                    "parts = ? WHERE seq = ? AND destination = ? AND state = 2",
                     row,
                 )
                 if cursor.rowcount:
-                    revived.append(Stored(entry_of(item)))
-            return revived
+                    found.append(revived(letter))
+            return found
 
         result: list[Stored] = self._writer.run(work)
         return result
@@ -650,7 +660,7 @@ def _scrub(db: sqlite3.Connection) -> None:
 
 
 def _letter(*row: Any) -> DeadLetter:
-    seq, destination, reason, attempts, accepted_at, died_at, person, body, consent = row
+    seq, destination, reason, attempts, accepted_at, died_at, person, body, consent, parts = row
     return DeadLetter(
         seq=seq,
         destination=destination,
@@ -661,6 +671,7 @@ def _letter(*row: Any) -> DeadLetter:
         person=person,
         body=body,
         consent=json.loads(consent or "{}"),
+        parts=done_of(json.loads(parts or "{}")),
     )
 
 
@@ -674,6 +685,10 @@ def _stored(row: Sequence[Any]) -> Stored:
     return Stored((seq, person, at, body), attempt)
 
 
+def _json(value: Mapping[str, Any]) -> str | None:
+    return json.dumps(dict(value)) if value else None
+
+
 def _row(change: Change, number: int) -> tuple[Any, ...]:
     attempt = change.attempt
     return (
@@ -682,8 +697,8 @@ def _row(change: Change, number: int) -> tuple[Any, ...]:
         attempt.due,
         change.at,
         attempt.reason or None,
-        json.dumps(dict(attempt.parts)) if attempt.parts else None,
-        json.dumps(dict(attempt.consent)) if attempt.consent else None,
+        _json(attempt.parts),
+        _json(attempt.consent),
         change.entry[0],
         number,
     )
