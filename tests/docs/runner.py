@@ -111,12 +111,20 @@ def _code(cell: str) -> str:
 
 
 def assert_like(printed: str, shown: str) -> None:
-    """Compare what was printed with what is shown, where `...` stands for anything."""
+    """Compare what was printed with what is shown, where `...` stands for anything.
+
+    A line that is `...` alone stands for any number of lines, or none.
+    """
     lines = [line.rstrip() for line in shown.strip("\n").splitlines()]
-    pattern = re.escape("\n".join(lines)).replace(re.escape("..."), "[^\\0]*?")
     text = "\n".join(line.rstrip() for line in printed.strip("\n").splitlines())
-    if not re.fullmatch(pattern, text):
+    if not re.fullmatch("".join(map(_pattern, lines)), f"{text}\n" if text else ""):
         assert text == "\n".join(lines)
+
+
+def _pattern(line: str) -> str:
+    if line == "...":
+        return "(?:[^\\0]*?\\n)?"
+    return re.escape(line).replace(re.escape("..."), "[^\\0]*?") + "\\n"
 
 
 _HANDLERS: dict[tuple[str, str], Callable[[Page, str], None]] = {
