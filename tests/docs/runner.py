@@ -130,7 +130,7 @@ def _pattern(line: str) -> str:
 _HANDLERS: dict[tuple[str, str], Callable[[Page, str], None]] = {
     ("json", "event"): Page.set_event,
     ("json", "rule"): Page.set_rule,
-    ("http", "requests"): Page.requests,
+    ("text", "requests"): Page.requests,
     ("json", "batch"): Page.batch,
     ("json", ""): Page.json,
     ("python", ""): Page.python,
