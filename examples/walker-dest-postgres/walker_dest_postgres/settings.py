@@ -1,0 +1,56 @@
+"""What the PostgreSQL destination can be told: its settings, and those of a mapping rule."""
+
+import re
+from typing import Any, Final
+
+from attrs import Attribute, field, frozen
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from walker_collector import Secret
+
+_NAME: Final = re.compile(r"[^.\0]{1,63}(\.[^.\0]{1,63})?")
+
+
+def _conninfo(_: Any, __: "Attribute[Any]", value: Secret) -> None:
+    try:
+        conninfo_to_dict(value.reveal())
+    except ProgrammingError:
+        # The driver's message would quote what it cannot read, password and all.
+        raise ValueError("must be postgresql://user:password@host/database") from None
+
+
+def _table(_: Any, __: "Attribute[Any]", value: str | None) -> None:
+    if value is not None and not _NAME.fullmatch(value):
+        raise ValueError("must be a name of up to 63 characters, or schema.name")
+
+
+def _positive(_: Any, __: "Attribute[Any]", value: int) -> None:
+    if value <= 0:
+        raise ValueError(f"must be more than 0, got {value}")
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Where events are kept.
+
+    url: of the database, with user and password: postgresql://user:password@host/database.
+    table: of events whose rule names none; `schema.name` is possible.
+    create: make tables that are not there.
+    timeout: of connecting, and of a statement, in ms.
+    """
+
+    url: Secret = field(validator=_conninfo)
+    table: str = field(default="events", validator=_table)
+    create: bool = True
+    timeout: int = field(default=10_000, validator=_positive)
+
+
+@frozen(kw_only=True)
+class RuleSettings:
+    """Where a rule's events go.
+
+    table: instead of the destination's.
+    """
+
+    table: str | None = field(default=None, validator=_table)
