@@ -1,6 +1,7 @@
 """Lines into a collector, in groups, with what is wrong of them reported by number."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 import click
@@ -30,14 +31,21 @@ class BadLines:
     """Lines that hold no event: the first are shown on stderr, all are counted."""
 
     count: int = 0
+    _noted: list[tuple[int, EventError]] = field(factory=list)
 
-    def report(self, number: int, error: object) -> None:
-        """Note one."""
-        self.count += 1
-        if self.count <= SHOWN:
-            click.echo(f"line {number}: {error}", err=True)
-        elif self.count == SHOWN + 1:
-            click.echo("more bad lines are counted, not shown", err=True)
+    def note(self, number: int, error: EventError) -> None:
+        """Note one, to be told in order."""
+        self._noted.append((number, error))
+
+    def tell(self) -> None:
+        """Show what was noted since the last time, by number."""
+        for number, error in sorted(self._noted, key=itemgetter(0)):
+            self.count += 1
+            if self.count <= SHOWN:
+                click.echo(f"line {number}: {error}", err=True)
+            elif self.count == SHOWN + 1:
+                click.echo("more bad lines are counted, not shown", err=True)
+        self._noted.clear()
 
 
 Group = list[tuple[int, dict[str, Any]]]
@@ -69,7 +77,10 @@ class Feed:
         nothing after line `last` was accepted.
         """
         for lines in read_lines(stream, self.stop.read):
-            self._push_lines(lines)
+            try:
+                self._push_lines(lines)
+            finally:
+                self.bad.tell()
             watcher.read(sum(map(len, lines.texts)) + len(lines.texts))
             if self.stop.signal:
                 return
@@ -91,7 +102,7 @@ class Feed:
             try:
                 event = parse(text)
             except EventError as error:
-                self.bad.report(number, error)
+                self.bad.note(number, error)
                 continue
             # A command by itself, so that a group is accepted as a whole or not at all.
             if event.get("name") in COMMANDS:
@@ -125,7 +136,7 @@ class Feed:
             if isinstance(result, PushResult):
                 self._count(result)
             elif isinstance(result, EventError):
-                self.bad.report(number, result)
+                self.bad.note(number, result)
             elif isinstance(result, SpoolFull):
                 full = result
                 continue

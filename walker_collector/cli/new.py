@@ -8,7 +8,7 @@ from walker_collector.cli.params import examples
 from walker_collector.scaffold import new_destination
 
 
-@click.group()
+@click.group(epilog=examples("walker new destination my-crm"))
 def new() -> None:
     """Begin a package of your own."""
 

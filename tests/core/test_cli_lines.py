@@ -1,0 +1,87 @@
+"""Lines of events as they come."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walker_collector import EventError, WalkerError
+from walker_collector.cli import lines
+from walker_collector.cli.lines import Lines, name_of, parse, read_lines
+
+
+class Pieces(io.BytesIO):
+    """A stream that has a few bytes at a time."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        super().__init__()
+        self.pieces = [piece for piece in pieces if piece]
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+def read(*pieces: bytes) -> list[Lines]:
+    return list(read_lines(Pieces(list(pieces))))
+
+
+def numbered(*pieces: bytes) -> list[tuple[int, bytes]]:
+    return [line for group in read(*pieces) for line in group.numbered()]
+
+
+@given(st.lists(st.text("ab\n ", max_size=6).map(str.encode)))
+def test_lines_are_the_same_however_they_come(pieces: list[bytes]) -> None:
+    whole = b"".join(pieces)
+    expected = [(at, text) for at, text in enumerate(whole.split(b"\n"), 1) if text.strip()]
+    assert numbered(*pieces) == expected
+
+
+def test_what_is_complete_is_not_kept_waiting() -> None:
+    stream = Pieces([b'{"a":1}\n{"b"', b":2}\n"])
+    assert next(read_lines(stream)) == Lines(1, [b'{"a":1}'])
+    assert stream.pieces == [b":2}\n"]
+
+
+@pytest.mark.parametrize("pieces", [[b"\xef\xbb\xbf{}\n{}"], [b"\xef\xbb", b"\xbf{}", b"\n{}"]])
+def test_byte_order_mark_belongs_to_no_line(pieces: list[bytes]) -> None:
+    assert numbered(*pieces) == [(1, b"{}"), (2, b"{}")]
+
+
+def test_byte_order_mark_of_a_single_line_without_end() -> None:
+    assert numbered(b"\xef\xbb\xbf{}") == [(1, b"{}")]
+
+
+def test_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LONGEST", 5)
+    with pytest.raises(WalkerError, match=r"line 2 has more than 5 bytes.*NDJSON"):
+        read(b"{}\n[1, ", b"2, 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"nope", "not JSON"),
+        (b'{"name": "order complete"', "not JSON"),
+        (b"\xff{}", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[1]", "expected a JSON object"),
+        (b"null", "expected a JSON object"),
+    ],
+)
+def test_line_that_holds_no_object_is_refused(text: bytes, problem: str) -> None:
+    with pytest.raises(EventError, match=problem):
+        parse(text)
+
+
+def test_windows_line_ends_are_read() -> None:
+    assert [parse(text) for _, text in numbered(b'{"a": 1}\r\n\r\n{"b": 2}\r\n')] == [
+        {"a": 1},
+        {"b": 2},
+    ]
+
+
+@pytest.mark.parametrize(("event", "name"), [({"name": "a b"}, "a b"), ({"name": 1}, None)])
+def test_name_is_a_name_or_none(event: object, name: str | None) -> None:
+    assert name_of(event) == name
+    assert name_of(None) is None

@@ -1,0 +1,148 @@
+"""The command line as a whole: help, version, what is installed, schemas."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from tests.core.cli_support import COMMAND, walker
+from walker_collector.cli import main
+
+SCRIPT = [str(Path(sys.executable).with_name("walker"))]
+
+
+def commands(group: click.Group, *names: str) -> list[tuple[str, ...]]:
+    """Return the names of every command and group below."""
+    found = []
+    for name, command in group.commands.items():
+        found.append((*names, name))
+        if isinstance(command, click.Group):
+            found += commands(command, *names, name)
+    return found
+
+
+@pytest.mark.parametrize("names", [(), *commands(main)], ids=" ".join)
+def test_every_command_has_help_with_examples(names: tuple[str, ...]) -> None:
+    result = walker(*names, "--help")
+    assert result.exit_code == 0
+    examples = result.output.split("Examples:\n")[1].splitlines()
+    example = f"    {' '.join(('walker', *names))}"
+    assert examples
+    assert any(line.startswith(example) for line in examples)
+
+
+@pytest.mark.parametrize("command", [COMMAND, SCRIPT], ids=["module", "script"])
+def test_version_is_that_of_the_distribution(command: list[str]) -> None:
+    process = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert process.stdout == f"walker {version('walker-collector')}\n"
+
+
+def test_what_only_tables_need_is_not_imported_for_help() -> None:
+    program = "import sys, walker_collector.cli; print('rich' in sys.modules)"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert process.stdout == "False\n"
+
+
+def install(folder: Path, kind: str, name: str, code: str) -> None:
+    """Install a plugin as packages are: a module, and metadata that name its entry point."""
+    module = f"walker_test_{name}"
+    (folder / f"{module}.py").write_text(code)
+    metadata = folder / f"{module}-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text(f"[{kind}]\n{name} = {module}:plugin\n")
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins that work and plugins that do not."""
+    install(
+        tmp_path,
+        "walker_collector.destinations",
+        "works",
+        "from walker_collector import hookimpl\n"
+        "class plugin:\n    aliases = ('@other/works',)\n    @hookimpl\n    def push(self): ...\n",
+    )
+    install(tmp_path, "walker_collector.destinations", "broken", "import nowhere_to_be_found\n")
+    install(
+        tmp_path,
+        "walker_collector.extensions",
+        "misspelt",
+        "from walker_collector import hookimpl\n"
+        "class plugin:\n    @hookimpl\n    def push(self, evnt): ...\n",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def listed(result: str) -> dict[str, Any]:
+    return {item["name"]: item for item in json.loads(result)}
+
+
+@pytest.mark.usefixtures("plugins")
+def test_installed_plugins_are_listed_with_version_origin_and_why_not() -> None:
+    result = walker("destinations", "--json")
+    assert result.exit_code == 0
+    found = listed(result.stdout)
+    assert found["file"]["distribution"] == "walker-collector"
+    assert found["works"] == {
+        "name": "works",
+        "kind": "destination",
+        "version": "1.2",
+        "distribution": "walker_test_works",
+        "origin": "walker_test_works:plugin",
+        "aliases": ["@other/works"],
+        "error": None,
+    }
+    assert "nowhere_to_be_found" in found["broken"]["error"]
+    assert found["misspelt"]["kind"] == "extension"
+    assert "hook push has no argument evnt" in found["misspelt"]["error"]
+
+
+@pytest.mark.usefixtures("plugins")
+def test_table_of_plugins_is_followed_by_what_cannot_be_used() -> None:
+    lines = walker("destinations").stdout.splitlines()
+    assert lines[0].split() == [
+        "name",
+        "kind",
+        "version",
+        "distribution",
+        "from",
+        "also",
+        "known",
+        "as",
+    ]
+    (works,) = [line.split() for line in lines if line.startswith("works ")]
+    assert works[1:3] == ["destination", "1.2"]
+    assert works[-1] == "@other/works"
+    assert any(line.startswith("broken cannot be used: ") for line in lines)
+
+
+@pytest.mark.parametrize("name", ["http", "file"])
+def test_schema_of_a_package_has_settings_and_rule_settings(name: str) -> None:
+    result = walker("schema", name)
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert list(found) == ["settings", "ruleSettings"]
+    assert found["settings"]["required"]
+
+
+def test_schema_of_a_flow_file_knows_every_package() -> None:
+    result = walker("schema", "--flow")
+    assert result.exit_code == 0
+    assert {"http.Config", "file.Config"} <= json.loads(result.stdout)["$defs"].keys()
+
+
+def test_schema_of_a_package_that_is_not_there_says_what_is() -> None:
+    result = walker("schema", "htpp")
+    assert result.exit_code == 1
+    assert "did you mean http?" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["http", "--flow"]])
+def test_schema_is_of_one_thing(arguments: list[str]) -> None:
+    assert walker("schema", *arguments).exit_code == 2

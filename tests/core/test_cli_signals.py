@@ -1,0 +1,167 @@
+"""Ctrl-C and SIGTERM: reading stops, what was accepted is delivered or stays."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.core.cli_support import (
+    Server,
+    completed,
+    event,
+    ndjson,
+    numbers,
+    objects,
+    serving,
+    spawned,
+    to_file,
+    to_server,
+    write_flow,
+)
+from walker_collector.cli.stopping import Stop
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+def feed(process: subprocess.Popen[str], *numbers_: int) -> IO[str]:
+    """Give events to a running command, whose stdin stays open."""
+    assert process.stdin
+    process.stdin.write(ndjson(event(n) for n in numbers_))
+    process.stdin.flush()
+    return process.stdin
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for the end of a command without closing its stdin; return status and stderr."""
+    assert process.stderr
+    told = process.stderr.read()
+    return process.wait(20), told
+
+
+def came(server: Server, count: int = 1) -> None:
+    for _ in range(count):
+        assert server.came.acquire(timeout=20)
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_signal_ends_reading_and_what_was_accepted_is_delivered(
+    number: int, status: int, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ndjson"
+    with serving() as server:
+        flow = write_flow(tmp_path, {"there": to_server(server.url), "out": to_file(out)})
+        with spawned("run", flow) as process:
+            feed(process, 1, 2)
+            came(server, 2)
+            process.send_signal(number)
+            assert finished(process)[0] == status
+    assert numbers(out) == [1, 2]
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_signal_leaves_what_cannot_go_in_the_spool(
+    number: int, status: int, tmp_path: Path
+) -> None:
+    spool = {"path": str(tmp_path / "spool.db")}
+    with serving(503) as server:
+        flow = write_flow(tmp_path, {"there": to_server(server.url)}, spool=spool, closeTimeout=200)
+        with spawned("run", flow) as process:
+            feed(process, 1, 2)
+            came(server)
+            process.send_signal(number)
+            code, told = finished(process)
+    assert code == status
+    assert "Stopped after line 2." in told
+    assert f"{signal.Signals(number).name}: delivering what was accepted, for at most 0.2 s" in told
+    assert f"2 deliveries wait in {spool['path']}; the next `walker run`" in told
+    counted = completed("spool", "status", flow, "--json")
+    assert json.loads(counted.stdout)["destinations"]["there"]["waiting"] == 2
+
+
+def test_signal_while_waiting_at_the_end_stops_the_waiting(tmp_path: Path) -> None:
+    with serving(503) as server:
+        flow = write_flow(tmp_path, {"there": to_server(server.url)}, closeTimeout=100)
+        with spawned("run", flow, "--json") as process:
+            feed(process, 1).close()
+            came(server, 2)
+            process.send_signal(signal.SIGINT)
+            code, _ = finished(process)
+            assert process.stdout
+            summary = objects(process.stdout.read())[-1]
+    assert code == 130
+    assert (summary["signal"], summary["destinations"]["there"]["waiting"]) == ("SIGINT", 1)
+
+
+def test_second_signal_ends_at_once(tmp_path: Path) -> None:
+    with serving(503) as server:
+        flow = write_flow(tmp_path, {"there": to_server(server.url)}, closeTimeout=60_000)
+        with spawned("run", flow) as process:
+            feed(process, 1)
+            came(server)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr
+            while "ends at once" not in process.stderr.readline():
+                continue
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+
+
+def test_interrupted_simulation_is_no_traceback(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
+    with spawned("simulate", flow) as process:
+        feed(process, 1)
+        assert process.stdout
+        assert process.stdout.readline().startswith("line 1 ")
+        process.send_signal(signal.SIGINT)
+        code, told = finished(process)
+    assert code == 130
+    assert "Traceback" not in told
+
+
+class Signalling(io.BytesIO):
+    """A stream on which a signal arrives while it is read."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        signal.raise_signal(signal.SIGTERM)
+        return b"never seen"
+
+
+def test_read_that_waits_is_ended() -> None:
+    with Stop() as stop:
+        assert stop.read(io.BytesIO(b"before")) == b"before"
+        assert (stop.signal, stop.exit_status) == (None, None)
+        assert stop.read(Signalling()) == b""
+        assert (stop.signal, stop.exit_status) == (signal.SIGTERM, 143)
+        assert stop.read(io.BytesIO(b"after")) == b""
+
+
+def test_signal_between_reads_ends_the_next() -> None:
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.read(io.BytesIO(b"more")) == b""
+
+
+def test_signals_are_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Stop():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_outside_the_main_thread_nothing_is_changed() -> None:
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    def work() -> None:
+        with Stop() as stop:
+            seen.append((signal.getsignal(signal.SIGINT), stop.read(io.BytesIO(b"text"))))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(before, b"text")]

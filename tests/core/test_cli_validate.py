@@ -1,0 +1,100 @@
+"""`walker validate`: every problem of a flow, each with its place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.core.cli_support import completed, objects, to_file, walker, write_flow
+
+TEN: dict[str, Any] = {
+    "collector": {"queueMax": "many", "spol": {}},
+    "destinations": {
+        "crm": {"package": "htpp"},
+        "hook": {
+            "package": "http",
+            "config": {
+                "settings": {"url": "localhost", "method": "GET", "tiemout": 5},
+                "consent": {"marketing": "yes"},
+                "mapping": {"order": {"complete": {"nmae": "x", "data": {"map": 1}}}},
+            },
+        },
+        "out": {"package": "file", "config": {"settings": {"path": "$env.NOT_SET_ANYWHERE"}}},
+    },
+}
+PLACES = {
+    "collector.queueMax",
+    "collector.spol",
+    "destinations.crm.package",
+    "destinations.hook.config.consent.marketing",
+    "destinations.hook.config.mapping.order.complete.data.map",
+    "destinations.hook.config.mapping.order.complete.nmae",
+    "destinations.hook.config.settings.method",
+    "destinations.hook.config.settings.tiemout",
+    "destinations.hook.config.settings.url",
+    "destinations.out.config.settings.path",
+}
+
+
+def written(folder: Path, content: Any) -> Path:
+    path = folder / "flow.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_ten_mistakes_are_ten_lines_with_ten_places(tmp_path: Path) -> None:
+    flow = written(tmp_path, TEN)
+    process = completed("validate", flow)
+    assert process.returncode == 1
+    lines = process.stdout.splitlines()
+    assert {line.split(": ")[0] for line in lines} == PLACES
+    assert len(lines) == 10
+    assert process.stderr == f"{flow}: 10 problems\n"
+
+
+def test_problems_as_json(tmp_path: Path) -> None:
+    flow = written(tmp_path, TEN)
+    result = walker("validate", flow, "--json")
+    assert result.exit_code == 1
+    (found,) = objects(result.stdout)
+    assert (found["file"], found["valid"], found["warnings"]) == (str(flow), False, [])
+    assert {problem["path"] for problem in found["problems"]} == PLACES
+    assert all(problem["message"] for problem in found["problems"])
+
+
+def test_valid_flow_is_told_with_its_warnings(tmp_path: Path) -> None:
+    content = {"destinations": {"out": to_file(tmp_path / "out")}, "sources": {"a": {}}}
+    flow = written(tmp_path, content)
+    result = walker("validate", flow)
+    assert result.exit_code == 0
+    assert result.stdout == f"{flow}: valid (flow default; destinations: out)\n"
+    assert result.stderr.startswith("warning: sources: not run here")
+    (found,) = objects(walker("validate", flow, "--json").stdout)
+    assert (found["valid"], len(found["problems"]), len(found["warnings"])) == (True, 0, 1)
+
+
+def test_place_is_left_out_where_the_file_itself_is_the_problem(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.json"
+    flow.write_text("{")
+    result = walker("validate", flow)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("not valid JSON: ")
+    assert result.stderr == f"{flow}: 1 problem\n"
+
+
+def test_environment_may_be_absent_where_told(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(Path("$env.NOT_SET_ANYWHERE"))})
+    assert walker("validate", flow).exit_code == 1
+    assert walker("validate", flow, "--no-credentials").exit_code == 0
+
+
+def test_named_flow_is_checked(tmp_path: Path) -> None:
+    flow = written(tmp_path, {"version": 4, "flows": {"good": {}, "bad": TEN}})
+    assert walker("validate", flow, "--flow", "good").exit_code == 0
+    assert walker("validate", flow, "--flow", "bad").exit_code == 1
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    spool = {"path": str(tmp_path / "spool.db")}
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")}, spool=spool)
+    assert walker("validate", flow).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["flow.json"]
