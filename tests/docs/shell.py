@@ -191,12 +191,9 @@ class Shell:
 
 
 def commands(text: str) -> list[tuple[str, str]]:
-    """Return the commands behind `$ `, each with what is shown below; `> ` continues one."""
+    """Return the commands behind `$ `, each with what is shown below."""
     found = []
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
-        while shown.startswith("> "):
-            more, _, shown = shown.partition("\n")
-            command += f"\n{more.removeprefix('> ')}"
         found.append((command, shown))
     return found
