@@ -1,0 +1,1 @@
+"""An extension for walker-collector: email addresses are scrubbed from what leaves."""
