@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import attrs
 from attrs import define, frozen
 
-from walker_collector.config import MISSING, Consent, DestinationConfig
+from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig
 from walker_collector.consent import Ledger, Said, granted, grants
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import DestinationDown, Rejected, RetryLater, SpoolError
@@ -215,9 +215,11 @@ class Dispatch:
                 continue
             if outdated:
                 self._prepare(task, said)
-                self._note(task, waiting)
             if task.item is not None:
                 going.append(task)
+            elif task.person:
+                # Withdrawn: what this person does later in the batch must not overtake it.
+                waiting.add(task.person)
         return going
 
     def _send_each(
@@ -353,20 +355,38 @@ class Dispatch:
 
 def _runs(tasks: Iterable[_Task]) -> list[list[_Task]]:
     """Split a batch where it must be: changes of consent by themselves, rules with a batch
-    of their own apart, each no longer than it says. Order is kept.
+    of their own apart, each no longer than it says. Every person's order is kept.
     """
     runs: list[list[_Task]] = []
-    last: object = runs
+    open_runs: dict[BatchConfig | None, list[_Task]] = {}
+    places: dict[str, BatchConfig | None] = {}  # in which open run a person is
     for task in tasks:
-        rule = task.item.rule if task.item else None
-        batch = rule.batch if rule else None
-        key: object = CONSENT_CHANGED if task.notice else batch
-        full = batch is not None and batch.size is not None and runs and len(runs[-1]) >= batch.size
-        if not runs or key != last or full:
-            runs.append([])
-        runs[-1].append(task)
-        last = key
-    return runs
+        batch = task.item.rule.batch if task.item and task.item.rule else None
+        before = places.get(task.person, batch)
+        if before in open_runs and (task.notice or before != batch) and task.person in places:
+            _close(before, runs, open_runs, places)
+        if task.notice:
+            runs.append([task])
+            continue
+        run = open_runs.setdefault(batch, [])
+        run.append(task)
+        if task.person:
+            places[task.person] = batch
+        if batch is not None and batch.size is not None and len(run) >= batch.size:
+            _close(batch, runs, open_runs, places)
+    return [*runs, *open_runs.values()]
+
+
+def _close(
+    batch: BatchConfig | None,
+    runs: list[list[_Task]],
+    open_runs: dict[BatchConfig | None, list[_Task]],
+    places: dict[str, BatchConfig | None],
+) -> None:
+    run = open_runs.pop(batch)
+    runs.append(run)
+    for task in run:
+        places.pop(task.person, None)
 
 
 def _with_consent(task: _Task) -> Outcome:
