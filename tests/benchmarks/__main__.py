@@ -5,9 +5,10 @@ import sys
 from rich.console import Console
 
 from tests.benchmarks.core import core, durable
+from tests.benchmarks.customerio import customerio
 from tests.benchmarks.report import show, write
 
-BENCHMARKS = {"core": core, "durable": durable}
+BENCHMARKS = {"core": core, "durable": durable, "customerio": customerio}
 
 
 def main(names: list[str]) -> None:

@@ -1,0 +1,90 @@
+"""Events to Customer.io over TLS: from a line of NDJSON to an acknowledged operation.
+
+CPU time is that of the sending process alone.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from tests.benchmarks.flows import destination, flow
+from tests.benchmarks.measure import Run, in_turns, measure, scaled
+from tests.benchmarks.peers import customerio as peers
+from tests.benchmarks.peers.customerio import Server, emulator
+from tests.benchmarks.report import Goal, Report
+from tests.benchmarks.workload import Event, mix
+from walker_collector import Collector
+
+GROUP = 500
+
+
+def customerio() -> Report:
+    """Through the collector and by other means, at 0 and 20 ms of latency."""
+    many, few = mix(scaled(50_000)), mix(scaled(2_000))
+    rows: list[list[Any]] = []
+    goals: list[Goal] = []
+    for latency in (0, 20):
+        with emulator(latency) as server:
+            ours, limit, by_hand, threads, tasks, one = in_turns(
+                lambda server=server: through(server, many),
+                lambda server=server: peers.ready_made(server, many),
+                lambda server=server: peers.sdk_batches(server, many[: len(many) // 5]),
+                lambda server=server: peers.sdk(server, few, threads=64),
+                lambda server=server: peers.async_client(server, few, tasks=64),
+                lambda server=server: peers.sdk(server, few[: len(few) // 10]),
+                rounds=2,
+            )
+        rows += [
+            _row(latency, "walker-collector", ours),
+            _row(latency, "ready-made batches, the limit", limit),
+            _row(latency, "customerio SDK, batch() by hand", by_hand),
+            _row(latency, "customerio SDK, 64 threads", threads),
+            _row(latency, "async-customerio, 64 tasks", tasks),
+            _row(latency, "customerio SDK, one by one", one),
+        ]
+        goals += _goals(latency, ours, threads)
+    columns = ("way", "latency ms", "events/s", "CPU us")
+    return Report("customerio", "To Customer.io over TLS", columns, rows, goals)
+
+
+def through(server: Server, events: Sequence[Event]) -> Run:
+    """Push all lines and wait until everything is acknowledged."""
+    lines = [orjson.dumps(event) for event in events]
+    settings = {
+        "siteId": "site",
+        "apiKey": "key",
+        "trackUrl": f"https://localhost:{server.port}",
+        "caFile": server.ca_file,
+        "rateLimit": 10_000,
+        "identify": {"map": {"email": "user.email", "language": "globals.language"}},
+    }
+    cio = destination("customerio", settings=settings)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    with Collector.from_config(flow({"customerio": cio})) as collector:
+        push_lines(collector, lines[:1_000])
+        server.count()
+        run = measure(len(lines), lambda: push_lines(collector, lines))
+    assert server.count() >= len(lines)
+    return run
+
+
+def push_lines(collector: Collector, lines: Sequence[bytes]) -> None:
+    """Do what `walker run` does."""
+    for at in range(0, len(lines), GROUP):
+        collector.push_many([orjson.loads(line) for line in lines[at : at + GROUP]])
+    assert collector.flush(60)
+
+
+def _row(latency: int, way: str, run: Run) -> list[Any]:
+    return [way, latency, round(run.rate), round(run.micros, 1)]
+
+
+def _goals(latency: int, ours: Run, threads: Run) -> list[Goal]:
+    if latency == 0:
+        cpu = f"{ours.micros:.1f} us"
+        return [Goal("CPU from line to acknowledgement", "under 25 us", cpu, ours.micros < 25)]
+    times = ours.rate / threads.rate
+    wanted = "40 times the rate of 64 calls in flight"
+    return [Goal(f"rate at {latency} ms", wanted, f"{times:.0f}", times >= 40)]
