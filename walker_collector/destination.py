@@ -56,12 +56,18 @@ def _destination(connected: Connected, host: Host | None) -> Destination:
         hooks=connected.hooks,
         mapper=compile_mapping(config),
         instance=plugin,
-        listens=implements(plugin, "consent"),
+        listens=_listens(plugin, config.settings),
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),
         batch_bytes=getattr(plugin, "batch_bytes", None),
         concurrency=config.concurrency or _declared(plugin, "concurrency", 1),
         linger=_declared(plugin, "linger", _LINGER) if batched else 0,
     )
+
+
+def _listens(plugin: object, settings: Any) -> bool:
+    """Whether the destination is to be told of changes of consent."""
+    wants = getattr(plugin, "wants_consent", None)
+    return implements(plugin, "consent") and (wants is None or bool(wants(settings)))
 
 
 def _declared(plugin: object, attribute: str, default: int) -> int:

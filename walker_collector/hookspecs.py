@@ -44,6 +44,8 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     batch_bytes: int            bytes of events given to one `push_batch` (default unbounded)
     linger: int                 ms that a batch which is not full waits for company (default 20)
     mapping: dict               rules the destination ships; a flow's `extend` builds on them
+    wants_consent(settings) -> bool
+                                whether these settings make use of the `consent` hook at all
     simulate(event, data, rule, context) -> list[list]
                                 what `push` would call, without doing it and without `init`
     check(settings, rules) -> iterable of (place, message)

@@ -45,6 +45,11 @@ class CustomerioDestination:
     linger = 100
     check = staticmethod(check)
 
+    @staticmethod
+    def wants_consent(settings: Settings) -> bool:
+        """Tell whether changes of consent set any attributes."""
+        return bool(settings.on_consent)
+
     def __init__(self) -> None:
         self._people: People | None = None
         self._delivery: Delivery | None = None
