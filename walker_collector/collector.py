@@ -238,9 +238,9 @@ class Collector:
         accepted = self._prepare(raw)
         if not accepted.record.states:
             return PushResult(accepted.id, accepted.statuses)
-        self._accepted += 1
         waiter = _Waiter(len(accepted.record.states)) if wait else None
         self._store([accepted.record], waiter)
+        self._accepted += 1
         self._catch_up([accepted])
         if waiter is None:
             return PushResult(accepted.id, accepted.statuses)
@@ -280,6 +280,7 @@ class Collector:
             return
         try:
             self._store(records, None)
+            self._accepted += len(records)
             self._catch_up(accepted)
         except WalkerError as error:
             ids = {item.id for item in accepted}
