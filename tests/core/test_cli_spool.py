@@ -1,0 +1,291 @@
+"""`walker spool`, `walker dead`, `walker forget`: what is stored, and what is done about it."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+
+from tests.core.cli_support import (
+    Server,
+    consent,
+    event,
+    ndjson,
+    objects,
+    serving,
+    spawned,
+    to_file,
+    to_server,
+    walker,
+    write_flow,
+)
+from walker_collector.config import SpoolConfig
+from walker_collector.spool import Record, State
+from walker_collector.spool.slots import slot_path
+from walker_collector.spool.sqlite import SqliteSpool
+
+
+@define
+class Shop:
+    """A flow with a spool, a server, and a destination that waits for consent."""
+
+    flow: Path
+    spool: Path
+    server: Server
+
+    def run(self, *lines: dict[str, Any]) -> None:
+        walker("run", self.flow, "--timeout", "2", input=ndjson(lines))
+
+    def status(self) -> Any:
+        return objects(walker("spool", "status", self.flow, "--json").stdout)[0]["destinations"]
+
+    def dead(self) -> list[Any]:
+        (found,) = objects(walker("dead", "list", self.flow, "--json").stdout)
+        return list(found)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    spool = tmp_path / "spool.db"
+    with serving(400) as server:
+        destinations = {
+            "there": to_server(server.url),
+            "ads": to_file(tmp_path / "ads", consent={"marketing": True}),
+        }
+        yield Shop(write_flow(tmp_path, destinations, spool={"path": str(spool)}), spool, server)
+
+
+# --- status ------------------------------------------------------------------------------------
+
+
+def test_status_counts_what_is_held_and_dead(shop: Shop) -> None:
+    shop.run(event(1), event(2), event(3, consent={"marketing": True}))
+    found = shop.status()
+    assert list(found) == ["ads", "there"]
+    assert (found["ads"]["held"], found["ads"]["waiting"], found["ads"]["dead"]) == (2, 0, 0)
+    assert (found["there"]["dead"], found["there"]["held"]) == (3, 0)
+    assert found["ads"]["oldest_age"] > 0
+
+
+def test_status_counts_what_waits_for_a_retry(shop: Shop) -> None:
+    shop.server.status = 503
+    retry = {"base": 100_000, "cap": 100_000}
+    later = to_server(shop.server.url, retry=retry, breaker={"threshold": 100})
+    content = json.loads(shop.flow.read_text())
+    shop.flow.write_text(json.dumps({**content, "destinations": {"there": later}}))
+    walker("run", shop.flow, "--timeout", "0.5", input=ndjson([event(1), event(2, "u2")]))
+    found = shop.status()["there"]
+    assert found["waiting"] == 2
+
+
+def test_status_takes_a_spool_file_as_well(shop: Shop) -> None:
+    shop.run(event(1))
+    result = walker("spool", "status", shop.spool)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == str(shop.spool)
+    assert lines[1].split() == ["destination", "waiting", "due", "held", "dead", "oldest"]
+    assert lines[-1].split()[:5] == ["there", "0", "0", "0", "1"]
+
+
+def test_status_looks_while_another_process_holds_the_spool(shop: Shop) -> None:
+    shop.server.status = 204
+    with spawned("run", shop.flow) as process:
+        assert process.stdin
+        process.stdin.write(ndjson([event(1)]))
+        process.stdin.flush()
+        assert shop.server.came.acquire(timeout=20)
+        assert shop.status()["ads"]["held"] == 1
+        assert walker("dead", "list", shop.flow).exit_code == 0
+        busy = walker("dead", "drop", shop.flow, "--all", "--yes")
+        assert busy.exit_code == 1
+        assert f"in use by process {process.pid}" in busy.stderr
+
+
+def test_status_counts_what_workers_store_beside(shop: Shop) -> None:
+    shop.run(event(1))
+    add(slot_path(str(shop.spool), 1), "there", State.DEAD)
+    assert shop.status()["there"]["dead"] == 2
+    assert len(shop.dead()) == 2
+
+
+def add(path: str, destination: str, state: State) -> None:
+    """Store an event, as a worker process does."""
+    body = json.dumps({"id": "w1", "name": "order complete", "user": {}}).encode()
+    with closing(SqliteSpool(SpoolConfig(path=path))) as spool:
+        spool.append([Record("", 1, body, {destination: state})], lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("spool", "status"),
+        ("dead", "list"),
+        ("dead", "show"),
+        ("dead", "replay", "--all"),
+        ("dead", "drop", "--all"),
+        ("forget", "--user-id", "u1"),
+    ],
+)
+def test_flow_without_a_spool_is_told_how_to_have_one(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    flow = write_flow(tmp_path, {})
+    result = walker(*command, flow)
+    assert result.exit_code == 1
+    assert 'Add "collector": {"spool": {"path": "spool.db"}}' in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("spool", "status"), ("dead", "list"), ("dead", "drop", "--all"), ("forget", "--device", "d")],
+)
+def test_spool_that_is_not_there_yet_is_not_made(command: tuple[str, ...], shop: Shop) -> None:
+    result = walker(*command, shop.flow)
+    assert result.exit_code == 1
+    assert "no such file" in result.stderr
+    assert not shop.spool.exists()
+
+
+def test_spool_path_in_a_variable_that_is_not_set_is_told(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {}, spool={"path": "$env.NOT_SET_ANYWHERE/spool.db"})
+    result = walker("spool", "status", flow)
+    assert result.exit_code == 1
+    assert "collector.spool.path names a variable that is not set" in result.stderr
+
+
+def test_sqlite_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE mine (x)")
+    result = walker("spool", "status", path)
+    assert result.exit_code == 1
+    assert "is not a spool" in result.stderr
+
+
+# --- dead letters ------------------------------------------------------------------------------
+
+
+def test_list_says_which_why_and_when(shop: Shop) -> None:
+    shop.run({**event(1), "id": "e1"})
+    (letter,) = shop.dead()
+    assert (letter["id"], letter["event"], letter["destination"]) == (
+        "e1",
+        "order complete",
+        "there",
+    )
+    assert "400" in letter["reason"]
+    assert letter["attempts"] == 1
+    assert letter["accepted"] <= letter["died"]
+    table = walker("dead", "list", shop.flow, "--destination", "there").stdout
+    assert " e1 " in table
+    assert walker("dead", "list", shop.flow, "--destination", "ads").stdout.count("\n") <= 2
+
+
+def test_show_keeps_data_back_unless_asked_for(shop: Shop) -> None:
+    secret = {"email": "ann@example.com", "id": "u1"}
+    shop.run({**event(1), "id": "e1", "user": secret}, {**event(2), "id": "e2"})
+    shown = walker("dead", "show", shop.flow, "--id", "e1").stdout
+    assert "ann@example.com" not in shown
+    assert "id:u1" in shown
+    assert "e2" not in shown
+    opened = objects(walker("dead", "show", shop.flow, "--data", "--json").stdout)
+    assert [letter["body"]["id"] for letter in opened] == ["e1", "e2"]
+    assert opened[0]["body"]["user"] == secret
+    assert "ann@example.com" in walker("dead", "show", shop.flow, "--data").stdout
+
+
+def test_replay_delivers_again_under_the_same_ids(shop: Shop) -> None:
+    shop.run({**event(1), "id": "e1"}, {**event(2), "id": "e2"})
+    shop.server.status = 204
+    shop.server.bodies.clear()
+    result = walker("dead", "replay", shop.flow, "--id", "e2", "--json")
+    assert result.exit_code == 0
+    assert objects(result.stdout)[0]["destinations"]["there"]["delivered"] == 1
+    assert [body["id"] for body in shop.server.bodies] == ["e2"]
+    assert walker("dead", "replay", shop.flow, "--destination", "there").exit_code == 0
+    assert [body["id"] for body in shop.server.bodies] == ["e2", "e1"]
+    assert shop.dead() == []
+
+
+def test_replay_that_fails_again_says_so(shop: Shop) -> None:
+    shop.run(event(1))
+    result = walker("dead", "replay", shop.flow, "--all")
+    assert result.exit_code == 1
+    assert "1 dead letters are delivered again" in result.stderr
+    assert "there: 1 dead: " in result.stderr
+    assert len(shop.dead()) == 1
+
+
+def test_drop_removes_what_is_named(shop: Shop) -> None:
+    shop.run({**event(1), "id": "e1"}, {**event(2), "id": "e2"})
+    assert walker("dead", "drop", shop.flow, "--id", "e1", "--yes").exit_code == 0
+    assert [letter["id"] for letter in shop.dead()] == ["e2"]
+
+
+def test_drop_asks_before(shop: Shop) -> None:
+    shop.run(event(1))
+    refused = walker("dead", "drop", shop.flow, "--all", input="n\n")
+    assert refused.exit_code == 1
+    assert len(shop.dead()) == 1
+    agreed = walker("dead", "drop", shop.flow, "--all", input="y\n")
+    assert agreed.exit_code == 0
+    assert "1 dead letters dropped" in agreed.stderr
+    assert shop.dead() == []
+
+
+@pytest.mark.parametrize("command", ["show", "replay", "drop"])
+def test_event_that_is_not_dead_is_told(command: str, shop: Shop) -> None:
+    shop.run({**event(1), "id": "e1"})
+    result = walker("dead", command, shop.flow, "--id", "e1", "--id", "nope")
+    assert result.exit_code == 1
+    assert "no dead letter of event nope" in result.stderr
+    assert len(shop.dead()) == 1
+
+
+@pytest.mark.parametrize("command", [("replay",), ("drop",), ("drop", "--destination", "there")])
+def test_which_letters_must_be_said(command: tuple[str, ...], shop: Shop) -> None:
+    assert walker("dead", *command, shop.flow).exit_code == 2
+
+
+# --- forget ------------------------------------------------------------------------------------
+
+
+def test_person_is_erased_on_disk_and_nothing_is_delivered_meanwhile(shop: Shop) -> None:
+    shop.server.status = 503
+    ann = {"id": "u1", "email": "ann@example.com"}
+    shop.run(
+        {**event(1), "user": {"session": "s1", "email": "ann@example.com"}},
+        {**event(2), "user": {**ann, "session": "s1"}},
+        consent("u1", analytics=True),
+        event(3, "u2"),
+    )
+    assert b"ann@example.com" in stored(shop.spool)
+    shop.server.status = 204
+    shop.server.bodies.clear()
+    result = walker("forget", shop.flow, "--user-id", "u1")
+    assert result.exit_code == 0
+    assert result.stdout == "2 events removed\n"
+    assert b"ann@example.com" not in stored(shop.spool)
+    assert shop.server.bodies == []
+    assert shop.status()["there"]["waiting"] == 1
+
+
+def stored(spool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in spool.parent.glob(f"{spool.name}*"))
+
+
+def test_forgotten_events_are_counted_as_json(shop: Shop) -> None:
+    shop.run(event(1), event(2, "u2"))
+    add(slot_path(str(shop.spool), 1), "there", State.DEAD)
+    result = walker("forget", shop.spool, "--user-id", "u2", "--json")
+    assert objects(result.stdout) == [{"events": 1}]
+    assert len(shop.dead()) == 2
+
+
+def test_somebody_must_be_named(shop: Shop) -> None:
+    assert walker("forget", shop.flow).exit_code == 2
