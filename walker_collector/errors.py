@@ -39,7 +39,7 @@ class EventError(WalkerError):
 
 
 class SpoolError(WalkerError):
-    """The spool cannot be opened, read or written; nothing was accepted by the call that raises it."""
+    """The spool cannot be opened, read or written; the call that raises it accepted nothing."""
 
 
 class SpoolFull(SpoolError):

@@ -23,7 +23,6 @@ from walker_dest_customerio.people import Draft, Known, People, identity
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
 from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
 
-
 _ERASING = {"destroy": "delete", "suppress": "suppress"}
 """The names of rule settings, and the parts of a delivery that they stand for."""
 
