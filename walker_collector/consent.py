@@ -4,10 +4,12 @@ walkerOS keeps one consent state, right for a browser tab. A server has many vis
 consent belongs to a person, and the process default is what holds where nobody said anything.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from attrs import frozen
 
@@ -50,11 +52,17 @@ def identifiers(user: Mapping[str, Any]) -> list[str]:
         value = user.get(kind)
         if value is None or value == "":
             continue
-        if type(value) is str:
-            keys.append(prefix + value)
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        if isinstance(value, str):
+            keys.append(prefix + str.__str__(value))
+        elif _identifies(value):
             keys.append(f"{prefix}{value}")
     return keys
+
+
+def _identifies(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int | UUID) and not isinstance(value, bool)
 
 
 @frozen

@@ -26,7 +26,10 @@ def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> 
 
 def asked(after: float | None, cap: int) -> int:
     """Return the wait (ms) that the other side asked for in s, never more than `cap` ms."""
-    return 0 if after is None else min(cap, max(0, int(after * 1000)))
+    # Plugins read it from headers: "not > 0" is true of NaN as well.
+    if not isinstance(after, int | float) or not after > 0:
+        return 0
+    return int(min(cap, after * 1000))
 
 
 def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:

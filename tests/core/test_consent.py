@@ -1,0 +1,348 @@
+"""Who granted what: requirements, the ledger, and whom an identifier belongs to."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.support import Clock, in_threads
+from walker_collector.config import SpoolConfig
+from walker_collector.consent import KINDS, Grant, Ledger, granted, grants, identifiers
+from walker_collector.spool import Spool
+from walker_collector.spool.memory import MemorySpool
+from walker_collector.spool.sqlite import SqliteSpool
+
+
+class Name(StrEnum):
+    ANN = "ann"
+
+
+def ledger_of(
+    spool: Spool | None = None,
+    default: Mapping[str, bool] | None = None,
+    people_max: int = 100,
+    clock: Clock | None = None,
+) -> Ledger:
+    return Ledger(spool or MemorySpool(), default or {}, people_max, clock or Clock())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> SpoolConfig:
+    return SpoolConfig(path=str(tmp_path / "spool.db"))
+
+
+# --- requirements ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("required", "state", "any_", "all_"),
+    [
+        (None, {}, True, True),
+        ({}, {}, True, True),
+        ({"a": True}, {}, False, False),
+        ({"a": True}, {"a": True}, True, True),
+        ({"a": True}, {"a": False}, False, False),
+        ({"a": True, "b": True}, {"b": True}, True, False),
+        ({"a": True, "b": True}, {"a": True, "b": True}, True, True),
+        ({"a": False}, {"a": True}, False, False),
+        ({"a": False, "b": True}, {"b": True}, True, False),
+    ],
+)
+def test_requirement_is_met_by_any_key_or_by_all(
+    required: Any, state: Any, any_: bool, all_: bool
+) -> None:
+    assert grants(required, state) is any_
+    assert grants(required, state, "all") is all_
+
+
+def test_event_carries_only_what_is_granted() -> None:
+    assert granted({"a": True, "b": False, "c": 1, "d": None}) == {"a": True, "c": True}
+
+
+# --- identifiers -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("user", "keys"),
+    [
+        ({}, []),
+        (
+            {"session": "s", "id": "u", "device": "d", "email": "e"},
+            ["id:u", "device:d", "session:s"],
+        ),
+        ({"id": 42}, ["id:42"]),
+        ({"id": 0, "session": Name.ANN}, ["id:0", "session:ann"]),
+        ({"id": UUID(int=1)}, ["id:00000000-0000-0000-0000-000000000001"]),
+        ({"id": "", "device": None, "session": True}, []),
+        ({"id": ["u"], "device": {"d": 1}}, []),
+        ({"id": float("nan")}, []),
+    ],
+)
+def test_user_is_known_by_identifiers_strongest_first(user: Any, keys: list[str]) -> None:
+    assert identifiers(user) == keys
+
+
+# --- decisions -------------------------------------------------------------------------------
+
+
+def test_own_consent_is_above_the_persons_and_that_above_the_default_key_by_key() -> None:
+    ledger = ledger_of(default={"a": True, "b": True, "c": True})
+    person, _ = ledger.tell({"b": False, "c": False}, {"id": "u"})
+    assert ledger.decide({"c": True}, person) == {"a": True, "b": False, "c": True}
+    assert ledger.explain({"c": True}, person) == [
+        Grant("a", True, "default"),
+        Grant("b", False, "person"),
+        Grant("c", True, "event"),
+    ]
+
+
+def test_default_is_what_holds_for_those_who_said_nothing() -> None:
+    ledger = ledger_of(default={"a": False})
+    ledger.set_default({"a": True, "b": False})
+    assert ledger.default == {"a": True, "b": False}
+    assert ledger.decide({}, "id:u") == {"a": True, "b": False}
+    assert ledger.decide({}, "") == {"a": True, "b": False}
+    ledger.tell({"a": False}, {"id": "v"})
+    assert ledger.decide({}, "id:u")["a"] is True
+    assert ledger.decide({}, "id:v")["a"] is False
+
+
+def test_last_statement_of_a_key_holds_and_others_stay() -> None:
+    ledger = ledger_of()
+    ledger.tell({"a": True, "b": True}, {"id": "u"})
+    person, state = ledger.tell({"a": False}, {"id": "u"})
+    assert state == {"a": False, "b": True}
+    assert ledger.state(person) == state
+
+
+def test_statement_of_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs an id"):
+        ledger_of().tell({"a": True}, {"email": "x@example.org"})
+
+
+def test_version_tells_that_a_decision_is_overtaken() -> None:
+    ledger = ledger_of()
+    seen = [ledger.version]
+    ledger.set_default({"a": True})
+    seen.append(ledger.version)
+    ledger.tell({"a": True}, {"session": "s"})
+    seen.append(ledger.version)
+    ledger.meet({"session": "s", "id": "u"})
+    seen.append(ledger.version)
+    assert len(set(seen)) == 4
+    ledger.meet({"session": "s", "id": "u"})
+    assert ledger.version == seen[-1]
+
+
+# --- whom an identifier belongs to -----------------------------------------------------------
+
+
+def test_what_a_session_granted_holds_after_login_and_for_the_device() -> None:
+    ledger = ledger_of()
+    ledger.tell({"a": True}, {"session": "s"})
+    assert ledger.meet({"session": "s", "device": "d"}) == ("device:d", True)
+    assert ledger.meet({"device": "d", "id": "u"}) == ("id:u", True)
+    for key in ("session:s", "device:d", "id:u"):
+        assert ledger.canonical(key) == "id:u"
+        assert ledger.decide({}, key) == {"a": True}
+    assert ledger.known_as({"id": "u"}) == {"id:u", "device:d", "session:s"}
+    assert ledger.known_as({"session": "s"}) >= {"id:u", "device:d", "session:s"}
+
+
+def test_later_statement_wins_when_two_turn_out_to_be_one() -> None:
+    clock = Clock()
+    ledger = ledger_of(clock=clock)
+    ledger.tell({"a": True, "b": False}, {"id": "u"})
+    clock.advance(1)
+    ledger.tell({"a": False, "c": True}, {"session": "s"})
+    clock.advance(1)
+    ledger.tell({"b": True}, {"id": "u"})
+    person, _ = ledger.meet({"id": "u", "session": "s"})
+    assert ledger.state(person) == {"a": False, "b": True, "c": True}
+
+
+def test_known_acquaintance_is_no_news() -> None:
+    ledger = ledger_of()
+    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", True)
+    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", False)
+    assert ledger.meet({"session": "s"}) == ("id:u", False)
+    assert ledger.meet({}) == ("", False)
+
+
+def test_device_that_changes_hands_belongs_to_whoever_logged_in_last() -> None:
+    ledger = ledger_of()
+    ledger.tell({"a": True}, {"id": "u", "device": "d"})
+    ledger.tell({"a": False}, {"id": "v", "device": "d"})
+    assert ledger.canonical("device:d") == "id:v"
+    assert ledger.state("id:u") == {"a": True}
+    assert ledger.decide({}, "device:d") == {"a": False}
+
+
+def test_session_of_a_login_stays_theirs_when_the_device_changes_hands() -> None:
+    ledger = ledger_of()
+    ledger.meet({"device": "d", "session": "s1"})
+    ledger.meet({"id": "u", "device": "d", "session": "s1"})
+    ledger.meet({"id": "v", "device": "d", "session": "s2"})
+    assert ledger.canonical("session:s1") == "id:u"
+    assert ledger.canonical("session:s2") == "id:v"
+
+
+def test_consent_survives_devices_that_meet_over_sessions() -> None:
+    ledger = ledger_of()
+    for user in (
+        {"device": "d1", "session": "s1"},
+        {"device": "d1", "session": "s2"},
+        {"device": "d2", "session": "s2"},
+    ):
+        ledger.meet(user)
+    ledger.tell({"a": True}, {"device": "d2"})
+    ledger.meet({"device": "d2", "session": "s1"})
+    assert ledger.state("device:d2") == {"a": True}
+    assert ledger.canonical("session:s1") == "device:d2"
+
+
+USERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from("uv"),
+        "device": st.sampled_from("def"),
+        "session": st.sampled_from("stxy"),
+    },
+).filter(bool)
+
+
+@given(meetings=st.lists(st.tuples(USERS, st.none() | st.booleans()), max_size=30))
+def test_person_has_the_last_word_whatever_was_learned_meanwhile(
+    meetings: list[tuple[dict[str, str], bool | None]],
+) -> None:
+    clock = Clock()
+    ledger = ledger_of(clock=clock)
+    for user, said in meetings:
+        clock.advance(1)
+        if said is None:
+            person, _ = ledger.meet(user)
+        else:
+            person, _ = ledger.tell({"a": said}, user)
+            assert ledger.state(person) == {"a": said}
+        for key in identifiers(user):
+            assert ledger.canonical(key) == person
+            assert ledger.decide({}, key) == ledger.decide({}, person)
+            assert {key, person} <= ledger.known_as(user)
+
+
+@settings(max_examples=30, deadline=None)
+@given(meetings=st.lists(st.tuples(USERS, st.none() | st.booleans()), max_size=12))
+def test_spool_remembers_all_that_a_small_memory_forgets(
+    meetings: list[tuple[dict[str, str], bool | None]],
+) -> None:
+    clock = Clock()
+    with TemporaryDirectory() as folder:
+        spool = SqliteSpool(SpoolConfig(path=f"{folder}/spool.db"))
+        small, large = ledger_of(spool, people_max=1, clock=clock), ledger_of(clock=clock)
+        for user, said in meetings:
+            clock.advance(1)
+            for ledger in (small, large):
+                if said is None:
+                    ledger.meet(user)
+                else:
+                    ledger.tell({"a": said}, user)
+        for key in [f"{kind}:{name}" for kind in KINDS for name in "uvdefstxy"]:
+            kind, _, name = key.partition(":")
+            assert small.canonical(key) == large.canonical(key)
+            assert small.decide({}, key) == large.decide({}, key)
+            assert small.known_as({kind: name}) == large.known_as({kind: name})
+        spool.close()
+
+
+# --- bounds ----------------------------------------------------------------------------------
+
+
+def test_least_recently_seen_person_is_forgotten_first() -> None:
+    ledger = ledger_of(people_max=2)
+    ledger.tell({"a": True}, {"id": "1"})
+    ledger.tell({"a": True}, {"id": "2"})
+    ledger.state("id:1")
+    ledger.tell({"a": True}, {"id": "3"})
+    assert [bool(ledger.state(f"id:{n}")) for n in (1, 3)] == [True, True]
+    assert not ledger.state("id:2")
+
+
+def test_acquaintances_are_bounded_too() -> None:
+    ledger = ledger_of(people_max=3)
+    for n in range(10):
+        ledger.meet({"id": f"u{n}", "session": f"s{n}"})
+    assert ledger.canonical("session:s9") == "id:u9"
+    assert ledger.canonical("session:s0") == "session:s0"
+    assert ledger.known_as({"id": "u0"}) == {"id:u0"}
+
+
+def test_spool_remembers_whom_memory_forgot(path: SpoolConfig) -> None:
+    spool = SqliteSpool(path)
+    ledger = ledger_of(spool, people_max=1)
+    for n in range(5):
+        ledger.tell({"a": bool(n % 2)}, {"id": f"u{n}", "session": f"s{n}"})
+    for n in range(5):
+        assert ledger.canonical(f"session:s{n}") == f"id:u{n}"
+        assert ledger.decide({}, f"session:s{n}") == {"a": bool(n % 2)}
+        assert ledger.known_as({"id": f"u{n}"}) == {f"id:u{n}", f"session:s{n}"}
+    spool.close()
+
+
+def test_consent_and_acquaintance_are_read_back_after_a_restart(path: SpoolConfig) -> None:
+    spool = SqliteSpool(path)
+    ledger = ledger_of(spool)
+    ledger.tell({"a": True}, {"session": "s"})
+    ledger.tell({"b": False}, {"session": "s", "id": "u"})
+    spool.close()
+    spool = SqliteSpool(path)
+    again = ledger_of(spool)
+    assert not again.silent
+    assert again.decide({}, "session:s") == {"a": True, "b": False}
+    assert again.canonical("session:s") == "id:u"
+    spool.close()
+
+
+def test_ledger_is_silent_until_somebody_says_something(path: SpoolConfig) -> None:
+    spool = SqliteSpool(path)
+    ledger = ledger_of(spool, {"a": True})
+    assert ledger.silent
+    assert ledger.decide({}, "id:u") == {"a": True}
+    ledger.tell({"a": False}, {"id": "u"})
+    assert not ledger.silent
+    assert ledger.decide({}, "id:u") == {"a": False}
+    spool.close()
+
+
+def test_forgotten_person_is_a_stranger() -> None:
+    ledger = ledger_of()
+    ledger.tell({"a": True}, {"id": "u", "device": "d", "session": "s"})
+    ledger.tell({"a": True}, {"id": "v", "device": "e"})
+    ledger.forget(ledger.known_as({"device": "d"}))
+    assert ledger.state("id:u") == {}
+    assert [ledger.canonical(key) for key in ("device:d", "session:s")] == ["device:d", "session:s"]
+    assert ledger.known_as({"id": "u"}) == {"id:u"}
+    assert ledger.decide({}, "device:e") == {"a": True}
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_statements_from_many_threads_are_all_kept(durable: bool, path: SpoolConfig) -> None:
+    spool = SqliteSpool(path) if durable else MemorySpool()
+    ledger = ledger_of(spool)
+
+    def talk(key: str) -> None:
+        for n in range(30):
+            ledger.tell({f"{key}{n}": True}, {"id": "u", "session": f"s{key}{n % 3}"})
+            ledger.decide({}, f"session:s{key}{n % 3}")
+
+    in_threads(*(lambda key=key: talk(key) for key in "abcd"))
+    assert ledger.state("id:u") == {f"{key}{n}": True for key in "abcd" for n in range(30)}
+    spool.close()

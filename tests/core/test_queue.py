@@ -1,0 +1,293 @@
+"""What waits for a destination: order per person, whatever fails, and held events by person."""
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.core.support import entry
+from walker_collector.delivery.queue import HeldEvents, PersonQueue
+from walker_collector.spool import Entry
+
+
+def queue_of(*entries: Entry, joined: dict[str, str] | None = None) -> PersonQueue:
+    queue = PersonQueue(lambda key: (joined or {}).get(key, key))
+    queue.add(entries)
+    return queue
+
+
+def numbers(entries: list[Entry]) -> list[int]:
+    return [item[0] for item in entries]
+
+
+def test_batch_is_bounded_by_number_of_events() -> None:
+    queue = queue_of(*(entry(n) for n in range(5)))
+    assert numbers(queue.take(3, None)) == [0, 1, 2]
+    assert len(queue) == 2
+
+
+def test_batch_is_bounded_by_bytes_but_never_empty() -> None:
+    queue = queue_of(*(entry(n, f"id:{n}", body=b"x" * 10) for n in range(4)))
+    assert numbers(queue.take(10, 20)) == [0, 1]
+    assert numbers(queue.take(10, 5)) == [2]
+
+
+def test_person_under_way_holds_back_own_events_only() -> None:
+    queue = queue_of(entry(1, "id:a"), entry(2, "id:a"), entry(3, "id:b"))
+    first = queue.take(1, None)
+    assert numbers(queue.take(9, None)) == [3]
+    queue.finish(first)
+    assert numbers(queue.take(9, None)) == [2]
+
+
+def test_events_of_nobody_hold_back_nothing() -> None:
+    queue = queue_of(entry(1, ""), entry(2, ""), entry(3, ""))
+    (first,) = queue.take(1, None)
+    queue.retry(50, first)
+    assert numbers(queue.take(9, None)) == [2, 3]
+
+
+def test_retry_holds_back_that_person_until_it_is_due() -> None:
+    queue = queue_of(entry(1, "id:a"), entry(2, "id:a"), entry(3, "id:b"))
+    batch = queue.take(1, None)
+    queue.retry(50, batch[0])
+    assert (queue.retrying, queue.next_due) == (1, 50)
+    assert numbers(queue.take(9, None)) == [3]
+    queue.wake(49)
+    assert not queue.ready
+    queue.wake(50)
+    assert numbers(queue.take(9, None)) == [1, 2]
+
+
+def test_events_put_back_come_before_what_parked_behind_them() -> None:
+    queue = queue_of(*(entry(n, "id:a") for n in range(4)))
+    batch = queue.take(2, None)
+    assert queue.take(9, None) == []
+    queue.put_back(batch)
+    assert numbers(queue.take(9, None)) == [0, 1, 2, 3]
+
+
+def test_events_held_back_behind_a_retry_keep_their_order() -> None:
+    queue = queue_of(*(entry(n, "id:a") for n in range(5)))
+    first, *others = queue.take(4, None)
+    queue.retry(50, first)
+    assert queue.take(9, None) == []
+    queue.hold_back(others)
+    queue.wake(50)
+    assert numbers(queue.take(9, None)) == [0, 1, 2, 3, 4]
+
+
+def test_older_event_is_inserted_before_its_persons_newer_ones() -> None:
+    queue = queue_of(entry(4, "id:a"), entry(6, "id:a"))
+    queue.insert([entry(2, "id:a"), entry(5, "id:a")])
+    assert numbers(queue.take(9, None)) == [2, 4, 5, 6]
+
+
+def test_older_event_that_comes_during_a_retry_goes_before_it() -> None:
+    queue = queue_of(entry(4, "id:a"), entry(5, "id:a"))
+    queue.retry(50, queue.take(1, None)[0])
+    assert queue.take(9, None) == []
+    queue.insert([entry(2, "id:a")])
+    assert queue.take(9, None) == []
+    queue.wake(50)
+    assert numbers(queue.take(9, None)) == [2, 4, 5]
+
+
+def test_restored_retry_waits_until_it_is_due_and_holds_back_its_person() -> None:
+    queue = queue_of()
+    queue.restore(50, entry(1, "id:a"))
+    queue.restore(60, entry(2, "id:a"))
+    queue.restore(70, entry(3, ""))
+    queue.add([entry(4, "id:a"), entry(5, "id:b")])
+    assert numbers(queue.take(9, None)) == [5]
+    queue.wake(50)
+    assert numbers(queue.take(9, None)) == [1, 2, 4]
+
+
+def test_person_known_by_several_keys_is_one() -> None:
+    joined = {"session:s": "id:a"}
+    queue = queue_of(entry(1, "session:s"), entry(2, "id:a"), entry(3, "id:b"), joined=joined)
+    first = queue.take(1, None)
+    assert numbers(queue.take(9, None)) == [3]
+    queue.finish(first)
+    assert numbers(queue.take(9, None)) == [2]
+
+
+def test_login_waits_for_what_is_under_way_to_the_anonymous_session() -> None:
+    joined: dict[str, str] = {}
+    queue = queue_of(*(entry(n, "session:s") for n in (1, 2)), joined=joined)
+    (first,) = queue.take(1, None)
+    queue.retry(50, first)
+    assert queue.take(9, None) == []
+    joined["session:s"] = "id:a"
+    queue.rejoin(["session:s", "id:a"])
+    queue.add([entry(3, "id:a")])
+    assert queue.take(9, None) == []
+    queue.wake(50)
+    assert numbers(queue.take(9, None)) == [1, 2, 3]
+
+
+def test_login_while_both_are_under_way_waits_for_both() -> None:
+    joined: dict[str, str] = {}
+    queue = queue_of(entry(1, "session:s"), entry(2, "id:a"), joined=joined)
+    first, second = queue.take(1, None), queue.take(1, None)
+    joined["session:s"] = "id:a"
+    queue.rejoin(["session:s", "id:a"])
+    queue.add([entry(3, "id:a")])
+    queue.finish(first)
+    assert queue.take(9, None) == []
+    queue.finish(second)
+    assert numbers(queue.take(9, None)) == [3]
+
+
+def test_removed_events_are_gone_wherever_they_waited() -> None:
+    queue = queue_of(*(entry(n, "id:a") for n in range(4)), entry(9, "id:b"))
+    queue.retry(50, queue.take(1, None)[0])
+    queue.take(1, None)  # the other person's; the rest parks
+    queue.add([entry(10, "id:a"), entry(11, "id:b")])
+    removed = queue.remove(lambda item: item[1] == "id:a")
+    assert sorted(numbers(removed)) == [0, 1, 2, 3, 10]
+    assert numbers(list(queue.entries())) == [11]
+    assert len(queue) == 1
+    queue.add([entry(12, "id:a")])
+    assert numbers(queue.take(9, None)) == [12]
+
+
+def test_batch_is_whole_again_when_a_person_cannot_be_looked_up() -> None:
+    def canonical(key: str) -> str:
+        if key == "session:broken":
+            raise OSError("disk")
+        return key
+
+    queue = PersonQueue(canonical)
+    queue.add([entry(1, "id:a"), entry(2, "session:broken")])
+    with pytest.raises(OSError, match="disk"):
+        queue.take(9, None)
+    assert numbers(list(queue.ready)) == [1, 2]
+    assert numbers(queue.take(1, None)) == [1]
+
+
+class Deliveries(RuleBasedStateMachine):
+    """Random batches, failures and restarts of parts: each person's events arrive in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = PersonQueue(lambda key: key)
+        self.accepted: dict[str, list[int]] = defaultdict(list)
+        self.arrived: dict[str, list[int]] = defaultdict(list)
+        self.batches: list[list[Entry]] = []
+        self.held: list[Entry] = []
+        self.seq = 0
+        self.now = 0
+
+    @rule(people=st.lists(st.sampled_from(["id:a", "id:b", "session:c", ""]), max_size=6))
+    def accept(self, people: list[str]) -> None:
+        for person in people:
+            self.seq += 1
+            self.accepted[person].append(self.seq)
+            self.queue.add([entry(self.seq, person)])
+
+    @rule(size=st.integers(1, 5))
+    def take(self, size: int) -> None:
+        if batch := self.queue.take(size, None):
+            self.batches.append(batch)
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        batch = self.batches.pop(data.draw(st.integers(0, len(self.batches) - 1)))
+        done: list[Entry] = []
+        behind: list[Entry] = []
+        failed: set[str] = set()
+        whole = data.draw(st.sampled_from([False, False, False, True]))
+        for item in [] if whole else batch:
+            if item[1] in failed:
+                behind.append(item)
+                continue
+            outcome = data.draw(st.sampled_from(["delivered", "delivered", "retry"]))
+            if outcome == "delivered":
+                self.arrived[item[1]].append(item[0])
+                done.append(item)
+                continue
+            self.queue.retry(self.now + data.draw(st.integers(0, 9)), item)
+            failed |= {item[1]} - {""}
+        self.queue.hold_back(behind)
+        self.queue.finish(done)
+        self.queue.put_back(batch if whole else [])
+
+    @rule(ms=st.integers(0, 10))
+    def pass_time(self, ms: int) -> None:
+        self.now += ms
+        self.queue.wake(self.now)
+
+    @invariant()
+    def nothing_is_lost_or_doubled(self) -> None:
+        waiting = [item[0] for item in self.queue.entries()]
+        under_way = [item[0] for batch in self.batches for item in batch]
+        arrived = [n for numbers in self.arrived.values() for n in numbers]
+        assert sorted([*waiting, *under_way, *arrived]) == list(range(1, self.seq + 1))
+        assert len(self.queue) == len(waiting)
+
+    @invariant()
+    def each_persons_events_arrive_in_order(self) -> None:
+        for person, arrived in self.arrived.items():
+            if person:
+                assert arrived == self.accepted[person][: len(arrived)]
+
+    def teardown(self) -> None:
+        while self.batches:
+            self.queue.put_back(self.batches.pop())
+        self.queue.wake(10**9)
+        while batch := self.queue.take(3, None):
+            for item in batch:
+                self.arrived[item[1]].append(item[0])
+            self.queue.finish(batch)
+        assert len(self.queue) == 0
+        self.each_persons_events_arrive_in_order()
+
+
+TestDeliveries = Deliveries.TestCase
+TestDeliveries.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+
+
+# --- held events -----------------------------------------------------------------------------
+
+
+def test_held_events_are_found_by_person_oldest_first() -> None:
+    held = HeldEvents(10)
+    for item in (entry(3, "id:a"), entry(1, "id:b"), entry(2, "session:s")):
+        assert held.add(item, None) == []
+    assert numbers(held.of(["id:a", "session:s", "id:unknown"])) == [2, 3]
+    assert numbers(held.of(None)) == [1, 2, 3]
+    assert "id:a" in held
+    assert "id:unknown" not in held
+
+
+def test_too_many_held_events_push_out_the_oldest() -> None:
+    held = HeldEvents(2)
+    held.add(entry(1), None)
+    held.add(entry(2), None)
+    assert numbers(held.add(entry(3), None)) == [1]
+    assert len(held) == 2
+
+
+def test_limit_of_none_holds_nothing() -> None:
+    assert numbers(HeldEvents(0).add(entry(1), None)) == [1]
+
+
+def test_held_event_is_removed_once() -> None:
+    held = HeldEvents(5)
+    held.add(entry(1), None)
+    assert held.remove(entry(1))
+    assert not held.remove(entry(1))
+    assert "id:u1" not in held
+
+
+def test_held_events_are_found_by_age() -> None:
+    held = HeldEvents(5)
+    for n, at in ((1, 100), (2, 200), (3, 300)):
+        held.add(entry(n, at=at), None)
+    assert held.older_than(100) == []
+    assert numbers(held.older_than(300)) == [1, 2]
