@@ -406,7 +406,7 @@ class Collector:
             self._release(None)
             return
         person, state = self._ledger.tell(update, user)
-        self._announce(update, state, _address(user, person), person)
+        self._announce(update, state, address(user, person), person)
         self._release(self._ledger.known_as(user))
 
     def user(self, update: Mapping[str, Any]) -> None:
@@ -441,18 +441,8 @@ class Collector:
         if not states:
             return
         now = self._now()
-        body = encode(
-            {
-                "name": CONSENT_CHANGED,
-                "id": self._new_id(),
-                "data": dict(update),
-                "custom": dict(state),
-                "user": dict(user),
-                "timestamp": now,
-            },
-            self._bounds,
-        )
-        self._store([Record(person, now, body, states)], None)
+        change = consent_change(update, state, user, id=self._new_id(), now=now)
+        self._store([Record(person, now, encode(change, self._bounds), states)], None)
 
     def forget(self, user: Mapping[str, Any]) -> int:
         """Erase a person: every held, waiting and dead event of theirs and what they said of
@@ -660,7 +650,24 @@ def check_consent(update: Any, user: Any) -> None:
         raise EventError("consent: user needs an id, a device or a session")
 
 
-def _address(user: Mapping[str, Any], person: str) -> dict[str, Any]:
+def consent_change(
+    update: Consent, state: Consent, user: Mapping[str, Any], *, id: str, now: int
+) -> dict[str, Any]:
+    """Return the event as which a change of consent queues for destinations that listen.
+
+    `state` is what holds now; `user` addresses the person, and is empty for the process default.
+    """
+    return {
+        "name": CONSENT_CHANGED,
+        "id": id,
+        "data": dict(update),
+        "custom": dict(state),
+        "user": dict(user),
+        "timestamp": now,
+    }
+
+
+def address(user: Mapping[str, Any], person: str) -> dict[str, Any]:
     """Return the identifiers of a person, with the one they are known by."""
     known = {kind: user[kind] for kind in ("id", "device", "session") if user.get(kind)}
     kind, _, value = person.partition(":")

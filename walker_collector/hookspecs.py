@@ -48,6 +48,8 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 whether these settings make use of the `consent` hook at all
     simulate(event, data, rule, context) -> list[list]
                                 what `push` would call, without doing it and without `init`
+    simulate_consent(update, state, person, context) -> list[list]
+                                likewise for `consent`
     check(settings, rules) -> iterable of (place, message)
                                 static; what does not fit together, found when a flow is loaded.
                                 `rules` is entity -> action -> RuleConfig, or a list of them; the

@@ -65,6 +65,18 @@ class Simulate(Protocol):
     ) -> Sequence[Sequence[Any]]: ...
 
 
+class SimulateConsent(Protocol):
+    """Tells what `consent` would call, without doing it and without `init`."""
+
+    def simulate_consent(
+        self,
+        update: ConsentState,
+        state: ConsentState,
+        person: Person | None,
+        context: PushContext,
+    ) -> Sequence[Sequence[Any]]: ...
+
+
 class Check(Protocol):
     """Finds what does not fit together when a flow is loaded."""
 

@@ -10,15 +10,21 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.collector import COMMANDS, check_consent
+from walker_collector.collector import COMMANDS, address, check_consent, consent_change
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.consent import Grant, Ledger
-from walker_collector.delivery import Destination, admits, context_for
+from walker_collector.consent import KINDS, Grant, Ledger
+from walker_collector.delivery import (
+    CONSENT_CHANGED,
+    Destination,
+    admits,
+    context_for,
+    person_of,
+)
 from walker_collector.delivery.queue import HeldEvents
 from walker_collector.destination import build_destinations
 from walker_collector.errors import EventError, Rejected
 from walker_collector.events import Bounds, complete, decode, encode
-from walker_collector.hookspecs import PushContext
+from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.mapping import Mapped
 from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
@@ -77,8 +83,10 @@ class Simulation:
         self._count = 0
 
     def push(self, raw: Mapping[str, Any]) -> list[Simulated]:
-        """Return what an event would do at each destination; held events that it or a command
-        releases come first. Raises EventError for an event or command that is none.
+        """Return what an event would do at each destination, after the held events it releases.
+
+        A command yields what it releases, after what destinations do about a change of consent.
+        Raises EventError for an event or command that is none.
         """
         if raw.get("name") in COMMANDS:
             return self._command(raw)
@@ -124,13 +132,31 @@ class Simulation:
         check_consent(update, user)
         if user is None:
             self._ledger.set_default(update)
-            return self._release(None)
-        self._ledger.tell(update, user)
-        return self._release(self._ledger.known_as(user))
+            told = self._announce(update, self._ledger.default, {}, "")
+            return [*told, *self._release(None)]
+        person, state = self._ledger.tell(update, user)
+        told = self._announce(update, state, address(user, person), person)
+        return [*told, *self._release(self._ledger.known_as(user))]
+
+    def _announce(
+        self, update: Consent, state: Consent, user: Mapping[str, Any], person: str
+    ) -> list[Simulated]:
+        change = consent_change(update, state, user, id=self._new_id(), now=self._now())
+        told = (stage.tell(change, person) for stage in self._stages)
+        return [result for result in told if result is not None]
 
     def _release(self, people: Iterable[str] | None) -> list[Simulated]:
         chosen = None if people is None else list(people)
         return [result for stage in self._stages for result in stage.release(chosen)]
+
+
+@frozen
+class _Answer:
+    """What a destination would do with an event."""
+
+    status: Status
+    calls: list[Call] = Factory(list)
+    error: str | None = None
 
 
 class _Stage:
@@ -157,6 +183,27 @@ class _Stage:
                 results.append(result)
         return results
 
+    def tell(self, change: Event, person: str) -> Simulated | None:
+        """Return what a change of consent would do by itself; None where that is nothing."""
+        destination = self._destination
+        simulate = getattr(destination.instance, "simulate_consent", None)
+        if simulate is None or not destination.listens or self._mocked:
+            return None
+        context = context_for(destination, self._ledger.base(person), change)
+        answer = _ask(simulate, change["data"], change["custom"], person_of(change), context)
+        if not answer.calls and not answer.error:
+            return None
+        return Simulated(
+            event=CONSENT_CHANGED,
+            destination=destination.id,
+            status=answer.status,
+            calls=answer.calls,
+            error=answer.error,
+            person=person,
+            grants=tuple(self._ledger.explain({}, person)),
+            known=_known(change, CONSENT_CHANGED),
+        )
+
     def _rehearse(self, entry: Entry) -> Simulated:
         """Decide as a delivery would; the mapping is asked for the rule of denied events too."""
         destination, (_, person, _, body) = self._destination, entry
@@ -165,67 +212,61 @@ class _Stage:
         grants = tuple(self._ledger.explain(own, person))
         context = context_for(destination, self._ledger.base(person), event)
         mapped = destination.mapper(event, context)
-        status, calls, error = self._outcome(mapped, context)
+        answer = self._answer(mapped, context)
         return Simulated(
             event=name,
             destination=destination.id,
-            status=status,
+            status=answer.status,
             rule=mapped.rule.key if mapped.rule else None,
-            calls=calls,
-            error=error,
+            calls=answer.calls,
+            error=answer.error,
             person=person,
             required=destination.config.consent,
             rule_required=mapped.required,
             mode=destination.config.consent_mode,
             grants=grants,
             policies=mapped.policies,
-            known=_known(event, name, mapped),
+            known=_known(event, name, mapped.event["name"], _name_of(mapped.rule)),
         )
 
-    def _outcome(
-        self, mapped: Mapped, context: PushContext
-    ) -> tuple[Status, list[Call], str | None]:
+    def _answer(self, mapped: Mapped, context: PushContext) -> _Answer:
         destination = self._destination
-        if not admits(destination, context.consent):
-            return self._denied, [], None
-        if mapped.outcome == "denied":
-            return self._denied, [], None
+        if not admits(destination, context.consent) or mapped.outcome == "denied":
+            return _Answer("held" if destination.config.queue else "ignored")
         if mapped.outcome == "ignored":
-            return "ignored", [], None
+            return _Answer("ignored")
+        if self._mocked:
+            return _Answer("deliver")
+        simulate = getattr(destination.instance, "simulate", None)
+        if simulate is None:
+            data = None if mapped.data is MISSING else mapped.data
+            return _Answer("deliver", [["push", mapped.event["name"], data]])
         context.event = mapped.event
-        try:
-            return "deliver", self._calls(mapped, context), None
-        except Exception as error:  # whatever a plugin raises must not stop the others
-            unidentified = getattr(error, "status", None) == "unidentified"
-            reason = str(error) if isinstance(error, Rejected) else _bug(error)
-            return "unidentified" if unidentified else "invalid", [], reason
+        return _ask(simulate, mapped.event, mapped.data, mapped.rule, context)
 
     @property
-    def _denied(self) -> Status:
-        return "held" if self._destination.config.queue else "ignored"
-
-    def _calls(self, mapped: Mapped, context: PushContext) -> list[Call]:
-        """Return what the plugin says it would call; the push itself where it does not say."""
-        if self._destination.config.mock is not MISSING:
-            return []
-        simulate = getattr(self._destination.instance, "simulate", None)
-        if simulate is None:
-            return [["push", mapped.event["name"], _plain(mapped.data)]]
-        calls: list[Call] = simulate(mapped.event, mapped.data, mapped.rule, context)
-        return calls
+    def _mocked(self) -> bool:
+        """Whether nothing is ever sent."""
+        return self._destination.config.mock is not MISSING
 
 
-def _bug(error: Exception) -> str:
-    # The text of an unexpected error may quote the event.
-    return f"the plugin's simulate raised {type(error).__name__}"
+def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
+    """Return what a plugin says it would call, or why it would refuse."""
+    try:
+        return _Answer("deliver", list(simulate(*arguments)))
+    except Rejected as error:
+        unidentified = getattr(error, "status", None) == "unidentified"
+        return _Answer("unidentified" if unidentified else "invalid", error=error.reason)
+    except Exception as error:  # whatever a plugin raises must not stop the others
+        # Its text may quote the event.
+        return _Answer("invalid", error=f"the plugin's simulation raised {type(error).__name__}")
 
 
-def _plain(data: Any) -> Any:
-    return None if data is MISSING else data
+def _name_of(rule: Rule | None) -> str | None:
+    return rule.name if rule else None
 
 
-def _known(event: Mapping[str, Any], name: str, mapped: Mapped) -> frozenset[str]:
+def _known(event: Event, *names: str | None) -> frozenset[str]:
     user = event.get("user") or {}
-    ids = (user.get(kind) for kind in ("id", "device", "session"))
-    named = {name, mapped.event["name"], (mapped.rule and mapped.rule.name) or name}
-    return frozenset(str(item) for item in (*ids, *named) if item is not None)
+    ids = (user.get(kind) for kind in KINDS)
+    return frozenset(str(item) for item in (*ids, *names) if item is not None)

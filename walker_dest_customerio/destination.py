@@ -93,14 +93,10 @@ class CustomerioDestination:
         They bear the time of the change, as an identify bears that of its event: of what the same
         person did next, nothing may seem older than this.
         """
-        settings: Settings = context.settings
-        attributes = consent_attributes(settings.on_consent, update)
-        customer = None if person is None else customer_of(person, state, context)
-        if not attributes or customer is None:
+        identify = consent_identify(update, state, person, context)
+        if identify is None:
             return
-        when = stamp(context.event, settings, time.time())
-        identify = Identify(person=customer, attributes=attributes, timestamp=when)
-        job = Job(Plan([identify], person=customer))
+        job = Job(Plan([identify], person=identify.person))
         self._ready_delivery().deliver([job])
         if job.error is not None:
             raise job.error
@@ -123,6 +119,13 @@ class CustomerioDestination:
         for operation in planned.operations:
             operation.note(people)
         return [operation.call for operation in planned.operations]
+
+    def simulate_consent(
+        self, update: Consent, state: Consent, person: Person | None, context: PushContext
+    ) -> list[Call]:
+        """Return the calls that `consent` would make."""
+        identify = consent_identify(update, state, person, context)
+        return [] if identify is None else [identify.call]
 
     def _deliver(self, batch: Sequence[Item]) -> dict[int, Exception]:
         """Plan and deliver events in order; return the failures by index.
@@ -184,6 +187,19 @@ def identified(planned: Plan) -> Plan:
             "settings.anonymousId (default user.session) resolves to an id"
         )
     return planned
+
+
+def consent_identify(
+    update: Consent, state: Consent, person: Person | None, context: PushContext
+) -> Identify | None:
+    """Return what a change of consent asks for; None where it names nobody, or sets nothing."""
+    settings: Settings = context.settings
+    attributes = consent_attributes(settings.on_consent, update)
+    customer = None if person is None else customer_of(person, state, context)
+    if not attributes or customer is None:
+        return None
+    when = stamp(context.event, settings, time.time())
+    return Identify(person=customer, attributes=attributes, timestamp=when)
 
 
 def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, update: Consent) -> Json:

@@ -1,6 +1,7 @@
 """`walker run`: events delivered, and what is said about the rest."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_what_is_left_stays_in_the_spool_for_the_next_run(tmp_path: Path) -> Non
     flow = write_flow(tmp_path, {"out": to_file(out)}, spool=spool)
     first = walker("run", flow, input=ndjson([event(1), event(2)]))
     assert first.exit_code == 1
-    assert "2 deliveries wait in" in first.stderr
+    assert f"{spool['path']} keeps what waits; the next `walker run`" in first.stderr
     folder.mkdir()
     second = walker("run", flow, input=ndjson([event(3)]))
     assert second.exit_code == 0
@@ -216,6 +217,25 @@ def test_reading_ends_where_no_room_is_to_be_expected(tmp_path: Path) -> None:
     found = figures(result.stdout)
     assert (found["accepted"], found["complete"]) == (500, False)
     assert "Stopped after line 500: destination down: 10 events wait already" in result.stderr
+
+
+def test_full_disk_ends_the_reading_and_keeps_what_was_accepted(tmp_path: Path) -> None:
+    spool = {"path": str(tmp_path / "spool.db")}
+    down = to_file(tmp_path / "no such folder" / "out.ndjson")
+    flow = write_flow(tmp_path, {"down": down}, spool=spool)
+    events = write_events(tmp_path, *(event(n, pad="x" * 1_000) for n in range(2_000)))
+    process = completed("run", flow, events, "--json", preexec_fn=no_file_above_a_megabyte)
+    assert process.returncode == 1
+    found = figures(process.stdout)
+    assert 0 < found["accepted"] < 2_000
+    assert f"Stopped after line {found['accepted']}: spool {spool['path']}: " in process.stderr
+    assert "the disk is full or failing" in process.stderr
+    kept = objects(walker("spool", "status", flow, "--json").stdout)
+    assert kept[0]["destinations"]["down"]["waiting"] == found["accepted"]
+
+
+def no_file_above_a_megabyte() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
 
 def test_events_of_a_console_are_alone_on_stdout(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_signal_leaves_what_cannot_go_in_the_spool(
     assert code == status
     assert "Stopped after line 2." in told
     assert f"{signal.Signals(number).name}: delivering what was accepted, for at most 0.2 s" in told
-    assert f"2 deliveries wait in {spool['path']}; the next `walker run`" in told
+    assert f"{spool['path']} keeps what waits; the next `walker run`" in told
     counted = completed("spool", "status", flow, "--json")
     assert json.loads(counted.stdout)["destinations"]["there"]["waiting"] == 2
 

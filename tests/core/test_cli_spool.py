@@ -216,7 +216,7 @@ def test_replay_that_fails_again_says_so(shop: Shop) -> None:
     shop.run(event(1))
     result = walker("dead", "replay", shop.flow, "--all")
     assert result.exit_code == 1
-    assert "1 dead letters are delivered again" in result.stderr
+    assert "delivering 1 dead letter again" in result.stderr
     assert "there: 1 dead: " in result.stderr
     assert len(shop.dead()) == 1
 
@@ -234,7 +234,7 @@ def test_drop_asks_before(shop: Shop) -> None:
     assert len(shop.dead()) == 1
     agreed = walker("dead", "drop", shop.flow, "--all", input="y\n")
     assert agreed.exit_code == 0
-    assert "1 dead letters dropped" in agreed.stderr
+    assert "1 dead letter dropped" in agreed.stderr
     assert shop.dead() == []
 
 

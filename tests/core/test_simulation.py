@@ -9,7 +9,9 @@ from attrs import frozen
 
 from tests.core.cli_support import consent, event
 from walker_collector import (
+    Consent,
     EventError,
+    Person,
     PushContext,
     Registry,
     Rejected,
@@ -19,6 +21,7 @@ from walker_collector import (
 from walker_collector.flowfile import load_flow
 from walker_collector.simulation import Simulated, Simulation
 
+NOW = 1_700_000_000_000
 MARKETING = {"consent": {"marketing": True}}
 
 
@@ -62,6 +65,27 @@ class Telling:
         return [["send", event["name"], event["data"].get("n"), context.consent]]
 
 
+class Listening(Telling):
+    """Does something about consent itself."""
+
+    @hookimpl
+    def consent(self) -> None:
+        raise AssertionError("a simulation tells nobody")
+
+    def simulate_consent(
+        self,
+        update: Consent,
+        state: Consent,
+        person: Person | None,
+        context: PushContext,
+    ) -> list[list[Any]]:
+        if context.settings.answer == "reject":
+            raise Refused("no place for it")
+        if not update.get("marketing"):
+            return []
+        return [["mark", person and person.id, dict(state), context.event["timestamp"]]]
+
+
 class Silent:
     """Does not tell what it would do."""
 
@@ -83,12 +107,13 @@ def simulation(
     registry = Registry()
     registry.register("telling", Telling)
     registry.register("silent", Silent)
+    registry.register("listening", Listening)
     entries = {
         id_: {"package": package, "config": entry} for id_, entry in {"d": config, **others}.items()
     }
     flow = load_flow({"collector": collector, "destinations": entries}, registry=registry)
     ids = count(1)
-    return Simulation(flow, now=lambda: 1_700_000_000_000, new_id=lambda: f"e{next(ids)}")
+    return Simulation(flow, now=lambda: NOW, new_id=lambda: f"e{next(ids)}")
 
 
 def told(results: list[Simulated]) -> list[tuple[str, str, int]]:
@@ -179,6 +204,28 @@ def test_each_destination_decides_for_itself() -> None:
     assert told(flow.push(event(1))) == [("d", "held", 0), ("other", "deliver", 1)]
 
 
+def test_what_a_destination_does_about_consent_itself_comes_before_what_is_released() -> None:
+    flow = simulation(MARKETING, package="listening")
+    flow.push(event(1))
+    flow.push(consent(analytics=True))
+    mark, sent = flow.push(consent(marketing=True))
+    assert (mark.event, mark.status, mark.rule) == ("walker consent", "deliver", None)
+    assert mark.calls == [["mark", "u1", {"analytics": True, "marketing": True}, NOW]]
+    assert sent.calls[0][0] == "send"
+    (default,) = flow.push(consent(None, marketing=True))
+    assert default.calls == [["mark", None, {"marketing": True}, NOW]]
+
+
+def test_refused_change_of_consent_is_told() -> None:
+    flow = simulation({"settings": {"answer": "reject"}}, package="listening")
+    (result,) = flow.push(consent(marketing=True))
+    assert (result.status, result.error) == ("invalid", "no place for it")
+
+
+def test_mocked_destination_does_nothing_about_consent() -> None:
+    assert simulation({"mock": 1}, package="listening").push(consent(marketing=True)) == []
+
+
 # --- mapping -----------------------------------------------------------------------------------
 
 
@@ -226,7 +273,7 @@ def test_mocked_destination_calls_nothing() -> None:
     [
         ("reject", "invalid", "data.total is missing"),
         ("nobody", "unidentified", "names nobody"),
-        ("break", "invalid", "the plugin's simulate raised ValueError"),
+        ("break", "invalid", "the plugin's simulation raised ValueError"),
     ],
 )
 def test_refusal_has_a_status_and_a_reason_without_data(

@@ -71,7 +71,12 @@ def lines() -> list[dict[str, Any]]:
 def flow(folder: Path, sandbox: Sandbox, **settings: Any) -> Path:
     identify = {"map": {"email": "user.email", "city": "user.city", "plan": "user.plan"}}
     config = {
-        "settings": {**sandbox.settings(), "identify": identify, **settings},
+        "settings": {
+            **sandbox.settings(),
+            "identify": identify,
+            "onConsent": {"marketing": {"granted": {"newsletter": True}}},
+            **settings,
+        },
         "consent": MARKETING,
         "mapping": MAPPING,
     }
@@ -112,7 +117,7 @@ def left_in(sandbox: Sandbox) -> Expected:
             id_: {
                 key: value
                 for key, value in {**about["attributes"], "email": about["email"]}.items()
-                if value is not None and key in ("email", "city", "plan")
+                if value is not None and key in ("email", "city", "plan", "newsletter")
             }
             for id_, about in people.items()
         },
@@ -140,7 +145,9 @@ def test_run_leaves_what_the_simulation_says(
     process = completed("run", path, events, "--json")
     assert process.returncode == 0, process.stderr
     figures = objects(process.stdout)[-1]["destinations"]["crm"]
-    statuses = [result["status"] for result in told if result["line"] != 2]
+    assert [item["event"] for item in told if item["line"] == 7] == ["walker consent", "page view"]
+    events_told = [item for item in told if item["event"] != "walker consent"]
+    statuses = [item["status"] for item in events_told if item["line"] != 2]
     assert {key: figures[key] for key in ("delivered", "held", "ignored", "dead", "waiting")} == {
         "delivered": statuses.count("deliver"),
         "held": statuses.count("held"),
@@ -156,6 +163,7 @@ def test_run_leaves_what_the_simulation_says(
     ]
     assert (left.devices, left.mails) == (expected.devices, expected.mails)
     assert expected.attributes.keys() == {"ann", "bob"}
+    assert expected.attributes["bob"]["newsletter"] is True
     assert len(expected.mails) == 2
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from walker_collector.cli.output import moment, print_json, print_table, printable, to_json
+from walker_collector.cli.output import counted, moment, print_json, print_table, printable, to_json
 from walker_collector.cli.params import (
     destination_option,
     examples,
@@ -132,7 +132,7 @@ def replay(
         session = Session(flow, name, stop)
         letters = _chosen(session.collector.dead(destination), ids)
         count = session.collector.replay(letters)
-        click.echo(f"{count:,} dead letters are delivered again", err=True)
+        click.echo(f"delivering {counted(count, 'dead letter')} again", err=True)
         summary = session.finish(Summary(), timeout)
         session.report(summary, as_json)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
@@ -167,9 +167,10 @@ def drop(
     with owning(spool_of(flow, name)) as spool:
         letters = _chosen(spool.dead(destination), ids)
         if letters and not yes:
-            click.confirm(f"Drop {len(letters):,} dead letters for good?", abort=True, err=True)
+            question = f"Drop {counted(len(letters), 'dead letter')} for good?"
+            click.confirm(question, abort=True, err=True)
         count = spool.bury(letters)
-    click.echo(f"{count:,} dead letters dropped", err=True)
+    click.echo(f"{counted(count, 'dead letter')} dropped", err=True)
 
 
 def _read(flow: Path, name: str | None, destination: str | None) -> list[DeadLetter]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from walker_collector.cli.output import print_json
+from walker_collector.cli.output import counted, print_json
 from walker_collector.cli.params import examples, flow_argument, flow_option, json_option
 from walker_collector.cli.spools import owning, spool_of
 from walker_collector.consent import Ledger, identifiers
@@ -50,4 +50,4 @@ def forget(
     if as_json:
         print_json({"events": count})
     else:
-        click.echo(f"{count:,} events removed")
+        click.echo(f"{counted(count, 'event')} removed")

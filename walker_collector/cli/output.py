@@ -55,6 +55,11 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else printable(str(value))
 
 
+def counted(count: int, thing: str) -> str:
+    """Return `1 event` or `2 events`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def moment(at: int) -> str:
     """Return a time (ms since 1970) for people."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -76,8 +76,8 @@ class Session:
         left = sum(item.waiting for item in summary.destinations.values())
         if left and spool:
             click.echo(
-                f"{left:,} deliveries wait in {spool.path}; the next `walker run` of this flow "
-                "makes them. `walker spool status` shows them.",
+                f"{spool.path} keeps what waits; the next `walker run` of this flow delivers it. "
+                "`walker spool status` shows it.",
                 err=True,
             )
 

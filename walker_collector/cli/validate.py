@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import click
 
-from walker_collector.cli.output import print_json
+from walker_collector.cli.output import counted, print_json
 from walker_collector.cli.params import examples, flow_argument, flow_option, json_option
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
@@ -65,8 +65,7 @@ def _print(flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...])
     for problem in problems:
         click.echo(str(problem))
     if config is None:
-        count = len(problems)
-        click.echo(f"{flow}: {count} problem{'' if count == 1 else 's'}", err=True)
+        click.echo(f"{flow}: {counted(len(problems), 'problem')}", err=True)
         return
     for warning in config.warnings:
         click.echo(f"warning: {warning}", err=True)

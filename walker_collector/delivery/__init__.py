@@ -5,6 +5,7 @@ from walker_collector.delivery.dispatch import (
     Destination,
     admits,
     context_for,
+    person_of,
 )
 from walker_collector.delivery.lane import Answer, DestinationStatus, Lane
 
@@ -16,4 +17,5 @@ __all__ = [
     "Lane",
     "admits",
     "context_for",
+    "person_of",
 ]

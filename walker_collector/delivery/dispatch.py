@@ -12,7 +12,7 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig
-from walker_collector.consent import Ledger, Said, granted, grants
+from walker_collector.consent import KINDS, Ledger, Said, granted, grants
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import DestinationDown, Rejected, RetryLater, SpoolError
 from walker_collector.events import decode
@@ -268,12 +268,10 @@ class Dispatch:
         return DELIVERED
 
     def _tell(self, item: Item) -> None:
-        user = item.event.get("user") or {}
-        person = Person(**{key: _text(user.get(key)) for key in ("id", "device", "session")})
         self._destination.hooks.consent(
             update=item.event["data"],
             state=item.event["custom"],
-            person=person if user else None,
+            person=person_of(item.event),
             context=item.context,
         )
 
@@ -394,6 +392,12 @@ def _with_consent(task: _Task) -> Outcome:
     if task.item is not None and task.outcome.kind in ("rejected", "retry", "bug"):
         return attrs.evolve(task.outcome, consent=task.item.context.consent)
     return task.outcome
+
+
+def person_of(event: Event) -> Person | None:
+    """Return whom a change of consent is about; None: the process default."""
+    user = event.get("user") or {}
+    return Person(**{key: _text(user.get(key)) for key in KINDS}) if user else None
 
 
 def _text(value: Any) -> str | None:

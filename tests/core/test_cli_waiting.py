@@ -1,0 +1,115 @@
+"""How long a command waits, and what it shows meanwhile."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.core.cli_support import COMMAND, event, to_file, write_events, write_flow
+from walker_collector import DestinationStatus
+from walker_collector.cli.output import duration, moment
+from walker_collector.cli.patience import STALLED, Patience
+from walker_collector.cli.progress import LONG
+
+DONE = DestinationStatus(state="ready", delivered=1)
+DOWN = DestinationStatus(state="down", reason="no key", waiting=1)
+BUSY = DestinationStatus(state="ready", waiting=1)
+FAILING = DestinationStatus(state="failing", reason="503", waiting=1)
+
+
+class Seconds:
+    """A monotonic clock that moves when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("statuses", "over"),
+    [
+        ({}, False),
+        ({"a": DONE}, False),
+        ({"a": DOWN}, True),
+        ({"a": DOWN, "b": DONE}, True),
+        ({"a": DOWN, "b": BUSY}, False),
+        ({"a": DOWN, "b": FAILING}, False),
+    ],
+)
+def test_waiting_ends_where_all_that_is_left_is_down(
+    statuses: dict[str, DestinationStatus], over: bool
+) -> None:
+    assert Patience(Seconds()).over(statuses) is over
+
+
+def test_waiting_ends_after_a_minute_of_failures_without_a_delivery() -> None:
+    clock = Seconds()
+    patience = Patience(clock)
+    assert not patience.over({"a": FAILING})
+    clock.now = STALLED - 1
+    assert not patience.over({"a": FAILING, "b": DONE})
+    clock.now += STALLED - 1
+    assert not patience.over({"a": FAILING, "b": DONE})
+    clock.now += 1
+    assert patience.over({"a": FAILING, "b": DONE})
+
+
+def test_slow_destination_that_does_not_fail_is_waited_for() -> None:
+    clock = Seconds()
+    patience = Patience(clock)
+    patience.over({"a": BUSY})
+    clock.now = 10 * STALLED
+    assert not patience.over({"a": BUSY})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (90, "1.5 min"), (7200, "2.0 h"), (1e5, "1.2 d")],
+)
+def test_duration_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_moment_is_told_to_the_second() -> None:
+    assert moment(1_700_000_000_999) == "2023-11-14 22:13:20Z"
+
+
+def shown(folder: Path, size: int, **environment: str) -> str:
+    """Return what a run of about `size` bytes shows on a terminal."""
+    flow = write_flow(folder, {"out": to_file(folder / "out")})
+    events = write_events(folder, *(event(n, pad="x" * 1_000) for n in range(size // 1_000)))
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(flow), str(events)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
+    )
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            piece = os.read(ours, 65_536)
+        except OSError:  # the other end is closed and everything is read
+            break
+        text += piece
+    os.close(ours)
+    assert process.wait(60) == 0
+    return text.decode()
+
+
+def test_long_file_has_a_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+    text = shown(tmp_path, 2 * LONG)
+    assert "reading" in text
+    assert "delivered" in text
+
+
+def test_short_file_has_none(tmp_path: Path) -> None:
+    assert "reading" not in shown(tmp_path, LONG // 10)
+
+
+def test_no_color_means_no_colour_in_the_bar_either(tmp_path: Path) -> None:
+    assert "\x1b[3" not in shown(tmp_path, 2 * LONG, NO_COLOR="1")
