@@ -5,7 +5,9 @@ one commit for many events and a quiet one waits for nobody. Readers use a conne
 own, which WAL never blocks.
 """
 
+import contextlib
 import json
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -86,6 +88,7 @@ class _Writer:
         self._path = path
         self._turn = threading.Lock()
         self._jobs: deque[_Job] = deque()
+        self._full = False
 
     def run(
         self, work: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None] | None = None
@@ -116,9 +119,14 @@ class _Writer:
                 raise spool_error(self._path, error) from error
 
     def _commit(self, jobs: list[_Job]) -> None:
+        if self._full:
+            self._give_back()
         try:
             self._transaction(jobs)
-        except Exception:
+        except Exception as error:
+            if _is_full(error):
+                self._full = True
+                self._give_back()
             # One bad write must not fail its neighbours: each once more, by itself.
             for job in jobs:
                 self._retry(job)
@@ -126,6 +134,12 @@ class _Writer:
             # This thread is told to stop; the jobs of others are theirs to run.
             self._jobs.extendleft(job for job in reversed(jobs) if not job.done)
             raise
+
+    def _give_back(self) -> None:
+        """Write the log back into the database and empty it, before it takes what room there is."""
+        with contextlib.suppress(sqlite3.Error):
+            _scrub(self.connection)
+            self._full = False
 
     def _retry(self, job: _Job) -> None:
         try:
@@ -184,12 +198,12 @@ class SqliteSpool:
             self._reader = self._open()
             self._reading = threading.Lock()
             prepare(self.path, self._writer.connection, self._config.sync, self._read_only)
-            self._numbers = dict(self._reader.execute("SELECT id, number FROM destinations"))
         except sqlite3.Error as error:
             raise spool_error(self.path, error) from error
         self._count()
 
     def _count(self) -> None:
+        self._numbers = dict(self._read("SELECT id, number FROM destinations"))
         (row,) = self._read(
             "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
         )
@@ -198,6 +212,11 @@ class SqliteSpool:
     def _open(self) -> sqlite3.Connection:
         if self._read_only and not self.path.exists():
             raise SpoolError(f"spool {self.path}: no such file")
+        if not self._read_only:
+            # Events are about people: a new file is its owner's alone, and so is what SQLite
+            # makes beside it.
+            with contextlib.suppress(OSError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         mode = "ro" if self._read_only else "rwc"
         return sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode={mode}",
@@ -558,7 +577,7 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
     """Return what a SQLite error means for the person who must act."""
     text = str(error)
     hint = "see the operating system's log"
-    if "disk is full" in text or "disk I/O error" in text:
+    if _is_full(error):
         hint = "the disk is full or failing: make room; what was accepted before is safe"
     elif "readonly" in text or "unable to open" in text:
         hint = "give the process a folder and file that it may write to"
@@ -568,6 +587,13 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
             "`sqlite3 FILE .recover`"
         )
     return SpoolError(f"spool {path}: {text}; {hint}")
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether SQLite could not write; a file size limit shows as an I/O error."""
+    return isinstance(error, sqlite3.Error) and (
+        "disk is full" in str(error) or "disk I/O error" in str(error)
+    )
 
 
 def _add_destination(db: sqlite3.Connection, destination: str) -> int:

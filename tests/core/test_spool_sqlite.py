@@ -1,0 +1,682 @@
+"""The durable spool: real files, real threads, real processes, full disks."""
+
+import contextlib
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.support import PATIENCE, in_threads
+from walker_collector import SpoolError, SpoolFull
+from walker_collector.config import SpoolConfig
+from walker_collector.spool import Attempt, Change, Entry, Record, State, Stored
+from walker_collector.spool.sqlite import VERSION, SqliteSpool
+
+ROOT = Path(__file__).parents[2]
+WAITING, HELD, DEAD = State.WAITING, State.HELD, State.DEAD
+Offered = Sequence[tuple[Entry, Mapping[str, State]]]
+
+
+def ignore(accepted: Offered) -> None:
+    """Take what is offered, and do nothing."""
+
+
+def record(person: str = "id:u1", body: bytes = b"{}", at: int = 5, **states: State) -> Record:
+    return Record(person, at, body, states or {"there": WAITING})
+
+
+def append(spool: SqliteSpool, *records: Record) -> list[Entry]:
+    entries: list[Entry] = []
+    spool.append(records, lambda accepted: entries.extend(entry for entry, _ in accepted))
+    return entries
+
+
+def done(entry: Entry) -> Change:
+    return Change(entry, None)
+
+
+def config(path: Path, **changes: Any) -> SpoolConfig:
+    return SpoolConfig(path=str(path), **changes)
+
+
+@contextlib.contextmanager
+def opened(path: Path, **changes: Any) -> Iterator[SqliteSpool]:
+    spool = SqliteSpool(config(path, **changes))
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.db"
+
+
+@pytest.fixture
+def spool(path: Path) -> Iterator[SqliteSpool]:
+    with opened(path) as spool:
+        yield spool
+
+
+def run(script: str, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a script in a process of its own, from the root of the repository."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+# --- what is kept ----------------------------------------------------------------------------
+
+
+def test_events_are_read_back_in_order_of_acceptance_by_destination(spool: SqliteSpool) -> None:
+    append(spool, record(a=WAITING, b=WAITING), record(a=HELD), record("", b"[1]", 7, a=WAITING))
+    assert [s.entry for s in spool.load("a", 0, 9)] == [(1, "id:u1", 5, b"{}"), (3, "", 7, b"[1]")]
+    assert [s.entry[0] for s in spool.load("a", 1, 9)] == [3]
+    assert [s.entry[0] for s in spool.load("a", 0, 1)] == [1]
+    assert [s.entry[0] for s in spool.load("b", 0, 9)] == [1]
+    assert [s.entry[0] for s in spool.held("a")] == [2]
+    assert spool.load("unknown", 0, 9) == []
+    assert spool.counts() == {"a": {WAITING: 2, HELD: 1}, "b": {WAITING: 1}}
+
+
+def test_everything_is_there_after_a_restart(path: Path) -> None:
+    attempt = Attempt(2, 99, "no", {"identify": "done"}, {"marketing": True})
+    with opened(path) as spool:
+        first, second, third = append(spool, record(), record(), record())
+        spool.settle("there", [Change(first, WAITING, attempt, 8), Change(second, HELD, attempt)])
+        spool.settle("there", [Change(third, DEAD, attempt, 9)])
+    with opened(path) as spool:
+        assert spool.load("there", 0, 9) == [Stored(first, attempt)]
+        assert spool.held("there") == [Stored(second, attempt)]
+        (letter,) = spool.dead("there")
+        assert (letter.reason, letter.attempts, letter.died_at) == ("no", 2, 9)
+        assert letter.consent == {"marketing": True}
+        assert spool.size() == 3
+        assert append(spool, record())[0][0] == 4
+
+
+def test_event_is_gone_when_its_last_destination_has_answered(spool: SqliteSpool) -> None:
+    both, only_a = append(spool, record(a=WAITING, b=WAITING), record(a=WAITING))
+    spool.settle("a", [done(both), done(only_a)])
+    assert spool.size() == 1
+    spool.settle("b", [done(both)])
+    assert (spool.size(), spool.counts()) == (0, {})
+
+
+def test_released_event_keeps_what_is_done_of_it(spool: SqliteSpool) -> None:
+    (entry,) = append(spool, record())
+    attempt = Attempt(2, 99, "no", {"identify": "done"})
+    spool.settle("there", [Change(entry, HELD, attempt)])
+    spool.settle("there", [Change(entry, WAITING, released=True)])
+    (stored,) = spool.load("there", 0, 9)
+    assert (stored.attempt.count, stored.attempt.due) == (2, 0)
+    assert stored.attempt.parts == {"identify": "done"}
+
+
+def test_release_that_comes_too_late_changes_nothing(spool: SqliteSpool) -> None:
+    dead, gone = append(spool, record(), record())
+    spool.settle("there", [Change(dead, DEAD, Attempt(1, reason="no")), done(gone)])
+    spool.settle("there", [Change(e, WAITING, released=True) for e in (dead, gone)])
+    assert spool.counts() == {"there": {DEAD: 1}}
+
+
+def test_oldest_says_since_when_and_how_many_are_late(spool: SqliteSpool) -> None:
+    first, _ = append(spool, record(at=3), record(at=5))
+    spool.settle("there", [Change(first, WAITING, Attempt(1, due=99))])
+    assert spool.oldest() == {"there": (3, 1)}
+
+
+# --- dead letters ----------------------------------------------------------------------------
+
+
+def bury_alive(spool: SqliteSpool, *entries: Entry) -> None:
+    parts = {"identify": "done", "sendEmail": "begun"}
+    for at, entry in enumerate(entries):
+        spool.settle("there", [Change(entry, DEAD, Attempt(3, 7, "no", parts), at)])
+
+
+def test_dead_letters_come_oldest_first_and_bounded(spool: SqliteSpool) -> None:
+    entries = append(spool, record(), record(), record())
+    bury_alive(spool, *reversed(entries))
+    assert [letter.seq for letter in spool.dead()] == [3, 2, 1]
+    assert [letter.seq for letter in spool.dead("there", 2)] == [3, 2]
+    assert spool.dead("elsewhere") == []
+
+
+def test_revived_letter_waits_again_once_with_what_is_done_of_it(spool: SqliteSpool) -> None:
+    entries = append(spool, record())
+    bury_alive(spool, *entries)
+    letters = spool.dead()
+    expected = [Stored(entries[0], Attempt(parts={"identify": "done"}))]
+    assert spool.revive(letters) == expected
+    assert spool.revive(letters) == []
+    assert spool.load("there", 0, 9) == expected
+    assert spool.dead() == []
+
+
+def test_buried_letter_is_gone_for_its_destination_only(spool: SqliteSpool) -> None:
+    (entry,) = append(spool, record(there=WAITING, elsewhere=WAITING))
+    bury_alive(spool, entry)
+    letters = spool.dead()
+    assert spool.bury(letters) == 1
+    assert spool.bury(letters) == 0
+    assert spool.counts() == {"elsewhere": {WAITING: 1}}
+    spool.settle("elsewhere", [done(entry)])
+    assert spool.size() == 0
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+
+def test_event_is_safe_before_it_is_offered(spool: SqliteSpool, path: Path) -> None:
+    seen: list[list[tuple[int]]] = []
+
+    def offer(accepted: Offered) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            seen.append(other.execute("SELECT seq FROM events").fetchall())
+
+    spool.append([record(), record()], offer)
+    assert seen == [[(1,), (2,)]]
+
+
+def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: SqliteSpool) -> None:
+    commits: list[str] = []
+    spool._writer.connection.set_trace_callback(
+        lambda sql: commits.append(sql) if sql == "COMMIT" else None
+    )
+    append(spool, record())
+    assert len(commits) == 2  # the destination's number is one
+    threads = [threading.Thread(target=append, args=(spool, record())) for _ in range(20)]
+    with spool._writer._turn:
+        for thread in threads:
+            thread.start()
+        while len(spool._writer._jobs) < 20:
+            threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(commits) == 3
+    assert spool.size() == 21
+
+
+def test_offers_from_many_threads_come_in_the_order_of_numbers(spool: SqliteSpool) -> None:
+    offered: list[int] = []
+
+    def push() -> None:
+        for _ in range(50):
+            spool.append([record()] * 2, lambda accepted: offered.extend(e[0] for e, _ in accepted))
+
+    in_threads(*[push] * 4)
+    assert offered == list(range(1, 401))
+
+
+def test_figures_stay_exact_while_some_push_and_others_settle(path: Path) -> None:
+    with opened(path, max_bytes=50_000) as spool:
+
+        def work() -> None:
+            for _ in range(60):
+                entries = append(spool, record(body=b"x" * 100), record(body=b"y" * 100))
+                spool.settle("there", [done(entry) for entry in entries])
+
+        in_threads(*[work] * 4)
+        assert spool.size() == 0
+        append(spool, record(body=b"x" * 50_000))
+        with pytest.raises(SpoolFull):
+            append(spool, record(body=b"x"))
+
+
+def grouped(spool: SqliteSpool, *works: Any) -> list[Any]:
+    """Run writes in one group, each on a thread of its own; return results or errors."""
+    results: list[Any] = [None] * len(works)
+
+    def run_one(at: int) -> None:
+        try:
+            results[at] = spool._writer.run(works[at])
+        except BaseException as error:
+            results[at] = error
+
+    threads = [threading.Thread(target=run_one, args=(at,)) for at in range(len(works))]
+    with spool._writer._turn:
+        for at, thread in enumerate(threads):
+            thread.start()
+            while len(spool._writer._jobs) <= at:
+                threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join(PATIENCE)
+    return results
+
+
+def note(key: str) -> Any:
+    def work(db: sqlite3.Connection) -> str:
+        db.execute("INSERT INTO aliases VALUES (?, 'p')", (key,))
+        return key
+
+    return work
+
+
+def fail(error: BaseException) -> Any:
+    def work(db: sqlite3.Connection) -> None:
+        raise error
+
+    return work
+
+
+def test_bad_write_fails_alone(spool: SqliteSpool) -> None:
+    bad = fail(ValueError("bad"))
+    worse = fail(sqlite3.OperationalError("disk I/O error"))
+    results = grouped(spool, note("a"), bad, note("b"), worse)
+    assert results[0::2] == ["a", "b"]
+    assert [type(result) for result in results[1::2]] == [ValueError, SpoolError]
+    assert spool.aliases_of("p") == ["a", "b"]
+
+
+def test_interrupted_write_leaves_the_others_to_their_own(spool: SqliteSpool) -> None:
+    interrupt = KeyboardInterrupt()
+    stops = iter([interrupt])
+
+    def once(db: sqlite3.Connection) -> str:
+        for stop in stops:
+            raise stop
+        return note("c")(db)  # type: ignore[no-any-return]  # it is a str
+
+    results = grouped(spool, note("a"), once, note("b"))
+    written = [result for result in results if result is not interrupt]
+    assert len(written) == 2
+    assert set(written) <= set(spool.aliases_of("p"))
+
+
+def test_event_whose_offer_fails_is_not_stored_twice(spool: SqliteSpool) -> None:
+    def offer(accepted: Offered) -> None:
+        raise RuntimeError("no thread")
+
+    with pytest.raises(RuntimeError, match="no thread"):
+        spool.append([record()], offer)
+    assert len(spool.load("there", 0, 9)) == 1
+
+
+# --- room ------------------------------------------------------------------------------------
+
+
+def test_full_by_events_until_some_are_done(path: Path) -> None:
+    with opened(path, max_events=2) as spool:
+        first, _ = append(spool, record(), record())
+        with pytest.raises(SpoolFull, match=r"holds 2 events of at most 2 \(spool.maxEvents\)"):
+            append(spool, record())
+        spool.settle("there", [done(first)])
+        append(spool, record())
+    with opened(path, max_events=2) as spool, pytest.raises(SpoolFull):
+        append(spool, record())
+
+
+def test_full_by_bytes_until_some_are_done(path: Path) -> None:
+    with opened(path, max_bytes=1_000) as spool:
+        (first,) = append(spool, record(body=b"x" * 900))
+        with pytest.raises(SpoolFull, match=r"900 bytes of events of at most 1,000"):
+            append(spool, record(body=b"x" * 101))
+        append(spool, record(body=b"x" * 100))
+        spool.settle("there", [done(first)])
+        append(spool, record(body=b"x" * 900))
+
+
+def test_file_shrinks_after_a_large_backlog_is_delivered(path: Path) -> None:
+    with opened(path) as spool:
+        body = b"x" * 2_000
+        entries: list[Entry] = []
+        for _ in range(60):
+            entries += append(spool, *[record(body=body)] * 500)
+        spool._writer.alone(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        assert path.stat().st_size > 60_000_000
+        for start in range(0, len(entries), 500):
+            spool.settle("there", [done(entry) for entry in entries[start : start + 500]])
+        on_disk = sum(file.stat().st_size for file in path.parent.iterdir())
+    assert on_disk < 20_000_000
+    assert path.stat().st_size < 5_000_000
+
+
+# --- what cannot be opened -------------------------------------------------------------------
+
+
+def refusal(path: Path, **options: Any) -> str:
+    with pytest.raises(SpoolError) as caught:
+        SqliteSpool(config(path), **options)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.write_bytes(b"not a database, but someone's novel" * 100)
+    assert "corrupt: move it away" in refusal(path)
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_damaged_spool_is_refused_with_what_to_do(path: Path) -> None:
+    with opened(path) as spool:
+        append(spool, *[record(body=b"x" * 500)] * 200)
+    with path.open("r+b") as file:
+        for page in range(2, 12):
+            file.seek(page * 4096)
+            file.write(os.urandom(4096))
+    assert "sqlite3 FILE .recover" in refusal(path)
+
+
+def test_other_sqlite_file_is_refused_and_left_as_it_is(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE accounts (id)")
+    before = path.read_bytes()
+    assert "not a spool; choose another path" in refusal(path)
+    assert path.read_bytes() == before
+
+
+def test_spool_of_a_newer_version_is_refused(path: Path) -> None:
+    with opened(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    assert f"format {VERSION + 1}" in refusal(path)
+
+
+def test_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    assert "cannot write its lock file: No such file" in refusal(tmp_path / "no" / "spool.db")
+
+
+def test_path_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "Not a directory" in refusal(tmp_path / "file" / "spool.db")
+
+
+def test_spool_that_is_a_folder_is_refused(path: Path) -> None:
+    path.mkdir()
+    assert "unable to open" in refusal(path)
+
+
+AS_NOBODY = """
+    import os, sys
+    from walker_collector import SpoolError
+    from walker_collector.config import SpoolConfig
+    from walker_collector.spool.sqlite import SqliteSpool
+    os.setgid(65534)
+    os.setuid(65534)
+    try:
+        SqliteSpool(SpoolConfig(path=sys.argv[1]))
+    except SpoolError as error:
+        print(error)
+"""
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+@needs_root
+def test_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    answer = run(AS_NOBODY, tmp_path / "spool.db")
+    assert "cannot write its lock file: Permission denied" in answer.stdout, answer.stderr
+    assert "a folder that it may write to" in answer.stdout
+
+
+@needs_root
+def test_file_that_may_not_be_written_is_refused(path: Path) -> None:
+    for parent in (path.parent, *path.parent.parents[:2]):
+        parent.chmod(0o777)
+    with opened(path):
+        pass
+    path.with_name("spool.db.lock").chmod(0o666)
+    path.chmod(0o644)
+    answer = run(AS_NOBODY, path)
+    assert "give the process a folder and file that it may write to" in answer.stdout, answer
+
+
+def test_spool_is_its_owners_alone(path: Path) -> None:
+    with opened(path) as spool:
+        append(spool, record())
+        modes = {file.name: file.stat().st_mode & 0o077 for file in path.parent.glob("spool.db*")}
+    modes.pop("spool.db.lock")  # says who holds the spool, to whoever asks
+    assert set(modes.values()) == {0}, modes
+
+
+# --- looking while another process has it ----------------------------------------------------
+
+
+def test_held_spool_may_be_looked_at(path: Path) -> None:
+    with opened(path) as spool:
+        entries = append(spool, record(), record(there=HELD), record())
+        bury_alive(spool, entries[2])
+        look = SqliteSpool(config(path), read_only=True)
+        assert look.counts() == {"there": {WAITING: 1, HELD: 1, DEAD: 1}}
+        assert [letter.seq for letter in look.dead()] == [3]
+        append(spool, record())
+        assert look.counts()["there"][WAITING] == 2
+        with pytest.raises(SpoolError, match="readonly"):
+            look.bury(look.dead())
+        look.close()
+
+
+def test_looking_at_what_is_not_there_makes_nothing(path: Path) -> None:
+    assert "no such file" in refusal(path, read_only=True)
+    assert list(path.parent.iterdir()) == []
+
+
+# --- full disks ------------------------------------------------------------------------------
+
+FILL = """
+    import json, sys, threading
+    from walker_collector import SpoolError
+    from walker_collector.config import SpoolConfig
+    from walker_collector.spool import Change, Record, State
+    from walker_collector.spool.sqlite import SqliteSpool
+
+    spool = SqliteSpool(SpoolConfig(path=sys.argv[1]))
+    entries, errors = [], []
+    def push():
+        for _ in range(2000):
+            try:
+                spool.append(
+                    [Record("id:u", 1, b"x" * 1000, {"there": State.WAITING})],
+                    lambda accepted: entries.extend(entry for entry, _ in accepted),
+                )
+            except SpoolError as error:
+                errors.append(str(error))
+                return
+    threads = [threading.Thread(target=push) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    kept = [stored.entry for stored in spool.load("there", 0, 10**6)]
+    print(json.dumps({"accepted": len(entries), "lost": len(set(entries) - set(kept)),
+                      "unasked": len(set(kept) - set(entries)), "errors": errors}))
+    sys.stdout.flush()
+    sys.stdin.readline()
+    settled = 0
+    for entry in kept[:200]:
+        spool.settle("there", [Change(entry, None)])
+        settled += 1
+    spool.append([Record("id:u", 1, b"new", {"there": State.WAITING})], lambda accepted: None)
+    print(json.dumps({"size": spool.size(), "settled": settled}))
+    spool.close()
+"""
+
+
+def check_full_disk(path: Path, make_room: Any, **options: Any) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(FILL), str(path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert first["accepted"] > 100
+        assert (first["lost"], first["unasked"]) == (0, 0)
+        assert len(first["errors"]) == 4
+        assert all("make room; what was accepted before is safe" in e for e in first["errors"])
+        make_room(process.pid)
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        second = json.loads(process.stdout.readline())
+    assert second["size"] == first["accepted"] - second["settled"] + 1
+    with opened(path) as spool:
+        assert spool.size() == second["size"]
+
+
+def test_file_size_limit_loses_nothing_and_goes_on_after_it_is_raised(path: Path) -> None:
+    limit = 2_000_000
+
+    def bounded() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def raise_limit(pid: int) -> None:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+    check_full_disk(path, raise_limit, preexec_fn=bounded)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a small disk here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_000_000)
+    check_full_disk(small_disk / "spool.db", lambda pid: ballast.unlink())
+
+
+# --- forgetting ------------------------------------------------------------------------------
+
+
+def test_forgotten_person_leaves_no_trace_on_disk(path: Path) -> None:
+    with opened(path) as spool:
+        for n in range(300):
+            who = "erased-4711" if n % 3 == 0 else f"other-{n}"
+            body = f'{{"email":"{who}@example.org","pad":"{"x" * 3000}"}}'.encode()
+            (entry,) = append(spool, record(f"id:{who}", body, a=WAITING, b=HELD))
+            if n % 2:
+                spool.settle("a", [Change(entry, DEAD, Attempt(1, reason=f"id {who}"))])
+        spool.tell("id:erased-4711", {"marketing": (True, 1)})
+        spool.join("session:erased-4711-s", "id:erased-4711")
+        spool.owe(["id:erased-4711"])
+        assert spool.owed() == {"id:erased-4711"}
+        assert any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
+        forgotten = spool.forget(["id:erased-4711", "session:erased-4711-s"])
+        assert len(forgotten.seqs) == 100
+        assert forgotten.counts == {("a", WAITING): 50, ("a", DEAD): 50, ("b", HELD): 100}
+        assert not any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
+        assert spool.size() == 200
+        assert (spool.told("id:erased-4711"), spool.alias("session:erased-4711-s")) == ({}, None)
+        assert spool.owed() == set()
+
+
+def test_finished_event_leaves_no_trace_once_the_log_is_written_back(path: Path) -> None:
+    with opened(path) as spool:
+        (entry,) = append(spool, record(body=b'"finished-4711"'))
+        spool.settle("there", [done(entry)])
+    assert b"finished-4711" not in path.read_bytes()
+
+
+# --- what a worker that is gone left behind --------------------------------------------------
+
+
+def test_what_another_spool_holds_is_taken_over_with_its_attempts(path: Path) -> None:
+    other = path.with_name("spool.1.db")
+    attempt = Attempt(2, 99, "no", {"identify": "done"}, {"marketing": True})
+    with opened(other) as spool:
+        first, second, third = append(
+            spool, record("id:a"), record("id:b", elsewhere=HELD), record("id:c")
+        )
+        spool.settle("there", [Change(first, WAITING, attempt), Change(third, DEAD, attempt, 9)])
+        spool.settle("elsewhere", [Change(second, HELD, attempt)])
+        spool.owe(["id:z"])
+    with opened(path) as spool:
+        append(spool, record("id:own"))
+        assert spool.adopt(other) == 3
+        waiting = spool.load("there", 0, 9)
+        assert [stored.entry[:2] for stored in waiting] == [(1, "id:own"), (2, "id:a")]
+        assert waiting[1].attempt.parts == {"identify": "done"}
+        assert [stored.entry[:2] for stored in spool.held("elsewhere")] == [(3, "id:b")]
+        assert [(letter.seq, letter.died_at) for letter in spool.dead()] == [(4, 9)]
+        assert spool.owed() == {"id:z"}
+        assert append(spool, record())[0][0] == 5
+        assert spool.size() == 5
+    assert {file.name for file in path.parent.iterdir()} == {"spool.db", "spool.db.lock"}
+
+
+def test_what_was_told_elsewhere_is_taken_over_and_the_later_word_holds(path: Path) -> None:
+    other = path.with_name("spool.1.db")
+    with opened(other) as spool:
+        spool.tell("id:u", {"a": (True, 10), "b": (True, 10)})
+        spool.tell("session:t", {"c": (True, 10)})
+        spool.join("session:s", "id:u")
+    with opened(path) as spool:
+        spool.tell("id:u", {"a": (False, 5), "b": (False, 20)})
+        spool.tell("session:s", {"c": (False, 30)})
+        spool.join("session:t", "id:v")
+        spool.adopt(other)
+        assert spool.told("id:u") == {"a": (True, 10), "b": (False, 20), "c": (False, 30)}
+        assert spool.told("id:v") == {"c": (True, 10)}
+        assert spool.told("session:s") == {}
+        assert spool.alias("session:s") == "id:u"
+
+
+def test_spool_that_another_process_holds_is_not_taken_over(path: Path) -> None:
+    other = path.with_name("spool.1.db")
+    with opened(other) as living, opened(path) as spool:
+        append(living, record())
+        with pytest.raises(SpoolError, match="in use by process"):
+            spool.adopt(other)
+        assert living.size() == 1
+
+
+def test_spool_that_could_not_be_taken_over_is_left(path: Path) -> None:
+    other = path.with_name("spool.1.db")
+    with opened(other) as spool:
+        append(spool, record())
+    with opened(path) as spool:
+        spool._writer.connection.execute("DROP TABLE deliveries")
+        with pytest.raises(SpoolError):
+            spool.adopt(other)
+    with opened(other) as spool:
+        assert spool.size() == 1
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+def test_closed_spool_refuses_instead_of_losing(path: Path) -> None:
+    with opened(path) as spool:
+        (entry,) = append(spool, record())
+    with pytest.raises(SpoolError):
+        spool.append([record()], ignore)
+    with pytest.raises(SpoolError):
+        spool.settle("there", [done(entry)])
+    with pytest.raises(SpoolError):
+        spool.load("there", 0, 9)
+
+
+@pytest.mark.parametrize(("sync", "level"), [("normal", 1), ("full", 2)])
+def test_sync_says_what_a_commit_survives(path: Path, sync: str, level: int) -> None:
+    with opened(path, sync=sync) as spool:
+        assert spool._writer.alone(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
+            level,
+        )
