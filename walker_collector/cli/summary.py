@@ -8,7 +8,7 @@ import attrs
 import click
 from attrs import Factory, frozen
 
-from walker_collector.cli.output import print_table, printable
+from walker_collector.cli.output import counted, print_table, printable
 from walker_collector.delivery import DestinationStatus
 from walker_collector.spool import DeadLetter
 
@@ -71,7 +71,7 @@ def print_summary(summary: Summary) -> None:
     """Print the figures on stderr: stdout may belong to a destination."""
     if summary.read:
         parts = [f"{summary.read:,} read", f"{summary.accepted:,} accepted"]
-        parts += [f"{summary.commands:,} commands"] if summary.commands else []
+        parts += [counted(summary.commands, "command")] if summary.commands else []
         parts += [f"{summary.bad:,} bad"] if summary.bad else []
         click.echo(", ".join(parts), err=True)
     columns = ("delivered", "held", "ignored", "dead", "dropped", "waiting")
