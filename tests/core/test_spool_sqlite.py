@@ -7,6 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -419,19 +420,25 @@ AS_NOBODY = """
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
 
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody reaches; those of pytest are their owner's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @needs_root
-def test_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    answer = run(AS_NOBODY, tmp_path / "spool.db")
+def test_folder_that_may_not_be_written_is_refused(public: Path) -> None:
+    answer = run(AS_NOBODY, public / "spool.db")
     assert "cannot write its lock file: Permission denied" in answer.stdout, answer.stderr
     assert "a folder that it may write to" in answer.stdout
 
 
 @needs_root
-def test_file_that_may_not_be_written_is_refused(path: Path) -> None:
-    for parent in (path.parent, *path.parent.parents[:2]):
-        parent.chmod(0o777)
+def test_file_that_may_not_be_written_is_refused(public: Path) -> None:
+    path = public / "spool.db"
+    public.chmod(0o777)
     with opened(path):
         pass
     path.with_name("spool.db.lock").chmod(0o666)

@@ -1,0 +1,207 @@
+"""One process per spool; forked workers and restarts get or leave the right one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.core.support import PATIENCE, in_threads, until
+from walker_collector import SpoolError
+from walker_collector.config import SpoolConfig
+from walker_collector.spool.lock import SpoolLock, holder, lock_is_free
+from walker_collector.spool.slots import left_behind, open_free_slot, slot_path
+from walker_collector.spool.sqlite import SqliteSpool
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import sys
+from pathlib import Path
+from walker_collector.spool.lock import SpoolLock
+lock = SpoolLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool.db"
+
+
+@contextmanager
+def held_elsewhere(spool: Path) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", HOLD, str(spool)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def in_fork(child: Callable[[], object]) -> int:
+    """Run a function in a forked child; return the child's process id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return pid
+
+
+def exit_status(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_second_process_is_refused_and_told_who_has_it(spool: Path) -> None:
+    with held_elsewhere(spool) as process:
+        with pytest.raises(SpoolError) as caught:
+            SpoolLock(spool)
+        message = str(caught.value)
+        assert f"spool {spool}: in use by process {process.pid} (-c " in message
+        assert "stop that process, or give this one a spool of its own" in message
+        assert not lock_is_free(spool)
+
+
+def test_lock_goes_with_a_process_that_is_killed(spool: Path) -> None:
+    with held_elsewhere(spool) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE)
+        assert lock_is_free(spool)
+        SpoolLock(spool).release()
+
+
+def test_same_process_is_refused_a_second_time(spool: Path) -> None:
+    lock = SpoolLock(spool)
+    with pytest.raises(SpoolError, match=f"process {os.getpid()}"):
+        SpoolLock(spool)
+    lock.release()
+    lock.release()
+    SpoolLock(spool).release()
+
+
+def test_lock_file_says_who_and_since_when(spool: Path) -> None:
+    lock = SpoolLock(spool)
+    about = json.loads(lock.path.read_text())
+    assert about["pid"] == os.getpid()
+    assert about["since"].endswith("Z")
+    lock.release()
+
+
+def test_unreadable_lock_file_still_refuses(spool: Path) -> None:
+    lock = SpoolLock(spool)
+    lock.path.write_text("{")
+    assert holder(lock.path) == "another process"
+    with pytest.raises(SpoolError, match="in use by another process"):
+        SpoolLock(spool)
+    lock.release()
+
+
+def test_lock_that_nobody_made_is_free(spool: Path) -> None:
+    assert lock_is_free(spool)
+    assert list(spool.parent.iterdir()) == []
+
+
+def test_removed_lock_never_has_two_holders(spool: Path) -> None:
+    holders, most = [0], [0]
+    guard = threading.Lock()
+
+    def compete() -> None:
+        for _ in range(300):
+            try:
+                lock = SpoolLock(spool)
+            except SpoolError:
+                continue
+            with guard:
+                holders[0] += 1
+                most[0] = max(most[0], holders[0])
+            with guard:
+                holders[0] -= 1
+            lock.remove()
+
+    in_threads(*[compete] * 4)
+    assert most == [1]
+
+
+def test_child_keeps_neither_the_lock_nor_its_parent_from_it(spool: Path) -> None:
+    lock = SpoolLock(spool)
+    reading, writing = os.pipe()
+
+    def child() -> None:
+        os.close(writing)
+        lock.abandon()
+        os.read(reading, 1)  # until the parent is done
+
+    pid = in_fork(child)
+    os.close(reading)
+    try:
+        assert not lock_is_free(spool)
+        lock.release()
+        until(lambda: lock_is_free(spool), "the lock is free although the child lives")
+    finally:
+        os.close(writing)
+        assert exit_status(pid) == 0
+
+
+# --- slots -----------------------------------------------------------------------------------
+
+
+def test_slots_lie_beside_the_spool(spool: Path) -> None:
+    assert slot_path(str(spool), 0) == str(spool)
+    assert slot_path(str(spool), 3) == str(spool.with_name("spool.3.db"))
+    assert slot_path("/x/spool", 1) == "/x/spool.1"
+
+
+def test_each_worker_has_the_first_slot_that_is_free(spool: Path) -> None:
+    config = SpoolConfig(path=str(spool))
+    first, second, third = (open_free_slot(config) for _ in range(3))
+    assert [s.path.name for s in (first, second, third)] == [
+        "spool.db",
+        "spool.1.db",
+        "spool.2.db",
+    ]
+    second.close()
+    assert [path.name for path in left_behind(config)] == ["spool.1.db"]
+    again = open_free_slot(config)
+    assert again.path == second.path
+    for one in (first, third, again):
+        one.close()
+
+
+def test_unusable_slot_is_passed_over(spool: Path) -> None:
+    config = SpoolConfig(path=str(spool))
+    spool.write_bytes(b"no database at all" * 50)
+    slot = open_free_slot(config)
+    assert slot.path.name == "spool.1.db"
+    slot.close()
+
+
+def test_error_of_the_last_slot_is_shown_when_none_can_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(SpoolError, match="cannot write its lock file"):
+        open_free_slot(SpoolConfig(path=str(tmp_path / "no" / "spool.db")))
+
+
+def test_abandoned_spool_stays_its_parents(spool: Path) -> None:
+    parent = SqliteSpool(SpoolConfig(path=str(spool)))
+
+    def child() -> None:
+        parent.abandon()
+        own = open_free_slot(SpoolConfig(path=str(spool)))
+        assert own.path.name == "spool.1.db"
+        own.close()
+
+    assert exit_status(in_fork(child)) == 0
+    assert parent.counts() == {}
+    parent.join("a", "b")
+    assert parent.alias("a") == "b"
+    parent.close()
