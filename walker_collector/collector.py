@@ -207,7 +207,7 @@ class Collector:
             if destination not in self._lanes and waiting:
                 logger.warning(
                     "spool: %d event(s) are kept for destination %s, which the flow does not "
-                    "have; add it again to deliver them, or drop them with `walker dead drop`",
+                    "have; add it again to deliver them, or drop them with `walker spool drop`",
                     waiting,
                     destination,
                 )

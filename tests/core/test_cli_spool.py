@@ -124,6 +124,7 @@ def add(path: str, destination: str, state: State) -> None:
     "command",
     [
         ("spool", "status"),
+        ("spool", "drop", "--yes"),
         ("dead", "list"),
         ("dead", "show"),
         ("dead", "replay", "--all"),
@@ -135,7 +136,7 @@ def test_flow_without_a_spool_is_told_how_to_have_one(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
     flow = write_flow(tmp_path, {})
-    result = walker(*command, flow)
+    result = walker(*command, flow, *(["there"] if "--yes" in command else []))
     assert result.exit_code == 1
     assert 'Add "collector": {"spool": {"path": "spool.db"}}' in result.stderr
 
@@ -165,6 +166,31 @@ def test_sqlite_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:
     result = walker("spool", "status", path)
     assert result.exit_code == 1
     assert "is not a spool" in result.stderr
+
+
+def test_what_is_kept_for_a_destination_that_is_gone_can_be_dropped(shop: Shop) -> None:
+    shop.run(event(1), event(2, consent={"marketing": True}))
+    add(str(shop.spool), "ads", State.WAITING)
+    content = json.loads(shop.flow.read_text())
+    del content["destinations"]["ads"]
+    shop.flow.write_text(json.dumps(content))
+    warned = walker("run", shop.flow, input="").stderr
+    assert "2 event(s) are kept for destination ads, which the flow does not have" in warned
+    assert "`walker spool drop`" in warned
+    refused = walker("spool", "drop", shop.flow, "ads", input="n\n")
+    assert refused.exit_code == 1
+    assert "Drop 2 events kept for ads for good?" in refused.stderr
+    assert walker("spool", "drop", shop.flow, "ads", input="y\n").exit_code == 0
+    assert shop.status().keys() == {"there"}
+    again = walker("spool", "drop", shop.flow, "ads")
+    assert (again.exit_code, again.stderr) == (0, "0 events dropped\n")
+
+
+def test_dropping_takes_dead_letters_too(shop: Shop) -> None:
+    shop.run(event(1))
+    assert walker("spool", "drop", shop.flow, "there", "--yes").exit_code == 0
+    assert shop.dead() == []
+    assert shop.status().keys() == {"ads"}
 
 
 # --- dead letters ------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from attrs import define
 
-from walker_collector.spool import State
+from walker_collector.spool import Change, State
 from walker_collector.spool.sqlite import SqliteSpool
+
+_PAGE = 10_000
 
 
 @define
@@ -36,3 +38,11 @@ def backlog(spools: Iterable[SqliteSpool], now: int) -> dict[str, Backlog]:
             item.due += due
             item.oldest_age = max(item.oldest_age, (now - at) / 1000)
     return dict(sorted(found.items()))
+
+
+def clear(spool: SqliteSpool, destination: str) -> None:
+    """Remove all that is kept for a destination."""
+    spool.bury(spool.dead(destination))
+    spool.settle(destination, [Change(item.entry, None) for item in spool.held(destination)])
+    while waiting := spool.load(destination, 0, _PAGE):
+        spool.settle(destination, [Change(item.entry, None) for item in waiting])

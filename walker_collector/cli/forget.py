@@ -1,10 +1,10 @@
 """`walker forget`: a person erased from the spool."""
 
-import time
 from pathlib import Path
 
 import click
 
+from walker_collector.cli.clock import now_ms
 from walker_collector.cli.output import counted, print_json
 from walker_collector.cli.params import examples, flow_argument, flow_option, json_option
 from walker_collector.cli.spools import owning, spool_of
@@ -45,7 +45,7 @@ def forget(
         raise click.UsageError("name the person: --user-id, --device or --session")
     with owning(spool_of(flow, name)) as spool:
         # Not through a collector: it would go on delivering the person's events meanwhile.
-        ledger = Ledger(spool, {}, people_max=100, now=lambda: time.time_ns() // 1_000_000)
+        ledger = Ledger(spool, {}, people_max=100, now=now_ms)
         count = len(spool.forget(ledger.known_as(user)).seqs)
     if as_json:
         print_json({"events": count})

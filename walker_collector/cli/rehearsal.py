@@ -1,12 +1,12 @@
 """Lines of events through a simulation, each with its number."""
 
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import Factory, field, frozen
 
+from walker_collector.cli.clock import now_ms
 from walker_collector.cli.lines import name_of, open_events, parse, read_lines
 from walker_collector.errors import EventError
 from walker_collector.flowfile import load_flow
@@ -38,7 +38,7 @@ class Rehearsal:
         for warning in config.warnings:
             logger.warning("%s: %s", config.source, warning)
         self._count = 0
-        self._simulation = Simulation(config, now=_now, new_id=self._new_id)
+        self._simulation = Simulation(config, now=now_ms, new_id=self._new_id)
         self.ok = True
 
     def _new_id(self) -> str:
@@ -61,7 +61,3 @@ class Rehearsal:
             return self._simulation.push(event)
         except EventError as error:
             return [BadLine(name_of(event), str(error))]
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,12 +1,12 @@
 """A collector at work for one command: opened, waited for, closed, and what it came to."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
 import click
 
+from walker_collector.cli.clock import now_ms
 from walker_collector.cli.output import print_json
 from walker_collector.cli.patience import drain
 from walker_collector.cli.stopping import Stop
@@ -30,7 +30,7 @@ class Session:
         registry = Registry().discover()
         self._flow = responsive(load_flow(flow, flow=name, registry=registry))
         self._stop = stop
-        self._began = time.time_ns() // 1_000_000
+        self._began = now_ms()
         self.collector = Collector(self._flow, registry)
 
     def finish(

@@ -1,18 +1,20 @@
 """`walker spool`: what is stored."""
 
-import time
 from pathlib import Path
 
 import attrs
 import click
 
-from walker_collector.cli.backlog import backlog
-from walker_collector.cli.output import duration, print_json, print_table
-from walker_collector.cli.params import FILE, examples, flow_option, json_option
-from walker_collector.cli.spools import reading, spool_of
+from walker_collector.cli.backlog import Backlog, backlog, clear
+from walker_collector.cli.clock import now_ms
+from walker_collector.cli.output import counted, duration, print_json, print_table
+from walker_collector.cli.params import FILE, examples, flow_option, json_option, yes_option
+from walker_collector.cli.spools import owning, reading, spool_of
 
 
-@click.group(epilog=examples("walker spool status flow.json"))
+@click.group(
+    epilog=examples("walker spool status flow.json", "walker spool drop flow.json old-crm")
+)
 def spool() -> None:
     """Look into the spool, where accepted events wait."""
 
@@ -34,7 +36,7 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     """
     config = spool_of(flow, name)
     with reading(config) as spools:
-        found = backlog(spools, time.time_ns() // 1_000_000)
+        found = backlog(spools, now_ms())
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in found.items()}
         print_json({"spool": config.path, "destinations": rows})
@@ -47,3 +49,24 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
             for id_, item in found.items()
         ],
     )
+
+
+@spool.command(epilog=examples("walker spool drop flow.json old-crm"))
+@click.argument("flow", type=FILE)
+@click.argument("destination")
+@flow_option
+@yes_option
+def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
+    """Remove all that is kept for DESTINATION.
+
+    For a destination that a flow no longer has: what waits, is held or is dead goes for good, for
+    this destination alone. No other process may hold the spool.
+    """
+    with owning(spool_of(flow, name)) as store:
+        item = backlog([store], now_ms()).get(destination, Backlog())
+        count = item.waiting + item.held + item.dead
+        if count and not yes:
+            question = f"Drop {counted(count, 'event')} kept for {destination} for good?"
+            click.confirm(question, abort=True, err=True)
+        clear(store, destination)
+    click.echo(f"{counted(count, 'event')} dropped", err=True)
