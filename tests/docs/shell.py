@@ -143,11 +143,19 @@ class Shell:
             path.write_text(text, "utf-8")
         elif (block.language, block.word) == ("console", ""):
             for command, shown in commands(text):
-                assert_like(self.type(command), shown)
+                self._compare(command, self.type(command), shown)
         elif (block.language, block.word) == ("console", "stays"):
             self._stay(text)
         else:
             assert not block.word, f"nobody knows what a block `{block.word}` is"
+
+    @staticmethod
+    def _compare(command: str, printed: str, shown: str) -> None:
+        try:
+            assert_like(printed, shown)
+        except AssertionError as error:
+            error.add_note(f"$ {command}\n{printed}")
+            raise
 
     def type(self, command: str) -> str:
         """Run a command in the shell; return what it prints."""
