@@ -1,0 +1,554 @@
+"""One batch on its way: what is sent, in which calls, and what is said of each event."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import pytest
+from attrs import Factory, define
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.support import Clock, Record, config, flow, plugin
+from walker_collector import (
+    MISSING,
+    DestinationDown,
+    Item,
+    PathSpec,
+    Rejected,
+    RetryLater,
+    SpoolError,
+    hookimpl,
+)
+from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, RuleConfig
+from walker_collector.consent import Ledger, identifiers
+from walker_collector.delivery.dispatch import Dispatch, Outcome
+from walker_collector.destination import build_destinations
+from walker_collector.events import Bounds, encode
+from walker_collector.spool import FRESH, Attempt, Entry
+from walker_collector.spool.memory import MemorySpool
+
+
+def entry(n: int, person: str = "u1", name: str = "order complete", **parts: Any) -> Entry:
+    user = {"id": person} if person else {}
+    event = {"name": name, "data": {"n": n}, "user": user, **parts}
+    return (n, (identifiers(event["user"]) or [""])[0], 0, encode(event, Bounds()))
+
+
+@define(eq=False)
+class Bench:
+    """A dispatch with everything around it, and what its plugin was given."""
+
+    cls: type
+    settings: Mapping[str, Any]
+    ledger: Ledger = Factory(lambda: Ledger(MemorySpool(), {}, 100, Clock()))
+    turns: Callable[[], bool] = lambda: True
+    attempt: Attempt = FRESH
+
+    def run(self, *entries: Entry) -> list[Outcome]:
+        (destination,) = build_destinations(flow({"there": (self.cls, config(**self.settings))}))
+        dispatch = Dispatch(
+            destination,
+            self.ledger,
+            lambda seq: self.attempt,
+            lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
+            self.turns,
+        )
+        return dispatch.run(entries, self.ledger.said({entry[1] for entry in entries}))
+
+    def kinds(self, *entries: Entry) -> list[str]:
+        return [outcome.kind for outcome in self.run(*entries)]
+
+
+def bench(push: Any = None, push_batch: Any = None, consent: Any = None, **settings: Any) -> Bench:
+    return Bench(plugin(push, push_batch, consent=consent), settings)
+
+
+def failing(*failures: Exception | None) -> tuple[Record, Callable[[Any, Any], None]]:
+    """Return a push that raises these, in turn, and the record of what it took."""
+    record, rest = Record(), iter(failures)
+
+    def push(event: Any, context: Any) -> None:
+        failure = next(rest, None)
+        if failure is not None:
+            raise failure
+        record.push(event, context)
+
+    return record, push
+
+
+# --- one by one ------------------------------------------------------------------------------
+
+
+def test_events_are_pushed_in_order_with_what_the_mapping_made_of_them() -> None:
+    seen: list[Any] = []
+    rules = {"order": {"complete": RuleConfig(name="purchase", data=PathSpec("data.n"))}}
+
+    class Keeps:
+        @hookimpl
+        def push(self, event: Any, data: Any, rule: Any, context: Any) -> None:
+            seen.append((event["name"], data, rule and rule.key, context.attempt, context.id))
+
+    made = Bench(Keeps, {"mapping": rules}, attempt=Attempt(count=2))
+    assert made.kinds(entry(1), entry(2, name="page view")) == ["delivered", "delivered"]
+    assert seen == [
+        ("purchase", 1, "order complete", 3, "there"),
+        ("page view", MISSING, None, 3, "there"),
+    ]
+
+
+def test_ignored_event_is_not_pushed() -> None:
+    record, push = failing()
+    rules = {"order": {"complete": RuleConfig(ignore=True)}}
+    assert bench(push, mapping=rules).kinds(entry(1), entry(2, name="a b")) == [
+        "ignored",
+        "delivered",
+    ]
+    assert record.numbers == [2]
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (Rejected("bad mail"), Outcome("rejected", "bad mail")),
+        (RetryLater("busy", after=2.5), Outcome("retry", "busy", after=2.5)),
+        (RetryLater(""), Outcome("retry", "RetryLater")),
+        (DestinationDown("key"), Outcome("back", "key", down=True)),
+        (DestinationDown(""), Outcome("back", "DestinationDown", down=True)),
+        (SpoolError("disk"), Outcome("retry", "disk")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_push_raises_says_what_becomes_of_the_event(
+    failure: Exception, outcome: Outcome
+) -> None:
+    assert bench(failing(failure)[1]).run(entry(1)) == [outcome]
+
+
+@pytest.mark.parametrize("failure", [ValueError("no such key"), SystemExit("bye")])
+def test_unexpected_exception_is_a_bug_with_its_last_line(failure: BaseException) -> None:
+    def push(event: Any, context: Any) -> None:
+        raise failure
+
+    (outcome,) = bench(push).run(entry(1))
+    assert outcome.kind == "bug"
+    assert outcome.reason.startswith(f"{type(failure).__name__}: {failure} (at ")
+    assert "test_dispatch.py:" in outcome.reason
+
+
+def test_log_of_a_bug_does_not_quote_the_exception(caplog: pytest.LogCaptureFixture) -> None:
+    def push(event: Any, context: Any) -> None:
+        raise ValueError(event["user"]["email"])
+
+    with caplog.at_level(logging.ERROR):
+        bench(push).run(entry(1, user={"id": "u1", "email": "ann@example.org"}))
+    assert "destination there: push raised ValueError at" in caplog.text
+    assert "ann@example.org" not in caplog.text
+
+
+def test_retry_holds_back_later_events_of_that_person_only() -> None:
+    record, push = failing(RetryLater("busy"))
+    kinds = bench(push).kinds(entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, ""))
+    assert kinds == ["retry", "delivered", "back", "delivered"]
+    assert record.numbers == [2, 4]
+
+
+def test_rejected_event_holds_back_nobody() -> None:
+    record, push = failing(Rejected("no"))
+    assert bench(push).kinds(entry(1), entry(2)) == ["rejected", "delivered"]
+    assert record.numbers == [2]
+
+
+def test_person_is_who_the_event_was_accepted_for_whatever_a_policy_writes() -> None:
+    _, push = failing(RetryLater("busy"))
+    policy = {"user": ObjectSpec(value="nobody"), "name": ObjectSpec()}
+    kinds = bench(push, policy=policy).kinds(entry(1, "a"), entry(2, "b"), entry(3, "a"))
+    assert kinds == ["retry", "delivered", "back"]
+
+
+def test_destination_that_is_down_is_not_tried_again_in_the_batch() -> None:
+    record, push = failing(None, DestinationDown("key"))
+    outcomes = bench(push).run(entry(1, "a"), entry(2, "b"), entry(3, "c"))
+    assert [o.kind for o in outcomes] == ["delivered", "back", "back"]
+    assert [o.reason for o in outcomes] == ["", "key", ""]
+    assert record.numbers == [1]
+
+
+def test_failures_in_a_row_up_to_the_breakers_threshold_are_enough() -> None:
+    tried: list[int] = []
+
+    def push(event: Any, context: Any) -> None:
+        tried.append(event["data"]["n"])
+        if event["data"]["n"] != 2:
+            raise RetryLater("busy")
+
+    entries = [entry(n, f"u{n}") for n in range(1, 9)]
+    kinds = bench(push, breaker=BreakerConfig(threshold=3)).kinds(*entries)
+    assert tried == [1, 2, 3, 4, 5]
+    assert kinds == ["retry", "delivered", "retry", "retry", "retry", "back", "back", "back"]
+
+
+def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None:
+    record, push = failing()
+    made = bench(push)
+    (destination,) = build_destinations(flow({"there": (made.cls, config())}))
+    mapper = destination.mapper
+
+    def broken(event: Any, scope: Any) -> Any:
+        if event["data"]["n"] == 1:
+            raise SystemError("broken mapping")
+        return mapper(event, scope)
+
+    dispatch = Dispatch(
+        attrs.evolve(destination, mapper=broken),
+        made.ledger,
+        lambda seq: Attempt(),
+        lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
+        lambda: True,
+    )
+    entries = [entry(1, "a"), entry(2, "b"), entry(3, "a")]
+    outcomes = dispatch.run(entries, made.ledger.said({e[1] for e in entries}))
+    assert [o.kind for o in outcomes] == ["bug", "delivered", "back"]
+    assert record.numbers == [2]
+
+
+def test_no_call_is_made_without_a_turn() -> None:
+    record, push = failing()
+    made = bench(push)
+    turns = iter([True, True, False])
+    made.turns = lambda: next(turns)
+    assert made.kinds(*(entry(n, f"u{n}") for n in range(4))) == [
+        "delivered",
+        "delivered",
+        "back",
+        "back",
+    ]
+    assert record.numbers == [0, 1]
+
+
+def test_mock_stands_for_every_call() -> None:
+    record, push = failing(RetryLater("never"))
+    assert bench(push, mock=None).kinds(entry(1), entry(2)) == ["delivered", "delivered"]
+    assert record.events == []
+
+
+# --- consent ---------------------------------------------------------------------------------
+
+
+def test_event_is_held_or_dropped_without_consent() -> None:
+    record, push = failing()
+    required = {"marketing": True}
+    assert bench(push, consent=None, queue=True).kinds(entry(1)) == ["delivered"]
+    held = Bench(plugin(push), {"consent": required})
+    assert held.run(entry(1)) == [Outcome("held", "consent not granted")]
+    dropped = Bench(plugin(push), {"consent": required, "queue": False})
+    assert dropped.kinds(entry(1)) == ["dropped"]
+    assert held.kinds(entry(2, consent={"marketing": True})) == ["delivered"]
+    assert record.numbers == [1, 2]
+    assert record.events[1]["consent"] == {"marketing": True}
+
+
+def test_rules_consent_is_enforced() -> None:
+    _, push = failing()
+    rules = {"order": {"complete": RuleConfig(consent={"ads": True})}}
+    made = Bench(plugin(push), {"mapping": rules})
+    assert made.kinds(entry(1), entry(2, name="page view")) == ["held", "delivered"]
+    made.ledger.tell({"ads": True}, {"id": "u1"})
+    assert made.kinds(entry(1)) == ["delivered"]
+
+
+def withdrawing(made: Bench, at: int, record: Record, grant_at: int | None = None) -> Any:
+    """Return a push during whose call of number `at` consent is withdrawn, and maybe granted."""
+
+    def push(event: Any, context: Any) -> None:
+        record.push(event, context)
+        if event["data"]["n"] == at:
+            made.ledger.tell({"marketing": False}, {"id": "u1"})
+        if event["data"]["n"] == grant_at:
+            made.ledger.tell({"marketing": True}, {"id": "u1"})
+
+    return push
+
+
+def test_withdrawal_counts_for_the_next_call() -> None:
+    record = Record()
+    made = Bench(plugin(), {"consent": {"marketing": True}})
+    made.cls = plugin(withdrawing(made, 1, record))
+    made.ledger.tell({"marketing": True}, {"id": "u1"})
+    made.ledger.tell({"marketing": True}, {"id": "u2"})
+    kinds = made.kinds(entry(1), entry(2), entry(3, "u2"), entry(4))
+    assert kinds == ["delivered", "held", "delivered", "back"]
+    assert record.numbers == [1, 3]
+
+
+def test_grant_after_a_withdrawal_lets_nothing_overtake_what_it_held() -> None:
+    record = Record()
+    made = Bench(plugin(), {"consent": {"marketing": True}})
+    made.cls = plugin(withdrawing(made, 1, record, grant_at=3))
+    made.ledger.tell({"marketing": True}, {"id": "u1"})
+    made.ledger.tell({"marketing": True}, {"id": "u2"})
+    kinds = made.kinds(entry(1), entry(2), entry(3, "u2"), entry(4))
+    assert kinds == ["delivered", "held", "delivered", "back"]
+
+
+def test_withdrawal_holds_back_a_batch_that_waits_for_its_turn() -> None:
+    record = Record()
+    made = Bench(plugin(None, record.push_batch), {"consent": {"marketing": True}})
+    made.ledger.tell({"marketing": True}, {"id": "u1"})
+
+    def turn() -> bool:
+        made.ledger.tell({"marketing": False}, {"id": "u1"})
+        return True
+
+    made.turns = turn
+    assert made.kinds(entry(1), entry(2, "u2", consent={"marketing": True}), entry(3)) == [
+        "held",
+        "delivered",
+        "back",
+    ]
+    assert record.numbers == [2]
+
+
+class Unreadable(Ledger):
+    """A ledger whose spool can't be read after somebody said something."""
+
+    broken = False
+
+    def base(self, person: str) -> Mapping[str, Any]:
+        if self.broken:
+            raise SpoolError("disk")
+        return super().base(person)
+
+
+def test_nothing_is_sent_while_consent_cannot_be_read() -> None:
+    ledger = Unreadable(MemorySpool(), {}, 100, Clock())
+
+    def push(event: Any, context: Any) -> None:
+        ledger.tell({"a": True}, {"id": "u1"})
+        ledger.broken = True
+
+    outcomes = Bench(plugin(push), {}, ledger).run(entry(1), entry(2, "u2"), entry(3, "u3"))
+    assert outcomes == [Outcome("delivered"), Outcome("back", "disk"), Outcome("back", "disk")]
+
+
+def test_change_of_consent_is_told_to_those_who_listen() -> None:
+    told: list[Any] = []
+    record, push = failing()
+    made = bench(push, consent=lambda *said: told.append(said))
+    change = entry(
+        1, name="walker consent", data={"a": True}, custom={"a": True, "b": False}, user={"id": 7}
+    )
+    default = (
+        2,
+        "",
+        0,
+        encode({"name": "walker consent", "data": {"a": False}, "custom": {}}, Bounds()),
+    )
+    assert made.kinds(change, default, entry(3)) == ["told", "told", "delivered"]
+    assert told[0][:2] == ({"a": True}, {"a": True, "b": False})
+    assert (told[0][2].id, told[0][2].device) == ("7", None)
+    assert told[1] == ({"a": False}, {}, None)
+    assert record.numbers == [3]
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Batches:
+    """Keeps the numbers of every batch; `answer` says what comes of one."""
+
+    answer: Callable[[Sequence[Item]], Any] = lambda batch: None
+    calls: list[list[int]] = Factory(list)
+
+    def __call__(self, batch: Sequence[Item]) -> Any:
+        self.calls.append([item.event["data"]["n"] for item in batch])
+        return self.answer(batch)
+
+
+def entries(count: int, people: int = 10**6) -> list[Entry]:
+    return [entry(n, f"u{n % people}") for n in range(count)]
+
+
+def test_batch_is_one_call() -> None:
+    batches = Batches()
+    assert bench(None, batches).kinds(*entries(3)) == ["delivered"] * 3
+    assert batches.calls == [[0, 1, 2]]
+
+
+def test_failures_are_named_by_their_place_in_the_batch() -> None:
+    batches = Batches(lambda batch: {0: Rejected("no"), 2: RetryLater("busy"), 9: Rejected("?")})
+    outcomes = bench(None, batches).run(*entries(3))
+    assert outcomes == [
+        Outcome("rejected", "no"),
+        Outcome("delivered"),
+        Outcome("retry", "busy"),
+    ]
+
+
+@pytest.mark.parametrize("failure", [RetryLater("busy", 3), DestinationDown("key")])
+def test_batch_that_fails_as_a_whole_comes_back_whole(failure: Any) -> None:
+    def answer(batch: Sequence[Item]) -> None:
+        raise failure
+
+    batches = Batches(answer)
+    outcomes = bench(None, batches).run(*entries(3))
+    assert len(batches.calls) == 1
+    down = isinstance(failure, DestinationDown)
+    expected = Outcome("back", failure.reason, getattr(failure, "after", None), down)
+    assert outcomes == [expected] * 3
+
+
+def test_destination_that_says_of_one_event_that_it_is_down_is_down() -> None:
+    rule = RuleConfig(batch=BatchConfig(size=2))
+    batches = Batches(lambda batch: {1: DestinationDown("key")})
+    kinds = bench(None, batches, mapping={"order": {"complete": rule}}).kinds(*entries(4))
+    assert kinds == ["delivered", "back", "back", "back"]
+    assert batches.calls == [[0, 1]]
+
+
+def poisoned(batch: Sequence[Item]) -> None:
+    if any(item.event["data"]["n"] == 1 for item in batch):
+        raise KeyError("poison")
+
+
+def test_event_that_breaks_its_batch_is_found_by_sending_each_alone() -> None:
+    batches = Batches(poisoned)
+    outcomes = bench(None, batches).run(*entries(4))
+    assert [outcome.kind for outcome in outcomes] == ["delivered", "bug", "delivered", "delivered"]
+    assert "KeyError: 'poison'" in outcomes[1].reason
+    assert batches.calls == [[0, 1, 2, 3], [0], [1], [2], [3]]
+
+
+def test_persons_later_events_wait_behind_the_one_that_broke_the_batch() -> None:
+    assert bench(None, Batches(poisoned)).kinds(*entries(5, people=2)) == [
+        "delivered",
+        "bug",
+        "delivered",
+        "back",
+        "delivered",
+    ]
+
+
+def test_batch_of_one_that_breaks_is_not_sent_twice() -> None:
+    batches = Batches(poisoned)
+    assert bench(None, batches).kinds(entry(1)) == ["bug"]
+    assert batches.calls == [[1]]
+
+
+def test_destination_that_goes_down_while_each_is_sent_alone_is_left_alone() -> None:
+    def answer(batch: Sequence[Item]) -> Any:
+        if len(batch) > 1:
+            raise KeyError("poison")
+        if batch[0].event["data"]["n"] == 1:
+            raise DestinationDown("key")
+        return {0: Rejected("no")}
+
+    batches = Batches(answer)
+    kinds = bench(None, batches).kinds(*entries(3))
+    assert kinds == ["rejected", "back", "back"]
+    assert len(batches.calls) == 3
+
+
+@pytest.mark.parametrize("answer", [[0, 1], {0: "no"}, "failed"], ids=str)
+def test_answer_that_breaks_the_contract_is_a_bug(answer: Any) -> None:
+    outcomes = bench(None, Batches(lambda batch: answer)).run(*entries(2))
+    assert {outcome.kind for outcome in outcomes} == {"bug"}
+    assert "push_batch must return" in outcomes[0].reason
+
+
+RULES = {
+    "order": {"complete": RuleConfig(batch=BatchConfig(size=2))},
+    "cart": {"add": RuleConfig(batch=BatchConfig(size=3))},
+    "page": {"view": RuleConfig()},
+    "cart_": {"view": RuleConfig(ignore=True)},
+}
+
+
+def test_rules_with_a_batch_of_their_own_go_apart() -> None:
+    names = {0: "order complete", 1: "cart_ view", 2: "page view", 3: "page view"}
+    batches = Batches()
+    mixed = [entry(n, f"u{n}", names.get(n, "order complete")) for n in range(8)]
+    bench(None, batches, mapping=RULES).kinds(*mixed)
+    assert sorted(batches.calls) == [[0, 4], [2, 3], [5, 6], [7]]
+
+
+STEPS = st.tuples(
+    st.sampled_from(["order complete", "cart add", "page view", "cart_ view", "walker consent"]),
+    st.sampled_from(["a", "b", "c", ""]),
+)
+
+
+@given(steps=st.lists(STEPS, max_size=20))
+def test_however_a_batch_is_split_every_person_gets_theirs_in_order(
+    steps: list[tuple[str, str]],
+) -> None:
+    calls: list[list[int]] = []
+
+    def took(batch: Sequence[Item]) -> None:
+        calls.append([item.event["data"]["n"] for item in batch])
+        rules = {item.rule.key for item in batch if item.rule}
+        assert len(rules) <= 1
+        assert len(batch) <= {"order complete": 2, "cart add": 3}.get(batch[0].event["name"], 99)
+
+    made = bench(None, took, consent=lambda said, *_: calls.append([said["n"]]), mapping=RULES)
+    kinds = made.kinds(
+        *(entry(n, person, name, custom={}) for n, (name, person) in enumerate(steps))
+    )
+    sent = [n for call in calls for n in call]
+    assert sorted(sent) == [n for n, kind in enumerate(kinds) if kind in ("delivered", "told")]
+    for person in "abc":
+        theirs = [n for n in sent if steps[n][1] == person]
+        assert theirs == sorted(theirs)
+
+
+def test_retry_in_one_run_holds_back_that_person_in_the_next() -> None:
+    rules = {"order": {"complete": RuleConfig(batch=BatchConfig(size=2))}}
+    batches = Batches(
+        lambda batch: {0: RetryLater("busy")} if batch[0].event["data"]["n"] == 0 else None
+    )
+    kinds = bench(None, batches, mapping=rules).kinds(*entries(6, people=3))
+    assert kinds == ["retry", "delivered", "delivered", "back", "delivered", "delivered"]
+    assert batches.calls == [[0, 1], [2], [4, 5]]
+
+
+def test_changes_of_consent_split_a_batch() -> None:
+    batches, told = Batches(), []
+    made = bench(None, batches, consent=lambda *said: told.append(said))
+    change = entry(1, name="walker consent", custom={})
+    assert made.kinds(entry(0), change, entry(2)) == ["delivered", "told", "delivered"]
+    assert batches.calls == [[0], [2]]
+    assert len(told) == 1
+
+
+# --- time limits -----------------------------------------------------------------------------
+
+
+def test_call_that_hangs_is_left_behind_and_tried_later() -> None:
+    release = threading.Event()
+
+    def push(event: Any, context: Any) -> None:
+        if event["data"]["n"] == 1:
+            release.wait(30)
+
+    kinds = bench(push, timeout=30).run(entry(1, "a"), entry(2, "b"))
+    assert kinds == [Outcome("retry", "no answer within 30 ms (timeout)"), Outcome("delivered")]
+    release.set()
+
+
+def test_destination_whose_calls_keep_hanging_is_down() -> None:
+    release = threading.Event()
+    made = Bench(plugin(lambda event, context: release.wait(30)), {"timeout": 5})
+    outcomes = made.run(*entries(10))
+    assert [outcome.kind for outcome in outcomes[:8]] == ["retry"] * 8
+    assert outcomes[8].down
+    assert "8 calls have not returned within 0.005 s" in outcomes[8].reason
+    release.set()
+
+
+def test_exception_within_the_time_limit_is_the_plugins() -> None:
+    assert bench(failing(Rejected("no"))[1], timeout=5_000).run(entry(1)) == [
+        Outcome("rejected", "no")
+    ]
