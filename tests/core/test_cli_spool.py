@@ -221,6 +221,7 @@ def test_show_keeps_data_back_unless_asked_for(shop: Shop) -> None:
     assert "e2" not in shown
     opened = objects(walker("dead", "show", shop.flow, "--data", "--json").stdout)
     assert [letter["body"]["id"] for letter in opened] == ["e1", "e2"]
+    assert (opened[0]["person"], opened[0]["consent"]) == ("id:u1", {})
     assert opened[0]["body"]["user"] == secret
     assert "ann@example.com" in walker("dead", "show", shop.flow, "--data").stdout
 

@@ -85,7 +85,11 @@ def show(
     """
     letters = _chosen(_read(flow, name, destination), ids)
     for letter in letters:
-        told = {**_as_object(letter), "person": letter.person or None}
+        told = {
+            **_as_object(letter),
+            "person": letter.person or None,
+            "consent": dict(letter.consent),
+        }
         if show_data:
             told["body"] = decode(letter.body)
         if as_json:
