@@ -148,11 +148,25 @@ class Ledger:
             return "", False
         if len(keys) == 1:
             return self.canonical(keys[0]), False
+        if self._are_known(keys):
+            return keys[0], False
         with self._lock:
             person = self.canonical(keys[0])
             if all(self._alias(key) == person for key in keys[1:]):
                 return person, False
         return self._introduce(keys)
+
+    def _are_known(self, keys: list[str]) -> bool:
+        """Whether all keys are known to be those of the first, as with almost every event."""
+        person, aliases = keys[0], self._aliases
+        if not person.startswith("id:"):
+            return False
+        with self._lock:
+            for key in keys[1:]:
+                if aliases.get(key) != person:
+                    return False
+                aliases.move_to_end(key)
+        return True
 
     def _introduce(self, keys: list[str]) -> tuple[str, bool]:
         with self._telling:

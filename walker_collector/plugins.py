@@ -276,14 +276,29 @@ def _instance(id: str, plugin: type) -> Any:
         ) from error
 
 
+def _direct(caller: pluggy.HookCaller, name: str) -> Hook:
+    """Return the plugin's own method where nothing else takes part and it takes every argument.
+
+    pluggy's call would add to every event as much as it costs to decode it.
+    """
+    implementations = caller.get_hookimpls()
+    if len(implementations) != 1 or implementations[0].wrapper or implementations[0].hookwrapper:
+        return caller
+    if set(implementations[0].argnames) != set(_arguments(getattr(hookspecs, name))):
+        return caller
+    return implementations[0].function
+
+
 def _resolve(manager: pluggy.PluginManager, seat: _Seat, others: list[_Seat]) -> Hooks:
-    def hook(name: str) -> Hook:
+    def hook(name: str) -> pluggy.HookCaller:
         return manager.subset_hook_caller(name, others)
 
     return Hooks(
         init=hook("init"),
-        push=hook("push"),
-        push_batch=hook("push_batch") if implements(seat, "push_batch") else None,
+        push=_direct(hook("push"), "push"),
+        push_batch=_direct(hook("push_batch"), "push_batch")
+        if implements(seat, "push_batch")
+        else None,
         consent=hook("consent"),
         shutdown=hook("shutdown"),
     )

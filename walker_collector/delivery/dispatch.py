@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import attrs
 from attrs import define, frozen
 
-from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig
+from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig, Rules
 from walker_collector.consent import KINDS, Ledger, Said, granted, grants
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import DestinationDown, Rejected, RetryLater, SpoolError
@@ -126,6 +126,7 @@ class Dispatch:
         self._attempt_of = attempt_of
         self._progress_of = progress_of
         self._turn = turn
+        self._rules_batch = _rules_batch(destination.config.mapping)
 
     def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
         """Deliver entries in order; never raises.
@@ -140,7 +141,9 @@ class Dispatch:
                 task.outcome = DELIVERED
         else:
             self._send(ready, said)
-        return [_with_consent(task) for task in tasks]
+        return [
+            task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
+        ]
 
     def _prepared(self, tasks: Iterable[_Task], said: Said) -> list[_Task]:
         """Return what is to be sent; a person's events wait behind one that cannot be mapped."""
@@ -148,9 +151,10 @@ class Dispatch:
         waiting: set[str] = set()
         for task in tasks:
             self._prepare(task, said)
-            if task.item is not None and task.person not in waiting:
+            if task.item is None:
+                self._note(task, waiting)
+            elif task.person not in waiting:
                 ready.append(task)
-            self._note(task, waiting)
         return ready
 
     def _prepare(self, task: _Task, said: Said) -> None:
@@ -191,7 +195,7 @@ class Dispatch:
         """Send in order; a person's later events wait behind one that is to be tried again."""
         waiting: set[str] = set()
         try:
-            for run in _runs(tasks):
+            for run in self._runs(tasks):
                 if self._destination.hooks.push_batch is None or run[0].notice:
                     going = self._send_each(run, waiting, said, self._push)
                 else:
@@ -202,6 +206,11 @@ class Dispatch:
             for task in tasks:
                 if task.outcome is UNTRIED:
                     task.outcome = Outcome("back", str(error))
+
+    def _runs(self, tasks: Sequence[_Task]) -> Iterable[Sequence[_Task]]:
+        if self._rules_batch or any(task.notice for task in tasks):
+            return _runs(tasks)
+        return [tasks] if tasks else []
 
     def _may_go(self, tasks: Iterable[_Task], waiting: set[str], said: Said) -> list[_Task]:
         """Return those whom nothing holds back by now."""
@@ -292,6 +301,10 @@ class Dispatch:
             if len(tasks) > 1:
                 return self._send_each(tasks, waiting, said, self._push_alone)
             failures = {0: error}
+        if not failures:
+            for task in tasks:
+                task.outcome = DELIVERED
+            return True
         for index, task in enumerate(tasks):
             task.outcome = self._failed(failures[index]) if index in failures else DELIVERED
             self._note(task, waiting)
@@ -349,6 +362,14 @@ class Dispatch:
             place,
         )
         return Outcome("bug", f"{type(error).__name__}: {error} (at {place})"[:500])
+
+
+def _rules_batch(rules: Rules | None) -> bool:
+    """Whether any rule has a batch of its own."""
+    found = [rule for actions in (rules or {}).values() for rule in actions.values()]
+    return any(
+        rule.batch for item in found for rule in (item if isinstance(item, list) else [item])
+    )
 
 
 def _runs(tasks: Iterable[_Task]) -> list[list[_Task]]:
