@@ -9,8 +9,17 @@ import pytest
 
 from tests.core.testing_kit.broken import EXPECTED
 from tests.core.testing_kit.good import Good, Service
-from walker_collector import Collector, EventError, PluginError, Registry, Rejected, hookimpl
+from walker_collector import (
+    Collector,
+    DestinationDown,
+    EventError,
+    PluginError,
+    Registry,
+    Rejected,
+    hookimpl,
+)
 from walker_collector.testing import Events, Harness, Recorder, registry_of
+from walker_collector.testing.contract import base
 
 CASES = Path(__file__).parent / "testing_kit" / "broken.py"
 
@@ -32,9 +41,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """What the contract says of each broken destination, and all it says of the good one."""
     report = tmp_path_factory.mktemp("kit") / "report.xml"
     chosen = [f"{CASES}::{cls}::{test}" for cls, test in EXPECTED.items()]
+    chosen.append(f"{CASES}::TestSilent::test_simulate_leaves_no_trace")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no"]
     done = subprocess.run(
-        [*command, f"--junitxml={report}", f"{CASES}::TestGood", *chosen],
+        [*command, f"--junitxml={report}", f"{CASES}::TestGood", f"{CASES}::TestPushOnly", *chosen],
         cwd=CASES.parents[3],
         capture_output=True,
         text=True,
@@ -74,6 +84,32 @@ def test_contract_notices(broken: str, outcomes: Outcomes) -> None:
 )
 def test_failing_contract_says_what_to_mend(broken: str, advice: str, outcomes: Outcomes) -> None:
     assert advice in outcomes[broken, EXPECTED[broken]]
+
+
+def test_contract_passes_a_destination_without_batches(outcomes: Outcomes) -> None:
+    said = {test: said for (cls, test), said in outcomes.items() if cls == "TestPushOnly"}
+    assert said["test_push_and_push_batch_agree"] == "skipped"
+    assert said["test_refused_event_is_named_by_its_index"] == "passed"
+    assert set(said.values()) == {"passed", "skipped"}
+
+
+def test_contract_says_what_it_could_not_look_at(outcomes: Outcomes) -> None:
+    assert outcomes["TestSilent", "test_simulate_leaves_no_trace"] == "skipped"
+
+
+def test_contract_says_why_events_still_wait(
+    walker_recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "PATIENCE", 0.05)
+    walker_recorder.fail(DestinationDown("check settings.token"))
+    with Collector.from_config(
+        {"destinations": {"destination": walker_recorder.entry()}},
+        registry=walker_recorder.registry(),
+    ) as collector:
+        collector.push("order complete", wait=True)
+        with pytest.raises(pytest.fail.Exception, match=r"1 event.* is down: check settings.token"):
+            base.hurry(collector)
+        collector.close(timeout=0)
 
 
 def test_events_are_complete_and_the_same_at_every_run() -> None:

@@ -6,7 +6,8 @@ Run by test_testing_kit.py in a process of its own.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from attrs import define, frozen
+import pytest
+from attrs import Factory, define, frozen
 
 from tests.core.testing_kit.good import Contract, Good
 from walker_collector import (
@@ -24,7 +25,7 @@ from walker_collector import (
     Secret,
     hookimpl,
 )
-from walker_collector.testing import DestinationContract
+from walker_collector.testing import Backend, DestinationContract
 
 EXPECTED: Final = {
     "TestNoBackend": "test_init_delivers_nothing",
@@ -60,6 +61,31 @@ class TestGood(Contract):
     """Breaks nothing."""
 
 
+class PushOnly(Good):
+    push_batch = None  # type: ignore[assignment]  # as if there were none
+
+
+class TestPushOnly(Contract):
+    """Breaks nothing either."""
+
+    plugin = PushOnly
+
+
+class Silent:
+    """Has what is required and nothing else."""
+
+    @hookimpl
+    def push(self, event: Event) -> None: ...
+
+
+class TestSilent(DestinationContract):
+    plugin = Silent
+
+    @pytest.fixture
+    def backend(self) -> Backend:
+        return Backend(settings={}, received=list)
+
+
 class TestNoBackend(DestinationContract):
     plugin = Good
 
@@ -72,6 +98,7 @@ class TestNotInstalled(Contract):
 class Lenient:
     name: str
     token: Secret
+    former_tokens: list[Secret] = Factory(list)
     level: int = 0
 
 

@@ -49,6 +49,7 @@ def _not_negative(_: Any, __: Any, value: int) -> None:
 class Settings:
     name: str
     token: Secret
+    former_tokens: list[Secret] = Factory(list)
     level: int = field(default=0, validator=_not_negative)
 
 
@@ -126,7 +127,11 @@ class Contract(DestinationContract):
     def backend(self) -> Backend:
         service = Service()
         return Backend(
-            settings={"name": "kit", "token": "kit-secret"},
+            settings={
+                "name": "kit",
+                "token": "kit-secret",
+                "formerTokens": ["former-secret"],
+            },
             config={"env": {"service": service}},
             received=lambda: [id for id, _ in service.kept],
             content=lambda id: dict(service.kept)[id],

@@ -52,12 +52,8 @@ class Forgotten(p.Init, p.Push):
 made = Forgotten()  # E: Cannot instantiate abstract class "Forgotten"
 
 
-class NoDestination:
-    def deliver(self, event: Event) -> None: ...
-
-
-class TestNoDestination(DestinationContract):
-    plugin = NoDestination  # E: Incompatible types in assignment
+class TestAnInstance(DestinationContract):
+    plugin = WrongContext()  # E: Incompatible types in assignment
 
 
 def application(collector: Collector) -> None:

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 import pytest
 
 from walker_collector.collector import Collector
-from walker_collector.errors import DestinationDown, Rejected
+from walker_collector.errors import Rejected
 from walker_collector.hookspecs import Event, Item
-from walker_collector.protocols import Push, PushBatch
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.events import Events
 from walker_collector.testing.harness import Harness, entry, registry_of
@@ -24,7 +23,7 @@ _EAGER = {"retry": {"base": 1, "cap": 20}, "breaker": {"threshold": 3, "cooldown
 class ContractBase:
     """The author's part of the contract, and fixtures made from it."""
 
-    plugin: ClassVar[type[Push] | type[PushBatch]]
+    plugin: ClassVar[type]
     package: ClassVar[str | None] = None
     bad_settings: ClassVar[Mapping[str, Any]] = {}
 
@@ -113,10 +112,3 @@ def taken_or_rejected(failure: Exception | None, what: str) -> None:
         f"{what} must be delivered or raise Rejected with a reason, not {failure!r}: anything"
         " else is tried again and again, or stops the destination"
     )
-
-
-def told(failure: Exception | None) -> str:
-    """Return a failure's reason."""
-    if isinstance(failure, DestinationDown | Rejected):
-        return failure.reason
-    return str(failure)

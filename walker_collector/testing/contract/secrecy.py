@@ -8,7 +8,7 @@ import pytest
 
 from walker_collector.config import Secret
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.base import ContractBase, answer, breaking, told
+from walker_collector.testing.contract.base import ContractBase, answer, breaking
 from walker_collector.testing.events import Events
 from walker_collector.testing.harness import Harness
 
@@ -37,7 +37,7 @@ class SecrecyContract(ContractBase):
         secrets = _secrets_or_skip(harness)
         caplog.set_level("DEBUG")
         breaking(backend, "down")()
-        reason = told(answer(harness, harness.item(event())))
+        reason = str(answer(harness, harness.item(event())))
         for secret in secrets:
             assert secret not in reason, "the reason of a failure shows a secret"
             assert secret not in caplog.text, "the log shows a secret"
