@@ -219,6 +219,17 @@ def test_reading_ends_where_no_room_is_to_be_expected(tmp_path: Path) -> None:
     assert "Stopped after line 500: destination down: 10 events wait already" in result.stderr
 
 
+def test_spool_full_of_held_events_ends_the_reading(tmp_path: Path) -> None:
+    spool = {"path": str(tmp_path / "spool.db"), "maxEvents": 2}
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out", **MARKETING)}, spool=spool)
+    assert walker("run", flow, input=ndjson([event(1), event(2)])).exit_code == 0
+    result = walker("run", flow, "--json", input=ndjson([event(3)]))
+    assert result.exit_code == 1
+    assert "Stopped after line 0: spool" in result.stderr
+    assert "holds 2 events of at most 2" in result.stderr
+    assert figures(result.stdout)["destinations"]["out"]["held"] == 2
+
+
 def test_full_disk_ends_the_reading_and_keeps_what_was_accepted(tmp_path: Path) -> None:
     spool = {"path": str(tmp_path / "spool.db")}
     down = to_file(tmp_path / "no such folder" / "out.ndjson")

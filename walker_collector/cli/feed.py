@@ -119,11 +119,15 @@ class Feed:
     def _push(self, group: Group) -> None:
         """Push events, again and again where there is no room yet."""
         patience = Patience()
+        nothing_waited = False
         while group and not self.stop.signal:
             results = self.collector.push_many([event for _, event in group])
-            full = self._note(group, results)
-            if full is not None and patience.over(self.collector.status().destinations):
-                raise full
+            if full := self._note(group, results):
+                statuses = self.collector.status().destinations
+                # Where nothing waits, what takes the room is held or dead, and stays.
+                if nothing_waited or patience.over(statuses):
+                    raise full
+                nothing_waited = not any(status.waiting for status in statuses.values())
             group = [
                 item
                 for item, result in zip(group, results, strict=True)

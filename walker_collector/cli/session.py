@@ -84,6 +84,4 @@ class Session:
 
 def responsive(flow: FlowConfig) -> FlowConfig:
     """Return the flow with pushes that wait for room only so long that a signal is noticed."""
-    collector = flow.collector
-    wait = min(collector.queue_wait, _ROOM_WAIT)
-    return attrs.evolve(flow, collector=attrs.evolve(collector, queue_wait=wait))
+    return attrs.evolve(flow, collector=attrs.evolve(flow.collector, queue_wait=_ROOM_WAIT))
