@@ -31,6 +31,13 @@ def test_demonstration_ends_well_and_shows_what_customerio_holds() -> None:
     assert "hana@post.example" not in done.stdout.split("Events")[0]
 
 
+def test_readme_shows_the_figures_of_the_demonstration() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text("utf-8")
+    shown = readme.split("```text\n")[1].split("\n\n")[0].splitlines()
+    assert len(shown) == 7
+    assert set(shown) <= set(program("demo.py").stderr.splitlines())
+
+
 def test_events_are_those_that_the_script_makes() -> None:
     made = program("make_events.py").stdout
     assert made == (FOLDER / "events.ndjson").read_text("utf-8")
