@@ -108,6 +108,7 @@ def test_events_are_counted_by_what_became_of_them(
             "retried": 1,
             "waiting": 1,
             "dead": 1,
+            "died": 1,
             "delivered": 1,
             "ignored": 1,
             "held": 1,

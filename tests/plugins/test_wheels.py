@@ -112,6 +112,10 @@ def test_all_plugins_work_together_and_each_can_go_alone(
     assert "[email]" in archive, "the scrubbing extension was not at work"
     assert "@" not in archive
 
+    done = installed.walker("new", "destination", "crm")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (installed.folder / "walker-dest-crm" / "tests" / "test_contract.py").exists()
+
     uninstall = ("uninstall", "--yes", "walker-dest-duckdb")
     succeed(installed.programs / "python", *PIP, *uninstall, cwd=installed.folder)
     done = installed.walker("validate", "flow.json")

@@ -17,6 +17,7 @@ _COUNTERS: Final = {
     "delivered": "Events delivered.",
     "ignored": "Events that the mapping ignores.",
     "retried": "Deliveries that will be tried again.",
+    "died": "Events that became dead letters.",
     "dropped": "Events let go of, as queueMax, queueAge, dlqMax or queue: false say.",
 }
 _LEVELS: Final = {
