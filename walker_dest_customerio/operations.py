@@ -3,11 +3,14 @@
 Each operation knows its call (as `walker simulate` prints it), its version 1 request through the
 official SDK (`send`), and its entry in a Track v2 batch (`entry`). The shapes of entries are those
 of https://docs.customer.io/integrations/api/track/, POST /api/v2/batch.
+
+Nothing changes an operation once it is made; the classes are not frozen because several are made
+per event, which would take three times as long.
 """
 
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import define, field
 
 from walker_collector import Rejected
 from walker_dest_customerio.encode import dumps
@@ -19,7 +22,7 @@ Call = list[Any]
 MERGE_TYPES = frozenset({"id", "email", "cio_id"})
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Operation:
     """One thing asked of Customer.io.
 
@@ -53,7 +56,7 @@ class Operation:
         """Tell the memory of people what follows from this operation having been done."""
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class PersonOperation(Operation):
     """An operation on one person; `person` is a customer id."""
 
@@ -68,7 +71,7 @@ class PersonOperation(Operation):
         }
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Identify(PersonOperation):
     """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones."""
 
@@ -132,7 +135,7 @@ def fingerprint(attributes: Json) -> int:
     return hash(dumps(attributes, "identify", sort_keys=True))
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Event:
     """What a tracked event is: `name`, `data`, `timestamp` (unix s), `id` (ULID)."""
 
@@ -163,7 +166,7 @@ class Event:
         return entry
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Track(PersonOperation):
     """An event of a known person."""
 
@@ -185,7 +188,7 @@ class Track(PersonOperation):
         return self.event.entry("event", identifiers(self.person))
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class TrackAnonymous(Operation):
     """An event of someone not known yet; Customer.io keeps it for the person they turn out to be.
 
@@ -212,7 +215,7 @@ class TrackAnonymous(Operation):
         return self.event.entry("event", {"anonymous_id": self.anonymous_id})
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Page(PersonOperation):
     """A page view; the event's name is the page's URL."""
 
@@ -242,7 +245,7 @@ class Page(PersonOperation):
         return self.event.entry("page", identifiers(self.person))
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Delete(PersonOperation):
     """Remove a person; a later identify may create them anew."""
 
@@ -263,7 +266,7 @@ class Delete(PersonOperation):
         known.forget(self.person)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Suppress(PersonOperation):
     """Remove a person and refuse their identifiers until they are unsuppressed."""
 
@@ -284,7 +287,7 @@ class Suppress(PersonOperation):
         known.forget(self.person)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Unsuppress(PersonOperation):
     """Accept a suppressed person's identifiers again; it does not bring the person back."""
 
@@ -302,7 +305,7 @@ class Unsuppress(PersonOperation):
         return self._entry("unsuppress")
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class AddDevice(PersonOperation):
     """Add or update a device; `data` is None where the mapping made none."""
 
@@ -340,7 +343,7 @@ class AddDevice(PersonOperation):
         return self._entry("add_device", device=device)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class DeleteDevice(PersonOperation):
     """Remove a device from a person."""
 
@@ -360,7 +363,7 @@ class DeleteDevice(PersonOperation):
         return self._entry("delete_device", device={"token": self.device_id})
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Merge(Operation):
     """Move the secondary person into the primary one; types are id, email or cio_id."""
 
@@ -408,7 +411,7 @@ class Merge(Operation):
                 raise Rejected(f"merge: {name} must be id, email or cio_id; see the rule's merge")
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Message(Operation):
     """A transactional message of the App API, which knows no repetition: never sent twice.
 
@@ -433,7 +436,7 @@ class Message(Operation):
         return None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class SendEmail(Message):
     """A transactional email."""
 
@@ -443,7 +446,7 @@ class SendEmail(Message):
         return client.send_email(self.request)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class SendPush(Message):
     """A transactional push notification."""
 

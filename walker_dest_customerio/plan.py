@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from attrs import define, frozen
+from attrs import define
 
 from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.ids import event_id
@@ -40,7 +40,7 @@ NO_RULE = RuleSettings()
 _NUMBERS = (int, float)
 
 
-@frozen
+@define
 class Plan:
     """What one event asks of Customer.io, in order, and by which name it knows its person."""
 
