@@ -21,7 +21,6 @@ myst_heading_anchors = 4
 
 default_role = "literal"  # docstrings put names into single backticks
 highlight_language = "default"
-suppress_warnings = ["misc.highlighting_failure"]  # JSON with "..." for what is left out
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
