@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,7 +27,8 @@ from walker_collector.delivery import (
     admits,
 )
 from walker_collector.destination import build_destinations
-from walker_collector.errors import CollectorClosed, EventError, SpoolFull, WalkerError
+from walker_collector.door import Door
+from walker_collector.errors import EventError, SpoolFull, WalkerError
 from walker_collector.events import Bounds, check_parts, complete, encode
 from walker_collector.flowfile import load_flow
 from walker_collector.plugins import Registry
@@ -136,7 +138,7 @@ class Collector:
         self._user = dict(flow.collector.user)
         self._globals = dict(flow.collector.globals)
         self._bounds = Bounds(flow.collector.max_depth, flow.collector.max_bytes)
-        self._closed = False
+        self._door = Door()
         self._forked = False
         self._rebuilding = threading.Lock()
         self._open(self._open_spool())
@@ -176,6 +178,13 @@ class Collector:
         return spool
 
     def _open(self, spool: Spool) -> None:
+        try:
+            self._build(spool)
+        except BaseException:
+            spool.close()
+            raise
+
+    def _build(self, spool: Spool) -> None:
         self._spool = spool
         self._began = self._now()
         self._trace = os.urandom(16).hex()
@@ -254,18 +263,18 @@ class Collector:
         (`walker consent`, `walker user`, `walker globals`) take effect in their place.
         """
         results: list[PushResult | WalkerError] = []
-        group: list[_Accepted] = []
-        for raw in events:
+        group: dict[int, _Accepted] = {}
+        for event in events:
             try:
-                name = raw.get("name")
-                if name in COMMANDS:
+                raw = _raw(event, {})
+                if raw.get("name") in COMMANDS:
                     self._store_group(group, results)
                     results.append(self._command(raw))
                     continue
                 self._ensure_open()
                 accepted = self._prepare(raw)
+                group[len(results)] = accepted
                 results.append(PushResult(accepted.id, accepted.statuses))
-                group.append(accepted)
             except WalkerError as error:
                 results.append(error)
             if len(group) >= _GROUP:
@@ -273,21 +282,21 @@ class Collector:
         self._store_group(group, results)
         return results
 
-    def _store_group(self, group: list[_Accepted], results: list[PushResult | WalkerError]) -> None:
-        accepted, group[:] = list(group), []
-        records = [item.record for item in accepted if item.record.states]
-        if not records:
+    def _store_group(
+        self, group: dict[int, _Accepted], results: list[PushResult | WalkerError]
+    ) -> None:
+        """Store accepted events by their place among the results, which learn of an error."""
+        accepted = {at: item for at, item in group.items() if item.record.states}
+        group.clear()
+        if not accepted:
             return
         try:
-            self._store(records, None)
-            self._accepted += len(records)
-            self._catch_up(accepted)
+            self._store([item.record for item in accepted.values()], None)
+            self._accepted += len(accepted)
+            self._catch_up(accepted.values())
         except WalkerError as error:
-            ids = {item.id for item in accepted}
-            results[:] = [
-                error if isinstance(item, PushResult) and item.id in ids else item
-                for item in results
-            ]
+            for at in accepted:
+                results[at] = error
 
     def _prepare(self, raw: Mapping[str, Any]) -> _Accepted:
         now = self._now()
@@ -338,9 +347,12 @@ class Collector:
         return states, statuses
 
     def _store(self, records: Sequence[Record], waiter: _Waiter | None) -> None:
-        deadline = time.monotonic() + self.flow.collector.queue_wait / 1000
-        self._wait_for_room(len(records), deadline)
+        with self._door:
+            deadline = time.monotonic() + self.flow.collector.queue_wait / 1000
+            self._wait_for_room(records, deadline)
+            self._append(records, waiter, deadline)
 
+    def _append(self, records: Sequence[Record], waiter: _Waiter | None, deadline: float) -> None:
         def offer(accepted: Sequence[tuple[Entry, Mapping[str, State]]]) -> None:
             for id_, lane in self._lanes.items():
                 entries = [(entry, states[id_]) for entry, states in accepted if id_ in states]
@@ -370,12 +382,13 @@ class Collector:
         if people:
             self._release(people)
 
-    def _wait_for_room(self, count: int, deadline: float) -> None:
+    def _wait_for_room(self, records: Sequence[Record], deadline: float) -> None:
         if self._spool.durable:
             return
         limit = self.flow.collector.queue_max
         for lane, _ in self._gates:
-            if not lane.wait_for_room(count, limit, deadline):
+            count = sum(record.states.get(lane.id) is State.WAITING for record in records)
+            if count and not lane.wait_for_room(count, limit, deadline):
                 raise SpoolFull(
                     f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
                     f"and none left within {self.flow.collector.queue_wait:,} ms "
@@ -384,8 +397,7 @@ class Collector:
                 )
 
     def _ensure_open(self) -> None:
-        if self._closed:
-            raise CollectorClosed("the collector is closed; the event was not accepted")
+        self._door.check()
         if self._forked:
             self._reopen()
 
@@ -471,14 +483,14 @@ class Collector:
     def _erase(self, people: set[str]) -> int:
         deadline = time.monotonic() + _FORGET_WAIT
         gone: set[int] = set()
-        for lane in self._lanes.values():
-            gone |= lane.forget(people, deadline)
-        removed = self._spool.forget(people)
-        for lane in self._lanes.values():
-            lane.forgotten(
-                removed.counts.get((lane.id, State.WAITING), 0),
-                removed.counts.get((lane.id, State.DEAD), 0),
-            )
+        with ExitStack() as paused:
+            for lane in self._lanes.values():
+                paused.enter_context(lane.reading_paused())
+            for lane in self._lanes.values():
+                gone |= lane.forget(people, deadline)
+            removed = self._spool.forget(people)
+            for lane in self._lanes.values():
+                lane.forgotten(removed)
         self._ledger.forget(people)
         return len(gone | removed.seqs)
 
@@ -486,6 +498,7 @@ class Collector:
 
     def status(self) -> Status:
         """Return how many events wait, are held, delivered or dead at each destination."""
+        self._ensure_own()
         return Status(
             accepted=self._accepted,
             durable=self._spool.durable,
@@ -495,28 +508,32 @@ class Collector:
 
     def status_of(self, destination: str) -> DestinationStatus:
         """Return the figures of one destination."""
+        self._ensure_own()
         return self._lanes[destination].status()
 
     def dead(self, destination: str | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
+        self._ensure_own()
         return self._spool.dead(destination)
 
     def replay(self, letters: Iterable[DeadLetter]) -> int:
         """Deliver dead letters again, under their event ids; returns how many."""
         self._ensure_open()
-        by_lane: dict[str, list[DeadLetter]] = {}
-        for letter in letters:
-            by_lane.setdefault(letter.destination, []).append(letter)
         return sum(
-            self._lanes[id_].replay(found) for id_, found in by_lane.items() if id_ in self._lanes
+            self._lanes[id_].replay(found)
+            for id_, found in _by_destination(letters).items()
+            if id_ in self._lanes
         )
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Remove dead letters for good; returns how many."""
-        wanted = list(letters)
-        buried = self._spool.bury(wanted)
-        for lane in self._lanes.values():
-            lane.forgotten(0, sum(letter.destination == lane.id for letter in wanted))
+        self._ensure_own()
+        buried = 0
+        for id_, found in _by_destination(letters).items():
+            count = self._spool.bury(found)
+            buried += count
+            if id_ in self._lanes:
+                self._lanes[id_].count_buried(count)
         return buried
 
     # --- end -------------------------------------------------------------------------------
@@ -525,6 +542,8 @@ class Collector:
         """Wait until every destination has what waits for it; False where `timeout` s did not
         suffice, or something that waits cannot go before then. Held events do not count.
         """
+        if self._forked:
+            return True  # what waits is the parent's
         deadline = time.monotonic() + (86_400 * 365 if timeout is None else timeout)
         # A list, so that every lane is told to hurry, also behind one that can't.
         done = [lane.flush(deadline) for lane in self._lanes.values()]
@@ -535,23 +554,31 @@ class Collector:
         then stop. True where nothing is left. What is left stays in a durable spool; in memory
         it is lost, and reported.
         """
-        if self._closed:
-            return True
-        self._closed = True
-        if self._forked:
-            return True
         if timeout is None:
             timeout = self.flow.collector.close_timeout / 1000
         deadline = time.monotonic() + timeout
-        self.flush(max(0.0, timeout))
+        if not self._door.close(deadline):
+            return True
+        _collectors.discard(self)
+        if self._forked:
+            return True
+        try:
+            self.flush(max(0.0, deadline - time.monotonic()))
+        except BaseException:
+            deadline = time.monotonic()  # whoever interrupts it doesn't want to wait
+            raise
+        finally:
+            left = self._stop(deadline)
+        return left == 0
+
+    def _stop(self, deadline: float) -> int:
         for erasure in self._erasures:
             erasure.join(max(0.1, deadline - time.monotonic()))
         for lane in self._lanes.values():
             lane.stop(deadline)
         left = self._report_left()
         self._spool.close()
-        _collectors.discard(self)
-        return left == 0
+        return left
 
     def _report_left(self) -> int:
         left = 0
@@ -594,8 +621,14 @@ class Collector:
         """Leave everything to the parent; the child opens its own when it first needs it."""
         self._forked = True
         self._rebuilding = threading.Lock()
+        self._door.after_fork()
         if self._spool.durable:
             self._spool.abandon()
+
+    def _ensure_own(self) -> None:
+        """In a forked child, look at what is the child's."""
+        if self._forked:
+            self._reopen()
 
     def _reopen(self) -> None:
         with self._rebuilding:
@@ -625,6 +658,13 @@ def _raw(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, 
         check_parts(parts)
         return {**event, **parts}
     return event
+
+
+def _by_destination(letters: Iterable[DeadLetter]) -> dict[str, list[DeadLetter]]:
+    found: dict[str, list[DeadLetter]] = {}
+    for letter in letters:
+        found.setdefault(letter.destination, []).append(letter)
+    return found
 
 
 def _answered(accepted: _Accepted, waiter: _Waiter) -> PushResult:
@@ -679,7 +719,10 @@ _collectors: "weakref.WeakSet[Collector]" = weakref.WeakSet()
 
 def _close_all() -> None:
     for collector in list(_collectors):
-        collector.close()
+        try:
+            collector.close()
+        except Exception:  # the others are to be closed too
+            logger.exception("a collector could not be closed at exit")
 
 
 def _after_fork_in_child() -> None:

@@ -7,7 +7,8 @@ from walker_collector.delivery.dispatch import (
     context_for,
     person_of,
 )
-from walker_collector.delivery.lane import Answer, DestinationStatus, Lane
+from walker_collector.delivery.lane import Lane
+from walker_collector.delivery.status import Answer, DestinationStatus
 
 __all__ = [
     "CONSENT_CHANGED",

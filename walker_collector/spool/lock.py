@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from io import FileIO
 from pathlib import Path
 
 from walker_collector.errors import SpoolError
@@ -28,15 +29,15 @@ class SpoolLock:
 
     def __init__(self, spool: Path) -> None:
         self.path = spool.with_name(spool.name + ".lock")
-        self._file: int | None = self._acquire(spool)
+        self._file: FileIO | None = self._acquire(spool)
 
-    def _acquire(self, spool: Path) -> int:
+    def _acquire(self, spool: Path) -> FileIO:
         while True:
             file = self._open(spool)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                os.close(file)
+                file.close()
                 raise SpoolError(
                     f"spool {spool}: in use by {holder(self.path)}; stop that process, or give "
                     "this one a spool of its own. `walker spool` and `walker dead list` may look "
@@ -45,18 +46,18 @@ class SpoolLock:
             if _is_at(file, self.path):
                 self._write(file)
                 return file
-            os.close(file)  # its last holder deleted it just before it was locked
+            file.close()  # its last holder deleted it just before it was locked
 
-    def _open(self, spool: Path) -> int:
+    def _open(self, spool: Path) -> FileIO:
         try:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            return FileIO(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
         except OSError as error:
             raise SpoolError(
                 f"spool {spool}: cannot write its lock file: {error.strerror or error}; "
                 "give the process a folder that it may write to"
             ) from None
 
-    def _write(self, file: int) -> None:
+    def _write(self, file: FileIO) -> None:
         about = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -66,8 +67,8 @@ class SpoolLock:
             "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         try:
-            os.ftruncate(file, 0)
-            os.write(file, json.dumps(about).encode())
+            file.truncate(0)
+            file.write(json.dumps(about).encode())
         except OSError:
             # A full disk must not keep a spool from being drained; only the name is missing.
             return
@@ -75,7 +76,7 @@ class SpoolLock:
     def release(self) -> None:
         """Give the lock up."""
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
     def remove(self) -> None:
@@ -90,10 +91,10 @@ class SpoolLock:
         self.release()
 
 
-def _is_at(file: int, path: Path) -> bool:
+def _is_at(file: FileIO, path: Path) -> bool:
     """Tell whether an open file is still the one at its path."""
     try:
-        return os.path.samestat(os.fstat(file), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
 

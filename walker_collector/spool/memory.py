@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from walker_collector.errors import SpoolError
 from walker_collector.spool import (
     Attempt,
     Change,
@@ -29,10 +30,13 @@ class MemorySpool:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seq = 0
+        self._closed = False
         self._dead: dict[tuple[str, int], DeadLetter] = {}
 
     def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
         with self._lock:
+            if self._closed:
+                raise SpoolError("the collector is closed; the event was not accepted")
             seq = self._seq
             offered = []
             for record in records:
@@ -116,7 +120,8 @@ class MemorySpool:
         return
 
     def close(self) -> None:
-        return
+        with self._lock:
+            self._closed = True
 
 
 def entry_of(letter: DeadLetter) -> Entry:

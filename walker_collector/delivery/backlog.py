@@ -1,0 +1,401 @@
+"""What waits for one destination, is held for consent, or is under way; and the spool's record.
+
+Everything here is guarded by `lock`. The spool is written without it: the spool offers new
+entries while it is writing, so waiting for it under the lock would be a deadlock. Only reading
+on (`refill`) happens under it, so that no entry is read twice.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+from attrs import frozen
+
+from walker_collector.config import Consent
+from walker_collector.consent import Ledger, Said, granted
+from walker_collector.delivery.dispatch import Destination, Outcome, admits
+from walker_collector.delivery.queue import HeldEvents, PersonQueue
+from walker_collector.delivery.status import Counts
+from walker_collector.delivery.throttle import Throttle
+from walker_collector.delivery.verdict import Verdict
+from walker_collector.errors import RetryLater, SpoolError
+from walker_collector.events import decode
+from walker_collector.spool import (
+    FRESH,
+    Attempt,
+    Change,
+    DeadLetter,
+    Entry,
+    Spool,
+    State,
+    Stored,
+)
+
+WINDOW: Final = 10_000
+"""Waiting entries that are kept in memory beside a durable spool; the others stay on disk."""
+_TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
+
+
+@frozen
+class Batch:
+    """Entries under way, with what their people's consent was when they were taken."""
+
+    entries: list[Entry]
+    said: Said
+
+
+class Backlog:
+    """The entries of one destination that are not done with."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        spool: Spool,
+        ledger: Ledger,
+        now: Callable[[], int],
+        log: Throttle,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.queue = PersonQueue(ledger.canonical)
+        self.held = HeldEvents(destination.config.queue_max)
+        self.flying: dict[int, Entry] = {}
+        self.counts = Counts()
+        self._destination = destination
+        self._spool = spool
+        self._ledger = ledger
+        self._now = now
+        self._log = log
+        self._attempts: dict[int, Attempt] = {}
+        self._unsettled: list[Change] = []
+        self._loaded = 0
+        self._behind = spool.durable
+        self._frozen = 0
+        counts = spool.counts().get(destination.id, {})
+        self.waiting = counts.get(State.WAITING, 0)
+        self.dead = counts.get(State.DEAD, 0)
+        for stored in spool.held(destination.id):
+            self.held.add(stored.entry)  # by which rule is not known: looked at again
+
+    # --- coming in -------------------------------------------------------------------------
+
+    def add(self, entries: Sequence[tuple[Entry, State]]) -> None:
+        """Take accepted entries, in the order of their numbers; the spool is not written."""
+        self.counts.accepted += len(entries)
+        evicted: list[Entry] = []
+        waiting: list[Entry] = []
+        for entry, state in entries:
+            if state is State.HELD:
+                evicted += self.held.add(entry)
+            else:
+                waiting.append(entry)
+        self.waiting += len(waiting)
+        self._enqueue(waiting)
+        if not self._behind:
+            self._loaded = max(self._loaded, entries[-1][0][0])
+        self._drop(evicted, _TOO_MANY_HELD)
+
+    def _enqueue(self, entries: list[Entry]) -> None:
+        """Queue new entries; what is too much for memory stays on disk until its turn."""
+        if self._behind:
+            return
+        if entries and entries[0][0] <= self._loaded:  # read from the spool before it was offered
+            entries = [entry for entry in entries if entry[0] > self._loaded]
+        room = WINDOW - len(self.queue)
+        if self._spool.durable and len(entries) > room:
+            self._behind = True
+            self._loaded = max(self._loaded, entries[room][0] - 1)
+            entries = entries[:room]
+        self.queue.add(entries)
+
+    @property
+    def behind(self) -> bool:
+        """Whether more waits on disk than in memory."""
+        return self._behind
+
+    def refill(self) -> bool:
+        """Read on where memory ends, where that is due; tell whether there was anything."""
+        if not self._behind or self._frozen or len(self.queue) >= WINDOW // 2:
+            return False
+        stored = self._spool.load(self._destination.id, self._loaded, WINDOW)
+        now = self._now()
+        for item in stored:
+            self._take_back(item, now)
+            self._loaded = item.entry[0]
+        if len(stored) < WINDOW:
+            self._behind = False
+        return bool(stored)
+
+    def _take_back(self, stored: Stored, now: int) -> None:
+        if stored.attempt != FRESH:
+            self._attempts[stored.entry[0]] = stored.attempt
+        if stored.attempt.due > now:
+            self.queue.restore(stored.attempt.due, stored.entry)
+        else:
+            self.queue.add([stored.entry])
+
+    # --- going out -------------------------------------------------------------------------
+
+    def take(self, size: int, size_bytes: int | None) -> Batch | None:
+        """Take the next batch; None where nothing is ready. Raises SpoolError, taking nothing."""
+        entries = self.queue.take(size, size_bytes)
+        try:
+            said = self._ledger.said({entry[1] for entry in entries})
+        except SpoolError:
+            self.queue.put_back(entries)
+            raise
+        if overtaken := self._overtaken(entries, said.bases):
+            # A grant is known, but what it releases is not queued yet: those go first.
+            self.queue.put_back(entries)
+            self._unhold(overtaken)
+            return self.take(size, size_bytes)
+        self.flying.update({entry[0]: entry for entry in entries})
+        return Batch(entries, said) if entries else None
+
+    def finish_all(self, entries: list[Entry]) -> None:
+        """Note that all of a batch was delivered."""
+        self.counts.delivered += len(entries)
+        self.waiting -= len(entries)
+        for entry in entries:
+            del self.flying[entry[0]]
+            if self._attempts:
+                self._attempts.pop(entry[0], None)
+        self.queue.finish(entries)
+
+    def finish(
+        self, entries: list[Entry], outcomes: list[Outcome], verdicts: list[Verdict]
+    ) -> None:
+        """Note what came of a batch: who is done, held, tried again or back in line."""
+        done: list[Entry] = []
+        back: list[Entry] = []
+        behind: list[Entry] = []
+        evicted: list[Entry] = []
+        bases: dict[str, Consent] = {}
+        retrying: set[str] = set()
+        for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
+            del self.flying[entry[0]]
+            person = self.queue.person(entry)
+            change = verdict.change
+            if outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
+                # A grant has overtaken the decision: not held, but first in line again.
+                self._unsettled.append(Change(entry, State.WAITING, released=True))
+                back.append(entry)
+            elif change is not None and change.state is not State.WAITING:
+                done.append(entry)
+                evicted += self._leave(entry, change)
+            else:
+                self._remember(entry, verdict)
+                if person in retrying:
+                    behind.append(entry)
+                elif change is None:
+                    back.append(entry)
+                else:
+                    self.queue.retry(change.attempt.due, entry)
+                    retrying |= {person} - {""}
+        self.queue.hold_back(behind)
+        self.queue.finish(done)
+        self.queue.put_back(back)
+        self._drop(evicted, _TOO_MANY_HELD)
+
+    def _remember(self, entry: Entry, verdict: Verdict) -> None:
+        if verdict.change is not None:
+            self.counts.retried += 1
+        if verdict.attempt != FRESH:
+            self._attempts[entry[0]] = verdict.attempt
+
+    def _leave(self, entry: Entry, change: Change) -> list[Entry]:
+        """Note that an entry waits no longer; return what must go to make room for it."""
+        self.waiting -= 1
+        self._attempts.pop(entry[0], None)
+        if change.state is State.HELD:
+            if change.attempt.parts:
+                self._attempts[entry[0]] = change.attempt
+            return self.held.add(entry, change.attempt.consent)
+        if change.state is State.DEAD:
+            self.dead += 1
+            self.counts.died += 1
+        return []
+
+    # --- consent ---------------------------------------------------------------------------
+
+    def release(self, people: set[str] | None) -> list[Entry]:
+        """Queue the held events of these people (None: everybody's) that may now go.
+
+        `people` are all keys of one person: what is under way to one of them holds back all.
+        """
+        self.tidy()
+        with self.reading_paused():
+            with self.lock:
+                if people is not None:
+                    self.queue.rejoin(people)
+                bases: dict[str, Consent] = {}
+                candidates = self.held.of(people)
+                entries = [entry for entry in candidates if self._admitted(entry, bases)]
+                self._unhold(entries)
+            if entries:
+                self.record([])
+        return entries
+
+    def _unhold(self, entries: list[Entry]) -> None:
+        """Hold entries no longer; the spool is told with the next record."""
+        for entry in entries:
+            self.held.remove(entry)
+        self._unsettled += [Change(entry, State.WAITING, released=True) for entry in entries]
+        self._queue_again(entries)
+
+    def _overtaken(self, batch: list[Entry], bases: dict[str, Consent]) -> list[Entry]:
+        """Return the held events that a batch would overtake, although they may go by now."""
+        if not self.held:
+            return []
+        people = {entry[1] for entry in batch if entry[1] in self.held}
+        # Newer ones overtake nobody; and what is beyond the part read would be read once more.
+        older = [entry for entry in self.held.of(people) if entry < max(batch)]
+        return [entry for entry in older if self._admitted(entry, bases)]
+
+    def _admitted(self, entry: Entry, bases: dict[str, Consent]) -> bool:
+        """Whether a held entry may go, or must be looked at again for its rule's consent."""
+        consent = self._consent(entry, bases)
+        return admits(self._destination, consent) and consent != self.held.under(entry)
+
+    def _consent(self, entry: Entry, bases: dict[str, Consent]) -> Consent:
+        """Return what is granted for an entry; `bases` remembers what each person said."""
+        person = entry[1]
+        if person not in bases:
+            bases[person] = self._ledger.base(person)
+        return granted({**bases[person], **(decode(entry[3]).get("consent") or {})})
+
+    def _queue_again(self, entries: list[Entry]) -> None:
+        """Queue entries that were set aside; those beyond the part read will be read in turn."""
+        self.waiting += len(entries)
+        if entries and not self._behind:
+            self._loaded = max(self._loaded, entries[-1][0])
+        self.queue.insert([e for e in entries if not self._behind or e[0] <= self._loaded])
+
+    @contextmanager
+    def reading_paused(self) -> Iterator[None]:
+        """Keep the queue from being refilled, so that an entry is not both queued and read."""
+        with self.lock:
+            self._frozen += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._frozen -= 1
+
+    # --- set aside, and gone ---------------------------------------------------------------
+
+    def replay(self, letters: Sequence[DeadLetter]) -> int:
+        """Queue dead letters again, with their attempts forgotten; return how many there were."""
+        with self.reading_paused():
+            revived = self._spool.revive(letters)
+            with self.lock:
+                self.dead -= len(revived)
+                self._attempts.update(
+                    (item.entry[0], item.attempt) for item in revived if item.attempt.parts
+                )
+                self._queue_again([stored.entry for stored in revived])
+        return len(revived)
+
+    def forget(
+        self, people: set[str], wait: Callable[[float], object], deadline: float
+    ) -> set[int]:
+        """Remove these people's events from memory; the spool removes them on disk.
+
+        `wait`s, until the monotonic `deadline` (s), for what is under way to them.
+        """
+
+        def theirs(entry: Entry) -> bool:
+            return entry[1] in people
+
+        removed = self.queue.remove(theirs)
+        while any(map(theirs, self.flying.values())) and time.monotonic() < deadline:
+            wait(deadline - time.monotonic())
+            removed += self.queue.remove(theirs)
+        if not self._spool.durable:  # else the spool counts what it removes
+            self.waiting -= len(removed)
+        held = self.held.of(people)
+        for entry in held:
+            self.held.remove(entry)
+        for entry in [*removed, *held]:
+            self._attempts.pop(entry[0], None)
+        return {entry[0] for entry in [*removed, *held]}
+
+    def tidy(self) -> None:
+        """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
+        limit = self._now() - self._destination.config.queue_age
+        with self.lock:
+            expired = self.held.older_than(limit)
+            for entry in expired:
+                self.held.remove(entry)
+            self._drop(expired, "queueAge: held for consent longer than that")
+            unsettled = bool(self._unsettled)
+        if unsettled:
+            self.record([])
+
+    def _drop(self, entries: list[Entry], reason: str) -> None:
+        """Let go of held entries; the spool is told with the next record."""
+        if entries:
+            self.counts.dropped += len(entries)
+            for entry in entries:
+                self._attempts.pop(entry[0], None)
+            self._unsettled += [Change(entry, None) for entry in entries]
+            self._log.warning(
+                "destination %s: %d event(s) dropped (%s)",
+                self._destination.id,
+                len(entries),
+                reason,
+            )
+
+    def bound_dead(self) -> None:
+        """Let go of the oldest dead letters beyond `dlqMax`."""
+        excess = self.dead - self._destination.config.dlq_max
+        if excess <= 0:
+            return
+        try:
+            dropped = self._spool.bury(self._spool.dead(self._destination.id, excess))
+        except SpoolError as error:
+            self._log.error("destination %s: %s", self._destination.id, error)
+            return
+        with self.lock:
+            self.dead -= dropped
+            self.counts.dropped += dropped
+        self._log.error(
+            "destination %s: %d oldest dead letter(s) dropped (dlqMax)",
+            self._destination.id,
+            dropped,
+        )
+
+    # --- the record ------------------------------------------------------------------------
+
+    def record(self, changes: list[Change]) -> None:
+        """Tell the spool; what it cannot take now is told again with the next."""
+        with self.lock:
+            changes = [*self._unsettled, *changes]
+            self._unsettled = []
+        if not changes:
+            return
+        try:
+            self._spool.settle(self._destination.id, changes)
+        except SpoolError as error:
+            self._log.error("destination %s: %s", self._destination.id, error)
+            with self.lock:
+                self._unsettled = [*changes, *self._unsettled]
+
+    def attempt_of(self, seq: int) -> Attempt:
+        """Return what earlier deliveries of an entry left behind."""
+        return self._attempts.get(seq, FRESH)
+
+    def mark(self, entry: Entry, part: str, state: str) -> None:
+        """Record durably how far a part of an entry's delivery is.
+
+        Raises RetryLater once the delivery was given up, so that a call that hung goes no further.
+        """
+        with self.lock:
+            if entry[0] not in self.flying:
+                raise RetryLater("this delivery was given up")
+            before = self.attempt_of(entry[0])
+            after = attrs.evolve(before, parts={**before.parts, part: state})
+            self._attempts[entry[0]] = after
+        self._spool.settle(self._destination.id, [Change(entry, State.WAITING, after, self._now())])

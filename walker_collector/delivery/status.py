@@ -1,0 +1,48 @@
+"""What is told of one destination: its answer to an event, and its figures."""
+
+from attrs import define, frozen
+
+
+@frozen
+class Answer:
+    """What one destination said of one event: "delivered", "held", "ignored", "failed", ..."""
+
+    status: str
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class DestinationStatus:
+    """The figures of one destination; counts since the process began, ages in s.
+
+    `dead` are the dead letters that are kept, `died` those that came since the process began.
+    """
+
+    state: str
+    reason: str = ""
+    waiting: int = 0
+    due: int = 0
+    held: int = 0
+    dead: int = 0
+    in_flight: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    ignored: int = 0
+    retried: int = 0
+    died: int = 0
+    dropped: int = 0
+    batches: int = 0
+    oldest_age: float = 0.0
+
+
+@define
+class Counts:
+    """What has happened since the process began."""
+
+    accepted: int = 0
+    delivered: int = 0
+    ignored: int = 0
+    retried: int = 0
+    died: int = 0
+    dropped: int = 0
+    batches: int = 0
