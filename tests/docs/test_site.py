@@ -81,19 +81,26 @@ FLOW = {
 }
 
 
-def test_flow_may_name_its_schema() -> None:
-    jsonschema.validate(FLOW, json.loads(SCHEMA.read_bytes()))
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_bytes()))
+
+
+def test_flow_may_name_its_schema(schema: jsonschema.Draft202012Validator) -> None:
+    schema.validate(FLOW)
     assert list(load_flow(FLOW).destinations) == ["screen"]
 
 
-def test_schema_marks_a_mistake() -> None:
+def test_schema_marks_a_mistake(schema: jsonschema.Draft202012Validator) -> None:
     wrong = {**FLOW, "destinations": {"screen": {"package": "console", "config": {"dta": "data"}}}}
     with pytest.raises(jsonschema.ValidationError, match="'dta' was unexpected"):
-        jsonschema.validate(wrong, json.loads(SCHEMA.read_bytes()))
+        schema.validate(wrong)
 
 
 @pytest.mark.parametrize(
     "flow", sorted(ROOT.glob("examples/*/flow.json")), ids=lambda path: path.parent.name
 )
-def test_flows_of_the_examples_hold_to_the_schema(flow: Path) -> None:
-    jsonschema.validate(json.loads(flow.read_text("utf-8")), json.loads(SCHEMA.read_bytes()))
+def test_flows_of_the_examples_hold_to_the_schema(
+    flow: Path, schema: jsonschema.Draft202012Validator
+) -> None:
+    schema.validate(json.loads(flow.read_text("utf-8")))
