@@ -57,8 +57,12 @@ def succeed(*command: str | Path, cwd: Path) -> None:
 def build_wheels(folder: Path) -> list[Path]:
     """Build every distribution of the repository from a copy: building leaves folders behind."""
     source, wheels = folder / "source", folder / "wheels"
-    skip = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "tests", "docs")
-    shutil.copytree(ROOT, source, ignore=skip)
+    skip = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    source.mkdir()
+    for name in ("walker_collector", "walker_dest_customerio", "examples"):
+        shutil.copytree(ROOT / name, source / name, ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "walker_pytest_plugin.py"):
+        shutil.copy(ROOT / name, source)
     projects = [source, source / "walker_dest_customerio", *(source / "examples").glob("walker-*")]
     for project in projects:
         wheel = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels)
