@@ -56,8 +56,7 @@ Group = list[tuple[int, dict[str, Any]]]
 class Feed:
     """Pushes the lines of a stream, and counts.
 
-    read: lines that are not blank. accepted: events. commands: changes of state. dropped: events,
-    per destination, that need a consent which is denied where no queue holds them.
+    read: lines that are not blank. accepted: events. commands: changes of state.
     last: number of the last line that was dealt with.
     """
 
@@ -67,7 +66,6 @@ class Feed:
     read: int = 0
     accepted: int = 0
     commands: int = 0
-    dropped: dict[str, int] = field(factory=dict)
     last: int = 0
 
     def run(self, stream: Stream, watcher: Watcher) -> None:
@@ -138,7 +136,8 @@ class Feed:
         full = None
         for (number, _), result in zip(group, results, strict=True):
             if isinstance(result, PushResult):
-                self._count(result)
+                self.accepted += bool(result.id)
+                self.commands += not result.id
             elif isinstance(result, EventError):
                 self.bad.note(number, result)
             elif isinstance(result, SpoolFull):
@@ -148,12 +147,3 @@ class Feed:
                 raise result
             self.last = number
         return full
-
-    def _count(self, result: PushResult) -> None:
-        if not result.id:
-            self.commands += 1
-            return
-        self.accepted += 1
-        for destination, status in result.destinations.items():
-            if status == "dropped":
-                self.dropped[destination] = self.dropped.get(destination, 0) + 1

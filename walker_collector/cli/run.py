@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from walker_collector.cli.feed import Feed
+from walker_collector.cli.garbage import collect_seldom
 from walker_collector.cli.lines import Stream, open_events, size_of
 from walker_collector.cli.params import (
     events_argument,
@@ -55,10 +56,11 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
     """
     with open_events(events) as stream, Stop() as stop:
         session = Session(flow, name, stop)
+        collect_seldom()
         feed = Feed(session.collector, stop)
         with progress(size_of(stream)) as seen:
             complete = _read(feed, stream, seen)
-            summary = session.finish(feed.summary(complete), timeout, seen.waiting, feed.dropped)
+            summary = session.finish(feed.summary(complete), timeout, seen.waiting)
         session.report(summary, as_json)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
 

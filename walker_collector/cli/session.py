@@ -1,6 +1,6 @@
 """A collector at work for one command: opened, waited for, closed, and what it came to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -38,7 +38,6 @@ class Session:
         summary: Summary,
         timeout: float | None,
         waiting: Callable[[int], None] = lambda count: None,
-        dropped: Mapping[str, int] | None = None,
     ) -> Summary:
         """Wait for what is not delivered yet, close, and complete the summary.
 
@@ -54,15 +53,14 @@ class Session:
             )
         print_reasons(item for item in self.collector.dead() if item.died_at >= self._began)
         self.collector.close(None if self._stop.signal else 0)
-        return self._complete(summary, dropped or {})
+        return self._complete(summary)
 
-    def _complete(self, summary: Summary, dropped: Mapping[str, int]) -> Summary:
+    def _complete(self, summary: Summary) -> Summary:
         return attrs.evolve(
             summary,
             signal=self._stop.signal.name if self._stop.signal else None,
             destinations={
-                id_: figures(status, dropped.get(id_, 0))
-                for id_, status in self.collector.status().destinations.items()
+                id_: figures(status) for id_, status in self.collector.status().destinations.items()
             },
         )
 

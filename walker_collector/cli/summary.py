@@ -54,14 +54,14 @@ class Summary:
         return attrs.asdict(self)
 
 
-def figures(status: DestinationStatus, dropped: int = 0) -> Figures:
-    """Return one destination's figures; `dropped` are the events that never reached its queue."""
+def figures(status: DestinationStatus) -> Figures:
+    """Return one destination's figures."""
     return Figures(
         delivered=status.delivered,
         held=status.held,
         ignored=status.ignored,
         dead=status.died,
-        dropped=status.dropped + dropped,
+        dropped=status.dropped,
         waiting=status.waiting,
         reason=status.reason,
     )
