@@ -76,6 +76,14 @@ def links(path: Path) -> Iterator[tuple[str, str]]:
                 yield file, anchor
 
 
+def dead_links(path: Path) -> Iterator[str]:
+    """Yield the links of a page that lead to no file, or to no heading of one."""
+    for file, anchor in links(path):
+        target = path.parent / file if file else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield f"{file}#{anchor}" if anchor else file
+
+
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     tokens = MarkdownIt().parse(path.read_text("utf-8"))

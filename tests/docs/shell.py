@@ -20,7 +20,7 @@ from attrs import Factory, define, field
 from tests.docs.pages import Block, Row
 from tests.docs.runner import assert_like
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for one command, and until a program that stays has printed what is shown."""
 
 MODULES = {

@@ -1,0 +1,22 @@
+"""Tutorials: following them leads where they say."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, dead_links, parts
+from tests.docs.shell import Shell
+
+guides = pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs" / "tutorial").glob("*.md")), ids=lambda path: path.stem
+)
+
+
+@guides
+def test_guide_leads_where_it_says(path: Path, shell: Shell) -> None:
+    shell.follow(parts(path))
+
+
+@guides
+def test_links_of_guide_lead_somewhere(path: Path) -> None:
+    assert list(dead_links(path)) == []
