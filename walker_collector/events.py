@@ -52,7 +52,8 @@ class Bounds:
 def split_name(name: Any) -> tuple[str, str]:
     """Return entity and action of an event name; further words are part of the name only.
 
-    Raises EventError where the name is missing, no string, or lacks one of the two.
+    Raises EventError where the name is missing, no string, lacks one of the two, or begins with
+    "walker", which is for commands.
     """
     if not isinstance(name, str):
         kind = "missing" if name is None else f"of type {type(name).__name__}"
@@ -67,6 +68,10 @@ def _words(name: str) -> tuple[str, str]:
         raise EventError(
             f'event name {name[:80]!r} is not "entity action": two words with one space between, '
             'such as "order complete"'
+        )
+    if words[0] == "walker":
+        raise EventError(
+            f"{name[:80]!r} is no command; there are walker consent, walker user, walker globals"
         )
     return words[0], words[1]
 

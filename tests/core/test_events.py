@@ -499,3 +499,8 @@ def test_anything_at_all_is_an_event_or_an_event_error(parts: dict[str, Any]) ->
     except EventError:
         return
     assert orjson.dumps(decode(body)) == body
+
+
+def test_a_command_that_is_none_is_refused_as_an_event() -> None:
+    with pytest.raises(EventError, match="'walker consnet' is no command; there are walker consent"):
+        split_name("walker consnet")
