@@ -316,6 +316,8 @@ class Collector:
             self._release(self._ledger.known_as(event["user"]))
         version = self._ledger.version
         states, statuses = self._gate(event.get("consent") or {}, person)
+        for id_ in statuses.keys() - states.keys():
+            self._lanes[id_].count_dropped()
         return _Accepted(str(event["id"]), Record(person, now, body, states), statuses, version)
 
     def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:

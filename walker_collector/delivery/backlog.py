@@ -29,6 +29,7 @@ from walker_collector.spool import (
     Change,
     DeadLetter,
     Entry,
+    Forgotten,
     Spool,
     State,
     Stored,
@@ -77,7 +78,10 @@ class Backlog:
         self.waiting = counts.get(State.WAITING, 0)
         self.dead = counts.get(State.DEAD, 0)
         for stored in spool.held(destination.id):
-            self.held.add(stored.entry)  # by which rule is not known: looked at again
+            # By which rule is not known: looked at again.
+            self._drop(self.held.add(stored.entry), _TOO_MANY_HELD)
+            if stored.attempt.parts:
+                self._attempts[stored.entry[0]] = stored.attempt
 
     # --- coming in -------------------------------------------------------------------------
 
@@ -103,7 +107,7 @@ class Backlog:
             return
         if entries and entries[0][0] <= self._loaded:  # read from the spool before it was offered
             entries = [entry for entry in entries if entry[0] > self._loaded]
-        room = WINDOW - len(self.queue)
+        room = max(0, WINDOW - len(self.queue))
         if self._spool.durable and len(entries) > room:
             self._behind = True
             self._loaded = max(self._loaded, entries[room][0] - 1)
@@ -269,6 +273,7 @@ class Backlog:
     def _queue_again(self, entries: list[Entry]) -> None:
         """Queue entries that were set aside; those beyond the part read will be read in turn."""
         self.waiting += len(entries)
+        entries = sorted(entries)
         if entries and not self._behind:
             self._loaded = max(self._loaded, entries[-1][0])
         self.queue.insert([e for e in entries if not self._behind or e[0] <= self._loaded])
@@ -321,6 +326,14 @@ class Backlog:
         for entry in [*removed, *held]:
             self._attempts.pop(entry[0], None)
         return {entry[0] for entry in [*removed, *held]}
+
+    def forgotten(self, removed: Forgotten) -> None:
+        """Note what the spool has removed: none of it is sent any more."""
+        waiting = removed.counts.get((self._destination.id, State.WAITING), 0)
+        self.queue.remove(lambda entry: entry[0] in removed.seqs)
+        # What is under way still is counted when its answer comes.
+        self.waiting -= waiting - sum(seq in removed.seqs for seq in self.flying)
+        self.dead -= removed.counts.get((self._destination.id, State.DEAD), 0)
 
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""

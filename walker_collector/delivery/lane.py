@@ -7,8 +7,8 @@ its health; what becomes of an event is a verdict. Hooks are called without the 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import attrs
@@ -117,15 +117,17 @@ class Lane:
             self._settled.notify_all()
         return gone
 
-    def reading_paused(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def reading_paused(self) -> Iterator[None]:
         """Keep more from being read from the spool meanwhile."""
-        return self._backlog.reading_paused()
+        with self._backlog.reading_paused():
+            yield
+        self._stir()
 
     def forgotten(self, removed: Forgotten) -> None:
         """Note what the spool has removed."""
         with self._lock:
-            self._backlog.waiting -= removed.counts.get((self.id, State.WAITING), 0)
-            self._backlog.dead -= removed.counts.get((self.id, State.DEAD), 0)
+            self._backlog.forgotten(removed)
             self._settled.notify_all()
 
     def count_buried(self, count: int) -> None:
