@@ -12,7 +12,7 @@ author = "the walker-collector authors"
 copyright = author
 version = release = version_of("walker-collector")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "filenames"]
 exclude_patterns = ["_ext", "**/__pycache__"]
 nitpicky = True
 

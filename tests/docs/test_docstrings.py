@@ -1,23 +1,16 @@
 """What becomes of docstrings on their way into the site."""
 
-import importlib.util
 from types import ModuleType
 
 import pytest
 from attrs import frozen
 
-from tests.docs.pages import ROOT
+from tests.docs.extensions import extension
 
 
 @pytest.fixture(scope="module")
 def docstrings() -> ModuleType:
-    path = ROOT / "docs" / "_ext" / "docstrings.py"
-    spec = importlib.util.spec_from_file_location("docstrings", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return extension("docstrings")
 
 
 def test_example_of_several_paragraphs_is_one_block(docstrings: ModuleType) -> None:
