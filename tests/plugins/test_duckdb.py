@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import duckdb
 import pytest
+from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from walker_dest_duckdb.cells import cell, kind_of
@@ -28,6 +29,42 @@ def rule(*, table: str | None = None, data: Any = "data", **columns: str) -> dic
     return {"order": {"complete": {"data": data, "settings": settings}}}
 
 
+@frozen(eq=False)
+class Other:
+    """Another connection to the same file, within this process: it sees, and disturbs."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def tables(self) -> list[Any]:
+        return self.connection.execute("FROM duckdb_tables()").fetchall()
+
+    def received(self) -> list[str]:
+        if not self.tables():
+            return []
+        found = self.connection.execute("SELECT event_id FROM events ORDER BY rowid")
+        return [id for (id,) in found.fetchall()]
+
+    def content(self, id: str) -> Any:
+        sql = "SELECT * EXCLUDE (event_id, event_time) FROM events WHERE event_id = ?"
+        return self.connection.execute(sql, [id]).fetchone()
+
+    def lock(self) -> None:
+        self.connection.begin().execute("ALTER TABLE events ADD COLUMN not_yet DOUBLE")
+
+    def hide(self) -> None:
+        if self.tables():
+            self.connection.execute("ALTER TABLE events RENAME TO hidden")
+        self.connection.execute("CREATE VIEW events AS SELECT 'no' AS event_id")
+
+    def recover(self) -> None:
+        try:
+            self.connection.rollback()
+        except duckdb.TransactionException:
+            self.connection.execute("DROP VIEW events")
+            if self.tables():
+                self.connection.execute("ALTER TABLE hidden RENAME TO events")
+
+
 class TestContract(DestinationContract):
     plugin = DuckdbDestination
     bad_settings: ClassVar = {"path": "", "table": ""}
@@ -35,47 +72,17 @@ class TestContract(DestinationContract):
     @pytest.fixture
     def backend(self, tmp_path: Path) -> Iterator[Backend]:
         path = tmp_path / "shop.duckdb"
-        # Another connection to the same file, within this process: it sees and disturbs.
-        with duckdb.connect(str(path)) as other:
-
-            def tables() -> list[Any]:
-                return other.execute("FROM duckdb_tables()").fetchall()
-
-            def received() -> list[str]:
-                if not tables():
-                    return []
-                found = other.execute("SELECT event_id FROM events ORDER BY rowid")
-                return [id for (id,) in found.fetchall()]
-
-            def content(id: str) -> Any:
-                sql = "SELECT * EXCLUDE (event_id, event_time) FROM events WHERE event_id = ?"
-                return other.execute(sql, [id]).fetchone()
-
-            def lock() -> None:
-                other.begin().execute("ALTER TABLE events ADD COLUMN not_yet DOUBLE")
-
-            def hide() -> None:
-                if tables():
-                    other.execute("ALTER TABLE events RENAME TO hidden")
-                other.execute("CREATE VIEW events AS SELECT 'no' AS event_id")
-
-            def recover() -> None:
-                try:
-                    other.rollback()
-                except duckdb.TransactionException:
-                    other.execute("DROP VIEW events")
-                    if tables():
-                        other.execute("ALTER TABLE hidden RENAME TO events")
-
+        with duckdb.connect(str(path)) as connection:
+            other = Other(connection)
             yield Backend(
                 settings={"path": str(path)},
                 config={"mapping": rule(total="number")},
-                received=received,
-                content=content,
+                received=other.received,
+                content=other.content,
                 reject={"data": {"total": "a lot"}},
-                retry=lock,
-                down=hide,
-                recover=recover,
+                retry=other.lock,
+                down=other.hide,
+                recover=other.recover,
             )
 
 
