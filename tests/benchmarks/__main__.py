@@ -4,11 +4,22 @@ import sys
 
 from rich.console import Console
 
+from tests.benchmarks.acceptance import acceptance
 from tests.benchmarks.core import core, durable
 from tests.benchmarks.customerio import customerio
+from tests.benchmarks.footprint import footprint
+from tests.benchmarks.growth import backlog, growth
 from tests.benchmarks.report import show, write
 
-BENCHMARKS = {"core": core, "durable": durable, "customerio": customerio}
+BENCHMARKS = {
+    "core": core,
+    "durable": durable,
+    "customerio": customerio,
+    "acceptance": acceptance,
+    "footprint": footprint,
+    "growth": growth,
+    "backlog": backlog,
+}
 
 
 def main(names: list[str]) -> None:

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.flows import Json, flow
-from walker_collector import Collector, Context, Event, Item, PushContext, Registry, Rule, hookimpl
+from walker_collector import (
+    Collector,
+    Context,
+    DestinationDown,
+    Event,
+    Item,
+    PushContext,
+    Registry,
+    Rule,
+    hookimpl,
+)
 
 
 class Single:
@@ -25,9 +35,25 @@ class Batched:
         """Do nothing."""
 
 
+class Down:
+    """Takes nothing, so that everything waits."""
+
+    batch_size = 500
+
+    @hookimpl
+    def init(self, context: Context) -> None:
+        """Refuse."""
+        raise DestinationDown("as this benchmark wants it")
+
+    @hookimpl
+    def push_batch(self, batch: Sequence[Item], context: Context) -> None:
+        """Not reached."""
+
+
 def collector(destinations: Json, **settings: Any) -> Collector:
-    """Return a collector for a flow that may name `single` and `batched` as packages."""
+    """Return a collector for a flow that may name `single`, `batched` and `down` as packages."""
     registry = Registry()
     registry.register("single", Single)
     registry.register("batched", Batched)
+    registry.register("down", Down)
     return Collector.from_config(flow(destinations, **settings), registry=registry)

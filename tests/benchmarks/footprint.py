@@ -1,0 +1,55 @@
+"""What the collector needs before the first event, and what it keeps of those that are gone."""
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tests.benchmarks.core import push_all
+from tests.benchmarks.flows import destination
+from tests.benchmarks.measure import ROUNDS, resident, scaled
+from tests.benchmarks.noop import collector
+from tests.benchmarks.peers.customerio import ROOT
+from tests.benchmarks.report import Goal, Report
+from tests.benchmarks.workload import mix
+
+_MODULES = ("walker_collector", "walker_dest_customerio.destination", "segment.analytics")
+
+
+def footprint() -> Report:
+    """Import times (less that of the interpreter alone), and memory while events go by."""
+    nothing = _imported("sys")
+    rows: list[list[Any]] = [
+        [f"import {module}", "ms", round((_imported(module) - nothing) * 1000, 1)]
+        for module in _MODULES
+    ]
+    before, after = _memory(scaled(20_000), scaled(200_000))
+    rows += [["memory early on", "MB", round(before, 1)], ["memory later", "MB", round(after, 1)]]
+    growth = after - before
+    goals = [
+        Goal("import walker_collector", "under 120 ms", f"{rows[0][2]} ms", rows[0][2] < 120),
+        Goal("memory stays", "grows by less than 5 MB", f"{growth:.1f} MB", growth < 5),
+    ]
+    return Report("footprint", "Import time and memory", ("what", "unit", "figure"), rows, goals)
+
+
+def _imported(module: str) -> float:
+    """Return the best time (s) of a process that imports the module."""
+    command = [sys.executable, "-c", f"import {module}"]
+    times = []
+    for _ in range(ROUNDS * 3):
+        began = time.perf_counter()
+        subprocess.run(command, check=True, cwd=ROOT)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _memory(early: int, late: int) -> tuple[float, float]:
+    """Return how much memory is held after so many events, and after many more."""
+    events = mix(1_000)
+    with collector({"noop": destination("batched")}) as collected:
+        for at in range(0, late, len(events)):
+            push_all(collected, events)
+            if at < early:
+                before = resident()
+        return before, resident()
