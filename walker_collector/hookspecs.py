@@ -183,8 +183,8 @@ class Person:
 def init(context: Context) -> None:
     """Called once before the first push: connect, check credentials, raise to refuse.
 
-    `DestinationDown` keeps the destination's events and tries again later; any other exception
-    does the same and is logged as a bug.
+    `DestinationDown` and `RetryLater` keep the destination's events and try again later; any other
+    exception does the same and is logged as a bug.
     """
 
 

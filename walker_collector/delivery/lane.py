@@ -22,7 +22,7 @@ from walker_collector.delivery.retry import Breaker, Pace
 from walker_collector.delivery.status import Answer, DestinationStatus
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.verdict import Verdict, verdict
-from walker_collector.errors import DestinationDown, SpoolError
+from walker_collector.errors import DestinationDown, RetryLater, SpoolError
 from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, Spool, State
 
 _SPOOL_PAUSE: Final = 1.0
@@ -289,6 +289,8 @@ class Lane:
                 self.destination.hooks.init(context=self.destination.context)
             except DestinationDown as error:
                 return Outcome("back", error.reason, down=True)
+            except RetryLater as error:
+                return Outcome("back", error.reason or "init: RetryLater", after=error.after)
             except Exception as error:  # a plugin's bug must not stop the other destinations
                 self._log.error("destination %s: init raised %s", self.id, type(error).__name__)
                 return Outcome("back", f"init failed: {type(error).__name__}: {error}", down=True)
