@@ -84,9 +84,9 @@ def plugin(
     push: Push | None = None,
     push_batch: PushBatch | None = None,
     *,
-    init: Callable[[Any], None] | None = None,
-    consent: Callable[..., None] | None = None,
-    shutdown: Callable[[], None] | None = None,
+    init: Callable[[Any], object] | None = None,
+    consent: Callable[..., object] | None = None,
+    shutdown: Callable[[], object] | None = None,
     **attributes: Any,
 ) -> type:
     """Make a destination class whose hooks are these functions."""
@@ -136,9 +136,9 @@ def flow(
     )
 
 
-def one(cls: type, spool: Any = None, collector: Mapping[str, Any] = {}, **settings: Any) -> Any:
+def one(cls: type, spool: Any = None, **settings: Any) -> FlowConfig:
     """Return a flow with the one destination `there`, configured so."""
-    return flow({"there": (cls, config(**settings))}, spool, **collector)
+    return flow({"there": (cls, config(**settings))}, spool)
 
 
 @contextmanager

@@ -88,7 +88,13 @@ def test_breaker_waits_again_after_a_probe_that_failed() -> None:
 def test_pace_lets_a_short_burst_through_and_then_one_per_interval() -> None:
     pace = Pace(rate=10)
     waits = [pace.delay(100.0) for _ in range(4)]
-    assert waits == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert waits == pytest.approx([0, 0, 0.1, 0.2])
+
+
+def test_first_call_never_waits_however_slow_the_pace() -> None:
+    pace = Pace(rate=0.01)
+    assert pace.delay(100.0) == 0
+    assert pace.delay(100.0) == pytest.approx(99.9)
 
 
 @given(

@@ -273,10 +273,8 @@ class Backlog:
     def _queue_again(self, entries: list[Entry]) -> None:
         """Queue entries that were set aside; those beyond the part read will be read in turn."""
         self.waiting += len(entries)
-        entries = sorted(entries)
-        if entries and not self._behind:
-            self._loaded = max(self._loaded, entries[-1][0])
-        self.queue.insert([e for e in entries if not self._behind or e[0] <= self._loaded])
+        read = [entry for entry in entries if not self._behind or entry[0] <= self._loaded]
+        self.queue.insert(sorted(read))
 
     @contextmanager
     def reading_paused(self) -> Iterator[None]:

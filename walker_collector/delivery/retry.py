@@ -87,9 +87,9 @@ class Pace:
 
     def delay(self, now: float) -> float:
         """Take one turn; return how long to wait for it (s) at the monotonic time `now` (s)."""
-        earliest = now - 0.1
-        self.next_at = max(self.next_at, earliest) + 1 / self.rate
-        return max(0.0, self.next_at - now)
+        turn = max(self.next_at, now - 0.1)
+        self.next_at = turn + 1 / self.rate
+        return max(0.0, turn - now)
 
 
 def down_delay(failures: int) -> int:
