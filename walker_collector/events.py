@@ -198,7 +198,7 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
         )
     # Cheap upper bound first: an event can't be deeper than it has brackets.
     brackets = body.count(b"{") + body.count(b"[")
-    if brackets > bounds.depth:
+    if brackets > bounds.depth and _may_be_deeper(event, bounds.depth):
         _check_depth(orjson.loads(body), "", bounds.depth)
     return body
 
@@ -215,6 +215,19 @@ def _is_json(value: Any) -> bool:
         elif (kind is not dict and kind is not list) or not _is_json(child):
             return False
     return True
+
+
+def _may_be_deeper(value: Any, depth: int) -> bool:
+    """Whether it is nested deeper than that, or holds what is no JSON as it stands."""
+    if depth <= 0:
+        return True
+    for child in value.values() if type(value) is dict else value:
+        kind = type(child)
+        if kind in _PLAIN_TYPES or kind is float:
+            continue
+        if (kind is not dict and kind is not list) or _may_be_deeper(child, depth - 1):
+            return True
+    return False
 
 
 def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:

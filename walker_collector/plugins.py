@@ -6,8 +6,7 @@ listed with its reason and never takes the others down.
 
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 import pluggy
@@ -17,6 +16,9 @@ from walker_collector import hookspecs
 from walker_collector.config import DestinationConfig, DestinationEntry
 from walker_collector.errors import PluginError
 from walker_collector.naming import hint
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 DESTINATIONS: Final = "walker_collector.destinations"
 EXTENSIONS: Final = "walker_collector.extensions"
@@ -48,6 +50,8 @@ class Registry:
 
     def discover(self) -> "Registry":
         """Add every installed plugin; returns the registry itself."""
+        from importlib.metadata import entry_points  # a seventh of all that is imported
+
         for point in entry_points(group=DESTINATIONS):
             self._known[point.name] = _loaded(point, "destination")
         for point in entry_points(group=EXTENSIONS):
@@ -111,7 +115,7 @@ def _by_name(plugins: Mapping[str, PluginInfo]) -> list[PluginInfo]:
     return [plugins[name] for name in sorted(plugins)]
 
 
-def _loaded(point: EntryPoint, kind: Literal["destination", "extension"]) -> PluginInfo:
+def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> PluginInfo:
     info = PluginInfo(
         name=point.name,
         kind=kind,
