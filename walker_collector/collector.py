@@ -199,6 +199,8 @@ class Collector:
             destination.id: Lane(destination, self._spool, self._ledger, self._now, self._random)
             for destination in build_destinations(self.flow, self._registry, self)
         }
+        for lane in self._lanes.values():
+            lane.require([self._lanes[id_] for id_ in lane.destination.config.require])
         self._gates = [
             (lane, lane.destination)
             for lane in self._lanes.values()

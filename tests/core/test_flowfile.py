@@ -811,3 +811,11 @@ def test_extend_of_what_cannot_be_extended_is_a_problem() -> None:
 def test_rules_of_the_wrong_shape_are_problems(mapping: Any) -> None:
     (path,) = crm_problems(mapping=mapping)
     assert path.startswith("mapping")
+
+
+def test_destinations_that_wait_for_each_other_in_a_circle_are_refused() -> None:
+    def entry(require: str) -> dict[str, Any]:
+        return {"package": "plain", "config": {"require": [require]}}
+
+    found = problems({"destinations": {"a": entry("b"), "b": entry("c"), "c": entry("a")}})
+    assert found["destinations.a.config.require"] == "a and b wait for each other"

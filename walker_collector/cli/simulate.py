@@ -36,7 +36,8 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
 
     Nothing leaves the machine, nothing is stored, and no credentials are needed. EVENTS is as for
     `walker run`. Shown is one line per event and destination, and one more for each held event that
-    a line releases; the calls of a destination stand below. Extensions take no part.
+    a line releases; the calls of a destination stand below. Extensions take no part. With --json the
+    reasons of what is invalid or names nobody come on stderr.
 
     Exit status: 0; 1 where there are bad lines or invalid events.
     """
@@ -44,14 +45,16 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
     for number, result in rehearsal.run(events):
         if as_json:
             print_json(as_object(number, result))
+            if result.error:
+                click.echo(f"line {number}: {printable(result.error)}", err=True)
         else:
             _print(number, result)
     sys.exit(0 if rehearsal.ok else 1)
 
 
 def as_object(number: int, result: Simulated | BadLine) -> dict[str, Any]:
-    """Return a result under JSON's names; `error` is there only where there is one."""
-    made = {
+    """Return a result under JSON's names."""
+    return {
         "line": number,
         "event": result.event,
         "destination": result.destination,
@@ -59,7 +62,6 @@ def as_object(number: int, result: Simulated | BadLine) -> dict[str, Any]:
         "rule": result.rule,
         "calls": result.calls,
     }
-    return {**made, "error": result.error} if result.error else made
 
 
 def _print(number: int, result: Simulated | BadLine) -> None:

@@ -59,6 +59,7 @@ class Lane:
         self._settled = threading.Condition(self._lock)
         self._initializing = threading.Lock()
         self._stopping = threading.Event()
+        self._required: tuple[Lane, ...] = ()
         self._waiters: dict[int, Waiter] = {}
         self._workers: list[threading.Thread] = []
         self._idle = 0
@@ -270,7 +271,7 @@ class Lane:
     # --- delivery --------------------------------------------------------------------------
 
     def _deliver(self, batch: Batch) -> None:
-        refused = self._begin()
+        refused = self.begin()
         if refused is not None:
             self._settle(batch.entries, [refused] * len(batch.entries))
             return
@@ -280,11 +281,20 @@ class Lane:
         else:
             self._settle(batch.entries, outcomes)
 
-    def _begin(self) -> Outcome | None:
+    def require(self, lanes: Sequence["Lane"]) -> None:
+        """Deliver nothing before these other destinations are initialised."""
+        self._required = tuple(lanes)
+
+    def begin(self) -> Outcome | None:
         """Initialise the destination before its first delivery; why it can't be, or None."""
         with self._initializing:
             if self._health.ready:
                 return None
+            for lane in self._required:
+                refused = lane.begin()
+                if refused is not None:
+                    reason = f"waits for destination {lane.id}: {refused.reason}"
+                    return attrs.evolve(refused, reason=reason)
             try:
                 self.destination.hooks.init(context=self.destination.context)
             except DestinationDown as error:

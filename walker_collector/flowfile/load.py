@@ -159,5 +159,18 @@ def _check_requirement(
     required = destinations[name]
     if required and required.config.disabled:
         found.add(path, f"destination {name} is disabled: it is never ready")
-    if name == id or (required and id in required.config.require):
+    if id in _awaited(name, destinations):
         found.add(path, f"{id} and {name} wait for each other")
+
+
+def _awaited(id: str, destinations: Mapping[str, DestinationEntry | None]) -> set[str]:
+    """Return a destination and all that it waits for, directly or through others."""
+    awaited: set[str] = set()
+    left = [id]
+    while left:
+        name = left.pop()
+        entry = destinations.get(name)
+        if name not in awaited and entry is not None:
+            awaited.add(name)
+            left += entry.config.require
+    return awaited
