@@ -1,6 +1,7 @@
 """Lines into a collector, in groups, with what is wrong of them reported by number."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
@@ -15,6 +16,11 @@ from walker_collector.collector import COMMANDS, Collector, PushResult
 from walker_collector.errors import EventError, SpoolFull, WalkerError
 
 GROUP: Final = 500
+READ_AHEAD: Final = 5_000
+"""Events that may wait at each destination at work before reading pauses. What was read long before
+its turn takes memory, and is no longer in the processor's cache.
+"""
+_GLANCE: Final = 0.01
 SHOWN: Final = 20
 """Bad lines that are shown one by one."""
 
@@ -57,11 +63,12 @@ class Feed:
     """Pushes the lines of a stream, and counts.
 
     read: lines that are not blank. accepted: events. commands: changes of state.
-    last: number of the last line that was dealt with.
+    last: number of the last line that was dealt with. `pause` waits for so many seconds.
     """
 
     collector: Collector
     stop: Stop
+    pause: Callable[[float], object] = time.sleep
     bad: BadLines = field(factory=BadLines)
     read: int = 0
     accepted: int = 0
@@ -82,6 +89,15 @@ class Feed:
             watcher.read(sum(map(len, lines.texts)) + len(lines.texts))
             if self.stop.signal:
                 return
+
+    def _keep_pace(self) -> None:
+        """Wait for the quickest destination; those in trouble hold nobody up."""
+        while not self.stop.signal:
+            statuses = self.collector.status().destinations.values()
+            waiting = [s.waiting for s in statuses if s.state == "ready" and not s.reason]
+            if not waiting or min(waiting) <= READ_AHEAD:
+                return
+            self.pause(_GLANCE)
 
     def summary(self, complete: bool) -> Summary:
         """Return the figures of the reading; `complete` where it came to its end."""
@@ -131,6 +147,7 @@ class Feed:
                 for item, result in zip(group, results, strict=True)
                 if isinstance(result, SpoolFull)
             ]
+        self._keep_pace()
 
     def _note(self, group: Group, results: Sequence[PushResult | WalkerError]) -> SpoolFull | None:
         full = None
