@@ -93,7 +93,7 @@ def plugin(
     members: dict[str, Any] = dict(attributes)
 
     def add(name: str, hook: Callable[..., Any]) -> None:
-        hook.__name__ = name
+        hook.__name__, hook.__qualname__ = name, f"Destination.{name}"
         members[name] = hookimpl(hook)
 
     if push is not None:

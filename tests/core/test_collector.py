@@ -1,0 +1,625 @@
+"""What an application holds in its hands: pushing, waiting, figures, the end."""
+
+import gc
+import json
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+
+from tests.core.support import (
+    PATIENCE,
+    QUICK,
+    Clock,
+    Record,
+    config,
+    event,
+    flow,
+    in_threads,
+    one,
+    plugin,
+    running,
+    until,
+)
+from walker_collector import (
+    Collector,
+    CollectorClosed,
+    DestinationDown,
+    EventError,
+    PluginError,
+    PushResult,
+    Registry,
+    Rejected,
+    RetryLater,
+    SpoolError,
+    SpoolFull,
+)
+from walker_collector.config import RetryConfig, RuleConfig
+
+ROOT = Path(__file__).parents[2]
+MARKETING = {"marketing": True}
+
+
+def down(event: Any, context: Any) -> None:
+    raise DestinationDown("no key")
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "durable"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "spool.db" if request.param else None
+
+
+# --- pushing ---------------------------------------------------------------------------------
+
+
+def test_event_is_completed_and_delivered(spool: Path | None) -> None:
+    record = Record()
+    clock = Clock()
+    options: dict[str, Any] = {"now": clock, "new_id": lambda: "e1"}
+    the_flow = flow(plugin(record.push), spool, user={"plan": "pro"}, globals={"env": "live"})
+    with running(the_flow, **options) as collector:
+        collector.user({"lang": "de"})
+        collector.globals({"release": 7})
+        clock.advance(2_500)
+        result = collector.push("order complete", data={"n": 1}, user={"id": "u1"})
+        assert result == PushResult("e1", {"there": "accepted"})
+        assert result.ok
+        assert collector.flush(PATIENCE)
+    (got,) = record.events
+    assert (got["name"], got["entity"], got["action"]) == ("order complete", "order", "complete")
+    assert got["user"] == {"plan": "pro", "lang": "de", "id": "u1"}
+    assert got["globals"] == {"env": "live", "release": 7}
+    assert (got["id"], got["timestamp"], got["timing"]) == ("e1", clock(), 2.5)
+    assert got["source"]["count"] == 1
+
+
+def test_event_is_a_name_with_parts_or_one_mapping_or_both() -> None:
+    record = Record()
+    with running(flow(plugin(record.push))) as collector:
+        collector.push("page view", data={"n": 1})
+        collector.push({"name": "page view", "data": {"n": 2}})
+        collector.push({"name": "page view"}, data={"n": 3})
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [1, 2, 3]
+
+
+def test_ids_are_random_and_of_sixteen_hex_digits() -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        ids = {collector.push(event(n)).id for n in range(500)}
+    assert len(ids) == 500
+    assert all(len(id_) == 16 and int(id_, 16) >= 0 for id_ in ids)
+
+
+@pytest.mark.parametrize(
+    ("push", "message"),
+    [
+        (lambda c: c.push("order"), 'not "entity action"'),
+        (lambda c: c.push(7), "an event is a name or a mapping, not int"),
+        (lambda c: c.push("a b", dta={}), "dta: unknown part of an event; did you mean data"),
+        (lambda c: c.push({"name": "a b"}, dta={}), "dta: unknown part"),
+        (lambda c: c.push({}), "event name is missing"),
+        (lambda c: c.push("a b", data={"x": object()}), "data.x: a object cannot be written"),
+        (lambda c: c.push("a b", data={"x": "x" * 2_000}), "limit is 1,000"),
+        (lambda c: c.push("walker consent", data={"a": "yes"}), "consent.a: must be true or false"),
+        (lambda c: c.push("walker user", data=None), "walker user: data must be an object"),
+        (lambda c: c.consent({}), "must be an object such as"),
+        (lambda c: c.consent({"a": True}, user={"email": "x"}), "user needs an id, a device"),
+        (lambda c: c.forget({"email": "x"}), "forget: user needs an id, a device"),
+    ],
+    ids=range(12),
+)
+def test_what_is_no_event_is_refused_and_nothing_happens(push: Any, message: str) -> None:
+    record = Record()
+    with running(flow(plugin(record.push), max_bytes=1_000)) as collector:
+        with pytest.raises(EventError, match=message):
+            push(collector)
+        assert collector.status().accepted == 0
+    assert record.events == []
+
+
+def test_commands_may_be_pushed_like_events() -> None:
+    record = Record()
+    with running(one(plugin(record.push), consent=MARKETING)) as collector:
+        collector.push(event(1))
+        assert collector.push("walker user", data={"plan": "pro"}).id == ""
+        collector.push({"name": "walker globals", "data": {"env": "live"}})
+        collector.push("walker consent", data=MARKETING, user={"id": "u1"})
+        collector.push(event(2))
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [1, 2]
+    assert (record.events[1]["user"]["plan"], record.events[1]["globals"]) == (
+        "pro",
+        {"env": "live"},
+    )
+
+
+def test_user_known_by_a_uuid_is_one_person() -> None:
+    record, who = Record(), UUID(int=7)
+    with running(one(plugin(record.push), consent=MARKETING)) as collector:
+        collector.consent(MARKETING, user={"id": who})
+        result = collector.push(event(1, user={"id": who}), wait=True, timeout=PATIENCE)
+        assert result.destinations == {"there": "delivered"}
+
+
+# --- waiting ---------------------------------------------------------------------------------
+
+
+def test_push_that_waits_tells_what_every_destination_said(spool: Path | None) -> None:
+    def reject(event: Any, context: Any) -> None:
+        raise Rejected("no such list")
+
+    def busy(event: Any, context: Any) -> None:
+        raise RetryLater("busy", after=3_600)
+
+    ignoring = config(mapping={"order": {"*": RuleConfig(ignore=True)}})
+    slow = config(retry=RetryConfig())
+    destinations = {
+        "good": (plugin(Record().push), config()),
+        "bad": (plugin(reject), config()),
+        "busy": (plugin(busy), slow),
+        "ignoring": (plugin(Record().push), ignoring),
+        "denied": (plugin(Record().push), config(consent=MARKETING)),
+        "never": (plugin(Record().push), config(consent=MARKETING, queue=False)),
+    }
+    with running(flow(destinations, spool)) as collector:
+        result = collector.push(event(1), wait=True, timeout=PATIENCE)
+        assert result.destinations == {
+            "good": "delivered",
+            "bad": "failed",
+            "busy": "accepted",
+            "ignoring": "ignored",
+            "denied": "held",
+            "never": "dropped",
+        }
+        assert result.reasons == {
+            "bad": "no such list",
+            "busy": "will be tried again: busy",
+            "denied": "consent not granted",
+        }
+        assert not result.ok
+
+
+def test_push_waits_no_longer_than_it_is_told() -> None:
+    release = threading.Event()
+    with running(flow(plugin(lambda event, context: release.wait(PATIENCE)))) as collector:
+        began = time.monotonic()
+        result = collector.push(event(1), wait=True, timeout=0.05)
+        assert time.monotonic() - began < PATIENCE / 2
+        assert result.destinations == {"there": "accepted"}
+        release.set()
+
+
+def test_push_that_nobody_takes_waits_for_nobody() -> None:
+    with running(one(plugin(Record().push), consent=MARKETING, queue=False)) as collector:
+        result = collector.push(event(1), wait=True)
+        assert result.destinations == {"there": "dropped"}
+        assert collector.status().destinations["there"].dropped == 1
+
+
+# --- many at once ----------------------------------------------------------------------------
+
+
+def test_many_events_are_accepted_but_for_those_refused(spool: Path | None) -> None:
+    record = Record()
+    with running(one(plugin(record.push), spool, consent=MARKETING)) as collector:
+        results = collector.push_many(
+            [
+                event(1),
+                {"name": "order"},
+                7,  # type: ignore[list-item]  # that is the point
+                {"name": "walker consent", "data": MARKETING, "user": {"id": "u1"}},
+                {"name": "walker consent", "data": {}},
+                event(2),
+            ]
+        )
+        assert [type(result).__name__ for result in results] == [
+            "PushResult",
+            "EventError",
+            "EventError",
+            "PushResult",
+            "EventError",
+            "PushResult",
+        ]
+        assert isinstance(results[0], PushResult)
+        assert results[0].destinations == {"there": "held"}
+        assert collector.flush(PATIENCE)
+        assert collector.status().accepted == 2
+    assert record.numbers == [1, 2]
+
+
+def test_large_group_is_stored_in_parts_and_in_order(spool: Path | None) -> None:
+    record = Record()
+    with running(flow(plugin(record.push), spool)) as collector:
+        results = collector.push_many(event(n, f"u{n % 3}") for n in range(1_234))
+        assert len({result.id for result in results if isinstance(result, PushResult)}) == 1_234
+        assert collector.flush(PATIENCE)
+    assert record.numbers == list(range(1_234))
+
+
+def test_group_that_cannot_be_stored_is_refused_and_no_other(tmp_path: Path) -> None:
+    record = Record()
+    the_flow = flow(plugin(record.push, init=lambda context: 1 / 0), queue_max=500, queue_wait=0)
+    with running(the_flow) as collector:
+        # The same id twice: what is refused is a place in the list, not an id.
+        results = collector.push_many(event(n, id="same") for n in range(501))
+        assert {type(result) for result in results[:500]} == {PushResult}
+        assert isinstance(results[500], SpoolFull)
+        assert collector.status().accepted == 500
+
+
+# --- room ------------------------------------------------------------------------------------
+
+
+def test_full_queue_refuses_after_the_configured_wait() -> None:
+    with running(flow(plugin(down), queue_max=3, queue_wait=30)) as collector:
+        for n in range(3):
+            collector.push(event(n))
+        with pytest.raises(SpoolFull) as caught:
+            collector.push(event(3))
+        message = str(caught.value)
+        assert "destination there: 3 events wait already (collector.queueMax)" in message
+        assert "within 30 ms (collector.queueWait); the event was not accepted" in message
+        assert collector.status().destinations["there"].waiting == 3
+        assert collector.status().accepted == 3
+
+
+def test_push_waits_for_room_and_is_accepted_when_there_is_some() -> None:
+    record, gate = Record(), threading.Event()
+
+    def push(event: Any, context: Any) -> None:
+        gate.wait(PATIENCE)
+        record.push(event, context)
+
+    with running(flow(plugin(push), queue_max=2, queue_wait=60_000)) as collector:
+        for n in range(2):
+            collector.push(event(n))
+        threading.Timer(0.05, gate.set).start()
+        collector.push(event(2))
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [0, 1, 2]
+
+
+def test_full_queue_of_one_destination_is_no_reason_to_refuse_what_it_does_not_get() -> None:
+    record = Record()
+    destinations = {
+        "full": (plugin(down), config(consent=MARKETING)),
+        "open": (plugin(record.push), config()),
+    }
+    with running(flow(destinations, queue_max=2, queue_wait=0)) as collector:
+        for n in range(9):
+            consent = MARKETING if n < 2 else {}
+            collector.push(event(n, consent=consent), wait=True, timeout=PATIENCE)
+    assert record.numbers == list(range(9))
+
+
+def test_full_spool_refuses_after_the_configured_wait(tmp_path: Path) -> None:
+    the_flow = flow(plugin(down), tmp_path / "spool.db", queue_wait=30)
+    assert the_flow.collector.spool
+    spool = attrs.evolve(the_flow.collector.spool, max_events=2)
+    the_flow = attrs.evolve(the_flow, collector=attrs.evolve(the_flow.collector, spool=spool))
+    with running(the_flow) as collector:
+        for n in range(2):
+            collector.push(event(n))
+        with pytest.raises(SpoolFull, match=r"2 events of at most 2 \(spool.maxEvents\)"):
+            collector.push(event(2))
+        assert collector.status().stored == 2
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_events_of_many_threads_arrive_once_and_each_persons_in_order(
+    spool: Path | None, concurrency: int
+) -> None:
+    record = Record()
+    failed: set[int] = set()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        n = event["data"]["n"]
+        if n % 7 == 0 and n not in failed:
+            failed.add(n)
+            raise RetryLater("once")
+        record.push(event, context)
+
+    with running(one(plugin(push), spool, concurrency=concurrency, retry=QUICK)) as collector:
+
+        def pusher(thread: int) -> None:
+            for n in range(200):
+                collector.push(event(thread * 1_000 + n, f"u{thread}-{n % 5}"))
+
+        in_threads(*(lambda thread=thread: pusher(thread) for thread in range(6)))
+        assert collector.flush(PATIENCE)
+        assert collector.status().accepted == 1_200
+        assert collector.status().destinations["there"].delivered == 1_200
+    assert len(record.numbers) == len(set(record.numbers)) == 1_200
+    arrived: dict[str, list[int]] = defaultdict(list)
+    for item in record.events:
+        arrived[item["user"]["id"]].append(item["data"]["n"])
+    assert all(numbers == sorted(numbers) for numbers in arrived.values())
+
+
+def test_logins_from_many_threads_never_wait_for_each_other(tmp_path: Path) -> None:
+    record = Record()
+    with running(one(plugin(record.push), tmp_path / "spool.db", concurrency=2)) as collector:
+
+        def visit(thread: int) -> None:
+            for n in range(150):
+                session = f"s{thread}-{n}"
+                collector.push(event(2 * n, user={"session": session}))
+                user = {"session": session, "id": f"u{thread}-{n % 10}"}
+                collector.push(event(2 * n + 1, user=user))
+
+        in_threads(*(lambda thread=thread: visit(thread) for thread in range(4)))
+        assert collector.flush(PATIENCE)
+    assert len(record.numbers) == 1_200
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+
+def test_status_tells_what_became_of_everything(spool: Path | None) -> None:
+    clock = Clock()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if event["data"]["n"] == 1:
+            raise Rejected("no")
+        if event["data"]["n"] == 2:
+            raise RetryLater("busy", after=60)
+
+    rules = {"cart": {"*": RuleConfig(ignore=True)}, "ad": {"*": RuleConfig(consent=MARKETING)}}
+    settings: dict[str, Any] = {"mapping": rules, "retry": RetryConfig()}
+    with running(one(plugin(push), spool, **settings), now=clock) as collector:
+        for n, name in enumerate(["order complete"] * 3 + ["cart add", "ad click"]):
+            collector.push({**event(n, f"u{n}"), "name": name})
+        until(lambda: collector.status().destinations["there"].held == 1)
+        clock.advance(1_500)
+        status = collector.status()
+        there = status.destinations["there"]
+        assert (status.accepted, status.durable) == (5, spool is not None)
+        assert there.state == "ready"
+        assert (there.accepted, there.delivered, there.ignored, there.held) == (5, 1, 1, 1)
+        assert (there.dead, there.waiting, there.due, there.retried) == (1, 1, 1, 1)
+        assert there.oldest_age == 1.5
+        assert status.stored == (3 if spool else 1)
+
+
+def test_destination_sees_its_own_figures() -> None:
+    seen: list[int] = []
+    cls = plugin(lambda event, context: seen.append(context.destination.status().waiting))
+    with running(flow(cls)) as collector:
+        collector.push(event(1))
+        assert collector.flush(PATIENCE)
+    assert seen == [1]
+
+
+def test_events_of_a_destination_that_the_flow_lost_are_kept_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, record = tmp_path / "spool.db", Record()
+    old = {"old": (plugin(down), config()), "there": (plugin(record.push), config())}
+    with running(flow(old, spool)) as collector:
+        for n in range(3):
+            collector.push(event(n))
+        record.wait_for(3)
+    with caplog.at_level(logging.WARNING), running(flow(plugin(record.push), spool)) as collector:
+        assert "3 event(s) are kept for destination old, which the flow does not have" in (
+            caplog.text
+        )
+        assert collector.status().stored == 3
+    back = {"old": (plugin(record.push), config())}
+    with running(flow(back, spool)) as collector:
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [0, 1, 2] * 2
+
+
+def test_what_waits_is_delivered_by_the_rules_of_the_next_start(tmp_path: Path) -> None:
+    spool, record = tmp_path / "spool.db", Record()
+    with running(one(plugin(down), spool)) as collector:
+        collector.push(event(1))
+        collector.push({**event(2), "name": "page view"})
+    rules = {"order": {"*": RuleConfig(name="purchase")}, "page": {"*": RuleConfig(ignore=True)}}
+    with running(one(plugin(record.push), spool, mapping=rules)) as collector:
+        assert collector.flush(PATIENCE)
+    assert [item["name"] for item in record.events] == ["purchase"]
+
+
+def test_what_was_held_goes_when_the_next_start_asks_for_less(tmp_path: Path) -> None:
+    spool, record = tmp_path / "spool.db", Record()
+    with running(one(plugin(record.push), spool, consent=MARKETING)) as collector:
+        collector.push(event(1))
+    with running(one(plugin(record.push), spool)) as collector:
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [1]
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+def test_context_manager_delivers_what_waits(spool: Path | None) -> None:
+    record = Record()
+    with Collector(flow(plugin(record.push), spool)) as collector:
+        for n in range(50):
+            collector.push(event(n))
+    assert record.numbers == list(range(50))
+
+
+def test_closed_collector_refuses() -> None:
+    collector = Collector(flow(plugin(Record().push)))
+    assert collector.close()
+    assert collector.close()
+    calls: list[Callable[[], object]] = [
+        lambda: collector.push(event(1)),
+        lambda: collector.consent(MARKETING),
+        lambda: collector.forget({"id": "u1"}),
+        lambda: collector.replay([]),
+    ]
+    for call in calls:
+        with pytest.raises(CollectorClosed):
+            call()
+    (error,) = collector.push_many([event(1)])
+    assert isinstance(error, CollectorClosed)
+
+
+def test_close_keeps_what_it_cannot_deliver_in_the_spool(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool, record = tmp_path / "spool.db", Record()
+    collector = Collector(flow(plugin(down), spool))
+    for n in range(3):
+        collector.push(event(n))
+    with caplog.at_level(logging.WARNING):
+        assert not collector.close(timeout=0.1)
+    assert "destination there: closed with 3 event(s) waiting in the spool. no key" in caplog.text
+    with running(flow(plugin(record.push), spool)) as collector:
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [0, 1, 2]
+
+
+def test_close_reports_what_is_lost_from_memory(caplog: pytest.LogCaptureFixture) -> None:
+    destinations = {
+        "down": (plugin(down), config()),
+        "held": (plugin(Record().push), config(consent=MARKETING)),
+    }
+    collector = Collector(flow(destinations))
+    for n in range(3):
+        collector.push(event(n))
+    assert not collector.close(timeout=0.1)
+    assert "destination down: closed with 3 event(s) undelivered and 0 held" in caplog.text
+    assert "destination held: closed with 0 event(s) undelivered and 3 held" in caplog.text
+    assert "they are lost, since no spool is configured (collector.spool)" in caplog.text
+
+
+def test_close_waits_as_long_as_the_flow_says() -> None:
+    release = threading.Event()
+    collector = Collector(
+        flow(plugin(lambda event, context: release.wait(PATIENCE)), close_timeout=50)
+    )
+    collector.push(event(1))
+    began = time.monotonic()
+    assert not collector.close()
+    assert time.monotonic() - began < PATIENCE / 2
+    release.set()
+
+
+def test_interrupted_close_still_closes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    collector = Collector(flow(plugin(down), tmp_path / "spool.db"))
+    collector.push(event(1))
+
+    def interrupted(timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(collector, "flush", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        collector.close(timeout=60)
+    with running(flow(plugin(down), tmp_path / "spool.db")) as again:
+        assert again.status().stored == 1
+
+
+def test_every_push_during_a_close_is_refused_or_accounted_for(
+    spool: Path | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(10):
+        record = Record()
+        collector = Collector(flow(plugin(record.push), spool))
+        accepted: list[int] = []
+
+        def push(collector: Collector = collector, accepted: list[int] = accepted) -> None:
+            for n in range(100_000):
+                try:
+                    collector.push(event(n))
+                except (CollectorClosed, SpoolError):
+                    return
+                accepted.append(n)
+
+        thread = threading.Thread(target=push)
+        thread.start()
+        record.wait_for(5)
+        assert collector.close(timeout=PATIENCE)
+        thread.join(PATIENCE)
+        assert record.numbers == accepted
+
+
+def test_failed_start_leaves_the_spool_to_the_next(tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise OSError("no config")
+
+        push = plugin(down).push  # type: ignore[attr-defined]  # made by plugin()
+
+    spool = tmp_path / "spool.db"
+    with pytest.raises(PluginError, match="no config"):
+        Collector(flow(Broken, spool))
+    with running(flow(plugin(down), spool)):
+        pass
+
+
+def test_forgotten_collector_gives_its_spool_up(tmp_path: Path) -> None:
+    spool = tmp_path / "spool.db"
+    collector = Collector(flow(plugin(Record().push), spool))
+    del collector
+    with pytest.warns(ResourceWarning):
+        gc.collect()
+    with running(flow(plugin(Record().push), spool)):
+        pass
+
+
+SCRIPT = """
+    import sys
+    from pathlib import Path
+    from tests.core.support import event, flow, plugin
+    from walker_collector import Collector
+
+    out = Path(sys.argv[1])
+    def push(event, context):
+        with out.open("a") as file:
+            file.write(f"{event['data']['n']}\\n")
+    def broken():
+        raise OSError("cannot end")
+    collectors = [Collector(flow(plugin(push, shutdown=broken))) for _ in range(2)]
+    collectors[0].close = broken
+    for collector in collectors:
+        for n in range(20):
+            collector.push(event(n))
+"""
+
+
+def test_what_waits_at_exit_is_delivered(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert sorted(map(int, out.read_text().split())) == sorted([*range(20)] * 2)
+    assert "a collector could not be closed at exit" in done.stderr
+
+
+def test_flow_from_code_and_from_a_file(tmp_path: Path) -> None:
+    record = Record()
+    registry = Registry()
+    registry.register("mine", plugin(record.push))
+    raw = {"destinations": {"there": {"package": "mine"}}}
+    with Collector.from_config(raw, registry=registry) as collector:
+        collector.push(event(1))
+    assert record.numbers == [1]
+    path = tmp_path / "flow.json"
+    out = tmp_path / "out.ndjson"
+    there = {"package": "file", "config": {"settings": {"path": str(out)}}}
+    path.write_text(json.dumps({"destinations": {"there": there}}))
+    with Collector.from_file(path) as collector:
+        collector.push(event(2))
+    assert '"n":2' in out.read_text()
