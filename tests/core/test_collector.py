@@ -199,6 +199,16 @@ def test_push_waits_no_longer_than_it_is_told() -> None:
         release.set()
 
 
+def test_push_does_not_wait_for_a_destination_that_is_left_alone_for_a_while() -> None:
+    with running(flow(plugin(down))) as collector:
+        for n in range(2):
+            began = time.monotonic()
+            result = collector.push(event(n), wait=True)
+            assert time.monotonic() - began < PATIENCE / 2
+            assert result.destinations == {"there": "accepted"}
+            assert "no key" in result.reasons["there"]
+
+
 def test_push_that_nobody_takes_waits_for_nobody() -> None:
     with running(one(plugin(Record().push), consent=MARKETING, queue=False)) as collector:
         result = collector.push(event(1), wait=True)
@@ -396,8 +406,11 @@ def test_status_tells_what_became_of_everything(spool: Path | None) -> None:
 
 def test_destination_sees_its_own_figures() -> None:
     seen: list[int] = []
-    cls = plugin(lambda event, context: seen.append(context.destination.status().waiting))
-    with running(flow(cls)) as collector:
+
+    def push(event: Any, context: Any) -> None:
+        seen.append(context.destination.status().waiting)
+
+    with running(flow(plugin(push))) as collector:
         collector.push(event(1))
         assert collector.flush(PATIENCE)
     assert seen == [1]
@@ -551,15 +564,12 @@ def test_every_push_during_a_close_is_refused_or_accounted_for(
 
 
 def test_failed_start_leaves_the_spool_to_the_next(tmp_path: Path) -> None:
-    class Broken:
-        def __init__(self) -> None:
-            raise OSError("no config")
-
-        push = plugin(down).push  # type: ignore[attr-defined]  # made by plugin()
+    def broken(self: Any) -> None:
+        raise OSError("no config")
 
     spool = tmp_path / "spool.db"
     with pytest.raises(PluginError, match="no config"):
-        Collector(flow(Broken, spool))
+        Collector(flow(plugin(down, __init__=broken), spool))
     with running(flow(plugin(down), spool)):
         pass
 

@@ -87,7 +87,8 @@ class Lane:
                 for entry, state in entries:
                     self._waiters[entry[0]] = waiter
                     if state is State.HELD:
-                        self._answer(entry, Answer("held", "consent not granted"))
+                        self._answer(entry[0], Answer("held", "consent not granted"))
+                self._answer_blocked()
             self._note_arrival()
             # A worker that waits for company already need not look before the batch is full.
             full = len(self._backlog.queue.ready) >= self.destination.batch_size
@@ -321,6 +322,7 @@ class Lane:
             self._backlog.finish(entries, outcomes, verdicts)
             for entry, outcome, item in zip(entries, outcomes, verdicts, strict=True):
                 self._tell(entry, outcome, item.change)
+            self._answer_blocked()
             self._work_waits.notify_all()
             self._settled.notify_all()
         self._backlog.bound_dead()
@@ -335,7 +337,7 @@ class Lane:
             self._backlog.finish_all(entries)
             if self._waiters:
                 for entry in entries:
-                    self._answer(entry, Answer("delivered"))
+                    self._answer(entry[0], Answer("delivered"))
             self._work_waits.notify_all()
             self._settled.notify_all()
 
@@ -377,14 +379,21 @@ class Lane:
         if not self._waiters or (outcome.kind == "back" and not outcome.reason):
             return
         if died:
-            self._answer(entry, Answer("failed", reason))
+            self._answer(entry[0], Answer("failed", reason))
         elif outcome.kind in ("delivered", "ignored", "held", "dropped"):
-            self._answer(entry, Answer(outcome.kind, reason))
+            self._answer(entry[0], Answer(outcome.kind, reason))
         else:
-            self._answer(entry, Answer("accepted", f"will be tried again: {reason}"))
+            self._answer(entry[0], Answer("accepted", f"will be tried again: {reason}"))
 
-    def _answer(self, entry: Entry, answer: Answer) -> None:
-        waiter = self._waiters.pop(entry[0], None)
+    def _answer_blocked(self) -> None:
+        """Let nobody wait for a destination that is left alone for a while."""
+        if self._waiters and self._health.wait(self._now()):
+            answer = Answer("accepted", f"will be tried later: {self._health.reason}")
+            for seq in self._waiters.keys() - self._backlog.flying.keys():
+                self._answer(seq, answer)
+
+    def _answer(self, seq: int, answer: Answer) -> None:
+        waiter = self._waiters.pop(seq, None)
         if waiter is not None:
             waiter(self.id, answer)
 
