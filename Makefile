@@ -36,9 +36,11 @@ types: setup
 	$(BIN)/mypy --strict
 	$(BIN)/mypy --strict $(wildcard examples/*/*.py)
 
+# Speed, side by side with others (docs/performance.md). Some of it: make bench ONLY="core durable"
+# Quicker and rougher: WALKER_BENCH_SCALE=0.1 make bench
 bench: setup
-	@if [ -d tests/benchmarks ]; then $(BIN)/python -m pytest -p no:cacheprovider tests/benchmarks; \
-	else echo "there are no benchmarks yet (tests/benchmarks)"; fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 # The documentation as a site (site/index.html), warnings being errors; and every example in it.
 docs: setup
