@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.benchmarks.flows import destination, flow
+from tests.benchmarks.flows import Json, destination, flow
 from tests.benchmarks.measure import Run, in_turns, measure, scaled
 from tests.benchmarks.peers import customerio as peers
 from tests.benchmarks.peers.customerio import Server, emulator
@@ -56,6 +56,18 @@ def customerio() -> Report:
 
 def through(server: Server, events: Sequence[Event]) -> Run:
     """Read, push and deliver every line, until all of it is acknowledged."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    lines = b"".join(orjson.dumps(event) + b"\n" for event in events)
+    with Collector.from_config(flow_to(server)) as collector, collecting_seldom():
+        run_lines(collector, lines)  # memory is the system's until it was used once
+        server.count()
+        run = measure(len(events), lambda: run_lines(collector, lines))
+    assert server.count() >= len(events)
+    return run
+
+
+def flow_to(server: Server) -> Json:
+    """Return a flow that sends everything to the emulator."""
     settings = {
         "siteId": "site",
         "apiKey": "key",
@@ -64,15 +76,7 @@ def through(server: Server, events: Sequence[Event]) -> Run:
         "rateLimit": 10_000,
         "identify": {"map": {"email": "user.email", "language": "globals.language"}},
     }
-    cio = destination("customerio", settings=settings)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    lines = b"".join(orjson.dumps(event) + b"\n" for event in events)
-    with Collector.from_config(flow({"customerio": cio})) as collector, collecting_seldom():
-        run_lines(collector, lines)  # memory is the system's until it was used once
-        server.count()
-        run = measure(len(events), lambda: run_lines(collector, lines))
-    assert server.count() >= len(events)
-    return run
+    return flow({"customerio": destination("customerio", settings=settings)})
 
 
 def run_lines(collector: Collector, lines: bytes) -> None:
