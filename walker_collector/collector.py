@@ -169,13 +169,9 @@ class Collector:
         if config is None:
             return MemorySpool()
         # Imported here: a collector in memory needs neither SQLite nor file locks.
-        from walker_collector.spool.slots import left_behind
-        from walker_collector.spool.sqlite import SqliteSpool
+        from walker_collector.spool.slots import open_own
 
-        spool = SqliteSpool(config)
-        for path in left_behind(config):
-            spool.adopt(path)
-        return spool
+        return open_own(config)
 
     def _open(self, spool: Spool) -> None:
         try:

@@ -253,12 +253,15 @@ class SpoolConfig:
     sync: `normal` survives a crash of the process, `full` a loss of power as well.
     max_events: how many may wait.
     max_bytes: how large the file may grow.
+    shared: true lets several processes use the path, each with the first free file of `spool.db`,
+        `spool.1.db`, `spool.2.db`, ...; without it a second process is refused.
     """
 
     path: str
     sync: Literal["normal", "full"] = "normal"
     max_events: int = field(default=10_000_000, validator=at_least(1))
     max_bytes: int = field(default=10_000_000_000, validator=at_least(1))
+    shared: bool = False
 
 
 @frozen(kw_only=True)

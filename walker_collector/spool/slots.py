@@ -1,9 +1,10 @@
-"""Which file a process spools to: its own, or in a forked worker the first free one beside it.
+"""Which file a process spools to: its own, or where several share a path the first free one.
 
-A forked worker cannot share its parent's spool. It takes `spool.1.db`, `spool.2.db`, ...: the
+Two processes cannot share a file. A forked worker, and a process that is told to, takes `spool.1.db`, `spool.2.db`, ...: the
 first that no living process holds, so that a restarted worker resumes what its predecessor left.
 """
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from walker_collector.spool.sqlite import SqliteSpool
 
 SLOTS: Final = 256
 
+logger = logging.getLogger("walker_collector")
+
 
 def slot_path(path: str, slot: int) -> str:
     """Return the file of a slot; slot 0 is the configured file itself."""
@@ -23,6 +26,22 @@ def slot_path(path: str, slot: int) -> str:
         return path
     base = Path(path)
     return str(base.with_name(f"{base.stem}.{slot}{base.suffix}"))
+
+
+def open_own(config: SpoolConfig) -> SqliteSpool:
+    """Open the configured spool, or one beside it where it is shared.
+
+    The process that has the configured file takes over what those that are gone left beside it.
+    Raises SpoolError where another process has it and it is not shared.
+    """
+    spool = open_free_slot(config) if config.shared else SqliteSpool(config)
+    if spool.path == Path(config.path):
+        for path in left_behind(config):
+            try:
+                spool.adopt(path)
+            except SpoolError as error:  # taken by a process that starts now, or unusable
+                logger.warning("what waits in %s stays there: %s", path, error)
+    return spool
 
 
 def open_free_slot(config: SpoolConfig) -> SqliteSpool:
