@@ -188,6 +188,7 @@ class Collector:
         self._accepted = 0
         self._undisputed: tuple[int, dict[str, State], dict[str, str]] | None = None
         self._erasures: list[threading.Thread] = []
+        self._erasing = threading.Lock()
         self._ledger = Ledger(
             self._spool, self.flow.collector.consent, self.flow.collector.people_max, self._now
         )
@@ -483,9 +484,9 @@ class Collector:
     def _erase(self, people: set[str]) -> int:
         deadline = time.monotonic() + _FORGET_WAIT
         gone: set[int] = set()
-        with ExitStack() as paused:
+        with self._erasing, ExitStack() as erasing:
             for lane in self._lanes.values():
-                paused.enter_context(lane.reading_paused())
+                erasing.enter_context(lane.erasing(people))
             for lane in self._lanes.values():
                 gone |= lane.forget(people, deadline)
             removed = self._spool.forget(people)

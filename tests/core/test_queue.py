@@ -142,6 +142,19 @@ def test_login_while_both_are_under_way_waits_for_both() -> None:
     assert numbers(queue.take(9, None)) == [3]
 
 
+def test_blocked_people_wait_and_nobody_else() -> None:
+    joined = {"session:s": "id:a"}
+    queue = queue_of(entry(1, "id:a"), entry(2, "session:s"), entry(3, "id:b"), joined=joined)
+    first = queue.take(1, None)
+    queue.block(["id:a", "session:s"])
+    assert numbers(queue.take(9, None)) == [3]
+    queue.finish(first)
+    queue.rejoin(["session:s"])
+    assert queue.take(9, None) == []
+    queue.unblock(["id:a", "session:s"])
+    assert numbers(queue.take(9, None)) == [2]
+
+
 def test_removed_events_are_gone_wherever_they_waited() -> None:
     queue = queue_of(*(entry(n, "id:a") for n in range(4)), entry(9, "id:b"))
     queue.retry(50, queue.take(1, None)[0])

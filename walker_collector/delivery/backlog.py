@@ -287,6 +287,18 @@ class Backlog:
             with self.lock:
                 self._frozen -= 1
 
+    @contextmanager
+    def erasing(self, people: set[str]) -> Iterator[None]:
+        """Let nothing of these people be read or taken meanwhile."""
+        with self.reading_paused():
+            with self.lock:
+                self.queue.block(people)
+            try:
+                yield
+            finally:
+                with self.lock:
+                    self.queue.unblock(people)
+
     # --- set aside, and gone ---------------------------------------------------------------
 
     def replay(self, letters: Sequence[DeadLetter]) -> int:

@@ -120,9 +120,9 @@ class Lane:
         return gone
 
     @contextmanager
-    def reading_paused(self) -> Iterator[None]:
-        """Keep more from being read from the spool meanwhile."""
-        with self._backlog.reading_paused():
+    def erasing(self, people: set[str]) -> Iterator[None]:
+        """Begin no delivery to these people meanwhile."""
+        with self._backlog.erasing(people):
             yield
         self._stir()
 

@@ -6,9 +6,13 @@ Pure state over entries; the lane that owns it does the locking and the waiting.
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from walker_collector.config import Consent
 from walker_collector.spool import Entry
+
+_BLOCKED: Final = -1
+"""Stands among the numbers under way for a person whose entries must not be taken."""
 
 
 class PersonQueue:
@@ -143,6 +147,15 @@ class PersonQueue:
         for _, _, entry in self._retries:
             yield entry
 
+    def block(self, keys: Iterable[str]) -> None:
+        """Let nothing of these people be taken until `unblock`."""
+        for key in keys:
+            self._busy.setdefault(key, set()).add(_BLOCKED)
+
+    def unblock(self, keys: Iterable[str]) -> None:
+        """Let their entries go again."""
+        self.insert(sorted(freed for key in keys for freed in self._free(key, _BLOCKED)))
+
     def rejoin(self, keys: Iterable[str]) -> None:
         """Note that these keys may belong to another person by now, who waits for theirs then."""
         for key in keys:
@@ -150,7 +163,7 @@ class PersonQueue:
             under_way = self._busy.pop(key, None) if person != key else None
             if under_way is None:
                 continue
-            for seq in under_way:
+            for seq in under_way - {_BLOCKED}:
                 self._under_way[seq] = person
             self._busy.setdefault(person, set()).update(under_way)
             self._parked.setdefault(person, deque()).extend(self._parked.pop(key, ()))
@@ -166,11 +179,12 @@ class PersonQueue:
     def _leave(self, entry: Entry) -> Sequence[Entry]:
         """Note that an entry is no longer under way; return what its person's last one frees."""
         person = self._under_way.pop(entry[0], None)
-        if person is None:
-            return ()
-        under_way = self._busy[person]
-        under_way.discard(entry[0])
-        if under_way:
+        return () if person is None else self._free(person, entry[0])
+
+    def _free(self, person: str, seq: int) -> Sequence[Entry]:
+        under_way = self._busy.get(person, set())
+        under_way.discard(seq)
+        if under_way or person not in self._busy:
             return ()
         del self._busy[person]
         parked = self._parked.pop(person, ())
