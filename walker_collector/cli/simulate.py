@@ -36,8 +36,8 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
 
     Nothing leaves the machine, nothing is stored, and no credentials are needed. EVENTS is as for
     `walker run`. Shown is one line per event and destination, and one more for each held event that
-    a line releases; the calls of a destination stand below. Extensions take no part. With --json the
-    reasons of what is invalid or names nobody come on stderr.
+    a line releases; the calls of a destination stand below. Extensions take no part. With --json
+    the reasons of what is invalid or names nobody come on stderr.
 
     Exit status: 0; 1 where there are bad lines or invalid events.
     """

@@ -1,7 +1,8 @@
 """Which file a process spools to: its own, or where several share a path the first free one.
 
-Two processes cannot share a file. A forked worker, and a process that is told to, takes `spool.1.db`, `spool.2.db`, ...: the
-first that no living process holds, so that a restarted worker resumes what its predecessor left.
+Two processes cannot share a file. A forked worker, and a process that is told to, takes the
+first of `spool.db`, `spool.1.db`, `spool.2.db`, ... that no living process holds, so that a
+restarted one resumes what its predecessor left.
 """
 
 import logging
