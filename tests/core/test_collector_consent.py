@@ -1,5 +1,6 @@
 """Consent at the collector: who is held, who is released, in which order, and who is forgotten."""
 
+import os
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -561,7 +562,7 @@ class Visits(RuleBasedStateMachine):
 
 TestVisits = Visits.TestCase
 TestVisits.settings = settings(
-    max_examples=80,
+    max_examples=int(os.environ.get("WALKER_EXAMPLES", "40")),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -16,7 +16,7 @@ from tests.core.support import PATIENCE, in_threads, until
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool.lock import SpoolLock, holder, lock_is_free
-from walker_collector.spool.slots import left_behind, open_free_slot, slot_path
+from walker_collector.spool.slots import left_behind, open_free_slot, open_own, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
 
 ROOT = Path(__file__).parents[2]
@@ -189,6 +189,37 @@ def test_unusable_slot_is_passed_over(spool: Path) -> None:
 def test_error_of_the_last_slot_is_shown_when_none_can_be_opened(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="cannot write its lock file"):
         open_free_slot(SpoolConfig(path=str(tmp_path / "no" / "spool.db")))
+
+
+def test_shared_spool_is_the_first_slot_that_is_free(spool: Path) -> None:
+    config = SpoolConfig(path=str(spool), shared=True)
+    first, second = open_own(config), open_own(config)
+    assert [s.path.name for s in (first, second)] == ["spool.db", "spool.1.db"]
+    second.join("alias", "person")
+    second.close()
+    first.close()
+    first = open_own(config)
+    assert first.alias("alias") == "person"
+    assert not spool.with_name("spool.1.db").exists()
+    first.close()
+
+
+def test_spool_that_is_not_shared_is_refused_to_a_second(spool: Path) -> None:
+    config = SpoolConfig(path=str(spool))
+    first = open_own(config)
+    with pytest.raises(SpoolError, match="in use by process"):
+        open_own(config)
+    first.close()
+
+
+def test_slot_that_cannot_be_taken_over_is_left_and_reported(
+    spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = spool.with_name("spool.1.db")
+    beside.write_bytes(b"no database at all" * 50)
+    open_own(SpoolConfig(path=str(spool))).close()
+    assert f"what waits in {beside} stays there: spool {beside}: " in caplog.text
+    assert beside.exists()
 
 
 def test_abandoned_spool_stays_its_parents(spool: Path) -> None:

@@ -1,0 +1,315 @@
+"""Forked workers: each delivers its own, once, and what one leaves behind is taken over."""
+
+import os
+import signal
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.support import PATIENCE, Record, event, flow, one, plugin, running, until
+from walker_collector import Collector, DestinationDown
+from walker_collector.spool.lock import lock_is_free
+
+MARKETING = {"marketing": True}
+SPOOLS = {"spool.db", "spool.db-shm", "spool.db-wal", "spool.db.lock"}
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "durable"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "spools" / "spool.db" if request.param else None
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> None:
+    (tmp_path / "spools").mkdir()
+
+
+def writing(path: Path) -> type:
+    """Return a destination that writes who delivered what, a line each, to a file."""
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        line = f"{os.getpid()} {event['data']['n']}\n".encode()
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(file, line)
+        os.close(file)
+
+    return plugin(push)
+
+
+def delivered(path: Path) -> list[tuple[int, int]]:
+    """Return process id and number of every delivery, in the order they came."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(pid), int(n)) for pid, n in map(str.split, lines)]
+
+
+def in_fork(child: Callable[[], object]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return pid
+
+
+def exit_status(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def down(event: Any, context: Any) -> None:
+    raise DestinationDown("no key")
+
+
+def test_child_delivers_its_own_and_the_parent_its_own(spool: Path | None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running(flow(writing(out), spool)) as collector:
+        collector.push(event(1))
+
+        def child() -> None:
+            for n in (10, 11):
+                collector.push(event(n))
+            assert collector.close(PATIENCE)
+
+        pids = [in_fork(child) for _ in range(2)]
+        collector.push(event(2))
+        assert [exit_status(pid) for pid in pids] == [0, 0]
+        assert collector.flush(PATIENCE)
+    expected = [(os.getpid(), 1), (os.getpid(), 2)]
+    expected += [(pid, n) for pid in pids for n in (10, 11)]
+    assert sorted(delivered(out)) == sorted(expected)
+
+
+def test_what_the_parent_had_accepted_is_not_delivered_by_the_child(
+    spool: Path | None, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with running(flow(writing(out), spool)) as collector:
+        for n in range(200):
+            collector.push(event(n))
+
+        def child() -> None:
+            collector.push(event(1_000))
+            assert collector.close(PATIENCE)
+
+        assert exit_status(in_fork(child)) == 0
+        assert collector.flush(PATIENCE)
+    counts = Counter(n for _, n in delivered(out))
+    assert counts == Counter([*range(200), 1_000])
+
+
+def test_child_that_pushes_nothing_has_nothing_to_wait_for(
+    spool: Path | None, tmp_path: Path
+) -> None:
+    with running(flow(plugin(down), spool)) as collector:
+        collector.push(event(1))
+        until(lambda: collector.status().destinations["there"].state == "down")
+
+        def child() -> None:
+            assert collector.flush()
+            assert collector.close()
+
+        assert exit_status(in_fork(child)) == 0
+        assert collector.status().destinations["there"].waiting == 1
+    assert spool is None or {file.name for file in spool.parent.iterdir()} <= SPOOLS
+
+
+def test_child_sees_its_own_figures(spool: Path | None) -> None:
+    with running(flow(plugin(down), spool)) as collector:
+        for n in range(3):
+            collector.push(event(n))
+
+        def child() -> None:
+            assert collector.status().accepted == 0
+            assert collector.status_of("there").waiting == 0
+            assert collector.dead() == []
+            assert collector.bury([]) == 0
+
+        assert exit_status(in_fork(child)) == 0
+        assert collector.status().accepted == 3
+
+
+def test_closed_collector_stays_closed_in_the_child(spool: Path | None) -> None:
+    collector = Collector(flow(plugin(Record().push), spool))
+    collector.close()
+
+    def child() -> None:
+        with pytest.raises(Exception, match="closed"):
+            collector.push(event(1))
+        assert collector.close()
+
+    assert exit_status(in_fork(child)) == 0
+
+
+def test_fork_while_threads_push_leaves_the_child_usable(
+    spool: Path | None, tmp_path: Path
+) -> None:
+    out, stop = tmp_path / "out", threading.Event()
+    with running(flow(writing(out), spool)) as collector:
+        pushed = [0] * 3
+
+        def push(thread: int) -> None:
+            while not stop.is_set():
+                collector.push(event(thread * 10_000 + pushed[thread]))
+                pushed[thread] += 1
+
+        threads = [threading.Thread(target=push, args=(thread,)) for thread in range(3)]
+        for thread in threads:
+            thread.start()
+
+        def child() -> None:
+            signal.alarm(int(PATIENCE))
+            collector.push(event(1_000_000))
+            collector.consent(MARKETING, user={"id": "u1"})
+            assert collector.close(PATIENCE)
+
+        try:
+            assert [exit_status(in_fork(child)) for _ in range(5)] == [0] * 5
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(PATIENCE)
+        assert collector.flush(PATIENCE)
+    counts = Counter(n for _, n in delivered(out))
+    expected = [t * 10_000 + n for t in range(3) for n in range(pushed[t])]
+    assert counts == Counter([*expected, *[1_000_000] * 5])
+
+
+def test_grandchild_is_a_child_as_well(spool: Path | None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running(flow(writing(out), spool)) as collector:
+        collector.push(event(1))
+
+        def child() -> None:
+            collector.push(event(2))
+
+            def grandchild() -> None:
+                collector.push(event(3))
+                assert collector.close(PATIENCE)
+
+            assert exit_status(in_fork(grandchild)) == 0
+            assert collector.close(PATIENCE)
+
+        assert exit_status(in_fork(child)) == 0
+        assert collector.flush(PATIENCE)
+    assert sorted(n for _, n in delivered(out)) == [1, 2, 3]
+
+
+# --- spools of workers -----------------------------------------------------------------------
+
+
+def worker(collector: Collector, *numbers: int) -> Callable[[], None]:
+    def child() -> None:
+        for n in numbers:
+            collector.push(event(n))
+        collector.close(timeout=0)
+
+    return child
+
+
+def test_what_a_worker_leaves_is_taken_over_at_the_next_start(tmp_path: Path) -> None:
+    spool, out = tmp_path / "spools" / "spool.db", tmp_path / "out"
+    with running(flow(plugin(down), spool)) as collector:
+        for numbers in ((1, 2), (3,)):
+            assert exit_status(in_fork(worker(collector, *numbers))) == 0
+        names = {file.name for file in spool.parent.glob("spool*.db")}
+        assert names == {"spool.db", "spool.1.db"}, "the second worker took what the first left"
+    with running(flow(writing(out), spool)) as collector:
+        assert collector.flush(PATIENCE)
+        assert {file.name for file in spool.parent.glob("spool*.db")} == {"spool.db"}
+    assert sorted(n for _, n in delivered(out)) == [1, 2, 3]
+
+
+def test_restarted_worker_delivers_what_its_predecessor_left(tmp_path: Path) -> None:
+    spool, out = tmp_path / "spools" / "spool.db", tmp_path / "out"
+    broken = tmp_path / "broken"
+    broken.touch()
+    good = writing(out)
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if broken.exists():
+            raise DestinationDown("no key")
+        good.push(None, event, context)  # type: ignore[attr-defined]  # made by plugin()
+
+    with running(flow(plugin(push), spool)) as collector:
+        assert exit_status(in_fork(worker(collector, 1, 2))) == 0
+        broken.unlink()
+
+        def second() -> None:
+            collector.push(event(3))
+            assert collector.close(PATIENCE)
+
+        assert exit_status(in_fork(second)) == 0
+    assert [n for _, n in delivered(out)] == [1, 2, 3]
+
+
+def test_killed_workers_leave_everything_to_the_next_start(tmp_path: Path) -> None:
+    spool, out = tmp_path / "spools" / "spool.db", tmp_path / "out"
+    with running(flow(plugin(down), spool)) as collector:
+
+        def child(first: int) -> Callable[[], None]:
+            def run() -> None:
+                for n in range(first, first + 50):
+                    collector.push(event(n))
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            return run
+
+        for first in (0, 100):
+            assert exit_status(in_fork(child(first))) == -signal.SIGKILL
+    with running(flow(writing(out), spool)) as collector:
+        assert collector.flush(PATIENCE)
+    assert sorted(n for _, n in delivered(out)) == [*range(50), *range(100, 150)]
+
+
+def test_consent_that_a_worker_recorded_holds_after_the_next_start(tmp_path: Path) -> None:
+    spool, record = tmp_path / "spools" / "spool.db", Record()
+    the_flow = one(plugin(record.push), spool, consent=MARKETING)
+    with running(the_flow) as collector:
+
+        def child() -> None:
+            collector.push(event(1, user={"session": "s"}))
+            collector.consent(MARKETING, user={"id": "a", "session": "s"})
+            os._exit(0)
+
+        assert exit_status(in_fork(child)) == 0
+    with running(the_flow) as collector:
+        collector.push(event(2, "a"))
+        collector.push(event(3, user={"session": "s"}))
+        assert collector.flush(PATIENCE)
+        assert record.numbers[-2:] == [2, 3]
+        assert collector.status().destinations["there"].held == 0
+
+
+def test_child_outlives_its_parent_and_inherits_the_spool(tmp_path: Path) -> None:
+    spool, out = tmp_path / "spools" / "spool.db", tmp_path / "out"
+    gate = tmp_path / "gate"
+    broken = plugin(down)
+
+    def parent() -> None:
+        collector = Collector(flow(broken, spool))
+        collector.push(event(1))
+
+        def daemon() -> None:
+            until(gate.exists)
+            collector.push(event(2))
+            os._exit(0)
+
+        in_fork(daemon)
+        os._exit(0)  # as who becomes a daemon does
+
+    assert exit_status(in_fork(parent)) == 0
+    until(lambda: lock_is_free(spool), "the parent's lock goes with it, although its child lives")
+    gate.touch()
+    until(lambda: not lock_is_free(spool) or spool.with_name("spool.1.db").exists())
+    until(lambda: lock_is_free(spool))
+    assert not spool.with_name("spool.1.db").exists()
+    with running(flow(writing(out), spool)) as collector:
+        assert collector.flush(PATIENCE)
+    assert [n for _, n in delivered(out)] == [1, 2]
