@@ -1,5 +1,6 @@
 """The Customer.io destination: the collector's hooks, on plan and delivery."""
 
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,8 +58,7 @@ class CustomerioDestination:
     def init(self, context: Context) -> None:
         """Make the clients; nothing is sent."""
         settings: Settings = context.settings
-        if settings.ca_file is not None and not Path(settings.ca_file).is_file():
-            raise DestinationDown(f"settings.caFile: there is no file {settings.ca_file}")
+        _check_ca_file(settings.ca_file)
         self._people = People(settings.people_max)
         self._delivery = Delivery(open_clients(settings), settings.delivery)
 
@@ -155,6 +155,17 @@ class CustomerioDestination:
         if self._delivery is None:
             raise DestinationDown("not initialised")
         return self._delivery
+
+
+def _check_ca_file(path: str | None) -> None:
+    if path is None:
+        return
+    if not Path(path).is_file():
+        raise DestinationDown(f"settings.caFile: there is no file {path}")
+    try:
+        ssl.create_default_context(cafile=path)
+    except (ssl.SSLError, OSError):
+        raise DestinationDown(f"settings.caFile: {path} holds no certificate (PEM)") from None
 
 
 def _forget(item: Item, done: Sequence[Operation]) -> None:

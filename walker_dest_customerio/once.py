@@ -19,31 +19,31 @@ def once(part: str, progress: Progress | None, call: Callable[[], object]) -> No
     surely had none.
     """
     if progress is None:
-        _try(part, call)
+        _try(call)
         return
     name = _next_try(part, progress)
     progress.begin(name)
     try:
-        _try(part, call)
+        _try(call)
     except (Untaken, Refused, DestinationDown):
         progress.finish(_void(name))
         raise
     progress.finish(part)
 
 
-def _try(part: str, call: Callable[[], object]) -> None:
+def _try(call: Callable[[], object]) -> None:
     try:
         call()
     except Untaken:
         raise
     except RetryLater as error:
-        raise Rejected(_doubt(part, error.reason)) from None
+        raise Rejected(_doubt(error.reason)) from None
 
 
 def _next_try(part: str, progress: Progress) -> str:
     name = next(name for name in _tries(part) if progress.state(_void(name)) != "done")
     if progress.state(name) is not None:
-        raise Rejected(_doubt(part, "an earlier try was interrupted"))
+        raise Rejected(_doubt("an earlier try was interrupted"))
     return name
 
 
@@ -56,8 +56,8 @@ def _void(name: str) -> str:
     return f"{name} came to nothing"
 
 
-def _doubt(part: str, reason: str) -> str:
+def _doubt(reason: str) -> str:
     return (
-        f"{part}: the message may have been sent ({reason}), so it is not sent again; "
+        f"the message may have been sent ({reason}), so it is not sent again; "
         "look in Customer.io whether it was"
     )

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,6 +260,13 @@ def test_consent_that_could_not_be_sent_raises(connect: Open, customerio: Sandbo
 def test_authority_file_that_is_missing_stops_the_destination() -> None:
     with pytest.raises(DestinationDown, match=r"settings\.caFile.*nowhere\.pem"):
         CustomerioDestination().init(context_of(caFile="nowhere.pem"))
+
+
+def test_a_ca_file_that_holds_no_certificate_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("not a certificate")
+    with pytest.raises(DestinationDown, match=r"settings\.caFile.*holds no certificate"):
+        CustomerioDestination().init(context_of(caFile=str(file)))
 
 
 def test_destination_that_was_not_initialised_delivers_nothing() -> None:
