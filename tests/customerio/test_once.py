@@ -74,7 +74,7 @@ def test_later_try_cut_off_by_a_crash_is_never_repeated() -> None:
 
 def test_try_that_was_begun_elsewhere_is_not_repeated() -> None:
     call = Call()
-    with pytest.raises(Rejected, match="^the message may have been sent"):
+    with pytest.raises(Rejected, match=r"^the message may have been sent"):
         once("send_email", Memory({"send_email": "begun"}), call)
     assert call.made == 0
 
