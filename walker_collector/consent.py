@@ -45,7 +45,8 @@ def granted(state: Mapping[str, Any]) -> dict[str, bool]:
 def identifiers(user: Mapping[str, Any]) -> list[str]:
     """Return the keys under which a user is known (`id:u1`, `session:s1`), strongest first.
 
-    Numeric identifiers count as text, so 42 and "42" are one person.
+    Numeric identifiers count as text, so 42 and "42" are one person; and so is 42.0, since JSON
+    knows one kind of number.
     """
     keys = []
     for prefix, kind in _PREFIXES:
@@ -55,7 +56,8 @@ def identifiers(user: Mapping[str, Any]) -> list[str]:
         if isinstance(value, str):
             keys.append(prefix + str.__str__(value))
         elif _identifies(value):
-            keys.append(f"{prefix}{value}")
+            whole = isinstance(value, float) and value.is_integer()
+            keys.append(f"{prefix}{int(value) if whole else value}")
     return keys
 
 
@@ -270,7 +272,8 @@ class Ledger:
         self._point(weaker, person)
         if said:
             self._keep(weaker, {})
-        self.version += 1
+        if said or told:
+            self.version += 1  # where neither said anything, no decision is another one now
 
     def _point(self, key: str, person: str) -> None:
         self._spool.join(key, person)

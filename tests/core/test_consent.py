@@ -140,6 +140,14 @@ def test_version_tells_that_a_decision_is_overtaken() -> None:
     assert ledger.version == seen[-1]
 
 
+def test_meeting_somebody_who_said_nothing_overtakes_no_decision() -> None:
+    ledger = ledger_of()
+    ledger.tell({"a": True}, {"session": "other"})
+    before = ledger.version
+    assert ledger.meet({"session": "s", "id": "u"}) == ("id:u", True)
+    assert ledger.version == before
+
+
 # --- whom an identifier belongs to -----------------------------------------------------------
 
 
