@@ -24,7 +24,8 @@ from walker_collector import (
 )
 from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, RuleConfig
 from walker_collector.consent import Ledger, identifiers
-from walker_collector.delivery.dispatch import Dispatch, Outcome
+from walker_collector.delivery.dispatch import Destination, Dispatch, Outcome
+from walker_collector.delivery.throttle import Throttle
 from walker_collector.destination import build_destinations
 from walker_collector.events import Bounds, encode
 from walker_collector.spool import FRESH, Attempt, Entry
@@ -35,6 +36,10 @@ def entry(n: int, person: str = "u1", name: str = "order complete", **parts: Any
     user = {"id": person} if person else {}
     event = {"name": name, "data": {"n": n}, "user": user, **parts}
     return (n, (identifiers(event["user"]) or [""])[0], 0, encode(event, Bounds()))
+
+
+def throttle(destination: Destination) -> Throttle:
+    return Throttle(destination.context.logger, lambda: 0.0)
 
 
 @define(eq=False)
@@ -55,6 +60,7 @@ class Bench:
             lambda seq: self.attempt,
             lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
             self.turns,
+            throttle(destination),
         )
         return dispatch.run(entries, self.ledger.said({entry[1] for entry in entries}))
 
@@ -148,6 +154,27 @@ def test_log_of_a_bug_does_not_quote_the_exception(caplog: pytest.LogCaptureFixt
     assert "ann@example.org" not in caplog.text
 
 
+def test_bugs_are_logged_once_in_a_while_with_the_id_of_an_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def push(event: Any, context: Any) -> None:
+        raise ValueError
+
+    entries = [entry(n, f"u{n}", id=f"e{n}") for n in range(20)]
+    assert set(bench(push).kinds(*entries)) == {"bug"}
+    (record,) = caplog.records
+    assert record.name == "walker_collector.destinations.there"
+    assert record.getMessage().endswith("(event e0)")
+
+
+@pytest.mark.parametrize("body", [b"torn", b"{}", b"[]"])
+def test_event_that_cannot_be_read_is_logged_by_its_number(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert bench(failing()[1]).kinds((7, "", 0, body)) == ["bug"]
+    assert "(event number 7)" in caplog.text
+
+
 def test_retry_holds_back_later_events_of_that_person_only() -> None:
     record, push = failing(RetryLater("busy"))
     kinds = bench(push).kinds(entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, ""))
@@ -207,6 +234,7 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
         lambda seq: Attempt(),
         lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
         lambda: True,
+        throttle(destination),
     )
     entries = [entry(1, "a"), entry(2, "b"), entry(3, "a")]
     outcomes = dispatch.run(entries, made.ledger.said({e[1] for e in entries}))

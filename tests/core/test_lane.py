@@ -853,3 +853,44 @@ def test_held_events_beyond_a_lowered_limit_leave_at_the_start(tmp_path: Path) -
         collector.consent(MARKETING, user={"id": "u1"})
         assert collector.flush(PATIENCE)
     assert record.numbers == [3, 4]
+
+
+# --- the log ---------------------------------------------------------------------------------
+
+
+def test_dead_letter_is_logged_by_its_event_id(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    server.failure = Rejected("total: must be a number")
+    with running(one(plugin(server.push))) as collector:
+        collector.push(event(1, id="o-1"))
+        assert collector.flush(PATIENCE)
+    (record,) = (item for item in caplog.records if "dead letter" in item.getMessage())
+    assert record.name == "walker_collector.destinations.there"
+    assert "event o-1 is a dead letter: total: must be a number" in record.getMessage()
+
+
+def test_destination_that_fails_one_event_at_a_time_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server()
+    server.failure = RetryLater("busy")
+    breaker = BreakerConfig(threshold=2, cooldown=60_000)
+    with running(one(plugin(server.push), breaker=breaker)) as collector:
+        collector.push(event(1))
+        until(lambda: status(collector).state == "failing")
+    told = [item.getMessage() for item in caplog.records if "busy" in item.getMessage()]
+    assert told[:2] == [
+        "destination there: events are to be tried again: busy",
+        "destination there: busy; trying again",
+    ]
+
+
+def test_log_level_of_a_destination_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    server.failure = Rejected("no")
+    settings = config(logger={"level": "error"})
+    with running(flow({"quiet": (plugin(server.push), settings)})) as collector:
+        collector.push(event(1))
+        assert collector.flush(PATIENCE)
+    assert collector.status_of("quiet").died == 1
+    assert "dead letter" not in caplog.text

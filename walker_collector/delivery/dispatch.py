@@ -3,7 +3,6 @@
 Knows nothing of queues and retries: entries in, outcomes out, in the same order.
 """
 
-import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -13,6 +12,7 @@ from attrs import define, frozen
 
 from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig, Rules
 from walker_collector.consent import KINDS, Ledger, Said, granted, grants
+from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import DestinationDown, Rejected, RetryLater, SpoolError
 from walker_collector.events import decode
@@ -120,12 +120,14 @@ class Dispatch:
         attempt_of: Callable[[int], Attempt],
         progress_of: Callable[[Entry], Progress],
         turn: Callable[[], bool],
+        log: Throttle,
     ) -> None:
         self._destination = destination
         self._ledger = ledger
         self._attempt_of = attempt_of
         self._progress_of = progress_of
         self._turn = turn
+        self._log = log
         self._rules_batch = _rules_batch(destination.config.mapping)
 
     def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
@@ -162,7 +164,7 @@ class Dispatch:
         try:
             made = self._map(task, said.bases[task.entry[1]])
         except Exception as error:  # a plugin's or user's function inside a mapping: their bug
-            made = self._bug(error, "mapping")
+            made = self._bug(error, "mapping", task)
         if isinstance(made, Outcome):
             task.item, task.outcome = None, made
         else:
@@ -273,7 +275,7 @@ class Dispatch:
                 context=item.context,
             )
         except BaseException as error:  # even SystemExit must not end the thread that delivers
-            return self._failed(error)
+            return self._failed(error, task)
         return DELIVERED
 
     def _tell(self, item: Item) -> None:
@@ -293,7 +295,7 @@ class Dispatch:
         try:
             failures = self._push_batch(tasks)
         except (RetryLater, DestinationDown) as error:
-            whole = attrs.evolve(self._failed(error), kind="back")
+            whole = attrs.evolve(self._failed(error, tasks[0]), kind="back")
             for task in tasks:
                 task.outcome = whole
             return False
@@ -306,7 +308,7 @@ class Dispatch:
                 task.outcome = DELIVERED
             return True
         for index, task in enumerate(tasks):
-            task.outcome = self._failed(failures[index]) if index in failures else DELIVERED
+            task.outcome = self._failed(failures[index], task) if index in failures else DELIVERED
             self._note(task, waiting)
         return not any(task.outcome.kind == "back" for task in tasks)
 
@@ -314,10 +316,10 @@ class Dispatch:
         try:
             failures = self._push_batch([task])
         except (RetryLater, DestinationDown) as error:
-            return attrs.evolve(self._failed(error), kind="back")
+            return attrs.evolve(self._failed(error, task), kind="back")
         except BaseException as error:  # see _push
-            return self._failed(error)
-        return self._failed(failures[0]) if 0 in failures else DELIVERED
+            return self._failed(error, task)
+        return self._failed(failures[0], task) if 0 in failures else DELIVERED
 
     def _push_batch(self, tasks: Sequence[_Task]) -> Mapping[int, BaseException]:
         failures = self._call(
@@ -339,7 +341,7 @@ class Dispatch:
             return hook(*args, **kwargs)
         return call_within(timeout / 1000, self._destination.id, hook, *args, **kwargs)
 
-    def _failed(self, error: BaseException) -> Outcome:
+    def _failed(self, error: BaseException, task: _Task) -> Outcome:
         if isinstance(error, Rejected):
             return Outcome("rejected", error.reason)
         if isinstance(error, RetryLater):
@@ -348,20 +350,29 @@ class Dispatch:
             return Outcome("back", error.reason or "DestinationDown", down=True)
         if isinstance(error, SpoolError):  # progress could not be recorded
             return Outcome("retry", str(error))
-        return self._bug(error, "push")
+        return self._bug(error, "push", task)
 
-    def _bug(self, error: BaseException, where: str) -> Outcome:
+    def _bug(self, error: BaseException, where: str, task: _Task) -> Outcome:
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
         # The exception's text may quote an event; the log gets type and place only.
-        logging.getLogger("walker_collector.delivery").error(
-            "destination %s: %s raised %s at %s",
+        self._log.error(
+            "destination %s: %s raised %s at %s (event %s)",
             self._destination.id,
             where,
             type(error).__name__,
             place,
+            event_id(task.entry),
         )
         return Outcome("bug", f"{type(error).__name__}: {error} (at {place})"[:500])
+
+
+def event_id(entry: Entry) -> str:
+    """Return the id of an entry's event, for the log: the number where it cannot be read."""
+    try:
+        return str(decode(entry[3])["id"])
+    except (ValueError, KeyError, TypeError):
+        return f"number {entry[0]}"
 
 
 def _rules_batch(rules: Rules | None) -> bool:

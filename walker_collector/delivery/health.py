@@ -9,7 +9,7 @@ from walker_collector.config import RetryConfig
 from walker_collector.delivery.dispatch import Outcome
 from walker_collector.delivery.retry import Breaker, asked, backoff, down_delay
 
-News = Literal["down", "failing", "recovered"]
+News = Literal["down", "failing", "retrying", "recovered"]
 
 
 @define
@@ -61,12 +61,19 @@ class Health:
             return self._fails(whole, now)
         if any(item.kind in ("delivered", "told", "rejected") for item in outcomes):
             return self.recover()
+        return self._single_failures(outcomes, now)
+
+    def _single_failures(self, outcomes: Sequence[Outcome], now: int) -> News | None:
+        # What was under way when the breaker opened says nothing new; a failed probe does.
+        told = self.failing and not self.breaker.probing
         self.breaker.probing = False
-        for outcome in outcomes:
-            if outcome.kind == "retry":
-                self.breaker.failed(now)
-                self.reason = outcome.reason
-        return None
+        failures = [outcome for outcome in outcomes if outcome.kind == "retry"]
+        for outcome in failures:
+            self.breaker.failed(now)
+            self.reason = outcome.reason
+        if not failures or told:
+            return None
+        return "failing" if self.failing else "retrying"
 
     def recover(self) -> News | None:
         """Note that it answered well; tell if it had not before."""

@@ -4,7 +4,6 @@ What waits is in the backlog, whose lock guards the lane too; how the destinatio
 its health; what becomes of an event is a verdict. Hooks are called without the lock.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from attrs import define
 
 from walker_collector.consent import Ledger
 from walker_collector.delivery.backlog import Backlog, Batch
-from walker_collector.delivery.dispatch import DELIVERED, Destination, Dispatch, Outcome
+from walker_collector.delivery.dispatch import DELIVERED, Destination, Dispatch, Outcome, event_id
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.retry import Breaker, Pace
 from walker_collector.delivery.status import Answer, DestinationStatus
@@ -47,11 +46,16 @@ class Lane:
         self.destination = destination
         self._now = now
         self._random = random
-        self._log = Throttle(logging.getLogger("walker_collector.delivery"), time.monotonic)
+        self._log = Throttle(destination.context.logger, time.monotonic)
         self._backlog = Backlog(destination, spool, ledger, now, self._log)
         self._health = Health(config.retry, Breaker(config.breaker), random)
         self._dispatch = Dispatch(
-            destination, ledger, self._backlog.attempt_of, self._progress_of, self._turn
+            destination,
+            ledger,
+            self._backlog.attempt_of,
+            self._progress_of,
+            self._turn,
+            self._log,
         )
         self._pace = Pace(config.rate_limit) if config.rate_limit else None
         self._lock = self._backlog.lock
@@ -346,6 +350,10 @@ class Lane:
             self._log.error("destination %s is down: %s", self.id, self._health.reason)
         elif news == "failing":
             self._log.warning("destination %s: %s; trying again", self.id, self._health.reason)
+        elif news == "retrying":
+            self._log.warning(
+                "destination %s: events are to be tried again: %s", self.id, self._health.reason
+            )
         elif news == "recovered":
             self._log.info("destination %s delivers again", self.id)
 
@@ -374,7 +382,7 @@ class Lane:
             # The text of an unexpected exception may quote the event; it is kept with that alone.
             cause = "an unexpected exception" if outcome.kind == "bug" else reason
             self._log.warning(
-                "destination %s: event %s is a dead letter: %s", self.id, entry[0], cause
+                "destination %s: event %s is a dead letter: %s", self.id, event_id(entry), cause
             )
         if not self._waiters or (outcome.kind == "back" and not outcome.reason):
             return
