@@ -21,11 +21,14 @@ _GROUP = 1_000
 def growth() -> Report:
     """CPU time per event against a plain case, by what there is more of."""
     events = mix(scaled(10_000))
-    rules = _compared("rules", {5: events, 10: events, 1_000: events}, rules=True)
+    rules = _compared("rules", {10: events, 1_000: events}, rules=True)
     people = _compared("people", {n: mix(len(events), people=n) for n in (100, 10_000, 1_000_000)})
     items = _compared("nested items", {n: orders(scaled(5_000), items=n) for n in (1, 10, 50)})
     fans = _fans(events)
-    goals = [_flat(rules), _flat(people), _linear(fans)]
+    strangers = mix(len(events), people=1_000_000)
+    new = in_turns(lambda: _run({"noop": destination("batched")}, strangers, known=False))[0]
+    people.append(["people, each for the first time", len(events), round(new.micros, 1)])
+    goals = [_flat(rules), _flat(people[:-1]), _linear(fans)]
     rows = [*rules, *people, *items, *fans]
     return Report("growth", "How cost grows", ("more", "how many", "CPU us"), rows, goals)
 
@@ -107,9 +110,10 @@ def _and_more(count: int) -> Json:
     return {"noop": destination("batched"), **{f"more{n}": bare for n in range(count)}}
 
 
-def _run(destinations: Json, events: Sequence[Event]) -> Run:
+def _run(destinations: Json, events: Sequence[Event], *, known: bool = True) -> Run:
+    """Push all events; `known`: of people who were there before."""
     with collector(destinations) as collected:
-        push_all(collected, events[:1_000])
+        push_all(collected, events if known else mix(len(events)))
         return measure(len(events), lambda: push_all(collected, events))
 
 
