@@ -1,0 +1,174 @@
+"""Killed at any moment, and resumed; and how much memory a long backlog takes."""
+
+import os
+import random
+import subprocess
+import sys
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.support import PATIENCE, Clock, event, one, plugin, running, until
+from walker_collector import PushContext, RetryLater
+from walker_collector.config import RetryConfig
+
+ROOT = Path(__file__).parents[2]
+
+# A larger run: WALKER_KILLS=100 WALKER_EVENTS=100000 WALKER_PEOPLE=1000
+# WALKER_MEMORY_EVENTS=1000000 pytest tests/core/test_durability.py
+KILLS = int(os.environ.get("WALKER_KILLS", "10"))
+EVENTS = int(os.environ.get("WALKER_EVENTS", "5000"))
+PEOPLE = int(os.environ.get("WALKER_PEOPLE", "200"))
+MEMORY_EVENTS = int(os.environ.get("WALKER_MEMORY_EVENTS", "60000"))
+
+
+def push_until(folder: Path, start: int, kill_at: int | None) -> tuple[int, str]:
+    """Push from an event on, killed once `kill_at` is accepted; return how many were, last line."""
+    arguments = [str(folder), *map(str, (EVENTS, PEOPLE, start, start))]
+    accepted, line = start, ""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.core.pusher", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in map(str.strip, process.stdout):
+            if line.isdigit():
+                accepted = int(line)
+            if kill_at is not None and accepted >= kill_at:
+                process.kill()
+                break
+    return accepted, line
+
+
+def test_process_that_is_killed_loses_nothing_it_accepted(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    accepted = 0
+    for moment in sorted(chance.sample(range(50, EVENTS), KILLS)):
+        accepted, _ = push_until(tmp_path, accepted, moment)
+        # What was accepted is not pushed again. What was not is, by whoever was told so.
+    accepted, last = push_until(tmp_path, accepted, None)
+    assert (accepted, last) == (EVENTS, "drained")
+    arrived: dict[str, list[int]] = defaultdict(list)
+    seen: set[str] = set()
+    for line in (tmp_path / "out").read_text().splitlines():
+        id_, person, n = line.split()
+        if id_ not in seen:
+            seen.add(id_)
+            arrived[person].append(int(n))
+    assert len(seen) == EVENTS
+    for person, numbers in arrived.items():
+        assert numbers == sorted(numbers), person
+
+
+KILL_INSIDE = """
+    import os, signal, sys
+    from tests.core.support import event, flow, plugin
+    from walker_collector import Collector
+
+    def push(event, context):
+        for part in ("identify", "mail", "track"):
+            state = context.progress.state(part)
+            print(context.attempt, part, state, flush=True)
+            if state == "done":
+                continue
+            context.progress.begin(part)
+            if part == "mail" and state is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            context.progress.finish(part)
+        print("delivered", flush=True)
+
+    with Collector(flow(plugin(push), sys.argv[1])) as collector:
+        if len(sys.argv) > 2:
+            collector.push(event(1))
+        collector.flush(20)
+"""
+
+
+def run_inside(*arguments: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILL_INSIDE), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.splitlines()
+
+
+def test_what_is_begun_and_done_of_an_event_survives_a_kill(tmp_path: Path) -> None:
+    spool = str(tmp_path / "spool.db")
+    assert run_inside(spool, "push") == ["1 identify None", "1 mail None"]
+    assert run_inside(spool) == ["1 identify done", "1 mail begun", "1 track None", "delivered"]
+    assert run_inside(spool) == []
+
+
+def test_attempts_are_counted_over_restarts(tmp_path: Path) -> None:
+    attempts: list[int] = []
+
+    def push(event: dict[str, Any], context: PushContext) -> None:
+        attempts.append(context.attempt)
+        raise RetryLater("busy", after=60)
+
+    clock, spool = Clock(), tmp_path / "spool.db"
+    the_flow = one(plugin(push), spool, retry=RetryConfig(attempts=2))
+    with running(the_flow, now=clock) as collector:
+        collector.push(event(1))
+        until(lambda: collector.status_of("there").due == 1)
+    clock.advance(60_000)
+    with running(the_flow, now=clock) as collector:
+        assert collector.flush(PATIENCE)
+        assert [letter.reason for letter in collector.dead()] == ["given up after 2 attempts: busy"]
+    assert attempts == [1, 2]
+
+
+MEMORY = """
+    import resource, sys
+    from tests.core.support import flow, plugin
+    from walker_collector import Collector
+
+    count, spool = int(sys.argv[1]), sys.argv[2] or None
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    seen = [0]
+    def push_batch(batch):
+        seen[0] += len(batch)
+
+    def groups(first, last):
+        for start in range(first, last, 500):
+            yield [{"name": "page view", "data": {"n": n, "path": "/a/b"},
+                    "user": {"id": f"u{n % 500}", "session": f"s{n % 2500}"}}
+                   for n in range(start, min(start + 500, last))]
+
+    with Collector(flow(plugin(None, push_batch), spool, queue_max=5000, people_max=2000)) as c:
+        for group in groups(0, count // 5):
+            c.push_many(group)
+        before = peak()
+        for group in groups(count // 5, count):
+            c.push_many(group)
+        assert c.flush(60)
+        assert c.status().destinations["there"].delivered == count
+    assert seen[0] == count
+    print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
+def test_memory_stays_flat_however_many_events_pass(durable: bool, tmp_path: Path) -> None:
+    spool = str(tmp_path / "spool.db") if durable else ""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEMORY), str(MEMORY_EVENTS), spool],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert float(done.stdout) < 20, "MB more than after the first fifth"
