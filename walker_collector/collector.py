@@ -29,8 +29,16 @@ from walker_collector.delivery import (
 from walker_collector.destination import build_destinations
 from walker_collector.door import Door
 from walker_collector.errors import EventError, SpoolFull, WalkerError
-from walker_collector.events import Bounds, check_parts, complete, encode
+from walker_collector.events import (
+    Bounds,
+    check_grants,
+    check_parts,
+    complete,
+    encode,
+    plain_object,
+)
 from walker_collector.flowfile import load_flow
+from walker_collector.naming import hint
 from walker_collector.plugins import Registry
 from walker_collector.spool import DeadLetter, Entry, Record, Spool, State
 from walker_collector.spool.memory import MemorySpool
@@ -260,7 +268,13 @@ class Collector:
 
         Returns for each its PushResult, or the error that `push` would have raised. Commands
         (`walker consent`, `walker user`, `walker globals`) take effect in their place.
+        Raises EventError for what is one event, or none at all.
         """
+        if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
+            raise EventError(
+                f"push_many: takes a list of events, not {type(events).__name__}; "
+                "write push(event) for one, push_many([event]) for a list"
+            )
         results: list[PushResult | WalkerError] = []
         group: dict[int, _Accepted] = {}
         for event in events:
@@ -423,12 +437,18 @@ class Collector:
         self._release(self._ledger.known_as(user))
 
     def user(self, update: Mapping[str, Any]) -> None:
-        """Merge into the user that every event of this process is completed with."""
-        self._user = {**self._user, **update}
+        """Merge into the user that every event of this process is completed with.
+
+        Raises EventError for what is no object, or what JSON cannot hold.
+        """
+        self._user = {**self._user, **plain_object("user", update, self._bounds)}
 
     def globals(self, update: Mapping[str, Any]) -> None:
-        """Merge into the globals that every event of this process is completed with."""
-        self._globals = {**self._globals, **update}
+        """Merge into the globals that every event of this process is completed with.
+
+        Raises EventError for what is no object, or what JSON cannot hold.
+        """
+        self._globals = {**self._globals, **plain_object("globals", update, self._bounds)}
 
     def _command(self, raw: Mapping[str, Any]) -> PushResult:
         data = raw.get("data")
@@ -464,8 +484,7 @@ class Collector:
         Waits for what is under way to them. Raises EventError where `user` names nobody.
         """
         self._ensure_open()
-        if not identifiers(user):
-            raise EventError("forget: user needs an id, a device or a session")
+        check_person("forget", user)
         return self._erase(self._ledger.known_as(user))
 
     def forget_soon(self, user: Mapping[str, Any]) -> None:
@@ -508,9 +527,15 @@ class Collector:
         )
 
     def status_of(self, destination: str) -> DestinationStatus:
-        """Return the figures of one destination."""
+        """Return the figures of one destination; raises EventError where there is none such."""
         self._ensure_own()
-        return self._lanes[destination].status()
+        lane = self._lanes.get(destination)
+        if lane is None:
+            raise EventError(
+                f"status_of: there is no destination {destination}"
+                f"{hint(str(destination), self._lanes, 'there are')}"
+            )
+        return lane.status()
 
     def dead(self, destination: str | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
@@ -585,23 +610,30 @@ class Collector:
         left = 0
         for lane in self._lanes.values():
             status = lane.status()
-            left += status.waiting
+            left += status.waiting + status.unrecorded
             lost = status.waiting + status.held
             if lost and not self._spool.durable:
                 logger.error(
                     "destination %s: closed with %d event(s) undelivered and %d held for consent; "
-                    "they are lost, since no spool is configured (collector.spool). %s",
+                    "they are lost, since no spool is configured (collector.spool)%s",
                     lane.id,
                     status.waiting,
                     status.held,
-                    status.reason,
+                    _because(status.reason),
                 )
             elif status.waiting:
                 logger.warning(
-                    "destination %s: closed with %d event(s) waiting in the spool. %s",
+                    "destination %s: closed with %d event(s) waiting in the spool%s",
                     lane.id,
                     status.waiting,
-                    status.reason,
+                    _because(status.reason),
+                )
+            if status.unrecorded:
+                logger.error(
+                    "destination %s: closed with %d event(s) done, of which the spool could not be "
+                    "told; the next start delivers them again",
+                    lane.id,
+                    status.unrecorded,
                 )
         return left
 
@@ -661,6 +693,10 @@ def _raw(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, 
     return event
 
 
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
 def _by_destination(letters: Iterable[DeadLetter]) -> dict[str, list[DeadLetter]]:
     found: dict[str, list[DeadLetter]] = {}
     for letter in letters:
@@ -684,11 +720,15 @@ def check_consent(update: Any, user: Any) -> None:
     """
     if not isinstance(update, Mapping) or not update:
         raise EventError('consent: must be an object such as {"marketing": true}')
-    for key, value in update.items():
-        if not isinstance(key, str) or not isinstance(value, bool):
-            raise EventError(f"consent.{key}: must be true or false")
-    if user is not None and not (isinstance(user, Mapping) and identifiers(user)):
-        raise EventError("consent: user needs an id, a device or a session")
+    check_grants(update)
+    if user is not None:
+        check_person("consent", user)
+
+
+def check_person(what: str, user: Any) -> None:
+    """Raise EventError for a user who cannot be addressed; `what` is asked for them."""
+    if not isinstance(user, Mapping) or not identifiers(user):
+        raise EventError(f'{what}: user needs an id, a device or a session, such as {{"id": "u1"}}')
 
 
 def consent_change(

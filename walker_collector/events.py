@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -34,6 +34,13 @@ PARTS: Final[Mapping[str, type]] = {
 }
 _SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
 KEYS: Final = ("name", *PARTS, *_SCALARS)
+_KINDS: Final[Mapping[str, type]] = {
+    **PARTS,
+    "trigger": str,
+    "entity": str,
+    "action": str,
+    "timing": float,
+}
 # orjson by itself leaves out the fields of a dataclass that begin with "_".
 _OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_PASSTHROUGH_DATACLASS
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -120,18 +127,19 @@ def complete(
     for key, value in raw.items():
         if value is None:
             continue
-        kind = PARTS.get(key)
+        kind = _KINDS.get(key)
         if kind is not None and type(value) is not kind:
             _check_part(key, value, kind, name)
         event[key] = value
+    if event["nested"]:
+        _check_nested(event["nested"], name)
+    if event.get("consent"):
+        check_grants(event["consent"])
     if globals_:
         event["globals"] = {**globals_, **event["globals"]}
     if user:
         event["user"] = {**user, **event["user"]}
-    if "id" not in event:
-        event["id"] = new_id()
-    elif type(event["id"]) is not str:
-        _check_id(event["id"])
+    event["id"] = _id(event.get("id")) or new_id()
     event["timestamp"] = _timestamp(event["timestamp"]) if "timestamp" in event else now
     event["source"] = _source(event.get("source"), trace, count)
     return event
@@ -148,33 +156,78 @@ def _source(own: Any, trace: str, count: Callable[[], int]) -> dict[str, Any]:
     return source
 
 
+_NAMES_OF_KINDS: Final = {dict: "an object", list: "a list", str: "text", float: "a number"}
+_ALSO: Final[Mapping[type, Any]] = {list: tuple, float: int | Decimal}
+"""What is taken in place of a kind."""
+
+
 def _check_part(key: str, value: Any, kind: type, name: Any) -> None:
-    if isinstance(value, kind) or (kind is list and isinstance(value, tuple)):
+    also = _ALSO.get(kind)
+    if isinstance(value, kind) or (
+        also and isinstance(value, also) and not isinstance(value, bool)
+    ):
         return
     raise EventError(
-        f"{key}: must be {'a list' if kind is list else 'an object'}, not {type(value).__name__} "
+        f"{key}: must be {_NAMES_OF_KINDS[kind]}, not {type(value).__name__} "
         f"(event {str(name)[:80]!r})"
     )
 
 
-def _check_id(value: Any) -> None:
+def _check_nested(nested: Sequence[Any], name: Any) -> None:
+    for index, item in enumerate(nested):
+        if type(item) is not dict and not isinstance(item, Mapping) and _fields(item) is None:
+            _check_part(f"nested.{index}", item, dict, name)
+
+
+def check_grants(consent: Mapping[Any, Any]) -> None:
+    """Raise EventError for consent whose keys are no text, or whose values are not true or false.
+
+    Whatever else is taken for true or false grants by mistake: the text "denied" is truthy.
+    """
+    for key, value in consent.items():
+        if not isinstance(key, str) or not isinstance(value, bool):
+            raise EventError(f"consent.{key}: must be true or false, not {type(value).__name__}")
+
+
+def plain_object(what: str, value: Any, bounds: Bounds) -> dict[str, Any]:
+    """Return an object as the plain JSON that events carry, independent of what it was made of.
+
+    `what` is the part of an event it is for. Raises EventError where it is no object, or where
+    no event could carry it (see `encode`).
+    """
+    if not isinstance(value, Mapping):
+        raise EventError(f"{what}: must be an object, not {type(value).__name__}")
+    event = {"name": f"walker {what}", what: dict(value)}
+    plain: dict[str, Any] = decode(encode(event, bounds))[what]
+    return plain
+
+
+def _id(value: Any) -> str | None:
+    """Return an id as text; none, or an empty one, is to be made up."""
+    if value is None or type(value) is str:
+        return value
     if not isinstance(value, str | int | UUID) or isinstance(value, bool):
         raise EventError(f"id: must be a string, not {type(value).__name__}")
+    return str(value)
 
 
 def _timestamp(value: Any) -> int | float:
-    if type(value) is int:
-        return value
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return (aware - _EPOCH) // _MS
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise EventError(
-        f"timestamp: must be milliseconds since 1970 or a datetime, not {type(value).__name__}"
-    )
+        value = (aware - _EPOCH) // _MS
+    if type(value) is not int and not _is_number(value):
+        raise EventError(
+            f"timestamp: must be milliseconds since 1970 or a datetime, not {type(value).__name__}"
+        )
+    if value < 0:
+        raise EventError(f"timestamp: must be milliseconds since 1970, not {value}")
+    return value  # type: ignore[no-any-return]  # a number, as checked
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:

@@ -23,7 +23,7 @@ from walker_collector.delivery import (
 from walker_collector.delivery.queue import HeldEvents
 from walker_collector.destination import build_destinations
 from walker_collector.errors import EventError, Rejected
-from walker_collector.events import Bounds, complete, decode, encode
+from walker_collector.events import Bounds, complete, decode, encode, plain_object
 from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.mapping import Mapped
 from walker_collector.spool import Entry
@@ -123,9 +123,9 @@ class Simulation:
         if raw["name"] == "walker consent":
             return self._consent(data, raw.get("user"))
         if raw["name"] == "walker user":
-            self._user = {**self._user, **data}
+            self._user = {**self._user, **plain_object("user", data, self._bounds)}
         else:
-            self._globals = {**self._globals, **data}
+            self._globals = {**self._globals, **plain_object("globals", data, self._bounds)}
         return []
 
     def _consent(self, update: Consent, user: Mapping[str, Any] | None) -> list[Simulated]:

@@ -186,9 +186,13 @@ def test_id_of_the_wrong_type_is_refused(value: Any) -> None:
         completed({"name": "a b", "id": value})
 
 
-@pytest.mark.parametrize("value", ["x", 7, UUID(int=7)])
-def test_id_may_be_text_a_number_or_a_uuid(value: Any) -> None:
-    assert completed({"name": "a b", "id": value})["id"] == value
+@pytest.mark.parametrize(("value", "id"), [("x", "x"), (7, "7"), (0, "0"), (UUID(int=7), None)])
+def test_id_may_be_text_a_number_or_a_uuid_and_is_text(value: Any, id: str | None) -> None:
+    assert completed({"name": "a b", "id": value})["id"] == (id or str(value))
+
+
+def test_empty_id_is_made_up_like_a_missing_one() -> None:
+    assert completed({"name": "a b", "id": ""})["id"] == "e1"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test_datetime_is_a_timestamp_in_ms_and_naive_is_utc(moment: datetime) -> Non
     assert completed({"name": "a b", "timestamp": moment})["timestamp"] == NOW
 
 
-@given(ms=st.integers(-60_000_000_000_000, 250_000_000_000_000))
+@given(ms=st.integers(0, 250_000_000_000_000))
 def test_datetime_keeps_its_millisecond(ms: int) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
     assert completed({"name": "a b", "timestamp": moment})["timestamp"] == ms
@@ -212,6 +216,12 @@ def test_datetime_keeps_its_millisecond(ms: int) -> None:
 @pytest.mark.parametrize("value", [5, 5.25, Size.LARGE])
 def test_number_is_a_timestamp_as_it_is(value: Any) -> None:
     assert completed({"name": "a b", "timestamp": value})["timestamp"] == value
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, datetime(1969, 12, 31, tzinfo=UTC)])
+def test_timestamp_before_1970_is_refused(value: Any) -> None:
+    with pytest.raises(EventError, match="timestamp: must be milliseconds since 1970, not -"):
+        completed({"name": "a b", "timestamp": value})
 
 
 @pytest.mark.parametrize("value", ["now", True, math.nan, math.inf, [], 10**400])
@@ -502,5 +512,7 @@ def test_anything_at_all_is_an_event_or_an_event_error(parts: dict[str, Any]) ->
 
 
 def test_a_command_that_is_none_is_refused_as_an_event() -> None:
-    with pytest.raises(EventError, match="'walker consnet' is no command; there are walker consent"):
+    with pytest.raises(
+        EventError, match="'walker consnet' is no command; there are walker consent"
+    ):
         split_name("walker consnet")
