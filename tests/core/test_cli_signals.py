@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -108,8 +109,45 @@ def test_second_signal_ends_at_once(tmp_path: Path) -> None:
             assert process.stderr
             while "ends at once" not in process.stderr.readline():
                 continue
+            assert insisted(process, signal.SIGINT) == 130
+
+
+def test_other_signal_ends_at_once(tmp_path: Path) -> None:
+    with serving(503) as server:
+        flow = write_flow(tmp_path, {"there": to_server(server.url)}, closeTimeout=60_000)
+        with spawned("run", flow) as process:
+            feed(process, 1)
+            came(server)
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            assert process.stderr
+            while "ends at once" not in process.stderr.readline():
+                continue
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 143
+
+
+def test_signal_that_comes_twice_at_once_is_one(tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    with serving() as server:
+        flow = write_flow(tmp_path, {"there": to_server(server.url), "out": to_file(out)})
+        with spawned("run", flow) as process:
+            feed(process, 1)
+            came(server)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            code, told = finished(process)
+    assert code == 143
+    assert "SIGTERM: delivering what was accepted" in told
+    assert numbers(out) == [1]
+
+
+def insisted(process: subprocess.Popen[str], number: int) -> int:
+    """Send a signal until the process ends; return its exit status."""
+    for _ in range(200):
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(0.1)
+    pytest.fail("the process goes on")
 
 
 def test_interrupted_simulation_is_no_traceback(tmp_path: Path) -> None:
@@ -139,6 +177,15 @@ def test_read_that_waits_is_ended() -> None:
         assert stop.read(Signalling()) == b""
         assert (stop.signal, stop.exit_status) == (signal.SIGTERM, 143)
         assert stop.read(io.BytesIO(b"after")) == b""
+
+
+def test_same_signal_within_a_second_is_the_same_request() -> None:
+    now = 5.0
+    with Stop(lambda: now) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        now = 5.9
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
 
 
 def test_signal_between_reads_ends_the_next() -> None:

@@ -4,10 +4,11 @@ Real threads; the clock and chance are fakes where a test must decide them.
 """
 
 import contextlib
+import resource
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -853,6 +854,40 @@ def test_held_events_beyond_a_lowered_limit_leave_at_the_start(tmp_path: Path) -
         collector.consent(MARKETING, user={"id": "u1"})
         assert collector.flush(PATIENCE)
     assert record.numbers == [3, 4]
+
+
+# --- the record ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def no_file_grows_beyond(size: int) -> Iterator[None]:
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def test_what_a_full_disk_keeps_from_being_recorded_is_told_and_delivered_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, record, full = tmp_path / "spool.db", Record(), contextlib.ExitStack()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        record.push(event, context)
+        full.enter_context(no_file_grows_beyond(4_096))  # less than a page with its header
+
+    with full:
+        collector = Collector(one(plugin(push), path))
+        collector.push(event(1))
+        until(lambda: status(collector).delivered == 1)
+        assert (status(collector).waiting, status(collector).unrecorded) == (0, 1)
+        assert not collector.close()
+    assert "closed with 1 event(s) done, of which the spool could not be told" in caplog.text
+    with running(one(plugin(record.push), path)):
+        record.wait_for(2)
+    assert record.numbers == [1, 1]
 
 
 # --- the log ---------------------------------------------------------------------------------

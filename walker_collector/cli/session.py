@@ -7,7 +7,7 @@ import attrs
 import click
 
 from walker_collector.cli.clock import now_ms
-from walker_collector.cli.output import print_json
+from walker_collector.cli.output import counted, print_json
 from walker_collector.cli.patience import drain
 from walker_collector.cli.stopping import Stop
 from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
@@ -76,6 +76,13 @@ class Session:
             click.echo(
                 f"{spool.path} keeps what waits; the next `walker run` of this flow delivers it. "
                 "`walker spool status` shows it.",
+                err=True,
+            )
+        again = sum(item.unrecorded for item in summary.destinations.values())
+        if again and spool:
+            click.echo(
+                f"{spool.path} could not be told of {counted(again, 'event')} that are done with; "
+                "the next `walker run` of this flow delivers them again. Make room on the disk.",
                 err=True,
             )
 

@@ -4,12 +4,18 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from walker_collector.cli.lines import Stream, read_piece
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_ECHO: Final = 1.0
+"""For how long (s) the same signal again is the same request: `timeout` and a shell's job control
+send it to the process and to its group.
+"""
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
@@ -18,13 +24,17 @@ class _Interrupted(BaseException):
 
 
 class Stop:
-    """Notices the first signal and ends a read that waits; a second one ends the process at once.
+    """Notices the first signal and ends a read that waits; a second one ends the process at once,
+    unless it is the same within a second.
 
-    Only in the main thread, where signals arrive; elsewhere it never stops.
+    Only in the main thread, where signals arrive; elsewhere it never stops. `now` returns
+    monotonic seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.signal: signal.Signals | None = None
+        self._now = now
+        self._came = 0.0
         self._reading = False
         self._before: dict[int, Any] = {}
 
@@ -48,11 +58,14 @@ class Stop:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == self.signal and self._now() - self._came < _ECHO:
+            return
         if self.signal is not None:
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)  # a progress bar hides it
             os._exit(128 + number)
         self.signal = signal.Signals(number)
+        self._came = self._now()
         if self._reading:
             raise _Interrupted
 

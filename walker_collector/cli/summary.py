@@ -20,6 +20,7 @@ class Figures:
     """What became of the events at one destination, since the command began.
 
     dead: dead letters that came. waiting: undelivered, for `reason` where there is one.
+    unrecorded: done, but the spool could not be told; the next run delivers them again.
     """
 
     delivered: int = 0
@@ -28,6 +29,7 @@ class Figures:
     dead: int = 0
     dropped: int = 0
     waiting: int = 0
+    unrecorded: int = 0
     reason: str = ""
 
 
@@ -46,7 +48,9 @@ class Summary:
     @property
     def ok(self) -> bool:
         """Whether everything read is an event, and delivered, held or left out on purpose."""
-        undone = any(item.dead or item.waiting for item in self.destinations.values())
+        undone = any(
+            item.dead or item.waiting or item.unrecorded for item in self.destinations.values()
+        )
         return self.complete and not self.bad and not undone
 
     def as_json(self) -> dict[str, Any]:
@@ -63,6 +67,7 @@ def figures(status: DestinationStatus) -> Figures:
         dead=status.died,
         dropped=status.dropped,
         waiting=status.waiting,
+        unrecorded=status.unrecorded,
         reason=status.reason,
     )
 
@@ -74,7 +79,10 @@ def print_summary(summary: Summary) -> None:
         parts += [counted(summary.commands, "command")] if summary.commands else []
         parts += [f"{summary.bad:,} bad"] if summary.bad else []
         click.echo(", ".join(parts), err=True)
-    columns = ("delivered", "held", "ignored", "dead", "dropped", "waiting")
+    columns = ["delivered", "held", "ignored", "dead", "dropped", "waiting"]
+    # Only where a disk is full or failing.
+    if any(item.unrecorded for item in summary.destinations.values()):
+        columns.append("unrecorded")
     rows = [
         [id_, *(getattr(item, column) for column in columns)]
         for id_, item in summary.destinations.items()

@@ -406,6 +406,12 @@ class Backlog:
             with self.lock:
                 self._unsettled = [*changes, *self._unsettled]
 
+    @property
+    def unrecorded(self) -> int:
+        """How many entries are done with, of which the spool could not be told yet."""
+        done = (None, State.DEAD)
+        return len({change.entry[0] for change in self._unsettled if change.state in done})
+
     def attempt_of(self, seq: int) -> Attempt:
         """Return what earlier deliveries of an entry left behind."""
         return self._attempts.get(seq, FRESH)

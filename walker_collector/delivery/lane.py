@@ -422,6 +422,7 @@ class Lane:
                 dead=backlog.dead,
                 in_flight=len(backlog.flying),
                 oldest_age=0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000),
+                unrecorded=backlog.unrecorded,
                 **attrs.asdict(backlog.counts),
             )
 

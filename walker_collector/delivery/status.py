@@ -16,6 +16,8 @@ class DestinationStatus:
     """The figures of one destination; counts since the process began, ages in s.
 
     `dead` are the dead letters that are kept, `died` those that came since the process began.
+    `unrecorded` are the events that are done with, delivered or not, but not in the spool's record,
+    which could not be written yet: the next process would deliver them again.
     """
 
     state: str
@@ -33,6 +35,7 @@ class DestinationStatus:
     dropped: int = 0
     batches: int = 0
     oldest_age: float = 0.0
+    unrecorded: int = 0
 
 
 @define
