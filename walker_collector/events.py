@@ -109,6 +109,19 @@ def complete(
     event's own, `user` the base of its user. Raises EventError for a bad name or a part of the
     wrong type. The result may share values with `raw`; `encode` makes it independent.
     """
+    event = _with_parts(raw, timing)
+    if globals_:
+        event["globals"] = {**globals_, **event["globals"]}
+    if user:
+        event["user"] = {**user, **event["user"]}
+    event["id"] = _id(event.get("id")) or new_id()
+    event["timestamp"] = _timestamp(event["timestamp"]) if "timestamp" in event else now
+    event["source"] = _source(event.get("source"), trace, count)
+    return event
+
+
+def _with_parts(raw: Mapping[str, Any], timing: float) -> dict[str, Any]:
+    """Return the parts that were given, of the right types, over those that are empty."""
     name = raw.get("name")
     entity, action = split_name(name)
     event: dict[str, Any] = {
@@ -135,13 +148,6 @@ def complete(
         _check_nested(event["nested"], name)
     if event.get("consent"):
         check_grants(event["consent"])
-    if globals_:
-        event["globals"] = {**globals_, **event["globals"]}
-    if user:
-        event["user"] = {**user, **event["user"]}
-    event["id"] = _id(event.get("id")) or new_id()
-    event["timestamp"] = _timestamp(event["timestamp"]) if "timestamp" in event else now
-    event["source"] = _source(event.get("source"), trace, count)
     return event
 
 

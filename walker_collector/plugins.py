@@ -1,11 +1,12 @@
 """Plugins: found through entry points, verified, and joined to the hooks of each destination.
 
-A plugin that cannot be used (import error, unknown hook argument, another API version) is
-listed with its reason and never takes the others down.
+A plugin that cannot be used (import error, unknown hook argument, another API version, a name
+that another one has) is listed with its reason and never takes the others down; but nothing runs
+without an extension that is installed.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -52,10 +53,8 @@ class Registry:
         """Add every installed plugin; returns the registry itself."""
         from importlib.metadata import entry_points  # a seventh of all that is imported
 
-        for point in entry_points(group=DESTINATIONS):
-            self._known[point.name] = _loaded(point, "destination")
-        for point in entry_points(group=EXTENSIONS):
-            self._extensions[point.name] = _loaded(point, "extension")
+        self._known |= _all_loaded(entry_points(group=DESTINATIONS), "destination")
+        self._extensions |= _all_loaded(entry_points(group=EXTENSIONS), "extension")
         return self
 
     def register(self, name: str, plugin: type) -> None:
@@ -84,23 +83,38 @@ class Registry:
         """Return all plugins by name, destinations first, the unusable ones with their reason."""
         return [*_by_name(self._known), *_by_name(self._extensions)]
 
+    def unusable_extensions(self) -> list[PluginInfo]:
+        """Return the extensions that are installed and cannot be used, by name."""
+        return [info for info in _by_name(self._extensions) if info.error is not None]
+
     def extensions(self) -> dict[str, Any]:
-        """Return the usable extensions by name."""
-        return {info.name: info.plugin for info in _by_name(self._extensions) if info.error is None}
+        """Return the extensions by name.
+
+        Raises `PluginError` where one cannot be used: what it is to keep from destinations, or to
+        do about every event, would be left undone in silence.
+        """
+        for info in self.unusable_extensions():
+            raise PluginError(f"extension {info.name} {unusable(info)}")
+        return {info.name: info.plugin for info in _by_name(self._extensions)}
 
     def find(self, package: str) -> type:
         """Return the destination class of a name or alias.
 
         Raises `PluginError` saying what is installed, or why the plugin cannot be used.
         """
-        info = self._known.get(package) or next(
-            (info for info in _by_name(self._known) if package in info.aliases), None
-        )
-        if info is None:
-            raise PluginError(self._not_installed(package))
+        info = self._known.get(package) or self._find_alias(package)
         if info.error is not None:
             raise PluginError(f"plugin {info.name} ({info.origin}) cannot be used: {info.error}")
         return info.plugin  # type: ignore[no-any-return]  # verified to be a class
+
+    def _find_alias(self, package: str) -> PluginInfo:
+        found = [info for info in _by_name(self._known) if package in info.aliases]
+        if not found:
+            raise PluginError(self._not_installed(package))
+        if len(found) > 1:
+            names = " and ".join(f"{info.name} ({info.origin})" for info in found)
+            raise PluginError(f"several plugins go by {package}: {names}; name the one you mean")
+        return found[0]
 
     def _not_installed(self, package: str) -> str:
         names = {name for info in self._known.values() for name in (info.name, *info.aliases)}
@@ -113,6 +127,30 @@ class Registry:
 
 def _by_name(plugins: Mapping[str, PluginInfo]) -> list[PluginInfo]:
     return [plugins[name] for name in sorted(plugins)]
+
+
+def unusable(info: PluginInfo) -> str:
+    """Say of an installed plugin, after its name, why it cannot be used and what to do."""
+    package = info.distribution or "its package"
+    return f"({info.origin}) cannot be used: {info.error}; mend or uninstall {package}"
+
+
+def _all_loaded(
+    points: Iterable["EntryPoint"], kind: Literal["destination", "extension"]
+) -> dict[str, PluginInfo]:
+    """Load plugins; of two that have one name, none is used, as nobody could tell which."""
+    found: dict[str, PluginInfo] = {}
+    for point in points:
+        info = _loaded(point, kind)
+        first = found.get(point.name)
+        found[point.name] = _collided(first, info) if first else info
+    return found
+
+
+def _collided(first: PluginInfo, second: PluginInfo) -> PluginInfo:
+    packages = " and ".join(f"{info.distribution} ({info.origin})" for info in (first, second))
+    error = f"two installed packages have a plugin of this name: {packages}"
+    return attrs.evolve(first, aliases=(), plugin=None, error=error)
 
 
 def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> PluginInfo:
@@ -130,7 +168,7 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
             plugin = plugin()
     except PluginError as error:
         return attrs.evolve(info, error=str(error))
-    except Exception as error:  # importing runs foreign code: anything may come out
+    except (Exception, SystemExit) as error:  # importing runs foreign code: anything may come out
         return attrs.evolve(info, error=f"{type(error).__name__}: {error}")
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
@@ -274,7 +312,7 @@ def connect(
 def _instance(id: str, plugin: type) -> Any:
     try:
         return plugin()
-    except Exception as error:  # a plugin's own code: anything may come out
+    except (Exception, SystemExit) as error:  # a plugin's own code: anything may come out
         raise PluginError(
             f"destination {id}: {plugin.__qualname__}() failed: {type(error).__name__}: {error}"
         ) from error

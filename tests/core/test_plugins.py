@@ -2,15 +2,15 @@
 
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 import pytest
 
-from walker_collector import PluginError, hookimpl
-from walker_collector.config import DestinationConfig, DestinationEntry
+from walker_collector import Collector, ConfigError, PluginError, hookimpl
+from walker_collector.config import DestinationConfig, DestinationEntry, FlowConfig
 from walker_collector.plugins import Connected, PluginInfo, Registry, connect
 
 PACKAGE = {
@@ -65,23 +65,45 @@ PACKAGE = {
 
         [walker_collector.extensions]
         trace = walker_trace:Trace
-        broken = walker_bad_argument:Bad
     """,
 }
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    """A registry that finds a package lying on the path as an installer leaves it."""
-    for name, text in PACKAGE.items():
-        file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(textwrap.dedent(text).lstrip())
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path, for packages to lie in."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield Registry().discover()
+    yield tmp_path
     for name in [name for name in sys.modules if name.startswith("walker_") and "." not in name]:
         if (tmp_path / f"{name}.py").exists():
             del sys.modules[name]
+
+
+def install(folder: Path, package: Mapping[str, str]) -> None:
+    """Leave a package's files as an installer does."""
+    for name, text in package.items():
+        file = folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(textwrap.dedent(text).lstrip())
+
+
+def install_points(folder: Path, distribution: str, **points: str) -> None:
+    """Install a distribution of these entry points: group -> lines."""
+    groups = [f"[walker_collector.{group}]\n{lines}\n" for group, lines in points.items()]
+    install(
+        folder,
+        {
+            f"{distribution}-1.dist-info/METADATA": f"Name: {distribution}\nVersion: 1\n",
+            f"{distribution}-1.dist-info/entry_points.txt": "".join(groups),
+        },
+    )
+
+
+@pytest.fixture
+def installed(folder: Path) -> Registry:
+    """A registry that finds a package lying on the path as an installer leaves it."""
+    install(folder, PACKAGE)
+    return Registry().discover()
 
 
 def info(registry: Registry, name: str) -> PluginInfo:
@@ -177,8 +199,77 @@ def test_entry_point_that_is_no_class_is_refused(installed: Registry) -> None:
 
 def test_usable_extensions_are_offered_as_instances(installed: Registry) -> None:
     assert type(installed.extensions()["trace"]).__name__ == "Trace"
-    assert "broken" not in installed.extensions()
-    assert "no argument evnt" in str(info(installed, "broken").error)
+
+
+BROKEN = {
+    "walker_bad_argument:Bad": "no argument evnt",
+    "walker_bad_import:Gone": "No module named 'no_such_module'",
+    "walker_exits:Scrub": "SystemExit: 3",
+}
+
+
+@pytest.mark.parametrize(("point", "reason"), BROKEN.items())
+def test_nothing_runs_without_an_extension_that_is_installed_but_broken(
+    folder: Path, point: str, reason: str
+) -> None:
+    install(folder, PACKAGE | {"walker_exits.py": "raise SystemExit(3)"})
+    install_points(folder, "walker_ext_broken", extensions=f"scrub = {point}")
+    registry = Registry().discover()
+    flow = {"destinations": {"out": {"package": "console"}, "bad": {"package": "consol"}}}
+    with pytest.raises(ConfigError) as caught:
+        Collector.from_config(flow, registry=registry)
+    first, second = map(str, caught.value.problems)
+    assert first.startswith(f"extension scrub: ({point}) cannot be used: ")
+    assert reason in first
+    assert first.endswith("; mend or uninstall walker_ext_broken")
+    assert second.startswith("destinations.bad.package: ")
+    with pytest.raises(PluginError, match=r"extension scrub \(walker_.*\) cannot be used"):
+        Collector(FlowConfig(), registry)
+
+
+def test_plugin_that_exits_when_imported_takes_nothing_down(folder: Path) -> None:
+    install(folder, PACKAGE | {"walker_exits.py": "raise SystemExit(3)"})
+    install_points(folder, "walker_dest_exits", destinations="exits = walker_exits:Exits")
+    registry = Registry().discover()
+    assert info(registry, "exits").error == "SystemExit: 3"
+    assert registry.find("good")
+
+
+def test_plugin_that_exits_when_made_is_told_by_its_destination() -> None:
+    class Exits(Recorder):
+        def __init__(self) -> None:
+            raise SystemExit(3)
+
+    with pytest.raises(PluginError, match=r"destination a: .*Exits\(\) failed: SystemExit: 3"):
+        connected(a=Exits)
+
+
+def test_name_that_two_packages_have_is_nobodys(folder: Path) -> None:
+    install(folder, PACKAGE)
+    install_points(folder, "walker_other", destinations="console = walker_good:Good")
+    registry = Registry().discover()
+    for message in (str(info(registry, "console").error), _refusal(registry, "console")):
+        assert "two installed packages have a plugin of this name" in message
+        assert "walker-collector (walker_collector.destinations.console:" in message
+        assert "walker_other (walker_good:Good)" in message
+    assert registry.find("file")
+
+
+def test_alias_that_two_plugins_have_must_be_said_otherwise(folder: Path) -> None:
+    install(folder, PACKAGE)
+    install_points(folder, "walker_other", destinations="best = walker_good:Good")
+    registry = Registry().discover()
+    assert _refusal(registry, "@vendor/good") == (
+        "several plugins go by @vendor/good: best (walker_good:Good) and good (walker_good:Good); "
+        "name the one you mean"
+    )
+    assert registry.find("best") is registry.find("good")
+
+
+def _refusal(registry: Registry, package: str) -> str:
+    with pytest.raises(PluginError) as caught:
+        registry.find(package)
+    return str(caught.value)
 
 
 def test_unknown_package_says_what_is_installed_and_what_to_do() -> None:

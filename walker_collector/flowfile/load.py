@@ -19,7 +19,7 @@ from walker_collector.flowfile.references import Surroundings, resolve
 from walker_collector.flowfile.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
 from walker_collector.flowfile.source import read_source
 from walker_collector.naming import hint, join
-from walker_collector.plugins import Registry
+from walker_collector.plugins import Registry, unusable
 from walker_collector.structuring import structure, structure_or_raise
 
 _COLLECTOR_EVENTS: Final = frozenset(
@@ -55,11 +55,17 @@ def load_flow(
     _check_platform(shape, found)
     collector = _read_collector(shape.collector, around, found)
     registry = Registry().discover() if registry is None else registry
+    for extension in registry.unusable_extensions():
+        found.add(f"extension {extension.name}", unusable(extension))
     read = {
         id: read_destination(id, entry, around, registry, found)
         for id, entry in shape.destinations.items()
     }
     destinations = _settle_requirements(read, found)
+    if not any(not entry.config.disabled for entry in destinations.values()):
+        found.warnings.append(
+            "destinations: there are none in use; events are accepted and go nowhere"
+        )
     found.raise_for(name)
     return FlowConfig(
         collector=collector,
