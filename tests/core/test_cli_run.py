@@ -93,6 +93,7 @@ def test_figures_as_json(tmp_path: Path) -> None:
         "accepted": 3,
         "commands": 1,
         "bad": 0,
+        "bad_lines": [],
         "complete": True,
         "signal": None,
         "destinations": {
@@ -124,6 +125,26 @@ def test_many_bad_lines_are_counted_not_shown(tmp_path: Path) -> None:
     assert figures(result.stdout)["bad"] == 1_000
     told = [line for line in result.stderr.splitlines() if line.startswith("line ")]
     assert (len(told), told[-1].split(":")[0]) == (20, "line 20")
+    assert "`walker -v run` shows all, --json has their numbers" in result.stderr
+    assert figures(result.stdout)["bad_lines"] == list(range(1, 1_001))
+
+
+def test_all_bad_lines_are_shown_where_more_is_asked_for(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
+    result = walker("-v", "run", flow, input="nope\n" * 30)
+    told = [line for line in result.stderr.splitlines() if line.startswith("line ")]
+    assert len(told) == 30
+    assert "not shown" not in result.stderr
+
+
+def test_event_with_an_empty_id_is_no_command(tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    flow = write_flow(tmp_path, {"out": to_file(out)})
+    lines = [event(1, id=""), consent(marketing=True)]
+    result = walker("run", flow, "--json", input=ndjson(lines))
+    found = figures(result.stdout)
+    assert (found["accepted"], found["commands"]) == (1, 1)
+    assert numbers(out) == [1]
 
 
 def test_rejected_events_are_dead_letters_with_their_reason(tmp_path: Path) -> None:
@@ -290,6 +311,7 @@ def test_flow_without_destinations_accepts_and_does_nothing(tmp_path: Path) -> N
     result = walker("run", flow, input=ndjson([event(1)]))
     assert result.exit_code == 0
     assert "1 read, 1 accepted" in result.stderr
+    assert "destinations: there are none in use; events are accepted and go" in result.stderr
 
 
 @pytest.mark.parametrize("missing", ["nope.json", "."])

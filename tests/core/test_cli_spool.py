@@ -274,9 +274,53 @@ def test_event_that_is_not_dead_is_told(command: str, shop: Shop) -> None:
     assert len(shop.dead()) == 1
 
 
-@pytest.mark.parametrize("command", [("replay",), ("drop",), ("drop", "--destination", "there")])
-def test_which_letters_must_be_said(command: tuple[str, ...], shop: Shop) -> None:
-    assert walker("dead", *command, shop.flow).exit_code == 2
+@pytest.mark.parametrize("command", ["replay", "drop"])
+def test_which_letters_must_be_said(command: str, shop: Shop) -> None:
+    result = walker("dead", command, shop.flow)
+    assert result.exit_code == 2
+    assert "say which: --all, --destination or --id" in result.stderr
+
+
+def test_letters_of_a_destination_can_be_dropped(shop: Shop) -> None:
+    shop.run(event(1))
+    add(str(shop.spool), "ads", State.DEAD)
+    result = walker("dead", "drop", shop.flow, "--destination", "there", "--yes")
+    assert result.exit_code == 0
+    assert [letter["destination"] for letter in shop.dead()] == ["ads"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dead", "list", "--destination", "theer"),
+        ("dead", "show", "--destination", "theer"),
+        ("dead", "replay", "--destination", "theer"),
+        ("dead", "drop", "--destination", "theer", "--yes"),
+        ("spool", "drop", "--yes", "theer"),
+    ],
+)
+def test_destination_that_nobody_knows_is_an_error(command: tuple[str, ...], shop: Shop) -> None:
+    shop.run(event(1))
+    result = walker(*command[:2], shop.flow, *command[2:])
+    assert result.exit_code == 1
+    assert "there is no destination theer; did you mean there?" in result.stderr
+    assert len(shop.dead()) == 1
+
+
+def test_destination_without_dead_letters_is_known(shop: Shop) -> None:
+    shop.run(event(1))
+    assert walker("dead", "list", shop.flow, "--destination", "ads").exit_code == 0
+    assert walker("dead", "list", shop.spool, "--destination", "there").exit_code == 0
+    assert walker("dead", "list", shop.spool, "--destination", "nope").exit_code == 1
+
+
+def test_damaged_spool_is_told_from_a_flow_file(shop: Shop) -> None:
+    shop.run(event(1))
+    damaged = shop.spool.with_name("damaged.db")
+    damaged.write_bytes(b"\xff" * 16 + shop.spool.read_bytes()[16:])
+    result = walker("spool", "status", damaged)
+    assert result.exit_code == 1
+    assert "is neither a flow file, which is text, nor a spool" in result.stderr
 
 
 # --- forget ------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 import pytest
 
 from walker_collector import DestinationStatus
-from walker_collector.cli.summary import Summary, figures, print_summary
+from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
+from walker_collector.spool import DeadLetter
 
 
 def came_to(unrecorded: int = 0) -> Summary:
@@ -20,3 +21,30 @@ def test_what_could_not_be_recorded_fails_the_run_and_is_shown(
     assert not came_to(unrecorded=1).ok
     print_summary(came_to(unrecorded=1))
     assert "unrecorded" in capsys.readouterr().err
+
+
+def letter(reason: str) -> DeadLetter:
+    return DeadLetter(
+        seq=1,
+        destination="there",
+        person="",
+        accepted_at=1,
+        body=b"{}",
+        reason=reason,
+        attempts=1,
+        died_at=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("everything", "told"),
+    [
+        (False, ["2 dead: a", "1 dead: b", "1 dead: c", "2 more reasons; `look` shows all"]),
+        (True, ["2 dead: a", *(f"1 dead: {reason}" for reason in "bcde")]),
+    ],
+)
+def test_reasons_that_are_not_shown_are_counted(
+    everything: bool, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_reasons(map(letter, "abcdea"), "`look` shows all", everything=everything)
+    assert capsys.readouterr().err.splitlines() == [f"there: {line}" for line in told]

@@ -300,8 +300,17 @@ def test_web_flow_is_a_problem() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "destinations", [{}, {"out": {"package": "plain", "config": {"disabled": True}}}]
+)
+def test_flow_whose_events_go_nowhere_is_warned_of(destinations: Any) -> None:
+    (warning,) = load({"destinations": destinations}).warnings
+    assert warning == "destinations: there are none in use; events are accepted and go nowhere"
+
+
 def test_what_is_not_run_here_is_a_warning() -> None:
-    flow = load({"sources": {"x": {}}, "transformers": {"y": {}}, "stores": {"z": {}}})
+    idle = {"sources": {"x": {}}, "transformers": {"y": {}}, "stores": {"z": {}}}
+    flow = load({**idle, "destinations": {"out": {"package": "plain"}}})
     assert flow.warnings == (
         "sources: not run here; events come in through push or `walker run`",
         "transformers: not run here; use policy, data and mapping, or an extension",

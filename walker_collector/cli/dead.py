@@ -18,7 +18,7 @@ from walker_collector.cli.params import (
     yes_option,
 )
 from walker_collector.cli.session import Session
-from walker_collector.cli.spools import owning, reading, spool_of
+from walker_collector.cli.spools import check_destination, is_spool, owning, reading, spool_of
 from walker_collector.cli.stopping import Stop
 from walker_collector.cli.summary import Summary
 from walker_collector.events import decode
@@ -129,9 +129,10 @@ def replay(
 
     Exit status: 0 where everything was delivered, 1 otherwise.
     """
-    if not (ids or everything or destination):
-        raise click.UsageError("say which: --all, --destination or --id")
+    _require_choice(ids, everything, destination)
     spool_of(flow, name)
+    if not is_spool(flow):
+        check_destination(destination, flow, name)
     with Stop() as stop:
         session = Session(flow, name, stop)
         letters = _chosen(session.collector.dead(destination), ids)
@@ -145,7 +146,7 @@ def replay(
 @dead.command(
     epilog=examples(
         "walker dead drop flow.json --id 4f0a9c11d2e3b4a5",
-        "walker dead drop flow.json --destination customerio --all --yes",
+        "walker dead drop flow.json --destination customerio --yes",
     )
 )
 @flow_argument
@@ -166,9 +167,9 @@ def drop(
 
     No other process may hold the spool.
     """
-    if not (ids or everything):
-        raise click.UsageError("say which: --all or --id")
+    _require_choice(ids, everything, destination)
     with owning(spool_of(flow, name)) as spool:
+        check_destination(destination, flow, name, [spool])
         letters = _chosen(spool.dead(destination), ids)
         if letters and not yes:
             question = f"Drop {counted(len(letters), 'dead letter')} for good?"
@@ -177,8 +178,14 @@ def drop(
     click.echo(f"{counted(count, 'dead letter')} dropped", err=True)
 
 
+def _require_choice(ids: Sequence[str], everything: bool, destination: str | None) -> None:
+    if not (ids or everything or destination):
+        raise click.UsageError("say which: --all, --destination or --id")
+
+
 def _read(flow: Path, name: str | None, destination: str | None) -> list[DeadLetter]:
     with reading(spool_of(flow, name)) as spools:
+        check_destination(destination, flow, name, spools)
         letters = [letter for spool in spools for letter in spool.dead(destination)]
     return sorted(letters, key=lambda letter: letter.died_at)
 

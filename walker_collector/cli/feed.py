@@ -34,9 +34,13 @@ class Watcher(Protocol):
 
 @define
 class BadLines:
-    """Lines that hold no event: the first are shown on stderr, all are counted."""
+    """Lines that hold no event: the first are shown on stderr, all are counted.
 
-    count: int = 0
+    all_shown: show them all. numbers: of the lines, in order.
+    """
+
+    all_shown: bool = False
+    numbers: list[int] = field(factory=list)
     _noted: list[tuple[int, EventError]] = field(factory=list)
 
     def note(self, number: int, error: EventError) -> None:
@@ -46,11 +50,15 @@ class BadLines:
     def tell(self) -> None:
         """Show what was noted since the last time, by number."""
         for number, error in sorted(self._noted, key=itemgetter(0)):
-            self.count += 1
-            if self.count <= SHOWN:
+            self.numbers.append(number)
+            if self.all_shown or len(self.numbers) <= SHOWN:
                 click.echo(f"line {number}: {error}", err=True)
-            elif self.count == SHOWN + 1:
-                click.echo("more bad lines are counted, not shown", err=True)
+            elif len(self.numbers) == SHOWN + 1:
+                click.echo(
+                    "more bad lines are counted, not shown; `walker -v run` shows all, "
+                    "--json has their numbers",
+                    err=True,
+                )
         self._noted.clear()
 
 
@@ -105,7 +113,8 @@ class Feed:
             read=self.read,
             accepted=self.accepted,
             commands=self.commands,
-            bad=self.bad.count,
+            bad=len(self.bad.numbers),
+            bad_lines=tuple(self.bad.numbers),
             complete=complete,
         )
 
@@ -151,10 +160,11 @@ class Feed:
 
     def _note(self, group: Group, results: Sequence[PushResult | WalkerError]) -> SpoolFull | None:
         full = None
-        for (number, _), result in zip(group, results, strict=True):
+        for (number, event), result in zip(group, results, strict=True):
             if isinstance(result, PushResult):
-                self.accepted += bool(result.id)
-                self.commands += not result.id
+                command = event.get("name") in COMMANDS
+                self.accepted += not command
+                self.commands += command
             elif isinstance(result, EventError):
                 self.bad.note(number, result)
             elif isinstance(result, SpoolFull):

@@ -20,6 +20,11 @@ ids_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+def verbose() -> bool:
+    """Whether -v stands before the command."""
+    return bool(click.get_current_context().find_root().params.get("verbose"))
+
+
 def examples(*lines: str) -> str:
     """Return what shows examples below a command's help, one per line."""
     # \b keeps click from joining the lines to a paragraph.

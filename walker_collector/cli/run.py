@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from walker_collector.cli.feed import Feed
+from walker_collector.cli.feed import BadLines, Feed
 from walker_collector.cli.garbage import collect_seldom
 from walker_collector.cli.lines import Stream, open_events, size_of
 from walker_collector.cli.params import (
@@ -14,6 +14,7 @@ from walker_collector.cli.params import (
     flow_argument,
     flow_option,
     json_option,
+    verbose,
 )
 from walker_collector.cli.progress import Bar, Unseen, progress
 from walker_collector.cli.session import Session
@@ -57,7 +58,7 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
     with open_events(events) as stream, Stop() as stop:
         session = Session(flow, name, stop)
         collect_seldom()
-        feed = Feed(session.collector, stop)
+        feed = Feed(session.collector, stop, bad=BadLines(all_shown=verbose()))
         with progress(size_of(stream)) as seen:
             complete = _read(feed, stream, seen)
             summary = session.finish(feed.summary(complete), timeout, seen.waiting)

@@ -8,6 +8,7 @@ import click
 
 from walker_collector.cli.clock import now_ms
 from walker_collector.cli.output import counted, print_json
+from walker_collector.cli.params import verbose
 from walker_collector.cli.patience import drain
 from walker_collector.cli.stopping import Stop
 from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
@@ -51,9 +52,15 @@ class Session:
                 "the same signal again ends at once.",
                 err=True,
             )
-        print_reasons(item for item in self.collector.dead() if item.died_at >= self._began)
+        self._explain_deaths()
         self.collector.close(None if self._stop.signal else 0)
         return self._complete(summary)
+
+    def _explain_deaths(self) -> None:
+        died = [item for item in self.collector.dead() if item.died_at >= self._began]
+        stored = self._flow.collector.spool is not None
+        command = "walker dead list" if stored else "walker -v run"
+        print_reasons(died, f"`{command}` shows all", everything=verbose())
 
     def _complete(self, summary: Summary) -> Summary:
         return attrs.evolve(

@@ -9,7 +9,7 @@ from walker_collector.cli.backlog import Backlog, backlog, clear
 from walker_collector.cli.clock import now_ms
 from walker_collector.cli.output import counted, duration, print_json, print_table
 from walker_collector.cli.params import FILE, examples, flow_option, json_option, yes_option
-from walker_collector.cli.spools import owning, reading, spool_of
+from walker_collector.cli.spools import check_destination, owning, reading, spool_of
 
 
 @click.group(
@@ -63,6 +63,7 @@ def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
     this destination alone. No other process may hold the spool.
     """
     with owning(spool_of(flow, name)) as store:
+        check_destination(destination, flow, name, [store])
         item = backlog([store], now_ms()).get(destination, Backlog())
         count = item.waiting + item.held + item.dead
         if count and not yes:

@@ -1,19 +1,21 @@
 """Which spool a command is about: the flow's, or a spool file itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from walker_collector.config import Placeholder, SpoolConfig
-from walker_collector.errors import SpoolError
+from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
+from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flowfile import load_flow
+from walker_collector.naming import hint
 from walker_collector.spool.slots import SLOTS, left_behind, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
 
 _SQLITE: Final = b"SQLite format 3\0"
+_BEGINNING: Final = 1_024
 
 
 def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
@@ -22,10 +24,9 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
     Raises SpoolError where the flow has none, ConfigError where the flow cannot be loaded.
     Credentials are not needed, but a path that names an unset variable leads nowhere.
     """
-    with path.open("rb") as file:
-        if file.read(len(_SQLITE)) == _SQLITE:
-            return SpoolConfig(path=str(path))
-    spool = load_flow(path, flow=name, credentials=False).collector.spool
+    if is_spool(path):
+        return SpoolConfig(path=str(path))
+    spool = _flow(path, name).collector.spool
     if spool is None:
         raise SpoolError(
             f"{path} has no spool: what waits is kept in the memory of the process that runs it. "
@@ -34,6 +35,39 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
     if isinstance(spool.path, Placeholder):
         raise SpoolError(f"{path}: collector.spool.path names a variable that is not set")
     return spool
+
+
+def is_spool(path: Path) -> bool:
+    """Whether a file is a spool, going by how it begins."""
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _flow(path: Path, name: str | None) -> FlowConfig:
+    try:
+        return load_flow(path, flow=name, credentials=False)
+    except ConfigError:
+        if b"\0" in path.read_bytes()[:_BEGINNING]:  # no text has that
+            raise SpoolError(
+                f"{path} is neither a flow file, which is text, nor a spool: the beginning of an "
+                "SQLite file is missing or damaged. Give the flow file, or restore the spool"
+            ) from None
+        raise
+
+
+def check_destination(
+    destination: str | None, path: Path, name: str | None, spools: Iterable[SqliteSpool] = ()
+) -> None:
+    """Raise SpoolError for a destination (None: all of them) that neither the flow file has nor
+    anything was ever kept for in the spools.
+    """
+    known = {id_ for spool in spools for id_ in spool.destinations()}
+    if destination is None or destination in known:
+        return
+    if not is_spool(path):
+        known |= _flow(path, name).destinations.keys()
+    if destination not in known:
+        raise SpoolError(f"{path}: there is no destination {destination}{hint(destination, known)}")
 
 
 @contextmanager

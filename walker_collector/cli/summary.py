@@ -1,7 +1,7 @@
 """What a run came to: figures per destination, for people and for programs."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -35,12 +35,13 @@ class Figures:
 
 @frozen(kw_only=True)
 class Summary:
-    """The figures of a run; `signal` is what ended it early."""
+    """The figures of a run; `signal` is what ended it early, `bad_lines` the numbers of lines."""
 
     read: int = 0
     accepted: int = 0
     commands: int = 0
     bad: int = 0
+    bad_lines: Sequence[int] = ()
     complete: bool = True
     signal: str | None = None
     destinations: Mapping[str, Figures] = Factory(dict)
@@ -90,11 +91,16 @@ def print_summary(summary: Summary) -> None:
     print_table(["destination", *columns], rows, err=True)
 
 
-def print_reasons(letters: Iterable[DeadLetter]) -> None:
-    """Say on stderr why there are dead letters: the most frequent reasons of each destination."""
+def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool) -> None:
+    """Say on stderr why there are dead letters: the most frequent reasons of each destination,
+    or all of them; how to see the others is `hint`.
+    """
     by_destination: dict[str, Counter[str]] = {}
     for letter in letters:
         by_destination.setdefault(letter.destination, Counter())[letter.reason] += 1
     for destination, reasons in by_destination.items():
-        for reason, count in reasons.most_common(_REASONS):
+        shown = reasons.most_common(None if everything else _REASONS)
+        for reason, count in shown:
             click.echo(f"{destination}: {count:,} dead: {printable(reason)}", err=True)
+        if more := len(reasons) - len(shown):
+            click.echo(f"{destination}: {counted(more, 'more reason')}; {hint}", err=True)

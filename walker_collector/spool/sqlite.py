@@ -353,6 +353,10 @@ class SqliteSpool:
             result.setdefault(destination, {})[State(state)] = count
         return result
 
+    def destinations(self) -> set[str]:
+        """Return every destination that something was ever kept for."""
+        return {id_ for (id_,) in self._read("SELECT id FROM destinations")}
+
     def oldest(self) -> dict[str, tuple[int, int]]:
         """Return for each destination when its oldest waiting or held event was accepted (ms),
         and how many waiting events are due later because a delivery failed.
