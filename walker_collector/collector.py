@@ -679,6 +679,8 @@ class Collector:
 
 
 def _raw(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, Any]:
+    if type(event) is dict and not parts:  # the usual case, and much the cheapest test
+        return event
     if isinstance(event, str):
         check_parts(parts)
         return {**parts, "name": event}
