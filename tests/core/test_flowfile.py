@@ -828,3 +828,60 @@ def test_destinations_that_wait_for_each_other_in_a_circle_are_refused() -> None
 
     found = problems({"destinations": {"a": entry("b"), "b": entry("c"), "c": entry("a")}})
     assert found["destinations.a.config.require"] == "a and b wait for each other"
+
+
+# --- all at once ------------------------------------------------------------------------------
+
+
+def test_what_the_plugin_finds_and_what_is_required_are_told_with_other_mistakes() -> None:
+    config = {
+        "settings": KEYS | {"region": "eu"},
+        "mapping": {"lead": {"won": {}}, "cart": {"add": {"nmae": "x"}}},
+        "require": ["nobody", 1],
+        "queueMax": -1,
+    }
+    found = problems({"destinations": {"crm": {"package": "crm", "config": config}}})
+    at = "destinations.crm.config"
+    assert found == {
+        f"{at}.mapping.lead": "leads are not for the region eu",
+        f"{at}.mapping.cart.add.nmae": "unknown key; did you mean name?",
+        f"{at}.require": "there is no destination nobody; there are: crm",
+        f"{at}.require[1]": "expected a string, got a number",
+        f"{at}.queueMax": "must be at least 0, got -1",
+    }
+
+
+def test_plugin_is_not_asked_about_settings_or_rules_that_are_wrong_themselves() -> None:
+    mapping = {"lead": {"won": {"nmae": "x"}}}
+    assert crm_problems(settings=KEYS | {"region": "eu"}, mapping=mapping) == {
+        "mapping.lead.won.nmae": "unknown key; did you mean name?"
+    }
+    wrong = KEYS | {"region": "eu", "apiKey": 1}
+    assert crm_problems(settings=wrong, mapping={"lead": {"won": {}}}) == {
+        "settings.apiKey": "expected a string, got a number"
+    }
+
+
+def test_plugin_is_asked_where_the_environment_is_not_set() -> None:
+    settings = KEYS | {"region": "eu", "apiKey": "$env.NOT_SET"}
+    found = crm_problems(settings=settings, mapping={"lead": {"won": {}}})
+    assert found.keys() == {"settings.apiKey", "mapping.lead"}
+
+
+def test_rule_that_no_event_can_match_is_a_problem() -> None:
+    never = (
+        "one word, as rules are found by the first two words of an event's name: this one never "
+        'matches; write {"order": {"complete": {...}}}'
+    )
+    assert crm_problems(
+        mapping={"order complete": {"name": "x"}, "order": {"complete now": {}}}
+    ) == {
+        'mapping["order complete"]': f"a key here is an entity, {never}",
+        'mapping["order complete"].name': "expected an object, got a string",
+        'mapping.order["complete now"]': f"a key here is an action, {never}",
+    }
+    assert (
+        crm_problems(mapping={"order ": {"complete": {}}})
+        .popitem()[1]
+        .endswith('write {"order": {"*": {...}}}')
+    )

@@ -38,7 +38,7 @@ class Findings:
         sound = {
             key: value
             for key, value in (raw.items() if isinstance(raw, Mapping) else ())
-            if not any(_is_below(problem.path, join(path, key)) for problem in problems)
+            if not any(is_below(problem.path, join(path, key)) for problem in problems)
         }
         return structure_or_raise(sound, cls)
 
@@ -50,5 +50,6 @@ class Findings:
             raise ConfigError(kept, source)
 
 
-def _is_below(path: str, place: str) -> bool:
+def is_below(path: str, place: str) -> bool:
+    """Tell whether a place is another one, or inside it."""
     return path == place or path.startswith((f"{place}.", f"{place}["))

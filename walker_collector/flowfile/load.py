@@ -13,7 +13,7 @@ import attrs
 
 from walker_collector.config import CollectorConfig, DestinationEntry, FlowConfig
 from walker_collector.errors import ConfigError
-from walker_collector.flowfile.destination import read_destination
+from walker_collector.flowfile.destination import ReadDestination, read_destination
 from walker_collector.flowfile.findings import Findings
 from walker_collector.flowfile.references import Surroundings, resolve
 from walker_collector.flowfile.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
@@ -55,13 +55,7 @@ def load_flow(
     _check_platform(shape, found)
     collector = _read_collector(shape.collector, around, found)
     registry = Registry().discover() if registry is None else registry
-    for extension in registry.unusable_extensions():
-        found.add(f"extension {extension.name}", unusable(extension))
-    read = {
-        id: read_destination(id, entry, around, registry, found)
-        for id, entry in shape.destinations.items()
-    }
-    destinations = _settle_requirements(read, found)
+    destinations = _read_destinations(shape, around, registry, found)
     if not any(not entry.config.disabled for entry in destinations.values()):
         found.warnings.append(
             "destinations: there are none in use; events are accepted and go nowhere"
@@ -131,24 +125,35 @@ def _read_collector(
     return collector or CollectorConfig()
 
 
+def _read_destinations(
+    shape: Flow, around: Surroundings, registry: Registry, found: Findings
+) -> dict[str, DestinationEntry]:
+    for extension in registry.unusable_extensions():
+        found.add(f"extension {extension.name}", unusable(extension))
+    read = {
+        id: read_destination(id, entry, around, registry, found)
+        for id, entry in shape.destinations.items()
+    }
+    return _settle_requirements(read, found)
+
+
 def _settle_requirements(
-    destinations: Mapping[str, DestinationEntry | None], found: Findings
+    destinations: Mapping[str, ReadDestination], found: Findings
 ) -> dict[str, DestinationEntry]:
     """Check what destinations wait for; drop walkerOS's collector events with a warning."""
     settled = {}
-    for id, entry in destinations.items():
-        if entry is None:
-            continue
+    for id, destination in destinations.items():
         path = join("destinations", id, "config", "require")
-        kept = [name for name in entry.config.require if name not in _COLLECTOR_EVENTS]
-        for name in set(entry.config.require) - set(kept):
+        kept = [name for name in destination.require if name not in _COLLECTOR_EVENTS]
+        for name in set(destination.require) - set(kept):
             found.warnings.append(
                 f"{path}: {name} is a collector event, which is not awaited here; to hold events"
                 " until consent is given, use consent"
             )
         for name in kept:
             _check_requirement(id, name, path, destinations, found)
-        settled[id] = attrs.evolve(entry, config=attrs.evolve(entry.config, require=kept))
+        if entry := destination.entry:
+            settled[id] = attrs.evolve(entry, config=attrs.evolve(entry.config, require=kept))
     return settled
 
 
@@ -156,27 +161,26 @@ def _check_requirement(
     id: str,
     name: str,
     path: str,
-    destinations: Mapping[str, DestinationEntry | None],
+    destinations: Mapping[str, ReadDestination],
     found: Findings,
 ) -> None:
     if name not in destinations:
         found.add(path, f"there is no destination {name}{hint(name, destinations, 'there are')}")
         return
-    required = destinations[name]
+    required = destinations[name].entry
     if required and required.config.disabled:
         found.add(path, f"destination {name} is disabled: it is never ready")
     if id in _awaited(name, destinations):
         found.add(path, f"{id} and {name} wait for each other")
 
 
-def _awaited(id: str, destinations: Mapping[str, DestinationEntry | None]) -> set[str]:
+def _awaited(id: str, destinations: Mapping[str, ReadDestination]) -> set[str]:
     """Return a destination and all that it waits for, directly or through others."""
     awaited: set[str] = set()
     left = [id]
     while left:
         name = left.pop()
-        entry = destinations.get(name)
-        if name not in awaited and entry is not None:
+        if name not in awaited and name in destinations:
             awaited.add(name)
-            left += entry.config.require
+            left += destinations[name].require
     return awaited

@@ -1,4 +1,4 @@
-"""A plugin's own part of the configuration: its settings and its rules' settings."""
+"""A plugin's own part of the configuration: its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,35 +18,11 @@ def read_settings(plugin: Any, raw: Any, path: str, lenient: bool) -> tuple[Any,
     raw = {} if raw is None else raw
     if cls is not None and lenient and isinstance(raw, Mapping):
         raw = _with_stand_ins(raw, cls)
-    return _structure(raw, cls, path)
+    return structure_own(raw, cls, path)
 
 
-def read_rules(plugin: Any, raw: Any, path: str) -> tuple[Any, list[Problem]]:
-    """Return raw rules with their `settings` structured; other mistakes are left in them."""
-    cls = getattr(plugin, "rule_settings", None)
-    problems: list[Problem] = []
-
-    def rule(raw: Any, path: str) -> Any:
-        if isinstance(raw, list):
-            return [rule(item, join(path, index)) for index, item in enumerate(raw)]
-        if not isinstance(raw, Mapping) or raw.get("settings") is None:
-            return raw
-        settings, found = _structure(raw["settings"], cls, join(path, "settings"))
-        problems.extend(found)
-        return {**raw, "settings": settings}
-
-    def actions(raw: Any, path: str) -> Any:
-        if not isinstance(raw, Mapping):
-            return raw
-        return {action: rule(item, join(path, action)) for action, item in raw.items()}
-
-    if not isinstance(raw, Mapping):
-        return raw, []
-    rules = {entity: actions(item, join(path, entity)) for entity, item in raw.items()}
-    return rules, problems
-
-
-def _structure(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Problem]]:
+def structure_own(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Problem]]:
+    """Structure what is a plugin's own; without a class it takes nothing."""
     if cls is not None:
         return structure(raw, cls, path)
     if raw == {}:
