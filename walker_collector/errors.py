@@ -17,7 +17,9 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        # A plugin's reason may have lines; whoever counts problems counts lines.
+        message = " ".join(self.message.split("\n"))
+        return f"{self.path}: {message}" if self.path else message
 
 
 class ConfigError(WalkerError):

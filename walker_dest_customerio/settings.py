@@ -42,7 +42,8 @@ class ConsentAttributes:
 class Settings:
     """Settings of the Customer.io destination.
 
-    site_id, api_key: credentials of the Track API.
+    site_id: which workspace, at the Track API; with api_key its credentials.
+    api_key: the credential of the Track API.
     app_api_key: credential of the App API; needed for transactional messages.
     region: where the account is hosted.
     timeout: of a request, in ms.

@@ -103,6 +103,20 @@ def test_installed_plugins_are_listed_with_version_origin_and_why_not() -> None:
     assert "hook push has no argument evnt" in found["misspelt"]["error"]
 
 
+def test_reason_with_lines_is_told_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = "raise ImportError('first\\nsecond')\n"
+    install(tmp_path, "walker_collector.destinations", "wordy", broken)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = walker("schema", "wordy")
+    assert told.exit_code == 1
+    assert "first second" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+    assert "first second" in walker("destinations").stdout
+    flow = tmp_path / "flow.json"
+    flow.write_text('{"destinations": {"x": {"package": "wordy"}}}')
+    assert len(walker("validate", flow).stdout.splitlines()) == 1
+
+
 @pytest.mark.usefixtures("plugins")
 def test_table_of_plugins_is_followed_by_what_cannot_be_used() -> None:
     lines = walker("destinations").stdout.splitlines()

@@ -244,4 +244,4 @@ def test_several_consents_are_told_with_their_mode(mode: str, words: str, tmp_pa
     )
     result = walker("explain", write_flow(tmp_path, {"out": out}), input=ndjson([event(1)]))
     assert f"    consent   requires {words}" in result.stdout
-    assert "    of the rule requires c" in result.stdout
+    assert "    consent   the rule requires c" in result.stdout

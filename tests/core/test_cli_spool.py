@@ -232,7 +232,9 @@ def test_replay_delivers_again_under_the_same_ids(shop: Shop) -> None:
     shop.server.bodies.clear()
     result = walker("dead", "replay", shop.flow, "--id", "e2", "--json")
     assert result.exit_code == 0
-    assert objects(result.stdout)[0]["destinations"]["there"]["delivered"] == 1
+    (told,) = objects(result.stdout)
+    assert told["destinations"]["there"]["delivered"] == 1
+    assert told.keys() == {"signal", "destinations"}
     assert [body["id"] for body in shop.server.bodies] == ["e2"]
     assert walker("dead", "replay", shop.flow, "--destination", "there").exit_code == 0
     assert [body["id"] for body in shop.server.bodies] == ["e2", "e1"]

@@ -192,6 +192,17 @@ def test_disk_that_fills_within_a_batch_fails_only_what_was_not_written(path: Pa
     assert path.read_text() == "11\n22\n3\n33\n44\n"
 
 
+def test_torn_line_of_another_writer_is_ended_although_the_file_was_open(
+    make: Make, path: Path
+) -> None:
+    file = make()
+    push_numbers(file, 1)
+    with path.open("a") as other:
+        other.write("2")
+    push_numbers(file, 3)
+    assert path.read_text() == "1\n2\n3\n"
+
+
 def test_rotation_stops_where_the_disk_is_full(path: Path) -> None:
     code = f"""
         import resource, signal
@@ -209,6 +220,7 @@ def test_rotation_stops_where_the_disk_is_full(path: Path) -> None:
         check=True,
     )
     assert json.loads(result.stdout) == [1, 2]
+    assert path.read_text() == "11\n"  # nobody else writes: the part of a line is taken back
 
 
 def test_path_must_be_given_and_numbers_make_sense() -> None:

@@ -139,7 +139,7 @@ def replay(
         count = session.collector.replay(letters)
         click.echo(f"delivering {counted(count, 'dead letter')} again", err=True)
         summary = session.finish(Summary(), timeout)
-        session.report(summary, as_json)
+        session.report(summary, as_json, reading=False)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
 
 

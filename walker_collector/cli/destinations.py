@@ -37,7 +37,7 @@ def destinations(as_json: bool) -> None:
     )
     for info in installed:
         if info.error:
-            error = printable(info.error)
+            error = printable(" ".join(info.error.split("\n")))
             click.echo(click.style(f"{info.name} cannot be used: {error}", fg="red"))
 
 

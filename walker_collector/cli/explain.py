@@ -89,13 +89,10 @@ def _lines(result: Simulated | BadLine) -> Iterator[str]:
         return
     yield f"    person    {printable(result.person) or 'nobody'}"
     yield f"    rule      {result.rule or 'none matches'}"
-    for label, required in (
-        ("consent", result.required),
-        ("of the rule", result.rule_required),
-    ):
+    for who, required in (("", result.required), ("the rule ", result.rule_required)):
         if required:
             keys = f" {result.mode} of " if len(required) > 1 else " "
-            yield f"    {label:<9} requires{keys}{', '.join(sorted(required))}"
+            yield f"    consent   {who}requires{keys}{', '.join(sorted(required))}"
     for grant in result.grants:
         yield f"    {_told(grant)}"
     if result.policies:

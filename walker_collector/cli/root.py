@@ -17,7 +17,7 @@ from walker_collector.cli.schema import schema
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.validate import validate
-from walker_collector.errors import WalkerError
+from walker_collector.errors import ConfigError, WalkerError
 
 INTERRUPTED = 130
 
@@ -29,9 +29,14 @@ class Walker(click.Group):
         try:
             return super().invoke(ctx)
         except WalkerError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_message(error)) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def _message(error: WalkerError) -> str:
+    """Return the error on one line, but for problems of a flow: those have a line each."""
+    return str(error) if isinstance(error, ConfigError) else " ".join(str(error).split("\n"))
 
 
 @click.group(

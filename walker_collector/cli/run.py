@@ -38,7 +38,7 @@ from walker_collector.errors import WalkerError
     type=click.FloatRange(min=0),
     metavar="S",
     help="Seconds to wait at the end for what is not delivered yet. Without it: until all is, or "
-    "no destination can be reached any more.",
+    "every destination with something left is down, or has failed for 60 s without a delivery.",
 )
 @json_option
 def run(flow: Path, events: str, name: str | None, timeout: float | None, as_json: bool) -> None:

@@ -71,10 +71,10 @@ class Session:
             },
         )
 
-    def report(self, summary: Summary, as_json: bool) -> None:
-        """Print the figures, and what to do about what is left."""
+    def report(self, summary: Summary, as_json: bool, *, reading: bool = True) -> None:
+        """Print the figures, and what to do about what is left; `reading`: events were read."""
         if as_json:
-            print_json(summary.as_json())
+            print_json(summary.as_json(reading))
         else:
             print_summary(summary)
         spool = self._flow.collector.spool

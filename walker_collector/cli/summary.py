@@ -13,6 +13,7 @@ from walker_collector.delivery import DestinationStatus
 from walker_collector.spool import DeadLetter
 
 _REASONS = 3
+_OF_READING = ("read", "accepted", "commands", "bad", "bad_lines", "complete")
 
 
 @frozen(kw_only=True)
@@ -54,9 +55,10 @@ class Summary:
         )
         return self.complete and not self.bad and not undone
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures under JSON's names."""
-        return attrs.asdict(self)
+    def as_json(self, reading: bool = True) -> dict[str, Any]:
+        """Return the figures under JSON's names, without those of the reading where none was."""
+        found = attrs.asdict(self)
+        return {key: found[key] for key in found if reading or key not in _OF_READING}
 
 
 def figures(status: DestinationStatus) -> Figures:

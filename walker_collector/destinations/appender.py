@@ -25,7 +25,6 @@ class Appender:
         self._keep = keep
         self._fsync = fsync
         self._descriptor: int | None = None
-        self._torn = False
 
     def open(self) -> int:
         """Open the file unless it is open; return its size in bytes."""
@@ -33,7 +32,6 @@ class Appender:
             self.close()
         if self._descriptor is None:
             self._descriptor = os.open(self._path, _FLAGS, 0o600)
-            self._torn = _ends_torn(self._descriptor)
             if self._fsync:
                 self._sync_folder()
         return os.fstat(self._descriptor).st_size
@@ -44,7 +42,7 @@ class Appender:
             return 0
         if self._max_bytes is None:
             self.open()
-            return self._write(lines)
+            return self._write(lines, alone=False)
         with self._locked():
             return self._append_rotating(lines, self._max_bytes)
 
@@ -63,22 +61,26 @@ class Appender:
                 self._rotate()
                 continue
             chunk = lines[done : done + max(count, 1)]
-            written = self._write(chunk)
+            written = self._write(chunk, alone=True)
             done += written
             if written < len(chunk):
                 break
         return done
 
-    def _write(self, lines: Sequence[bytes]) -> int:
+    def _write(self, lines: Sequence[bytes], *, alone: bool) -> int:
+        """Write what the disk takes; `alone`: nobody else writes meanwhile, so that the part of a
+        line can be taken back. Otherwise the next write ends it.
+        """
         assert self._descriptor is not None
-        lead = b"\n" if self._torn else b""
-        block = lead + b"".join(lines)
-        taken = os.write(self._descriptor, block)
-        self._torn = block[taken - 1 : taken] != b"\n"
+        lead = b"\n" if _ends_torn(self._descriptor) else b""
+        taken = os.write(self._descriptor, lead + b"".join(lines))
+        ends = [e for e in accumulate(map(len, lines), initial=len(lead)) if e <= taken]
+        torn = taken - ends[-1] if ends else taken
+        if torn and alone:
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - torn)
         if self._fsync:
             os.fsync(self._descriptor)
-        ends = accumulate(map(len, lines), initial=len(lead))
-        return sum(end <= taken for end in ends) - 1 if taken >= len(lead) else 0
+        return max(0, len(ends) - 1)
 
     def _is_current(self, descriptor: int) -> bool:
         try:
