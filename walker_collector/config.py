@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.validators import at_least, positive
+from walker_collector.validators import at_least, log_level, names_file, positive
 
 
 class Missing:
@@ -181,6 +181,16 @@ class RetryConfig:
 
 
 @frozen(kw_only=True)
+class LoggerConfig:
+    """How much a destination logs.
+
+    level: `error`, `warn`, `info` or `debug`, in any case; or walkerOS's number, 0 to 3.
+    """
+
+    level: str | int | None = field(default=None, validator=log_level)
+
+
+@frozen(kw_only=True)
 class DestinationConfig:
     """The standard wrapper around a destination's own settings.
 
@@ -233,7 +243,7 @@ class DestinationConfig:
     rate_limit: float | None = field(default=None, validator=positive)
     timeout: int | None = field(default=None, validator=at_least(1))
     mock: Any = MISSING
-    logger: dict[str, Any] | None = None
+    logger: LoggerConfig | None = None
 
 
 @frozen(kw_only=True)
@@ -257,7 +267,7 @@ class SpoolConfig:
         `spool.1.db`, `spool.2.db`, ...; without it a second process is refused.
     """
 
-    path: str
+    path: str = field(validator=names_file)
     sync: Literal["normal", "full"] = "normal"
     max_events: int = field(default=10_000_000, validator=at_least(1))
     max_bytes: int = field(default=10_000_000_000, validator=at_least(1))

@@ -1,7 +1,8 @@
 """Checks for attrs fields, each with a message that stands alone after the field's place."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 Validator = Callable[[Any, Any, Any], None]
 
@@ -10,6 +11,12 @@ def filled(_: Any, __: Any, value: str) -> None:
     """Refuse the empty string."""
     if not value:
         raise ValueError("must not be empty")
+
+
+def names_file(_: Any, __: Any, value: str) -> None:
+    """Refuse what can only be a folder, or no path at all."""
+    if Path(value).name in ("", "..") or value.endswith("/") or "\0" in value:
+        raise ValueError("must name a file, such as spool.db")
 
 
 def at_least(least: int) -> Validator:
@@ -26,3 +33,15 @@ def positive(_: Any, __: Any, value: float | None) -> None:
     """Refuse zero and below; None passes."""
     if value is not None and value <= 0:
         raise ValueError(f"must be more than 0, got {value}")
+
+
+LOG_LEVELS: Final = ("error", "warn", "info", "debug")
+"""walkerOS's log levels, by their numbers."""
+
+
+def log_level(_: Any, __: Any, value: str | int | None) -> None:
+    """Refuse what is no level of a log."""
+    known = range(len(LOG_LEVELS)) if isinstance(value, int) else (*LOG_LEVELS, "warning")
+    if value is not None and (value.lower() if isinstance(value, str) else value) not in known:
+        names = ", ".join(LOG_LEVELS)
+        raise ValueError(f"must be {names} or 0 to {len(LOG_LEVELS) - 1}, not {value!r}")

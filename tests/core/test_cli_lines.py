@@ -1,6 +1,7 @@
 """Lines of events as they come."""
 
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -71,6 +72,30 @@ def test_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_line_that_holds_no_object_is_refused(text: bytes, problem: str) -> None:
     with pytest.raises(EventError, match=problem):
+        parse(text)
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30, -(10**300)])
+def test_integer_that_would_become_another_is_refused(number: int) -> None:
+    text = f'{{"name": "a b", "user": {{"id": {number}}}}}'.encode()
+    with pytest.raises(EventError, match=r"beyond 64 bits \(\d+ digits\), .*; send it as text"):
+        parse(text)
+
+
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_integer_of_64_bits_is_read_exactly(number: int) -> None:
+    assert parse(f'{{"id": {number}}}'.encode()) == {"id": number}
+
+
+def test_long_digits_that_are_no_integer_are_read() -> None:
+    digits = "1" * 40
+    line = f'{{"text": "{digits}", "fraction": 0.{digits}, "big": 1.{digits}e3}}'
+    assert parse(line.encode()) == json.loads(line)
+
+
+def test_deep_line_with_a_long_number_is_read_or_refused_as_nested_too_deeply() -> None:
+    text = b'{"a":' * 1_000 + b"1" * 19 + b"}" * 1_000
+    with pytest.raises(EventError, match="nested too deeply"):
         parse(text)
 
 

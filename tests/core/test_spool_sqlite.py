@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, in_threads
-from walker_collector import SpoolError, SpoolFull
+from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
+from walker_collector.flowfile import load_flow
 from walker_collector.spool import Attempt, Change, Entry, Record, State, Stored
 from walker_collector.spool.sqlite import VERSION, SqliteSpool
 
@@ -687,3 +688,23 @@ def test_sync_says_what_a_commit_survives(path: Path, sync: str, level: int) -> 
         assert spool._writer.alone(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
             level,
         )
+
+
+def test_file_to_which_nothing_was_written_is_an_empty_spool_to_who_looks(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    path.touch()
+    look = SqliteSpool(config(path), read_only=True)
+    assert (look.counts(), look.dead(), look.size(), look.oldest()) == ({}, [], 0, {})
+    look.close()
+    assert path.stat().st_size == 0
+    with contextlib.closing(SqliteSpool(config(path))) as spool:
+        assert append(spool, record())
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "/", "spools/", "a/..", "a\0b"])
+def test_path_that_names_no_file_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_flow({"collector": {"spool": {"path": path}}, "destinations": {}})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "collector.spool.path: must name a file, such as spool.db"
+    ]

@@ -1,5 +1,6 @@
 """Lines of events: NDJSON from a file or stdin, as it comes."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,9 @@ PIECE: Final = 256 * 1024
 LONGEST: Final = 64 * 1024 * 1024
 """A line of more bytes is taken for a file that is no NDJSON."""
 _BOM: Final = b"\xef\xbb\xbf"
+_DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789" else 32 for byte in range(256))
+_LONG_NUMBER: Final = b"0" * 19
+"""As long as the shortest integer beyond 64 bits, in digits as `_DIGITS` writes them."""
 
 Stream = BufferedIOBase
 
@@ -65,14 +69,35 @@ def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
 
 
 def parse(text: bytes) -> dict[str, Any]:
-    """Return the object that a line holds; raises EventError where it holds none."""
+    """Return the object that a line holds.
+
+    Raises EventError where it holds none, or an integer beyond 64 bits.
+    """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise EventError(f"not JSON: {error.msg} (column {error.colno})") from None
     if not isinstance(value, dict):
         raise EventError("not an event: expected a JSON object")
+    if _LONG_NUMBER in text.translate(_DIGITS):
+        _check_integers(text)
     return value
+
+
+def _check_integers(text: bytes) -> None:
+    """Refuse integers beyond 64 bits: orjson would make floats of them, and an id another's."""
+    try:
+        json.loads(text, parse_int=_check_integer)
+    except RecursionError:
+        raise EventError("event is nested too deeply") from None
+
+
+def _check_integer(digits: str) -> None:
+    if not -(2**63) <= int(digits) < 2**64:
+        count = len(digits.lstrip("-"))
+        raise EventError(
+            f"an integer beyond 64 bits ({count} digits), which would be rounded; send it as text"
+        )
 
 
 def name_of(event: Any) -> str | None:

@@ -54,6 +54,8 @@ class OpenTelemetry:
         with self._delivery("push_batch", context.id, [item.event for item in batch]) as span:
             failures: Mapping[int, Exception] | None = yield
             span.set_attribute("walker.event.failed", len(failures or ()))
+            if failures and len(failures) == len(batch):
+                span.set_status(StatusCode.ERROR, "every event failed")
             return failures
 
     @hookimpl(wrapper=True)

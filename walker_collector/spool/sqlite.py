@@ -60,6 +60,10 @@ CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWI
 CREATE TABLE owed (person TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX alias_person ON aliases (person);
 """
+_CREATE: Final = (
+    f"BEGIN; {_SCHEMA} "
+    f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+)
 
 _COUNTS_OF_LEAVING: Final = (
     "SELECT t.id, d.state, count(*) FROM deliveries d JOIN leaving USING (seq) "
@@ -210,9 +214,12 @@ class SqliteSpool:
         self._seq, self._events, self._bytes = row
 
     def _open(self) -> sqlite3.Connection:
-        if self._read_only and not self.path.exists():
-            raise SpoolError(f"spool {self.path}: no such file")
-        if not self._read_only:
+        if self._read_only:
+            if not self.path.exists():
+                raise SpoolError(f"spool {self.path}: no such file")
+            if self.path.stat().st_size == 0:
+                return _blank()
+        else:
             # Events are about people: a new file is its owner's alone, and so is what SQLite
             # makes beside it.
             with contextlib.suppress(OSError):
@@ -561,10 +568,14 @@ def prepare(path: Path, db: sqlite3.Connection, sync: str, read_only: bool) -> N
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA journal_size_limit = 8388608")
     if not tables:
-        db.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION}; "
-            f"PRAGMA user_version = {VERSION}; COMMIT;"
-        )
+        db.executescript(_CREATE)
+
+
+def _blank() -> sqlite3.Connection:
+    """Return what stands for a file to which nothing was ever written, as a crash may leave it."""
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    db.executescript(_CREATE)
+    return db
 
 
 def _check(path: Path, db: sqlite3.Connection) -> None:
