@@ -10,6 +10,7 @@ from walker_collector.delivery.dispatch import Destination
 from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import compile_mapping
 from walker_collector.plugins import Connected, Registry, connect, implements
+from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE = 100
 _LINGER = 20
@@ -76,10 +77,9 @@ def _declared(plugin: object, attribute: str, default: int) -> int:
 
 def _logger(id: str, config: DestinationConfig) -> logging.Logger:
     logger = logging.getLogger(f"{PROJECT}.destinations.{id}")
-    level = (config.logger or {}).get("level")
-    if isinstance(level, str):
+    level = config.logger.level if config.logger else None
+    if isinstance(level, int):
+        level = LOG_LEVELS[level]
+    if level is not None:
         logger.setLevel(level.upper())
-    elif isinstance(level, int):
-        # walkerOS: 0 error, 1 warn, 2 info, 3 debug
-        logger.setLevel([logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG][level % 4])
     return logger

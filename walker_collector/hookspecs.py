@@ -38,7 +38,7 @@ with `field(metadata={"credential": True})`.
 
 Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
 
-    api_version: int            the `API_VERSION` the plugin was written for (default: today's)
+    api_version: int            the `API_VERSION` the plugin was written for (default 1)
     concurrency: int            deliveries under way at once (default 1)
     batch_size: int             events given to one `push_batch` (default 100)
     batch_bytes: int            bytes of events given to one `push_batch` (default unbounded)

@@ -190,11 +190,15 @@ def verify_destination(name: str, plugin: Any) -> None:
         declared = getattr(plugin, attribute, None)
         if declared is not None and not attrs.has(declared):
             raise PluginError(f"plugin {name}: {attribute} must be an attrs class or None")
+    for attribute in ("concurrency", "batch_size", "batch_bytes", "linger"):
+        number = getattr(plugin, attribute, None)
+        if number is not None and (type(number) is not int or number < (attribute != "linger")):
+            raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
 
 
 def verify_hooks(name: str, plugin: Any) -> None:
     """Check hook names and arguments, and the API version; raises `PluginError`."""
-    version = getattr(plugin, "api_version", hookspecs.API_VERSION)
+    version = getattr(plugin, "api_version", 1)
     if version != hookspecs.API_VERSION:
         raise PluginError(
             f"plugin {name} was written for hook API {version}, this collector has"
@@ -206,6 +210,30 @@ def verify_hooks(name: str, plugin: Any) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(_explain(name, plugin, manager, error)) from error
+    for hook in _SPECS:
+        _verify_call(name, plugin, hook)
+
+
+def _verify_call(name: str, plugin: Any, hook: str) -> None:
+    """Refuse what would be taken for a hook that did its work although it never began."""
+    function = getattr(plugin, hook, None)
+    if function is None:
+        return
+    if not implements(plugin, hook):
+        if isinstance(plugin, type) and inspect.isfunction(function):
+            raise PluginError(f"plugin {name}: {hook} is not marked with @hookimpl")
+        return
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError(
+            f"plugin {name}: hook {hook} is async; hooks run in threads: write a plain function"
+        )
+    options = getattr(function, f"{hookspecs.PROJECT}_impl")
+    wraps = options.get("wrapper") or options.get("hookwrapper")
+    if inspect.isgeneratorfunction(function) and not wraps:
+        raise PluginError(
+            f"plugin {name}: hook {hook} is a generator, which is not run; return instead of yield,"
+            " or mark it with @hookimpl(wrapper=True) if it wraps the destinations' hooks"
+        )
 
 
 def _explain(

@@ -407,7 +407,7 @@ def test_batch_is_one_call() -> None:
 
 
 def test_failures_are_named_by_their_place_in_the_batch() -> None:
-    batches = Batches(lambda batch: {0: Rejected("no"), 2: RetryLater("busy"), 9: Rejected("?")})
+    batches = Batches(lambda batch: {0: Rejected("no"), 2: RetryLater("busy")})
     outcomes = bench(None, batches).run(*entries(3))
     assert outcomes == [
         Outcome("rejected", "no"),

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walker_collector import ConfigError, Secret, hookimpl
-from walker_collector.config import DestinationConfig, FlowConfig, PathSpec, RuleConfig
+from walker_collector.config import (
+    DestinationConfig,
+    FlowConfig,
+    LoggerConfig,
+    PathSpec,
+    RuleConfig,
+)
 from walker_collector.flowfile import load_flow
 from walker_collector.mapping import Value
 from walker_collector.plugins import Registry
@@ -169,7 +175,7 @@ def test_walkeros_file_is_loaded_as_it_stands(tmp_path: Path) -> None:
     assert (crm.plugin, crm.package) == (Crm, "@vendor/server-destination-crm@^4.1.0")
     assert crm.config.settings == CrmSettings(site_id="site", api_key=Secret("hunter2"))
     assert crm.config.env == {"a": 1, "b": 2}
-    assert crm.config.logger == {"level": 2}
+    assert crm.config.logger == LoggerConfig(level=2)
     assert flow.collector.globals == {"lang": "de", "shop": 1}
     assert flow.collector.spool is not None
     assert flow.collector.spool.max_events == 10

@@ -308,7 +308,7 @@ class PlainSettings(Recorder):
 @pytest.mark.parametrize(
     ("plugin", "reason"),
     [
-        (NoHook, "plugin x: NoHook has neither push nor push_batch marked with @hookimpl"),
+        (NoHook, "plugin x: push is not marked with @hookimpl"),
         (UnknownHook, "plugin x: there is no hook pusch; did you mean push?"),
         (PlainSettings, "plugin x: settings must be an attrs class or None"),
     ],

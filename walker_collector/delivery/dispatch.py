@@ -3,7 +3,9 @@
 Knows nothing of queues and retries: entries in, outcomes out, in the same order.
 """
 
+import logging
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -14,7 +16,13 @@ from walker_collector.config import MISSING, BatchConfig, Consent, DestinationCo
 from walker_collector.consent import KINDS, Ledger, Said, granted, grants
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.timeout import call_within
-from walker_collector.errors import DestinationDown, Rejected, RetryLater, SpoolError
+from walker_collector.errors import (
+    DestinationDown,
+    PluginError,
+    Rejected,
+    RetryLater,
+    SpoolError,
+)
 from walker_collector.events import decode
 from walker_collector.hookspecs import Context, Event, Item, Person, Progress, PushContext
 from walker_collector.mapping import Mapper
@@ -143,6 +151,8 @@ class Dispatch:
                 task.outcome = DELIVERED
         else:
             self._send(ready, said)
+        if self._destination.context.logger.isEnabledFor(logging.INFO):
+            _trace(self._destination, tasks)
         return [
             task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
         ]
@@ -330,10 +340,14 @@ class Dispatch:
         if failures is None:
             return {}
         if isinstance(failures, Mapping) and all(
-            isinstance(error, BaseException) for error in failures.values()
+            type(index) is int and 0 <= index < len(tasks) and isinstance(error, BaseException)
+            for index, error in failures.items()
         ):
             return failures
-        raise TypeError("push_batch must return None, or exceptions by index in the batch")
+        plugin = type(self._destination.instance).__qualname__
+        raise PluginError(
+            f"{plugin}.push_batch must return None, or exceptions by the index of their events"
+        )
 
     def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
         timeout = self._destination.config.timeout
@@ -369,10 +383,42 @@ class Dispatch:
 
 def event_id(entry: Entry) -> str:
     """Return the id of an entry's event, for the log: the number where it cannot be read."""
+    return _id_and_name(entry)[0]
+
+
+def _id_and_name(entry: Entry) -> tuple[str, str]:
     try:
-        return str(decode(entry[3])["id"])
+        event = decode(entry[3])
+        return str(event["id"]), str(event.get("name"))
     except (ValueError, KeyError, TypeError):
-        return f"number {entry[0]}"
+        return f"number {entry[0]}", "?"
+
+
+def _trace(destination: Destination, tasks: Sequence[_Task]) -> None:
+    """Log what came of a batch, and at level DEBUG what came of each event."""
+    logger = destination.context.logger
+    kinds = Counter(_told(task) for task in tasks)
+    figures = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    logger.info("destination %s: batch of %d: %s", destination.id, len(tasks), figures)
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    for task in tasks:
+        id_, name = _id_and_name(task.entry)
+        rule = task.item.rule if task.item else None
+        logger.debug(
+            "destination %s: event %s (%s): %s; rule %s, attempt %s",
+            destination.id,
+            id_,
+            name,
+            _told(task),
+            rule.key if rule else "none",
+            task.item.context.attempt if task.item else "none",
+        )
+
+
+def _told(task: _Task) -> str:
+    words = {"back": "put back", "retry": "to be tried again", "bug": "failed unexpectedly"}
+    return words.get(task.outcome.kind, task.outcome.kind)
 
 
 def _rules_batch(rules: Rules | None) -> bool:
