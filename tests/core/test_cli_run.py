@@ -370,9 +370,37 @@ def test_warnings_of_a_flow_are_short_lines_on_stderr(tmp_path: Path) -> None:
     assert f"warning: {flow}: sources: not run here" in result.stderr
 
 
-def test_verbose_logs_more(tmp_path: Path) -> None:
-    flow = write_flow(tmp_path, {"console": {"package": "console", "config": {}}})
-    assert walker("-vv", "run", flow, input="").exit_code == 0
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ([], []),
+        (
+            ["-v"],
+            [
+                "info: destination out: initialised",
+                "info: destination out: batch of 2: 1 delivered, 1 ignored",
+                "info: destination out: shut down",
+            ],
+        ),
+        (
+            ["-vv"],
+            [
+                "info: destination out: initialised",
+                "info: destination out: batch of 2: 1 delivered, 1 ignored",
+                "debug: destination out: event e1 (order complete): delivered; "
+                "rule order *, attempt 1",
+                "debug: destination out: event e2 (page view): ignored; rule none, attempt none",
+                "info: destination out: shut down",
+            ],
+        ),
+    ],
+)
+def test_verbose_logs_more(option: list[str], told: list[str], tmp_path: Path) -> None:
+    mapping = {"order": {"*": {"name": "Bought it"}}, "page": {"*": {"ignore": True}}}
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out", mapping=mapping)})
+    lines = [event(1, id="e1"), {**event(2, id="e2"), "name": "page view"}]
+    found = walker(*option, "run", flow, input=ndjson(lines)).stderr.splitlines()
+    assert [line for line in found if line.startswith(("info:", "debug:"))] == told
 
 
 def test_delivered_again_is_information(tmp_path: Path) -> None:

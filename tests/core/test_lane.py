@@ -34,7 +34,13 @@ from walker_collector import (
     Rejected,
     RetryLater,
 )
-from walker_collector.config import BatchConfig, BreakerConfig, RetryConfig, RuleConfig
+from walker_collector.config import (
+    BatchConfig,
+    BreakerConfig,
+    LoggerConfig,
+    RetryConfig,
+    RuleConfig,
+)
 
 MARKETING = {"marketing": True}
 
@@ -923,7 +929,7 @@ def test_destination_that_fails_one_event_at_a_time_says_so(
 def test_log_level_of_a_destination_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
     server = Server()
     server.failure = Rejected("no")
-    settings = config(logger={"level": "error"})
+    settings = config(logger=LoggerConfig(level="error"))
     with running(flow({"quiet": (plugin(server.push), settings)})) as collector:
         collector.push(event(1))
         assert collector.flush(PATIENCE)

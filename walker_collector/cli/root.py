@@ -50,7 +50,7 @@ def _message(error: WalkerError) -> str:
     ),
 )
 @click.version_option(package_name="walker-collector", message="walker %(version)s")
-@click.option("-v", "--verbose", count=True, help="Log more: -v information, -vv everything.")
+@click.option("-v", "--verbose", count=True, help="Log more: -v each batch, -vv each event.")
 @click.pass_context
 def main(ctx: click.Context, verbose: int) -> None:
     """Collect events, and deliver them to destinations as a flow file says.

@@ -46,7 +46,8 @@ class Lane:
         self.destination = destination
         self._now = now
         self._random = random
-        self._log = Throttle(destination.context.logger, time.monotonic)
+        self._logger = destination.context.logger
+        self._log = Throttle(self._logger, time.monotonic)
         self._backlog = Backlog(destination, spool, ledger, now, self._log)
         self._health = Health(config.retry, Breaker(config.breaker), random)
         self._dispatch = Dispatch(
@@ -310,6 +311,7 @@ class Lane:
                 self._log.error("destination %s: init raised %s", self.id, type(error).__name__)
                 return Outcome("back", f"init failed: {type(error).__name__}: {error}", down=True)
             self._health.ready = True
+            self._logger.info("destination %s: initialised", self.id)
         return None
 
     def _settle(self, entries: list[Entry], outcomes: list[Outcome]) -> None:
@@ -470,6 +472,8 @@ class Lane:
                 self.destination.hooks.shutdown(context=self.destination.context)
             except Exception as error:  # a plugin's bug must not stop the others' shutdown
                 self._log.error("destination %s: shutdown raised %s", self.id, type(error).__name__)
+            else:
+                self._logger.info("destination %s: shut down", self.id)
 
 
 @define(eq=False)  # not frozen: one is made per event, which takes three times as long
