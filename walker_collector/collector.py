@@ -26,7 +26,7 @@ from walker_collector.delivery import (
     Lane,
     admits,
 )
-from walker_collector.destination import build_destinations
+from walker_collector.destination import announce, build_destinations
 from walker_collector.door import Door
 from walker_collector.errors import EventError, SpoolFull, WalkerError
 from walker_collector.events import (
@@ -211,6 +211,7 @@ class Collector:
             for lane in self._lanes.values()
             if not lane.destination.config.disabled
         ]
+        announce([lane.destination for lane in self._lanes.values()], self._registry)
         self._report_orphans()
         if owed := self._spool.owed():
             self._erase(owed)

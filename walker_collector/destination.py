@@ -1,7 +1,7 @@
 """From a flow's configuration to destinations ready for delivery."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -35,6 +35,15 @@ def build_destinations(
     enabled = {id: entry for id, entry in flow.destinations.items() if not entry.config.disabled}
     extensions = registry.extensions() if registry else {}
     return [_destination(item, host) for item in connect(enabled, extensions).values()]
+
+
+def announce(destinations: Iterable[Destination], registry: Registry | None) -> None:
+    """Tell the extensions that ask for it of each destination, before anything is delivered."""
+    for extension in (registry.extensions() if registry else {}).values():
+        watch = getattr(extension, "watch", None)
+        if watch is not None:
+            for destination in destinations:
+                watch(destination.context)
 
 
 def _destination(connected: Connected, host: Host | None) -> Destination:

@@ -55,6 +55,11 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 `rules` is entity -> action -> RuleConfig, or a list of them; the
                                 place is below the destination's config: `settings.appApiKey`
 
+Optional attribute of an extension, beside the same hooks:
+
+    watch(context)              called for each destination when a collector is made, and before
+                                its `init`: to read `context.status()` from then on
+
 Within one `API_VERSION` no hook and no argument changes or goes; new ones may come. What is to go
 with the next one is marked before by pluggy's `warn_on_impl` or `warn_on_impl_args`: a plugin
 that uses it still works, with a DeprecationWarning at its own line when it is loaded.

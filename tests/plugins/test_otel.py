@@ -120,6 +120,27 @@ def test_events_are_counted_by_what_became_of_them(
         collector.close(timeout=0)
 
 
+def test_destination_that_holds_everything_is_measured_before_it_delivered_anything(
+    telemetry: Telemetry, registry: Registry, walker_recorder: Recorder
+) -> None:
+    with collecting(registry, shop=walker_recorder.entry(consent={"marketing": True})) as collector:
+        assert telemetry.figures("walker.events.held") == {"shop": 0}
+        collector.push("order complete", user={"id": "u1"})
+        assert telemetry.figures("walker.events.held") == {"shop": 1}
+
+
+def test_span_of_a_batch_is_an_error_only_where_every_event_failed(
+    telemetry: Telemetry, registry: Registry
+) -> None:
+    with collecting(registry, shop={"package": "batches"}) as collector:
+        collector.push("order refused", wait=True, timeout=20)
+        collector.push("order complete", wait=True, timeout=20)
+    refused, complete = telemetry.spans.get_finished_spans()
+    assert refused.status.status_code is StatusCode.ERROR
+    assert refused.status.description == "every event failed"
+    assert complete.status.status_code is StatusCode.UNSET
+
+
 def test_each_destination_has_its_own_figures(
     telemetry: Telemetry, registry: Registry, walker_recorder: Recorder
 ) -> None:

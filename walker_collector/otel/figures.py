@@ -49,7 +49,7 @@ class Figures:
         )
 
     def watch(self, context: Context) -> None:
-        """Begin to read a destination's status; it may be watched already."""
+        """Begin to read a destination's status."""
         if context.status is not None:
             with self._lock:
                 self._watched[context] = os.getpid()

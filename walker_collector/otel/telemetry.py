@@ -35,11 +35,9 @@ class OpenTelemetry:
             "walker.delivery.duration", "s", "How long push or push_batch took."
         )
 
-    @hookimpl(wrapper=True)
-    def init(self, context: Context) -> Generator[None, Any, Any]:
-        # Before it is tried: a destination that does not come up is one to look at.
+    def watch(self, context: Context) -> None:
+        """Begin to read a destination's figures: also of one that holds everything, or is down."""
         self._figures.watch(context)
-        return (yield)
 
     @hookimpl(wrapper=True)
     def push(self, event: Event, context: PushContext) -> Generator[None, Any, Any]:
