@@ -91,6 +91,12 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def children_cpu() -> float:
+    """Return the CPU time (s) of all processes that were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def resident() -> float:
     """Return how much memory this process holds now, in MB."""
     with open("/proc/self/statm", encoding="ascii") as file:
