@@ -108,7 +108,7 @@ def test_bad_lines_are_reported_by_number_and_the_rest_goes_on(tmp_path: Path) -
     out = tmp_path / "out.ndjson"
     flow = write_flow(tmp_path, {"out": to_file(out)})
     bad_command = {"name": "walker consent", "data": {"marketing": "yes"}}
-    lines = [event(1), "", "{", {"name": "order"}, "[]", bad_command, event(2)]
+    lines: list[Any] = [event(1), "", "{", {"name": "order"}, "[]", bad_command, event(2)]
     process = completed("run", flow, write_events(tmp_path, *lines))
     assert process.returncode == 1
     told = process.stderr.splitlines()
