@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -10,8 +10,13 @@ from string import Template
 from typing import Final
 
 from walker_collector.errors import ScaffoldError
+from walker_collector.plugins import DESTINATIONS
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST: Final = 40
+"""Characters of a name; it comes back in the names of files, classes and variables."""
+_NO_TEST: Final = """
+    __test__: ClassVar = False  # pytest takes a class called Test... for tests"""
 _SUFFIX: Final = ".template"
 _PACKAGE: Final = "package"
 """What the folder is called in the template that gets the name of the new Python package."""
@@ -21,13 +26,9 @@ def new_destination(name: str, folder: Path) -> list[Path]:
     """Write a complete package for a destination to `folder`/walker-dest-NAME.
 
     Returns the files, all within that new folder. Raises ScaffoldError for a name that cannot
-    be a package's, and where something stands in its place.
+    be a package's or that an installed destination has, and where something stands in its place.
     """
-    if not _NAME.fullmatch(name):
-        raise ScaffoldError(
-            f"{name!r} cannot be a destination's name: write lower-case words and digits with a"
-            " dash between, such as my-crm"
-        )
+    _check_name(name)
     terms = _terms(name)
     target = folder / terms["distribution"]
     if target.exists():
@@ -35,14 +36,29 @@ def new_destination(name: str, folder: Path) -> list[Path]:
     return [_write(target / path, text) for path, text in _rendered(terms)]
 
 
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise ScaffoldError(
+            f"{name!r} cannot be a destination's name: write lower-case words and digits with a"
+            f" dash between, {_LONGEST} characters at most, such as my-crm"
+        )
+    if name in entry_points(group=DESTINATIONS).names:
+        raise ScaffoldError(
+            f"a destination named {name} is installed already, and of two that have one name none"
+            " can be used; choose another name"
+        )
+
+
 def _terms(name: str) -> dict[str, str]:
     """Return what the template's placeholders stand for."""
     words = name.split("-")
+    cls = f"{''.join(word.capitalize() for word in words)}Destination"
     return {
         "name": name,
         "distribution": f"walker-dest-{name}",
         "module": f"walker_dest_{'_'.join(words)}",
-        "cls": f"{''.join(word.capitalize() for word in words)}Destination",
+        "cls": cls,
+        "no_test": _NO_TEST if cls.startswith("Test") else "",
         "constant": "_".join(words).upper(),
         "compatible": _compatible(version("walker-collector")),
     }

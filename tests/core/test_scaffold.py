@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from walker_collector.cli import main
@@ -82,17 +82,36 @@ def test_nothing_of_the_template_is_left_over(project: Path) -> None:
         assert path.suffix != ".template"
 
 
-@pytest.mark.parametrize("name", ["", "MyCrm", "my_crm", "1st", "-crm", "crm-", "a b", "../up"])
+@pytest.mark.parametrize(
+    "name", ["", "MyCrm", "my_crm", "1st", "-crm", "crm-", "a b", "../up", "c" * 41]
+)
 def test_name_that_no_package_can_have_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ScaffoldError, match="such as my-crm"):
         new_destination(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["console", "http"])
+def test_name_of_an_installed_destination_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ScaffoldError, match=f"{name} is installed already"):
+        new_destination(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_whose_name_begins_as_a_test_is_not_collected_as_one(tmp_path: Path) -> None:
+    new_destination("testbed", tmp_path)
+    project = tmp_path / "walker-dest-testbed"
+    run(project, "-m", "ruff", "format", "--no-cache", "--check", ".")
+    collected = run(project, "-m", "pytest", "--collect-only", "-q", "-W", "error")
+    assert "TestContract" in collected
+    assert "TestbedDestination" not in collected
+
+
 @given(name=st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,8}){0,3}", fullmatch=True))
 def test_every_valid_name_makes_valid_python(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    assume(len(name) <= 40 and name not in ("console", "file", "http"))
     folder = tmp_path_factory.mktemp("names")
     for path in new_destination(name, folder):
         if path.suffix == ".py":
@@ -119,3 +138,8 @@ def test_command_says_what_is_wrong_with_a_name(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["new", "destination", "My CRM", "--into", str(tmp_path)])
     assert done.exit_code == 1
     assert "such as my-crm" in done.stderr
+
+
+def test_help_says_in_one_line_what_each_command_writes() -> None:
+    done = CliRunner().invoke(main, ["new", "--help"])
+    assert "Write the package of a destination called NAME." in done.stdout

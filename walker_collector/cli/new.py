@@ -24,10 +24,10 @@ def new() -> None:
     help="The folder to write the package into.",
 )
 def destination(name: str, into: Path) -> None:
-    """Write the package of a destination called NAME, with tests that hold it to the contract.
+    """Write the package of a destination called NAME.
 
-    NAME is what a flow will call it as `package`: lower-case words with a dash between. Prints
-    the files that were written.
+    Its tests hold it to the contract. NAME is what a flow will call it as `package`: lower-case
+    words with a dash between. Prints the files that were written.
     """
     written = new_destination(name, into)
     for path in written:
