@@ -31,7 +31,7 @@ Keys are camelCase in a flow file and snake_case in the class; both spellings ar
 nothing is coerced. Fields may be of any JSON type, `Literal`, enums, other attrs classes, lists
 and dicts of these, `Secret`, `Value`, and callables (in a file: `"module:name"`). attrs
 validators that raise ValueError become problems with the field's place; a docstring line
-`field: what it is` becomes its description in the JSON Schema.
+`field: what it is`, with the name as in the class, becomes its description in the JSON Schema.
 
 `walker simulate` needs no credentials: it fills in absent fields of type `Secret`, and those
 with `field(metadata={"credential": True})`.
@@ -211,7 +211,9 @@ def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exceptio
 
     Events of one person stand in their order. Return the failures: index in the batch ->
     `Rejected`, `RetryLater`, `DestinationDown` or another exception; what is not named was
-    delivered. Raising fails the whole batch.
+    delivered. Raising `RetryLater` or `DestinationDown` fails the whole batch; after `Rejected` or
+    any other exception each event is tried again alone, in a batch of one. Either way, what had
+    arrived before may arrive twice.
     """
 
 

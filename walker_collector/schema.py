@@ -1,6 +1,7 @@
 """JSON Schema (draft 2020-12) of flow files, settings and rule settings, made from their classes.
 
-Keys stand in camelCase. A reference (`$env.NAME`, `$var.name`) may stand wherever a value may.
+Keys stand in camelCase. `$var.name` may stand wherever a value may, `$env.NAME` and
+`$secret.NAME` where text may.
 Descriptions come from docstrings: the class's first paragraph, and for a field the line
 `name: what it is`, or `name, other: ...`.
 """

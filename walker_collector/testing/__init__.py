@@ -9,7 +9,7 @@
         def backend(self, service):
             return Backend(settings={"url": service.url}, received=lambda: service.ids)
 
-Needs the extra `testing` (pytest), which also brings the fixtures `walker_event` and
+Needs pytest, which the extra `testing` brings. pytest then knows the fixtures `walker_event` and
 `walker_recorder`.
 """
 
