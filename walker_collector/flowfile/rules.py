@@ -43,18 +43,20 @@ def check_keys(rules: Any, path: str) -> list[Problem]:
     """
     if not isinstance(rules, Mapping):
         return []
-    problems = [
-        Problem(join(path, entity), _advice(entity, "an entity"))
-        for entity in rules
-        if " " in entity
-    ]
+    problems = []
     for entity, actions in rules.items():
-        problems += [
-            Problem(join(path, entity, action), _advice(f"{entity} {action}", "an action"))
-            for action in (actions if isinstance(actions, Mapping) else ())
-            if " " in action and " " not in entity
-        ]
+        if _has_space(entity):
+            problems.append(Problem(join(path, entity), _advice(entity, "an entity")))
+            continue
+        for action in actions if isinstance(actions, Mapping) else ():
+            if _has_space(action):
+                advice = _advice(f"{entity} {action}", "an action")
+                problems.append(Problem(join(path, entity, action), advice))
     return problems
+
+
+def _has_space(key: Any) -> bool:
+    return isinstance(key, str) and " " in key
 
 
 def _advice(name: str, what: str) -> str:
