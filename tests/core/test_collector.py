@@ -493,7 +493,7 @@ def test_close_keeps_what_it_cannot_deliver_in_the_spool(
         collector.push(event(n))
     with caplog.at_level(logging.WARNING):
         assert not collector.close(timeout=0.1)
-    assert "destination there: closed with 3 event(s) waiting in the spool. no key" in caplog.text
+    assert "destination there: closed with 3 event(s) waiting in the spool: no key" in caplog.text
     with running(flow(plugin(record.push), spool)) as collector:
         assert collector.flush(PATIENCE)
     assert record.numbers == [0, 1, 2]
