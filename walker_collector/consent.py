@@ -233,11 +233,15 @@ class Ledger:
         """Return every key under which this person's events may be filed."""
         people = set(identifiers(user))
         people |= {self.canonical(key) for key in people}
+        unseen = set(people)
         with self._lock:
-            for _ in KINDS:
-                for person in list(people):
-                    people |= self._weaker.get(person, set())
-                    people.update(self._spool.aliases_of(person))
+            while unseen:
+                weaker: set[str] = set()
+                for person in unseen:
+                    weaker |= self._weaker.get(person, set())
+                    weaker.update(self._spool.aliases_of(person))
+                unseen = weaker - people
+                people |= unseen
         return people
 
     def forget(self, people: Iterable[str]) -> None:

@@ -229,6 +229,8 @@ class Backlog:
 
         `people` are all keys of one person: what is under way to one of them holds back all.
         """
+        if people is not None and not self._concerns(people):
+            return []
         self.tidy()
         with self.reading_paused():
             with self.lock:
@@ -241,6 +243,11 @@ class Backlog:
             if entries:
                 self.record([])
         return entries
+
+    def _concerns(self, people: set[str]) -> bool:
+        """Whether there is anything of these people to look at; of new ones there is not."""
+        with self.lock:
+            return self.held.concerns(people) or self.queue.concerns(people)
 
     def _unhold(self, entries: list[Entry]) -> None:
         """Hold entries no longer; the spool is told with the next record."""

@@ -103,7 +103,8 @@ class Lane:
     def release(self, people: set[str] | None) -> list[Entry]:
         """Deliver the held events of these people (None: everybody's) that may now go."""
         entries = self._backlog.release(people)
-        self._stir()
+        if entries or people is None:
+            self._stir()
         return entries
 
     def replay(self, letters: Sequence[DeadLetter]) -> int:

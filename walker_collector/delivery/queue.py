@@ -156,6 +156,10 @@ class PersonQueue:
         """Let their entries go again."""
         self.insert(sorted(freed for key in keys for freed in self._free(key, _BLOCKED)))
 
+    def concerns(self, people: Iterable[str]) -> bool:
+        """Whether anything of these people is under way or waits behind what is."""
+        return not self._busy.keys().isdisjoint(people)
+
     def rejoin(self, keys: Iterable[str]) -> None:
         """Note that these keys may belong to another person by now, who waits for theirs then."""
         for key in keys:
@@ -222,6 +226,10 @@ class HeldEvents:
     def under(self, entry: Entry) -> Consent | None:
         """Return what was granted when an entry was last refused, if that is known."""
         return self._under.get(entry[0])
+
+    def concerns(self, people: Iterable[str]) -> bool:
+        """Whether anything of these people is held."""
+        return not self._people.keys().isdisjoint(people)
 
     def of(self, people: Iterable[str] | None) -> list[Entry]:
         """Return the held entries of these people (None: everybody's), oldest first."""
