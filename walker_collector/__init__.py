@@ -1,6 +1,6 @@
 """A Python event collector for servers: the public names, nothing else."""
 
-from walker_collector.collector import Collector, PushResult, Status
+from walker_collector.collector import Collector
 from walker_collector.config import MISSING, Consent, PathSpec, Secret
 from walker_collector.delivery import DestinationStatus
 from walker_collector.errors import (
@@ -27,6 +27,7 @@ from walker_collector.hookspecs import (
 )
 from walker_collector.mapping import Value
 from walker_collector.plugins import Registry
+from walker_collector.results import PushResult, Status
 from walker_collector.spool import DeadLetter
 
 __all__ = [

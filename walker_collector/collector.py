@@ -14,14 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import attrs
-from attrs import define, frozen
-
 from walker_collector.config import Consent, FlowConfig
-from walker_collector.consent import Ledger, identifiers
+from walker_collector.consent import Ledger
 from walker_collector.delivery import (
-    CONSENT_CHANGED,
-    Answer,
     DestinationStatus,
     Lane,
     admits,
@@ -31,8 +26,6 @@ from walker_collector.door import Door
 from walker_collector.errors import EventError, SpoolFull, WalkerError
 from walker_collector.events import (
     Bounds,
-    check_grants,
-    check_parts,
     complete,
     encode,
     plain_object,
@@ -40,70 +33,22 @@ from walker_collector.events import (
 from walker_collector.flowfile import load_flow
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
+from walker_collector.results import Accepted, PushResult, Status, Waiter, answered
 from walker_collector.spool import DeadLetter, Entry, Record, Spool, State
 from walker_collector.spool.memory import MemorySpool
+from walker_collector.statements import (
+    COMMANDS,
+    address,
+    check_consent,
+    check_person,
+    consent_change,
+    raw_event,
+)
 
-COMMANDS: Final = ("walker consent", "walker user", "walker globals")
 _GROUP: Final = 500
 _FORGET_WAIT: Final = 30.0
 
 logger = logging.getLogger("walker_collector")
-
-
-@frozen
-class PushResult:
-    """What is known of an event when `push` returns.
-
-    `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
-    for consent), "dropped" (consent denied and `queue` false), and after `wait=True` also
-    "delivered", "ignored" or "failed" (a dead letter); `reasons` says why, where there is a why.
-    """
-
-    id: str
-    destinations: Mapping[str, str] = attrs.field(factory=dict)
-    reasons: Mapping[str, str] = attrs.field(factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether no destination failed."""
-        return "failed" not in self.destinations.values()
-
-
-@frozen(kw_only=True)
-class Status:
-    """The figures of a collector: accepted since it began, and those of each destination."""
-
-    accepted: int
-    durable: bool
-    stored: int
-    destinations: Mapping[str, DestinationStatus]
-
-
-@define(eq=False)
-class _Waiter:
-    """Gathers the destinations' answers to one event."""
-
-    expected: int
-    answers: dict[str, Answer] = attrs.Factory(dict)
-    complete: threading.Event = attrs.Factory(threading.Event)
-
-    def __call__(self, destination: str, answer: Answer) -> None:
-        self.answers[destination] = answer
-        if len(self.answers) >= self.expected:
-            self.complete.set()
-
-
-@define(eq=False)  # not frozen, as one is made per event: that would take three times as long
-class _Accepted:
-    """An event ready to be stored, with the first answer of each destination.
-
-    `ledger` is the version of the ledger that decided.
-    """
-
-    id: str
-    record: Record
-    statuses: dict[str, str]
-    ledger: int
 
 
 def _now() -> int:
@@ -248,21 +193,21 @@ class Collector:
         Raises EventError for an event that is none, SpoolFull when there is no room within
         `collector.queueWait` ms, SpoolError when the spool cannot be written, CollectorClosed.
         """
-        raw = _raw(event, parts)
+        raw = raw_event(event, parts)
         if raw.get("name") in COMMANDS:
             return self._command(raw)
         self._ensure_open()
         accepted = self._prepare(raw)
         if not accepted.record.states:
             return PushResult(accepted.id, accepted.statuses)
-        waiter = _Waiter(len(accepted.record.states)) if wait else None
+        waiter = Waiter(len(accepted.record.states)) if wait else None
         self._store([accepted.record], waiter)
         self._accepted += 1
         self._catch_up([accepted])
         if waiter is None:
             return PushResult(accepted.id, accepted.statuses)
         waiter.complete.wait(timeout)
-        return _answered(accepted, waiter)
+        return answered(accepted, waiter)
 
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
         """Accept many events at once; an event that is refused does not stop the others.
@@ -277,10 +222,10 @@ class Collector:
                 "write push(event) for one, push_many([event]) for a list"
             )
         results: list[PushResult | WalkerError] = []
-        group: dict[int, _Accepted] = {}
+        group: dict[int, Accepted] = {}
         for event in events:
             try:
-                raw = _raw(event, {})
+                raw = raw_event(event, {})
                 if raw.get("name") in COMMANDS:
                     self._store_group(group, results)
                     results.append(self._command(raw))
@@ -297,7 +242,7 @@ class Collector:
         return results
 
     def _store_group(
-        self, group: dict[int, _Accepted], results: list[PushResult | WalkerError]
+        self, group: dict[int, Accepted], results: list[PushResult | WalkerError]
     ) -> None:
         """Store accepted events by their place among the results, which learn of an error."""
         accepted = {at: item for at, item in group.items() if item.record.states}
@@ -312,7 +257,7 @@ class Collector:
             for at in accepted:
                 results[at] = error
 
-    def _prepare(self, raw: Mapping[str, Any]) -> _Accepted:
+    def _prepare(self, raw: Mapping[str, Any]) -> Accepted:
         now = self._now()
         event = complete(
             raw,
@@ -332,7 +277,7 @@ class Collector:
         states, statuses = self._gate(event.get("consent") or {}, person)
         for id_ in statuses.keys() - states.keys():
             self._lanes[id_].count_dropped()
-        return _Accepted(str(event["id"]), Record(person, now, body, states), statuses, version)
+        return Accepted(str(event["id"]), Record(person, now, body, states), statuses, version)
 
     def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:
         """Decide for each destination whether the event may wait for it or is held."""
@@ -362,13 +307,13 @@ class Collector:
             statuses[lane.id] = "accepted"
         return states, statuses
 
-    def _store(self, records: Sequence[Record], waiter: _Waiter | None) -> None:
+    def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
         with self._door:
             deadline = time.monotonic() + self.flow.collector.queue_wait / 1000
             self._wait_for_room(records, deadline)
             self._append(records, waiter, deadline)
 
-    def _append(self, records: Sequence[Record], waiter: _Waiter | None, deadline: float) -> None:
+    def _append(self, records: Sequence[Record], waiter: Waiter | None, deadline: float) -> None:
         def offer(accepted: Sequence[tuple[Entry, Mapping[str, State]]]) -> None:
             for id_, lane in self._lanes.items():
                 entries = [(entry, states[id_]) for entry, states in accepted if id_ in states]
@@ -387,7 +332,7 @@ class Collector:
         for lane, _ in self._gates:
             lane.tidy()
 
-    def _catch_up(self, accepted: Iterable[_Accepted]) -> None:
+    def _catch_up(self, accepted: Iterable[Accepted]) -> None:
         """Release what was held by a decision that a grant has overtaken meanwhile."""
         version = self._ledger.version
         people = {
@@ -679,23 +624,6 @@ class Collector:
             self._forked = False
 
 
-def _raw(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, Any]:
-    if type(event) is dict and not parts:  # the usual case, and much the cheapest test
-        return event
-    if isinstance(event, str):
-        check_parts(parts)
-        return {**parts, "name": event}
-    if not isinstance(event, Mapping):
-        raise EventError(
-            f"an event is a name or a mapping, not {type(event).__name__}; "
-            'write push("order complete", data={...})'
-        )
-    if parts:
-        check_parts(parts)
-        return {**event, **parts}
-    return event
-
-
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
 
@@ -705,57 +633,6 @@ def _by_destination(letters: Iterable[DeadLetter]) -> dict[str, list[DeadLetter]
     for letter in letters:
         found.setdefault(letter.destination, []).append(letter)
     return found
-
-
-def _answered(accepted: _Accepted, waiter: _Waiter) -> PushResult:
-    statuses = dict(accepted.statuses)
-    reasons = {}
-    for destination, answer in dict(waiter.answers).items():
-        statuses[destination] = answer.status
-        if answer.reason:
-            reasons[destination] = answer.reason
-    return PushResult(accepted.id, statuses, reasons)
-
-
-def check_consent(update: Any, user: Any) -> None:
-    """Raise EventError for an update that is none, or a user (None: nobody in particular) who
-    cannot be addressed.
-    """
-    if not isinstance(update, Mapping) or not update:
-        raise EventError('consent: must be an object such as {"marketing": true}')
-    check_grants(update)
-    if user is not None:
-        check_person("consent", user)
-
-
-def check_person(what: str, user: Any) -> None:
-    """Raise EventError for a user who cannot be addressed; `what` is asked for them."""
-    if not isinstance(user, Mapping) or not identifiers(user):
-        raise EventError(f'{what}: user needs an id, a device or a session, such as {{"id": "u1"}}')
-
-
-def consent_change(
-    update: Consent, state: Consent, user: Mapping[str, Any], *, id: str, now: int
-) -> dict[str, Any]:
-    """Return the event as which a change of consent queues for destinations that listen.
-
-    `state` is what holds now; `user` addresses the person, and is empty for the process default.
-    """
-    return {
-        "name": CONSENT_CHANGED,
-        "id": id,
-        "data": dict(update),
-        "custom": dict(state),
-        "user": dict(user),
-        "timestamp": now,
-    }
-
-
-def address(user: Mapping[str, Any], person: str) -> dict[str, Any]:
-    """Return the identifiers of a person, with the one they are known by."""
-    known = {kind: user[kind] for kind in ("id", "device", "session") if user.get(kind)}
-    kind, _, value = person.partition(":")
-    return {**known, kind: known.get(kind, value)}
 
 
 _collectors: "weakref.WeakSet[Collector]" = weakref.WeakSet()

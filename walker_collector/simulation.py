@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.collector import COMMANDS, address, check_consent, consent_change
 from walker_collector.config import MISSING, Consent, FlowConfig
 from walker_collector.consent import KINDS, Grant, Ledger
 from walker_collector.delivery import (
@@ -28,6 +27,7 @@ from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.mapping import Mapped
 from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
+from walker_collector.statements import COMMANDS, address, check_consent, consent_change
 
 Status = Literal["deliver", "held", "ignored", "unidentified", "invalid"]
 Call = list[Any]

@@ -12,8 +12,10 @@ from walker_collector.cli.lines import Lines, Stream, parse, read_lines
 from walker_collector.cli.patience import Patience
 from walker_collector.cli.stopping import Stop
 from walker_collector.cli.summary import Summary
-from walker_collector.collector import COMMANDS, Collector, PushResult
+from walker_collector.collector import Collector
 from walker_collector.errors import EventError, SpoolFull, WalkerError
+from walker_collector.results import PushResult
+from walker_collector.statements import COMMANDS
 
 GROUP: Final = 500
 READ_AHEAD: Final = 5_000

@@ -17,7 +17,7 @@ class Backend:
     received: returns the ids of the events that have arrived, in the order of arrival.
     config: what else the destination needs to be told: `data`, `mapping`, ...
     content: returns what arrived of the event with this id, without what differs between any
-        two events (the id, the time of arrival).
+        two events (the id, the time of arrival). What differs in `data.total` differs here.
     reject: parts of an event that the destination must refuse for ever, such as
         `{"data": {"total": "none"}}`.
     retry: makes every delivery fail from now on in a way that passes: busy, unreachable.

@@ -17,6 +17,7 @@ from walker_collector.testing.harness import Harness
 
 _PLACE = "destinations.destination.config.settings"
 _SCALARS = (str, int, float, bool, Secret, NoneType)
+_CREDENTIALS = ("token", "key", "password", "secret")
 
 
 class SettingsContract(ContractBase):
@@ -74,6 +75,13 @@ class SettingsContract(ContractBase):
                 " ValueError with what to write instead"
             )
 
+    def test_credentials_are_secrets(self) -> None:
+        shown = [field.name for field in self._fields() if _is_plain_credential(field)]
+        assert not shown, (
+            f"use Secret for the settings {', '.join(shown)}: a plain str shows itself in logs and"
+            " errors (where a name only sounds like a credential's, override this test)"
+        )
+
     def _fields(self) -> "list[attrs.Attribute[Any]]":
         cls = getattr(self.plugin, "settings", None)
         if cls is None:
@@ -95,3 +103,18 @@ def _is_scalar(cls: Any) -> bool:
     if get_origin(cls) in (Union, UnionType):
         return all(map(_is_scalar, get_args(cls)))
     return cls in _SCALARS or get_origin(cls) is Literal
+
+
+def _is_plain_credential(field: "attrs.Attribute[Any]") -> bool:
+    """Tell whether a setting is called a credential and is not kept as one."""
+    return field.name.removesuffix("s").endswith(_CREDENTIALS) and _is_plain_text(field.type)
+
+
+def _is_plain_text(cls: Any) -> bool:
+    """Tell whether a str that shows itself fits the type, alone or as an item or value."""
+    if get_origin(cls) is Literal:
+        return False
+    arguments = get_args(cls)
+    if get_origin(cls) in (dict, Mapping):
+        arguments = arguments[1:]
+    return cls is str or any(map(_is_plain_text, arguments))
