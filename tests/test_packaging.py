@@ -95,6 +95,13 @@ def test_metadata_says_what_a_person_needs_to_choose(package: str, wheels: dict[
     assert "# " in about.get_payload()
 
 
+@pytest.mark.parametrize("package", ["walker_collector", "walker_dest_customerio"])
+def test_wheel_brings_the_license(package: str, wheels: dict[str, Path]) -> None:
+    with zipfile.ZipFile(wheels[package]) as wheel:
+        (file,) = (name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))
+        assert wheel.read(file) == (ROOT / "LICENSE").read_bytes()
+
+
 def test_core_alone_has_three_destinations_and_the_plugin_brings_the_fourth(
     wheels: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -23,9 +23,9 @@ for stands in [the description of the file](../flow-file.md). The schema itself 
 `walker schema --flow > flow.schema.json` writes the schema of what is installed, with the settings
 of your own destinations.
 
-`$env.NAME` and `$secret.NAME` give text, so they stand where text may; `$var.name` stands for anything.
-A number or a boolean comes from `$var` only, for nothing is coerced. A file may spell its keys in snake_case
-as well; this schema, and so an editor, knows camelCase only.
+`$env.NAME` and `$secret.NAME` give text, so they stand where text may; `$var.name` stands for
+anything. A number or a boolean comes from `$var` only, for nothing is coerced. A file may spell its
+keys in snake_case as well; this schema, and so an editor, knows camelCase only.
 """
 _SECTIONS: Final = {
     "Value": "Value",

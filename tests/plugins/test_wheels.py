@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def build_wheels(folder: Path) -> list[Path]:
     return sorted(wheels.glob("*.whl"))
 
 
+def license_of(wheel: Path) -> bytes | None:
+    """Return the license that a wheel brings."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
+        return archive.read(names[0]) if names else None
+
+
 def flow_over_all() -> str:
     """Return the shop's second flow with a file of the core beside its plugins."""
     flow = json.loads((EXAMPLES / "shop" / "warehouse.json").read_text("utf-8"))
@@ -90,6 +98,7 @@ def sandbox() -> Iterator[Sandbox]:
 def installed(sandbox: Sandbox, postgres: Database, tmp_path: Path) -> Installed:
     wheels = build_wheels(tmp_path)
     assert len(wheels) == 5
+    assert set(map(license_of, wheels)) == {(ROOT / "LICENSE").read_bytes()}
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / "bin"
     succeed(programs / "python", *PIP, "install", *wheels, cwd=tmp_path)
