@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,11 +14,13 @@ from walker_collector.destinations.console import ConsoleDestination
 from walker_collector.destinations.file import FileDestination
 from walker_collector.destinations.http import HttpDestination
 from walker_collector.testing import Backend, DestinationContract, Events, Recorder
+from walker_collector.testing.contract.secrecy import Said
 from walker_collector.testing.recorder import RecorderDestination
 
 
-def without_id(event: dict[str, Any]) -> dict[str, Any]:
-    """What two events of the builder have in common."""
+def without_id(id: str, events: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What the event of this id has in common with others of the builder."""
+    event = next(event for event in events if event["id"] == id)
     own = ("id", "timestamp", "timing", "source")
     return {key: value for key, value in event.items() if key not in own}
 
@@ -38,9 +40,6 @@ class TestConsole(DestinationContract):
             events.extend(json.loads(line) for line in capsys.readouterr().out.splitlines())
             return [event["id"] for event in events]
 
-        def content(id: str) -> Any:
-            return without_id(next(event for event in events if event["id"] == id))
-
         def close() -> None:
             closed = open("/dev/null", "w")  # noqa: SIM115  # it is to be found closed
             closed.close()
@@ -49,10 +48,14 @@ class TestConsole(DestinationContract):
         return Backend(
             settings={"format": "ndjson"},
             received=received,
-            content=content,
+            content=lambda id: without_id(id, events),
             down=close,
             recover=monkeypatch.undo,
         )
+
+    def test_no_personal_data_is_printed(self, said: Said) -> None:
+        """Printing events is what it is for."""
+        assert said.reasons or "ann.user@example.org" in said.printed
 
 
 class TestFile(DestinationContract):
@@ -78,13 +81,14 @@ class TestFile(DestinationContract):
             path.unlink(missing_ok=True)
             aside.rename(folder)
 
-        def received() -> list[str]:
+        def kept() -> list[dict[str, Any]]:
             lines = path.read_text().splitlines() if path.exists() else []
-            return [json.loads(line)["id"] for line in lines]
+            return [json.loads(line) for line in lines]
 
         return Backend(
             settings={"path": str(path)},
-            received=received,
+            received=lambda: [event["id"] for event in kept()],
+            content=lambda id: without_id(id, kept()),
             retry=fill_disk,
             down=remove_folder,
             recover=restore,
@@ -151,6 +155,7 @@ class HttpContract(DestinationContract):
             yield Backend(
                 settings={"url": web.url, "headers": {"X-Token": "head-secret"}, **self.settings},
                 received=lambda: [event["id"] for event in web.events],
+                content=lambda id: without_id(id, web.events),
                 reject=self.reject,
                 retry=lambda: web.answer(503),
                 down=lambda: web.answer(401),
@@ -176,6 +181,7 @@ class TestRecorder(DestinationContract):
             settings={},
             config={"env": {"recorder": recorder}},
             received=lambda: [event["id"] for event in recorder.events],
+            content=lambda id: without_id(id, recorder.events),
         )
 
     def test_rule_with_skip_leaves_out_the_default_call(

@@ -78,6 +78,8 @@ def test_contract_notices(broken: str, outcomes: Outcomes) -> None:
         ("TestNoBackend", "TestNoBackend needs a fixture `backend` that returns a Backend"),
         ("TestSkipless", "look at `rule.skip`"),
         ("TestGossip", "a reason may name fields and ids, no personal data"),
+        ("TestSameForAll", "data.total is left out by the mapping"),
+        ("TestPlainToken", "use Secret for the settings token"),
         ("TestUnchecked", "give the field an attrs validator that raises ValueError"),
         ("TestNeverDown", "what a person must mend is DestinationDown"),
     ],

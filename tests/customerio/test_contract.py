@@ -18,7 +18,8 @@ class Contract(DestinationContract):
     def backend(self, customerio: Sandbox) -> Backend:
         def content(event_id: str) -> Any:
             (found,) = [event for event in customerio.events if event["data"]["id"] == event_id]
-            return {key: found[key] for key in ("person", "type", "name")}
+            data = {key: value for key, value in found["data"].items() if key != "id"}
+            return {**{key: found[key] for key in ("person", "type", "name")}, "data": data}
 
         def answer(status: int) -> None:
             customerio.fault("status", status=status, times=None)
@@ -30,7 +31,7 @@ class Contract(DestinationContract):
                 "rateLimit": 100_000,
                 "identify": {"map": {"email": "user.email"}},
             },
-            config={"data": {"map": {"id": "id"}}},
+            config={"data": {"map": {"id": "id", "total": "data.total"}}},
             received=lambda: [event["data"]["id"] for event in customerio.events],
             content=content,
             reject={"user": {"id": "x" * 151}},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import pytest
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from tests.core.testing_kit.good import Contract, Good
 from walker_collector import (
@@ -34,27 +34,48 @@ EXPECTED: Final = {
     "TestBackwards": "test_batch_arrives_in_order",
     "TestBuffering": "test_what_was_delivered_is_there_after_shutdown",
     "TestUnequal": "test_push_and_push_batch_agree",
+    "TestSameForAll": "test_events_with_different_data_arrive_with_different_content",
     "TestUnordered": "test_events_of_one_person_arrive_in_order",
     "TestSkipless": "test_rule_with_skip_leaves_out_the_default_call",
     "TestChanging": "test_event_and_data_are_left_as_they_were",
+    "TestChangingData": "test_event_and_data_are_left_as_they_were",
     "TestNeedsData": "test_event_that_nothing_maps_is_delivered_or_rejected",
     "TestNeedsUser": "test_event_of_nobody_is_delivered_or_rejected",
     "TestOnlyAscii": "test_unusual_data_is_delivered_or_rejected[unicode]",
     "TestShared": "test_two_destinations_of_one_plugin_do_not_disturb_each_other",
     "TestWholeBatch": "test_refused_event_is_named_by_its_index",
     "TestRefusalPasses": "test_refused_event_becomes_a_dead_letter",
-    "TestGossip": "test_reason_of_a_refusal_holds_no_personal_data",
+    "TestGossip": "test_reasons_and_log_hold_no_personal_data[reject]",
+    "TestGossipOfData": "test_reasons_and_log_hold_no_personal_data[reject]",
+    "TestGossipWhenBusy": "test_reasons_and_log_hold_no_personal_data[retry]",
+    "TestLogsUsers": "test_reasons_and_log_hold_no_personal_data[none]",
+    "TestPrintsUsers": "test_no_personal_data_is_printed[none]",
     "TestGivesUp": "test_passing_failure_is_said_to_pass",
     "TestLoses": "test_passing_failure_is_overcome",
     "TestNeverDown": "test_what_needs_a_person_stops_the_destination_and_keeps_its_events",
     "TestStaysDown": "test_destination_delivers_again_after_it_was_down",
     "TestShows": "test_repr_shows_no_secret",
-    "TestTells": "test_failures_show_no_secret",
+    "TestTells": "test_no_secret_is_said[down]",
+    "TestTellsWhenBusy": "test_no_secret_is_said[retry]",
+    "TestTellsInInit": "test_no_secret_is_said[none]",
+    "TestLogsSecrets": "test_no_secret_is_said[none]",
+    "TestPrintsSecrets": "test_no_secret_is_said[none]",
+    "TestPlainToken": "test_credentials_are_secrets",
+    "TestPlainKeys": "test_credentials_are_secrets",
     "TestSimulatesTuples": "test_simulate_tells_calls_as_json",
     "TestSimulatesForReal": "test_simulate_leaves_no_trace",
     "TestSimulatesSkipped": "test_simulate_leaves_out_the_default_call_of_a_rule_with_skip",
     "TestDeafToSessions": "test_changes_of_consent_are_taken[session]",
 }
+
+
+class Mapped(Contract):
+    """With data that the mapping makes."""
+
+    @pytest.fixture
+    def backend(self, backend: Backend) -> Backend:
+        data = {"data": {"map": {"total": "data.total"}}}
+        return evolve(backend, config={**backend.config, **data})
 
 
 class TestGood(Contract):
@@ -138,13 +159,14 @@ class Unequal(Good):
 class TestUnequal(Contract):
     plugin = Unequal
 
-    # Events have to hold something that may be left out.
-    def test_push_and_push_batch_agree(self, backend: Any, harness: Any, event: Any) -> None:
-        def full() -> Event:
-            filled: Event = event(data={"total": 1})
-            return filled
 
-        super().test_push_and_push_batch_agree(backend, harness, full)  # type: ignore[arg-type]  # all that is asked of it
+class SameForAll(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        super().deliver({**event, "data": {"total": 0}}, data, rule, context)
+
+
+class TestSameForAll(Contract):
+    plugin = SameForAll
 
 
 class TestUnordered(Contract):
@@ -168,6 +190,16 @@ class Changing(Good):
 
 class TestChanging(Contract):
     plugin = Changing
+
+
+class ChangingData(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        super().deliver(event, data, rule, context)
+        data.pop("total")
+
+
+class TestChangingData(Contract):
+    plugin = ChangingData
 
 
 class NeedsData(Good):
@@ -251,6 +283,44 @@ class TestGossip(Contract):
     plugin = Gossip
 
 
+class GossipOfData(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        if event["name"] == "order refused":
+            raise Rejected(f"not this one: {data}")
+
+
+class TestGossipOfData(Mapped):
+    plugin = GossipOfData
+
+
+class GossipWhenBusy(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        if context.env["service"].trouble:
+            raise RetryLater(f"busy, and no time for {event['user']}")
+
+
+class TestGossipWhenBusy(Contract):
+    plugin = GossipWhenBusy
+
+
+class LogsUsers(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        context.logger.warning("sending something of %s", event["user"])
+
+
+class TestLogsUsers(Contract):
+    plugin = LogsUsers
+
+
+class PrintsUsers(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        print(event["user"])
+
+
+class TestPrintsUsers(Contract):
+    plugin = PrintsUsers
+
+
 class GivesUp(Good):
     def busy(self) -> Exception:
         return Rejected("the service is busy")
@@ -307,6 +377,85 @@ class Tells(Good):
 
 class TestTells(Contract):
     plugin = Tells
+
+
+class TellsWhenBusy(Good):
+    def deliver(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
+        if context.env["service"].trouble:
+            raise RetryLater(f"no answer for {context.settings.token.reveal()}")
+
+
+class TestTellsWhenBusy(Contract):
+    plugin = TellsWhenBusy
+
+
+class TellsInInit(Good):
+    """Says at its second beginning why it does not begin."""
+
+    begun: ClassVar[list[str]] = []
+
+    @hookimpl
+    def init(self, context: Context) -> None:
+        if self.begun:
+            raise DestinationDown(f"{context.settings.token.reveal()} was not accepted")
+        self.begun.append(context.id)
+        super().init(context)
+
+
+class TestTellsInInit(Contract):
+    plugin = TellsInInit
+
+
+class LogsSecrets(Good):
+    @hookimpl
+    def init(self, context: Context) -> None:
+        super().init(context)
+        context.logger.debug("connecting with %s", context.settings.token.reveal())
+
+
+class TestLogsSecrets(Contract):
+    plugin = LogsSecrets
+
+
+class PrintsSecrets(Good):
+    @hookimpl
+    def init(self, context: Context) -> None:
+        super().init(context)
+        print(context.settings.token.reveal())
+
+
+class TestPrintsSecrets(Contract):
+    plugin = PrintsSecrets
+
+
+@frozen(kw_only=True)
+class PlainToken:
+    name: str
+    token: str | None = None
+    former_tokens: list[Secret] = Factory(list)
+
+
+class ShowsToken(Good):
+    settings: ClassVar[type] = PlainToken
+
+
+class TestPlainToken(Contract):
+    plugin = ShowsToken
+
+
+@frozen(kw_only=True)
+class PlainKeys:
+    name: str
+    token: Secret
+    api_keys: dict[str, str] = Factory(dict)
+
+
+class ShowsKeys(Good):
+    settings: ClassVar[type] = PlainKeys
+
+
+class TestPlainKeys(Contract):
+    plugin = ShowsKeys
 
 
 class SimulatesTuples(Good):

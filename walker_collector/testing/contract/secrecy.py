@@ -75,7 +75,7 @@ class SecrecyContract(ContractBase):
             assert email not in said.printed, "personal data is printed, to stdout or stderr"
 
     def _failures(self, trouble: str, backend: Backend, event: Events) -> Iterator[Exception]:
-        """Yield what fails, in `init` too; with the trouble `none` nothing need to."""
+        """Yield what fails, in `init` too; with the trouble `none` nothing needs to."""
         refused = "parts of an event that is refused for ever"
         parts = needed(backend.reject, "reject", refused) if trouble == "reject" else {}
         fail = breaking(backend, trouble) if trouble in ("retry", "down") else None
