@@ -60,14 +60,16 @@ def test_held_event_is_released_for_its_person_only(spool: Path | None) -> None:
 
 
 def test_released_events_come_before_newer_ones_of_the_person(spool: Path | None) -> None:
-    record, gate = Record(), threading.Event()
+    record, gate, begun = Record(), threading.Event(), threading.Event()
 
     def push(event: dict[str, Any], context: Any) -> None:
+        begun.set()
         gate.wait(PATIENCE)
         record.push(event, context)
 
     with running(one(plugin(push), spool, consent=MARKETING)) as collector:
         collector.push(event(0, "other", consent=MARKETING))
+        assert begun.wait(PATIENCE)  # so that what comes next is under way no more than this
         for n in (1, 2):
             collector.push(event(n, "a"))
         for n in (3, 4):
@@ -338,9 +340,9 @@ def test_forgotten_person_has_nothing_anywhere(spool: Path | None) -> None:
             collector.push(event(n, person))
         until(lambda: collector.status().destinations["there"].due == 1)
         assert collector.forget({"session": "s"}) == 4  # dead, tried again, parked, held
+        assert collector.flush(PATIENCE)
         there = collector.status().destinations["there"]
         assert (there.waiting, there.held, there.dead, collector.dead()) == (0, 1, 0, [])
-        assert collector.flush(PATIENCE)
         clock.advance(10**9)
         assert collector.flush(PATIENCE)
         assert record.numbers == [0, 4, 5]
