@@ -29,6 +29,11 @@ class TestContract(DestinationContract):
                 str(id) for (id,) in postgres.query("SELECT event_id FROM events ORDER BY ctid")
             ]
 
+        def content(id: str) -> Any:
+            columns = "event_id, event_name, user_id, session_id, data"
+            rows = postgres.query(f"SELECT {columns} FROM events")
+            return next(row[1:] for row in rows if row[0] == id)
+
         def stop() -> None:
             postgres.server.stop()
             running[0] = False
@@ -48,6 +53,7 @@ class TestContract(DestinationContract):
         yield Backend(
             settings={"url": postgres.url},
             received=received,
+            content=content,
             reject={"data": {"total": "\0"}},
             retry=stop,
             down=revoke,
