@@ -103,7 +103,8 @@ class Lane:
     def release(self, people: set[str] | None) -> list[Entry]:
         """Deliver the held events of these people (None: everybody's) that may now go."""
         entries = self._backlog.release(people)
-        if entries or people is None:
+        # A worker that wanted to read on meanwhile was sent to sleep.
+        if entries or people is None or self._backlog.behind:
             self._stir()
         return entries
 
