@@ -2,7 +2,8 @@
 
 Everything here is guarded by `lock`. The spool is written without it: the spool offers new
 entries while it is writing, so waiting for it under the lock would be a deadlock. Only reading
-on (`refill`) happens under it, so that no entry is read twice.
+on (`refill`) happens under it, so that no entry is read twice; `thawed` is called when more may
+be read after it could not for a while.
 """
 
 import threading
@@ -58,6 +59,7 @@ class Backlog:
         ledger: Ledger,
         now: Callable[[], int],
         log: Throttle,
+        thawed: Callable[[], None],
     ) -> None:
         self.lock = threading.RLock()
         self.queue = PersonQueue(ledger.canonical)
@@ -74,6 +76,7 @@ class Backlog:
         self._loaded = 0
         self._behind = spool.durable
         self._frozen = 0
+        self._thawed = thawed
         counts = spool.counts().get(destination.id, {})
         self.waiting = counts.get(State.WAITING, 0)
         self.dead = counts.get(State.DEAD, 0)
@@ -123,6 +126,8 @@ class Backlog:
         """Read on where memory ends, where that is due; tell whether there was anything."""
         if not self._behind or self._frozen or len(self.queue) >= WINDOW // 2:
             return False
+        if any(change.released and change.entry[0] > self._loaded for change in self._unsettled):
+            return False  # on disk it is held still, and would be passed over
         stored = self._spool.load(self._destination.id, self._loaded, WINDOW)
         now = self._now()
         for item in stored:
@@ -291,8 +296,13 @@ class Backlog:
         try:
             yield
         finally:
-            with self.lock:
-                self._frozen -= 1
+            self._thaw()
+
+    def _thaw(self) -> None:
+        with self.lock:
+            self._frozen -= 1
+            if self._behind and not self._frozen:
+                self._thawed()
 
     @contextmanager
     def erasing(self, people: set[str]) -> Iterator[None]:
@@ -404,6 +414,9 @@ class Backlog:
         with self.lock:
             changes = [*self._unsettled, *changes]
             self._unsettled = []
+            # What is released must be so on disk as well before more is read from there.
+            releases = any(change.released for change in changes)
+            self._frozen += releases
         if not changes:
             return
         try:
@@ -412,6 +425,9 @@ class Backlog:
             self._log.error("destination %s: %s", self._destination.id, error)
             with self.lock:
                 self._unsettled = [*changes, *self._unsettled]
+        finally:
+            if releases:
+                self._thaw()
 
     @property
     def unrecorded(self) -> int:

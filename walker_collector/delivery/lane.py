@@ -48,7 +48,7 @@ class Lane:
         self._random = random
         self._logger = destination.context.logger
         self._log = Throttle(self._logger, time.monotonic)
-        self._backlog = Backlog(destination, spool, ledger, now, self._log)
+        self._backlog = Backlog(destination, spool, ledger, now, self._log, self._stir)
         self._health = Health(config.retry, Breaker(config.breaker), random)
         self._dispatch = Dispatch(
             destination,
