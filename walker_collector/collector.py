@@ -596,6 +596,11 @@ class Collector:
 
     # --- fork ------------------------------------------------------------------------------
 
+    @property
+    def spool(self) -> Spool:
+        """Where accepted events wait."""
+        return self._spool
+
     def after_fork(self) -> None:
         """Leave everything to the parent; the child opens its own when it first needs it."""
         self._forked = True
@@ -646,11 +651,33 @@ def _close_all() -> None:
             logger.exception("a collector could not be closed at exit")
 
 
+_paused: list[Spool] = []
+"""The spools that nobody may use while the process forks."""
+
+
+def _before_fork() -> None:
+    """Let no thread be inside SQLite: a child would inherit its locks, held by nobody."""
+    for collector in list(_collectors):
+        spool = collector.spool
+        spool.pause()
+        _paused.append(spool)
+
+
+def _after_fork_in_parent() -> None:
+    while _paused:
+        _paused.pop().resume()
+
+
 def _after_fork_in_child() -> None:
+    _paused.clear()
     for collector in list(_collectors):
         collector.after_fork()
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
 os.register_at_fork(after_in_child=_ids.seed)

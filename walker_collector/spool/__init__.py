@@ -172,6 +172,12 @@ class Spool(Protocol):
     def size(self) -> int:
         """Return the number of events kept."""
 
+    def pause(self) -> None:
+        """Wait until no thread is at work in the spool, and let none begin: before a fork."""
+
+    def resume(self) -> None:
+        """Let work begin again, in the parent."""
+
     def abandon(self) -> None:
         """Leave everything to the parent process, in a forked child."""
 

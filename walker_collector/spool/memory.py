@@ -116,6 +116,12 @@ class MemorySpool:
     def size(self) -> int:
         return len(self._dead)
 
+    def pause(self) -> None:
+        return
+
+    def resume(self) -> None:
+        return
+
     def abandon(self) -> None:
         return
 

@@ -90,7 +90,7 @@ class _Writer:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
         self._path = path
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
         self._jobs: deque[_Job] = deque()
         self._full = False
 
@@ -102,7 +102,7 @@ class _Writer:
         """
         job = _Job(work, then)
         self._jobs.append(job)
-        with self._turn:
+        with self.turn:
             if not job.done:
                 self._commit([self._jobs.popleft() for _ in range(len(self._jobs))])
         if job.error is not None:
@@ -111,12 +111,12 @@ class _Writer:
 
     def close(self) -> None:
         """Close the connection, once nobody writes."""
-        with self._turn:
+        with self.turn:
             self.connection.close()
 
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run `work` outside any transaction, with nobody else writing."""
-        with self._turn:
+        with self.turn:
             try:
                 return work(self.connection)
             except sqlite3.Error as error:
@@ -535,6 +535,14 @@ class SqliteSpool:
         with self._reading:
             self._reader.close()
         self._writer.close()
+
+    def pause(self) -> None:
+        self._writer.turn.acquire()
+        self._reading.acquire()
+
+    def resume(self) -> None:
+        self._reading.release()
+        self._writer.turn.release()
 
     def abandon(self) -> None:
         """Leave the parent's spool alone in a forked child: nothing is used, nothing closed."""
