@@ -205,7 +205,7 @@ def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: Sqli
     append(spool, record())
     assert len(commits) == 2  # the destination's number is one
     threads = [threading.Thread(target=append, args=(spool, record())) for _ in range(20)]
-    with spool._writer._turn:
+    with spool._writer.turn:
         for thread in threads:
             thread.start()
         while len(spool._writer._jobs) < 20:
@@ -253,7 +253,7 @@ def grouped(spool: SqliteSpool, *works: Any) -> list[Any]:
             results[at] = error
 
     threads = [threading.Thread(target=run_one, args=(at,)) for at in range(len(works))]
-    with spool._writer._turn:
+    with spool._writer.turn:
         for at, thread in enumerate(threads):
             thread.start()
             while len(spool._writer._jobs) <= at:
