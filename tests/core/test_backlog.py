@@ -55,7 +55,7 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
     accept(spool, State.HELD, State.WAITING)
     thawed: list[int] = []
     backlog = backlog_of(spool, thawed)
-    with spool._writer._turn:  # whoever writes has to wait
+    with spool._writer.turn:  # whoever writes has to wait
         with backlog.lock:
             backlog._unhold(backlog.held.of(None))
         # Another thread records it, before the one that released it comes to do so.
