@@ -596,10 +596,14 @@ class Collector:
 
     # --- fork ------------------------------------------------------------------------------
 
-    @property
-    def spool(self) -> Spool:
-        """Where accepted events wait."""
-        return self._spool
+    def before_fork(self) -> Callable[[], None]:
+        """Let no thread be inside SQLite, whose locks a child would inherit, held by nobody;
+        return what lets them in again, in the parent.
+        """
+        if self._forked:
+            return lambda: None  # a child that has not opened a spool of its own
+        self._spool.pause()
+        return self._spool.resume
 
     def after_fork(self) -> None:
         """Leave everything to the parent; the child opens its own when it first needs it."""
@@ -651,25 +655,25 @@ def _close_all() -> None:
             logger.exception("a collector could not be closed at exit")
 
 
-_paused: list[Spool] = []
-"""The spools that nobody may use while the process forks."""
+_forking: Final = threading.Lock()
+_resume: Final[list[Callable[[], None]]] = []
+"""What lets threads into the spools again, once the process has forked."""
 
 
 def _before_fork() -> None:
-    """Let no thread be inside SQLite: a child would inherit its locks, held by nobody."""
-    for collector in list(_collectors):
-        spool = collector.spool
-        spool.pause()
-        _paused.append(spool)
+    _forking.acquire()  # two threads may fork at once
+    _resume.extend(collector.before_fork() for collector in list(_collectors))
 
 
 def _after_fork_in_parent() -> None:
-    while _paused:
-        _paused.pop().resume()
+    while _resume:
+        _resume.pop()()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    _paused.clear()
+    _resume.clear()
+    _forking.release()
     for collector in list(_collectors):
         collector.after_fork()
 

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from tests.core.support import PATIENCE, Record, event, flow, one, plugin, running, until
+from tests.core.support import (
+    PATIENCE,
+    Record,
+    event,
+    flow,
+    in_threads,
+    one,
+    plugin,
+    running,
+    until,
+)
 from walker_collector import Collector, DestinationDown
 from walker_collector.spool.lock import lock_is_free
 
@@ -199,6 +209,41 @@ def test_grandchild_is_a_child_as_well(spool: Path | None, tmp_path: Path) -> No
         assert exit_status(in_fork(child)) == 0
         assert collector.flush(PATIENCE)
     assert sorted(n for _, n in delivered(out)) == [1, 2, 3]
+
+
+def test_process_that_forks_twice_before_it_pushes_is_no_worse(
+    spool: Path | None, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with running(flow(writing(out), spool)) as collector:
+
+        def child() -> None:
+            signal.alarm(int(PATIENCE))
+
+            def grandchild() -> None:
+                collector.push(event(1))
+                assert collector.close(PATIENCE)
+
+            assert exit_status(in_fork(grandchild)) == 0
+
+        assert exit_status(in_fork(child)) == 0
+        collector.push(event(2))
+        assert collector.flush(PATIENCE)
+    assert [n for _, n in delivered(out)] == [1, 2]
+
+
+def test_two_threads_may_fork_at_once(spool: Path | None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running(flow(writing(out), spool)) as collector:
+
+        def fork() -> None:
+            for _ in range(5):
+                collector.push(event(1))
+                assert exit_status(in_fork(lambda: collector.close())) == 0
+
+        in_threads(fork, fork)
+        assert collector.flush(PATIENCE)
+    assert len(delivered(out)) == 10
 
 
 # --- spools of workers -----------------------------------------------------------------------
