@@ -537,6 +537,51 @@ def test_what_is_done_of_an_event_is_kept_while_it_is_held(durable: bool, tmp_pa
     assert did == ["identify", "track"]
 
 
+def test_what_is_done_of_a_held_event_is_known_after_a_restart(tmp_path: Path) -> None:
+    did: list[str] = []
+    clock, spool = Clock(), tmp_path / "spool.db"
+
+    def push(event: Any, context: Any) -> None:
+        for part in ("identify", "track"):
+            if context.progress.state(part) is None:
+                context.progress.begin(part)
+                did.append(part)
+                context.progress.finish(part)
+                if len(did) == 1:
+                    raise RetryLater("busy", after=60)
+
+    with running(one(plugin(push), spool, consent=MARKETING), now=clock) as collector:
+        collector.consent(MARKETING, user={"id": "u1"})
+        collector.push(event(1))
+        until(lambda: status(collector).due == 1)
+        collector.consent({"marketing": False}, user={"id": "u1"})
+        clock.advance(400_000)
+        assert collector.flush(PATIENCE)
+        assert status(collector).held == 1
+    with running(one(plugin(push), spool, consent=MARKETING), now=clock) as collector:
+        collector.consent(MARKETING, user={"id": "u1"})
+        assert collector.flush(PATIENCE)
+    assert did == ["identify", "track"]
+
+
+def test_event_waits_for_a_thread_that_cannot_be_had_now(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    record, start = Record(), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with running(one(plugin(record.push))) as collector:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        assert collector.push(event(1)).destinations == {"there": "accepted"}
+        assert "destination there: no thread to deliver: can't start new thread" in caplog.text
+        monkeypatch.setattr(threading.Thread, "start", start)
+        collector.push(event(2))
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [1, 2]
+
+
 # --- several threads, several destinations ---------------------------------------------------
 
 

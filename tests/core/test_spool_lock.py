@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -105,6 +106,17 @@ def test_unreadable_lock_file_still_refuses(spool: Path) -> None:
     with pytest.raises(SpoolError, match="in use by another process"):
         SpoolLock(spool)
     lock.release()
+
+
+def test_full_disk_does_not_keep_a_spool_from_being_held(spool: Path) -> None:
+    def child() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        lock = SpoolLock(spool)
+        assert not lock_is_free(spool)
+        assert holder(spool.with_name("spool.db.lock")) == "another process"
+        lock.release()
+
+    assert exit_status(in_fork(child)) == 0
 
 
 def test_lock_that_nobody_made_is_free(spool: Path) -> None:
