@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import traceback
 from collections import Counter
@@ -25,6 +28,7 @@ from tests.core.support import (
 from walker_collector import Collector, DestinationDown
 from walker_collector.spool.lock import lock_is_free
 
+ROOT = Path(__file__).parents[2]
 MARKETING = {"marketing": True}
 SPOOLS = {"spool.db", "spool.db-shm", "spool.db-wal", "spool.db.lock"}
 
@@ -244,6 +248,50 @@ def test_two_threads_may_fork_at_once(spool: Path | None, tmp_path: Path) -> Non
         in_threads(fork, fork)
         assert collector.flush(PATIENCE)
     assert len(delivered(out)) == 10
+
+
+SERVER = """
+    import os, sys
+    from pathlib import Path
+    from tests.core.support import event, flow
+    from tests.core.test_collector_fork import writing
+    from walker_collector import Collector
+
+    out, spool = Path(sys.argv[1]), sys.argv[2] or None
+    collector = Collector(flow(writing(out), spool))
+    collector.push(event(0))
+
+    def worker(number):
+        if number == 3:
+            assert collector.flush() and collector.close()  # it has nothing to do
+            sys.exit()
+        if number == 2:
+            assert collector.status().accepted == 0
+        for n in range(10):
+            collector.push(event(number * 100 + n))
+        sys.exit()  # as a worker ends: what is left open is closed at exit
+
+    workers = []
+    for number in (1, 2, 3):
+        pid = os.fork()
+        if pid == 0:
+            worker(number)
+        workers.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in workers]
+    sys.exit(max(codes))
+"""
+
+
+def test_workers_that_end_deliver_what_waits(spool: Path | None, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SERVER), str(out), str(spool or "")],
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    numbers = [0, *range(100, 110), *range(200, 210)]
+    assert Counter(n for _, n in delivered(out)) == Counter(numbers)
 
 
 # --- spools of workers -----------------------------------------------------------------------
