@@ -78,8 +78,8 @@ class Grant:
 
 @frozen
 class Said:
-    """What holds for people's events that say nothing themselves, as of a version of the ledger;
-    and as whom each of their keys is known.
+    """What is granted for people's events that say nothing themselves, as of a version of the
+    ledger; and as whom each of their keys is known.
     """
 
     version: int
@@ -200,10 +200,12 @@ class Ledger:
         return {**self._default, **self.state(self.canonical(person))}
 
     def said(self, people: Iterable[str]) -> Said:
-        """Return what holds for each of these people's events (see `base`)."""
+        """Return what is granted for each of these people's events (see `base`)."""
         version = self.version  # read first: what is said meanwhile makes this one outdated
         names = {person: self.canonical(person) for person in people}
-        return Said(version, {person: self.base(person) for person in names}, names)
+        if self._silent:
+            return Said(version, dict.fromkeys(names, granted(self._default)), names)
+        return Said(version, {person: granted(self.base(person)) for person in names}, names)
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with where it comes from."""

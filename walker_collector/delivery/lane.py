@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import attrs
@@ -54,7 +55,7 @@ class Lane:
             destination,
             ledger,
             self._backlog.attempt_of,
-            self._progress_of,
+            partial(_Progress, self._backlog),
             self._turn,
             self._log,
         )
@@ -83,13 +84,13 @@ class Lane:
         self._backlog.release(None)
         self._stir()
 
-    def offer(self, entries: Sequence[tuple[Entry, State]], waiter: Waiter | None) -> None:
+    def offer(self, entries: list[Entry], state: State, waiter: Waiter | None) -> None:
         """Take accepted entries, in the order of their numbers. Writes nothing to the spool."""
         with self._lock:
             quiet = bool(self._backlog.queue.ready)
-            self._backlog.add(entries)
+            self._backlog.add(entries, state)
             if waiter is not None:
-                for entry, state in entries:
+                for entry in entries:
                     self._waiters[entry[0]] = waiter
                     if state is State.HELD:
                         self._answer(entry[0], Answer("held", "consent not granted"))
@@ -339,7 +340,7 @@ class Lane:
         """Do at once for all what `_settle` does for each: mostly everything is delivered."""
         with self._lock:
             self._report(self._health.recover())
-        self._backlog.record([Change(entry, None) for entry in entries])
+        self._backlog.record_done(entries)
         with self._lock:
             self._backlog.counts.batches += 1
             self._backlog.finish_all(entries)
@@ -408,9 +409,6 @@ class Lane:
         waiter = self._waiters.pop(seq, None)
         if waiter is not None:
             waiter(self.id, answer)
-
-    def _progress_of(self, entry: Entry) -> "_Progress":
-        return _Progress(self._backlog, entry)
 
     def status(self) -> DestinationStatus:
         """Return the figures as they are now."""

@@ -28,9 +28,11 @@ from walker_collector.spool import (
     Forgotten,
     Offer,
     Record,
+    Run,
     State,
     Stored,
     Told,
+    numbered,
 )
 from walker_collector.spool.lock import SpoolLock, keep_inherited
 from walker_collector.spool.memory import done_of, entry_of, revived
@@ -240,37 +242,35 @@ class SqliteSpool:
             self._numbers[destination] = number
         return int(number)
 
-    def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
+    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
         self._check_room(records)
         numbers = {name: self._number(name) for record in records for name in record.states}
-        accepted: list[Any] = []
+        runs: list[Run] = []
 
-        def work(db: sqlite3.Connection) -> list[int]:
+        def work(db: sqlite3.Connection) -> range:
             first = self._seq + 1
-            accepted[:] = [
-                ((first + i, record.person, record.at, record.body), record.states)
-                for i, record in enumerate(records)
-            ]
+            runs[:] = numbered(records, first)
             db.executemany(
                 "INSERT INTO events (seq, person, at, body) VALUES (?, ?, ?, ?)",
-                [entry for entry, _ in accepted],
+                [entry for entries, _ in runs for entry in entries],
             )
             db.executemany(
                 "INSERT INTO deliveries (seq, destination, state) VALUES (?, ?, ?)",
                 [
                     (entry[0], numbers[name], int(state))
-                    for entry, states in accepted
+                    for entries, states in runs
                     for name, state in states.items()
+                    for entry in entries
                 ],
             )
             self._seq += len(records)
-            return [entry[0] for entry, _ in accepted]
+            return range(first, first + len(records))
 
         def then(_: object) -> None:
-            self._counted(len(accepted), sum(len(entry[3]) for entry, _ in accepted))
-            offer(accepted)
+            self._counted(len(records), sum(len(record.body) for record in records))
+            offer(runs)
 
-        result: list[int] = self._writer.run(work, then)
+        result: range = self._writer.run(work, then)
         return result
 
     def _check_room(self, records: Sequence[Record]) -> None:
@@ -338,6 +338,9 @@ class SqliteSpool:
 
         dropped, _ = self._writer.run(work, lambda gone: self._counted(-gone[0], -gone[1]))
         self._shrink(dropped)
+
+    def finish(self, destination: str, entries: Sequence[Entry]) -> None:
+        self.settle(destination, [Change(entry, None) for entry in entries])
 
     def _counted(self, events: int, size: int) -> None:
         """Keep count; only by whoever has the writer's turn."""
