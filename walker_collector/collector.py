@@ -34,7 +34,7 @@ from walker_collector.flowfile import load_flow
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, Waiter, answered
-from walker_collector.spool import DeadLetter, Record, Run, Spool, State
+from walker_collector.spool import DeadLetter, Offer, Record, Run, Spool, State
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import (
     COMMANDS,
@@ -320,28 +320,38 @@ class Collector:
         return states, statuses
 
     def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
-        with self._door:
-            deadline = time.monotonic() + self.flow.collector.queue_wait / 1000
-            self._wait_for_room(records, deadline)
-            self._append(records, waiter, deadline)
-
-    def _append(self, records: Sequence[Record], waiter: Waiter | None, deadline: float) -> None:
         def offer(runs: Sequence[Run]) -> None:
             for entries, states in runs:
                 for id_, state in states.items():
                     self._lanes[id_].offer(entries, state, waiter)
 
+        with self._door:
+            if not self._spool.durable:
+                self._wait_for_room(records)
+            try:
+                self._spool.append(records, offer)
+            except SpoolFull:
+                self._append_later(records, offer)
+            for lane, _ in self._gates:
+                if lane.untidy:
+                    lane.tidy()
+
+    def _append_later(self, records: Sequence[Record], offer: Offer) -> None:
+        """Append as soon as the spool has room; raises SpoolFull after `queueWait`."""
+        deadline = self._patience()
         while True:
+            time.sleep(0.01)
             try:
                 self._spool.append(records, offer)
             except SpoolFull:
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(0.01)
             else:
-                break
-        for lane, _ in self._gates:
-            lane.tidy()
+                return
+
+    def _patience(self) -> float:
+        """Return until when a push may wait for room: monotonic, in s."""
+        return time.monotonic() + self.flow.collector.queue_wait / 1000
 
     def _catch_up(self, records: Iterable[Record], version: int) -> None:
         """Release what was held by a decision that a grant has overtaken meanwhile."""
@@ -351,13 +361,13 @@ class Collector:
         if people:
             self._release(people)
 
-    def _wait_for_room(self, records: Sequence[Record], deadline: float) -> None:
-        if self._spool.durable:
-            return
+    def _wait_for_room(self, records: Sequence[Record]) -> None:
         limit = self.flow.collector.queue_max
         for lane, _ in self._gates:
-            count = len([1 for item in records if item.states.get(lane.id) is State.WAITING])
-            if count and not lane.wait_for_room(count, limit, deadline):
+            if lane.waiting + len(records) <= limit:
+                continue
+            count = sum(item.states.get(lane.id) is State.WAITING for item in records)
+            if count and not lane.wait_for_room(count, limit, self._patience()):
                 raise SpoolFull(
                     f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
                     f"and none left within {self.flow.collector.queue_wait:,} ms "

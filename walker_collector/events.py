@@ -293,8 +293,7 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
         body = orjson.dumps(event, _plain, _OPTIONS)
     except (orjson.JSONEncodeError, RecursionError):
         body = _walked(event, bounds)
-    nulls = body.count(b"null")
-    if nulls and not _are_none(event, nulls):
+    if b"null" in body and not _are_none(event, body.count(b"null")):
         # NaN is null to orjson; only a walk can tell it from a null that was meant.
         body = _walked(event, bounds)
     if len(body) > bounds.bytes:

@@ -106,8 +106,8 @@ class Backlog:
             return
         if entries[0][0] <= self._loaded:  # read from the spool before it was offered
             entries = [entry for entry in entries if entry[0] > self._loaded]
-        room = max(0, WINDOW - len(self.queue))
-        if self._spool.durable and len(entries) > room:
+        if self._spool.durable and len(entries) + len(self.queue) > WINDOW:
+            room = max(0, WINDOW - len(self.queue))
             self._behind = True
             self._loaded = max(self._loaded, entries[room][0] - 1)
             entries = entries[:room]
@@ -357,6 +357,11 @@ class Backlog:
         # What is under way still is counted when its answer comes.
         self.waiting -= waiting - sum(seq in removed.seqs for seq in self.flying)
         self.dead -= removed.counts.get((self._destination.id, State.DEAD), 0)
+
+    @property
+    def untidy(self) -> bool:
+        """Whether anything is held, or yet to be recorded."""
+        return bool(self._unsettled or self.held)
 
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""

@@ -95,7 +95,7 @@ class Lane:
                     if state is State.HELD:
                         self._answer(entry[0], Answer("held", "consent not granted"))
                 self._answer_blocked()
-            self._note_arrival()
+            self._note_arrival(entries[-1][2])
             # A worker that waits for company already need not look before the batch is full.
             full = len(self._backlog.queue.ready) >= self.destination.batch_size
             if not quiet or waiter or full:
@@ -150,6 +150,16 @@ class Lane:
         with self._lock:
             self._backlog.counts.dropped += 1
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait."""
+        return self._backlog.waiting
+
+    @property
+    def untidy(self) -> bool:
+        """Whether there may be anything to `tidy`."""
+        return self._backlog.untidy
+
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
         self._backlog.tidy()
@@ -168,11 +178,10 @@ class Lane:
         """Have a worker look at what waits now."""
         with self._lock:
             if self._backlog.waiting:
-                self._note_arrival()
+                self._note_arrival(self._now())
                 self._wake_worker()
 
-    def _note_arrival(self) -> None:
-        now = self._now()
+    def _note_arrival(self, now: int) -> None:
         self._last_at = now
         if not self._first_at:
             self._first_at = now
@@ -228,7 +237,7 @@ class Lane:
         if wait != 0:
             return wait
         if self._backlog.refill():
-            self._note_arrival()
+            self._note_arrival(now)
         return self._linger(now) if queue.ready else self._until_due(now)
 
     def _until_due(self, now: int) -> int | None:
