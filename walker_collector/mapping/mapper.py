@@ -26,7 +26,7 @@ from walker_collector.mapping.paths import set_by_path
 from walker_collector.mapping.payload import flatten, merge, remove
 from walker_collector.mapping.rules import compile_lookup
 from walker_collector.mapping.scope import LocalScope, Scope
-from walker_collector.mapping.values import Resolve, compile_value
+from walker_collector.mapping.values import Resolve, asks, compile_value
 from walker_collector.naming import join
 
 Outcome = Literal["deliver", "ignored", "denied"]
@@ -57,43 +57,6 @@ Mapper = Callable[[Event, Scope], Mapped]
 Policies = tuple[tuple[str, Resolve], ...]
 
 
-def compile_mapping(config: DestinationConfig) -> Mapper:
-    """Return the function that maps events as the destination's configuration says.
-
-    Raises ConfigError for a callable that takes neither (value) nor (value, context), or is async.
-    """
-    where = join("", "destinations", config.id, "config") if config.id else ""
-    policies = _compile_policies(config.policy, join(where, "policy"))
-    shared = _compile_data(config.data, join(where, "data"))
-    written = tuple(path for path, _ in policies)
-    mode = config.consent_mode
-
-    def build(key: str | None, place: str, rule: RuleConfig) -> _Plan:
-        return _plan(config, written, key, place, rule)
-
-    find = compile_lookup(config.mapping, build, join(where, "mapping"))
-    otherwise = build(None, join(where, "mapping"), RuleConfig())
-
-    def map_event(event: Event, scope: Scope) -> Mapped:
-        local = LocalScope(event, scope.consent)
-        if policies:
-            local.event = _apply(policies, event, local)
-        plan = find(local.event, local) or otherwise
-        if plan.policies:
-            local.event = _apply(plan.policies, local.event, local)
-        data = shared(local.event, local) if shared else MISSING
-        if plan.ignore:
-            return Mapped(local.event, data, plan.rule, "ignored", None, plan.written)
-        if plan.consent and not grants(plan.consent, scope.consent, mode):
-            return Mapped(local.event, data, plan.rule, "denied", plan.consent, plan.written)
-        if plan.name:
-            local.event = {**local.event, "name": plan.name}
-        data = _produce(plan, data, local)
-        return Mapped(local.event, data, plan.rule, "deliver", plan.consent, plan.written)
-
-    return map_event
-
-
 @frozen(eq=False)
 class _Plan:
     """What is done with the events of one rule, or of none."""
@@ -107,6 +70,65 @@ class _Plan:
     data: Resolve | None
     include: tuple[str, ...]
     remove: tuple[str, ...]
+    plain: bool
+
+
+def compile_mapping(config: DestinationConfig) -> Mapper:
+    """Return the function that maps events as the destination's configuration says.
+
+    Raises ConfigError for a callable that takes neither (value) nor (value, context), or is async.
+    """
+    where = join("", "destinations", config.id, "config") if config.id else ""
+    policies = _compile_policies(config.policy, join(where, "policy"))
+    shared = _compile_data(config.data, join(where, "data"))
+    written = tuple(path for path, _ in policies)
+
+    def build(key: str | None, place: str, rule: RuleConfig) -> Mapper:
+        plan = _plan(config, written, key, place, rule)
+        return _map_plainly(plan) if plan.plain else _map_fully(plan, shared, config.consent_mode)
+
+    find = compile_lookup(config.mapping, build, join(where, "mapping"))
+    otherwise = build(None, join(where, "mapping"), RuleConfig())
+
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        if policies:
+            event = _apply(policies, event, LocalScope(event, scope.consent))
+        map_by_rule = find(event, scope) or otherwise
+        return map_by_rule(event, scope)
+
+    return map_event
+
+
+def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        local = LocalScope(event, scope.consent)
+        if plan.policies:
+            local.event = _apply(plan.policies, event, local)
+        data = shared(local.event, local) if shared else MISSING
+        if plan.ignore:
+            return Mapped(local.event, data, plan.rule, "ignored", None, plan.written)
+        if plan.consent and not grants(plan.consent, scope.consent, mode):
+            return Mapped(local.event, data, plan.rule, "denied", plan.consent, plan.written)
+        if plan.name:
+            local.event = {**local.event, "name": plan.name}
+        data = _produce(plan, data, local)
+        return Mapped(local.event, data, plan.rule, "deliver", plan.consent, plan.written)
+
+    return map_event
+
+
+def _map_plainly(plan: _Plan) -> Mapper:
+    """What `_map_fully` does, for a rule that has a name and data at most."""
+    rule, name, produce, written = plan.rule, plan.name, plan.data, plan.written
+
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        if name:
+            event = event.copy()
+            event["name"] = name
+        data = produce(event, scope) if produce else MISSING
+        return Mapped(event, data, rule, "deliver", None, written)
+
+    return map_event
 
 
 def _plan(
@@ -117,7 +139,8 @@ def _plan(
     rule: RuleConfig,
 ) -> _Plan:
     policies = _compile_policies(rule.policy, join(where, "policy"))
-    include = config.include if rule.include is None else rule.include
+    include = tuple((config.include if rule.include is None else rule.include) or ())
+    more = config.data or policies or rule.ignore or rule.consent or include or rule.remove
     return _Plan(
         rule=Rule(key, rule.name, rule.skip, rule.settings, rule.batch) if key else None,
         policies=policies,
@@ -126,8 +149,9 @@ def _plan(
         consent=rule.consent,
         name=rule.name,
         data=_compile_data(rule.data, join(where, "data")),
-        include=tuple(include or ()),
+        include=include,
         remove=tuple(rule.remove or ()),
+        plain=not (more or asks(rule.data)),
     )
 
 
