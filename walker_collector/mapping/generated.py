@@ -99,6 +99,8 @@ def generate(node: Node, clean: Clean, where: str) -> Resolve:
     `clean` is applied to what is read unless it is a plain scalar or None. `where` is the value's
     path in its flow, for tracebacks.
     """
+    if isinstance(node, Call):
+        return node.resolve
     made: Resolve | None = None
 
     def resolve(value: Any, scope: Any) -> Any:
@@ -170,7 +172,7 @@ class _Writer:
                 self._put_call(Call(generate(node, self._clean, self._where)), source, store)
             case Make():
                 self._put_object(node, source, store)
-            case Each():
+            case _:
                 self._put_list(node, source, store)
 
     def _put_read(self, node: Read, source: _Input, store: Store) -> None:
