@@ -85,7 +85,7 @@ def test_any_scalar_may_stand_for_what_is_missing(default: Any) -> None:
 
 
 def test_what_is_found_is_not_copied() -> None:
-    event = {"data": {"a": [{"b": 1}]}, "list": [{"c": {}}]}
+    event: Any = {"data": {"a": [{"b": 1}]}, "list": [{"c": {}}]}
     answer = found(nested(PathSpec("data.a")), event)
     assert answer["it"] is event["data"]["a"]
     assert found(looped(PathSpec("c")), event)[0] is event["list"][0]["c"]
