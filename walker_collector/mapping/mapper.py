@@ -59,7 +59,10 @@ Policies = tuple[tuple[str, Resolve], ...]
 
 @frozen(eq=False)
 class _Plan:
-    """What is done with the events of one rule, or of none."""
+    """What is done with the events of one rule, or of none.
+
+    `plain`: they get a name and data at most, made of nothing but the event.
+    """
 
     rule: Rule | None
     policies: Policies
@@ -118,7 +121,7 @@ def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:
 
 
 def _map_plainly(plan: _Plan) -> Mapper:
-    """What `_map_fully` does, for a rule that has a name and data at most."""
+    """What `_map_fully` does with a plain plan, without anything the others need."""
     rule, name, produce, written = plan.rule, plan.name, plan.data, plan.written
 
     def map_event(event: Event, scope: Scope) -> Mapped:
