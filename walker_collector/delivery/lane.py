@@ -423,7 +423,7 @@ class Lane:
         """Return the figures as they are now."""
         backlog = self._backlog
         with self._lock:
-            oldest = min((entry[2] for entry in backlog.queue.entries()), default=None)
+            oldest = backlog.queue.oldest
             return DestinationStatus(
                 state=self._health.state,
                 reason=self._health.reason,

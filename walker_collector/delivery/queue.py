@@ -140,13 +140,13 @@ class PersonQueue:
         self.finish(gone)
         return removed + gone
 
-    def entries(self) -> Iterable[Entry]:
-        """Every entry that waits, in no particular order."""
-        yield from self.ready
-        for parked in self._parked.values():
-            yield from parked
-        for _, _, entry in self._retries:
-            yield entry
+    @property
+    def oldest(self) -> int | None:
+        """When the first of all that wait was accepted (ms), or None."""
+        # What is ready and what is parked stands in the order of acceptance.
+        firsts = [waiting[0] for waiting in (self.ready, *self._parked.values()) if waiting]
+        firsts += [entry for _, _, entry in self._retries]
+        return min((entry[2] for entry in firsts), default=None)
 
     def block(self, keys: Iterable[str]) -> None:
         """Let nothing of these people be taken until `unblock`."""
