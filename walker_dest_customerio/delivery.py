@@ -117,6 +117,7 @@ class _Run:
     def wave(self, tasks: Sequence[_Task]) -> None:
         """Do tasks of which all may share a request."""
         begun = self._begun(tasks)
+        # What cannot be written stops what comes after it in its job.
         ready = [task for task in begun if task.job.error is None and self._write(task)]
         written = [task for task in ready if task.entry]
         for group in requests(written, lambda task: len(task.entry)):
@@ -232,7 +233,7 @@ class _Run:
                 task.job.done.append(task.operation)
 
     def _begun(self, tasks: Sequence[_Task]) -> list[_Task]:
-        """Return the tasks that nothing holds back."""
+        """Return the tasks that nothing holds back; where something does, their jobs stop."""
         if self._halted or self._waiting:
             return [task for task in tasks if self._may_begin(task)]
         return [task for task in tasks if task.job.error is None]
