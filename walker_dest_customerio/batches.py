@@ -39,11 +39,14 @@ def waves(
     return found
 
 
-def requests(sized: Iterable[tuple[T, int]], limit: int = REQUEST_BYTES) -> Iterator[list[T]]:
-    """Group things, each with its size in bytes, into requests of at most `limit` bytes."""
+def requests(
+    things: Iterable[T], size_of: Callable[[T], int], limit: int = REQUEST_BYTES
+) -> Iterator[list[T]]:
+    """Group things into requests of at most `limit` bytes; `size_of` is that of one of them."""
     group: list[T] = []
     total = _FRAME_BYTES
-    for thing, size in sized:
+    for thing in things:
+        size = size_of(thing)
         if group and total + size + 1 > limit:
             yield group
             group, total = [], _FRAME_BYTES

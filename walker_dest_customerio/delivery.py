@@ -5,7 +5,7 @@ Transactional messages always go one by one. Nothing is retried here: each job's
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import orjson
@@ -65,7 +65,12 @@ class Delivery:
         where an API cannot be reached or asks to wait, nothing more is sent to it.
         """
         run = _Run(self._clients)
-        tasks = [_Task(job, operation) for job in jobs for operation in _open(job)]
+        tasks = [
+            _Task(job, operation)
+            for job in jobs
+            for operation in job.plan.operations
+            if not _is_done(operation, job.progress)
+        ]
         if self._mode == "single":
             for task in tasks:
                 run.single(task)
@@ -80,12 +85,9 @@ class Delivery:
         self._clients.close()
 
 
-def _open(job: Job) -> Iterable[Operation]:
-    """Return the operations that no earlier attempt has done."""
-    progress = job.progress
-    if progress is None:
-        return job.plan.operations
-    return (one for one in job.plan.operations if progress.state(one.part) != "done")
+def _is_done(operation: Operation, progress: Progress | None) -> bool:
+    """Tell whether an earlier attempt has done the operation."""
+    return progress is not None and progress.state(operation.part) == "done"
 
 
 def _record(job: Job) -> None:
@@ -114,9 +116,11 @@ class _Run:
 
     def wave(self, tasks: Sequence[_Task]) -> None:
         """Do tasks of which all may share a request."""
-        ready = [task for task in tasks if self._may_begin(task) and self._write(task)]
+        begun = self._begun(tasks)
+        # What cannot be written stops what comes after it in its job.
+        ready = [task for task in begun if task.job.error is None and self._write(task)]
         written = [task for task in ready if task.entry]
-        for group in requests((task, len(task.entry)) for task in written):
+        for group in requests(written, lambda task: len(task.entry)):
             self._batch(group)
         for task in ready:
             if not task.entry:
@@ -162,7 +166,7 @@ class _Run:
 
     def _batch(self, tasks: Sequence[_Task]) -> None:
         """Do tasks with one request; where it fails as a whole, find out for which of them."""
-        group = [task for task in tasks if self._may_begin(task)]
+        group = self._begun(tasks)
         if group and self._request(group) is not None:
             self._halves(group)
 
@@ -174,7 +178,7 @@ class _Run:
         middle = len(group) // 2
         undecided = []
         for half in (group[:middle], group[middle:]):
-            ready = [task for task in half if self._may_begin(task)]
+            ready = self._begun(half)
             if ready and (error := self._request(ready)) is not None:
                 undecided.append((ready, error))
         hopeless = len(undecided) == 2 and all(isinstance(e, RetryLater) for _, e in undecided)
@@ -206,6 +210,10 @@ class _Run:
         An error without a usable index is some item's: the rest is sent again in halves until it
         is clear whose. Repeating an operation does no harm.
         """
+        if not errors:
+            for task in group:
+                task.job.done.append(task.operation)
+            return
         refused: dict[int, list[str]] = defaultdict(list)
         unplaced = []
         for index, message in errors:
@@ -223,6 +231,12 @@ class _Run:
         else:
             for task in rest:
                 task.job.done.append(task.operation)
+
+    def _begun(self, tasks: Sequence[_Task]) -> list[_Task]:
+        """Return the tasks that nothing holds back; where something does, their jobs stop."""
+        if self._halted or self._waiting:
+            return [task for task in tasks if self._may_begin(task)]
+        return [task for task in tasks if task.job.error is None]
 
     def _may_begin(self, task: _Task) -> bool:
         """Tell whether nothing holds the task back; where something does, its job stops."""

@@ -133,7 +133,8 @@ class CustomerioDestination:
         Each event is planned as if those before it had been delivered; what was delivered is
         remembered afterwards, in the same order.
         """
-        people = self._known(batch[0].context.settings)
+        context = batch[0].context.destination
+        people = self._known(context.settings)
         draft = Draft(people)
         now = time.time()
         jobs = [_job(item, draft, now) for item in batch]
@@ -141,9 +142,10 @@ class CustomerioDestination:
         for job in jobs:
             for operation in job.done:
                 operation.note(people)
-        for item, job in zip(batch, jobs, strict=True):
-            if job.error is None:
-                _forget(item, job.done)
+        if context.settings.forget_on and context.forget is not None:
+            for item, job in zip(batch, jobs, strict=True):
+                if job.error is None:
+                    _forget(item, job.done)
         return {at: job.error for at, job in enumerate(jobs) if job.error is not None}
 
     def _known(self, settings: Settings) -> People:

@@ -8,6 +8,7 @@ import orjson
 from walker_collector import Rejected
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+_SORTED = _OPTIONS | orjson.OPT_SORT_KEYS
 
 
 def dumps(value: Any, what: str, *, sort_keys: bool = False) -> bytes:
@@ -17,8 +18,7 @@ def dumps(value: Any, what: str, *, sort_keys: bool = False) -> bytes:
     functions may return anything, so what JSON cannot hold raises Rejected, naming `what`.
     """
     try:
-        options = _OPTIONS | orjson.OPT_SORT_KEYS if sort_keys else _OPTIONS
-        return orjson.dumps(value, default=_seconds, option=options)
+        return orjson.dumps(value, _seconds, _SORTED if sort_keys else _OPTIONS)
     except orjson.JSONEncodeError as error:
         raise Rejected(f"{what} cannot be written as JSON: {error}") from None
 

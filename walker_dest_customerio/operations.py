@@ -5,7 +5,8 @@ official SDK (`send`), and its entry in a Track v2 batch (`entry`). The shapes o
 of https://docs.customer.io/integrations/api/track/, POST /api/v2/batch.
 
 Nothing changes an operation once it is made; the classes are not frozen because several are made
-per event, which would take three times as long.
+per event, which would take three times as long. So would naming their arguments twice as long:
+where that counts, they are given by position.
 """
 
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ Call = list[Any]
 MERGE_TYPES = frozenset({"id", "email", "cio_id"})
 
 
-@define(kw_only=True)
+@define
 class Operation:
     """One thing asked of Customer.io.
 
@@ -56,22 +57,18 @@ class Operation:
         """Tell the memory of people what follows from this operation having been done."""
 
 
-@define(kw_only=True)
+@define
 class PersonOperation(Operation):
     """An operation on one person; `person` is a customer id."""
 
     person: str
 
     def _entry(self, action: str, **rest: Any) -> Json:
-        return {
-            "type": "person",
-            "identifiers": identifiers(self.person),
-            "action": action,
-            **rest,
-        }
+        named = identifiers(self.person)
+        return {"type": "person", "identifiers": named, "action": action, **rest}
 
 
-@define(kw_only=True)
+@define
 class Identify(PersonOperation):
     """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones."""
 
@@ -135,10 +132,19 @@ def fingerprint(attributes: Json) -> int:
     return hash(dumps(attributes, "identify", sort_keys=True))
 
 
-@define(kw_only=True)
-class Event:
-    """What a tracked event is: `name`, `data`, `timestamp` (unix s), `id` (ULID)."""
+@define
+class Occurrence(Operation):
+    """Something that happened: an event, in Customer.io's words.
 
+    who: the customer id of whom it happened to; of a TrackAnonymous, their anonymous id.
+    data: what is known of it.
+    timestamp: when it happened, in unix seconds.
+    id: the ULID by which Customer.io knows a repetition.
+    """
+
+    action: ClassVar[str] = "event"
+
+    who: str
     name: str
     data: Json
     timestamp: int | None = None
@@ -150,12 +156,17 @@ class Event:
         described = {"name": self.name, "data": self.data}
         return described if self.timestamp is None else {**described, "timestamp": self.timestamp}
 
-    def entry(self, action: str, identifiers: Json) -> Json:
+    @property
+    def named(self) -> Json:
+        """The identifiers of whom it happened to."""
+        return identifiers(self.who)
+
+    def entry(self) -> Json:
         """Return the entry in a v2 batch; what v1 calls data is attributes there."""
         entry: Json = {
             "type": "person",
-            "identifiers": identifiers,
-            "action": action,
+            "identifiers": self.named,
+            "action": self.action,
             "name": self.name,
             "attributes": self.data,
         }
@@ -166,30 +177,22 @@ class Event:
         return entry
 
 
-@define(kw_only=True)
-class Track(PersonOperation):
+@define
+class Track(Occurrence):
     """An event of a known person."""
 
     part = "track"
 
-    event: Event
-
     @property
     def call(self) -> Call:
-        return ["track", self.person, self.event.described]
+        return ["track", self.who, self.described]
 
     def send(self, client: Any) -> Any:
-        event = self.event
-        return client.track(
-            self.person, event.name, event.data, id=event.id, timestamp=event.timestamp
-        )
-
-    def entry(self) -> Json:
-        return self.event.entry("event", identifiers(self.person))
+        return client.track(self.who, self.name, self.data, id=self.id, timestamp=self.timestamp)
 
 
-@define(kw_only=True)
-class TrackAnonymous(Operation):
+@define
+class TrackAnonymous(Occurrence):
     """An event of someone not known yet; Customer.io keeps it for the person they turn out to be.
 
     `anonymous_id` as the sole identifier of a v2 event is not in the reference, yet what the
@@ -198,54 +201,46 @@ class TrackAnonymous(Operation):
 
     part = "track"
 
-    anonymous_id: str
-    event: Event
-
     @property
     def call(self) -> Call:
-        return ["track_anonymous", self.anonymous_id, self.event.described]
+        return ["track_anonymous", self.who, self.described]
+
+    @property
+    def named(self) -> Json:
+        return {"anonymous_id": self.who}
 
     def send(self, client: Any) -> Any:
-        event = self.event
         return client.track_anonymous(
-            self.anonymous_id, event.name, event.data, id=event.id, timestamp=event.timestamp
+            self.who, self.name, self.data, id=self.id, timestamp=self.timestamp
         )
 
-    def entry(self) -> Json:
-        return self.event.entry("event", {"anonymous_id": self.anonymous_id})
 
-
-@define(kw_only=True)
-class Page(PersonOperation):
-    """A page view; the event's name is the page's URL."""
+@define
+class Page(Occurrence):
+    """A page view; its name is the page's URL."""
 
     part = "page"
-
-    event: Event
+    action = "page"
 
     @property
     def call(self) -> Call:
-        call = ["pageview", self.person, self.event.name]
-        return [*call, self.event.data] if self.event.data else call
+        call = ["pageview", self.who, self.name]
+        return [*call, self.data] if self.data else call
 
     def send(self, client: Any) -> Any:
         """Make the POST behind `client.pageview`, which knows neither id nor timestamp.
 
         Its keywords leave no room for data named `page` or `customer_id` either.
         """
-        event = self.event
-        body: Json = {"type": "page", "name": event.name, "data": event.data}
-        if event.id is not None:
-            body["id"] = event.id
-        if event.timestamp is not None:
-            body["timestamp"] = event.timestamp
-        return client.send_request("POST", client.get_event_query_string(self.person), body)
-
-    def entry(self) -> Json:
-        return self.event.entry("page", identifiers(self.person))
+        body: Json = {"type": "page", "name": self.name, "data": self.data}
+        if self.id is not None:
+            body["id"] = self.id
+        if self.timestamp is not None:
+            body["timestamp"] = self.timestamp
+        return client.send_request("POST", client.get_event_query_string(self.who), body)
 
 
-@define(kw_only=True)
+@define
 class Delete(PersonOperation):
     """Remove a person; a later identify may create them anew."""
 
@@ -266,7 +261,7 @@ class Delete(PersonOperation):
         known.forget(self.person)
 
 
-@define(kw_only=True)
+@define
 class Suppress(PersonOperation):
     """Remove a person and refuse their identifiers until they are unsuppressed."""
 
@@ -287,7 +282,7 @@ class Suppress(PersonOperation):
         known.forget(self.person)
 
 
-@define(kw_only=True)
+@define
 class Unsuppress(PersonOperation):
     """Accept a suppressed person's identifiers again; it does not bring the person back."""
 
@@ -305,7 +300,7 @@ class Unsuppress(PersonOperation):
         return self._entry("unsuppress")
 
 
-@define(kw_only=True)
+@define
 class AddDevice(PersonOperation):
     """Add or update a device; `data` is None where the mapping made none."""
 
@@ -343,7 +338,7 @@ class AddDevice(PersonOperation):
         return self._entry("add_device", device=device)
 
 
-@define(kw_only=True)
+@define
 class DeleteDevice(PersonOperation):
     """Remove a device from a person."""
 
@@ -363,7 +358,7 @@ class DeleteDevice(PersonOperation):
         return self._entry("delete_device", device={"token": self.device_id})
 
 
-@define(kw_only=True)
+@define
 class Merge(Operation):
     """Move the secondary person into the primary one; types are id, email or cio_id."""
 
@@ -411,7 +406,7 @@ class Merge(Operation):
                 raise Rejected(f"merge: {name} must be id, email or cio_id; see the rule's merge")
 
 
-@define(kw_only=True)
+@define
 class Message(Operation):
     """A transactional message of the App API, which knows no repetition: never sent twice.
 
@@ -436,7 +431,7 @@ class Message(Operation):
         return None
 
 
-@define(kw_only=True)
+@define
 class SendEmail(Message):
     """A transactional email."""
 
@@ -446,7 +441,7 @@ class SendEmail(Message):
         return client.send_email(self.request)
 
 
-@define(kw_only=True)
+@define
 class SendPush(Message):
     """A transactional push notification."""
 

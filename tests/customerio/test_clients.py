@@ -3,6 +3,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from tests.customerio.support import closed_port, settings_of
 from walker_collector import DestinationDown, Rejected, RetryLater
@@ -28,10 +30,58 @@ def connect(customerio: Sandbox) -> Iterator[Open]:
         clients.close()
 
 
+class Noting(HTTPAdapter):
+    """Sends, and notes what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[PreparedRequest] = []
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        self.sent.append(request)
+        return super().send(request, *args, **options)
+
+
 def test_call_of_the_sdk_arrives(connect: Open, customerio: Sandbox) -> None:
     clients = connect()
     clients.track.identify("a/b ü?#", plan="pro")
     assert customerio.people["a/b ü?#"]["attributes"] == {"plan": "pro"}
+
+
+def test_each_request_has_its_own_body_and_what_the_sdk_puts_around_it(connect: Open) -> None:
+    track, adapter = connect().track, Noting()
+    track.http.mount("https://", adapter)
+    track.track("u1", "first")
+    track.track("u1", "second, and longer")
+    track.delete("u1")
+    first, second, third = adapter.sent
+    assert (first.method, first.url) == (second.method, second.url) == ("POST", first.url)
+    assert (third.method, third.url) == ("DELETE", track.get_customer_query_string("u1"))
+    assert [b"first" in (request.body or b"") for request in adapter.sent] == [True, False, False]
+    for request in adapter.sent:
+        assert request.headers["Content-Length"] == str(len(request.body or b""))
+        assert request.headers["Content-Type"] == "application/json"
+        assert request.headers["Authorization"].startswith("Basic ")
+        assert request.headers["User-Agent"].startswith("Customer.io Python Client/")
+
+
+def test_cookies_are_returned_as_long_as_there_are_any(connect: Open) -> None:
+    track, adapter = connect().track, Noting()
+    track.http.mount("https://", adapter)
+    for cookies in ({}, {"lane": "7"}, {"lane": "8"}, {}):
+        track.http.cookies.clear()
+        track.http.cookies.update(cookies)
+        track.track("u1", "seen")
+    found = [request.headers.get("Cookie") for request in adapter.sent]
+    assert found == [None, "lane=7", "lane=8", None]
+
+
+def test_proxy_that_the_environment_names_is_used(
+    connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
+    with pytest.raises(RetryLater, match="no answer"):
+        connect().track.delete("u1")
 
 
 def test_error_of_the_server_means_exactly_one_request(connect: Open, customerio: Sandbox) -> None:

@@ -12,7 +12,6 @@ from walker_dest_customerio.delivery import Delivery, Job
 from walker_dest_customerio.operations import (
     Delete,
     DeleteDevice,
-    Event,
     Identify,
     Merge,
     Operation,
@@ -57,7 +56,7 @@ def job_of(person: str, *operations: Operation, progress: Memory | None = None) 
 
 
 def track(person: str, name: str = "seen", **data: Any) -> Track:
-    return Track(person=person, event=Event(name=name, data=data))
+    return Track(person, name, data)
 
 
 def identify(person: str, **attributes: Any) -> Identify:
@@ -446,7 +445,7 @@ def test_half_that_is_left_is_not_sent_once_asked_to_wait(
 
 
 def test_repeated_events_count_once(connect: Open, customerio: Sandbox) -> None:
-    event = Event(name="seen", data={}, id="01HF7YAT00XDMA8RYTZ2FS40FG")
+    again = Track("u1", "seen", {}, id="01HF7YAT00XDMA8RYTZ2FS40FG")
     for mode in ("batch", "single", "batch"):
-        connect(delivery=mode).deliver([job_of("u1", Track(person="u1", event=event))])
+        connect(delivery=mode).deliver([job_of("u1", again)])
     assert names(customerio) == ["seen"]

@@ -1,3 +1,6 @@
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
@@ -17,6 +20,20 @@ def test_id_is_a_ulid_with_the_time_of_the_event(identifier: str, when: int, par
 
 def test_same_part_of_the_same_event_has_the_same_id() -> None:
     assert event_id(EVENT, "customerio", "track") == event_id(dict(EVENT), "customerio", "track")
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (EVENT, "01HF7YAT3VD5FEF17FF8B0140F"),
+        ({"id": "ü-7", "timestamp": 1_700_000_000_000.5}, "01HF7YAT00FD30C45154DBA448"),
+        ({"id": 7}, "0000000000610798D348820569"),
+    ],
+)
+def test_id_is_the_one_that_was_sent_before_an_upgrade(
+    event: dict[str, Any], expected: str
+) -> None:
+    assert event_id(event, "customerio", "track") == expected
 
 
 def test_another_part_event_time_or_destination_has_another_id() -> None:

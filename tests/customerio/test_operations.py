@@ -10,7 +10,6 @@ from walker_dest_customerio.operations import (
     AddDevice,
     Delete,
     DeleteDevice,
-    Event,
     Identify,
     Merge,
     Operation,
@@ -27,9 +26,8 @@ from walker_dest_customerio.sandbox import Sandbox
 
 NOON = 1_700_000_000
 ULID = "01HF7YAT00XDMA8RYTZ2FS40FG"
-EVENT = Event(name="purchase", data={"id": 1, "customer_id": 2}, timestamp=NOON, id=ULID)
-VIEW = Event(name="/x", data={"page": 1, "customer_id": 2}, timestamp=NOON, id=ULID)
-BARE = Event(name="purchase", data={})
+DATA = {"id": 1, "customer_id": 2}
+VIEW = {"page": 1, "customer_id": 2}
 
 WITH_ID = {"person": "u1"}
 NAMED = {"type": "person", "identifiers": {"id": "u1"}}
@@ -68,25 +66,25 @@ CASES: dict[str, Case] = {
         },
     ),
     "track": (
-        Track(person="u1", event=EVENT),
-        ["track", "u1", {"name": "purchase", "data": EVENT.data, "timestamp": NOON}],
+        Track("u1", "purchase", DATA, NOON, ULID),
+        ["track", "u1", {"name": "purchase", "data": DATA, "timestamp": NOON}],
         {
             **NAMED,
             "action": "event",
             "name": "purchase",
             "id": ULID,
             "timestamp": NOON,
-            "attributes": EVENT.data,
+            "attributes": DATA,
         },
     ),
     "track without id and time": (
-        Track(person="u1", event=BARE),
+        Track("u1", "purchase", {}),
         ["track", "u1", {"name": "purchase", "data": {}}],
         {**NAMED, "action": "event", "name": "purchase", "attributes": {}},
     ),
     "track anonymously": (
-        TrackAnonymous(anonymous_id="s1", event=EVENT),
-        ["track_anonymous", "s1", {"name": "purchase", "data": EVENT.data, "timestamp": NOON}],
+        TrackAnonymous("s1", "purchase", DATA, NOON, ULID),
+        ["track_anonymous", "s1", {"name": "purchase", "data": DATA, "timestamp": NOON}],
         {
             "type": "person",
             "identifiers": {"anonymous_id": "s1"},
@@ -94,11 +92,11 @@ CASES: dict[str, Case] = {
             "name": "purchase",
             "id": ULID,
             "timestamp": NOON,
-            "attributes": EVENT.data,
+            "attributes": DATA,
         },
     ),
     "page": (
-        Page(person="u1", event=VIEW),
+        Page("u1", "/x", VIEW, NOON, ULID),
         ["pageview", "u1", "/x", {"page": 1, "customer_id": 2}],
         {
             **NAMED,
@@ -106,11 +104,11 @@ CASES: dict[str, Case] = {
             "name": "/x",
             "id": ULID,
             "timestamp": NOON,
-            "attributes": VIEW.data,
+            "attributes": VIEW,
         },
     ),
     "page without data, id and time": (
-        Page(person="u1", event=Event(name="/x", data={})),
+        Page("u1", "/x", {}),
         ["pageview", "u1", "/x"],
         {**NAMED, "action": "page", "name": "/x", "attributes": {}},
     ),
@@ -278,7 +276,7 @@ def test_operations_concern_everyone_they_name() -> None:
     merge = Merge(primary_type="id", primary_id="1", secondary_type="email", secondary_id="A@b.c")
     assert merge.people == ("id:1", "email:a@b.c")
     assert Identify(person="1", attributes={"email": "a@b.c"}).people == ("email:a@b.c",)
-    assert Track(person="1", event=BARE).people == ()
+    assert Track("1", "purchase", {}).people == ()
 
 
 def test_equal_attributes_have_one_fingerprint_in_any_order() -> None:
