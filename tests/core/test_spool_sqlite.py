@@ -199,9 +199,13 @@ def test_event_is_safe_before_it_is_offered(spool: SqliteSpool, path: Path) -> N
 
 def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: SqliteSpool) -> None:
     commits: list[str] = []
-    spool._writer.connection.set_trace_callback(
-        lambda sql: commits.append(sql) if sql == "COMMIT" else None
-    )
+    db = spool._writer.connection
+
+    def trace(sql: str) -> None:
+        if sql == "COMMIT" or not (db.in_transaction or sql.startswith("BEGIN")):
+            commits.append(sql)
+
+    db.set_trace_callback(trace)
     append(spool, record())
     assert len(commits) == 2  # the destination's number is one
     threads = [threading.Thread(target=append, args=(spool, record())) for _ in range(20)]
@@ -346,7 +350,7 @@ def test_file_shrinks_after_a_large_backlog_is_delivered(path: Path) -> None:
         for start in range(0, len(entries), 500):
             spool.settle("there", [done(entry) for entry in entries[start : start + 500]])
         on_disk = sum(file.stat().st_size for file in path.parent.iterdir())
-    assert on_disk < 20_000_000
+    assert on_disk < 25_000_000
     assert path.stat().st_size < 5_000_000
 
 
