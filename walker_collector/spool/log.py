@@ -18,10 +18,11 @@ from walker_collector.spool.writer import Writer
 class Log:
     """Writes the log back beside a writer.
 
-    `connection` is for this alone, `file` a descriptor of the database.
+    `connection` is for this alone, `file` a descriptor of the database; None where that is only
+    looked at.
     """
 
-    def __init__(self, writer: Writer, connection: sqlite3.Connection, file: int) -> None:
+    def __init__(self, writer: Writer, connection: sqlite3.Connection, file: int | None) -> None:
         self.connection = connection
         self.turn = threading.Lock()
         self._writer = writer
@@ -39,7 +40,7 @@ class Log:
 
     def write_back(self) -> None:
         """Write the log back, unless somebody does so already."""
-        if not self.turn.acquire(blocking=False):
+        if self._file is None or not self.turn.acquire(blocking=False):
             return
         try:
             self._grown = 0

@@ -42,7 +42,7 @@ __all__ = ["VERSION", "SqliteSpool"]
 
 _FEW: Final = 2_000
 """Events. With fewer left, a file that was large gives its free pages back."""
-_FREE: Final = range(500, 2_500)
+_FREE: Final = range(500, 2_000)
 """Pages that may be free: they are used again by what comes next."""
 _VACUUM_PAGES: Final = 200
 _VACUUM_STEPS: Final = 500
@@ -88,17 +88,20 @@ class SqliteSpool:
             self._count()
             self._opened = opened.pop_all()
 
-    def _file(self, opened: contextlib.ExitStack) -> int:
-        """Open the file itself, before any connection and until after the last: with one of its
-        descriptors a process loses all its locks on a file.
+    def _file(self, opened: contextlib.ExitStack) -> int | None:
+        """Open the file itself, in order to synchronise it; none that is only looked at.
+
+        A process that closes any descriptor of a file loses all its locks on it: this one is
+        open before any connection, and until after the last.
         """
-        # Events are about people: a new file is its owner's alone, and so is what SQLite makes
-        # beside it.
-        flags = os.O_RDONLY if self._read_only else os.O_RDWR | os.O_CREAT
+        if self._read_only:
+            if not self.path.exists():
+                raise SpoolError(f"spool {self.path}: no such file")
+            return None
         try:
-            file = os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
-            raise SpoolError(f"spool {self.path}: no such file") from None
+            # Events are about people: a new file is its owner's alone, and so is what SQLite
+            # makes beside it.
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise SpoolError(
                 f"spool {self.path}: unable to open: {error.strerror}; give the process a folder "
@@ -207,11 +210,11 @@ class SqliteSpool:
         self._log.keep_short()
 
     def _shrink(self) -> None:
-        for _ in range(_VACUUM_STEPS):
+        steps = _VACUUM_STEPS
+        while steps and self._writer.alone(_vacuum) >= _FREE.start:
+            steps -= 1
             if self._writer.wanted:
                 time.sleep(0.001)  # whoever lets go of a lock is the first to have it again
-            if self._writer.alone(_vacuum) < _FREE.start:
-                break
         self._log.write_back()
 
     # --- reading ---------------------------------------------------------------------------
