@@ -82,6 +82,7 @@ def test_who_waits_to_write_is_let_in_while_a_file_shrinks(
 ) -> None:
     monkeypatch.setattr("walker_collector.spool.sqlite._VACUUM_PAGES", 20)
     entries = [entry for _ in range(20) for entry in append(spool, 500)]
+    spool._log.write_back()
     large = path.stat().st_size
     over: list[str] = []
 
