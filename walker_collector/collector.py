@@ -33,8 +33,8 @@ from walker_collector.events import (
 from walker_collector.flowfile import load_flow
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
-from walker_collector.results import Accepted, PushResult, Status, Waiter, answered
-from walker_collector.spool import DeadLetter, Entry, Record, Spool, State
+from walker_collector.results import PushResult, Status, Waiter, answered
+from walker_collector.spool import DeadLetter, Offer, Record, Run, Spool, State
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import (
     COMMANDS,
@@ -55,12 +55,17 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-_ids: Final = random.Random()
-"""Seeded by the system; to ask it for every id would hand the interpreter to a busy worker."""
+_ids: Final[list[str]] = []
+"""Ready for use: to ask the system for each would hand the interpreter to a busy worker."""
 
 
 def _new_id() -> str:
-    return f"{_ids.getrandbits(64):016x}"
+    while True:
+        try:
+            return _ids.pop()
+        except IndexError:
+            digits = os.urandom(8 * 256).hex()
+            _ids.extend(digits[at : at + 16] for at in range(0, len(digits), 16))
 
 
 class Collector:
@@ -197,17 +202,16 @@ class Collector:
         if raw.get("name") in COMMANDS:
             return self._command(raw)
         self._ensure_open()
-        accepted = self._prepare(raw)
-        if not accepted.record.states:
-            return PushResult(accepted.id, accepted.statuses)
-        waiter = Waiter(len(accepted.record.states)) if wait else None
-        self._store([accepted.record], waiter)
-        self._accepted += 1
-        self._catch_up([accepted])
+        version = self._ledger.version
+        record, result = self._prepare(raw)
+        if not record.states:
+            return result
+        waiter = Waiter(len(record.states)) if wait else None
+        self._accept([record], version, waiter)
         if waiter is None:
-            return PushResult(accepted.id, accepted.statuses)
+            return result
         waiter.complete.wait(timeout)
-        return answered(accepted, waiter)
+        return answered(result, waiter)
 
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
         """Accept many events at once; an event that is refused does not stop the others.
@@ -222,42 +226,50 @@ class Collector:
                 "write push(event) for one, push_many([event]) for a list"
             )
         results: list[PushResult | WalkerError] = []
-        group: dict[int, Accepted] = {}
+        group: dict[int, Record] = {}
+        version = self._ledger.version
         for event in events:
             try:
                 raw = raw_event(event, {})
                 if raw.get("name") in COMMANDS:
-                    self._store_group(group, results)
+                    self._accept_group(group, version, results)
                     results.append(self._command(raw))
+                    version = self._ledger.version
                     continue
                 self._ensure_open()
-                accepted = self._prepare(raw)
-                group[len(results)] = accepted
-                results.append(PushResult(accepted.id, accepted.statuses))
+                record, result = self._prepare(raw)
+                if record.states:
+                    group[len(results)] = record
+                results.append(result)
             except WalkerError as error:
                 results.append(error)
             if len(group) >= _GROUP:
-                self._store_group(group, results)
-        self._store_group(group, results)
+                self._accept_group(group, version, results)
+                version = self._ledger.version
+        self._accept_group(group, version, results)
         return results
 
-    def _store_group(
-        self, group: dict[int, Accepted], results: list[PushResult | WalkerError]
+    def _accept_group(
+        self, group: dict[int, Record], version: int, results: list[PushResult | WalkerError]
     ) -> None:
-        """Store accepted events by their place among the results, which learn of an error."""
-        accepted = {at: item for at, item in group.items() if item.record.states}
-        group.clear()
-        if not accepted:
+        """Accept events by their place among the results, which learn of an error."""
+        if not group:
             return
         try:
-            self._store([item.record for item in accepted.values()], None)
-            self._accepted += len(accepted)
-            self._catch_up(accepted.values())
+            self._accept(list(group.values()), version, None)
         except WalkerError as error:
-            for at in accepted:
+            for at in group:
                 results[at] = error
+        group.clear()
 
-    def _prepare(self, raw: Mapping[str, Any]) -> Accepted:
+    def _accept(self, records: Sequence[Record], version: int, waiter: Waiter | None) -> None:
+        """Store events that were decided on since that version of the ledger."""
+        self._store(records, waiter)
+        self._accepted += len(records)
+        self._catch_up(records, version)
+
+    def _prepare(self, raw: Mapping[str, Any]) -> tuple[Record, PushResult]:
+        """Return an event ready to be stored, and the first answer of each destination."""
         now = self._now()
         event = complete(
             raw,
@@ -273,11 +285,11 @@ class Collector:
         person, learned = self._ledger.meet(event["user"])
         if learned:
             self._release(self._ledger.known_as(event["user"]))
-        version = self._ledger.version
         states, statuses = self._gate(event.get("consent") or {}, person)
-        for id_ in statuses.keys() - states.keys():
-            self._lanes[id_].count_dropped()
-        return Accepted(str(event["id"]), Record(person, now, body, states), statuses, version)
+        if len(states) < len(statuses):
+            for id_ in statuses.keys() - states.keys():
+                self._lanes[id_].count_dropped()
+        return Record(person, now, body, states), PushResult(event["id"], statuses)
 
     def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:
         """Decide for each destination whether the event may wait for it or is held."""
@@ -308,48 +320,54 @@ class Collector:
         return states, statuses
 
     def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
+        def offer(runs: Sequence[Run]) -> None:
+            for entries, states in runs:
+                for id_, state in states.items():
+                    self._lanes[id_].offer(entries, state, waiter)
+
         with self._door:
-            deadline = time.monotonic() + self.flow.collector.queue_wait / 1000
-            self._wait_for_room(records, deadline)
-            self._append(records, waiter, deadline)
+            if not self._spool.durable:
+                self._wait_for_room(records)
+            try:
+                self._spool.append(records, offer)
+            except SpoolFull:
+                self._append_later(records, offer)
+            for lane, _ in self._gates:
+                if lane.untidy:
+                    lane.tidy()
 
-    def _append(self, records: Sequence[Record], waiter: Waiter | None, deadline: float) -> None:
-        def offer(accepted: Sequence[tuple[Entry, Mapping[str, State]]]) -> None:
-            for id_, lane in self._lanes.items():
-                entries = [(entry, states[id_]) for entry, states in accepted if id_ in states]
-                if entries:
-                    lane.offer(entries, waiter)
-
+    def _append_later(self, records: Sequence[Record], offer: Offer) -> None:
+        """Append as soon as the spool has room; raises SpoolFull after `queueWait`."""
+        deadline = self._patience()
         while True:
+            time.sleep(0.01)
             try:
                 self._spool.append(records, offer)
             except SpoolFull:
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(0.01)
             else:
-                break
-        for lane, _ in self._gates:
-            lane.tidy()
+                return
 
-    def _catch_up(self, accepted: Iterable[Accepted]) -> None:
+    def _patience(self) -> float:
+        """Return until when a push may wait for room: monotonic, in s."""
+        return time.monotonic() + self.flow.collector.queue_wait / 1000
+
+    def _catch_up(self, records: Iterable[Record], version: int) -> None:
         """Release what was held by a decision that a grant has overtaken meanwhile."""
-        version = self._ledger.version
-        people = {
-            item.record.person
-            for item in accepted
-            if item.ledger != version and State.HELD in item.record.states.values()
-        }
+        if version == self._ledger.version:
+            return
+        people = {item.person for item in records if State.HELD in item.states.values()}
         if people:
             self._release(people)
 
-    def _wait_for_room(self, records: Sequence[Record], deadline: float) -> None:
-        if self._spool.durable:
-            return
+    def _wait_for_room(self, records: Sequence[Record]) -> None:
         limit = self.flow.collector.queue_max
         for lane, _ in self._gates:
-            count = sum(record.states.get(lane.id) is State.WAITING for record in records)
-            if count and not lane.wait_for_room(count, limit, deadline):
+            if lane.waiting + len(records) <= limit:
+                continue
+            count = sum(item.states.get(lane.id) is State.WAITING for item in records)
+            if count and not lane.wait_for_room(count, limit, self._patience()):
                 raise SpoolFull(
                     f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
                     f"and none left within {self.flow.collector.queue_wait:,} ms "
@@ -684,4 +702,4 @@ os.register_at_fork(
     after_in_parent=_after_fork_in_parent,
     after_in_child=_after_fork_in_child,
 )
-os.register_at_fork(after_in_child=_ids.seed)
+os.register_at_fork(after_in_child=_ids.clear)

@@ -19,6 +19,7 @@ from walker_collector.spool import Spool, Told
 KINDS: Final = ("id", "device", "session")
 """The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
 _PREFIXES: Final = tuple((f"{kind}:", kind) for kind in KINDS)
+_WEAKER: Final = _PREFIXES[1:]
 
 
 def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any") -> bool:
@@ -78,8 +79,8 @@ class Grant:
 
 @frozen
 class Said:
-    """What holds for people's events that say nothing themselves, as of a version of the ledger;
-    and as whom each of their keys is known.
+    """What is granted for people's events that say nothing themselves, as of a version of the
+    ledger; and as whom each of their keys is known.
     """
 
     version: int
@@ -145,30 +146,38 @@ class Ledger:
         Returns the person's key and whether something was learned: then events held under a
         weaker identifier may be this person's.
         """
+        known = self._recognise(user)
+        if known is not None:
+            return known, False
         keys = identifiers(user)
         if not keys:
             return "", False
         if len(keys) == 1:
             return self.canonical(keys[0]), False
-        if self._are_known(keys):
-            return keys[0], False
         with self._lock:
             person = self.canonical(keys[0])
             if all(self._alias(key) == person for key in keys[1:]):
                 return person, False
         return self._introduce(keys)
 
-    def _are_known(self, keys: list[str]) -> bool:
-        """Whether all keys are known to be those of the first, as with almost every event."""
-        person, aliases = keys[0], self._aliases
-        if not person.startswith("id:"):
-            return False
-        with self._lock:
-            for key in keys[1:]:
-                if aliases.get(key) != person:
-                    return False
-                aliases.move_to_end(key)
-        return True
+    def _recognise(self, user: Mapping[str, Any]) -> str | None:
+        """Return the person where all identifiers are known to be theirs, as with almost every
+        event; None where that takes a closer look.
+        """
+        id_ = user.get("id")
+        if type(id_) is not str or not id_:
+            return None
+        person = "id:" + id_
+        for prefix, kind in _WEAKER:
+            value = user.get(kind)
+            if value is None:
+                continue
+            key = f"{prefix}{value}"
+            with self._lock:
+                if type(value) is not str or self._aliases.get(key) != person:
+                    return None
+                self._aliases.move_to_end(key)
+        return person
 
     def _introduce(self, keys: list[str]) -> tuple[str, bool]:
         with self._telling:
@@ -200,10 +209,12 @@ class Ledger:
         return {**self._default, **self.state(self.canonical(person))}
 
     def said(self, people: Iterable[str]) -> Said:
-        """Return what holds for each of these people's events (see `base`)."""
+        """Return what is granted for each of these people's events (see `base`)."""
         version = self.version  # read first: what is said meanwhile makes this one outdated
         names = {person: self.canonical(person) for person in people}
-        return Said(version, {person: self.base(person) for person in names}, names)
+        if self._silent:
+            return Said(version, dict.fromkeys(names, granted(self._default)), names)
+        return Said(version, {person: granted(self.base(person)) for person in names}, names)
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with where it comes from."""

@@ -14,14 +14,17 @@ class Door:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
         self._closed = False
+        self._empty()
+
+    def _empty(self) -> None:
+        self._inside = 0
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def after_fork(self) -> None:
         """Note, in a forked child, that those inside are not there."""
-        self._changed = threading.Condition()
-        self._inside = 0
+        self._empty()
 
     def check(self) -> None:
         """Raise CollectorClosed where the door is closed."""
@@ -29,7 +32,7 @@ class Door:
             raise CollectorClosed("the collector is closed; the event was not accepted")
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             self.check()
             self._inside += 1
 
@@ -39,7 +42,7 @@ class Door:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if self._closed:
                 self._changed.notify_all()

@@ -45,6 +45,8 @@ _KINDS: Final[Mapping[str, type]] = {
 _OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_PASSTHROUGH_DATACLASS
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+_OBJECT_OR_NONE: Final = frozenset({dict, type(None)})
+_TEXT_OR_NONE: Final = frozenset({str, type(None)})
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -109,22 +111,35 @@ def complete(
     event's own, `user` the base of its user. Raises EventError for a bad name or a part of the
     wrong type. The result may share values with `raw`; `encode` makes it independent.
     """
-    event = _with_parts(raw, timing)
+    name = raw.get("name")
+    split_name(name)
+    event = _over_defaults(raw, name, now, timing)
+    if not _is_usual(event):
+        event = _over_defaults(_given(raw), name, now, timing)
+        _check_and_convert(event)
+    for item in event["nested"]:
+        if type(item) is not dict:
+            _check_nested(event["nested"], name)
+            break
+    if event.get("consent"):
+        check_grants(event["consent"])
     if globals_:
         event["globals"] = {**globals_, **event["globals"]}
     if user:
         event["user"] = {**user, **event["user"]}
-    event["id"] = _id(event.get("id")) or new_id()
-    event["timestamp"] = _timestamp(event["timestamp"]) if "timestamp" in event else now
-    event["source"] = _source(event.get("source"), trace, count)
+    if not event["id"]:
+        event["id"] = new_id()
+    if event["source"] is None:
+        event["source"] = {"type": "collector", "schema": SCHEMA, "count": count(), "trace": trace}
+    else:
+        event["source"] = _source(event["source"], trace, count)
     return event
 
 
-def _with_parts(raw: Mapping[str, Any], timing: float) -> dict[str, Any]:
-    """Return the parts that were given, of the right types, over those that are empty."""
-    name = raw.get("name")
-    entity, action = split_name(name)
-    event: dict[str, Any] = {
+def _over_defaults(raw: Mapping[str, Any], name: Any, now: int, timing: float) -> dict[str, Any]:
+    """Return what was given over what stands for parts that were not."""
+    entity, action = _words(name)
+    return {
         "name": name,
         "data": {},
         "context": {},
@@ -136,24 +151,55 @@ def _with_parts(raw: Mapping[str, Any], timing: float) -> dict[str, Any]:
         "entity": entity,
         "action": action,
         "timing": timing,
+        "id": None,
+        "timestamp": now,
+        "source": None,
+        **raw,
     }
-    for key, value in raw.items():
-        if value is None:
-            continue
-        kind = _KINDS.get(key)
-        if kind is not None and type(value) is not kind:
-            _check_part(key, value, kind, name)
-        event[key] = value
-    if event["nested"]:
-        _check_nested(event["nested"], name)
-    if event.get("consent"):
-        check_grants(event["consent"])
-    return event
+
+
+_USUAL: Final = len(KEYS) - 1
+"""How many keys a complete event has that says nothing about consent."""
+
+
+def _is_usual(event: dict[str, Any]) -> bool:
+    """Whether all parts are of the very types JSON has, with nothing to check or convert."""
+    return (
+        len(event) == _USUAL + ("consent" in event)
+        and type(event["data"]) is dict
+        and type(event["user"]) is dict
+        and type(event["nested"]) is list
+        and type(event["context"]) is dict
+        and type(event["globals"]) is dict
+        and type(event["custom"]) is dict
+        and type(event["timestamp"]) is int
+        and event["timestamp"] >= 0
+        and type(event["timing"]) is float
+        and type(event["trigger"]) is str
+        and type(event["entity"]) is str
+        and type(event["action"]) is str
+        and type(event["id"]) in _TEXT_OR_NONE
+        and type(event["source"]) in _OBJECT_OR_NONE
+        and type(event.get("consent")) in _OBJECT_OR_NONE
+    )
+
+
+def _given(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts that were given; None is the same as left out."""
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def _check_and_convert(event: dict[str, Any]) -> None:
+    """Refuse parts of the wrong type, and bring id and timestamp into their form."""
+    for key, kind in _KINDS.items():
+        value = event.get(key)
+        if value is not None and type(value) is not kind:
+            _check_part(key, value, kind, event["name"])
+    event["id"] = _id(event["id"])
+    event["timestamp"] = _timestamp(event["timestamp"])
 
 
 def _source(own: Any, trace: str, count: Callable[[], int]) -> dict[str, Any]:
-    if own is None:
-        return {"type": "collector", "schema": SCHEMA, "count": count(), "trace": trace}
     if not isinstance(own, dict):
         raise EventError("source: must be an object")
     source = {"type": "collector", "schema": SCHEMA, **own}
@@ -247,7 +293,7 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
         body = orjson.dumps(event, _plain, _OPTIONS)
     except (orjson.JSONEncodeError, RecursionError):
         body = _walked(event, bounds)
-    if b"null" in body and not _is_json(event):
+    if b"null" in body and not _are_none(event, body.count(b"null")):
         # NaN is null to orjson; only a walk can tell it from a null that was meant.
         body = _walked(event, bounds)
     if len(body) > bounds.bytes:
@@ -262,17 +308,24 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     return body
 
 
-def _is_json(value: Any) -> bool:
-    """Whether all in it is JSON as it stands: what is a null in its JSON was None."""
-    for child in value.values() if type(value) is dict else value:
-        kind = type(child)
-        if kind in _PLAIN_TYPES:
-            continue
-        if kind is float:
-            if not math.isfinite(child):
+def _are_none(event: Mapping[str, Any], nulls: int) -> bool:
+    """Whether so many nulls in an event's JSON were None, all of them."""
+    unseen: list[Any] = [event]
+    for value in unseen:
+        for child in value.values() if type(value) is dict else value:
+            if child is None:
+                nulls -= 1
+                if not nulls:
+                    return True  # the usual end: there is one, and it is near the top
+                continue
+            kind = type(child)
+            if kind is dict or kind is list:
+                unseen.append(child)
+            elif kind is float:
+                if not math.isfinite(child):
+                    return False
+            elif kind not in _PLAIN_TYPES:
                 return False
-        elif (kind is not dict and kind is not list) or not _is_json(child):
-            return False
     return True
 
 

@@ -7,10 +7,9 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.delivery import Answer, DestinationStatus
-from walker_collector.spool import Record
 
 
-@frozen
+@define  # not frozen, as one is made per event: that would take three times as long
 class PushResult:
     """What is known of an event when `push` returns.
 
@@ -53,22 +52,9 @@ class Waiter:
             self.complete.set()
 
 
-@define(eq=False)  # not frozen, as one is made per event: that would take three times as long
-class Accepted:
-    """An event ready to be stored, with the first answer of each destination.
-
-    `ledger` is the version of the ledger that decided.
-    """
-
-    id: str
-    record: Record
-    statuses: dict[str, str]
-    ledger: int
-
-
-def answered(accepted: Accepted, waiter: Waiter) -> PushResult:
+def answered(accepted: PushResult, waiter: Waiter) -> PushResult:
     """Return what is known of an event after those who were asked have answered."""
-    statuses = dict(accepted.statuses)
+    statuses = dict(accepted.destinations)
     reasons = {}
     for destination, answer in dict(waiter.answers).items():
         statuses[destination] = answer.status

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.consent import KINDS, Grant, Ledger
+from walker_collector.consent import KINDS, Grant, Ledger, granted
 from walker_collector.delivery import (
     CONSENT_CHANGED,
     Destination,
@@ -189,7 +189,7 @@ class _Stage:
         simulate = getattr(destination.instance, "simulate_consent", None)
         if simulate is None or not destination.listens or self._mocked:
             return None
-        context = context_for(destination, self._ledger.base(person), change)
+        context = context_for(destination, granted(self._ledger.base(person)), change)
         answer = _ask(simulate, change["data"], change["custom"], person_of(change), context)
         if not answer.calls and not answer.error:
             return None
@@ -210,7 +210,7 @@ class _Stage:
         event = decode(body)
         name, own = event["name"], event.get("consent") or {}
         grants = tuple(self._ledger.explain(own, person))
-        context = context_for(destination, self._ledger.base(person), event)
+        context = context_for(destination, granted(self._ledger.base(person)), event)
         mapped = destination.mapper(event, context)
         answer = self._answer(mapped, context)
         return Simulated(

@@ -28,7 +28,7 @@ def spool(path: Path) -> Iterator[SqliteSpool]:
 def append(spool: SqliteSpool, count: int = 1) -> list[Entry]:
     entries: list[Entry] = []
     records = [Record("id:u1", 1, b"x" * 2_000, {"there": State.WAITING})] * count
-    spool.append(records, lambda accepted: entries.extend(entry for entry, _ in accepted))
+    spool.append(records, lambda runs: entries.extend(entry for run, _ in runs for entry in run))
     return entries
 
 

@@ -1,14 +1,16 @@
 """The spool that keeps nothing on disk: numbers, dead letters, forgetting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from tests.core.support import in_threads
-from walker_collector.spool import Attempt, Change, Entry, Record, State
+from walker_collector.spool import Attempt, Change, Entry, Record, Run, State
 from walker_collector.spool.memory import MemorySpool
 
-Offered = Sequence[tuple[Entry, Mapping[str, State]]]
+
+def numbers_of(runs: Sequence[Run]) -> list[int]:
+    return [entry[0] for entries, _ in runs for entry in entries]
 
 
 def record(person: str = "id:u1", body: bytes = b"{}") -> Record:
@@ -17,7 +19,7 @@ def record(person: str = "id:u1", body: bytes = b"{}") -> Record:
 
 def entry_of(spool: MemorySpool, person: str = "id:u1") -> Entry:
     offered: list[Entry] = []
-    spool.append([record(person)], lambda accepted: offered.extend(e for e, _ in accepted))
+    spool.append([record(person)], lambda runs: offered.extend(e for run, _ in runs for e in run))
     return offered[0]
 
 
@@ -32,7 +34,9 @@ def test_events_are_numbered_and_offered_in_order_from_many_threads() -> None:
 
     def push() -> None:
         for _ in range(200):
-            spool.append([record()] * 3, lambda accepted: offered.extend(e[0] for e, _ in accepted))
+            spool.append(
+                [record()] * 3, lambda runs: offered.extend(e[0] for run, _ in runs for e in run)
+            )
 
     in_threads(*[push] * 4)
     assert offered == list(range(1, 2_401))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,16 @@ from tests.core.support import PATIENCE, in_threads
 from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.flowfile import load_flow
-from walker_collector.spool import Attempt, Change, Entry, Record, State, Stored
+from walker_collector.spool import Attempt, Change, Entry, Record, Run, State, Stored
 from walker_collector.spool.sqlite import VERSION, SqliteSpool
 
 ROOT = Path(__file__).parents[2]
 WAITING, HELD, DEAD = State.WAITING, State.HELD, State.DEAD
-Offered = Sequence[tuple[Entry, Mapping[str, State]]]
+Offered = Sequence[Run]
+
+
+def numbers_of(runs: Offered) -> list[int]:
+    return [entry[0] for entries, _ in runs for entry in entries]
 
 
 def ignore(accepted: Offered) -> None:
@@ -38,7 +42,7 @@ def record(person: str = "id:u1", body: bytes = b"{}", at: int = 5, **states: St
 
 def append(spool: SqliteSpool, *records: Record) -> list[Entry]:
     entries: list[Entry] = []
-    spool.append(records, lambda accepted: entries.extend(entry for entry, _ in accepted))
+    spool.append(records, lambda runs: entries.extend(entry for run, _ in runs for entry in run))
     return entries
 
 
@@ -251,7 +255,9 @@ def test_offers_from_many_threads_come_in_the_order_of_numbers(spool: SqliteSpoo
 
     def push() -> None:
         for _ in range(50):
-            spool.append([record()] * 2, lambda accepted: offered.extend(e[0] for e, _ in accepted))
+            spool.append(
+                [record()] * 2, lambda runs: offered.extend(e[0] for run, _ in runs for e in run)
+            )
 
     in_threads(*[push] * 4)
     assert offered == list(range(1, 401))
@@ -524,7 +530,7 @@ FILL = """
             try:
                 spool.append(
                     [Record("id:u", 1, b"x" * 1000, {"there": State.WAITING})],
-                    lambda accepted: entries.extend(entry for entry, _ in accepted),
+                    lambda runs: entries.extend(entry for run, _ in runs for entry in run),
                 )
             except SpoolError as error:
                 errors.append(str(error))

@@ -95,8 +95,9 @@ class Both:
         ]
 
         def offer(accepted: Any) -> None:
-            for entry, first in accepted:
-                self.model.accept(entry, first)
+            for entries, first in accepted:
+                for entry in entries:
+                    self.model.accept(entry, first)
 
         self.spool.append(records, offer)
 

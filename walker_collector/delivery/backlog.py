@@ -88,30 +88,26 @@ class Backlog:
 
     # --- coming in -------------------------------------------------------------------------
 
-    def add(self, entries: Sequence[tuple[Entry, State]]) -> None:
+    def add(self, entries: list[Entry], state: State) -> None:
         """Take accepted entries, in the order of their numbers; the spool is not written."""
         self.counts.accepted += len(entries)
-        evicted: list[Entry] = []
-        waiting: list[Entry] = []
-        for entry, state in entries:
-            if state is State.HELD:
-                evicted += self.held.add(entry)
-            else:
-                waiting.append(entry)
-        self.waiting += len(waiting)
-        self._enqueue(waiting)
+        if state is State.HELD:
+            evicted = [out for entry in entries for out in self.held.add(entry)]
+            self._drop(evicted, _TOO_MANY_HELD)
+        else:
+            self.waiting += len(entries)
+            self._enqueue(entries)
         if not self._behind:
-            self._loaded = max(self._loaded, entries[-1][0][0])
-        self._drop(evicted, _TOO_MANY_HELD)
+            self._loaded = max(self._loaded, entries[-1][0])
 
     def _enqueue(self, entries: list[Entry]) -> None:
         """Queue new entries; what is too much for memory stays on disk until its turn."""
         if self._behind:
             return
-        if entries and entries[0][0] <= self._loaded:  # read from the spool before it was offered
+        if entries[0][0] <= self._loaded:  # read from the spool before it was offered
             entries = [entry for entry in entries if entry[0] > self._loaded]
-        room = max(0, WINDOW - len(self.queue))
-        if self._spool.durable and len(entries) > room:
+        if self._spool.durable and len(entries) + len(self.queue) > WINDOW:
+            room = max(0, WINDOW - len(self.queue))
             self._behind = True
             self._loaded = max(self._loaded, entries[room][0] - 1)
             entries = entries[:room]
@@ -362,6 +358,11 @@ class Backlog:
         self.waiting -= waiting - sum(seq in removed.seqs for seq in self.flying)
         self.dead -= removed.counts.get((self._destination.id, State.DEAD), 0)
 
+    @property
+    def untidy(self) -> bool:
+        """Whether anything is held, or yet to be recorded."""
+        return bool(self._unsettled or self.held)
+
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
         limit = self._now() - self._destination.config.queue_age
@@ -428,6 +429,18 @@ class Backlog:
         finally:
             if releases:
                 self._thaw()
+
+    def record_done(self, entries: list[Entry]) -> None:
+        """Tell the spool of entries that are done with, as most are."""
+        if not self._unsettled:
+            try:
+                self._spool.finish(self._destination.id, entries)
+            except SpoolError as error:
+                self._log.error("destination %s: %s", self._destination.id, error)
+                with self.lock:
+                    self._unsettled += [Change(entry, None) for entry in entries]
+        else:
+            self.record([Change(entry, None) for entry in entries])
 
     @property
     def unrecorded(self) -> int:

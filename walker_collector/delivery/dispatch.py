@@ -90,10 +90,10 @@ def context_for(
 ) -> PushContext:
     """Decide consent for an event and put it into the event, as the gate of walkerOS does.
 
-    `base` is what holds for the person (`Ledger.base`); the event's own consent goes above it.
+    `base` is what is granted for the person; the event's own consent goes above it.
     """
     own = event.get("consent")
-    state = granted({**base, **own} if own else base)
+    state = granted({**base, **own}) if own else dict(base)
     event["consent"] = state
     return PushContext(destination.context, event, state, attempt.count + 1, progress)
 
@@ -137,6 +137,7 @@ class Dispatch:
         self._turn = turn
         self._log = log
         self._rules_batch = _rules_batch(destination.config.mapping)
+        self._gated = destination.requires_consent
 
     def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
         """Deliver entries in order; never raises.
@@ -189,7 +190,7 @@ class Dispatch:
         task.notice = event["name"] == CONSENT_CHANGED
         if task.notice:
             return Item(event, MISSING, None, context)
-        if not admits(self._destination, context.consent):
+        if self._gated and not admits(self._destination, context.consent):
             return self._denied(context.consent)
         mapped = self._destination.mapper(event, context)
         if mapped.outcome == "ignored":
@@ -227,6 +228,8 @@ class Dispatch:
     def _may_go(self, tasks: Iterable[_Task], waiting: set[str], said: Said) -> list[_Task]:
         """Return those whom nothing holds back by now."""
         outdated = said.version != self._ledger.version
+        if not outdated and not waiting:
+            return list(tasks)  # as almost always: nobody said anything, and nothing failed
         if outdated:
             # Somebody said something meanwhile: a withdrawal must count, a grant need not.
             said = self._ledger.said({task.entry[1] for task in tasks})

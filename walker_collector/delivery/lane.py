@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import attrs
@@ -54,7 +55,7 @@ class Lane:
             destination,
             ledger,
             self._backlog.attempt_of,
-            self._progress_of,
+            partial(_Progress, self._backlog),
             self._turn,
             self._log,
         )
@@ -83,18 +84,18 @@ class Lane:
         self._backlog.release(None)
         self._stir()
 
-    def offer(self, entries: Sequence[tuple[Entry, State]], waiter: Waiter | None) -> None:
+    def offer(self, entries: list[Entry], state: State, waiter: Waiter | None) -> None:
         """Take accepted entries, in the order of their numbers. Writes nothing to the spool."""
         with self._lock:
             quiet = bool(self._backlog.queue.ready)
-            self._backlog.add(entries)
+            self._backlog.add(entries, state)
             if waiter is not None:
-                for entry, state in entries:
+                for entry in entries:
                     self._waiters[entry[0]] = waiter
                     if state is State.HELD:
                         self._answer(entry[0], Answer("held", "consent not granted"))
                 self._answer_blocked()
-            self._note_arrival()
+            self._note_arrival(entries[-1][2])
             # A worker that waits for company already need not look before the batch is full.
             full = len(self._backlog.queue.ready) >= self.destination.batch_size
             if not quiet or waiter or full:
@@ -149,6 +150,16 @@ class Lane:
         with self._lock:
             self._backlog.counts.dropped += 1
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait."""
+        return self._backlog.waiting
+
+    @property
+    def untidy(self) -> bool:
+        """Whether there may be anything to `tidy`."""
+        return self._backlog.untidy
+
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
         self._backlog.tidy()
@@ -167,11 +178,10 @@ class Lane:
         """Have a worker look at what waits now."""
         with self._lock:
             if self._backlog.waiting:
-                self._note_arrival()
+                self._note_arrival(self._now())
                 self._wake_worker()
 
-    def _note_arrival(self) -> None:
-        now = self._now()
+    def _note_arrival(self, now: int) -> None:
         self._last_at = now
         if not self._first_at:
             self._first_at = now
@@ -227,7 +237,7 @@ class Lane:
         if wait != 0:
             return wait
         if self._backlog.refill():
-            self._note_arrival()
+            self._note_arrival(now)
         return self._linger(now) if queue.ready else self._until_due(now)
 
     def _until_due(self, now: int) -> int | None:
@@ -339,7 +349,7 @@ class Lane:
         """Do at once for all what `_settle` does for each: mostly everything is delivered."""
         with self._lock:
             self._report(self._health.recover())
-        self._backlog.record([Change(entry, None) for entry in entries])
+        self._backlog.record_done(entries)
         with self._lock:
             self._backlog.counts.batches += 1
             self._backlog.finish_all(entries)
@@ -409,14 +419,11 @@ class Lane:
         if waiter is not None:
             waiter(self.id, answer)
 
-    def _progress_of(self, entry: Entry) -> "_Progress":
-        return _Progress(self._backlog, entry)
-
     def status(self) -> DestinationStatus:
         """Return the figures as they are now."""
         backlog = self._backlog
         with self._lock:
-            oldest = min((entry[2] for entry in backlog.queue.entries()), default=None)
+            oldest = backlog.queue.oldest
             return DestinationStatus(
                 state=self._health.state,
                 reason=self._health.reason,

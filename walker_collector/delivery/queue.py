@@ -6,13 +6,9 @@ Pure state over entries; the lane that owns it does the locking and the waiting.
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from walker_collector.config import Consent
 from walker_collector.spool import Entry
-
-_BLOCKED: Final = -1
-"""Stands among the numbers under way for a person whose entries must not be taken."""
 
 
 class PersonQueue:
@@ -29,7 +25,9 @@ class PersonQueue:
         self.ready: deque[Entry] = deque()
         self._parked: dict[str, deque[Entry]] = {}
         self._parked_count = 0
-        self._busy: dict[str, set[int]] = {}
+        self._busy: dict[str, int] = {}
+        """How many of a person's entries are under way or wait for a retry."""
+        self._blocked: set[str] = set()
         self._under_way: dict[int, str] = {}
         self._retries: list[tuple[int, int, Entry]] = []
 
@@ -64,36 +62,39 @@ class PersonQueue:
     def take(self, size: int, size_bytes: int | None) -> list[Entry]:
         """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one."""
         batch: list[Entry] = []
+        try:
+            self._fill(batch, size, size_bytes)
+        except BaseException:  # whom an entry belongs to cannot be told
+            self.put_back(batch)
+            raise
+        return batch
+
+    def _fill(self, batch: list[Entry], size: int, size_bytes: int | None) -> None:
+        ready, busy, blocked = self.ready, self._busy, self._blocked
         mine: set[str] = set()
         room = size_bytes or 0
-        while self.ready and len(batch) < size:
-            try:
-                person = self._canonical(self.ready[0][1])
-            except BaseException:
-                self.put_back(batch)
-                raise
-            entry = self.ready.popleft()
-            if person in self._busy and person not in mine:
-                self._park(person, entry)
+        while ready and len(batch) < size:
+            entry = ready[0]
+            person = self._canonical(entry[1])
+            if (person in busy and person not in mine) or person in blocked:
+                self._park(person, ready.popleft())
                 continue
             room -= len(entry[3])
             if size_bytes is not None and batch and room < 0:
-                self.ready.appendleft(entry)
-                break
-            batch.append(entry)
+                return
+            batch.append(ready.popleft())
             if person:
                 mine.add(person)
                 self._occupy(entry, person)
-        return batch
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """Note that entries are done with; what parked behind them is ready."""
-        self.insert(sorted(parked for entry in entries for parked in self._leave(entry)))
+        if freed := self._leave(entries):
+            self.insert(sorted(freed))
 
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Return taken entries to their place, followed by what parked behind them."""
-        behind = [parked for entry in entries for parked in self._leave(entry)]
-        self.insert(sorted([*entries, *behind]))
+        self.insert(sorted([*entries, *self._leave(entries)]))
 
     def retry(self, due: int, entry: Entry) -> None:
         """Try a taken entry again at `due` (ms); its person's later ones wait for it."""
@@ -103,14 +104,14 @@ class PersonQueue:
         """Park taken entries behind their person's retry, in front of what parked later."""
         for entry in reversed(entries):
             person = self._under_way[entry[0]]
-            self._leave(entry)
+            self._leave([entry])
             self._parked.setdefault(person, deque()).appendleft(entry)
             self._parked_count += 1
 
     def restore(self, due: int, entry: Entry) -> None:
         """Queue an entry, read back, that must not be tried before `due` (ms)."""
         person = self._canonical(entry[1])
-        if person in self._busy:
+        if person in self._busy or person in self._blocked:
             self._park(person, entry)
             return
         if person:
@@ -139,37 +140,40 @@ class PersonQueue:
         self.finish(gone)
         return removed + gone
 
-    def entries(self) -> Iterable[Entry]:
-        """Every entry that waits, in no particular order."""
-        yield from self.ready
-        for parked in self._parked.values():
-            yield from parked
-        for _, _, entry in self._retries:
-            yield entry
+    @property
+    def oldest(self) -> int | None:
+        """When the first of all that wait was accepted (ms), or None."""
+        # What is ready and what is parked stands in the order of acceptance.
+        firsts = [waiting[0] for waiting in (self.ready, *self._parked.values()) if waiting]
+        firsts += [entry for _, _, entry in self._retries]
+        return min((entry[2] for entry in firsts), default=None)
 
     def block(self, keys: Iterable[str]) -> None:
         """Let nothing of these people be taken until `unblock`."""
-        for key in keys:
-            self._busy.setdefault(key, set()).add(_BLOCKED)
+        self._blocked.update(keys)
 
     def unblock(self, keys: Iterable[str]) -> None:
         """Let their entries go again."""
-        self.insert(sorted(freed for key in keys for freed in self._free(key, _BLOCKED)))
+        keys = set(keys)
+        self._blocked -= keys
+        idle = keys - self._busy.keys()
+        self.insert(sorted(freed for key in idle for freed in self._unpark(key)))
 
     def concerns(self, people: Iterable[str]) -> bool:
         """Whether anything of these people is under way or waits behind what is."""
-        return not self._busy.keys().isdisjoint(people)
+        people = set(people)
+        return not (self._busy.keys().isdisjoint(people) and self._blocked.isdisjoint(people))
 
     def rejoin(self, keys: Iterable[str]) -> None:
         """Note that these keys may belong to another person by now, who waits for theirs then."""
         for key in keys:
             person = self._canonical(key)
-            under_way = self._busy.pop(key, None) if person != key else None
-            if under_way is None:
+            if person == key or key not in self._busy:
                 continue
-            for seq in under_way - {_BLOCKED}:
-                self._under_way[seq] = person
-            self._busy.setdefault(person, set()).update(under_way)
+            for seq, owner in self._under_way.items():
+                if owner == key:
+                    self._under_way[seq] = person
+            self._busy[person] = self._busy.get(person, 0) + self._busy.pop(key)
             self._parked.setdefault(person, deque()).extend(self._parked.pop(key, ()))
 
     def _park(self, person: str, entry: Entry) -> None:
@@ -177,20 +181,28 @@ class PersonQueue:
         self._parked_count += 1
 
     def _occupy(self, entry: Entry, person: str) -> None:
-        self._busy.setdefault(person, set()).add(entry[0])
+        self._busy[person] = self._busy.get(person, 0) + 1
         self._under_way[entry[0]] = person
 
-    def _leave(self, entry: Entry) -> Sequence[Entry]:
-        """Note that an entry is no longer under way; return what its person's last one frees."""
-        person = self._under_way.pop(entry[0], None)
-        return () if person is None else self._free(person, entry[0])
+    def _leave(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Note that entries are no longer under way; return what their people's last ones free."""
+        freed: list[Entry] = []
+        for entry in entries:
+            person = self._under_way.pop(entry[0], None)
+            if person is not None:
+                freed += self._free(person)
+        return freed
 
-    def _free(self, person: str, seq: int) -> Sequence[Entry]:
-        under_way = self._busy.get(person, set())
-        under_way.discard(seq)
-        if under_way or person not in self._busy:
+    def _free(self, person: str) -> Iterable[Entry]:
+        """Count one less that keeps a person busy; return what parked behind the last."""
+        left = self._busy[person] - 1
+        if left:
+            self._busy[person] = left
             return ()
         del self._busy[person]
+        return () if person in self._blocked else self._unpark(person)
+
+    def _unpark(self, person: str) -> Iterable[Entry]:
         parked = self._parked.pop(person, ())
         self._parked_count -= len(parked)
         return parked

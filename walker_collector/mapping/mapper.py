@@ -26,7 +26,7 @@ from walker_collector.mapping.paths import set_by_path
 from walker_collector.mapping.payload import flatten, merge, remove
 from walker_collector.mapping.rules import compile_lookup
 from walker_collector.mapping.scope import LocalScope, Scope
-from walker_collector.mapping.values import Resolve, compile_value
+from walker_collector.mapping.values import Resolve, asks, compile_value
 from walker_collector.naming import join
 
 Outcome = Literal["deliver", "ignored", "denied"]
@@ -57,6 +57,25 @@ Mapper = Callable[[Event, Scope], Mapped]
 Policies = tuple[tuple[str, Resolve], ...]
 
 
+@frozen(eq=False)
+class _Plan:
+    """What is done with the events of one rule, or of none.
+
+    `plain`: they get a name and data at most, made of nothing but the event.
+    """
+
+    rule: Rule | None
+    policies: Policies
+    written: tuple[str, ...]
+    ignore: bool
+    consent: Consent | None
+    name: str | None
+    data: Resolve | None
+    include: tuple[str, ...]
+    remove: tuple[str, ...]
+    plain: bool
+
+
 def compile_mapping(config: DestinationConfig) -> Mapper:
     """Return the function that maps events as the destination's configuration says.
 
@@ -66,21 +85,28 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
     policies = _compile_policies(config.policy, join(where, "policy"))
     shared = _compile_data(config.data, join(where, "data"))
     written = tuple(path for path, _ in policies)
-    mode = config.consent_mode
 
-    def build(key: str | None, place: str, rule: RuleConfig) -> _Plan:
-        return _plan(config, written, key, place, rule)
+    def build(key: str | None, place: str, rule: RuleConfig) -> Mapper:
+        plan = _plan(config, written, key, place, rule)
+        return _map_plainly(plan) if plan.plain else _map_fully(plan, shared, config.consent_mode)
 
     find = compile_lookup(config.mapping, build, join(where, "mapping"))
     otherwise = build(None, join(where, "mapping"), RuleConfig())
 
     def map_event(event: Event, scope: Scope) -> Mapped:
-        local = LocalScope(event, scope.consent)
         if policies:
-            local.event = _apply(policies, event, local)
-        plan = find(local.event, local) or otherwise
+            event = _apply(policies, event, LocalScope(event, scope.consent))
+        map_by_rule = find(event, scope) or otherwise
+        return map_by_rule(event, scope)
+
+    return map_event
+
+
+def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        local = LocalScope(event, scope.consent)
         if plan.policies:
-            local.event = _apply(plan.policies, local.event, local)
+            local.event = _apply(plan.policies, event, local)
         data = shared(local.event, local) if shared else MISSING
         if plan.ignore:
             return Mapped(local.event, data, plan.rule, "ignored", None, plan.written)
@@ -94,19 +120,18 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
     return map_event
 
 
-@frozen(eq=False)
-class _Plan:
-    """What is done with the events of one rule, or of none."""
+def _map_plainly(plan: _Plan) -> Mapper:
+    """What `_map_fully` does with a plain plan, without anything the others need."""
+    rule, name, produce, written = plan.rule, plan.name, plan.data, plan.written
 
-    rule: Rule | None
-    policies: Policies
-    written: tuple[str, ...]
-    ignore: bool
-    consent: Consent | None
-    name: str | None
-    data: Resolve | None
-    include: tuple[str, ...]
-    remove: tuple[str, ...]
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        if name:
+            event = event.copy()
+            event["name"] = name
+        data = produce(event, scope) if produce else MISSING
+        return Mapped(event, data, rule, "deliver", None, written)
+
+    return map_event
 
 
 def _plan(
@@ -117,7 +142,8 @@ def _plan(
     rule: RuleConfig,
 ) -> _Plan:
     policies = _compile_policies(rule.policy, join(where, "policy"))
-    include = config.include if rule.include is None else rule.include
+    include = tuple((config.include if rule.include is None else rule.include) or ())
+    more = config.data or policies or rule.ignore or rule.consent or include or rule.remove
     return _Plan(
         rule=Rule(key, rule.name, rule.skip, rule.settings, rule.batch) if key else None,
         policies=policies,
@@ -126,8 +152,9 @@ def _plan(
         consent=rule.consent,
         name=rule.name,
         data=_compile_data(rule.data, join(where, "data")),
-        include=tuple(include or ()),
+        include=include,
         remove=tuple(rule.remove or ()),
+        plain=not (more or asks(rule.data)),
     )
 
 

@@ -5,14 +5,14 @@ rule, `* *`. So `* view` counts for unknown entities only. Of a list of rules th
 condition holds applies. Rules: walkerOS, getMappingEvent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.calls import Call, isolate
-from walker_collector.mapping.scope import Scope
+from walker_collector.mapping.scope import LocalScope, Scope
 from walker_collector.naming import join
 
 T = TypeVar("T")
@@ -41,7 +41,6 @@ def compile_lookup(
     entities = _tabulate(rules, build, where)
     unknown = entities["*"]
 
-    @lru_cache(maxsize=1024)
     def candidates(name: str) -> Candidates[T]:
         entity, _, rest = name.partition(" ")
         action = rest.partition(" ")[0]
@@ -50,14 +49,30 @@ def compile_lookup(
         actions = entities.get(entity, unknown)
         return actions[action if action in actions else "*"]
 
+    remembered = lru_cache(maxsize=1024)(candidates)
+    words = [f"{entity} {action}" for entity, actions in rules.items() for action in actions]
+    sure = _unconditional((name, candidates(name)) for name in words)
+
     def find(event: Event, scope: Scope) -> T | None:
         name = event.get("name")
-        for condition, built in candidates(name) if type(name) is str else ():
-            if condition is None or condition(event, scope):
-                return built
-        return None
+        if type(name) is not str:
+            return None
+        built = sure.get(name)
+        return _first(remembered(name), event, scope) if built is None else built
 
     return find
+
+
+def _unconditional(named: Iterable[tuple[str, Candidates[T]]]) -> dict[str, T]:
+    """By name what is found without asking anything."""
+    return {name: found[0][1] for name, found in named if found and found[0][0] is None}
+
+
+def _first(candidates: Candidates[T], event: Event, scope: Scope) -> T | None:
+    for condition, built in candidates:
+        if condition is None or condition(event, LocalScope(event, scope.consent)):
+            return built
+    return None
 
 
 def _tabulate(

@@ -1,6 +1,6 @@
 """What a mapping may look at beside its input: the event, and who granted what."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define
 
@@ -28,3 +28,15 @@ class LocalScope:
 
     event: Event
     consent: Consent
+
+
+def consent_of(value: Any, scope: Scope) -> Any:
+    """Return the input's own consent object, which replaces what the scope says, or the latter."""
+    own = value.get("consent") if type(value) is dict else None
+    return own if type(own) is dict else scope.consent
+
+
+def within(value: Any, scope: Scope) -> Scope:
+    """Return the scope of what is in the input, for the items of a loop."""
+    state = consent_of(value, scope)
+    return scope if state is scope.consent else LocalScope(scope.event, state)

@@ -16,6 +16,7 @@ None leaves are pruned from what a mapping yields; `fn` and `condition` see them
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from attrs import field, frozen
@@ -30,10 +31,10 @@ from walker_collector.config import (
 )
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.calls import as_json, isolate
-from walker_collector.mapping.fields import Entry, as_field, compile_map
-from walker_collector.mapping.paths import compile_path, split, walk
+from walker_collector.mapping.generated import Call, Each, Make, Node, Read, generate
+from walker_collector.mapping.paths import compile_path, plain_keys, split, walk
 from walker_collector.mapping.pruning import PLAIN, duplicate, no_null, prune
-from walker_collector.mapping.scope import LocalScope, Scope
+from walker_collector.mapping.scope import Scope, consent_of
 from walker_collector.naming import join
 
 Resolve = Callable[[Any, Scope], Any]
@@ -73,6 +74,18 @@ class Value:
 
     def __repr__(self) -> str:
         return f"<Value {self.where}>"  # a spec may hold what must not be shown
+
+
+def asks(spec: ValueSpec | None) -> bool:
+    """Tell whether a value looks at its scope: calls somebody's code, or needs consent."""
+    if isinstance(spec, AlternativesSpec):
+        return any(map(asks, spec.items))
+    if not isinstance(spec, ObjectSpec):
+        return False
+    if spec.fn or spec.condition or spec.validate or spec.consent:
+        return True
+    parts = ((spec.map or {}).values(), spec.set or (), spec.loop or ())
+    return any(map(asks, chain(*parts)))
 
 
 def _compile_value(spec: ValueSpec | None, where: str, clean: Clean) -> Resolve:
@@ -152,19 +165,57 @@ _ASKED: dict[str, Any] = {"finish": bool, "instead": False}
 def _compile_source(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
     """The step of the object that finds something; the first of these that is given."""
     if spec.loop is not None:
-        return _compile_loop(spec.loop, _compile_single(spec, where, clean, _nothing), where, clean)
+        looped = generate(_list(spec.loop, where, clean), clean, where)
+        return _first_defined([looped, _compile_single(spec, where, clean, _nothing)])
     if spec.map is not None:
-        return compile_map(
-            [
-                as_field(key, item)
-                or Entry(key, _compile_value(item, join(where, "map", key), clean))
-                for key, item in spec.map.items()
-            ],
-            clean,
-        )
+        return generate(_object(spec.map, where, clean), clean, where)
     if spec.set is not None:
         return _set(_items(spec.set, join(where, "set"), clean))
     return _compile_single(spec, where, clean, compile_path("", clean))
+
+
+def _node(spec: ValueSpec | None, where: str, clean: Clean) -> Node:
+    """What code is generated for, as far as that goes: the rest is a call of what is compiled."""
+    if node := _read(spec):
+        return node
+    if isinstance(spec, ObjectSpec):
+        if spec.map is not None and spec == ObjectSpec(map=spec.map):
+            return _object(spec.map, where, clean)
+        if spec.loop is not None and spec == ObjectSpec(loop=spec.loop):
+            return _list(spec.loop, where, clean)
+    return Call(_compile_value(spec, where, clean))
+
+
+def _read(spec: ValueSpec | None) -> Read | None:
+    """The keys and the plain default of a value that says no more than these."""
+    if isinstance(spec, ObjectSpec) and spec.key and type(spec.value) in PLAIN:
+        path, default = spec.key, spec.value
+        if spec != ObjectSpec(key=path, value=default):
+            return None
+    elif isinstance(spec, PathSpec):
+        path, default = spec.path, MISSING
+    else:
+        return None
+    keys = plain_keys(path)
+    return None if keys is None else Read(keys, default)
+
+
+def _object(entries: dict[str, ValueSpec | None], where: str, clean: Clean) -> Make:
+    return Make(
+        tuple((key, _node(spec, join(where, "map", key), clean)) for key, spec in entries.items())
+    )
+
+
+def _list(loop: tuple[ValueSpec, ValueSpec], where: str, clean: Clean) -> Each | Call:
+    inputs_spec, item_spec = loop
+    item = join(where, "loop", 1)
+    if inputs_spec == PathSpec("this"):
+        return Call(_once(_compile_value(item_spec, item, clean)))
+    # Only items are taken from what is looped over, so only they need pruning.
+    inputs = _read(inputs_spec) or Call(
+        _compile_value(inputs_spec, join(where, "loop", 0), no_null)
+    )
+    return Each(inputs, _node(item_spec, item, clean), asks(item_spec))
 
 
 def _compile_single(spec: ObjectSpec, where: str, clean: Clean, otherwise: Resolve) -> Resolve:
@@ -183,35 +234,10 @@ def _compile_key(path: str, default: Any, clean: Clean) -> Resolve:
     return lambda value, scope: prune(duplicate(walk(value, segments, default)))
 
 
-def _compile_loop(
-    loop: tuple[ValueSpec, ValueSpec], otherwise: Resolve, where: str, clean: Clean
-) -> Resolve:
-    scope_spec, item_spec = loop
-    item = _compile_value(item_spec, join(where, "loop", 1), clean)
-    if scope_spec == PathSpec("this"):
-        return _once(item)
-    # Only items are taken from what is looped over, so only they need pruning.
-    return _loop(_compile_value(scope_spec, join(where, "loop", 0), no_null), item, otherwise)
-
-
 def _once(item: Resolve) -> Resolve:
     def resolve(value: Any, scope: Scope) -> Any:
         found = item(value, scope)
         return [] if found is MISSING else [found]
-
-    return resolve
-
-
-def _loop(find: Resolve, item: Resolve, otherwise: Resolve) -> Resolve:
-    def resolve(value: Any, scope: Scope) -> Any:
-        inputs = find(value, scope)
-        if type(inputs) is not list:
-            return otherwise(value, scope)
-        state = _consent_of(value, scope)
-        if state is not scope.consent:
-            scope = LocalScope(scope.event, state)
-        found = [item(each, scope) for each in inputs if each is not None]
-        return [each for each in found if each is not MISSING]
 
     return resolve
 
@@ -247,19 +273,13 @@ def _with_consent(resolve: Resolve, required: Consent, denied: Resolve) -> Resol
     keys = [key for key, wanted in required.items() if wanted]
 
     def gated(value: Any, scope: Scope) -> Any:
-        state = _consent_of(value, scope)
+        state = consent_of(value, scope)
         for key in keys:
             if state.get(key):
                 return resolve(value, scope)
         return denied(value, scope)
 
     return gated
-
-
-def _consent_of(value: Any, scope: Scope) -> Any:
-    """The input's own consent object replaces what the scope says."""
-    own = value.get("consent") if type(value) is dict else None
-    return own if type(own) is dict else scope.consent
 
 
 def _under(condition: Resolve, resolve: Resolve) -> Resolve:

@@ -105,7 +105,23 @@ class Forgotten:
 Told = Mapping[str, tuple[bool, int]]
 """What a person said: consent key -> (granted, when in ms)."""
 
-Offer = Callable[[Sequence[tuple[Entry, Mapping[str, State]]]], None]
+Run = tuple[list[Entry], Mapping[str, State]]
+"""Entries that follow each other, with the first states that they share."""
+
+Offer = Callable[[Sequence[Run]], None]
+
+
+def numbered(records: Sequence[Record], seq: int) -> list[Run]:
+    """Return the records as entries, numbered from `seq` on, in runs that share their states."""
+    runs: list[Run] = []
+    states: Mapping[str, State] | None = None
+    for at, record in enumerate(records, seq):
+        if record.states is not states:
+            states = record.states
+            entries: list[Entry] = []
+            runs.append((entries, states))
+        entries.append((at, record.person, record.at, record.body))
+    return runs
 
 
 class Spool(Protocol):
@@ -116,8 +132,10 @@ class Spool(Protocol):
 
     durable: bool
 
-    def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
-        """Accept events; `offer` sees them in order, once they are safe, before this returns."""
+    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
+        """Accept events and return their numbers; `offer` sees them in order, once they are safe,
+        before this returns.
+        """
 
     def load(self, destination: str, after: int, limit: int) -> list[Stored]:
         """Return waiting entries numbered above `after`, in order."""
@@ -127,6 +145,9 @@ class Spool(Protocol):
 
     def settle(self, destination: str, changes: Sequence[Change]) -> None:
         """Record what a destination answered."""
+
+    def finish(self, destination: str, entries: Sequence[Entry]) -> None:
+        """Record that a destination is done with these entries."""
 
     def counts(self) -> dict[str, dict[State, int]]:
         """Return how many entries each destination has in each state."""

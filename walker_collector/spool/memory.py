@@ -16,6 +16,7 @@ from walker_collector.spool import (
     State,
     Stored,
     Told,
+    numbered,
 )
 
 
@@ -33,19 +34,15 @@ class MemorySpool:
         self._closed = False
         self._dead: dict[tuple[str, int], DeadLetter] = {}
 
-    def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
+    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
         with self._lock:
             if self._closed:
                 raise SpoolError("the collector is closed; the event was not accepted")
-            seq = self._seq
-            offered = []
-            for record in records:
-                seq += 1
-                offered.append(((seq, record.person, record.at, record.body), record.states))
-            self._seq = seq
+            first = self._seq + 1
+            self._seq += len(records)
             # Under the lock, so that queues see events in the order of their numbers.
-            offer(offered)
-        return [entry[0] for entry, _ in offered]
+            offer(numbered(records, first))
+        return range(first, first + len(records))
 
     def load(self, destination: str, after: int, limit: int) -> list[Stored]:
         return []
@@ -59,6 +56,9 @@ class MemorySpool:
                 letter = dead_letter(destination, change)
                 with self._lock:
                     self._dead[destination, letter.seq] = letter
+
+    def finish(self, destination: str, entries: Sequence[Entry]) -> None:
+        return
 
     def counts(self) -> dict[str, dict[State, int]]:
         result: dict[str, dict[State, int]] = {}

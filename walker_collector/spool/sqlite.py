@@ -23,10 +23,12 @@ from walker_collector.spool import (
     Forgotten,
     Offer,
     Record,
+    Run,
     State,
     Stored,
     Told,
     adoption,
+    numbered,
     tables,
 )
 from walker_collector.spool.directory import Directory, Place, directory, register
@@ -47,9 +49,6 @@ _FREE: Final = range(500, 2_000)
 _VACUUM_PAGES: Final = 200
 _VACUUM_STEPS: Final = 500
 """Of so many pages each, half a millisecond: others wait for it, and the next delivery for all."""
-
-_Run = tuple[list[Entry], Mapping[str, State]]
-"""Entries that follow each other, with the first states that they share."""
 
 
 class SqliteSpool:
@@ -145,15 +144,15 @@ class SqliteSpool:
 
     # --- accepting -------------------------------------------------------------------------
 
-    def append(self, records: Sequence[Record], offer: Offer) -> list[int]:
+    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
         self._check_room(records)
         for states in _different(records):
             self._register(frozenset(states))
-        runs: list[_Run] = []
+        runs: list[Run] = []
 
         def work(db: sqlite3.Connection) -> range:
             first = self._seq + 1
-            runs[:] = _numbered(records, first)
+            runs[:] = numbered(records, first)
             for entries, states in runs:
                 tables.insert(db, self._directory, entries, states)
             self._seq += len(records)
@@ -161,10 +160,11 @@ class SqliteSpool:
 
         def then(_: object) -> None:
             self._counted(len(records), sum(len(record.body) for record in records))
-            offer([(entry, states) for entries, states in runs for entry in entries])
+            offer(runs)
 
         single = len(records) == 1 and not any(records[0].states.values())
-        return list(self._writer.run(work, then, single=single))
+        result: range = self._writer.run(work, then, single=single)
+        return result
 
     def _check_room(self, records: Sequence[Record]) -> None:
         if self._events + len(records) > self._config.max_events:
@@ -192,7 +192,6 @@ class SqliteSpool:
         self._tidy(gone)
 
     def finish(self, destination: str, entries: Sequence[Entry]) -> None:
-        """Record that a destination is done with these entries."""
         place = self._place(destination)
         gone = self._writer.run(lambda db: tables.finish(db, place, entries), self._uncounted)
         self._tidy(gone)
@@ -389,18 +388,6 @@ def _different(records: Sequence[Record]) -> list[Mapping[str, State]]:
     if len(records) == 1:
         return [records[0].states]
     return list({id(record.states): record.states for record in records}.values())
-
-
-def _numbered(records: Sequence[Record], first: int) -> list[_Run]:
-    """Return the records as entries, numbered from `first` on, in runs that share their states."""
-    runs: list[_Run] = []
-    states: Mapping[str, State] | None = None
-    for seq, record in enumerate(records, first):
-        if record.states is not states:
-            states = record.states
-            runs.append(([], states))
-        runs[-1][0].append((seq, record.person, record.at, record.body))
-    return runs
 
 
 def _vacuum(db: sqlite3.Connection) -> int:

@@ -86,3 +86,22 @@ SPECS: st.SearchStrategy[ValueSpec] = st.recursive(
     ),
     max_leaves=6,
 )
+
+STRANGE = st.text(st.characters(exclude_characters="."), min_size=1).filter(
+    lambda name: name not in ("*", "length") and not name.isdecimal()
+)
+"""Names of keys that may look like anything, but for what a path reads as more than a key."""
+
+
+def _plain(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec]:
+    return (
+        st.dictionaries(KEYS, inner | st.none(), max_size=4).map(lambda said: ObjectSpec(map=said))
+        | st.tuples(LOOPED | inner, inner).map(lambda said: ObjectSpec(loop=said))
+        | st.builds(ObjectSpec, key=FIELD_PATHS, fn=FUNCTIONS, consent=st.none() | CONSENT)
+    )
+
+
+PLAIN_SPECS: st.SearchStrategy[ValueSpec] = st.recursive(
+    FIELDS | PATHS.map(PathSpec), _plain, max_leaves=12
+)
+"""Maps and loops in one another, of what is read plainly for the most part."""

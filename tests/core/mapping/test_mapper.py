@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.cases import same
-from tests.core.mapping.strategies import CONSENT, EVENTS, SPECS
+from tests.core.mapping.strategies import CONSENT, EVENTS, MAPS, SPECS
 from walker_collector.config import (
     MISSING,
     AlternativesSpec,
@@ -111,6 +111,11 @@ def test_functions_never_see_what_a_policy_took_away() -> None:
     assert result.data == ["redacted", "redacted"]
 
 
+def test_functions_see_the_event_as_it_goes_out() -> None:
+    names = ObjectSpec(fn=lambda event, context: [event["name"], context.event["name"]])
+    assert mapped(RuleConfig(name="purchase", data=names)).data == ["purchase", "purchase"]
+
+
 def test_rule_data_is_laid_over_that_of_the_destination() -> None:
     result = mapped(
         RuleConfig(data=constant({"t": [2, True, {"a": 1}, "b"], "k": "rule"})),
@@ -208,3 +213,20 @@ def test_mapping_changes_no_event_and_gives_the_same_answer_again(
     assert same(once.event, again.event)
     assert same(once.data, again.data)
     assert once.outcome == again.outcome
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.none() | SPECS | MAPS, st.none() | st.just("purchase"), EVENTS, CONSENT)
+def test_rule_of_no_more_than_a_name_and_data_is_mapped_as_any_other(
+    data: Any, name: str | None, event: dict[str, Any], consent: dict[str, bool]
+) -> None:
+    def answer(remove: list[str] | None) -> tuple[Any, Any]:
+        rules: Rules = {"order": {"complete": RuleConfig(name=name, data=data, remove=remove)}}
+        result = compile_mapping(DestinationConfig(mapping=rules))(
+            event, LocalScope(event, consent)
+        )
+        assert (result.outcome, result.required, result.policies) == ("deliver", None, ())
+        return result.event, result.data
+
+    plain, full = answer(None), answer(["nothing.there"])
+    assert repr(plain) == repr(full)
