@@ -7,7 +7,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -212,8 +211,6 @@ class SqliteSpool:
         steps = _VACUUM_STEPS
         while steps and self._writer.alone(_vacuum) >= _FREE.start:
             steps -= 1
-            if self._writer.wanted:
-                time.sleep(0.001)  # whoever lets go of a lock is the first to have it again
         self._log.write_back()
 
     # --- reading ---------------------------------------------------------------------------

@@ -59,11 +59,6 @@ class Writer:
             raise job.error
         return job.result
 
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody waits for the turn, to write."""
-        return bool(self._jobs)
-
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run `work` outside any transaction, with nobody else writing."""
         with self.turn:
