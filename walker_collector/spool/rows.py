@@ -1,15 +1,17 @@
 """From rows to what the collector works with, and back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from walker_collector.spool import Attempt, Change, DeadLetter, Stored
 from walker_collector.spool.memory import done_of
 
 
-def stored(row: Sequence[Any]) -> Stored:
-    """Return a waiting or held entry from its row."""
+def stored(row: tuple[Any, ...]) -> Stored:
+    """Return a waiting or held entry from its row; nulls where it was never tried."""
+    if row[4] is None:
+        return Stored(row[:4])
     seq, person, at, body, attempts, due, reason, parts, consent = row
     if not (attempts or due or parts or consent):
         return Stored((seq, person, at, body))
@@ -19,7 +21,7 @@ def stored(row: Sequence[Any]) -> Stored:
     return Stored((seq, person, at, body), attempt)
 
 
-def letter(row: Sequence[Any]) -> DeadLetter:
+def letter(row: tuple[Any, ...]) -> DeadLetter:
     """Return a dead letter from its row."""
     seq, destination, reason, attempts, accepted_at, died_at, person, body, consent, parts = row
     return DeadLetter(

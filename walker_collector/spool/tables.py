@@ -62,8 +62,7 @@ _REVIVE: Final = (
 _IS_DEAD: Final = "SELECT 1 FROM deliveries WHERE seq = ? AND destination = ? AND state = 2"
 
 _STORED: Final = (
-    "SELECT e.seq, e.person, e.at, e.body, coalesce(d.attempts, 0), coalesce(d.due, 0), "
-    "d.reason, d.parts, d.consent "
+    "SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
 )
 # `state > 0` is what SQLite wants to see in order to use the index of what is set aside.
 HELD: Final = f"""
