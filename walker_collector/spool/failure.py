@@ -1,0 +1,29 @@
+"""What an error of SQLite means for the person who must act."""
+
+import sqlite3
+from pathlib import Path
+
+from walker_collector.errors import SpoolError
+
+
+def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
+    """Return the error to raise for a spool, with what can be done about it."""
+    text = str(error)
+    hint = "see the operating system's log"
+    if is_full(error):
+        hint = "the disk is full or failing: make room; what was accepted before is safe"
+    elif "readonly" in text or "unable to open" in text:
+        hint = "give the process a folder and file that it may write to"
+    elif "not a database" in text or "malformed" in text:
+        hint = (
+            "the file is corrupt: move it away to start a new spool, and keep it for "
+            "`sqlite3 FILE .recover`"
+        )
+    return SpoolError(f"spool {path}: {text}; {hint}")
+
+
+def is_full(error: Exception) -> bool:
+    """Whether SQLite could not write; a file size limit shows as an I/O error."""
+    return isinstance(error, sqlite3.Error) and (
+        "disk is full" in str(error) or "disk I/O error" in str(error)
+    )

@@ -1,0 +1,225 @@
+"""The statements over events and their deliveries.
+
+A call of SQLite lets go of the interpreter, and a busy thread may keep it for milliseconds then.
+So what is done to many events is done by few statements: rows are inserted many at a time, and
+deleted by runs of numbers that follow each other.
+
+Every function is given the writer's connection, within a transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, State, Stored
+from walker_collector.spool.directory import Directory, Place
+from walker_collector.spool.memory import entry_of, revived
+from walker_collector.spool.rows import change_row, json_or_null
+from walker_collector.spool.schema import DONE
+
+Runs = list[tuple[int, int]]
+"""Numbers as runs of consecutive ones, each by its first and last."""
+Gone = tuple[int, int]
+"""How many events were deleted, and their bytes."""
+
+_ROWS: Final = 50
+_INSERT: Final = "INSERT INTO events (seq, person, at, body, audience) VALUES "
+_INSERT_ONE: Final = f"{_INSERT} (?, ?, ?, ?, ?)"
+_INSERT_MANY: Final = _INSERT + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS)
+_SET_ASIDE: Final = "INSERT INTO deliveries (seq, destination, state) VALUES (?, ?, ?)"
+
+_DROP: Final = f"""
+DELETE FROM events WHERE seq BETWEEN ?1 AND ?2 AND (audience = ?4 OR NOT EXISTS (
+  SELECT 1 FROM audiences a
+  LEFT JOIN deliveries d ON d.seq = events.seq AND d.destination = a.destination
+  WHERE a.audience = events.audience AND a.destination <> ?3 AND d.state IS NOT {DONE}))
+"""
+_MARK_DONE: Final = f"""
+INSERT OR REPLACE INTO deliveries (seq, destination, state)
+SELECT seq, ?3, {DONE} FROM events WHERE seq BETWEEN ?1 AND ?2
+"""
+_TIDY: Final = "DELETE FROM deliveries WHERE seq BETWEEN ?1 AND ?2"
+_TIDY_SOME: Final = (
+    f"{_TIDY} AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = deliveries.seq)"
+)
+_KEEP: Final = f"""
+INSERT INTO deliveries (state, attempts, due, changed, reason, parts, consent, seq, destination)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM events WHERE seq = ?8)
+ON CONFLICT (seq, destination) DO UPDATE SET
+  state = excluded.state, attempts = excluded.attempts, due = excluded.due,
+  changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
+  consent = excluded.consent
+WHERE state <> {DONE}
+"""
+_RELEASE: Final = (
+    "UPDATE deliveries SET state = 0, due = 0 WHERE seq = ? AND destination = ? AND state = 1"
+)
+_REVIVE: Final = (
+    "UPDATE deliveries SET state = 0, attempts = 0, due = 0, reason = NULL, parts = ? "
+    "WHERE seq = ? AND destination = ? AND state = 2"
+)
+_IS_DEAD: Final = "SELECT 1 FROM deliveries WHERE seq = ? AND destination = ? AND state = 2"
+
+_STORED: Final = (
+    "SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
+)
+# `state > 0` is what SQLite wants to see in order to use the index of what is set aside.
+HELD: Final = f"""
+{_STORED} FROM deliveries d JOIN events e ON e.seq = d.seq
+WHERE d.destination = ? AND d.state > 0 AND d.state = 1 ORDER BY d.seq
+"""
+WAITING: Final = f"""
+{_STORED} FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
+WHERE e.seq > ?2 AND e.audience IN (SELECT audience FROM audiences WHERE destination = ?1)
+  AND coalesce(d.state, 0) = 0
+ORDER BY e.seq LIMIT ?3
+"""
+DEAD: Final = """
+SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0),
+  e.person, e.body, d.consent, d.parts
+FROM deliveries d JOIN destinations t ON t.number = d.destination JOIN events e ON e.seq = d.seq
+WHERE d.state > 0 AND d.state = 2 AND (?1 IS NULL OR t.id = ?1)
+ORDER BY d.changed, d.seq LIMIT ?2
+"""
+SIZE: Final = "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
+COUNTS: Final = """
+WITH accepted AS (SELECT audience, count(*) AS n FROM events GROUP BY audience),
+  aside AS (
+    SELECT destination, state, count(*) AS n FROM deliveries WHERE state <> 0 GROUP BY 1, 2),
+  parts AS (
+    SELECT a.destination, 0 AS state, n FROM accepted JOIN audiences a USING (audience)
+    UNION ALL SELECT destination, 0, -n FROM aside
+    UNION ALL SELECT destination, state, n FROM aside WHERE state > 0)
+SELECT t.id, state, sum(n) FROM parts JOIN destinations t ON t.number = parts.destination
+GROUP BY 1, 2 HAVING sum(n) > 0
+"""
+OLDEST: Final = """
+SELECT t.id, min(e.at), sum(coalesce(d.state = 0 AND d.due > 0, 0))
+FROM events e JOIN audiences a USING (audience) JOIN destinations t ON t.number = a.destination
+LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = a.destination
+WHERE coalesce(d.state, 0) IN (0, 1) GROUP BY 1
+"""
+_COUNTS_OF_LEAVING: Final = """
+SELECT t.id, coalesce(d.state, 0) AS now, count(*) FROM leaving
+JOIN events e USING (seq) JOIN audiences a USING (audience)
+JOIN destinations t ON t.number = a.destination
+LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = a.destination
+WHERE coalesce(d.state, 0) >= 0 GROUP BY 1, 2
+"""
+
+
+def runs_of(numbers: Iterable[int]) -> Runs:
+    """Return numbers, each given once, as runs."""
+    seqs = sorted(numbers)
+    if not seqs:
+        return []
+    breaks = [(a, b) for a, b in pairwise(seqs) if b != a + 1]
+    firsts = [seqs[0], *(b for _, b in breaks)]
+    lasts = [*(a for a, _ in breaks), seqs[-1]]
+    return list(zip(firsts, lasts, strict=True))
+
+
+def insert(
+    db: sqlite3.Connection,
+    known: Directory,
+    entries: Sequence[Entry],
+    states: Mapping[str, State],
+) -> None:
+    """Insert events that share their first states at the destinations."""
+    audience = known.audiences[frozenset(states)]
+    many = len(entries) - len(entries) % _ROWS
+    for at in range(0, many, _ROWS):
+        values: list[Any] = []
+        for entry in entries[at : at + _ROWS]:
+            values += entry
+            values.append(audience)
+        db.execute(_INSERT_MANY, values)
+    db.executemany(_INSERT_ONE, [(*entry, audience) for entry in entries[many:]])
+    for id_, state in states.items():
+        if state is not State.WAITING:
+            number = known.numbers[id_]
+            db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
+
+
+def settle(db: sqlite3.Connection, place: Place, changes: Sequence[Change]) -> Gone:
+    """Note what a destination answered; return what is gone by that."""
+    gone = finish(db, place, [change.entry for change in changes if change.state is None])
+    kept = [
+        change_row(change, place.number)
+        for change in changes
+        if change.state is not None and not change.released
+    ]
+    db.executemany(_KEEP, kept)
+    released = [(change.entry[0], place.number) for change in changes if change.released]
+    db.executemany(_RELEASE, released)
+    return gone
+
+
+def finish(db: sqlite3.Connection, place: Place, entries: Sequence[Entry]) -> Gone:
+    """Note that a destination is done with these events; return what is gone by that."""
+    if not entries:
+        return 0, 0
+    sizes = {entry[0]: len(entry[3]) for entry in entries}
+    runs = runs_of(sizes)
+    done = [(first, last, place.number) for first, last in runs]
+    dropped = db.executemany(_DROP, [(*run, place.alone) for run in done]).rowcount
+    if dropped == len(sizes):
+        db.executemany(_TIDY, runs)
+        return dropped, sum(sizes.values())
+    db.executemany(_MARK_DONE, done)
+    if not dropped:
+        return 0, 0
+    db.executemany(_TIDY_SOME, runs)
+    left = _numbers_in(db, runs)
+    return dropped, sum(size for seq, size in sizes.items() if seq not in left)
+
+
+def _numbers_in(db: sqlite3.Connection, runs: Runs) -> set[int]:
+    """Return which events of these runs there are."""
+    query = "SELECT seq FROM events WHERE seq BETWEEN ? AND ?"
+    return {seq for run in runs for (seq,) in db.execute(query, run).fetchall()}
+
+
+def revive(
+    db: sqlite3.Connection, places: Mapping[str, Place], letters: Sequence[DeadLetter]
+) -> list[Stored]:
+    """Make dead letters wait again; return those that were dead still."""
+    found = []
+    for letter in letters:
+        row = (json_or_null(letter.parts), letter.seq, places[letter.destination].number)
+        if db.execute(_REVIVE, row).rowcount:
+            found.append(revived(letter))
+    return found
+
+
+def bury(
+    db: sqlite3.Connection, places: Mapping[str, Place], letters: Sequence[DeadLetter]
+) -> tuple[int, Gone]:
+    """Have destinations be done with dead letters; return of how many, and what is gone."""
+    buried: dict[str, list[Entry]] = {}
+    for letter in letters:
+        if db.execute(_IS_DEAD, (letter.seq, places[letter.destination].number)).fetchone():
+            buried.setdefault(letter.destination, []).append(entry_of(letter))
+    gone = [finish(db, places[id_], entries) for id_, entries in buried.items()]
+    count = sum(len(entries) for entries in buried.values())
+    return count, (sum(events for events, _ in gone), sum(size for _, size in gone))
+
+
+def forget(db: sqlite3.Connection, people: Iterable[str]) -> tuple[Forgotten, int]:
+    """Delete everything of these keys; return what, and the bytes of the events."""
+    keys = [(person,) for person in people]
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS leaving (seq INTEGER PRIMARY KEY, size)")
+    db.execute("DELETE FROM leaving")
+    db.executemany(
+        "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person = ?", keys
+    )
+    seqs = {row[0] for row in db.execute("SELECT seq FROM leaving")}
+    (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM leaving").fetchone()
+    counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
+    db.execute("DELETE FROM deliveries WHERE seq IN (SELECT seq FROM leaving)")
+    db.executemany("DELETE FROM events WHERE person = ?", keys)
+    db.executemany("DELETE FROM told WHERE person = ?", keys)
+    db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
+    db.executemany("DELETE FROM owed WHERE person = ?", keys)
+    return Forgotten(seqs, {(id_, State(state)): n for id_, state, n in counts}), size
