@@ -106,8 +106,7 @@ class Backlog:
             return
         if entries[0][0] <= self._loaded:  # read from the spool before it was offered
             entries = [entry for entry in entries if entry[0] > self._loaded]
-        if self._spool.durable and len(entries) + len(self.queue) > WINDOW:
-            room = max(0, WINDOW - len(self.queue))
+        if self._spool.durable and len(entries) > (room := max(0, WINDOW - len(self.queue))):
             self._behind = True
             self._loaded = max(self._loaded, entries[room][0] - 1)
             entries = entries[:room]

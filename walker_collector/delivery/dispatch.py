@@ -6,7 +6,7 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -146,29 +146,21 @@ class Dispatch:
         between can't let a later event overtake an earlier one. A withdrawal in between counts.
         """
         tasks = [_Task(entry, said.names[entry[1]]) for entry in entries]
-        ready = self._prepared(tasks, said)
-        if self._destination.config.mock is not MISSING:
-            for task in ready:
-                task.outcome = DELIVERED
-        else:
-            self._send(ready, said)
+        self._send(tasks, said)
         if self._destination.context.logger.isEnabledFor(logging.INFO):
             _trace(self._destination, tasks)
         return [
             task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
         ]
 
-    def _prepared(self, tasks: Iterable[_Task], said: Said) -> list[_Task]:
-        """Return what is to be sent; a person's events wait behind one that cannot be mapped."""
-        ready = []
-        waiting: set[str] = set()
+    def _prepared(self, tasks: Iterable[_Task], waiting: set[str], said: Said) -> Iterator[_Task]:
+        """Yield what is to be sent; a person's events wait behind one that cannot be mapped."""
         for task in tasks:
             self._prepare(task, said)
             if task.item is None:
                 self._note(task, waiting)
             elif task.person not in waiting:
-                ready.append(task)
-        return ready
+                yield task
 
     def _prepare(self, task: _Task, said: Said) -> None:
         """Leave an item to be sent with the task, or the outcome that makes it needless."""
@@ -206,19 +198,30 @@ class Dispatch:
 
     def _send(self, tasks: Sequence[_Task], said: Said) -> None:
         """Send in order; a person's later events wait behind one that is to be tried again."""
-        waiting: set[str] = set()
+        behind: set[str] = set()  # whose later events wait behind one that cannot be mapped
+        ready = self._prepared(tasks, behind, said)
         try:
-            for run in self._runs(tasks):
-                if self._destination.hooks.push_batch is None or run[0].notice:
-                    going = self._send_each(run, waiting, said, self._push)
-                else:
-                    going = self._send_batch(run, waiting, said)
-                if not going:
-                    break
+            if self._destination.config.mock is not MISSING:
+                for task in ready:
+                    task.outcome = DELIVERED
+            elif self._destination.hooks.push_batch is None:
+                # Each is mapped just before its call, while it is in the processor's cache.
+                self._send_each(ready, behind, said, self._push)
+            else:
+                self._send_batches(list(ready), set(), said)
         except SpoolError as error:  # what people said cannot be read
             for task in tasks:
                 if task.outcome is UNTRIED:
                     task.outcome = Outcome("back", str(error))
+
+    def _send_batches(self, tasks: Sequence[_Task], waiting: set[str], said: Said) -> None:
+        for run in self._runs(tasks):
+            if run[0].notice:
+                going = self._send_each(run, waiting, said, self._push)
+            else:
+                going = self._send_batch(run, waiting, said)
+            if not going:
+                return
 
     def _runs(self, tasks: Sequence[_Task]) -> Iterable[Sequence[_Task]]:
         if self._rules_batch or any(task.notice for task in tasks):
@@ -261,6 +264,9 @@ class Dispatch:
             if not self._may_go([task], waiting, said):
                 continue
             task.outcome = send(task)
+            if task.outcome is DELIVERED:
+                failures = 0
+                continue
             if task.outcome.kind == "back":
                 return False
             self._note(task, waiting)
