@@ -38,6 +38,8 @@ from walker_collector.spool import (
 
 WINDOW: Final = 10_000
 """Waiting entries that are kept in memory beside a durable spool; the others stay on disk."""
+_SLICE: Final = 1_000
+"""Entries that are read at once, with the lane locked: a push may wait for that."""
 _TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
 
 
@@ -123,17 +125,18 @@ class Backlog:
             return False
         if any(change.released and change.entry[0] > self._loaded for change in self._unsettled):
             return False  # on disk it is held still, and would be passed over
-        stored = self._spool.load(self._destination.id, self._loaded, WINDOW)
+        limit = min(_SLICE, WINDOW)
+        stored = self._spool.load(self._destination.id, self._loaded, limit)
         now = self._now()
         for item in stored:
             self._take_back(item, now)
             self._loaded = item.entry[0]
-        if len(stored) < WINDOW:
+        if len(stored) < limit:
             self._behind = False
         return bool(stored)
 
     def _take_back(self, stored: Stored, now: int) -> None:
-        if stored.attempt != FRESH:
+        if stored.attempt is not FRESH:
             self._attempts[stored.entry[0]] = stored.attempt
         if stored.attempt.due > now:
             self.queue.restore(stored.attempt.due, stored.entry)
