@@ -19,7 +19,6 @@ from walker_collector.consent import Ledger
 from walker_collector.delivery import (
     DestinationStatus,
     Lane,
-    admits,
 )
 from walker_collector.destination import announce, build_destinations
 from walker_collector.door import Door
@@ -142,7 +141,7 @@ class Collector:
         self._spool = spool
         self._began = self._now()
         self._trace = os.urandom(16).hex()
-        self._count = itertools.count(1)
+        self._next = itertools.count(1).__next__
         self._accepted = 0
         self._undisputed: tuple[int, dict[str, State], dict[str, str]] | None = None
         self._erasures: list[threading.Thread] = []
@@ -273,13 +272,13 @@ class Collector:
         now = self._now()
         event = complete(
             raw,
-            now=now,
-            timing=(now - self._began) // 10 / 100,
-            new_id=self._new_id,
-            trace=self._trace,
-            count=self._count.__next__,
-            user=self._user,
-            globals_=self._globals,
+            now,
+            (now - self._began) // 10 / 100,
+            self._new_id,
+            self._trace,
+            self._next,
+            self._user,
+            self._globals,
         )
         body = encode(event, self._bounds)
         person, learned = self._ledger.meet(event["user"])
@@ -310,7 +309,7 @@ class Collector:
             if destination.requires_consent:
                 if consent is None:
                     consent = self._ledger.decide(own, person)
-                if not admits(destination, consent):
+                if not destination.admits(consent):
                     if destination.config.queue:
                         states[lane.id] = State.HELD
                     statuses[lane.id] = "held" if destination.config.queue else "dropped"

@@ -96,7 +96,6 @@ def check_parts(parts: Mapping[str, Any]) -> None:
 
 def complete(
     raw: Mapping[str, Any],
-    *,
     now: int,
     timing: float,
     new_id: Callable[[], str],

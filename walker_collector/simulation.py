@@ -15,7 +15,6 @@ from walker_collector.consent import KINDS, Grant, Ledger, granted
 from walker_collector.delivery import (
     CONSENT_CHANGED,
     Destination,
-    admits,
     context_for,
     person_of,
 )
@@ -231,7 +230,7 @@ class _Stage:
 
     def _answer(self, mapped: Mapped, context: PushContext) -> _Answer:
         destination = self._destination
-        if not admits(destination, context.consent) or mapped.outcome == "denied":
+        if not destination.admits(context.consent) or mapped.outcome == "denied":
             return _Answer("held" if destination.config.queue else "ignored")
         if mapped.outcome == "ignored":
             return _Answer("ignored")

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from tests.core.support import Clock, in_threads
 from walker_collector.config import SpoolConfig
-from walker_collector.consent import KINDS, Grant, Ledger, granted, grants, identifiers
+from walker_collector.consent import (
+    KINDS,
+    Grant,
+    Ledger,
+    compile_gate,
+    granted,
+    grants,
+    identifiers,
+)
 from walker_collector.spool import Spool
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
@@ -57,8 +65,9 @@ def path(tmp_path: Path) -> SpoolConfig:
 def test_requirement_is_met_by_any_key_or_by_all(
     required: Any, state: Any, any_: bool, all_: bool
 ) -> None:
-    assert grants(required, state) is any_
+    assert (grants(required, state), compile_gate(required)(state)) == (any_, any_)
     assert grants(required, state, "all") is all_
+    assert compile_gate(required, "all")(state) is all_
 
 
 def test_event_carries_only_what_is_granted() -> None:

@@ -3,7 +3,6 @@
 from walker_collector.delivery.dispatch import (
     CONSENT_CHANGED,
     Destination,
-    admits,
     context_for,
     person_of,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "Destination",
     "DestinationStatus",
     "Lane",
-    "admits",
     "context_for",
     "person_of",
 ]

@@ -17,7 +17,7 @@ from attrs import frozen
 
 from walker_collector.config import Consent
 from walker_collector.consent import Ledger, Said, granted
-from walker_collector.delivery.dispatch import Destination, Outcome, admits
+from walker_collector.delivery.dispatch import Destination, Outcome
 from walker_collector.delivery.queue import HeldEvents, PersonQueue
 from walker_collector.delivery.status import Counts
 from walker_collector.delivery.throttle import Throttle
@@ -271,7 +271,7 @@ class Backlog:
     def _admitted(self, entry: Entry, bases: dict[str, Consent]) -> bool:
         """Whether a held entry may go, or must be looked at again for its rule's consent."""
         consent = self._consent(entry, bases)
-        return admits(self._destination, consent) and consent != self.held.under(entry)
+        return self._destination.admits(consent) and consent != self.held.under(entry)
 
     def _consent(self, entry: Entry, bases: dict[str, Consent]) -> Consent:
         """Return what is granted for an entry; `bases` remembers what each person said."""

@@ -13,7 +13,7 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig, Rules
-from walker_collector.consent import KINDS, Ledger, Said, granted, grants
+from walker_collector.consent import KINDS, Gate, Ledger, Said, compile_gate, granted
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import (
@@ -61,7 +61,10 @@ UNTRIED: Final = Outcome("back")
 
 @frozen(eq=False)
 class Destination:
-    """A destination ready for use: configuration, hooks and compiled mapping."""
+    """A destination ready for use: configuration, hooks, compiled mapping.
+
+    `admits` tells whether the consent that the destination as a whole asks for is granted.
+    """
 
     id: str
     config: DestinationConfig
@@ -74,6 +77,11 @@ class Destination:
     batch_bytes: int | None = None
     concurrency: int = 1
     linger: int = 0
+    admits: Gate = attrs.field(init=False)
+
+    @admits.default
+    def _gate(self) -> Gate:
+        return compile_gate(self.config.consent, self.config.consent_mode)
 
     @property
     def requires_consent(self) -> bool:
@@ -96,11 +104,6 @@ def context_for(
     state = granted({**base, **own}) if own else dict(base)
     event["consent"] = state
     return PushContext(destination.context, event, state, attempt.count + 1, progress)
-
-
-def admits(destination: Destination, consent: Consent) -> bool:
-    """Tell whether the destination's own requirement is met."""
-    return grants(destination.config.consent, consent, destination.config.consent_mode)
 
 
 @define(eq=False)
@@ -137,7 +140,6 @@ class Dispatch:
         self._turn = turn
         self._log = log
         self._rules_batch = _rules_batch(destination.config.mapping)
-        self._gated = destination.requires_consent
 
     def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
         """Deliver entries in order; never raises.
@@ -182,7 +184,7 @@ class Dispatch:
         task.notice = event["name"] == CONSENT_CHANGED
         if task.notice:
             return Item(event, MISSING, None, context)
-        if self._gated and not admits(self._destination, context.consent):
+        if not self._destination.admits(context.consent):
             return self._denied(context.consent)
         mapped = self._destination.mapper(event, context)
         if mapped.outcome == "ignored":

@@ -85,7 +85,8 @@ class PersonQueue:
             batch.append(ready.popleft())
             if person:
                 mine.add(person)
-                self._occupy(entry, person)
+                busy[person] = busy.get(person, 0) + 1
+                self._under_way[entry[0]] = person
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """Note that entries are done with; what parked behind them is ready."""
@@ -115,7 +116,8 @@ class PersonQueue:
             self._park(person, entry)
             return
         if person:
-            self._occupy(entry, person)
+            self._busy[person] = 1
+            self._under_way[entry[0]] = person
         self.retry(due, entry)
 
     def wake(self, now: int) -> None:
@@ -179,10 +181,6 @@ class PersonQueue:
     def _park(self, person: str, entry: Entry) -> None:
         self._parked.setdefault(person, deque()).append(entry)
         self._parked_count += 1
-
-    def _occupy(self, entry: Entry, person: str) -> None:
-        self._busy[person] = self._busy.get(person, 0) + 1
-        self._under_way[entry[0]] = person
 
     def _leave(self, entries: Iterable[Entry]) -> list[Entry]:
         """Note that entries are no longer under way; return what their people's last ones free."""
