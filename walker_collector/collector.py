@@ -44,7 +44,12 @@ from walker_collector.statements import (
     raw_event,
 )
 
+_Decision = tuple[dict[str, State], dict[str, str]]
+"""The first state and the first answer of each destination."""
+
 _GROUP: Final = 500
+_DECISIONS: Final = 1_000
+"""So many are known again, by what events say."""
 _FORGET_WAIT: Final = 30.0
 
 logger = logging.getLogger("walker_collector")
@@ -143,7 +148,7 @@ class Collector:
         self._trace = os.urandom(16).hex()
         self._next = itertools.count(1).__next__
         self._accepted = 0
-        self._undisputed: tuple[int, dict[str, State], dict[str, str]] | None = None
+        self._decided: tuple[int, dict[frozenset[tuple[str, Any]], _Decision]] = (0, {})
         self._erasures: list[threading.Thread] = []
         self._erasing = threading.Lock()
         self._ledger = Ledger(
@@ -290,18 +295,23 @@ class Collector:
                 self._lanes[id_].count_dropped()
         return Record(person, now, body, states), PushResult(event["id"], statuses)
 
-    def _gate(self, own: Mapping[str, Any], person: str) -> tuple[dict[str, State], dict[str, str]]:
-        """Decide for each destination whether the event may wait for it or is held."""
-        if own or not self._ledger.silent:
-            return self._decide(own, person)
-        version = self._ledger.version
-        if self._undisputed is None or self._undisputed[0] != version:
-            self._undisputed = (version, *self._decide({}, ""))
-        return self._undisputed[1], dict(self._undisputed[2])
+    def _gate(self, own: Mapping[str, Any], person: str) -> _Decision:
+        """Decide for each destination whether the event may wait for it or is held.
 
-    def _decide(
-        self, own: Mapping[str, Any], person: str
-    ) -> tuple[dict[str, State], dict[str, str]]:
+        While nobody said anything, what the event says decides alone, and is known again.
+        """
+        if not self._ledger.silent:
+            return self._decide(own, person)
+        version, known = self._decided
+        if version != self._ledger.version or len(known) > _DECISIONS:
+            version, known = self._decided = (self._ledger.version, {})
+        key = frozenset(own.items())
+        if key not in known:
+            known[key] = self._decide(own, "")
+        states, statuses = known[key]
+        return states, statuses.copy()
+
+    def _decide(self, own: Mapping[str, Any], person: str) -> _Decision:
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         consent: Mapping[str, Any] | None = None

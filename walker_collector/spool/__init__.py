@@ -116,7 +116,7 @@ def numbered(records: Sequence[Record], seq: int) -> list[Run]:
     runs: list[Run] = []
     states: Mapping[str, State] | None = None
     for at, record in enumerate(records, seq):
-        if record.states is not states:
+        if record.states is not states and record.states != states:
             states = record.states
             entries: list[Entry] = []
             runs.append((entries, states))
