@@ -45,6 +45,7 @@ _KINDS: Final[Mapping[str, type]] = {
 _OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_PASSTHROUGH_DATACLASS
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+_NOTHING: Final[Mapping[str, Any]] = {}
 _OBJECT_OR_NONE: Final = frozenset({dict, type(None)})
 _TEXT_OR_NONE: Final = frozenset({str, type(None)})
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
@@ -179,7 +180,7 @@ def _is_usual(event: dict[str, Any]) -> bool:
         and type(event["action"]) is str
         and type(event["id"]) in _TEXT_OR_NONE
         and type(event["source"]) in _OBJECT_OR_NONE
-        and type(event.get("consent")) in _OBJECT_OR_NONE
+        and type(event.get("consent", _NOTHING)) is dict
     )
 
 

@@ -26,9 +26,7 @@ class Single:
 
 
 class Batched:
-    """Takes events in batches."""
-
-    batch_size = 500
+    """Takes events in batches of the usual size."""
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> None:

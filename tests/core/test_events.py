@@ -155,6 +155,8 @@ def test_what_the_application_says_stays() -> None:
 
 def test_none_is_the_same_as_left_out() -> None:
     assert completed(dict.fromkeys(KEYS) | {"name": "a b"}) == completed({"name": "a b"})
+    for key in (*KEYS[1:], "unknown"):
+        assert completed({"name": "a b", key: None}) == completed({"name": "a b"})
 
 
 def test_globals_and_user_of_the_process_lie_under_those_of_the_event() -> None:

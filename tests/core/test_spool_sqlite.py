@@ -20,7 +20,7 @@ from tests.core.support import PATIENCE, in_threads
 from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.flowfile import load_flow
-from walker_collector.spool import Attempt, Change, Entry, Record, Run, State, Stored
+from walker_collector.spool import Attempt, Change, Entry, Record, Run, State, Stored, tables
 from walker_collector.spool.sqlite import VERSION, SqliteSpool
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +202,14 @@ def test_revived_letter_waits_again_once_with_what_is_done_of_it(spool: SqliteSp
     assert spool.dead() == []
 
 
+def test_letter_given_twice_is_buried_once(spool: SqliteSpool) -> None:
+    (entry,) = append(spool, record(there=WAITING, elsewhere=WAITING))
+    spool.settle("there", [Change(entry, DEAD, Attempt(reason="no"))])
+    (letter,) = spool.dead("there")
+    assert spool.bury([letter, letter]) == 1
+    assert spool.counts() == {"elsewhere": {WAITING: 1}}
+
+
 def test_buried_letter_is_gone_for_its_destination_only(spool: SqliteSpool) -> None:
     (entry,) = append(spool, record(there=WAITING, elsewhere=WAITING))
     bury_alive(spool, entry)
@@ -338,6 +346,29 @@ def test_interrupted_write_leaves_the_others_to_their_own(spool: SqliteSpool) ->
     assert set(written) <= set(spool.aliases_of("p"))
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_push_that_is_interrupted_when_it_is_committed_leaves_a_spool_that_works(
+    spool: SqliteSpool, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    """A signal's handler may raise between SQLite's commit and whatever comes next."""
+    insert, raised = tables.insert, []
+
+    def interrupted(*args: Any) -> None:
+        insert(*args)
+        if not raised:
+            raised.append(kind())
+            raise raised[0]
+
+    monkeypatch.setattr(tables, "insert", interrupted)
+    offered: list[int] = []
+    with contextlib.suppress(kind):
+        spool.append([record()], lambda runs: offered.extend(numbers_of(runs)))
+    for _ in range(2):
+        append(spool, record())
+    assert [item.entry[0] for item in spool.load("there", 0, 9)] == [1, 2, 3]
+    assert (offered, spool.size()) == ([1], 3)
+
+
 def test_event_whose_offer_fails_is_not_stored_twice(spool: SqliteSpool) -> None:
     def offer(accepted: Offered) -> None:
         raise RuntimeError("no thread")
@@ -348,6 +379,21 @@ def test_event_whose_offer_fails_is_not_stored_twice(spool: SqliteSpool) -> None
 
 
 # --- room ------------------------------------------------------------------------------------
+
+
+def test_deliveries_to_several_destinations_empty_a_file_that_may_not_grow(
+    spool: SqliteSpool, path: Path
+) -> None:
+    states = {"a": WAITING, "b": WAITING, "c": WAITING}
+    entries = append(spool, *[record(body=b"x" * 500, **states) for _ in range(2_000)])
+    db = spool._writer.connection
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    for at in range(0, 2_000, 500):
+        for destination in states:
+            spool.finish(destination, entries[at : at + 500])
+    assert spool.size() == 0
+    assert spool.counts() == {}
 
 
 def test_full_by_events_until_some_are_done(path: Path) -> None:

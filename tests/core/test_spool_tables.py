@@ -1,7 +1,9 @@
 """What a spool says it holds, after anything that may happen to its events."""
 
+import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walker_collector.config import SpoolConfig
-from walker_collector.spool import Attempt, Change, Entry, Record, State
+from walker_collector.spool import Attempt, Change, Entry, Record, Run, State
+from walker_collector.spool.directory import directory
 from walker_collector.spool.sqlite import SqliteSpool
-from walker_collector.spool.tables import runs_of
+from walker_collector.spool.tables import finish, runs_of
 
 WAITING, HELD, DEAD = State.WAITING, State.HELD, State.DEAD
 IDS = ("a", "b", "c")
@@ -185,3 +188,21 @@ def test_spool_holds_what_its_events_have_come_to(
                 both.check()
         finally:
             both.spool.close()
+
+
+def test_destinations_that_are_done_in_one_commit_need_an_event_no_more(tmp_path: Path) -> None:
+    with closing(SqliteSpool(SpoolConfig(path=str(tmp_path / "spool.db")))) as spool:
+        runs: list[Run] = []
+        spool.append([Record("p", 1, b"{}", dict.fromkeys(IDS, WAITING))] * 3, runs.extend)
+        ((entries, _),) = runs
+        known = directory(spool._writer.connection)
+        for id_ in IDS:
+            spool._know([id_])
+
+        def all_at_once(db: sqlite3.Connection) -> list[int]:
+            stale = directory(db)
+            return [finish(db, stale, id_, entries)[0][0] for id_ in IDS]
+
+        assert known.audiences.keys() == {frozenset(IDS)}
+        assert spool._writer.run(all_at_once) == [0, 0, 3]
+        assert spool.load("c", 0, 9) == []

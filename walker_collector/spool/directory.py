@@ -7,23 +7,11 @@ from attrs import frozen
 
 
 @frozen
-class Place:
-    """A destination's number, and that of the audience in which it is alone."""
-
-    number: int
-    alone: int
-
-
-@frozen
 class Directory:
     """The numbers of destinations by id, and of audiences by the ids of their destinations."""
 
     numbers: dict[str, int]
     audiences: dict[frozenset[str], int]
-
-    def place(self, destination: str) -> Place:
-        """Return the place of a destination that is registered by itself."""
-        return Place(self.numbers[destination], self.audiences[frozenset((destination,))])
 
 
 def directory(db: sqlite3.Connection) -> Directory:

@@ -1,8 +1,9 @@
 """What makes an SQLite file a spool: its tables, its marks, its settings.
 
-An event is one row. It waits at every destination of its audience, the set of those that it was
-accepted for, unless `deliveries` says otherwise: held, dead, done, or waiting with attempts
-behind it. Mostly an event waits a moment, is delivered and gone, and that table is empty.
+An event is one row. It waits at every destination of its audience, the set of those that are not
+done with it, unless `deliveries` says otherwise: held, dead, or waiting with attempts behind it.
+Mostly an event waits a moment, is delivered and gone, and that table is empty. To be done with an
+event never takes more room: a full disk is emptied by deliveries.
 """
 
 import sqlite3
@@ -13,8 +14,6 @@ from walker_collector.errors import SpoolError
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
 VERSION: Final = 1
-DONE: Final = -1
-"""The state of an event at a destination that is done with it, while another is not."""
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024

@@ -30,7 +30,7 @@ from walker_collector.spool import (
     numbered,
     tables,
 )
-from walker_collector.spool.directory import Directory, Place, directory, register
+from walker_collector.spool.directory import Directory, directory, register
 from walker_collector.spool.failure import spool_error
 from walker_collector.spool.lock import SpoolLock, keep_inherited
 from walker_collector.spool.log import Log
@@ -128,18 +128,19 @@ class SqliteSpool:
 
     # --- numbers ---------------------------------------------------------------------------
 
-    def _register(self, audience: frozenset[str]) -> Directory:
-        """Return a directory that has a set of destinations."""
+    def _register(self, audience: frozenset[str]) -> None:
+        """See to it that the directory has a set of destinations."""
         if audience not in self._directory.audiences:
             self._writer.run(lambda db: register(db, [audience]), self._learn)
-        return self._directory
 
     def _learn(self, known: Directory) -> None:
-        """Keep a newer directory; only by whoever has the writer's turn."""
-        self._directory = known
+        """Keep a larger directory; only by whoever has the writer's turn."""
+        if len(known.audiences) > len(self._directory.audiences):
+            self._directory = known
 
-    def _place(self, destination: str) -> Place:
-        return self._register(frozenset((destination,))).place(destination)
+    def _know(self, destinations: Iterable[str]) -> None:
+        for destination in destinations:
+            self._register(frozenset((destination,)))
 
     # --- accepting -------------------------------------------------------------------------
 
@@ -150,12 +151,16 @@ class SqliteSpool:
         runs: list[Run] = []
 
         def work(db: sqlite3.Connection) -> range:
+            if runs and tables.has(db, runs[0][0][0][0]):
+                # Whoever committed it was interrupted before it could tell.
+                first = runs[0][0][0][0]
+                return range(first, first + len(records))
             first = self._seq + 1
+            self._seq += len(records)  # before it is written: no number is ever given twice
             runs[:] = numbered(records, first)
             for entries, states in runs:
                 tables.insert(db, self._directory, entries, states)
-            self._seq += len(records)
-            return range(first, self._seq + 1)
+            return range(first, first + len(records))
 
         def then(_: object) -> None:
             self._counted(len(records), sum(len(record.body) for record in records))
@@ -186,26 +191,35 @@ class SqliteSpool:
     # --- answers ---------------------------------------------------------------------------
 
     def settle(self, destination: str, changes: Sequence[Change]) -> None:
-        place = self._place(destination)
-        gone = self._writer.run(lambda db: tables.settle(db, place, changes), self._uncounted)
+        self._know([destination])
+        gone, _ = self._writer.run(
+            lambda db: tables.settle(db, self._directory, destination, changes), self._settled
+        )
         self._tidy(gone)
 
     def finish(self, destination: str, entries: Sequence[Entry]) -> None:
-        place = self._place(destination)
-        gone = self._writer.run(lambda db: tables.finish(db, place, entries), self._uncounted)
+        self._know([destination])
+        gone, _ = self._writer.run(
+            lambda db: tables.finish(db, self._directory, destination, entries), self._settled
+        )
         self._tidy(gone)
 
-    def _uncounted(self, gone: Gone) -> None:
-        events, size = gone
-        self._counted(-events, -size)
+    def _settled(self, result: tuple[Gone, Directory]) -> None:
+        gone, known = result
+        self._counted(-gone[0], -gone[1])
+        self._learn(known)
 
     def _tidy(self, gone: Gone) -> None:
-        """Give space back to the file system once little is left, and keep the log short."""
-        if gone[0] and self._events < _FEW:
-            ((free,),) = self._read("PRAGMA freelist_count")
-            if free >= _FREE.stop:
-                self._shrink()
-        self._log.keep_short()
+        """Give space back to the file system once little is left, and keep the log short.
+
+        What cannot be tidied now is with the next; what was answered is recorded either way.
+        """
+        with contextlib.suppress(SpoolError):
+            if gone[0] and self._events < _FEW:
+                ((free,),) = self._read("PRAGMA freelist_count")
+                if free >= _FREE.stop:
+                    self._shrink()
+            self._log.keep_short()
 
     def _shrink(self) -> None:
         steps = _VACUUM_STEPS
@@ -261,15 +275,18 @@ class SqliteSpool:
 
     def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
         wanted = list(letters)
-        places = {item.destination: self._place(item.destination) for item in wanted}
-        result: list[Stored] = self._writer.run(lambda db: tables.revive(db, places, wanted))
+        self._know({item.destination for item in wanted})
+        result: list[Stored] = self._writer.run(
+            lambda db: tables.revive(db, self._directory, wanted)
+        )
         return result
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         wanted = list(letters)
-        places = {item.destination: self._place(item.destination) for item in wanted}
-        buried, gone = self._writer.run(
-            lambda db: tables.bury(db, places, wanted), lambda result: self._uncounted(result[1])
+        self._know({item.destination for item in wanted})
+        buried, gone, _ = self._writer.run(
+            lambda db: tables.bury(db, self._directory, wanted),
+            lambda result: self._settled(result[1:]),
         )
         self._tidy(gone)
         return int(buried)
@@ -317,7 +334,7 @@ class SqliteSpool:
         forgotten: Forgotten
         forgotten, _ = self._writer.run(
             lambda db: tables.forget(db, keys),
-            lambda result: self._uncounted((len(result[0].seqs), result[1])),
+            lambda result: self._counted(-len(result[0].seqs), -result[1]),
         )
         with self._log.turn:
             self._writer.alone(scrub)

@@ -13,10 +13,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, State, Stored
-from walker_collector.spool.directory import Directory, Place
+from walker_collector.spool.directory import Directory, directory, register
 from walker_collector.spool.memory import entry_of, revived
 from walker_collector.spool.rows import change_row, json_or_null
-from walker_collector.spool.schema import DONE
 
 Runs = list[tuple[int, int]]
 """Numbers as runs of consecutive ones, each by its first and last."""
@@ -29,28 +28,18 @@ _INSERT_ONE: Final = f"{_INSERT} (?, ?, ?, ?, ?)"
 _INSERT_MANY: Final = _INSERT + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS)
 _SET_ASIDE: Final = "INSERT INTO deliveries (seq, destination, state) VALUES (?, ?, ?)"
 
-_DROP: Final = f"""
-DELETE FROM events WHERE seq BETWEEN ?1 AND ?2 AND (audience = ?4 OR NOT EXISTS (
-  SELECT 1 FROM audiences a
-  LEFT JOIN deliveries d ON d.seq = events.seq AND d.destination = a.destination
-  WHERE a.audience = events.audience AND a.destination <> ?3 AND d.state IS NOT {DONE}))
-"""
-_MARK_DONE: Final = f"""
-INSERT OR REPLACE INTO deliveries (seq, destination, state)
-SELECT seq, ?3, {DONE} FROM events WHERE seq BETWEEN ?1 AND ?2
-"""
-_TIDY: Final = "DELETE FROM deliveries WHERE seq BETWEEN ?1 AND ?2"
-_TIDY_SOME: Final = (
-    f"{_TIDY} AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = deliveries.seq)"
-)
-_KEEP: Final = f"""
+_DROP: Final = "DELETE FROM events WHERE seq BETWEEN ? AND ? AND audience = ?"
+_AUDIENCES: Final = "SELECT DISTINCT audience FROM events WHERE seq BETWEEN ? AND ?"
+_LEAVE: Final = "UPDATE events SET audience = ?4 WHERE seq BETWEEN ?1 AND ?2 AND audience = ?3"
+_TIDY: Final = "DELETE FROM deliveries WHERE seq BETWEEN ? AND ? AND destination = ?"
+_KEEP: Final = """
 INSERT INTO deliveries (state, attempts, due, changed, reason, parts, consent, seq, destination)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM events WHERE seq = ?8)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (
+  SELECT 1 FROM events e JOIN audiences a USING (audience) WHERE e.seq = ?8 AND a.destination = ?9)
 ON CONFLICT (seq, destination) DO UPDATE SET
   state = excluded.state, attempts = excluded.attempts, due = excluded.due,
   changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
   consent = excluded.consent
-WHERE state <> {DONE}
 """
 _RELEASE: Final = (
     "UPDATE deliveries SET state = 0, due = 0 WHERE seq = ? AND destination = ? AND state = 1"
@@ -86,11 +75,11 @@ SIZE: Final = "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)
 COUNTS: Final = """
 WITH accepted AS (SELECT audience, count(*) AS n FROM events GROUP BY audience),
   aside AS (
-    SELECT destination, state, count(*) AS n FROM deliveries WHERE state <> 0 GROUP BY 1, 2),
+    SELECT destination, state, count(*) AS n FROM deliveries WHERE state > 0 GROUP BY 1, 2),
   parts AS (
     SELECT a.destination, 0 AS state, n FROM accepted JOIN audiences a USING (audience)
     UNION ALL SELECT destination, 0, -n FROM aside
-    UNION ALL SELECT destination, state, n FROM aside WHERE state > 0)
+    UNION ALL SELECT destination, state, n FROM aside)
 SELECT t.id, state, sum(n) FROM parts JOIN destinations t ON t.number = parts.destination
 GROUP BY 1, 2 HAVING sum(n) > 0
 """
@@ -104,8 +93,7 @@ _COUNTS_OF_LEAVING: Final = """
 SELECT t.id, coalesce(d.state, 0) AS now, count(*) FROM leaving
 JOIN events e USING (seq) JOIN audiences a USING (audience)
 JOIN destinations t ON t.number = a.destination
-LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = a.destination
-WHERE coalesce(d.state, 0) >= 0 GROUP BY 1, 2
+LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = a.destination GROUP BY 1, 2
 """
 
 
@@ -142,37 +130,63 @@ def insert(
             db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
 
 
-def settle(db: sqlite3.Connection, place: Place, changes: Sequence[Change]) -> Gone:
-    """Note what a destination answered; return what is gone by that."""
-    gone = finish(db, place, [change.entry for change in changes if change.state is None])
+def has(db: sqlite3.Connection, seq: int) -> bool:
+    """Tell whether there is an event of this number."""
+    return db.execute("SELECT 1 FROM events WHERE seq = ?", (seq,)).fetchone() is not None
+
+
+def settle(
+    db: sqlite3.Connection, known: Directory, destination: str, changes: Sequence[Change]
+) -> tuple[Gone, Directory]:
+    """Note what a destination answered; return what is gone by that, and a directory with the
+    audiences that are left.
+    """
+    done = [change.entry for change in changes if change.state is None]
+    gone, known = finish(db, known, destination, done)
+    number = known.numbers[destination]
     kept = [
-        change_row(change, place.number)
+        change_row(change, number)
         for change in changes
         if change.state is not None and not change.released
     ]
     db.executemany(_KEEP, kept)
-    released = [(change.entry[0], place.number) for change in changes if change.released]
+    released = [(change.entry[0], number) for change in changes if change.released]
     db.executemany(_RELEASE, released)
-    return gone
+    return gone, known
 
 
-def finish(db: sqlite3.Connection, place: Place, entries: Sequence[Entry]) -> Gone:
-    """Note that a destination is done with these events; return what is gone by that."""
+def finish(
+    db: sqlite3.Connection, known: Directory, destination: str, entries: Sequence[Entry]
+) -> tuple[Gone, Directory]:
+    """Note that a destination is done with these events; return as `settle` does."""
     if not entries:
-        return 0, 0
+        return (0, 0), known
     sizes = {entry[0]: len(entry[3]) for entry in entries}
     runs = runs_of(sizes)
-    done = [(first, last, place.number) for first, last in runs]
-    dropped = db.executemany(_DROP, [(*run, place.alone) for run in done]).rowcount
+    alone = known.audiences[frozenset((destination,))]
+    dropped = db.executemany(_DROP, [(*run, alone) for run in runs]).rowcount
+    number = known.numbers[destination]
+    db.executemany(_TIDY, [(*run, number) for run in runs])
     if dropped == len(sizes):
-        db.executemany(_TIDY, runs)
-        return dropped, sum(sizes.values())
-    db.executemany(_MARK_DONE, done)
-    if not dropped:
-        return 0, 0
-    db.executemany(_TIDY_SOME, runs)
-    left = _numbers_in(db, runs)
-    return dropped, sum(size for seq, size in sizes.items() if seq not in left)
+        return (dropped, sum(sizes.values())), known
+    known = _leave(db, destination, runs)
+    left = _numbers_in(db, runs) if dropped else sizes.keys()
+    return (dropped, sum(size for seq, size in sizes.items() if seq not in left)), known
+
+
+def _leave(db: sqlite3.Connection, destination: str, runs: Runs) -> Directory:
+    """Take a destination out of the audiences of events that others still need."""
+    known = directory(db)  # there may be new ones since, within this very transaction
+    members = {number: ids for ids, number in known.audiences.items()}
+    for run in runs:
+        for (audience,) in db.execute(_AUDIENCES, run).fetchall():
+            if destination not in members[audience]:
+                continue
+            left = members[audience] - {destination}
+            if left not in known.audiences:
+                known = register(db, [left])
+            db.execute(_LEAVE, (*run, audience, known.audiences[left]))
+    return known
 
 
 def _numbers_in(db: sqlite3.Connection, runs: Runs) -> set[int]:
@@ -181,29 +195,29 @@ def _numbers_in(db: sqlite3.Connection, runs: Runs) -> set[int]:
     return {seq for run in runs for (seq,) in db.execute(query, run).fetchall()}
 
 
-def revive(
-    db: sqlite3.Connection, places: Mapping[str, Place], letters: Sequence[DeadLetter]
-) -> list[Stored]:
+def revive(db: sqlite3.Connection, known: Directory, letters: Sequence[DeadLetter]) -> list[Stored]:
     """Make dead letters wait again; return those that were dead still."""
     found = []
     for letter in letters:
-        row = (json_or_null(letter.parts), letter.seq, places[letter.destination].number)
+        row = (json_or_null(letter.parts), letter.seq, known.numbers[letter.destination])
         if db.execute(_REVIVE, row).rowcount:
             found.append(revived(letter))
     return found
 
 
 def bury(
-    db: sqlite3.Connection, places: Mapping[str, Place], letters: Sequence[DeadLetter]
-) -> tuple[int, Gone]:
-    """Have destinations be done with dead letters; return of how many, and what is gone."""
-    buried: dict[str, list[Entry]] = {}
+    db: sqlite3.Connection, known: Directory, letters: Sequence[DeadLetter]
+) -> tuple[int, Gone, Directory]:
+    """Have destinations be done with dead letters; return of how many, and as `settle` does."""
+    buried: dict[str, dict[int, Entry]] = {}
     for letter in letters:
-        if db.execute(_IS_DEAD, (letter.seq, places[letter.destination].number)).fetchone():
-            buried.setdefault(letter.destination, []).append(entry_of(letter))
-    gone = [finish(db, places[id_], entries) for id_, entries in buried.items()]
-    count = sum(len(entries) for entries in buried.values())
-    return count, (sum(events for events, _ in gone), sum(size for _, size in gone))
+        if db.execute(_IS_DEAD, (letter.seq, known.numbers[letter.destination])).fetchone():
+            buried.setdefault(letter.destination, {})[letter.seq] = entry_of(letter)
+    events = size = 0
+    for id_, entries in buried.items():
+        gone, known = finish(db, known, id_, list(entries.values()))
+        events, size = events + gone[0], size + gone[1]
+    return sum(map(len, buried.values())), (events, size), known
 
 
 def forget(db: sqlite3.Connection, people: Iterable[str]) -> tuple[Forgotten, int]:
