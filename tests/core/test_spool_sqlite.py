@@ -678,6 +678,19 @@ def test_forgotten_person_leaves_no_trace_on_disk(path: Path) -> None:
         assert spool.owed() == set()
 
 
+def test_compact_file_holds_nothing_but_what_is_kept(path: Path) -> None:
+    with opened(path) as spool:
+        # As where SQLite has left a copy behind.
+        spool._writer.connection.execute("PRAGMA secure_delete = OFF")
+        append(spool, *[record("id:erased", b'"erased-4711"') for _ in range(50)])
+        (kept,) = append(spool, record("id:other"))
+        spool.forget(["id:erased"])
+        assert any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
+        spool.compact()
+        assert not any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
+        assert [item.entry for item in spool.load("there", 0, 9)] == [kept]
+
+
 def test_finished_event_leaves_no_trace_once_the_log_is_written_back(path: Path) -> None:
     with opened(path) as spool:
         (entry,) = append(spool, record(body=b'"finished-4711"'))

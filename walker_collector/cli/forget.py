@@ -38,6 +38,8 @@ def forget(
     a flow file or a spool file, which no other process may hold: in a running collector, call
     Collector.forget.
 
+    The file is written anew then, so that no copy of theirs is left in unused parts of it.
+
     Destinations keep what they were sent; erase it there as well.
     """
     user = {"id": user_id, "device": device, "session": session}
@@ -47,6 +49,7 @@ def forget(
         # Not through a collector: it would go on delivering the person's events meanwhile.
         ledger = Ledger(spool, {}, people_max=100, now=now_ms)
         count = len(spool.forget(ledger.known_as(user)).seqs)
+        spool.compact()
     if as_json:
         print_json({"events": count})
     else:

@@ -340,6 +340,15 @@ class SqliteSpool:
             self._writer.alone(scrub)
         return forgotten
 
+    def compact(self) -> None:
+        """Write the file anew, with nothing in it but what is kept.
+
+        SQLite overwrites what is deleted, but may leave a copy where it has moved rows before.
+        Takes as much room again while it is at work. Raises SpoolError.
+        """
+        with self._log.turn:
+            self._writer.alone(_compact)
+
     # --- other spools ----------------------------------------------------------------------
 
     def adopt(self, path: Path) -> int:
@@ -402,6 +411,11 @@ def _different(records: Sequence[Record]) -> list[Mapping[str, State]]:
     if len(records) == 1:
         return [records[0].states]
     return list({id(record.states): record.states for record in records}.values())
+
+
+def _compact(db: sqlite3.Connection) -> None:
+    db.execute("VACUUM")
+    scrub(db)
 
 
 def _vacuum(db: sqlite3.Connection) -> int:
