@@ -29,8 +29,7 @@ def run_until(path: Path, start: int, kill_at: int | None) -> tuple[int, str]:
             if line.isdigit():
                 done = int(line)
             if kill_at is not None and done >= kill_at:
-                process.kill()
-                break
+                process.kill()  # what it has done until now is in the pipe: read on
     return done, line
 
 
