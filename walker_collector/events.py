@@ -112,10 +112,10 @@ def complete(
     wrong type. The result may share values with `raw`; `encode` makes it independent.
     """
     name = raw.get("name")
-    split_name(name)
-    event = _over_defaults(raw, name, now, timing)
+    words = split_name(name)
+    event = _over_defaults(raw, words, now, timing)
     if not _is_usual(event):
-        event = _over_defaults(_given(raw), name, now, timing)
+        event = _over_defaults(_given(raw), words, now, timing)
         _check_and_convert(event)
     for item in event["nested"]:
         if type(item) is not dict:
@@ -129,18 +129,17 @@ def complete(
         event["user"] = {**user, **event["user"]}
     if not event["id"]:
         event["id"] = new_id()
-    if event["source"] is None:
-        event["source"] = {"type": "collector", "schema": SCHEMA, "count": count(), "trace": trace}
-    else:
-        event["source"] = _source(event["source"], trace, count)
+    event["source"] = _source(event["source"], trace, count)
     return event
 
 
-def _over_defaults(raw: Mapping[str, Any], name: Any, now: int, timing: float) -> dict[str, Any]:
-    """Return what was given over what stands for parts that were not."""
-    entity, action = _words(name)
+def _over_defaults(
+    raw: Mapping[str, Any], words: tuple[str, str], now: int, timing: float
+) -> dict[str, Any]:
+    """Return what was given, a name among it, over what stands for parts that were not."""
+    entity, action = words
     return {
-        "name": name,
+        "name": None,
         "data": {},
         "context": {},
         "globals": {},
@@ -200,6 +199,8 @@ def _check_and_convert(event: dict[str, Any]) -> None:
 
 
 def _source(own: Any, trace: str, count: Callable[[], int]) -> dict[str, Any]:
+    if own is None:
+        return {"type": "collector", "schema": SCHEMA, "count": count(), "trace": trace}
     if not isinstance(own, dict):
         raise EventError("source: must be an object")
     source = {"type": "collector", "schema": SCHEMA, **own}

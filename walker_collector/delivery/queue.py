@@ -161,9 +161,8 @@ class PersonQueue:
         idle = keys - self._busy.keys()
         self.insert(sorted(freed for key in idle for freed in self._unpark(key)))
 
-    def concerns(self, people: Iterable[str]) -> bool:
+    def concerns(self, people: set[str]) -> bool:
         """Whether anything of these people is under way or waits behind what is."""
-        people = set(people)
         return not (self._busy.keys().isdisjoint(people) and self._blocked.isdisjoint(people))
 
     def rejoin(self, keys: Iterable[str]) -> None:

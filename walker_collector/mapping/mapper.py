@@ -20,7 +20,7 @@ from walker_collector.config import (
     RuleConfig,
     ValueSpec,
 )
-from walker_collector.consent import grants
+from walker_collector.consent import compile_gate
 from walker_collector.hookspecs import Event, Rule
 from walker_collector.mapping.paths import set_by_path
 from walker_collector.mapping.payload import flatten, merge, remove
@@ -103,6 +103,8 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
 
 
 def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:
+    admits = compile_gate(plan.consent, mode)
+
     def map_event(event: Event, scope: Scope) -> Mapped:
         local = LocalScope(event, scope.consent)
         if plan.policies:
@@ -110,7 +112,7 @@ def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:
         data = shared(local.event, local) if shared else MISSING
         if plan.ignore:
             return Mapped(local.event, data, plan.rule, "ignored", None, plan.written)
-        if plan.consent and not grants(plan.consent, scope.consent, mode):
+        if not admits(scope.consent):
             return Mapped(local.event, data, plan.rule, "denied", plan.consent, plan.written)
         if plan.name:
             local.event = {**local.event, "name": plan.name}

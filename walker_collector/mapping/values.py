@@ -29,6 +29,7 @@ from walker_collector.config import (
     PathSpec,
     ValueSpec,
 )
+from walker_collector.consent import compile_gate
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.calls import as_json, isolate
 from walker_collector.mapping.generated import Call, Each, Make, Node, Read, generate
@@ -270,14 +271,10 @@ def _with_consent(resolve: Resolve, required: Consent, denied: Resolve) -> Resol
     """Any one of the required keys is enough; see `walker_collector.consent.grants`."""
     if not required:
         return resolve
-    keys = [key for key, wanted in required.items() if wanted]
+    admits = compile_gate(required)
 
     def gated(value: Any, scope: Scope) -> Any:
-        state = consent_of(value, scope)
-        for key in keys:
-            if state.get(key):
-                return resolve(value, scope)
-        return denied(value, scope)
+        return (resolve if admits(consent_of(value, scope)) else denied)(value, scope)
 
     return gated
 

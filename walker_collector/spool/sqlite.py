@@ -148,19 +148,19 @@ class SqliteSpool:
         self._check_room(records)
         for states in _different(records):
             self._register(frozenset(states))
+        numbers = range(0)
         runs: list[Run] = []
 
         def work(db: sqlite3.Connection) -> range:
-            if runs and tables.has(db, runs[0][0][0][0]):
-                # Whoever committed it was interrupted before it could tell.
-                first = runs[0][0][0][0]
-                return range(first, first + len(records))
-            first = self._seq + 1
+            nonlocal numbers
+            if numbers and tables.has(db, numbers[0]):
+                return numbers  # whoever committed it was interrupted before it could tell
+            numbers = range(self._seq + 1, self._seq + 1 + len(records))
             self._seq += len(records)  # before it is written: no number is ever given twice
-            runs[:] = numbered(records, first)
+            runs[:] = numbered(records, numbers.start)
             for entries, states in runs:
                 tables.insert(db, self._directory, entries, states)
-            return range(first, first + len(records))
+            return numbers
 
         def then(_: object) -> None:
             self._counted(len(records), sum(len(record.body) for record in records))
