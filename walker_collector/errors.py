@@ -92,3 +92,27 @@ class DestinationDown(WalkerError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class NothingToSend(WalkerError):
+    """Raised by a destination: the event asks nothing of it, so there was no call to make.
+
+    The event is done; figures, log and `walker simulate` say `empty` rather than delivered.
+    `reason` says what is missing, without a person's data.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class NotAttempted(WalkerError):
+    """Raised by a destination: the event was not tried, since something else came in between.
+
+    For events of a batch for which `context.may_proceed(item)` said no, or that must wait for an
+    earlier event of the same person. It costs no attempt: the event is decided on again at once.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(reason)

@@ -122,6 +122,16 @@ class Context:
     status: Callable[[], Any] | None = field(repr=False, default=None)
     forget: Callable[[Mapping[str, Any]], None] | None = field(repr=False, default=None)
 
+    def may_proceed(self, item: "Item") -> bool:
+        """Tell whether an event of a batch may still be sent.
+
+        A destination that makes calls of its own for the events of a batch asks before each: no
+        after a withdrawal or an erasure of its person. It then names the event among the failures,
+        as NotAttempted.
+        """
+        proceed = item.context.proceed
+        return proceed is None or proceed()
+
 
 @define(eq=False)
 class PushContext:
@@ -132,6 +142,7 @@ class PushContext:
     consent: Consent = field(repr=False)
     attempt: int = 1
     progress: Progress | None = field(default=None, repr=False)
+    proceed: Callable[[], bool] | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str:
@@ -199,8 +210,9 @@ def push(event: Event, data: Any, rule: Rule | None, context: PushContext) -> An
 
     `event` is the event after policies and renaming; `data` is what the mapping made of it
     (MISSING where it made nothing); `rule` is the rule that matched, or None.
-    Return = delivered. Raise `Rejected` (never retry: dead letter), `RetryLater` (transient),
-    `DestinationDown` (stop this destination, keep its events). Anything else is taken for a
+    Return = delivered. Raise `NothingToSend` (the event asks nothing of this destination),
+    `Rejected` (never retry: dead letter), `RetryLater` (transient), `DestinationDown` (stop this
+    destination, keep its events). Anything else is taken for a
     bug: retried a few times, then a dead letter.
     """
 
@@ -210,10 +222,10 @@ def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exceptio
     """Deliver several events; optional, used instead of `push` where it exists.
 
     Events of one person stand in their order. Return the failures: index in the batch ->
-    `Rejected`, `RetryLater`, `DestinationDown` or another exception; what is not named was
-    delivered. Raising `RetryLater` or `DestinationDown` fails the whole batch; after `Rejected` or
-    any other exception each event is tried again alone, in a batch of one. Either way, what had
-    arrived before may arrive twice.
+    `NothingToSend`, `NotAttempted`, `Rejected`, `RetryLater`, `DestinationDown` or another
+    exception; what is not named was delivered. Raising `RetryLater` or `DestinationDown` fails
+    the whole batch; after `Rejected` or any other exception each event is tried again alone, in a
+    batch of one. Either way, what had arrived before may arrive twice.
     """
 
 

@@ -18,7 +18,7 @@ from walker_collector.delivery import (
     context_for,
     person_of,
 )
-from walker_collector.delivery.queue import HeldEvents
+from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.destination import build_destinations
 from walker_collector.errors import EventError, Rejected
 from walker_collector.events import Bounds, complete, decode, encode, plain_object
@@ -164,7 +164,7 @@ class _Stage:
     def __init__(self, destination: Destination, ledger: Ledger) -> None:
         self._destination = destination
         self._ledger = ledger
-        self._held = HeldEvents(destination.config.queue_max)
+        self._held = ConsentHold(destination.config.queue_max)
 
     def take(self, entry: Entry) -> Simulated:
         result = self._rehearse(entry)

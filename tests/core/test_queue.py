@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.core.support import entry
-from walker_collector.delivery.queue import HeldEvents, PersonQueue
+from walker_collector.delivery.consent_hold import ConsentHold
+from walker_collector.delivery.queue import PersonQueue
 from walker_collector.spool import Entry
 
 
@@ -272,7 +273,7 @@ TestDeliveries.settings = settings(max_examples=50, stateful_step_count=30, dead
 
 
 def test_held_events_are_found_by_person_oldest_first() -> None:
-    held = HeldEvents(10)
+    held = ConsentHold(10)
     for item in (entry(3, "id:a"), entry(1, "id:b"), entry(2, "session:s")):
         assert held.add(item, None) == []
     assert numbers(held.of(["id:a", "session:s", "id:unknown"])) == [2, 3]
@@ -282,7 +283,7 @@ def test_held_events_are_found_by_person_oldest_first() -> None:
 
 
 def test_too_many_held_events_push_out_the_oldest() -> None:
-    held = HeldEvents(2)
+    held = ConsentHold(2)
     held.add(entry(1), None)
     held.add(entry(2), None)
     assert numbers(held.add(entry(3), None)) == [1]
@@ -290,11 +291,11 @@ def test_too_many_held_events_push_out_the_oldest() -> None:
 
 
 def test_limit_of_none_holds_nothing() -> None:
-    assert numbers(HeldEvents(0).add(entry(1), None)) == [1]
+    assert numbers(ConsentHold(0).add(entry(1), None)) == [1]
 
 
 def test_held_event_is_removed_once() -> None:
-    held = HeldEvents(5)
+    held = ConsentHold(5)
     held.add(entry(1), None)
     assert held.remove(entry(1))
     assert not held.remove(entry(1))
@@ -302,7 +303,7 @@ def test_held_event_is_removed_once() -> None:
 
 
 def test_held_events_are_found_by_age() -> None:
-    held = HeldEvents(5)
+    held = ConsentHold(5)
     for n, at in ((1, 100), (2, 200), (3, 300)):
         held.add(entry(n, at=at), None)
     assert held.older_than(100) == []

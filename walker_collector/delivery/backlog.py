@@ -17,8 +17,9 @@ from attrs import frozen
 
 from walker_collector.config import Consent
 from walker_collector.consent import Ledger, Said, granted
+from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.dispatch import Destination, Outcome
-from walker_collector.delivery.queue import HeldEvents, PersonQueue
+from walker_collector.delivery.queue import PersonQueue
 from walker_collector.delivery.status import Counts
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.verdict import Verdict
@@ -65,7 +66,7 @@ class Backlog:
     ) -> None:
         self.lock = threading.RLock()
         self.queue = PersonQueue(ledger.canonical)
-        self.held = HeldEvents(destination.config.queue_max)
+        self.held = ConsentHold(destination.config.queue_max)
         self.flying: dict[int, Entry] = {}
         self.counts = Counts()
         self._destination = destination

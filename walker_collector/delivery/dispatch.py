@@ -18,6 +18,8 @@ from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import (
     DestinationDown,
+    NotAttempted,
+    NothingToSend,
     PluginError,
     Rejected,
     RetryLater,
@@ -33,7 +35,7 @@ CONSENT_CHANGED: Final = "walker consent"
 """The name under which a change of consent queues for the destinations that listen to it."""
 
 Kind = Literal[
-    "delivered", "told", "ignored", "held", "dropped", "rejected", "retry", "bug", "back"
+    "delivered", "told", "ignored", "empty", "held", "dropped", "rejected", "retry", "bug", "back"
 ]
 
 
@@ -367,6 +369,10 @@ class Dispatch:
         return call_within(timeout / 1000, self._destination.id, hook, *args, **kwargs)
 
     def _failed(self, error: BaseException, task: _Task) -> Outcome:
+        if isinstance(error, NothingToSend):
+            return Outcome("empty", error.reason)
+        if isinstance(error, NotAttempted):
+            return UNTRIED
         if isinstance(error, Rejected):
             return Outcome("rejected", error.reason)
         if isinstance(error, RetryLater):

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Final
 
 import attrs
-from attrs import define
 
 from walker_collector.consent import Ledger
 from walker_collector.delivery.backlog import Backlog, Batch
 from walker_collector.delivery.dispatch import DELIVERED, Destination, Dispatch, Outcome, event_id
 from walker_collector.delivery.health import Health
+from walker_collector.delivery.progress import EntryProgress
 from walker_collector.delivery.retry import Breaker, Pace
 from walker_collector.delivery.status import Answer, DestinationStatus
 from walker_collector.delivery.throttle import Throttle
@@ -55,7 +55,7 @@ class Lane:
             destination,
             ledger,
             self._backlog.attempt_of,
-            partial(_Progress, self._backlog),
+            partial(EntryProgress, self._backlog),
             self._turn,
             self._log,
         )
@@ -483,20 +483,3 @@ class Lane:
                 self._log.error("destination %s: shutdown raised %s", self.id, type(error).__name__)
             else:
                 self._logger.info("destination %s: shut down", self.id)
-
-
-@define(eq=False)  # not frozen: one is made per event, which takes three times as long
-class _Progress:
-    """How far the delivery of one entry is; see hookspecs.Progress."""
-
-    _backlog: Backlog
-    _entry: Entry
-
-    def state(self, part: str) -> str | None:
-        return self._backlog.attempt_of(self._entry[0]).parts.get(part)
-
-    def begin(self, part: str) -> None:
-        self._backlog.mark(self._entry, part, "begun")
-
-    def finish(self, part: str) -> None:
-        self._backlog.mark(self._entry, part, "done")

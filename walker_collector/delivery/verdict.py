@@ -39,7 +39,7 @@ def verdict(
     age counts then.
     """
     kind = outcome.kind
-    if kind in ("delivered", "told", "ignored", "dropped"):
+    if kind in ("delivered", "told", "ignored", "empty", "dropped"):
         return Verdict(Change(entry, None), before)
     if kind == "held":
         held = attrs.evolve(before, consent=outcome.consent)
