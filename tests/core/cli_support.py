@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, field
 from click.testing import CliRunner, Result
 
+from tests.support import program
 from walker_collector.cli import main
 
 COMMAND = [sys.executable, "-m", "walker_collector"]
@@ -33,24 +34,15 @@ def completed(*arguments: object, **options: Any) -> subprocess.CompletedProcess
 @contextmanager
 def spawned(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a command as a process of its own, with pipes; it does not outlive the block."""
-    process = subprocess.Popen(
-        [*COMMAND, *(str(item) for item in arguments)],
+    with program(
+        [*COMMAND, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         **options,
-    )
-    try:
+    ) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            with suppress(BrokenPipeError):
-                assert pipe
-                pipe.close()
 
 
 def objects(text: str) -> list[Any]:

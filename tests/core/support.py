@@ -1,13 +1,13 @@
 """What the tests of the core are made of: plugins from closures, flows, a clock, a record."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from attrs import Factory, define
 
+from tests.support import PATIENCE, join, wait_until
 from walker_collector import Collector, Item, PushContext, hookimpl
 from walker_collector.config import (
     BreakerConfig,
@@ -20,8 +20,7 @@ from walker_collector.config import (
 )
 from walker_collector.spool import Entry
 
-PATIENCE = 20.0
-"""How long (s) a test waits for what must happen, before it fails."""
+until = wait_until
 QUICK = RetryConfig(base=1, cap=5)
 UNBREAKABLE = BreakerConfig(threshold=1_000_000)
 
@@ -161,15 +160,6 @@ def entry(seq: int, person: str = "id:u1", at: int = 0, body: bytes = b"{}") -> 
     return (seq, person, at, body)
 
 
-def until(holds: Callable[[], bool], what: str = "") -> None:
-    """Wait until a condition holds; fail when it doesn't in time."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not holds():
-        assert time.monotonic() < deadline, f"did not happen in {PATIENCE:g} s: {what}"
-        pause.wait(0.002)
-
-
 def in_threads(*work: Callable[[], Any]) -> None:
     """Run functions at once, each on a thread of its own; raise what they raise."""
     failures: list[BaseException] = []
@@ -185,9 +175,6 @@ def in_threads(*work: Callable[[], Any]) -> None:
     threads = [threading.Thread(target=run, args=(item,), daemon=True) for item in work]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 3 * PATIENCE
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), "a thread hangs"
+    join(*threads, timeout=3 * PATIENCE)
     if failures:
         raise failures[0]

@@ -38,13 +38,17 @@ def test_every_command_has_help_with_examples(names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("command", [COMMAND, SCRIPT], ids=["module", "script"])
 def test_version_is_that_of_the_distribution(command: list[str]) -> None:
-    process = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        [*command, "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
     assert process.stdout == f"walker {version('walker-collector')}\n"
 
 
 def test_what_only_tables_need_is_not_imported_for_help() -> None:
-    program = "import sys, walker_collector.cli; print('rich' in sys.modules)"
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    code = "import sys, walker_collector.cli; print('rich' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert process.stdout == "False\n"
 
 

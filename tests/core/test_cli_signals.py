@@ -25,6 +25,7 @@ from tests.core.cli_support import (
     to_server,
     write_flow,
 )
+from tests.support import join
 from walker_collector.cli.stopping import Stop
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -107,8 +108,7 @@ def test_second_signal_ends_at_once(tmp_path: Path) -> None:
             came(server)
             process.send_signal(signal.SIGINT)
             assert process.stderr
-            while "ends at once" not in process.stderr.readline():
-                continue
+            assert any("ends at once" in line for line in process.stderr)
             assert insisted(process, signal.SIGINT) == 130
 
 
@@ -120,8 +120,7 @@ def test_other_signal_ends_at_once(tmp_path: Path) -> None:
             came(server)
             process.send_signal(signal.SIGINT)
             assert process.stderr
-            while "ends at once" not in process.stderr.readline():
-                continue
+            assert any("ends at once" in line for line in process.stderr)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 143
 
@@ -210,5 +209,5 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
+    join(thread)
     assert seen == [(before, b"text")]

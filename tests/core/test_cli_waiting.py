@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.core.cli_support import COMMAND, event, to_file, write_events, write_flow
+from tests.support import program
 from walker_collector import DestinationStatus
 from walker_collector.cli.output import duration, moment
 from walker_collector.cli.patience import STALLED, Patience
@@ -81,23 +83,20 @@ def shown(folder: Path, size: int, **environment: str) -> str:
     flow = write_flow(folder, {"out": to_file(folder / "out")})
     events = write_events(folder, *(event(n, pad="x" * 1_000) for n in range(size // 1_000)))
     ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "run", str(flow), str(events)],
+    with program(
+        [*COMMAND, "run", flow, events],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
-    )
-    os.close(theirs)
-    text = b""
-    while True:
-        try:
-            piece = os.read(ours, 65_536)
-        except OSError:  # the other end is closed and everything is read
-            break
-        text += piece
-    os.close(ours)
-    assert process.wait(60) == 0
+    ) as process:
+        os.close(theirs)
+        text = b""
+        with suppress(OSError):  # the other end is closed and everything is read
+            while piece := os.read(ours, 65_536):
+                text += piece
+        os.close(ours)
+        assert process.wait(60) == 0
     return text.decode()
 
 

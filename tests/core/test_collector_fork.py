@@ -25,6 +25,7 @@ from tests.core.support import (
     running,
     until,
 )
+from tests.support import exit_status
 from walker_collector import Collector, DestinationDown
 from walker_collector.spool.lock import lock_is_free
 
@@ -71,10 +72,6 @@ def in_fork(child: Callable[[], object]) -> int:
             traceback.print_exc()
             os._exit(1)
     return pid
-
-
-def exit_status(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def down(event: Any, context: Any) -> None:
@@ -169,7 +166,7 @@ def test_fork_while_threads_push_leaves_the_child_usable(
         pushed = [0] * 3
 
         def push(thread: int) -> None:
-            while not stop.is_set():
+            while not stop.is_set():  # bounded: by the children's ends
                 collector.push(event(thread * 10_000 + pushed[thread]))
                 pushed[thread] += 1
 
@@ -178,7 +175,6 @@ def test_fork_while_threads_push_leaves_the_child_usable(
             thread.start()
 
         def child() -> None:
-            signal.alarm(int(PATIENCE))
             collector.push(event(1_000_000))
             collector.consent(MARKETING, user={"id": "u1"})
             assert collector.close(PATIENCE)
@@ -222,7 +218,6 @@ def test_process_that_forks_twice_before_it_pushes_is_no_worse(
     with running(flow(writing(out), spool)) as collector:
 
         def child() -> None:
-            signal.alarm(int(PATIENCE))
 
             def grandchild() -> None:
                 collector.push(event(1))

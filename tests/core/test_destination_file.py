@@ -6,12 +6,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.core.destination_harness import BASE, Harness
+from tests.support import program
 from walker_collector import ConfigError, DestinationDown, Rejected, RetryLater
 
 Make = Callable[..., Harness]
@@ -130,8 +132,12 @@ def test_processes_share_a_file_without_mixing_or_losing_lines(
         file.shutdown()
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    writers = [subprocess.Popen([*command, name], cwd=Path(__file__).parents[2]) for name in "abc"]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(program([*command, name], cwd=Path(__file__).parents[2]))
+            for name in "abc"
+        ]
+        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     files = [file for file in path.parent.iterdir() if file.suffix != ".lock"]
     found = [tuple(line[:3]) for file in files for line in lines(file)]
     assert sorted(found) == [(name, b, n) for name in "abc" for b in range(20) for n in range(10)]
@@ -184,6 +190,7 @@ def test_disk_that_fills_within_a_batch_fails_only_what_was_not_written(path: Pa
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
+        timeout=60,
         check=True,
     )
     reasons, first, second = json.loads(result.stdout)
@@ -217,6 +224,7 @@ def test_rotation_stops_where_the_disk_is_full(path: Path) -> None:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
+        timeout=60,
         check=True,
     )
     assert json.loads(result.stdout) == [1, 2]

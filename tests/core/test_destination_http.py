@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.destination_harness import BASE, Harness
+from tests.support import join
 from walker_collector import ConfigError, DestinationDown, Rejected, RetryLater
 from walker_collector.destinations.answers import failure, seconds
 
@@ -89,7 +90,7 @@ def _serve(context: ssl.SSLContext | None = None) -> Iterator[Hook]:
     yield served
     server.shutdown()
     server.server_close()
-    thread.join()
+    join(thread)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, Clock, event, one, plugin, running, until
+from tests.support import LIFETIME, program
 from walker_collector import PushContext, RetryLater
 from walker_collector.config import RetryConfig
 
@@ -23,17 +24,19 @@ KILLS = int(os.environ.get("WALKER_KILLS", "10"))
 EVENTS = int(os.environ.get("WALKER_EVENTS", "5000"))
 PEOPLE = int(os.environ.get("WALKER_PEOPLE", "200"))
 MEMORY_EVENTS = int(os.environ.get("WALKER_MEMORY_EVENTS", "60000"))
+RUN = max(LIFETIME, EVENTS / 100)
+"""Seconds a pusher may live."""
 
 
 def push_until(folder: Path, start: int, kill_at: int | None) -> tuple[int, str]:
     """Push from an event on, killed once `kill_at` is accepted; return how many were, last line."""
     arguments = [str(folder), *map(str, (EVENTS, PEOPLE, start, start))]
     accepted, line = start, ""
-    with subprocess.Popen(
+    with program(
         [sys.executable, "-m", "tests.core.pusher", *arguments],
+        timeout=RUN,
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        text=True,
     ) as process:
         assert process.stdout is not None
         for line in map(str.strip, process.stdout):

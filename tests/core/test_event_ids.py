@@ -4,6 +4,7 @@ import os
 import random
 
 from tests.core.support import Record, event, flow, plugin, running
+from tests.support import exit_status
 from walker_collector import PushResult
 
 
@@ -23,10 +24,11 @@ def test_seeding_the_application_s_randomness_repeats_no_id() -> None:
 
 def test_forked_child_gives_other_ids_than_its_parent() -> None:
     reader, writer = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os.write(writer, " ".join(ids(3)).encode())
         os._exit(0)
-    os.wait()
+    assert exit_status(child) == 0
     of_child = os.read(reader, 1000).decode().split()
     os.close(reader)
     os.close(writer)

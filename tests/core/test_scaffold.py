@@ -43,6 +43,7 @@ def run(project: Path, *command: str, path: Path | None = None) -> str:
         env=env,
         capture_output=True,
         text=True,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

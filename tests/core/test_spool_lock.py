@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.support import PATIENCE, in_threads, until
+from tests.support import exit_status, program
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool.lock import SpoolLock, holder, lock_is_free
@@ -39,13 +40,10 @@ def spool(tmp_path: Path) -> Path:
 @contextmanager
 def held_elsewhere(spool: Path) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-c", HOLD, str(spool)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with program(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
-        process.kill()
 
 
 def in_fork(child: Callable[[], object]) -> int:
@@ -58,10 +56,6 @@ def in_fork(child: Callable[[], object]) -> int:
         except BaseException:
             os._exit(1)
     return pid
-
-
-def exit_status(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_second_process_is_refused_and_told_who_has_it(spool: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, in_threads
+from tests.support import program
 from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.flowfile import load_flow
@@ -583,7 +584,7 @@ FILL = """
                 return
     threads = [threading.Thread(target=push) for _ in range(4)]
     [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    [thread.join(60) for thread in threads]
     kept = [stored.entry for stored in spool.load("there", 0, 10**6)]
     print(json.dumps({"accepted": len(entries), "lost": len(set(entries) - set(kept)),
                       "unasked": len(set(kept) - set(entries)), "errors": errors}))
@@ -600,12 +601,11 @@ FILL = """
 
 
 def check_full_disk(path: Path, make_room: Any, **options: Any) -> None:
-    with subprocess.Popen(
+    with program(
         [sys.executable, "-c", textwrap.dedent(FILL), str(path)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         **options,
     ) as process:
         assert process.stdin is not None
@@ -619,6 +619,7 @@ def check_full_disk(path: Path, make_room: Any, **options: Any) -> None:
         process.stdin.write("go on\n")
         process.stdin.flush()
         second = json.loads(process.stdout.readline())
+        process.wait(PATIENCE)
     assert second["size"] == first["accepted"] - second["settled"] + 1
     with opened(path) as spool:
         assert spool.size() == second["size"]
@@ -641,10 +642,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
+    if subprocess.run(mount, capture_output=True, timeout=60, check=False).returncode:
         pytest.skip("cannot mount a small disk here")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", str(folder)], timeout=60, check=True)
 
 
 def test_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Path) -> None:

@@ -48,6 +48,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
         cwd=CASES.parents[3],
         capture_output=True,
         text=True,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
@@ -230,7 +231,9 @@ def test_extension_without_the_right_arguments_is_refused() -> None:
 
 def test_importing_the_fixtures_imports_nothing_of_the_collector() -> None:
     code = "import sys, walker_pytest_plugin; print('walker_collector' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout == "False\n"
 
 

@@ -78,6 +78,7 @@ def test_process_of_its_own_answers_the_same(identifier: str, tmp_path: Path) ->
     process = subprocess.run(
         [sys.executable, "-m", "walker_collector", *command(case, tmp_path)],
         capture_output=True,
+        timeout=60,
         check=True,
         env={},
     )

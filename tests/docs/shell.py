@@ -19,6 +19,7 @@ from attrs import Factory, define, field
 
 from tests.docs.pages import Block, Row
 from tests.docs.runner import assert_like
+from tests.support import end
 
 PATIENCE = 120.0
 """Seconds for one command, and until a program that stays has printed what is shown."""
@@ -103,6 +104,7 @@ class Program:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
         self._reader.join(5)
+        end(self.process)
 
 
 class Shell:
@@ -175,7 +177,7 @@ class Shell:
 
     def _start(self, *command: str) -> Program:
         return Program(
-            subprocess.Popen(
+            subprocess.Popen(  # bounded: ended by `close`
                 command,
                 cwd=self._folder,
                 env=self._environment,

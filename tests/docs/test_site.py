@@ -22,6 +22,7 @@ def build(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "sphinx", *STRICT, "-d", site / "doctrees", docs, site / "html"],
         capture_output=True,
         text=True,
+        timeout=100,
         check=False,
     )
 
@@ -69,6 +70,7 @@ def test_generated_pages_are_in_step_with_the_code() -> None:
         [sys.executable, DOCS / "generate.py", "--check"],
         capture_output=True,
         text=True,
+        timeout=100,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr

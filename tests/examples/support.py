@@ -26,6 +26,7 @@ def simulated(folder: Path) -> list[dict[str, Any]]:
         env=environment,
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
     assert done.stdout, done.stderr

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import requests
 
 from tests.examples.support import EXAMPLES, PROGRAMS, read
+from tests.support import LIFETIME, end
 from walker_dest_customerio.sandbox import Sandbox
 
 FOLDER = EXAMPLES / "web_app"
@@ -20,7 +22,7 @@ class Shop:
     """The running application; `close` ends it as Ctrl-C does."""
 
     def __init__(self, sandbox: Sandbox, output: Path) -> None:
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # bounded: by the watch below
             [PROGRAMS / "flask", "--app", "app", "run", "--port", "0"],
             cwd=FOLDER,
             env={
@@ -36,6 +38,8 @@ class Shop:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._watch = threading.Timer(LIFETIME, self.process.kill)
+        self._watch.start()
         self.log: list[str] = []
         self.url = self._address()
 
@@ -50,8 +54,12 @@ class Shop:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        output, _ = self.process.communicate(timeout=20)
-        self.log.append(output)
+        try:
+            output, _ = self.process.communicate(timeout=20)
+            self.log.append(output)
+        finally:
+            self._watch.cancel()
+            end(self.process)
 
 
 class Visitor:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from tests.integration.consenter import Step, steps
 from tests.integration.flows import arrivals, flow
+from tests.support import LIFETIME, program
 from walker_dest_customerio.sandbox import Sandbox
 
 # A larger run: WALKER_CONSENT_STEPS=20000 WALKER_CONSENT_PEOPLE=1000 pytest tests/integration
 STEPS = int(os.environ.get("WALKER_CONSENT_STEPS", "3000"))
 PEOPLE = int(os.environ.get("WALKER_CONSENT_PEOPLE", "60"))
 SEED, KILLS = 11, 6
+RUN = max(LIFETIME, STEPS / 100)
+"""Seconds a process may live."""
 SCRIPT = Path(__file__).with_name("consenter.py")
 
 
@@ -23,7 +26,7 @@ def run_until(path: Path, start: int, kill_at: int | None) -> tuple[int, str]:
     arguments = [str(path), *map(str, (SEED, STEPS, PEOPLE, start))]
     command = [sys.executable, "-m", "tests.integration.consenter", *arguments]
     done, line = start, ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with program(command, timeout=RUN, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in map(str.strip, process.stdout):
             if line.isdigit():

@@ -10,12 +10,15 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from tests.support import LIFETIME, program
 from walker_dest_customerio.sandbox import Sandbox
 
 # A larger run: WALKER_CRASH_EVENTS=100000 WALKER_CRASH_PEOPLE=1000 pytest tests/integration
 EVENTS = int(os.environ.get("WALKER_CRASH_EVENTS", "6000"))
 PEOPLE = int(os.environ.get("WALKER_CRASH_PEOPLE", "100"))
 KILLS = int(os.environ.get("WALKER_CRASH_KILLS", "10"))
+RUN = max(LIFETIME, EVENTS / 100)
+"""Seconds a pusher may live."""
 PUSHER = Path(__file__).with_name("pusher.py")
 
 
@@ -44,7 +47,7 @@ def run_until(flow: Path, start: int, kill_at: int | None) -> tuple[int, str]:
     """Run a pusher, killed once it has acknowledged `kill_at`; return what it did, last line."""
     command = [sys.executable, str(PUSHER), str(flow), str(EVENTS), str(PEOPLE), str(start)]
     done, line = start, ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with program(command, timeout=RUN, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in map(str.strip, process.stdout):
             if line.isdigit():

@@ -81,6 +81,7 @@ class PostgresServer:
             [str(self._programs / program), *options, f"--pgdata={data}"],
             user=self._user,
             cwd=self._folder,
+            timeout=60,
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

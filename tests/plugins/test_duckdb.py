@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from walker_dest_duckdb.cells import cell, kind_of
 from walker_dest_duckdb.destination import DuckdbDestination
 
+from tests.support import program
 from walker_collector import ConfigError, DestinationDown, Rejected
 from walker_collector.testing import Backend, DestinationContract, Events, Harness
 
@@ -192,15 +193,13 @@ def test_file_that_another_process_writes_stops_the_destination(path: Path) -> N
     code = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with other:
+    command = [sys.executable, "-c", code, path]
+    with program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         other.stdout.readline()
         with pytest.raises(DestinationDown, match=r"cannot be opened.*lock"):
             shop(path).init()
-        other.communicate()
+        other.communicate(timeout=60)
     with shop(path):
         pass
 

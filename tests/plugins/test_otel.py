@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from tests.support import exit_status
 from walker_collector import (
     Collector,
     Context,
@@ -182,7 +183,7 @@ def test_forked_child_does_not_report_its_parents_destinations(
         child = os.fork()
         if child == 0:
             os._exit(len(telemetry.figures("walker.events.delivered")))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert exit_status(child) == 0
 
 
 def test_batches_have_a_size_and_deliveries_a_duration(
@@ -271,6 +272,7 @@ def run(code: str, *options: str, cwd: Path) -> str:
         cwd=cwd,
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,9 @@ Errors = dict[tuple[str, int], str]
 @pytest.fixture(scope="module")
 def reported() -> Errors:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(EXAMPLES)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.stderr == ""
     found = [match for line in done.stdout.splitlines() if (match := REPORTED.match(line))]
     return {(Path(m["file"]).name, int(m["line"])): m["text"] for m in found}

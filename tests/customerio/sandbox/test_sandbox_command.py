@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support import program
 from walker_dest_customerio import sandbox as package
 from walker_dest_customerio.sandbox import Sandbox, __main__
 
@@ -48,12 +49,8 @@ def run_here(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str
 def test_process_serves_until_a_signal_and_exits_0(tmp_path: Path, number: signal.Signals) -> None:
     ca_file = str(tmp_path / "ca.pem")
     arguments = ["--port", "0", "--json", "--ca-file", ca_file, "--api-key", "k3y"]
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
+    with program(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
@@ -70,7 +67,11 @@ def test_process_serves_until_a_signal_and_exits_0(tmp_path: Path, number: signa
 
 def test_missing_extra_is_named() -> None:
     result = subprocess.run(
-        [sys.executable, "-c", WITHOUT_AIOHTTP], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", WITHOUT_AIOHTTP],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
     )
     assert result.returncode == 1
     assert "aiohttp" in result.stderr

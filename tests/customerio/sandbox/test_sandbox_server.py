@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.customerio.sandbox.conftest import NOW, Clock, Web
+from tests.support import join
 from walker_dest_customerio import sandbox as package
 from walker_dest_customerio.sandbox import RequestRecord, Sandbox
 
@@ -226,8 +227,7 @@ def test_many_clients_at_once_lose_nothing(sandbox: Sandbox) -> None:
     clients = [threading.Thread(target=ask, args=(f"u{n}",)) for n in range(8)]
     for client in clients:
         client.start()
-    for client in clients:
-        client.join()
+    join(*clients)
     people = sandbox.people
     assert sorted(people) == [f"u{n}" for n in range(8)]
     for person in people.values():
