@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -515,13 +515,26 @@ class Collector:
         self._ensure_own()
         return self._spool.dead(destination)
 
-    def replay(self, letters: Iterable[DeadLetter]) -> int:
-        """Deliver dead letters again, under their event ids; returns how many."""
+    def replay(
+        self,
+        letters: Iterable[DeadLetter],
+        without: Collection[str] = (),
+        *,
+        without_messages: bool = False,
+    ) -> int:
+        """Deliver dead letters again, under their event ids; returns how many.
+
+        What is done of them is left out, and so are the parts named in `without` and, where asked
+        for, all messages to people. Every other part is tried again, also one that was begun and
+        may have happened. Raises EventError for a part that none of the letters can have.
+        """
         self._ensure_open()
+        found = _by_destination(letters)
+        lanes = {id_: self._lanes[id_] for id_ in found if id_ in self._lanes}
+        _check_parts(without, found, lanes.values())
         return sum(
-            self._lanes[id_].replay(found)
-            for id_, found in _by_destination(letters).items()
-            if id_ in self._lanes
+            lane.replay(found[id_], {*without, *(lane.message_parts if without_messages else ())})
+            for id_, lane in lanes.items()
         )
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
@@ -669,6 +682,18 @@ def _by_destination(letters: Iterable[DeadLetter]) -> dict[str, list[DeadLetter]
     for letter in letters:
         found.setdefault(letter.destination, []).append(letter)
     return found
+
+
+def _check_parts(
+    without: Collection[str], letters: Mapping[str, list[DeadLetter]], lanes: Iterable[Lane]
+) -> None:
+    """Raise EventError for a part that no letter has and no destination declares."""
+    known = {part for found in letters.values() for letter in found for part in letter.parts}
+    known |= {part for lane in lanes for part in lane.message_parts}
+    for part in without:
+        if part not in known:
+            there_are = hint(part, known, "there are") if known else "; these have no parts"
+            raise EventError(f"replay: there is no part {part} to leave out{there_are}")
 
 
 _collectors: "weakref.WeakSet[Collector]" = weakref.WeakSet()

@@ -30,6 +30,9 @@ MISSING: Final = Missing()
 Consent = Mapping[str, bool]
 """Consent state or requirement: key -> granted."""
 
+PartState = Literal["begun", "done", "rejected"]
+"""How far one part of an event's delivery is; begun: it may have happened."""
+
 Section = Literal["data", "globals", "context", "user", "source", "event", "all"]
 """What `include` may name: the sections of an event that walkerOS flattens, or all of them."""
 

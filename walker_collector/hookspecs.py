@@ -44,6 +44,9 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     batch_bytes: int            bytes of events given to one `push_batch` (default unbounded)
     linger: int                 ms that a batch which is not full waits for company (default 20)
     mapping: dict               rules the destination ships; a flow's `extend` builds on them
+    message_parts: tuple[str, ...]
+                                the parts of a delivery (`context.progress`) that are messages to
+                                people: a replay of dead letters can leave them out
     wants_consent(settings) -> bool
                                 whether these settings make use of the `consent` hook at all
     simulate(event, data, rule, context) -> list[list]
@@ -75,7 +78,7 @@ from typing import Any, Final, Protocol
 import pluggy
 from attrs import define, field, frozen
 
-from walker_collector.config import BatchConfig, Consent, DestinationConfig
+from walker_collector.config import BatchConfig, Consent, DestinationConfig, PartState
 
 PROJECT: Final = "walker_collector"
 API_VERSION: Final = 1
@@ -89,20 +92,34 @@ Event = dict[str, Any]
 
 
 class Progress(Protocol):
-    """Which parts of one event's delivery are done; kept with the event, also over a crash.
+    """The state of each part of one event's delivery; kept with the event, also over a crash.
 
-    For destinations that make several calls per event: a retry skips what is done, and what
-    was begun but never finished may have happened.
+    For destinations that make several calls per event, each with a fate of its own: a retry
+    leaves out the parts that are done or rejected, and a part that was begun but never finished
+    may have happened. Every record is on disk when the call returns, where there is a spool.
     """
 
-    def state(self, part: str) -> str | None:
-        """Return "begun", "done", or None where the part was never begun."""
+    @property
+    def parts(self) -> Mapping[str, PartState]:
+        """The state of every part that has one; mostly, and at first always, of none."""
+
+    def state(self, part: str) -> PartState | None:
+        """Return "begun", "done", "rejected", or None where the part was never begun."""
+
+    def reason(self, part: str) -> str:
+        """Return the reason that a rejected part was given; "" for any other."""
 
     def begin(self, part: str) -> None:
-        """Record durably that the part is about to be tried; for calls that must not repeat."""
+        """Record that the part is about to be tried; for calls that must not be repeated."""
+
+    def abandon(self, part: str) -> None:
+        """Record that the try surely had no effect: the part is as if never begun."""
 
     def finish(self, part: str) -> None:
         """Record that the part is done."""
+
+    def reject(self, part: str, reason: str) -> None:
+        """Record that the part was refused for good: it is not tried again before a replay."""
 
 
 @frozen(eq=False)

@@ -194,6 +194,13 @@ def verify_destination(name: str, plugin: Any) -> None:
         number = getattr(plugin, attribute, None)
         if number is not None and (type(number) is not int or number < (attribute != "linger")):
             raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
+    _verify_message_parts(name, plugin)
+
+
+def _verify_message_parts(name: str, plugin: type) -> None:
+    parts = getattr(plugin, "message_parts", ())
+    if not isinstance(parts, tuple) or not all(isinstance(part, str) for part in parts):
+        raise PluginError(f"plugin {name}: message_parts must be a tuple of names, not {parts!r}")
 
 
 def verify_hooks(name: str, plugin: Any) -> None:

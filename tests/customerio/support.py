@@ -6,7 +6,7 @@ from typing import Any
 from attrs import define, field
 
 from walker_collector import MISSING, Context, Item, PushContext, Rule
-from walker_collector.config import DestinationConfig
+from walker_collector.config import DestinationConfig, PartState
 from walker_collector.structuring import structure_or_raise
 from walker_dest_customerio.settings import RuleSettings, Settings
 
@@ -34,16 +34,27 @@ def context_of(settings: Settings | None = None, **raw: Any) -> Context:
 class Memory:
     """The progress of one event, in a dictionary."""
 
-    states: dict[str, str] = field(factory=dict)
+    parts: dict[str, PartState] = field(factory=dict)
+    reasons: dict[str, str] = field(factory=dict)
 
-    def state(self, part: str) -> str | None:
-        return self.states.get(part)
+    def state(self, part: str) -> PartState | None:
+        return self.parts.get(part)
+
+    def reason(self, part: str) -> str:
+        return self.reasons.get(part, "")
 
     def begin(self, part: str) -> None:
-        self.states[part] = "begun"
+        self.parts[part] = "begun"
+
+    def abandon(self, part: str) -> None:
+        self.parts.pop(part, None)
 
     def finish(self, part: str) -> None:
-        self.states[part] = "done"
+        self.parts[part] = "done"
+
+    def reject(self, part: str, reason: str) -> None:
+        self.parts[part] = "rejected"
+        self.reasons[part] = reason
 
 
 def event_of(person: str | int | None = "u1", **parts: Any) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def test_what_an_earlier_attempt_has_done_is_not_repeated(
     first = job_of("u1", *operations, progress=progress)
     either.deliver([first])
     assert isinstance(first.error, RetryLater)
-    assert progress.states == {"identify": "done"}
+    assert progress.parts == {"identify": "done"}
     second = job_of("u1", *operations, progress=progress)
     either.deliver([second])
     assert second.error is None
@@ -190,7 +190,7 @@ def test_what_an_earlier_attempt_has_done_is_not_repeated(
 def test_progress_is_not_kept_where_all_went_well(either: Delivery) -> None:
     progress = Memory()
     either.deliver([job_of("u1", track("u1"), Delete(person="u1"), progress=progress)])
-    assert progress.states == {}
+    assert progress.parts == {}
 
 
 # Messages.

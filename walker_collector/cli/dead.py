@@ -1,6 +1,7 @@
 """`walker dead`: events that a destination will not get."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ from walker_collector.cli.stopping import Stop
 from walker_collector.cli.summary import Summary
 from walker_collector.events import decode
 from walker_collector.spool import DeadLetter
+
+_COLUMNS = (
+    *("seq", "id", "event", "destination", "reason", "attempts", "accepted", "died"),
+    "parts",
+)
 
 all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
 
@@ -55,8 +61,9 @@ def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) 
     if as_json:
         print_json([_as_object(letter) for letter in letters])
         return
-    columns = ("seq", "id", "event", "destination", "reason", "attempts", "accepted", "died")
-    print_table(columns, [_row(letter) for letter in letters])
+    # Only destinations that make several calls per event have parts.
+    columns = _COLUMNS if any(letter.parts for letter in letters) else _COLUMNS[:-1]
+    print_table(columns, [_row(letter)[: len(columns)] for letter in letters])
 
 
 @dead.command(
@@ -103,6 +110,7 @@ def show(
         "walker dead replay flow.json --all",
         "walker dead replay flow.json --destination customerio",
         "walker dead replay flow.json --id 4f0a9c11d2e3b4a5",
+        "walker dead replay flow.json --all --without-messages",
     )
 )
 @flow_argument
@@ -110,6 +118,12 @@ def show(
 @destination_option
 @ids_option
 @all_option
+@click.option(
+    "--without", multiple=True, metavar="PART", help="Leave out this part of the deliveries."
+)
+@click.option(
+    "--without-messages", is_flag=True, help="Leave out all messages to people, such as mails."
+)
 @click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait for delivery."
 )
@@ -120,12 +134,16 @@ def replay(
     destination: str | None,
     ids: Sequence[str],
     everything: bool,
+    without: Sequence[str],
+    without_messages: bool,
     timeout: float | None,
     as_json: bool,
 ) -> None:
     """Deliver dead letters again, under their event ids, and show what came of it.
 
-    Whatever else waits in the spool is delivered as well. No other process may hold the spool.
+    Parts of a delivery that are done are left out, and so is what --without and
+    --without-messages say; a part that may have happened may then happen twice. Whatever else
+    waits in the spool is delivered as well. No other process may hold the spool.
 
     Exit status: 0 where everything was delivered, 1 otherwise.
     """
@@ -136,7 +154,9 @@ def replay(
     with Stop() as stop:
         session = Session(flow, name, stop)
         letters = _chosen(session.collector.dead(destination), ids)
-        count = session.collector.replay(letters)
+        count = session.collector.replay(letters, without, without_messages=without_messages)
+        if not without_messages:
+            _warn_of_doubt(letters, without)
         click.echo(f"delivering {counted(count, 'dead letter')} again", err=True)
         summary = session.finish(Summary(), timeout)
         session.report(summary, as_json, reading=False)
@@ -178,6 +198,22 @@ def drop(
     click.echo(f"{counted(count, 'dead letter')} dropped", err=True)
 
 
+def _warn_of_doubt(letters: Iterable[DeadLetter], without: Sequence[str]) -> None:
+    """Say which parts may happen twice, since an earlier try was cut off or got no answer."""
+    doubtful = Counter(
+        part
+        for letter in letters
+        for part, state in letter.parts.items()
+        if state == "begun" and part not in without
+    )
+    for part, count in doubtful.items():
+        click.echo(
+            f"{part} of {counted(count, 'event')} may have happened already and may now happen "
+            f"twice; --without {part} leaves it out",
+            err=True,
+        )
+
+
 def _require_choice(ids: Sequence[str], everything: bool, destination: str | None) -> None:
     if not (ids or everything or destination):
         raise click.UsageError("say which: --all, --destination or --id")
@@ -214,7 +250,13 @@ def _row(letter: DeadLetter) -> tuple[Any, ...]:
         letter.attempts,
         moment(letter.accepted_at),
         moment(letter.died_at),
+        _parts(letter),
     )
+
+
+def _parts(letter: DeadLetter) -> str:
+    """Return the states of a delivery's parts: `identify done, send_email begun`."""
+    return ", ".join(f"{part} {state}" for part, state in letter.parts.items())
 
 
 def _as_object(letter: DeadLetter) -> dict[str, Any]:
@@ -228,6 +270,7 @@ def _as_object(letter: DeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "accepted": letter.accepted_at,
         "died": letter.died_at,
+        "parts": dict(letter.parts),
     }
 
 

@@ -8,14 +8,13 @@ be read after it could not for a while.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import attrs
 from attrs import frozen
 
-from walker_collector.config import Consent
+from walker_collector.config import Consent, PartState
 from walker_collector.consent import Ledger, Said, granted
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.dispatch import Destination, Outcome
@@ -317,10 +316,13 @@ class Backlog:
 
     # --- set aside, and gone ---------------------------------------------------------------
 
-    def replay(self, letters: Sequence[DeadLetter]) -> int:
-        """Queue dead letters again, with their attempts forgotten; return how many there were."""
+    def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
+        """Queue dead letters again, with their attempts forgotten; return how many there were.
+
+        The parts named in `without` are left out.
+        """
         with self.reading_paused():
-            revived = self._spool.revive(letters)
+            revived = self._spool.revive(letters, without)
             with self.lock:
                 self.dead -= len(revived)
                 self._attempts.update(
@@ -455,8 +457,8 @@ class Backlog:
         """Return what earlier deliveries of an entry left behind."""
         return self._attempts.get(seq, FRESH)
 
-    def mark(self, entry: Entry, part: str, state: str) -> None:
-        """Record durably how far a part of an entry's delivery is.
+    def mark(self, entry: Entry, part: str, state: PartState | None, reason: str = "") -> None:
+        """Record durably how far a part of an entry's delivery is; None: it was not begun.
 
         Raises RetryLater once the delivery was given up, so that a call that hung goes no further.
         """
@@ -464,6 +466,6 @@ class Backlog:
             if entry[0] not in self.flying:
                 raise RetryLater("this delivery was given up")
             before = self.attempt_of(entry[0])
-            after = attrs.evolve(before, parts={**before.parts, part: state})
+            after = before.with_part(part, state, reason)
             self._attempts[entry[0]] = after
         self._spool.settle(self._destination.id, [Change(entry, State.WAITING, after, self._now())])

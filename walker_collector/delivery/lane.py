@@ -6,7 +6,7 @@ its health; what becomes of an event is a verdict. Hooks are called without the 
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -109,9 +109,9 @@ class Lane:
             self._stir()
         return entries
 
-    def replay(self, letters: Sequence[DeadLetter]) -> int:
-        """Deliver dead letters again; return how many there were."""
-        count = self._backlog.replay(letters)
+    def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
+        """Deliver dead letters again but for the parts in `without`; return how many there were."""
+        count = self._backlog.replay(letters, without)
         self._stir()
         return count
 
@@ -149,6 +149,11 @@ class Lane:
         """Note an event that was not even held: its consent was denied, and `queue` is false."""
         with self._lock:
             self._backlog.counts.dropped += 1
+
+    @property
+    def message_parts(self) -> tuple[str, ...]:
+        """The parts of a delivery that are messages to people, as the plugin declares them."""
+        return tuple(getattr(self.destination.instance, "message_parts", ()))
 
     @property
     def waiting(self) -> int:

@@ -1,7 +1,10 @@
 """How far the delivery of one entry is, part by part."""
 
+from collections.abc import Mapping
+
 from attrs import define
 
+from walker_collector.config import PartState
 from walker_collector.delivery.backlog import Backlog
 from walker_collector.spool import Entry
 
@@ -13,11 +16,24 @@ class EntryProgress:
     _backlog: Backlog
     _entry: Entry
 
-    def state(self, part: str) -> str | None:
-        return self._backlog.attempt_of(self._entry[0]).parts.get(part)
+    @property
+    def parts(self) -> Mapping[str, PartState]:
+        return self._backlog.attempt_of(self._entry[0]).parts
+
+    def state(self, part: str) -> PartState | None:
+        return self.parts.get(part)
+
+    def reason(self, part: str) -> str:
+        return self._backlog.attempt_of(self._entry[0]).refusals.get(part, "")
 
     def begin(self, part: str) -> None:
         self._backlog.mark(self._entry, part, "begun")
 
+    def abandon(self, part: str) -> None:
+        self._backlog.mark(self._entry, part, None)
+
     def finish(self, part: str) -> None:
         self._backlog.mark(self._entry, part, "done")
+
+    def reject(self, part: str, reason: str) -> None:
+        self._backlog.mark(self._entry, part, "rejected", reason)

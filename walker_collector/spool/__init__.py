@@ -5,10 +5,12 @@ destination has answered is gone.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
+
+from walker_collector.config import PartState
 
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
@@ -39,15 +41,27 @@ class Record:
 class Attempt:
     """What earlier deliveries of an entry left behind.
 
-    `due` is when the next one may start (ms since 1970), `parts` what is begun or done of it,
-    `consent` the granted keys that decided last.
+    `due` is when the next one may start (ms since 1970), `parts` the state of each part of the
+    delivery, `refusals` the reasons of those that are rejected, `consent` the granted keys that
+    decided last.
     """
 
     count: int = 0
     due: int = 0
     reason: str = ""
-    parts: Mapping[str, str] = field(factory=dict)
+    parts: Mapping[str, PartState] = field(factory=dict)
     consent: Mapping[str, bool] = field(factory=dict)
+    refusals: Mapping[str, str] = field(factory=dict)
+
+    def with_part(self, part: str, state: PartState | None, reason: str = "") -> "Attempt":
+        """Return the attempt with a part in another state; None: as if it was never begun."""
+        parts = {name: known for name, known in self.parts.items() if name != part}
+        refusals = {name: text for name, text in self.refusals.items() if name != part}
+        if state is not None:
+            parts[part] = state
+        if state == "rejected":
+            refusals[part] = reason
+        return evolve(self, parts=parts, refusals=refusals)
 
 
 FRESH = Attempt()
@@ -79,7 +93,8 @@ class Change:
 class DeadLetter:
     """An event that one destination will not get, and why; times in ms since 1970.
 
-    `consent` is what was granted when it was tried last, `parts` what is done of it.
+    `consent` is what was granted when it was tried last, `parts` the state of each part of the
+    delivery: "done", "rejected", or "begun", which may have happened.
     """
 
     seq: int
@@ -91,7 +106,7 @@ class DeadLetter:
     person: str
     body: bytes = field(repr=False)
     consent: Mapping[str, bool] = field(factory=dict)
-    parts: Mapping[str, str] = field(factory=dict)
+    parts: Mapping[str, PartState] = field(factory=dict)
 
 
 @frozen
@@ -155,9 +170,9 @@ class Spool(Protocol):
     def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
 
-    def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
+    def revive(self, letters: Iterable[DeadLetter], without: Collection[str] = ()) -> list[Stored]:
         """Make dead letters waiting again, with their attempts forgotten, but for the parts of
-        them that are done.
+        them that are done. The parts named in `without` are left out as if they were.
         """
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:

@@ -2,8 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from walker_collector.config import PartState
 from walker_collector.errors import SpoolError
 from walker_collector.spool import (
     Attempt,
@@ -72,10 +73,10 @@ class MemorySpool:
             letters = list(self._dead.values())
         return [letter for letter in letters if destination in (None, letter.destination)][:limit]
 
-    def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
+    def revive(self, letters: Iterable[DeadLetter], without: Collection[str] = ()) -> list[Stored]:
         with self._lock:
             found = [self._dead.pop((item.destination, item.seq), None) for item in letters]
-        return [revived(letter) for letter in found if letter]
+        return [revived(letter, without) for letter in found if letter]
 
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         return len(self.revive(letters))
@@ -149,17 +150,16 @@ def dead_letter(destination: str, change: Change) -> DeadLetter:
         person=person,
         body=body,
         consent=attempt.consent,
-        parts=done_of(attempt.parts),
+        parts=attempt.parts,
     )
 
 
-def done_of(parts: Mapping[str, str]) -> dict[str, str]:
-    """Return the parts that are done: another delivery, asked for by somebody, leaves out those
-    alone; what was begun and may have happened is begun again.
+def revived(letter: DeadLetter, without: Collection[str] = ()) -> Stored:
+    """Return a dead letter as an entry that was never tried, but for what is done of it.
+
+    A delivery that somebody asks for leaves out the parts that are done, or named in `without`.
+    Whatever was rejected, or begun and may have happened, is tried again.
     """
-    return {part: state for part, state in parts.items() if state == "done"}
-
-
-def revived(letter: DeadLetter) -> Stored:
-    """Return a dead letter as an entry that was never tried, but for what is done of it."""
-    return Stored(entry_of(letter), Attempt(parts=letter.parts))
+    parts: dict[str, PartState] = dict.fromkeys(without, "done")
+    parts.update((part, state) for part, state in letter.parts.items() if state == "done")
+    return Stored(entry_of(letter), Attempt(parts=parts))

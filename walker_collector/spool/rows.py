@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from walker_collector.config import PartState
 from walker_collector.spool import Attempt, Change, DeadLetter, Stored
-from walker_collector.spool.memory import done_of
 
 
 def stored(row: tuple[Any, ...]) -> Stored:
@@ -15,9 +15,9 @@ def stored(row: tuple[Any, ...]) -> Stored:
     seq, person, at, body, attempts, due, reason, parts, consent = row
     if not (attempts or due or parts or consent):
         return Stored((seq, person, at, body))
-    attempt = Attempt(
-        attempts, due, reason or "", json.loads(parts or "{}"), json.loads(consent or "{}")
-    )
+    states, refusals = _states(parts)
+    consents = json.loads(consent or "{}")
+    attempt = Attempt(attempts, due, reason or "", states, consents, refusals)
     return Stored((seq, person, at, body), attempt)
 
 
@@ -34,7 +34,7 @@ def letter(row: tuple[Any, ...]) -> DeadLetter:
         person=person,
         body=body,
         consent=json.loads(consent or "{}"),
-        parts=done_of(json.loads(parts or "{}")),
+        parts=_states(parts)[0],
     )
 
 
@@ -47,11 +47,26 @@ def change_row(change: Change, number: int) -> tuple[Any, ...]:
         attempt.due,
         change.at,
         attempt.reason or None,
-        json_or_null(attempt.parts),
+        parts_column(attempt),
         json_or_null(attempt.consent),
         change.entry[0],
         number,
     )
+
+
+def parts_column(attempt: Attempt) -> str | None:
+    """Return the parts of a delivery as JSON: the state of each, with the reason of a refusal."""
+    refusals = {part: ["rejected", reason] for part, reason in attempt.refusals.items()}
+    return json_or_null({**attempt.parts, **refusals})
+
+
+def _states(column: str | None) -> tuple[dict[str, PartState], dict[str, str]]:
+    """Return the state of each part, and the reasons of those that were refused."""
+    if column is None:
+        return {}, {}
+    found = json.loads(column)
+    refusals = {part: item[1] for part, item in found.items() if isinstance(item, list)}
+    return {**found, **dict.fromkeys(refusals, "rejected")}, refusals
 
 
 def json_or_null(value: Mapping[str, Any]) -> str | None:

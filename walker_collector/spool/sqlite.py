@@ -7,7 +7,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -273,11 +273,11 @@ class SqliteSpool:
         rows = self._read(tables.DEAD, (destination, -1 if limit is None else limit))
         return [letter(row) for row in rows]
 
-    def revive(self, letters: Iterable[DeadLetter]) -> list[Stored]:
+    def revive(self, letters: Iterable[DeadLetter], without: Collection[str] = ()) -> list[Stored]:
         wanted = list(letters)
         self._know({item.destination for item in wanted})
         result: list[Stored] = self._writer.run(
-            lambda db: tables.revive(db, self._directory, wanted)
+            lambda db: tables.revive(db, self._directory, wanted, without)
         )
         return result
 

@@ -8,14 +8,14 @@ Every function is given the writer's connection, within a transaction.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, State, Stored
 from walker_collector.spool.directory import Directory, directory, register
 from walker_collector.spool.memory import entry_of, revived
-from walker_collector.spool.rows import change_row, json_or_null
+from walker_collector.spool.rows import change_row, parts_column
 
 Runs = list[tuple[int, int]]
 """Numbers as runs of consecutive ones, each by its first and last."""
@@ -195,13 +195,19 @@ def _numbers_in(db: sqlite3.Connection, runs: Runs) -> set[int]:
     return {seq for run in runs for (seq,) in db.execute(query, run).fetchall()}
 
 
-def revive(db: sqlite3.Connection, known: Directory, letters: Sequence[DeadLetter]) -> list[Stored]:
-    """Make dead letters wait again; return those that were dead still."""
+def revive(
+    db: sqlite3.Connection,
+    known: Directory,
+    letters: Sequence[DeadLetter],
+    without: Collection[str] = (),
+) -> list[Stored]:
+    """Make dead letters wait again, but for parts to leave out; return those that were dead."""
     found = []
     for letter in letters:
-        row = (json_or_null(letter.parts), letter.seq, known.numbers[letter.destination])
+        stored = revived(letter, without)
+        row = (parts_column(stored.attempt), letter.seq, known.numbers[letter.destination])
         if db.execute(_REVIVE, row).rowcount:
-            found.append(revived(letter))
+            found.append(stored)
     return found
 
 

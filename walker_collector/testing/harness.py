@@ -7,7 +7,7 @@ from typing import Any, Self
 import attrs
 from attrs import Factory, define
 
-from walker_collector.config import Consent
+from walker_collector.config import Consent, PartState
 from walker_collector.consent import granted
 from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.destination import build_destinations
@@ -37,16 +37,27 @@ def entry(settings: Mapping[str, Any], config: Mapping[str, Any] | None = None) 
 class _Parts:
     """The progress of one event's delivery, kept over its attempts."""
 
-    states: dict[str, str] = Factory(dict)
+    parts: dict[str, PartState] = Factory(dict)
+    reasons: dict[str, str] = Factory(dict)
 
-    def state(self, part: str) -> str | None:
-        return self.states.get(part)
+    def state(self, part: str) -> PartState | None:
+        return self.parts.get(part)
+
+    def reason(self, part: str) -> str:
+        return self.reasons.get(part, "")
 
     def begin(self, part: str) -> None:
-        self.states[part] = "begun"
+        self.parts[part] = "begun"
+
+    def abandon(self, part: str) -> None:
+        self.parts.pop(part, None)
 
     def finish(self, part: str) -> None:
-        self.states[part] = "done"
+        self.parts[part] = "done"
+
+    def reject(self, part: str, reason: str) -> None:
+        self.parts[part] = "rejected"
+        self.reasons[part] = reason
 
 
 class Harness:
