@@ -46,6 +46,8 @@ from walker_collector.statements import (
 
 _Decision = tuple[dict[str, State], dict[str, str]]
 """The first state and the first answer of each destination."""
+_Said = tuple[str, frozenset[tuple[str, Any]]]
+"""The name of an event, where that matters to any destination, and its own consent."""
 
 _GROUP: Final = 500
 _DECISIONS: Final = 1_000
@@ -148,7 +150,7 @@ class Collector:
         self._trace = os.urandom(16).hex()
         self._next = itertools.count(1).__next__
         self._accepted = 0
-        self._decided: tuple[int, dict[frozenset[tuple[str, Any]], _Decision]] = (0, {})
+        self._decided: tuple[int, dict[_Said, _Decision]] = (0, {})
         self._erasures: list[threading.Thread] = []
         self._erasing = threading.Lock()
         self._ledger = Ledger(
@@ -165,6 +167,7 @@ class Collector:
             for lane in self._lanes.values()
             if not lane.destination.config.disabled
         ]
+        self._ignoring = any(destination.ignores for _, destination in self._gates)
         announce([lane.destination for lane in self._lanes.values()], self._registry)
         self._report_orphans()
         if owed := self._spool.owed():
@@ -209,6 +212,7 @@ class Collector:
         version = self._ledger.version
         record, result = self._prepare(raw)
         if not record.states:
+            self._accepted += 1
             return result
         waiter = Waiter(len(record.states)) if wait else None
         self._accept([record], version, waiter)
@@ -244,6 +248,8 @@ class Collector:
                 record, result = self._prepare(raw)
                 if record.states:
                     group[len(results)] = record
+                else:
+                    self._accepted += 1
                 results.append(result)
             except WalkerError as error:
                 results.append(error)
@@ -289,33 +295,43 @@ class Collector:
         person, learned = self._ledger.meet(event["user"])
         if learned:
             self._release(self._ledger.known_as(event["user"]))
-        states, statuses = self._gate(event.get("consent") or {}, person)
+        states, statuses = self._gate(event["name"], event.get("consent") or {}, person)
         if len(states) < len(statuses):
-            for id_ in statuses.keys() - states.keys():
-                self._lanes[id_].count_dropped()
+            self._count_unstored(event, statuses)
         return Record(person, now, body, states), PushResult(event["id"], statuses)
 
-    def _gate(self, own: Mapping[str, Any], person: str) -> _Decision:
-        """Decide for each destination whether the event may wait for it or is held.
+    def _count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
+        """Count the event at the destinations that it is not stored for."""
+        for id_, status in statuses.items():
+            if status == "ignored":
+                self._lanes[id_].count_ignored(event["id"], event["name"])
+            elif status == "dropped":
+                self._lanes[id_].count_dropped()
+
+    def _gate(self, name: str, own: Mapping[str, Any], person: str) -> _Decision:
+        """Decide for each destination whether the event may wait for it, is held or ignored.
 
         While nobody said anything, what the event says decides alone, and is known again.
         """
         if not self._ledger.silent:
-            return self._decide(own, person)
+            return self._decide(name, own, person)
         version, known = self._decided
         if version != self._ledger.version or len(known) > _DECISIONS:
             version, known = self._decided = (self._ledger.version, {})
-        key = frozenset(own.items())
+        key = (name if self._ignoring else "", frozenset(own.items()))
         if key not in known:
-            known[key] = self._decide(own, "")
+            known[key] = self._decide(name, own, "")
         states, statuses = known[key]
         return states, statuses.copy()
 
-    def _decide(self, own: Mapping[str, Any], person: str) -> _Decision:
+    def _decide(self, name: str, own: Mapping[str, Any], person: str) -> _Decision:
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         consent: Mapping[str, Any] | None = None
         for lane, destination in self._gates:
+            if destination.ignores is not None and destination.ignores(name):
+                statuses[lane.id] = "ignored"
+                continue
             if destination.requires_consent:
                 if consent is None:
                     consent = self._ledger.decide(own, person)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.delivery.dispatch import Destination
 from walker_collector.hookspecs import PROJECT, Context
-from walker_collector.mapping import compile_mapping
+from walker_collector.mapping import compile_ignored, compile_mapping
 from walker_collector.plugins import Connected, Registry, connect, implements
 from walker_collector.validators import LOG_LEVELS
 
@@ -65,6 +65,7 @@ def _destination(connected: Connected, host: Host | None) -> Destination:
         context=context,
         hooks=connected.hooks,
         mapper=compile_mapping(config),
+        ignores=compile_ignored(config),
         instance=plugin,
         listens=_listens(plugin, config.settings),
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),

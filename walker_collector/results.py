@@ -14,8 +14,9 @@ class PushResult:
     """What is known of an event when `push` returns.
 
     `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
-    for consent), "dropped" (consent denied and `queue` false), and after `wait=True` also
-    "delivered", "ignored" or "failed" (a dead letter); `reasons` says why, where there is a why.
+    for consent), "ignored" (by a rule), "dropped" (consent denied and `queue` false), and after
+    `wait=True` also "delivered" or "failed" (a dead letter); `reasons` says why, where there is a
+    why.
     """
 
     id: str

@@ -28,7 +28,7 @@ from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import COMMANDS, address, check_consent, consent_change
 
-Status = Literal["deliver", "held", "ignored", "unidentified", "invalid"]
+Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "invalid"]
 Call = list[Any]
 
 
@@ -37,8 +37,9 @@ class Simulated:
     """What one event would do at one destination.
 
     event: its name as given. person: the key of whom it is about; "" for nobody.
-    status: `held` waits for consent; `ignored` is sent nothing, by rule or because the
-        destination keeps no queue; `unidentified` and `invalid` would be dead letters, for `error`.
+    status: `held` waits for consent, `dropped` is denied by a destination that holds nothing;
+        `ignored` is sent nothing, by rule; `unidentified` and `invalid` would be dead letters, for
+        `error`.
     rule: the key of the rule that matched.
     required, rule_required: the consent that destination and rule ask for.
     mode: whether any one of that is enough, or all.
@@ -211,7 +212,7 @@ class _Stage:
         grants = tuple(self._ledger.explain(own, person))
         context = context_for(destination, granted(self._ledger.base(person)), event)
         mapped = destination.mapper(event, context)
-        answer = self._answer(mapped, context)
+        answer = self._answer(name, mapped, context)
         return Simulated(
             event=name,
             destination=destination.id,
@@ -228,10 +229,12 @@ class _Stage:
             known=_known(event, name, mapped.event["name"], _name_of(mapped.rule)),
         )
 
-    def _answer(self, mapped: Mapped, context: PushContext) -> _Answer:
+    def _answer(self, name: str, mapped: Mapped, context: PushContext) -> _Answer:
         destination = self._destination
+        if destination.ignores is not None and destination.ignores(name):
+            return _Answer("ignored")
         if not destination.admits(context.consent) or mapped.outcome == "denied":
-            return _Answer("held" if destination.config.queue else "ignored")
+            return _Answer("held" if destination.config.queue else "dropped")
         if mapped.outcome == "ignored":
             return _Answer("ignored")
         if self._mocked:

@@ -378,18 +378,18 @@ def test_warnings_of_a_flow_are_short_lines_on_stderr(tmp_path: Path) -> None:
             ["-v"],
             [
                 "info: destination out: initialised",
-                "info: destination out: batch of 2: 1 delivered, 1 ignored",
+                "info: destination out: batch of 1: 1 delivered",
                 "info: destination out: shut down",
             ],
         ),
         (
             ["-vv"],
             [
+                "debug: destination out: event e2 (page view): ignored",
                 "info: destination out: initialised",
-                "info: destination out: batch of 2: 1 delivered, 1 ignored",
+                "info: destination out: batch of 1: 1 delivered",
                 "debug: destination out: event e1 (order complete): delivered; "
                 "rule order *, attempt 1",
-                "debug: destination out: event e2 (page view): ignored; rule none, attempt none",
                 "info: destination out: shut down",
             ],
         ),

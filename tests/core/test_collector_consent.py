@@ -117,6 +117,94 @@ def test_own_denial_is_never_overwritten_by_a_grant(spool: Path | None) -> None:
         assert record.numbers == [3]
 
 
+def test_events_that_a_rule_ignores_do_not_push_out_what_is_held(spool: Path | None) -> None:
+    record = Record()
+    rules = {"page": {"*": RuleConfig(ignore=True)}}
+    with running(guarded(record, spool, queue_max=100, mapping=rules)) as collector:
+        collector.push(event(0, "a"))
+        for n in range(1, 201):
+            result = collector.push({**event(n, "ab"[n % 2]), "name": "page view"}, wait=True)
+            assert result.destinations == {"there": "ignored"}
+        there = collector.status().destinations["there"]
+        assert (there.held, there.ignored, there.dropped, there.accepted) == (1, 200, 0, 201)
+        assert collector.status().accepted == 201
+        assert collector.status().stored == (1 if spool else 0)
+        collector.consent(MARKETING, user={"id": "a"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [0]
+
+
+def test_event_that_one_destination_ignores_waits_for_the_others(spool: Path | None) -> None:
+    record, other = Record(), Record()
+    ignoring = config(mapping={"*": {"*": RuleConfig(ignore=True)}})
+    destinations = {"there": (plugin(record.push), config()), "no": (plugin(other.push), ignoring)}
+    with running(flow(destinations, spool)) as collector:
+        for result in collector.push_many([event(1), event(2)]):
+            assert result.destinations == {"there": "accepted", "no": "ignored"}
+        assert collector.flush(PATIENCE)
+    assert (record.numbers, other.numbers) == ([1, 2], [])
+
+
+def test_event_that_a_rule_may_ignore_on_a_condition_is_held_and_looked_at_when_released(
+    spool: Path | None,
+) -> None:
+    record = Record()
+    rules = {
+        "order": {
+            "*": [
+                RuleConfig(ignore=True, condition=lambda value: value["data"]["n"] == 1),
+                RuleConfig(),
+            ]
+        }
+    }
+    with running(guarded(record, spool, mapping=rules)) as collector:
+        assert collector.push(event(1)).destinations == {"there": "held"}
+        assert collector.push(event(2)).destinations == {"there": "held"}
+        collector.consent(MARKETING, user={"id": "u1"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [2]
+        assert collector.status().destinations["there"].ignored == 1
+
+
+def test_flood_of_one_person_costs_nobody_else_what_is_held(spool: Path | None) -> None:
+    record = Record()
+    with running(guarded(record, spool, queue_max=10)) as collector:
+        collector.push(event(0, "a"))
+        collector.push_many([event(n, "flood") for n in range(1, 101)])
+        there = collector.status().destinations["there"]
+        assert (there.held, there.dropped) == (10, 91)
+        collector.consent(MARKETING)
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [0, *range(92, 101)]
+
+
+@pytest.mark.parametrize("own", [None, {"statistics": True}])
+def test_decision_follows_a_change_of_the_default(
+    own: dict[str, bool] | None, spool: Path | None
+) -> None:
+    record = Record()
+    parts = {} if own is None else {"consent": own}
+    with running(guarded(record, spool)) as collector:
+        for n, granted in enumerate([None, True, False, True, False]):
+            if granted is not None:
+                collector.consent({"marketing": granted})
+            expected = {"there": "accepted" if granted else "held"}
+            for _ in range(2):  # decided once, and known again
+                assert collector.push(event(n, **parts)).destinations == expected
+
+
+def test_decision_follows_the_first_and_every_later_word_of_a_person(spool: Path | None) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        assert collector.push(event(0)).destinations == {"there": "held"}
+        for n, granted in enumerate([True, False, True, False], 1):
+            collector.consent({"marketing": granted}, user={"id": "u1"})
+            for _ in range(2):
+                result = collector.push(event(n)).destinations
+                assert result == {"there": "accepted" if granted else "held"}
+            assert collector.push(event(n, "other")).destinations == {"there": "held"}
+
+
 def test_consent_the_flow_starts_with_is_the_default() -> None:
     record = Record()
     destinations = {"there": (plugin(record.push), config(consent=MARKETING))}

@@ -1,6 +1,6 @@
 """What waits for a destination: order per person, whatever fails, and held events by person."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import settings
@@ -282,12 +282,67 @@ def test_held_events_are_found_by_person_oldest_first() -> None:
     assert "id:unknown" not in held
 
 
-def test_too_many_held_events_push_out_the_oldest() -> None:
+def test_too_many_held_events_of_a_person_push_out_their_oldest() -> None:
     held = ConsentHold(2)
     held.add(entry(1), None)
     held.add(entry(2), None)
     assert numbers(held.add(entry(3), None)) == [1]
     assert len(held) == 2
+
+
+def test_flood_of_one_person_pushes_out_nobody_elses_held_events() -> None:
+    held = ConsentHold(10)
+    for n in range(5):
+        held.add(entry(n, f"id:{n}"))
+    evicted = [out for n in range(100, 200) for out in held.add(entry(n, "id:flood"))]
+    assert numbers(evicted) == list(range(100, 195))
+    assert numbers(held.of([f"id:{n}" for n in range(5)])) == [0, 1, 2, 3, 4]
+
+
+def test_where_nobody_has_more_than_others_the_oldest_held_event_goes() -> None:
+    held = ConsentHold(3)
+    for n in range(3):
+        held.add(entry(n, f"id:{n}"))
+    assert numbers(held.add(entry(3, "id:3"))) == [0]
+    assert numbers(held.add(entry(4, "id:3"))) == [3]
+
+
+class Holding(RuleBasedStateMachine):
+    """Events come, are evicted and removed: who leaves is always of those who have most."""
+
+    LIMIT = 6
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold = ConsentHold(self.LIMIT)
+        self.model: dict[int, str] = {}
+        self.seq = 0
+
+    @rule(person=st.sampled_from(["id:a", "id:b", "id:c", ""]))
+    def add(self, person: str) -> None:
+        self.seq += 1
+        before = Counter(self.model.values())
+        before[person] += 1
+        self.model[self.seq] = person
+        for seq, owner, _, _ in self.hold.add(entry(self.seq, person)):
+            assert before[owner] == max(before.values())
+            assert seq == min(n for n, its in self.model.items() if its == owner)
+            del self.model[seq]
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(sorted(self.model)))
+        assert self.hold.remove(entry(seq, self.model.pop(seq)))
+
+    @invariant()
+    def it_holds_what_the_model_has(self) -> None:
+        assert numbers(self.hold.of(None)) == sorted(self.model)
+        assert len(self.hold) == len(self.model) <= self.LIMIT
+
+
+TestHolding = Holding.TestCase
+TestHolding.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 
 
 def test_limit_of_none_holds_nothing() -> None:

@@ -186,9 +186,9 @@ def test_consent_of_a_rule_holds_and_is_told() -> None:
     assert held.rule == "order complete"
 
 
-def test_denied_event_is_ignored_where_no_queue_holds_it() -> None:
+def test_denied_event_is_dropped_where_no_queue_holds_it() -> None:
     flow = simulation({**MARKETING, "queue": False})
-    assert statuses(flow.push(event(1))) == ["ignored"]
+    assert statuses(flow.push(event(1))) == ["dropped"]
     assert flow.push(consent(marketing=True)) == []
 
 
@@ -237,6 +237,12 @@ def test_rule_policies_and_names_are_told() -> None:
     assert (result.rule, result.policies) == ("order *", ("user.plan", "data.n"))
     assert result.calls == [["send", "purchase", 7, {}]]
     assert result.known == {"u1", "order complete", "purchase"}
+
+
+def test_event_that_its_rule_ignores_in_any_case_is_not_held() -> None:
+    flow = simulation({**MARKETING, "mapping": {"order": {"*": {"ignore": True}}}})
+    assert statuses(flow.push(event(1))) == ["ignored"]
+    assert flow.push(consent(marketing=True)) == []
 
 
 def test_ignored_event_has_its_rule_and_no_calls() -> None:

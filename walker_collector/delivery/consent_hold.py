@@ -8,12 +8,21 @@ from walker_collector.spool import Entry
 
 
 class ConsentHold:
-    """Entries that wait for consent, by person; bounded, oldest out first."""
+    """Entries that wait for consent, by person; bounded.
+
+    Over the limit an entry of the person who has most leaves: a flood evicts itself and nobody
+    else's. The entries of nobody ("") count as those of one person.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[int, Entry] = OrderedDict()
-        self._people: dict[str, set[int]] = {}
+        self._people: dict[str, dict[int, None]] = {}
+        """The numbers of each person's entries, in the order they were held."""
+        self._by_count: dict[int, dict[str, None]] = {}
+        """The people who have so many entries, in the order they came to have them."""
+        self._most = 0
+        """How many entries the person has who has most."""
         self._under: dict[int, Consent] = {}
 
     def __len__(self) -> int:
@@ -24,14 +33,18 @@ class ConsentHold:
         return person in self._people
 
     def add(self, entry: Entry, under: Consent | None = None) -> list[Entry]:
-        """Hold an entry which `under`, what was granted, did not let go; return who must leave."""
+        """Hold an entry that consent `under` did not admit. Return the entries evicted to stay
+        within the limit.
+        """
         self._entries[entry[0]] = entry
-        self._people.setdefault(entry[1], set()).add(entry[0])
+        seqs = self._people.setdefault(entry[1], {})
+        seqs[entry[0]] = None
+        self._count(entry[1], len(seqs) - 1, len(seqs))
         if under is not None:
             self._under[entry[0]] = under
         out = []
         while len(self._entries) > self._limit:
-            out.append(self._pop(next(iter(self._entries))))
+            out.append(self._pop(self._next_out()))
         return out
 
     def under(self, entry: Entry) -> Consent | None:
@@ -64,11 +77,31 @@ class ConsentHold:
             return []
         return [entry for entry in self._entries.values() if entry[2] < at]
 
+    def _next_out(self) -> int:
+        """Return the entry held longest of the person who has most."""
+        person = next(iter(self._by_count[self._most]))
+        return next(iter(self._people[person]))
+
     def _pop(self, seq: int) -> Entry:
         entry = self._entries.pop(seq)
         self._under.pop(seq, None)
         seqs = self._people[entry[1]]
-        seqs.discard(seq)
+        del seqs[seq]
+        self._count(entry[1], len(seqs) + 1, len(seqs))
         if not seqs:
             del self._people[entry[1]]
         return entry
+
+    def _count(self, person: str, before: int, now: int) -> None:
+        """Note that a person has one entry more or less, or that their entries are another's."""
+        if before:
+            people = self._by_count[before]
+            del people[person]
+            if not people:
+                del self._by_count[before]
+        if now:
+            self._by_count.setdefault(now, {})[person] = None
+        if now > self._most:
+            self._most = now
+        elif before == self._most and before not in self._by_count:
+            self._most = now  # nobody has more: the others had fewer, so as many at most

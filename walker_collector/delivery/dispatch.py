@@ -65,7 +65,8 @@ UNTRIED: Final = Outcome("back")
 class Destination:
     """A destination ready for use: configuration, hooks, compiled mapping.
 
-    `admits` tells whether the consent that the destination as a whole asks for is granted.
+    `admits` tells whether the consent that the destination as a whole asks for is granted,
+    `ignores` by an event's name that its rules ignore it in any case (None: no event).
     """
 
     id: str
@@ -73,6 +74,7 @@ class Destination:
     context: Context
     hooks: Hooks
     mapper: Mapper
+    ignores: Callable[[str], bool] | None = None
     instance: Any = attrs.field(default=None, repr=False)
     listens: bool = False
     batch_size: int = 1

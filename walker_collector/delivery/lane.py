@@ -150,6 +150,13 @@ class Lane:
         with self._lock:
             self._backlog.counts.dropped += 1
 
+    def count_ignored(self, id_: str, name: str) -> None:
+        """Note an event that the destination need not be asked about."""
+        with self._lock:
+            self._backlog.counts.accepted += 1
+            self._backlog.counts.ignored += 1
+        self._logger.debug("destination %s: event %s (%s): ignored", self.id, id_, name)
+
     @property
     def message_parts(self) -> tuple[str, ...]:
         """The parts of a delivery that are messages to people, as the plugin declares them."""

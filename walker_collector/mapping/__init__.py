@@ -1,6 +1,12 @@
 """The mapping language: configuration in, compiled callables out; pure, without I/O."""
 
-from walker_collector.mapping.mapper import Mapped, Mapper, Outcome, compile_mapping
+from walker_collector.mapping.mapper import (
+    Mapped,
+    Mapper,
+    Outcome,
+    compile_ignored,
+    compile_mapping,
+)
 from walker_collector.mapping.paths import (
     compile_path,
     delete_by_path,
@@ -18,6 +24,7 @@ __all__ = [
     "Resolve",
     "Scope",
     "Value",
+    "compile_ignored",
     "compile_mapping",
     "compile_path",
     "compile_value",

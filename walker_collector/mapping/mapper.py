@@ -22,9 +22,9 @@ from walker_collector.config import (
 )
 from walker_collector.consent import compile_gate
 from walker_collector.hookspecs import Event, Rule
-from walker_collector.mapping.paths import set_by_path
+from walker_collector.mapping.paths import set_by_path, split
 from walker_collector.mapping.payload import flatten, merge, remove
-from walker_collector.mapping.rules import compile_lookup
+from walker_collector.mapping.rules import compile_foregone, compile_lookup
 from walker_collector.mapping.scope import LocalScope, Scope
 from walker_collector.mapping.values import Resolve, asks, compile_value
 from walker_collector.naming import join
@@ -100,6 +100,15 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
         return map_by_rule(event, scope)
 
     return map_event
+
+
+def compile_ignored(config: DestinationConfig) -> Callable[[str], bool] | None:
+    """Return the function that tells by an event's name that the destination ignores it, whatever
+    else the event says and whatever is granted; None where that can be said of no event.
+    """
+    if any(split(path)[0][0] == "name" for path in config.policy or ()):
+        return None  # the rule is looked up by another name than the event comes with
+    return compile_foregone(config.mapping, lambda rule: rule.ignore)
 
 
 def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:

@@ -38,17 +38,7 @@ def compile_lookup(
     """
     if not rules:
         return lambda event, scope: None
-    entities = _tabulate(rules, build, where)
-    unknown = entities["*"]
-
-    def candidates(name: str) -> Candidates[T]:
-        entity, _, rest = name.partition(" ")
-        action = rest.partition(" ")[0]
-        if not entity or not action:
-            return ()
-        actions = entities.get(entity, unknown)
-        return actions[action if action in actions else "*"]
-
+    candidates = _compile_candidates(rules, build, where)
     remembered = lru_cache(maxsize=1024)(candidates)
     words = [f"{entity} {action}" for entity, actions in rules.items() for action in actions]
     sure = _unconditional((name, candidates(name)) for name in words)
@@ -61,6 +51,50 @@ def compile_lookup(
         return _first(remembered(name), event, scope) if built is None else built
 
     return find
+
+
+def compile_foregone(
+    rules: Rules | None, holds: Callable[[RuleConfig], bool]
+) -> Callable[[str], bool] | None:
+    """Return the function that tells for an event's name alone whether something `holds` of the
+    rule it goes by, whatever conditions say; None where that can be said of no event.
+    """
+    if not rules or not any(map(holds, _all(rules))):
+        return None
+    candidates = _compile_candidates(rules, lambda key, where, rule: holds(rule), "mapping")
+
+    @lru_cache(maxsize=1024)
+    def foregone(name: str) -> bool:
+        for condition, held in candidates(name):
+            if not held or condition is None:
+                return held
+        return False
+
+    return foregone
+
+
+def _all(rules: Rules) -> Iterable[RuleConfig]:
+    for actions in rules.values():
+        for rule in actions.values():
+            yield from (rule,) if isinstance(rule, RuleConfig) else rule
+
+
+def _compile_candidates(
+    rules: Rules, build: Callable[[str, str, RuleConfig], T], where: str
+) -> Callable[[str], Candidates[T]]:
+    """Return the function that finds the rules an event of a name may go by."""
+    entities = _tabulate(rules, build, where)
+    unknown = entities["*"]
+
+    def candidates(name: str) -> Candidates[T]:
+        entity, _, rest = name.partition(" ")
+        action = rest.partition(" ")[0]
+        if not entity or not action:
+            return ()
+        actions = entities.get(entity, unknown)
+        return actions[action if action in actions else "*"]
+
+    return candidates
 
 
 def _unconditional(named: Iterable[tuple[str, Candidates[T]]]) -> dict[str, T]:
