@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
+from walker_dest_customerio import limits
+
 T = TypeVar("T")
 
-REQUEST_BYTES: Final = 500_000
-OPERATION_BYTES: Final = 32_000
+REQUEST_BYTES: Final = limits.BATCH
+OPERATION_BYTES: Final = limits.OPERATION
 _FRAME_BYTES: Final = len(b'{"batch":[]}')
 
 

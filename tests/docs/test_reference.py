@@ -26,6 +26,7 @@ from walker_collector.destinations.file import FileSettings
 from walker_collector.destinations.http import HttpSettings
 from walker_collector.mapping import Value
 from walker_collector.structuring import disk_key
+from walker_dest_customerio import limits
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 DOCS = ROOT / "docs"
@@ -73,6 +74,14 @@ def shown(field: "attrs.Attribute[Any]") -> str:
 def test_table_names_every_key_with_its_default(page: str, section: str, cls: type[Any]) -> None:
     keys = {disk_key(field): shown(field) for field in attrs.fields(cls)}
     assert table(DOCS / page, section) == keys
+
+
+def test_limits_of_customerio_are_those_of_the_code() -> None:
+    path = DOCS / "customerio.md"
+    rows = [part for part in parts(path) if isinstance(part, Row) and part.section == "Limits"]
+    assert [[*row.cells.values()] for row in rows] == [
+        [limit.of, f"{limit.figure:,} {limit.unit}", limit.source] for limit in limits.TABLE
+    ]
 
 
 def test_every_command_and_option_is_told() -> None:

@@ -10,11 +10,10 @@ transactional messages, sender domains, attachment types and languages exist; ev
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
-from email.utils import getaddresses
 
 import orjson
 
-from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.answers import Answer, as_json, one_error
 from walker_dest_customerio.sandbox.calls import Call
 from walker_dest_customerio.sandbox.checks import is_integer, is_object, is_text, strangers
@@ -87,7 +86,7 @@ def check_email(request: JsonObject, now: float) -> Iterator[str]:
         yield from _required(request, "body", "subject", "from")
     yield from _check_shared(request, EMAIL_FIELDS, now)
     yield from _check_texts(request, EMAIL_TEXTS)
-    if _recipients(request) > limits.RECIPIENTS:
+    if limits.recipients(request) > limits.RECIPIENTS:
         yield "to, cc and bcc cannot have more than 15 recipients together"
     if not _are_attachments(request.get("attachments", {})):
         yield "attachments must be a map of file names to base64 encoded content"
@@ -150,12 +149,6 @@ def _is_device(device: object) -> bool:
         and device.get("platform") in PLATFORMS
         and is_object(device.get("attributes", {}))
     )
-
-
-def _recipients(request: JsonObject) -> int:
-    fields = [request.get(name, "") for name in ("to", "cc", "bcc")]
-    texts = [field for field in fields if isinstance(field, str)]
-    return sum(bool(address) for _, address in getaddresses(texts))
 
 
 def _are_attachments(attachments: object) -> bool:

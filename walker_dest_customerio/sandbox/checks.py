@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.attributes import CONTROL
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)

@@ -7,7 +7,7 @@ Source of the published messages: https://docs.customer.io/journeys/invalid-api-
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (
     is_email,

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.answers import Problem, invalid, missing
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.answers import (
     ACCEPTED,
     Answer,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from walker_dest_customerio.sandbox import limits
+from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.attributes import filled, merged, named_in
 from walker_dest_customerio.sandbox.operations import (
     AddDevice,
