@@ -1,19 +1,18 @@
 """The collector: what an application holds in its hands."""
 
-import atexit
 import itertools
 import logging
 import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from walker_collector import process
 from walker_collector.config import Consent, FlowConfig
 from walker_collector.consent import Ledger
 from walker_collector.delivery import (
@@ -106,7 +105,7 @@ class Collector:
         self._forked = False
         self._rebuilding = threading.Lock()
         self._open(self._open_spool())
-        _collectors.add(self)
+        process.enter(self)
         for warning in flow.warnings:
             logger.warning("%s: %s", flow.source, warning)
 
@@ -587,7 +586,7 @@ class Collector:
         deadline = time.monotonic() + timeout
         if not self._door.close(deadline):
             return True
-        _collectors.discard(self)
+        process.leave(self)
         if self._forked:
             return True
         try:
@@ -712,44 +711,5 @@ def _check_parts(
             raise EventError(f"replay: there is no part {part} to leave out{there_are}")
 
 
-_collectors: "weakref.WeakSet[Collector]" = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for collector in list(_collectors):
-        try:
-            collector.close()
-        except Exception:  # the others are to be closed too
-            logger.exception("a collector could not be closed at exit")
-
-
-_forking: Final = threading.Lock()
-_resume: Final[list[Callable[[], None]]] = []
-"""What lets threads into the spools again, once the process has forked."""
-
-
-def _before_fork() -> None:
-    _forking.acquire()  # two threads may fork at once
-    _resume.extend(collector.before_fork() for collector in list(_collectors))
-
-
-def _after_fork_in_parent() -> None:
-    while _resume:
-        _resume.pop()()
-    _forking.release()
-
-
-def _after_fork_in_child() -> None:
-    _resume.clear()
-    _forking.release()
-    for collector in list(_collectors):
-        collector.after_fork()
-
-
-atexit.register(_close_all)
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)
-os.register_at_fork(after_in_child=_ids.clear)
+if hasattr(os, "register_at_fork"):  # a child makes ids of its own
+    os.register_at_fork(after_in_child=_ids.clear)

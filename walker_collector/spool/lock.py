@@ -1,6 +1,6 @@
 """One process per spool: a lock file that names its holder."""
 
-import fcntl
+import importlib
 import json
 import os
 import socket
@@ -8,8 +8,21 @@ import sys
 import time
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from walker_collector.errors import SpoolError
+
+
+def _locks(spool: Path) -> Any:
+    """Return the module `fcntl`; raises SpoolError where the system has none, as Windows."""
+    try:
+        return importlib.import_module("fcntl")
+    except ImportError:
+        raise SpoolError(
+            f"spool {spool}: needs the file locks of POSIX (fcntl), which this system does not "
+            "have; leave collector.spool out, and events wait in memory"
+        ) from None
+
 
 _INHERITED: list[object] = []
 """What a forked child must neither use nor close; kept so that nothing closes it."""
@@ -32,6 +45,7 @@ class SpoolLock:
         self._file: FileIO | None = self._acquire(spool)
 
     def _acquire(self, spool: Path) -> FileIO:
+        fcntl = _locks(spool)
         while True:
             file = self._open(spool)
             try:
@@ -115,6 +129,7 @@ def lock_is_free(spool: Path) -> bool:
     path = spool.with_name(spool.name + ".lock")
     if not path.exists():
         return True
+    fcntl = _locks(spool)
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

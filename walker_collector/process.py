@@ -1,0 +1,127 @@
+"""Exit and fork: which collectors are open in this process, and what happens to them at its end.
+
+Every collector registers here. They are closed when the interpreter exits, and when a child of
+`multiprocessing` ends, which runs no `atexit`. Before a fork no thread may be inside a spool.
+"""
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+_FIRST: Final = 100
+"""Priority among the finalizers of multiprocessing: before those of its queues and managers."""
+
+logger = logging.getLogger("walker_collector")
+
+
+class Member(Protocol):
+    """A collector, as far as the process is concerned."""
+
+    def close(self) -> bool: ...
+
+    def before_fork(self) -> Callable[[], None]: ...
+
+    def after_fork(self) -> None: ...
+
+
+_members: "weakref.WeakSet[Member]" = weakref.WeakSet()
+_forking: Final = threading.Lock()
+_resume: Final[list[Callable[[], None]]] = []
+"""What lets threads into the spools again, once the process has forked."""
+
+
+def enter(member: Member) -> None:
+    """Note that a collector is open."""
+    _members.add(member)
+
+
+def leave(member: Member) -> None:
+    """Note that a collector is closed."""
+    _members.discard(member)
+
+
+def close_all() -> None:
+    """Close every open collector, delivering what can be delivered."""
+    for member in list(_members):
+        try:
+            member.close()
+        except Exception:  # the others are to be closed too
+            logger.exception("a collector could not be closed at exit")
+
+
+# --- fork ----------------------------------------------------------------------------------------
+
+
+def _before_fork() -> None:
+    _forking.acquire()  # two threads may fork at once
+    _resume.extend(member.before_fork() for member in list(_members))
+
+
+def _after_fork_in_parent() -> None:
+    while _resume:
+        _resume.pop()()
+    _forking.release()
+
+
+def _after_fork_in_child() -> None:
+    _resume.clear()
+    _forking.release()
+    for member in list(_members):
+        member.after_fork()
+    _watch_multiprocessing()
+
+
+# --- children of multiprocessing -----------------------------------------------------------------
+
+
+class _Watch:
+    """Stands for this module among the things that multiprocessing tells of a fork."""
+
+    known = False
+
+
+_watch: Final = _Watch()
+
+
+def _watch_multiprocessing() -> None:
+    """Have collectors closed before this process ends, if it is a child of multiprocessing.
+
+    Such a child ends by `os._exit`; it runs the finalizers of `multiprocessing.util` alone. Where
+    that module is not loaded yet, this is no such child; importing it would take its time.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+    if not _watch.known:
+        # A forked child forgets the finalizers that it has inherited.
+        util.register_after_fork(_watch, _finalize)
+        _watch.known = True
+    _finalize(_watch)
+
+
+def _finalize(_: Any) -> None:
+    from multiprocessing import util
+
+    util.Finalize(None, _close_in_child, exitpriority=_FIRST)
+
+
+def _close_in_child() -> None:
+    from multiprocessing.process import parent_process
+
+    if parent_process() is not None:  # else atexit does it, after all other threads have ended
+        close_all()
+
+
+atexit.register(close_all)
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
+_watch_multiprocessing()
