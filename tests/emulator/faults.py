@@ -1,0 +1,105 @@
+"""How requests go wrong: faults, and scripts of them."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from tests.emulator.requests import Operation
+
+
+@frozen
+class Answer:
+    """A status in place of the request's effect."""
+
+    status: int
+    retry_after: str | None = None
+
+
+@frozen
+class Reset:
+    """The connection is reset: before or after the request was read, or after it took effect."""
+
+    when: Literal["unread", "read", "accepted"]
+
+
+@frozen
+class Garbage:
+    """Something other than Customer.io answers; the request has no effect."""
+
+    status: int = 200
+    body: bytes = b"<html>It works!</html>"
+
+
+@frozen
+class TooLarge:
+    """413 for more operations than this; fewer are accepted."""
+
+    items: int
+
+
+@frozen
+class Refuse:
+    """207: one operation is refused, the others are accepted; `indexed`: it is said which one."""
+
+    indexed: bool = True
+
+
+@frozen
+class Slow:
+    """The request is accepted, the answer comes after `seconds`."""
+
+    seconds: float
+
+
+Fault = Answer | Reset | Garbage | TooLarge | Refuse | Slow
+
+
+@define
+class Poison:
+    """Operations that make their request go wrong, each time or the first few `times`.
+
+    A Refuse concerns the operations themselves, any other fault the request.
+    """
+
+    matches: Callable[[Operation], bool]
+    fault: Fault
+    times: int | None = None
+    met: int = field(default=0, init=False)
+
+    def strike(self, operations: Sequence[Operation]) -> bool:
+        """Tell whether it makes a request with these operations go wrong now, and count it."""
+        if self.met == self.times or not any(map(self.matches, operations)):
+            return False
+        self.met += 1
+        return True
+
+
+PASSING: tuple[Fault, ...] = (
+    Answer(429),
+    Answer(429, retry_after="0"),
+    Answer(429, retry_after="1"),
+    Answer(500),
+    Answer(503),
+    Answer(502),
+    Reset("unread"),
+    Reset("read"),
+    Reset("accepted"),
+    Garbage(),
+    Garbage(503),
+    TooLarge(3),
+    TooLarge(50),
+    Slow(0.05),
+    Refuse(indexed=False),
+)
+"""Faults after which everything can still arrive. Nothing is refused for good: a 207 without an
+index leaves it open which operation is meant, and the next request with it is accepted."""
+
+
+def outage(
+    seed: int, requests: int = 26, share: float = 0.6, faults: Sequence[Fault] = PASSING
+) -> list[Fault | None]:
+    """Return a script in which a share of the first requests go wrong, decided by the seed."""
+    chance = random.Random(seed)
+    return [chance.choice(faults) if chance.random() < share else None for _ in range(requests)]
