@@ -24,8 +24,11 @@ from walker_collector.door import Door
 from walker_collector.errors import EventError, SpoolFull, WalkerError
 from walker_collector.events import (
     Bounds,
+    Defaults,
     complete,
     encode,
+    hint_at_part,
+    merge,
     plain_object,
 )
 from walker_collector.flowfile import load_flow
@@ -51,6 +54,8 @@ _Said = tuple[str, frozenset[tuple[str, Any]]]
 _GROUP: Final = 500
 _DECISIONS: Final = 1_000
 """So many are known again, by what events say."""
+_UNKNOWN_SHOWN: Final = 20
+"""Keys of events that no event has, and that are told one by one."""
 _FORGET_WAIT: Final = 30.0
 
 logger = logging.getLogger("walker_collector")
@@ -98,8 +103,8 @@ class Collector:
         self._now = now
         self._new_id = new_id
         self._random = random_
-        self._user = dict(flow.collector.user)
-        self._globals = dict(flow.collector.globals)
+        self._defaults = Defaults.of(flow.collector, new_id, on_unknown=self._note_unknown)
+        self._unknown: set[Any] = set()
         self._bounds = Bounds(flow.collector.max_depth, flow.collector.max_bytes)
         self._door = Door()
         self._forked = False
@@ -146,8 +151,8 @@ class Collector:
     def _build(self, spool: Spool) -> None:
         self._spool = spool
         self._began = self._now()
-        self._trace = os.urandom(16).hex()
-        self._next = itertools.count(1).__next__
+        self._defaults.trace = os.urandom(16).hex()
+        self._defaults.count = itertools.count(1).__next__
         self._accepted = 0
         self._decided: tuple[int, dict[_Said, _Decision]] = (0, {})
         self._erasures: list[threading.Thread] = []
@@ -280,16 +285,7 @@ class Collector:
     def _prepare(self, raw: Mapping[str, Any]) -> tuple[Record, PushResult]:
         """Return an event ready to be stored, and the first answer of each destination."""
         now = self._now()
-        event = complete(
-            raw,
-            now,
-            (now - self._began) // 10 / 100,
-            self._new_id,
-            self._trace,
-            self._next,
-            self._user,
-            self._globals,
-        )
+        event = complete(raw, now, (now - self._began) // 10 / 100, self._defaults)
         body = encode(event, self._bounds)
         person, learned = self._ledger.meet(event["user"])
         if learned:
@@ -298,6 +294,15 @@ class Collector:
         if len(states) < len(statuses):
             self._count_unstored(event, statuses)
         return Record(person, now, body, states), PushResult(event["id"], statuses)
+
+    def _note_unknown(self, key: Any) -> None:
+        """Log a key that is no part of an event, once: it may be one that is misspelt."""
+        if key not in self._unknown and len(self._unknown) < _UNKNOWN_SHOWN:
+            self._unknown.add(key)
+            shown = str(key)[:80]
+            logger.warning(
+                "%r is no part of an event and is left out%s", shown, hint_at_part(shown)
+            )
 
     def _count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count the event at the destinations that it is not stored for."""
@@ -429,14 +434,16 @@ class Collector:
 
         Raises EventError for what is no object, or what JSON cannot hold.
         """
-        self._user = {**self._user, **plain_object("user", update, self._bounds)}
+        update = plain_object("user", update, self._bounds)
+        self._defaults.user = merge(self._defaults.user, update)
 
     def globals(self, update: Mapping[str, Any]) -> None:
         """Merge into the globals that every event of this process is completed with.
 
         Raises EventError for what is no object, or what JSON cannot hold.
         """
-        self._globals = {**self._globals, **plain_object("globals", update, self._bounds)}
+        update = plain_object("globals", update, self._bounds)
+        self._defaults.globals = merge(self._defaults.globals, update)
 
     def _command(self, raw: Mapping[str, Any]) -> PushResult:
         data = raw.get("data")

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.validators import at_least, log_level, names_file, positive
+from walker_collector.validators import at_least, log_level, moment, names_file, positive
 
 
 class Missing:
@@ -291,6 +291,10 @@ class CollectorConfig:
     max_bytes: size of an event as JSON.
     people_max: how many people's consent is remembered.
     close_timeout: ms that closing waits for deliveries.
+    oldest: the earliest time of an event: an ISO date, or ms since 1970; null takes any.
+    max_ahead: ms that the time of an event may be ahead of now.
+    name: of this collector, in `source.release` of its events; else their platform, or `default`.
+    release: of the flow, in `source.release`; else the version of this package.
     """
 
     consent: Consent = Factory(dict)
@@ -303,6 +307,10 @@ class CollectorConfig:
     max_bytes: int = field(default=1_000_000, validator=at_least(1))
     people_max: int = field(default=100_000, validator=at_least(1))
     close_timeout: int = field(default=10_000, validator=at_least(0))
+    oldest: int | str | None = field(default="1990-01-01", validator=moment)
+    max_ahead: int = field(default=86_400_000, validator=at_least(0))
+    name: str | None = None
+    release: str | None = None
 
 
 @frozen(kw_only=True)

@@ -5,6 +5,7 @@ would call. Nothing is initialised, sent or stored. Extensions take no part: the
 people's that may do anything.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -21,7 +22,15 @@ from walker_collector.delivery import (
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.destination import build_destinations
 from walker_collector.errors import EventError, Rejected
-from walker_collector.events import Bounds, complete, decode, encode, plain_object
+from walker_collector.events import (
+    Bounds,
+    Defaults,
+    complete,
+    decode,
+    encode,
+    merge,
+    plain_object,
+)
 from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.mapping import Mapped
 from walker_collector.spool import Entry
@@ -76,11 +85,10 @@ class Simulation:
         self._ledger = Ledger(MemorySpool(), config.consent, config.people_max, now)
         self._stages = [_Stage(item, self._ledger) for item in build_destinations(flow)]
         self._bounds = Bounds(config.max_depth, config.max_bytes)
-        self._user = dict(config.user)
-        self._globals = dict(config.globals)
+        self._defaults = Defaults.of(config, new_id, trace="simulation")
         self._now = now
         self._new_id = new_id
-        self._count = 0
+        self._next_seq = itertools.count(1).__next__
 
     def push(self, raw: Mapping[str, Any]) -> list[Simulated]:
         """Return what an event would do at each destination, after the held events it releases.
@@ -97,24 +105,11 @@ class Simulation:
     def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, set[str]]:
         """Return the completed event, and the keys of a person of whom something was learned."""
         now = self._now()
-        event = complete(
-            raw,
-            now=now,
-            timing=0,
-            new_id=self._new_id,
-            trace="simulation",
-            count=self._next,
-            user=self._user,
-            globals_=self._globals,
-        )
+        event = complete(raw, now, 0.0, self._defaults)
         body = encode(event, self._bounds)
         person, learned = self._ledger.meet(event["user"])
         known = self._ledger.known_as(event["user"]) if learned else set()
-        return (self._count, person, now, body), known
-
-    def _next(self) -> int:
-        self._count += 1
-        return self._count
+        return (self._next_seq(), person, now, body), known
 
     def _command(self, raw: Mapping[str, Any]) -> list[Simulated]:
         data = raw.get("data")
@@ -122,10 +117,11 @@ class Simulation:
             raise EventError(f"{raw['name']}: data must be an object")
         if raw["name"] == "walker consent":
             return self._consent(data, raw.get("user"))
+        defaults = self._defaults
         if raw["name"] == "walker user":
-            self._user = {**self._user, **plain_object("user", data, self._bounds)}
+            defaults.user = merge(defaults.user, plain_object("user", data, self._bounds))
         else:
-            self._globals = {**self._globals, **plain_object("globals", data, self._bounds)}
+            defaults.globals = merge(defaults.globals, plain_object("globals", data, self._bounds))
         return []
 
     def _consent(self, update: Consent, user: Mapping[str, Any] | None) -> list[Simulated]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from walker_collector.moments import EARLIEST, LATEST, parse_ms
+
 Validator = Callable[[Any, Any, Any], None]
 
 
@@ -33,6 +35,19 @@ def positive(_: Any, __: Any, value: float | None) -> None:
     """Refuse zero and below; None passes."""
     if value is not None and value <= 0:
         raise ValueError(f"must be more than 0, got {value}")
+
+
+def moment(_: Any, __: Any, value: int | str | None) -> None:
+    """Refuse what is no point in time: ISO 8601 text, or ms since 1970; None passes."""
+    if isinstance(value, str):
+        try:
+            parse_ms(value)
+        except (ValueError, OverflowError):
+            raise ValueError(
+                "must be an ISO 8601 date, such as 1990-01-01, or ms since 1970 as a number"
+            ) from None
+    elif value is not None and not EARLIEST <= value <= LATEST:
+        raise ValueError("must be ms since 1970, of a year from 1 to 9999")
 
 
 LOG_LEVELS: Final = ("error", "warn", "info", "debug")

@@ -256,7 +256,7 @@ def test_full_disk_ends_the_reading_and_keeps_what_was_accepted(tmp_path: Path) 
     spool = {"path": str(tmp_path / "spool.db")}
     down = to_file(tmp_path / "no such folder" / "out.ndjson")
     flow = write_flow(tmp_path, {"down": down}, spool=spool)
-    events = write_events(tmp_path, *(event(n, pad="x" * 1_000) for n in range(2_000)))
+    events = write_events(tmp_path, *(event(n, custom={"pad": "x" * 1_000}) for n in range(2_000)))
     process = completed("run", flow, events, "--json", preexec_fn=no_file_above_a_megabyte)
     assert process.returncode == 1
     found = figures(process.stdout)

@@ -81,7 +81,9 @@ def test_moment_is_told_to_the_second() -> None:
 def shown(folder: Path, size: int, **environment: str) -> str:
     """Return what a run of about `size` bytes shows on a terminal."""
     flow = write_flow(folder, {"out": to_file(folder / "out")})
-    events = write_events(folder, *(event(n, pad="x" * 1_000) for n in range(size // 1_000)))
+    events = write_events(
+        folder, *(event(n, custom={"pad": "x" * 1_000}) for n in range(size // 1_000))
+    )
     ours, theirs = os.openpty()
     with program(
         [*COMMAND, "run", flow, events],

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -23,12 +23,14 @@ from walker_collector import EventError
 from walker_collector.events import (
     KEYS,
     Bounds,
+    Defaults,
     check_parts,
     complete,
     decode,
     encode,
     split_name,
 )
+from walker_collector.version import version
 
 NOW = 1_700_000_000_123
 WIDE = Bounds()
@@ -48,16 +50,9 @@ class Level(enum.StrEnum):
 
 
 def completed(raw: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    surroundings: dict[str, Any] = {
-        "now": NOW,
-        "timing": 1.5,
-        "new_id": lambda: "e1",
-        "trace": "t1",
-        "count": itertools.count(7).__next__,
-        "user": {},
-        "globals_": {},
-    }
-    return complete(raw, **{**surroundings, **changes})
+    count = itertools.count(7).__next__
+    defaults = {"trace": "t1", "count": count, "release": "1.0", **changes}
+    return complete(raw, NOW, 1.5, Defaults(lambda: "e1", **defaults))
 
 
 def carried(value: Any, bounds: Bounds = WIDE) -> Any:
@@ -131,7 +126,13 @@ def test_bare_name_becomes_a_whole_event() -> None:
         "timing": 1.5,
         "id": "e1",
         "timestamp": NOW,
-        "source": {"type": "collector", "schema": "4", "count": 7, "trace": "t1"},
+        "source": {
+            "type": "collector",
+            "schema": "4",
+            "count": 7,
+            "trace": "t1",
+            "release": {"default": "1.0"},
+        },
     }
 
 
@@ -139,7 +140,7 @@ def test_what_the_application_says_stays() -> None:
     own = {
         "name": "a b",
         "id": "mine",
-        "timestamp": 5,
+        "timestamp": NOW - 5,
         "timing": 9,
         "trigger": "click",
         "data": {"n": 1},
@@ -150,7 +151,39 @@ def test_what_the_application_says_stays() -> None:
     assert {key: event[key] for key in own if key != "source"} == {
         key: value for key, value in own.items() if key != "source"
     }
-    assert event["source"] == {"type": "web", "count": 3, "schema": "4", "trace": "t1"}
+    assert event["source"] == {
+        "type": "web",
+        "count": 3,
+        "trace": "t1",
+        "release": {"default": "1.0"},
+    }
+
+
+def test_source_says_which_collectors_an_event_has_passed() -> None:
+    def release(source: Any, **of_collector: Any) -> Any:
+        return completed({"name": "a b", "source": source}, **of_collector)["source"]["release"]
+
+    web = {"platform": "web", "release": {"browser": "7"}}
+    assert release(web) == {"browser": "7", "web": "1.0"}
+    assert release(web, name="shop", release="2") == {"browser": "7", "shop": "2"}
+    assert release(None, name="shop", release=None) == {"shop": version()}
+    with pytest.raises(EventError, match=r"source\.release: must be an object"):
+        release({"release": "7"})
+
+
+def test_event_that_brings_its_number_does_not_advance_the_collectors() -> None:
+    count = itertools.count(1).__next__
+    sources: list[Any] = [None, {"count": 40, "trace": "theirs"}, {"count": None}, None]
+    made = [completed({"name": "a b", "source": own}, count=count)["source"] for own in sources]
+    assert [source["count"] for source in made] == [1, 40, 2, 3]
+    assert [source["trace"] for source in made] == ["t1", "theirs", "t1", "t1"]
+
+
+def test_key_that_no_event_has_is_left_out_and_told() -> None:
+    told: list[Any] = []
+    event = completed({"name": "a b", "dta": {"n": 1}, "group": "g"}, on_unknown=told.append)
+    assert event == completed({"name": "a b"})
+    assert told == ["dta", "group"]
 
 
 def test_none_is_the_same_as_left_out() -> None:
@@ -163,10 +196,20 @@ def test_globals_and_user_of_the_process_lie_under_those_of_the_event() -> None:
     event = completed(
         {"name": "a b", "user": {"id": "u1"}, "globals": {"lang": "de"}},
         user={"id": "default", "plan": "pro"},
-        globals_={"lang": "en", "env": "live"},
+        globals={"lang": "en", "env": "live"},
     )
     assert event["user"] == {"id": "u1", "plan": "pro"}
     assert event["globals"] == {"lang": "de", "env": "live"}
+
+
+def test_lists_of_the_process_and_of_the_event_are_united() -> None:
+    event = completed(
+        {"name": "a b", "user": {"tags": ["b", 1]}, "globals": {"shops": ("tea",), "n": [1]}},
+        user={"tags": ["a", "b", True]},
+        globals={"shops": ["tea", "pots"], "n": 1},
+    )
+    assert event["user"] == {"tags": ["a", "b", True, 1]}
+    assert event["globals"] == {"shops": ["tea", "pots"], "n": [1]}
 
 
 @pytest.mark.parametrize("part", ["data", "context", "globals", "custom", "user", "consent"])
@@ -195,41 +238,6 @@ def test_id_may_be_text_a_number_or_a_uuid_and_is_text(value: Any, id: str | Non
 
 def test_empty_id_is_made_up_like_a_missing_one() -> None:
     assert completed({"name": "a b", "id": ""})["id"] == "e1"
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
-        datetime(2023, 11, 14, 22, 13, 20, 123_000, tzinfo=UTC),
-        datetime(2023, 11, 14, 22, 13, 20, 123_000),
-        datetime(2023, 11, 15, 0, 13, 20, 123_000, tzinfo=timezone(timedelta(hours=2))),
-    ],
-)
-def test_datetime_is_a_timestamp_in_ms_and_naive_is_utc(moment: datetime) -> None:
-    assert completed({"name": "a b", "timestamp": moment})["timestamp"] == NOW
-
-
-@given(ms=st.integers(0, 250_000_000_000_000))
-def test_datetime_keeps_its_millisecond(ms: int) -> None:
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-    assert completed({"name": "a b", "timestamp": moment})["timestamp"] == ms
-
-
-@pytest.mark.parametrize("value", [5, 5.25, Size.LARGE])
-def test_number_is_a_timestamp_as_it_is(value: Any) -> None:
-    assert completed({"name": "a b", "timestamp": value})["timestamp"] == value
-
-
-@pytest.mark.parametrize("value", [-1, -0.5, datetime(1969, 12, 31, tzinfo=UTC)])
-def test_timestamp_before_1970_is_refused(value: Any) -> None:
-    with pytest.raises(EventError, match="timestamp: must be milliseconds since 1970, not -"):
-        completed({"name": "a b", "timestamp": value})
-
-
-@pytest.mark.parametrize("value", ["now", True, math.nan, math.inf, [], 10**400])
-def test_timestamp_that_is_none_is_refused(value: Any) -> None:
-    with pytest.raises(EventError, match="timestamp"):
-        encode(completed({"name": "a b", "timestamp": value}), Bounds())
 
 
 # --- values ----------------------------------------------------------------------------------

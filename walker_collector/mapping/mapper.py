@@ -21,9 +21,10 @@ from walker_collector.config import (
     ValueSpec,
 )
 from walker_collector.consent import compile_gate
+from walker_collector.events import merge
 from walker_collector.hookspecs import Event, Rule
 from walker_collector.mapping.paths import set_by_path, split
-from walker_collector.mapping.payload import flatten, merge, remove
+from walker_collector.mapping.payload import flatten, remove
 from walker_collector.mapping.rules import compile_foregone, compile_lookup
 from walker_collector.mapping.scope import LocalScope, Scope
 from walker_collector.mapping.values import Resolve, asks, compile_value

@@ -56,35 +56,6 @@ def _flatten_into(flat: dict[str, Any], prefix: str, branch: dict[str, Any]) -> 
             flat[f"{prefix}_{key}"] = value
 
 
-def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return both as one object, `above` winning; two lists under one key are united.
-
-    Shallow: an object replaces an object. Rule: walkerOS, `assign`.
-    """
-    merged = {**below, **above}
-    for key in below.keys() & above.keys():
-        if type(below[key]) is list and type(above[key]) is list:
-            merged[key] = _unite(below[key], above[key])
-    return merged
-
-
-def _unite(first: list[Any], second: list[Any]) -> list[Any]:
-    """The first list, then what it lacks of the second; containers are compared by identity."""
-    united = list(first)
-    seen = {_mark(item) for item in first}
-    for item in second:
-        if (mark := _mark(item)) not in seen:
-            seen.add(mark)
-            united.append(item)
-    return united
-
-
-def _mark(item: Any) -> tuple[Any, Any]:
-    if type(item) is list or type(item) is dict:
-        return "identity", id(item)
-    return type(item) is bool, item  # True is not 1
-
-
 def remove(data: Any, paths: Sequence[str]) -> Any:
     """Return the data without what is at the paths; only an object has anything to remove."""
     if type(data) is dict:

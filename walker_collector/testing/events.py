@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from walker_collector.events import Bounds, check_parts, complete, decode, encode
+from walker_collector.events import Bounds, Defaults, check_parts, complete, decode, encode
 from walker_collector.hookspecs import Event
 
 NOON: Final = 1_700_000_000_000
@@ -40,11 +40,7 @@ class Events:
             {"name": name, "user": {"id": "u1"}, **parts},
             now=NOON + number * 1000,
             timing=float(number),
-            new_id=lambda: f"{self.prefix}{number}",
-            trace=_TRACE,
-            count=lambda: number,
-            user={},
-            globals_={},
+            defaults=Defaults(lambda: f"{self.prefix}{number}", _TRACE, lambda: number),
         )
         return decode(encode(event, Bounds()))
 

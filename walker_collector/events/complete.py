@@ -1,0 +1,313 @@
+"""From what an application hands in to a complete event: names, defaults, checks.
+
+The shape is walkerOS version 4's (`WalkerOS.Event`). Everything here is pure: time, ids and
+counters are passed in.
+"""
+
+import difflib
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from attrs import Factory, define, field
+
+from walker_collector.config import CollectorConfig
+from walker_collector.errors import EventError
+from walker_collector.events.encode import Bounds, decode, encode, fields_of
+from walker_collector.events.merging import merge
+from walker_collector.events.period import Period
+from walker_collector.version import version
+
+SCHEMA: Final = "4"
+PARTS: Final[Mapping[str, type]] = {
+    "data": dict,
+    "context": dict,
+    "globals": dict,
+    "custom": dict,
+    "user": dict,
+    "nested": list,
+    "consent": dict,
+}
+_SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
+KEYS: Final = ("name", *PARTS, *_SCALARS)
+_KNOWN: Final = frozenset(KEYS)
+_KINDS: Final[Mapping[str, type]] = {
+    **PARTS,
+    "trigger": str,
+    "entity": str,
+    "action": str,
+    "timing": float,
+}
+_NOTHING: Final[Mapping[str, Any]] = {}
+_OBJECT_OR_NONE: Final = frozenset({dict, type(None)})
+_TEXT_OR_NONE: Final = frozenset({str, type(None)})
+
+
+@define(eq=False)
+class Defaults:
+    """All that a collector adds to its events.
+
+    new_id: makes an id. trace: the same for all events of a run. count: numbers them.
+    name, release: of this collector, in `source.release`; in place of a name stands the platform of
+        the event's source, in place of a release the version of this package.
+    user: the base of every event's user. globals: the floor under every event's globals.
+    period: the times that are taken for an event's.
+    on_unknown: is told each key of an event that is no part of one, and left out.
+    """
+
+    new_id: Callable[[], str]
+    trace: str = ""
+    count: Callable[[], int] = Factory(lambda: itertools.count(1).__next__)
+    name: str | None = None
+    release: str | None = None
+    user: Mapping[str, Any] = Factory(dict)
+    globals: Mapping[str, Any] = Factory(dict)
+    period: Period = Factory(Period)
+    on_unknown: Callable[[Any], object] = id
+    _own_release: dict[str, str] = field(init=False)
+
+    @classmethod
+    def of(cls, config: CollectorConfig, new_id: Callable[[], str], **more: Any) -> "Defaults":
+        """Return what a collector of this configuration adds."""
+        return cls(
+            new_id,
+            name=config.name,
+            release=config.release,
+            user=config.user,
+            globals=config.globals,
+            period=Period.of(config.oldest, config.max_ahead),
+            **more,
+        )
+
+    def __attrs_post_init__(self) -> None:
+        self._own_release = {self.name or "default": self.release or version()}
+
+    def source(self, own: Any) -> dict[str, Any]:
+        """Return where an event comes from: what it says itself, and which collector took it.
+
+        As in walkerOS (collector, handle.ts): only what says nothing is of type `collector`, and
+        an event that brings its number leaves the collector's as it is.
+        """
+        if own is None:
+            return {
+                "type": "collector",
+                "schema": SCHEMA,
+                "count": self.count(),
+                "trace": self.trace,
+                "release": self._own_release,
+            }
+        if not isinstance(own, dict):
+            raise EventError("source: must be an object")
+        return {
+            **own,
+            "count": self.count() if own.get("count") is None else own["count"],
+            "trace": self.trace if own.get("trace") is None else own["trace"],
+            "release": self._release_after(own),
+        }
+
+    def _release_after(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the releases that an event has passed, this collector's the last."""
+        passed = own.get("release") or {}
+        if not isinstance(passed, dict):
+            raise EventError("source.release: must be an object")
+        if self.name is None and isinstance(platform := own.get("platform"), str):
+            return {**passed, platform: self._own_release["default"]}
+        return {**passed, **self._own_release}
+
+
+def split_name(name: Any) -> tuple[str, str]:
+    """Return entity and action of an event name; further words are part of the name only.
+
+    Raises EventError where the name is missing, no string, lacks one of the two, or begins with
+    "walker", which is for commands.
+    """
+    if not isinstance(name, str):
+        kind = "missing" if name is None else f"of type {type(name).__name__}"
+        raise EventError(f'event name is {kind}; write "entity action", such as "order complete"')
+    return _words(name)
+
+
+@lru_cache(maxsize=1024)
+def _words(name: str) -> tuple[str, str]:
+    words = name.split(" ")
+    if len(words) < 2 or not words[0] or not words[1]:
+        raise EventError(
+            f'event name {name[:80]!r} is not "entity action": two words with one space between, '
+            'such as "order complete"'
+        )
+    if words[0] == "walker":
+        raise EventError(
+            f"{name[:80]!r} is no command; there are walker consent, walker user, walker globals"
+        )
+    return words[0], words[1]
+
+
+def check_parts(parts: Mapping[str, Any]) -> None:
+    """Refuse keyword parts that no event has, naming the one that was probably meant."""
+    for key in parts:
+        if key not in _KNOWN:
+            raise EventError(f"{key}: unknown part of an event{hint_at_part(key)}")
+
+
+def hint_at_part(key: str) -> str:
+    """Return, after the name of a part that no event has, the one that was probably meant."""
+    near = difflib.get_close_matches(key, KEYS, 1)
+    return f"; did you mean {near[0]}?" if near else f"; an event has {', '.join(KEYS)}"
+
+
+def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults) -> dict[str, Any]:
+    """Return the event with everything walkerOS's collector adds to one.
+
+    `now` is in ms, `timing` in s since the collector began. Keys that no event has are left out.
+    Raises EventError for a bad name, a part of the wrong type or a time that cannot be. The result
+    may share values with `raw`; `encode` makes it independent.
+    """
+    name = raw.get("name")
+    words = split_name(name)
+    event = _over_defaults(raw, words, now, timing)
+    if not _is_usual(event, defaults.period, now):
+        event = _over_defaults(_given(raw, defaults.on_unknown), words, now, timing)
+        _check_and_convert(event, defaults.period, now)
+    for item in event["nested"]:
+        if type(item) is not dict:
+            _check_nested(event["nested"], name)
+            break
+    if event.get("consent"):
+        check_grants(event["consent"])
+    if defaults.globals:
+        event["globals"] = merge(defaults.globals, event["globals"])
+    if defaults.user:
+        event["user"] = merge(defaults.user, event["user"])
+    if not event["id"]:
+        event["id"] = defaults.new_id()
+    event["source"] = defaults.source(event["source"])
+    return event
+
+
+def _over_defaults(
+    raw: Mapping[str, Any], words: tuple[str, str], now: int, timing: float
+) -> dict[str, Any]:
+    """Return what was given, a name among it, over what stands for parts that were not."""
+    entity, action = words
+    return {
+        "name": None,
+        "data": {},
+        "context": {},
+        "globals": {},
+        "custom": {},
+        "user": {},
+        "nested": [],
+        "trigger": "",
+        "entity": entity,
+        "action": action,
+        "timing": timing,
+        "id": None,
+        "timestamp": now,
+        "source": None,
+        **raw,
+    }
+
+
+_USUAL: Final = len(KEYS) - 1
+"""How many keys a complete event has that says nothing about consent."""
+
+
+def _is_usual(event: dict[str, Any], period: Period, now: int) -> bool:
+    """Return whether all parts are of the very types JSON has, with nothing to convert."""
+    return (
+        len(event) == _USUAL + ("consent" in event)
+        and type(event["data"]) is dict
+        and type(event["user"]) is dict
+        and type(event["nested"]) is list
+        and type(event["context"]) is dict
+        and type(event["globals"]) is dict
+        and type(event["custom"]) is dict
+        and type(event["timestamp"]) is int
+        and period.oldest <= event["timestamp"] <= now + period.ahead
+        and type(event["timing"]) is float
+        and type(event["trigger"]) is str
+        and type(event["entity"]) is str
+        and type(event["action"]) is str
+        and type(event["id"]) in _TEXT_OR_NONE
+        and type(event["source"]) in _OBJECT_OR_NONE
+        and type(event.get("consent", _NOTHING)) is dict
+    )
+
+
+def _given(raw: Mapping[Any, Any], on_unknown: Callable[[Any], object]) -> dict[str, Any]:
+    """Return the parts that were given; None is the same as left out."""
+    given = {}
+    for key, value in raw.items():
+        if key not in _KNOWN:
+            on_unknown(key)
+        elif value is not None:
+            given[key] = value
+    return given
+
+
+def _check_and_convert(event: dict[str, Any], period: Period, now: int) -> None:
+    """Refuse parts of the wrong type, and bring id and timestamp into their form."""
+    for key, kind in _KINDS.items():
+        value = event.get(key)
+        if value is not None and type(value) is not kind:
+            _check_part(key, value, kind, event["name"])
+    event["id"] = _id(event["id"])
+    event["timestamp"] = period.read(event["timestamp"], now)
+
+
+_NAMES_OF_KINDS: Final = {dict: "an object", list: "a list", str: "text", float: "a number"}
+_ALSO: Final[Mapping[type, Any]] = {list: tuple, float: int | Decimal}
+"""What is taken in place of a kind."""
+
+
+def _check_part(key: str, value: Any, kind: type, name: Any) -> None:
+    also = _ALSO.get(kind)
+    if isinstance(value, kind) or (
+        also and isinstance(value, also) and not isinstance(value, bool)
+    ):
+        return
+    raise EventError(
+        f"{key}: must be {_NAMES_OF_KINDS[kind]}, not {type(value).__name__} "
+        f"(event {str(name)[:80]!r})"
+    )
+
+
+def _check_nested(nested: Sequence[Any], name: Any) -> None:
+    for index, item in enumerate(nested):
+        if type(item) is not dict and not isinstance(item, Mapping) and fields_of(item) is None:
+            _check_part(f"nested.{index}", item, dict, name)
+
+
+def check_grants(consent: Mapping[Any, Any]) -> None:
+    """Raise EventError for consent whose keys are no text, or whose values are not true or false.
+
+    Whatever else is taken for true or false grants by mistake: the text "denied" is truthy.
+    """
+    for key, value in consent.items():
+        if not isinstance(key, str) or not isinstance(value, bool):
+            raise EventError(f"consent.{key}: must be true or false, not {type(value).__name__}")
+
+
+def plain_object(what: str, value: Any, bounds: Bounds) -> dict[str, Any]:
+    """Return an object as the plain JSON that events carry, independent of what it was made of.
+
+    `what` is the part of an event it is for. Raises EventError where it is no object, or where
+    no event could carry it (see `encode`).
+    """
+    if not isinstance(value, Mapping):
+        raise EventError(f"{what}: must be an object, not {type(value).__name__}")
+    event = {"name": f"walker {what}", what: dict(value)}
+    plain: dict[str, Any] = decode(encode(event, bounds))[what]
+    return plain
+
+
+def _id(value: Any) -> str | None:
+    """Return an id as text; none, or an empty one, is to be made up."""
+    if value is None or type(value) is str:
+        return value
+    if not isinstance(value, str | int | UUID) or isinstance(value, bool):
+        raise EventError(f"id: must be a string, not {type(value).__name__}")
+    return str(value)

@@ -1,0 +1,218 @@
+"""Events as JSON: from Python values to plain bytes and back."""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+import orjson
+from attrs import frozen
+
+from walker_collector.errors import EventError
+
+# orjson by itself leaves out the fields of a dataclass that begin with "_".
+_OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_PASSTHROUGH_DATACLASS
+_PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
+
+
+@frozen
+class Bounds:
+    """How deep (levels of nesting) and how large (bytes of JSON) one event may be."""
+
+    depth: int = 32
+    bytes: int = 1_000_000
+
+
+def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
+    """Return the event as JSON, independent of the objects it was made of.
+
+    datetime and date become ISO 8601 (naive ones are UTC), Decimal a number, UUID text, an enum
+    its value, tuples and sets lists, attrs and dataclass objects objects; NaN and infinities are
+    left out. Raises EventError naming the path of what JSON can't hold, or the bound exceeded.
+    """
+    try:
+        body = orjson.dumps(event, _plain, _OPTIONS)
+    except (orjson.JSONEncodeError, RecursionError):
+        body = _walked(event, bounds)
+    if b"null" in body and not _are_none(event, body.count(b"null")):
+        # NaN is null to orjson; only a walk can tell it from a null that was meant.
+        body = _walked(event, bounds)
+    if len(body) > bounds.bytes:
+        raise EventError(
+            f"event {str(event.get('name'))[:80]!r} has {len(body):,} bytes of JSON; "
+            f"the limit is {bounds.bytes:,} (collector.maxBytes)"
+        )
+    # Cheap upper bound first: an event can't be deeper than it has brackets.
+    brackets = body.count(b"{") + body.count(b"[")
+    if brackets > bounds.depth and _may_be_deeper(event, bounds.depth):
+        _check_depth(orjson.loads(body), "", bounds.depth)
+    return body
+
+
+def _are_none(event: Mapping[str, Any], nulls: int) -> bool:
+    """Whether so many nulls in an event's JSON were None, all of them."""
+    unseen: list[Any] = [event]
+    for value in unseen:
+        for child in value.values() if type(value) is dict else value:
+            if child is None:
+                nulls -= 1
+                if not nulls:
+                    return True  # the usual end: there is one, and it is near the top
+                continue
+            kind = type(child)
+            if kind is dict or kind is list:
+                unseen.append(child)
+            elif kind is float:
+                if not math.isfinite(child):
+                    return False
+            elif kind not in _PLAIN_TYPES:
+                return False
+    return True
+
+
+def _may_be_deeper(value: Any, depth: int) -> bool:
+    """Whether it is nested deeper than that, or holds what is no JSON as it stands."""
+    if depth <= 0:
+        return True
+    for child in value.values() if type(value) is dict else value:
+        kind = type(child)
+        if kind in _PLAIN_TYPES or kind is float:
+            continue
+        if (kind is not dict and kind is not list) or _may_be_deeper(child, depth - 1):
+            return True
+    return False
+
+
+def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:
+    try:
+        return orjson.dumps(_normalised(event, "", bounds.depth))
+    except EventError:
+        raise
+    except (RecursionError, orjson.JSONEncodeError):
+        raise EventError("event is nested too deeply to be written as JSON") from None
+    except Exception as error:  # the methods of foreign objects may raise anything
+        raise EventError(
+            f"event cannot be written as JSON: an object in it raised {type(error).__name__}"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Turn what orjson does not know into something it does."""
+    if isinstance(value, Decimal):
+        return _number(value)
+    if isinstance(value, set | frozenset):
+        return _ordered(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    fields = fields_of(value)
+    if fields is None:
+        raise TypeError(type(value).__name__)
+    return fields
+
+
+def _number(value: float | Decimal) -> float:
+    signals = isinstance(value, Decimal) and value.is_snan()
+    return math.nan if signals else float(value)
+
+
+def fields_of(value: Any) -> dict[str, Any] | None:
+    """Return the fields of an attrs or dataclass object by name; None where it is neither."""
+    if attrs.has(type(value)):
+        return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+    if dataclasses.is_dataclass(type(value)):
+        return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    return None
+
+
+def _ordered(value: set[Any] | frozenset[Any]) -> list[Any]:
+    return sorted(value, key=lambda item: (type(item).__name__, str(item)))
+
+
+class _Absent:
+    """What is left out of objects, and null in lists, where positions matter."""
+
+
+_ABSENT: Final = _Absent()
+
+
+def _normalised(value: Any, path: str, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return _normalised(value.value, path, depth)
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        return _integer(value, path)
+    if isinstance(value, float | Decimal):
+        number = _number(value)
+        return number if math.isfinite(number) else _ABSENT
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return _container(value, path, depth)
+
+
+def _container(value: Any, path: str, depth: int) -> Any:
+    if depth <= 0:
+        raise EventError(f"{path}: nested too deeply (collector.maxDepth)")
+    if isinstance(value, set | frozenset):
+        value = _ordered(value)
+    if isinstance(value, list | tuple):
+        items = (_normalised(item, f"{path}.{i}", depth - 1) for i, item in enumerate(value))
+        return [None if item is _ABSENT else item for item in items]
+    fields = value if isinstance(value, Mapping) else fields_of(value)
+    if fields is not None:
+        return _object(fields, path, depth)
+    raise EventError(f"{path}: a {type(value).__name__} cannot be written as JSON")
+
+
+def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+    result = {}
+    for key, item in value.items():
+        name = key.value if isinstance(key, enum.Enum) else key
+        if not isinstance(name, str | int | float | UUID | date):
+            raise EventError(f"{path}: a {type(key).__name__} cannot be the key of an object")
+        text = _text(str(name), path, "the key of an object")
+        plain = _normalised(item, f"{path}.{text}" if path else text, depth - 1)
+        if plain is not _ABSENT:
+            result[text] = plain
+    return result
+
+
+def _text(value: str, path: str, what: str = "text") -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise EventError(f"{path}: {what} has a lone surrogate, which is not Unicode") from None
+    return str(value)
+
+
+def _integer(value: int, path: str) -> int:
+    if not -(2**63) <= value < 2**64:
+        raise EventError(f"{path}: an integer beyond 64 bits; send it as text")
+    return int(value)
+
+
+def _check_depth(value: Any, path: str, depth: int) -> None:
+    if not isinstance(value, Mapping | list | tuple):
+        return
+    if depth <= 0:
+        raise EventError(f"{path}: nested too deeply (collector.maxDepth)")
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for key, item in pairs:
+        _check_depth(item, f"{path}.{key}" if path else str(key), depth - 1)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """Return the event that `encode` wrote; a fresh object at every call."""
+    event: dict[str, Any] = orjson.loads(body)
+    return event

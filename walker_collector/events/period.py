@@ -1,0 +1,102 @@
+"""Between which times an event may have happened."""
+
+from datetime import date
+from typing import Any, Final
+
+from attrs import frozen
+
+from walker_collector.errors import EventError
+from walker_collector.moments import EARLIEST, LATEST, parse_ms, show_ms, to_ms
+
+DAY: Final = 86_400_000
+OLDEST: Final = "1990-01-01"
+
+_HUGE: Final = 2**63
+_UNITS: Final = (("seconds", 1000), ("microseconds", 1e-3), ("nanoseconds", 1e-6))
+"""What a number may be by mistake, and what makes ms of it."""
+
+
+@frozen
+class Period:
+    """The times that are taken for an event's: not before `oldest`, not long after now.
+
+    oldest: ms since 1970. ahead: ms that a time may be ahead of now.
+    """
+
+    oldest: int = parse_ms(OLDEST)
+    ahead: int = DAY
+
+    @classmethod
+    def of(cls, oldest: int | str | None, ahead: int) -> "Period":
+        """Make one as a flow has it: `oldest` is ms or an ISO date, None any time at all."""
+        if oldest is None:
+            return cls(EARLIEST, ahead)
+        return cls(parse_ms(oldest) if isinstance(oldest, str) else oldest, ahead)
+
+    def ends(self, now: int) -> int:
+        """Return the last time that is taken: ms since 1970."""
+        return min(now + self.ahead, LATEST)
+
+    def read(self, value: Any, now: int) -> int | float:
+        """Return an event's timestamp in ms since 1970; 0 stands for none, as in walkerOS.
+
+        A number is ms; text is ISO 8601. Raises EventError for what is no time, and for one
+        outside, saying what to write.
+        """
+        if isinstance(value, str):
+            ms: int | float = _of_text(value)
+        elif isinstance(value, date):
+            ms = _of_date(value)
+        else:
+            ms = _of_number(value)
+        if ms and not self.oldest <= ms <= self.ends(now):
+            raise EventError(f"timestamp: {self._outside(value, ms, now)}")
+        return ms
+
+    def _outside(self, value: Any, ms: float, now: int) -> str:
+        """Say what is wrong with a time, and what to write instead."""
+        for unit, factor in _UNITS:
+            if value is ms and max(self.oldest, 0) < (meant := int(ms * factor)) <= self.ends(now):
+                return f"{ms} seems to be in {unit}; write milliseconds: {meant}"
+        if not EARLIEST <= ms <= LATEST:
+            return f"{ms} is of no year from 1 to 9999; write milliseconds since 1970"
+        if ms < self.oldest:
+            return (
+                f"{show_ms(ms)} is before {show_ms(self.oldest)} (collector.oldest); set that to "
+                "an earlier date, or to null, where events may be older"
+            )
+        return (
+            f"{show_ms(ms)} is more than {self.ahead:,} ms (collector.maxAhead) after now, "
+            f"{show_ms(now)}"
+        )
+
+
+def _of_number(value: Any) -> int | float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise EventError(
+            "timestamp: must be milliseconds since 1970, a datetime or ISO 8601 text, not "
+            f"{type(value).__name__}"
+        )
+    if not -_HUGE < value < _HUGE:  # NaN is neither
+        raise EventError("timestamp: no number of milliseconds since 1970")
+    return value
+
+
+def _of_text(text: str) -> int:
+    try:
+        return parse_ms(text)
+    except (ValueError, OverflowError):
+        pass
+    if text.strip().lstrip("-").replace(".", "", 1).isdecimal():
+        raise EventError("timestamp: a number as text; write it without quotes")
+    raise EventError(
+        "timestamp: text that is not ISO 8601; write it as 2026-03-02T08:22:00Z, or the "
+        "milliseconds since 1970 as a number"
+    )
+
+
+def _of_date(moment: date) -> int:
+    try:
+        return to_ms(moment)
+    except Exception as error:  # the time zone of a datetime is foreign code
+        raise EventError(f"timestamp: its time zone raised {type(error).__name__}") from error

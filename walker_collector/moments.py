@@ -1,0 +1,37 @@
+"""Points in time: ISO 8601 text and `datetime` to milliseconds since 1970, and back."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+EARLIEST: Final = -62_135_596_800_000
+LATEST: Final = 253_402_300_799_999
+"""The years 1 to 9999: what ISO 8601 and `datetime` can say, in ms since 1970."""
+
+
+def to_ms(moment: date) -> int:
+    """Return a `datetime` as ms since 1970; a date is its midnight. Without a zone it is UTC."""
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MS
+
+
+def parse_ms(text: str) -> int:
+    """Return ISO 8601 text as ms since 1970; without a zone it is UTC, without a time midnight.
+
+    Raises ValueError for other text, digits alone among it: whether `20260302` is a date or a
+    number cannot be told.
+    """
+    text = text.strip()
+    if text.isdecimal():
+        raise ValueError("digits alone")
+    return to_ms(datetime.fromisoformat(text))
+
+
+def show_ms(ms: float) -> str:
+    """Return ms since 1970 as ISO 8601 text: a date, or a time to the second."""
+    moment = _EPOCH + timedelta(milliseconds=min(max(ms, EARLIEST), LATEST))
+    if not ms % 86_400_000:
+        return moment.date().isoformat()
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
