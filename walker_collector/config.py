@@ -91,6 +91,8 @@ class ObjectSpec(ValueSpec):
     condition: a callable that must hold.
     consent: what must be granted, any one of it.
     validate: a callable that the result must pass.
+    nullable: null is a value where it stands, in what the value yields too; it goes before `value`
+        and later alternatives. The values inside say otherwise by a `nullable` of their own.
     """
 
     key: str | None = None
@@ -102,6 +104,7 @@ class ObjectSpec(ValueSpec):
     condition: Callable[..., Any] | None = None
     consent: Consent | None = None
     validate: Callable[..., Any] | None = None
+    nullable: bool | None = None
 
 
 @frozen(kw_only=True)

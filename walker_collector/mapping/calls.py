@@ -52,9 +52,14 @@ def as_json(value: Any) -> Any:
 
     MISSING and None are no value. Raises EventError for what JSON cannot say.
     """
+    return MISSING if value is None else prune(as_nullable_json(value))
+
+
+def as_nullable_json(value: Any) -> Any:
+    """Return what Python code made as a JSON value, nulls and all; MISSING is no value."""
     if value is None or value is MISSING:
-        return MISSING
-    return prune(decode(encode({"value": value}, Bounds())).get("value"))
+        return value
+    return decode(encode({"value": value}, Bounds())).get("value", MISSING)
 
 
 def _report(error: Exception, where: str, scope: Scope) -> None:

@@ -43,7 +43,7 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from walker_collector.config import MISSING
-from walker_collector.mapping.pruning import PLAIN
+from walker_collector.mapping.pruning import PLAIN, keep
 from walker_collector.mapping.scope import within
 
 Resolve = Callable[[Any, Any], Any]
@@ -54,7 +54,7 @@ Clean = Callable[[Any], Any]
 class Read:
     """What the input has at the keys, one within the other; no keys are the input itself.
 
-    `default` stands where there is nothing, or None: a scalar, or MISSING.
+    `default` stands where there is nothing, or None that is no value: a scalar, or MISSING.
     """
 
     keys: tuple[str, ...]
@@ -77,7 +77,9 @@ class Make:
 
 @frozen
 class Each:
-    """A list of what `item` finds in each of the inputs but None; nothing where they are no list.
+    """A list of what `item` finds in each of the inputs; nothing where they are no list.
+
+    Inputs that are None are passed over unless None is a value.
 
     `asks` tells whether `item` looks at its scope.
     """
@@ -96,8 +98,8 @@ _DEEPEST: Final = 8
 def generate(node: Node, clean: Clean, where: str) -> Resolve:
     """Return the function that finds what the node says; its code is made at the first call.
 
-    `clean` is applied to what is read unless it is a plain scalar or None. `where` is the value's
-    path in its flow, for tracebacks.
+    `clean` is applied to what is read unless it is a plain scalar or None; where it is `keep`, None
+    is a value. `where` is the value's path in its flow, for tracebacks.
     """
     if isinstance(node, Call):
         return node.resolve
@@ -149,6 +151,7 @@ class _Writer:
             "within": within,
         }
         self._clean = clean
+        self._nullable = clean is keep
         self._where = where
         self._indent = ""
         self._depth = 0
@@ -176,11 +179,23 @@ class _Writer:
                 self._put_list(node, source, store)
 
     def _put_read(self, node: Read, source: _Input, store: Store) -> None:
+        if self._nullable:
+            self._put_nullable(node, source, store)
+            return
         self._line(f"found = {self._found(node, source)}")
         with self._block("if type(found) in PLAIN:"):
             self._line(store("found"))
         with self._block("elif found is not None:"):
             self._line(store("clean(found)"))
+        if node.default is not MISSING:
+            with self._block("else:"):
+                self._line(store(self._bind("default", node.default)))
+
+    def _put_nullable(self, node: Read, source: _Input, store: Store) -> None:
+        """Write what tells None that stands there from what is missing."""
+        self._line(f"found = {self._found(node, source, ', MISSING')}")
+        with self._block("if found is not MISSING:"):
+            self._line(store("found"))
         if node.default is not MISSING:
             with self._block("else:"):
                 self._line(store(self._bind("default", node.default)))
@@ -208,20 +223,23 @@ class _Writer:
             made = self._variable("made", "[]")
             item = self._name("item")
             with self._block(f"for {item} in {inputs}:"):
-                with self._block(f"if {item} is None:"):
-                    self._line("continue")
+                if not self._nullable:
+                    with self._block(f"if {item} is None:"):
+                        self._line("continue")
                 self._put(node.item, _Input(item, scope), lambda found: f"{made}.append({found})")
             self._line(store(made))
         self._depth -= 1
 
-    def _found(self, node: Read | Call, source: _Input) -> str:
-        """Return the expression for what the node finds, as it is."""
+    def _found(self, node: Read | Call, source: _Input, otherwise: str = "") -> str:
+        """Return the expression for what the node finds, as it is; None where there is nothing,
+        unless `otherwise` is a second argument of `get`.
+        """
         if isinstance(node, Call):
             return f"{self._bind('call', node.resolve)}({source.value}, {source.scope})"
-        return self._get(source.value, node.keys) if node.keys else source.value
+        return self._get(source.value, node.keys, otherwise) if node.keys else source.value
 
-    def _get(self, value: str, keys: tuple[str, ...]) -> str:
-        return f"{self._object(value, keys[:-1])}.get({self._literal(keys[-1])})"
+    def _get(self, value: str, keys: tuple[str, ...], otherwise: str = "") -> str:
+        return f"{self._object(value, keys[:-1])}.get({self._literal(keys[-1])}{otherwise})"
 
     def _object(self, value: str, keys: tuple[str, ...]) -> str:
         """Return the variable of the object at the keys; it is read once, when first needed."""

@@ -1,4 +1,5 @@
-"""Only JSON values without null leaves leave a mapping; nothing is copied unless it must be.
+"""Only JSON values without null leaves leave a mapping, unless it says `nullable`; nothing is
+copied unless it must be.
 
 A key whose value is None is dropped. A slot of a list keeps its place: JSON has no undefined, so
 both null and "nothing found here" are None there.
@@ -15,6 +16,11 @@ PLAIN: Final = frozenset({str, int, float, bool, Missing})
 def no_null(value: Any) -> Any:
     """Return the value as it is, or MISSING for None."""
     return MISSING if value is None else value
+
+
+def keep(value: Any) -> Any:
+    """Return the value as it is, for `nullable`."""
+    return value
 
 
 def prune(value: Any) -> Any:

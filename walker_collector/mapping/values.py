@@ -12,7 +12,8 @@ The language is walkerOS's (version 4, `Mapping.Value`). Its less obvious rules:
   input; `this` as its scope is the input itself, once.
 - An input with a `consent` object of its own (an event, a loop's item) is judged by that.
 
-None leaves are pruned from what a mapping yields; `fn` and `condition` see them.
+None leaves are pruned from what a mapping yields; `fn` and `condition` see them. Under `nullable`
+they are kept: None that stands there is a value, one that is looked for in vain is none.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,10 +32,10 @@ from walker_collector.config import (
 )
 from walker_collector.consent import compile_gate
 from walker_collector.hookspecs import Event
-from walker_collector.mapping.calls import as_json, isolate
+from walker_collector.mapping.calls import as_json, as_nullable_json, isolate
 from walker_collector.mapping.generated import Call, Each, Make, Node, Read, generate
 from walker_collector.mapping.paths import compile_path, plain_keys, split, walk
-from walker_collector.mapping.pruning import PLAIN, duplicate, no_null, prune
+from walker_collector.mapping.pruning import PLAIN, duplicate, keep, no_null, prune
 from walker_collector.mapping.scope import Scope, consent_of
 from walker_collector.naming import join
 
@@ -42,7 +43,9 @@ Resolve = Callable[[Any, Scope], Any]
 """Finds a value in an input; MISSING where there is none. Never raises, never changes anything."""
 
 Clean = Callable[[Any], Any]
-"""What is done to a value from the input: `prune`, or `no_null` where it is only looped over."""
+"""What is done to a value from the input: `prune`, `keep` where nulls are values, or `no_null`
+where it is only looped over.
+"""
 
 
 def compile_value(spec: ValueSpec | None, where: str = "value") -> Resolve:
@@ -100,7 +103,7 @@ def _compile_item(spec: ValueSpec | None, where: str, clean: Clean) -> Resolve:
         return compile_path(spec.path, clean)
     if isinstance(spec, AlternativesSpec):
         return _first_truthy(_items(spec.items, where, clean))
-    if isinstance(spec, ObjectSpec) and spec != ObjectSpec():
+    if isinstance(spec, ObjectSpec) and spec != ObjectSpec(nullable=spec.nullable):
         return _compile_object(spec, where, clean)
     return _nothing
 
@@ -138,7 +141,7 @@ def _first_truthy(items: Sequence[Resolve]) -> Resolve:
         found: Any = MISSING
         for item in items:
             found = item(value, scope)
-            if found or type(found) is dict or type(found) is list:
+            if found or found is None or type(found) is dict or type(found) is list:
                 return found
         return found
 
@@ -146,7 +149,9 @@ def _first_truthy(items: Sequence[Resolve]) -> Resolve:
 
 
 def _compile_object(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
-    default = prune(spec.value)
+    if spec.nullable is not None:
+        clean = keep if spec.nullable else prune
+    default = clean(spec.value)
     resolve = _compile_source(spec, where, clean)
     if spec.validate:
         resolve = _validated(resolve, isolate(spec.validate, join(where, "validate"), **_ASKED))
@@ -223,8 +228,9 @@ def _compile_single(spec: ObjectSpec, where: str, clean: Clean, otherwise: Resol
     if spec.key:
         return _compile_key(spec.key, spec.value, clean)
     if spec.fn:
-        return isolate(spec.fn, join(where, "fn"), finish=as_json, instead=MISSING)
-    return otherwise if spec.value is MISSING else _constant(prune(spec.value))
+        finish = as_nullable_json if clean is keep else as_json
+        return isolate(spec.fn, join(where, "fn"), finish=finish, instead=MISSING)
+    return otherwise if spec.value is MISSING else _constant(clean(spec.value))
 
 
 def _compile_key(path: str, default: Any, clean: Clean) -> Resolve:
@@ -232,7 +238,7 @@ def _compile_key(path: str, default: Any, clean: Clean) -> Resolve:
     if default is MISSING or "*" not in path:
         return compile_path(path, clean)
     segments = split(path)
-    return lambda value, scope: prune(duplicate(walk(value, segments, default)))
+    return lambda value, scope: clean(duplicate(walk(value, segments, default)))
 
 
 def _once(item: Resolve) -> Resolve:

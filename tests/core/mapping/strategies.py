@@ -56,10 +56,14 @@ FIELDS = FIELD_PATHS.map(PathSpec) | st.builds(ObjectSpec, key=FIELD_PATHS, valu
 """Entries of a map that are mostly read from the same few places."""
 
 
+NULLABLE = st.sampled_from([None, None, True, False])
+
 LOOPED = st.sampled_from(["list", "this", "data", "list.*.data"]).map(PathSpec)
 
 
-def _objects(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec]:
+def _objects(
+    inner: st.SearchStrategy[ValueSpec], nullable: st.SearchStrategy[bool | None]
+) -> st.SearchStrategy[ValueSpec]:
     return st.builds(
         ObjectSpec,
         key=st.none() | PATHS,
@@ -71,6 +75,7 @@ def _objects(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec
         condition=FUNCTIONS,
         consent=st.none() | CONSENT,
         validate=FUNCTIONS,
+        nullable=nullable,
     )
 
 
@@ -78,14 +83,20 @@ MAPS = st.dictionaries(st.text("xyz", min_size=1, max_size=2), FIELDS, max_size=
     lambda entries: ObjectSpec(map=entries)
 )
 
-SPECS: st.SearchStrategy[ValueSpec] = st.recursive(
-    PATHS.map(PathSpec),
-    lambda inner: (
-        st.lists(inner, max_size=3).map(lambda items: AlternativesSpec(tuple(items)))
-        | _objects(inner | MAPS)
-    ),
-    max_leaves=6,
-)
+
+def _specs(nullable: st.SearchStrategy[bool | None]) -> st.SearchStrategy[ValueSpec]:
+    return st.recursive(
+        PATHS.map(PathSpec),
+        lambda inner: (
+            st.lists(inner, max_size=3).map(lambda items: AlternativesSpec(tuple(items)))
+            | _objects(inner | MAPS, nullable)
+        ),
+        max_leaves=6,
+    )
+
+
+SPECS = _specs(NULLABLE)
+NEVER_NULLABLE = _specs(st.sampled_from([None, False]))
 
 STRANGE = st.text(st.characters(exclude_characters="."), min_size=1).filter(
     lambda name: name not in ("*", "length") and not name.isdecimal()
@@ -95,9 +106,19 @@ STRANGE = st.text(st.characters(exclude_characters="."), min_size=1).filter(
 
 def _plain(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec]:
     return (
-        st.dictionaries(KEYS, inner | st.none(), max_size=4).map(lambda said: ObjectSpec(map=said))
-        | st.tuples(LOOPED | inner, inner).map(lambda said: ObjectSpec(loop=said))
-        | st.builds(ObjectSpec, key=FIELD_PATHS, fn=FUNCTIONS, consent=st.none() | CONSENT)
+        st.builds(
+            ObjectSpec,
+            map=st.dictionaries(KEYS, inner | st.none(), max_size=4),
+            nullable=NULLABLE,
+        )
+        | st.builds(ObjectSpec, loop=st.tuples(LOOPED | inner, inner), nullable=NULLABLE)
+        | st.builds(
+            ObjectSpec,
+            key=FIELD_PATHS,
+            fn=FUNCTIONS,
+            consent=st.none() | CONSENT,
+            nullable=NULLABLE,
+        )
     )
 
 

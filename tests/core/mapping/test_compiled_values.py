@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.conformance.cases import same
 from tests.core.mapping.interpreter import resolve
-from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, MAPS, SPECS
+from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, MAPS, NEVER_NULLABLE, SPECS
 from walker_collector.config import MISSING, AlternativesSpec, ObjectSpec, PathSpec, ValueSpec
 from walker_collector.mapping import Value, compile_value
 from walker_collector.mapping.scope import LocalScope
@@ -49,8 +49,10 @@ def test_neither_event_nor_mapping_is_changed(spec: ValueSpec, event: Any, conse
 
 
 @thorough
-@given(SPECS, EVENTS, CONSENT)
-def test_no_null_leaf_leaves_a_mapping(spec: ValueSpec, event: Any, consent: Any) -> None:
+@given(NEVER_NULLABLE, EVENTS, CONSENT)
+def test_no_null_leaf_leaves_a_mapping_that_is_not_nullable(
+    spec: ValueSpec, event: Any, consent: Any
+) -> None:
     found = compile_value(spec)(event, LocalScope(event, consent))
     assert found is not None
     assert not nulls_in_objects(found)
