@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types bench docs
+.PHONY: setup demo test soak lint types bench docs
 
 setup: $(STAMP)
 
@@ -26,6 +26,10 @@ demo: setup
 # All tests, with branch coverage of both packages together. A part of them: .venv/bin/pytest PATH
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
+
+# The large forms of some tests: minutes, on a machine that has nothing else to do.
+soak: setup
+	$(BIN)/python -m pytest --timeout=900 tests/soak
 
 lint: setup
 	$(BIN)/ruff check .

@@ -28,7 +28,8 @@ def walker(*arguments: object, input: str | bytes | None = None) -> Result:
 def completed(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command as a process of its own, to its end."""
     command = [*COMMAND, *(str(item) for item in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    options = {"timeout": 60, **options}
+    return subprocess.run(command, capture_output=True, text=True, **options)
 
 
 @contextmanager

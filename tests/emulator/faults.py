@@ -41,7 +41,7 @@ class TooLarge:
 
 @frozen
 class Refuse:
-    """207: one operation is refused, the others are accepted; `indexed`: it is said which one."""
+    """207: an operation is refused for ever, the others are accepted; `indexed`: with its index."""
 
     indexed: bool = True
 
@@ -79,7 +79,6 @@ class Poison:
 PASSING: tuple[Fault, ...] = (
     Answer(429),
     Answer(429, retry_after="0"),
-    Answer(429, retry_after="1"),
     Answer(500),
     Answer(503),
     Answer(502),
@@ -91,10 +90,8 @@ PASSING: tuple[Fault, ...] = (
     TooLarge(3),
     TooLarge(50),
     Slow(0.05),
-    Refuse(indexed=False),
 )
-"""Faults after which everything can still arrive. Nothing is refused for good: a 207 without an
-index leaves it open which operation is meant, and the next request with it is accepted."""
+"""Faults after which everything can still arrive."""
 
 
 def outage(

@@ -175,7 +175,8 @@ def _entity(item: Json, request: int) -> Operation:
         return _operation(person, str(action), str(device["token"]), device, None, request, "v2")
     if "relationships" in str(action):
         _require(isinstance(item.get("cio_relationships"), list), "cio_relationships is no list")
-    return _operation(person, str(action), "", item, None, request, "v2")
+    content = attributes if action == "identify" else item
+    return _operation(person, str(action), "", content, None, request, "v2")
 
 
 def _one(names: Any, allowed: set[str]) -> str:

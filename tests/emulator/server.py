@@ -43,6 +43,7 @@ class Emulator:
         self.latency = latency
         self.accepted: list[Operation] = []
         self.repeated: list[Operation] = []
+        self.refused: list[Operation] = []
         self.violations: list[str] = []
         self.requests = 0
         self.on_accepted: Callable[[Operation], object] | None = None
@@ -144,40 +145,18 @@ class Emulator:
             self.violations.append(f"{request.method} {request.target}: {error}")
             return error.status, _errors(str(error)), {}
         operations = [item for item in parsed if isinstance(item, Operation)]
-        poison = next((item for item in self.poison if item.strike(operations)), None)
-        if poison is not None and not isinstance(poison.fault, Refuse):
-            fault = poison.fault
+        fault = self._poisonous(operations) or fault
         match fault:
             case Answer(status, retry_after):
                 wait = {"Retry-After": retry_after} if retry_after is not None else {}
                 return status, _errors(f"scripted {status}"), wait
-            case Reset("read"):
+            case Reset("unread" | "read"):
                 raise _Gone
             case Garbage(status, body):
                 return status, body, {}
             case TooLarge(items) if len(parsed) > items:
                 return 413, _errors(f"more than {items} operations"), {}
-        return await self._accept(parsed, batch, fault, poison, request)
-
-    async def _accept(
-        self,
-        parsed: Parsed,
-        batch: bool,
-        fault: Fault | None,
-        poison: Poison | None,
-        request: Request,
-    ) -> tuple[int, bytes, dict[str, str]]:
-        refused = {at: str(item) for at, item in enumerate(parsed) if isinstance(item, Invalid)}
-        self.violations += [f"operation: {reason}" for reason in refused.values()]
-        indexed = True
-        if poison is not None and isinstance(poison.fault, Refuse):
-            indexed = poison.fault.indexed
-            for at, item in enumerate(parsed):
-                if isinstance(item, Operation) and poison.matches(item):
-                    refused[at] = "scripted refusal"
-        elif isinstance(fault, Refuse) and batch:
-            indexed = fault.indexed
-            refused.setdefault(len(parsed) // 2, "scripted refusal")
+        refused, indexed = self._refused(parsed, fault)
         for at, item in enumerate(parsed):
             if isinstance(item, Operation) and at not in refused:
                 self._take(item)
@@ -185,15 +164,34 @@ class Emulator:
             raise _Gone
         if isinstance(fault, Slow):
             await asyncio.sleep(fault.seconds)
+        if refused and batch:
+            return 207, _refusals(refused, indexed), {}
         if refused:
-            return (
-                (207, _refusals(refused, indexed), {})
-                if batch
-                else (400, _errors(*refused.values()), {})
-            )
+            return 400, _errors(*refused.values()), {}
         if request.target.startswith("/v1/send/"):
             return 200, b'{"delivery_id":"d%d","queued_at":1700000000}' % request.number, {}
         return 200, b"{}\n", {}
+
+    def _poisonous(self, operations: Sequence[Operation]) -> Fault | None:
+        whole = (item for item in self.poison if not isinstance(item.fault, Refuse))
+        return next((item.fault for item in whole if item.strike(operations)), None)
+
+    def _refused(self, parsed: Parsed, fault: Fault | None) -> tuple[dict[int, str], bool]:
+        """Return the refused operations by index, and whether the answer may tell the index."""
+        refused = {at: str(item) for at, item in enumerate(parsed) if isinstance(item, Invalid)}
+        self.violations += [f"operation: {reason}" for reason in refused.values()]
+        if isinstance(fault, Refuse):
+            self.poison.append(Poison(_same_as(parsed[len(parsed) // 2]), fault))
+        indexed = True
+        for poison in self.poison:
+            if not isinstance(poison.fault, Refuse):
+                continue
+            for at, item in enumerate(parsed):
+                if isinstance(item, Operation) and poison.strike([item]):
+                    refused[at] = "scripted refusal"
+                    self.refused.append(item)
+                    indexed = indexed and poison.fault.indexed
+        return refused, indexed
 
     def _take(self, operation: Operation) -> None:
         if operation.ulid is not None:
@@ -204,6 +202,17 @@ class Emulator:
         self.accepted.append(operation)
         if self.on_accepted is not None:
             self.on_accepted(operation)
+
+
+def _same_as(item: Operation | Invalid) -> Callable[[Operation], bool]:
+    """Return whether another operation is this one again."""
+
+    def key(operation: Operation) -> object:
+        named = (operation.person, operation.action)
+        return operation.ulid or (*named, json.dumps(operation.data, sort_keys=True))
+
+    wanted = None if isinstance(item, Invalid) else key(item)
+    return lambda operation: key(operation) == wanted
 
 
 def _tls(ca_file: Path) -> ssl.SSLContext:
