@@ -21,7 +21,7 @@ from walker_collector.delivery import (
 )
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.destination import build_destinations
-from walker_collector.errors import EventError, Rejected
+from walker_collector.errors import EventError, NothingToSend, Rejected
 from walker_collector.events import (
     Bounds,
     Defaults,
@@ -37,7 +37,7 @@ from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import COMMANDS, address, check_consent, consent_change
 
-Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "invalid"]
+Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
 Call = list[Any]
 
 
@@ -47,8 +47,8 @@ class Simulated:
 
     event: its name as given. person: the key of whom it is about; "" for nobody.
     status: `held` waits for consent, `dropped` is denied by a destination that holds nothing;
-        `ignored` is sent nothing, by rule; `unidentified` and `invalid` would be dead letters, for
-        `error`.
+        `ignored` is sent nothing, by rule; `empty` asks nothing of the destination, for `error`;
+        `unidentified` and `invalid` would be dead letters, for `error`.
     rule: the key of the rule that matched.
     required, rule_required: the consent that destination and rule ask for.
     mode: whether any one of that is enough, or all.
@@ -251,13 +251,16 @@ class _Stage:
 def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     """Return what a plugin says it would call, or why it would refuse."""
     try:
-        return _Answer("deliver", list(simulate(*arguments)))
+        calls = list(simulate(*arguments))
+    except NothingToSend as error:
+        return _Answer("empty", error=error.reason)
     except Rejected as error:
         unidentified = getattr(error, "status", None) == "unidentified"
         return _Answer("unidentified" if unidentified else "invalid", error=error.reason)
     except Exception as error:  # whatever a plugin raises must not stop the others
         # Its text may quote the event.
         return _Answer("invalid", error=f"the plugin's simulation raised {type(error).__name__}")
+    return _Answer("deliver" if calls else "empty", calls)
 
 
 def _name_of(rule: Rule | None) -> str | None:

@@ -29,6 +29,12 @@ class NoAnswer(RetryLater):
     """A request that got no answer, or none that is Customer.io's; it may have had its effect."""
 
 
+class Invalid(Rejected):
+    """What Customer.io surely refuses, found without asking it."""
+
+    status = "invalid"
+
+
 class Refused(Rejected):
     """A request refused for what it holds, or where it went; `status` is the HTTP status."""
 

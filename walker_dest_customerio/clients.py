@@ -7,24 +7,24 @@ raises the collector's errors. Hosts, paths, session, authentication and keep-al
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from attrs import frozen
 from customerio import APIClient, CustomerIO, Regions
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from requests.utils import select_proxy
 from urllib3.util.retry import Retry
 
-from walker_collector import DestinationDown, WalkerError
-from walker_dest_customerio.answers import APP, TRACK, Api, NoAnswer, Untaken, is_answer, refusal
+from walker_dest_customerio import wire
+from walker_dest_customerio.answers import APP, TRACK, Api, Invalid, NoAnswer, is_answer, refusal
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.ratelimit import RateLimit
 from walker_dest_customerio.settings import Settings
+from walker_dest_customerio.troubles import Route, trouble
 
 _JSON = {"Content-Type": "application/json"}
-_NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError)
 
 
 @frozen(eq=False)
@@ -53,19 +53,32 @@ class _OneRequest:
         Raises Rejected, RetryLater or DestinationDown. Data may hold ready JSON (orjson.Fragment).
         """
         line = self.line
+        _check_path(url)
         body = dumps(data, "request")
         line.limit.wait()
+        wire.reset()
         try:
-            response = self.http.send(self._prepared(method, url, body), **self._surroundings(url))
-        except requests.RequestException as error:
-            raise unreachable(line.api, error) from None  # its text has the customer's id in a URL
+            made = self._prepared(method, url, body)
+            response = self.http.send(made, **self._surroundings(url))
+        except Exception as error:  # whatever it is, it is not the event's fault
+            route = Route(url, self._proxy(url), self.timeout)
+            # Its text has the customer's id in a URL.
+            raise trouble(line.api, error, route, wire.stage()) from None
         status, headers = response.status_code, response.headers
         if not 200 <= status < 300:
             raise refusal(line.api, status, headers, response.content, line.region, line.now())
-        if not is_answer(response.content):
+        if not response.content.strip():
+            response._content = b"{}"  # the SDK reads JSON from every success
+        elif not is_answer(response.content):
             what = f"{line.api.name} answered {status} with something that is not JSON"
             raise NoAnswer(f"{what}; is there a proxy between? See {line.api.host}")
         return response
+
+    def _proxy(self, url: str) -> str | None:
+        """Return the proxy that the environment names for the URL."""
+        proxies = (self._options or {}).get("proxies")
+        proxy: str | None = select_proxy(url, proxies) if proxies else None
+        return proxy
 
     def _prepared(self, method: str, url: str, body: bytes) -> requests.PreparedRequest:
         """Return the request, ready to be sent.
@@ -93,14 +106,33 @@ class _OneRequest:
             self._options = {**found, "timeout": self.timeout, "allow_redirects": False}
         return self._options
 
-    def answer_every_status(self) -> None:
-        """Take urllib3's retries out of the session.
+    def _build_session(self) -> requests.Session:
+        """Make the SDK's session, without what stands in the way of one classified request.
 
-        With `retries=0` the SDK still makes it swallow answers of 500 to 504, their status and
-        their Retry-After with them.
+        With `retries=0` the SDK still makes urllib3 swallow answers of 500 to 504, their status and
+        their Retry-After with them. requests looks for credentials in a .netrc where a session has
+        no `auth`, and puts them in the place of the header; and it reads where a redirect leads
+        even if it does not follow.
         """
-        for adapter in self.http.adapters.values():
-            adapter.max_retries = Retry(0, read=False)  # type: ignore[attr-defined]  # HTTPAdapter
+        session: requests.Session = super()._build_session()  # type: ignore[misc]  # the SDK's
+        session.mount("https://", wire.Adapter(max_retries=Retry(0, read=False)))
+        session.auth = session.auth or _unchanged
+        session.get_redirect_target = _nowhere  # type: ignore[method-assign, assignment]  # see above
+        return session
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _nowhere(response: requests.Response) -> None:
+    return None
+
+
+def _check_path(url: str) -> None:
+    """Refuse ids that HTTP reads as steps in a path: they would lead to somebody else's place."""
+    if "/." in url and not {".", ".."}.isdisjoint(urlsplit(url).path.split("/")):
+        raise Invalid("an id of one or two dots cannot stand in the path of a request")
 
 
 class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK ships no types
@@ -118,7 +150,6 @@ class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK shi
             retries=0,
             timeout=settings.timeout / 1000,
         )
-        self.answer_every_status()
 
 
 class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships no types
@@ -133,7 +164,6 @@ class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships 
             retries=0,
             timeout=settings.timeout / 1000,
         )
-        self.answer_every_status()
 
 
 @frozen(eq=False)
@@ -167,26 +197,5 @@ def open_clients(
     return Clients(track, AppClient(settings, line(APP, settings.app_rate_limit)))
 
 
-def unreachable(api: Api, error: requests.RequestException) -> WalkerError:
-    """Return the error for a request that got no answer; Untaken where it surely never arrived."""
-    causes = list(_causes(error))
-    what = f"{api.name}: no answer ({type(causes[-1]).__name__})"
-    if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
-        return DestinationDown(
-            f"{api.name}: its certificate is not trusted; check {api.host} and settings.caFile"
-        )
-    connected = not any(isinstance(cause, _NOT_CONNECTED) for cause in causes)
-    return NoAnswer(what) if connected else Untaken(what)
-
-
 def _region(settings: Settings) -> Any:
     return Regions.EU if settings.region == "eu" else Regions.US
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from requests' exception to urllib3's inside it and on to the first cause."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        inner = getattr(cause, "reason", None) or next(iter(cause.args), None)
-        cause = inner if isinstance(inner, BaseException) else cause.__cause__

@@ -4,50 +4,73 @@
 Transactional messages always go one by one. Nothing is retried here: each job's error says how.
 """
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal
 
 import orjson
-from attrs import define, field
+from attrs import Factory, define
 from customerio import CustomerIOException
 
-from walker_collector import DestinationDown, Progress, Rejected, RetryLater
-from walker_dest_customerio.answers import NoAnswer, Refused, Untaken, batch_errors
+from walker_collector import (
+    DestinationDown,
+    NotAttempted,
+    Progress,
+    Rejected,
+    RetryLater,
+    SpoolError,
+)
+from walker_dest_customerio.answers import Invalid, NoAnswer, Refused, Untaken, batch_errors
 from walker_dest_customerio.batches import OPERATION_BYTES, requests, waves
 from walker_dest_customerio.clients import Clients
 from walker_dest_customerio.encode import dumps
-from walker_dest_customerio.once import once
+from walker_dest_customerio.once import InDoubt, once
 from walker_dest_customerio.operations import Message, Operation
+from walker_dest_customerio.ordering import ApiName, Ordering, api_of
 from walker_dest_customerio.plan import Plan
 
 _HALTING = (Untaken, NoAnswer, DestinationDown)
+_STRIKES: Final = 2
+"""Errors of the server, each over another operation and none accepted between, that stop an API."""
 
 
 @define(eq=False)
 class Job:
-    """The delivery of one event: what is to be done, what is done, and why it stopped, if it did.
+    """The delivery of one event.
 
     The people of its plan have their later events wait for this one.
+
+    may_proceed: asked before each call whether the event may still be sent.
+    done: the operations that this delivery did.
+    error: why the event is not delivered, if it is not; each operation has a fate of its own.
     """
 
     plan: Plan
     progress: Progress | None = None
-    done: list[Operation] = field(factory=list)
+    may_proceed: Callable[[], bool] | None = None
+    done: list[Operation] = Factory(list)
     error: Exception | None = None
+    failed: list["_Task"] = Factory(list)
+    is_stopped: bool = False
 
 
 @define(eq=False)
 class _Task:
-    """One operation of one job; `entry` is its place in a batch, written just before."""
+    """One operation of one job. `entry`: its part of a batch, "" where it goes by itself."""
 
     job: Job
     operation: Operation
     entry: bytes = b""
+    error: Exception | None = None
 
     @property
     def people(self) -> tuple[str, ...]:
         return self.job.plan.people + self.operation.people
+
+    @property
+    def is_alone(self) -> bool:
+        return self.operation.alone or not self.entry
 
 
 class Delivery:
@@ -57,149 +80,124 @@ class Delivery:
         self._clients = clients
         self._mode = mode
 
-    def deliver(self, jobs: Sequence[Job]) -> None:
+    def deliver(self, jobs: Sequence[Job]) -> list[Exception]:
         """Do the operations of all jobs, each job's in order, each person's jobs in order.
 
-        Each job's `done` and `error` tell what became of it. A job stops at its first error. After
-        an error that is not about the event itself, later jobs of the same people are not begun;
-        where an API cannot be reached or asks to wait, nothing more is sent to it.
+        Each job's `done` and `error` tell what became of it. A refused operation stops no other.
+        Behind one that is undecided, nothing of the same person is begun; where an API cannot be
+        reached or asks to wait, nothing more is sent to it. Returns the errors that stopped one.
         """
-        run = _Run(self._clients)
-        tasks = [
-            _Task(job, operation)
-            for job in jobs
-            for operation in job.plan.operations
-            if not _is_done(operation, job.progress)
-        ]
+        round_ = _Round(self._clients)
+        tasks = [task for job in jobs for task in _tasks_of(job)]
         if self._mode == "single":
             for task in tasks:
-                run.single(task)
+                round_.alone(task)
         else:
-            for wave in waves(tasks, lambda task: task.operation.alone, lambda task: task.people):
-                run.wave(wave)
+            round_.write(tasks)
+            ready = [task for task in tasks if task.error is None]
+            for wave in waves(ready, lambda task: task.is_alone, lambda task: task.people):
+                round_.wave(wave)
         for job in jobs:
-            _record(job)
+            _conclude(job)
+        return list(round_.halted.values())
 
     def close(self) -> None:
         """Close the connections."""
         self._clients.close()
 
 
-def _is_done(operation: Operation, progress: Progress | None) -> bool:
-    """Tell whether an earlier attempt has done the operation."""
-    return progress is not None and progress.state(operation.part) == "done"
+def _tasks_of(job: Job) -> Iterator[_Task]:
+    """Return what is left to do of a job: not what an earlier attempt has done, or was refused."""
+    earlier = job.progress.parts if job.progress is not None else {}
+    for operation in job.plan.operations:
+        if not earlier or earlier.get(operation.part, "begun") == "begun":
+            yield _Task(job, operation)
 
 
-def _record(job: Job) -> None:
-    """Keep what is done of a job that failed, so that another attempt leaves it out."""
-    if job.error is None or job.progress is None:
-        return
-    for operation in job.done:
-        if not isinstance(operation, Message):
-            job.progress.finish(operation.part)
-
-
-def _is_clear(group: Sequence[_Task], error: Exception) -> bool:
-    """Tell whose an error is without asking further: a refusal is one task's, else one job's."""
-    if isinstance(error, Refused):
-        return len(group) == 1
-    return all(task.job is group[0].job for task in group)
-
-
-class _Run:
+class _Round:
     """One round of delivery: what has gone wrong in it holds back what it must."""
 
     def __init__(self, clients: Clients) -> None:
+        self.halted: dict[ApiName, Exception] = {}
         self._clients = clients
-        self._halted: dict[bool, Exception] = {}  # by "is a message": each kind has its API
-        self._waiting: set[str] = set()
+        self._ordering = Ordering()
+        self._is_calm = True
+        self._strikes: dict[ApiName, int] = {"track": 0, "app": 0}
+
+    def write(self, tasks: Sequence[_Task]) -> None:
+        """Write the tasks' entries, where they have one that a batch takes."""
+        for task in tasks:
+            try:
+                entry = task.operation.entry()
+                text = b"" if entry is None else dumps(entry, "it")
+            except Exception as error:  # of one operation: the others go on
+                self._fail([task], error)
+            else:
+                task.entry = text if len(text) <= OPERATION_BYTES else b""
 
     def wave(self, tasks: Sequence[_Task]) -> None:
-        """Do tasks of which all may share a request."""
-        begun = self._begun(tasks)
-        # What cannot be written stops what comes after it in its job.
-        ready = [task for task in begun if task.job.error is None and self._write(task)]
-        written = [task for task in ready if task.entry]
-        for group in requests(written, lambda task: len(task.entry)):
+        """Do tasks of which all may share a request, but for those without an entry."""
+        for group in requests([task for task in tasks if task.entry], _size):
             self._batch(group)
-        for task in ready:
+        for task in tasks:
             if not task.entry:
-                self.single(task)
+                self.alone(task)
 
-    def single(self, task: _Task) -> None:
+    def alone(self, task: _Task) -> None:
         """Do a task by an SDK call of its own."""
-        if not self._may_begin(task):
+        if not self._begun([task]):
             return
         operation = task.operation
         try:
             if isinstance(operation, Message):
-                self._message(operation, task.job.progress)
+                once(operation.part, task.job.progress, lambda: self._send(operation))
             else:
-                operation.send(self._clients.track)
-        except CustomerIOException as error:  # the SDK itself refuses blank ids
-            self._fail([task], Rejected(str(error)))
-        except (Rejected, RetryLater, DestinationDown) as error:
+                _call(operation, self._clients.track)
+        except SpoolError as error:  # that it is begun could not be recorded: so it is not
+            self._fail([task], RetryLater(str(error)))
+        except Exception as error:
             self._fail([task], error)
         else:
-            task.job.done.append(operation)
+            self._succeed([task])
 
-    def _message(self, message: Message, progress: Progress | None) -> None:
-        app = self._clients.app
-        if app is None:
+    def _send(self, message: Message) -> None:
+        if self._clients.app is None:
             raise Rejected("transactional messages need settings.appApiKey")
-        once(message.part, progress, lambda: message.send(app))
-
-    def _write(self, task: _Task) -> bool:
-        """Write the task's entry, if it has one; tell whether it can be sent."""
-        try:
-            entry = task.operation.entry()
-            if entry is None:
-                return True
-            task.entry = dumps(entry, "it")
-            if len(task.entry) > OPERATION_BYTES:
-                size = f"{len(task.entry)} bytes of JSON"
-                raise Rejected(f"{size}; Customer.io takes at most {OPERATION_BYTES}")
-        except Rejected as error:
-            self._fail([task], error)
-            return False
-        return True
+        _call(message, self._clients.app)
 
     def _batch(self, tasks: Sequence[_Task]) -> None:
         """Do tasks with one request; where it fails as a whole, find out for which of them."""
         group = self._begun(tasks)
-        if group and self._request(group) is not None:
+        error = self._request(group) if group else None
+        if error is None:
+            return
+        # An error of the server over one event's operations says nothing more in pieces.
+        if len(group) == 1 or (isinstance(error, RetryLater) and _is_one_jobs(group)):
+            self._fail(group, error)
+        else:
             self._halves(group)
 
     def _halves(self, group: Sequence[_Task]) -> None:
-        """Do a group's halves, and theirs, until it is clear whose the trouble is.
-
-        Where both halves meet an error of the server, it is the server that is in trouble.
+        """Do a group in halves: the second begins once the first is decided, as far as it can be,
+        and without the people of whom something is not.
         """
         middle = len(group) // 2
-        undecided = []
         for half in (group[:middle], group[middle:]):
-            ready = self._begun(half)
-            if ready and (error := self._request(ready)) is not None:
-                undecided.append((ready, error))
-        hopeless = len(undecided) == 2 and all(isinstance(e, RetryLater) for _, e in undecided)
-        for half, error in undecided:
-            if hopeless:
-                self._fail(half, error)
-            else:
-                self._halves(half)
+            self._batch(half)
 
     def _request(self, group: Sequence[_Task]) -> Exception | None:
         """Make one request; return an error that may be about only some of several tasks."""
         try:
             answer = self._clients.track.batch([orjson.Fragment(task.entry) for task in group])
-        except (Refused, RetryLater, DestinationDown) as error:
-            if isinstance(error, Refused) and error.status in (404, 405):
-                advice = "batches do not go there; check settings.trackUrl"
-                self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
-            elif isinstance(error, _HALTING) or _is_clear(group, error):
-                self._fail(group, error)
-            else:
+        except _HALTING as error:
+            self._fail(group, error)
+        except Refused as error:
+            if error.status not in (404, 405):
                 return error
+            advice = "batches do not go there; check settings.trackUrl"
+            self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
+        except RetryLater as error:
+            return error
         else:
             self._settle(group, batch_errors(answer.content))
         return None
@@ -211,8 +209,7 @@ class _Run:
         is clear whose. Repeating an operation does no harm.
         """
         if not errors:
-            for task in group:
-                task.job.done.append(task.operation)
+            self._succeed(group)
             return
         refused: dict[int, list[str]] = defaultdict(list)
         unplaced = []
@@ -229,33 +226,128 @@ class _Run:
         if unplaced and rest:
             self._halves(rest)
         else:
-            for task in rest:
-                task.job.done.append(task.operation)
+            self._succeed(rest)
 
     def _begun(self, tasks: Sequence[_Task]) -> list[_Task]:
-        """Return the tasks that nothing holds back; where something does, their jobs stop."""
-        if self._halted or self._waiting:
-            return [task for task in tasks if self._may_begin(task)]
-        return [task for task in tasks if task.job.error is None]
+        """Return the tasks that may go now; each other one has its error."""
+        begun = []
+        asked: Job | None = None
+        for task in tasks:
+            if task.error is not None:
+                continue
+            if task.job is not asked:
+                _ask(asked := task.job)
+            calm = self._is_calm and not task.job.is_stopped  # as almost always
+            if calm or (error := self._obstacle(task)) is None:
+                begun.append(task)
+            else:
+                self._fail([task], error)
+        return begun
 
-    def _may_begin(self, task: _Task) -> bool:
-        """Tell whether nothing holds the task back; where something does, its job stops."""
-        job = task.job
-        if job.error is None and (self._halted or self._waiting):
-            job.error = self._halted.get(isinstance(task.operation, Message))
-            if job.error is None and not self._waiting.isdisjoint(task.people):
-                job.error = RetryLater("waits for an earlier event of the same person")
-            if job.error is not None:
-                self._waiting.update(task.people)
-        return job.error is None
+    def _obstacle(self, task: _Task) -> Exception | None:
+        """Return the reason why a task may not go now."""
+        if task.job.is_stopped:
+            return NotAttempted("withdrawn, or erased, before it was sent")
+        if self._ordering.holds(task.operation, task.people):
+            return NotAttempted("waits for an earlier event of the same person")
+        return self.halted.get(api_of(task.operation)) if self.halted else None
+
+    def _succeed(self, tasks: Sequence[_Task]) -> None:
+        for task in tasks:
+            task.job.done.append(task.operation)
+        if tasks:
+            self._strikes[api_of(tasks[0].operation)] = 0
 
     def _fail(self, tasks: Sequence[_Task], error: Exception) -> None:
-        if isinstance(error, _HALTING):
-            self._halted[isinstance(tasks[0].operation, Message)] = error
+        """Note the error of tasks that share an API; all but a refusal holds others back."""
+        cause = error.cause if isinstance(error, InDoubt) and error.cause else error
+        api = api_of(tasks[0].operation)
+        if isinstance(cause, _HALTING):
+            self.halted.setdefault(api, cause)
+        elif isinstance(cause, RetryLater):
+            self._strikes[api] += 1
+            if self._strikes[api] >= _STRIKES:
+                self.halted.setdefault(api, cause)
         for task in tasks:
-            job = task.job
-            if isinstance(error, Rejected):
-                job.error = job.error or Rejected(f"{task.operation.part}: {error.reason}")
-            else:
-                job.error = job.error or error
-                self._waiting.update(task.people)
+            task.error = error
+            task.job.failed.append(task)
+            if not isinstance(error, Rejected):
+                self._is_calm = False
+                self._ordering.hold(task.operation, task.people)
+
+
+def _size(task: _Task) -> int:
+    return len(task.entry)
+
+
+def _ask(job: Job) -> None:
+    """Ask whether a job may proceed; once told no, it is not asked again."""
+    if job.may_proceed is not None and not job.is_stopped:
+        job.is_stopped = not job.may_proceed()
+
+
+def _call(operation: Operation, client: Any) -> None:
+    try:
+        operation.send(client)
+    except CustomerIOException as error:  # the SDK itself refuses blank ids
+        raise Rejected(str(error)) from None
+
+
+def _is_one_jobs(group: Sequence[_Task]) -> bool:
+    return all(task.job is group[0].job for task in group)
+
+
+# --- what becomes of the event ----------------------------------------------------------------
+
+
+def _conclude(job: Job) -> None:
+    """Set the job's error, and keep the states of its parts for another attempt or a dead letter.
+
+    As long as anything may be tried again, the event is; then it is rejected for what was refused.
+    """
+    errors = [task.error for task in job.failed if task.error is not None]
+    open_ = [error for error in errors if not isinstance(error, Rejected)]
+    refusals = _refusals(job)
+    if open_:
+        job.error = min(open_, key=_precedence)
+    elif refusals:
+        reason = "; ".join(f"{part}: {text}" for part, text in refusals.items())
+        found_here = len(errors) == len(refusals) and all(map(_is_invalid, errors))
+        job.error = Invalid(reason) if found_here else Rejected(reason)
+    if errors and job.progress is not None:
+        with contextlib.suppress(RetryLater, SpoolError):  # what is not recorded is done again
+            _record(job, job.progress)
+
+
+def _refusals(job: Job) -> dict[str, str]:
+    """Return the reason of each part that was refused, also by an earlier attempt."""
+    progress, found = job.progress, {}
+    if progress is not None and (earlier := progress.parts):
+        found = {part: progress.reason(part) for part in earlier if earlier[part] == "rejected"}
+    for task in job.failed:
+        if isinstance(task.error, Rejected):
+            found[task.operation.part] = task.error.reason
+    return found
+
+
+def _precedence(error: Exception) -> tuple[int, float]:
+    """Order errors that leave something to do: first the one that is to decide on the event."""
+    if isinstance(error, DestinationDown):
+        return (0, 0.0)
+    if isinstance(error, RetryLater):
+        return (1, -(error.after or 0.0))  # whoever asked for the longest wait
+    return (3, 0.0) if isinstance(error, NotAttempted) else (2, 0.0)
+
+
+def _record(job: Job, progress: Progress) -> None:
+    """Record what is done and what was refused; messages have recorded that themselves."""
+    for operation in job.done:
+        if not isinstance(operation, Message):
+            progress.finish(operation.part)
+    for task in job.failed:
+        if isinstance(task.error, Rejected) and not isinstance(task.operation, Message):
+            progress.reject(task.operation.part, task.error.reason)
+
+
+def _is_invalid(error: Exception) -> bool:
+    return getattr(error, "status", None) == "invalid"

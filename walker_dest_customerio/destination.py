@@ -2,7 +2,8 @@
 
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from walker_collector import (
     Context,
     DestinationDown,
     Item,
+    NotAttempted,
+    NothingToSend,
     Person,
     PushContext,
     Rejected,
@@ -19,7 +22,7 @@ from walker_collector import (
 )
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
-from walker_dest_customerio.operations import Call, Identify, Json, Operation
+from walker_dest_customerio.operations import MESSAGE_PARTS, Call, Identify, Json
 from walker_dest_customerio.people import Draft, Known, People, identity
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
 from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
@@ -43,6 +46,7 @@ class CustomerioDestination:
     batch_size = 500
     concurrency = 4
     linger = 100
+    message_parts = MESSAGE_PARTS
     check = staticmethod(check)
 
     @staticmethod
@@ -65,7 +69,7 @@ class CustomerioDestination:
     @hookimpl
     def push(self, event: Json, data: Any, rule: Rule | None, context: PushContext) -> None:
         """Deliver one event."""
-        failures = self._deliver([Item(event, data, rule, context)])
+        failures, _ = self._deliver([Item(event, data, rule, context)])
         if failures:
             raise failures[0]
 
@@ -75,9 +79,9 @@ class CustomerioDestination:
 
         Raises RetryLater or DestinationDown where it is Customer.io that fails: for every event.
         """
-        failures = self._deliver(batch)
-        if len(failures) == len(batch) > 1 and not _any_rejected(failures):
-            raise failures[0]
+        failures, halted = self._deliver(batch)
+        if len(batch) > 1 and (trouble := _everybodys(failures, len(batch), halted)):
+            raise trouble
         return failures
 
     @hookimpl
@@ -115,7 +119,7 @@ class CustomerioDestination:
         Raises what `push` would raise for the event itself.
         """
         people = self._known(context.settings)
-        planned = identified(plan(event, data, rule, context, people, time.time()))
+        planned = asking(plan(event, data, rule, context, people, time.time()))
         for operation in planned.operations:
             operation.note(people)
         return [operation.call for operation in planned.operations]
@@ -127,8 +131,8 @@ class CustomerioDestination:
         identify = consent_identify(update, state, person, context)
         return [] if identify is None else [identify.call]
 
-    def _deliver(self, batch: Sequence[Item]) -> dict[int, Exception]:
-        """Plan and deliver events in order; return the failures by index.
+    def _deliver(self, batch: Sequence[Item]) -> tuple[dict[int, Exception], list[Exception]]:
+        """Plan and deliver events in order; return the failures by index, and what stopped an API.
 
         Each event is planned as if those before it had been delivered; what was delivered is
         remembered afterwards, in the same order.
@@ -138,15 +142,15 @@ class CustomerioDestination:
         draft = Draft(people)
         now = time.time()
         jobs = [_job(item, draft, now) for item in batch]
-        self._ready_delivery().deliver(jobs)
+        halted = self._ready_delivery().deliver(jobs)
         for job in jobs:
             for operation in job.done:
                 operation.note(people)
         if context.settings.forget_on and context.forget is not None:
             for item, job in zip(batch, jobs, strict=True):
-                if job.error is None:
-                    _forget(item, job.done)
-        return {at: job.error for at, job in enumerate(jobs) if job.error is not None}
+                if job.error is None or isinstance(job.error, Rejected):
+                    _forget(item, job)
+        return {at: job.error for at, job in enumerate(jobs) if job.error is not None}, halted
 
     def _known(self, settings: Settings) -> People:
         if self._people is None:
@@ -170,35 +174,62 @@ def _check_ca_file(path: str | None) -> None:
         raise DestinationDown(f"settings.caFile: {path} holds no certificate (PEM)") from None
 
 
-def _forget(item: Item, done: Sequence[Operation]) -> None:
-    """Have the collector erase a person too, where the settings ask for it."""
+def _forget(item: Item, job: Job) -> None:
+    """Have the collector erase a person too, where the settings ask for it.
+
+    By now nothing is left to try; an earlier attempt may have been the one that did it.
+    """
     context = item.context.destination
     wanted = {_ERASING[name] for name in context.settings.forget_on}
-    if context.forget is not None and any(operation.part in wanted for operation in done):
+    done = {operation.part for operation in job.done}
+    if job.progress is not None:
+        done |= {part for part, state in job.progress.parts.items() if state == "done"}
+    if context.forget is not None and done & wanted:
         context.forget(item.event.get("user") or {})
 
 
 def _job(item: Item, draft: Known, now: float) -> Job:
     try:
-        planned = identified(plan(item.event, item.data, item.rule, item.context, draft, now))
-    except Rejected as error:
+        planned = asking(plan(item.event, item.data, item.rule, item.context, draft, now))
+    except (Rejected, NothingToSend) as error:
+        progress = item.context.progress
+        if isinstance(error, NothingToSend) and progress is not None and progress.parts:
+            return Job(Plan(()), progress)  # an earlier attempt has done what there was to do
         return Job(UNIDENTIFIED, error=error)
     for operation in planned.operations:
         operation.note(draft)
-    return Job(planned, item.context.progress)
+    return Job(planned, item.context.progress, _gate(item))
 
 
-def _any_rejected(failures: Mapping[int, Exception]) -> bool:
-    return any(isinstance(error, Rejected) for error in failures.values())
+def _gate(item: Item) -> Callable[[], bool] | None:
+    """Return the question that is asked before each call: whether the event may still be sent."""
+    if item.context.proceed is None:
+        return None
+    return partial(item.context.destination.may_proceed, item)
 
 
-def identified(planned: Plan) -> Plan:
-    """Return the plan; raises Unidentified where it names nobody."""
+def _everybodys(
+    failures: Mapping[int, Exception], count: int, halted: Sequence[Exception]
+) -> Exception | None:
+    """Return the trouble that kept every event from being delivered, if it was the same API's."""
+    errors = [error for error in failures.values() if not isinstance(error, NotAttempted)]
+    if len(failures) == count and errors and all(error in halted for error in errors):
+        return errors[0]
+    return None
+
+
+def asking(planned: Plan) -> Plan:
+    """Return a plan that asks for something.
+
+    Raises Unidentified where it names nobody, NothingToSend where it asks for nothing.
+    """
     if planned.status == "unidentified":
         raise Unidentified(
             "the event names nobody: neither settings.customerId (default user.id) nor "
             "settings.anonymousId (default user.session) resolves to an id"
         )
+    if not planned.operations:
+        raise NothingToSend("the rule skips the event, and what else it asks for is not there")
     return planned
 
 

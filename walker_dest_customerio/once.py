@@ -1,32 +1,48 @@
 """Calls that must never be made twice, over retries and crashes.
 
 The App API knows no repetition, so a message is sent again only where it is certain that no earlier
-try had an effect. Each try leaves its mark before it begins, and another if it surely came to
-nothing: the first under the part's own name, later ones numbered.
+try had an effect. A try is recorded before it begins. It stays begun where it is in doubt, which is
+how a replay knows that the message may have been sent.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 
 from walker_collector import DestinationDown, Progress, Rejected, RetryLater
-from walker_dest_customerio.answers import Refused, Untaken
+from walker_dest_customerio.answers import Untaken
+
+
+class InDoubt(Rejected):
+    """A message that may have been sent: it is not sent again. `cause`: the trouble it met."""
+
+    def __init__(self, reason: str, cause: RetryLater | None = None) -> None:
+        self.cause = cause
+        super().__init__(
+            f"the message may have been sent ({reason}), so it is not sent again; "
+            "look in Customer.io whether it was"
+        )
 
 
 def once(part: str, progress: Progress | None, call: Callable[[], object]) -> None:
     """Make the call, unless an earlier try of it may have had an effect.
 
-    Raises Rejected where that cannot be excluded, now or later; what the call raises where it
+    Raises InDoubt where that cannot be excluded, now or later; what the call raises where it
     surely had none.
     """
     if progress is None:
         _try(call)
         return
-    name = _next_try(part, progress)
-    progress.begin(name)
+    if progress.state(part) == "begun":
+        raise InDoubt("an earlier try was cut off, or got no answer")
+    progress.begin(part)
     try:
         _try(call)
-    except (Untaken, Refused, DestinationDown):
-        progress.finish(_void(name))
+    except InDoubt:
+        raise
+    except Rejected as error:
+        progress.reject(part, error.reason)
+        raise
+    except (Untaken, DestinationDown):
+        progress.abandon(part)
         raise
     progress.finish(part)
 
@@ -37,27 +53,4 @@ def _try(call: Callable[[], object]) -> None:
     except Untaken:
         raise
     except RetryLater as error:
-        raise Rejected(_doubt(error.reason)) from None
-
-
-def _next_try(part: str, progress: Progress) -> str:
-    name = next(name for name in _tries(part) if progress.state(_void(name)) != "done")
-    if progress.state(name) is not None:
-        raise Rejected(_doubt("an earlier try was interrupted"))
-    return name
-
-
-def _tries(part: str) -> Iterator[str]:
-    yield part
-    yield from (f"{part} {number}" for number in count(2))
-
-
-def _void(name: str) -> str:
-    return f"{name} came to nothing"
-
-
-def _doubt(reason: str) -> str:
-    return (
-        f"the message may have been sent ({reason}), so it is not sent again; "
-        "look in Customer.io whether it was"
-    )
+        raise InDoubt(error.reason, error) from None

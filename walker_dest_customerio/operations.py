@@ -449,3 +449,7 @@ class SendPush(Message):
 
     def send(self, client: Any) -> Any:
         return client.send_push(self.request)
+
+
+MESSAGE_PARTS = tuple(kind.part for kind in Message.__subclasses__())
+"""The parts of a delivery that are messages to people."""

@@ -80,7 +80,7 @@ def test_proxy_that_the_environment_names_is_used(
     connect: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
-    with pytest.raises(RetryLater, match="no answer"):
+    with pytest.raises(RetryLater, match=r"no connection to .* through the proxy 127"):
         connect().track.delete("u1")
 
 
@@ -104,7 +104,7 @@ def test_redirect_is_not_followed(connect: Open, customerio: Sandbox) -> None:
 
 
 def test_connection_that_is_refused_surely_had_no_effect(connect: Open) -> None:
-    with pytest.raises(Untaken, match="no answer"):
+    with pytest.raises(Untaken, match=r"no connection to 127.*refused"):
         connect(trackUrl=f"https://127.0.0.1:{closed_port()}").track.delete("u1")
 
 

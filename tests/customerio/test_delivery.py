@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from tests.customerio.support import Memory, closed_port, settings_of
-from walker_collector import DestinationDown, Rejected, RetryLater
+from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater
 from walker_dest_customerio.answers import Untaken
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
@@ -77,7 +77,7 @@ def names(customerio: Sandbox) -> list[str]:
 
 
 def reason(job: Job) -> str:
-    assert isinstance(job.error, Rejected | RetryLater | DestinationDown)
+    assert isinstance(job.error, Rejected | RetryLater | DestinationDown | NotAttempted)
     return job.error.reason
 
 
@@ -103,33 +103,75 @@ def test_nothing_to_deliver_is_delivered(either: Delivery, customerio: Sandbox) 
     assert customerio.requests == []
 
 
-def test_invalid_operation_stops_its_event_and_no_other(
-    either: Delivery, customerio: Sandbox
-) -> None:
-    bad = job_of("u1", identify("u1", note="x" * 1001), email("u1"))
-    good = job_of("u1", track("u1", "after"))
+def test_refused_operation_stops_no_other_one(either: Delivery, customerio: Sandbox) -> None:
+    progress = Memory()
+    operations = (identify("u1", note="x" * 1001), email("u1"), track("u1", "itself"))
+    bad, good = job_of("u1", *operations, progress=progress), job_of("u1", track("u1", "after"))
     either.deliver([bad, good])
     assert isinstance(bad.error, Rejected)
-    assert "identify: " in reason(bad)
-    assert "note" in reason(bad)
+    assert reason(bad).startswith("identify: ")
     assert "longer than 1000 bytes" in reason(bad)
-    assert (good.error, customerio.messages) == (None, [])
-    assert names(customerio) == ["after"]
+    assert progress.parts == {"identify": "rejected", "send_email": "done", "track": "done"}
+    assert good.error is None
+    assert len(customerio.messages) == 1
+    assert names(customerio) == ["itself", "after"]
+
+
+def test_every_refused_operation_is_named_with_its_reason(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    unknown = SendEmail(request={"to": "a@b.com"})
+    job = job_of("u1", identify("u1", note="x" * 1001), unknown, track("u1"))
+    either.deliver([job])
+    assert isinstance(job.error, Rejected)
+    told = reason(job)
+    assert told.index("identify: ") < told.index("; send_email: App API answered 400")
+    assert names(customerio) == ["seen"]
 
 
 def test_later_events_wait_behind_one_of_the_same_person_that_must_be_retried(
     either: Delivery, customerio: Sandbox
 ) -> None:
-    first, waits, other = job_of("u1", email("u1")), job_of("u1", track("u1")), job_of("u2")
-    other.plan = Plan([track("u2", "other")], person="u2")
-    customerio.fault("status", status=429, path=SEND, retry_after=3)
-    either.deliver([first, waits, other])
+    first, waits = job_of("u1", Delete(person="u1")), job_of("u1", track("u1"))
+    other = job_of("u2", track("u2", "other"))
+    customerio.fault("status", status=500, path="/api")
+    either.deliver([first, waits])
+    either.deliver([other])
     assert isinstance(first.error, RetryLater)
-    assert first.error.after == 3
-    assert isinstance(waits.error, RetryLater)
+    assert isinstance(waits.error, NotAttempted)
     assert "earlier event of the same person" in reason(waits)
     assert other.error is None
     assert names(customerio) == ["other"]
+
+
+def test_message_that_must_wait_holds_back_the_next_message_and_no_event(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    progress = Memory()
+    first = job_of("u1", email("u1"), track("u1", "first"), progress=progress)
+    second = job_of("u1", email("u1"), track("u1", "second"))
+    customerio.fault("status", status=429, path=SEND, retry_after=3)
+    either.deliver([first, second])
+    assert isinstance(first.error, RetryLater)
+    assert first.error.after == 3
+    assert progress.parts == {"track": "done"}
+    assert isinstance(second.error, NotAttempted)
+    assert names(customerio) == ["first", "second"]
+    assert customerio.messages == []
+
+
+def test_track_api_that_fails_holds_back_a_message_only_where_its_person_is_to_change(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=503, path="/api", times=None)
+    known = job_of("u1", email("u1"), track("u1"), progress=Memory())
+    new = job_of("u2", identify("u2", plan="pro"), email("u2"), track("u2"), progress=Memory())
+    later = job_of("u2", email("u2"), progress=Memory())
+    either.deliver([known, new, later])
+    assert isinstance(known.error, RetryLater)
+    assert isinstance(new.error, RetryLater)
+    assert isinstance(later.error, NotAttempted)
+    assert [message["person"] for message in customerio.messages] == ["u1"]
 
 
 def test_api_that_cannot_be_reached_is_not_tried_for_every_event(connect: Open) -> None:
@@ -231,7 +273,9 @@ def test_message_without_an_answer_is_never_sent_again(
         connect(timeout=200).deliver([job])
         assert isinstance(job.error, Rejected)
         assert "may have been sent" in reason(job)
+    assert progress.parts == {"send_email": "begun", "track": "done"}
     assert len(customerio.messages) == 1
+    assert names(customerio) == ["seen"]
 
 
 def test_message_that_surely_was_not_sent_is_sent_later(connect: Open, customerio: Sandbox) -> None:
@@ -296,15 +340,46 @@ def test_requests_stay_below_their_limit(connect: Open, customerio: Sandbox) -> 
     assert [request.operations for request in customerio.requests] == [24, 24, 12]
 
 
-def test_operation_too_large_is_rejected_before_a_request(
+def test_operation_too_large_for_a_batch_goes_by_itself_in_its_place(
     connect: Open, customerio: Sandbox
 ) -> None:
-    large, fits = job_of("u1", track("u1", text="x" * 32_000)), job_of("u2", track("u2"))
+    large = track("u1", "large", text="x" * 90_000)
+    jobs = [
+        job_of("u1", identify("u1", plan="pro"), track("u1", "before")),
+        job_of("u1", large),
+        job_of("u1", track("u1", "after")),
+        job_of("u2", track("u2", "other")),
+    ]
+    connect().deliver(jobs)
+    assert [job.error for job in jobs] == [None] * 4
+    assert paths(customerio) == [BATCH, "/api/v1/customers/u1/events", BATCH]
+    assert names(customerio) == ["before", "other", "large", "after"]
+
+
+def test_operation_too_large_for_any_request_is_refused(connect: Open, customerio: Sandbox) -> None:
+    large, fits = job_of("u1", track("u1", text="x" * 100_000)), job_of("u2", track("u2"))
     connect().deliver([large, fits])
     assert isinstance(large.error, Rejected)
-    assert "track: 3" in reason(large)
-    assert "32000" in reason(large)
-    assert [request.operations for request in customerio.requests] == [1]
+    assert "100000 bytes" in reason(large)
+    assert fits.error is None
+
+
+def test_what_a_batch_cannot_carry_goes_by_itself_in_its_place(
+    connect: Open, customerio: Sandbox
+) -> None:
+    def tie(action: str) -> Identify:
+        company = {"identifiers": {"object_type_id": "1", "object_id": "acme"}}
+        return identify("u1", cio_relationships={"action": action, "relationships": [company]})
+
+    jobs = [
+        job_of("u1", tie("add_relationships")),
+        job_of("u1", tie("delete_relationships")),
+        job_of("u1", tie("add_relationships")),
+    ]
+    connect().deliver(jobs)
+    assert [job.error for job in jobs] == [None] * 3
+    assert paths(customerio) == [BATCH, "/api/v1/customers/u1", BATCH]
+    assert len(customerio.people["u1"]["relationships"]) == 1
 
 
 def test_person_is_deleted_between_what_came_before_and_what_comes_after(
@@ -430,7 +505,8 @@ def test_server_that_fails_over_everything_is_left_alone(
     connect().deliver(jobs)
     customerio.clear_faults()
     assert all(isinstance(job.error, RetryLater) for job in jobs)
-    assert len(customerio.requests) == 3
+    # 64, 32, 16, 8, 4, 2, 1, and one more: the second half waits until the first is decided.
+    assert len(customerio.requests) == 8
 
 
 def test_half_that_is_left_is_not_sent_once_asked_to_wait(

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from tests.conformance.cases import case_by_id, identifiers, load, same
 from tests.customerio.support import CREDENTIALS
-from walker_collector import Context, PushContext
+from walker_collector import Context, NothingToSend, PushContext
 from walker_collector.config import DestinationConfig
 from walker_collector.consent import grants
 from walker_collector.flowfile import load_flow
@@ -92,7 +92,7 @@ class Flow:
         context.event = mapped.event
         try:
             yield from self.destination.simulate(mapped.event, mapped.data, mapped.rule, context)
-        except Unidentified:
+        except (Unidentified, NothingToSend):
             return
 
 

@@ -10,7 +10,7 @@ from walker_collector import Collector
 from walker_dest_customerio.sandbox import Sandbox
 
 COUNT, PEOPLE = 1000, 50
-TOO_LARGE = "x" * 40_000
+TOO_LARGE = "x" * 100_001
 MAPPING = {
     "cart": {
         "add": {
@@ -45,7 +45,7 @@ def test_poison_becomes_dead_letters_and_is_replayed_after_a_mended_rule(tmp_pat
         reasons = {orjson.loads(item.body)["data"]["n"]: item.reason for item in letters}
         assert sorted(reasons) == [n for n in range(COUNT) if n % 100 in (17, 53)]
         for number, reason in reasons.items():
-            wanted = "32000" if number % 100 == 17 else "1000 bytes"
+            wanted = "100000" if number % 100 == 17 else "1000 bytes"
             assert wanted in reason.replace(",", "")
             assert TOO_LARGE not in reason
         delivered = sorted(n for order in arrivals(sandbox).values() for n in order)

@@ -1,0 +1,104 @@
+"""What kept a request from being answered, in words: host, proxy and cause. Pure.
+
+A reason never quotes an exception's text, which may hold a URL and with it a person's id, or what
+the other side said.
+"""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from http.client import RemoteDisconnected
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from walker_collector import DestinationDown, WalkerError
+from walker_dest_customerio.answers import Api, NoAnswer, Untaken
+from walker_dest_customerio.wire import Stage
+
+_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
+_NETWORK: Final = (socket.gaierror, ConnectionError, TimeoutError, ssl.SSLError)
+
+
+@frozen
+class Route:
+    """The way of a request: the URL, the proxy between (None: none), the time limit in s."""
+
+    url: str
+    proxy: str | None
+    timeout: float
+
+    def __str__(self) -> str:
+        host = _place(self.url)
+        return host if self.proxy is None else f"{host} through the proxy {_place(self.proxy)}"
+
+
+def trouble(api: Api, error: Exception, route: Route, stage: Stage) -> WalkerError:
+    """Return the error for a request without an answer; Untaken where it surely never left."""
+    causes = list(_causes(error))
+    if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
+        return DestinationDown(
+            f"{api.name}: the certificate of {route} is not trusted; check {api.host} and "
+            "settings.caFile"
+        )
+    if stage == "sent":
+        return NoAnswer(f"{api.name}: no answer from {route} ({_cause(causes, route)})")
+    if stage == "ready" or not any(map(_is_network, causes)):
+        return DestinationDown(
+            f"{api.name}: no request to {route} can be made ({type(causes[-1]).__name__}); check "
+            f"{api.host}, {api.credentials}, and what the environment says of proxies and "
+            "certificates"
+        )
+    cause = f"{_STAGES[stage]}{_cause(causes, route)}"
+    return Untaken(f"{api.name}: no connection to {route} ({cause})")
+
+
+_STAGES: Final[dict[Stage, str]] = {
+    "connect": "",
+    "proxy": "the proxy: ",
+    "handshake": "TLS handshake: ",
+}
+
+
+def _is_network(cause: BaseException) -> bool:
+    """Tell whether a cause is a matter of networks, and not of what the process was told."""
+    if isinstance(cause, _NETWORK) or _TUNNEL.search(str(cause)):
+        return True
+    return isinstance(cause, OSError) and cause.errno is not None
+
+
+def _cause(causes: list[BaseException], route: Route) -> str:
+    """Name the cause of a failure in the words of the system, or of ours."""
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return f"none within {route.timeout:g} s"
+    last = causes[-1]
+    if isinstance(last, OSError) and (found := _TUNNEL.search(str(last))):
+        return f"answered {found[1]}"
+    if isinstance(last, socket.gaierror):
+        return f"no address: {last.strerror}"
+    if isinstance(last, ssl.SSLError):
+        return last.reason or type(last).__name__
+    if isinstance(last, RemoteDisconnected):
+        return "the connection was closed"
+    return (isinstance(last, OSError) and last.strerror) or type(last).__name__
+
+
+def _place(url: str) -> str:
+    """Return the host of a URL and its port, if it has one, without credentials."""
+    return urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[2]
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from requests' exception to urllib3's inside it and on to the first cause."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        cause = left.pop()
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        inside = [item for item in cause.args if isinstance(item, BaseException)]
+        left += [cause.__context__, cause.__cause__, *inside, getattr(cause, "reason", None)]

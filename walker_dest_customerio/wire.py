@@ -1,0 +1,94 @@
+"""Connections that know whether anything of a request has left.
+
+A mail whose request never left may be sent later; one whose request may have arrived must not.
+urllib3's exceptions do not tell: a connection that is reset in the TLS handshake looks like one
+that is reset while the answer is waited for. So each connection notes the first byte it sends.
+"""
+
+import threading
+from functools import lru_cache
+from typing import Any, Literal
+
+from customerio.client_base import TCPKeepAliveHTTPAdapter
+
+Stage = Literal["connect", "proxy", "handshake", "ready", "sent"]
+"""How far a request came: to the connection, the proxy's CONNECT, TLS; its first byte has left."""
+
+
+class _Request(threading.local):
+    """The request that this thread is making."""
+
+    stage: Stage = "sent"
+
+
+_request = _Request()
+
+
+def reset() -> None:
+    """Take it that the next request of this thread leaves, unless its adapter notes otherwise."""
+    _request.stage = "sent"
+
+
+def stage() -> Stage:
+    """Return how far this thread's last request came."""
+    return _request.stage
+
+
+class _Noting:
+    """Notes how far a request comes; mixed into urllib3's connections."""
+
+    _tunnel_host: str | None
+
+    def connect(self) -> None:
+        _request.stage = "connect"
+        super().connect()  # type: ignore[misc]  # urllib3's connection
+        _request.stage = "ready"
+
+    def _new_conn(self) -> Any:
+        made = super()._new_conn()  # type: ignore[misc]  # urllib3's connection
+        _request.stage = "proxy" if self._tunnel_host else "handshake"
+        return made
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]  # http.client's connection
+        _request.stage = "handshake"
+
+    def send(self, data: Any) -> None:
+        if _request.stage == "ready":
+            _request.stage = "sent"
+        super().send(data)  # type: ignore[misc]  # urllib3's connection
+
+
+@lru_cache
+def _noting(pool: type[Any]) -> type[Any]:
+    """Return a pool class with connections that note what they send."""
+    connection = type(pool.ConnectionCls.__name__, (_Noting, pool.ConnectionCls), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+
+
+def _note(manager: Any) -> None:
+    """Have all connections of a pool manager, a proxy's or not, note what they send."""
+    classes = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _noting(classes[scheme]) for scheme in classes}
+
+
+class Adapter(TCPKeepAliveHTTPAdapter):  # type: ignore[misc]  # the SDK ships no types
+    """The SDK's adapter, on connections that note what they send."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*args, **options)
+        _note(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        is_new = proxy not in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **options)
+        if is_new:
+            _note(manager)
+        return manager
+
+    def send(self, *args: Any, **options: Any) -> Any:
+        """Send a request, of which nothing has left so far."""
+        _request.stage = "ready"
+        return super().send(*args, **options)
