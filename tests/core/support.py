@@ -1,6 +1,7 @@
 """What the tests of the core are made of: plugins from closures, flows, a clock, a record."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,12 +27,14 @@ UNBREAKABLE = BreakerConfig(threshold=1_000_000)
 
 
 class Clock:
-    """Wall-clock milliseconds that pass only when told to."""
+    """Wall-clock milliseconds that pass only when told to; knows how often each thread looked."""
 
     def __init__(self, now: int = 1_700_000_000_000) -> None:
         self._now = now
+        self.looks: Counter[threading.Thread] = Counter()
 
     def __call__(self) -> int:
+        self.looks[threading.current_thread()] += 1
         return self._now
 
     def advance(self, ms: int) -> None:
@@ -158,6 +161,38 @@ def event(n: int, person: str | None = "u1", **parts: Any) -> dict[str, Any]:
 
 def entry(seq: int, person: str = "id:u1", at: int = 0, body: bytes = b"{}") -> Entry:
     return (seq, person, at, body)
+
+
+def wake_workers(collector: Collector) -> None:
+    """Have every worker look at a clock that was moved, and do what is to be done by it.
+
+    Afterwards, what has not happened will not happen before the clock is moved again. The first
+    look may be that of a worker that just finishes; only the second surely is for work.
+    """
+    clock = collector._now
+    assert isinstance(clock, Clock), "a clock that passes by itself cannot be waited for"
+    for _ in range(2):
+        looks = clock.looks.copy()
+        collector.flush(timeout=0)
+        for worker in _workers(collector):
+            _wait_for_a_look(clock, worker, looks[worker])
+    wait_until(lambda: _in_flight(collector) == 0, "the end of deliveries")
+
+
+def _wait_for_a_look(clock: Clock, worker: threading.Thread, looks: int) -> None:
+    wait_until(
+        lambda: clock.looks[worker] > looks or not worker.is_alive(),
+        f"a look of {worker.name} at the clock",
+    )
+
+
+def _in_flight(collector: Collector) -> int:
+    return sum(status.in_flight for status in collector.status().destinations.values())
+
+
+def _workers(collector: Collector) -> list[threading.Thread]:
+    prefixes = tuple(f"walker-{name}-" for name in collector.status().destinations)
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefixes)]
 
 
 def in_threads(*work: Callable[[], Any]) -> None:

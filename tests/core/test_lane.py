@@ -25,6 +25,7 @@ from tests.core.support import (
     plugin,
     running,
     until,
+    wake_workers,
 )
 from walker_collector import (
     Collector,
@@ -50,8 +51,8 @@ def status(collector: Collector, name: str = "there") -> DestinationStatus:
 
 
 def nudge(collector: Collector) -> None:
-    """Have the workers look at a clock that was moved."""
-    collector.flush(timeout=0)
+    """Have the workers look at a clock that was moved, and wait until they have."""
+    wake_workers(collector)
 
 
 class Server:
