@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from walker_collector import process
 from walker_collector.config import Consent, FlowConfig
@@ -35,16 +36,26 @@ from walker_collector.flowfile import load_flow
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, Waiter, answered
-from walker_collector.spool import DeadLetter, Offer, Record, Run, Spool, State
+from walker_collector.spool import (
+    DeadLetter,
+    Forgotten,
+    PeopleUpdate,
+    Record,
+    Run,
+    Spool,
+    State,
+)
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import (
     COMMANDS,
     address,
-    check_consent,
-    check_person,
     consent_change,
+    plain_person,
+    plain_statement,
     raw_event,
 )
+
+T = TypeVar("T")
 
 _Decision = tuple[dict[str, State], dict[str, str]]
 """The first state and the first answer of each destination."""
@@ -287,9 +298,9 @@ class Collector:
         now = self._now()
         event = complete(raw, now, (now - self._began) // 10 / 100, self._defaults)
         body = encode(event, self._bounds)
-        person, learned = self._ledger.meet(event["user"])
-        if learned:
-            self._release(self._ledger.known_as(event["user"]))
+        person, joined = self._ledger.meet(event["user"])
+        if joined:
+            self._release({person})
         states, statuses = self._gate(event["name"], event.get("consent") or {}, person)
         if len(states) < len(statuses):
             self._count_unstored(event, statuses)
@@ -348,35 +359,34 @@ class Collector:
             statuses[lane.id] = "accepted"
         return states, statuses
 
-    def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
-        def offer(runs: Sequence[Run]) -> None:
-            for entries, states in runs:
-                for id_, state in states.items():
-                    self._lanes[id_].offer(entries, state, waiter)
+    def _offer(self, runs: Sequence[Run], waiter: Waiter | None = None) -> None:
+        for entries, states in runs:
+            for id_, state in states.items():
+                self._lanes[id_].offer(entries, state, waiter)
 
+    def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
+        offer = self._offer if waiter is None else partial(self._offer, waiter=waiter)
         with self._door:
             if not self._spool.durable:
-                self._wait_for_room(records)
+                self._wait_for_room(records, self._patience)
             try:
                 self._spool.append(records, offer)
             except SpoolFull:
-                self._append_later(records, offer)
+                self._with_patience(lambda: self._spool.append(records, offer))
             for lane, _ in self._gates:
                 if lane.untidy:
                     lane.tidy()
 
-    def _append_later(self, records: Sequence[Record], offer: Offer) -> None:
-        """Append as soon as the spool has room; raises SpoolFull after `queueWait`."""
+    def _with_patience(self, work: Callable[[], T]) -> T:
+        """Do something as soon as there is room for it; raises SpoolFull after `queueWait`."""
         deadline = self._patience()
         while True:
-            time.sleep(0.01)
             try:
-                self._spool.append(records, offer)
+                return work()
             except SpoolFull:
                 if time.monotonic() >= deadline:
                     raise
-            else:
-                return
+            time.sleep(0.01)
 
     def _patience(self) -> float:
         """Return until when a push may wait for room: monotonic, in s."""
@@ -390,13 +400,14 @@ class Collector:
         if people:
             self._release(people)
 
-    def _wait_for_room(self, records: Sequence[Record]) -> None:
+    def _wait_for_room(self, records: Sequence[Record], until: Callable[[], float]) -> None:
+        """Raise SpoolFull where memory has no room and gets none until the monotonic time."""
         limit = self.flow.collector.queue_max
         for lane, _ in self._gates:
             if lane.waiting + len(records) <= limit:
                 continue
             count = sum(item.states.get(lane.id) is State.WAITING for item in records)
-            if count and not lane.wait_for_room(count, limit, self._patience()):
+            if count and not lane.wait_for_room(count, limit, until()):
                 raise SpoolFull(
                     f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
                     f"and none left within {self.flow.collector.queue_wait:,} ms "
@@ -416,18 +427,31 @@ class Collector:
 
         A person is addressed by `id`, `device` or `session`. What a grant allows is released in
         order, before that person's newer events; after a withdrawal nothing that still waits is
-        sent to destinations that require it. Raises EventError for an update that is none.
+        sent to destinations that require it. Raises EventError for an update that is none, and as
+        `push` does where it cannot be kept: then nothing has changed.
         """
         self._ensure_open()
-        check_consent(update, user)
+        update, user = plain_statement(update, user, self._bounds)
+        person = self._with_patience(lambda: self._state(update, user))
+        self._release(None if person is None else {person})
+
+    def _state(self, update: Consent, user: Mapping[str, Any] | None) -> str | None:
+        """Record a statement, and queue it for the destinations that listen: both or neither.
+        Return the person; None for the process default.
+        """
         if user is None:
-            self._ledger.set_default(update)
-            self._announce(update, self._ledger.default, {}, "")
-            self._release(None)
-            return
-        person, state = self._ledger.tell(update, user)
-        self._announce(update, state, address(user, person), person)
-        self._release(self._ledger.known_as(user))
+            self._ledger.set_default(
+                update, lambda default: self._keep(None, update, default, {}, "")
+            )
+            return None
+        person, _ = self._ledger.tell(
+            update,
+            user,
+            lambda told, person, state: self._keep(
+                told, update, state, address(user, person), person
+            ),
+        )
+        return person
 
     def user(self, update: Mapping[str, Any]) -> None:
         """Merge into the user that every event of this process is completed with.
@@ -461,16 +485,28 @@ class Collector:
         for lane, _ in self._gates:
             lane.release(people)
 
-    def _announce(
-        self, update: Consent, state: Consent, user: Mapping[str, Any], person: str
+    def _keep(
+        self,
+        told: PeopleUpdate | None,
+        update: Consent,
+        state: Consent,
+        user: Mapping[str, Any],
+        person: str,
     ) -> None:
-        """Queue the change for the destinations that listen, in order with the person's events."""
+        """Store a statement with the notice of it for the destinations that listen, which is in
+        order with the person's events. Raises SpoolFull at once: others wait to say something.
+        """
         states = {lane.id: State.WAITING for lane, dest in self._gates if dest.listens}
-        if not states:
-            return
-        now = self._now()
-        change = consent_change(update, state, user, id=self._new_id(), now=now)
-        self._store([Record(person, now, encode(change, self._bounds), states)], None)
+        with self._door:
+            if states:
+                now = self._now()
+                change = consent_change(update, state, user, id=self._new_id(), now=now)
+                notice = [Record(person, now, encode(change, self._bounds), states)]
+                if not self._spool.durable:
+                    self._wait_for_room(notice, time.monotonic)
+                self._spool.append(notice, self._offer, told)
+            elif told is not None:
+                self._spool.learn(told)
 
     def forget(self, user: Mapping[str, Any]) -> int:
         """Erase a person: every held, waiting and dead event of theirs and what they said of
@@ -479,8 +515,7 @@ class Collector:
         Waits for what is under way to them. Raises EventError where `user` names nobody.
         """
         self._ensure_open()
-        check_person("forget", user)
-        return self._erase(self._ledger.known_as(user))
+        return self._erase(self._ledger.known_as(plain_person("forget", user, self._bounds)))
 
     def forget_soon(self, user: Mapping[str, Any]) -> None:
         """Erase a person as `forget` does, once what is under way to them is done.
@@ -498,15 +533,17 @@ class Collector:
     def _erase(self, people: set[str]) -> int:
         deadline = time.monotonic() + _FORGET_WAIT
         gone: set[int] = set()
+        removed: Forgotten | None = None
         with self._erasing, ExitStack() as erasing:
-            for lane in self._lanes.values():
-                erasing.enter_context(lane.erasing(people))
-            for lane in self._lanes.values():
-                gone |= lane.forget(people, deadline)
-            removed = self._spool.forget(people)
+            while removed is None:  # mostly once: other keys may turn out to be theirs meanwhile
+                people = self._ledger.all_keys(people)
+                for lane in self._lanes.values():
+                    erasing.enter_context(lane.erasing(people))
+                for lane in self._lanes.values():
+                    gone |= lane.forget(people, deadline)
+                removed = self._ledger.erase(people)
             for lane in self._lanes.values():
                 lane.forgotten(removed)
-        self._ledger.forget(people)
         return len(gone | removed.seqs)
 
     # --- figures ---------------------------------------------------------------------------

@@ -1,25 +1,19 @@
-"""Who granted what: the decision for an event, and the ledger of what people said.
+"""Consent: the decision for an event, and the ledger of statements.
 
 walkerOS keeps one consent state, right for a browser tab. A server has many visitors: here
 consent belongs to a person, and the process default is what holds where nobody said anything.
 """
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 from attrs import frozen
 
 from walker_collector.config import Consent
-from walker_collector.spool import Spool, Told
-
-KINDS: Final = ("id", "device", "session")
-"""The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
-_PREFIXES: Final = tuple((f"{kind}:", kind) for kind in KINDS)
-_WEAKER: Final = _PREFIXES[1:]
+from walker_collector.identity import Identified, IdentityGraph, Joins, identifiers
+from walker_collector.spool import Forgotten, PeopleUpdate, Spool, Told, later_of
 
 
 def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any") -> bool:
@@ -58,31 +52,6 @@ def granted(state: Mapping[str, Any]) -> dict[str, bool]:
     return {key: True for key, value in state.items() if value}
 
 
-def identifiers(user: Mapping[str, Any]) -> list[str]:
-    """Return the keys under which a user is known (`id:u1`, `session:s1`), strongest first.
-
-    Numeric identifiers count as text, so 42 and "42" are one person; and so is 42.0, since JSON
-    knows one kind of number.
-    """
-    keys = []
-    for prefix, kind in _PREFIXES:
-        value = user.get(kind)
-        if value is None or value == "":
-            continue
-        if isinstance(value, str):
-            keys.append(prefix + str.__str__(value))
-        elif _identifies(value):
-            whole = isinstance(value, float) and value.is_integer()
-            keys.append(f"{prefix}{int(value) if whole else value}")
-    return keys
-
-
-def _identifies(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int | UUID) and not isinstance(value, bool)
-
-
 @frozen
 class Grant:
     """Where one key of a decision comes from: the event, the person, or the default."""
@@ -104,7 +73,7 @@ class Said:
 
 
 class Ledger:
-    """What people said about consent, and which identifiers are one person; thread-safe.
+    """The statements of people about consent, and the keys that lead to them; thread-safe.
 
     `version` changes with every statement, so that a decision can be told to be overtaken.
     Holds the most recent `people_max` people in memory; with a durable spool the others are
@@ -112,7 +81,8 @@ class Ledger:
 
     Lanes ask it while they are locked, and whoever writes to the spool may have to wait for a
     lane: so what is in memory has a lock that is never held while the spool is written, and
-    statements have one of their own.
+    statements have one of their own. What is written is shown afterwards, so that nobody acts on
+    what then fails.
     """
 
     def __init__(
@@ -122,12 +92,13 @@ class Ledger:
         self._default: dict[str, bool] = dict(default)
         self._now = now
         self._max = people_max
-        self._lock = threading.RLock()
         self._telling = threading.RLock()
+        self._identities = IdentityGraph(spool, people_max)
+        self._lock = self._identities.lock
+        self.canonical = self._identities.canonical
         self._told: OrderedDict[str, Told] = OrderedDict()
-        self._aliases: OrderedDict[str, str | None] = OrderedDict()
-        self._weaker: dict[str, set[str]] = {}
         self._silent = not (spool.durable and spool.any_told())
+        self._last_stamp = spool.last_stamp()
         self.version = 0
 
     @property
@@ -140,78 +111,171 @@ class Ledger:
         """The consent that holds where neither event nor person said anything."""
         return dict(self._default)
 
-    def set_default(self, update: Consent) -> None:
-        """Change the process default."""
+    def set_default(self, update: Consent, keep: Callable[[Consent], object] | None = None) -> None:
+        """Change the process default. `keep` is called with it before anybody else sees it, and
+        where that raises nothing has changed.
+        """
         with self._telling:
-            self._default = {**self._default, **update}
+            default = {**self._default, **update}
+            if keep is not None:
+                keep(default)
+            self._default = default
             self.version += 1
 
-    def canonical(self, key: str) -> str:
-        """Return the strongest identifier known for a person's key."""
-        if not key or key.startswith("id:"):
-            return key
-        with self._lock:
-            while (stronger := self._alias(key)) is not None:
-                key = stronger
-        return key
+    # --- people ----------------------------------------------------------------------------
+
+    def follow(self) -> Joins:
+        """Return a queue to which every join of two people is added when it becomes visible."""
+        return self._identities.follow()
 
     def meet(self, user: Mapping[str, Any]) -> tuple[str, bool]:
         """Note which identifiers an event or call names together.
 
-        Returns the person's key and whether something was learned: then events held under a
-        weaker identifier may be this person's.
+        Returns the person's key and whether people turned out to be one: then events held under a
+        weaker identifier are this person's.
         """
-        known = self._recognise(user)
+        known = self._identities.recognise(user)
         if known is not None:
             return known, False
         keys = identifiers(user)
         if not keys:
             return "", False
         if len(keys) == 1:
-            return self.canonical(keys[0]), False
-        with self._lock:
-            person = self.canonical(keys[0])
-            if all(self._alias(key) == person for key in keys[1:]):
-                return person, False
-        return self._introduce(keys)
-
-    def _recognise(self, user: Mapping[str, Any]) -> str | None:
-        """Return the person where all identifiers are known to be theirs, as with almost every
-        event; None where that takes a closer look.
-        """
-        id_ = user.get("id")
-        if type(id_) is not str or not id_:
-            return None
-        person = "id:" + id_
-        for prefix, kind in _WEAKER:
-            value = user.get(kind)
-            if value is None:
-                continue
-            key = f"{prefix}{value}"
-            with self._lock:
-                if type(value) is not str or self._aliases.get(key) != person:
-                    return None
-                self._aliases.move_to_end(key)
-        return person
-
-    def _introduce(self, keys: list[str]) -> tuple[str, bool]:
+            return self._identities.current(keys[0]), False
+        found = self._identities.resolve(keys)
+        if not found.is_news:
+            return found.person, False
         with self._telling:
-            person = self.canonical(keys[0])
-            news = [key for key in keys[1:] if self.canonical(key) != person]
-            for key in news:
-                self._join(key, person)
-            for key in keys[1:]:
-                # Also those that led to the person already, over another that may change hands.
-                if self._alias(key) != person:
-                    self._point(key, person)
-        return person, bool(news)
+            found = self._identities.resolve(keys)
+            self._learn(found)
+        return found.person, bool(found.joining)
+
+    def _learn(self, found: Identified) -> None:
+        """Join people without an id to this one, with what each said, and note who signed in."""
+        graph, person = self._identities, found.person
+        keys = {root: graph.all_keys(root) for root in found.joining}
+        told, said = self._merge(found)
+        update = PeopleUpdate(
+            aliases=dict.fromkeys((key for theirs in keys.values() for key in theirs), person),
+            signed_in={
+                key: None if graph.canonical(key) == person else person for key in found.signed_in
+            },
+            told=told,
+        )
+        with graph.unchanged(update.aliases):
+            self._spool.learn(update)
+            with self._lock:
+                for root, theirs in keys.items():
+                    graph.join(theirs, root, person)
+                for key in found.signed_in:
+                    graph.sign_in(key, person)
+                for key, each in told.items():
+                    self._cache(key, each)
+        # Where none of them said anything, no decision is another one now.
+        self.version += said
+
+    def _merge(self, found: Identified) -> tuple[dict[str, Told], bool]:
+        """Return the statements to be kept of people who turn out to be one, and whether there
+        are any.
+        """
+        said = {root: self._told_by(root) for root in found.joining}
+        before = self._told_by(found.person) if said else {}
+        if not any(said.values()):
+            return {}, bool(before)
+        merged = before
+        for theirs in said.values():
+            merged = later_of(merged, theirs)
+        emptied: dict[str, Told] = {root: {} for root, theirs in said.items() if theirs}
+        return {found.person: merged, **emptied}, True
+
+    def known_as(self, user: Mapping[str, Any]) -> set[str]:
+        """Return every key under which this person's events may be filed."""
+        keys = identifiers(user)
+        if not keys:
+            return set()
+        found = self._identities.resolve(keys)
+        return self.all_keys((found.person, *found.joining))
+
+    def all_keys(self, people: Iterable[str]) -> set[str]:
+        """Return every key under which something of these people may be filed."""
+        return set().union(*map(self._identities.all_keys, people))
+
+    def erase(self, people: set[str]) -> Forgotten | None:
+        """Erase these keys here and in the spool. None, with nothing done, where other keys have
+        turned out to be the same people's.
+        """
+        with self._telling:
+            if not self.all_keys(people) <= people:
+                return None
+            removed = self._spool.forget(people)
+            with self._lock:
+                for key in people:
+                    self._told.pop(key, None)
+                self._identities.forget(people)
+        return removed
+
+    # --- statements ------------------------------------------------------------------------
+
+    def tell(
+        self,
+        update: Consent,
+        user: Mapping[str, Any],
+        keep: Callable[[PeopleUpdate, str, Consent], object] | None = None,
+    ) -> tuple[str, dict[str, bool]]:
+        """Record the statement of a person; return their key and what now holds of them.
+
+        `keep` stores it, given the person and what then holds; where it raises, nothing was said.
+        Raises ValueError where `user` has no identifier.
+        """
+        with self._telling:
+            person, _ = self.meet(user)
+            if not person:
+                raise ValueError("user needs an id, a device or a session")
+            at = self._stamp()
+            told = {**self._told_by(person), **{k: (bool(v), at) for k, v in update.items()}}
+            state = {key: value for key, (value, _) in told.items()}
+            change = PeopleUpdate(told={person: told})
+            if keep is None:
+                self._spool.learn(change)
+            else:
+                keep(change, person, state)
+            self._cache(person, told)
+            self._silent = False
+            self.version += 1
+        return person, state
+
+    def _stamp(self) -> int:
+        """Return the stamp of a statement: above all before it, however the clock was set.
+
+        It is the clock's time in thousandths of ms, so that those of several processes compare.
+        """
+        self._last_stamp = max(self._last_stamp + 1, self._now() * 1_000)
+        return self._last_stamp
 
     def state(self, person: str) -> dict[str, bool]:
         """Return what a person said, as it stands now."""
         if self._silent or not person:
             return {}
+        return {key: value for key, (value, _) in self._told_by(person).items()}
+
+    def _told_by(self, person: str) -> Told:
         with self._lock:
-            return {key: value for key, (value, _) in self._told_by(person).items()}
+            told = self._told.get(person)
+            if told is None:
+                told = self._spool.told(person)
+                self._cache(person, told)
+            else:
+                self._told.move_to_end(person)
+            return told
+
+    def _cache(self, person: str, told: Told) -> None:
+        with self._lock:
+            self._told[person] = told
+            self._told.move_to_end(person)
+            if len(self._told) > self._max:
+                self._told.popitem(last=False)
+
+    # --- decisions -------------------------------------------------------------------------
 
     def decide(self, own: Mapping[str, Any], person: str) -> dict[str, Any]:
         """Return the consent that holds for an event: its own, else the person's, else default."""
@@ -238,114 +302,6 @@ class Ledger:
             Grant(key, bool(value), source(key, own, said))
             for key, value in self.decide(own, person).items()
         ]
-
-    def tell(self, update: Consent, user: Mapping[str, Any]) -> tuple[str, dict[str, bool]]:
-        """Record what a person said; return their key and what now holds of them.
-
-        Raises ValueError where `user` has no identifier.
-        """
-        person, _ = self.meet(user)
-        if not person:
-            raise ValueError("user needs an id, a device or a session")
-        at = self._now()
-        with self._telling:
-            told = {**self._told_by(person), **{k: (bool(v), at) for k, v in update.items()}}
-            self._keep(person, told)
-            self._silent = False
-            self.version += 1
-        return person, {key: value for key, (value, _) in told.items()}
-
-    def known_as(self, user: Mapping[str, Any]) -> set[str]:
-        """Return every key under which this person's events may be filed."""
-        people = set(identifiers(user))
-        people |= {self.canonical(key) for key in people}
-        unseen = set(people)
-        with self._lock:
-            while unseen:
-                weaker: set[str] = set()
-                for person in unseen:
-                    weaker |= self._weaker.get(person, set())
-                    weaker.update(self._spool.aliases_of(person))
-                unseen = weaker - people
-                people |= unseen
-        return people
-
-    def forget(self, people: Iterable[str]) -> None:
-        """Drop these keys from memory; the spool drops them on disk."""
-        with self._lock:
-            for key in people:
-                self._told.pop(key, None)
-                self._unfile(key)
-                for weaker in list(self._weaker.get(key, ())):
-                    self._unfile(weaker)
-
-    def _alias(self, key: str) -> str | None:
-        with self._lock:
-            if key in self._aliases:
-                self._aliases.move_to_end(key)
-                return self._aliases[key]
-            person = self._spool.alias(key)
-            self._file(key, person)
-            return person
-
-    def _join(self, key: str, person: str) -> None:
-        """Note that a key belongs to a person; what each said last, key by key, holds for both."""
-        known = self.canonical(key)
-        weaker = key if known.startswith("id:") else known
-        said, told = self._told_by(weaker), self._told_by(person)
-        if said:
-            merged = dict(told)
-            for consent, (value, at) in said.items():
-                if consent not in merged or merged[consent][1] < at:
-                    merged[consent] = (value, at)
-            self._keep(person, merged)
-        self._point(weaker, person)
-        if said:
-            self._keep(weaker, {})
-        if said or told:
-            self.version += 1  # where neither said anything, no decision is another one now
-
-    def _point(self, key: str, person: str) -> None:
-        self._spool.join(key, person)
-        self._file(key, person)
-
-    def _file(self, key: str, person: str | None) -> None:
-        """Cache whom a key belongs to (None: nobody else), in both directions."""
-        with self._lock:
-            self._unfile(key)
-            self._aliases[key] = person
-            if person is not None:
-                self._weaker.setdefault(person, set()).add(key)
-            if len(self._aliases) > self._max:
-                self._unfile(next(iter(self._aliases)))
-
-    def _unfile(self, key: str) -> None:
-        person = self._aliases.pop(key, None)
-        if person is not None:
-            self._weaker[person].discard(key)
-            if not self._weaker[person]:
-                del self._weaker[person]
-
-    def _told_by(self, person: str) -> Told:
-        with self._lock:
-            told = self._told.get(person)
-            if told is None:
-                told = self._spool.told(person)
-                self._cache(person, told)
-            else:
-                self._told.move_to_end(person)
-            return told
-
-    def _keep(self, person: str, told: Told) -> None:
-        self._spool.tell(person, told)
-        self._cache(person, told)
-
-    def _cache(self, person: str, told: Told) -> None:
-        with self._lock:
-            self._told[person] = told
-            self._told.move_to_end(person)
-            if len(self._told) > self._max:
-                self._told.popitem(last=False)
 
 
 def source(key: str, own: Mapping[str, Any], said: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.consent import KINDS, Grant, Ledger, granted
+from walker_collector.consent import Grant, Ledger, granted
 from walker_collector.delivery import (
     CONSENT_CHANGED,
     Destination,
@@ -32,10 +32,11 @@ from walker_collector.events import (
     plain_object,
 )
 from walker_collector.hookspecs import Event, PushContext, Rule
+from walker_collector.identity import KINDS
 from walker_collector.mapping import Mapped
 from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
-from walker_collector.statements import COMMANDS, address, check_consent, consent_change
+from walker_collector.statements import COMMANDS, address, consent_change, plain_statement
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
 Call = list[Any]
@@ -98,18 +99,17 @@ class Simulation:
         """
         if raw.get("name") in COMMANDS:
             return self._command(raw)
-        entry, learned = self._accept(raw)
-        released = self._release(learned) if learned else []
+        entry, joined = self._accept(raw)
+        released = self._release([entry[1]]) if joined else []
         return [*released, *(stage.take(entry) for stage in self._stages)]
 
-    def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, set[str]]:
-        """Return the completed event, and the keys of a person of whom something was learned."""
+    def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, bool]:
+        """Return the completed event, and whether people turned out to be one."""
         now = self._now()
         event = complete(raw, now, 0.0, self._defaults)
         body = encode(event, self._bounds)
-        person, learned = self._ledger.meet(event["user"])
-        known = self._ledger.known_as(event["user"]) if learned else set()
-        return (self._next_seq(), person, now, body), known
+        person, joined = self._ledger.meet(event["user"])
+        return (self._next_seq(), person, now, body), joined
 
     def _command(self, raw: Mapping[str, Any]) -> list[Simulated]:
         data = raw.get("data")
@@ -125,14 +125,14 @@ class Simulation:
         return []
 
     def _consent(self, update: Consent, user: Mapping[str, Any] | None) -> list[Simulated]:
-        check_consent(update, user)
+        update, user = plain_statement(update, user, self._bounds)
         if user is None:
             self._ledger.set_default(update)
             told = self._announce(update, self._ledger.default, {}, "")
             return [*told, *self._release(None)]
         person, state = self._ledger.tell(update, user)
         told = self._announce(update, state, address(user, person), person)
-        return [*told, *self._release(self._ledger.known_as(user))]
+        return [*told, *self._release([person])]
 
     def _announce(
         self, update: Consent, state: Consent, user: Mapping[str, Any], person: str
@@ -161,6 +161,7 @@ class _Stage:
     def __init__(self, destination: Destination, ledger: Ledger) -> None:
         self._destination = destination
         self._ledger = ledger
+        self._joins = ledger.follow()
         self._held = ConsentHold(destination.config.queue_max)
 
     def take(self, entry: Entry) -> Simulated:
@@ -171,6 +172,8 @@ class _Stage:
 
     def release(self, people: Iterable[str] | None) -> list[Simulated]:
         """Return what became of the held events of these people that may now go."""
+        while self._joins:
+            self._held.join(*self._joins.popleft())
         results = []
         for entry in self._held.of(people):
             result = self._rehearse(entry)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from walker_collector.config import Consent
-from walker_collector.consent import identifiers
 from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.errors import EventError
-from walker_collector.events import check_grants, check_parts
+from walker_collector.events import Bounds, check_grants, check_parts, plain_object
+from walker_collector.identity import identifiers
 
 COMMANDS: Final = ("walker consent", "walker user", "walker globals")
 
@@ -30,21 +30,29 @@ def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[
     return event
 
 
-def check_consent(update: Any, user: Any) -> None:
-    """Raise EventError for an update that is none, or a user (None: nobody in particular) who
-    cannot be addressed.
+def plain_statement(
+    update: Any, user: Any, bounds: Bounds
+) -> tuple[dict[str, bool], dict[str, Any] | None]:
+    """Return an update of consent and its user (None: the process default) as plain JSON.
+
+    Raises EventError for an update that is none, or a user who cannot be addressed.
     """
     if not isinstance(update, Mapping) or not update:
         raise EventError('consent: must be an object such as {"marketing": true}')
     check_grants(update)
-    if user is not None:
-        check_person("consent", user)
+    plain = plain_object("consent", update, bounds)
+    return plain, None if user is None else plain_person("consent", user, bounds)
 
 
-def check_person(what: str, user: Any) -> None:
-    """Raise EventError for a user who cannot be addressed; `what` is asked for them."""
-    if not isinstance(user, Mapping) or not identifiers(user):
-        raise EventError(f'{what}: user needs an id, a device or a session, such as {{"id": "u1"}}')
+def plain_person(what: str, user: Any, bounds: Bounds) -> dict[str, Any]:
+    """Return a user as plain JSON; raises EventError for one who cannot be addressed. `what` is
+    asked for them.
+    """
+    if isinstance(user, Mapping):
+        plain = plain_object("user", user, bounds)
+        if identifiers(plain):
+            return plain
+    raise EventError(f'{what}: user needs an id, a device or a session, such as {{"id": "u1"}}')
 
 
 def consent_change(

@@ -1,34 +1,25 @@
-"""Who granted what: requirements, the ledger, and whom an identifier belongs to."""
+"""Consent: requirements, and the ledger of statements."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.support import Clock, in_threads
 from walker_collector.config import SpoolConfig
 from walker_collector.consent import (
-    KINDS,
     Grant,
     Ledger,
     compile_gate,
     granted,
     grants,
-    identifiers,
 )
-from walker_collector.spool import Spool
+from walker_collector.spool import Spool, Told, later_of
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
-
-
-class Name(StrEnum):
-    ANN = "ann"
 
 
 def ledger_of(
@@ -74,29 +65,6 @@ def test_event_carries_only_what_is_granted() -> None:
     assert granted({"a": True, "b": False, "c": 1, "d": None}) == {"a": True, "c": True}
 
 
-# --- identifiers -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("user", "keys"),
-    [
-        ({}, []),
-        (
-            {"session": "s", "id": "u", "device": "d", "email": "e"},
-            ["id:u", "device:d", "session:s"],
-        ),
-        ({"id": 42}, ["id:42"]),
-        ({"id": 0, "session": Name.ANN}, ["id:0", "session:ann"]),
-        ({"id": UUID(int=1)}, ["id:00000000-0000-0000-0000-000000000001"]),
-        ({"id": "", "device": None, "session": True}, []),
-        ({"id": ["u"], "device": {"d": 1}}, []),
-        ({"id": float("nan")}, []),
-    ],
-)
-def test_user_is_known_by_identifiers_strongest_first(user: Any, keys: list[str]) -> None:
-    assert identifiers(user) == keys
-
-
 # --- decisions -------------------------------------------------------------------------------
 
 
@@ -130,6 +98,67 @@ def test_last_statement_of_a_key_holds_and_others_stay() -> None:
     assert ledger.state(person) == state
 
 
+def test_later_statement_wins_when_two_turn_out_to_be_one() -> None:
+    clock = Clock()
+    ledger = ledger_of(clock=clock)
+    ledger.tell({"a": True, "b": False}, {"id": "u"})
+    clock.advance(1)
+    ledger.tell({"a": False, "c": True}, {"session": "s"})
+    clock.advance(1)
+    ledger.tell({"b": True}, {"id": "u"})
+    person, _ = ledger.meet({"id": "u", "session": "s"})
+    assert ledger.state(person) == {"a": False, "b": True, "c": True}
+
+
+@pytest.mark.parametrize("shift", [0, -86_400_000], ids=["one ms", "a day back"])
+@pytest.mark.parametrize("first", [True, False])
+def test_statements_have_an_order_of_their_own_whatever_the_clock_says(
+    first: bool, shift: int, path: SpoolConfig
+) -> None:
+    clock = Clock()
+    spool = SqliteSpool(path)
+    ledger = ledger_of(spool, clock=clock)
+    ledger.tell({"a": first}, {"id": "u"})
+    clock.advance(shift)
+    spool.close()
+    spool = SqliteSpool(path)
+    ledger = ledger_of(spool, clock=clock)  # after a restart as well
+    ledger.tell({"a": not first}, {"session": "s"})
+    person, _ = ledger.meet({"id": "u", "session": "s"})
+    assert ledger.state(person) == {"a": not first}
+    spool.close()
+
+
+TOLD = st.dictionaries(st.sampled_from("ab"), st.tuples(st.booleans(), st.integers(0, 2)))
+
+
+@given(TOLD, TOLD, TOLD)
+def test_merging_statements_depends_on_no_order_and_of_two_at_once_the_denial_holds(
+    one: Told, two: Told, three: Told
+) -> None:
+    merged = later_of(one, two)
+    assert merged == later_of(two, one)
+    assert later_of(merged, three) == later_of(one, later_of(two, three))
+    for key, (value, at) in merged.items():
+        said = [told[key] for told in (one, two) if key in told]
+        assert at == max(when for _, when in said)
+        assert value == all(value for value, when in said if when == at)
+
+
+def test_statement_that_cannot_be_kept_was_not_made() -> None:
+    def fail(*args: Any) -> None:
+        raise OSError("disk")
+
+    ledger = ledger_of()
+    ledger.tell({"a": False}, {"id": "u"})
+    version = ledger.version
+    with pytest.raises(OSError, match="disk"):
+        ledger.tell({"a": True}, {"id": "u"}, fail)
+    with pytest.raises(OSError, match="disk"):
+        ledger.set_default({"b": True}, fail)
+    assert (ledger.state("id:u"), ledger.default, ledger.version) == ({"a": False}, {}, version)
+
+
 def test_statement_of_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="needs an id"):
         ledger_of().tell({"a": True}, {"email": "x@example.org"})
@@ -155,126 +184,6 @@ def test_meeting_somebody_who_said_nothing_overtakes_no_decision() -> None:
     before = ledger.version
     assert ledger.meet({"session": "s", "id": "u"}) == ("id:u", True)
     assert ledger.version == before
-
-
-# --- whom an identifier belongs to -----------------------------------------------------------
-
-
-def test_what_a_session_granted_holds_after_login_and_for_the_device() -> None:
-    ledger = ledger_of()
-    ledger.tell({"a": True}, {"session": "s"})
-    assert ledger.meet({"session": "s", "device": "d"}) == ("device:d", True)
-    assert ledger.meet({"device": "d", "id": "u"}) == ("id:u", True)
-    for key in ("session:s", "device:d", "id:u"):
-        assert ledger.canonical(key) == "id:u"
-        assert ledger.decide({}, key) == {"a": True}
-    assert ledger.known_as({"id": "u"}) == {"id:u", "device:d", "session:s"}
-    assert ledger.known_as({"session": "s"}) >= {"id:u", "device:d", "session:s"}
-
-
-def test_later_statement_wins_when_two_turn_out_to_be_one() -> None:
-    clock = Clock()
-    ledger = ledger_of(clock=clock)
-    ledger.tell({"a": True, "b": False}, {"id": "u"})
-    clock.advance(1)
-    ledger.tell({"a": False, "c": True}, {"session": "s"})
-    clock.advance(1)
-    ledger.tell({"b": True}, {"id": "u"})
-    person, _ = ledger.meet({"id": "u", "session": "s"})
-    assert ledger.state(person) == {"a": False, "b": True, "c": True}
-
-
-def test_known_acquaintance_is_no_news() -> None:
-    ledger = ledger_of()
-    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", True)
-    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", False)
-    assert ledger.meet({"session": "s"}) == ("id:u", False)
-    assert ledger.meet({}) == ("", False)
-
-
-def test_device_that_changes_hands_belongs_to_whoever_logged_in_last() -> None:
-    ledger = ledger_of()
-    ledger.tell({"a": True}, {"id": "u", "device": "d"})
-    ledger.tell({"a": False}, {"id": "v", "device": "d"})
-    assert ledger.canonical("device:d") == "id:v"
-    assert ledger.state("id:u") == {"a": True}
-    assert ledger.decide({}, "device:d") == {"a": False}
-
-
-def test_session_of_a_login_stays_theirs_when_the_device_changes_hands() -> None:
-    ledger = ledger_of()
-    ledger.meet({"device": "d", "session": "s1"})
-    ledger.meet({"id": "u", "device": "d", "session": "s1"})
-    ledger.meet({"id": "v", "device": "d", "session": "s2"})
-    assert ledger.canonical("session:s1") == "id:u"
-    assert ledger.canonical("session:s2") == "id:v"
-
-
-def test_consent_survives_devices_that_meet_over_sessions() -> None:
-    ledger = ledger_of()
-    for user in (
-        {"device": "d1", "session": "s1"},
-        {"device": "d1", "session": "s2"},
-        {"device": "d2", "session": "s2"},
-    ):
-        ledger.meet(user)
-    ledger.tell({"a": True}, {"device": "d2"})
-    ledger.meet({"device": "d2", "session": "s1"})
-    assert ledger.state("device:d2") == {"a": True}
-    assert ledger.canonical("session:s1") == "device:d2"
-
-
-USERS = st.fixed_dictionaries(
-    {},
-    optional={
-        "id": st.sampled_from("uv"),
-        "device": st.sampled_from("def"),
-        "session": st.sampled_from("stxy"),
-    },
-).filter(bool)
-
-
-@given(meetings=st.lists(st.tuples(USERS, st.none() | st.booleans()), max_size=30))
-def test_person_has_the_last_word_whatever_was_learned_meanwhile(
-    meetings: list[tuple[dict[str, str], bool | None]],
-) -> None:
-    clock = Clock()
-    ledger = ledger_of(clock=clock)
-    for user, said in meetings:
-        clock.advance(1)
-        if said is None:
-            person, _ = ledger.meet(user)
-        else:
-            person, _ = ledger.tell({"a": said}, user)
-            assert ledger.state(person) == {"a": said}
-        for key in identifiers(user):
-            assert ledger.canonical(key) == person
-            assert ledger.decide({}, key) == ledger.decide({}, person)
-            assert {key, person} <= ledger.known_as(user)
-
-
-@settings(max_examples=30, deadline=None)
-@given(meetings=st.lists(st.tuples(USERS, st.none() | st.booleans()), max_size=12))
-def test_spool_remembers_all_that_a_small_memory_forgets(
-    meetings: list[tuple[dict[str, str], bool | None]],
-) -> None:
-    clock = Clock()
-    with TemporaryDirectory() as folder:
-        spool = SqliteSpool(SpoolConfig(path=f"{folder}/spool.db"))
-        small, large = ledger_of(spool, people_max=1, clock=clock), ledger_of(clock=clock)
-        for user, said in meetings:
-            clock.advance(1)
-            for ledger in (small, large):
-                if said is None:
-                    ledger.meet(user)
-                else:
-                    ledger.tell({"a": said}, user)
-        for key in [f"{kind}:{name}" for kind in KINDS for name in "uvdefstxy"]:
-            kind, _, name = key.partition(":")
-            assert small.canonical(key) == large.canonical(key)
-            assert small.decide({}, key) == large.decide({}, key)
-            assert small.known_as({kind: name}) == large.known_as({kind: name})
-        spool.close()
 
 
 # --- bounds ----------------------------------------------------------------------------------
@@ -336,11 +245,11 @@ def test_ledger_is_silent_until_somebody_says_something(path: SpoolConfig) -> No
     spool.close()
 
 
-def test_forgotten_person_is_a_stranger() -> None:
+def test_erased_person_is_a_stranger() -> None:
     ledger = ledger_of()
     ledger.tell({"a": True}, {"id": "u", "device": "d", "session": "s"})
     ledger.tell({"a": True}, {"id": "v", "device": "e"})
-    ledger.forget(ledger.known_as({"device": "d"}))
+    assert ledger.erase(ledger.known_as({"device": "d"})) is not None
     assert ledger.state("id:u") == {}
     assert [ledger.canonical(key) for key in ("device:d", "session:s")] == ["device:d", "session:s"]
     assert ledger.known_as({"id": "u"}) == {"id:u"}

@@ -46,7 +46,8 @@ def test_nothing_is_read_back_but_dead_letters() -> None:
     spool = MemorySpool()
     entry_of(spool)
     assert (spool.load("there", 0, 9), spool.held("there"), spool.counts()) == ([], [], {})
-    assert (spool.told("id:u1"), spool.alias("id:u1"), spool.aliases_of("id:u1")) == ({}, None, [])
+    assert (spool.told("id:u1"), spool.link("id:u1")) == ({}, (None, None))
+    assert (spool.aliases_of("id:u1"), spool.last_stamp()) == ([], 0)
     assert not spool.durable
     assert not spool.any_told()
 

@@ -21,7 +21,17 @@ from tests.support import program
 from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.flowfile import load_flow
-from walker_collector.spool import Attempt, Change, Entry, Record, Run, State, Stored, tables
+from walker_collector.spool import (
+    Attempt,
+    Change,
+    Entry,
+    PeopleUpdate,
+    Record,
+    Run,
+    State,
+    Stored,
+    tables,
+)
 from walker_collector.spool.sqlite import VERSION, SqliteSpool
 
 ROOT = Path(__file__).parents[2]
@@ -665,8 +675,13 @@ def test_forgotten_person_leaves_no_trace_on_disk(path: Path) -> None:
             (entry,) = append(spool, record(f"id:{who}", body, a=WAITING, b=HELD))
             if n % 2:
                 spool.settle("a", [Change(entry, DEAD, Attempt(1, reason=f"id {who}"))])
-        spool.tell("id:erased-4711", {"marketing": (True, 1)})
-        spool.join("session:erased-4711-s", "id:erased-4711")
+        spool.learn(
+            PeopleUpdate(
+                aliases={"session:erased-4711-s": "id:erased-4711", "device:d": "id:other-1"},
+                signed_in={"device:d": "id:erased-4711"},
+                told={"id:erased-4711": {"marketing": (True, 1)}},
+            )
+        )
         spool.owe(["id:erased-4711"])
         assert spool.owed() == {"id:erased-4711"}
         assert any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
@@ -675,7 +690,11 @@ def test_forgotten_person_leaves_no_trace_on_disk(path: Path) -> None:
         assert forgotten.counts == {("a", WAITING): 50, ("a", DEAD): 50, ("b", HELD): 100}
         assert not any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
         assert spool.size() == 200
-        assert (spool.told("id:erased-4711"), spool.alias("session:erased-4711-s")) == ({}, None)
+        assert (spool.told("id:erased-4711"), spool.link("session:erased-4711-s")) == (
+            {},
+            (None, None),
+        )
+        assert spool.link("device:d") == ("id:other-1", None)
         assert spool.owed() == set()
 
 
@@ -737,23 +756,6 @@ def test_what_another_spool_was_done_with_is_not_delivered_again(path: Path) -> 
         assert spool.counts() == {"b": {WAITING: 2}}
         spool.finish("b", [stored.entry for stored in spool.load("b", 0, 9)])
         assert spool.size() == 0
-
-
-def test_what_was_told_elsewhere_is_taken_over_and_the_later_word_holds(path: Path) -> None:
-    other = path.with_name("spool.1.db")
-    with opened(other) as spool:
-        spool.tell("id:u", {"a": (True, 10), "b": (True, 10)})
-        spool.tell("session:t", {"c": (True, 10)})
-        spool.join("session:s", "id:u")
-    with opened(path) as spool:
-        spool.tell("id:u", {"a": (False, 5), "b": (False, 20)})
-        spool.tell("session:s", {"c": (False, 30)})
-        spool.join("session:t", "id:v")
-        spool.adopt(other)
-        assert spool.told("id:u") == {"a": (True, 10), "b": (False, 20), "c": (False, 30)}
-        assert spool.told("id:v") == {"c": (True, 10)}
-        assert spool.told("session:s") == {}
-        assert spool.alias("session:s") == "id:u"
 
 
 def test_spool_that_another_process_holds_is_not_taken_over(path: Path) -> None:

@@ -71,6 +71,7 @@ class Backlog:
         self._destination = destination
         self._spool = spool
         self._ledger = ledger
+        self._joins = ledger.follow()
         self._now = now
         self._log = log
         self._attempts: dict[int, Attempt] = {}
@@ -84,7 +85,7 @@ class Backlog:
         self.dead = counts.get(State.DEAD, 0)
         for stored in spool.held(destination.id):
             # By which rule is not known: looked at again.
-            self._drop(self.held.add(stored.entry), _TOO_MANY_HELD)
+            self._drop(self.held.add(self._owned(stored.entry)), _TOO_MANY_HELD)
             if stored.attempt.parts:
                 self._attempts[stored.entry[0]] = stored.attempt
 
@@ -94,7 +95,7 @@ class Backlog:
         """Take accepted entries, in the order of their numbers; the spool is not written."""
         self.counts.accepted += len(entries)
         if state is State.HELD:
-            evicted = [out for entry in entries for out in self.held.add(entry)]
+            evicted = [out for entry in entries for out in self.held.add(self._owned(entry))]
             self._drop(evicted, _TOO_MANY_HELD)
         else:
             self.waiting += len(entries)
@@ -147,13 +148,14 @@ class Backlog:
 
     def take(self, size: int, size_bytes: int | None) -> Batch | None:
         """Take the next batch; None where nothing is ready. Raises SpoolError, taking nothing."""
+        self._follow_joins()
         entries = self.queue.take(size, size_bytes)
         try:
             said = self._ledger.said({entry[1] for entry in entries})
         except SpoolError:
             self.queue.put_back(entries)
             raise
-        if overtaken := self._overtaken(entries, said.bases):
+        if overtaken := self._overtaken(entries, said):
             # A grant is known, but what it releases is not queued yet: those go first.
             self.queue.put_back(entries)
             self._unhold(overtaken)
@@ -179,6 +181,7 @@ class Backlog:
         back: list[Entry] = []
         behind: list[Entry] = []
         evicted: list[Entry] = []
+        self._follow_joins()
         bases: dict[str, Consent] = {}
         retrying: set[str] = set()
         for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
@@ -219,7 +222,7 @@ class Backlog:
         if change.state is State.HELD:
             if change.attempt.parts:
                 self._attempts[entry[0]] = change.attempt
-            return self.held.add(entry, change.attempt.consent)
+            return self.held.add(self._owned(entry), change.attempt.consent)
         if change.state is State.DEAD:
             self.dead += 1
             self.counts.died += 1
@@ -228,17 +231,14 @@ class Backlog:
     # --- consent ---------------------------------------------------------------------------
 
     def release(self, people: set[str] | None) -> list[Entry]:
-        """Queue the held events of these people (None: everybody's) that may now go.
-
-        `people` are all keys of one person: what is under way to one of them holds back all.
-        """
-        if people is not None and not self._concerns(people):
-            return []
+        """Queue the held events of these people (None: everybody's) that may now go."""
+        with self.lock:
+            self._follow_joins()
+            if people is not None and not self.held.concerns(people):
+                return []
         self.tidy()
         with self.reading_paused():
             with self.lock:
-                if people is not None:
-                    self.queue.rejoin(people)
                 bases: dict[str, Consent] = {}
                 candidates = self.held.of(people)
                 entries = [entry for entry in candidates if self._admitted(entry, bases)]
@@ -247,10 +247,21 @@ class Backlog:
                 self.record([])
         return entries
 
-    def _concerns(self, people: set[str]) -> bool:
-        """Whether there is anything of these people to look at; of new ones there is not."""
-        with self.lock:
-            return self.held.concerns(people) or self.queue.concerns(people)
+    def _follow_joins(self) -> None:
+        """Let what is held or under way be of the people whom keys have turned out to be.
+
+        Called before anything is taken, so that whoever signs in waits for what is under way to
+        the session: nothing accepted after a join is seen before the join is.
+        """
+        while self._joins:
+            key, person = self._joins.popleft()
+            self.queue.rejoin([key])
+            self.held.join(key, person)
+
+    def _owned(self, entry: Entry) -> Entry:
+        """Return an entry as one of the person it belongs to by now."""
+        person = self._ledger.canonical(entry[1])
+        return entry if person == entry[1] else (entry[0], person, *entry[2:])
 
     def _unhold(self, entries: list[Entry]) -> None:
         """Hold entries no longer; the spool is told with the next record."""
@@ -259,11 +270,12 @@ class Backlog:
         self._unsettled += [Change(entry, State.WAITING, released=True) for entry in entries]
         self._queue_again(entries)
 
-    def _overtaken(self, batch: list[Entry], bases: dict[str, Consent]) -> list[Entry]:
+    def _overtaken(self, batch: list[Entry], said: Said) -> list[Entry]:
         """Return the held events that a batch would overtake, although they may go by now."""
         if not self.held:
             return []
-        people = {entry[1] for entry in batch if entry[1] in self.held}
+        people = {person for person in said.names.values() if person in self.held}
+        bases: dict[str, Consent] = {}
         # Newer ones overtake nobody; and what is beyond the part read would be read once more.
         older = [entry for entry in self.held.of(people) if entry < max(batch)]
         return [entry for entry in older if self._admitted(entry, bases)]
@@ -342,6 +354,7 @@ class Backlog:
         def theirs(entry: Entry) -> bool:
             return entry[1] in people
 
+        self._follow_joins()
         removed = self.queue.remove(theirs)
         while any(map(theirs, self.flying.values())) and time.monotonic() < deadline:
             wait(deadline - time.monotonic())

@@ -69,6 +69,20 @@ class ConsentHold:
         self._pop(entry[0])
         return True
 
+    def join(self, key: str, person: str) -> None:
+        """Re-key the entries of one who turned out to be another person."""
+        joining = self._people.pop(key, None)
+        if joining is None:
+            return
+        for seq in joining:
+            entry = self._entries[seq]
+            self._entries[seq] = (seq, person, *entry[2:])
+        own = self._people.get(person, {})
+        seqs = dict.fromkeys(sorted({*own, *joining})) if own else joining
+        self._people[person] = seqs
+        self._count(key, len(joining), 0)
+        self._count(person, len(own), len(seqs))
+
     def older_than(self, at: int) -> list[Entry]:
         """Return the held entries accepted before `at` (ms)."""
         # Held in order of acceptance but for the few held again, so the first tells for most.
@@ -93,7 +107,7 @@ class ConsentHold:
         return entry
 
     def _count(self, person: str, before: int, now: int) -> None:
-        """Note that a person has one entry more or less, or that their entries are another's."""
+        """Note how many entries a person has now."""
         if before:
             people = self._by_count[before]
             del people[person]

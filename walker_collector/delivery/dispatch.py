@@ -13,7 +13,7 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig, Rules
-from walker_collector.consent import KINDS, Gate, Ledger, Said, compile_gate, granted
+from walker_collector.consent import Gate, Ledger, Said, compile_gate, granted
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import (
@@ -27,6 +27,7 @@ from walker_collector.errors import (
 )
 from walker_collector.events import decode
 from walker_collector.hookspecs import Context, Event, Item, Person, Progress, PushContext
+from walker_collector.identity import KINDS
 from walker_collector.mapping import Mapper
 from walker_collector.plugins import Hooks
 from walker_collector.spool import FRESH, Attempt, Entry

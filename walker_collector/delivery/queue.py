@@ -160,12 +160,10 @@ class PersonQueue:
         idle = keys - self._busy.keys()
         self.insert(sorted(freed for key in idle for freed in self._unpark(key)))
 
-    def concerns(self, people: set[str]) -> bool:
-        """Whether anything of these people is under way or waits behind what is."""
-        return not (self._busy.keys().isdisjoint(people) and self._blocked.isdisjoint(people))
-
     def rejoin(self, keys: Iterable[str]) -> None:
-        """Note that these keys may belong to another person by now, who waits for theirs then."""
+        """Re-key the entries under way after people turned out to be one, so that the later events
+        of the one wait for them.
+        """
         for key in keys:
             person = self._canonical(key)
             if person == key or key not in self._busy:

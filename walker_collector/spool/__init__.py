@@ -118,7 +118,32 @@ class Forgotten:
 
 
 Told = Mapping[str, tuple[bool, int]]
-"""What a person said: consent key -> (granted, when in ms)."""
+"""The statements of a person: consent key -> (granted, stamp). The higher stamp is the later."""
+
+
+def later_of(one: Told, other: Told) -> Told:
+    """Return the later statement of each consent key; of two at once, the denial."""
+    merged = dict(one)
+    for key, (granted, at) in other.items():
+        known = merged.get(key)
+        if known is None or (at, not granted) > (known[1], not known[0]):
+            merged[key] = (granted, at)
+    return merged
+
+
+@frozen
+class PeopleUpdate:
+    """A change of what is known of people, to be written as a whole.
+
+    aliases: keys, and the person to whom what is filed under each belongs from now on.
+    signed_in: keys of somebody else, and who signed in under each last; None: the owner again.
+    told: people, and all their statements.
+    """
+
+    aliases: Mapping[str, str] = field(factory=dict)
+    signed_in: Mapping[str, str | None] = field(factory=dict)
+    told: Mapping[str, Told] = field(factory=dict)
+
 
 Run = tuple[list[Entry], Mapping[str, State]]
 """Entries that follow each other, with the first states that they share."""
@@ -147,9 +172,11 @@ class Spool(Protocol):
 
     durable: bool
 
-    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
+    def append(
+        self, records: Sequence[Record], offer: Offer, learned: PeopleUpdate | None = None
+    ) -> Sequence[int]:
         """Accept events and return their numbers; `offer` sees them in order, once they are safe,
-        before this returns.
+        before this returns. `learned` is written with them, or neither is.
         """
 
     def load(self, destination: str, after: int, limit: int) -> list[Stored]:
@@ -178,32 +205,35 @@ class Spool(Protocol):
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Remove dead letters for good; return how many."""
 
+    def learn(self, update: PeopleUpdate) -> None:
+        """Keep a change of what is known of people."""
+
     def told(self, person: str) -> Told:
-        """Return what a person said about consent."""
-
-    def tell(self, person: str, told: Told) -> None:
-        """Keep what a person said."""
-
-    def alias(self, key: str) -> str | None:
-        """Return the person another key belongs to."""
-
-    def join(self, key: str, person: str) -> None:
-        """Keep that a key belongs to a person."""
-
-    def aliases_of(self, person: str) -> list[str]:
-        """Return the other keys of a person."""
+        """Return the statements of a person about consent."""
 
     def any_told(self) -> bool:
         """Tell whether anybody said anything about consent yet."""
 
-    def owe(self, people: Iterable[str]) -> None:
+    def last_stamp(self) -> int:
+        """Return the stamp of the last statement; 0 where there is none."""
+
+    def link(self, key: str) -> tuple[str | None, str | None]:
+        """Return the person a key belongs to, and who else signed in under it last."""
+
+    def aliases_of(self, person: str) -> list[str]:
+        """Return the other keys that belong to a person."""
+
+    def owe(self, keys: Iterable[str]) -> None:
         """Keep that these keys are to be forgotten, in case the process ends before."""
 
     def owed(self) -> set[str]:
         """Return the keys that are still to be forgotten."""
 
-    def forget(self, people: Iterable[str]) -> Forgotten:
-        """Remove every event, dead letter and consent of these keys, on disk too."""
+    def forget(self, keys: Iterable[str]) -> Forgotten:
+        """Remove every event, dead letter, alias and statement of these keys, on disk too.
+
+        Where somebody else has signed in under one of them, it is theirs from now on.
+        """
 
     def size(self) -> int:
         """Return the number of events kept."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from walker_collector.spool import people
 from walker_collector.spool.directory import directory, register
 
 _Rows = list[tuple[Any, ...]]
@@ -19,6 +20,7 @@ class Left:
     deliveries: _Rows
     told: _Rows
     aliases: _Rows
+    signed_in: _Rows
     owed: _Rows
 
 
@@ -26,8 +28,10 @@ def everything(db: sqlite3.Connection) -> Left:
     """Read all that a spool holds."""
     return Left(
         audiences={number: ids for ids, number in directory(db).audiences.items()},
+        # Filed under the person: elsewhere the key may be somebody else's.
         events=db.execute(
-            "SELECT audience, seq, at, person, body FROM events ORDER BY seq"
+            "SELECT e.audience, e.seq, e.at, coalesce(a.person, e.person), e.body "
+            "FROM events e LEFT JOIN aliases a ON a.alias = e.person ORDER BY e.seq"
         ).fetchall(),
         deliveries=db.execute(
             "SELECT t.id, d.seq, d.state, d.attempts, d.changed, d.reason, d.parts, d.consent "
@@ -35,6 +39,7 @@ def everything(db: sqlite3.Connection) -> Left:
         ).fetchall(),
         told=db.execute("SELECT person, key, granted, at FROM told").fetchall(),
         aliases=db.execute("SELECT alias, person FROM aliases").fetchall(),
+        signed_in=db.execute("SELECT key, person FROM signed_in").fetchall(),
         owed=db.execute("SELECT person FROM owed").fetchall(),
     )
 
@@ -55,27 +60,4 @@ def take_over(db: sqlite3.Connection, left: Left, after: int) -> None:
         "consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [(known.numbers[id_], renumbered[seq], *rest) for id_, seq, *rest in left.deliveries],
     )
-    db.executemany("INSERT OR IGNORE INTO owed VALUES (?)", left.owed)
-    _take_over_told(db, left.told, left.aliases)
-
-
-def _take_over_told(db: sqlite3.Connection, told: _Rows, aliases: _Rows) -> None:
-    """Merge what people said and who they are; what was said last holds."""
-    db.executemany("INSERT OR IGNORE INTO aliases VALUES (?, ?)", aliases)
-    for alias, _ in aliases:
-        told += db.execute(
-            "SELECT person, key, granted, at FROM told WHERE person = ?", (alias,)
-        ).fetchall()
-        db.execute("DELETE FROM told WHERE person = ?", (alias,))
-    db.executemany(
-        "INSERT INTO told VALUES (?, ?, ?, ?) ON CONFLICT (person, key) "
-        "DO UPDATE SET granted = excluded.granted, at = excluded.at WHERE excluded.at > told.at",
-        [(_owner(db, person), *said) for person, *said in told],
-    )
-
-
-def _owner(db: sqlite3.Connection, person: str) -> str:
-    """Return the person that a key leads to."""
-    while row := db.execute("SELECT person FROM aliases WHERE alias = ?", (person,)).fetchone():
-        (person,) = row
-    return person
+    people.unite(db, left.aliases, left.signed_in, left.told, left.owed)

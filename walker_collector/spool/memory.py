@@ -13,6 +13,7 @@ from walker_collector.spool import (
     Entry,
     Forgotten,
     Offer,
+    PeopleUpdate,
     Record,
     State,
     Stored,
@@ -35,7 +36,9 @@ class MemorySpool:
         self._closed = False
         self._dead: dict[tuple[str, int], DeadLetter] = {}
 
-    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
+    def append(
+        self, records: Sequence[Record], offer: Offer, learned: PeopleUpdate | None = None
+    ) -> Sequence[int]:
         with self._lock:
             if self._closed:
                 raise SpoolError("the collector is closed; the event was not accepted")
@@ -81,38 +84,38 @@ class MemorySpool:
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         return len(self.revive(letters))
 
-    def told(self, person: str) -> Told:
-        return {}
-
-    def tell(self, person: str, told: Told) -> None:
+    def learn(self, update: PeopleUpdate) -> None:
         return
 
-    def alias(self, key: str) -> str | None:
-        return None
-
-    def aliases_of(self, person: str) -> list[str]:
-        return []
+    def told(self, person: str) -> Told:
+        return {}
 
     def any_told(self) -> bool:
         return False
 
-    def join(self, key: str, person: str) -> None:
-        return
+    def last_stamp(self) -> int:
+        return 0
 
-    def owe(self, people: Iterable[str]) -> None:
+    def link(self, key: str) -> tuple[str | None, str | None]:
+        return None, None
+
+    def aliases_of(self, person: str) -> list[str]:
+        return []
+
+    def owe(self, keys: Iterable[str]) -> None:
         return
 
     def owed(self) -> set[str]:
         return set()
 
-    def forget(self, people: Iterable[str]) -> Forgotten:
-        gone = set(people)
+    def forget(self, keys: Iterable[str]) -> Forgotten:
+        gone = set(keys)
         with self._lock:
-            keys = [key for key, letter in self._dead.items() if letter.person in gone]
-            for key in keys:
-                del self._dead[key]
-        counts = Counter((destination, State.DEAD) for destination, _ in keys)
-        return Forgotten({seq for _, seq in keys}, counts)
+            places = [at for at, letter in self._dead.items() if letter.person in gone]
+            for at in places:
+                del self._dead[at]
+        counts = Counter((destination, State.DEAD) for destination, _ in places)
+        return Forgotten({seq for _, seq in places}, counts)
 
     def size(self) -> int:
         return len(self._dead)

@@ -4,6 +4,10 @@ An event is one row. It waits at every destination of its audience, the set of t
 done with it, unless `deliveries` says otherwise: held, dead, or waiting with attempts behind it.
 Mostly an event waits a moment, is delivered and gone, and that table is empty. To be done with an
 event never takes more room: a full disk is emptied by deliveries.
+
+`aliases` has for each key of a person the person, directly: nobody's person is an alias. What was
+filed under a key belongs to that person for good. `signed_in` has the keys of one person under
+which another signed in last, who gets what comes under them. `told.at` is a stamp: see `Told`.
 """
 
 import sqlite3
@@ -13,7 +17,7 @@ from typing import Final
 from walker_collector.errors import SpoolError
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
-VERSION: Final = 1
+VERSION: Final = 2
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
@@ -39,8 +43,10 @@ CREATE TABLE told (
   person TEXT NOT NULL, key TEXT NOT NULL, granted INTEGER NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY (person, key)) WITHOUT ROWID;
 CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE owed (person TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX alias_person ON aliases (person);
+CREATE TABLE signed_in (key TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX signed_in_person ON signed_in (person);
+CREATE TABLE owed (person TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _CREATE: Final = (
     f"BEGIN; {_SCHEMA} "
@@ -62,6 +68,11 @@ def prepare(path: Path, db: sqlite3.Connection, sync: str, read_only: bool) -> N
         raise SpoolError(
             f"spool {path}: written by a newer walker-collector (format {version}, this one "
             f"reads {VERSION}); upgrade, or drain it with the version that wrote it"
+        )
+    if tables and version < VERSION:
+        raise SpoolError(
+            f"spool {path}: written by an older walker-collector (format {version}, this one "
+            f"reads {VERSION}); drain it with the version that wrote it"
         )
     if read_only:
         return

@@ -21,6 +21,7 @@ from walker_collector.spool import (
     Entry,
     Forgotten,
     Offer,
+    PeopleUpdate,
     Record,
     Run,
     State,
@@ -28,6 +29,7 @@ from walker_collector.spool import (
     Told,
     adoption,
     numbered,
+    people,
     tables,
 )
 from walker_collector.spool.directory import Directory, directory, register
@@ -81,6 +83,8 @@ class SqliteSpool:
                 self._reading = threading.Lock()
                 self._log = Log(self._writer, self._open(opened), file)
                 prepare(self.path, self._writer.connection, self._config.sync, self._read_only)
+                if not self._read_only:
+                    self._writer.run(people.straighten)
             except sqlite3.Error as error:
                 raise spool_error(self.path, error) from error
             self._count()
@@ -144,7 +148,9 @@ class SqliteSpool:
 
     # --- accepting -------------------------------------------------------------------------
 
-    def append(self, records: Sequence[Record], offer: Offer) -> Sequence[int]:
+    def append(
+        self, records: Sequence[Record], offer: Offer, learned: PeopleUpdate | None = None
+    ) -> Sequence[int]:
         self._check_room(records)
         for states in _different(records):
             self._register(frozenset(states))
@@ -160,13 +166,16 @@ class SqliteSpool:
             runs[:] = numbered(records, numbers.start)
             for entries, states in runs:
                 tables.insert(db, self._directory, entries, states)
+            if learned is not None:
+                people.learn(db, learned)
             return numbers
 
         def then(_: object) -> None:
             self._counted(len(records), sum(len(record.body) for record in records))
             offer(runs)
 
-        single = len(records) == 1 and not any(records[0].states.values())
+        alone = learned is None and len(records) == 1
+        single = alone and not any(records[0].states.values())
         result: range = self._writer.run(work, then, single=single)
         return result
 
@@ -293,47 +302,40 @@ class SqliteSpool:
 
     # --- people ----------------------------------------------------------------------------
 
+    def learn(self, update: PeopleUpdate) -> None:
+        self._writer.run(lambda db: people.learn(db, update))
+
     def told(self, person: str) -> Told:
         rows = self._read("SELECT key, granted, at FROM told WHERE person = ?", (person,))
         return {key: (bool(granted), at) for key, granted, at in rows}
 
-    def tell(self, person: str, told: Told) -> None:
-        rows = [(person, key, granted, at) for key, (granted, at) in told.items()]
+    def any_told(self) -> bool:
+        return bool(self._read("SELECT 1 FROM told LIMIT 1"))
 
-        def work(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM told WHERE person = ?", (person,))
-            db.executemany("INSERT INTO told VALUES (?, ?, ?, ?)", rows)
+    def last_stamp(self) -> int:
+        ((stamp,),) = self._read("SELECT coalesce(max(at), 0) FROM told")
+        return int(stamp)
 
-        self._writer.run(work)
-
-    def alias(self, key: str) -> str | None:
-        rows = self._read("SELECT person FROM aliases WHERE alias = ?", (key,))
-        return rows[0][0] if rows else None
+    def link(self, key: str) -> tuple[str | None, str | None]:
+        ((owner, signed_in),) = self._read(people.LINK, (key,))
+        return owner, signed_in
 
     def aliases_of(self, person: str) -> list[str]:
         rows = self._read("SELECT alias FROM aliases WHERE person = ?", (person,))
         return [row[0] for row in rows]
 
-    def any_told(self) -> bool:
-        return bool(self._read("SELECT 1 FROM told LIMIT 1"))
-
-    def join(self, key: str, person: str) -> None:
-        self._writer.run(
-            lambda db: db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (key, person))
-        )
-
-    def owe(self, people: Iterable[str]) -> None:
-        rows = [(person,) for person in people]
+    def owe(self, keys: Iterable[str]) -> None:
+        rows = [(key,) for key in keys]
         self._writer.run(lambda db: db.executemany("INSERT OR IGNORE INTO owed VALUES (?)", rows))
 
     def owed(self) -> set[str]:
         return {row[0] for row in self._read("SELECT person FROM owed")}
 
-    def forget(self, people: Iterable[str]) -> Forgotten:
-        keys = list(people)
+    def forget(self, keys: Iterable[str]) -> Forgotten:
+        wanted = list(keys)
         forgotten: Forgotten
         forgotten, _ = self._writer.run(
-            lambda db: tables.forget(db, keys),
+            lambda db: tables.forget(db, wanted),
             lambda result: self._counted(-len(result[0].seqs), -result[1]),
         )
         with self._log.turn:

@@ -12,7 +12,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, State, Stored
+from walker_collector.spool import (
+    Change,
+    DeadLetter,
+    Entry,
+    Forgotten,
+    State,
+    Stored,
+    people,
+)
 from walker_collector.spool.directory import Directory, directory, register
 from walker_collector.spool.memory import entry_of, revived
 from walker_collector.spool.rows import change_row, parts_column
@@ -226,9 +234,9 @@ def bury(
     return sum(map(len, buried.values())), (events, size), known
 
 
-def forget(db: sqlite3.Connection, people: Iterable[str]) -> tuple[Forgotten, int]:
+def forget(db: sqlite3.Connection, wanted: Iterable[str]) -> tuple[Forgotten, int]:
     """Delete everything of these keys; return what, and the bytes of the events."""
-    keys = [(person,) for person in people]
+    keys = [(key,) for key in wanted]
     db.execute("CREATE TEMP TABLE IF NOT EXISTS leaving (seq INTEGER PRIMARY KEY, size)")
     db.execute("DELETE FROM leaving")
     db.executemany(
@@ -239,7 +247,6 @@ def forget(db: sqlite3.Connection, people: Iterable[str]) -> tuple[Forgotten, in
     counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
     db.execute("DELETE FROM deliveries WHERE seq IN (SELECT seq FROM leaving)")
     db.executemany("DELETE FROM events WHERE person = ?", keys)
-    db.executemany("DELETE FROM told WHERE person = ?", keys)
-    db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
+    people.forget(db, keys)
     db.executemany("DELETE FROM owed WHERE person = ?", keys)
     return Forgotten(seqs, {(id_, State(state)): n for id_, state, n in counts}), size

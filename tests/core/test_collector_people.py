@@ -1,0 +1,388 @@
+"""Who an event is of, at the collector: signing in, shared browsers, statements, erasure."""
+
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.core.support import (
+    PATIENCE,
+    Clock,
+    Record,
+    config,
+    event,
+    flow,
+    in_threads,
+    one,
+    plugin,
+    running,
+    until,
+)
+from walker_collector import Collector, EventError, RetryLater, SpoolError, SpoolFull
+from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
+
+MARKETING = {"marketing": True}
+WITHDRAWN = {"marketing": False}
+S = {"session": "s"}
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "durable"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "spool.db" if request.param else None
+
+
+def guarded(record: Record, spool: Path | None = None, **settings: Any) -> FlowConfig:
+    return one(plugin(record.push), spool, **{"consent": MARKETING, **settings})
+
+
+def held(collector: Collector) -> int:
+    return collector.status().destinations["there"].held
+
+
+# --- somebody else in the same browser -------------------------------------------------------
+
+
+def test_what_a_session_did_is_of_the_first_who_signs_in_and_of_nobody_later(
+    spool: Path | None,
+) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        collector.push(event(1, user=S))
+        collector.push(event(2, user={"id": "ana", **S}))
+        collector.push(event(3, user={"id": "bob", **S}))
+        collector.push(event(4, user=S))
+        collector.consent(MARKETING, user={"id": "bob"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [3, 4]
+        assert held(collector) == 2
+        assert collector.forget({"id": "ana"}) == 2
+        collector.consent(MARKETING)
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [3, 4]
+
+
+def test_what_a_session_did_is_erased_with_its_person_after_a_restart_too(tmp_path: Path) -> None:
+    record, spool = Record(), tmp_path / "spool.db"
+    with running(guarded(record, spool)) as collector:
+        for n, user in enumerate([S, {"id": "ana", **S}, {"id": "bob", **S}, S]):
+            collector.push(event(n, user=user))
+    with running(guarded(record, spool)) as collector:
+        collector.push(event(4, user=S))
+        assert collector.forget({"id": "ana"}) == 2
+        collector.consent(MARKETING, user={"id": "bob"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [2, 3, 4]
+        assert held(collector) == 0
+
+
+def test_what_waits_of_a_session_is_of_the_first_who_signs_in(spool: Path | None) -> None:
+    clock, record, busy = Clock(), Record(), [True]
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if busy[0]:
+            raise RetryLater("busy", after=60)
+        record.push(event, context)
+
+    with running(one(plugin(push), spool, consent=MARKETING), now=clock) as collector:
+        collector.consent(MARKETING, user=S)
+        for n in (1, 2):
+            collector.push(event(n, user=S))
+        until(lambda: collector.status().destinations["there"].due == 1)
+        collector.push(event(3, user={"id": "ana", **S}))
+        collector.push(event(4, user={"id": "bob", **S}))
+        collector.consent(WITHDRAWN, user={"id": "ana"})
+        busy[0] = False
+        clock.advance(400_000)
+        assert collector.flush(PATIENCE)
+        assert record.numbers == []
+        assert held(collector) == 4
+        collector.consent(MARKETING, user={"id": "bob"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [4]
+
+
+def test_session_of_a_person_who_said_no_stays_theirs_when_a_device_comes(
+    spool: Path | None,
+) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        collector.consent(MARKETING)
+        collector.consent(WITHDRAWN, user={"id": "ines", **S})
+        users: list[dict[str, str]] = [S, {"device": "d", **S}, S, {"device": "d"}]
+        for n, user in enumerate(users):
+            assert collector.push(event(n, user=user)).destinations == {"there": "held"}
+        collector.consent(MARKETING, user={"id": "ines"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [0, 1, 2, 3]
+        collector.consent(WITHDRAWN, user={"device": "d"})
+        collector.push(event(4, user=S))
+        assert collector.forget({"id": "ines"}) == 1
+
+
+# --- signing in ------------------------------------------------------------------------------
+
+
+def test_sessions_grant_releases_what_is_held_of_the_person_at_the_join(
+    spool: Path | None,
+) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        collector.push(event(1, "ana"))
+        collector.consent(MARKETING, user=S)
+        collector.push(event(2, user={"id": "ana", **S}))
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [1, 2]
+
+
+def test_later_events_wait_for_what_the_session_has_under_way_though_others_see_the_join_first(
+    spool: Path | None,
+) -> None:
+    record, begun, gate = Record(), threading.Event(), threading.Event()
+    failed: list[int] = []
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if event["data"]["n"] == 1 and not failed:
+            begun.set()
+            gate.wait(PATIENCE)
+            failed.append(1)
+            raise RetryLater("busy")
+        record.push(event, context)
+
+    with running(one(plugin(push), spool, concurrency=3)) as collector:
+        collector.push(event(1, user=S))
+        assert begun.wait(PATIENCE)
+        # The join is known, and whoever learned it has yet to do anything about it.
+        collector._ledger.meet({"id": "ana", **S})
+        collector.push(event(2, "ana"))
+        collector.push(event(3, "other"))
+        record.wait_for(1)
+        assert record.numbers == [3]
+        gate.set()
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [3, 1, 2]
+
+
+def test_people_keep_their_order_while_they_sign_in_and_deliveries_fail(
+    spool: Path | None,
+) -> None:
+    record, lock = Record(), threading.Lock()
+    tried: set[int] = set()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        n = event["data"]["n"]
+        with lock:
+            first = n not in tried
+            tried.add(n)
+        if first and n % 3 == 0:
+            raise RetryLater("busy", after=0.001)
+        record.push(event, context)
+
+    people = 40
+    with running(one(plugin(push), spool, concurrency=4)) as collector:
+
+        def visit(thread: int) -> None:
+            for person in range(thread, people, 4):
+                for n in range(8):
+                    user = {"session": f"s{person}"} | ({"id": f"u{person}"} if n >= 3 else {})
+                    collector.push(event(person * 100 + n, user=user))
+
+        in_threads(*(lambda t=t: visit(t) for t in range(4)))
+        assert collector.flush(PATIENCE)
+    for person in range(people):
+        theirs = [n for n in record.numbers if n // 100 == person]
+        assert theirs == sorted(theirs)
+        assert len(theirs) == 8
+
+
+def test_person_with_many_sessions_costs_no_more_for_each(spool: Path | None) -> None:
+    with running(guarded(Record(), spool)) as collector:
+        for n in range(300):
+            collector.push(event(n, user={"id": "ana", "session": f"s{n}"}))
+        looked_at: list[Any] = []
+        graph = collector._ledger._identities
+        lookup = graph._lookup
+        graph._lookup = lambda key: looked_at.append(key) or lookup(key)  # type: ignore[method-assign,func-returns-value]  # counts
+        collector.push(event(300, user={"id": "ana", "session": "new"}))
+        assert set(looked_at) == {"session:new"}
+        assert held(collector) == 301
+
+
+# --- identifiers -----------------------------------------------------------------------------
+
+
+def test_identifier_of_any_type_is_the_person_it_is_sent_as(spool: Path | None) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        collector.consent(MARKETING)
+        collector.consent(WITHDRAWN, user={"id": 42})
+        for n, id_ in enumerate([Decimal("42"), 42.0, "42", Decimal("42.0")]):
+            assert collector.push(event(n, user={"id": id_})).destinations == {"there": "held"}
+        assert collector.forget({"id": Decimal("42")}) == 4
+
+
+@pytest.mark.parametrize("id_", [["u"], {"u": 1}, [], {}])
+def test_event_whose_identifier_is_a_list_or_an_object_is_refused(id_: Any) -> None:
+    with running(guarded(Record())) as collector:
+        for call in (
+            lambda: collector.push(event(1, user={"id": id_})),
+            lambda: collector.consent(MARKETING, user={"id": id_}),
+            lambda: collector.forget({"id": id_}),
+        ):
+            with pytest.raises(EventError, match=r"user\.id: must be text or a number"):
+                call()
+        assert collector.status().accepted == 0
+
+
+@pytest.mark.parametrize(
+    "user", [{"id": 2**70}, {"id": "\ud800"}, {"id": 10**5_000}, {"id": "u", "x": {1: object()}}]
+)
+def test_statement_about_a_user_that_no_event_could_carry_is_refused_whole(
+    user: Any, spool: Path | None
+) -> None:
+    told: list[Any] = []
+    cls = plugin(Record().push, consent=lambda update, state, person: told.append(update))
+    with running(one(cls, spool, consent=MARKETING)) as collector:
+        for call in (
+            lambda: collector.consent(MARKETING, user=user),
+            lambda: collector.forget(user),
+        ):
+            with pytest.raises(EventError):
+                call()
+        assert collector.push(event(1)).destinations == {"there": "held"}
+        assert collector._ledger.silent
+        assert told == []
+
+
+# --- all or nothing --------------------------------------------------------------------------
+
+
+def full(spool: Path | None, told: list[Any]) -> FlowConfig:
+    """Return a flow with room for two events, one destination of which listens to consent."""
+
+    def never(event: Any, context: Any) -> None:
+        raise RetryLater("busy", after=3_600)
+
+    there = plugin(never, consent=lambda update, state, person: told.append(update))
+    destinations = {"there": (there, config()), "held": (plugin(never), config(consent=MARKETING))}
+    if spool is None:
+        return flow(destinations, queue_wait=20, queue_max=2)
+    made = flow(destinations, spool, queue_wait=20)
+    small = SpoolConfig(path=str(spool), max_events=2)
+    return attrs.evolve(made, collector=attrs.evolve(made.collector, spool=small))
+
+
+def attempts(update: dict[str, bool]) -> list[Callable[[Collector], None]]:
+    return [
+        lambda collector: collector.consent(update, user={"id": "u1"}),
+        lambda collector: collector.consent(update),
+    ]
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["of a person", "by default"])
+def test_statement_for_which_there_is_no_room_is_not_made(way: int, spool: Path | None) -> None:
+    told: list[Any] = []
+    with running(full(spool, told)) as collector:
+        for n in range(2):
+            collector.push(event(n))
+        state = attempts(MARKETING)[way]
+        with pytest.raises(SpoolFull):
+            state(collector)
+        assert collector.status().destinations["held"].held == 2
+        assert collector._ledger.default == {}
+        assert collector._ledger.state("id:u1") == {}
+        collector.bury(collector.dead())
+        assert collector.forget({"id": "u1"}) == 2
+        state(collector)
+        assert collector._ledger.decide({}, "id:u1") == MARKETING
+
+
+def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
+    told: list[Any] = []
+    cls = plugin(Record().push, consent=lambda update, state, person: told.append(update))
+    with running(one(cls, tmp_path / "spool.db", consent=MARKETING)) as collector:
+        collector.push(event(1))
+        spool: Any = collector._spool
+        spool._writer.connection.execute("DROP TABLE told")
+        with pytest.raises(SpoolError):
+            collector.consent(MARKETING, user={"id": "u1"})
+        assert collector.push(event(2)).destinations == {"there": "held"}
+        assert collector.flush(PATIENCE)
+        assert (held(collector), told) == (2, [])
+        assert collector.status().stored == 2
+
+
+def test_two_statements_in_one_millisecond_hold_in_their_order(spool: Path | None) -> None:
+    clock, record = Clock(), Record()
+    with running(guarded(record, spool), now=clock) as collector:
+        for n in range(50):
+            collector.consent(MARKETING, user={"id": f"u{n}"})
+            collector.consent(WITHDRAWN, user={"session": f"s{n}"})
+            result = collector.push(event(n, user={"id": f"u{n}", "session": f"s{n}"}))
+            assert result.destinations == {"there": "held"}
+            assert collector.push(event(n, f"u{n}")).destinations == {"there": "held"}
+
+
+# --- erasure ---------------------------------------------------------------------------------
+
+
+def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | None) -> None:
+    record, gate, under_way = Record(), threading.Event(), threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        under_way.set()
+        gate.wait(PATIENCE)
+        record.push(event, context)
+
+    destinations = {
+        "there": (plugin(push), config(mapping={"page": {"*": RuleConfig(ignore=True)}})),
+        "held": (plugin(record.push), config(consent=MARKETING)),
+    }
+    with running(flow(destinations, spool)) as collector:
+        collector.push(event(1, "ana"))
+        assert under_way.wait(PATIENCE)
+        collector.push({**event(2, user=S), "name": "page view"})
+        erased: list[int] = []
+        forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
+        forgetting.start()
+        # It has looked who the person is, and waits for what is under way.
+        until(lambda: collector._lanes["held"]._backlog._frozen > 0)
+        collector.push({**event(3, user={"id": "ana", **S}), "name": "page view"})
+        gate.set()
+        forgetting.join(PATIENCE)
+        assert not forgetting.is_alive()
+        assert collector.status().destinations["held"].held == 0
+        assert collector.status().stored == 0
+    assert record.numbers == [1]
+
+
+def test_figures_add_up_when_grants_withdrawals_and_erasures_run_together(
+    spool: Path | None,
+) -> None:
+    record = Record()
+    with running(guarded(record, spool, concurrency=2)) as collector:
+
+        def visit() -> None:
+            for n in range(150):
+                collector.push(event(n, user={"id": "ana", "session": f"s{n % 7}"}))
+                collector.push(event(n, user={"session": f"t{n % 5}"}))
+
+        def decide() -> None:
+            for n in range(60):
+                collector.consent({"marketing": n % 2 == 0}, user={"id": "ana"})
+                collector.consent({"marketing": n % 2 == 1}, user={"session": f"t{n % 5}"})
+
+        def erase() -> None:
+            for n in range(30):
+                collector.forget({"id": "ana"} if n % 2 else {"session": f"t{n % 5}"})
+
+        in_threads(visit, decide, erase)
+        assert collector.flush(PATIENCE)
+        for user in ({"id": "ana"}, *({"session": f"t{n}"} for n in range(5))):
+            collector.forget(user)
+        there = collector.status().destinations["there"]
+        assert (there.waiting, there.held, there.in_flight) == (0, 0, 0)
+        assert collector.status().stored == 0

@@ -1,0 +1,251 @@
+"""Which identifiers are one person.
+
+`user.id`, `user.device` and `user.session` are keys of a person: `id:ines`, `device:d-1`,
+`session:s-1`. Keys that an event or a call names together belong to one person:
+
+- An id is a person. A device or session that belongs to nobody with an id joins the first who
+  is named with it, with all that was filed under it: for good.
+- Where an id is named with a key of somebody else, somebody else has signed in there. What was
+  filed stays whose it is; what comes under that key alone is the new one's.
+- Where no id is named, keys join the person that one of them leads to. Two people never become
+  one: where the keys lead to two, the session tells who it is, and nothing changes.
+
+So a key has at most one owner of what is filed under it, it never changes hands, and joins go
+from root to root: there are no circles. Every key leads to its root directly.
+"""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from attrs import frozen
+
+from walker_collector.errors import EventError
+from walker_collector.events import Bounds, plain_object
+from walker_collector.spool import Spool
+
+KINDS: Final = ("id", "device", "session")
+"""The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
+_PREFIXES: Final = tuple((f"{kind}:", kind) for kind in KINDS)
+_WEAKER: Final = _PREFIXES[1:]
+_PLAIN: Final = frozenset({str, int, UUID})
+"""Types whose text is what they become as JSON."""
+_BOUNDS: Final = Bounds()
+
+Joins = deque[tuple[str, str]]
+"""Each key that was a person of its own and joined another, with that, in order."""
+
+
+def identifiers(user: Mapping[str, Any]) -> list[str]:
+    """Return the keys under which a user is known (`id:u1`, `session:s1`), strongest first.
+
+    An identifier is what it becomes as JSON, so a Decimal or an Enum is what destinations get.
+    Numbers count as text: 42, 42.0 and "42" are one person. What is empty, true, false or no
+    finite number identifies nobody. Raises EventError for a list or an object.
+    """
+    keys = []
+    for prefix, kind in _PREFIXES:
+        value = user.get(kind)
+        if type(value) in _PLAIN:
+            text = str(value)
+        else:
+            text = "" if value is None else _as_text(kind, value)
+        if text:
+            keys.append(prefix + text)
+    return keys
+
+
+def _as_text(kind: str, value: Any) -> str:
+    plain = plain_object("user", {kind: value}, _BOUNDS).get(kind)
+    if isinstance(plain, list | dict):
+        found = "a list" if isinstance(plain, list) else "an object"
+        raise EventError(f"user.{kind}: must be text or a number, not {found}")
+    if plain is None or isinstance(plain, bool):
+        return ""
+    whole = isinstance(plain, float) and plain.is_integer()
+    return str(int(plain) if whole else plain)
+
+
+def is_signed_in(person: str) -> bool:
+    """Return whether a person is known by an id."""
+    return person.startswith("id:")
+
+
+class Link(NamedTuple):
+    """The person who owns what is filed under a key, and the one who gets what comes."""
+
+    owner: str
+    current: str
+
+
+@frozen
+class Identified:
+    """The person whom keys name together, and what that teaches.
+
+    `joining` are people without an id who turn out to be this one. `signed_in` are keys of
+    somebody else under which this person is the last who signed in.
+    """
+
+    person: str
+    joining: tuple[str, ...] = ()
+    signed_in: tuple[str, ...] = ()
+
+    @property
+    def is_news(self) -> bool:
+        """Whether anything is to be learned."""
+        return bool(self.joining or self.signed_in)
+
+
+class IdentityGraph:
+    """The links from keys to people; thread-safe.
+
+    Holds the `limit` keys in memory that were seen last; with a durable spool the others are
+    read back from it, without one they are forgotten.
+    """
+
+    def __init__(self, spool: Spool, limit: int) -> None:
+        self.lock = threading.RLock()
+        self._spool = spool
+        self._limit = limit
+        self._links: OrderedDict[str, Link] = OrderedDict()
+        self._keys: dict[str, set[str]] = {}
+        """The cached keys of each person, owned or current, but for the person's own name."""
+        self._pinned: dict[str, Link] = {}
+        self._followers: list[Joins] = []
+
+    def follow(self) -> Joins:
+        """Return a queue to which every join is added at the moment it becomes visible."""
+        joins: Joins = deque()
+        self._followers.append(joins)
+        return joins
+
+    # --- looking up ------------------------------------------------------------------------
+
+    def recognise(self, user: Mapping[str, Any]) -> str | None:
+        """Return the person where all identifiers are known to be theirs, as with almost every
+        event; None where that takes a closer look.
+        """
+        id_ = user.get("id")
+        if type(id_) is not str or not id_:
+            return None
+        person = "id:" + id_
+        for prefix, kind in _WEAKER:
+            value = user.get(kind)
+            if value is None:
+                continue
+            if type(value) is not str:
+                return None
+            key = prefix + value
+            with self.lock:
+                link = self._links.get(key)
+                if link is None or link[1] != person:
+                    return None
+                self._links.move_to_end(key)
+        return person
+
+    def canonical(self, key: str) -> str:
+        """Return the person to whom what is filed under a key belongs."""
+        return key if not key or key.startswith("id:") else self._lookup(key).owner
+
+    def current(self, key: str) -> str:
+        """Return the person to whom what comes under a key is filed."""
+        return key if is_signed_in(key) else self._lookup(key).current
+
+    def resolve(self, keys: Sequence[str]) -> Identified:
+        """Return whom keys, strongest first, name together. See the module for the rules."""
+        people = [self.current(key) for key in keys]
+        if people.count(people[0]) == len(people):
+            return Identified(people[0])
+        strangers = tuple(dict.fromkeys(p for p in people if not is_signed_in(p)))
+        if is_signed_in(keys[0]):
+            person = keys[0]
+            theirs = zip(keys[1:], people[1:], strict=True)
+            others = tuple(key for key, p in theirs if is_signed_in(p) and p != person)
+            return Identified(person, strangers, others)
+        known = [person for person in people if is_signed_in(person)]
+        if known:
+            return Identified(known[-1], strangers)
+        # Both are strangers. A device outlives its sessions; of two devices the one that the
+        # session was seen with first.
+        person = people[0] if people[-1].startswith("session:") else people[-1]
+        return Identified(person, tuple(p for p in strangers if p != person))
+
+    def all_keys(self, person: str) -> set[str]:
+        """Return every key under which something of a person may be filed."""
+        with self.lock:
+            cached = {key for key in self._keys.get(person, ()) if self._owned(key, person)}
+        return {person, *cached, *self._spool.aliases_of(person)}
+
+    def _owned(self, key: str, person: str) -> bool:
+        return self._links[key].owner == person
+
+    def _lookup(self, key: str) -> Link:
+        with self.lock:
+            link = self._links.get(key)
+            if link is not None:
+                self._links.move_to_end(key)
+                return link
+            link = self._pinned.get(key)
+            if link is None:
+                owner, signed_in = self._spool.link(key)
+                link = Link(owner or key, signed_in or owner or key)
+            self._cache(key, link)
+            return link
+
+    # --- learning --------------------------------------------------------------------------
+
+    @contextmanager
+    def unchanged(self, keys: Iterable[str]) -> Iterator[None]:
+        """Show these keys as they are now, although the spool may know better already."""
+        with self.lock:
+            self._pinned = {key: self._lookup(key) for key in keys}
+        try:
+            yield
+        finally:
+            self._pinned = {}
+
+    def join(self, keys: Iterable[str], root: str, person: str) -> None:
+        """Show keys of `root`, itself among them, as those of a person; tell the followers."""
+        with self.lock:
+            for key in keys:
+                self._cache(key, Link(person, person))
+            for joins in self._followers:
+                joins.append((root, person))
+
+    def sign_in(self, key: str, person: str) -> None:
+        """Show that what comes under somebody's key is this person's."""
+        with self.lock:
+            self._cache(key, Link(self._lookup(key).owner, person))
+
+    def forget(self, people: set[str]) -> None:
+        """Drop these keys. Where somebody else has signed in under one of them, it is theirs; one
+        that was somebody else's before is so again.
+        """
+        with self.lock:
+            keys = people.union(*(self._keys.get(person, ()) for person in people))
+            for key in keys & self._links.keys():
+                owner, current = self._uncache(key)
+                left = [person for person in (owner, current) if person not in people]
+                if left:
+                    self._cache(key, Link(left[0], left[-1]))
+
+    def _cache(self, key: str, link: Link) -> None:
+        if key in self._links:
+            self._uncache(key)
+        self._links[key] = link
+        for person in {*link} - {key}:
+            self._keys.setdefault(person, set()).add(key)
+        if len(self._links) > self._limit:
+            self._uncache(next(iter(self._links)))
+
+    def _uncache(self, key: str) -> Link:
+        link = self._links.pop(key)
+        for person in {*link} - {key}:
+            keys = self._keys[person]
+            keys.discard(key)
+            if not keys:
+                del self._keys[person]
+        return link

@@ -1,0 +1,137 @@
+"""The statements over identities and consent, and how two spools' knowledge of people is united.
+
+Every function is given the writer's connection, within a transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from walker_collector.spool import PeopleUpdate, Told, later_of
+
+LINK: Final = (
+    "SELECT (SELECT person FROM aliases WHERE alias = ?1),"
+    " (SELECT person FROM signed_in WHERE key = ?1)"
+)
+_OWNED: Final = "INSERT OR REPLACE INTO aliases VALUES (?, ?)"
+# An id is a person itself, never an alias. Mostly nobody without an id has aliases at all, so that
+# the index tells at once.
+_CROOKED: Final = """
+SELECT 1 FROM aliases WHERE alias >= 'id:' AND alias < 'id;'
+UNION ALL
+SELECT 1 FROM aliases a JOIN aliases b ON b.alias = a.person
+WHERE a.person < 'id:' OR a.person >= 'id;' LIMIT 1
+"""
+
+
+def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
+    """Write a change of what is known of people."""
+    db.executemany(_OWNED, update.aliases.items())
+    for key, person in update.signed_in.items():
+        if person is None:
+            db.execute("DELETE FROM signed_in WHERE key = ?", (key,))
+        else:
+            db.execute("INSERT OR REPLACE INTO signed_in VALUES (?, ?)", (key, person))
+    for person, told in update.told.items():
+        db.execute("DELETE FROM told WHERE person = ?", (person,))
+        rows = [(person, key, granted, at) for key, (granted, at) in told.items()]
+        db.executemany("INSERT INTO told VALUES (?, ?, ?, ?)", rows)
+
+
+def forget(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> None:
+    """Delete what is known of these keys. What somebody else has signed in to is theirs."""
+    db.executemany("DELETE FROM told WHERE person = ?", keys)
+    db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
+    db.executemany("DELETE FROM signed_in WHERE person = ?", keys)
+    inherited = "SELECT key, person FROM signed_in WHERE key = ?"
+    db.executemany(f"INSERT OR REPLACE INTO aliases {inherited}", keys)
+    db.executemany("DELETE FROM signed_in WHERE key = ?", keys)
+
+
+def straighten(db: sqlite3.Connection) -> None:
+    """Have every alias lead to its person directly: mend chains and circles, whatever made them."""
+    if db.execute(_CROOKED).fetchone() is None:
+        return
+    aliases = dict(db.execute("SELECT alias, person FROM aliases").fetchall())
+    people = {key: _root(aliases, key) for key in {*aliases, *aliases.values()}}
+    db.execute("DELETE FROM aliases")
+    owned = [(key, person) for key, person in people.items() if key != person]
+    db.executemany(_OWNED, owned)
+    for key, person in owned:
+        _move_told(db, key, person)
+
+
+def _root(aliases: dict[str, str], key: str) -> str:
+    """Follow aliases to the person; of a circle, which has none, its strongest key is."""
+    seen = [key]
+    while not key.startswith("id:") and (person := aliases.get(key)) is not None:
+        if person in seen:
+            return min(seen[seen.index(person) :], key=_strength)
+        seen.append(person)
+        key = person
+    return key
+
+
+def _strength(key: str) -> tuple[bool, str]:
+    return key.startswith("session:"), key
+
+
+def _move_told(db: sqlite3.Connection, key: str, person: str) -> None:
+    """Make the statements filed under a key a person's."""
+    said = _told(db, key)
+    if said:
+        merged = later_of(_told(db, person), said)
+        learn(db, PeopleUpdate(told={person: merged, key: {}}))
+
+
+def _told(db: sqlite3.Connection, person: str) -> Told:
+    rows = db.execute("SELECT key, granted, at FROM told WHERE person = ?", (person,))
+    return {key: (bool(granted), at) for key, granted, at in rows}
+
+
+# --- another spool's ------------------------------------------------------------------------
+
+
+def unite(
+    db: sqlite3.Connection,
+    aliases: Iterable[tuple[str, str]],
+    signed_in: Iterable[tuple[str, str]],
+    told: Iterable[tuple[str, str, bool, int]],
+    owed: Sequence[tuple[str]],
+) -> None:
+    """Add what another spool knows of people to what this one does: root to root.
+
+    A key that belongs to one signed-in person here and to another there stays as it is here.
+    """
+    for key, person in aliases:
+        _join(db, _owner(db, key), _owner(db, person))
+    db.executemany(
+        "INSERT OR IGNORE INTO signed_in SELECT ?1, ?2"
+        " WHERE EXISTS (SELECT 1 FROM aliases WHERE alias = ?1 AND person <> ?2)",
+        signed_in,
+    )
+    for person, key, granted, at in told:
+        owner = _owner(db, person)
+        merged = later_of(_told(db, owner), {key: (bool(granted), at)})
+        learn(db, PeopleUpdate(told={owner: merged}))
+    theirs = [(key,) for (key,) in owed if (_owner(db, key),) in owed]
+    db.executemany("INSERT OR IGNORE INTO owed VALUES (?)", theirs)
+
+
+def _owner(db: sqlite3.Connection, key: str) -> str:
+    row = db.execute("SELECT person FROM aliases WHERE alias = ?", (key,)).fetchone()
+    return key if row is None else str(row[0])
+
+
+def _join(db: sqlite3.Connection, one: str, other: str) -> None:
+    """Make two people one, unless both have an id."""
+    weaker, person = sorted((one, other), key=_weakness, reverse=True)
+    if one == other or weaker.startswith("id:"):
+        return
+    db.execute("UPDATE aliases SET person = ? WHERE person = ?", (person, weaker))
+    db.execute(_OWNED, (weaker, person))
+    _move_told(db, weaker, person)
+
+
+def _weakness(key: str) -> int:
+    return next(at for at, kind in enumerate(("id:", "device:", "")) if key.startswith(kind))
