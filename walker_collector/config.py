@@ -59,6 +59,23 @@ class Placeholder(str):
     __slots__ = ()
 
 
+class Unset(Placeholder):
+    """Stands for a value that is a whole `$env.NAME` with nothing set and no default."""
+
+    __slots__ = ()
+
+
+class EnvText(str):
+    """A whole value `$env.NAME`: it becomes the number or boolean that its place wants."""
+
+    name: str
+
+    def __new__(cls, text: str, name: str) -> "EnvText":
+        made = super().__new__(cls, text)
+        made.name = name
+        return made
+
+
 @frozen
 class ValueSpec:
     """How a value is found in an event: a path, alternatives, or an object of steps."""
@@ -196,13 +213,17 @@ class LoggerConfig:
     level: str | int | None = field(default=None, validator=log_level)
 
 
+def _or_none(value: int | None) -> int | None:
+    return value or None
+
+
 @frozen(kw_only=True)
 class DestinationConfig:
     """The standard wrapper around a destination's own settings.
 
     `settings` is an instance of the plugin's `settings` class.
 
-    id: the key that the destination stands under; another one changes nothing.
+    id: of the destination, in results, figures, log and spool; else the key it stands under.
     consent: what must be granted for an event to be delivered, any one of it.
     consent_mode: `all` asks for every key of `consent`.
     settings: what the package offers.
@@ -222,7 +243,7 @@ class DestinationConfig:
     retry: how a failed delivery is tried again.
     concurrency: deliveries under way at once.
     rate_limit: deliveries per second at most.
-    timeout: ms a delivery may take.
+    timeout: ms a delivery may take; 0 is the same as none given.
     mock: what stands for a delivery: nothing is sent.
     logger: `level` of the destination's log.
     """
@@ -247,7 +268,7 @@ class DestinationConfig:
     retry: RetryConfig = RetryConfig()
     concurrency: int | None = field(default=None, validator=at_least(1))
     rate_limit: float | None = field(default=None, validator=positive)
-    timeout: int | None = field(default=None, validator=at_least(1))
+    timeout: int | None = field(default=None, converter=_or_none, validator=at_least(0))
     mock: Any = MISSING
     logger: LoggerConfig | None = None
 

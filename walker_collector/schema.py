@@ -27,13 +27,13 @@ from walker_collector.config import (
 from walker_collector.flowfile.shape import (
     IDLE_COLLECTOR_KEYS,
     IDLE_CONFIG_KEYS,
-    UNSUPPORTED,
     VERSION,
     Entry,
     Flow,
     FlowFile,
     ShortFlow,
 )
+from walker_collector.flowfile.steps import UNSUPPORTED
 from walker_collector.mapping import Value
 from walker_collector.plugins import PluginInfo, Registry
 from walker_collector.structuring import SHORT_FORM, SYNONYMS, disk_key
@@ -273,8 +273,8 @@ def flow_schema(registry: Registry) -> Schema:
 
 def _destination(builder: _Builder, registry: Registry) -> Schema:
     """Return the schema of an entry: what `config` holds is decided by `package`."""
-    entry = builder.of_class(Entry)
-    for key in UNSUPPORTED.keys() & entry["properties"].keys():
+    entry = builder.of_class(Entry, config={"type": "object"})
+    for key in {*UNSUPPORTED, "code"} & entry["properties"].keys():
         del entry["properties"][key]
     choices = [
         _when_package(builder, info)

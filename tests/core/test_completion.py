@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from walker_collector import Collector, EventError
+from walker_collector import Collector, EventError, PushResult
 from walker_collector.testing import Recorder
 
 
@@ -65,3 +65,18 @@ def test_flow_says_which_times_are_taken() -> None:
         collector.push("a b", timestamp="1965-01-01")
         collector.push("a b", timestamp="2050-01-01")
     assert [event["timestamp"] for event in recorder.events] == [-157766400000, 2524608000000]
+
+
+def test_burst_into_a_walkeros_flow_with_a_small_queue_is_taken_whole() -> None:
+    recorder = Recorder()
+    flow = {
+        "config": {"platform": "server"},
+        "collector": {"queueMax": 100},
+        "destinations": {"out": recorder.entry()},
+    }
+    raw = {"version": 4, "flows": {"default": flow}}
+    with Collector.from_config(raw, registry=recorder.registry()) as collector:
+        results = collector.push_many([{"name": "a b"}] * 5_000)
+        assert all(isinstance(result, PushResult) for result in results)
+        assert collector.flush(30)
+    assert len(recorder.events) == 5_000

@@ -293,7 +293,7 @@ def test_other_versions_are_refused() -> None:
 def test_unknown_keys_at_the_top_are_problems() -> None:
     assert problems({"flow": {}}) == {
         "flow": "unknown key; known: $schema, collector, config, contract, destinations, include,"
-        " sources, stores, transformers, variables, version"
+        " packages, sources, stores, transformers, variables, version"
     }
     assert problems({"flows": {}, "variabels": {}}) == {
         "variabels": "unknown key; did you mean variables?"
@@ -568,7 +568,7 @@ def test_inline_code_and_credentials_say_what_to_write() -> None:
                 "p": {
                     "package": "plain",
                     "code": {"push": "$code:x"},
-                    "config": {"credentials": {}},
+                    "config": {"credentials": {"key": "k"}},
                 }
             }
         }
@@ -579,7 +579,7 @@ def test_inline_code_and_credentials_say_what_to_write() -> None:
 
 def test_keys_beside_config_are_read_into_it() -> None:
     entry = {"package": "plain", "id": "other", "mock": 0, "disabled": True}
-    config = load({"destinations": {"p": entry}}).destinations["p"].config
+    config = load({"destinations": {"p": entry}}).destinations["other"].config
     assert (config.id, config.mock, config.disabled) == ("other", 0, True)
 
 
@@ -634,15 +634,6 @@ def test_required_destinations_must_exist_and_be_ready() -> None:
         "destinations.d.config.require": "d and c wait for each other",
         "destinations.self.config.require": "self and self wait for each other",
     }
-
-
-def test_collector_events_in_require_are_a_warning() -> None:
-    flow = load({"destinations": {"p": {"package": "plain", "config": {"require": ["consent"]}}}})
-    assert flow.destinations["p"].config.require == []
-    assert flow.warnings == (
-        "destinations.p.config.require: consent is a collector event, which is not awaited here;"
-        " to hold events until consent is given, use consent",
-    )
 
 
 def test_mistakes_at_every_level_are_told_together() -> None:

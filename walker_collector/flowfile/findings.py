@@ -29,6 +29,12 @@ class Findings:
         self.problems.extend(problems)
         return value
 
+    def forgive(self, path: str) -> None:
+        """Make warnings of the problems of a place that is left out."""
+        left = [problem for problem in self.problems if problem.path == path]
+        self.problems = [problem for problem in self.problems if problem.path != path]
+        self.warnings += [f"{path}: {problem.message}; it is left out" for problem in left]
+
     def read(self, raw: Any, cls: type[T], path: str = "") -> T:
         """Build `cls`, whose fields all have defaults; what is wrong is told and left out."""
         result, problems = structure(raw, cls, path)

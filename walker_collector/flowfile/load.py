@@ -11,27 +11,25 @@ from typing import Any, Final
 
 import attrs
 
-from walker_collector.config import CollectorConfig, DestinationEntry, FlowConfig
+from walker_collector.config import CollectorConfig, DestinationEntry, FlowConfig, Placeholder
 from walker_collector.errors import ConfigError
-from walker_collector.flowfile.destination import ReadDestination, read_destination
+from walker_collector.flowfile.destination import read_destination
 from walker_collector.flowfile.findings import Findings
 from walker_collector.flowfile.references import Surroundings, resolve
+from walker_collector.flowfile.requirements import settle_requirements
 from walker_collector.flowfile.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
 from walker_collector.flowfile.source import read_source
-from walker_collector.naming import hint, join
+from walker_collector.flowfile.steps import check_collector, check_steps
+from walker_collector.naming import hint, kind
 from walker_collector.plugins import Registry, unusable
 from walker_collector.structuring import structure, structure_or_raise
 
-_COLLECTOR_EVENTS: Final = frozenset(
-    {"config", "consent", "custom", "globals", "ready", "run", "session", "user"}
-)
-"""What `require` names in walkerOS: the collector events a destination waits for."""
+_ROOM: Final = CollectorConfig().queue_max
+"""How many events may wait in memory at least, unless the flow says how long a push waits.
 
-_NOT_RUN: Final = {
-    "sources": "events come in through push or `walker run`",
-    "transformers": "use policy, data and mapping, or an extension",
-    "stores": "nothing reads them",
-}
+walkerOS's `collector.queueMax` refuses nothing: it bounds what a destination that is added later
+gets of earlier events. So it bounds here only in a flow that has `queueWait`, which walkerOS lacks.
+"""
 
 
 def load_flow(
@@ -53,9 +51,10 @@ def load_flow(
     around = Surroundings(environ, lenient=not credentials)
     around = around.with_variables(shared).with_variables(shape.variables)
     _check_platform(shape, found)
+    check_steps(shape, found)
     collector = _read_collector(shape.collector, around, found)
     registry = Registry().discover() if registry is None else registry
-    destinations = _read_destinations(shape, around, registry, found)
+    destinations = _read_destinations(shape, collector, around, registry, found)
     if not any(not entry.config.disabled for entry in destinations.values()):
         found.warnings.append(
             "destinations: there are none in use; events are accepted and go nowhere"
@@ -108,25 +107,43 @@ def _check_platform(shape: Flow, found: Findings) -> None:
     if shape.config.platform == "web":
         message = 'a web flow runs in browsers; this runs flows with "platform": "server"'
         found.add("config.platform", message)
-    for key, instead in _NOT_RUN.items():
-        if getattr(shape, key):
-            found.warnings.append(f"{key}: not run here; {instead}")
 
 
-def _read_collector(
-    raw: Mapping[str, Any], around: Surroundings, found: Findings
-) -> CollectorConfig:
+def _read_collector(raw: Any, around: Surroundings, found: Findings) -> CollectorConfig:
+    if isinstance(raw, str):
+        raw = found.take(resolve(raw, around, "collector"))
+    raw = {} if raw is None else raw
+    if not isinstance(raw, Mapping):
+        if not isinstance(raw, Placeholder):
+            found.add("collector", f"expected an object, got {kind(raw)}")
+        return CollectorConfig()
+    check_collector(raw, found)
     plain = {key: value for key, value in raw.items() if key not in IDLE_COLLECTOR_KEYS}
     resolved = found.take(resolve(plain, around, "collector"))
     static = resolved.pop("globalsStatic", None)
     if isinstance(static, Mapping):
-        resolved["globals"] = {**static, **resolved.get("globals", {})}
+        resolved["globals"] = {**static, **(resolved.get("globals") or {})}
+    elif static is not None:
+        found.add("collector.globalsStatic", f"expected an object, got {kind(static)}")
     collector = found.take(structure(resolved, CollectorConfig, "collector"))
-    return collector or CollectorConfig()
+    if collector is None:
+        return CollectorConfig()
+    bounded = not resolved.keys().isdisjoint({"queueWait", "queue_wait"})
+    if bounded or collector.queue_max >= _ROOM:
+        return collector
+    found.warnings.append(
+        f"collector.queueMax: as in walkerOS, it refuses no event before {_ROOM:,} wait; beside"
+        " queueWait it bounds how many do"
+    )
+    return attrs.evolve(collector, queue_max=_ROOM)
 
 
 def _read_destinations(
-    shape: Flow, around: Surroundings, registry: Registry, found: Findings
+    shape: Flow,
+    collector: CollectorConfig,
+    around: Surroundings,
+    registry: Registry,
+    found: Findings,
 ) -> dict[str, DestinationEntry]:
     for extension in registry.unusable_extensions():
         found.add(f"extension {extension.name}", unusable(extension))
@@ -134,53 +151,4 @@ def _read_destinations(
         id: read_destination(id, entry, around, registry, found)
         for id, entry in shape.destinations.items()
     }
-    return _settle_requirements(read, found)
-
-
-def _settle_requirements(
-    destinations: Mapping[str, ReadDestination], found: Findings
-) -> dict[str, DestinationEntry]:
-    """Check what destinations wait for; drop walkerOS's collector events with a warning."""
-    settled = {}
-    for id, destination in destinations.items():
-        path = join("destinations", id, "config", "require")
-        kept = [name for name in destination.require if name not in _COLLECTOR_EVENTS]
-        for name in set(destination.require) - set(kept):
-            found.warnings.append(
-                f"{path}: {name} is a collector event, which is not awaited here; to hold events"
-                " until consent is given, use consent"
-            )
-        for name in kept:
-            _check_requirement(id, name, path, destinations, found)
-        if entry := destination.entry:
-            settled[id] = attrs.evolve(entry, config=attrs.evolve(entry.config, require=kept))
-    return settled
-
-
-def _check_requirement(
-    id: str,
-    name: str,
-    path: str,
-    destinations: Mapping[str, ReadDestination],
-    found: Findings,
-) -> None:
-    if name not in destinations:
-        found.add(path, f"there is no destination {name}{hint(name, destinations, 'there are')}")
-        return
-    required = destinations[name].entry
-    if required and required.config.disabled:
-        found.add(path, f"destination {name} is disabled: it is never ready")
-    if id in _awaited(name, destinations):
-        found.add(path, f"{id} and {name} wait for each other")
-
-
-def _awaited(id: str, destinations: Mapping[str, ReadDestination]) -> set[str]:
-    """Return a destination and all that it waits for, directly or through others."""
-    awaited: set[str] = set()
-    left = [id]
-    while left:
-        name = left.pop()
-        if name not in awaited and name in destinations:
-            awaited.add(name)
-            left += destinations[name].require
-    return awaited
+    return settle_requirements(read, collector, found)

@@ -1,8 +1,8 @@
 """References inside a flow file: `$env.NAME`, `$secret.NAME` and `$var.name`.
 
 The grammar is walkerOS's (core, references.ts): a dot walks, a colon starts a literal. A
-reference that is a whole string keeps the type of what it names; inside a string it is written
-into it.
+reference that is a whole string keeps the type of what it names, and the text of the environment
+becomes the number or boolean that its place wants; inside a string it is written into it.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import Factory, define, frozen
 
-from walker_collector.config import Placeholder, Secret
+from walker_collector.config import EnvText, Placeholder, Secret, Unset
 from walker_collector.errors import Problem
 from walker_collector.naming import hint, join, kind
 from walker_collector.structuring import CODE_ADVICE, CODE_PREFIX
@@ -20,14 +20,15 @@ from walker_collector.structuring import CODE_ADVICE, CODE_PREFIX
 _NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 _PATH = rf"{_NAME}(?:\.{_NAME})*"
 _ONLY_VAR: Final = re.compile(rf"\$var\.({_PATH})")
+_ONLY_ENV: Final = re.compile(rf"\$env\.(?P<env>{_NAME})(?::(?P<default>[^\"}}\s]*))?")
 _ONLY_SECRET: Final = re.compile(r"\$secret\.([A-Z0-9_]+)")
 _INLINE: Final = re.compile(
     rf"\$var\.(?P<var>{_PATH})|\$env\.(?P<env>{_NAME})(?::(?P<default>[^\"}}\s]*))?"
 )
 STAND_IN: Final = Placeholder("simulated")
 
+_CALLABLES: Final = ("fn", "condition", "validate")
 _UNSUPPORTED: Final = {
-    CODE_PREFIX: CODE_ADVICE,
     "$contract.": "contracts are not evaluated here; write the value itself",
     "$flow.": "other flows cannot be referred to here; write the value itself, or a variable",
     "$store.": "stores are not run here; give the value through code, or leave the key out",
@@ -57,6 +58,15 @@ def resolve(raw: Any, surroundings: Surroundings, path: str = "") -> tuple[Any, 
     return resolver.value(raw, path), resolver.problems
 
 
+def _advice_on_code(path: str) -> str:
+    """Say what to write instead of JavaScript: by its place a function, a value, or neither."""
+    if path.endswith(tuple(f".{key}" for key in _CALLABLES)):
+        return CODE_ADVICE
+    if path.startswith("destinations."):
+        return f'{CODE_ADVICE}, as {{"fn": "module:name"}} where a mapping takes a value'
+    return "JavaScript ($code:) cannot run here; write the value itself"
+
+
 @define
 class _Resolver:
     around: Surroundings
@@ -73,9 +83,13 @@ class _Resolver:
         return raw
 
     def text(self, raw: str, path: str) -> Any:
+        if raw.startswith(CODE_PREFIX):
+            return self.fail(path, _advice_on_code(path))
         for prefix, advice in _UNSUPPORTED.items():
             if raw.startswith(prefix):
                 return self.fail(path, advice)
+        if match := _ONLY_ENV.fullmatch(raw):
+            return self.whole_env(match, path)
         if match := _ONLY_VAR.fullmatch(raw):
             return self.variable(match[1], path)
         if match := _ONLY_SECRET.fullmatch(raw):
@@ -96,6 +110,13 @@ class _Resolver:
         secret = any(isinstance(part, Secret) for part in found)
         stood_in = any(isinstance(part, Placeholder) for part in found)
         return Secret(text) if secret else Placeholder(text) if stood_in else text
+
+    def whole_env(self, match: re.Match[str], path: str) -> str:
+        name = match["env"]
+        text = self.env(match, path)
+        if name not in self.around.environ and match["default"] is None:
+            return text if self.around.lenient else Unset(text)
+        return text if isinstance(text, Secret | Placeholder) else EnvText(text, name)
 
     def env(self, match: re.Match[str], path: str) -> str:
         name, default = match["env"], match["default"]

@@ -5,19 +5,29 @@ from typing import Any
 
 import attrs
 
-from walker_collector.config import Secret
+from walker_collector.config import Secret, Unset
 from walker_collector.errors import Problem
+from walker_collector.flowfile.findings import Findings
 from walker_collector.flowfile.references import STAND_IN
 from walker_collector.naming import join, kind
 from walker_collector.structuring import disk_key, structure
 
 
-def read_settings(plugin: Any, raw: Any, path: str, lenient: bool) -> tuple[Any, list[Problem]]:
-    """Structure a destination's settings; `lenient` stands in for absent secrets."""
+def read_settings(
+    plugin: Any, raw: Any, path: str, lenient: bool, found: Findings
+) -> tuple[Any, list[Problem]]:
+    """Structure a destination's settings; `lenient` stands in for absent secrets.
+
+    One that is optional and whose environment variable is not set is left out with a warning, as
+    in walkerOS.
+    """
     cls = getattr(plugin, "settings", None)
     raw = {} if raw is None else raw
-    if cls is not None and lenient and isinstance(raw, Mapping):
-        raw = _with_stand_ins(raw, cls)
+    if cls is not None and isinstance(raw, Mapping):
+        for key in _unset_options(raw, cls):
+            found.forgive(join(path, key))
+            raw = {other: value for other, value in raw.items() if other != key}
+        raw = _with_stand_ins(raw, cls) if lenient else raw
     return structure_own(raw, cls, path)
 
 
@@ -30,6 +40,16 @@ def structure_own(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Prob
     if isinstance(raw, Mapping):
         return None, [Problem(join(path, key), "this package takes no settings") for key in raw]
     return None, [Problem(path, f"expected an object, got {kind(raw)}")]
+
+
+def _unset_options(raw: Mapping[str, Any], cls: type[Any]) -> list[str]:
+    options = {
+        name
+        for field in attrs.fields(cls)
+        if field.default is not attrs.NOTHING
+        for name in (field.name, disk_key(field))
+    }
+    return [key for key, value in raw.items() if isinstance(value, Unset) and key in options]
 
 
 def _with_stand_ins(raw: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:

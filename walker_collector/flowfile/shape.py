@@ -9,8 +9,6 @@ from typing import Any, Final, Literal
 from attrs import Factory, field, frozen
 
 from walker_collector.config import MISSING
-from walker_collector.errors import Problem
-from walker_collector.naming import join
 
 VERSION: Final = 4
 
@@ -18,24 +16,19 @@ IDLE_CONFIG_KEYS: Final = frozenset({"init", "loadScript", "setup"})
 """Keys of walkerOS's destination config that change nothing here."""
 
 IDLE_COLLECTOR_KEYS: Final = frozenset(
-    {"run", "sessionStatic", "logger", "hooks", "custom", "tagging"}
+    {
+        "run",
+        "sessionStatic",
+        "logger",
+        "hooks",
+        "custom",
+        "tagging",
+        "observe",
+        "before",
+        "next",
+    }
 )
-"""Keys of walkerOS's collector that change nothing here."""
-
-
-_TRANSFORMERS: Final = (
-    "transformers are not run here; use policy, data and mapping, or an extension"
-    " (a plugin of the group walker_collector.extensions)"
-)
-UNSUPPORTED: Final = {
-    "code": "JavaScript cannot run here; name a package, or register a Python class in code",
-    "before": _TRANSFORMERS,
-    "next": _TRANSFORMERS,
-    "cache": "caching of deliveries is not supported; remove it",
-    "state": "stores are not run here; remove it",
-    "credentials": "write credentials into settings, as the package names them",
-}
-"""Keys of a walkerOS destination that would change what is delivered, and what to do instead."""
+"""Keys of walkerOS's collector that change nothing here, or not without a problem (steps.py)."""
 
 
 @frozen(kw_only=True)
@@ -67,7 +60,7 @@ class Entry:
     """
 
     package: str | None = None
-    config: dict[str, Any] = Factory(dict)
+    config: Any = Factory(dict)
     env: dict[str, Any] = Factory(dict)
     variables: dict[str, Any] = Factory(dict)
     disabled: bool = False
@@ -90,18 +83,20 @@ class Flow:
 
     config: what the flow says about itself.
     collector: the starting state, where events wait, and bounds.
+    packages: for walkerOS's bundler; not used here.
     destinations: which package gets the events, by an id of your choice.
     variables: for `$var.name`; they go before those of the file.
     sources, transformers, stores: not run here; a warning says so.
     """
 
     config: FlowOptions = Factory(FlowOptions)
-    collector: dict[str, Any] = Factory(dict)
+    collector: Any = Factory(dict)
     destinations: dict[str, Any] = Factory(dict)
     variables: dict[str, Any] = Factory(dict)
     sources: dict[str, Any] = Factory(dict)
     transformers: dict[str, Any] = Factory(dict)
     stores: dict[str, Any] = Factory(dict)
+    packages: Any = None
     contract: Any = None
 
 
@@ -134,12 +129,3 @@ class ShortFlow(Flow):
     version: int = VERSION
     schema: str | None = field(default=None, metadata={"key": "$schema"})
     include: Any = None
-
-
-def unsupported(path: str, keys: dict[str, Any]) -> list[Problem]:
-    """Return a problem for each key that would change what is delivered."""
-    return [
-        Problem(join(path, key), UNSUPPORTED[key])
-        for key, value in keys.items()
-        if key in UNSUPPORTED and value is not None
-    ]

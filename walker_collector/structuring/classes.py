@@ -2,13 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, Final
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
-from walker_collector.config import BatchConfig, BreakerConfig, Placeholder, RuleConfig
+from walker_collector.config import (
+    BatchConfig,
+    BreakerConfig,
+    EnvText,
+    Placeholder,
+    RuleConfig,
+)
 from walker_collector.naming import camel, hint, kind
 from walker_collector.structuring.places import Unfit, at, part
 
@@ -43,6 +50,8 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
     keys = _spelled(cls, fields, raw, errors)
     values: dict[str, Any] = {}
     for name, key in keys.items():
+        if _is_left_out(fields[name], raw[key]):
+            continue
         try:
             values[name] = part(converter, raw[key], fields[name].type or Any, key)
         except Exception as error:  # hooks of plugins: anything may come out
@@ -59,9 +68,26 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
         return cls(**{fields[name].alias or name: value for name, value in values.items()})
 
 
+def _is_left_out(field: "attrs.Attribute[Any]", raw: Any) -> bool:
+    """Return whether a value is the same as none given, where the field has a default.
+
+    null is, unless the field knows it, and an empty variable of the environment for a number or a
+    boolean.
+    """
+    if field.default is attrs.NOTHING:
+        return False
+    union = get_origin(field.type) in (Union, UnionType)
+    accepted = set(get_args(field.type)) if union else {field.type}
+    if raw is None:
+        return accepted.isdisjoint({Any, NoneType})
+    if isinstance(raw, EnvText) and not raw.strip():
+        return not accepted.isdisjoint({int, float, bool}) and str not in accepted
+    return False
+
+
 def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
     short = SHORT_FORM.get(cls)
-    if short and isinstance(raw, int | float) and not isinstance(raw, bool):
+    if short and isinstance(raw, int | float | EnvText) and not isinstance(raw, bool):
         return {short: raw}
     if not isinstance(raw, Mapping):
         raise Unfit(f"expected an object{' or a number' if short else ''}, got {kind(raw)}")

@@ -8,7 +8,7 @@ import attrs
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
-from walker_collector.config import Secret, ValueSpec
+from walker_collector.config import EnvText, Secret, ValueSpec
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
 from walker_collector.structuring.places import Unfit, at, part
@@ -74,6 +74,8 @@ def union_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
 
 def _first_fitting(converter: Converter, raw: Any, members: list[Any]) -> Any:
+    if isinstance(raw, EnvText):  # any text is a string; the number it may spell goes before
+        members = sorted(members, key=lambda member: member is str)
     fitting = [member for member in members if _has_shape(raw, member)]
     if not fitting:
         raise Unfit(f"expected {' or '.join(map(_type_name, members))}, got {kind(raw)}")

@@ -21,6 +21,7 @@ from walker_collector.structuring.containers import (
     mapping_hook,
     union_hook,
 )
+from walker_collector.structuring.environment import plain
 from walker_collector.structuring.places import PLACE, problems
 from walker_collector.structuring.scalars import enum_hook, literal_hook, scalar_hook
 from walker_collector.structuring.specs import consent_hook, spec_hook, value_hook
@@ -38,6 +39,7 @@ _FACTORIES: Final[list[tuple[Callable[[Any], bool], Callable[..., Any]]]] = [
     (lambda cls: cls is Value, value_hook),
 ]
 _HOOKS: Final[list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]]] = [
+    (lambda cls: cls is Any, lambda raw, _: plain(raw)),
     (lambda cls: isinstance(cls, type) and issubclass(cls, Enum), enum_hook),
     (lambda cls: cls == Consent, consent_hook),
     (lambda cls: AbstractCallable in (cls, get_origin(cls)), callable_hook),

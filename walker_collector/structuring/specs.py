@@ -6,11 +6,12 @@ from typing import Any
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
-from walker_collector.config import AlternativesSpec, ObjectSpec, PathSpec, ValueSpec
+from walker_collector.config import AlternativesSpec, EnvText, ObjectSpec, PathSpec, ValueSpec
 from walker_collector.errors import ConfigError
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
 from walker_collector.structuring.callables import CODE_ADVICE, CODE_PREFIX
+from walker_collector.structuring.environment import typed
 from walker_collector.structuring.places import PLACE, Unfit, at
 
 
@@ -23,7 +24,7 @@ def spec_hook(_: Any, converter: Converter) -> Callable[[Any, Any], ValueSpec]:
         if isinstance(raw, str):
             if raw.startswith(CODE_PREFIX):
                 raise Unfit(CODE_ADVICE)
-            return PathSpec(raw)
+            return PathSpec(str(raw) if isinstance(raw, EnvText) else raw)
         if isinstance(raw, list | tuple):
             return AlternativesSpec(converter.structure(raw, tuple[ValueSpec, ...]))
         if isinstance(raw, Mapping):
@@ -55,11 +56,20 @@ def consent_hook(raw: Any, _: Any) -> dict[str, bool]:
     """
     if not isinstance(raw, Mapping):
         raise Unfit(f"expected an object of consent keys, got {kind(raw)}")
-    errors = [
-        at(Unfit(f"expected true or false, got {kind(value)}"), key)
-        for key, value in raw.items()
-        if not (value is None or isinstance(value, bool | int | float))
-    ]
+    grants, errors = {}, []
+    for key, value in raw.items():
+        try:
+            grants[key] = _grant(value)
+        except Unfit as error:
+            errors.append(at(error, key))
     if errors:
         raise ClassValidationError("consent", errors, dict)
-    return {key: bool(value) for key, value in raw.items()}
+    return grants
+
+
+def _grant(value: Any) -> bool:
+    if isinstance(value, EnvText):
+        return bool(typed(value, bool))
+    if value is None or isinstance(value, bool | int | float):
+        return bool(value)
+    raise Unfit(f"expected true or false, got {kind(value)}")

@@ -1,0 +1,90 @@
+"""`require`: which destinations one waits for, and which events of walkerOS's collector.
+
+In walkerOS it names events of the collector. What has happened when a flow starts, or is given by
+its collector, needs no wait; anything else would never come here, where consent and users are not
+those of the process.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from walker_collector.config import CollectorConfig, DestinationEntry
+from walker_collector.flowfile.destination import ReadDestination
+from walker_collector.flowfile.findings import Findings
+from walker_collector.naming import hint, join
+
+_ALWAYS: Final = frozenset({"run", "ready"})
+_GIVEN: Final = ("consent", "user", "globals")
+_EVENTS: Final = frozenset({*_ALWAYS, *_GIVEN, "config", "custom", "session"})
+
+
+def settle_requirements(
+    read: Mapping[str, ReadDestination], collector: CollectorConfig, found: Findings
+) -> dict[str, DestinationEntry]:
+    """Return the destinations by id, having checked what they wait for."""
+    happened = _ALWAYS | {name for name in _GIVEN if getattr(collector, name)}
+    ids = _ids(read, found)
+    settled = {}
+    for key, destination in read.items():
+        path = join("destinations", key, "config", "require")
+        kept = [name for name in destination.require if name in read or name not in happened]
+        for name in kept:
+            _check(key, name, path, read, found)
+        if entry := destination.entry:
+            require = [ids.get(name, name) for name in kept]
+            config = attrs.evolve(entry.config, require=require)
+            settled[ids[key]] = attrs.evolve(entry, config=config)
+    return settled
+
+
+def _ids(read: Mapping[str, ReadDestination], found: Findings) -> dict[str, str]:
+    """Return the id of each destination by its key in the file: that key, unless `id` is given."""
+    ids: dict[str, str] = {}
+    for key, destination in read.items():
+        given = destination.entry.config.id if destination.entry else None
+        if given and (given in read or given in ids.values()) and given != key:
+            found.add(join("destinations", key, "config", "id"), f"another one is called {given}")
+        ids[key] = given or key
+    return ids
+
+
+def _check(
+    id: str, name: str, path: str, read: Mapping[str, ReadDestination], found: Findings
+) -> None:
+    if name not in read:
+        found.add(path, _missing(name, read))
+        return
+    required = read[name].entry
+    if required and required.config.disabled:
+        found.add(path, f"destination {name} is disabled: it is never ready")
+    if id in _awaited(name, read):
+        found.add(path, f"{id} and {name} wait for each other")
+
+
+def _missing(name: str, read: Iterable[str]) -> str:
+    """Say what to write for what is no destination: by its name an event of walkerOS, or none."""
+    if name == "consent":
+        return (
+            "the event consent is not awaited here; write what must be granted as consent of this"
+            ' destination, such as {"marketing": true}, or what is granted at the start as consent'
+            " of the collector"
+        )
+    if name in _GIVEN:
+        return f"the event {name} is not awaited here; give {name} to the collector, or remove it"
+    if name in _EVENTS or " " in name:
+        return f"{name} is an event, which is not awaited here; remove it"
+    return f"there is no destination {name}{hint(name, read, 'there are')}"
+
+
+def _awaited(id: str, read: Mapping[str, Any]) -> set[str]:
+    """Return a destination and all that it waits for, directly or through others."""
+    awaited: set[str] = set()
+    left = [id]
+    while left:
+        name = left.pop()
+        if name not in awaited and name in read:
+            awaited.add(name)
+            left += read[name].require
+    return awaited

@@ -1,0 +1,104 @@
+"""Steps of a walkerOS flow that are not run here: sources, transformers, stores, hooks.
+
+A step that would change what is delivered is a problem that says what to write instead; one that
+would not is a warning, or nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from walker_collector.flowfile.findings import Findings
+from walker_collector.flowfile.shape import Flow
+from walker_collector.naming import join, kind
+
+TRANSFORMERS: Final = (
+    "transformers are not run here; use policy, data and mapping of the destination, or an"
+    " extension (a plugin of the group walker_collector.extensions)"
+)
+_STATE: Final = "stores are not run here; remove it"
+
+UNSUPPORTED: Final = {
+    "before": TRANSFORMERS,
+    "next": TRANSFORMERS,
+    "cache": "caching of deliveries is not supported; remove it",
+    "state": _STATE,
+    "credentials": "write credentials into settings, as the package names them",
+}
+"""Keys of a walkerOS destination that would change what is delivered, and what to do instead."""
+
+_OF_COLLECTOR: Final = {
+    "before": TRANSFORMERS,
+    "next": TRANSFORMERS,
+    "hooks": "JavaScript cannot run here; write an extension (a plugin of the group"
+    " walker_collector.extensions)",
+}
+
+_NOT_APPLIED: Final = "is not applied, as sources are not run here"
+_OF_SOURCE: Final = {
+    "consent": f"{_NOT_APPLIED}; write it as consent of each destination",
+    "policy": f"{_NOT_APPLIED}; write it as policy of each destination",
+    "mapping": f"{_NOT_APPLIED}; write its rules into the mapping of each destination",
+    "include": f"{_NOT_APPLIED}; write it as include of each destination",
+    "data": f"{_NOT_APPLIED}; write it as data of each destination",
+}
+_CHAINS_OF_SOURCE: Final = {
+    "before": TRANSFORMERS,
+    "next": TRANSFORMERS,
+    "cache": "repeated events are not recognised here; remove it, and give events ids",
+    "state": _STATE,
+}
+
+_NOT_RUN: Final = {
+    "sources": "events come in through push or `walker run`",
+    "transformers": "use policy, data and mapping, or an extension",
+    "stores": "nothing reads them",
+}
+
+
+def check_steps(shape: Flow, found: Findings) -> None:
+    """Tell what is not run: problems where it would change deliveries, else warnings."""
+    for key, instead in _NOT_RUN.items():
+        section = getattr(shape, key)
+        if section and not isinstance(section, Mapping):
+            found.add(key, f"expected an object, got {kind(section)}")
+        elif section:
+            found.warnings.append(f"{key}: not run here; {instead}")
+    sources = shape.sources if isinstance(shape.sources, Mapping) else {}
+    for id, source in sources.items():
+        if isinstance(source, Mapping):
+            _check_source(join("sources", id), source, found)
+
+
+def _check_source(path: str, source: Mapping[str, Any], found: Findings) -> None:
+    config = source.get("config")
+    config = config if isinstance(config, Mapping) else {}
+    if source.get("disabled") is True or config.get("disabled") is True:
+        return
+    _refuse(path, source, _CHAINS_OF_SOURCE, found)
+    _refuse(join(path, "config"), config, _OF_SOURCE | _CHAINS_OF_SOURCE, found)
+
+
+def check_collector(raw: Mapping[str, Any], found: Findings) -> None:
+    """Tell what of the collector's configuration would change deliveries, and is not done here."""
+    _refuse("collector", raw, _OF_COLLECTOR, found)
+    if raw.get("run") is False:
+        found.add(
+            "collector.run",
+            "there is no run command here: events are accepted at once; remove it, and push when"
+            " they may be",
+        )
+
+
+def refuse_unsupported(path: str, keys: Mapping[str, Any], found: Findings) -> None:
+    """Tell which keys of a destination would change what is delivered."""
+    _refuse(path, keys, UNSUPPORTED, found)
+
+
+def _refuse(path: str, keys: Mapping[str, Any], advice: Mapping[str, str], found: Findings) -> None:
+    for key in _present(keys, advice):
+        found.add(join(path, key), advice[key])
+
+
+def _present(keys: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
+    """Yield the keys that say something: an empty list, object or text is as none."""
+    return (key for key in names if keys.get(key) not in (None, "", [], {}, False))
