@@ -92,7 +92,7 @@ def retry_after(value: str | None, now: float) -> float | None:
         return None
     try:
         seconds = float(value) if value.strip().isdigit() else _until(value, now)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that can be
         return None
     return min(max(seconds, 0.0), LONGEST_WAIT)
 

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from http.client import RemoteDisconnected
+from http.client import HTTPException, RemoteDisconnected
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from walker_dest_customerio.answers import Api, NoAnswer, Untaken
 from walker_dest_customerio.wire import Stage
 
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
-_NETWORK: Final = (socket.gaierror, ConnectionError, TimeoutError, ssl.SSLError)
+_NETWORK: Final = (socket.gaierror, ConnectionError, TimeoutError, ssl.SSLError, HTTPException)
 
 
 @frozen
