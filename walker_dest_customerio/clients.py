@@ -56,10 +56,12 @@ class _OneRequest:
         _check_path(url)
         body = dumps(data, "request")
         line.limit.wait()
-        wire.reset()
+        wire.begin()
         try:
             made = self._prepared(method, url, body)
-            response = self.http.send(made, **self._surroundings(url))
+            options = self._surroundings(url)
+            wire.hand_over()
+            response = self.http.send(made, **options)
         except Exception as error:  # whatever it is, it is not the event's fault
             route = Route(url, self._proxy(url), self.timeout)
             # Its text has the customer's id in a URL.

@@ -17,6 +17,24 @@ def _filled(_: Any, __: "Attribute[Any]", value: str) -> None:
         raise ValueError("must not be empty")
 
 
+def _credential(_: Any, attribute: "Attribute[Any]", value: Secret | str | None) -> None:
+    """Refuse what no header can carry: such a credential would fail with every event."""
+    text = value.reveal() if isinstance(value, Secret) else value or ""
+    wrong = next((char for char in text if not "!" <= char <= "~"), None)
+    if wrong is not None:
+        raise ValueError(
+            f"holds {_named(wrong)}, which no credential has; was it copied with something around?"
+        )
+    if attribute.name == "site_id" and ":" in text:
+        raise ValueError("must not hold a colon, which ends it in the request")
+
+
+def _named(char: str) -> str:
+    if char in "\r\n":
+        return "a line break"
+    return "a space" if char == " " else f"the character U+{ord(char):04X}"
+
+
 def _positive(_: Any, __: "Attribute[Any]", value: float) -> None:
     if value <= 0:
         raise ValueError(f"must be more than 0, not {value}")
@@ -26,8 +44,16 @@ def _host(_: Any, __: "Attribute[Any]", value: str | None) -> None:
     if value is None:
         return
     parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+    wrong = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme != "https" or not parts.hostname or wrong or not _is_plain(value):
         raise ValueError("must be https://host or https://host:port, without a path")
+    if parts.port == 0:  # reading it raises ValueError where it is none
+        raise ValueError("port must be 1 to 65535")
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text is of visible ASCII alone, as hosts and credentials are."""
+    return all("!" <= char <= "~" for char in text)
 
 
 @frozen(kw_only=True)
@@ -62,9 +88,9 @@ class Settings:
     people_max: how many people's last attributes are remembered, to not repeat them.
     """
 
-    site_id: str = field(validator=_filled, metadata={"credential": True})
-    api_key: Secret = field(validator=_filled)
-    app_api_key: Secret | None = None
+    site_id: str = field(validator=[_filled, _credential], metadata={"credential": True})
+    api_key: Secret = field(validator=[_filled, _credential])
+    app_api_key: Secret | None = field(default=None, validator=_credential)
     region: Literal["us", "eu"] = "us"
     timeout: int = field(default=10_000, validator=_positive)
     customer_id: Value = _USER_ID

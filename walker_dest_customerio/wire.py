@@ -24,8 +24,13 @@ class _Request(threading.local):
 _request = _Request()
 
 
-def reset() -> None:
-    """Take it that the next request of this thread leaves, unless its adapter notes otherwise."""
+def begin() -> None:
+    """Note that this thread makes a request, of which nothing has left."""
+    _request.stage = "ready"
+
+
+def hand_over() -> None:
+    """Take it that the request leaves; an adapter of ours knows better."""
     _request.stage = "sent"
 
 

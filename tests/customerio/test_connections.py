@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.customerio import sockets
 from tests.customerio.support import Memory, closed_port, settings_of
-from walker_collector import DestinationDown, Rejected
+from walker_collector import DestinationDown, Rejected, Secret
 from walker_dest_customerio.answers import NoAnswer, Untaken
 from walker_dest_customerio.clients import Clients, open_clients
 from walker_dest_customerio.delivery import Delivery, Job
@@ -171,6 +172,25 @@ def test_proxy_that_cannot_be_stops_the_destination_and_no_event(
     assert isinstance(job.error, DestinationDown)
     assert "proxies" in job.error.reason
     assert progress.parts == {}
+
+
+@pytest.mark.parametrize("wrong", ["key\n", "key\u200b", "k\u00e9y\r\nX-Evil: 1"])
+def test_credential_that_no_header_carries_stops_the_destination_and_no_event(
+    customerio: Sandbox, wrong: str
+) -> None:
+    # Past the check of settings; whatever comes to pass, no event may die of it.
+    with attrs.validators.disabled():
+        settings = attrs.evolve(
+            settings_of(**customerio.settings()), api_key=Secret(wrong), app_api_key=Secret(wrong)
+        )
+    clients = open_clients(settings)
+    progress = Memory()
+    job = mail(clients, progress)
+    clients.close()
+    assert isinstance(job.error, DestinationDown)
+    assert progress.parts == {}
+    assert customerio.messages == customerio.events == []
+    assert "key" not in job.error.reason.replace("settings.appApiKey", "").replace("apiKey", "")
 
 
 def test_file_of_authorities_that_is_not_there_stops_the_destination(

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from walker_collector import (
     Context,
     DestinationDown,
     Item,
+    NotAttempted,
+    NothingToSend,
     Person,
     PushContext,
     Rejected,
     RetryLater,
 )
 from walker_collector.plugins import Registry, verify_destination
+from walker_dest_customerio.answers import Untaken
 from walker_dest_customerio.destination import CustomerioDestination, Unidentified
 from walker_dest_customerio.sandbox import Sandbox
 
@@ -192,6 +196,81 @@ def test_simulation_says_what_push_does(either: Ready, customerio: Sandbox) -> N
     assert [call[0] for call in calls[0]] == ["identify", "pageview", "track"]
     assert [call[0] for call in calls[1]] == ["pageview", "track"]
     assert customerio.requests == []
+
+
+def test_event_that_asks_for_nothing_is_empty(either: Ready, customerio: Sandbox) -> None:
+    nothing = rule_of(skip=True, addDevice={"map": {"platform": {"value": "ios"}}})
+    either.push(either.item())  # from now on the person is identified
+    item = either.item(rule=nothing)
+    with pytest.raises(NothingToSend):
+        either.push(item)
+    failures = either.batch(item, either.item(event_of(id="e2")))
+    assert {at: type(error) for at, error in failures.items()} == {0: NothingToSend}
+    with pytest.raises(NothingToSend):
+        either.destination.simulate(item.event, item.data, item.rule, item.context)
+    assert len(customerio.events) == 2
+
+
+def test_empty_events_beside_an_outage_are_empty_still(either: Ready, customerio: Sandbox) -> None:
+    customerio.fault("status", status=503)
+    empty = either.item(event_of(id="e2"), rule=rule_of(skip=True, identify={"value": 1}))
+    failures = either.batch(either.item(), empty)
+    assert {at: type(error) for at, error in failures.items()} == {0: Untaken, 1: NothingToSend}
+
+
+def test_event_of_which_a_part_was_done_before_is_not_empty(either: Ready) -> None:
+    progress = Memory({"identify": "done"})
+    item = either.item(rule=rule_of(skip=True, identify={"value": 1}), progress=progress)
+    either.push(item)
+
+
+def test_no_request_is_made_for_an_event_that_may_not_proceed(
+    either: Ready, customerio: Sandbox
+) -> None:
+    items = [either.item(event_of(f"u{at}", id=f"e{at}")) for at in range(4)]
+    asked: list[str] = []
+
+    def proceed(at: int) -> bool:
+        asked.append(f"u{at}")
+        return at != 2
+
+    for at, item in enumerate(items):
+        item.context.proceed = partial(proceed, at)
+    items.append(either.item(event_of("u2", id="e4")))
+    failures = either.batch(*items)
+    assert {at: type(error) for at, error in failures.items()} == {2: NotAttempted, 4: NotAttempted}
+    assert asked[0] == "u0"
+    assert set(asked) == {"u0", "u1", "u2", "u3"}
+    assert sorted(customerio.people) == ["u0", "u1", "u3"]
+
+
+def test_withdrawal_within_a_batch_stops_every_call_after_it(
+    connect: Open, customerio: Sandbox
+) -> None:
+    single = connect(delivery="single")
+    items = [single.item(event_of(f"u{at}", id=f"e{at}")) for at in range(6)]
+    for item in items:
+        item.context.proceed = lambda: len(customerio.requests) < 3
+    failures = single.batch(*items)
+    assert list(failures) == [3, 4, 5]
+    assert all(isinstance(error, NotAttempted) for error in failures.values())
+    assert len(customerio.requests) == 3
+
+
+def test_message_is_not_sent_once_its_person_has_withdrawn(
+    either: Ready, customerio: Sandbox
+) -> None:
+    mail = {"map": {"to": "user.email", "transactional_message_id": {"value": 1}}}
+    progress = Memory()
+    item = either.item(event_of(user=user("u1")), rule=rule_of(sendEmail=mail), progress=progress)
+    item.context.proceed = lambda: not customerio.requests
+    assert isinstance(either.batch(item)[0], NotAttempted)
+    assert progress.parts == {"identify": "done"}
+    assert customerio.messages == []
+
+
+def test_parts_that_are_messages_are_declared() -> None:
+    assert {"send_email", "send_push"} <= set(CustomerioDestination.message_parts)
 
 
 def test_simulation_of_an_event_that_names_nobody_says_so() -> None:

@@ -61,6 +61,13 @@ def test_missing_credentials_are_named_with_their_place() -> None:
         ("trackUrl", "http://proxy"),
         ("trackUrl", "https://proxy/customerio"),
         ("apiUrl", "proxy:8443"),
+        ("trackUrl", "https://user:password@proxy"),
+        ("trackUrl", "https://proxy:99999"),
+        ("trackUrl", "https://proxy:0"),
+        ("trackUrl", "https://[bad"),
+        ("apiUrl", "https://pro\nxy"),
+        ("apiUrl", "https://proxy\u200b"),
+        ("siteId", "site:1"),
         ("delivery", "queue"),
         ("identifyTimestamp", "yes"),
         ("onConsent", {"marketing": {"grant": {}}}),
@@ -69,6 +76,28 @@ def test_missing_credentials_are_named_with_their_place() -> None:
 def test_wrong_setting_is_named_with_its_place(key: str, value: object) -> None:
     (problem,) = problems_of({**KEYS, key: value})
     assert problem.startswith(f"{PLACE}.settings.{key}")
+
+
+@pytest.mark.parametrize("key", ["siteId", "apiKey", "appApiKey"])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("abc123\n", "a line break"),
+        ("abc\r\n123", "a line break"),
+        (" abc123", "a space"),
+        ("abc123\u200b", "the character U+200B"),
+        ("\ufeffabc123", "the character U+FEFF"),
+        ("abc\u00a0123", "the character U+00A0"),
+        ("abc\x00", "the character U+0000"),
+        ("gr\u00fcn", "the character U+00FC"),
+    ],
+)
+def test_credential_that_no_header_carries_is_refused_when_the_flow_is_loaded(
+    key: str, wrong: str, told: str
+) -> None:
+    (problem,) = problems_of({**KEYS, key: wrong})
+    assert problem.startswith(f"{PLACE}.settings.{key}: holds {told}, which no credential has")
+    assert "abc" not in problem
 
 
 def test_unknown_rule_setting_is_answered_with_the_one_that_was_meant() -> None:
