@@ -15,8 +15,8 @@ class PushResult:
 
     `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
     for consent), "ignored" (by a rule), "dropped" (consent denied and `queue` false), and after
-    `wait=True` also "delivered" or "failed" (a dead letter); `reasons` says why, where there is a
-    why.
+    `wait=True` also "delivered", "empty" (nothing was asked of it) or "failed" (a dead letter);
+    `reasons` says why, where there is a why.
     """
 
     id: str

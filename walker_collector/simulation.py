@@ -31,6 +31,7 @@ from walker_collector.events import (
     merge,
     plain_object,
 )
+from walker_collector.failures import reason_of
 from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.identity import KINDS
 from walker_collector.mapping import Mapped
@@ -256,10 +257,10 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     try:
         calls = list(simulate(*arguments))
     except NothingToSend as error:
-        return _Answer("empty", error=error.reason)
+        return _Answer("empty", error=reason_of(error))
     except Rejected as error:
         unidentified = getattr(error, "status", None) == "unidentified"
-        return _Answer("unidentified" if unidentified else "invalid", error=error.reason)
+        return _Answer("unidentified" if unidentified else "invalid", error=reason_of(error))
     except Exception as error:  # whatever a plugin raises must not stop the others
         # Its text may quote the event.
         return _Answer("invalid", error=f"the plugin's simulation raised {type(error).__name__}")

@@ -25,7 +25,7 @@ from tests.core.cli_support import (
 
 MARKETING = {"consent": {"marketing": True}}
 NO_DESTINATION: dict[str, Any] = {}
-NOTHING_LEFT = {"waiting": 0, "unrecorded": 0, "reason": ""}
+NOTHING_LEFT = {"empty": 0, "dead_dropped": 0, "waiting": 0, "unrecorded": 0, "reason": ""}
 
 
 def figures(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from walker_collector import (
     MISSING,
     DestinationDown,
     Item,
+    NotAttempted,
+    NothingToSend,
     PathSpec,
     Rejected,
     RetryLater,
@@ -24,7 +27,8 @@ from walker_collector import (
 )
 from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, RuleConfig
 from walker_collector.consent import Ledger, identifiers
-from walker_collector.delivery.dispatch import Destination, Dispatch, Outcome
+from walker_collector.delivery.dispatch import Destination, Dispatch
+from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.destination import build_destinations
 from walker_collector.events import Bounds, encode
@@ -51,6 +55,7 @@ class Bench:
     ledger: Ledger = Factory(lambda: Ledger(MemorySpool(), {}, 100, Clock()))
     turns: Callable[[], bool] = lambda: True
     attempt: Attempt = FRESH
+    is_current: Callable[[Entry], bool] = lambda entry: True
 
     def run(self, *entries: Entry) -> list[Outcome]:
         (destination,) = build_destinations(flow({"there": (self.cls, config(**self.settings))}))
@@ -60,6 +65,8 @@ class Bench:
             lambda seq: self.attempt,
             lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
             self.turns,
+            lambda seq, person: True,
+            self.is_current,
             throttle(destination),
         )
         return dispatch.run(entries, self.ledger.said({entry[1] for entry in entries}))
@@ -121,8 +128,8 @@ def test_ignored_event_is_not_pushed() -> None:
         (Rejected("bad mail"), Outcome("rejected", "bad mail")),
         (RetryLater("busy", after=2.5), Outcome("retry", "busy", after=2.5)),
         (RetryLater(""), Outcome("retry", "RetryLater")),
-        (DestinationDown("key"), Outcome("back", "key", down=True)),
-        (DestinationDown(""), Outcome("back", "DestinationDown", down=True)),
+        (DestinationDown("key"), Outcome("unavailable", "key", down=True)),
+        (DestinationDown(""), Outcome("unavailable", "DestinationDown", down=True)),
         (SpoolError("disk"), Outcome("retry", "disk")),
     ],
     ids=lambda value: type(value).__name__,
@@ -178,7 +185,7 @@ def test_event_that_cannot_be_read_is_logged_by_its_number(
 def test_retry_holds_back_later_events_of_that_person_only() -> None:
     record, push = failing(RetryLater("busy"))
     kinds = bench(push).kinds(entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, ""))
-    assert kinds == ["retry", "delivered", "back", "delivered"]
+    assert kinds == ["retry", "delivered", "not_attempted", "delivered"]
     assert record.numbers == [2, 4]
 
 
@@ -192,18 +199,18 @@ def test_person_is_who_the_event_was_accepted_for_whatever_a_policy_writes() -> 
     _, push = failing(RetryLater("busy"))
     policy = {"user": ObjectSpec(value="nobody"), "name": ObjectSpec()}
     kinds = bench(push, policy=policy).kinds(entry(1, "a"), entry(2, "b"), entry(3, "a"))
-    assert kinds == ["retry", "delivered", "back"]
+    assert kinds == ["retry", "delivered", "not_attempted"]
 
 
 def test_destination_that_is_down_is_not_tried_again_in_the_batch() -> None:
     record, push = failing(None, DestinationDown("key"))
     outcomes = bench(push).run(entry(1, "a"), entry(2, "b"), entry(3, "c"))
-    assert [o.kind for o in outcomes] == ["delivered", "back", "back"]
+    assert [o.kind for o in outcomes] == ["delivered", "unavailable", "not_attempted"]
     assert [o.reason for o in outcomes] == ["", "key", ""]
     assert record.numbers == [1]
 
 
-def test_failures_in_a_row_up_to_the_breakers_threshold_are_enough() -> None:
+def test_failures_in_a_row_short_of_the_breakers_threshold_are_enough() -> None:
     tried: list[int] = []
 
     def push(event: Any, context: Any) -> None:
@@ -212,9 +219,9 @@ def test_failures_in_a_row_up_to_the_breakers_threshold_are_enough() -> None:
             raise RetryLater("busy")
 
     entries = [entry(n, f"u{n}") for n in range(1, 9)]
-    kinds = bench(push, breaker=BreakerConfig(threshold=3)).kinds(*entries)
+    kinds = bench(push, breaker=BreakerConfig(threshold=5)).kinds(*entries)
     assert tried == [1, 2, 3, 4, 5]
-    assert kinds == ["retry", "delivered", "retry", "retry", "retry", "back", "back", "back"]
+    assert kinds == ["retry", "delivered", *["retry"] * 3, *["not_attempted"] * 3]
 
 
 def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None:
@@ -234,11 +241,13 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
         lambda seq: Attempt(),
         lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
         lambda: True,
+        lambda seq, person: True,
+        lambda entry: True,
         throttle(destination),
     )
     entries = [entry(1, "a"), entry(2, "b"), entry(3, "a")]
     outcomes = dispatch.run(entries, made.ledger.said({e[1] for e in entries}))
-    assert [o.kind for o in outcomes] == ["bug", "delivered", "back"]
+    assert [o.kind for o in outcomes] == ["bug", "delivered", "not_attempted"]
     assert record.numbers == [2]
 
 
@@ -250,8 +259,8 @@ def test_no_call_is_made_without_a_turn() -> None:
     assert made.kinds(*(entry(n, f"u{n}") for n in range(4))) == [
         "delivered",
         "delivered",
-        "back",
-        "back",
+        "not_attempted",
+        "not_attempted",
     ]
     assert record.numbers == [0, 1]
 
@@ -307,7 +316,7 @@ def test_withdrawal_counts_for_the_next_call() -> None:
     made.ledger.tell({"marketing": True}, {"id": "u1"})
     made.ledger.tell({"marketing": True}, {"id": "u2"})
     kinds = made.kinds(entry(1), entry(2), entry(3, "u2"), entry(4))
-    assert kinds == ["delivered", "held", "delivered", "back"]
+    assert kinds == ["delivered", "held", "delivered", "not_attempted"]
     assert record.numbers == [1, 3]
 
 
@@ -318,7 +327,7 @@ def test_grant_after_a_withdrawal_lets_nothing_overtake_what_it_held() -> None:
     made.ledger.tell({"marketing": True}, {"id": "u1"})
     made.ledger.tell({"marketing": True}, {"id": "u2"})
     kinds = made.kinds(entry(1), entry(2), entry(3, "u2"), entry(4))
-    assert kinds == ["delivered", "held", "delivered", "back"]
+    assert kinds == ["delivered", "held", "delivered", "not_attempted"]
 
 
 def test_withdrawal_holds_back_a_batch_that_waits_for_its_turn() -> None:
@@ -334,7 +343,7 @@ def test_withdrawal_holds_back_a_batch_that_waits_for_its_turn() -> None:
     assert made.kinds(entry(1), entry(2, "u2", consent={"marketing": True}), entry(3)) == [
         "held",
         "delivered",
-        "back",
+        "not_attempted",
     ]
     assert record.numbers == [2]
 
@@ -358,7 +367,11 @@ def test_nothing_is_sent_while_consent_cannot_be_read() -> None:
         ledger.broken = True
 
     outcomes = Bench(plugin(push), {}, ledger).run(entry(1), entry(2, "u2"), entry(3, "u3"))
-    assert outcomes == [Outcome("delivered"), Outcome("back", "disk"), Outcome("back", "disk")]
+    assert outcomes == [
+        Outcome("delivered"),
+        Outcome("unavailable", "disk"),
+        Outcome("unavailable", "disk"),
+    ]
 
 
 def test_change_of_consent_is_told_to_those_who_listen() -> None:
@@ -374,7 +387,7 @@ def test_change_of_consent_is_told_to_those_who_listen() -> None:
         0,
         encode({"name": "walker consent", "data": {"a": False}, "custom": {}}, Bounds()),
     )
-    assert made.kinds(change, default, entry(3)) == ["told", "told", "delivered"]
+    assert made.kinds(change, default, entry(3)) == ["notified", "notified", "delivered"]
     assert told[0][:2] == ({"a": True}, {"a": True, "b": False})
     assert (told[0][2].id, told[0][2].device) == ("7", None)
     assert told[1] == ({"a": False}, {}, None)
@@ -425,7 +438,7 @@ def test_batch_that_fails_as_a_whole_comes_back_whole(failure: Any) -> None:
     outcomes = bench(None, batches).run(*entries(3))
     assert len(batches.calls) == 1
     down = isinstance(failure, DestinationDown)
-    expected = Outcome("back", failure.reason, getattr(failure, "after", None), down)
+    expected = Outcome("unavailable", failure.reason, getattr(failure, "after", None), down)
     assert outcomes == [expected] * 3
 
 
@@ -433,7 +446,7 @@ def test_destination_that_says_of_one_event_that_it_is_down_is_down() -> None:
     rule = RuleConfig(batch=BatchConfig(size=2))
     batches = Batches(lambda batch: {1: DestinationDown("key")})
     kinds = bench(None, batches, mapping={"order": {"complete": rule}}).kinds(*entries(4))
-    assert kinds == ["delivered", "back", "back", "back"]
+    assert kinds == ["delivered", "unavailable", "not_attempted", "not_attempted"]
     assert batches.calls == [[0, 1]]
 
 
@@ -455,7 +468,7 @@ def test_persons_later_events_wait_behind_the_one_that_broke_the_batch() -> None
         "delivered",
         "bug",
         "delivered",
-        "back",
+        "not_attempted",
         "delivered",
     ]
 
@@ -476,7 +489,7 @@ def test_destination_that_goes_down_while_each_is_sent_alone_is_left_alone() -> 
 
     batches = Batches(answer)
     kinds = bench(None, batches).kinds(*entries(3))
-    assert kinds == ["rejected", "back", "back"]
+    assert kinds == ["rejected", "unavailable", "not_attempted"]
     assert len(batches.calls) == 3
 
 
@@ -526,7 +539,7 @@ def test_however_a_batch_is_split_every_person_gets_theirs_in_order(
         *(entry(n, person, name, custom={}) for n, (name, person) in enumerate(steps))
     )
     sent = [n for call in calls for n in call]
-    assert sorted(sent) == [n for n, kind in enumerate(kinds) if kind in ("delivered", "told")]
+    assert sorted(sent) == [n for n, kind in enumerate(kinds) if kind in ("delivered", "notified")]
     for person in "abc":
         theirs = [n for n in sent if steps[n][1] == person]
         assert theirs == sorted(theirs)
@@ -538,7 +551,7 @@ def test_retry_in_one_run_holds_back_that_person_in_the_next() -> None:
         lambda batch: {0: RetryLater("busy")} if batch[0].event["data"]["n"] == 0 else None
     )
     kinds = bench(None, batches, mapping=rules).kinds(*entries(6, people=3))
-    assert kinds == ["retry", "delivered", "delivered", "back", "delivered", "delivered"]
+    assert kinds == ["retry", "delivered", "delivered", "not_attempted", "delivered", "delivered"]
     assert batches.calls == [[0, 1], [2], [4, 5]]
 
 
@@ -546,12 +559,94 @@ def test_changes_of_consent_split_a_batch() -> None:
     batches, told = Batches(), []
     made = bench(None, batches, consent=lambda *said: told.append(said))
     change = entry(1, name="walker consent", custom={})
-    assert made.kinds(entry(0), change, entry(2)) == ["delivered", "told", "delivered"]
+    assert made.kinds(entry(0), change, entry(2)) == ["delivered", "notified", "delivered"]
     assert batches.calls == [[0], [2]]
     assert len(told) == 1
 
 
 # --- time limits -----------------------------------------------------------------------------
+
+
+def test_batch_is_asked_again_before_each_call_of_its_own() -> None:
+    """A plugin that works a batch off call by call sends nothing after a withdrawal."""
+    made = Bench(plugin(), {"consent": {"marketing": True}})
+    sent: list[int] = []
+
+    def push_batch(batch: Sequence[Item]) -> Any:
+        failures: dict[int, Exception] = {}
+        for at, item in enumerate(batch):
+            if not item.context.destination.may_proceed(item):
+                failures[at] = NotAttempted()
+                continue
+            sent.append(item.event["data"]["n"])
+            if at == 0:
+                made.ledger.tell({"marketing": False}, {"id": "u2"})
+        return failures
+
+    made.cls = plugin(None, push_batch)
+    for person in ("u1", "u2", "u3"):
+        made.ledger.tell({"marketing": True}, {"id": person})
+    kinds = made.kinds(entry(1, "u1"), entry(2, "u2"), entry(3, "u3"), entry(4, "u2"))
+    assert sent == [1, 3]
+    assert kinds == ["delivered", "not_attempted", "delivered", "not_attempted"]
+
+
+def test_nothing_of_a_person_goes_out_once_their_erasure_began() -> None:
+    made = Bench(plugin(), {})
+    asked: list[bool] = []
+
+    def push_batch(batch: Sequence[Item]) -> None:
+        asked.extend(item.context.destination.may_proceed(item) for item in batch)
+
+    made.cls = plugin(None, push_batch)
+    made.is_current = lambda entry: entry[0] != 2
+    made.kinds(entry(1, "a"), entry(2, "b"))
+    assert asked == [True, False]
+
+
+def test_event_that_asks_nothing_is_empty() -> None:
+    _, push = failing(NothingToSend("no device token"))
+    (outcome,) = bench(push).run(entry(1))
+    assert (outcome.kind, outcome.reason) == ("empty", "no device token")
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, KeyboardInterrupt, CancelledError])
+def test_mapping_function_that_raises_anything_is_a_bug(kind: type[BaseException]) -> None:
+    def condition(value: Any, *rest: Any) -> bool:
+        raise kind("stop")
+
+    rule = RuleConfig(condition=condition)
+    outcomes = bench(Record().push, mapping={"order": {"complete": rule}}).run(entry(1))
+    assert [outcome.kind for outcome in outcomes] == ["bug"]
+
+
+class _Mute(Rejected):
+    def __init__(self) -> None:
+        pass  # no reason, whatever the base class says
+
+
+class _Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("even so")
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "reason"),
+    [
+        (_Mute(), "rejected", "_Mute"),
+        (Rejected("half a \ud800 pair"), "rejected", "half a ? pair"),
+        (RetryLater("busy", after="soon"), "retry", "busy"),  # type: ignore[arg-type]  # on purpose
+        (RetryLater(""), "retry", "RetryLater"),
+        (_Unspeakable(), "bug", "_Unspeakable: <_Unspeakable without a text>"),
+    ],
+)
+def test_whatever_an_exception_says_is_an_outcome(
+    failure: Exception, kind: str, reason: str
+) -> None:
+    (outcome,) = bench(failing(failure)[1]).run(entry(1))
+    assert outcome.kind == kind
+    assert outcome.reason.startswith(reason)
+    outcome.reason.encode()
 
 
 def test_call_that_hangs_is_left_behind_and_tried_later() -> None:

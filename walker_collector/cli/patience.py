@@ -41,7 +41,8 @@ class Patience:
 
 
 def _settled(status: DestinationStatus) -> int:
-    return status.delivered + status.ignored + status.dropped + status.died + status.held
+    done = status.delivered + status.ignored + status.empty + status.dropped
+    return done + status.died + status.held
 
 
 def drain(

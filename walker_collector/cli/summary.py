@@ -20,16 +20,19 @@ _OF_READING = ("read", "accepted", "commands", "bad", "bad_lines", "complete")
 class Figures:
     """What became of the events at one destination, since the command began.
 
-    dead: dead letters that came. waiting: undelivered, for `reason` where there is one.
+    empty: nothing was asked of the destination. dead: dead letters that came; dead_dropped: those
+    beyond `dlqMax`, which are gone. waiting: undelivered, for `reason` where there is one.
     unrecorded: done, but the spool could not be told; the next run delivers them again.
     """
 
     delivered: int = 0
     held: int = 0
     ignored: int = 0
+    empty: int = 0
     dead: int = 0
     dropped: int = 0
     waiting: int = 0
+    dead_dropped: int = 0
     unrecorded: int = 0
     reason: str = ""
 
@@ -67,9 +70,11 @@ def figures(status: DestinationStatus) -> Figures:
         delivered=status.delivered,
         held=status.held,
         ignored=status.ignored,
-        dead=status.died,
+        empty=status.empty,
+        dead=max(0, status.died - status.requeued),
         dropped=status.dropped,
         waiting=status.waiting,
+        dead_dropped=status.dead_dropped,
         unrecorded=status.unrecorded,
         reason=status.reason,
     )
@@ -83,14 +88,17 @@ def print_summary(summary: Summary) -> None:
         parts += [f"{summary.bad:,} bad"] if summary.bad else []
         click.echo(", ".join(parts), err=True)
     columns = ["delivered", "held", "ignored", "dead", "dropped", "waiting"]
-    # Only where a disk is full or failing.
-    if any(item.unrecorded for item in summary.destinations.values()):
-        columns.append("unrecorded")
+    # Mostly there are none: a device without a token, dead letters beyond `dlqMax`, a full disk.
+    columns += [
+        column
+        for column in ("empty", "dead_dropped", "unrecorded")
+        if any(getattr(item, column) for item in summary.destinations.values())
+    ]
     rows = [
         [id_, *(getattr(item, column) for column in columns)]
         for id_, item in summary.destinations.items()
     ]
-    print_table(["destination", *columns], rows, err=True)
+    print_table(["destination", *(column.replace("_", " ") for column in columns)], rows, err=True)
 
 
 def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool) -> None:

@@ -8,7 +8,7 @@ be read after it could not for a while.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,11 +17,14 @@ from attrs import frozen
 from walker_collector.config import Consent, PartState
 from walker_collector.consent import Ledger, Said, granted
 from walker_collector.delivery.consent_hold import ConsentHold
-from walker_collector.delivery.dispatch import Destination, Outcome
+from walker_collector.delivery.dispatch import Destination
+from walker_collector.delivery.disposition import Disposition
+from walker_collector.delivery.health import Health
+from walker_collector.delivery.linger import Linger
+from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.queue import PersonQueue
 from walker_collector.delivery.status import Counts
 from walker_collector.delivery.throttle import Throttle
-from walker_collector.delivery.verdict import Verdict
 from walker_collector.errors import RetryLater, SpoolError
 from walker_collector.events import decode
 from walker_collector.spool import (
@@ -50,6 +53,18 @@ class Batch:
     entries: list[Entry]
     said: Said
 
+    @property
+    def people(self) -> list[str]:
+        """The person of each entry, by the key that was known when it was taken."""
+        return [self.said.names[entry[1]] for entry in self.entries]
+
+
+@frozen
+class Wait:
+    """How long (ms) until a batch may be taken; None: until something changes."""
+
+    ms: int | None
+
 
 class Backlog:
     """The entries of one destination that are not done with."""
@@ -68,6 +83,9 @@ class Backlog:
         self.held = ConsentHold(destination.config.queue_max)
         self.flying: dict[int, Entry] = {}
         self.counts = Counts()
+        self.linger = Linger.of(destination.config.batch, destination.linger)
+        self._revoked: set[int] = set()
+        """Entries under way whose person was erased: nothing of them is sent any more."""
         self._destination = destination
         self._spool = spool
         self._ledger = ledger
@@ -146,10 +164,53 @@ class Backlog:
 
     # --- going out -------------------------------------------------------------------------
 
+    def next(self, now: int, health: Health, *, hurried: bool) -> Batch | Wait:
+        """Return the next batch, or how long to wait for one; `hurried`: not for company."""
+        self.queue.wake(now)
+        wait = self.paused(now, health)
+        if wait != 0:
+            return Wait(wait)
+        if self.refill():
+            self.linger.arrived(now)
+        if self.queue.ready:
+            full = len(self.queue.ready) >= self._destination.batch_size
+            wait = 0 if hurried or full else self.linger.left(now)
+            if wait:
+                return Wait(wait)
+            if batch := self._next_batch(now, health):
+                return batch
+        due = self.queue.next_due
+        return Wait(None if due is None else max(1, due - now))
+
+    def paused(self, now: int, health: Health) -> int | None:
+        """Return how long (ms) the destination's health keeps deliveries from starting."""
+        return health.wait(now, lambda: self.queue.has_new(health.is_new))
+
+    def _next_batch(self, now: int, health: Health) -> Batch | None:
+        if health.cautious:
+            batch = self._with_consent(lambda: self.queue.take_probe(health.is_new, health.random))
+        else:
+            batch = self.take(self._share(), self._destination.batch_bytes)
+        if batch is not None:
+            health.started()
+            self.linger.taken(now, more=bool(self.queue.ready))
+        return batch
+
+    def _share(self) -> int:
+        """Return the batch size. Without push_batch, split ready events among the workers."""
+        destination = self._destination
+        if destination.hooks.push_batch is not None:
+            return destination.batch_size
+        share = -(-len(self.queue.ready) // destination.concurrency)
+        return max(1, min(destination.batch_size, share))
+
     def take(self, size: int, size_bytes: int | None) -> Batch | None:
         """Take the next batch; None where nothing is ready. Raises SpoolError, taking nothing."""
+        return self._with_consent(lambda: self.queue.take(size, size_bytes))
+
+    def _with_consent(self, take: Callable[[], list[Entry]]) -> Batch | None:
         self._follow_joins()
-        entries = self.queue.take(size, size_bytes)
+        entries = take()
         try:
             said = self._ledger.said({entry[1] for entry in entries})
         except SpoolError:
@@ -159,7 +220,7 @@ class Backlog:
             # A grant is known, but what it releases is not queued yet: those go first.
             self.queue.put_back(entries)
             self._unhold(overtaken)
-            return self.take(size, size_bytes)
+            return self._with_consent(take)
         self.flying.update({entry[0]: entry for entry in entries})
         return Batch(entries, said) if entries else None
 
@@ -171,12 +232,14 @@ class Backlog:
             del self.flying[entry[0]]
             if self._attempts:
                 self._attempts.pop(entry[0], None)
+        if self._revoked:
+            self._revoked.difference_update(entry[0] for entry in entries)
         self.queue.finish(entries)
 
     def finish(
-        self, entries: list[Entry], outcomes: list[Outcome], verdicts: list[Verdict]
+        self, entries: list[Entry], outcomes: list[Outcome], dispositions: list[Disposition]
     ) -> None:
-        """Note what came of a batch: who is done, held, tried again or back in line."""
+        """Move the entries of a batch: away, on hold, to a retry, or back in line."""
         done: list[Entry] = []
         back: list[Entry] = []
         behind: list[Entry] = []
@@ -184,11 +247,17 @@ class Backlog:
         self._follow_joins()
         bases: dict[str, Consent] = {}
         retrying: set[str] = set()
-        for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
+        for entry, outcome, disposition in zip(entries, outcomes, dispositions, strict=True):
             del self.flying[entry[0]]
             person = self.queue.person(entry)
-            change = verdict.change
-            if outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
+            change = disposition.change
+            if entry[0] in self._revoked:
+                # Erased while it was under way: the spool does not have it any more.
+                done.append(entry)
+                self._revoked.discard(entry[0])
+                self._attempts.pop(entry[0], None)
+                self.waiting -= 1
+            elif outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
                 # A grant has overtaken the decision: not held, but first in line again.
                 self._unsettled.append(Change(entry, State.WAITING, released=True))
                 back.append(entry)
@@ -196,7 +265,7 @@ class Backlog:
                 done.append(entry)
                 evicted += self._leave(entry, change)
             else:
-                self._remember(entry, verdict)
+                self._remember(entry, disposition)
                 if person in retrying:
                     behind.append(entry)
                 elif change is None:
@@ -209,11 +278,11 @@ class Backlog:
         self.queue.put_back(back)
         self._drop(evicted, _TOO_MANY_HELD)
 
-    def _remember(self, entry: Entry, verdict: Verdict) -> None:
-        if verdict.change is not None:
+    def _remember(self, entry: Entry, disposition: Disposition) -> None:
+        if disposition.change is not None:
             self.counts.retried += 1
-        if verdict.attempt != FRESH:
-            self._attempts[entry[0]] = verdict.attempt
+        if disposition.attempt != FRESH:
+            self._attempts[entry[0]] = disposition.attempt
 
     def _leave(self, entry: Entry, change: Change) -> list[Entry]:
         """Note that an entry waits no longer; return what must go to make room for it."""
@@ -333,6 +402,11 @@ class Backlog:
 
         The parts named in `without` are left out.
         """
+        count = self._requeue(letters, without)
+        self.counts.replayed += count
+        return count
+
+    def _requeue(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
         with self.reading_paused():
             revived = self._spool.revive(letters, without)
             with self.lock:
@@ -355,6 +429,7 @@ class Backlog:
             return entry[1] in people
 
         self._follow_joins()
+        self._revoked |= {seq for seq, entry in self.flying.items() if theirs(entry)}
         removed = self.queue.remove(theirs)
         while any(map(theirs, self.flying.values())) and time.monotonic() < deadline:
             wait(deadline - time.monotonic())
@@ -407,9 +482,35 @@ class Backlog:
                 reason,
             )
 
-    def bound_dead(self) -> None:
-        """Let go of the oldest dead letters beyond `dlqMax`."""
-        excess = self.dead - self._destination.config.dlq_max
+    def may_proceed(self, entry: Entry) -> bool:
+        """Tell whether an entry under way may still be sent, or its person is being erased."""
+        return entry[0] not in self._revoked and not self.queue.is_blocked(self.queue.person(entry))
+
+    def put_back(self, entries: list[Entry], due: int) -> None:
+        """Have entries of an interrupted delivery wait until `due` (ms), each person's in order."""
+        first: set[str] = set()
+        behind: list[Entry] = []
+        for entry in entries:
+            if self.flying.pop(entry[0], None) is None:
+                continue
+            person = self.queue.person(entry)
+            if person in first:
+                behind.append(entry)
+            else:
+                first |= {person} - {""}
+                self.queue.retry(due, entry)
+        self.queue.hold_back(behind)
+
+    def requeue_refused(self, seqs: Container[int]) -> int:
+        """Queue the dead letters with these numbers again; return how many there were."""
+        letters = [item for item in self._spool.dead(self._destination.id) if item.seq in seqs]
+        count = self._requeue(letters) if letters else 0
+        self.counts.requeued += count
+        return count
+
+    def bound_dead(self, spared: int) -> None:
+        """Delete the oldest dead letters beyond `dlqMax`; the newest `spared` do not count yet."""
+        excess = self.dead - spared - self._destination.config.dlq_max
         if excess <= 0:
             return
         try:
@@ -419,7 +520,7 @@ class Backlog:
             return
         with self.lock:
             self.dead -= dropped
-            self.counts.dropped += dropped
+            self.counts.dead_dropped += dropped
         self._log.error(
             "destination %s: %d oldest dead letter(s) dropped (dlqMax)",
             self._destination.id,

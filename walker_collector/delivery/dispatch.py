@@ -4,16 +4,25 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 """
 
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Final
 
 import attrs
 from attrs import define, frozen
 
 from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig, Rules
 from walker_collector.consent import Gate, Ledger, Said, compile_gate, granted
+from walker_collector.delivery.outcome import (
+    DELIVERED,
+    IGNORED,
+    NOT_ATTEMPTED,
+    NOTIFIED,
+    Kind,
+    Outcome,
+)
+from walker_collector.delivery.retry import wary_from
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.delivery.timeout import call_within
 from walker_collector.errors import (
@@ -26,40 +35,18 @@ from walker_collector.errors import (
     SpoolError,
 )
 from walker_collector.events import decode
+from walker_collector.failures import after_of, place_of, reason_of
 from walker_collector.hookspecs import Context, Event, Item, Person, Progress, PushContext
 from walker_collector.identity import KINDS
 from walker_collector.mapping import Mapper
 from walker_collector.plugins import Hooks
 from walker_collector.spool import FRESH, Attempt, Entry
+from walker_collector.text import describe, storable
 
 CONSENT_CHANGED: Final = "walker consent"
 """The name under which a change of consent queues for the destinations that listen to it."""
-
-Kind = Literal[
-    "delivered", "told", "ignored", "empty", "held", "dropped", "rejected", "retry", "bug", "back"
-]
-
-
-@frozen
-class Outcome:
-    """What came of one entry.
-
-    told: no event, but a change of consent has arrived. retry: transient, for this event. bug: an
-    unexpected exception. back: not tried, or the destination as a whole failed; `after` (s) is what
-    the other side asked for, `down` that it cannot deliver anything at all.
-    """
-
-    kind: Kind
-    reason: str = ""
-    after: float | None = None
-    down: bool = False
-    consent: Consent = attrs.field(factory=dict)
-
-
-DELIVERED: Final = Outcome("delivered")
-TOLD: Final = Outcome("told")
-IGNORED: Final = Outcome("ignored")
-UNTRIED: Final = Outcome("back")
+FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
+"""The `status` of rejections for which a plugin need not ask the other side."""
 
 
 @frozen(eq=False)
@@ -119,14 +106,16 @@ class _Task:
     person: str
     item: Item | None = None
     notice: bool = False
-    outcome: Outcome = UNTRIED
+    outcome: Outcome = NOT_ATTEMPTED
 
 
 class Dispatch:
     """Delivers batches to one destination.
 
     `turn` is asked before every call of a hook: it waits for the call's turn, and is False when
-    no more may be made.
+    no more may be made. `is_new` tells of an event's number and person whether its failure would
+    say something new about the destination; `is_current` whether an entry may still be sent, or
+    its person is being erased.
     """
 
     def __init__(
@@ -136,6 +125,8 @@ class Dispatch:
         attempt_of: Callable[[int], Attempt],
         progress_of: Callable[[Entry], Progress],
         turn: Callable[[], bool],
+        is_new: Callable[[int, str], bool],
+        is_current: Callable[[Entry], bool],
         log: Throttle,
     ) -> None:
         self._destination = destination
@@ -143,6 +134,8 @@ class Dispatch:
         self._attempt_of = attempt_of
         self._progress_of = progress_of
         self._turn = turn
+        self._is_new = is_new
+        self._is_current = is_current
         self._log = log
         self._rules_batch = _rules_batch(destination.config.mapping)
 
@@ -172,20 +165,23 @@ class Dispatch:
     def _prepare(self, task: _Task, said: Said) -> None:
         """Leave an item to be sent with the task, or the outcome that makes it needless."""
         try:
-            made = self._map(task, said.bases[task.entry[1]])
-        except Exception as error:  # a plugin's or user's function inside a mapping: their bug
+            made = self._map(task, said)
+        except SpoolError:
+            raise
+        except BaseException as error:  # a plugin's or user's function inside a mapping: their bug
             made = self._bug(error, "mapping", task)
         if isinstance(made, Outcome):
             task.item, task.outcome = None, made
         else:
             task.item = made
 
-    def _map(self, task: _Task, base: Consent) -> Item | Outcome:
+    def _map(self, task: _Task, said: Said) -> Item | Outcome:
         entry = task.entry
         event = decode(entry[3])
         progress = self._progress_of(entry)
         attempt = self._attempt_of(entry[0])
-        context = context_for(self._destination, base, event, attempt, progress)
+        context = context_for(self._destination, said.bases[entry[1]], event, attempt, progress)
+        context.proceed = partial(self._may_proceed, task, said)
         task.notice = event["name"] == CONSENT_CHANGED
         if task.notice:
             return Item(event, MISSING, None, context)
@@ -198,6 +194,14 @@ class Dispatch:
             return self._denied(context.consent)
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
+
+    def _may_proceed(self, task: _Task, said: Said) -> bool:
+        """Tell whether an item may still be sent: no after a withdrawal or an erasure."""
+        if not self._is_current(task.entry):
+            return False
+        if said.version == self._ledger.version:
+            return True
+        return isinstance(self._map(task, self._ledger.said([task.entry[1]])), Item)
 
     def _denied(self, consent: Consent) -> Outcome:
         kind: Kind = "held" if self._destination.config.queue else "dropped"
@@ -218,8 +222,8 @@ class Dispatch:
                 self._send_batches(list(ready), set(), said)
         except SpoolError as error:  # what people said cannot be read
             for task in tasks:
-                if task.outcome is UNTRIED:
-                    task.outcome = Outcome("back", str(error))
+                if task.outcome is NOT_ATTEMPTED:
+                    task.outcome = Outcome("unavailable", storable(error))
 
     def _send_batches(self, tasks: Sequence[_Task], waiting: set[str], said: Said) -> None:
         for run in self._runs(tasks):
@@ -264,7 +268,7 @@ class Dispatch:
         send: Callable[[_Task], Outcome],
     ) -> bool:
         """Send one by one; False where the rest need not be tried."""
-        failures = 0
+        failures, enough = 0, wary_from(self._destination.config.breaker.threshold)
         for task in tasks:
             if not self._turn():
                 return False
@@ -274,16 +278,19 @@ class Dispatch:
             if task.outcome is DELIVERED:
                 failures = 0
                 continue
-            if task.outcome.kind == "back":
+            if task.outcome.kind == "unavailable":
                 return False
             self._note(task, waiting)
-            failures = failures + 1 if task.outcome.kind == "retry" else 0
-            if failures >= self._destination.config.breaker.threshold:
-                return False  # it fails for everybody: the others need not find out one by one
+            if task.outcome.kind == "retry":
+                failures += self._is_new(task.entry[0], task.person)
+            else:
+                failures = 0
+            if failures >= enough:
+                return False  # it may fail for everybody: one event at a time is to find out
         return True
 
     def _note(self, task: _Task, waiting: set[str]) -> None:
-        if task.outcome.kind in ("retry", "bug") and task.person:
+        if task.outcome.kind in ("retry", "bug", "not_attempted") and task.person:
             waiting.add(task.person)
 
     def _push(self, task: _Task) -> Outcome:
@@ -291,8 +298,8 @@ class Dispatch:
         assert item is not None
         try:
             if task.notice:
-                self._call(self._tell, item)
-                return TOLD
+                self._call(self._notify, item)
+                return NOTIFIED
             self._call(
                 self._destination.hooks.push,
                 event=item.event,
@@ -304,7 +311,7 @@ class Dispatch:
             return self._failed(error, task)
         return DELIVERED
 
-    def _tell(self, item: Item) -> None:
+    def _notify(self, item: Item) -> None:
         self._destination.hooks.consent(
             update=item.event["data"],
             state=item.event["custom"],
@@ -321,7 +328,7 @@ class Dispatch:
         try:
             failures = self._push_batch(tasks)
         except (RetryLater, DestinationDown) as error:
-            whole = attrs.evolve(self._failed(error, tasks[0]), kind="back")
+            whole = attrs.evolve(self._failed(error, tasks[0]), kind="unavailable")
             for task in tasks:
                 task.outcome = whole
             return False
@@ -336,13 +343,13 @@ class Dispatch:
         for index, task in enumerate(tasks):
             task.outcome = self._failed(failures[index], task) if index in failures else DELIVERED
             self._note(task, waiting)
-        return not any(task.outcome.kind == "back" for task in tasks)
+        return not any(task.outcome.kind == "unavailable" for task in tasks)
 
     def _push_alone(self, task: _Task) -> Outcome:
         try:
             failures = self._push_batch([task])
         except (RetryLater, DestinationDown) as error:
-            return attrs.evolve(self._failed(error, task), kind="back")
+            return attrs.evolve(self._failed(error, task), kind="unavailable")
         except BaseException as error:  # see _push
             return self._failed(error, task)
         return self._failed(failures[0], task) if 0 in failures else DELIVERED
@@ -373,22 +380,22 @@ class Dispatch:
 
     def _failed(self, error: BaseException, task: _Task) -> Outcome:
         if isinstance(error, NothingToSend):
-            return Outcome("empty", error.reason)
+            return Outcome("empty", reason_of(error))
         if isinstance(error, NotAttempted):
-            return UNTRIED
+            return NOT_ATTEMPTED
         if isinstance(error, Rejected):
-            return Outcome("rejected", error.reason)
+            known = getattr(error, "status", None) in FOUND_BY_PLUGIN
+            return Outcome("rejected", reason_of(error), known=known)
         if isinstance(error, RetryLater):
-            return Outcome("retry", error.reason or "RetryLater", after=error.after)
+            return Outcome("retry", reason_of(error), after=after_of(error))
         if isinstance(error, DestinationDown):
-            return Outcome("back", error.reason or "DestinationDown", down=True)
+            return Outcome("unavailable", reason_of(error), down=True)
         if isinstance(error, SpoolError):  # progress could not be recorded
-            return Outcome("retry", str(error))
+            return Outcome("retry", storable(error))
         return self._bug(error, "push", task)
 
     def _bug(self, error: BaseException, where: str, task: _Task) -> Outcome:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+        place = place_of(error)
         # The exception's text may quote an event; the log gets type and place only.
         self._log.error(
             "destination %s: %s raised %s at %s (event %s)",
@@ -398,7 +405,8 @@ class Dispatch:
             place,
             event_id(task.entry),
         )
-        return Outcome("bug", f"{type(error).__name__}: {error} (at {place})"[:500])
+        brief = f"an unexpected {type(error).__name__} in {where} at {place}"
+        return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
 
 
 def event_id(entry: Entry) -> str:
@@ -437,7 +445,11 @@ def _trace(destination: Destination, tasks: Sequence[_Task]) -> None:
 
 
 def _told(task: _Task) -> str:
-    words = {"back": "put back", "retry": "to be tried again", "bug": "failed unexpectedly"}
+    words = {
+        "retry": "to be tried again",
+        "bug": "failed unexpectedly",
+        "not_attempted": "not attempted",
+    }
     return words.get(task.outcome.kind, task.outcome.kind)
 
 

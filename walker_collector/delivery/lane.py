@@ -15,18 +15,23 @@ import attrs
 
 from walker_collector.consent import Ledger
 from walker_collector.delivery.backlog import Backlog, Batch
-from walker_collector.delivery.dispatch import DELIVERED, Destination, Dispatch, Outcome, event_id
+from walker_collector.delivery.dispatch import Destination, Dispatch, event_id
+from walker_collector.delivery.disposition import Disposition, dispose, in_order
 from walker_collector.delivery.health import Health
+from walker_collector.delivery.outcome import DELIVERED, Outcome
 from walker_collector.delivery.progress import EntryProgress
 from walker_collector.delivery.retry import Breaker, Pace
 from walker_collector.delivery.status import Answer, DestinationStatus
 from walker_collector.delivery.throttle import Throttle
-from walker_collector.delivery.verdict import Verdict, verdict
 from walker_collector.errors import DestinationDown, RetryLater, SpoolError
+from walker_collector.failures import after_of, place_of, reason_of
 from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, Spool, State
+from walker_collector.text import describe, storable
 
 _SPOOL_PAUSE: Final = 1.0
-"""How long (s) a lane waits before it reads again from a spool that could not be read."""
+"""How long (s) a worker waits before it reads again from a spool that could not be read."""
+_LONGEST_WAIT: Final = 3600.0
+"""How long (s) a worker waits at most before it looks again: locks take no longer times."""
 
 Waiter = Callable[[str, Answer], None]
 
@@ -57,6 +62,8 @@ class Lane:
             self._backlog.attempt_of,
             partial(EntryProgress, self._backlog),
             self._turn,
+            self._health.is_new,
+            self._backlog.may_proceed,
             self._log,
         )
         self._pace = Pace(config.rate_limit) if config.rate_limit else None
@@ -70,8 +77,6 @@ class Lane:
         self._workers: list[threading.Thread] = []
         self._idle = 0
         self._flushing = 0
-        self._first_at = 0
-        self._last_at = 0
 
     # --- what waits ------------------------------------------------------------------------
 
@@ -95,10 +100,11 @@ class Lane:
                     if state is State.HELD:
                         self._answer(entry[0], Answer("held", "consent not granted"))
                 self._answer_blocked()
-            self._note_arrival(entries[-1][2])
+            self._backlog.linger.arrived(entries[-1][2])
             # A worker that waits for company already need not look before the batch is full.
             full = len(self._backlog.queue.ready) >= self.destination.batch_size
-            if not quiet or waiter or full:
+            # And while it is cautious, an event of somebody new may be the probe.
+            if not quiet or waiter or full or self._health.cautious:
                 self._wake_worker()
 
     def release(self, people: set[str] | None) -> list[Entry]:
@@ -190,13 +196,8 @@ class Lane:
         """Have a worker look at what waits now."""
         with self._lock:
             if self._backlog.waiting:
-                self._note_arrival(self._now())
+                self._backlog.linger.arrived(self._now())
                 self._wake_worker()
-
-    def _note_arrival(self, now: int) -> None:
-        self._last_at = now
-        if not self._first_at:
-            self._first_at = now
 
     # --- workers ---------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class Lane:
             self._work_waits.notify()
         elif len(self._workers) < self.destination.concurrency and not self._stopping.is_set():
             name = f"walker-{self.id}-{len(self._workers) + 1}"
-            worker = threading.Thread(target=self._work, name=name, daemon=True)
+            worker = threading.Thread(target=self._run, name=name, daemon=True)
             try:
                 worker.start()
             except RuntimeError as error:  # too many threads, or the interpreter ends
@@ -213,82 +214,59 @@ class Lane:
             else:
                 self._workers.append(worker)
 
-    def _work(self) -> None:
-        while True:
-            try:
-                batch = self._next()
-            except SpoolError as error:
-                self._log.error("destination %s: %s", self.id, error)
-                self._stopping.wait(_SPOOL_PAUSE)
-                continue
-            if batch is None:
-                return
-            self._deliver(batch)
+    def _run(self) -> None:
+        """Work until the lane stops; a thread that ends otherwise may be replaced."""
+        try:
+            while self._work():
+                pass
+        finally:
+            with self._lock:
+                if not self._stopping.is_set():
+                    self._workers.remove(threading.current_thread())
+
+    def _work(self) -> bool:
+        """Deliver the next batch; False when the lane stops. Never raises."""
+        batch: Batch | None = None
+        try:
+            batch = self._next()
+            if batch is not None:
+                self._deliver(batch)
+        except SpoolError as error:
+            self._interrupted(batch, storable(error))
+        except BaseException as error:  # the last resort: nothing may end the thread unseen
+            self._interrupted(batch, f"{describe(error)} at {place_of(error)}")
+        else:
+            return batch is not None
+        return not self._stopping.is_set()
+
+    def _interrupted(self, batch: Batch | None, reason: str) -> None:
+        """Put the entries of a delivery back that ended with an error of our own, and wait."""
+        self._log.error("destination %s: delivery interrupted: %s", self.id, reason)
+        with self._lock:
+            self._health.breaker.probing = False
+            if batch is not None:
+                self._backlog.put_back(batch.entries, self._now() + int(_SPOOL_PAUSE * 1000))
+            self._work_waits.notify_all()
+            self._settled.notify_all()
+        self._stopping.wait(_SPOOL_PAUSE)
 
     def _next(self) -> Batch | None:
         """Wait for the next batch; None when the lane stops."""
         with self._lock:
             while not self._stopping.is_set():
-                now = self._now()
-                wait = self._wait(now)
-                if wait == 0:
-                    batch = self._take()
-                    if batch is not None:
-                        return batch
-                    wait = self._until_due(now)
+                hurried = bool(self._flushing or self._waiters)
+                found = self._backlog.next(self._now(), self._health, hurried=hurried)
+                if isinstance(found, Batch):
+                    if self._backlog.queue.ready and not self._health.cautious:
+                        self._wake_worker()
+                    return found
+                wait = _LONGEST_WAIT if found.ms is None else min(found.ms / 1000, _LONGEST_WAIT)
                 self._idle += 1
-                self._work_waits.wait(None if wait is None else wait / 1000)
-                self._idle -= 1
+                try:
+                    self._work_waits.wait(wait)
+                finally:
+                    self._idle -= 1
         return None
-
-    def _wait(self, now: int) -> int | None:
-        """Return how long (ms) until a batch may be taken; None: until something changes."""
-        queue = self._backlog.queue
-        queue.wake(now)
-        wait = self._health.wait(now)
-        if wait != 0:
-            return wait
-        if self._backlog.refill():
-            self._note_arrival(now)
-        return self._linger(now) if queue.ready else self._until_due(now)
-
-    def _until_due(self, now: int) -> int | None:
-        due = self._backlog.queue.next_due
-        return None if due is None else max(1, due - now)
-
-    def _linger(self, now: int) -> int:
-        """Return how long (ms) a batch that is not full may still wait for company."""
-        destination = self.destination
-        full = len(self._backlog.queue.ready) >= destination.batch_size
-        if self._flushing or self._waiters or full:
-            return 0
-        batch = destination.config.batch
-        age = batch.age if batch and batch.age is not None else destination.linger
-        wait = batch.wait if batch and batch.wait is not None else age
-        if batch and batch.age is None:
-            age = max(age, wait)
-        return max(0, min(self._last_at + wait, self._first_at + age) - now)
-
-    def _take(self) -> Batch | None:
-        size = 1 if self._health.failing else self._share()
-        batch = self._backlog.take(size, self.destination.batch_bytes)
-        if batch is not None:
-            more = bool(self._backlog.queue.ready)
-            self._health.breaker.started()
-            self._first_at = self._now() if more else 0
-            if more:
-                self._wake_worker()
-        return batch
-
-    def _share(self) -> int:
-        """Return how many events one worker takes: where each is a call of its own, no more than
-        leaves the other workers theirs.
-        """
-        destination = self.destination
-        if destination.hooks.push_batch is not None:
-            return destination.batch_size
-        share = -(-len(self._backlog.queue.ready) // destination.concurrency)
-        return max(1, min(destination.batch_size, share))
 
     def _turn(self) -> bool:
         """Wait for a call's turn under `rateLimit`; False once the lane stops."""
@@ -303,13 +281,13 @@ class Lane:
     def _deliver(self, batch: Batch) -> None:
         refused = self.begin()
         if refused is not None:
-            self._settle(batch.entries, [refused] * len(batch.entries))
+            self._settle(batch, [refused] * len(batch.entries))
             return
         outcomes = self._dispatch.run(batch.entries, batch.said)
         if outcomes.count(DELIVERED) == len(outcomes):
-            self._settle_delivered(batch.entries)
+            self._settle_delivered(batch)
         else:
-            self._settle(batch.entries, outcomes)
+            self._settle(batch, outcomes)
 
     def require(self, lanes: Sequence["Lane"]) -> None:
         """Deliver nothing before these other destinations are initialised."""
@@ -328,39 +306,66 @@ class Lane:
             try:
                 self.destination.hooks.init(context=self.destination.context)
             except DestinationDown as error:
-                return Outcome("back", error.reason, down=True)
+                return Outcome("unavailable", reason_of(error), down=True)
             except RetryLater as error:
-                return Outcome("back", error.reason or "init: RetryLater", after=error.after)
-            except Exception as error:  # a plugin's bug must not stop the other destinations
-                self._log.error("destination %s: init raised %s", self.id, type(error).__name__)
-                return Outcome("back", f"init failed: {type(error).__name__}: {error}", down=True)
+                return Outcome("unavailable", reason_of(error), after=after_of(error))
+            except BaseException as error:  # a plugin's bug must not stop the other destinations
+                self._log.error(
+                    "destination %s: init raised %s at %s",
+                    self.id,
+                    type(error).__name__,
+                    place_of(error),
+                )
+                return Outcome("unavailable", f"init failed: {describe(error)}", down=True)
             self._health.ready = True
             self._logger.info("destination %s: initialised", self.id)
         return None
 
-    def _settle(self, entries: list[Entry], outcomes: list[Outcome]) -> None:
-        now = self._now()
+    def _settle(self, batch: Batch, outcomes: list[Outcome]) -> None:
+        entries, now = batch.entries, self._now()
         with self._lock:
-            self._report(self._health.judge(outcomes, now))
-            verdicts = [
-                self._verdict(entry, outcome, now)
-                for entry, outcome in zip(entries, outcomes, strict=True)
-            ]
-        self._backlog.record([item.change for item in verdicts if item.change is not None])
+            outcomes = self._judge(batch, outcomes, now)
+            made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
+            made = in_order(entries, batch.people, made, now)
+        self._backlog.record([item.change for item in made if item.change is not None])
         with self._lock:
             self._backlog.counts.batches += 1
-            self._backlog.finish(entries, outcomes, verdicts)
-            for entry, outcome, item in zip(entries, outcomes, verdicts, strict=True):
-                self._tell(entry, outcome, item.change)
+            self._backlog.finish(entries, outcomes, made)
+            for entry, outcome, item in zip(entries, outcomes, made, strict=True):
+                self._publish(entry, outcome, item.change)
             self._answer_blocked()
             self._work_waits.notify_all()
             self._settled.notify_all()
-        self._backlog.bound_dead()
+        self._requeue_refused()
+        self._backlog.bound_dead(self._health.refusals.spared)
 
-    def _settle_delivered(self, entries: list[Entry]) -> None:
+    def _judge(self, batch: Batch, outcomes: list[Outcome], now: int) -> list[Outcome]:
+        """Learn from the outcomes; return them in the light of what is known then."""
+        seqs = [entry[0] for entry in batch.entries]
+        people = [person or f"event {seq}" for seq, person in zip(seqs, batch.people, strict=True)]
+        outcomes = self._health.single_out(people, outcomes)
+        news = self._health.judge(list(zip(seqs, people, outcomes, strict=True)), now)
+        self._report(news)
+        return self._health.without_refusals(seqs, outcomes)
+
+    def _requeue_refused(self) -> None:
+        """Queue the dead letters again that were not the events' fault."""
+        refused = self._health.refusals.take_dead()
+        if not refused:
+            return
+        try:
+            count = self._backlog.requeue_refused(refused)
+        except SpoolError as error:
+            self._log.error("destination %s: %s", self.id, storable(error))
+            return
+        self._log.warning("destination %s: %d dead letter(s) wait again", self.id, count)
+        self._stir()
+
+    def _settle_delivered(self, batch: Batch) -> None:
         """Do at once for all what `_settle` does for each: mostly everything is delivered."""
+        entries = batch.entries
         with self._lock:
-            self._report(self._health.recover())
+            self._report(self._health.delivered(batch.said.names.values()))
         self._backlog.record_done(entries)
         with self._lock:
             self._backlog.counts.batches += 1
@@ -383,8 +388,8 @@ class Lane:
         elif news == "recovered":
             self._log.info("destination %s delivers again", self.id)
 
-    def _verdict(self, entry: Entry, outcome: Outcome, now: int) -> Verdict:
-        return verdict(
+    def _dispose(self, entry: Entry, outcome: Outcome, now: int) -> Disposition:
+        return dispose(
             entry,
             outcome,
             self._backlog.attempt_of(entry[0]),
@@ -396,32 +401,34 @@ class Lane:
 
     # --- answers, progress, figures --------------------------------------------------------
 
-    def _tell(self, entry: Entry, outcome: Outcome, change: Change | None) -> None:
-        """Count an outcome, log a death, and answer who waits."""
+    def _publish(self, entry: Entry, outcome: Outcome, change: Change | None) -> None:
+        """Update the figures, log a dead letter, answer a push that waits."""
         counts = self._backlog.counts
         counts.delivered += outcome.kind == "delivered"
         counts.ignored += outcome.kind == "ignored"
+        counts.empty += outcome.kind == "empty"
         counts.dropped += outcome.kind == "dropped"
         died = change is not None and change.state is State.DEAD
         reason = change.attempt.reason if change is not None and died else outcome.reason
         if died:
+            self._health.refusals.died(entry[0])
             # The text of an unexpected exception may quote the event; it is kept with that alone.
-            cause = "an unexpected exception" if outcome.kind == "bug" else reason
+            cause = outcome.brief or reason
             self._log.warning(
                 "destination %s: event %s is a dead letter: %s", self.id, event_id(entry), cause
             )
-        if not self._waiters or (outcome.kind == "back" and not outcome.reason):
+        if not self._waiters or outcome.kind == "not_attempted":
             return
         if died:
             self._answer(entry[0], Answer("failed", reason))
-        elif outcome.kind in ("delivered", "ignored", "held", "dropped"):
+        elif outcome.kind in ("delivered", "ignored", "empty", "held", "dropped"):
             self._answer(entry[0], Answer(outcome.kind, reason))
         else:
             self._answer(entry[0], Answer("accepted", f"will be tried again: {reason}"))
 
     def _answer_blocked(self) -> None:
         """Let nobody wait for a destination that is left alone for a while."""
-        if self._waiters and self._health.wait(self._now()):
+        if self._waiters and self._backlog.paused(self._now(), self._health):
             answer = Answer("accepted", f"will be tried later: {self._health.reason}")
             for seq in self._waiters.keys() - self._backlog.flying.keys():
                 self._answer(seq, answer)
@@ -485,13 +492,13 @@ class Lane:
         with self._lock:
             self._stopping.set()
             self._work_waits.notify_all()
-        for worker in self._workers:
+        for worker in list(self._workers):
             worker.join(max(0.1, deadline - time.monotonic()))
         self._backlog.record([])
         if self._health.ready:
             try:
                 self.destination.hooks.shutdown(context=self.destination.context)
-            except Exception as error:  # a plugin's bug must not stop the others' shutdown
+            except BaseException as error:  # a plugin's bug must not stop the others' shutdown
                 self._log.error("destination %s: shutdown raised %s", self.id, type(error).__name__)
             else:
                 self._logger.info("destination %s: shut down", self.id)

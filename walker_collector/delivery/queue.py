@@ -6,8 +6,13 @@ Pure state over entries; the lane that owns it does the locking and the waiting.
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Final
 
 from walker_collector.spool import Entry
+
+_PROBE_SCAN: Final = 1_000
+"""So many entries are looked at for one that says something new."""
 
 
 class PersonQueue:
@@ -87,6 +92,43 @@ class PersonQueue:
                 busy[person] = busy.get(person, 0) + 1
                 self._under_way[entry[0]] = person
 
+    def has_new(self, is_new: Callable[[int, str], bool]) -> bool:
+        """Tell whether an entry is ready whose outcome would say something new."""
+        return any(
+            person not in self._busy and person not in self._blocked and is_new(entry[0], person)
+            for entry in islice(self.ready, _PROBE_SCAN)
+            for person in (self._canonical(entry[1]) or f"event {entry[0]}",)
+        )
+
+    def take_probe(
+        self, is_new: Callable[[int, str], bool], random: Callable[[], float]
+    ) -> list[Entry]:
+        """Take one entry, of any person whom `is_new` tells something new of; else the first.
+
+        Chosen at random among people's first entries: the next in line may all belong to a few who
+        are in trouble.
+        """
+        scanned: list[Entry] = []
+        firsts: dict[str, Entry] = {}
+        while self.ready and len(scanned) < _PROBE_SCAN:
+            entry = self.ready.popleft()
+            person = self._canonical(entry[1])
+            if person in self._busy or person in self._blocked:
+                self._park(person, entry)
+                continue
+            scanned.append(entry)
+            firsts.setdefault(person or f"event {entry[0]}", entry)
+        self.ready.extendleft(reversed(scanned))
+        new = [entry for person, entry in firsts.items() if is_new(entry[0], person)]
+        if not new:
+            return self.take(1, None)
+        chosen = new[min(int(random() * len(new)), len(new) - 1)]
+        self.ready.remove(chosen)
+        if person := self._canonical(chosen[1]):
+            self._busy[person] = 1
+            self._under_way[chosen[0]] = person
+        return [chosen]
+
     def finish(self, entries: Sequence[Entry]) -> None:
         """Note that entries are done with; what parked behind them is ready."""
         if freed := self._leave(entries):
@@ -148,6 +190,10 @@ class PersonQueue:
         firsts = [waiting[0] for waiting in (self.ready, *self._parked.values()) if waiting]
         firsts += [entry for _, _, entry in self._retries]
         return min((entry[2] for entry in firsts), default=None)
+
+    def is_blocked(self, person: str) -> bool:
+        """Tell whether nothing of a person may be taken."""
+        return person in self._blocked
 
     def block(self, keys: Iterable[str]) -> None:
         """Let nothing of these people be taken until `unblock`."""

@@ -13,6 +13,8 @@ from walker_collector.config import BreakerConfig, RetryConfig
 
 DOWN_BASE = 15_000
 DOWN_CAP = 600_000
+EARLY_PROBE = 50
+"""How long (ms) after it opened a breaker lets an event of somebody new try; doubles each time."""
 
 
 def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> int:
@@ -22,6 +24,14 @@ def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> 
     """
     ceiling = min(config.cap, config.base * 2 ** min(failures - 1, 40))
     return int(ceiling * random())
+
+
+def unavailable_wait(config: RetryConfig, age: int, random: Callable[[], float]) -> int:
+    """Return how long to wait (ms) where failures are not counted: the longer, the older the event.
+
+    What an exponential backoff comes to: each wait about as long as all before it.
+    """
+    return int(min(config.cap, max(config.base, age)) * random())
 
 
 def asked(after: float | None, cap: int) -> int:
@@ -43,39 +53,75 @@ def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:
 class Breaker:
     """Stops deliveries after `threshold` failures in a row; after `cooldown` ms lets one try.
 
-    Closed: everything passes. Open: nothing before `opens_at`. Then half-open: one probe, whose
-    outcome closes it or opens it again.
+    Closed: everything passes. Wary, from two failures short of the threshold on: one event at a
+    time, so that the last failures are those of events chosen to find out. Open: nothing before
+    `opens_at`. Then half-open: one probe, whose outcome closes it or opens it again.
+
+    While it is open for the first time, events of people who have not failed yet may probe from
+    `early_at` on, at doubling distances: a few in trouble must not keep the others waiting.
     """
 
     config: BreakerConfig
     failures: int = 0
     opens_at: int = 0
+    early_at: int = 0
     probing: bool = False
+    _early_wait: int = EARLY_PROBE
 
     @property
     def open(self) -> bool:
         """Whether the destination fails for everybody."""
         return self.failures >= self.config.threshold
 
+    @property
+    def wary(self) -> bool:
+        """Whether it is open, or two more failures would open it."""
+        return self.failures >= self._wary_from
+
+    @property
+    def _wary_from(self) -> int:
+        return wary_from(self.config.threshold)
+
     def allows(self, now: int) -> bool:
         """Tell whether a delivery may start at `now` (ms)."""
-        return not self.open or (now >= self.opens_at and not self.probing)
+        return not self.probing and (not self.open or now >= self.opens_at)
 
     def started(self) -> None:
-        """Note that a delivery starts; while open it is the probe."""
-        self.probing = self.open
+        """Note that a delivery starts; while wary it is the probe."""
+        self.probing = self.wary
 
     def succeeded(self) -> None:
         """Note that the destination answered well."""
         self.failures = 0
         self.probing = False
+        self._early_wait = EARLY_PROBE
 
     def failed(self, now: int) -> None:
-        """Note a failure at `now` (ms)."""
+        """Note a failure of the whole destination, or of a probe, at `now` (ms)."""
+        was_open = self.open
         self.failures += 1
         self.probing = False
-        if self.open:
-            self.opens_at = now + self.config.cooldown
+        if not self.open:
+            return
+        if was_open and now < self.opens_at:
+            self._early_wait *= 2
+            self.early_at = now + self._early_wait
+            return
+        self.opens_at = now + self.config.cooldown
+        self.early_at = self.opens_at if was_open else now + self._early_wait
+
+    def failed_for(self, events: int, now: int) -> None:
+        """Note failures of so many events of one batch: they make it wary, only probes open it.
+
+        A batch may hold nothing but the events of some who are in trouble.
+        """
+        for _ in range(1 if self.wary else min(events, self._wary_from - self.failures)):
+            self.failed(now)
+
+
+def wary_from(threshold: int) -> int:
+    """Return after how many failures in a row one event is tried at a time."""
+    return max(1, threshold - 2)
 
 
 @define

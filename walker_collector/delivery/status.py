@@ -15,7 +15,11 @@ class Answer:
 class DestinationStatus:
     """The figures of one destination; counts since the process began, ages in s.
 
-    `dead` are the dead letters that are kept, `died` those that came since the process began.
+    `dead` are the dead letters that are kept, `died` those that came since the process began,
+    `replayed` those that were told to wait again, `requeued` those that did so by themselves, since
+    the destination refused everything; `dead_dropped` those beyond `dlqMax`, which are gone.
+    `empty` are the events that asked nothing of the destination. Of a process's own events,
+    accepted + replayed + requeued = delivered + ignored + empty + died + dropped + waiting + held.
     `unrecorded` are the events that are done with, delivered or not, but not in the spool's record,
     which could not be written yet: the next process would deliver them again.
     """
@@ -30,9 +34,13 @@ class DestinationStatus:
     accepted: int = 0
     delivered: int = 0
     ignored: int = 0
+    empty: int = 0
     retried: int = 0
     died: int = 0
+    replayed: int = 0
+    requeued: int = 0
     dropped: int = 0
+    dead_dropped: int = 0
     batches: int = 0
     oldest_age: float = 0.0
     unrecorded: int = 0
@@ -45,7 +53,11 @@ class Counts:
     accepted: int = 0
     delivered: int = 0
     ignored: int = 0
+    empty: int = 0
     retried: int = 0
     died: int = 0
+    replayed: int = 0
+    requeued: int = 0
     dropped: int = 0
+    dead_dropped: int = 0
     batches: int = 0

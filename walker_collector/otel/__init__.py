@@ -6,7 +6,8 @@ it goes to the global meter and tracer providers.
 
 Metrics, each with the attribute `walker.destination`:
 
-    walker.events.accepted, .delivered, .ignored, .retried, .died, .dropped    counters
+    walker.events.accepted, .delivered, .ignored, .empty, .retried, .died, .replayed, .requeued,
+        .dropped, .dead_dropped                                           counters
     walker.events.waiting, .held, .dead                                        what there is now
     walker.queue.age            age (s) of the oldest event that waits
     walker.batch.size           events given to one `push_batch`

@@ -16,9 +16,13 @@ _COUNTERS: Final = {
     "accepted": "Events accepted for the destination.",
     "delivered": "Events delivered.",
     "ignored": "Events that the mapping ignores.",
+    "empty": "Events that asked nothing of the destination.",
     "retried": "Deliveries that will be tried again.",
     "died": "Events that became dead letters.",
-    "dropped": "Events let go of, as queueMax, queueAge, dlqMax or queue: false say.",
+    "replayed": "Dead letters that were told to wait again.",
+    "requeued": "Dead letters that wait again, since the destination refused everything.",
+    "dropped": "Events let go of, as queueMax, queueAge or queue: false say.",
+    "dead_dropped": "Dead letters beyond dlqMax, which are gone.",
 }
 _LEVELS: Final = {
     "waiting": "Events that wait for their delivery.",

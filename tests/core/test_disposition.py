@@ -1,0 +1,75 @@
+"""From outcomes to what the spool is told. Pure."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walker_collector.config import RetryConfig
+from walker_collector.delivery.disposition import Disposition, dispose, in_order
+from walker_collector.delivery.outcome import NOT_ATTEMPTED, Kind, Outcome
+from walker_collector.spool import FRESH, Entry, State
+
+NOW = 1_000_000
+
+
+def entry(seq: int, person: str = "a") -> Entry:
+    return (seq, person, NOW - 60_000, b"{}")
+
+
+def disposed(outcome: Outcome, *, failing: bool = False, chance: float = 1.0) -> Disposition:
+    return dispose(
+        entry(1), outcome, FRESH, RetryConfig(), failing=failing, now=NOW, random=lambda: chance
+    )
+
+
+def test_wait_that_was_asked_for_is_kept_to_the_millisecond() -> None:
+    assert disposed(Outcome("retry", "429", after=7.5)).due == NOW + 7_500
+
+
+def test_failure_that_is_not_counted_waits_about_as_long_as_the_event_is_old() -> None:
+    made = disposed(Outcome("retry", "503", counted=False))
+    assert (made.due, made.attempt.count) == (NOW + 60_000, 0)
+    assert disposed(Outcome("retry", "503", counted=False), chance=0.5).due == NOW + 30_000
+
+
+def test_failure_while_the_destination_fails_is_none_of_the_events_attempts() -> None:
+    assert disposed(Outcome("retry", "503"), failing=True).attempt.count == 0
+    assert disposed(Outcome("retry", "503")).attempt.count == 1
+
+
+def test_what_was_not_attempted_leaves_no_trace() -> None:
+    assert disposed(NOT_ATTEMPTED) == Disposition(None, FRESH)
+
+
+KINDS: Sequence[Kind] = ("delivered", "held", "rejected", "retry", "not_attempted", "unavailable")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.sampled_from(KINDS), st.integers(1, 9)))
+)
+def test_first_unfinished_entry_of_a_person_waits_as_long_as_any_later_one(
+    steps: list[tuple[str, Kind, int]],
+) -> None:
+    entries = [entry(at, person) for at, (person, _, _) in enumerate(steps)]
+    outcomes = [Outcome(kind, "why", after=after) for _, kind, after in steps]
+    made = [
+        dispose(item, outcome, FRESH, RetryConfig(), failing=False, now=NOW, random=lambda: 0.0)
+        for item, outcome in zip(entries, outcomes, strict=True)
+    ]
+    people = [person for person, _, _ in steps]
+    ordered = in_order(entries, people, list(made), NOW)
+    for person in ("a", "b"):
+        mine = [at for at, name in enumerate(people) if name == person and not made[at].is_done]
+        dues = [due for at in mine if (due := made[at].due) is not None]
+        if dues:
+            assert ordered[mine[0]].due == max(dues)
+            change = ordered[mine[0]].change
+            assert change is not None
+            assert (change.entry, change.state) == (entries[mine[0]], State.WAITING)
+            assert change.attempt.count == made[mine[0]].attempt.count
+        for at in mine[1:]:
+            assert ordered[at] == made[at]
+    for at, name in enumerate(people):
+        if made[at].is_done or not name:
+            assert ordered[at] == made[at]
