@@ -6,7 +6,8 @@ Transactional messages always go one by one. Nothing is retried here: each job's
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 import orjson
@@ -57,20 +58,21 @@ class Job:
 
 @define(eq=False)
 class _Task:
-    """One operation of one job. `entry`: its part of a batch, "" where it goes by itself."""
+    """One operation of one job.
+
+    entry: its part of a batch, "" where it goes by itself.
+    is_alone: nothing else of its people may share its wave.
+    """
 
     job: Job
     operation: Operation
     entry: bytes = b""
+    is_alone: bool = True
     error: Exception | None = None
 
     @property
     def people(self) -> tuple[str, ...]:
         return self.job.plan.people + self.operation.people
-
-    @property
-    def is_alone(self) -> bool:
-        return self.operation.alone or not self.entry
 
 
 class Delivery:
@@ -88,14 +90,14 @@ class Delivery:
         reached or asks to wait, nothing more is sent to it. Returns the errors that stopped one.
         """
         round_ = _Round(self._clients)
-        tasks = [task for job in jobs for task in _tasks_of(job)]
+        tasks = [_Task(job, operation) for job in jobs for operation in _left_of(job)]
         if self._mode == "single":
             for task in tasks:
                 round_.alone(task)
         else:
             round_.write(tasks)
             ready = [task for task in tasks if task.error is None]
-            for wave in waves(ready, lambda task: task.is_alone, lambda task: task.people):
+            for wave in waves(ready, attrgetter("is_alone"), attrgetter("people")):
                 round_.wave(wave)
         for job in jobs:
             _conclude(job)
@@ -106,12 +108,12 @@ class Delivery:
         self._clients.close()
 
 
-def _tasks_of(job: Job) -> Iterator[_Task]:
+def _left_of(job: Job) -> Sequence[Operation]:
     """Return what is left to do of a job: not what an earlier attempt has done, or was refused."""
-    earlier = job.progress.parts if job.progress is not None else {}
-    for operation in job.plan.operations:
-        if not earlier or earlier.get(operation.part, "begun") == "begun":
-            yield _Task(job, operation)
+    earlier = job.progress.parts if job.progress is not None else None
+    if not earlier:
+        return job.plan.operations
+    return [op for op in job.plan.operations if earlier.get(op.part, "begun") == "begun"]
 
 
 class _Round:
@@ -133,7 +135,8 @@ class _Round:
             except Exception as error:  # of one operation: the others go on
                 self._fail([task], error)
             else:
-                task.entry = text if len(text) <= OPERATION_BYTES else b""
+                if text and len(text) <= OPERATION_BYTES:
+                    task.entry, task.is_alone = text, task.operation.alone
 
     def wave(self, tasks: Sequence[_Task]) -> None:
         """Do tasks of which all may share a request, but for those without an entry."""
@@ -233,11 +236,11 @@ class _Round:
         begun = []
         asked: Job | None = None
         for task in tasks:
-            if task.error is not None:
-                continue
-            if task.job is not asked:
-                _ask(asked := task.job)
-            calm = self._is_calm and not task.job.is_stopped  # as almost always
+            job = task.job
+            if job is not asked and job.may_proceed is not None and not job.is_stopped:
+                job.is_stopped = not job.may_proceed()
+            asked = job
+            calm = self._is_calm and not job.is_stopped  # as almost always
             if calm or (error := self._obstacle(task)) is None:
                 begun.append(task)
             else:
@@ -262,28 +265,21 @@ class _Round:
         """Note the error of tasks that share an API; all but a refusal holds others back."""
         cause = error.cause if isinstance(error, InDoubt) and error.cause else error
         api = api_of(tasks[0].operation)
-        if isinstance(cause, _HALTING):
-            self.halted.setdefault(api, cause)
-        elif isinstance(cause, RetryLater):
+        if isinstance(cause, RetryLater):
             self._strikes[api] += 1
-            if self._strikes[api] >= _STRIKES:
-                self.halted.setdefault(api, cause)
+        if isinstance(cause, _HALTING) or self._strikes[api] >= _STRIKES:
+            self.halted.setdefault(api, cause)
+        if cause is not error or not isinstance(error, Rejected):
+            self._is_calm = False
         for task in tasks:
             task.error = error
             task.job.failed.append(task)
             if not isinstance(error, Rejected):
-                self._is_calm = False
                 self._ordering.hold(task.operation, task.people)
 
 
 def _size(task: _Task) -> int:
     return len(task.entry)
-
-
-def _ask(job: Job) -> None:
-    """Ask whether a job may proceed; once told no, it is not asked again."""
-    if job.may_proceed is not None and not job.is_stopped:
-        job.is_stopped = not job.may_proceed()
 
 
 def _call(operation: Operation, client: Any) -> None:
@@ -305,6 +301,8 @@ def _conclude(job: Job) -> None:
 
     As long as anything may be tried again, the event is; then it is rejected for what was refused.
     """
+    if not job.failed and not (job.progress and job.progress.parts):
+        return
     errors = [task.error for task in job.failed if task.error is not None]
     open_ = [error for error in errors if not isinstance(error, Rejected)]
     refusals = _refusals(job)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.customerio.support import Memory, closed_port, settings_of
 from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater
-from walker_dest_customerio.answers import Untaken
+from walker_dest_customerio.answers import NoAnswer, Untaken
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
 from walker_dest_customerio.operations import (
@@ -276,6 +276,21 @@ def test_message_without_an_answer_is_never_sent_again(
     assert progress.parts == {"send_email": "begun", "track": "done"}
     assert len(customerio.messages) == 1
     assert names(customerio) == ["seen"]
+
+
+def test_app_api_that_does_not_answer_costs_one_message_and_not_all(
+    connect: Open, customerio: Sandbox
+) -> None:
+    for mode in ("batch", "single"):
+        customerio.reset()
+        customerio.fault("hang", path=SEND, times=None)
+        jobs = [job_of(f"u{at}", email(f"u{at}"), progress=Memory()) for at in range(4)]
+        jobs += [job_of("u9", track("u9"))]
+        connect(timeout=200, delivery=mode).deliver(jobs)
+        kinds = [type(job.error) for job in jobs]
+        assert kinds == [Rejected, NoAnswer, NoAnswer, NoAnswer, type(None)]
+        assert [job.progress and job.progress.parts for job in jobs[1:4]] == [{}] * 3
+        customerio.clear_faults()
 
 
 def test_message_that_surely_was_not_sent_is_sent_later(connect: Open, customerio: Sandbox) -> None:
