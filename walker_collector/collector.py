@@ -57,14 +57,7 @@ from walker_collector.statements import (
 
 T = TypeVar("T")
 
-_Decision = tuple[dict[str, State], dict[str, str]]
-"""The first state and the first answer of each destination."""
-_Said = tuple[str, frozenset[tuple[str, Any]]]
-"""The name of an event, where that matters to any destination, and its own consent."""
-
 _GROUP: Final = 500
-_DECISIONS: Final = 1_000
-"""So many are known again, by what events say."""
 _UNKNOWN_SHOWN: Final = 20
 """Keys of events that no event has, and that are told one by one."""
 _FORGET_WAIT: Final = 30.0
@@ -165,7 +158,6 @@ class Collector:
         self._defaults.trace = os.urandom(16).hex()
         self._defaults.count = itertools.count(1).__next__
         self._accepted = 0
-        self._decided: tuple[int, dict[_Said, _Decision]] = (0, {})
         self._erasures: list[threading.Thread] = []
         self._erasing = threading.Lock()
         self._ledger = Ledger(
@@ -182,7 +174,6 @@ class Collector:
             for lane in self._lanes.values()
             if not lane.destination.config.disabled
         ]
-        self._ignoring = any(destination.ignores for _, destination in self._gates)
         announce([lane.destination for lane in self._lanes.values()], self._registry)
         self._report_orphans()
         if owed := self._spool.owed():
@@ -323,23 +314,12 @@ class Collector:
             elif status == "dropped":
                 self._lanes[id_].count_dropped()
 
-    def _gate(self, name: str, own: Mapping[str, Any], person: str) -> _Decision:
-        """Decide for each destination whether the event may wait for it, is held or ignored.
-
-        While nobody said anything, what the event says decides alone, and is known again.
+    def _gate(
+        self, name: str, own: Mapping[str, Any], person: str
+    ) -> tuple[dict[str, State], dict[str, str]]:
+        """Return the first state and the first answer of each destination: whether the event may
+        wait for it, is held or ignored.
         """
-        if not self._ledger.silent:
-            return self._decide(name, own, person)
-        version, known = self._decided
-        if version != self._ledger.version or len(known) > _DECISIONS:
-            version, known = self._decided = (self._ledger.version, {})
-        key = (name if self._ignoring else "", frozenset(own.items()))
-        if key not in known:
-            known[key] = self._decide(name, own, "")
-        states, statuses = known[key]
-        return states, statuses.copy()
-
-    def _decide(self, name: str, own: Mapping[str, Any], person: str) -> _Decision:
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         consent: Mapping[str, Any] | None = None

@@ -277,9 +277,10 @@ class Ledger:
 
     # --- decisions -------------------------------------------------------------------------
 
-    def decide(self, own: Mapping[str, Any], person: str) -> dict[str, Any]:
+    def decide(self, own: Mapping[str, Any], person: str) -> Mapping[str, Any]:
         """Return the consent that holds for an event: its own, else the person's, else default."""
-        return {**self.base(person), **own}
+        base = self.base(person)
+        return {**base, **own} if base and own else base or own
 
     def base(self, person: str) -> Mapping[str, Any]:
         """Return what holds for a person's events that say nothing themselves."""

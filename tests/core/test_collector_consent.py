@@ -189,7 +189,7 @@ def test_decision_follows_a_change_of_the_default(
             if granted is not None:
                 collector.consent({"marketing": granted})
             expected = {"there": "accepted" if granted else "held"}
-            for _ in range(2):  # decided once, and known again
+            for _ in range(2):
                 assert collector.push(event(n, **parts)).destinations == expected
 
 

@@ -1,14 +1,20 @@
 """Who an event is of, at the collector: signing in, shared browsers, statements, erasure."""
 
+import os
 import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.core.people_model import USERS, Model
 from tests.core.support import (
     PATIENCE,
     Clock,
@@ -24,6 +30,7 @@ from tests.core.support import (
 )
 from walker_collector import Collector, EventError, RetryLater, SpoolError, SpoolFull
 from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
+from walker_collector.identity import identifiers
 
 MARKETING = {"marketing": True}
 WITHDRAWN = {"marketing": False}
@@ -123,6 +130,86 @@ def test_session_of_a_person_who_said_no_stays_theirs_when_a_device_comes(
         assert collector.forget({"id": "ines"}) == 1
 
 
+class Browsers(RuleBasedStateMachine):
+    """People come, sign in where others did, say yes and no, are erased; the process restarts. What
+    was sent and what is held is what the model of identities says.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.model = Model()
+        self.visits = self.statements = self.sent = 0
+        self.record = Record()
+
+    @initialize(durable=st.booleans(), people_max=st.sampled_from([1, 1_000]))
+    def begin(self, durable: bool, people_max: int) -> None:
+        self.durable = durable
+        spool = f"{self.folder.name}/spool.db" if durable else None
+        cls = plugin(self.record.push)
+        destinations = {"there": (cls, config(consent=MARKETING))}
+        self.flow = flow(destinations, spool, people_max=people_max if durable else 1_000)
+        self.collector = Collector(self.flow)
+
+    def allowed(self, person: str) -> bool:
+        said = self.model.said.get(person, {}).get("marketing")
+        return said is not None and said[1]
+
+    @rule(user=USERS)
+    def visit(self, user: dict[str, str]) -> None:
+        person = self.model.identify(identifiers(user))
+        self.model.filed.append((str(self.visits), person))
+        self.collector.push(event(self.visits, user=user))
+        self.visits += 1
+        self.settle()
+
+    @rule(user=USERS, granted=st.booleans())
+    def say(self, user: dict[str, str], granted: bool) -> None:
+        self.statements += 1
+        person = self.model.identify(identifiers(user))
+        said = self.model.said.setdefault(person, {})
+        said["marketing"] = (self.statements, granted)
+        self.collector.consent({"marketing": granted}, user=user)
+        self.settle()
+
+    @rule(user=USERS)
+    def forget(self, user: dict[str, str]) -> None:
+        addressed = self.model.addressed(identifiers(user))
+        gone = [person for _, person in self.model.filed if person in addressed]
+        assert self.collector.forget(user) == len(gone)
+        self.model.erase(addressed)
+
+    @precondition(lambda self: self.durable)
+    @rule()
+    def restart(self) -> None:
+        self.collector.close(timeout=PATIENCE)
+        self.collector = Collector(self.flow)
+        self.settle()
+
+    def settle(self) -> None:
+        """Have the model send what may go: what is filed for those who agreed."""
+        due = [int(n) for n, person in self.model.filed if self.allowed(person)]
+        assert self.collector.flush(PATIENCE)
+        assert sorted(self.record.numbers[self.sent :]) == sorted(due)
+        self.sent += len(due)
+        self.model.filed = [item for item in self.model.filed if not self.allowed(item[1])]
+        assert held(self.collector) == len(self.model.filed)
+
+    def teardown(self) -> None:
+        if hasattr(self, "collector"):
+            self.collector.close(timeout=0)
+        self.folder.cleanup()
+
+
+TestBrowsers = Browsers.TestCase
+TestBrowsers.settings = settings(
+    max_examples=int(os.environ.get("WALKER_EXAMPLES", "40")),
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
 # --- signing in ------------------------------------------------------------------------------
 
 
@@ -209,6 +296,32 @@ def test_person_with_many_sessions_costs_no_more_for_each(spool: Path | None) ->
         collector.push(event(300, user={"id": "ana", "session": "new"}))
         assert set(looked_at) == {"session:new"}
         assert held(collector) == 301
+
+
+def test_what_workers_learned_apart_is_one_person_once_their_spools_are_one(
+    tmp_path: Path,
+) -> None:
+    record = Record()
+    made = guarded(record, tmp_path / "spool.db")
+    shared = SpoolConfig(path=str(tmp_path / "spool.db"), shared=True)
+    the_flow = attrs.evolve(made, collector=attrs.evolve(made.collector, spool=shared))
+    users = [{"device": "a", **S}, {"device": "b", **S}]
+    with running(the_flow) as first, running(the_flow) as second:
+        for n, user in enumerate(users):
+            first.push(event(n, user=user))
+        for n, user in enumerate(reversed(users)):
+            second.push(event(10 + n, user=user))
+        second.consent(WITHDRAWN, user=S)
+    with running(the_flow) as collector:
+        assert held(collector) == 4
+        collector.push(event(20, user={"device": "b"}))
+        assert held(collector) == 5
+        collector.consent(MARKETING, user={"device": "a"})
+        assert collector.flush(PATIENCE)
+        assert sorted(record.numbers) == [0, 1, 10, 11, 20]
+        collector.consent(WITHDRAWN, user={"device": "b"})
+        collector.push(event(21, user=S))
+        assert collector.forget({"device": "a"}) == 1
 
 
 # --- identifiers -----------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from attrs import define, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.core.people_model import USERS, Model
 from tests.core.support import Clock
 from walker_collector import EventError
 from walker_collector.config import SpoolConfig
@@ -232,70 +232,6 @@ def test_erasure_that_names_a_key_of_somebody_else_leaves_them(ledger: Ledger) -
 # --- any sequence ----------------------------------------------------------------------------
 
 
-@define
-class Model:
-    """The rules in plain words: everything filed knows its person, and is re-keyed at a join."""
-
-    owners: dict[str, str] = field(factory=dict)
-    currents: dict[str, str] = field(factory=dict)
-    said: dict[str, dict[str, tuple[int, bool]]] = field(factory=dict)
-    filed: list[tuple[str, str]] = field(factory=list)
-    """The key each event was filed under, and the person it is of."""
-
-    def current(self, key: str) -> str:
-        return self.currents.get(key, self.owners.get(key, key))
-
-    def identify(self, keys: list[str]) -> str:
-        found = [self.current(key) for key in keys]
-        signed_in = [person for person in found if person.startswith("id:")]
-        if keys[0].startswith("id:"):
-            person = keys[0]
-        elif signed_in:
-            person = signed_in[-1]
-        else:
-            devices = [person for person in found if person.startswith("device:")]
-            person = (devices or found)[-1]
-        for key, theirs in zip(keys, found, strict=True):
-            if not theirs.startswith("id:"):
-                self.join(theirs, person)
-            elif keys[0].startswith("id:"):
-                self.currents[key] = person
-        return person
-
-    def join(self, one: str, person: str) -> None:
-        if one == person:
-            return
-        joined = {one, *(key for key, owner in self.owners.items() if owner == one)}
-        self.owners.update(dict.fromkeys(joined, person))
-        self.filed = [(key, person if whose == one else whose) for key, whose in self.filed]
-        for key, statement in self.said.pop(one, {}).items():
-            theirs = self.said.setdefault(person, {})
-            theirs[key] = max(theirs.get(key, statement), statement)
-
-    def erase(self, people: set[str]) -> None:
-        self.filed = [item for item in self.filed if item[1] not in people]
-        self.said = {person: said for person, said in self.said.items() if person not in people}
-        for key in {*self.owners, *self.currents}:
-            owner, current = self.owners.get(key), self.currents.get(key)
-            left = [p for p in (owner, current) if p is not None and p not in people]
-            self.owners.pop(key, None)
-            self.currents.pop(key, None)
-            if left:
-                self.owners[key] = left[0]
-            if len(left) == 2:
-                self.currents[key] = left[1]
-
-
-USERS = st.fixed_dictionaries(
-    {},
-    optional={
-        "id": st.sampled_from("uv"),
-        "device": st.sampled_from("de"),
-        "session": st.sampled_from("stxy"),
-    },
-).filter(bool)
-
-
 class Identities(RuleBasedStateMachine):
     """Events, statements, erasures and restarts in any order, against the model."""
 
@@ -340,11 +276,7 @@ class Identities(RuleBasedStateMachine):
 
     @rule(user=USERS)
     def forget(self, user: dict[str, str]) -> None:
-        keys = identifiers(user)
-        found = [self.model.current(key) for key in keys]
-        addressed = {person for person in found if not person.startswith("id:")}
-        signed_in = [person for person in found if person.startswith("id:")]
-        addressed |= {keys[0]} if keys[0].startswith("id:") else set(signed_in[-1:])
+        addressed = self.model.addressed(identifiers(user))
         assert self.ledger.erase(self.ledger.known_as(user)) is not None
         self.model.erase(addressed)
 

@@ -239,6 +239,18 @@ def test_rule_policies_and_names_are_told() -> None:
     assert result.known == {"u1", "order complete", "purchase"}
 
 
+def test_session_is_of_the_first_who_signs_in_and_later_events_of_the_next() -> None:
+    flow = simulation(MARKETING)
+    users: list[dict[str, str]] = [{}, {"id": "ana"}, {"id": "bob"}, {}]
+    for n, user in enumerate(users):
+        flow.push(event(n, user={"session": "s", **user}))
+    said = {"name": "walker consent", "data": {"marketing": True}}
+    released = flow.push({**said, "user": {"id": "bob"}})
+    assert told(released) == [("d", "deliver", 2), ("d", "deliver", 3)]
+    released = flow.push({**said, "user": {"id": "ana"}})
+    assert told(released) == [("d", "deliver", 0), ("d", "deliver", 1)]
+
+
 def test_event_that_its_rule_ignores_in_any_case_is_not_held() -> None:
     flow = simulation({**MARKETING, "mapping": {"order": {"*": {"ignore": True}}}})
     assert statuses(flow.push(event(1))) == ["ignored"]
