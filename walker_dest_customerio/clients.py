@@ -8,7 +8,7 @@ raises the collector's errors. Hosts, paths, session, authentication and keep-al
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -24,7 +24,14 @@ from walker_dest_customerio.ratelimit import RateLimit
 from walker_dest_customerio.settings import Settings
 from walker_dest_customerio.troubles import Route, trouble
 
-_JSON = {"Content-Type": "application/json"}
+_JSON: Final = {"Content-Type": "application/json"}
+_CHUNK: Final = 65_536
+_LONGEST_ANSWER: Final = 4_000_000
+"""Bytes, unpacked. One that refuses each of a batch's operations at length has some 100,000."""
+
+
+class AnswerTooLong(Exception):
+    """An answer that is longer than any of Customer.io's can be."""
 
 
 @frozen(eq=False)
@@ -54,26 +61,34 @@ class _OneRequest:
         """
         line = self.line
         _check_path(url)
-        body = dumps(data, "request")
-        line.limit.wait()
+        response = self._exchange(method, url, dumps(data, "request"))
+        status, headers, content = response.status_code, response.headers, response.content
+        if not 200 <= status < 300:
+            raise refusal(line.api, status, headers, content, line.region, line.now())
+        if not content.strip():
+            response._content = b"{}"  # the SDK reads JSON from every success
+        elif not is_answer(content):
+            what = f"{line.api.name} answered {status} with something that is not JSON"
+            raise NoAnswer(f"{what}; is there a proxy between? See {line.api.host}")
+        return response
+
+    def wait_for_turn(self) -> None:
+        """Wait until the rate limit lets the next request go."""
+        self.line.limit.wait()
+
+    def _exchange(self, method: str, url: str, body: bytes) -> requests.Response:
+        """Make the request and read its answer; raises the collector's errors alone."""
         wire.begin()
         try:
             made = self._prepared(method, url, body)
             options = self._surroundings(url)
             wire.hand_over()
             response = self.http.send(made, **options)
+            _read(response)
         except Exception as error:  # whatever it is, it is not the event's fault
             route = Route(url, self._proxy(url), self.timeout)
             # Its text has the customer's id in a URL.
-            raise trouble(line.api, error, route, wire.stage()) from None
-        status, headers = response.status_code, response.headers
-        if not 200 <= status < 300:
-            raise refusal(line.api, status, headers, response.content, line.region, line.now())
-        if not response.content.strip():
-            response._content = b"{}"  # the SDK reads JSON from every success
-        elif not is_answer(response.content):
-            what = f"{line.api.name} answered {status} with something that is not JSON"
-            raise NoAnswer(f"{what}; is there a proxy between? See {line.api.host}")
+            raise trouble(self.line.api, error, route, wire.stage()) from None
         return response
 
     def _proxy(self, url: str) -> str | None:
@@ -105,7 +120,12 @@ class _OneRequest:
         if self._options is None:
             verify = self.line.ca_file or True
             found = self.http.merge_environment_settings(url, {}, None, verify, None)
-            self._options = {**found, "timeout": self.timeout, "allow_redirects": False}
+            self._options = {
+                **found,
+                "timeout": self.timeout,
+                "allow_redirects": False,
+                "stream": True,  # an answer is read as far as it may be one, see `_read`
+            }
         return self._options
 
     def _build_session(self) -> requests.Session:
@@ -129,6 +149,20 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _nowhere(response: requests.Response) -> None:
     return None
+
+
+def _read(response: requests.Response) -> None:
+    """Read an answer, which may be packed; raises AnswerTooLong."""
+    if isinstance(response._content, bytes):
+        return
+    chunks, size = [], 0
+    for chunk in response.iter_content(_CHUNK):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _LONGEST_ANSWER:
+            response.close()
+            raise AnswerTooLong
+    response._content = b"".join(chunks)
 
 
 def _check_path(url: str) -> None:

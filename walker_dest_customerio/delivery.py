@@ -24,7 +24,7 @@ from walker_collector import (
 )
 from walker_dest_customerio.answers import Invalid, NoAnswer, Refused, Untaken, batch_errors
 from walker_dest_customerio.batches import OPERATION_BYTES, requests, waves
-from walker_dest_customerio.clients import Clients
+from walker_dest_customerio.clients import AppClient, Clients, TrackClient
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.once import InDoubt, once
 from walker_dest_customerio.operations import Message, Operation
@@ -168,6 +168,9 @@ class _Round:
             raise Rejected("transactional messages need settings.appApiKey")
         _call(message, self._clients.app)
 
+    def _client_of(self, operation: Operation) -> TrackClient | AppClient | None:
+        return self._clients.app if api_of(operation) == "app" else self._clients.track
+
     def _batch(self, tasks: Sequence[_Task]) -> None:
         """Do tasks with one request; where it fails as a whole, find out for which of them."""
         group = self._begun(tasks)
@@ -232,7 +235,16 @@ class _Round:
             self._succeed(rest)
 
     def _begun(self, tasks: Sequence[_Task]) -> list[_Task]:
-        """Return the tasks that may go now; each other one has its error."""
+        """Wait for the turn of a call; return the tasks that may go then. Others have their error.
+
+        Whether an event may proceed is asked last, so that nothing comes between that and the call.
+        """
+        if not self._is_calm:
+            tasks = [task for task in tasks if self._is_free(task)]
+        if not tasks:
+            return []
+        if (client := self._client_of(tasks[0].operation)) is not None:
+            client.wait_for_turn()
         begun = []
         asked: Job | None = None
         for task in tasks:
@@ -241,11 +253,16 @@ class _Round:
                 job.is_stopped = not job.may_proceed()
             asked = job
             calm = self._is_calm and not job.is_stopped  # as almost always
-            if calm or (error := self._obstacle(task)) is None:
+            if calm or self._is_free(task):
                 begun.append(task)
-            else:
-                self._fail([task], error)
         return begun
+
+    def _is_free(self, task: _Task) -> bool:
+        """Tell whether nothing keeps a task from being sent now; else it has its error."""
+        error = self._obstacle(task)
+        if error is not None:
+            self._fail([task], error)
+        return error is None
 
     def _obstacle(self, task: _Task) -> Exception | None:
         """Return the reason why a task may not go now."""

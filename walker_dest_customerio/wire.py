@@ -1,11 +1,19 @@
-"""Connections that know whether anything of a request has left.
+"""Connections that know whether anything of a request has left, and that end every wait.
 
 A mail whose request never left may be sent later; one whose request may have arrived must not.
 urllib3's exceptions do not tell: a connection that is reset in the TLS handshake looks like one
 that is reset while the answer is waited for. So each connection notes the first byte it sends.
+
+A socket's timeout begins anew with every byte that comes, so that an answer which drips would never
+end. Here it bounds the whole of an answer.
 """
 
+import contextlib
+import http.client
+import io
+import math
 import threading
+import time
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -39,10 +47,48 @@ def stage() -> Stage:
     return _request.stage
 
 
+class _WithinTimeout(io.RawIOBase):
+    """Reads a socket's answer within the socket's timeout, counted from now on."""
+
+    def __init__(self, raw: io.RawIOBase, sock: Any) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._timeout: float | None = sock.gettimeout()
+        self._ends_at = math.inf if self._timeout is None else time.monotonic() + self._timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer is not complete")
+        if self._timeout is not None:
+            self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the connection may be gone
+            self._sock.settimeout(self._timeout)
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that must be complete within the socket's timeout."""
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        raw = self.fp.detach()
+        self.fp = io.BufferedReader(_WithinTimeout(raw, sock))
+
+
 class _Noting:
     """Notes how far a request comes; mixed into urllib3's connections."""
 
     _tunnel_host: str | None
+    response_class = _Answer
 
     def connect(self) -> None:
         _request.stage = "connect"

@@ -1,6 +1,10 @@
 """What fails before the first byte of a request has left is tried again, also a mail."""
 
 import contextlib
+import gzip
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from walker_dest_customerio.delivery import Delivery, Job
 from walker_dest_customerio.operations import SendEmail, Track
 from walker_dest_customerio.plan import Plan
 from walker_dest_customerio.sandbox import Sandbox
+from walker_dest_customerio.sandbox.certificates import server_context
 
 Open = Callable[..., Clients]
 
@@ -247,6 +252,57 @@ def test_odd_retry_after_is_a_wait_like_any_other(
     with pytest.raises(Untaken) as caught:
         connect().track.delete("u1")
     assert caught.value.after is None or 0 <= caught.value.after <= 3600
+
+
+def test_answer_that_drips_ends_with_the_time_limit(tmp_path: Path) -> None:
+    tls = server_context(["127.0.0.1"], tmp_path / "ca.pem")
+
+    def drip(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65_536)
+            for byte in b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000:
+                secure.sendall(bytes([byte]))
+                over.wait(0.02)
+
+    over = threading.Event()
+    with sockets.listening(drip) as port:
+        url, ca_file = f"https://127.0.0.1:{port}", str(tmp_path / "ca.pem")
+        clients = open_clients(settings_of(trackUrl=url, caFile=ca_file, timeout=300))
+        began = time.monotonic()
+        with pytest.raises(NoAnswer, match=r"none within 0\.3 s"):
+            clients.track.delete("u1")
+        assert time.monotonic() - began < 5
+        over.set()
+        clients.close()
+
+
+def test_time_limit_is_that_of_each_request_on_a_kept_connection(
+    connect: Open, customerio: Sandbox
+) -> None:
+    clients = connect(timeout=1_000)
+    customerio.fault("latency", ms=300, times=None)
+    for _ in range(5):
+        clients.track.delete("u1")
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_answer_without_an_end_is_not_read_to_it(tmp_path: Path, status: int) -> None:
+    tls = server_context(["127.0.0.1"], tmp_path / "ca.pem")
+    bomb = gzip.compress(b" " * 50_000_000)
+    head = f"HTTP/1.1 {status} OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+
+    def answer(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65_536)
+            secure.sendall(head.encode() + bomb)
+            secure.recv(1)
+
+    with sockets.listening(answer) as port:
+        url, ca_file = f"https://127.0.0.1:{port}", str(tmp_path / "ca.pem")
+        clients = open_clients(settings_of(trackUrl=url, caFile=ca_file))
+        with pytest.raises(NoAnswer, match=r"no answer from .*AnswerTooLong"):
+            clients.track.delete("u1")
+        clients.close()
 
 
 def test_answer_that_breaks_off_is_no_answer(connect: Open, customerio: Sandbox) -> None:

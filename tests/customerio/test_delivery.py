@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -233,6 +233,34 @@ def test_progress_is_not_kept_where_all_went_well(either: Delivery) -> None:
     progress = Memory()
     either.deliver([job_of("u1", track("u1"), Delete(person="u1"), progress=progress)])
     assert progress.parts == {}
+
+
+def test_only_requests_wait_for_their_turn(customerio: Sandbox) -> None:
+    slept: list[float] = []
+    settings = settings_of(**customerio.settings(), rateLimit=10, appRateLimit=10)
+    clients = open_clients(settings, clock=lambda: 0.0, sleep=slept.append)
+    customerio.fault("status", status=503)
+    jobs = [job_of(f"u{at}", track(f"u{at}"), Delete(person=f"u{at}")) for at in range(20)]
+    Delivery(clients).deliver(jobs)
+    clients.close()
+    assert len(customerio.requests) == 1
+    assert slept == []
+
+
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_event_withdrawn_while_its_call_waits_for_its_turn_is_not_sent(
+    customerio: Sandbox, mode: Literal["batch", "single"]
+) -> None:
+    waited: list[float] = []
+    settings = settings_of(**customerio.settings(), rateLimit=1)
+    clients = open_clients(settings, clock=lambda: 0.0, sleep=waited.append)
+    clients.track.wait_for_turn()  # the next one has to wait
+    job = job_of("u1", track("u1"))
+    job.may_proceed = lambda: not waited
+    Delivery(clients, mode).deliver([job])
+    clients.close()
+    assert isinstance(job.error, NotAttempted)
+    assert customerio.requests == []
 
 
 # Messages.
