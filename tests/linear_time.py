@@ -20,7 +20,7 @@ from walker_collector.flowfile.destination import _VERSIONED
 from walker_collector.flowfile.references import Surroundings, resolve
 from walker_collector.mapping.paths import delete_by_path, get_by_path, set_by_path
 from walker_collector.naming import hint, join
-from walker_dest_customerio import answers, ids, limits, people
+from walker_dest_customerio import answers, dates, identity, ids, limits
 from walker_dest_customerio.sandbox import checks
 
 LENGTH: Final = 100_000
@@ -48,11 +48,13 @@ def _named(text: str) -> Any:
 
 
 CALLS: Final[dict[str, Callable[[str], Any]]] = {
-    "identifiers of a person": people.identifiers,
-    "shape of an email address": people.is_email,
-    "keys of people": lambda text: people.person_keys({"email": text, "id": text}),
-    "identity": people.identity,
+    "identifiers of a person": identity.identifiers,
+    "shape of an email address": identity.is_email,
+    "keys of people": lambda text: identity.person_keys({"email": text, "id": text}),
+    "identity": identity.identity,
     "ULID": lambda text: ids.event_id({"id": text, "timestamp": 1}, text, "track"),
+    "dates": lambda text: dates.with_seconds({"at": text, "later": [f"20240501T12{text}"]}),
+    "times": dates.as_seconds,
     "length": lambda text: limits.is_longer(text, 150),
     "cut": lambda text: limits.cut(text, 100),
     "recipients": lambda text: limits.recipients({"to": text, "cc": text, "bcc": text}),

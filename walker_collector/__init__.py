@@ -1,7 +1,7 @@
 """A Python event collector for servers: the public names, nothing else."""
 
 from walker_collector.collector import Collector
-from walker_collector.config import MISSING, Consent, PathSpec, Secret
+from walker_collector.config import MISSING, AlternativesSpec, Consent, PathSpec, Secret
 from walker_collector.delivery import DestinationStatus
 from walker_collector.errors import (
     CollectorClosed,
@@ -25,6 +25,7 @@ from walker_collector.hookspecs import (
     Progress,
     PushContext,
     Rule,
+    SimulatedCalls,
     hookimpl,
 )
 from walker_collector.mapping import Value
@@ -34,6 +35,7 @@ from walker_collector.spool import DeadLetter
 
 __all__ = [
     "MISSING",
+    "AlternativesSpec",
     "Collector",
     "CollectorClosed",
     "ConfigError",
@@ -58,6 +60,7 @@ __all__ = [
     "RetryLater",
     "Rule",
     "Secret",
+    "SimulatedCalls",
     "SpoolError",
     "SpoolFull",
     "Status",

@@ -1,12 +1,14 @@
 """From a flow's configuration to destinations ready for delivery."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
 from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.delivery.dispatch import Destination
+from walker_collector.delivery.throttle import Throttle
 from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import compile_ignored, compile_mapping
 from walker_collector.plugins import Connected, Registry, connect, implements
@@ -48,14 +50,16 @@ def announce(destinations: Iterable[Destination], registry: Registry | None) -> 
 
 def _destination(connected: Connected, host: Host | None) -> Destination:
     config, plugin = connected.config, connected.instance
+    logger = _logger(connected.id, config)
     context = Context(
         id=connected.id,
         settings=config.settings,
         config=config,
         env=config.env,
-        logger=_logger(connected.id, config),
+        logger=logger,
         status=partial(host.status_of, connected.id) if host else None,
         forget=host.forget_soon if host else None,
+        warn=Throttle(logger, time.monotonic).warning,
     )
     batched = connected.hooks.push_batch is not None
     size = config.batch.size if config.batch and config.batch.size else None

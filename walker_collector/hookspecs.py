@@ -50,7 +50,8 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     wants_consent(settings) -> bool
                                 whether these settings make use of the `consent` hook at all
     simulate(event, data, rule, context) -> list[list]
-                                what `push` would call, without doing it and without `init`
+                                what `push` would call, without doing it and without `init`;
+                                `SimulatedCalls` says what of the event does not get there
     simulate_consent(update, state, person, context) -> list[list]
                                 likewise for `consent`
     check(settings, rules) -> iterable of (place, message)
@@ -72,7 +73,7 @@ from as many as `concurrency` says, `init` before all of them and `shutdown` aft
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import pluggy
@@ -126,9 +127,11 @@ class Progress(Protocol):
 class Context:
     """What a destination is told once: its id, its settings, its surroundings.
 
-    `status()` returns the destination's figures (`DestinationStatus`: waiting, held, dead, ...);
-    `forget(user)` erases a person from the collector, once what is under way to them is done.
-    Neither is there in a simulation.
+    `warn(message, *args)` logs what may happen to many events: a message at most once in ten
+    seconds, with the number of the others. `status()` returns the destination's figures
+    (`DestinationStatus`: waiting, held, dead, ...); `forget(user)` erases a person from the
+    collector, once what is under way to them is done.
+    The last two are not there in a simulation.
     """
 
     id: str
@@ -138,6 +141,11 @@ class Context:
     logger: logging.Logger = field(repr=False, factory=lambda: logging.getLogger(PROJECT))
     status: Callable[[], Any] | None = field(repr=False, default=None)
     forget: Callable[[Mapping[str, Any]], None] | None = field(repr=False, default=None)
+    warn: Callable[..., None] = field(repr=False)
+
+    @warn.default
+    def _warn(self) -> Callable[..., None]:
+        return self.logger.warning
 
     def may_proceed(self, item: "Item") -> bool:
         """Tell whether an event of a batch may still be sent.
@@ -201,6 +209,25 @@ class Item:
     data: Any
     rule: Rule | None
     context: PushContext
+
+
+class SimulatedCalls(list[list[Any]]):
+    """The calls that `simulate` returns, with what is to be said about them.
+
+    warnings: what of the event is left out or changed, though the rest is delivered.
+    refused: what the service will surely refuse, and why; the calls are those that remain.
+    """
+
+    def __init__(
+        self,
+        calls: Iterable[list[Any]] = (),
+        *,
+        warnings: Sequence[str] = (),
+        refused: str | None = None,
+    ) -> None:
+        super().__init__(calls)
+        self.warnings = tuple(warnings)
+        self.refused = refused
 
 
 @frozen

@@ -51,6 +51,7 @@ class Simulated:
     status: `held` waits for consent, `dropped` is denied by a destination that holds nothing;
         `ignored` is sent nothing, by rule; `empty` asks nothing of the destination, for `error`;
         `unidentified` and `invalid` would be dead letters, for `error`.
+    warnings: what of the event is left out or changed, though the rest is delivered.
     rule: the key of the rule that matched.
     required, rule_required: the consent that destination and rule ask for.
     mode: whether any one of that is enough, or all.
@@ -65,6 +66,7 @@ class Simulated:
     rule: str | None = None
     calls: list[Call] = Factory(list)
     error: str | None = None
+    warnings: tuple[str, ...] = ()
     person: str = ""
     required: Consent | None = None
     rule_required: Consent | None = None
@@ -154,6 +156,7 @@ class _Answer:
     status: Status
     calls: list[Call] = Factory(list)
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class _Stage:
@@ -199,6 +202,7 @@ class _Stage:
             status=answer.status,
             calls=answer.calls,
             error=answer.error,
+            warnings=answer.warnings,
             person=person,
             grants=tuple(self._ledger.explain({}, person)),
             known=_known(change, CONSENT_CHANGED),
@@ -220,6 +224,7 @@ class _Stage:
             rule=mapped.rule.key if mapped.rule else None,
             calls=answer.calls,
             error=answer.error,
+            warnings=answer.warnings,
             person=person,
             required=destination.config.consent,
             rule_required=mapped.required,
@@ -255,7 +260,7 @@ class _Stage:
 def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     """Return what a plugin says it would call, or why it would refuse."""
     try:
-        calls = list(simulate(*arguments))
+        calls = simulate(*arguments)
     except NothingToSend as error:
         return _Answer("empty", error=reason_of(error))
     except Rejected as error:
@@ -264,7 +269,10 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     except Exception as error:  # whatever a plugin raises must not stop the others
         # Its text may quote the event.
         return _Answer("invalid", error=f"the plugin's simulation raised {type(error).__name__}")
-    return _Answer("deliver" if calls else "empty", calls)
+    warnings = tuple(getattr(calls, "warnings", ()))
+    if refused := getattr(calls, "refused", None):
+        return _Answer("invalid", list(calls), refused, warnings)
+    return _Answer("deliver" if calls else "empty", list(calls), None, warnings)
 
 
 def _name_of(rule: Rule | None) -> str | None:

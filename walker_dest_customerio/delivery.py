@@ -130,12 +130,11 @@ class _Round:
         """Write the tasks' entries, where they have one that a batch takes."""
         for task in tasks:
             try:
-                entry = task.operation.entry()
-                text = b"" if entry is None else dumps(entry, "it")
+                text = _entry(task.operation)
             except Exception as error:  # of one operation: the others go on
                 self._fail([task], error)
             else:
-                if text and len(text) <= OPERATION_BYTES:
+                if text:
                     task.entry, task.is_alone = text, task.operation.alone
 
     def wave(self, tasks: Sequence[_Task]) -> None:
@@ -299,7 +298,21 @@ def _size(task: _Task) -> int:
     return len(task.entry)
 
 
+def _entry(operation: Operation) -> bytes:
+    """Return the operation's part of a batch; "" where it goes by itself."""
+    if isinstance(operation, Message):
+        return b""
+    if operation.refusal is not None:
+        raise Invalid(operation.refusal)
+    entry = operation.entry()
+    text = b"" if entry is None else dumps(entry, "it")
+    return text if len(text) <= OPERATION_BYTES else b""
+
+
 def _call(operation: Operation, client: Any) -> None:
+    problem = operation.refusal or operation.size_problem()
+    if problem is not None:
+        raise Invalid(problem)
     try:
         operation.send(client)
     except CustomerIOException as error:  # the SDK itself refuses blank ids

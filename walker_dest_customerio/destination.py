@@ -18,12 +18,14 @@ from walker_collector import (
     PushContext,
     Rejected,
     Rule,
+    SimulatedCalls,
     hookimpl,
 )
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.identity import identity_of
 from walker_dest_customerio.operations import MESSAGE_PARTS, Call, Identify, Json
-from walker_dest_customerio.people import Draft, Known, People, identity
+from walker_dest_customerio.people import Draft, Known, People
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
 from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
 
@@ -113,16 +115,24 @@ class CustomerioDestination:
 
     def simulate(
         self, event: Json, data: Any, rule: Rule | None, context: PushContext
-    ) -> list[Call]:
+    ) -> SimulatedCalls:
         """Return the calls `push` would make, as if those returned before had been delivered.
 
         Raises what `push` would raise for the event itself.
         """
         people = self._known(context.settings)
         planned = asking(plan(event, data, rule, context, people, time.time()))
+        calls = SimulatedCalls(warnings=planned.warnings)
+        refused = []
         for operation in planned.operations:
-            operation.note(people)
-        return [operation.call for operation in planned.operations]
+            problem = operation.refusal or operation.size_problem()
+            if problem is None:
+                calls.append(operation.call)
+                operation.note(people)
+            else:
+                refused.append(f"{operation.part}: {problem}")
+        calls.refused = "; ".join(refused) or None
+        return calls
 
     def simulate_consent(
         self, update: Consent, state: Consent, person: Person | None, context: PushContext
@@ -197,7 +207,10 @@ def _job(item: Item, draft: Known, now: float) -> Job:
             return Job(Plan(()), progress)  # an earlier attempt has done what there was to do
         return Job(UNIDENTIFIED, error=error)
     for operation in planned.operations:
-        operation.note(draft)
+        if operation.refusal is None:
+            operation.note(draft)
+    for warning in planned.warnings:
+        item.context.destination.warn("event %s: %s", item.event.get("id"), warning)
     return Job(planned, item.context.progress, _gate(item))
 
 
@@ -226,7 +239,7 @@ def asking(planned: Plan) -> Plan:
     if planned.status == "unidentified":
         raise Unidentified(
             "the event names nobody: neither settings.customerId (default user.id) nor "
-            "settings.anonymousId (default user.session) resolves to an id"
+            "settings.anonymousId (default user.session, user.device) resolves to an id"
         )
     if not planned.operations:
         raise NothingToSend("the rule skips the event, and what else it asks for is not there")
@@ -264,4 +277,4 @@ def customer_of(person: Person, state: Consent, context: PushContext) -> str | N
     event: Json = {"user": {key: value for key, value in names.items() if value is not None}}
     scope = PushContext(context.destination, event, state)
     settings: Settings = context.settings
-    return identity(settings.customer_id(event, scope))
+    return identity_of(settings.customer_id, event, scope)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from walker_collector import MISSING, PushContext
+from walker_dest_customerio import limits
+from walker_dest_customerio.dates import made_seconds, with_seconds
+from walker_dest_customerio.identity import with_texts
 from walker_dest_customerio.ids import event_id
 from walker_dest_customerio.operations import (
     AddDevice,
@@ -18,13 +21,11 @@ from walker_dest_customerio.operations import (
     Merge,
     Message,
     Operation,
-    Page,
     SendEmail,
     SendPush,
     Suppress,
     Unsuppress,
 )
-from walker_dest_customerio.people import identity
 from walker_dest_customerio.settings import RuleSettings
 
 Step = Callable[[Json, PushContext, RuleSettings, str], Operation | None]
@@ -42,10 +43,10 @@ def messages(event: Json, context: PushContext, settings: RuleSettings) -> Itera
     """Yield the messages that the rule asks for; strangers get them as well."""
     email = object_of(settings.send_email, event, context)
     if email is not None:
-        yield SendEmail(_addressed(email))
+        yield SendEmail(_message(email))
     push = object_of(settings.send_push, event, context)
     if push is not None:
-        yield SendPush(_addressed(push))
+        yield SendPush(_message(with_texts(push, "to")))
 
 
 def object_of(value: Any, event: Json, context: PushContext) -> Json | None:
@@ -60,23 +61,21 @@ def seconds(event: Json) -> int | None:
     return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
 
 
-def with_texts(made: Json, *keys: str) -> Json:
-    """Return the object with numbers under `keys` as strings: Customer.io takes no other ids."""
-    for key in keys:
-        if key in made and type(made[key]) in _NUMBERS:
-            made = {**made, key: identity(made[key])}
-    return made
+def page_of(
+    event: Json, context: PushContext, settings: RuleSettings, who: str, name: str | None
+) -> tuple[str, str, Json, int | None, str | None] | None:
+    """Return what a page view is made of, or None where the rule's `page` makes none.
 
-
-def _page(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
+    Its name is that of the rule, else the URL as far as its query, as many bytes as Customer.io
+    takes; its data holds the whole URL.
+    """
     made = object_of(settings.page, event, context)
     url = made and made.get("url")
     if not made or not isinstance(url, str) or not url:
         return None
-    data = {key: value for key, value in made.items() if key != "url"}
-    return Page(person, url, data, seconds(event), event_id(event, context.id, "page"))
+    data = with_seconds(made, ("url",)) if context.settings.timestamps == "unix" else made
+    named = limits.cut(name or url.partition("?")[0] or url, limits.EVENT_NAME)
+    return who, named, data, seconds(event), event_id(event, context.id, "page")
 
 
 def _delete(
@@ -101,18 +100,19 @@ def _add_device(
     event: Json, context: PushContext, settings: RuleSettings, person: str
 ) -> Operation | None:
     made = object_of(settings.add_device, event, context)
-    device = _strings(made, "deviceId", "platform")
+    device = _device(made)
     if made is None or device is None:
         return None
     data = made.get("data")
     id_, platform = device
-    return AddDevice(person, id_, platform, data if isinstance(data, dict) else None)
+    details = made_seconds(data, "last_used") if isinstance(data, dict) else None
+    return AddDevice(person, id_, platform, details)
 
 
 def _delete_device(
     event: Json, context: PushContext, settings: RuleSettings, person: str
 ) -> Operation | None:
-    device = _strings(object_of(settings.delete_device, event, context), "deviceId", "platform")
+    device = _device(object_of(settings.delete_device, event, context))
     return None if device is None else DeleteDevice(person, *device)
 
 
@@ -125,12 +125,21 @@ def _merge(
     return None if parts is None else Merge(*parts)
 
 
-def _addressed(request: Json) -> Json:
-    named = request.get("identifiers")
-    if not isinstance(named, dict):
-        return request
-    texts = with_texts(named, *named)
-    return request if texts is named else {**request, "identifiers": texts}
+def _device(made: Json | None) -> list[str] | None:
+    """Return token and platform; a token may be a number."""
+    return _strings(made and with_texts(made, "deviceId"), "deviceId", "platform")
+
+
+def _message(request: Json) -> Json:
+    """Return a message with numeric ids and tokens as texts, and its times as unix seconds."""
+    request = made_seconds(request, "send_at")
+    named, device = request.get("identifiers"), request.get("custom_device")
+    if isinstance(named, dict):
+        request = {**request, "identifiers": with_texts(named, *named)}
+    if isinstance(device, dict):
+        device = made_seconds(with_texts(device, "token"), "last_used")
+        request = {**request, "custom_device": device}
+    return request
 
 
 def _strings(made: Json | None, *keys: str) -> list[str] | None:
@@ -141,7 +150,6 @@ def _strings(made: Json | None, *keys: str) -> list[str] | None:
 
 
 _STEPS: tuple[tuple[str, Step], ...] = (
-    ("page", _page),
     ("destroy", _delete),
     ("suppress", _suppress),
     ("unsuppress", _unsuppress),

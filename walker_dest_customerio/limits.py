@@ -8,6 +8,7 @@ is 1000 or 1024 bytes; the smaller reading is taken for Track, so that what fits
 
 from typing import Any, Final
 
+import orjson
 from attrs import frozen
 
 # Bytes of UTF-8.
@@ -30,6 +31,8 @@ RECIPIENTS: Final = 15  # over to, cc and bcc
 SEND_AHEAD: Final = 90 * 86_400
 ANONYMOUS_KEPT: Final = 30 * 86_400
 ANONYMOUS_JOIN: Final = 300  # how long after an identify late anonymous events still find a person
+
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
 
 
 @frozen
@@ -67,6 +70,21 @@ def is_longer(text: str, limit: int) -> bool:
     """Tell whether a text takes more than `limit` bytes of UTF-8."""
     # No character takes more than four bytes, so that most texts need not be encoded.
     return len(text) * 4 > limit and len(text.encode("utf-8", "surrogatepass")) > limit
+
+
+def takes_more(value: Any, limit: int) -> bool:
+    """Tell whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON.
+
+    What nests too deeply to be encoded (254 levels) counts as too long.
+    """
+    if isinstance(value, str):
+        return is_longer(value, limit)
+    if type(value) in _SCALARS:
+        return False
+    try:
+        return len(orjson.dumps(value)) > limit
+    except orjson.JSONEncodeError:
+        return True
 
 
 def cut(text: str, limit: int) -> str:

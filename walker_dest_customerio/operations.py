@@ -14,13 +14,17 @@ from typing import Any, ClassVar
 from attrs import define, field
 
 from walker_collector import Rejected
+from walker_dest_customerio import identify_attributes, limits
 from walker_dest_customerio.encode import dumps
-from walker_dest_customerio.people import Known, identifiers, person_keys
+from walker_dest_customerio.identity import identifiers, person_keys
+from walker_dest_customerio.people import Known
 
 Json = dict[str, Any]
 Call = list[Any]
 
 MERGE_TYPES = frozenset({"id", "email", "cio_id"})
+PLATFORMS = ("ios", "android")
+_DOTS = (".", "..")
 
 
 @define
@@ -30,10 +34,13 @@ class Operation:
     part: its name, unique within an event.
     alone: nothing else of the same person may share its request, as the order within one is not
         promised and here decides who exists afterwards.
+    refusal: why Customer.io will surely refuse it, so that it is not sent; None where it may be.
     """
 
     part: ClassVar[str]
     alone: ClassVar[bool] = False
+
+    refusal: str | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def call(self) -> Call:
@@ -53,6 +60,14 @@ class Operation:
         """Return the entry in a v2 batch, or None where it can only be sent by itself."""
         raise NotImplementedError
 
+    def problem(self, now: float) -> str | None:
+        """Return why Customer.io will surely refuse it; `now` is in unix seconds."""
+        return None
+
+    def size_problem(self) -> str | None:
+        """Return why Customer.io will surely refuse so much; takes as long as to write it."""
+        return None
+
     def note(self, known: Known) -> None:
         """Tell the memory of people what follows from this operation having been done."""
 
@@ -63,9 +78,29 @@ class PersonOperation(Operation):
 
     person: str
 
+    def problem(self, now: float) -> str | None:
+        return _id_problem(self.person)
+
     def _entry(self, action: str, **rest: Any) -> Json:
         named = identifiers(self.person)
         return {"type": "person", "identifiers": named, "action": action, **rest}
+
+
+def _id_problem(id_: str, what: str = "the id") -> str | None:
+    if id_ in _DOTS:
+        return f"{what} is one or two dots, which cannot stand in the path of a request"
+    return _length_problem(what, id_, limits.PERSON_ID)
+
+
+def _length_problem(what: str, text: str, limit: int) -> str | None:
+    if limits.is_longer(text, limit):
+        size = len(text.encode("utf-8", "replace"))
+        return f"{what} has {size:,} bytes; Customer.io takes at most {limit}"
+    return None
+
+
+def _token_problem(token: str) -> str | None:
+    return _id_problem(token, "the token") if token in _DOTS else None
 
 
 @define
@@ -85,6 +120,9 @@ class Identify(PersonOperation):
     @property
     def people(self) -> tuple[str, ...]:
         return person_keys(self.attributes)
+
+    def problem(self, now: float) -> str | None:
+        return _id_problem(self.person) or identify_attributes.problem(self.attributes)
 
     def send(self, client: Any) -> Any:
         """Make the PUT behind `client.identify`, whose keywords leave no room for one named id."""
@@ -132,6 +170,10 @@ def fingerprint(attributes: Json) -> int:
     return hash(dumps(attributes, "identify", sort_keys=True))
 
 
+_SURELY_SHORT = limits.EVENT_NAME // 4
+"""Characters in which no limit is reached, whatever they are."""
+
+
 @define
 class Occurrence(Operation):
     """Something that happened: an event, in Customer.io's words.
@@ -160,6 +202,18 @@ class Occurrence(Operation):
     def named(self) -> Json:
         """The identifiers of whom it happened to."""
         return identifiers(self.who)
+
+    def problem(self, now: float) -> str | None:
+        who, name = self.who, self.name
+        if len(who) > 2 and len(who) + len(name) <= _SURELY_SHORT:
+            return None
+        return _id_problem(who) or _length_problem("the name", name.strip(), limits.EVENT_NAME)
+
+    def size_problem(self) -> str | None:
+        size = len(dumps(self.data, "its data"))
+        if size <= limits.EVENT_DATA:
+            return None
+        return f"data of {size:,} bytes of JSON; Customer.io takes at most {limits.EVENT_DATA:,}"
 
     def entry(self) -> Json:
         """Return the entry in a v2 batch; what v1 calls data is attributes there."""
@@ -217,27 +271,49 @@ class TrackAnonymous(Occurrence):
 
 @define
 class Page(Occurrence):
-    """A page view; its name is the page's URL."""
+    """A page view; `name` is the page's, its whole URL is in the data."""
 
     part = "page"
     action = "page"
+    verb: ClassVar[str] = "pageview"
 
     @property
     def call(self) -> Call:
-        call = ["pageview", self.who, self.name]
-        return [*call, self.data] if self.data else call
+        """The call as the SDK has it, which takes the URL for the name."""
+        data = {key: value for key, value in self.data.items() if key != "url"}
+        call = [self.verb, self.who, self.data.get("url", self.name)]
+        return [*call, data] if data else call
+
+    def body(self) -> Json:
+        """Return the body of version 1's request."""
+        body: Json = {"type": "page", "name": self.name, "data": self.data}
+        if self.id is not None:
+            body["id"] = self.id
+        if self.timestamp is not None:
+            body["timestamp"] = self.timestamp
+        return body
 
     def send(self, client: Any) -> Any:
         """Make the POST behind `client.pageview`, which knows neither id nor timestamp.
 
         Its keywords leave no room for data named `page` or `customer_id` either.
         """
-        body: Json = {"type": "page", "name": self.name, "data": self.data}
-        if self.id is not None:
-            body["id"] = self.id
-        if self.timestamp is not None:
-            body["timestamp"] = self.timestamp
-        return client.send_request("POST", client.get_event_query_string(self.who), body)
+        return client.send_request("POST", client.get_event_query_string(self.who), self.body())
+
+
+@define
+class PageAnonymous(Page):
+    """A page view of someone not known yet; `client.track_anonymous` cannot send a page."""
+
+    verb = "pageview_anonymous"
+
+    @property
+    def named(self) -> Json:
+        return {"anonymous_id": self.who}
+
+    def send(self, client: Any) -> Any:
+        body = {**self.body(), "anonymous_id": self.who}
+        return client.send_request("POST", client.get_events_query_string(), body)
 
 
 @define
@@ -315,6 +391,13 @@ class AddDevice(PersonOperation):
         call = ["add_device", self.person, self.device_id, self.platform]
         return call if self.data is None else [*call, self.data]
 
+    def problem(self, now: float) -> str | None:
+        if self.platform not in PLATFORMS:
+            return f"platform must be {' or '.join(PLATFORMS)}"
+        if type((self.data or {}).get("last_used", 0)) is not int:
+            return "data.last_used is no time; give unix seconds or ISO 8601"
+        return _id_problem(self.person) or _token_problem(self.device_id)
+
     @property
     def details(self) -> Json:
         """The data in the API's form: `last_used` on top, all that is custom under `attributes`.
@@ -346,6 +429,9 @@ class DeleteDevice(PersonOperation):
 
     device_id: str
     platform: str
+
+    def problem(self, now: float) -> str | None:
+        return _id_problem(self.person) or _token_problem(self.device_id)
 
     @property
     def call(self) -> Call:
@@ -380,12 +466,20 @@ class Merge(Operation):
         primary = person_keys({self.primary_type: self.primary_id})
         return (*primary, *person_keys({self.secondary_type: self.secondary_id}))
 
+    def problem(self, now: float) -> str | None:
+        for name, value in (
+            ("primaryType", self.primary_type),
+            ("secondaryType", self.secondary_type),
+        ):
+            if value not in MERGE_TYPES:
+                return f"{name} must be id, email or cio_id; see the rule's merge"
+        primary = _id_problem(self.primary_id, "primaryId")
+        return primary or _id_problem(self.secondary_id, "secondaryId")
+
     def send(self, client: Any) -> Any:
-        self._check()
         return client.merge_customers(*self.call[1:])
 
     def entry(self) -> Json:
-        self._check()
         return {
             "type": "person",
             "action": "merge",
@@ -396,14 +490,6 @@ class Merge(Operation):
     def note(self, known: Known) -> None:
         known.forget(self.primary_id)
         known.forget(self.secondary_id)
-
-    def _check(self) -> None:
-        for name, value in (
-            ("primaryType", self.primary_type),
-            ("secondaryType", self.secondary_type),
-        ):
-            if value not in MERGE_TYPES:
-                raise Rejected(f"merge: {name} must be id, email or cio_id; see the rule's merge")
 
 
 @define
@@ -427,6 +513,26 @@ class Message(Operation):
         named = self.request.get("identifiers")
         return person_keys(named) if isinstance(named, dict) else ()
 
+    def problem(self, now: float) -> str | None:
+        request = self.request
+        when = request.get("send_at", 0)
+        if type(when) is not int:
+            return "send_at is no time; give unix seconds or ISO 8601"
+        if when > now + limits.SEND_AHEAD:
+            return f"send_at is more than {limits.SEND_AHEAD // 86_400} days ahead"
+        files = request.get("attachments")
+        if isinstance(files, dict):
+            size = sum(len(file) for file in files.values() if isinstance(file, str))
+            if size > limits.ATTACHMENTS:
+                return f"attachments of {size:,} bytes; Customer.io takes {limits.ATTACHMENTS:,}"
+        try:
+            size = len(dumps(request, "it"))
+        except Rejected as error:
+            return error.reason
+        if size > limits.APP_REQUEST:
+            return f"{size:,} bytes of JSON; Customer.io takes at most {limits.APP_REQUEST:,}"
+        return None
+
     def entry(self) -> None:
         return None
 
@@ -436,6 +542,12 @@ class SendEmail(Message):
     """A transactional email."""
 
     part = "send_email"
+
+    def problem(self, now: float) -> str | None:
+        count = limits.recipients(self.request)
+        if count > limits.RECIPIENTS:
+            return f"{count} recipients; Customer.io takes at most {limits.RECIPIENTS}"
+        return super().problem(now)
 
     def send(self, client: Any) -> Any:
         return client.send_email(self.request)

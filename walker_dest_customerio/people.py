@@ -1,56 +1,8 @@
-"""Who a person is to Customer.io, and what was last said about whom."""
+"""What was last said about whom."""
 
-import math
 from collections import OrderedDict
 from threading import Lock
-from typing import Any, Protocol
-
-from walker_dest_customerio import limits
-
-_CIO_ID = "cio_"
-
-
-def identity(value: Any) -> str | None:
-    """Return a mapped value as an identity: a string with something in it, or None.
-
-    Numbers are identities as well (walkerOS takes strings only); a boolean is none.
-    """
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return str(int(value)) if value == int(value) else str(value)
-
-
-def identifiers(person: str) -> dict[str, str]:
-    """Return the identifier object of Track v2 for a customer id.
-
-    Version 1 guesses from the shape of the id in its path whether it is an id, an email or a
-    `cio_` id (Track API reference); the same person must be meant whichever API carries it.
-    """
-    if person[:4] == _CIO_ID:
-        return {"cio_id": person[4:]}
-    if "@" in person and len(person) <= limits.PERSON_ID and is_email(person):
-        return {"email": person}
-    return {"id": person}
-
-
-def is_email(text: str) -> bool:
-    """Tell whether a text has the shape of an email address: `name@host.domain`, no spaces.
-
-    Takes time in proportion to the text, whatever it is: ids come from anywhere.
-    """
-    name, _, host = text.partition("@")
-    return bool(name) and "@" not in host and "." in host[1:-1] and text.split() == [text]
-
-
-def person_keys(named: dict[str, Any]) -> tuple[str, ...]:
-    """Return a key per person named in an identifier object; equal keys, equal persons."""
-    return tuple(
-        f"{kind}:{value.lower() if kind == 'email' else value}"
-        for kind in ("id", "email", "cio_id")
-        if isinstance(value := named.get(kind), str)
-    )
+from typing import Protocol
 
 
 class Known(Protocol):

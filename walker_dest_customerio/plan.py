@@ -11,26 +11,31 @@ from typing import Any, Literal
 
 from attrs import define
 
-from walker_collector import PushContext, Rule
+from walker_collector import MISSING, PushContext, Rule
+from walker_dest_customerio.dates import with_seconds
+from walker_dest_customerio.identify_attributes import sendable
+from walker_dest_customerio.identity import identifiers, identity_of, person_keys, with_texts
 from walker_dest_customerio.ids import event_id
 from walker_dest_customerio.lifecycle import (
     Step,
     messages,
     object_of,
+    page_of,
     seconds,
     steps_of,
-    with_texts,
 )
 from walker_dest_customerio.operations import (
     Identify,
     Json,
     Occurrence,
     Operation,
+    Page,
+    PageAnonymous,
     Track,
     TrackAnonymous,
     fingerprint,
 )
-from walker_dest_customerio.people import Known, identifiers, identity, person_keys
+from walker_dest_customerio.people import Known
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 Status = Literal["deliver", "unidentified"]
@@ -40,12 +45,16 @@ _NO_SETTINGS = RuleSettings()
 
 @define
 class Plan:
-    """What one event asks of Customer.io, in order, and by which name it knows its person."""
+    """What one event asks of Customer.io, in order, and by which name it knows its person.
+
+    `warnings`: what of the event does not reach Customer.io although the rest does.
+    """
 
     operations: Sequence[Operation]
     status: Status = "deliver"
     person: str | None = None
     anonymous_id: str | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -63,6 +72,7 @@ class _Recipe:
     """What a rule asks for, found once for all of its events: mostly no steps, no messages."""
 
     settings: RuleSettings
+    page: bool
     steps: tuple[Step, ...]
     messages: bool
     name: str | None
@@ -74,6 +84,7 @@ def _recipe(rule: Rule | None) -> _Recipe:
     settings: RuleSettings = (rule and rule.settings) or _NO_SETTINGS
     return _Recipe(
         settings,
+        settings.page is not None,
         steps_of(settings),
         settings.send_email is not None or settings.send_push is not None,
         rule.name if rule is not None and isinstance(rule.name, str) else None,
@@ -97,42 +108,92 @@ def plan(
     """
     recipe = _recipe(rule)
     settings: Settings = context.settings
-    person = identity(settings.customer_id(event, context))
+    person = identity_of(settings.customer_id, event, context)
     if person is None:
-        return _of_stranger(event, data, context, recipe)
+        planned = _of_stranger(event, data, context, recipe)
+    else:
+        planned = _of_person(person, event, data, context, recipe, known, now)
+    for operation in planned.operations:
+        operation.refusal = operation.problem(now)
+    return planned
+
+
+def _of_person(
+    person: str,
+    event: Json,
+    data: Any,
+    context: PushContext,
+    recipe: _Recipe,
+    known: Known,
+    now: float,
+) -> Plan:
     operations: list[Operation] = []
-    if (identify := _identify(event, context, recipe, person, known, now)) is not None:
+    warnings: list[str] = []
+    identify = _identify(event, context, recipe, person, known, now, warnings)
+    if identify is not None:
         operations.append(identify)
+    if recipe.page and (seen := page_of(event, context, recipe.settings, person, recipe.name)):
+        operations.append(Page(*seen))
     if recipe.steps:
         made = (step(event, context, recipe.settings, person) for step in recipe.steps)
         operations += [operation for operation in made if operation is not None]
     if recipe.messages:
         operations += messages(event, context, recipe.settings)
     if not recipe.skip:
-        operations.append(_track(Track, person, event, data, context, recipe))
-    return Plan(operations, "deliver", person)
+        operations.append(_track(Track, person, event, data, context, recipe, warnings))
+    return Plan(operations, "deliver", person, None, warnings)
 
 
 def _of_stranger(event: Json, data: Any, context: PushContext, recipe: _Recipe) -> Plan:
-    anonymous_id = identity(context.settings.anonymous_id(event, context))
-    if anonymous_id is None:
+    who = identity_of(context.settings.anonymous_id, event, context)
+    if who is None:
         return UNIDENTIFIED
-    operations: list[Operation] = [*messages(event, context, recipe.settings)]
+    operations: list[Operation] = []
+    warnings: list[str] = []
+    if recipe.page and (seen := page_of(event, context, recipe.settings, who, recipe.name)):
+        operations.append(PageAnonymous(*seen))
+    operations += messages(event, context, recipe.settings)
     if not recipe.skip:
-        operations.append(_track(TrackAnonymous, anonymous_id, event, data, context, recipe))
-    return Plan(operations, "deliver", None, anonymous_id)
+        operations.append(_track(TrackAnonymous, who, event, data, context, recipe, warnings))
+    return Plan(operations, "deliver", None, who, warnings)
 
 
 def _track(
-    kind: type[Occurrence], who: str, event: Json, data: Any, context: PushContext, recipe: _Recipe
+    kind: type[Occurrence],
+    who: str,
+    event: Json,
+    data: Any,
+    context: PushContext,
+    recipe: _Recipe,
+    warnings: list[str],
 ) -> Occurrence:
     name = event["name"] if recipe.name is None else recipe.name
-    known = data if isinstance(data, dict) else {}
+    known: Json = {}
+    if isinstance(data, dict):
+        known = with_seconds(data) if context.settings.timestamps == "unix" else data
+    elif data is not MISSING:
+        warnings.append(
+            f"data is {_kind(data)}, and Customer.io takes an object: the event goes out without it"
+        )
     return kind(who, name, known, seconds(event), event_id(event, context.id, "track"))
 
 
+def _kind(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true or false"
+    if isinstance(value, list):
+        return "a list"
+    return "text" if isinstance(value, str) else "a number"
+
+
 def _identify(
-    event: Json, context: PushContext, recipe: _Recipe, person: str, known: Known, now: float
+    event: Json,
+    context: PushContext,
+    recipe: _Recipe,
+    person: str,
+    known: Known,
+    now: float,
+    warnings: list[str],
 ) -> Identify | None:
     settings: Settings = context.settings
     of_rule = recipe.settings.identify
@@ -143,6 +204,8 @@ def _identify(
     print_ = fingerprint(attributes)
     if known.recall(person) == print_:
         return None
+    attributes, told = sendable(attributes, settings.timestamps == "unix", now)
+    warnings += told
     return Identify(person, attributes, stamp(event, settings, now), print_)
 
 

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, Factory, field, frozen
 
-from walker_collector import PathSpec, Secret, Value
+from walker_collector import AlternativesSpec, PathSpec, Secret, Value
 
 _USER_ID = Value(PathSpec("user.id"), "customerId")
-_USER_SESSION = Value(PathSpec("user.session"), "anonymousId")
+_VISITOR = Value(
+    AlternativesSpec((PathSpec("user.session"), PathSpec("user.device"))), "anonymousId"
+)
 
 
 def _filled(_: Any, __: "Attribute[Any]", value: str) -> None:
@@ -82,6 +84,8 @@ class Settings:
     rate_limit, app_rate_limit: requests per second to the Track and the App API.
     identify_timestamp: an identify bears its event's time, so that a late one never undoes a newer
         one. Turn it off to backfill: Customer.io ignores what is older than the last change.
+    timestamps: full date-times (ISO 8601 with a zone) in attributes and event data become unix
+        seconds, which is what Customer.io compares dates by; `text` leaves them as they are.
     on_consent: consent key -> attributes to set when a person grants or denies it.
     forget_on: "destroy", "suppress": once Customer.io has done it to a person, the collector erases
         them too: what waits, is held or dead, and what they said of consent.
@@ -94,7 +98,7 @@ class Settings:
     region: Literal["us", "eu"] = "us"
     timeout: int = field(default=10_000, validator=_positive)
     customer_id: Value = _USER_ID
-    anonymous_id: Value = _USER_SESSION
+    anonymous_id: Value = _VISITOR
     identify: Value | None = None
     track_url: str | None = field(default=None, validator=_host)
     api_url: str | None = field(default=None, validator=_host)
@@ -103,6 +107,7 @@ class Settings:
     rate_limit: float = field(default=100.0, validator=_positive)
     app_rate_limit: float = field(default=100.0, validator=_positive)
     identify_timestamp: bool = True
+    timestamps: Literal["unix", "text"] = "unix"
     on_consent: dict[str, ConsentAttributes] | None = None
     forget_on: list[Literal["destroy", "suppress"]] = Factory(list)
     people_max: int = field(default=100_000, validator=_positive)

@@ -72,7 +72,10 @@ def test_bad_lines_are_objects_too(tmp_path: Path) -> None:
     assert {(i["status"], i["destination"], i["rule"], len(i["calls"])) for i in found} == {
         ("invalid", None, None, 0)
     }
-    assert [list(item) for item in found] == [[*KEYS]] * 4
+    assert [list(item) for item in found] == [[*KEYS, "reason"]] * 4
+    assert [f"line {item['line']}: {item['reason']}" for item in found] == (
+        result.stderr.splitlines()
+    )
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
         f"line {number}" for number in (1, 2, 3, 4)
     ]

@@ -102,7 +102,7 @@ class Expected:
         elif name in ("track", "track_anonymous"):
             self.events.append((arguments[0], arguments[1]["name"], arguments[1]["data"]))
         elif name == "pageview":
-            self.events.append((arguments[0], arguments[1], {}))
+            self.events.append((arguments[0], arguments[1], {"url": arguments[1]}))
         elif name == "add_device":
             self.devices.append((arguments[0], arguments[1]))
         else:

@@ -403,7 +403,7 @@ def test_operation_too_large_for_any_request_is_refused(connect: Open, customeri
     large, fits = job_of("u1", track("u1", text="x" * 100_000)), job_of("u2", track("u2"))
     connect().deliver([large, fits])
     assert isinstance(large.error, Rejected)
-    assert "100000 bytes" in reason(large)
+    assert "at most 100,000" in reason(large)
     assert fits.error is None
 
 

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walker_dest_customerio.people import Draft, People, identifiers, identity, person_keys
+from walker_dest_customerio.identity import identifiers, identity, person_keys
+from walker_dest_customerio.people import Draft, People
 
 
 def test_text_is_an_identity_and_the_empty_text_is_none() -> None:

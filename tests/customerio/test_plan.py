@@ -57,7 +57,23 @@ def test_event_that_names_nobody_is_unidentified() -> None:
 
 def test_person_goes_before_session_and_a_blank_id_is_none() -> None:
     assert Planner().plan(event_of(user={"id": "u1", "session": "s1"})).people == ("id:u1",)
-    assert Planner().plan(event_of(user={"id": "", "session": "s1"})).people == ("anonymous:s1",)
+    for blank in ("", "  ", True):
+        planned = Planner().plan(event_of(user={"id": blank, "session": "s1"}))
+        assert planned.people == ("anonymous:s1",)
+
+
+def test_device_stands_in_for_a_session_that_is_not_there() -> None:
+    device = {"device": "d1"}
+    for session in ({}, {"session": ""}, {"session": None}):
+        assert Planner().plan(event_of(user={**device, **session})).anonymous_id == "d1"
+    assert Planner().plan(event_of(user={**device, "session": "s1"})).anonymous_id == "s1"
+
+
+def test_alternative_that_is_no_identity_does_not_stand_in_the_way_of_the_next() -> None:
+    planner = Planner({"customerId": ["user.id", "user.email"]})
+    for blank in ("", " ", False, [], {}):
+        event = event_of(user={"id": blank, "email": "a@b.c", "session": "s1"})
+        assert planner.plan(event).person == "a@b.c"
 
 
 def test_numeric_ids_are_identities() -> None:
@@ -80,9 +96,23 @@ def test_time_is_whole_seconds_and_zero_is_none(when: object, seconds: int | Non
     assert call[2].get("timestamp") == seconds
 
 
-@pytest.mark.parametrize("data", [MISSING, None, 1, "text", [1, 2]])
-def test_data_that_is_no_object_becomes_an_empty_one(data: object) -> None:
-    assert Planner().calls(data=data)[0][2]["data"] == {}
+def test_event_without_data_has_an_empty_object() -> None:
+    planned = Planner().plan(data=MISSING)
+    assert [operation.call[2]["data"] for operation in planned.operations] == [{}]
+    assert planned.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(None, "null"), (1, "a number"), (True, "true or false"), ("text", "text"), ([1], "a list")],
+)
+def test_data_that_is_no_object_is_left_out_and_told(data: object, kind: str) -> None:
+    for event in (event_of(), event_of(None)):
+        planned = Planner().plan(event, data)
+        assert planned.operations[-1].call[2]["data"] == {}
+        assert planned.warnings == [
+            f"data is {kind}, and Customer.io takes an object: the event goes out without it"
+        ]
 
 
 def test_name_of_the_rule_goes_before_the_events_even_if_empty() -> None:
@@ -93,7 +123,7 @@ def test_name_of_the_rule_goes_before_the_events_even_if_empty() -> None:
 def test_skip_leaves_out_the_event_and_nothing_else() -> None:
     rule = rule_of(skip=True, page={"map": {"url": {"value": "/x"}}})
     assert Planner().calls(rule=rule) == [["pageview", "u1", "/x"]]
-    assert Planner().calls(event_of(None), rule=rule) == []
+    assert Planner().calls(event_of(None), rule=rule) == [["pageview_anonymous", "s1", "/x"]]
 
 
 def test_person_is_identified_when_attributes_change_and_not_again() -> None:
@@ -181,7 +211,7 @@ def test_page_needs_an_url_and_keeps_the_rest_as_data() -> None:
 def test_device_needs_token_and_platform_as_texts() -> None:
     device: dict[str, Any] = {"deviceId": "d1", "platform": "ios"}
     for name in ("addDevice", "deleteDevice"):
-        for broken in ({"deviceId": 1}, {"platform": None}, {"deviceId": ""}, "text"):
+        for broken in ({"deviceId": True}, {"platform": None}, {"deviceId": ""}, "text"):
             value = {**device, **broken} if isinstance(broken, dict) else broken
             given: dict[str, Any] = {name: {"value": value}}
             rule = rule_of(skip=True, **given)
@@ -255,6 +285,7 @@ def test_order_of_everything_one_event_can_ask() -> None:
     assert [operation.part for operation in planned.operations] == parts.split()
     stranger = Planner().plan(event_of(None), rule=rule)
     assert [operation.part for operation in stranger.operations] == [
+        "page",
         "send_email",
         "send_push",
         "track",

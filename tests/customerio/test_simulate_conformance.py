@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conformance.cases import case_by_id, identifiers, load, same
-from tests.customerio.test_flow_conformance import CALLS, FLOWS, comparable
+from tests.customerio.test_flow_conformance import CALLS, FLOWS, comparable, recorded
 from walker_collector.cli import main
 
 SPAWNED = ("flow-open-0", "flow-open-8", "edge-104")
@@ -50,7 +50,7 @@ def simulated(case: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
 
 
 def calls_of(results: list[dict[str, Any]]) -> list[Any]:
-    return [call for result in results for call in result["calls"]]
+    return recorded([call for result in results for call in result["calls"]])
 
 
 def marks_of(results: list[dict[str, Any]], steps: int) -> list[int]:
@@ -62,8 +62,8 @@ def marks_of(results: list[dict[str, Any]], steps: int) -> list[int]:
 
 
 def check(case: dict[str, Any], results: list[dict[str, Any]]) -> None:
-    recorded = [[CALLS[name], *arguments] for name, *arguments in case["expect"]["calls"]]
-    assert same([*map(comparable, calls_of(results))], [*map(comparable, recorded)])
+    expected = [[CALLS[name], *arguments] for name, *arguments in case["expect"]["calls"]]
+    assert same([*map(comparable, calls_of(results))], [*map(comparable, expected)])
     assert marks_of(results, len(case["steps"])) == case["expect"]["marks"]
 
 

@@ -64,7 +64,8 @@ def shown(field: "attrs.Attribute[Any]") -> str:
     if default is None or default is MISSING or isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class at run time
         return ""
     if isinstance(default, Value):
-        return str(getattr(default.spec, "path", ""))
+        paths = getattr(default.spec, "items", (default.spec,))
+        return ", ".join(f"`{path.path}`" for path in paths).strip("`")
     if attrs.has(type(default)):
         return "below"
     return default if isinstance(default, str) else json.dumps(default)

@@ -97,6 +97,8 @@ def _lines(result: Simulated | BadLine) -> Iterator[str]:
         yield f"    {_told(grant)}"
     if result.policies:
         yield f"    policies  {', '.join(result.policies)}"
+    for warning in result.warnings:
+        yield f"    warning   {printable(warning)}"
     for name, *arguments in result.calls:
         yield f"    call      {name} {' '.join(map(to_json, arguments))}"
 

@@ -25,6 +25,7 @@ class BadLine:
     status: Status = field(default="invalid", init=False)
     rule: None = field(default=None, init=False)
     calls: list[Call] = field(default=Factory(list), init=False)
+    warnings: tuple[str, ...] = field(default=(), init=False)
 
 
 class Rehearsal:

@@ -36,8 +36,8 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
 
     Nothing leaves the machine, nothing is stored, and no credentials are needed. EVENTS is as for
     `walker run`. Shown is one line per event and destination, and one more for each held event that
-    a line releases; the calls of a destination stand below. Extensions take no part. With --json
-    the reasons of what is invalid or names nobody come on stderr.
+    a line releases; the calls of a destination stand below. Extensions take no part. What will
+    surely be refused is invalid. With --json the reasons come on stderr as well.
 
     Exit status: 0; 1 where there are bad lines or invalid events.
     """
@@ -53,8 +53,8 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
 
 
 def as_object(number: int, result: Simulated | BadLine) -> dict[str, Any]:
-    """Return a result under JSON's names."""
-    return {
+    """Return a result under JSON's names; `reason` and `warnings` where there are any."""
+    made: dict[str, Any] = {
         "line": number,
         "event": result.event,
         "destination": result.destination,
@@ -62,10 +62,17 @@ def as_object(number: int, result: Simulated | BadLine) -> dict[str, Any]:
         "rule": result.rule,
         "calls": result.calls,
     }
+    if result.error:
+        made["reason"] = result.error
+    if result.warnings:
+        made["warnings"] = list(result.warnings)
+    return made
 
 
 def _print(number: int, result: Simulated | BadLine) -> None:
     click.echo(headline(number, result))
+    for warning in result.warnings:
+        click.echo(f"    warning: {printable(warning)}")
     for name, *arguments in result.calls:
         click.echo(f"    {name} {' '.join(map(to_json, arguments))}")
 

@@ -4,31 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
-import orjson
-
 from walker_dest_customerio import limits
+from walker_dest_customerio.limits import takes_more
 from walker_dest_customerio.sandbox.attributes import CONTROL
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _PHONE = re.compile(r"\+[1-9][0-9]{1,14}")
 _UNLIMITED = CONTROL | {"cio_subscription_preferences"}
-_SCALARS = frozenset({int, float, bool, type(None)})
-
-
-def longer_than(value: object, limit: int) -> bool:
-    """Tell whether a value takes more than `limit` bytes: a text as UTF-8, all else as JSON.
-
-    What nests too deeply to be encoded (254 levels) counts as too long.
-    """
-    if isinstance(value, str):
-        return len(value) * 4 > limit and len(value.encode("utf-8", "replace")) > limit
-    if type(value) in _SCALARS:
-        return False
-    try:
-        return len(orjson.dumps(value)) > limit
-    except orjson.JSONEncodeError:
-        return True
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -63,7 +46,7 @@ def is_phone(value: object) -> bool:
 
 def overlong_names(attributes: Mapping[str, Any]) -> list[str]:
     """The attribute names above 150 bytes."""
-    return [name for name in attributes if longer_than(name, limits.ATTRIBUTE_NAME)]
+    return [name for name in attributes if takes_more(name, limits.ATTRIBUTE_NAME)]
 
 
 def overlong_values(attributes: Mapping[str, Any]) -> list[str]:
@@ -71,7 +54,7 @@ def overlong_values(attributes: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, value in attributes.items()
-        if longer_than(value, limits.ATTRIBUTE_VALUE) and name not in _UNLIMITED
+        if takes_more(value, limits.ATTRIBUTE_VALUE) and name not in _UNLIMITED
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from walker_dest_customerio import limits
+from walker_dest_customerio.limits import takes_more
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (
     is_email,
@@ -15,7 +16,6 @@ from walker_dest_customerio.sandbox.checks import (
     is_object,
     is_text,
     is_ulid,
-    longer_than,
     overlong_names,
     overlong_values,
     strangers,
@@ -33,7 +33,7 @@ def check_path(who: Identifier) -> Iterator[str]:
     """Problems of the identifier in the path."""
     if not who.value.strip():
         yield "id attribute cannot be an empty string"
-    if longer_than(who.value, limits.PERSON_ID):
+    if takes_more(who.value, limits.PERSON_ID):
         yield "id attribute cannot be longer than 150 bytes"
 
 
@@ -58,12 +58,15 @@ def _check_identity(who: Identifier, attributes: JsonObject) -> Iterator[str]:
         yield "id attribute cannot be an empty string"
     elif value is not None and who.kind == "id" and value != who.value:
         yield "id attribute and identifier are not the same value"
-    elif longer_than(value, limits.PERSON_ID):
+    elif takes_more(value, limits.PERSON_ID):
         yield "id attribute cannot be longer than 150 bytes"
     if attributes.get("email") and not is_email(attributes["email"]):
         yield "email attribute must be an email address"
     if attributes.get("anonymous_id") and not isinstance(attributes["anonymous_id"], str):
         yield "anonymous_id attribute must be a string value"
+    for name in ("email", "anonymous_id"):
+        if takes_more(attributes.get(name), limits.PERSON_ID):
+            yield f"{name} attribute cannot be longer than 150 bytes"
 
 
 def _check_controls(attributes: JsonObject) -> Iterator[str]:
@@ -92,6 +95,7 @@ def _is_relationship(item: object) -> bool:
     return is_object(names) and (
         set(names) in ({"object_type_id", "object_id"}, {"cio_object_id"})
         and all(map(is_text, names.values()))
+        and not any(takes_more(name, limits.OBJECT_ID) for name in names.values())
         and is_object(item)
         and is_object(item.get("relationship_attributes", {}))
     )
@@ -102,13 +106,13 @@ def check_event(event: JsonObject) -> Iterator[str]:
     name, data = event.get("name"), event.get("data", {})
     if not is_text(name):
         yield "event name must not be blank"
-    elif longer_than(name.strip(), limits.EVENT_NAME):
+    elif takes_more(name.strip(), limits.EVENT_NAME):
         yield "event name cannot be longer than 100 bytes"
     if event.get("type", "event") not in EVENT_TYPES:
         yield "event type must be event, page or screen"
     if not is_object(data):
         yield 'event data must be a hash (e.g., send "data":{} instead of "data":"")'
-    elif longer_than(data, limits.EVENT_DATA):
+    elif takes_more(data, limits.EVENT_DATA):
         yield "event data cannot be longer than 100000 bytes"
     if "timestamp" in event and not is_integer(event["timestamp"]):
         yield "event timestamp must be an integer (unix seconds)"
@@ -123,6 +127,8 @@ def check_anonymous_event(event: JsonObject) -> Iterator[str]:
     if "anonymous_id" in event:
         if not is_text(event["anonymous_id"]):
             yield "anonymous_id must be a string value"
+        elif takes_more(event["anonymous_id"], limits.PERSON_ID):
+            yield "anonymous_id cannot be longer than 150 bytes"
     elif not is_object(event.get("data")) or not is_text(event["data"].get("recipient")):
         yield "event data must have a recipient when there is no anonymous_id"
 
@@ -156,4 +162,7 @@ def _check_merged(role: str, names: Any) -> Iterable[str]:
     kind, value = next(iter(names.items()))
     if kind not in MERGE_KINDS:
         return [f"{role} must be identified by id, email or cio_id"]
-    return [] if is_text(value) else [f"{role} {kind} must be a string value"]
+    if not is_text(value):
+        return [f"{role} {kind} must be a string value"]
+    too_long = takes_more(value, limits.PERSON_ID)
+    return [f"{role} {kind} cannot be longer than 150 bytes"] if too_long else []

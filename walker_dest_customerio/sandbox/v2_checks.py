@@ -13,6 +13,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from walker_dest_customerio import limits
+from walker_dest_customerio.limits import takes_more
 from walker_dest_customerio.sandbox.answers import Problem, invalid, missing
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (
@@ -22,7 +23,6 @@ from walker_dest_customerio.sandbox.checks import (
     is_phone,
     is_text,
     is_ulid,
-    longer_than,
     overlong_names,
     overlong_values,
     strangers,
@@ -58,7 +58,7 @@ def check_operation(operation: object) -> list[Problem]:
     action = actions.get(name) if isinstance(name, str) else None
     if action is None:
         return [invalid("action", f"unknown action for {kind}")]
-    if longer_than(operation, limits.OPERATION):
+    if takes_more(operation, limits.OPERATION):
         return [invalid("", "operation cannot be larger than 32000 bytes")]
     return [*_check_fields(operation, action), *action.check(operation)]
 
@@ -95,7 +95,7 @@ def _name_problem(kind: str, value: object, kinds: tuple[str, ...]) -> str | Non
         return f"identifier must be one of {', '.join(kinds)}"
     if not is_text(value):
         return "identifier must be a string and not empty"
-    if longer_than(value, limits.PERSON_ID):
+    if takes_more(value, limits.PERSON_ID):
         return "identifier cannot be longer than 150 bytes"
     if kind == "email" and not is_email(value):
         return "identifier must be an email address"
@@ -140,6 +140,8 @@ def _check_special(attributes: JsonObject) -> Iterator[Problem]:
             yield invalid(f"attributes.{kind}", problem)
     if attributes.get("anonymous_id") and not isinstance(attributes["anonymous_id"], str):
         yield invalid("attributes.anonymous_id", "must be a string")
+    elif takes_more(attributes.get("anonymous_id"), limits.PERSON_ID):
+        yield invalid("attributes.anonymous_id", "identifier cannot be longer than 150 bytes")
     if not isinstance(attributes.get("_update", False), bool):
         yield invalid("attributes._update", "must be a boolean")
     if "_timestamp" in attributes and not is_integer(attributes["_timestamp"]):
@@ -155,7 +157,7 @@ def _check_event(operation: JsonObject) -> Iterator[Problem]:
         yield missing("name")
     elif not is_text(name):
         yield invalid("name", "event name must not be blank")
-    elif longer_than(name.strip(), limits.EVENT_NAME):
+    elif takes_more(name.strip(), limits.EVENT_NAME):
         yield invalid("name", "event name cannot be longer than 100 bytes")
     if "id" in operation and not is_ulid(operation["id"]):
         yield invalid("id", "event id must be a ULID")
@@ -235,7 +237,7 @@ def _check_object_names(names: object, field: str = "identifiers") -> Iterator[P
         yield invalid(field, "must have object_type_id and object_id, or cio_object_id")
     elif not all(map(is_text, names.values())):
         yield invalid(field, "identifiers must be strings and not empty")
-    elif any(longer_than(value, limits.PERSON_ID) for value in names.values()):
+    elif any(takes_more(value, limits.OBJECT_ID) for value in names.values()):
         yield invalid(field, "identifier cannot be longer than 150 bytes")
 
 

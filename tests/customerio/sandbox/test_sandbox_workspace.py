@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from ulid import ULID
 
 from tests.customerio.sandbox.conftest import NOW
+from walker_dest_customerio.limits import takes_more
 from walker_dest_customerio.sandbox import v1_checks, v2_checks
 from walker_dest_customerio.sandbox.answers import Answer
 from walker_dest_customerio.sandbox.app_endpoints import send_email, send_push
 from walker_dest_customerio.sandbox.attributes import filled, is_unsubscribed, merged
 from walker_dest_customerio.sandbox.calls import Call, Handler
-from walker_dest_customerio.sandbox.checks import is_ulid, longer_than
+from walker_dest_customerio.sandbox.checks import is_ulid
 from walker_dest_customerio.sandbox.operations import (
     AddDevice,
     Delete,
@@ -228,18 +229,18 @@ json_values = st.recursive(
 @given(json_values, st.integers(0, 40))
 def test_length_of_a_value_is_that_of_its_bytes(value: Any, limit: int) -> None:
     if isinstance(value, str):
-        assert longer_than(value, limit) == (len(value.encode()) > limit)
+        assert takes_more(value, limit) == (len(value.encode()) > limit)
     elif isinstance(value, (list, dict)):
-        assert longer_than(value, limit) == (len(orjson.dumps(value)) > limit)
+        assert takes_more(value, limit) == (len(orjson.dumps(value)) > limit)
     else:
-        assert not longer_than(value, limit)
+        assert not takes_more(value, limit)
 
 
 def test_bottomless_value_is_too_long() -> None:
     value: list[Any] = []
     for _ in range(300):
         value = [value]
-    assert longer_than(value, 10**6)
+    assert takes_more(value, 10**6)
 
 
 attributes = st.dictionaries(

@@ -1,0 +1,93 @@
+"""From the attributes a mapping made to those that Customer.io takes. Pure."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from walker_dest_customerio import limits
+from walker_dest_customerio.dates import as_seconds, with_seconds
+from walker_dest_customerio.identity import with_texts
+
+Json = dict[str, Any]
+
+IDENTIFIERS: Final = frozenset({"id", "email", "phone", "anonymous_id", "cio_id"})
+CONTROL: Final = frozenset({"_timestamp", "_update", "cio_relationships"})
+"""Keys that steer an identify and are no attributes (Track API reference)."""
+_UNDATED: Final = IDENTIFIERS | CONTROL
+_UNLIMITED: Final = CONTROL | {"cio_subscription_preferences"}
+_UNIX: Final = ("_timestamp", "created_at")
+"""What Customer.io reads as a time, whatever else is text."""
+
+
+def sendable(made: Json, unix: bool, now: float) -> tuple[Json, tuple[str, ...]]:
+    """Return attributes in the form Customer.io takes, and what is to be said about them.
+
+    `unix`: full date-times become unix seconds. `now` (unix s) bounds `_timestamp`: after an update
+    stamped in the future, Customer.io ignores the person's updates until then. An attribute that is
+    too long is left out, as it would cost the whole identify.
+    """
+    attributes = with_seconds(made, _UNDATED) if unix else made
+    if not attributes.keys().isdisjoint(_UNIX):
+        attributes = _with_times(attributes, now)
+    if "cio_relationships" in attributes:
+        related = _relationships(attributes["cio_relationships"], unix)
+        attributes = {**attributes, "cio_relationships": related}
+    overlong = dict(_overlong(attributes))
+    if not overlong:
+        return attributes, ()
+    kept = {name: value for name, value in attributes.items() if name not in overlong}
+    return kept, tuple(overlong.values())
+
+
+def problem(attributes: Json) -> str | None:
+    """Return why Customer.io will refuse attributes as a whole, or None."""
+    if type(attributes.get("_timestamp", 0)) is not int:
+        return "attribute '_timestamp' is no time; give unix seconds or ISO 8601"
+    if len(attributes) > limits.ATTRIBUTES:
+        count = len(attributes.keys() - CONTROL)
+        if count > limits.ATTRIBUTES:
+            return f"{count} attributes; Customer.io takes at most {limits.ATTRIBUTES} at once"
+    return None
+
+
+def _with_times(attributes: Json, now: float) -> Json:
+    changed: Json = {}
+    when = as_seconds(attributes.get("_timestamp"))
+    if when is not None:
+        changed["_timestamp"] = when if when <= now else int(now)
+    created = attributes.get("created_at")
+    if not isinstance(created, str) and (seconds := as_seconds(created)) is not None:
+        changed["created_at"] = seconds
+    return {**attributes, **changed}
+
+
+def _overlong(attributes: Json) -> Iterator[tuple[str, str]]:
+    """Yield each attribute that is too long by itself, with what is to be said about it."""
+    for name, value in attributes.items():
+        if limits.is_longer(name, limits.ATTRIBUTE_NAME):
+            what, limit = f"the name of attribute {name[:30]!r}...", limits.ATTRIBUTE_NAME
+        elif name in IDENTIFIERS and limits.takes_more(value, limits.PERSON_ID):
+            what, limit = f"attribute {name!r}", limits.PERSON_ID
+        elif limits.takes_more(value, limits.ATTRIBUTE_VALUE) and name not in _UNLIMITED:
+            what, limit = f"attribute {name!r}", limits.ATTRIBUTE_VALUE
+        else:
+            continue
+        yield name, f"{what} takes more than Customer.io's {limit:,} bytes and is left out"
+
+
+def _relationships(given: Any, unix: bool) -> Any:
+    """Return relationships with ids as texts, and times in their attributes as unix seconds."""
+    if isinstance(given, dict):
+        return {**given, "relationships": _relationships(given.get("relationships"), unix)}
+    if not isinstance(given, list):
+        return given
+    return [_relationship(one, unix) if isinstance(one, dict) else one for one in given]
+
+
+def _relationship(given: Json, unix: bool) -> Json:
+    named, about = given.get("identifiers"), given.get("relationship_attributes")
+    made = dict(given)
+    if isinstance(named, dict):
+        made["identifiers"] = with_texts(named, *named)
+    if unix and isinstance(about, dict):
+        made["relationship_attributes"] = with_seconds(about)
+    return made

@@ -1,0 +1,75 @@
+"""By which names Customer.io knows a person. Pure."""
+
+import math
+from typing import Any, Final
+
+from walker_collector import MISSING, AlternativesSpec, Event, PushContext, Value
+from walker_dest_customerio import limits
+
+_CIO_ID: Final = "cio_"
+_NUMBERS: Final = (int, float)
+
+
+def identity(value: Any) -> str | None:
+    """Return a mapped value as an identity: a text with more than spaces in it, or None.
+
+    Numbers are identities as well (walkerOS takes strings only); a boolean is none.
+    """
+    if isinstance(value, str):
+        return value if value and not value.isspace() else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def identity_of(value: Value, event: Event, context: PushContext) -> str | None:
+    """Return the identity that a configured value finds in an event, or None.
+
+    Of alternatives, the first that is an identity: an empty `user.id` does not stand in the way of
+    an email address.
+    """
+    found = value(event, context)
+    name = identity(found)
+    if name is None and found is not MISSING and isinstance(value.spec, AlternativesSpec):
+        others = (identity(Value(spec)(event, context)) for spec in value.spec.items)
+        return next((other for other in others if other is not None), None)
+    return name
+
+
+def identifiers(person: str) -> dict[str, str]:
+    """Return the identifier object of Track v2 for a customer id.
+
+    Version 1 guesses from the shape of the id in its path whether it is an id, an email or a
+    `cio_` id (Track API reference); the same person must be meant whichever API carries it.
+    """
+    if person[:4] == _CIO_ID:
+        return {"cio_id": person[4:]}
+    if "@" in person and len(person) <= limits.PERSON_ID and is_email(person):
+        return {"email": person}
+    return {"id": person}
+
+
+def is_email(text: str) -> bool:
+    """Tell whether a text has the shape of an email address: `name@host.domain`, no spaces.
+
+    Takes time in proportion to the text, whatever it is: ids come from anywhere.
+    """
+    name, _, host = text.partition("@")
+    return bool(name) and "@" not in host and "." in host[1:-1] and text.split() == [text]
+
+
+def person_keys(named: dict[str, Any]) -> tuple[str, ...]:
+    """Return a key per person named in an identifier object; equal keys, equal persons."""
+    return tuple(
+        f"{kind}:{value.lower() if kind == 'email' else value}"
+        for kind in ("id", "email", "cio_id")
+        if isinstance(value := named.get(kind), str)
+    )
+
+
+def with_texts(made: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return the object with numbers under `keys` as texts: Customer.io takes no other ids."""
+    for key in keys:
+        if key in made and type(made[key]) in _NUMBERS:
+            made = {**made, key: identity(made[key])}
+    return made
