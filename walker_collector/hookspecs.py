@@ -17,7 +17,8 @@ what it can be told, as attrs classes:
     class MyDestination:
         settings = Settings
         rule_settings = None          # or an attrs class: what a rule's `settings` may hold
-        aliases = ()                  # other names a flow may use as `package`
+        aliases = ()                  # other names a flow may use as `package`, or a mapping of
+                                      # such names to classes with settings of their own
 
         @hookimpl
         def init(self, context): ...

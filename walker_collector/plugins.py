@@ -6,7 +6,9 @@ without an extension that is installed.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -20,6 +22,9 @@ from walker_collector.naming import hint
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+_PREFIX: Final = re.compile(r"^(@[^/]+/)?((server|web|walker)-)?(destination-|dest-)?")
+"""What names of packages begin with: `@walkeros/server-destination-`, `walker-dest-`."""
 
 DESTINATIONS: Final = "walker_collector.destinations"
 EXTENSIONS: Final = "walker_collector.extensions"
@@ -40,6 +45,12 @@ class PluginInfo:
     aliases: tuple[str, ...] = ()
     plugin: Any = attrs.field(default=None, repr=False)
     error: str | None = None
+
+    def class_of(self, package: str) -> type:
+        """Return the class that a name or alias stands for: an alias may have one of its own."""
+        aliases = getattr(self.plugin, "aliases", ())
+        own = aliases.get(package) if isinstance(aliases, Mapping) else None
+        return own or self.plugin  # type: ignore[no-any-return]  # verified to be a class
 
 
 @define
@@ -105,7 +116,7 @@ class Registry:
         info = self._known.get(package) or self._find_alias(package)
         if info.error is not None:
             raise PluginError(f"plugin {info.name} ({info.origin}) cannot be used: {info.error}")
-        return info.plugin  # type: ignore[no-any-return]  # verified to be a class
+        return info.class_of(package)
 
     def _find_alias(self, package: str) -> PluginInfo:
         found = [info for info in _by_name(self._known) if package in info.aliases]
@@ -117,10 +128,14 @@ class Registry:
         return found[0]
 
     def _not_installed(self, package: str) -> str:
+        """Say what was perhaps meant: names are compared without what all packages begin with."""
         names = {name for info in self._known.values() for name in (info.name, *info.aliases)}
+        near = {_PREFIX.sub("", name): name for name in sorted(names)}
+        close = get_close_matches(_PREFIX.sub("", package), near, n=1, cutoff=0.75)
+        installed = ", ".join(sorted(self._known)) or "none"
         return (
-            f"no destination plugin named {package} is installed"
-            f"{hint(package, names, 'installed')}"
+            f"no destination plugin named {package} is installed; "
+            f"{f'did you mean {near[close[0]]}?' if close else f'installed: {installed}'}"
             " (a plugin is a Python package: pip install walker-dest-NAME)"
         )
 
@@ -177,7 +192,17 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
 
 
 def verify_destination(name: str, plugin: Any) -> None:
-    """Check a destination class against the contract; raises `PluginError`."""
+    """Check a destination class, and those of its aliases, against the contract.
+
+    Raises `PluginError`.
+    """
+    _verify_class(name, plugin)
+    aliases = getattr(plugin, "aliases", ())
+    for alias, own in aliases.items() if isinstance(aliases, Mapping) else ():
+        _verify_class(alias, own)
+
+
+def _verify_class(name: str, plugin: Any) -> None:
     if not isinstance(plugin, type):
         raise PluginError(f"plugin {name}: a destination is a class, got {plugin!r}")
     verify_hooks(name, plugin)

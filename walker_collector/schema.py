@@ -277,28 +277,39 @@ def _destination(builder: _Builder, registry: Registry) -> Schema:
     for key in {*UNSUPPORTED, "code"} & entry["properties"].keys():
         del entry["properties"][key]
     choices = [
-        _when_package(builder, info)
+        _when_package(builder, names, plugin)
         for info in registry.installed()
         if info.kind == "destination" and info.error is None
+        for plugin, names in _classes(info).items()
     ]
     return {**entry, "required": ["package"], "allOf": choices}
 
 
-def _when_package(builder: _Builder, info: PluginInfo) -> Schema:
-    names = "|".join(re.escape(name) for name in (info.name, *info.aliases))
-    config = builder.defined(f"{info.name}.Config", lambda: _config(builder, info))
+def _classes(info: PluginInfo) -> dict[type, list[str]]:
+    """Return the classes of a plugin, each with the names that a flow may call it by."""
+    classes: dict[type, list[str]] = {}
+    for name in (info.name, *info.aliases):
+        classes.setdefault(info.class_of(name), []).append(name)
+    return classes
+
+
+def _when_package(builder: _Builder, names: list[str], plugin: type) -> Schema:
+    pattern = "|".join(re.escape(name) for name in names)
+    key = re.sub(r"[^\w.-]", "_", names[0]) + ".Config"
+    config = builder.defined(key, lambda: _config(builder, plugin))
     then: Schema = {"properties": {"config": config}}
-    if "required" in builder.definitions[f"{info.name}.Config"]:
+    if "required" in builder.definitions[key]:
         then["required"] = ["config"]
-    return {"if": {"properties": {"package": {"pattern": f"^({names})(@.+)?$"}}}, "then": then}
+    return {"if": {"properties": {"package": {"pattern": f"^({pattern})(@.+)?$"}}}, "then": then}
 
 
-def _config(builder: _Builder, info: PluginInfo) -> Schema:
-    settings = _part_of(builder, info.plugin, "settings")
-    rule = builder.of_class(RuleConfig, settings=_part_of(builder, info.plugin, "rule_settings"))
+def _config(builder: _Builder, plugin: type) -> Schema:
+    settings = _part_of(builder, plugin, "settings")
+    rule = builder.of_class(RuleConfig, settings=_part_of(builder, plugin, "rule_settings"))
     rules = _objects_of(_objects_of({"anyOf": [rule, {"type": "array", "items": rule}]}))
     schema = builder.of_class(DestinationConfig, settings=settings, mapping=rules)
-    needed = getattr(info.plugin, "settings", None) and builder.of_class(info.plugin.settings)
+    declared = getattr(plugin, "settings", None)
+    needed = declared and builder.of_class(declared)
     return {**schema, "required": ["settings"]} if needed and "required" in needed else schema
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from attrs import frozen
 
 from walker_collector.destinations.payload import payload, skipped, to_json
+from walker_collector.destinations.walkeros import DEMO, DemoSettings
 from walker_collector.errors import DestinationDown
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 
@@ -24,22 +25,21 @@ class ConsoleSettings:
     stream: Literal["stdout", "stderr"] = "stdout"
 
 
-class ConsoleDestination:
-    """Writes one line per event to stdout or stderr, in order."""
+class _Printed:
+    """Writes events to stdout or stderr, in order."""
 
-    settings: ClassVar = ConsoleSettings
     rule_settings: ClassVar = None
     concurrency: ClassVar = 1
 
     @hookimpl
     def push(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
         if not skipped(rule):
-            _write(_line(event, data, context.settings), context.settings)
+            _write(self._text(event, data, context.settings), context.settings)
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> None:
         lines = [
-            _line(item.event, item.data, context.settings)
+            self._text(item.event, item.data, context.settings)
             for item in batch
             if not skipped(item.rule)
         ]
@@ -49,6 +49,31 @@ class ConsoleDestination:
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
         return [] if skipped(rule) else [["write", payload(event, data)]]
+
+    def _text(self, event: Event, data: Any, settings: Any) -> str:
+        return _line(event, data, settings)
+
+
+class WalkerosDemo(_Printed):
+    """walkerOS's `destination-demo`: events under a heading, whatever the mapping made of them."""
+
+    settings: ClassVar = DemoSettings
+
+    def simulate(
+        self, event: Event, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        return [] if skipped(rule) else [["write", context.settings.content(event)]]
+
+    def _text(self, event: Event, data: Any, settings: Any) -> str:
+        shown: str = settings.text(event)
+        return shown
+
+
+class ConsoleDestination(_Printed):
+    """Writes one line per event to stdout or stderr, in order."""
+
+    settings: ClassVar = ConsoleSettings
+    aliases: ClassVar = {DEMO: WalkerosDemo}
 
 
 def _line(event: Event, data: Any, settings: ConsoleSettings) -> str:
@@ -65,7 +90,7 @@ def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
-def _write(text: str, settings: ConsoleSettings) -> None:
+def _write(text: str, settings: Any) -> None:
     stream = sys.stdout if settings.stream == "stdout" else sys.stderr
     try:
         stream.write(text)

@@ -2,12 +2,14 @@
 
 import errno
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
 from walker_collector.destinations.appender import Appender
 from walker_collector.destinations.payload import payload, skipped, to_json
+from walker_collector.destinations.walkeros import FILE, LinesSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 from walker_collector.validators import at_least, filled
@@ -35,10 +37,9 @@ class FileSettings:
     fsync: bool = False
 
 
-class FileDestination:
-    """Appends one JSON line per event, in order."""
+class _Lines:
+    """Appends one line per event, in order."""
 
-    settings: ClassVar = FileSettings
     rule_settings: ClassVar = None
     concurrency: ClassVar = 1
     batch_size: ClassVar = 1000
@@ -47,6 +48,9 @@ class FileDestination:
 
     @hookimpl
     def init(self, context: Context) -> None:
+        self._open(context)
+
+    def _open(self, context: Context) -> None:
         settings = context.settings
         self._appender = Appender(
             settings.path, max_bytes=settings.max_bytes, keep=settings.keep, fsync=settings.fsync
@@ -58,7 +62,7 @@ class FileDestination:
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
-        lines, failures = _lines(batch)
+        lines, failures = self._lines(batch, context)
         try:
             written = self._appender.append(list(lines.values()))
         except OSError as error:
@@ -75,19 +79,53 @@ class FileDestination:
     ) -> list[list[Any]]:
         return [] if skipped(rule) else [["write", payload(event, data)]]
 
+    def _lines(
+        self, batch: Sequence[Item], context: Context
+    ) -> tuple[dict[int, bytes], dict[int, Exception]]:
+        """Return the line of each event by its index, and what cannot be a line."""
+        lines: dict[int, bytes] = {}
+        failures: dict[int, Exception] = {}
+        for index, item in enumerate(batch):
+            if skipped(item.rule):
+                continue
+            try:
+                lines[index] = self._line(item, context)
+            except Rejected as error:
+                failures[index] = error
+        return lines, failures
 
-def _lines(batch: Sequence[Item]) -> tuple[dict[int, bytes], dict[int, Exception]]:
-    """Return the line of each event by its index, and what cannot be a line."""
-    lines: dict[int, bytes] = {}
-    failures: dict[int, Exception] = {}
-    for index, item in enumerate(batch):
-        if skipped(item.rule):
-            continue
+    def _line(self, item: Item, context: Context) -> bytes:
+        return to_json(payload(item.event, item.data)) + b"\n"
+
+
+class WalkerosFile(_Lines):
+    """walkerOS's `server-destination-file`: one line per event, whatever the mapping made of it."""
+
+    settings: ClassVar = LinesSettings
+
+    @hookimpl
+    def init(self, context: Context) -> None:
         try:
-            lines[index] = to_json(payload(item.event, item.data)) + b"\n"
-        except Rejected as error:
-            failures[index] = error
-    return lines, failures
+            Path(context.settings.path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _failure(error, context.settings.path) from None
+        self._open(context)
+
+    def simulate(
+        self, event: Event, data: Any, rule: Rule | None, context: PushContext
+    ) -> list[list[Any]]:
+        return [] if skipped(rule) else [["write", event]]
+
+    def _line(self, item: Item, context: Context) -> bytes:
+        settings: LinesSettings = context.settings
+        return settings.line(item.event)
+
+
+class FileDestination(_Lines):
+    """Appends one JSON line per event, in order."""
+
+    settings: ClassVar = FileSettings
+    aliases: ClassVar = {FILE: WalkerosFile}
 
 
 def _failure(error: OSError, path: str) -> Exception:

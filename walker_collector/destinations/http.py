@@ -1,36 +1,18 @@
 """Events to a URL: a webhook."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from attrs import Factory, field, frozen
 
 from walker_collector.config import Secret
 from walker_collector.destinations.answers import NotNow
 from walker_collector.destinations.payload import payload, skipped
-from walker_collector.destinations.sender import Sender, shown
+from walker_collector.destinations.sender import Sender, sendable, shown, web_address
+from walker_collector.destinations.walkeros import API, ApiSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 from walker_collector.validators import positive
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-
-
-def _web_address(_: Any, __: Any, value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be http://host/... or https://host/...")
-
-
-def _sendable(_: Any, __: Any, headers: Mapping[str, str]) -> None:
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a header")
-        if not _HEADER_VALUE.fullmatch(str.__str__(value)):
-            raise ValueError(f"the value of {name} has characters that a header cannot carry")
 
 
 @frozen(kw_only=True)
@@ -45,18 +27,17 @@ class HttpSettings:
     ca_file: a PEM file of certificate authorities to trust instead of the system's.
     """
 
-    url: str = field(validator=_web_address, repr=shown)
-    method: Literal["POST", "PUT"] = "POST"
-    headers: dict[str, Secret] = field(default=Factory(dict), validator=_sendable)
+    url: str = field(validator=web_address, repr=shown)
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[str, Secret] = field(default=Factory(dict), validator=sendable)
     timeout: int = field(default=10_000, validator=positive)
     batch: bool = False
     ca_file: str | None = None
 
 
-class HttpDestination:
+class _Requests:
     """Sends events as JSON: what the mapping made of each, or the event itself."""
 
-    settings: ClassVar = HttpSettings
     rule_settings: ClassVar = None
     concurrency: ClassVar = 4
     batch_size: ClassVar = 100
@@ -121,6 +102,19 @@ class HttpDestination:
         except (Rejected, RetryLater, DestinationDown) as error:
             return error
         return None
+
+
+class WalkerosApi(_Requests):
+    """walkerOS's `server-destination-api`: one request per event."""
+
+    settings: ClassVar = ApiSettings
+
+
+class HttpDestination(_Requests):
+    """Sends events as JSON: what the mapping made of each, or the event itself."""
+
+    settings: ClassVar = HttpSettings
+    aliases: ClassVar = {API: WalkerosApi}
 
 
 def _person(event: Event) -> str:

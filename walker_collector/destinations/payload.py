@@ -14,6 +14,19 @@ def payload(event: Event, data: Any) -> Any:
     return event if data is MISSING else data
 
 
+def part_of(event: Event, path: str) -> Any:
+    """Return the part of an event at a dotted path; MISSING where there is none."""
+    value: Any = event
+    for key in path.split("."):
+        if type(value) is dict:
+            value = value.get(key, MISSING)
+        elif type(value) is list and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return MISSING
+    return value
+
+
 def skipped(rule: Rule | None) -> bool:
     """Tell whether the rule leaves out the default call (`skip`): here it is the only one."""
     return rule is not None and rule.skip

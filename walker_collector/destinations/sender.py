@@ -1,5 +1,6 @@
 """JSON over HTTP, by urllib3: one request, and what became of it."""
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -14,6 +15,26 @@ from walker_collector.errors import DestinationDown
 
 _READ_AT_MOST = 65_536
 """Bytes of an answer that are read, to use its connection again; longer ones are cut off."""
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+
+
+def web_address(_: Any, __: Any, value: str) -> None:
+    """Refuse, as a validator, what is no address of the web."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be http://host/... or https://host/...")
+
+
+def sendable(_: Any, __: Any, headers: Mapping[str, str]) -> None:
+    """Refuse, as a validator, headers that cannot be sent."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if not _HEADER_VALUE.fullmatch(str.__str__(value)):
+            raise ValueError(f"the value of {name} has characters that a header cannot carry")
 
 
 class Sender:
