@@ -165,6 +165,8 @@ def _entity(item: Json, request: int) -> Operation:
         return _operation("", f"object_{action}", "", item, None, request, "v2")
     allowed = {"id", "email", "cio_id", "phone"} | ({"anonymous_id"} if action in EVENTS else set())
     person = _one(item.get("identifiers"), allowed)
+    if action == "identify":
+        _attributes(attributes)
     if action in EVENTS:
         return _event(person, str(action), item, attributes, request, "v2")
     if str(action).endswith("_device"):
@@ -197,6 +199,14 @@ def _event(person: str, action: str, body: Json, data: Json, request: int, api: 
     _require(ulid is None or (_text(ulid) and ULID.match(ulid)), f"id {ulid!r} is no ULID")
     _time(body.get("timestamp"), "timestamp")
     return _operation(person, action, str(name), data, ulid, request, api)
+
+
+def _attributes(attributes: Json) -> None:
+    _require(len(attributes) <= 300, "cannot identify more than 300 attributes in one request")
+    for name, value in attributes.items():
+        _require(len(name.encode()) <= 150, "attribute name cannot be longer than 150 bytes")
+        size = len(value.encode()) if isinstance(value, str) else 0
+        _require(size <= 1000, f"value for attribute '{name}' cannot be longer than 1000 bytes")
 
 
 def _device(device: Json, add: bool) -> None:
@@ -235,11 +245,8 @@ def _who(identifier: str) -> str:
 
 
 def _identify(body: Json, request: int, person: str) -> Operation:
-    _require(len(body) <= 300, "cannot identify more than 300 attributes in one request")
     _time(body.get("_timestamp"), "_timestamp")
-    for name, value in body.items():
-        size = len(value.encode()) if isinstance(value, str) else 0
-        _require(size <= 1000, f"value for attribute '{name}' cannot be longer than 1000 bytes")
+    _attributes(body)
     return _operation(_who(person), "identify", "", body, None, request, "v1")
 
 

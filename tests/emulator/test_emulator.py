@@ -131,6 +131,9 @@ def test_calls_of_version_1_and_messages_are_kept(emulator: Emulator, client: Cl
         ({"data": {}}, "v2 calls it attributes"),
         ({"action": "track"}, "action 'track'"),
         ({"attributes": {"text": "x" * 33_000}}, "32 kb"),
+        ({"action": "identify", "attributes": {"text": "x" * 1_001}}, "1000 bytes"),
+        ({"action": "identify", "attributes": {"n" * 151: 1}}, "150 bytes"),
+        ({"action": "identify", "attributes": {f"k{n}": n for n in range(301)}}, "300 attributes"),
     ],
 )
 def test_invalid_operation_is_refused_by_its_index_and_the_others_accepted(
