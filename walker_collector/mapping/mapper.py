@@ -27,7 +27,7 @@ from walker_collector.mapping.paths import set_by_path, split
 from walker_collector.mapping.payload import flatten, remove
 from walker_collector.mapping.rules import compile_foregone, compile_lookup
 from walker_collector.mapping.scope import LocalScope, Scope
-from walker_collector.mapping.values import Resolve, asks, compile_value
+from walker_collector.mapping.values import Resolve, compile_value, uses_scope
 from walker_collector.naming import join
 
 Outcome = Literal["deliver", "ignored", "denied"]
@@ -166,7 +166,7 @@ def _plan(
         data=_compile_data(rule.data, join(where, "data")),
         include=include,
         remove=tuple(rule.remove or ()),
-        plain=not (more or asks(rule.data)),
+        plain=not (more or uses_scope(rule.data)),
     )
 
 

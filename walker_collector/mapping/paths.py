@@ -35,7 +35,7 @@ def get_by_path(value: Any, path: str, default: Any = MISSING) -> Any:
     The empty path is the whole value. Behind a `*` every slot without a value is `default`, or
     None where there is no default. None that is found is returned; below None is nothing.
     """
-    return walk(value, split(path), default) if path else value
+    return read_path(value, split(path), default) if path else value
 
 
 def compile_path(
@@ -51,7 +51,7 @@ def compile_path(
     segments = split(path)
     keys = plain_keys(path)
     if keys is None or len(keys) > len(_SPECIALISED):
-        return lambda value, scope=None: clean(walk(value, segments))
+        return lambda value, scope=None: clean(read_path(value, segments))
     return _SPECIALISED[len(keys) - 1](clean, *keys)
 
 
@@ -101,13 +101,13 @@ def _three(clean: Callable[[Any], Any], first: str, second: str, third: str) -> 
 _SPECIALISED: Final[tuple[Callable[..., Callable[..., Any]], ...]] = (_one, _two, _three)
 
 
-def walk(value: Any, segments: Segments, default: Any = MISSING) -> Any:
+def read_path(value: Any, segments: Segments, default: Any = MISSING) -> Any:
     """Read a path of any form; see `get_by_path`."""
     for position, (key, index) in enumerate(segments):
         if key == "*" and type(value) is list:
             # Behind a trailing `*` the original looks for the key "" of every item.
             rest = segments[position + 1 :] or (("", None),)
-            found = [walk(item, rest, default) for item in value]
+            found = [read_path(item, rest, default) for item in value]
             return [None if item is MISSING else item for item in found]
         value = _child(value, key, index)
         if value is MISSING:

@@ -55,10 +55,10 @@ def _without_null(value: Any) -> Any:
     return value
 
 
-def duplicate(value: Any) -> Any:
+def copy_json(value: Any) -> Any:
     """Return a copy that shares no list or dict with the JSON value."""
     if type(value) is dict:
-        return {key: duplicate(child) for key, child in value.items()}
+        return {key: copy_json(child) for key, child in value.items()}
     if type(value) is list:
-        return [duplicate(child) for child in value]
+        return [copy_json(child) for child in value]
     return value

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.hookspecs import Event
-from walker_collector.mapping.calls import Call, isolate
+from walker_collector.mapping.callables import ScopedFunction, guarded
 from walker_collector.mapping.scope import LocalScope, Scope
 from walker_collector.naming import join
 
 T = TypeVar("T")
 Find = Callable[[Event, Scope], T | None]
-Candidates = tuple[tuple[Call | None, T], ...]
+Candidates = tuple[tuple[ScopedFunction | None, T], ...]
 """Rules in the order they are asked, each with its condition."""
 
 
@@ -144,8 +144,8 @@ def _candidates(
 
 def _candidate(
     key: str, where: str, rule: RuleConfig, build: Callable[[str, str, RuleConfig], Any]
-) -> tuple[Call | None, Any]:
-    condition = rule.condition and isolate(
+) -> tuple[ScopedFunction | None, Any]:
+    condition = rule.condition and guarded(
         rule.condition, join(where, "condition"), finish=bool, instead=False
     )
     return condition or None, build(key, where, rule)

@@ -32,10 +32,17 @@ from walker_collector.config import (
 )
 from walker_collector.consent import compile_gate
 from walker_collector.hookspecs import Event
-from walker_collector.mapping.calls import as_json, as_nullable_json, isolate
-from walker_collector.mapping.generated import Call, Each, Make, Node, Read, generate
-from walker_collector.mapping.paths import compile_path, plain_keys, split, walk
-from walker_collector.mapping.pruning import PLAIN, duplicate, keep, no_null, prune
+from walker_collector.mapping.callables import as_json, as_nullable_json, guarded
+from walker_collector.mapping.codegen import (
+    CallNode,
+    LoopNode,
+    Node,
+    ObjectNode,
+    ReadNode,
+    generate,
+)
+from walker_collector.mapping.paths import compile_path, plain_keys, read_path, split
+from walker_collector.mapping.pruning import PLAIN, copy_json, keep, no_null, prune
 from walker_collector.mapping.scope import Scope, consent_of
 from walker_collector.naming import join
 
@@ -80,16 +87,16 @@ class Value:
         return f"<Value {self.where}>"  # a spec may hold what must not be shown
 
 
-def asks(spec: ValueSpec | None) -> bool:
+def uses_scope(spec: ValueSpec | None) -> bool:
     """Tell whether a value looks at its scope: calls somebody's code, or needs consent."""
     if isinstance(spec, AlternativesSpec):
-        return any(map(asks, spec.items))
+        return any(map(uses_scope, spec.items))
     if not isinstance(spec, ObjectSpec):
         return False
     if spec.fn or spec.condition or spec.validate or spec.consent:
         return True
     parts = ((spec.map or {}).values(), spec.set or (), spec.loop or ())
-    return any(map(asks, chain(*parts)))
+    return any(map(uses_scope, chain(*parts)))
 
 
 def _compile_value(spec: ValueSpec | None, where: str, clean: Clean) -> Resolve:
@@ -122,7 +129,7 @@ def _constant(value: Any) -> Resolve:
         return _nothing
     if type(value) in PLAIN:
         return lambda _, scope: value
-    return lambda _, scope: duplicate(value)
+    return lambda _, scope: copy_json(value)
 
 
 def _first_defined(items: Sequence[Resolve]) -> Resolve:
@@ -154,13 +161,13 @@ def _compile_object(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
     default = clean(spec.value)
     resolve = _compile_source(spec, where, clean)
     if spec.validate:
-        resolve = _validated(resolve, isolate(spec.validate, join(where, "validate"), **_ASKED))
+        resolve = _validated(resolve, guarded(spec.validate, join(where, "validate"), **_ASKED))
     if default is not MISSING:
         resolve = _with_default(resolve, _constant(default))
     if spec.consent is not None:
         resolve = _with_consent(resolve, spec.consent, _constant(default))
     if spec.condition:
-        resolve = _under(isolate(spec.condition, join(where, "condition"), **_ASKED), resolve)
+        resolve = _under(guarded(spec.condition, join(where, "condition"), **_ASKED), resolve)
     return resolve
 
 
@@ -189,10 +196,10 @@ def _node(spec: ValueSpec | None, where: str, clean: Clean) -> Node:
             return _object(spec.map, where, clean)
         if spec.loop is not None and spec == ObjectSpec(loop=spec.loop):
             return _list(spec.loop, where, clean)
-    return Call(_compile_value(spec, where, clean))
+    return CallNode(_compile_value(spec, where, clean))
 
 
-def _read(spec: ValueSpec | None) -> Read | None:
+def _read(spec: ValueSpec | None) -> ReadNode | None:
     """The keys and the plain default of a value that says no more than these."""
     if isinstance(spec, ObjectSpec) and spec.key and type(spec.value) in PLAIN:
         path, default = spec.key, spec.value
@@ -203,25 +210,25 @@ def _read(spec: ValueSpec | None) -> Read | None:
     else:
         return None
     keys = plain_keys(path)
-    return None if keys is None else Read(keys, default)
+    return None if keys is None else ReadNode(keys, default)
 
 
-def _object(entries: dict[str, ValueSpec | None], where: str, clean: Clean) -> Make:
-    return Make(
+def _object(entries: dict[str, ValueSpec | None], where: str, clean: Clean) -> ObjectNode:
+    return ObjectNode(
         tuple((key, _node(spec, join(where, "map", key), clean)) for key, spec in entries.items())
     )
 
 
-def _list(loop: tuple[ValueSpec, ValueSpec], where: str, clean: Clean) -> Each | Call:
+def _list(loop: tuple[ValueSpec, ValueSpec], where: str, clean: Clean) -> LoopNode | CallNode:
     inputs_spec, item_spec = loop
     item = join(where, "loop", 1)
     if inputs_spec == PathSpec("this"):
-        return Call(_once(_compile_value(item_spec, item, clean)))
+        return CallNode(_once(_compile_value(item_spec, item, clean)))
     # Only items are taken from what is looped over, so only they need pruning.
-    inputs = _read(inputs_spec) or Call(
+    inputs = _read(inputs_spec) or CallNode(
         _compile_value(inputs_spec, join(where, "loop", 0), no_null)
     )
-    return Each(inputs, _node(item_spec, item, clean), asks(item_spec))
+    return LoopNode(inputs, _node(item_spec, item, clean), uses_scope(item_spec))
 
 
 def _compile_single(spec: ObjectSpec, where: str, clean: Clean, otherwise: Resolve) -> Resolve:
@@ -229,7 +236,7 @@ def _compile_single(spec: ObjectSpec, where: str, clean: Clean, otherwise: Resol
         return _compile_key(spec.key, spec.value, clean)
     if spec.fn:
         finish = as_nullable_json if clean is keep else as_json
-        return isolate(spec.fn, join(where, "fn"), finish=finish, instead=MISSING)
+        return guarded(spec.fn, join(where, "fn"), finish=finish, instead=MISSING)
     return otherwise if spec.value is MISSING else _constant(clean(spec.value))
 
 
@@ -238,7 +245,7 @@ def _compile_key(path: str, default: Any, clean: Clean) -> Resolve:
     if default is MISSING or "*" not in path:
         return compile_path(path, clean)
     segments = split(path)
-    return lambda value, scope: clean(duplicate(walk(value, segments, default)))
+    return lambda value, scope: clean(copy_json(read_path(value, segments, default)))
 
 
 def _once(item: Resolve) -> Resolve:

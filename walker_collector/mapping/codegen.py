@@ -51,7 +51,7 @@ Clean = Callable[[Any], Any]
 
 
 @frozen
-class Read:
+class ReadNode:
     """What the input has at the keys, one within the other; no keys are the input itself.
 
     `default` stands where there is nothing, or None that is no value: a scalar, or MISSING.
@@ -62,34 +62,34 @@ class Read:
 
 
 @frozen
-class Call:
+class CallNode:
     """What a function finds."""
 
     resolve: Resolve
 
 
 @frozen
-class Make:
+class ObjectNode:
     """An object of what is found for each key, in their order."""
 
     entries: tuple[tuple[str, "Node"], ...]
 
 
 @frozen
-class Each:
+class LoopNode:
     """A list of what `item` finds in each of the inputs; nothing where they are no list.
 
     Inputs that are None are passed over unless None is a value.
 
-    `asks` tells whether `item` looks at its scope.
+    `uses_scope` tells whether `item` looks at its scope.
     """
 
-    inputs: Read | Call
+    inputs: ReadNode | CallNode
     item: "Node"
-    asks: bool
+    uses_scope: bool
 
 
-Node: TypeAlias = Read | Call | Make | Each
+Node: TypeAlias = ReadNode | CallNode | ObjectNode | LoopNode
 
 _DEEPEST: Final = 8
 """What is nested more deeply gets a function of its own: Python's blocks go no deeper than 20."""
@@ -101,7 +101,7 @@ def generate(node: Node, clean: Clean, where: str) -> Resolve:
     `clean` is applied to what is read unless it is a plain scalar or None; where it is `keep`, None
     is a value. `where` is the value's path in its flow, for tracebacks.
     """
-    if isinstance(node, Call):
+    if isinstance(node, CallNode):
         return node.resolve
     made: Resolve | None = None
 
@@ -167,18 +167,18 @@ class _Writer:
     def _put(self, node: Node, source: _Input, store: Store) -> None:
         """Write what stores what the node finds, and does nothing where that is nothing."""
         match node:
-            case Read():
+            case ReadNode():
                 self._put_read(node, source, store)
-            case Call():
+            case CallNode():
                 self._put_call(node, source, store)
             case _ if self._depth == _DEEPEST:
-                self._put_call(Call(generate(node, self._clean, self._where)), source, store)
-            case Make():
+                self._put_call(CallNode(generate(node, self._clean, self._where)), source, store)
+            case ObjectNode():
                 self._put_object(node, source, store)
             case _:
                 self._put_list(node, source, store)
 
-    def _put_read(self, node: Read, source: _Input, store: Store) -> None:
+    def _put_read(self, node: ReadNode, source: _Input, store: Store) -> None:
         if self._nullable:
             self._put_nullable(node, source, store)
             return
@@ -191,7 +191,7 @@ class _Writer:
             with self._block("else:"):
                 self._line(store(self._bind("default", node.default)))
 
-    def _put_nullable(self, node: Read, source: _Input, store: Store) -> None:
+    def _put_nullable(self, node: ReadNode, source: _Input, store: Store) -> None:
         """Write what tells None that stands there from what is missing."""
         self._line(f"found = {self._found(node, source, ', MISSING')}")
         with self._block("if found is not MISSING:"):
@@ -200,12 +200,12 @@ class _Writer:
             with self._block("else:"):
                 self._line(store(self._bind("default", node.default)))
 
-    def _put_call(self, node: Call, source: _Input, store: Store) -> None:
+    def _put_call(self, node: CallNode, source: _Input, store: Store) -> None:
         self._line(f"found = {self._found(node, source)}")
         with self._block("if found is not MISSING:"):
             self._line(store("found"))
 
-    def _put_object(self, node: Make, source: _Input, store: Store) -> None:
+    def _put_object(self, node: ObjectNode, source: _Input, store: Store) -> None:
         made = self._variable("made", "{}")
         self._depth += 1
         for key, entry in node.entries:
@@ -213,12 +213,12 @@ class _Writer:
         self._depth -= 1
         self._line(store(made))
 
-    def _put_list(self, node: Each, source: _Input, store: Store) -> None:
+    def _put_list(self, node: LoopNode, source: _Input, store: Store) -> None:
         inputs = self._variable("inputs", self._found(node.inputs, source))
         self._depth += 1
         with self._block(f"if type({inputs}) is list:"):
             scope = source.scope
-            if node.asks:
+            if node.uses_scope:
                 scope = self._variable("scope", f"within({source.value}, {source.scope})")
             made = self._variable("made", "[]")
             item = self._name("item")
@@ -230,11 +230,11 @@ class _Writer:
             self._line(store(made))
         self._depth -= 1
 
-    def _found(self, node: Read | Call, source: _Input, otherwise: str = "") -> str:
+    def _found(self, node: ReadNode | CallNode, source: _Input, otherwise: str = "") -> str:
         """Return the expression for what the node finds, as it is; None where there is nothing,
         unless `otherwise` is a second argument of `get`.
         """
-        if isinstance(node, Call):
+        if isinstance(node, CallNode):
             return f"{self._bind('call', node.resolve)}({source.value}, {source.scope})"
         return self._get(source.value, node.keys, otherwise) if node.keys else source.value
 

@@ -18,12 +18,12 @@ from walker_collector.mapping.scope import Scope
 
 logger = logging.getLogger("walker_collector.mapping")
 
-Call = Callable[[Any, Scope], Any]
+ScopedFunction = Callable[[Any, Scope], Any]
 
 
-def isolate(
+def guarded(
     function: Callable[..., Any], where: str, *, finish: Callable[[Any], Any], instead: Any
-) -> Call:
+) -> ScopedFunction:
     """Return the function as one that never raises: `instead` is returned for a failure.
 
     `finish` makes of the answer what is needed; raising there is a failure, too. The first
@@ -78,7 +78,7 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__} raised in {place.name} at {place.filename}:{place.lineno}"
 
 
-def _with_two_arguments(function: Callable[..., Any], where: str) -> Call:
+def _with_two_arguments(function: Callable[..., Any], where: str) -> ScopedFunction:
     if inspect.iscoroutinefunction(function):
         raise ConfigError([Problem(where, "is async; a mapping calls plain functions")])
     if _takes_context(function, where):

@@ -13,7 +13,7 @@ from tests.core.mapping.interpreter import resolve
 from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, PLAIN_SPECS, STRANGE
 from walker_collector.config import MISSING, ObjectSpec, PathSpec, Secret, ValueSpec
 from walker_collector.mapping import compile_value, generated
-from walker_collector.mapping.generated import Call, Each, Make, Read, write
+from walker_collector.mapping.codegen import CallNode, LoopNode, ObjectNode, ReadNode, write
 from walker_collector.mapping.pruning import prune
 from walker_collector.mapping.scope import LocalScope
 
@@ -152,7 +152,9 @@ def test_traceback_tells_which_value_of_the_flow_it_was() -> None:
 
 
 def test_example_in_the_documentation_is_what_is_written() -> None:
-    entries = (("id", Read(("id",), 1)), ("total", Call(lambda value, scope: MISSING)))
-    code, names = write(Each(Read(("nested",)), Make(entries), asks=True), prune, "data")
+    entries = (("id", ReadNode(("id",), 1)), ("total", CallNode(lambda value, scope: MISSING)))
+    code, names = write(
+        LoopNode(ReadNode(("nested",)), ObjectNode(entries), uses_scope=True), prune, "data"
+    )
     assert code in inspect.cleandoc(generated.__doc__ or "").replace("\n    ", "\n")
     assert names["default8"] == 1
