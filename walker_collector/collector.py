@@ -38,7 +38,6 @@ from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, Waiter, answered
 from walker_collector.spool import (
     DeadLetter,
-    Forgotten,
     PeopleUpdate,
     Record,
     Run,
@@ -513,7 +512,7 @@ class Collector:
     def _erase(self, people: set[str]) -> int:
         deadline = time.monotonic() + _FORGET_WAIT
         gone: set[int] = set()
-        removed: Forgotten | None = None
+        removed: set[int] | None = None
         with self._erasing, ExitStack() as erasing:
             while removed is None:  # mostly once: other keys may turn out to be theirs meanwhile
                 people = self._ledger.all_keys(people)
@@ -521,10 +520,21 @@ class Collector:
                     erasing.enter_context(lane.erasing(people))
                 for lane in self._lanes.values():
                     gone |= lane.forget(people, deadline)
-                removed = self._ledger.erase(people)
+                removed = self._remove(people)
+        return len(gone | removed)
+
+    def _remove(self, people: set[str]) -> set[int] | None:
+        """Remove what is kept of these keys, everywhere at once; return the events. None, with
+        nothing done, where there are other keys of theirs by now.
+        """
+        with ExitStack() as recorded:
             for lane in self._lanes.values():
-                lane.forgotten(removed)
-        return len(gone | removed.seqs)
+                recorded.enter_context(lane.recorded())
+            removed = self._ledger.erase(people)
+            if removed is None:
+                return None
+            found = (lane.forgotten(people, removed) for lane in self._lanes.values())
+            return removed.seqs.union(*found)
 
     # --- figures ---------------------------------------------------------------------------
 

@@ -28,7 +28,14 @@ from tests.core.support import (
     running,
     until,
 )
-from walker_collector import Collector, EventError, RetryLater, SpoolError, SpoolFull
+from walker_collector import (
+    Collector,
+    EventError,
+    Rejected,
+    RetryLater,
+    SpoolError,
+    SpoolFull,
+)
 from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
 from walker_collector.identity import identifiers
 
@@ -470,6 +477,106 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         assert collector.status().destinations["held"].held == 0
         assert collector.status().stored == 0
     assert record.numbers == [1]
+
+
+@pytest.mark.parametrize("error", [RetryLater("busy"), Rejected("no"), KeyError("bug")])
+def test_event_that_fails_while_its_person_is_erased_is_gone(
+    error: Exception, spool: Path | None
+) -> None:
+    gate, under_way = threading.Event(), threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        under_way.set()
+        gate.wait(PATIENCE)
+        raise error
+
+    with running(one(plugin(push), spool)) as collector:
+        collector.push(event(1, "ana"))
+        assert under_way.wait(PATIENCE)
+        erased: list[int] = []
+        forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
+        forgetting.start()
+        until(lambda: bool(collector._lanes["there"]._backlog._revoked))
+        gate.set()
+        forgetting.join(PATIENCE)
+        assert erased == [1]
+        assert collector.flush(PATIENCE)
+        there = collector.status().destinations["there"]
+        assert (there.waiting, there.dead, there.held) == (0, 0, 0)
+        assert (collector.dead(), collector.status().stored) == ([], 0)
+
+
+def erasing_during(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, method: str, other: Callable[[], object]
+) -> None:
+    """Erase Ana while another call is between the spool's record and memory; return when both
+    have.
+    """
+    spool: Any = collector._spool
+    done, inside = getattr(spool, method), threading.Event()
+    forgetting = threading.Thread(target=lambda: collector.forget({"id": "ana"}))
+
+    def slowly(*args: Any) -> Any:
+        inside.set()
+        until(collector._erasing.locked)
+        forgetting.join(0.2)  # it waits for this; else it has all the time it needs
+        result = done(*args)
+        forgetting.join(0.2)
+        return result
+
+    monkeypatch.setattr(spool, method, slowly)
+    calling = threading.Thread(target=other)
+    calling.start()
+    assert inside.wait(PATIENCE)
+    forgetting.start()
+    for thread in (calling, forgetting):
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    monkeypatch.undo()
+
+
+def test_grant_and_erasure_at_once_leave_nothing_that_waits(
+    monkeypatch: pytest.MonkeyPatch, spool: Path | None
+) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        collector.push(event(1, "other"))
+        with collector._lanes["there"]._backlog.erasing({"id:ana"}):
+            for n in (2, 3):
+                collector.push(event(n, "ana"))
+            erasing_during(
+                collector,
+                monkeypatch,
+                "settle",
+                lambda: collector.consent(MARKETING, user={"id": "ana"}),
+            )
+        assert collector.flush(PATIENCE)
+        there = collector.status().destinations["there"]
+        assert (there.waiting, there.held, record.numbers) == (0, 1, [])
+        assert collector.status().stored == (1 if spool else 0)
+
+
+def test_nothing_that_is_replayed_begins_after_its_person_was_erased(
+    monkeypatch: pytest.MonkeyPatch, spool: Path | None
+) -> None:
+    record, refuse = Record(), [True]
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if refuse[0]:
+            raise Rejected("no")
+        record.push(event, context)
+
+    with running(one(plugin(push), spool)) as collector:
+        collector.push(event(1, "ana"))
+        until(lambda: len(collector.dead()) == 1)
+        refuse[0] = False
+        letters = collector.dead()
+        with collector._lanes["there"]._backlog.erasing({"id:ana"}):
+            erasing_during(collector, monkeypatch, "revive", lambda: collector.replay(letters))
+        assert collector.flush(PATIENCE)
+        there = collector.status().destinations["there"]
+        assert (there.waiting, there.dead, record.numbers) == (0, 0, [])
+        assert collector.replay(letters) == 0
 
 
 def test_figures_add_up_when_grants_withdrawals_and_erasures_run_together(

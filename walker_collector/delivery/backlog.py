@@ -86,6 +86,13 @@ class Backlog:
         self.linger = Linger.of(destination.config.batch, destination.linger)
         self._revoked: set[int] = set()
         """Entries under way whose person was erased: nothing of them is sent any more."""
+        self._settling: set[int] = set()
+        """Entries under way of which it is decided what becomes of them."""
+        self._erased: set[int] = set()
+        """Entries that were under way when their person was erased, and were not delivered."""
+        self._writing = threading.RLock()
+        """Held while memory is ahead of the spool, or it of memory; never waited for under `lock`.
+        An erasure counts what it removes by the spool, when both say the same."""
         self._destination = destination
         self._spool = spool
         self._ledger = ledger
@@ -236,6 +243,18 @@ class Backlog:
             self._revoked.difference_update(entry[0] for entry in entries)
         self.queue.finish(entries)
 
+    def settling(self, entries: list[Entry], dispositions: list[Disposition]) -> list[Disposition]:
+        """Return what to record of a batch: what was erased while it was under way is done, however
+        it went. An erasure that begins now waits for the others to be where they belong.
+        """
+        self._settling.update(entry[0] for entry in entries)
+        if not self._revoked:
+            return dispositions
+        return [
+            Disposition(Change(entry, None), FRESH) if entry[0] in self._revoked else item
+            for entry, item in zip(entries, dispositions, strict=True)
+        ]
+
     def finish(
         self, entries: list[Entry], outcomes: list[Outcome], dispositions: list[Disposition]
     ) -> None:
@@ -249,14 +268,16 @@ class Backlog:
         retrying: set[str] = set()
         for entry, outcome, disposition in zip(entries, outcomes, dispositions, strict=True):
             del self.flying[entry[0]]
+            self._settling.discard(entry[0])
             person = self.queue.person(entry)
             change = disposition.change
             if entry[0] in self._revoked:
-                # Erased while it was under way: the spool does not have it any more.
                 done.append(entry)
                 self._revoked.discard(entry[0])
                 self._attempts.pop(entry[0], None)
                 self.waiting -= 1
+                if outcome.kind not in ("delivered", "notified"):
+                    self._erased.add(entry[0])
             elif outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
                 # A grant has overtaken the decision: not held, but first in line again.
                 self._unsettled.append(Change(entry, State.WAITING, released=True))
@@ -306,7 +327,7 @@ class Backlog:
             if people is not None and not self.held.concerns(people):
                 return []
         self.tidy()
-        with self.reading_paused():
+        with self._writing, self.reading_paused():
             with self.lock:
                 bases: dict[str, Consent] = {}
                 candidates = self.held.of(people)
@@ -407,7 +428,7 @@ class Backlog:
         return count
 
     def _requeue(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
-        with self.reading_paused():
+        with self._writing, self.reading_paused():
             revived = self._spool.revive(letters, without)
             with self.lock:
                 self.dead -= len(revived)
@@ -425,15 +446,21 @@ class Backlog:
         `wait`s, until the monotonic `deadline` (s), for what is under way to them.
         """
 
-        def theirs(entry: Entry) -> bool:
-            return entry[1] in people
+        def under_way() -> set[int]:
+            return {seq for seq, entry in self.flying.items() if entry[1] in people}
 
         self._follow_joins()
-        self._revoked |= {seq for seq, entry in self.flying.items() if theirs(entry)}
-        removed = self.queue.remove(theirs)
-        while any(map(theirs, self.flying.values())) and time.monotonic() < deadline:
+        self._erased.clear()
+        revoked = under_way() - self._settling
+        self._revoked |= revoked
+        gone = self._remove(people)
+        while under_way() and time.monotonic() < deadline:
             wait(deadline - time.monotonic())
-            removed += self.queue.remove(theirs)
+        self._revoked |= under_way()
+        return gone | self._remove(people) | (self._erased & revoked)
+
+    def _remove(self, people: set[str]) -> set[int]:
+        removed = self.queue.remove(lambda entry: entry[1] in people)
         if not self._spool.durable:  # else the spool counts what it removes
             self.waiting -= len(removed)
         held = self.held.of(people)
@@ -443,13 +470,25 @@ class Backlog:
             self._attempts.pop(entry[0], None)
         return {entry[0] for entry in [*removed, *held]}
 
-    def forgotten(self, removed: Forgotten) -> None:
-        """Note what the spool has removed: none of it is sent any more."""
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Keep the spool's record and memory the same: what is yet to be recorded is, and nothing
+        is released or replayed meanwhile.
+        """
+        with self._writing:
+            self.record([])
+            yield
+
+    def forgotten(self, people: set[str], removed: Forgotten) -> set[int]:
+        """Note what the spool has removed of these people: none of it is sent any more. Return
+        what was in memory alone.
+        """
+        gone = self._remove(people)  # what was pushed or replayed meanwhile
         waiting = removed.counts.get((self._destination.id, State.WAITING), 0)
-        self.queue.remove(lambda entry: entry[0] in removed.seqs)
         # What is under way still is counted when its answer comes.
         self.waiting -= waiting - sum(seq in removed.seqs for seq in self.flying)
         self.dead -= removed.counts.get((self._destination.id, State.DEAD), 0)
+        return gone
 
     @property
     def untidy(self) -> bool:
@@ -531,6 +570,10 @@ class Backlog:
 
     def record(self, changes: list[Change]) -> None:
         """Tell the spool; what it cannot take now is told again with the next."""
+        with self._writing:
+            self._record(changes)
+
+    def _record(self, changes: list[Change]) -> None:
         with self.lock:
             changes = [*self._unsettled, *changes]
             self._unsettled = []

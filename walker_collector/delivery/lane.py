@@ -7,7 +7,7 @@ its health; what becomes of an event is a verdict. Hooks are called without the 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Final
 
@@ -140,11 +140,18 @@ class Lane:
             yield
         self._stir()
 
-    def forgotten(self, removed: Forgotten) -> None:
-        """Note what the spool has removed."""
+    def recorded(self) -> AbstractContextManager[None]:
+        """Keep the spool's record and memory the same meanwhile."""
+        return self._backlog.recorded()
+
+    def forgotten(self, people: set[str], removed: Forgotten) -> set[int]:
+        """Note what the spool has removed of these people; return what was in memory alone."""
         with self._lock:
-            self._backlog.forgotten(removed)
+            gone = self._backlog.forgotten(people, removed)
+            for seq in gone:
+                self._waiters.pop(seq, None)
             self._settled.notify_all()
+        return gone
 
     def count_buried(self, count: int) -> None:
         """Note how many dead letters the spool has removed."""
@@ -327,6 +334,7 @@ class Lane:
             outcomes = self._judge(batch, outcomes, now)
             made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
             made = in_order(entries, batch.people, made, now)
+            made = self._backlog.settling(entries, made)
         self._backlog.record([item.change for item in made if item.change is not None])
         with self._lock:
             self._backlog.counts.batches += 1
