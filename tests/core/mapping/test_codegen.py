@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from tests.core.mapping.interpreter import resolve
 from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, PLAIN_SPECS, STRANGE
 from walker_collector.config import MISSING, ObjectSpec, PathSpec, Secret, ValueSpec
-from walker_collector.mapping import compile_value, generated
+from walker_collector.mapping import codegen, compile_value
 from walker_collector.mapping.codegen import CallNode, LoopNode, ObjectNode, ReadNode, write
 from walker_collector.mapping.pruning import prune
 from walker_collector.mapping.scope import LocalScope
@@ -129,7 +129,7 @@ def test_code_is_written_at_the_first_call_and_only_then(monkeypatch: pytest.Mon
         written.append(args)
         return write(*args)
 
-    monkeypatch.setattr(generated, "write", spy)
+    monkeypatch.setattr(codegen, "write", spy)
     spec = compile_value(nested(PathSpec("a")))
     assert not written
     for value in (1, 2):
@@ -156,5 +156,5 @@ def test_example_in_the_documentation_is_what_is_written() -> None:
     code, names = write(
         LoopNode(ReadNode(("nested",)), ObjectNode(entries), uses_scope=True), prune, "data"
     )
-    assert code in inspect.cleandoc(generated.__doc__ or "").replace("\n    ", "\n")
+    assert code in inspect.cleandoc(codegen.__doc__ or "").replace("\n    ", "\n")
     assert names["default8"] == 1
