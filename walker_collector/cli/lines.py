@@ -1,9 +1,10 @@
 """Lines of events: NDJSON from a file or stdin, as it comes."""
 
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedIOBase
 from typing import Any, Final, cast
 
@@ -11,6 +12,7 @@ import click
 import orjson
 from attrs import frozen
 
+from walker_collector.cli.documents import ADVICE, is_document, values_of
 from walker_collector.errors import EventError, WalkerError
 
 PIECE: Final = 256 * 1024
@@ -34,25 +36,35 @@ def read_piece(stream: Stream) -> bytes:
 
 @frozen
 class Lines:
-    """Consecutive lines, the first of which has this number."""
+    """Consecutive lines, the first of which has this number; or texts with numbers of their own."""
 
     first: int
     texts: list[bytes]
+    numbers: Sequence[int] | None = None
 
     def numbered(self) -> Iterable[tuple[int, bytes]]:
         """Return number and text of the lines that are not blank."""
-        return ((at, text) for at, text in enumerate(self.texts, self.first) if text.strip())
+        numbers = itertools.count(self.first) if self.numbers is None else self.numbers
+        return ((at, text) for at, text in zip(numbers, self.texts, strict=False) if text.strip())
 
 
 def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
     """Yield the lines of a stream as they come, many at a time.
 
-    Raises WalkerError for a line of more than 64 MB.
+    A JSON array, or objects over several lines, are read whole, each event as a line: its number is
+    its position in the array, or the line it begins at. Raises WalkerError for a line, or such a
+    document, of more than 64 MB.
     """
     first = 1
     rest = b""
     while piece := read(stream):
-        texts = (rest + piece).split(b"\n")
+        rest += piece
+        if first == 1 and (document := is_document(rest.removeprefix(_BOM))) is not False:
+            if document is None and len(rest) <= LONGEST:
+                continue
+            yield _read_document(stream, read, rest.removeprefix(_BOM))
+            return
+        texts = rest.split(b"\n")
         rest = texts.pop()
         if first == 1 and texts:
             texts[0] = texts[0].removeprefix(_BOM)
@@ -60,12 +72,22 @@ def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
             yield Lines(first, texts)
         first += len(texts)
         if len(rest) > LONGEST:
-            raise WalkerError(
-                f"line {first} has more than {LONGEST:,} bytes; events are JSON objects, one per "
-                "line (NDJSON)"
-            )
+            raise WalkerError(f"line {first} has more than {LONGEST:,} bytes; {ADVICE}")
     if rest:
-        yield Lines(first, [rest.removeprefix(_BOM) if first == 1 else rest])
+        texts = rest.split(b"\n")
+        yield Lines(first, [texts[0].removeprefix(_BOM) if first == 1 else texts[0], *texts[1:]])
+
+
+def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
+    pieces = [begun]
+    size = 0
+    while pieces[-1]:
+        size += len(pieces[-1])
+        if size > LONGEST:
+            raise WalkerError(f"JSON of more than {LONGEST:,} bytes in one piece; {ADVICE}")
+        pieces.append(read(stream))
+    values = values_of(b"".join(pieces))
+    return Lines(1, [text for _, text in values], [number for number, _ in values])
 
 
 def parse(text: bytes) -> dict[str, Any]:

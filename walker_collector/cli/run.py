@@ -44,9 +44,10 @@ from walker_collector.errors import WalkerError
 def run(flow: Path, events: str, name: str | None, timeout: float | None, as_json: bool) -> None:
     """Deliver EVENTS to the destinations of FLOW.
 
-    EVENTS is a file of JSON objects, one per line; stdin where it is "-" or absent. A line is an
-    event, or a command: {"name": "walker consent", "data": {"marketing": true}, "user": {"id":
-    "u1"}}, likewise "walker user" and "walker globals".
+    EVENTS is a file of JSON objects, one per line; stdin where it is "-" or absent. An array of
+    them, or objects over several lines, will do up to 64 MB. A line is an event, or a command:
+    {"name": "walker consent", "data": {"marketing": true}, "user": {"id": "u1"}}, likewise
+    "walker user" and "walker globals".
 
     Bad lines are reported with their number, the rest goes on. Ctrl-C and SIGTERM stop the reading;
     what was accepted is delivered within collector.closeTimeout. The figures come on stderr, with
