@@ -34,6 +34,8 @@ from walker_dest_customerio.plan import Plan
 _HALTING = (Untaken, NoAnswer, DestinationDown)
 _STRIKES: Final = 2
 """Errors of the server, each over another operation and none accepted between, that stop an API."""
+_REFUSALS: Final = 20
+"""Events refused, each by a request of its own and none accepted between, that stop an API."""
 
 
 @define(eq=False)
@@ -125,6 +127,7 @@ class _Round:
         self._ordering = Ordering()
         self._is_calm = True
         self._strikes: dict[ApiName, int] = {"track": 0, "app": 0}
+        self._refused: dict[ApiName, set[int]] = {"track": set(), "app": set()}
 
     def write(self, tasks: Sequence[_Task]) -> None:
         """Write the tasks' entries, where they have one that a batch takes."""
@@ -275,23 +278,35 @@ class _Round:
         for task in tasks:
             task.job.done.append(task.operation)
         if tasks:
-            self._strikes[api_of(tasks[0].operation)] = 0
+            api = api_of(tasks[0].operation)
+            self._strikes[api] = 0
+            self._refused[api].clear()
 
     def _fail(self, tasks: Sequence[_Task], error: Exception) -> None:
         """Note the error of tasks that share an API; all but a refusal holds others back."""
         cause = error.cause if isinstance(error, InDoubt) and error.cause else error
         api = api_of(tasks[0].operation)
-        if isinstance(cause, RetryLater):
-            self._strikes[api] += 1
-        if isinstance(cause, _HALTING) or self._strikes[api] >= _STRIKES:
-            self.halted.setdefault(api, cause)
-        if cause is not error or not isinstance(error, Rejected):
+        self._judge(api, tasks, cause)
+        if not isinstance(cause, Rejected):
             self._is_calm = False
         for task in tasks:
             task.error = error
             task.job.failed.append(task)
             if not isinstance(error, Rejected):
                 self._ordering.hold(task.operation, task.people)
+
+    def _judge(self, api: ApiName, tasks: Sequence[_Task], cause: Exception) -> None:
+        """Stop an API that an error says is in trouble, alone or by what came before it."""
+        if isinstance(cause, RetryLater):
+            self._strikes[api] += 1
+        if isinstance(cause, _HALTING) or self._strikes[api] >= _STRIKES:
+            self.halted.setdefault(api, cause)
+        if isinstance(cause, Refused):
+            refused = self._refused[api]
+            refused.update(id(task.job) for task in tasks)
+            if len(refused) >= _REFUSALS:
+                self.halted.setdefault(api, Untaken(f"{cause.reason}; it refuses every request"))
+                self._is_calm = False
 
 
 def _size(task: _Task) -> int:

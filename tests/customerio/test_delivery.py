@@ -552,6 +552,19 @@ def test_server_that_fails_over_everything_is_left_alone(
     assert len(customerio.requests) == 8
 
 
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_server_that_refuses_everything_is_not_asked_for_each_event(
+    connect: Open, customerio: Sandbox, mode: str
+) -> None:
+    customerio.fault("status", status=400, times=None)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(200)]
+    connect(delivery=mode).deliver(jobs)
+    assert [type(job.error) for job in jobs[:20]] == [Rejected] * 20
+    assert all(isinstance(job.error, RetryLater) for job in jobs[20:])
+    assert "refuses every request" in reason(jobs[20])
+    assert len(customerio.requests) < 60
+
+
 def test_half_that_is_left_is_not_sent_once_asked_to_wait(
     connect: Open, customerio: Sandbox
 ) -> None:
