@@ -263,6 +263,28 @@ def test_event_withdrawn_while_its_call_waits_for_its_turn_is_not_sent(
     assert customerio.requests == []
 
 
+def test_what_is_done_at_last_is_known_of_an_event_that_was_refused_before(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    progress = Memory()
+    operations = (identify("u1", note="x" * 1001), Delete(person="u1"), track("u1"))
+    refused = job_of("u1", operations[0], progress=progress)
+    either.deliver([refused])
+    assert progress.parts == {"identify": "rejected"}
+    again = job_of("u1", *operations, progress=progress)
+    either.deliver([again])
+    assert isinstance(again.error, Rejected)
+    assert "longer than 1000 bytes" in reason(again)
+    assert progress.parts == {"identify": "rejected", "delete": "done", "track": "done"}
+
+
+def test_id_that_is_no_text_is_refused(either: Delivery, customerio: Sandbox) -> None:
+    jobs = [job_of("u\ud800", track("u\ud800")), job_of("u1", track("u1"))]
+    either.deliver(jobs)
+    assert isinstance(jobs[0].error, Rejected)
+    assert jobs[1].error is None
+
+
 # Messages.
 
 
