@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+from _thread import get_ident
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from walker_collector import process
+from walker_collector.closing import Closing
 from walker_collector.config import Consent, FlowConfig
 from walker_collector.consent import Ledger
 from walker_collector.delivery import (
@@ -21,7 +23,7 @@ from walker_collector.delivery import (
     Lane,
 )
 from walker_collector.destination import announce, build_destinations
-from walker_collector.door import Door
+from walker_collector.door import Door, inside, looking, reentrant
 from walker_collector.errors import EventError, SpoolFull, WalkerError
 from walker_collector.events import (
     Bounds,
@@ -33,6 +35,7 @@ from walker_collector.events import (
     plain_object,
 )
 from walker_collector.flowfile import load_flow
+from walker_collector.interrupts import uninterrupted, within_logging
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, Waiter, answered
@@ -46,12 +49,14 @@ from walker_collector.spool import (
 )
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import (
-    COMMANDS,
     address,
+    blamed,
     consent_change,
+    is_command,
     plain_person,
     plain_statement,
     raw_event,
+    until_it_raises,
 )
 
 T = TypeVar("T")
@@ -60,6 +65,8 @@ _GROUP: Final = 500
 _UNKNOWN_SHOWN: Final = 20
 """Keys of events that no event has, and that are told one by one."""
 _FORGET_WAIT: Final = 30.0
+_FOREVER: Final = 86_400.0 * 365
+"""Seconds; locks take no times without end."""
 
 logger = logging.getLogger("walker_collector")
 
@@ -110,6 +117,10 @@ class Collector:
         self._unknown: set[Any] = set()
         self._bounds = Bounds(flow.collector.max_depth, flow.collector.max_bytes)
         self._door = Door()
+        self._closings: dict[str, Closing] = {}
+        """The one there is, if any: only a single operation of a mapping happens once, whoever
+        interrupts it.
+        """
         self._forked = False
         self._rebuilding = threading.Lock()
         self._open(self._open_spool())
@@ -208,30 +219,47 @@ class Collector:
         `wait=True` when every destination has answered once, or after `timeout` s. Accepted
         means: delivered, held for consent, or found among the dead letters with a reason.
         Raises EventError for an event that is none, SpoolFull when there is no room within
-        `collector.queueWait` ms, SpoolError when the spool cannot be written, CollectorClosed.
+        `collector.queueWait` ms, SpoolError when the spool cannot be written, CollectorClosed,
+        and ReentrantCall within another call of the same thread (in a signal handler, say).
         """
+        threads, me = self._door.inside, get_ident()
+        if me in threads:
+            raise reentrant("push")
+        try:
+            threads[me] = True
+            result, waiter = self._push(event, parts, wait)
+        finally:
+            threads.pop(me, None)
+        if waiter is None:
+            return result
+        waiter.wait(timeout, self.flow.collector.close_timeout / 1000)
+        return answered(result, waiter)
+
+    def _push(
+        self, event: str | Mapping[str, Any], parts: dict[str, Any], wait: bool
+    ) -> tuple[PushResult, Waiter | None]:
+        """Accept an event; return what is known of it, and who gathers the answers to it."""
         raw = raw_event(event, parts)
-        if raw.get("name") in COMMANDS:
-            return self._command(raw)
+        if is_command(raw):
+            return self._command(raw), None
         self._ensure_open()
         version = self._ledger.version
         record, result = self._prepare(raw)
         if not record.states:
             self._accepted += 1
-            return result
+            return result, None
         waiter = Waiter(len(record.states)) if wait else None
         self._accept([record], version, waiter)
-        if waiter is None:
-            return result
-        waiter.complete.wait(timeout)
-        return answered(result, waiter)
+        return result, waiter
 
+    @inside
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
         """Accept many events at once; an event that is refused does not stop the others.
 
         Returns for each its PushResult, or the error that `push` would have raised. Commands
         (`walker consent`, `walker user`, `walker globals`) take effect in their place.
-        Raises EventError for what is one event, or none at all.
+        Where `events` raises half way, its error is the last of the results. Raises EventError for
+        what is one event, or none at all.
         """
         if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
             raise EventError(
@@ -241,10 +269,10 @@ class Collector:
         results: list[PushResult | WalkerError] = []
         group: dict[int, Record] = {}
         version = self._ledger.version
-        for event in events:
+        for event in until_it_raises(events):
             try:
                 raw = raw_event(event, {})
-                if raw.get("name") in COMMANDS:
+                if is_command(raw):
                     self._accept_group(group, version, results)
                     results.append(self._command(raw))
                     version = self._ledger.version
@@ -283,11 +311,17 @@ class Collector:
         self._accepted += len(records)
         self._catch_up(records, version)
 
+    def _complete(self, raw: Mapping[str, Any], now: int) -> tuple[dict[str, Any], bytes]:
+        event = complete(raw, now, (now - self._began) // 10 / 100, self._defaults)
+        return event, encode(event, self._bounds)
+
     def _prepare(self, raw: Mapping[str, Any]) -> tuple[Record, PushResult]:
         """Return an event ready to be stored, and the first answer of each destination."""
         now = self._now()
-        event = complete(raw, now, (now - self._began) // 10 / 100, self._defaults)
-        body = encode(event, self._bounds)
+        try:
+            event, body = self._complete(raw, now)
+        except Exception as error:
+            raise blamed(error, lambda: self._complete(raw, now)) from None
         person, joined = self._ledger.meet(event["user"])
         if joined:
             self._release({person})
@@ -345,16 +379,15 @@ class Collector:
 
     def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
         offer = self._offer if waiter is None else partial(self._offer, waiter=waiter)
-        with self._door:
-            if not self._spool.durable:
-                self._wait_for_room(records, self._patience)
-            try:
-                self._spool.append(records, offer)
-            except SpoolFull:
-                self._with_patience(lambda: self._spool.append(records, offer))
-            for lane, _ in self._gates:
-                if lane.untidy:
-                    lane.tidy()
+        if not self._spool.durable:
+            self._wait_for_room(records, self._patience)
+        try:
+            self._spool.append(records, offer)
+        except SpoolFull:
+            self._with_patience(lambda: self._spool.append(records, offer))
+        for lane, _ in self._gates:
+            if lane.untidy:
+                lane.tidy()
 
     def _with_patience(self, work: Callable[[], T]) -> T:
         """Do something as soon as there is room for it; raises SpoolFull after `queueWait`."""
@@ -366,6 +399,7 @@ class Collector:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(0.01)
+            self._door.check()  # nobody waits for room while the collector closes
 
     def _patience(self) -> float:
         """Return until when a push may wait for room: monotonic, in s."""
@@ -386,7 +420,8 @@ class Collector:
             if lane.waiting + len(records) <= limit:
                 continue
             count = sum(item.states.get(lane.id) is State.WAITING for item in records)
-            if count and not lane.wait_for_room(count, limit, until()):
+            if count and not lane.wait_for_room(count, limit, until(), lambda: self._door.closed):
+                self._door.check()
                 raise SpoolFull(
                     f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
                     f"and none left within {self.flow.collector.queue_wait:,} ms "
@@ -401,6 +436,7 @@ class Collector:
 
     # --- state -----------------------------------------------------------------------------
 
+    @inside
     def consent(self, update: Consent, user: Mapping[str, Any] | None = None) -> None:
         """Record a grant or withdrawal: of a person, or without `user` the process default.
 
@@ -409,6 +445,9 @@ class Collector:
         sent to destinations that require it. Raises EventError for an update that is none, and as
         `push` does where it cannot be kept: then nothing has changed.
         """
+        self._consent(update, user)
+
+    def _consent(self, update: Any, user: Any) -> None:
         self._ensure_open()
         update, user = plain_statement(update, user, self._bounds)
         person = self._with_patience(lambda: self._state(update, user))
@@ -453,7 +492,7 @@ class Collector:
         if not isinstance(data, Mapping):
             raise EventError(f"{raw['name']}: data must be an object")
         if raw["name"] == "walker consent":
-            self.consent(data, raw.get("user"))
+            self._consent(data, raw.get("user"))
         elif raw["name"] == "walker user":
             self.user(data)
         else:
@@ -461,8 +500,10 @@ class Collector:
         return PushResult("")
 
     def _release(self, people: set[str] | None) -> None:
-        for lane, _ in self._gates:
-            lane.release(people)
+        """Release what these people's (None: everybody's) consent allows; all of it or nothing."""
+        lanes = [lane for lane, _ in self._gates if lane.concerns(people)]
+        if lanes:
+            uninterrupted(lambda: [lane.release(people) for lane in lanes])
 
     def _keep(
         self,
@@ -476,17 +517,17 @@ class Collector:
         order with the person's events. Raises SpoolFull at once: others wait to say something.
         """
         states = {lane.id: State.WAITING for lane, dest in self._gates if dest.listens}
-        with self._door:
-            if states:
-                now = self._now()
-                change = consent_change(update, state, user, id=self._new_id(), now=now)
-                notice = [Record(person, now, encode(change, self._bounds), states)]
-                if not self._spool.durable:
-                    self._wait_for_room(notice, time.monotonic)
-                self._spool.append(notice, self._offer, told)
-            elif told is not None:
-                self._spool.learn(told)
+        if states:
+            now = self._now()
+            change = consent_change(update, state, user, id=self._new_id(), now=now)
+            notice = [Record(person, now, encode(change, self._bounds), states)]
+            if not self._spool.durable:
+                self._wait_for_room(notice, time.monotonic)
+            self._spool.append(notice, self._offer, told)
+        elif told is not None:
+            self._spool.learn(told)
 
+    @inside
     def forget(self, user: Mapping[str, Any]) -> int:
         """Erase a person: every held, waiting and dead event of theirs and what they said of
         consent, from queues, ledger and spool, on disk too. Returns the number of events.
@@ -494,7 +535,9 @@ class Collector:
         Waits for what is under way to them. Raises EventError where `user` names nobody.
         """
         self._ensure_open()
-        return self._erase(self._ledger.known_as(plain_person("forget", user, self._bounds)))
+        user = plain_person("forget", user, self._bounds)
+        people = self._ledger.known_as(user)
+        return uninterrupted(lambda: self._erase(people))
 
     def forget_soon(self, user: Mapping[str, Any]) -> None:
         """Erase a person as `forget` does, once what is under way to them is done.
@@ -538,6 +581,7 @@ class Collector:
 
     # --- figures ---------------------------------------------------------------------------
 
+    @looking
     def status(self) -> Status:
         """Return how many events wait, are held, delivered or dead at each destination."""
         self._ensure_own()
@@ -548,6 +592,7 @@ class Collector:
             destinations={id_: lane.status() for id_, lane in self._lanes.items()},
         )
 
+    @looking
     def status_of(self, destination: str) -> DestinationStatus:
         """Return the figures of one destination; raises EventError where there is none such."""
         self._ensure_own()
@@ -559,11 +604,13 @@ class Collector:
             )
         return lane.status()
 
+    @inside
     def dead(self, destination: str | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
         self._ensure_own()
         return self._spool.dead(destination)
 
+    @inside
     def replay(
         self,
         letters: Iterable[DeadLetter],
@@ -581,16 +628,25 @@ class Collector:
         found = _by_destination(letters)
         lanes = {id_: self._lanes[id_] for id_ in found if id_ in self._lanes}
         _check_parts(without, found, lanes.values())
-        return sum(
-            lane.replay(found[id_], {*without, *(lane.message_parts if without_messages else ())})
-            for id_, lane in lanes.items()
+        return uninterrupted(
+            lambda: sum(
+                lane.replay(
+                    found[id_], {*without, *(lane.message_parts if without_messages else ())}
+                )
+                for id_, lane in lanes.items()
+            )
         )
 
+    @inside
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Remove dead letters for good; returns how many."""
         self._ensure_own()
+        by_destination = _by_destination(letters)
+        return uninterrupted(lambda: self._bury(by_destination))
+
+    def _bury(self, by_destination: Mapping[str, list[DeadLetter]]) -> int:
         buried = 0
-        for id_, found in _by_destination(letters).items():
+        for id_, found in by_destination.items():
             count = self._spool.bury(found)
             buried += count
             if id_ in self._lanes:
@@ -602,44 +658,80 @@ class Collector:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until every destination has what waits for it; False where `timeout` s did not
         suffice, or something that waits cannot go before then. Held events do not count.
+
+        In a signal handler that has interrupted another call of the collector, False at once.
         """
+        threads, me = self._door.inside, get_ident()
         if self._forked:
             return True  # what waits is the parent's
-        deadline = time.monotonic() + (86_400 * 365 if timeout is None else timeout)
+        if me in threads or within_logging():
+            return False  # it would wait for what its own thread may hold
+        deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
+        try:
+            threads[me] = False
+            return self._flush(deadline, lambda: me in self._door.leaving)
+        finally:
+            threads.pop(me, None)
+
+    def _flush(self, deadline: float, given_up: Callable[[], bool]) -> bool:
         # A list, so that every lane is told to hurry, also behind one that can't.
-        done = [lane.flush(deadline) for lane in self._lanes.values()]
+        done = [lane.flush(deadline, given_up) for lane in self._lanes.values()]
         return all(done)
 
     def close(self, timeout: float | None = None) -> bool:
         """Deliver what can be delivered within `timeout` s (default `collector.closeTimeout`),
         then stop. True where nothing is left. What is left stays in a durable spool; in memory
         it is lost, and reported.
+
+        May be called at any time, from any thread and by signal handlers. One closing is all there
+        is: whoever calls meanwhile waits for it, and has the same answer. A signal handler that
+        has interrupted a call of this collector, or of the logging module, can't wait: it gets
+        False at once; the collector closes as soon as that call has ended, and the exit of the
+        process waits for it.
         """
+        self._door.closed = True
+        if self._forked and not self._door.inside:
+            process.leave(self)
+            return True  # what waits is the parent's
         if timeout is None:
             timeout = self.flow.collector.close_timeout / 1000
-        deadline = time.monotonic() + timeout
-        if not self._door.close(deadline):
-            return True
-        process.leave(self)
-        if self._forked:
-            return True
-        try:
-            self.flush(max(0.0, deadline - time.monotonic()))
-        except BaseException:
-            deadline = time.monotonic()  # whoever interrupts it doesn't want to wait
-            raise
-        finally:
-            left = self._stop(deadline)
-        return left == 0
+        deadline = time.monotonic() + min(timeout, _FOREVER)
+        closing = self._closings.setdefault("one", Closing(self._end, deadline))
+        closing.begin()
+        if not closing.over and self._cannot_wait():
+            return False
+        return closing.wait()
 
-    def _stop(self, deadline: float) -> int:
-        for erasure in self._erasures:
-            erasure.join(max(0.1, deadline - time.monotonic()))
-        for lane in self._lanes.values():
-            lane.stop(deadline)
-        left = self._report_left()
-        self._spool.close()
-        return left
+    def _cannot_wait(self) -> bool:
+        """Whether closing would wait for what the calling thread has to do, or may hold."""
+        me = get_ident()
+        if me in self._door.inside:
+            self._door.leaving.add(me)
+            for lane in self._lanes.values():
+                lane.wake_waiting()
+            return True
+        return within_logging() or any(lane.is_worker(me) for lane in self._lanes.values())
+
+    def _end(self, closing: Closing) -> bool:
+        """Close, on a thread that no signal handler interrupts; return whether nothing is left."""
+        self._door.wait_until_empty(closing.expired)
+        try:
+            if self._forked:
+                return True
+            self._flush(closing.deadline, closing.expired)
+            return self._stop(closing) == 0
+        finally:
+            process.leave(self)
+
+    def _stop(self, closing: Closing) -> int:
+        try:
+            for erasure in self._erasures:
+                erasure.join(max(0.1, closing.deadline - time.monotonic()))
+            for lane in self._lanes.values():
+                lane.stop(closing.expired)
+            return self._report_left()
+        finally:
+            self._spool.close()
 
     def _report_left(self) -> int:
         left = 0
@@ -685,19 +777,21 @@ class Collector:
 
     # --- fork ------------------------------------------------------------------------------
 
-    def before_fork(self) -> Callable[[], None]:
-        """Let no thread be inside SQLite, whose locks a child would inherit, held by nobody;
-        return what lets them in again, in the parent.
-        """
-        if self._forked:
-            return lambda: None  # a child that has not opened a spool of its own
-        self._spool.pause()
-        return self._spool.resume
+    def before_fork(self) -> None:
+        """Let no thread be inside SQLite, whose locks a child would inherit, held by nobody."""
+        if not self._forked and get_ident() not in self._door.inside:
+            self._spool.pause()
 
-    def after_fork(self) -> None:
+    def after_fork_in_parent(self) -> None:
+        """Let threads in again."""
+        if not self._forked:
+            self._spool.resume()
+
+    def after_fork_in_child(self) -> None:
         """Leave everything to the parent; the child opens its own when it first needs it."""
         self._forked = True
         self._rebuilding = threading.Lock()
+        self._closings = {}
         self._door.after_fork()
         if self._spool.durable:
             self._spool.abandon()

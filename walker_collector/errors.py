@@ -52,6 +52,13 @@ class CollectorClosed(WalkerError):
     """An event was pushed after `close()`."""
 
 
+class ReentrantCall(WalkerError):
+    """A call from within another one of the same collector and thread, by a signal handler say.
+
+    It would wait for locks that its own thread holds.
+    """
+
+
 class PluginError(WalkerError):
     """A destination's package is missing, fails to import, or breaks the hook contract."""
 

@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 _FIRST: Final = 100
@@ -24,15 +23,17 @@ class Member(Protocol):
 
     def close(self) -> bool: ...
 
-    def before_fork(self) -> Callable[[], None]: ...
+    def before_fork(self) -> None: ...
 
-    def after_fork(self) -> None: ...
+    def after_fork_in_parent(self) -> None: ...
+
+    def after_fork_in_child(self) -> None: ...
 
 
 _members: "weakref.WeakSet[Member]" = weakref.WeakSet()
 _forking: Final = threading.Lock()
-_resume: Final[list[Callable[[], None]]] = []
-"""What lets threads into the spools again, once the process has forked."""
+_paused: Final[list[Member]] = []
+"""Those that wait for the process to have forked."""
 
 
 def enter(member: Member) -> None:
@@ -47,11 +48,16 @@ def leave(member: Member) -> None:
 
 def close_all() -> None:
     """Close every open collector, delivering what can be delivered."""
+    interrupted: BaseException | None = None
     for member in list(_members):
         try:
             member.close()
         except Exception:  # the others are to be closed too
             logger.exception("a collector could not be closed at exit")
+        except BaseException as error:  # a signal handler raised
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 # --- fork ----------------------------------------------------------------------------------------
@@ -59,20 +65,22 @@ def close_all() -> None:
 
 def _before_fork() -> None:
     _forking.acquire()  # two threads may fork at once
-    _resume.extend(member.before_fork() for member in list(_members))
+    for member in list(_members):
+        _paused.append(member)  # first: Python goes on with the fork whatever is raised here
+        member.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    while _resume:
-        _resume.pop()()
+    while _paused:
+        _paused.pop().after_fork_in_parent()
     _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    _resume.clear()
+    _paused.clear()
     _forking.release()
     for member in list(_members):
-        member.after_fork()
+        member.after_fork_in_child()
     _watch_multiprocessing()
 
 

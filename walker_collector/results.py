@@ -1,12 +1,19 @@
 """What a collector answers: to one event, and about itself."""
 
 import threading
+import time
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 from attrs import define, frozen
 
 from walker_collector.delivery import Answer, DestinationStatus
+from walker_collector.interrupts import Notifier
+
+_FOREVER: Final = 86_400.0 * 365
+"""Seconds; locks take no times without end."""
+_BAD: Final = frozenset({"failed", "closed"})
 
 
 @define  # not frozen, as one is made per event: that would take three times as long
@@ -15,8 +22,9 @@ class PushResult:
 
     `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
     for consent), "ignored" (by a rule), "dropped" (consent denied and `queue` false), and after
-    `wait=True` also "delivered", "empty" (nothing was asked of it) or "failed" (a dead letter);
-    `reasons` says why, where there is a why.
+    `wait=True` also "delivered", "empty" (nothing was asked of it), "failed" (a dead letter),
+    "erased" (its person was, meanwhile) or "closed" (the collector was, before it was delivered:
+    with a spool it waits there, in memory it is lost); `reasons` says why, where there is a why.
     """
 
     id: str
@@ -25,8 +33,8 @@ class PushResult:
 
     @property
     def ok(self) -> bool:
-        """Whether no destination failed."""
-        return "failed" not in self.destinations.values()
+        """Whether no destination failed, or was closed before it had answered."""
+        return _BAD.isdisjoint(self.destinations.values())
 
 
 @frozen(kw_only=True)
@@ -45,12 +53,32 @@ class Waiter:
 
     expected: int
     answers: dict[str, Answer] = attrs.Factory(dict)
-    complete: threading.Event = attrs.Factory(threading.Event)
+    _changes: Notifier = attrs.Factory(Notifier)
 
     def __call__(self, destination: str, answer: Answer) -> None:
         self.answers[destination] = answer
-        if len(self.answers) >= self.expected:
-            self.complete.set()
+        if self.complete():
+            self._changes.notify_all()
+
+    def complete(self) -> bool:
+        """Whether every destination has answered."""
+        return len(self.answers) >= self.expected
+
+    def wait(self, timeout: float | None, closing: float) -> None:
+        """Wait for the answers, at most `timeout` s.
+
+        Once the main thread has ended, the interpreter waits for this one: then no longer than
+        `closing` s, as long as a closing collector waits for deliveries.
+        """
+        deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
+        if self._changes.wait_for(lambda: self.complete() or _is_ending(), deadline):
+            deadline = min(deadline, time.monotonic() + closing)
+            self._changes.wait_for(self.complete, deadline)
+
+
+def _is_ending() -> bool:
+    """Whether the process is about to end."""
+    return not threading.main_thread().is_alive()
 
 
 def answered(accepted: PushResult, waiter: Waiter) -> PushResult:

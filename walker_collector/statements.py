@@ -1,11 +1,11 @@
 """What an application hands to a collector, checked and brought into one form."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from walker_collector.config import Consent
 from walker_collector.delivery import CONSENT_CHANGED
-from walker_collector.errors import EventError
+from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds, check_grants, check_parts, plain_object
 from walker_collector.identity import identifiers
 
@@ -19,6 +19,8 @@ def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[
     if isinstance(event, str):
         check_parts(parts)
         return {**parts, "name": event}
+    if isinstance(event, EventError):
+        raise event
     if not isinstance(event, Mapping):
         raise EventError(
             f"an event is a name or a mapping, not {type(event).__name__}; "
@@ -26,8 +28,48 @@ def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[
         )
     if parts:
         check_parts(parts)
+    try:
         return {**event, **parts}
-    return event
+    except Exception as error:
+        raise blamed(error, lambda: {**event, **parts}) from None
+
+
+def blamed(error: Exception, read: Callable[[], object]) -> Exception:
+    """Return the error of an event that could not be read: an EventError that names what one of
+    its objects has raised. Where reading it again goes well, a signal handler has raised instead.
+    """
+    if isinstance(error, WalkerError):
+        return error
+    try:
+        read()
+    except Exception:
+        name = type(error).__name__
+        made = EventError(f"the event cannot be read: an object in it raised {name}")
+        made.__cause__ = error
+        return made
+    return error
+
+
+def is_command(raw: Mapping[str, Any]) -> bool:
+    """Whether it is no event but a command."""
+    name = raw.get("name")
+    return isinstance(name, str) and name in COMMANDS
+
+
+def until_it_raises(events: Iterable[Any]) -> Iterator[Any]:
+    """Yield events; where their iterator raises, an EventError that says so, as the last."""
+    count = 0
+    try:
+        for event in events:
+            count += 1
+            yield event
+    except Exception as error:  # a generator may raise anything
+        ended = EventError(
+            f"push_many: the iterable of events raised {type(error).__name__} after {count:,} of "
+            "them; these were handled"
+        )
+        ended.__cause__ = error
+        yield ended
 
 
 def plain_statement(

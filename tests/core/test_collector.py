@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import signal
 import subprocess
 import sys
 import textwrap
@@ -525,18 +526,64 @@ def test_close_waits_as_long_as_the_flow_says() -> None:
     release.set()
 
 
-def test_interrupted_close_still_closes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    collector = Collector(flow(plugin(down), tmp_path / "spool.db"))
+def test_close_that_is_interrupted_waits_for_no_delivery(tmp_path: Path) -> None:
+    spool, release = tmp_path / "spool.db", threading.Event()
+    collector = Collector(flow(plugin(lambda event, context: release.wait(PATIENCE)), spool))
     collector.push(event(1))
+    main = threading.get_ident()
 
-    def interrupted(timeout: float | None = None) -> bool:
-        raise KeyboardInterrupt
+    def refused() -> bool:
+        try:
+            collector.push(event(2))
+        except CollectorClosed:
+            return True
+        return False
 
-    monkeypatch.setattr(collector, "flush", interrupted)
+    def interrupt() -> None:
+        until(refused)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        collector.close(timeout=60)
-    with running(flow(plugin(down), tmp_path / "spool.db")) as again:
-        assert again.status().stored == 1
+        collector.close(timeout=600)
+    assert time.monotonic() - began < PATIENCE
+    with running(flow(plugin(down), spool)) as again:
+        assert again.status().stored >= 1
+    release.set()
+
+
+def test_second_close_waits_for_the_first_and_has_its_answer() -> None:
+    record, release = Record(), threading.Event()
+
+    def push(event: Any, context: Any) -> None:
+        release.wait(PATIENCE)
+        record.push(event, context)
+
+    collector = Collector(flow(plugin(push)))
+    for n in range(10):
+        collector.push(event(n))
+    answers: list[tuple[bool, int]] = []
+
+    def close() -> None:
+        answers.append((collector.close(timeout=PATIENCE), len(record.events)))
+
+    threads = [threading.Thread(target=close) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    threads[0].join(0.05)
+    release.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert answers == [(True, 10)] * 3
+    assert collector.close()
+
+
+def test_close_after_one_that_left_something_says_so_again() -> None:
+    collector = Collector(flow(plugin(down)))
+    collector.push(event(1))
+    assert not collector.close(timeout=0.1)
+    assert not collector.close(timeout=PATIENCE)
 
 
 def test_every_push_during_a_close_is_refused_or_accounted_for(

@@ -101,6 +101,8 @@ class Backlog:
         self._log = log
         self._attempts: dict[int, Attempt] = {}
         self._unsettled: list[Change] = []
+        self._newest = 0
+        """The number of the last entry that was taken."""
         self._loaded = 0
         self._behind = spool.durable
         self._frozen = 0
@@ -117,28 +119,45 @@ class Backlog:
     # --- coming in -------------------------------------------------------------------------
 
     def add(self, entries: list[Entry], state: State) -> None:
-        """Take accepted entries, in the order of their numbers; the spool is not written."""
-        self.counts.accepted += len(entries)
+        """Take accepted entries, in the order of their numbers; the spool is not written.
+
+        A signal handler may raise in the midst. Called again with the same entries then, it ends
+        what it has begun: nothing is taken or counted twice.
+        """
+        last, count = entries[-1][0], len(entries)
+        if last <= self._newest:
+            return
         if state is State.HELD:
             evicted = [out for entry in entries for out in self.held.add(self._owned(entry))]
+            if not self._behind:
+                self._loaded = max(self._loaded, last)
+            self.counts.accepted += count
+            self._newest = last
             self._drop(evicted, _TOO_MANY_HELD)
-        else:
-            self.waiting += len(entries)
-            self._enqueue(entries)
-        if not self._behind:
-            self._loaded = max(self._loaded, entries[-1][0])
-
-    def _enqueue(self, entries: list[Entry]) -> None:
-        """Queue new entries; what is too much for memory stays on disk until its turn."""
-        if self._behind:
             return
+        fitting, behind, loaded = self._fitting(entries)
+        enqueue = self.queue.ready.extend
+        # Nothing is called between these lines, so that no signal handler runs: all or nothing.
+        self.counts.accepted += count
+        self.waiting += count
+        self._newest = last
+        self._behind = behind
+        self._loaded = loaded
+        enqueue(fitting)
+
+    def _fitting(self, entries: list[Entry]) -> tuple[list[Entry], bool, int]:
+        """Return those of new entries that memory has room for, the others staying on disk until
+        their turn; whether any do; and the number up to which entries are in memory then.
+        """
+        if self._behind:
+            return [], True, self._loaded
+        last = entries[-1][0]
         if entries[0][0] <= self._loaded:  # read from the spool before it was offered
             entries = [entry for entry in entries if entry[0] > self._loaded]
-        if self._spool.durable and len(entries) > (room := max(0, WINDOW - len(self.queue))):
-            self._behind = True
-            self._loaded = max(self._loaded, entries[room][0] - 1)
-            entries = entries[:room]
-        self.queue.add(entries)
+        room = max(0, WINDOW - len(self.queue)) if self._spool.durable else len(entries)
+        if len(entries) <= room:
+            return entries, False, max(self._loaded, last)
+        return entries[:room], True, max(self._loaded, entries[room][0] - 1)
 
     @property
     def behind(self) -> bool:
@@ -336,6 +355,11 @@ class Backlog:
             if entries:
                 self.record([])
         return entries
+
+    def concerns(self, people: set[str]) -> bool:
+        """Whether anything is held of these people, or of keys that have turned out theirs."""
+        with self.lock:
+            return bool(self.held) and self.held.concerns({*people, *dict(self._joins.copy())})
 
     def _follow_joins(self) -> None:
         """Let what is held or under way be of the people whom keys have turned out to be.
@@ -584,10 +608,12 @@ class Backlog:
             return
         try:
             self._spool.settle(self._destination.id, changes)
-        except SpoolError as error:
-            self._log.error("destination %s: %s", self._destination.id, error)
+        except BaseException as error:
             with self.lock:
                 self._unsettled = [*changes, *self._unsettled]
+            if not isinstance(error, SpoolError):
+                raise  # a signal handler raised
+            self._log.error("destination %s: %s", self._destination.id, error)
         finally:
             if releases:
                 self._thaw()

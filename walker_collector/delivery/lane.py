@@ -25,9 +25,17 @@ from walker_collector.delivery.status import Answer, DestinationStatus
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.errors import DestinationDown, RetryLater, SpoolError
 from walker_collector.failures import after_of, place_of, reason_of
+from walker_collector.interrupts import Notifier, uninterrupted
 from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, Spool, State
 from walker_collector.text import describe, storable
 
+_GLANCE: Final = 0.1
+"""How long (s) a worker that ends is waited for at once."""
+_ERASED: Final = Answer("erased", "its person was erased")
+_CLOSED: Final = {
+    True: Answer("closed", "the collector was closed before; it waits in the spool"),
+    False: Answer("closed", "the collector was closed before; it is lost, as there is no spool"),
+}
 _SPOOL_PAUSE: Final = 1.0
 """How long (s) a worker waits before it reads again from a spool that could not be read."""
 _LONGEST_WAIT: Final = 3600.0
@@ -66,17 +74,18 @@ class Lane:
             self._backlog.may_proceed,
             self._log,
         )
+        self._closed = _CLOSED[spool.durable]
         self._pace = Pace(config.rate_limit) if config.rate_limit else None
         self._lock = self._backlog.lock
         self._work_waits = threading.Condition(self._lock)
-        self._settled = threading.Condition(self._lock)
+        self._settled = Notifier()
         self._initializing = threading.Lock()
         self._stopping = threading.Event()
         self._required: tuple[Lane, ...] = ()
         self._waiters: dict[int, Waiter] = {}
         self._workers: list[threading.Thread] = []
         self._idle = 0
-        self._flushing = 0
+        self._flushing: set[object] = set()
 
     # --- what waits ------------------------------------------------------------------------
 
@@ -100,12 +109,18 @@ class Lane:
                     if state is State.HELD:
                         self._answer(entry[0], Answer("held", "consent not granted"))
                 self._answer_blocked()
+                if self._stopping.is_set():
+                    self._answer_all(self._waiters.keys(), self._closed)
             self._backlog.linger.arrived(entries[-1][2])
             # A worker that waits for company already need not look before the batch is full.
             full = len(self._backlog.queue.ready) >= self.destination.batch_size
             # And while it is cautious, an event of somebody new may be the probe.
             if not quiet or waiter or full or self._health.cautious:
                 self._wake_worker()
+
+    def concerns(self, people: set[str] | None) -> bool:
+        """Whether `release` has anything to look at."""
+        return people is None or self._backlog.concerns(people)
 
     def release(self, people: set[str] | None) -> list[Entry]:
         """Deliver the held events of these people (None: everybody's) that may now go."""
@@ -127,9 +142,9 @@ class Lane:
         Waits, until the monotonic `deadline` (s), for what is under way to them.
         """
         with self._lock:
-            gone = self._backlog.forget(people, self._settled.wait, deadline)
-            for seq in gone:
-                self._waiters.pop(seq, None)
+            wait = partial(self._settled.wait, lock=self._lock)
+            gone = self._backlog.forget(people, wait, deadline)
+            self._answer_all(gone, _ERASED)
             self._settled.notify_all()
         return gone
 
@@ -148,8 +163,7 @@ class Lane:
         """Note what the spool has removed of these people; return what was in memory alone."""
         with self._lock:
             gone = self._backlog.forgotten(people, removed)
-            for seq in gone:
-                self._waiters.pop(seq, None)
+            self._answer_all((gone | removed.seqs) - self._backlog.flying.keys(), _ERASED)
             self._settled.notify_all()
         return gone
 
@@ -189,15 +203,21 @@ class Lane:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
         self._backlog.tidy()
 
-    def wait_for_room(self, count: int, limit: int, deadline: float) -> bool:
-        """Wait until `count` more entries fit under `limit`; False at the monotonic deadline."""
-        with self._lock:
-            while self._backlog.waiting + count > max(limit, count):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._settled.wait(left)
-        return True
+    def wait_for_room(
+        self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
+    ) -> bool:
+        """Wait until `count` more entries fit under `limit`; False at the monotonic deadline, or
+        once the waiting is given up.
+        """
+
+        def fits() -> bool:
+            return self._backlog.waiting + count <= max(limit, count)
+
+        return self._settled.wait_for(lambda: fits() or given_up(), deadline) and fits()
+
+    def wake_waiting(self) -> None:
+        """Have those who wait for room, or for everything to be delivered, look again."""
+        self._settled.notify_all()
 
     def _stir(self) -> None:
         """Have a worker look at what waits now."""
@@ -212,14 +232,20 @@ class Lane:
         if self._idle:
             self._work_waits.notify()
         elif len(self._workers) < self.destination.concurrency and not self._stopping.is_set():
-            name = f"walker-{self.id}-{len(self._workers) + 1}"
-            worker = threading.Thread(target=self._run, name=name, daemon=True)
             try:
-                worker.start()
+                uninterrupted(self._add_worker)
             except RuntimeError as error:  # too many threads, or the interpreter ends
                 self._log.error("destination %s: no thread to deliver: %s", self.id, error)
-            else:
-                self._workers.append(worker)
+
+    def _add_worker(self) -> None:
+        name = f"walker-{self.id}-{len(self._workers) + 1}"
+        worker = threading.Thread(target=self._run, name=name, daemon=True)
+        worker.start()
+        self._workers.append(worker)
+
+    def is_worker(self, thread: int) -> bool:
+        """Whether a thread, by its identifier, delivers to this destination."""
+        return any(worker.ident == thread for worker in list(self._workers))
 
     def _run(self) -> None:
         """Work until the lane stops; a thread that ends otherwise may be replaced."""
@@ -441,6 +467,11 @@ class Lane:
             for seq in self._waiters.keys() - self._backlog.flying.keys():
                 self._answer(seq, answer)
 
+    def _answer_all(self, seqs: Collection[int], answer: Answer) -> None:
+        """Give the same answer to those who wait for it of these entries."""
+        for seq in self._waiters.keys() & seqs:
+            self._answer(seq, answer)
+
     def _answer(self, seq: int, answer: Answer) -> None:
         waiter = self._waiters.pop(seq, None)
         if waiter is not None:
@@ -466,23 +497,32 @@ class Lane:
 
     # --- end -------------------------------------------------------------------------------
 
-    def flush(self, deadline: float) -> bool:
-        """Wait until nothing waits any more; False at the monotonic `deadline` (s), or as soon
-        as it is clear that what waits cannot go before it.
+    def flush(self, deadline: float, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing waits any more; False at the monotonic `deadline` (s), once the
+        waiting is given up, or as soon as it is clear that what waits cannot go before that.
         """
+        hurry = object()
+        try:
+            self._flushing.add(hurry)
+            with self._lock:
+                self._work_waits.notify_all()
+            over = self._settled.wait_for(
+                lambda: self._flushed() or given_up() or self._is_stuck(deadline), deadline
+            )
+            return over and self._flushed()
+        finally:
+            self._flushing.discard(hurry)
+
+    def _flushed(self) -> bool:
+        return not self._backlog.waiting
+
+    def _is_stuck(self, deadline: float) -> bool:
+        """Whether what waits stays until the deadline; if not, a worker looks at it."""
         with self._lock:
-            self._flushing += 1
-            self._work_waits.notify_all()
-            try:
-                while self._backlog.waiting:
-                    left = deadline - time.monotonic()
-                    if left <= 0 or self._stuck(left):
-                        return False
-                    self._wake_worker()
-                    self._settled.wait(min(left, 1.0))
-            finally:
-                self._flushing -= 1
-        return True
+            if self._stopping.is_set() or self._stuck(deadline - time.monotonic()):
+                return True
+            self._wake_worker()
+            return False
 
     def _stuck(self, left: float) -> bool:
         """Whether nothing can move within `left` seconds."""
@@ -495,14 +535,21 @@ class Lane:
         due = backlog.queue.next_due
         return not backlog.queue.ready and not backlog.behind and due is not None and due > horizon
 
-    def stop(self, deadline: float) -> None:
-        """Stop the workers, waiting for what is under way, and shut the destination down."""
+    def stop(self, expired: Callable[[], bool]) -> None:
+        """Stop the workers, waiting until the time has expired for what is under way, and shut the
+        destination down.
+        """
         with self._lock:
             self._stopping.set()
             self._work_waits.notify_all()
         for worker in list(self._workers):
-            worker.join(max(0.1, deadline - time.monotonic()))
+            worker.join(_GLANCE)
+            while worker.is_alive() and not expired():
+                worker.join(_GLANCE)
         self._backlog.record([])
+        with self._lock:
+            self._answer_all(self._waiters.keys(), self._closed)
+            self._settled.notify_all()
         if self._health.ready:
             try:
                 self.destination.hooks.shutdown(context=self.destination.context)

@@ -8,20 +8,29 @@ import sys
 import time
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from walker_collector.errors import SpoolError
 
 
-def _locks(spool: Path) -> Any:
-    """Return the module `fcntl`; raises SpoolError where the system has none, as Windows."""
+def _module(name: str) -> Any:
     try:
-        return importlib.import_module("fcntl")
+        return importlib.import_module(name)
     except ImportError:
+        return None
+
+
+_FCNTL: Final = _module("fcntl")  # None on Windows
+
+
+def _locks(spool: Path) -> Any:
+    """Return the module `fcntl`; raises SpoolError where the system has none."""
+    if _FCNTL is None:
         raise SpoolError(
             f"spool {spool}: needs the file locks of POSIX (fcntl), which this system does not "
             "have; leave collector.spool out, and events wait in memory"
-        ) from None
+        )
+    return _FCNTL
 
 
 _INHERITED: list[object] = []

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 
 from walker_collector.errors import SpoolError
-from walker_collector.spool.schema import LONG_LOG, PAGE
+from walker_collector.spool.schema import LONG_LOG
 from walker_collector.spool.writer import Writer
 
 
@@ -27,30 +27,23 @@ class Log:
         self.turn = threading.Lock()
         self._writer = writer
         self._file = file
-        self._grown = 0
-
-    def grew(self, size: int) -> None:
-        """Note that about so many bytes were changed; only by whoever has the writer's turn."""
-        self._grown += size + PAGE
 
     def keep_short(self) -> None:
         """Write the log back if it is long."""
-        if self._grown >= LONG_LOG:
+        if self._writer.grown >= LONG_LOG:
             self.write_back()
 
     def write_back(self) -> None:
         """Write the log back, unless somebody does so already."""
-        if self._file is None or not self.turn.acquire(blocking=False):
+        if self._file is None or self.turn.locked():
             return
-        try:
-            self._grown = 0
+        with self.turn:
+            self._writer.grown = 0
             # What could not be written back now stays in the log, where it is safe.
             with contextlib.suppress(sqlite3.Error, SpoolError, OSError):
                 _checkpoint(self.connection)
                 os.fsync(self._file)
                 self._writer.alone(_checkpoint)
-        finally:
-            self.turn.release()
 
 
 def _checkpoint(db: sqlite3.Connection) -> None:

@@ -43,9 +43,14 @@ class MemorySpool:
             if self._closed:
                 raise SpoolError("the collector is closed; the event was not accepted")
             first = self._seq + 1
+            runs = numbered(records, first)
             self._seq += len(records)
             # Under the lock, so that queues see events in the order of their numbers.
-            offer(numbered(records, first))
+            try:
+                offer(runs)
+            except BaseException:  # a signal handler raised: no event is accepted by half
+                offer(runs)
+                raise
         return range(first, first + len(records))
 
     def load(self, destination: str, after: int, limit: int) -> list[Stored]:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ from walker_collector.spool.log import Log
 from walker_collector.spool.rows import letter, stored
 from walker_collector.spool.schema import VERSION, blank, prepare
 from walker_collector.spool.tables import Gone
-from walker_collector.spool.writer import Writer, scrub
+from walker_collector.spool.writer import Tally, Writer, scrub
 
 __all__ = ["VERSION", "SqliteSpool"]
 
@@ -66,6 +66,7 @@ class SqliteSpool:
         self.path = Path(config.path)
         self._config = config
         self._read_only = read_only
+        self._pause = self._alone()
         self._lock = None if read_only else SpoolLock(self.path)
         try:
             self._connect()
@@ -128,7 +129,7 @@ class SqliteSpool:
 
     def _count(self) -> None:
         self._directory: Directory = self._writer.alone(directory)
-        ((self._seq, self._events, self._bytes),) = self._read(tables.SIZE)
+        ((self._seq, self._writer.events, self._writer.bytes),) = self._read(tables.SIZE)
 
     # --- numbers ---------------------------------------------------------------------------
 
@@ -170,53 +171,49 @@ class SqliteSpool:
                 people.learn(db, learned)
             return numbers
 
-        def then(_: object) -> None:
-            self._counted(len(records), sum(len(record.body) for record in records))
-            offer(runs)
+        def tally(_: object) -> Tally:
+            return len(records), sum(len(record.body) for record in records)
 
         alone = learned is None and len(records) == 1
         single = alone and not any(records[0].states.values())
-        result: range = self._writer.run(work, then, single=single)
+        result: range = self._writer.run(work, lambda _: offer(runs), tally, single=single)
         return result
 
     def _check_room(self, records: Sequence[Record]) -> None:
-        if self._events + len(records) > self._config.max_events:
+        events, size = self._writer.events, self._writer.bytes
+        if events + len(records) > self._config.max_events:
             raise SpoolFull(
-                f"spool {self.path} holds {self._events:,} events of at most "
+                f"spool {self.path} holds {events:,} events of at most "
                 f"{self._config.max_events:,} (spool.maxEvents)"
             )
-        if self._bytes + sum(len(record.body) for record in records) > self._config.max_bytes:
+        if size + sum(len(record.body) for record in records) > self._config.max_bytes:
             raise SpoolFull(
-                f"spool {self.path} holds {self._bytes:,} bytes of events of at most "
+                f"spool {self.path} holds {size:,} bytes of events of at most "
                 f"{self._config.max_bytes:,} (spool.maxBytes)"
             )
-
-    def _counted(self, events: int, size: int) -> None:
-        """Keep count; only by whoever has the writer's turn."""
-        self._events += events
-        self._bytes += size
-        self._log.grew(abs(size))
 
     # --- answers ---------------------------------------------------------------------------
 
     def settle(self, destination: str, changes: Sequence[Change]) -> None:
         self._know([destination])
         gone, _ = self._writer.run(
-            lambda db: tables.settle(db, self._directory, destination, changes), self._settled
+            lambda db: tables.settle(db, self._directory, destination, changes),
+            self._settled,
+            _gone,
         )
         self._tidy(gone)
 
     def finish(self, destination: str, entries: Sequence[Entry]) -> None:
         self._know([destination])
         gone, _ = self._writer.run(
-            lambda db: tables.finish(db, self._directory, destination, entries), self._settled
+            lambda db: tables.finish(db, self._directory, destination, entries),
+            self._settled,
+            _gone,
         )
         self._tidy(gone)
 
     def _settled(self, result: tuple[Gone, Directory]) -> None:
-        gone, known = result
-        self._counted(-gone[0], -gone[1])
-        self._learn(known)
+        self._learn(result[1])
 
     def _tidy(self, gone: Gone) -> None:
         """Give space back to the file system once little is left, and keep the log short.
@@ -224,7 +221,7 @@ class SqliteSpool:
         What cannot be tidied now is with the next; what was answered is recorded either way.
         """
         with contextlib.suppress(SpoolError):
-            if gone[0] and self._events < _FEW:
+            if gone[0] and self._writer.events < _FEW:
                 ((free,),) = self._read("PRAGMA freelist_count")
                 if free >= _FREE.stop:
                     self._shrink()
@@ -274,7 +271,7 @@ class SqliteSpool:
         return {destination: (at, due) for destination, at, due in self._read(tables.OLDEST)}
 
     def size(self) -> int:
-        return int(self._events)
+        return int(self._writer.events)
 
     # --- dead letters ----------------------------------------------------------------------
 
@@ -296,6 +293,7 @@ class SqliteSpool:
         buried, gone, _ = self._writer.run(
             lambda db: tables.bury(db, self._directory, wanted),
             lambda result: self._settled(result[1:]),
+            lambda result: _gone(result[1:]),
         )
         self._tidy(gone)
         return int(buried)
@@ -336,7 +334,7 @@ class SqliteSpool:
         forgotten: Forgotten
         forgotten, _ = self._writer.run(
             lambda db: tables.forget(db, wanted),
-            lambda result: self._counted(-len(result[0].seqs), -result[1]),
+            tally=lambda result: (-len(result[0].seqs), -result[1]),
         )
         with self._log.turn:
             self._writer.alone(scrub)
@@ -385,25 +383,24 @@ class SqliteSpool:
             self._lock.release()
 
     def _disconnect(self) -> None:
-        self.pause()
-        try:
+        with self._log.turn, self._writer.turn, self._reading:
             self._opened.close()
-        finally:
-            self.resume()
 
     def pause(self) -> None:
-        self._log.turn.acquire()
-        self._writer.turn.acquire()
-        self._reading.acquire()
+        self._pause = self._alone()
+        next(self._pause)
 
     def resume(self) -> None:
-        self._reading.release()
-        self._writer.turn.release()
-        self._log.turn.release()
+        self._pause.close()
+
+    def _alone(self) -> Generator[None, None, None]:
+        """Let nobody else in until this is closed: what is interrupted halfway lets them in."""
+        with self._log.turn, self._writer.turn, self._reading:
+            yield
 
     def abandon(self) -> None:
         """Leave the parent's spool alone in a forked child: nothing is used, nothing closed."""
-        keep_inherited(self._opened)
+        keep_inherited(self._opened, self._pause)
         if self._lock is not None:
             self._lock.abandon()
 
@@ -413,6 +410,11 @@ def _different(records: Sequence[Record]) -> list[Mapping[str, State]]:
     if len(records) == 1:
         return [records[0].states]
     return list({id(record.states): record.states for record in records}.values())
+
+
+def _gone(result: tuple[Gone, Directory]) -> Tally:
+    (events, size), _ = result
+    return -events, -size
 
 
 def _compact(db: sqlite3.Connection) -> None:

@@ -7,13 +7,27 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 
 from walker_collector.spool.failure import is_full, spool_error
+from walker_collector.spool.schema import PAGE
+
+Tally = tuple[int, int]
+"""By how many events, and bytes of events, the spool holds more than before."""
+
+
+@define
+class _Commit:
+    """The transaction of a group of writes; `made` once it is committed."""
+
+    made: bool = False
+
+
+_NONE: Final = _Commit()
 
 
 @define(eq=False)
@@ -21,20 +35,34 @@ class _Job:
     """One write and what came of it."""
 
     work: Callable[[sqlite3.Connection], Any]
+    tally: Callable[[Any], Tally] | None = None
     then: Callable[[Any], None] | None = None
     single: bool = False
+    commit: _Commit = _NONE
     result: Any = None
+    counted: bool = False
     error: BaseException | None = None
     done: bool = False
 
 
 class Writer:
-    """Runs writes in groups: the thread whose turn it is commits all that is queued."""
+    """Runs writes in groups: the thread whose turn it is commits all that is queued.
+
+    A signal handler may raise in that thread at any moment. What it has begun it ends first:
+    others wait for it, and what is on disk must be known in memory as well. So every step can be
+    taken once more, and counts what it has counted already.
+
+    `events` and `bytes` are kept in the spool; `grown` is about how many bytes were changed since
+    the log was written back.
+    """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
-        self._path = path
         self.turn = threading.Lock()
+        self.events = 0
+        self.bytes = 0
+        self.grown = 0
+        self._path = path
         self._jobs: deque[_Job] = deque()
         self._full = False
 
@@ -42,19 +70,25 @@ class Writer:
         self,
         work: Callable[[sqlite3.Connection], Any],
         then: Callable[[Any], None] | None = None,
+        tally: Callable[[Any], Tally] | None = None,
         *,
         single: bool = False,
     ) -> Any:
-        """Run `work` in a committed transaction, then `then` with its result, in the order of
-        the commits; `then` has the turn, so nobody else writes or counts meanwhile.
+        """Run `work` in a committed transaction, then count what `tally` makes of its result and
+        call `then` with it, in the order of the commits. `then` has the turn, so nobody else
+        writes or counts meanwhile.
 
-        `single`: it is one statement, which by itself is a transaction already.
+        `work` and `then` are run once more where a signal handler has raised in them. `single`:
+        `work` is one statement, which by itself is a transaction already.
         """
-        job = _Job(work, then, single)
+        job = _Job(work, tally, then, single)
         self._jobs.append(job)
         with self.turn:
-            if not job.done:
-                self._commit([self._jobs.popleft() for _ in range(len(self._jobs))])
+            try:
+                self._work_off()
+            except BaseException:
+                self._work_off()
+                raise
         if job.error is not None:
             raise job.error
         return job.result
@@ -67,22 +101,15 @@ class Writer:
             except sqlite3.Error as error:
                 raise spool_error(self._path, error) from error
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _work_off(self) -> None:
         if self._full:
             self._give_back()
-        try:
-            self._transaction(jobs)
-        except Exception as error:
-            if is_full(error):
-                self._full = True
-                self._give_back()
-            # One bad write must not fail its neighbours: each once more, by itself.
-            for job in jobs:
-                self._retry(job)
-        except BaseException:
-            # This thread is told to stop; the jobs of others are theirs to run.
-            self._jobs.extendleft(job for job in reversed(jobs) if not job.done)
-            raise
+        # Queued until they are done, so that none is missed by whoever is interrupted.
+        jobs = [job for job in list(self._jobs) if not job.done]
+        if jobs:
+            self._commit(jobs)
+        while self._jobs and self._jobs[0].done:
+            self._jobs.popleft()
 
     def _give_back(self) -> None:
         """Write the log back into the database and empty it, before it takes what room there is."""
@@ -90,36 +117,82 @@ class Writer:
             scrub(self.connection)
             self._full = False
 
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        try:
+            self._run(jobs)
+        except Exception as error:
+            if is_full(error):
+                self._full = True
+                self._give_back()
+            # One bad write must not fail its neighbours: each once more, by itself.
+            for job in jobs:
+                self._retry(job)
+            if not isinstance(error, sqlite3.Error) and all(job.error is None for job in jobs):
+                raise  # no write was bad: a signal handler raised
+
     def _retry(self, job: _Job) -> None:
         try:
-            self._transaction([job])
+            self._run([job])
         except sqlite3.Error as error:
             job.error = spool_error(self._path, error)
         except Exception as error:  # whatever it is, its own caller must see it
             job.error = error
         job.done = True
 
-    def _transaction(self, jobs: list[_Job]) -> None:
+    def _run(self, jobs: Sequence[_Job]) -> None:
+        fresh = [job for job in jobs if not job.commit.made]
+        if fresh:
+            self._write(fresh)
+        for job in jobs:
+            if not job.done:
+                self._tell(job)
+                job.done = True
+
+    def _write(self, jobs: Sequence[_Job]) -> None:
+        db, commit = self.connection, _Commit()
+        if db.in_transaction:  # of somebody who could not even roll it back
+            db.execute("ROLLBACK")
         together = len(jobs) > 1 or not jobs[0].single
+        committing = False
+        for job in jobs:
+            job.commit = commit
         try:
             if together:
-                self.connection.execute("BEGIN IMMEDIATE")
+                db.execute("BEGIN IMMEDIATE")
             for job in jobs:
-                job.result = job.work(self.connection)
+                job.result = job.work(db)
             if together:
-                self.connection.execute("COMMIT")
-        except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+                committing = True
+                db.execute("COMMIT")
+            commit.made = True
+        except BaseException as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            elif committing and not isinstance(error, sqlite3.Error):
+                commit.made = True  # interrupted after the commit
             raise
-        for job in jobs:
-            job.done = True
-        for job in jobs:
-            if job.then is not None:
-                try:
-                    job.then(job.result)
-                except Exception as error:  # what is committed must not be written again
-                    job.error = error
+
+    def _tell(self, job: _Job) -> None:
+        """Count what a write has changed, and call what was to be called then."""
+        if job.tally is not None and not job.counted:
+            events, size = job.tally(job.result)
+            grown = abs(size) + PAGE
+            # Nothing is called between these lines, so that no signal handler runs.
+            job.counted = True
+            self.events += events
+            self.bytes += size
+            self.grown += grown
+        if job.then is None:
+            return
+        try:
+            job.then(job.result)
+        except Exception as error:  # what is committed must not be written again
+            try:
+                job.then(job.result)
+            except Exception:
+                job.error = error
+            else:
+                raise  # it was not to blame: a signal handler raised
 
 
 def scrub(db: sqlite3.Connection) -> None:

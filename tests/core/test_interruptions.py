@@ -1,0 +1,215 @@
+"""A signal handler at any moment: nothing hangs, nothing is lost, nothing is done by half."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.interruptions import Interruption, at_moment
+from tests.core.support import PATIENCE, Record, config, event, flow, plugin
+from walker_collector import Collector, CollectorClosed, PushResult, SpoolError
+
+MARKETING = {"marketing": True}
+
+
+class Shop:
+    """A collector with three destinations, one of which wants consent; and what they were given."""
+
+    def __init__(self, spool: Path | None) -> None:
+        self.spool = spool
+        self.records = {"one": Record(), "other": Record(), "consenting": Record()}
+        settings = {"consenting": config(consent=MARKETING)}
+        self.collector = Collector(
+            flow(
+                {
+                    id_: (
+                        plugin(push_batch=record.push_batch, linger=0),
+                        settings.get(id_, config()),
+                    )
+                    for id_, record in self.records.items()
+                },
+                spool,
+            )
+        )
+
+    def delivered(self, destination: str) -> Counter[int]:
+        return Counter(self.records[destination].numbers)
+
+    def check(self) -> None:
+        """See to it that nothing is locked, that everything goes out, and that figures add up."""
+        done: list[bool] = []
+
+        def use() -> None:
+            self.collector.push(event(-1, "somebody"))
+            self.collector.consent(MARKETING, user={"id": "somebody"})
+            done.append(self.collector.flush(PATIENCE))
+
+        thread = threading.Thread(target=use, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        assert done == [True], self.collector.status()
+        status = self.collector.status()
+        for figures in status.destinations.values():
+            assert (figures.waiting, figures.in_flight, figures.unrecorded) == (0, 0, 0)
+        if self.spool:
+            assert status.stored == status.destinations["consenting"].held
+        assert self.delivered("one") == self.delivered("other")
+        for destination in self.records:
+            twice = [n for n, times in self.delivered(destination).items() if times > 1 and n >= 0]
+            assert not twice
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "durable"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path / "spool.db" if request.param else None)
+    yield shop
+    assert shop.collector.close(PATIENCE)
+
+
+def moments(call: Callable[[int], object], raised: type[BaseException]) -> Iterator[int]:
+    """Interrupt a call at each of its moments by an exception; yield how many there were so far."""
+
+    def handler() -> None:
+        raise raised
+
+    for number in count(1):
+        try:
+            if not at_moment(number, handler, lambda number=number: call(number)):
+                return
+        except raised:
+            pass
+        yield number
+
+
+class Stopped(Exception):
+    """What some handlers raise, as the time limits of task queues do."""
+
+
+raised = pytest.mark.parametrize("raised", [Interruption, Stopped])
+
+
+@raised
+def test_event_is_accepted_as_a_whole_or_not_at_all(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    for _ in moments(lambda n: shop.collector.push(event(n, consent=MARKETING)), raised):
+        shop.check()
+    assert len(shop.delivered("one")) > 10
+    assert shop.delivered("consenting") == shop.delivered("one")
+
+
+@raised
+def test_every_event_of_a_group_is_accepted_as_a_whole_or_not_at_all(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    def push(n: int) -> None:
+        shop.collector.push_many([event(10 * n + i, f"u{i}", consent=MARKETING) for i in range(3)])
+
+    for _ in moments(push, raised):
+        shop.check()
+    assert shop.delivered("consenting") == shop.delivered("one")
+
+
+@raised
+def test_what_a_person_agrees_to_is_held_or_delivered(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    def agree(n: int) -> None:
+        shop.collector.consent(MARKETING, user={"id": f"u{n}"})
+
+    number = 0
+    shop.collector.push(event(1, "u1"))
+    for number in moments(agree, raised):
+        shop.check()
+        again = threading.Thread(target=agree, args=(number,))
+        again.start()
+        again.join(PATIENCE)
+        shop.collector.push(event(number + 1, f"u{number + 1}"))
+    shop.check()
+    assert sorted(set(shop.records["consenting"].numbers) - {-1}) == [*range(1, number + 2)]
+
+
+@raised
+def test_flush_that_is_interrupted_leaves_everything_to_the_next(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    def flush(n: int) -> None:
+        shop.collector.flush(PATIENCE)
+
+    for number in moments(flush, raised):
+        shop.check()
+        shop.collector.push(event(number))
+
+
+# --- handlers that close -------------------------------------------------------------------------
+
+
+def _push(collector: Collector, **options: Any) -> list[int]:
+    return [10] if collector.push(event(10), **options).ok else []
+
+
+def _push_many(collector: Collector) -> list[int]:
+    results = collector.push_many([event(n, f"u{n}") for n in (10, 11, 12)])
+    return [n for n, result in enumerate(results, 10) if isinstance(result, PushResult)]
+
+
+def _nothing(call: Callable[[Collector], object]) -> Callable[[Collector], list[int]]:
+    def run(collector: Collector) -> list[int]:
+        call(collector)
+        return []
+
+    return run
+
+
+CALLS: Mapping[str, Callable[[Collector], list[int]]] = {
+    "push": _push,
+    "push and wait": lambda collector: _push(collector, wait=True),
+    "push_many": _push_many,
+    "consent": _nothing(lambda it: it.consent(MARKETING, user={"id": "ines"})),
+    "consent of all": _nothing(lambda it: it.consent(MARKETING)),
+    "flush": _nothing(lambda it: it.flush(PATIENCE)),
+    "close": _nothing(lambda it: it.close(PATIENCE)),
+    "forget": _nothing(lambda it: it.forget({"id": "ines"})),
+    "status": _nothing(lambda it: it.status()),
+    "dead": _nothing(lambda it: it.bury(it.dead())),
+}
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
+@pytest.mark.parametrize("leaves", [False, True], ids=["returns", "raises"])
+@pytest.mark.parametrize("call", CALLS)
+def test_handler_may_close_during_any_call(
+    call: str, leaves: bool, durable: bool, tmp_path: Path
+) -> None:
+    """A handler closes the collector, and may raise then, while its thread is inside a call."""
+    for number in count(1, 9 if durable else 1 if call == "push" else 3):
+        shop = Shop(tmp_path / f"{number}.db" if durable else None)
+        collector = shop.collector
+        accepted = [n for n in (1, 2, 3) if collector.push(event(n, consent=MARKETING)).ok]
+        collector.push(event(4, "ines"))
+
+        def handler(collector: Collector = collector) -> None:
+            collector.close(PATIENCE)
+            if leaves:
+                raise Interruption
+
+        def run(shop: Shop = shop, accepted: list[int] = accepted) -> None:
+            accepted += CALLS[call](shop.collector)
+
+        began = time.monotonic()
+        try:
+            came = at_moment(number, handler, run)
+        except (CollectorClosed, SpoolError):  # by the end of the call it is
+            came = True
+        assert collector.close(PATIENCE) or not came
+        assert time.monotonic() - began < PATIENCE / 2
+        for destination in ("one", "other"):
+            missing = {*accepted} - {*shop.records[destination].numbers}
+            assert not missing, (number, missing)
+        if not came:
+            return

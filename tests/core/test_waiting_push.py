@@ -1,0 +1,189 @@
+"""Pushes that wait for their answer: every wait ends, whatever happens meanwhile."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running, until
+from walker_collector import Collector, PushResult, RetryLater
+from walker_collector.config import RetryConfig
+
+ROOT = Path(__file__).parents[2]
+SLOW = RetryConfig(base=600_000, cap=600_000)
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "durable"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "spool.db" if request.param else None
+
+
+def pushed(collector: Collector, *people: str) -> Callable[[], list[PushResult]]:
+    """Push an event of each person from a thread of its own, waiting for the answer; return what
+    waits for the answers.
+    """
+    results: dict[int, PushResult] = {}
+
+    def push(n: int, person: str) -> None:
+        results[n] = collector.push(event(n, person), wait=True)
+
+    threads = [
+        threading.Thread(target=push, args=(n, person), daemon=True)
+        for n, person in enumerate(people)
+    ]
+    before = collector.status().accepted
+    for thread in threads:
+        thread.start()
+    until(lambda: collector.status().accepted == before + len(people))
+
+    def answers() -> list[PushResult]:
+        for thread in threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a push waits for ever"
+        return [results[n] for n in range(len(people))]
+
+    return answers
+
+
+class Gate:
+    """Holds the first event up until it is opened; the others wait behind it."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.reached = threading.Event()
+
+    def push(self, event: dict[str, Any], context: Any) -> None:
+        self.reached.set()
+        assert self.open.wait(PATIENCE)
+
+
+def test_push_whose_person_is_erased_is_told_so(spool: Path | None) -> None:
+    gate = Gate()
+    with running(flow(plugin(gate.push), spool)) as collector:
+        first = pushed(collector, "somebody")
+        assert gate.reached.wait(PATIENCE)
+        waiting = pushed(collector, "ines", "ines", "tomasz")
+        assert collector.forget({"id": "ines"}) == 2
+        gate.open.set()
+        erased = {"there": "erased"}
+        assert [result.destinations for result in waiting()] == [
+            erased,
+            erased,
+            {"there": "delivered"},
+        ]
+        assert waiting()[0].reasons == {"there": "its person was erased"}
+        assert first()[0].destinations == {"there": "delivered"}
+
+
+def test_push_of_a_person_erased_while_it_is_under_way_is_answered(spool: Path | None) -> None:
+    gate = Gate()
+    with running(flow(plugin(gate.push), spool)) as collector:
+        waiting = pushed(collector, "ines")
+        assert gate.reached.wait(PATIENCE)
+        erasure = threading.Thread(target=collector.forget, args=({"id": "ines"},), daemon=True)
+        erasure.start()
+        gate.open.set()
+        (result,) = waiting()
+        assert result.destinations["there"] in ("delivered", "erased")
+        erasure.join(PATIENCE)
+        assert not erasure.is_alive()
+
+
+def test_push_that_waits_while_the_collector_closes_is_told_so(spool: Path | None) -> None:
+    gate = Gate()
+    collector = Collector(flow(plugin(gate.push), spool))
+    under_way = pushed(collector, "somebody")
+    assert gate.reached.wait(PATIENCE)
+    waiting = pushed(collector, "ines", "tomasz")
+    assert not collector.close(timeout=0.1)
+    for result in [*under_way(), *waiting()]:
+        assert result.destinations == {"there": "closed"}
+        assert not result.ok
+        where = "it waits in the spool" if spool else "it is lost"
+        assert where in result.reasons["there"]
+    gate.open.set()
+
+
+def test_push_that_waits_is_answered_by_a_close_that_delivers(spool: Path | None) -> None:
+    gate = Gate()
+    collector = Collector(flow(plugin(gate.push), spool))
+    waiting = pushed(collector, "ines", "tomasz")
+    assert gate.reached.wait(PATIENCE)
+    threading.Timer(0.05, gate.open.set).start()
+    assert collector.close(timeout=PATIENCE)
+    assert [result.destinations["there"] for result in waiting()] == ["delivered"] * 2
+
+
+def test_push_that_waits_for_a_retry_is_answered_before_that(spool: Path | None) -> None:
+    def busy(event: Any, context: Any) -> None:
+        raise RetryLater("busy")
+
+    with running(one(plugin(busy), spool, retry=SLOW)) as collector:
+        (result,) = pushed(collector, "ines")()
+        assert result.destinations == {"there": "accepted"}
+        assert result.reasons == {"there": "will be tried again: busy"}
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 1e300])
+def test_any_number_is_a_timeout(timeout: float) -> None:
+    record = Record()
+    with running(flow(plugin(record.push))) as collector:
+        result = collector.push(event(1), wait=True, timeout=timeout)
+        assert result.destinations["there"] in ("accepted", "delivered")
+        assert collector.flush(PATIENCE)
+        assert collector.close(timeout)
+
+
+ENDING = """
+    import sys, threading
+    from tests.core.support import event, flow, plugin
+    from walker_collector import Collector
+
+    reached = threading.Event()
+
+    def push(event, context):
+        reached.set()
+        threading.Event().wait()
+
+    collector = Collector(flow(plugin(push), sys.argv[1] or None, close_timeout=300))
+    thread = threading.Thread(target=collector.push, args=(event(1),), kwargs={"wait": True})
+    thread.start()
+    reached.wait()
+"""
+
+
+def test_push_that_waits_does_not_keep_a_process_from_ending(spool: Path | None) -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(ENDING), str(spool or "")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert time.monotonic() - began < PATIENCE
+    assert "closed with 1 event(s)" in done.stderr
+
+
+def test_destinations_answer_each_for_itself(spool: Path | None) -> None:
+    gate, record = Gate(), Record()
+    destinations = {
+        "slow": (plugin(gate.push), config()),
+        "fast": (plugin(record.push), config()),
+    }
+    with running(flow(destinations, spool)) as collector:
+        waiting = pushed(collector, "ines")
+        record.wait_for(1)
+        until(lambda: collector.status_of("fast").delivered == 1)
+        threading.Timer(0.05, gate.open.set).start()
+        collector.forget({"id": "ines"})
+        (result,) = waiting()
+        assert result.destinations["fast"] == "delivered"
+        assert result.destinations["slow"] in ("delivered", "erased")
