@@ -51,7 +51,8 @@ def trouble(api: Api, error: Exception, route: Route, stage: Stage) -> WalkerErr
             f"{api.host}, {api.credentials}, and what the environment says of proxies and "
             "certificates"
         )
-    cause = f"{_STAGES[stage]}{_cause(causes, route)}"
+    refusal = _proxy_refusal(causes)
+    cause = refusal or f"{_STAGES[stage]}{_cause(causes, route)}"
     return Untaken(f"{api.name}: no connection to {route} ({cause})")
 
 
@@ -60,6 +61,12 @@ _STAGES: Final[dict[Stage, str]] = {
     "proxy": "the proxy: ",
     "handshake": "TLS handshake: ",
 }
+
+
+def _proxy_refusal(causes: list[BaseException]) -> str:
+    """Say how a proxy answered CONNECT, where it refused."""
+    found = _TUNNEL.search(str(causes[-1]))
+    return f"the proxy answered {found[1]}" if found else ""
 
 
 def _is_network(cause: BaseException) -> bool:
@@ -74,8 +81,6 @@ def _cause(causes: list[BaseException], route: Route) -> str:
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"none within {route.timeout:g} s"
     last = causes[-1]
-    if isinstance(last, OSError) and (found := _TUNNEL.search(str(last))):
-        return f"answered {found[1]}"
     if isinstance(last, socket.gaierror):
         return f"no address: {last.strerror}"
     if isinstance(last, ssl.SSLError):

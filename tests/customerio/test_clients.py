@@ -175,6 +175,36 @@ def test_without_app_api_key_there_is_no_app_client() -> None:
     assert open_clients(settings_of(appApiKey=None)).app is None
 
 
+@pytest.mark.parametrize("dots", [".", ".."])
+def test_id_of_dots_never_reaches_a_path(connect: Open, customerio: Sandbox, dots: str) -> None:
+    track = connect().track
+    calls: list[Callable[[], object]] = [
+        partial(track.delete, dots),
+        partial(track.delete_device, "u1", dots),
+        partial(track.delete_device, dots, "token"),
+        partial(track.track, dots, "seen"),
+    ]
+    for call in calls:
+        with pytest.raises(Rejected, match="dots"):
+            call()
+    assert customerio.requests == []
+
+
+@pytest.mark.parametrize(
+    "id_", ["a/b", "../x", "a/../b", "%2e%2e", "..%2f", "./", "...", " .. ", "?#;"]
+)
+def test_id_of_any_characters_is_one_step_of_a_path(
+    connect: Open, customerio: Sandbox, id_: str
+) -> None:
+    track = connect().track
+    track.identify(id_, plan="pro")
+    track.add_device(id_, id_, "ios")
+    assert list(customerio.people) == [id_]
+    assert list(customerio.people[id_]["devices"]) == [id_]
+    track.delete_device(id_, id_)
+    assert customerio.people[id_]["devices"] == {}
+
+
 def test_region_chooses_the_hosts_and_an_url_overrules_it() -> None:
     europe = open_clients(settings_of(region="eu"))
     assert europe.app is not None

@@ -65,8 +65,8 @@ SERVERS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 PROXIES: dict[str, tuple[Callable[[], Any], str]] = {
     "refused": (refused, "Connection refused"),
-    "407": (lambda: sockets.listening(sockets.refusing_proxy(407)), "the proxy: answered 407"),
-    "503": (lambda: sockets.listening(sockets.refusing_proxy(503)), "the proxy: answered 503"),
+    "407": (lambda: sockets.listening(sockets.refusing_proxy(407)), "the proxy answered 407"),
+    "503": (lambda: sockets.listening(sockets.refusing_proxy(503)), "the proxy answered 503"),
     "closed": (lambda: sockets.listening(sockets.close), "the proxy: .*(closed|reset)"),
     "hanging": (lambda: sockets.listening(sockets.hang), r"the proxy: none within 0\.3 s"),
     "no HTTP": (lambda: sockets.listening(lambda c: c.sendall(b"?\r\n\r\n")), "the proxy: "),

@@ -1,5 +1,6 @@
 """A withdrawal or an erasure reaches events that are being delivered call by call."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,3 +61,22 @@ def test_nothing_is_sent_of_somebody_erased_behind_others_in_a_batch(
     assert collector.flush(timeout=20)
     sent = {message["request"]["to"] for message in customerio.messages}
     assert sent == {user(n)["email"] for n in range(PEOPLE - 1)}
+
+
+def test_nothing_more_is_sent_by_a_delivery_that_was_given_up(customerio: Sandbox) -> None:
+    customerio.fault("latency", ms=1_000)
+    settings = {**customerio.settings(), "delivery": "single"}
+    config = {"settings": settings, "timeout": 200, "retry": {"base": 1}}
+    flow = {"destinations": {"customerio": {"package": "customerio", "config": config}}}
+    with Collector.from_config(flow) as collector:
+        collector.push_many(
+            {"name": f"number {n}", "user": {"id": "ines"}, "data": {}} for n in range(5)
+        )
+        assert collector.flush(timeout=20)
+        # The first comes twice: the request that was under way goes on.
+        customerio.wait_for_requests(6)
+        hanging = [thread for thread in threading.enumerate() if thread.name.endswith("-call")]
+        for thread in hanging:
+            thread.join(20)
+    assert len(customerio.requests) == 6
+    assert [event["name"] for event in customerio.events] == [f"number {n}" for n in range(5)]

@@ -196,8 +196,11 @@ class Dispatch:
         return Item(mapped.event, mapped.data, mapped.rule, context)
 
     def _may_proceed(self, task: _Task, said: Said) -> bool:
-        """Tell whether an item may still be sent: no after a withdrawal or an erasure."""
-        if not self._is_current(task.entry):
+        """Tell whether an item may still be sent: no after a withdrawal or an erasure.
+
+        Nor once its delivery was given up: a call that hung may return, and is not to go on then.
+        """
+        if task.outcome is not NOT_ATTEMPTED or not self._is_current(task.entry):
             return False
         if said.version == self._ledger.version:
             return True
