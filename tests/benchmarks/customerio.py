@@ -19,10 +19,10 @@ from tests.benchmarks.peers.customerio import Server, emulator
 from tests.benchmarks.report import Goal, Report
 from tests.benchmarks.workload import Event, mix
 from walker_collector import Collector
-from walker_collector.cli.feed import Feed
 from walker_collector.cli.garbage import collect_seldom
 from walker_collector.cli.progress import Unseen
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.reader import EventReader
+from walker_collector.cli.signals import StopSignal
 
 
 def customerio() -> Report:
@@ -81,7 +81,7 @@ def flow_to(server: Server) -> Json:
 
 def run_lines(collector: Collector, lines: bytes) -> None:
     """Do what `walker run` does with a file."""
-    Feed(collector, Stop()).run(BytesIO(lines), Unseen())
+    EventReader(collector, StopSignal()).run(BytesIO(lines), Unseen())
     assert collector.flush(60)
 
 

@@ -26,7 +26,7 @@ from tests.core.cli_support import (
     write_flow,
 )
 from tests.support import join
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.signals import StopSignal
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -170,7 +170,7 @@ class Signalling(io.BytesIO):
 
 
 def test_read_that_waits_is_ended() -> None:
-    with Stop() as stop:
+    with StopSignal() as stop:
         assert stop.read(io.BytesIO(b"before")) == b"before"
         assert (stop.signal, stop.exit_status) == (None, None)
         assert stop.read(Signalling()) == b""
@@ -180,7 +180,7 @@ def test_read_that_waits_is_ended() -> None:
 
 def test_same_signal_within_a_second_is_the_same_request() -> None:
     now = 5.0
-    with Stop(lambda: now) as stop:
+    with StopSignal(lambda: now) as stop:
         signal.raise_signal(signal.SIGTERM)
         now = 5.9
         signal.raise_signal(signal.SIGTERM)
@@ -188,14 +188,14 @@ def test_same_signal_within_a_second_is_the_same_request() -> None:
 
 
 def test_signal_between_reads_ends_the_next() -> None:
-    with Stop() as stop:
+    with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.read(io.BytesIO(b"more")) == b""
 
 
 def test_signals_are_as_before_afterwards() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with Stop():
+    with StopSignal():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -204,7 +204,7 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def work() -> None:
-        with Stop() as stop:
+        with StopSignal() as stop:
             seen.append((signal.getsignal(signal.SIGINT), stop.read(io.BytesIO(b"text"))))
 
     thread = threading.Thread(target=work)

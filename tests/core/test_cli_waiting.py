@@ -10,8 +10,8 @@ import pytest
 from tests.core.cli_support import COMMAND, event, to_file, write_events, write_flow
 from tests.support import program
 from walker_collector import DestinationStatus
+from walker_collector.cli.drain import STALLED, StallDetector
 from walker_collector.cli.output import duration, moment
-from walker_collector.cli.patience import STALLED, Patience
 from walker_collector.cli.progress import LONG
 
 DONE = DestinationStatus(state="ready", delivered=1)
@@ -43,27 +43,27 @@ class Seconds:
 def test_waiting_ends_where_all_that_is_left_is_down(
     statuses: dict[str, DestinationStatus], over: bool
 ) -> None:
-    assert Patience(Seconds()).over(statuses) is over
+    assert StallDetector(Seconds()).gave_up(statuses) is over
 
 
 def test_waiting_ends_after_a_minute_of_failures_without_a_delivery() -> None:
     clock = Seconds()
-    patience = Patience(clock)
-    assert not patience.over({"a": FAILING})
+    detector = StallDetector(clock)
+    assert not detector.gave_up({"a": FAILING})
     clock.now = STALLED - 1
-    assert not patience.over({"a": FAILING, "b": DONE})
+    assert not detector.gave_up({"a": FAILING, "b": DONE})
     clock.now += STALLED - 1
-    assert not patience.over({"a": FAILING, "b": DONE})
+    assert not detector.gave_up({"a": FAILING, "b": DONE})
     clock.now += 1
-    assert patience.over({"a": FAILING, "b": DONE})
+    assert detector.gave_up({"a": FAILING, "b": DONE})
 
 
 def test_slow_destination_that_does_not_fail_is_waited_for() -> None:
     clock = Seconds()
-    patience = Patience(clock)
-    patience.over({"a": BUSY})
+    detector = StallDetector(clock)
+    detector.gave_up({"a": BUSY})
     clock.now = 10 * STALLED
-    assert not patience.over({"a": BUSY})
+    assert not detector.gave_up({"a": BUSY})
 
 
 @pytest.mark.parametrize(

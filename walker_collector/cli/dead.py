@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from walker_collector.cli.output import counted, moment, print_json, print_table, printable, to_json
-from walker_collector.cli.params import (
+from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.options import (
     destination_option,
     examples,
     flow_argument,
@@ -18,9 +18,9 @@ from walker_collector.cli.params import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.session import Session
-from walker_collector.cli.spools import check_destination, is_spool, owning, reading, spool_of
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.output import counted, moment, print_json, print_table, printable, to_json
+from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.spool_access import check_destination, is_spool, owning, reading, spool_of
 from walker_collector.cli.summary import Summary
 from walker_collector.events import decode
 from walker_collector.spool import DeadLetter
@@ -151,15 +151,15 @@ def replay(
     spool_of(flow, name)
     if not is_spool(flow):
         check_destination(destination, flow, name)
-    with Stop() as stop:
-        session = Session(flow, name, stop)
-        letters = _chosen(session.collector.dead(destination), ids)
-        count = session.collector.replay(letters, without, without_messages=without_messages)
+    with StopSignal() as stop:
+        flow_run = FlowRun(flow, name, stop)
+        letters = _chosen(flow_run.collector.dead(destination), ids)
+        count = flow_run.collector.replay(letters, without, without_messages=without_messages)
         if not without_messages:
             _warn_of_doubt(letters, without)
         click.echo(f"delivering {counted(count, 'dead letter')} again", err=True)
-        summary = session.finish(Summary(), timeout)
-        session.report(summary, as_json, reading=False)
+        summary = flow_run.finish(Summary(), timeout)
+        flow_run.report(summary, as_json, reading=False)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from walker_collector.cli.options import examples, json_option
 from walker_collector.cli.output import print_json, print_table, printable
-from walker_collector.cli.params import examples, json_option
 from walker_collector.plugins import PluginInfo, Registry
 
 

@@ -8,14 +8,14 @@ from typing import Any, Final
 import attrs
 import click
 
-from walker_collector.cli.output import print_json, printable, to_json
-from walker_collector.cli.params import (
+from walker_collector.cli.options import (
     events_argument,
     examples,
     flow_argument,
     flow_option,
     json_option,
 )
+from walker_collector.cli.output import print_json, printable, to_json
 from walker_collector.cli.rehearsal import BadLine, Rehearsal
 from walker_collector.cli.simulate import as_object, headline
 from walker_collector.consent import Grant

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from walker_collector.cli.clock import now_ms
+from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
 from walker_collector.cli.output import counted, print_json
-from walker_collector.cli.params import examples, flow_argument, flow_option, json_option
-from walker_collector.cli.spools import owning, spool_of
+from walker_collector.cli.spool_access import owning, spool_of
 from walker_collector.consent import Ledger
 from walker_collector.identity import identifiers
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from walker_collector.cli.params import examples
+from walker_collector.cli.options import examples
 from walker_collector.scaffold import new_destination
 
 

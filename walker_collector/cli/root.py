@@ -11,7 +11,7 @@ from walker_collector.cli.explain import explain
 from walker_collector.cli.forget import forget
 from walker_collector.cli.log import log_to_stderr
 from walker_collector.cli.new import new
-from walker_collector.cli.params import examples
+from walker_collector.cli.options import examples
 from walker_collector.cli.run import run
 from walker_collector.cli.schema import schema
 from walker_collector.cli.simulate import simulate

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from walker_collector.cli.feed import BadLines, Feed
+from walker_collector.cli.flow_run import FlowRun
 from walker_collector.cli.garbage import collect_seldom
 from walker_collector.cli.lines import Stream, open_events, size_of
-from walker_collector.cli.params import (
+from walker_collector.cli.options import (
     events_argument,
     examples,
     flow_argument,
@@ -17,8 +17,8 @@ from walker_collector.cli.params import (
     verbose,
 )
 from walker_collector.cli.progress import Bar, Unseen, progress
-from walker_collector.cli.session import Session
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.reader import BadLines, EventReader
+from walker_collector.cli.signals import StopSignal
 from walker_collector.errors import WalkerError
 
 
@@ -56,24 +56,24 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
     Exit status: 0 where every event was delivered, held for consent or left out by a rule; 1 where
     there are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    with open_events(events) as stream, Stop() as stop:
-        session = Session(flow, name, stop)
+    with open_events(events) as stream, StopSignal() as stop:
+        flow_run = FlowRun(flow, name, stop)
         collect_seldom()
-        feed = Feed(session.collector, stop, bad=BadLines(all_shown=verbose()))
+        reader = EventReader(flow_run.collector, stop, bad=BadLines(all_shown=verbose()))
         with progress(size_of(stream)) as seen:
-            complete = _read(feed, stream, seen)
-            summary = session.finish(feed.summary(complete), timeout, seen.waiting)
-        session.report(summary, as_json)
+            complete = _read(reader, stream, seen)
+            summary = flow_run.finish(reader.summary(complete), timeout, seen.waiting)
+        flow_run.report(summary, as_json)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
 
 
-def _read(feed: Feed, stream: Stream, watcher: Bar | Unseen) -> bool:
+def _read(reader: EventReader, stream: Stream, watcher: Bar | Unseen) -> bool:
     """Push everything; say so, and return False, where that ended before the end."""
     try:
-        feed.run(stream, watcher)
+        reader.run(stream, watcher)
     except WalkerError as error:
-        click.echo(f"Stopped after line {feed.last}: {error}", err=True)
+        click.echo(f"Stopped after line {reader.last}: {error}", err=True)
         return False
-    if feed.stop.signal:
-        click.echo(f"Stopped after line {feed.last}.", err=True)
+    if reader.stop.signal:
+        click.echo(f"Stopped after line {reader.last}.", err=True)
     return True

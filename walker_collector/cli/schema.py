@@ -3,7 +3,7 @@
 import click
 import orjson
 
-from walker_collector.cli.params import examples
+from walker_collector.cli.options import examples
 from walker_collector.plugins import Registry
 from walker_collector.schema import flow_schema, rule_settings_schema, settings_schema
 

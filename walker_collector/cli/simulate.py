@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from walker_collector.cli.output import print_json, printable, to_json
-from walker_collector.cli.params import (
+from walker_collector.cli.options import (
     events_argument,
     examples,
     flow_argument,
     flow_option,
     json_option,
 )
+from walker_collector.cli.output import print_json, printable, to_json
 from walker_collector.cli.rehearsal import BadLine, Rehearsal
 from walker_collector.simulation import Simulated
 

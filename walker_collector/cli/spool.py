@@ -7,9 +7,9 @@ import click
 
 from walker_collector.cli.backlog import Backlog, backlog, clear
 from walker_collector.cli.clock import now_ms
+from walker_collector.cli.options import FILE, examples, flow_option, json_option, yes_option
 from walker_collector.cli.output import counted, duration, print_json, print_table
-from walker_collector.cli.params import FILE, examples, flow_option, json_option, yes_option
-from walker_collector.cli.spools import check_destination, owning, reading, spool_of
+from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
 
 
 @click.group(

@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import click
 
+from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
 from walker_collector.cli.output import counted, print_json
-from walker_collector.cli.params import examples, flow_argument, flow_option, json_option
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flowfile import load_flow

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import orjson
 
 from walker_collector import Collector, Context, Item, Registry, hookimpl
-from walker_collector.cli.feed import GROUP, READ_AHEAD, Feed
 from walker_collector.cli.progress import Unseen
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.reader import GROUP, READ_AHEAD, EventReader
+from walker_collector.cli.signals import StopSignal
 
 
 class Gated:
@@ -37,11 +37,11 @@ def test_reading_pauses_where_no_destination_can_keep_up_and_goes_on_with_them()
         assert Gated.begun.wait(30)
 
         def pause(seconds: float) -> None:
-            accepted.append(feed.accepted)
+            accepted.append(reader.accepted)
             Gated.gate.set()
 
-        feed = Feed(it, Stop(), pause)
-        feed.run(io.BytesIO(lines), Unseen())
+        reader = EventReader(it, StopSignal(), pause)
+        reader.run(io.BytesIO(lines), Unseen())
         assert it.flush(30)
     assert accepted[0] == READ_AHEAD
-    assert feed.accepted == count
+    assert reader.accepted == count

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 import click
 from attrs import define, field
 
+from walker_collector.cli.drain import StallDetector
 from walker_collector.cli.lines import Lines, Stream, parse, read_lines
-from walker_collector.cli.patience import Patience
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.summary import Summary
 from walker_collector.collector import Collector
 from walker_collector.errors import EventError, SpoolFull, WalkerError
@@ -69,7 +69,7 @@ Group = list[tuple[int, dict[str, Any]]]
 
 
 @define
-class Feed:
+class EventReader:
     """Pushes the lines of a stream, and counts.
 
     read: lines that are not blank. accepted: events. commands: changes of state.
@@ -77,7 +77,7 @@ class Feed:
     """
 
     collector: Collector
-    stop: Stop
+    stop: StopSignal
     pause: Callable[[float], object] = time.sleep
     bad: BadLines = field(factory=BadLines)
     read: int = 0
@@ -143,14 +143,14 @@ class Feed:
 
     def _push(self, group: Group) -> None:
         """Push events, again and again where there is no room yet."""
-        patience = Patience()
+        detector = StallDetector()
         nothing_waited = False
         while group and not self.stop.signal:
             results = self.collector.push_many([event for _, event in group])
             if full := self._note(group, results):
                 statuses = self.collector.status().destinations
                 # Where nothing waits, what takes the room is held or dead, and stays.
-                if nothing_waited or patience.over(statuses):
+                if nothing_waited or detector.gave_up(statuses):
                     raise full
                 nothing_waited = not any(status.waiting for status in statuses.values())
             group = [

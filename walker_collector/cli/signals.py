@@ -23,7 +23,7 @@ class _Interrupted(BaseException):
     """Ends a read that waits for input."""
 
 
-class Stop:
+class StopSignal:
     """Notices the first signal and ends a read that waits; a second one ends the process at once,
     unless it is the same within a second.
 

@@ -7,10 +7,10 @@ import attrs
 import click
 
 from walker_collector.cli.clock import now_ms
+from walker_collector.cli.drain import drain
+from walker_collector.cli.options import verbose
 from walker_collector.cli.output import counted, print_json
-from walker_collector.cli.params import verbose
-from walker_collector.cli.patience import drain
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
@@ -21,13 +21,13 @@ _ROOM_WAIT = 500
 """ms that a push waits for room before signals are looked at again; the command itself goes on."""
 
 
-class Session:
+class FlowRun:
     """Opens a flow's collector; what waits in its spool is delivered from then on.
 
     Raises ConfigError, PluginError or SpoolError where it cannot be opened.
     """
 
-    def __init__(self, flow: Path, name: str | None, stop: Stop) -> None:
+    def __init__(self, flow: Path, name: str | None, stop: StopSignal) -> None:
         registry = Registry().discover()
         self._flow = responsive(load_flow(flow, flow=name, registry=registry))
         self._stop = stop

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from walker_collector.cli.stopping import Stop
+from walker_collector.cli.signals import StopSignal
 from walker_collector.collector import Collector
 from walker_collector.delivery import DestinationStatus
 
@@ -15,7 +15,7 @@ _GLANCE: Final = 0.2
 Statuses = Mapping[str, DestinationStatus]
 
 
-class Patience:
+class StallDetector:
     """Decides when to give up on what waits: when nothing of it can be expected to move.
 
     That is when every destination with something left is down (it says that it cannot deliver
@@ -27,7 +27,7 @@ class Patience:
         self._since = now()
         self._settled = -1
 
-    def over(self, statuses: Statuses) -> bool:
+    def gave_up(self, statuses: Statuses) -> bool:
         """Tell whether to give up, having looked at the figures once more."""
         settled = sum(map(_settled, statuses.values()))
         if settled != self._settled:
@@ -47,16 +47,16 @@ def _settled(status: DestinationStatus) -> int:
 
 def drain(
     collector: Collector,
-    stop: Stop,
+    stop: StopSignal,
     timeout: float | None,
     waiting: Callable[[int], None] = lambda count: None,
 ) -> bool:
-    """Wait until everything is delivered, `timeout` s have passed, or patience or a signal ends it.
+    """Wait until all is delivered, nothing moves any more, `timeout` s are over, or a signal comes.
 
     Without a timeout, waits as long as it makes sense. `waiting` is told now and then how many
     deliveries are left. Returns whether everything was delivered.
     """
-    patience = Patience()
+    detector = StallDetector()
     deadline = None if timeout is None else time.monotonic() + timeout
     while not stop.signal:
         glance = _GLANCE if deadline is None else min(_GLANCE, deadline - time.monotonic())
@@ -65,7 +65,7 @@ def drain(
             return True
         statuses = collector.status().destinations
         waiting(sum(status.waiting for status in statuses.values()))
-        over = patience.over(statuses) if deadline is None else time.monotonic() >= deadline
+        over = detector.gave_up(statuses) if deadline is None else time.monotonic() >= deadline
         if over:
             return False
         # flush returns early where it sees that nothing can move meanwhile.
