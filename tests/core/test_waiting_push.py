@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running, until
-from walker_collector import Collector, PushResult, RetryLater
+from walker_collector import Collector, NotAttempted, PushResult, RetryLater
 from walker_collector.config import RetryConfig
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +93,28 @@ def test_push_of_a_person_erased_while_it_is_under_way_is_answered(spool: Path |
         assert result.destinations["there"] in ("delivered", "erased")
         erasure.join(PATIENCE)
         assert not erasure.is_alive()
+
+
+@pytest.mark.parametrize(
+    "failure", [RetryLater("busy"), NotAttempted()], ids=["retry", "not tried"]
+)
+def test_push_of_a_person_erased_while_its_delivery_fails_is_told_so(
+    failure: Exception, spool: Path | None
+) -> None:
+    gate = Gate()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        gate.push(event, context)
+        until(lambda: not context.proceed(), "an erasure")
+        raise failure
+
+    with running(flow(plugin(push), spool)) as collector:
+        waiting = pushed(collector, "ines")
+        assert gate.reached.wait(PATIENCE)
+        gate.open.set()
+        collector.forget({"id": "ines"})
+        (result,) = waiting()
+        assert result.destinations == {"there": "erased"}
 
 
 def test_push_that_waits_while_the_collector_closes_is_told_so(spool: Path | None) -> None:

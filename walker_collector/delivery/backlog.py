@@ -88,7 +88,7 @@ class Backlog:
         """Entries under way whose person was erased: nothing of them is sent any more."""
         self._settling: set[int] = set()
         """Entries under way of which it is decided what becomes of them."""
-        self._erased: set[int] = set()
+        self.erased: set[int] = set()
         """Entries that were under way when their person was erased, and were not delivered."""
         self._writing = threading.RLock()
         """Held while memory is ahead of the spool, or it of memory; never waited for under `lock`.
@@ -296,7 +296,7 @@ class Backlog:
                 self._attempts.pop(entry[0], None)
                 self.waiting -= 1
                 if outcome.kind not in ("delivered", "notified"):
-                    self._erased.add(entry[0])
+                    self.erased.add(entry[0])
             elif outcome.kind == "held" and self._consent(entry, bases) != outcome.consent:
                 # A grant has overtaken the decision: not held, but first in line again.
                 self._unsettled.append(Change(entry, State.WAITING, released=True))
@@ -474,14 +474,14 @@ class Backlog:
             return {seq for seq, entry in self.flying.items() if entry[1] in people}
 
         self._follow_joins()
-        self._erased.clear()
+        self.erased.clear()
         revoked = under_way() - self._settling
         self._revoked |= revoked
         gone = self._remove(people)
         while under_way() and time.monotonic() < deadline:
             wait(deadline - time.monotonic())
         self._revoked |= under_way()
-        return gone | self._remove(people) | (self._erased & revoked)
+        return gone | self._remove(people) | (self.erased & revoked)
 
     def _remove(self, people: set[str]) -> set[int]:
         removed = self.queue.remove(lambda entry: entry[1] in people)

@@ -451,9 +451,13 @@ class Lane:
             self._log.warning(
                 "destination %s: event %s is a dead letter: %s", self.id, event_id(entry), cause
             )
-        if not self._waiters or outcome.kind == "not_attempted":
+        if not self._waiters:
             return
-        if died:
+        if entry[0] in self._backlog.erased:
+            self._answer(entry[0], _ERASED)
+        elif outcome.kind == "not_attempted":
+            return
+        elif died:
             self._answer(entry[0], Answer("failed", reason))
         elif outcome.kind in ("delivered", "ignored", "empty", "held", "dropped"):
             self._answer(entry[0], Answer(outcome.kind, reason))
