@@ -27,6 +27,8 @@ class Job:
     may_proceed: asked before each call whether the event may still be sent.
     done: the operations that this delivery did.
     error: why the event is not delivered, if it is not; each operation has a fate of its own.
+    failed: what this delivery did not do. is_stopped: the event may not be sent any more.
+    was_begun: an earlier attempt has done something, or was refused.
     """
 
     plan: Plan
@@ -36,6 +38,7 @@ class Job:
     error: Exception | None = None
     failed: list["Task"] = Factory(list)
     is_stopped: bool = False
+    was_begun: bool = False
 
 
 @define(eq=False)
@@ -62,6 +65,7 @@ def left_of(job: Job) -> Sequence[Operation]:
     earlier = job.progress.parts if job.progress is not None else None
     if not earlier:
         return job.plan.operations
+    job.was_begun = True
     return [op for op in job.plan.operations if earlier.get(op.part, "begun") == "begun"]
 
 
@@ -70,7 +74,7 @@ def conclude(job: Job) -> None:
 
     As long as anything may be tried again, the event is; then it is rejected for what was refused.
     """
-    if not job.failed and not (job.progress and job.progress.parts):
+    if not job.failed and not job.was_begun:
         return
     errors = [task.error for task in job.failed if task.error is not None]
     open_ = [error for error in errors if not isinstance(error, Rejected)]

@@ -32,7 +32,7 @@ def flow(customerio: Sandbox, tmp_path: Path) -> Path:
         "settings": {
             **customerio.settings(),
             "identify": {"map": {"email": "user.email"}},
-            "timeout": 300,
+            "timeout": 1_000,
         },
         "mapping": RULES,
         "retry": {"base": 1},

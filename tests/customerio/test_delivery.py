@@ -336,7 +336,7 @@ def test_app_api_that_does_not_answer_costs_one_message_and_not_all(
         customerio.fault("hang", path=SEND, times=None)
         jobs = [job_of(f"u{at}", email(f"u{at}"), progress=Memory()) for at in range(4)]
         jobs += [job_of("u9", track("u9"))]
-        connect(timeout=200, delivery=mode).deliver(jobs)
+        connect(timeout=1_000, delivery=mode).deliver(jobs)
         kinds = [type(job.error) for job in jobs]
         assert kinds == [Rejected, NoAnswer, NoAnswer, NoAnswer, type(None)]
         assert [job.progress and job.progress.parts for job in jobs[1:4]] == [{}] * 3
