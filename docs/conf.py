@@ -1,8 +1,9 @@
 """How Sphinx builds the documentation: `make docs`, into `site/`."""
 
 import sys
-from importlib.metadata import version as version_of
 from pathlib import Path
+
+from walker_collector import __version__
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
@@ -10,7 +11,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 project = "walker-collector"
 author = "the walker-collector authors"
 copyright = author
-version = release = version_of("walker-collector")
+version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "filenames"]
 exclude_patterns = ["_ext", "**/__pycache__"]

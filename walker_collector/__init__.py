@@ -33,6 +33,7 @@ from walker_collector.mapping import Value
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status
 from walker_collector.spool import DeadLetter
+from walker_collector.version import __version__ as __version__
 
 __all__ = [
     "MISSING",

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -11,6 +11,7 @@ from typing import Final
 
 from walker_collector.errors import ScaffoldError
 from walker_collector.plugins import DESTINATIONS
+from walker_collector.version import __version__
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST: Final = 40
@@ -60,7 +61,7 @@ def _terms(name: str) -> dict[str, str]:
         "cls": cls,
         "no_test": _NO_TEST if cls.startswith("Test") else "",
         "constant": "_".join(words).upper(),
-        "compatible": _compatible(version("walker-collector")),
+        "compatible": _compatible(__version__),
     }
 
 

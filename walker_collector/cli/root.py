@@ -18,6 +18,7 @@ from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.validate import validate
 from walker_collector.errors import ConfigError, WalkerError
+from walker_collector.version import __version__
 
 INTERRUPTED = 130
 
@@ -49,7 +50,7 @@ def _message(error: WalkerError) -> str:
         "tail -f app.ndjson | walker run flow.json",
     ),
 )
-@click.version_option(package_name="walker-collector", message="walker %(version)s")
+@click.version_option(__version__, message="walker %(version)s")
 @click.option("-v", "--verbose", count=True, help="Log more: -v each batch, -vv each event.")
 @click.pass_context
 def main(ctx: click.Context, verbose: int) -> None:

@@ -19,7 +19,7 @@ from walker_collector.errors import EventError
 from walker_collector.events.encode import Bounds, decode, encode, fields_of
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
-from walker_collector.version import version
+from walker_collector.version import __version__
 
 SCHEMA: Final = "4"
 PARTS: Final[Mapping[str, type]] = {
@@ -83,7 +83,7 @@ class Defaults:
         )
 
     def __attrs_post_init__(self) -> None:
-        self._own_release = {self.name or "default": self.release or version()}
+        self._own_release = {self.name or "default": self.release or __version__}
 
     def source(self, own: Any) -> dict[str, Any]:
         """Return where an event comes from: what it says itself, and which collector took it.

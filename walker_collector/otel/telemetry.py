@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from time import perf_counter
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from opentelemetry.trace import Span, StatusCode
 
 from walker_collector.hookspecs import Context, Event, Item, PushContext, hookimpl
 from walker_collector.otel.figures import Figures
+from walker_collector.version import __version__
 
 _NAME: Final = "walker_collector"
 _IDS_AT_MOST: Final = 100
@@ -24,9 +24,8 @@ class OpenTelemetry:
         meter_provider: metrics.MeterProvider | None = None,
         tracer_provider: trace.TracerProvider | None = None,
     ) -> None:
-        about = version("walker-collector")
-        meter = metrics.get_meter(_NAME, about, meter_provider)
-        self._tracer = trace.get_tracer(_NAME, about, tracer_provider)
+        meter = metrics.get_meter(_NAME, __version__, meter_provider)
+        self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
         self._figures = Figures(meter)
         self._sizes = meter.create_histogram(
             "walker.batch.size", "{event}", "Events given to one push_batch."
