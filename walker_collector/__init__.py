@@ -1,73 +1,11 @@
-"""A Python event collector for servers: the public names, nothing else."""
+"""A Python event collector for servers: the public names, which `public` lists."""
 
-from walker_collector.collector import Collector
-from walker_collector.config import MISSING, AlternativesSpec, Consent, PathSpec, Secret
-from walker_collector.delivery import DestinationStatus
-from walker_collector.errors import (
-    CollectorClosed,
-    ConfigError,
-    DestinationDown,
-    EventError,
-    NotAttempted,
-    NothingToSend,
-    PluginError,
-    ReentrantCall,
-    Rejected,
-    RetryLater,
-    SpoolError,
-    SpoolFull,
-    WalkerError,
-)
-from walker_collector.hookspecs import (
-    Context,
-    Event,
-    Item,
-    Person,
-    Progress,
-    PushContext,
-    Rule,
-    SimulatedCalls,
-    hookimpl,
-)
-from walker_collector.mapping import Value
-from walker_collector.plugins import Registry
-from walker_collector.results import PushResult, Status
-from walker_collector.spool import DeadLetter
+from typing import TYPE_CHECKING
+
+from walker_collector.lazy import names_of
 from walker_collector.version import __version__ as __version__
 
-__all__ = [
-    "MISSING",
-    "AlternativesSpec",
-    "Collector",
-    "CollectorClosed",
-    "ConfigError",
-    "Consent",
-    "Context",
-    "DeadLetter",
-    "DestinationDown",
-    "DestinationStatus",
-    "Event",
-    "EventError",
-    "Item",
-    "NotAttempted",
-    "NothingToSend",
-    "PathSpec",
-    "Person",
-    "PluginError",
-    "Progress",
-    "PushContext",
-    "PushResult",
-    "ReentrantCall",
-    "Registry",
-    "Rejected",
-    "RetryLater",
-    "Rule",
-    "Secret",
-    "SimulatedCalls",
-    "SpoolError",
-    "SpoolFull",
-    "Status",
-    "Value",
-    "WalkerError",
-    "hookimpl",
-]
+if TYPE_CHECKING:
+    from walker_collector.public import *
+else:
+    __getattr__, __dir__ = names_of(__name__, "walker_collector.public")

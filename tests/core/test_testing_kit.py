@@ -229,13 +229,5 @@ def test_extension_without_the_right_arguments_is_refused() -> None:
         Registry().register_extension("misspelt", Misspelt)
 
 
-def test_importing_the_fixtures_imports_nothing_of_the_collector() -> None:
-    code = "import sys, walker_pytest_plugin; print('walker_collector' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == "False\n"
-
-
 def recorder_class(recorder: Recorder) -> type:
     return recorder.registry().find("recorder")

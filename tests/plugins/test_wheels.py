@@ -68,7 +68,7 @@ def build_wheels(folder: Path) -> list[Path]:
     source.mkdir()
     for name in ("walker_collector", "walker_dest_customerio", "examples"):
         shutil.copytree(ROOT / name, source / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "walker_pytest_plugin.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     projects = [source, source / "walker_dest_customerio", *(source / "examples").glob("walker-*")]
     for project in projects:

@@ -13,18 +13,11 @@ Needs pytest, which the extra `testing` brings. pytest then knows the fixtures `
 `walker_recorder`.
 """
 
-from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract import DestinationContract
-from walker_collector.testing.events import Events
-from walker_collector.testing.harness import Harness, registry_of
-from walker_collector.testing.recorder import Delivery, Recorder
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Backend",
-    "Delivery",
-    "DestinationContract",
-    "Events",
-    "Harness",
-    "Recorder",
-    "registry_of",
-]
+from walker_collector.lazy import names_of
+
+if TYPE_CHECKING:
+    from walker_collector.testing.kit import *
+else:
+    __getattr__, __dir__ = names_of(__name__, "walker_collector.testing.kit")

@@ -1,7 +1,7 @@
-"""The fixtures that come with walker-collector, found by pytest through its entry points.
+"""The fixtures that come with walker-collector; pytest finds them through its entry points.
 
-A module of its own at the top: pytest imports it at every start, in every project that has the
-collector installed, and importing anything of `walker_collector` would import all of it.
+pytest imports this module at every start, in every project that has the collector installed. It
+imports nothing of the collector, therefore, until a fixture is used.
 """
 
 from typing import TYPE_CHECKING
