@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test soak lint types bench docs
+.PHONY: setup check demo test soak lint types bench docs dist
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ $(STAMP): pyproject.toml walker_dest_customerio/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--editable ".[dev]" --editable "./walker_dest_customerio[sandbox]"
 	touch $@
+
+# Before a commit: seconds, where mypy has its cache. `make test` is for before a merge.
+check: lint
+	$(BIN)/mypy --strict
 
 # A shop's events, through the collector, to a local Customer.io and a file.
 demo: setup
@@ -50,3 +54,11 @@ bench: setup
 docs: setup
 	$(BIN)/sphinx-build -W -n --keep-going --quiet -b html docs site
 	$(BIN)/python -m pytest tests/docs
+
+# Both packages as they are published (RELEASING.md), into dist/; from a copy, as building leaves folders behind.
+dist: setup
+	rm -rf dist && mkdir dist
+	git archive HEAD | tar -x -C dist --one-top-level=source
+	$(BIN)/python -m build --quiet --outdir dist dist/source
+	$(BIN)/python -m build --quiet --outdir dist dist/source/walker_dest_customerio
+	rm -rf dist/source
