@@ -35,6 +35,8 @@ from walker_collector.events import (
     plain_object,
 )
 from walker_collector.flowfile import load_flow
+from walker_collector.hookspecs import Person
+from walker_collector.identity import KINDS
 from walker_collector.interrupts import uninterrupted, within_logging
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
@@ -168,7 +170,7 @@ class Collector:
         self._defaults.trace = os.urandom(16).hex()
         self._defaults.count = itertools.count(1).__next__
         self._accepted = 0
-        self._erasures: list[threading.Thread] = []
+        self._erasures: set[threading.Thread] = set()
         self._erasing = threading.Lock()
         self._ledger = Ledger(
             self._spool, self.flow.collector.consent, self.flow.collector.people_max, self._now
@@ -187,7 +189,7 @@ class Collector:
         announce([lane.destination for lane in self._lanes.values()], self._registry)
         self._report_orphans()
         if owed := self._spool.owed():
-            self._erase(owed)
+            self._erase(owed, tell=False)  # whoever begins remembers nobody
         for lane in self._lanes.values():
             lane.start()
 
@@ -547,12 +549,17 @@ class Collector:
         """
         people = self._ledger.known_as(user)
         self._spool.owe(people)
-        erasure = threading.Thread(target=self._erase, args=(people,), name="walker-forget")
-        self._erasures = [thread for thread in self._erasures if thread.is_alive()]
-        self._erasures.append(erasure)
+        erasure = threading.Thread(target=self._erase_aside, args=(people,), name="walker-forget")
         erasure.start()
+        self._erasures.add(erasure)
 
-    def _erase(self, people: set[str]) -> int:
+    def _erase_aside(self, people: set[str]) -> None:
+        try:
+            self._erase(people)
+        finally:
+            self._erasures.discard(threading.current_thread())
+
+    def _erase(self, people: set[str], *, tell: bool = True) -> int:
         deadline = time.monotonic() + _FORGET_WAIT
         gone: set[int] = set()
         removed: set[int] | None = None
@@ -564,6 +571,10 @@ class Collector:
                 for lane in self._lanes.values():
                     gone |= lane.forget(people, deadline)
                 removed = self._remove(people)
+            if tell:  # while no delivery to them begins
+                erased = _as_person(people)
+                for lane, _ in self._gates:
+                    lane.tell_erased(erased)
         return len(gone | removed)
 
     def _remove(self, people: set[str]) -> set[int] | None:
@@ -725,7 +736,7 @@ class Collector:
 
     def _stop(self, closing: Closing) -> int:
         try:
-            for erasure in self._erasures:
+            for erasure in list(self._erasures):
                 erasure.join(max(0.1, closing.deadline - time.monotonic()))
             for lane in self._lanes.values():
                 lane.stop(closing.expired)
@@ -814,6 +825,15 @@ class Collector:
                 spool = open_free_slot(config)
             self._open(spool)
             self._forked = False
+
+
+def _as_person(keys: Iterable[str]) -> Person:
+    """Return the person of these keys, by one of each kind."""
+    named: dict[str, str] = {}
+    for key in sorted(keys):
+        kind, _, name = key.partition(":")
+        named.setdefault(kind, name)
+    return Person(**{kind: named.get(kind) for kind in KINDS})
 
 
 def _because(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""The five hooks of a destination: the contract with plugin authors.
+"""The six hooks of a destination: the contract with plugin authors.
 
 A destination is a class found through the entry-point group `walker_collector.destinations`.
 The collector makes one instance of it per configured destination and registers that instance
@@ -70,7 +70,8 @@ with the next one is marked before by pluggy's `warn_on_impl` or `warn_on_impl_a
 that uses it still works, with a DeprecationWarning at its own line when it is loaded.
 
 Hooks of one destination instance are called from worker threads: `push` and `push_batch`
-from as many as `concurrency` says, `init` before all of them and `shutdown` after.
+from as many as `concurrency` says, `init` before all of them and `shutdown` after; `erased` from
+whoever erases.
 """
 
 import logging
@@ -280,6 +281,17 @@ def consent(update: Consent, state: Consent, person: Person | None, context: Pus
 
     `update` is what was said, `state` what holds now for that person. `context.event` is the
     change as it was queued; its `timestamp` (ms) says when it was made.
+    """
+
+
+@hookspec
+def erased(person: Person | None, context: Context) -> None:
+    """A person was erased from the collector, and their events are gone.
+
+    Drop what is remembered of them in memory: that they were seen, what was told of them. Called
+    once for each erasure. `person` has the id they are known by, one device and one session; where
+    memory goes by another name, drop all of it. None means everybody. Comes from the thread that
+    erases, at the same time as other hooks, and maybe before `init`.
     """
 
 

@@ -289,7 +289,7 @@ def _arguments(function: Any) -> tuple[str, ...]:
     return tuple(name for name in inspect.signature(function).parameters if name != "self")
 
 
-_SPECS: Final = ("init", "push", "push_batch", "consent", "shutdown")
+_SPECS: Final = ("init", "push", "push_batch", "consent", "erased", "shutdown")
 
 
 def implements(plugin: Any, hook: str) -> bool:
@@ -317,6 +317,7 @@ class Hooks:
     push: Hook
     push_batch: Hook | None
     consent: Hook
+    erased: Hook
     shutdown: Hook
 
 
@@ -402,5 +403,6 @@ def _resolve(manager: pluggy.PluginManager, seat: _Seat, others: list[_Seat]) ->
         if implements(seat, "push_batch")
         else None,
         consent=hook("consent"),
+        erased=hook("erased"),
         shutdown=hook("shutdown"),
     )

@@ -51,6 +51,12 @@ class Consent(Protocol):
     ) -> None: ...
 
 
+class Erased(Protocol):
+    """Drops what is remembered of a person who was erased."""
+
+    def erased(self, *, person: Person | None, context: Context) -> None: ...
+
+
 class Shutdown(Protocol):
     """Flushes and releases after the last push."""
 

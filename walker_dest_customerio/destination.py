@@ -1,5 +1,6 @@
 """The Customer.io destination: the collector's hooks, on plan and delivery."""
 
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +24,18 @@ from walker_collector import (
 )
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Job
-from walker_dest_customerio.identity import identity_of
+from walker_dest_customerio.identify_attributes import sendable
+from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
+from walker_dest_customerio.identity import identifiers, identity_of, person_keys
 from walker_dest_customerio.operations import MESSAGE_PARTS, Call, Identify, Json
-from walker_dest_customerio.people import Draft, Known, People
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
-from walker_dest_customerio.settings import ConsentAttributes, RuleSettings, Settings, check
+from walker_dest_customerio.settings import (
+    BY_ID,
+    ConsentAttributes,
+    RuleSettings,
+    Settings,
+    check,
+)
 
 _ERASING = {"destroy": "delete", "suppress": "suppress"}
 """The names of rule settings, and the parts of a delivery that they stand for."""
@@ -57,7 +65,7 @@ class CustomerioDestination:
         return bool(settings.on_consent)
 
     def __init__(self) -> None:
-        self._people: People | None = None
+        self._cache: IdentifyCache | None = None
         self._delivery: Delivery | None = None
 
     @hookimpl
@@ -65,7 +73,7 @@ class CustomerioDestination:
         """Make the clients; nothing is sent."""
         settings: Settings = context.settings
         _check_ca_file(settings.ca_file)
-        self._people = People(settings.people_max)
+        self._cache = _cache_of(settings)
         self._delivery = Delivery(open_clients(settings), settings.delivery)
 
     @hookimpl
@@ -104,8 +112,23 @@ class CustomerioDestination:
             return
         job = Job(Plan([identify], person=identify.person))
         self._ready_delivery().deliver([job])
+        identify.doubt(self._identified(context.settings))  # its attributes are not all there are
         if job.error is not None:
             raise job.error
+
+    @hookimpl
+    def erased(self, person: Person | None, context: Context) -> None:
+        """Forget what a person was identified with; everybody, where it cannot be told who it is.
+
+        Only an id is the same in what the collector and Customer.io know of a person.
+        """
+        if self._cache is None:
+            return
+        settings: Settings = context.settings
+        if person is None or person.id is None or settings.customer_id != BY_ID:
+            self._cache.clear()
+        else:
+            self._cache.discard_people(person_keys(identifiers(person.id)))
 
     @hookimpl
     def shutdown(self, context: Context) -> None:
@@ -120,15 +143,15 @@ class CustomerioDestination:
 
         Raises what `push` would raise for the event itself.
         """
-        people = self._known(context.settings)
-        planned = asking(plan(event, data, rule, context, people, time.time()))
+        cache = self._identified(context.settings)
+        planned = asking(plan(event, data, rule, context, cache, time.time()))
         calls = SimulatedCalls(warnings=planned.warnings)
         refused = []
         for operation in planned.operations:
             problem = operation.refusal or operation.size_problem()
             if problem is None:
                 calls.append(operation.call)
-                operation.note(people)
+                operation.note(cache, -math.inf)  # as if each event were delivered as it happens
             else:
                 refused.append(f"{operation.part}: {problem}")
         calls.refused = "; ".join(refused) or None
@@ -139,7 +162,10 @@ class CustomerioDestination:
     ) -> list[Call]:
         """Return the calls that `consent` would make."""
         identify = consent_identify(update, state, person, context)
-        return [] if identify is None else [identify.call]
+        if identify is None:
+            return []
+        identify.doubt(self._identified(context.settings))
+        return [identify.call]
 
     def _deliver(self, batch: Sequence[Item]) -> tuple[dict[int, Exception], list[Exception]]:
         """Plan and deliver events in order; return the failures by index, and what stopped an API.
@@ -148,29 +174,37 @@ class CustomerioDestination:
         remembered afterwards, in the same order.
         """
         context = batch[0].context.destination
-        people = self._known(context.settings)
-        draft = Draft(people)
+        overlay = Overlay(self._identified(context.settings))
         now = time.time()
-        jobs = [_job(item, draft, now) for item in batch]
+        jobs = [_job(item, overlay, now) for item in batch]
         halted = self._ready_delivery().deliver(jobs)
         for job in jobs:
             for operation in job.done:
-                operation.note(people)
+                operation.note(overlay.delivered, now)
+            for task in job.failed:
+                if not isinstance(task.error, Rejected):
+                    task.operation.doubt(overlay.delivered)
         if context.settings.forget_on and context.forget is not None:
             for item, job in zip(batch, jobs, strict=True):
                 if job.error is None or isinstance(job.error, Rejected):
                     _forget(item, job)
         return {at: job.error for at, job in enumerate(jobs) if job.error is not None}, halted
 
-    def _known(self, settings: Settings) -> People:
-        if self._people is None:
-            self._people = People(settings.people_max)
-        return self._people
+    def _identified(self, settings: Settings) -> IdentifyCache:
+        if self._cache is None:
+            self._cache = _cache_of(settings, simulated=True)
+        return self._cache
 
     def _ready_delivery(self) -> Delivery:
         if self._delivery is None:
             raise DestinationDown("not initialised")
         return self._delivery
+
+
+def _cache_of(settings: Settings, *, simulated: bool = False) -> IdentifyCache:
+    host = (settings.track_url or settings.region).rstrip("/").lower()
+    workspace = workspace_of(settings.site_id, host, simulated=simulated)
+    return IdentifyCache(settings.people_max, settings.identify_age, workspace)
 
 
 def _check_ca_file(path: str | None) -> None:
@@ -198,9 +232,9 @@ def _forget(item: Item, job: Job) -> None:
         context.forget(item.event.get("user") or {})
 
 
-def _job(item: Item, draft: Known, now: float) -> Job:
+def _job(item: Item, overlay: Overlay, now: float) -> Job:
     try:
-        planned = asking(plan(item.event, item.data, item.rule, item.context, draft, now))
+        planned = asking(plan(item.event, item.data, item.rule, item.context, overlay, now))
     except (Rejected, NothingToSend) as error:
         progress = item.context.progress
         if isinstance(error, NothingToSend) and progress is not None and progress.parts:
@@ -208,7 +242,7 @@ def _job(item: Item, draft: Known, now: float) -> Job:
         return Job(UNIDENTIFIED, error=error)
     for operation in planned.operations:
         if operation.refusal is None:
-            operation.note(draft)
+            operation.note(overlay, now)
     for warning in planned.warnings:
         item.context.destination.warn("event %s: %s", item.event.get("id"), warning)
     return Job(planned, item.context.progress, _gate(item))
@@ -249,14 +283,22 @@ def asking(planned: Plan) -> Plan:
 def consent_identify(
     update: Consent, state: Consent, person: Person | None, context: PushContext
 ) -> Identify | None:
-    """Return what a change of consent asks for; None where it names nobody, or sets nothing."""
+    """Return what a change of consent asks for; None where it names nobody, or sets nothing.
+
+    It updates only people whom Customer.io knows, unless the attributes say otherwise: a "no" is no
+    reason to keep somebody's data.
+    """
     settings: Settings = context.settings
     attributes = consent_attributes(settings.on_consent, update)
     customer = None if person is None else customer_of(person, state, context)
     if not attributes or customer is None:
         return None
     when = stamp(context.event, settings, time.time())
-    return Identify(person=customer, attributes=attributes, timestamp=when)
+    unix = settings.timestamps == "unix"
+    made, warnings = sendable({"_update": True, **attributes}, unix, time.time())
+    for warning in warnings:
+        context.destination.warn("onConsent: %s", warning)
+    return Identify(person=customer, attributes=made, timestamp=when)
 
 
 def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, update: Consent) -> Json:

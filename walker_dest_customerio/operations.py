@@ -16,8 +16,8 @@ from attrs import define, field
 from walker_collector import Rejected
 from walker_dest_customerio import identify_attributes, limits
 from walker_dest_customerio.encode import dumps
+from walker_dest_customerio.identify_cache import IdentifyMemory
 from walker_dest_customerio.identity import identifiers, person_keys
-from walker_dest_customerio.people import Known
 
 Json = dict[str, Any]
 Call = list[Any]
@@ -25,6 +25,10 @@ Call = list[Any]
 MERGE_TYPES = frozenset({"id", "email", "cio_id"})
 PLATFORMS = ("ios", "android")
 _DOTS = (".", "..")
+FRESH = 60
+"""Seconds within which a stamp is about now: longer than a delivery takes that is tried again, with
+room for clocks that differ; shorter than it takes people to change what was just sent.
+"""
 
 
 @define
@@ -68,8 +72,11 @@ class Operation:
         """Return why Customer.io will surely refuse so much; takes as long as to write it."""
         return None
 
-    def note(self, known: Known) -> None:
-        """Tell the memory of people what follows from this operation having been done."""
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        """Tell the memory of people what follows from this having been done at `now` (unix s)."""
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        """Tell the memory of people what is uncertain while this may or may not have been done."""
 
 
 @define
@@ -105,13 +112,16 @@ def _token_problem(token: str) -> str | None:
 
 @define
 class Identify(PersonOperation):
-    """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones."""
+    """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones.
+
+    `fingerprint`: of the attributes as they were made; None where they are not all there is to say.
+    """
 
     part = "identify"
 
     attributes: Json
     timestamp: int | None = None
-    fingerprint: int = field(default=0, eq=False, repr=False)
+    fingerprint: int | None = field(default=None, eq=False, repr=False)
 
     @property
     def call(self) -> Call:
@@ -151,8 +161,20 @@ class Identify(PersonOperation):
                 beside["cio_relationships"] = relationships
         return self._entry("identify", **beside, attributes=attributes)
 
-    def note(self, known: Known) -> None:
-        known.remember(self.person, self.fingerprint)
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        """Remember what was told, where Customer.io has surely taken it.
+
+        It answers 200 and ignores an update that is stamped before the person's last change,
+        whoever made that. Only what is stamped about now is surely newer.
+        """
+        stamp = self.attributes.get("_timestamp", self.timestamp)
+        if self.fingerprint is not None and (stamp is None or now - stamp <= FRESH):
+            memory.put(self.person, self.fingerprint, self.people)
+        else:
+            memory.discard(self.person)
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        memory.discard(self.person)
 
 
 def _added(value: Any) -> Any:
@@ -317,11 +339,23 @@ class PageAnonymous(Page):
 
 
 @define
-class Delete(PersonOperation):
+class ExistenceOperation(PersonOperation):
+    """An operation that decides whether a person is there: nothing that was told them counts on."""
+
+    alone = True
+
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        self.doubt(memory)
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        memory.discard_people(person_keys(identifiers(self.person)))
+
+
+@define
+class Delete(ExistenceOperation):
     """Remove a person; a later identify may create them anew."""
 
     part = "delete"
-    alone = True
 
     @property
     def call(self) -> Call:
@@ -333,16 +367,12 @@ class Delete(PersonOperation):
     def entry(self) -> Json:
         return self._entry("delete")
 
-    def note(self, known: Known) -> None:
-        known.forget(self.person)
-
 
 @define
-class Suppress(PersonOperation):
+class Suppress(ExistenceOperation):
     """Remove a person and refuse their identifiers until they are unsuppressed."""
 
     part = "suppress"
-    alone = True
 
     @property
     def call(self) -> Call:
@@ -354,16 +384,12 @@ class Suppress(PersonOperation):
     def entry(self) -> Json:
         return self._entry("suppress")
 
-    def note(self, known: Known) -> None:
-        known.forget(self.person)
-
 
 @define
-class Unsuppress(PersonOperation):
+class Unsuppress(ExistenceOperation):
     """Accept a suppressed person's identifiers again; it does not bring the person back."""
 
     part = "unsuppress"
-    alone = True
 
     @property
     def call(self) -> Call:
@@ -487,9 +513,11 @@ class Merge(Operation):
             "secondary": {self.secondary_type: self.secondary_id},
         }
 
-    def note(self, known: Known) -> None:
-        known.forget(self.primary_id)
-        known.forget(self.secondary_id)
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        memory.discard_people(self.people)
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        memory.discard_people(self.people)
 
 
 @define

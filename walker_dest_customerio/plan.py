@@ -14,6 +14,7 @@ from attrs import define
 from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.dates import with_seconds
 from walker_dest_customerio.identify_attributes import sendable
+from walker_dest_customerio.identify_cache import IdentifyMemory
 from walker_dest_customerio.identity import identifiers, identity_of, person_keys, with_texts
 from walker_dest_customerio.ids import event_id
 from walker_dest_customerio.lifecycle import (
@@ -35,7 +36,6 @@ from walker_dest_customerio.operations import (
     TrackAnonymous,
     fingerprint,
 )
-from walker_dest_customerio.people import Known
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 Status = Literal["deliver", "unidentified"]
@@ -97,13 +97,13 @@ def plan(
     data: Any,
     rule: Rule | None,
     context: PushContext,
-    known: Known,
+    memory: IdentifyMemory,
     now: float = math.inf,
 ) -> Plan:
     """Return the operations of a mapped event.
 
-    `known` says what people were last identified with; it is not changed. `now` (unix s) bounds the
-    time an identify claims: Customer.io ignores every later update of a person stamped in the
+    `memory` says what people were last identified with; it is not changed. `now` (unix s) bounds
+    the time an identify claims: Customer.io ignores every later update of a person stamped in the
     future. Raises Rejected where a value cannot be sent at all.
     """
     recipe = _recipe(rule)
@@ -112,7 +112,7 @@ def plan(
     if person is None:
         planned = _of_stranger(event, data, context, recipe)
     else:
-        planned = _of_person(person, event, data, context, recipe, known, now)
+        planned = _of_person(person, event, data, context, recipe, memory, now)
     for operation in planned.operations:
         operation.refusal = operation.problem(now)
     return planned
@@ -124,12 +124,12 @@ def _of_person(
     data: Any,
     context: PushContext,
     recipe: _Recipe,
-    known: Known,
+    memory: IdentifyMemory,
     now: float,
 ) -> Plan:
     operations: list[Operation] = []
     warnings: list[str] = []
-    identify = _identify(event, context, recipe, person, known, now, warnings)
+    identify = _identify(event, context, recipe, person, memory, now, warnings)
     if identify is not None:
         operations.append(identify)
     if recipe.page and (seen := page_of(event, context, recipe.settings, person, recipe.name)):
@@ -191,7 +191,7 @@ def _identify(
     context: PushContext,
     recipe: _Recipe,
     person: str,
-    known: Known,
+    memory: IdentifyMemory,
     now: float,
     warnings: list[str],
 ) -> Identify | None:
@@ -202,7 +202,7 @@ def _identify(
         return None
     attributes = with_texts(made, "id", "anonymous_id")
     print_ = fingerprint(attributes)
-    if known.recall(person) == print_:
+    if memory.get(person) == print_:
         return None
     attributes, told = sendable(attributes, settings.timestamps == "unix", now)
     warnings += told

@@ -8,7 +8,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from walker_collector import AlternativesSpec, PathSpec, Secret, Value
 
-_USER_ID = Value(PathSpec("user.id"), "customerId")
+BY_ID = Value(PathSpec("user.id"), "customerId")
 _VISITOR = Value(
     AlternativesSpec((PathSpec("user.session"), PathSpec("user.device"))), "anonymousId"
 )
@@ -40,6 +40,11 @@ def _named(char: str) -> str:
 def _positive(_: Any, __: "Attribute[Any]", value: float) -> None:
     if value <= 0:
         raise ValueError(f"must be more than 0, not {value}")
+
+
+def _not_negative(_: Any, __: "Attribute[Any]", value: float) -> None:
+    if value < 0:
+        raise ValueError(f"must be 0 or more, not {value}")
 
 
 def _host(_: Any, __: "Attribute[Any]", value: str | None) -> None:
@@ -89,6 +94,8 @@ class Settings:
     on_consent: consent key -> attributes to set when a person grants or denies it.
     forget_on: "destroy", "suppress": once Customer.io has done it to a person, the collector erases
         them too: what waits, is held or dead, and what they said of consent.
+    identify_age: seconds after which an identify is repeated even if nothing has changed: whoever
+        else changes or deletes people is not known here.
     people_max: how many people's last attributes are remembered, to not repeat them.
     """
 
@@ -97,7 +104,7 @@ class Settings:
     app_api_key: Secret | None = field(default=None, validator=_credential)
     region: Literal["us", "eu"] = "us"
     timeout: int = field(default=10_000, validator=_positive)
-    customer_id: Value = _USER_ID
+    customer_id: Value = BY_ID
     anonymous_id: Value = _VISITOR
     identify: Value | None = None
     track_url: str | None = field(default=None, validator=_host)
@@ -110,6 +117,7 @@ class Settings:
     timestamps: Literal["unix", "text"] = "unix"
     on_consent: dict[str, ConsentAttributes] | None = None
     forget_on: list[Literal["destroy", "suppress"]] = Factory(list)
+    identify_age: float = field(default=86_400, validator=_not_negative)
     people_max: int = field(default=100_000, validator=_positive)
 
 

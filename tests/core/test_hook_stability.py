@@ -14,6 +14,7 @@ VERSION_1 = {
     "push": ["event", "data", "rule", "context"],
     "push_batch": ["batch", "context"],
     "consent": ["update", "state", "person", "context"],
+    "erased": ["person", "context"],
     "shutdown": ["context"],
 }
 """What plugins written for API version 1 may ask for. Add to it freely; what goes from it, or is

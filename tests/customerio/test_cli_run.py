@@ -98,7 +98,8 @@ class Expected:
 
     def call(self, name: str, *arguments: Any) -> None:
         if name == "identify":
-            self.attributes.setdefault(arguments[0], {}).update(arguments[1])
+            told = {key: value for key, value in arguments[1].items() if key != "_update"}
+            self.attributes.setdefault(arguments[0], {}).update(told)
         elif name in ("track", "track_anonymous"):
             self.events.append((arguments[0], arguments[1]["name"], arguments[1]["data"]))
         elif name == "pageview":

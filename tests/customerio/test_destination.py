@@ -1,4 +1,5 @@
 import logging
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -81,6 +82,11 @@ def either(connect: Open, request: pytest.FixtureRequest) -> Ready:
     return connect(delivery=request.param, **EMAIL)
 
 
+def recent(*args: Any, **parts: Any) -> dict[str, Any]:
+    """Make an event of just now."""
+    return event_of(*args, **{"timestamp": int(time.time() * 1000), **parts})
+
+
 def user(who: str, address: str = "a@b.com") -> dict[str, Any]:
     return {"id": who, "email": address}
 
@@ -149,7 +155,7 @@ def test_person_is_identified_once_within_and_between_batches(
     either: Ready, customerio: Sandbox
 ) -> None:
     for number in range(2):
-        events = [event_of(user=user("u1"), id=f"{number}-{at}") for at in range(3)]
+        events = [recent(user=user("u1"), id=f"{number}-{at}") for at in range(3)]
         assert either.batch(*map(either.item, events)) == {}
     assert customerio.counters["operations"] == 1 + 6
 
@@ -167,7 +173,7 @@ def test_identify_that_was_delivered_is_remembered_though_its_event_failed(
 ) -> None:
     ready = connect(delivery="single", **EMAIL)
     customerio.fault("status", status=500, every=2)
-    item = ready.item(event_of(user=user("u1")), progress=Memory())
+    item = ready.item(recent(user=user("u1")), progress=Memory())
     assert isinstance(ready.batch(item)[0], RetryLater)
     item.context.progress = None
     assert ready.batch(item) == {}
@@ -200,8 +206,8 @@ def test_simulation_says_what_push_does(either: Ready, customerio: Sandbox) -> N
 
 def test_event_that_asks_for_nothing_is_empty(either: Ready, customerio: Sandbox) -> None:
     nothing = rule_of(skip=True, addDevice={"map": {"platform": {"value": "ios"}}})
-    either.push(either.item())  # from now on the person is identified
-    item = either.item(rule=nothing)
+    either.push(either.item(recent()))  # from now on the person is identified
+    item = either.item(recent(), rule=nothing)
     with pytest.raises(NothingToSend):
         either.push(item)
     failures = either.batch(item, either.item(event_of(id="e2")))
@@ -290,6 +296,7 @@ ON_CONSENT = {
 
 def test_consent_sets_the_attributes_of_what_was_said(connect: Open, customerio: Sandbox) -> None:
     ready = connect(**ON_CONSENT)
+    ready.push(ready.item())
     ready.consent(Person(id="u1"), marketing=True, tips=True)
     assert customerio.people["u1"]["attributes"] == {"unsubscribed": False, "tips": True}
     ready.consent(Person(id="u1"), marketing=False, tips=False, statistics=True)
@@ -316,13 +323,34 @@ def test_consent_finds_its_person_where_events_find_theirs(
     assert customerio.requests == []
     by_device = connect(customerId="user.device", **ON_CONSENT)
     by_device.consent(Person(id="u1", device="d1"), marketing=True)
-    assert list(customerio.people) == ["d1"]
+    assert [request.path for request in customerio.requests] == ["/api/v2/batch"]
+    assert [item["person"] for item in customerio.ignored] == ["id:d1"]
+
+
+@pytest.mark.parametrize("update", [{"marketing": False}, {"marketing": True}])
+def test_consent_of_somebody_whom_customerio_does_not_know_makes_no_profile(
+    either: Ready, connect: Open, customerio: Sandbox, update: dict[str, bool]
+) -> None:
+    ready = connect(delivery=either.context.settings.delivery, **ON_CONSENT)
+    ready.consent(Person(id="u1"), **update)
+    assert customerio.people == {}
+    assert customerio.ignored[0]["reason"].startswith("failed attribute change")
+
+
+def test_consent_makes_a_profile_where_its_attributes_say_so(
+    connect: Open, customerio: Sandbox
+) -> None:
+    granted = {"_update": False, "tips": True}
+    ready = connect(onConsent={"marketing": {"granted": granted}})
+    ready.consent(Person(id="u1"), marketing=True)
+    assert customerio.people["u1"]["attributes"] == {"tips": True}
 
 
 def test_identify_after_a_consent_that_arrived_late_is_no_older(
     connect: Open, customerio: Sandbox
 ) -> None:
     ready = connect(**ON_CONSENT, **EMAIL)
+    ready.push(ready.item(event_of(user=user("u1"), timestamp=NOON - 1000, id="e0")))
     ready.consent(Person(id="u1"), when=NOON, tips=True)
     ready.push(ready.item(event_of(user=user("u1"), timestamp=NOON + 1000)))
     assert customerio.people["u1"]["attributes"] == {"tips": True, "email": "a@b.com"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.customerio.support import NOON, context_of, event_of, item_of, rule_of
 from walker_collector import MISSING, Rejected, Rule
-from walker_dest_customerio.people import People
+from walker_dest_customerio.identify_cache import IdentifyCache, Workspace
 from walker_dest_customerio.plan import Plan, plan
 
 NOON_S = NOON // 1000
@@ -18,7 +18,7 @@ class Planner:
     """Plans events one after the other, each as if those before it had been delivered."""
 
     settings: dict[str, Any] = field(factory=dict)
-    people: People = field(factory=lambda: People(100))
+    cache: IdentifyCache = field(factory=lambda: IdentifyCache(100, 60, Workspace()))
 
     def plan(
         self,
@@ -28,9 +28,9 @@ class Planner:
         **options: Any,
     ) -> Plan:
         item = item_of(context_of(**self.settings), event, data, rule)
-        planned = plan(item.event, item.data, item.rule, item.context, self.people, **options)
+        planned = plan(item.event, item.data, item.rule, item.context, self.cache, **options)
         for operation in planned.operations:
-            operation.note(self.people)
+            operation.note(self.cache, NOON_S)
         return planned
 
     def calls(self, *args: Any, **options: Any) -> list[list[Any]]:

@@ -9,8 +9,8 @@ from walker_collector.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import PushContext
+from walker_dest_customerio.identify_cache import IdentifyCache, Workspace
 from walker_dest_customerio.operations import Message, Operation
-from walker_dest_customerio.people import People
 from walker_dest_customerio.plan import plan
 
 Json = Any
@@ -45,7 +45,7 @@ def operations(event: Json, config: Json) -> list[Operation]:
     context = PushContext(destination.context, event, event.get("consent") or {})
     mapped = destination.mapper(event, context)
     context.event = mapped.event
-    made = plan(mapped.event, mapped.data, mapped.rule, context, People(10))
+    made = plan(mapped.event, mapped.data, mapped.rule, context, IdentifyCache(10, 60, Workspace()))
     return list(made.operations)
 
 

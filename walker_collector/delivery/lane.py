@@ -25,6 +25,7 @@ from walker_collector.delivery.status import Answer, DestinationStatus
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.errors import DestinationDown, RetryLater, SpoolError
 from walker_collector.failures import after_of, place_of, reason_of
+from walker_collector.hookspecs import Person
 from walker_collector.interrupts import Notifier, uninterrupted
 from walker_collector.spool import Change, DeadLetter, Entry, Forgotten, Spool, State
 from walker_collector.text import describe, storable
@@ -166,6 +167,13 @@ class Lane:
             self._answer_all((gone | removed.seqs) - self._backlog.flying.keys(), _ERASED)
             self._settled.notify_all()
         return gone
+
+    def tell_erased(self, person: Person) -> None:
+        """Have the destination drop what it remembers of a person."""
+        try:
+            self.destination.hooks.erased(person=person, context=self.destination.context)
+        except Exception as error:  # a plugin's bug must not stop an erasure
+            self._log.error("destination %s: erased raised %s", self.id, type(error).__name__)
 
     def count_buried(self, count: int) -> None:
         """Note how many dead letters the spool has removed."""

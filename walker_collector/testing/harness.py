@@ -181,6 +181,10 @@ class Harness:
         context = PushContext(self.context, event, granted(update))
         self._destination.hooks.consent(update=update, state=update, person=person, context=context)
 
+    def erased(self, person: Person | None) -> None:
+        """Say that a person was erased; None is everybody."""
+        self._destination.hooks.erased(person=person, context=self.context)
+
     def shutdown(self) -> None:
         """Let the destination flush and release."""
         self._destination.hooks.shutdown(context=self.context)

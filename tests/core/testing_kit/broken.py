@@ -66,6 +66,8 @@ EXPECTED: Final = {
     "TestSimulatesForReal": "test_simulate_leaves_no_trace",
     "TestSimulatesSkipped": "test_simulate_leaves_out_the_default_call_of_a_rule_with_skip",
     "TestDeafToSessions": "test_changes_of_consent_are_taken[session]",
+    "TestErasesWhatIsNotOpen": "test_erasures_are_taken_at_any_time_and_deliver_nothing[id]",
+    "TestErasesNobody": "test_erasures_are_taken_at_any_time_and_deliver_nothing[everybody]",
 }
 
 
@@ -497,3 +499,23 @@ class DeafToSessions(Good):
 
 class TestDeafToSessions(Contract):
     plugin = DeafToSessions
+
+
+class ErasesWhatIsNotOpen(Good):
+    @hookimpl
+    def erased(self, person: Person | None, context: Context) -> None:
+        assert self.open
+
+
+class TestErasesWhatIsNotOpen(Contract):
+    plugin = ErasesWhatIsNotOpen
+
+
+class ErasesNobody(Good):
+    @hookimpl
+    def erased(self, person: Person | None, context: Context) -> None:
+        assert person is not None
+
+
+class TestErasesNobody(Contract):
+    plugin = ErasesNobody

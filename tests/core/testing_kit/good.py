@@ -87,6 +87,10 @@ class Good:
         assert update
 
     @hookimpl
+    def erased(self, person: Person | None, context: Context) -> None:
+        """There is nothing to drop: it remembers nobody."""
+
+    @hookimpl
     def shutdown(self, context: Context) -> None:
         self.open = False
 

@@ -52,6 +52,27 @@ class LifecycleContract(ContractBase):
             harness.consent({"marketing": True}, person)
             harness.consent({"marketing": False, "analytics": True}, person)
 
+    @pytest.mark.parametrize(
+        "person",
+        [Person(id="u1"), Person(device="d1"), Person(session="s1"), None],
+        ids=["id", "device", "session", "everybody"],
+    )
+    def test_erasures_are_taken_at_any_time_and_deliver_nothing(
+        self, backend: Backend, event: Events, person: Person | None
+    ) -> None:
+        if not implements(self.plugin, "erased"):
+            pytest.skip("the plugin does not hear of erasures")
+        sent = event.several(2)
+        harness = self.harness_of(backend)
+        harness.erased(person)
+        with harness:
+            harness.deliver(sent[0])
+            harness.erased(person)
+            harness.deliver(sent[1])
+        assert list(backend.received()) == [one["id"] for one in sent], (
+            "an erasure drops what is remembered of a person; events that come later are delivered"
+        )
+
     def test_event_waits_for_consent_and_arrives_when_it_is_granted(
         self, backend: Backend, event: Events
     ) -> None:

@@ -2,7 +2,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walker_dest_customerio.identity import identifiers, identity, person_keys
-from walker_dest_customerio.people import Draft, People
 
 
 def test_text_is_an_identity_and_the_empty_text_is_none() -> None:
@@ -39,31 +38,3 @@ def test_same_email_in_another_case_is_the_same_person() -> None:
 def test_keys_name_everyone_an_object_names_and_pass_over_other_values() -> None:
     assert person_keys({"id": "1", "email": "a@b.com", "plan": "pro"}) == ("id:1", "email:a@b.com")
     assert person_keys({"id": 1, "cio_id": None}) == ()
-
-
-def test_memory_keeps_the_people_seen_last() -> None:
-    people = People(2)
-    people.remember("a", 1)
-    people.remember("b", 2)
-    people.recall("a")
-    people.remember("c", 3)
-    assert [people.recall(person) for person in "abc"] == [1, None, 3]
-
-
-def test_forgotten_person_is_unknown() -> None:
-    people = People(2)
-    people.remember("a", 1)
-    people.forget("a")
-    people.forget("never seen")
-    assert people.recall("a") is None
-
-
-def test_draft_changes_nothing_in_its_base() -> None:
-    people = People(10)
-    people.remember("a", 1)
-    people.remember("b", 2)
-    draft = Draft(people)
-    draft.remember("a", 9)
-    draft.forget("b")
-    assert [draft.recall(person) for person in "abc"] == [9, None, None]
-    assert [people.recall(person) for person in "abc"] == [1, 2, None]

@@ -1,0 +1,249 @@
+"""The attributes that people were identified with last, so as not to send them again.
+
+A destination remembers for itself, as another one may tell Customer.io other attributes. But a
+person who is deleted, suppressed or merged is so for the whole workspace: that clears them in every
+destination of it in this process. What other processes do to a person, age heals.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Lock
+from typing import Final, Protocol
+from weakref import WeakSet, WeakValueDictionary
+
+from walker_dest_customerio.identity import identifiers, person_keys
+
+_REMEMBERED_CLEARS: Final = 10_000
+"""More than happen while a batch is under way."""
+
+
+class IdentifyMemory(Protocol):
+    """What people were identified with, each as the fingerprint of their attributes."""
+
+    def get(self, person: str) -> int | None:
+        """Return the fingerprint of the attributes last identified, or None."""
+
+    def put(self, person: str, fingerprint: int, keys: Sequence[str]) -> None:
+        """Note what a person, who is known by these keys as well, was identified with."""
+
+    def discard(self, person: str) -> None:
+        """Note that it is not certain any more what this destination has told of a person."""
+
+    def discard_people(self, keys: Sequence[str]) -> None:
+        """Note that nothing is known any more of the people with these keys, in the workspace."""
+
+
+class Workspace:
+    """The memories of one workspace's destinations, and when who was cleared."""
+
+    def __init__(self) -> None:
+        self._caches: WeakSet[IdentifyCache] = WeakSet()
+        self._lock = Lock()
+        self._count = 0
+        self._cleared: OrderedDict[str, int] = OrderedDict()
+        self._oldest = 0
+
+    def join(self, cache: "IdentifyCache") -> None:
+        """Have a cache cleared with the others."""
+        with self._lock:
+            self._caches.add(cache)
+
+    def mark(self) -> int:
+        """Return a point in time, for `cleared_since`."""
+        return self._count
+
+    def cleared_since(self, keys: Iterable[str], mark: int) -> bool:
+        """Tell whether anybody with these keys was cleared, or may have been, since the mark."""
+        if mark == self._count:
+            return False
+        with self._lock:
+            return mark < self._oldest or any(self._cleared.get(key, 0) > mark for key in keys)
+
+    def clear(self, keys: Sequence[str]) -> None:
+        """Clear the people with these keys, in each cache."""
+        with self._lock:
+            self._count += 1
+            for key in keys:
+                self._cleared[key] = self._count
+                self._cleared.move_to_end(key)
+            while len(self._cleared) > _REMEMBERED_CLEARS:
+                _, self._oldest = self._cleared.popitem(last=False)
+            caches = list(self._caches)
+        for cache in caches:
+            cache.drop(keys)
+
+
+_workspaces: WeakValueDictionary[tuple[str, str, bool], Workspace] = WeakValueDictionary()
+_finding: Final = Lock()
+
+
+def workspace_of(site_id: str, host: str, *, simulated: bool = False) -> Workspace:
+    """Return this process's record of a workspace; a simulation has one of its own."""
+    key = (site_id, host, simulated)
+    with _finding:
+        found = _workspaces.get(key)
+        if found is None:
+            found = _workspaces[key] = Workspace()
+        return found
+
+
+class IdentifyCache:
+    """The memory of one destination: the fingerprints of the `limit` people seen last.
+
+    After `age` seconds of the monotonic `clock` an identify counts as forgotten. Safe to use from
+    several threads.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        age: float,
+        workspace: Workspace,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.workspace = workspace
+        self._limit = limit
+        self._age = age
+        self._clock = clock
+        self._entries: OrderedDict[str, tuple[int, float, tuple[int, ...]]] = OrderedDict()
+        self._people: dict[int, str | set[str]] = {}  # by the hash of a key: half the size
+        self._lock = Lock()
+        workspace.join(self)
+
+    def get(self, person: str) -> int | None:
+        # Without the lock, which would take twice as long as the rest: each of the calls is safe by
+        # itself, and who is forgotten in between is rightly not known any more.
+        try:
+            self._entries.move_to_end(person)
+        except KeyError:
+            return None
+        entry = self._entries.get(person)
+        if entry is None or self._clock() - entry[1] >= self._age:
+            return None
+        return entry[0]
+
+    def put(
+        self, person: str, fingerprint: int, keys: Sequence[str], since: int | None = None
+    ) -> None:
+        """Note what a person was identified with, by a request that began at the mark `since`.
+
+        Nothing is noted where they were cleared meanwhile: nobody knows which came first.
+        """
+        known_by = {*_keys_of(person), *keys}
+        others = tuple(hash(key) for key in known_by if _name_in(key) != person)
+        with self._lock:
+            if since is not None and self.workspace.cleared_since(known_by, since):
+                return
+            self._drop(person)
+            self._entries[person] = (fingerprint, self._clock(), others)
+            for key in others:
+                self._index(key, person)
+            if len(self._entries) > self._limit:
+                self._drop(next(iter(self._entries)))
+
+    def discard(self, person: str) -> None:
+        with self._lock:
+            self._drop(person)
+
+    def discard_people(self, keys: Sequence[str]) -> None:
+        self.workspace.clear(keys)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget the people with these keys, here."""
+        with self._lock:
+            for person in list(self._known_by(keys)):
+                self._drop(person)
+
+    def known_by(self, keys: Iterable[str]) -> list[str]:
+        """Return the people remembered under these keys."""
+        with self._lock:
+            return list(self._known_by(keys))
+
+    def clear(self) -> None:
+        """Forget everybody, here."""
+        with self._lock:
+            self._entries.clear()
+            self._people.clear()
+
+    def _known_by(self, keys: Iterable[str]) -> Iterator[str]:
+        for key in keys:
+            if (name := _name_in(key)) in self._entries:
+                yield name
+            found = self._people.get(hash(key), ())
+            yield from (found,) if isinstance(found, str) else tuple(found)
+
+    def _index(self, key: int, person: str) -> None:
+        known = self._people.get(key)
+        if known is None or known == person:
+            self._people[key] = person
+        elif isinstance(known, str):
+            self._people[key] = {known, person}
+        else:
+            known.add(person)
+
+    def _drop(self, person: str) -> None:
+        entry = self._entries.pop(person, None)
+        for key in entry[2] if entry else ():
+            known = self._people.get(key)
+            if isinstance(known, set) and len(known) > 1:
+                known.discard(person)
+            else:
+                self._people.pop(key, None)
+
+
+def _keys_of(person: str) -> tuple[str, ...]:
+    return person_keys(identifiers(person))
+
+
+def _name_in(key: str) -> str:
+    """Return the customer id that a key is of, unless it is an email in another case."""
+    kind, _, name = key.partition(":")
+    return f"cio_{name}" if kind == "cio_id" else name
+
+
+class Overlay:
+    """What will be known once the events planned so far are delivered; the cache stays as it is.
+
+    Its second use is `delivered`: the cache as these events' deliveries may change it.
+    """
+
+    def __init__(self, cache: IdentifyCache) -> None:
+        self.delivered: IdentifyMemory = _Since(cache, cache.workspace.mark())
+        self._cache = cache
+        self._changes: dict[str, tuple[int, Sequence[str]] | None] = {}
+
+    def get(self, person: str) -> int | None:
+        if person not in self._changes:
+            return self._cache.get(person)
+        change = self._changes[person]
+        return None if change is None else change[0]
+
+    def put(self, person: str, fingerprint: int, keys: Sequence[str]) -> None:
+        self._changes[person] = (fingerprint, (*_keys_of(person), *keys))
+
+    def discard(self, person: str) -> None:
+        self._changes[person] = None
+
+    def discard_people(self, keys: Sequence[str]) -> None:
+        gone = set(keys)
+        own = [
+            person
+            for person, change in self._changes.items()
+            if change is not None and not gone.isdisjoint(change[1])
+        ]
+        self._changes.update(dict.fromkeys((*own, *self._cache.known_by(keys))))
+
+
+class _Since:
+    """A cache, as deliveries that began at a mark may change it."""
+
+    def __init__(self, cache: IdentifyCache, mark: int) -> None:
+        self._cache = cache
+        self._mark = mark
+        self.get = cache.get
+        self.discard = cache.discard
+        self.discard_people = cache.discard_people
+
+    def put(self, person: str, fingerprint: int, keys: Sequence[str]) -> None:
+        self._cache.put(person, fingerprint, keys, self._mark)
