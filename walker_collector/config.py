@@ -9,7 +9,16 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.validators import at_least, log_level, moment, names_file, positive
+from walker_collector.validators import (
+    at_least,
+    between,
+    log_level,
+    moment,
+    ms,
+    names_destination,
+    names_file,
+    positive,
+)
 
 
 class Missing:
@@ -133,9 +142,9 @@ class BatchConfig:
     age: ms since its first event.
     """
 
-    wait: int | None = field(default=None, validator=at_least(0))
+    wait: int | None = field(default=None, validator=ms(0))
     size: int | None = field(default=None, validator=at_least(1))
-    age: int | None = field(default=None, validator=at_least(0))
+    age: int | None = field(default=None, validator=ms(0))
 
 
 @frozen(kw_only=True)
@@ -184,7 +193,7 @@ class BreakerConfig:
     """
 
     threshold: int = field(default=5, validator=at_least(1))
-    cooldown: int = field(default=30_000, validator=at_least(0))
+    cooldown: int = field(default=30_000, validator=ms(0))
 
 
 @frozen(kw_only=True)
@@ -198,9 +207,9 @@ class RetryConfig:
     """
 
     attempts: int = field(default=20, validator=at_least(1))
-    age: int = field(default=7 * 24 * 3_600_000, validator=at_least(0))
-    base: int = field(default=500, validator=at_least(1))
-    cap: int = field(default=300_000, validator=at_least(1))
+    age: int = field(default=7 * 24 * 3_600_000, validator=ms(0))
+    base: int = field(default=500, validator=ms(1))
+    cap: int = field(default=300_000, validator=ms(1))
 
 
 @frozen(kw_only=True)
@@ -248,7 +257,7 @@ class DestinationConfig:
     logger: `level` of the destination's log.
     """
 
-    id: str | None = None
+    id: str | None = field(default=None, validator=names_destination)
     consent: Consent | None = None
     consent_mode: Literal["any", "all"] = "any"
     settings: Any = None
@@ -259,16 +268,16 @@ class DestinationConfig:
     env: dict[str, Any] = Factory(dict)
     queue: bool = True
     queue_max: int = field(default=10_000, validator=at_least(0))
-    queue_age: int = field(default=30 * 24 * 3_600_000, validator=at_least(0))
+    queue_age: int = field(default=30 * 24 * 3_600_000, validator=ms(0))
     dlq_max: int = field(default=10_000, validator=at_least(0))
     require: list[str] = Factory(list)
     disabled: bool = False
     batch: BatchConfig | None = None
     breaker: BreakerConfig = BreakerConfig()
     retry: RetryConfig = RetryConfig()
-    concurrency: int | None = field(default=None, validator=at_least(1))
+    concurrency: int | None = field(default=None, validator=between(1, 10_000))
     rate_limit: float | None = field(default=None, validator=positive)
-    timeout: int | None = field(default=None, converter=_or_none, validator=at_least(0))
+    timeout: int | None = field(default=None, converter=_or_none, validator=ms(0))
     mock: Any = MISSING
     logger: LoggerConfig | None = None
 
@@ -326,13 +335,13 @@ class CollectorConfig:
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
     queue_max: int = field(default=100_000, validator=at_least(1))
-    queue_wait: int = field(default=5_000, validator=at_least(0))
+    queue_wait: int = field(default=5_000, validator=ms(0))
     max_depth: int = field(default=32, validator=at_least(1))
     max_bytes: int = field(default=1_000_000, validator=at_least(1))
     people_max: int = field(default=100_000, validator=at_least(1))
-    close_timeout: int = field(default=10_000, validator=at_least(0))
+    close_timeout: int = field(default=10_000, validator=ms(0))
     oldest: int | str | None = field(default="1990-01-01", validator=moment)
-    max_ahead: int = field(default=86_400_000, validator=at_least(0))
+    max_ahead: int = field(default=86_400_000, validator=ms(0))
     name: str | None = None
     release: str | None = None
 

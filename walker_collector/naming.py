@@ -1,10 +1,15 @@
 """How keys, places and kinds of value are named to the person who wrote them."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
+_LISTED: Final = 40
+"""Names that are listed where none is near."""
+_COMPARED: Final = 200
+"""Names, and letters of one, that are compared: it takes a square of both."""
 _PLAIN_KEY = re.compile(r"[^.\[\]\"\s]+")
 
 
@@ -20,7 +25,7 @@ def join(path: str, *keys: str | int) -> str:
         if isinstance(key, int):
             path = f"{path}[{key}]"
         elif not _PLAIN_KEY.fullmatch(key):
-            path = f'{path}["{key}"]'
+            path = f"{path}[{json.dumps(key, ensure_ascii=False)}]"
         else:
             path = f"{path}.{key}" if path else key
     return path
@@ -29,13 +34,20 @@ def join(path: str, *keys: str | int) -> str:
 def hint(word: str, known: Iterable[str], label: str = "known") -> str:
     """Return `; did you mean X?` for a near miss, else the list of what is known."""
     names = sorted(known)
+    if close := _nearest(word, names):
+        return f"; did you mean {close}?"
+    more = f", and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return f"; {label}: {', '.join(names[:_LISTED]) or 'none'}{more}"
+
+
+def _nearest(word: str, names: list[str]) -> str | None:
+    if len(names) > _COMPARED or len(word) > _COMPARED:
+        return None
     close = get_close_matches(word, names, n=1)
-    if not close:
-        lower = {name.lower(): name for name in names}
-        close = [lower[name] for name in get_close_matches(word.lower(), lower, n=1)]
     if close:
-        return f"; did you mean {close[0]}?"
-    return f"; {label}: {', '.join(names)}" if names else f"; {label}: none"
+        return close[0]
+    lower = {name.lower(): name for name in names}
+    return next((lower[name] for name in get_close_matches(word.lower(), lower, n=1)), None)
 
 
 def kind(value: Any) -> str:

@@ -131,7 +131,7 @@ class Registry:
         """Say what was perhaps meant: names are compared without what all packages begin with."""
         names = {name for info in self._known.values() for name in (info.name, *info.aliases)}
         near = {_PREFIX.sub("", name): name for name in sorted(names)}
-        close = get_close_matches(_PREFIX.sub("", package), near, n=1, cutoff=0.75)
+        close = get_close_matches(_PREFIX.sub("", package), near, n=1)
         installed = ", ".join(sorted(self._known)) or "none"
         return (
             f"no destination plugin named {package} is installed; "

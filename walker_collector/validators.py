@@ -15,6 +15,17 @@ def filled(_: Any, __: Any, value: str) -> None:
         raise ValueError("must not be empty")
 
 
+_ID_MAX: Final = 200
+
+
+def names_destination(_: Any, __: Any, value: str | None) -> None:
+    """Refuse what cannot be shown on a line, or not be told from nothing; None passes."""
+    if value is not None and not (0 < len(value) <= _ID_MAX and value.isprintable()):
+        raise ValueError(
+            f"an id is 1 to {_ID_MAX} characters, none of them a line end or control character"
+        )
+
+
 def names_file(_: Any, __: Any, value: str) -> None:
     """Refuse what can only be a folder, or no path at all."""
     if Path(value).name in ("", "..") or value.endswith("/") or "\0" in value:
@@ -29,6 +40,26 @@ def at_least(least: int) -> Validator:
             raise ValueError(f"must be at least {least}, got {value}")
 
     return check
+
+
+MOST_MS: Final = 100 * 365 * 86_400_000
+"""A hundred years: a longer time is a mistake, and more than a lock can wait for."""
+
+
+def between(least: int, most: int) -> Validator:
+    """Refuse numbers outside these two; None passes."""
+
+    def check(_: Any, __: Any, value: float | None) -> None:
+        if value is not None and not least <= value <= most:
+            limit = f"at least {least}" if value < least else f"at most {most:,}"
+            raise ValueError(f"must be {limit}, got {value:.4g}")
+
+    return check
+
+
+def ms(least: int) -> Validator:
+    """Refuse times (ms) below `least`, and beyond a hundred years; None passes."""
+    return between(least, MOST_MS)
 
 
 def positive(_: Any, __: Any, value: float | None) -> None:

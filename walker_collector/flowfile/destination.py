@@ -26,6 +26,7 @@ from walker_collector.mapping import compile_mapping
 from walker_collector.naming import join, kind
 from walker_collector.plugins import Registry
 from walker_collector.structuring import CODE_PREFIX, disk_key, structure
+from walker_collector.validators import names_destination
 
 _OF_CONFIG: Final = {disk_key(field) for field in attrs.fields(DestinationConfig)} - {
     disk_key(field) for field in attrs.fields(Entry)
@@ -52,6 +53,10 @@ def read_destination(
     """Read one destination; what is wrong with it is told to `found`."""
     path = join("destinations", id)
     before = len(found.problems)
+    try:
+        names_destination(None, None, id)
+    except ValueError as error:
+        found.add(path, str(error))
     entry = _read_entry(raw_entry, around, path, found)
     if entry is None:
         return ReadDestination()

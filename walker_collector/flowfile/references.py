@@ -25,6 +25,8 @@ _ONLY_SECRET: Final = re.compile(r"\$secret\.([A-Z0-9_]+)")
 _INLINE: Final = re.compile(
     rf"\$var\.(?P<var>{_PATH})|\$env\.(?P<env>{_NAME})(?::(?P<default>[^\"}}\s]*))?"
 )
+_LARGEST: Final = 50_000
+_LONGEST: Final = 10_000_000
 STAND_IN: Final = Placeholder("simulated")
 
 _CALLABLES: Final = ("fn", "condition", "validate")
@@ -55,7 +57,16 @@ def resolve(raw: Any, surroundings: Surroundings, path: str = "") -> tuple[Any, 
     A reference with a problem is replaced by a placeholder, so that the rest can be checked.
     """
     resolver = _Resolver(surroundings)
-    return resolver.value(raw, path), resolver.problems
+    try:
+        return resolver.value(raw, path), resolver.problems
+    except _TooLarge as error:
+        message = f"variables make more of it than {_LARGEST:,} values or {_LONGEST:,} characters"
+        nothing: Any = {} if isinstance(raw, Mapping) else STAND_IN
+        return nothing, [*resolver.problems, Problem(str(error), message)]
+
+
+class _TooLarge(Exception):
+    """Variables that refer to each other grow without end; the text is the place."""
 
 
 def _advice_on_code(path: str) -> str:
@@ -72,8 +83,13 @@ class _Resolver:
     around: Surroundings
     problems: list[Problem] = Factory(list)
     visiting: tuple[str, ...] = ()
+    values: int = 0
+    length: int = 0
 
     def value(self, raw: Any, path: str) -> Any:
+        self.values += bool(self.visiting)
+        if self.values > _LARGEST or self.length > _LONGEST:
+            raise _TooLarge(path)
         if isinstance(raw, str):
             return self.text(raw, path) if "$" in raw else raw
         if isinstance(raw, Mapping):
@@ -107,6 +123,7 @@ class _Resolver:
             return str.__str__(part)
 
         text = _INLINE.sub(replaced, raw)
+        self.length += len(text)
         secret = any(isinstance(part, Secret) for part in found)
         stood_in = any(isinstance(part, Placeholder) for part in found)
         return Secret(text) if secret else Placeholder(text) if stood_in else text

@@ -2,14 +2,18 @@
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, time
 from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.naming import join, kind
+
+_DEPTH: Final = 60
+"""Levels that a flow may be nested; the deepest known one has 20."""
 
 
 def read_source(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -18,6 +22,7 @@ def read_source(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, An
     Raises `ConfigError` for a file that cannot be read or parsed, with line and column.
     """
     if isinstance(source, Mapping):
+        _check_values(source, "flow")
         return source, "flow"
     path = Path(source)
     name = str(path)
@@ -25,7 +30,42 @@ def read_source(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, An
     raw = _parse_toml(text, name) if path.suffix == ".toml" else _parse_json(text, name)
     if not isinstance(raw, Mapping):
         raise ConfigError(f"expected an object at the top, got {kind(raw)}", name)
+    _check_values(raw, name)
     return raw, name
+
+
+def _check_values(raw: Mapping[str, Any], name: str) -> None:
+    """Refuse what no step after this could work with: depth, and text that is not Unicode."""
+    problems: list[Problem] = []
+    left: list[tuple[Any, str, int]] = [(raw, "", 0)]
+    while left:
+        value, path, depth = left.pop()
+        if isinstance(value, str):
+            if not _is_unicode(value):
+                problems.append(Problem(path, "not valid Unicode: it has a lone surrogate"))
+            continue
+        if not isinstance(value, Mapping | list | tuple):
+            continue
+        if depth > _DEPTH:
+            raise ConfigError([Problem(path, f"nested more than {_DEPTH} levels deep")], name)
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                if isinstance(key, str) and _is_unicode(key):
+                    left.append((item, join(path, key), depth + 1))
+                else:
+                    problems.append(Problem(path, f"the key {ascii(key)[:80]} is not valid text"))
+        else:
+            left += [(item, join(path, index), depth + 1) for index, item in enumerate(value)]
+    if problems:
+        raise ConfigError(problems, name)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_text(path: Path) -> str:
@@ -53,9 +93,9 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that is there twice: the first one would silently have no effect."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'key "{twice}" is there twice in one object')
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"key {json.dumps(twice)} is there twice in one object")
     return result
 
 
@@ -66,8 +106,10 @@ def _no_constant(name: str) -> NoReturn:
 def _parse_toml(text: str, name: str) -> Any:
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # an integer of thousands of digits is no TOMLDecodeError
         raise ConfigError(f"not valid TOML: {error}", name) from None
+    except RecursionError:
+        raise ConfigError("not valid TOML: nested too deeply", name) from None
     problems: list[Problem] = []
     plain = _plain(raw, "", problems)
     if problems:

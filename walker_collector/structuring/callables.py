@@ -31,7 +31,7 @@ def load_callable(reference: str) -> Callable[..., Any]:
         raise Unfit('expected a callable, written "module:name"')
     try:
         found: Any = import_module(module)
-    except Exception as error:  # importing runs foreign code: anything may come out
+    except (Exception, SystemExit) as error:  # importing runs foreign code: anything may come out
         reason = f"{type(error).__name__}: {error}"
         raise Unfit(
             f"cannot import module {module} ({reason}); install it, or put its folder on PYTHONPATH"

@@ -25,6 +25,9 @@ SHORT_FORM: Final[Mapping[type, str]] = {BatchConfig: "wait", BreakerConfig: "th
 SYNONYMS: Final[Mapping[type, dict[str, str]]] = {RuleConfig: {"silent": "skip"}}
 """Other keys that are read, and the field each means."""
 
+_HINTED: Final = 100
+"""Unknown keys of one object that are compared with the known ones."""
+
 Fields = Mapping[str, "attrs.Attribute[Any]"]
 
 
@@ -101,10 +104,12 @@ def _spelled(
     spellings = {disk_key(field): name for name, field in fields.items()}
     known = spellings | {name: name for name in fields} | SYNONYMS.get(cls, {})
     keys: dict[str, str] = {}
+    hints = len(raw) <= len(known) + _HINTED  # of thousands, each would be compared
     for key in raw:
         name = known.get(key)
         if name is None:
-            errors.append(at(Unfit("unknown key" + hint(str(key), spellings)), str(key)))
+            told = f"unknown key{hint(str(key), spellings) if hints else ''}"
+            errors.append(at(Unfit(told), str(key)))
         elif name in keys and raw[keys[name]] != raw[key]:
             errors.append(at(Unfit(f"contradicts {keys[name]}: they mean the same"), key))
         else:
