@@ -38,6 +38,7 @@ from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import Person
 from walker_collector.identity import KINDS
 from walker_collector.interrupts import uninterrupted, within_logging
+from walker_collector.moments import now_ms
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, Waiter, answered
@@ -73,10 +74,6 @@ _FOREVER: Final = 86_400.0 * 365
 logger = logging.getLogger("walker_collector")
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
 _ids: Final[list[str]] = []
 """Ready for use: to ask the system for each would hand the interpreter to a busy worker."""
 
@@ -106,7 +103,7 @@ class Collector:
         flow: FlowConfig,
         registry: Registry | None = None,
         *,
-        now: Callable[[], int] = _now,
+        now: Callable[[], int] = now_ms,
         new_id: Callable[[], str] = _new_id,
         random_: Callable[[], float] = random.random,
     ) -> None:

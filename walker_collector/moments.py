@@ -1,5 +1,6 @@
 """Points in time: ISO 8601 text and `datetime` to milliseconds since 1970, and back."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -8,6 +9,11 @@ _MS: Final = timedelta(milliseconds=1)
 EARLIEST: Final = -62_135_596_800_000
 LATEST: Final = 253_402_300_799_999
 """The years 1 to 9999: what ISO 8601 and `datetime` can say, in ms since 1970."""
+
+
+def now_ms() -> int:
+    """Return the present as ms since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def to_ms(moment: date) -> int:

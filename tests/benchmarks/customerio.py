@@ -19,9 +19,9 @@ from tests.benchmarks.peers.customerio import Server, emulator
 from tests.benchmarks.report import Goal, Report
 from tests.benchmarks.workload import Event, mix
 from walker_collector import Collector
-from walker_collector.cli.garbage import collect_seldom
-from walker_collector.cli.progress import Unseen
+from walker_collector.cli.output import ProgressBar
 from walker_collector.cli.reader import EventReader
+from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 
 
@@ -81,7 +81,7 @@ def flow_to(server: Server) -> Json:
 
 def run_lines(collector: Collector, lines: bytes) -> None:
     """Do what `walker run` does with a file."""
-    EventReader(collector, StopSignal()).run(BytesIO(lines), Unseen())
+    EventReader(collector, StopSignal()).run(BytesIO(lines), ProgressBar())
     assert collector.flush(60)
 
 
@@ -89,7 +89,7 @@ def run_lines(collector: Collector, lines: bytes) -> None:
 def collecting_seldom() -> Iterator[None]:
     """Set garbage collection as `walker run` does, for a while."""
     before = gc.get_threshold()
-    collect_seldom()
+    relax_gc()
     yield
     gc.unfreeze()
     gc.set_threshold(*before)

@@ -20,7 +20,7 @@ from tests.benchmarks.noop import collector
 from tests.benchmarks.peers.customerio import emulator
 from tests.benchmarks.workload import mix, orders
 from walker_collector import Collector
-from walker_collector.cli.garbage import collect_seldom
+from walker_collector.cli.run import relax_gc
 
 
 def main(name: str, seconds: float) -> None:
@@ -31,7 +31,7 @@ def main(name: str, seconds: float) -> None:
             flow = flow_to(stack.enter_context(emulator(0)))
             lines = b"".join(orjson.dumps(event) + b"\n" for event in mix(20_000))
             collected = stack.enter_context(Collector.from_config(flow))
-            collect_seldom()
+            relax_gc()
             while time.monotonic() < until:
                 run_lines(collected, lines)
             return
@@ -39,7 +39,7 @@ def main(name: str, seconds: float) -> None:
         settings = {"spool": {"path": str(folder / "spool.db")}} if name == "durable" else {}
         collected = stack.enter_context(collector({"noop": destination("batched")}, **settings))
         events = orders(20_000)
-        collect_seldom()
+        relax_gc()
         while time.monotonic() < until:
             push_all(collected, events)
 

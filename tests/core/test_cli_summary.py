@@ -3,13 +3,13 @@
 import pytest
 
 from walker_collector import DestinationStatus
-from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
+from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.spool import DeadLetter
 
 
 def came_to(unrecorded: int = 0) -> Summary:
     status = DestinationStatus(state="ready", delivered=1, unrecorded=unrecorded)
-    return Summary(read=1, accepted=1, destinations={"there": figures(status)})
+    return Summary(read=1, accepted=1, destinations={"there": summarise(status)})
 
 
 def test_what_could_not_be_recorded_fails_the_run_and_is_shown(

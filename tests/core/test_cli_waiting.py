@@ -11,8 +11,7 @@ from tests.core.cli_support import COMMAND, event, to_file, write_events, write_
 from tests.support import program
 from walker_collector import DestinationStatus
 from walker_collector.cli.drain import STALLED, StallDetector
-from walker_collector.cli.output import duration, moment
-from walker_collector.cli.progress import LONG
+from walker_collector.cli.output import LONG, duration, moment
 
 DONE = DestinationStatus(state="ready", delivered=1)
 DOWN = DestinationStatus(state="down", reason="no key", waiting=1)

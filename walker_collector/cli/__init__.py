@@ -1,4 +1,4 @@
-"""The command line, `walker`: a module per command, and what they share."""
+"""The command line, `walker`: a module per command, and modules that they share."""
 
 from walker_collector.cli.root import main
 

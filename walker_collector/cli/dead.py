@@ -1,10 +1,10 @@
-"""`walker dead`: events that a destination will not get."""
+"""`walker dead`: list, show, replay and drop dead letters."""
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -25,12 +25,12 @@ from walker_collector.cli.summary import Summary
 from walker_collector.events import decode
 from walker_collector.spool import DeadLetter
 
-_COLUMNS = (
+_COLUMNS: Final = (
     *("seq", "id", "event", "destination", "reason", "attempts", "accepted", "died"),
     "parts",
 )
 
-all_option = click.option("--all", "everything", is_flag=True, help="All of them.")
+all_option = click.option("--all", "everything", is_flag=True, help="All dead letters.")
 
 
 @click.group(
@@ -41,9 +41,9 @@ all_option = click.option("--all", "everything", is_flag=True, help="All of them
     )
 )
 def dead() -> None:
-    """Look at dead letters, deliver them again, or drop them.
+    """List, show, replay and drop dead letters.
 
-    A dead letter is an event that a destination rejected, or that was tried too often.
+    A dead letter is an event that a destination rejected, or whose delivery failed too often.
     """
 
 
@@ -55,15 +55,13 @@ def dead() -> None:
 def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) -> None:
     """List the dead letters in the spool of FLOW, oldest first.
 
-    FLOW is a flow file or a spool file; a collector that runs goes on.
+    FLOW is a flow file or a spool file. A collector may be running.
     """
     letters = _read(flow, name, destination)
     if as_json:
         print_json([_as_object(letter) for letter in letters])
-        return
-    # Only destinations that make several calls per event have parts.
-    columns = _COLUMNS if any(letter.parts for letter in letters) else _COLUMNS[:-1]
-    print_table(columns, [_row(letter)[: len(columns)] for letter in letters])
+    else:
+        _print_table(letters)
 
 
 @dead.command(
@@ -76,7 +74,7 @@ def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) 
 @flow_option
 @destination_option
 @ids_option
-@click.option("--data", "show_data", is_flag=True, help="Show the event with all its data.")
+@click.option("--data", "show_data", is_flag=True, help="Show the event with its data.")
 @json_option
 def show(
     flow: Path,
@@ -86,23 +84,23 @@ def show(
     show_data: bool,
     as_json: bool,
 ) -> None:
-    """Show all that is known of dead letters.
+    """Show dead letters in full.
 
-    Of a person only the id is shown, unless --data is given.
+    Only the id of a person is shown, unless --data is given.
     """
-    letters = _chosen(_read(flow, name, destination), ids)
+    letters = _choose(_read(flow, name, destination), ids)
     for letter in letters:
-        told = {
+        shown = {
             **_as_object(letter),
             "person": letter.person or None,
             "consent": dict(letter.consent),
         }
         if show_data:
-            told["body"] = decode(letter.body)
+            shown["body"] = decode(letter.body)
         if as_json:
-            print_json(told)
+            print_json(shown)
         else:
-            _print(told)
+            _print_lines(shown)
 
 
 @dead.command(
@@ -118,14 +116,12 @@ def show(
 @destination_option
 @ids_option
 @all_option
+@click.option("--without", multiple=True, metavar="PART", help="Skip this part of the deliveries.")
 @click.option(
-    "--without", multiple=True, metavar="PART", help="Leave out this part of the deliveries."
+    "--without-messages", is_flag=True, help="Skip all messages to people, such as mails."
 )
 @click.option(
-    "--without-messages", is_flag=True, help="Leave out all messages to people, such as mails."
-)
-@click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait for delivery."
+    "--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait for deliveries."
 )
 @json_option
 def replay(
@@ -139,24 +135,24 @@ def replay(
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """Deliver dead letters again, under their event ids, and show what came of it.
+    """Deliver dead letters again, under their event ids, and print the figures.
 
-    Parts of a delivery that are done are left out, and so is what --without and
-    --without-messages say; a part that may have happened may then happen twice. Whatever else
-    waits in the spool is delivered as well. No other process may hold the spool.
+    Parts of a delivery that are done are skipped, and so are those named by --without and
+    --without-messages. A part that may have happened is repeated, so it may happen twice. Other
+    events that wait in the spool are delivered as well. No other process may use the spool.
 
-    Exit status: 0 where everything was delivered, 1 otherwise.
+    Exit status: 0 if every event was delivered, 1 otherwise.
     """
     _require_choice(ids, everything, destination)
-    spool_of(flow, name)
+    spool_of(flow, name)  # raises for a flow without a spool, before it is run
     if not is_spool(flow):
         check_destination(destination, flow, name)
     with StopSignal() as stop:
         flow_run = FlowRun(flow, name, stop)
-        letters = _chosen(flow_run.collector.dead(destination), ids)
+        letters = _choose(flow_run.collector.dead(destination), ids)
         count = flow_run.collector.replay(letters, without, without_messages=without_messages)
         if not without_messages:
-            _warn_of_doubt(letters, without)
+            _warn_of_repeats(letters, without)
         click.echo(f"delivering {counted(count, 'dead letter')} again", err=True)
         summary = flow_run.finish(Summary(), timeout)
         flow_run.report(summary, as_json, reading=False)
@@ -183,14 +179,14 @@ def drop(
     everything: bool,
     yes: bool,
 ) -> None:
-    """Remove dead letters for good; nothing is delivered.
+    """Remove dead letters for good, without delivering them.
 
-    No other process may hold the spool.
+    No other process may use the spool.
     """
     _require_choice(ids, everything, destination)
     with owning(spool_of(flow, name)) as spool:
         check_destination(destination, flow, name, [spool])
-        letters = _chosen(spool.dead(destination), ids)
+        letters = _choose(spool.dead(destination), ids)
         if letters and not yes:
             question = f"Drop {counted(len(letters), 'dead letter')} for good?"
             click.confirm(question, abort=True, err=True)
@@ -198,8 +194,8 @@ def drop(
     click.echo(f"{counted(count, 'dead letter')} dropped", err=True)
 
 
-def _warn_of_doubt(letters: Iterable[DeadLetter], without: Sequence[str]) -> None:
-    """Say which parts may happen twice, since an earlier try was cut off or got no answer."""
+def _warn_of_repeats(letters: Iterable[DeadLetter], without: Sequence[str]) -> None:
+    """Warn of parts that may happen twice: their last attempt was cut off or got no response."""
     doubtful = Counter(
         part
         for letter in letters
@@ -226,8 +222,11 @@ def _read(flow: Path, name: str | None, destination: str | None) -> list[DeadLet
     return sorted(letters, key=lambda letter: letter.died_at)
 
 
-def _chosen(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:
-    """Return the letters of these event ids, of all where none is named; some must exist."""
+def _choose(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:
+    """Return the letters of these events, or all if there are no ids.
+
+    Raises ClickException for an id without a letter.
+    """
     found = [letter for letter in letters if not ids or _event_id(letter) in ids]
     missing = set(ids) - {_event_id(letter) for letter in found}
     if missing:
@@ -237,26 +236,6 @@ def _chosen(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLette
 
 def _event_id(letter: DeadLetter) -> str:
     return str(decode(letter.body)["id"])
-
-
-def _row(letter: DeadLetter) -> tuple[Any, ...]:
-    event = decode(letter.body)
-    return (
-        letter.seq,
-        event["id"],
-        event["name"],
-        letter.destination,
-        letter.reason,
-        letter.attempts,
-        moment(letter.accepted_at),
-        moment(letter.died_at),
-        _parts(letter),
-    )
-
-
-def _parts(letter: DeadLetter) -> str:
-    """Return the states of a delivery's parts: `identify done, send_email begun`."""
-    return ", ".join(f"{part} {state}" for part, state in letter.parts.items())
 
 
 def _as_object(letter: DeadLetter) -> dict[str, Any]:
@@ -274,8 +253,24 @@ def _as_object(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _print(told: dict[str, Any]) -> None:
-    for key, value in told.items():
+def _print_table(letters: Sequence[DeadLetter]) -> None:
+    # Only destinations that make several calls per event have parts.
+    columns = _COLUMNS if any(letter.parts for letter in letters) else _COLUMNS[:-1]
+    rows = map(_as_row, letters)
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _as_row(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        **_as_object(letter),
+        "accepted": moment(letter.accepted_at),
+        "died": moment(letter.died_at),
+        "parts": ", ".join(f"{part} {state}" for part, state in letter.parts.items()),
+    }
+
+
+def _print_lines(shown: Mapping[str, Any]) -> None:
+    for key, value in shown.items():
         if key in ("accepted", "died"):
             value = moment(value)
         text = value if isinstance(value, str) else to_json(value)

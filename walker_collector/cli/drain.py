@@ -1,4 +1,4 @@
-"""How long it makes sense to wait for deliveries."""
+"""Wait for deliveries, and give up when waiting is pointless."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,38 +9,38 @@ from walker_collector.collector import Collector
 from walker_collector.delivery import DestinationStatus
 
 STALLED: Final = 60.0
-"""Seconds of failures without a single delivery after which waiting ends by itself."""
-_GLANCE: Final = 0.2
-
-Statuses = Mapping[str, DestinationStatus]
+"""Seconds without a delivery after which failing destinations are given up."""
+_INTERVAL: Final = 0.2
+"""Seconds between two looks at the status."""
 
 
 class StallDetector:
-    """Decides when to give up on what waits: when nothing of it can be expected to move.
+    """Detects that nothing more can be expected to be delivered.
 
-    That is when every destination with something left is down (it says that it cannot deliver
-    anything), or has failed for a minute without delivering anything.
+    That is so when every destination with pending events is down, or has failed for STALLED s in
+    which no destination finished an event. `now` returns monotonic seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._since = now()
-        self._settled = -1
+        self._finished = -1
+        self._finished_at = now()
 
-    def gave_up(self, statuses: Statuses) -> bool:
-        """Tell whether to give up, having looked at the figures once more."""
-        settled = sum(map(_settled, statuses.values()))
-        if settled != self._settled:
-            self._settled = settled
-            self._since = self._now()
-        stalled = self._now() - self._since >= STALLED
-        unfinished = [status for status in statuses.values() if status.waiting]
-        return bool(unfinished) and all(
-            status.state == "down" or (stalled and status.reason) for status in unfinished
+    def gave_up(self, statuses: Mapping[str, DestinationStatus]) -> bool:
+        """Return whether to give up, given the latest status of every destination."""
+        finished = sum(map(_finished, statuses.values()))
+        if finished != self._finished:
+            self._finished = finished
+            self._finished_at = self._now()
+        stalled = self._now() - self._finished_at >= STALLED
+        pending = [status for status in statuses.values() if status.waiting]
+        # A destination without a reason is slow, not failing: it is waited for.
+        return bool(pending) and all(
+            status.state == "down" or (stalled and status.reason) for status in pending
         )
 
 
-def _settled(status: DestinationStatus) -> int:
+def _finished(status: DestinationStatus) -> int:
     done = status.delivered + status.ignored + status.empty + status.dropped
     return done + status.died + status.held
 
@@ -49,25 +49,24 @@ def drain(
     collector: Collector,
     stop: StopSignal,
     timeout: float | None,
-    waiting: Callable[[int], None] = lambda count: None,
+    show_left: Callable[[int], None] = lambda count: None,
 ) -> bool:
-    """Wait until all is delivered, nothing moves any more, `timeout` s are over, or a signal comes.
+    """Wait for deliveries. Return whether all events were delivered.
 
-    Without a timeout, waits as long as it makes sense. `waiting` is told now and then how many
-    deliveries are left. Returns whether everything was delivered.
+    The wait ends with a signal and after `timeout` s; without a timeout, when a StallDetector gives
+    up. `show_left` is called with the number of deliveries left, a few times a second.
     """
     detector = StallDetector()
     deadline = None if timeout is None else time.monotonic() + timeout
     while not stop.signal:
-        glance = _GLANCE if deadline is None else min(_GLANCE, deadline - time.monotonic())
         began = time.monotonic()
-        if collector.flush(max(0.0, glance)):
+        interval = _INTERVAL if deadline is None else min(_INTERVAL, deadline - began)
+        if collector.flush(max(0.0, interval)):
             return True
         statuses = collector.status().destinations
-        waiting(sum(status.waiting for status in statuses.values()))
-        over = detector.gave_up(statuses) if deadline is None else time.monotonic() >= deadline
-        if over:
+        show_left(sum(status.waiting for status in statuses.values()))
+        if detector.gave_up(statuses) if deadline is None else time.monotonic() >= deadline:
             return False
-        # flush returns early where it sees that nothing can move meanwhile.
-        time.sleep(max(0.0, began + glance - time.monotonic()))
+        # flush returns early when nothing can be delivered for now.
+        time.sleep(max(0.0, began + interval - time.monotonic()))
     return False

@@ -1,4 +1,4 @@
-"""`walker explain`: why each event does what it does."""
+"""`walker explain`: show the effects of each event, with the reasons."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,11 @@ from walker_collector.cli.options import (
     json_option,
 )
 from walker_collector.cli.output import print_json, printable, to_json
-from walker_collector.cli.rehearsal import BadLine, Rehearsal
-from walker_collector.cli.simulate import as_object, headline
+from walker_collector.cli.simulate import InvalidLine, LineSimulation, as_object, headline
 from walker_collector.consent import Grant
 from walker_collector.simulation import Simulated
 
-_MASK: Final = "***"
+_HIDDEN: Final = "***"
 
 
 @click.command(
@@ -35,42 +34,42 @@ _MASK: Final = "***"
 @events_argument
 @flow_option
 @json_option
-@click.option("--data", "show_data", is_flag=True, help="Show the values in calls, too.")
+@click.option("--data", "show_data", is_flag=True, help="Show the values in calls.")
 def explain(flow: Path, events: str, name: str | None, as_json: bool, show_data: bool) -> None:
-    """Show why each event does what it does.
+    """Show the effects of each event, with the reasons.
 
-    As `walker simulate`, with the reasons: rule, consent, policies. Of a person only the id is
-    shown: values in calls are masked unless --data is given.
+    Like `walker simulate`, and below each line the person, the rule, the consent and the policies.
+    Only the id of a person is shown: values in calls are masked unless --data is given.
 
-    Exit status: 0; 1 where there are bad lines or invalid events.
+    Exit status: 0; 1 if there are bad lines or invalid events.
     """
-    rehearsal = Rehearsal(flow, name)
-    for number, result in rehearsal.run(events):
+    simulation = LineSimulation(flow, name)
+    for number, result in simulation.run(events):
         if isinstance(result, Simulated) and not show_data:
-            result = attrs.evolve(result, calls=masked(result.calls, result.known))
+            result = attrs.evolve(result, calls=mask_calls(result.calls, result.known))
         if as_json:
             print_json({**as_object(number, result), **_reasons(result)})
         else:
             click.echo("\n".join([headline(number, result), *_lines(result)]))
-    sys.exit(0 if rehearsal.ok else 1)
+    sys.exit(0 if simulation.ok else 1)
 
 
-def masked(calls: list[list[Any]], known: frozenset[str]) -> list[list[Any]]:
-    """Return calls whose values are hidden, but for their names and what is in `known`."""
-    return [[name, *(_hidden(item, known) for item in rest)] for name, *rest in calls]
+def mask_calls(calls: list[list[Any]], known: frozenset[str]) -> list[list[Any]]:
+    """Return the calls with every value masked, except names and the values in `known`."""
+    return [[name, *(_mask(item, known) for item in rest)] for name, *rest in calls]
 
 
-def _hidden(value: Any, known: frozenset[str]) -> Any:
+def _mask(value: Any, known: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _hidden(item, known) for key, item in value.items()}
+        return {key: _mask(item, known) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_hidden(item, known) for item in value]
-    return value if value is None or value in known else _MASK
+        return [_mask(item, known) for item in value]
+    return value if value is None or value in known else _HIDDEN
 
 
-def _reasons(result: Simulated | BadLine) -> dict[str, Any]:
-    """Return the reasons under JSON's names."""
-    if isinstance(result, BadLine):
+def _reasons(result: Simulated | InvalidLine) -> dict[str, Any]:
+    """Return the reasons for --json."""
+    if isinstance(result, InvalidLine):
         return {}
     return {
         "person": result.person or None,
@@ -84,17 +83,17 @@ def _reasons(result: Simulated | BadLine) -> dict[str, Any]:
     }
 
 
-def _lines(result: Simulated | BadLine) -> Iterator[str]:
-    if isinstance(result, BadLine):
+def _lines(result: Simulated | InvalidLine) -> Iterator[str]:
+    if isinstance(result, InvalidLine):
         return
     yield f"    person    {printable(result.person) or 'nobody'}"
     yield f"    rule      {result.rule or 'none matches'}"
-    for who, required in (("", result.required), ("the rule ", result.rule_required)):
+    for subject, required in (("", result.required), ("the rule ", result.rule_required)):
         if required:
             keys = f" {result.mode} of " if len(required) > 1 else " "
-            yield f"    consent   {who}requires{keys}{', '.join(sorted(required))}"
+            yield f"    consent   {subject}requires{keys}{', '.join(sorted(required))}"
     for grant in result.grants:
-        yield f"    {_told(grant)}"
+        yield f"    {_grant_line(grant)}"
     if result.policies:
         yield f"    policies  {', '.join(result.policies)}"
     for warning in result.warnings:
@@ -103,7 +102,6 @@ def _lines(result: Simulated | BadLine) -> Iterator[str]:
         yield f"    call      {name} {' '.join(map(to_json, arguments))}"
 
 
-def _told(grant: Grant) -> str:
-    said = "granted" if grant.granted else "denied"
-    source = {"event": "the event", "person": "the person", "default": "the default"}
-    return f"{said:<9} {printable(grant.key)} by {source[grant.source]}"
+def _grant_line(grant: Grant) -> str:
+    state = "granted" if grant.granted else "denied"
+    return f"{state:<9} {printable(grant.key)} by the {grant.source}"

@@ -1,4 +1,4 @@
-"""A collector at work for one command: opened, waited for, closed, and what it came to."""
+"""Run of a flow by a command: open its collector, wait for deliveries, close, report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,30 +6,30 @@ from pathlib import Path
 import attrs
 import click
 
-from walker_collector.cli.clock import now_ms
 from walker_collector.cli.drain import drain
 from walker_collector.cli.options import verbose
 from walker_collector.cli.output import counted, print_json
 from walker_collector.cli.signals import StopSignal
-from walker_collector.cli.summary import Summary, figures, print_reasons, print_summary
+from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
 from walker_collector.flowfile import load_flow
+from walker_collector.moments import now_ms
 from walker_collector.plugins import Registry
 
-_ROOM_WAIT = 500
-"""ms that a push waits for room before signals are looked at again; the command itself goes on."""
+_QUEUE_WAIT = 500
+"""Milliseconds that a push waits for room. Commands push again, after a look at signals."""
 
 
 class FlowRun:
-    """Opens a flow's collector; what waits in its spool is delivered from then on.
+    """Run of a flow. Its collector delivers the events in the spool from the start.
 
-    Raises ConfigError, PluginError or SpoolError where it cannot be opened.
+    Raises ConfigError, PluginError or SpoolError if the flow cannot be run.
     """
 
     def __init__(self, flow: Path, name: str | None, stop: StopSignal) -> None:
         registry = Registry().discover()
-        self._flow = responsive(load_flow(flow, flow=name, registry=registry))
+        self._flow = _with_short_pushes(load_flow(flow, flow=name, registry=registry))
         self._stop = stop
         self._began = now_ms()
         self.collector = Collector(self._flow, registry)
@@ -38,13 +38,13 @@ class FlowRun:
         self,
         summary: Summary,
         timeout: float | None,
-        waiting: Callable[[int], None] = lambda count: None,
+        show_left: Callable[[int], None] = lambda count: None,
     ) -> Summary:
-        """Wait for what is not delivered yet, close, and complete the summary.
+        """Wait for deliveries as `drain` does, close, and return the completed summary.
 
-        After a signal, waits no longer than `collector.closeTimeout`.
+        After a signal, wait for `collector.closeTimeout` at most.
         """
-        drain(self.collector, self._stop, timeout, waiting)
+        drain(self.collector, self._stop, timeout, show_left)
         if self._stop.signal:
             click.echo(
                 f"{self._stop.signal.name}: delivering what was accepted, for at most "
@@ -52,48 +52,50 @@ class FlowRun:
                 "the same signal again ends at once.",
                 err=True,
             )
-        self._explain_deaths()
+        self._print_reasons()
         self.collector.close(None if self._stop.signal else 0)
-        return self._complete(summary)
+        statuses = self.collector.status().destinations
+        return attrs.evolve(
+            summary,
+            signal=self._stop.signal.name if self._stop.signal else None,
+            destinations={id_: summarise(status) for id_, status in statuses.items()},
+        )
 
-    def _explain_deaths(self) -> None:
+    def _print_reasons(self) -> None:
+        """Print why events died in this run."""
+        # Called before the close: a closed collector cannot list dead letters.
         died = [item for item in self.collector.dead() if item.died_at >= self._began]
         stored = self._flow.collector.spool is not None
         command = "walker dead list" if stored else "walker -v run"
         print_reasons(died, f"`{command}` shows all", everything=verbose())
 
-    def _complete(self, summary: Summary) -> Summary:
-        return attrs.evolve(
-            summary,
-            signal=self._stop.signal.name if self._stop.signal else None,
-            destinations={
-                id_: figures(status) for id_, status in self.collector.status().destinations.items()
-            },
-        )
-
     def report(self, summary: Summary, as_json: bool, *, reading: bool = True) -> None:
-        """Print the figures, and what to do about what is left; `reading`: events were read."""
+        """Print the figures, and the next step for events left in the spool.
+
+        `reading` says whether the run read events.
+        """
         if as_json:
             print_json(summary.as_json(reading))
         else:
             print_summary(summary)
         spool = self._flow.collector.spool
-        left = sum(item.waiting for item in summary.destinations.values())
-        if left and spool:
+        if spool is None:
+            return
+        figures = summary.destinations.values()
+        if any(item.waiting for item in figures):
             click.echo(
                 f"{spool.path} keeps what waits; the next `walker run` of this flow delivers it. "
                 "`walker spool status` shows it.",
                 err=True,
             )
-        again = sum(item.unrecorded for item in summary.destinations.values())
-        if again and spool:
+        if again := sum(item.unrecorded for item in figures):
             click.echo(
-                f"{spool.path} could not be told of {counted(again, 'event')} that are done with; "
-                "the next `walker run` of this flow delivers them again. Make room on the disk.",
+                f"{spool.path} could not record {counted(again, 'finished event')}, for lack of "
+                "room; the next `walker run` of this flow will repeat them. Make room on the disk.",
                 err=True,
             )
 
 
-def responsive(flow: FlowConfig) -> FlowConfig:
-    """Return the flow with pushes that wait for room only so long that a signal is noticed."""
-    return attrs.evolve(flow, collector=attrs.evolve(flow.collector, queue_wait=_ROOM_WAIT))
+def _with_short_pushes(flow: FlowConfig) -> FlowConfig:
+    """Return the flow with a short `queueWait`, so that a push does not delay a signal."""
+    return attrs.evolve(flow, collector=attrs.evolve(flow.collector, queue_wait=_QUEUE_WAIT))

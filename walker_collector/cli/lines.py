@@ -1,4 +1,4 @@
-"""Lines of events: NDJSON from a file or stdin, as it comes."""
+"""Lines of events (NDJSON): read from a file or stdin, numbered, parsed."""
 
 import itertools
 import json
@@ -16,44 +16,65 @@ from walker_collector.cli.documents import ADVICE, is_document, values_of
 from walker_collector.errors import EventError, WalkerError
 
 PIECE: Final = 256 * 1024
-"""How many bytes are read at once, at most: a slow stream's lines are not kept waiting."""
+"""Bytes read at once, at most."""
 LONGEST: Final = 64 * 1024 * 1024
-"""A line of more bytes is taken for a file that is no NDJSON."""
+"""Bytes of a line, at most. A file with a longer one is not NDJSON."""
 _BOM: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789" else 32 for byte in range(256))
+"""Translates every digit to 0 and everything else to a space."""
 _LONG_NUMBER: Final = b"0" * 19
-"""As long as the shortest integer beyond 64 bits, in digits as `_DIGITS` writes them."""
+"""The shortest integer beyond 64 bits has 19 digits, here translated by `_DIGITS`."""
 
 Stream = BufferedIOBase
 
 Read = Callable[[Stream], bytes]
 
 
+def open_events(path: str) -> Stream:
+    """Open a file of events, or stdin for "-". On a terminal, say that input is expected."""
+    if path != "-":
+        return open(path, "rb")
+    stream = cast(Stream, sys.stdin.buffer)
+    if stream.isatty():
+        click.echo("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)
+    return stream
+
+
+def size_of(stream: Stream) -> int | None:
+    """Return the size of a file in bytes; None for a pipe or terminal."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return None
+    return status.st_size or None
+
+
 def read_piece(stream: Stream) -> bytes:
-    """Return what the stream has, waiting only where it has nothing; b"" at its end."""
+    """Return the bytes a stream has ready, b"" at its end. Wait only while it has none."""
+    # Not `read`: it would keep the lines of a slow stream waiting until the piece is full.
     return stream.read1(PIECE)
 
 
 @frozen
 class Lines:
-    """Consecutive lines, the first of which has this number; or texts with numbers of their own."""
+    """Consecutive lines. `first` is the number of the first one, unless `numbers` has them all."""
 
     first: int
     texts: list[bytes]
     numbers: Sequence[int] | None = None
 
     def numbered(self) -> Iterable[tuple[int, bytes]]:
-        """Return number and text of the lines that are not blank."""
+        """Return number and text of each line that is not blank."""
         numbers = itertools.count(self.first) if self.numbers is None else self.numbers
         return ((at, text) for at, text in zip(numbers, self.texts, strict=False) if text.strip())
 
 
 def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
-    """Yield the lines of a stream as they come, many at a time.
+    """Yield the lines of a stream as they arrive, many at a time.
 
-    A JSON array, or objects over several lines, are read whole, each event as a line: its number is
-    its position in the array, or the line it begins at. Raises WalkerError for a line, or such a
-    document, of more than 64 MB.
+    A JSON array, or objects over several lines, are read whole: each event is a line, numbered by
+    its position in the array or by the line it begins at. Raises WalkerError for a line, or such a
+    document, of more than 64 MiB.
     """
     first = 1
     rest = b""
@@ -91,9 +112,9 @@ def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
 
 
 def parse(text: bytes) -> dict[str, Any]:
-    """Return the object that a line holds.
+    """Return the JSON object of a line.
 
-    Raises EventError where it holds none, or an integer beyond 64 bits.
+    Raises EventError for other text, and for an integer beyond 64 bits.
     """
     try:
         value = orjson.loads(text)
@@ -101,13 +122,17 @@ def parse(text: bytes) -> dict[str, Any]:
         raise EventError(f"not JSON: {error.msg} (column {error.colno})") from None
     if not isinstance(value, dict):
         raise EventError("not an event: expected a JSON object")
+    # The standard library's parser is slow, so it checks only lines with this many digits.
     if _LONG_NUMBER in text.translate(_DIGITS):
         _check_integers(text)
     return value
 
 
 def _check_integers(text: bytes) -> None:
-    """Refuse integers beyond 64 bits: orjson would make floats of them, and an id another's."""
+    """Raise EventError for an integer beyond 64 bits.
+
+    orjson makes a rounded float of it, and a rounded id is the id of someone else.
+    """
     try:
         json.loads(text, parse_int=_check_integer)
     except RecursionError:
@@ -123,25 +148,6 @@ def _check_integer(digits: str) -> None:
 
 
 def name_of(event: Any) -> str | None:
-    """Return the name of what should be an event."""
+    """Return the name of a parsed line; None if it has no name or is no object."""
     name = event.get("name") if isinstance(event, dict) else None
     return name if isinstance(name, str) else None
-
-
-def open_events(path: str) -> Stream:
-    """Open a file of events, or stdin for "-"; say so where somebody would have to type."""
-    if path != "-":
-        return open(path, "rb")
-    stream = cast(Stream, sys.stdin.buffer)
-    if stream.isatty():
-        click.echo("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)
-    return stream
-
-
-def size_of(stream: Stream) -> int | None:
-    """Return how many bytes a file has; None for a stream."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return None
-    return status.st_size or None

@@ -1,4 +1,4 @@
-"""`walker new`: a package to begin a plugin with."""
+"""`walker new`: write the package of a new plugin."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from walker_collector.scaffold import new_destination
 
 @click.group(epilog=examples("walker new destination my-crm"))
 def new() -> None:
-    """Begin a package of your own."""
+    """Write a package to start a plugin from."""
 
 
 @new.command(
@@ -21,13 +21,13 @@ def new() -> None:
     "--into",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     default=".",
-    help="The folder to write the package into.",
+    help="Folder to write the package into.",
 )
 def destination(name: str, into: Path) -> None:
     """Write the package of a destination called NAME.
 
-    Its tests hold it to the contract. NAME is what a flow will call it as `package`: lower-case
-    words with a dash between. Prints the files that were written.
+    Its tests check it against the contract of destinations. NAME is its name in flow files, as
+    `package`: lower-case words with a dash between. The files written are printed.
     """
     written = new_destination(name, into)
     for path in written:

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands take."""
 
 from pathlib import Path
 from typing import Final
@@ -11,21 +11,21 @@ flow_argument = click.argument("flow", type=FILE)
 events_argument = click.argument(
     "events", type=click.Path(exists=True, dir_okay=False, allow_dash=True), default="-"
 )
-flow_option = click.option("--flow", "name", metavar="NAME", help="Which flow of the file.")
+flow_option = click.option("--flow", "name", metavar="NAME", help="Name of the flow in the file.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-destination_option = click.option("--destination", metavar="ID", help="Of this destination only.")
+destination_option = click.option("--destination", metavar="ID", help="Only this destination.")
 ids_option = click.option(
-    "--id", "ids", metavar="EVENT_ID", multiple=True, help="Of this event; may be repeated."
+    "--id", "ids", metavar="EVENT_ID", multiple=True, help="Only this event; may be repeated."
 )
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def verbose() -> bool:
-    """Whether -v stands before the command."""
+    """Return whether -v was given before the command."""
     return bool(click.get_current_context().find_root().params.get("verbose"))
 
 
 def examples(*lines: str) -> str:
-    """Return what shows examples below a command's help, one per line."""
-    # \b keeps click from joining the lines to a paragraph.
+    """Return the end of a command's help: a list of examples, one per line."""
+    # \b keeps click from joining the lines into a paragraph.
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

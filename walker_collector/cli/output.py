@@ -1,37 +1,66 @@
-"""How results are shown: JSON for programs, tables and lines for people."""
+"""Output of commands: JSON for programs; tables, log lines and a progress bar for people."""
 
+import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
+from attrs import frozen
+
+from walker_collector.hookspecs import PROJECT
+
+# rich is imported where it is used: most commands need neither a table nor a bar.
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _WIDE: Final = 200
-"""Columns of a table that no terminal bounds."""
+"""Columns of a table that is not printed on a terminal."""
+_LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
+LONG: Final = 1_000_000
+"""Bytes of a file from which on reading it shows a progress bar."""
 
 
 def print_json(value: Any) -> None:
-    """Print one value, on one line."""
+    """Print a value as one line of JSON."""
     click.echo(to_json(value))
 
 
 def to_json(value: Any) -> str:
-    """Return a value as JSON; what JSON does not know, as text."""
+    """Return a value as JSON. Types that JSON lacks become text."""
     return orjson.dumps(value, default=str).decode()
 
 
 def printable(text: str) -> str:
-    """Return text without control characters: they could steer the terminal."""
+    """Return text without control characters, which could steer the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def counted(count: int, thing: str) -> str:
+    """Return `1 event` or `2 events`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def moment(at: int) -> str:
+    """Return a time (ms since 1970) as text to the second, in UTC."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration (s) as text in its largest fitting unit."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[Any]], *, err: bool = False
 ) -> None:
-    """Print a table; numbers stand at the right."""
-    # Imported here: most commands never show a table.
+    """Print a table; columns of numbers are aligned to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -55,19 +84,60 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else printable(str(value))
 
 
-def counted(count: int, thing: str) -> str:
-    """Return `1 event` or `2 events`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+@frozen
+class ProgressBar:
+    """Progress on stderr: bytes read, then deliveries left. Shows nothing unless told where."""
+
+    _shown: "Progress | None" = None
+    _task: "TaskID | None" = None
+
+    def advance(self, size: int) -> None:
+        """Note that `size` more bytes are read."""
+        if self._shown is not None and self._task is not None:
+            self._shown.advance(self._task, size)
+
+    def show_left(self, count: int) -> None:
+        """Show the number of deliveries left."""
+        if self._shown is not None and self._task is not None:
+            self._shown.update(self._task, description=f"{count:,} deliveries left")
 
 
-def moment(at: int) -> str:
-    """Return a time (ms since 1970) for people."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+@contextmanager
+def progress_bar(size: int | None) -> Iterator[ProgressBar]:
+    """Show a bar for reading `size` bytes, if these are many and stderr is a terminal."""
+    if size is None or size < LONG or not sys.stderr.isatty():
+        yield ProgressBar()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield ProgressBar(shown, shown.add_task("reading", total=size))
 
 
-def duration(seconds: float) -> str:
-    """Return a duration (s) for people, in its largest fitting unit."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            click.echo(f"{record.levelname.lower()}: {self.format(record)}", err=True)
+        except OSError:  # the reader of stderr is gone; the command goes on without it
+            return
+
+
+@contextmanager
+def log_to_stderr(verbosity: int) -> Iterator[None]:
+    """Show the collector's log, a line per record: warnings; from 1 on info; from 2 on all."""
+    logger = logging.getLogger(PROJECT)
+    before, handler = logger.level, _StderrHandler()
+    logger.addHandler(handler)
+    logger.setLevel(_LEVELS[min(verbosity, 2)])
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

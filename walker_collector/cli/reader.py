@@ -1,15 +1,16 @@
-"""Lines into a collector, in groups, with what is wrong of them reported by number."""
+"""Read events into a collector: in groups, at the pace of delivery, bad lines reported."""
 
 import time
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import click
 from attrs import define, field
 
 from walker_collector.cli.drain import StallDetector
 from walker_collector.cli.lines import Lines, Stream, parse, read_lines
+from walker_collector.cli.output import ProgressBar
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.summary import Summary
 from walker_collector.collector import Collector
@@ -18,40 +19,38 @@ from walker_collector.results import PushResult
 from walker_collector.statements import COMMANDS
 
 GROUP: Final = 500
+"""Events pushed at once, at most."""
 READ_AHEAD: Final = 5_000
-"""Events that may wait at each destination at work before reading pauses. What was read long before
-its turn takes memory, and is no longer in the processor's cache.
+"""Events that may wait at every ready destination before reading pauses. Events read long before
+their turn take memory, and have left the processor's cache when it comes.
 """
-_GLANCE: Final = 0.01
+_PAUSE: Final = 0.01
+"""Seconds of one pause."""
 SHOWN: Final = 20
-"""Bad lines that are shown one by one."""
+"""Bad lines that are shown one by one; more are counted."""
 
-
-class Watcher(Protocol):
-    """Is told how far the reading is."""
-
-    def read(self, size: int) -> None:
-        """Note that `size` more bytes are read and their events accepted."""
+NumberedEvent = tuple[int, dict[str, Any]]
 
 
 @define
 class BadLines:
-    """Lines that hold no event: the first are shown on stderr, all are counted.
+    """Counts lines without a valid event, and shows the first of them on stderr.
 
-    all_shown: show them all. numbers: of the lines, in order.
+    all_shown: show every one. numbers: the line numbers, in order.
     """
 
     all_shown: bool = False
     numbers: list[int] = field(factory=list)
-    _noted: list[tuple[int, EventError]] = field(factory=list)
+    _unreported: list[tuple[int, EventError]] = field(factory=list)
 
     def note(self, number: int, error: EventError) -> None:
-        """Note one, to be told in order."""
-        self._noted.append((number, error))
+        """Keep a bad line for the next report."""
+        self._unreported.append((number, error))
 
-    def tell(self) -> None:
-        """Show what was noted since the last time, by number."""
-        for number, error in sorted(self._noted, key=itemgetter(0)):
+    def report(self) -> None:
+        """Report the lines noted since the last report, in order of their numbers."""
+        # A group is parsed before it is pushed, so errors of parsing are noted too early.
+        for number, error in sorted(self._unreported, key=itemgetter(0)):
             self.numbers.append(number)
             if self.all_shown or len(self.numbers) <= SHOWN:
                 click.echo(f"line {number}: {error}", err=True)
@@ -61,19 +60,15 @@ class BadLines:
                     "--json has their numbers",
                     err=True,
                 )
-        self._noted.clear()
-
-
-Group = list[tuple[int, dict[str, Any]]]
-"""Events with their line numbers."""
+        self._unreported.clear()
 
 
 @define
 class EventReader:
-    """Pushes the lines of a stream, and counts.
+    """Pushes the events of a stream to a collector, and counts lines.
 
-    read: lines that are not blank. accepted: events. commands: changes of state.
-    last: number of the last line that was dealt with. `pause` waits for so many seconds.
+    read: lines that are not blank. accepted: events. commands: commands. last: number of the last
+    line that was accepted or bad. `pause` waits for a number of seconds.
     """
 
     collector: Collector
@@ -85,32 +80,23 @@ class EventReader:
     commands: int = 0
     last: int = 0
 
-    def run(self, stream: Stream, watcher: Watcher) -> None:
-        """Push all there is, until the end or a signal.
+    def run(self, stream: Stream, bar: ProgressBar) -> None:
+        """Push all events of a stream, until its end or a signal.
 
-        Raises WalkerError where the spool fails or no destination makes room any more: then
-        nothing after line `last` was accepted.
+        Raises WalkerError if the spool fails, or has no room and none can be expected. Then no line
+        after `last` was accepted.
         """
         for lines in read_lines(stream, self.stop.read):
             try:
                 self._push_lines(lines)
             finally:
-                self.bad.tell()
-            watcher.read(sum(map(len, lines.texts)) + len(lines.texts))
+                self.bad.report()
+            bar.advance(sum(map(len, lines.texts)) + len(lines.texts))
             if self.stop.signal:
                 return
 
-    def _keep_pace(self) -> None:
-        """Wait for the quickest destination; those in trouble hold nobody up."""
-        while not self.stop.signal:
-            statuses = self.collector.status().destinations.values()
-            waiting = [s.waiting for s in statuses if s.state == "ready" and not s.reason]
-            if not waiting or min(waiting) <= READ_AHEAD:
-                return
-            self.pause(_GLANCE)
-
     def summary(self, complete: bool) -> Summary:
-        """Return the figures of the reading; `complete` where it came to its end."""
+        """Return the figures of reading. `complete` says whether it came to the end."""
         return Summary(
             read=self.read,
             accepted=self.accepted,
@@ -121,7 +107,7 @@ class EventReader:
         )
 
     def _push_lines(self, lines: Lines) -> None:
-        group: Group = []
+        group: list[NumberedEvent] = []
         for number, text in lines.numbered():
             self.read += 1
             try:
@@ -129,7 +115,7 @@ class EventReader:
             except EventError as error:
                 self.bad.note(number, error)
                 continue
-            # A command by itself, so that a group is accepted as a whole or not at all.
+            # A command goes alone, so that a group is accepted as a whole or not at all.
             if event.get("name") in COMMANDS:
                 self._push(group)
                 self._push([(number, event)])
@@ -141,15 +127,16 @@ class EventReader:
                 group = []
         self._push(group)
 
-    def _push(self, group: Group) -> None:
-        """Push events, again and again where there is no room yet."""
+    def _push(self, group: list[NumberedEvent]) -> None:
+        """Push events. Repeat those that found the spool full, while events leave it."""
         detector = StallDetector()
         nothing_waited = False
         while group and not self.stop.signal:
             results = self.collector.push_many([event for _, event in group])
-            if full := self._note(group, results):
+            if full := self._count(group, results):
                 statuses = self.collector.status().destinations
-                # Where nothing waits, what takes the room is held or dead, and stays.
+                # With nothing waiting, held events and dead letters fill the spool, and stay. Look
+                # twice: the last waiting event may have left after the push.
                 if nothing_waited or detector.gave_up(statuses):
                     raise full
                 nothing_waited = not any(status.waiting for status in statuses.values())
@@ -160,7 +147,10 @@ class EventReader:
             ]
         self._keep_pace()
 
-    def _note(self, group: Group, results: Sequence[PushResult | WalkerError]) -> SpoolFull | None:
+    def _count(
+        self, group: list[NumberedEvent], results: Sequence[PushResult | WalkerError]
+    ) -> SpoolFull | None:
+        """Count the results of a push; return the error of an event that found no room."""
         full = None
         for (number, event), result in zip(group, results, strict=True):
             if isinstance(result, PushResult):
@@ -176,3 +166,15 @@ class EventReader:
                 raise result
             self.last = number
         return full
+
+    def _keep_pace(self) -> None:
+        """Pause until the quickest ready destination has few events left.
+
+        A destination that fails, or is slower than another, holds up nobody.
+        """
+        while not self.stop.signal:
+            statuses = self.collector.status().destinations.values()
+            waiting = [s.waiting for s in statuses if s.state == "ready" and not s.reason]
+            if not waiting or min(waiting) <= READ_AHEAD:
+                return
+            self.pause(_PAUSE)

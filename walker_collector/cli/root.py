@@ -1,4 +1,4 @@
-"""The group of all commands: version, log level, and errors told without a traceback."""
+"""The group of all commands: version, log level, errors without a traceback."""
 
 import os
 from typing import Any
@@ -6,14 +6,13 @@ from typing import Any
 import click
 
 from walker_collector.cli.dead import dead
-from walker_collector.cli.destinations import destinations
 from walker_collector.cli.explain import explain
 from walker_collector.cli.forget import forget
-from walker_collector.cli.log import log_to_stderr
+from walker_collector.cli.installed import destinations, schema
 from walker_collector.cli.new import new
 from walker_collector.cli.options import examples
+from walker_collector.cli.output import log_to_stderr
 from walker_collector.cli.run import run
-from walker_collector.cli.schema import schema
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.validate import validate
@@ -23,8 +22,11 @@ from walker_collector.version import __version__
 INTERRUPTED = 130
 
 
-class Walker(click.Group):
-    """A group whose commands' errors are messages: exit status 1, and 130 for Ctrl-C."""
+class WalkerGroup(click.Group):
+    """Group of commands that prints errors without a traceback.
+
+    Exit status 1 for errors of the package, 130 for Ctrl-C.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -36,12 +38,12 @@ class Walker(click.Group):
 
 
 def _message(error: WalkerError) -> str:
-    """Return the error on one line, but for problems of a flow: those have a line each."""
+    """Return the error on one line; the problems of a flow on a line each."""
     return str(error) if isinstance(error, ConfigError) else " ".join(str(error).split("\n"))
 
 
 @click.group(
-    cls=Walker,
+    cls=WalkerGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "walker validate flow.json",
@@ -54,9 +56,9 @@ def _message(error: WalkerError) -> str:
 @click.option("-v", "--verbose", count=True, help="Log more: -v each batch, -vv each event.")
 @click.pass_context
 def main(ctx: click.Context, verbose: int) -> None:
-    """Collect events, and deliver them to destinations as a flow file says.
+    """Collect events, and deliver them to the destinations of a flow file.
 
-    Every command has examples of its own: walker COMMAND --help.
+    walker COMMAND --help has examples of a command.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -1,12 +1,13 @@
-"""`walker run`: events to their destinations."""
+"""`walker run`: deliver events."""
 
+import gc
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
 from walker_collector.cli.flow_run import FlowRun
-from walker_collector.cli.garbage import collect_seldom
 from walker_collector.cli.lines import Stream, open_events, size_of
 from walker_collector.cli.options import (
     events_argument,
@@ -16,10 +17,12 @@ from walker_collector.cli.options import (
     json_option,
     verbose,
 )
-from walker_collector.cli.progress import Bar, Unseen, progress
+from walker_collector.cli.output import ProgressBar, progress_bar
 from walker_collector.cli.reader import BadLines, EventReader
 from walker_collector.cli.signals import StopSignal
 from walker_collector.errors import WalkerError
+
+_GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 
 @click.command(
@@ -37,43 +40,54 @@ from walker_collector.errors import WalkerError
     "--timeout",
     type=click.FloatRange(min=0),
     metavar="S",
-    help="Seconds to wait at the end for what is not delivered yet. Without it: until all is, or "
-    "every destination with something left is down, or has failed for 60 s without a delivery.",
+    help="Seconds to wait for deliveries at the end. Without it: until all are made, or every "
+    "destination with events left is down, or has failed for 60 s without a delivery.",
 )
 @json_option
 def run(flow: Path, events: str, name: str | None, timeout: float | None, as_json: bool) -> None:
     """Deliver EVENTS to the destinations of FLOW.
 
-    EVENTS is a file of JSON objects, one per line; stdin where it is "-" or absent. An array of
-    them, or objects over several lines, will do up to 64 MB. A line is an event, or a command:
-    {"name": "walker consent", "data": {"marketing": true}, "user": {"id": "u1"}}, likewise
+    EVENTS is a file of JSON objects, one per line; stdin if it is "-" or absent. An array of
+    objects, or objects over several lines, are read as well, up to 64 MB. A line is an event, or a
+    command: {"name": "walker consent", "data": {"marketing": true}, "user": {"id": "u1"}}, likewise
     "walker user" and "walker globals".
 
-    Bad lines are reported with their number, the rest goes on. Ctrl-C and SIGTERM stop the reading;
-    what was accepted is delivered within collector.closeTimeout. The figures come on stderr, with
-    --json on stdout.
+    Bad lines are reported with their numbers, and the others are delivered. Ctrl-C and SIGTERM stop
+    the reading; accepted events are delivered within collector.closeTimeout. The figures come on
+    stderr, with --json on stdout.
 
-    Exit status: 0 where every event was delivered, held for consent or left out by a rule; 1 where
-    there are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
+    Exit status: 0 if every event was delivered, held for consent or left out by a rule; 1 if there
+    are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
     """
     with open_events(events) as stream, StopSignal() as stop:
         flow_run = FlowRun(flow, name, stop)
-        collect_seldom()
+        relax_gc()
         reader = EventReader(flow_run.collector, stop, bad=BadLines(all_shown=verbose()))
-        with progress(size_of(stream)) as seen:
-            complete = _read(reader, stream, seen)
-            summary = flow_run.finish(reader.summary(complete), timeout, seen.waiting)
+        with progress_bar(size_of(stream)) as bar:
+            complete = _read(reader, stream, bar)
+            summary = flow_run.finish(reader.summary(complete), timeout, bar.show_left)
         flow_run.report(summary, as_json)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
 
 
-def _read(reader: EventReader, stream: Stream, watcher: Bar | Unseen) -> bool:
-    """Push everything; say so, and return False, where that ended before the end."""
+def _read(reader: EventReader, stream: Stream, bar: ProgressBar) -> bool:
+    """Read the stream, and say if that ended early. Return False if an error ended it."""
     try:
-        reader.run(stream, watcher)
+        reader.run(stream, bar)
     except WalkerError as error:
         click.echo(f"Stopped after line {reader.last}: {error}", err=True)
         return False
     if reader.stop.signal:
         click.echo(f"Stopped after line {reader.last}.", err=True)
     return True
+
+
+def relax_gc() -> None:
+    """Make Python's garbage collector run less often, and skip the objects that exist now.
+
+    Thousands of pending events are many objects, and hardly one is part of a cycle. Looking at them
+    again and again, as by default, costs half as much as the delivery. The collector never does
+    this by itself: it is a setting of the process, so of the application (docs/performance.md).
+    """
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)

@@ -1,11 +1,15 @@
-"""`walker simulate`: what each event would do."""
+"""`walker simulate`: show the effects of each event."""
 
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from attrs import Factory, field, frozen
 
+from walker_collector.cli.lines import name_of, open_events, parse, read_lines
 from walker_collector.cli.options import (
     events_argument,
     examples,
@@ -14,10 +18,64 @@ from walker_collector.cli.options import (
     json_option,
 )
 from walker_collector.cli.output import print_json, printable, to_json
-from walker_collector.cli.rehearsal import BadLine, Rehearsal
-from walker_collector.simulation import Simulated
+from walker_collector.errors import EventError
+from walker_collector.flowfile import load_flow
+from walker_collector.hookspecs import PROJECT
+from walker_collector.moments import now_ms
+from walker_collector.simulation import Call, Simulated, Simulation, Status
+
+logger = logging.getLogger(PROJECT)
 
 _COLORS = {"deliver": "green", "held": "yellow", "unidentified": "red", "invalid": "red"}
+
+
+@frozen
+class InvalidLine:
+    """Result of a line without a valid event; it has the fields of `Simulated` that are shown."""
+
+    event: str | None
+    error: str
+    destination: None = field(default=None, init=False)
+    status: Status = field(default="invalid", init=False)
+    rule: None = field(default=None, init=False)
+    calls: list[Call] = field(default=Factory(list), init=False)
+    warnings: tuple[str, ...] = field(default=(), init=False)
+
+
+class LineSimulation:
+    """Simulates the lines of EVENTS. `ok` tells whether every line so far was valid.
+
+    Raises ConfigError for a flow that cannot be loaded.
+    """
+
+    def __init__(self, flow: Path, name: str | None) -> None:
+        config = load_flow(flow, flow=name, credentials=False)
+        for warning in config.warnings:
+            logger.warning("%s: %s", config.source, warning)
+        self._count = 0
+        self._simulation = Simulation(config, now=now_ms, new_id=self._new_id)
+        self.ok = True
+
+    def _new_id(self) -> str:
+        self._count += 1
+        return f"simulated-{self._count}"
+
+    def run(self, events: str) -> Iterator[tuple[int, Simulated | InvalidLine]]:
+        """Yield each result with the number of its line."""
+        with open_events(events) as stream:
+            for lines in read_lines(stream):
+                for number, text in lines.numbered():
+                    for result in self._push(text):
+                        self.ok = self.ok and result.status != "invalid"
+                        yield number, result
+
+    def _push(self, text: bytes) -> list[Simulated] | list[InvalidLine]:
+        event = None
+        try:
+            event = parse(text)
+            return self._simulation.push(event)
+        except EventError as error:
+            return [InvalidLine(name_of(event), str(error))]
 
 
 @click.command(
@@ -32,28 +90,28 @@ _COLORS = {"deliver": "green", "held": "yellow", "unidentified": "red", "invalid
 @flow_option
 @json_option
 def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
-    """Show what each event would do, without doing it.
+    """Show the effects of each event, without delivering it.
 
     Nothing leaves the machine, nothing is stored, and no credentials are needed. EVENTS is as for
-    `walker run`. Shown is one line per event and destination, and one more for each held event that
-    a line releases; the calls of a destination stand below. Extensions take no part. What will
-    surely be refused is invalid. With --json the reasons come on stderr as well.
+    `walker run`. There is one line per event and destination, with the destination's calls below,
+    and one more for each held event that a line releases. Extensions are not run. An event that
+    the destination is sure to refuse is invalid. With --json the reasons come on stderr as well.
 
-    Exit status: 0; 1 where there are bad lines or invalid events.
+    Exit status: 0; 1 if there are bad lines or invalid events.
     """
-    rehearsal = Rehearsal(flow, name)
-    for number, result in rehearsal.run(events):
+    simulation = LineSimulation(flow, name)
+    for number, result in simulation.run(events):
         if as_json:
             print_json(as_object(number, result))
             if result.error:
                 click.echo(f"line {number}: {printable(result.error)}", err=True)
         else:
             _print(number, result)
-    sys.exit(0 if rehearsal.ok else 1)
+    sys.exit(0 if simulation.ok else 1)
 
 
-def as_object(number: int, result: Simulated | BadLine) -> dict[str, Any]:
-    """Return a result under JSON's names; `reason` and `warnings` where there are any."""
+def as_object(number: int, result: Simulated | InvalidLine) -> dict[str, Any]:
+    """Return a result for --json; with `reason` and `warnings` if it has any."""
     made: dict[str, Any] = {
         "line": number,
         "event": result.event,
@@ -69,7 +127,7 @@ def as_object(number: int, result: Simulated | BadLine) -> dict[str, Any]:
     return made
 
 
-def _print(number: int, result: Simulated | BadLine) -> None:
+def _print(number: int, result: Simulated | InvalidLine) -> None:
     click.echo(headline(number, result))
     for warning in result.warnings:
         click.echo(f"    warning: {printable(warning)}")
@@ -77,8 +135,8 @@ def _print(number: int, result: Simulated | BadLine) -> None:
         click.echo(f"    {name} {' '.join(map(to_json, arguments))}")
 
 
-def headline(number: int, result: Simulated | BadLine) -> str:
-    """Return the line of a result for people."""
+def headline(number: int, result: Simulated | InvalidLine) -> str:
+    """Return the first line of a result: event, destination, status, rule, error."""
     status = click.style(result.status, fg=_COLORS.get(result.status))
     event = printable(result.event or "?")
     where = f" -> {result.destination}" if result.destination else ""

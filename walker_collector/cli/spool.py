@@ -1,22 +1,29 @@
-"""`walker spool`: what is stored."""
+"""`walker spool`: count or drop the events stored for each destination."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import attrs
 import click
+from attrs import define
 
-from walker_collector.cli.backlog import Backlog, backlog, clear
-from walker_collector.cli.clock import now_ms
 from walker_collector.cli.options import FILE, examples, flow_option, json_option, yes_option
 from walker_collector.cli.output import counted, duration, print_json, print_table
 from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
+from walker_collector.moments import now_ms
+from walker_collector.spool import Change, State
+from walker_collector.spool.sqlite import SqliteSpool
+
+_PAGE: Final = 10_000
+"""Events dropped in one transaction."""
 
 
 @click.group(
     epilog=examples("walker spool status flow.json", "walker spool drop flow.json old-crm")
 )
 def spool() -> None:
-    """Look into the spool, where accepted events wait."""
+    """Count or drop the events in the spool."""
 
 
 @spool.command(
@@ -26,19 +33,19 @@ def spool() -> None:
 @flow_option
 @json_option
 def status(flow: Path, name: str | None, as_json: bool) -> None:
-    """Show what the spool of FLOW holds for each destination.
+    """Count the events in the spool of FLOW, for each destination.
 
-    FLOW is a flow file or a spool file. Nothing is changed, and a collector that runs goes on. What
-    its worker processes store beside it counts, too.
+    FLOW is a flow file or a spool file. Nothing is changed, and a collector may be running. Events
+    that its worker processes store in files beside it are counted as well.
 
-    waiting: to be delivered. due: of these, the ones that wait for a retry. held: for consent.
-    dead: dead letters. oldest: age of the oldest that waits or is held.
+    waiting: to be delivered. due: those of them that wait for a retry. held: for consent. dead:
+    dead letters. oldest: age of the oldest event that waits or is held.
     """
     config = spool_of(flow, name)
     with reading(config) as spools:
-        found = backlog(spools, now_ms())
+        counts = stored_counts(spools, now_ms())
     if as_json:
-        rows = {id_: attrs.asdict(item) for id_, item in found.items()}
+        rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         print_json({"spool": config.path, "destinations": rows})
         return
     click.echo(config.path)
@@ -46,7 +53,7 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
         ("destination", "waiting", "due", "held", "dead", "oldest"),
         [
             (id_, item.waiting, item.due, item.held, item.dead, duration(item.oldest_age))
-            for id_, item in found.items()
+            for id_, item in counts.items()
         ],
     )
 
@@ -57,17 +64,59 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
 @flow_option
 @yes_option
 def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
-    """Remove all that is kept for DESTINATION.
+    """Remove all events stored for DESTINATION.
 
-    For a destination that a flow no longer has: what waits, is held or is dead goes for good, for
-    this destination alone. No other process may hold the spool.
+    Meant for a destination that the flow no longer has. Its waiting and held events and its dead
+    letters are gone for good; other destinations keep theirs. No other process may use the spool.
     """
     with owning(spool_of(flow, name)) as store:
         check_destination(destination, flow, name, [store])
-        item = backlog([store], now_ms()).get(destination, Backlog())
+        item = stored_counts([store], now_ms()).get(destination, StoredCounts())
         count = item.waiting + item.held + item.dead
         if count and not yes:
             question = f"Drop {counted(count, 'event')} kept for {destination} for good?"
             click.confirm(question, abort=True, err=True)
-        clear(store, destination)
+        _clear(store, destination)
     click.echo(f"{counted(count, 'event')} dropped", err=True)
+
+
+@define
+class StoredCounts:
+    """Number of events stored for one destination.
+
+    due: waiting events that wait for a retry. oldest_age: s since the oldest waiting or held event
+    was accepted.
+    """
+
+    waiting: int = 0
+    due: int = 0
+    held: int = 0
+    dead: int = 0
+    oldest_age: float = 0.0
+
+
+def stored_counts(spools: Iterable[SqliteSpool], now: int) -> dict[str, StoredCounts]:
+    """Return the counts of each destination, summed over spools, at `now` (ms).
+
+    Raises SpoolError if a spool cannot be read.
+    """
+    found: dict[str, StoredCounts] = {}
+    for store in spools:
+        for destination, counts in store.counts().items():
+            item = found.setdefault(destination, StoredCounts())
+            item.waiting += counts.get(State.WAITING, 0)
+            item.held += counts.get(State.HELD, 0)
+            item.dead += counts.get(State.DEAD, 0)
+        for destination, (at, due) in store.oldest().items():
+            item = found.setdefault(destination, StoredCounts())
+            item.due += due
+            item.oldest_age = max(item.oldest_age, (now - at) / 1000)
+    return dict(sorted(found.items()))
+
+
+def _clear(store: SqliteSpool, destination: str) -> None:
+    """Remove all events stored for a destination."""
+    store.bury(store.dead(destination))
+    store.settle(destination, [Change(item.entry, None) for item in store.held(destination)])
+    while waiting := store.load(destination, 0, _PAGE):
+        store.settle(destination, [Change(item.entry, None) for item in waiting])

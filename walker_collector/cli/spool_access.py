@@ -1,4 +1,4 @@
-"""Which spool a command is about: the flow's, or a spool file itself."""
+"""Access to spools for commands: find the spool of a file, open it to read or to change it."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -15,18 +15,19 @@ from walker_collector.spool.slots import SLOTS, left_behind, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
 
 _SQLITE: Final = b"SQLite format 3\0"
-_BEGINNING: Final = 1_024
+_HEAD: Final = 1_024
+"""Bytes at the beginning of a file that tell text from a binary file."""
 
 
 def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
-    """Return the spool of a flow file, or of the spool file itself.
+    """Return the configuration of a spool, given a flow file or the spool file itself.
 
-    Raises SpoolError where the flow has none, ConfigError where the flow cannot be loaded.
-    Credentials are not needed, but a path that names an unset variable leads nowhere.
+    Raises SpoolError for a flow without a spool, or with an unset variable in the spool's path;
+    ConfigError for a flow that cannot be loaded. Credentials may be absent.
     """
     if is_spool(path):
         return SpoolConfig(path=str(path))
-    spool = _flow(path, name).collector.spool
+    spool = _load(path, name).collector.spool
     if spool is None:
         raise SpoolError(
             f"{path} has no spool: what waits is kept in the memory of the process that runs it. "
@@ -38,16 +39,17 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
 
 
 def is_spool(path: Path) -> bool:
-    """Whether a file is a spool, going by how it begins."""
+    """Return whether a file begins like a spool."""
     with path.open("rb") as file:
         return file.read(len(_SQLITE)) == _SQLITE
 
 
-def _flow(path: Path, name: str | None) -> FlowConfig:
+def _load(path: Path, name: str | None) -> FlowConfig:
     try:
         return load_flow(path, flow=name, credentials=False)
     except ConfigError:
-        if b"\0" in path.read_bytes()[:_BEGINNING]:  # no text has that
+        # A spool with a damaged beginning is read as a flow file; its problems would mislead.
+        if b"\0" in path.read_bytes()[:_HEAD]:
             raise SpoolError(
                 f"{path} is neither a flow file, which is text, nor a spool: the beginning of an "
                 "SQLite file is missing or damaged. Give the flow file, or restore the spool"
@@ -58,23 +60,24 @@ def _flow(path: Path, name: str | None) -> FlowConfig:
 def check_destination(
     destination: str | None, path: Path, name: str | None, spools: Iterable[SqliteSpool] = ()
 ) -> None:
-    """Raise SpoolError for a destination (None: all of them) that neither the flow file has nor
-    anything was ever kept for in the spools.
+    """Raise SpoolError unless the flow or one of the spools knows the destination.
+
+    None means all destinations, and always passes.
     """
     known = {id_ for spool in spools for id_ in spool.destinations()}
     if destination is None or destination in known:
         return
     if not is_spool(path):
-        known |= _flow(path, name).destinations.keys()
+        known |= _load(path, name).destinations.keys()
     if destination not in known:
         raise SpoolError(f"{path}: there is no destination {destination}{hint(destination, known)}")
 
 
 @contextmanager
 def reading(config: SpoolConfig) -> Iterator[list[SqliteSpool]]:
-    """Open a spool, and those of worker processes beside it, to look into while others write.
+    """Open a spool, and those of worker processes beside it, to read while others write.
 
-    Raises SpoolError where one cannot be read.
+    Raises SpoolError if one cannot be read.
     """
     paths = [Path(slot_path(config.path, slot)) for slot in range(SLOTS)]
     with ExitStack() as stack:
@@ -89,9 +92,9 @@ def reading(config: SpoolConfig) -> Iterator[list[SqliteSpool]]:
 
 @contextmanager
 def owning(config: SpoolConfig) -> Iterator[SqliteSpool]:
-    """Open a spool to change it, with what gone worker processes left beside it.
+    """Open a spool to change it, after adopting the spools of ended worker processes beside it.
 
-    Raises SpoolError where there is none, or another process holds it.
+    Raises SpoolError if there is no such file, or another process holds it.
     """
     if not Path(config.path).exists():
         raise SpoolError(f"spool {config.path}: no such file")

@@ -1,4 +1,4 @@
-"""What a run came to: figures per destination, for people and for programs."""
+"""Summary of a run: figures per destination, as a table and as JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +13,20 @@ from walker_collector.delivery import DestinationStatus
 from walker_collector.spool import DeadLetter
 
 _REASONS = 3
+"""Reasons shown per destination."""
 _OF_READING = ("read", "accepted", "commands", "bad", "bad_lines", "complete")
+_COLUMNS = ("delivered", "held", "ignored", "dead", "dropped", "waiting")
+_SELDOM = ("empty", "dead_dropped", "unrecorded")
+"""Columns shown only if one of their figures is not zero."""
 
 
 @frozen(kw_only=True)
-class Figures:
-    """What became of the events at one destination, since the command began.
+class DestinationSummary:
+    """Figures of one destination since the run began.
 
-    empty: nothing was asked of the destination. dead: dead letters that came; dead_dropped: those
-    beyond `dlqMax`, which are gone. waiting: undelivered, for `reason` where there is one.
-    unrecorded: done, but the spool could not be told; the next run delivers them again.
+    empty: events that asked nothing of the destination. dead: new dead letters. dead_dropped: dead
+    letters deleted for more than `dlqMax`. waiting: undelivered events, for `reason` if there is
+    one. unrecorded: finished events that the spool could not record; the next run repeats them.
     """
 
     delivered: int = 0
@@ -39,7 +43,7 @@ class Figures:
 
 @frozen(kw_only=True)
 class Summary:
-    """The figures of a run; `signal` is what ended it early, `bad_lines` the numbers of lines."""
+    """Figures of a run. `signal` names the signal that ended it, `bad_lines` has line numbers."""
 
     read: int = 0
     accepted: int = 0
@@ -48,25 +52,25 @@ class Summary:
     bad_lines: Sequence[int] = ()
     complete: bool = True
     signal: str | None = None
-    destinations: Mapping[str, Figures] = Factory(dict)
+    destinations: Mapping[str, DestinationSummary] = Factory(dict)
 
     @property
     def ok(self) -> bool:
-        """Whether everything read is an event, and delivered, held or left out on purpose."""
-        undone = any(
+        """Return whether every line was good, and every event delivered, held or ignored."""
+        unfinished = any(
             item.dead or item.waiting or item.unrecorded for item in self.destinations.values()
         )
-        return self.complete and not self.bad and not undone
+        return self.complete and not self.bad and not unfinished
 
     def as_json(self, reading: bool = True) -> dict[str, Any]:
-        """Return the figures under JSON's names, without those of the reading where none was."""
+        """Return the figures for --json; without those of reading for a run that read nothing."""
         found = attrs.asdict(self)
         return {key: found[key] for key in found if reading or key not in _OF_READING}
 
 
-def figures(status: DestinationStatus) -> Figures:
-    """Return one destination's figures."""
-    return Figures(
+def summarise(status: DestinationStatus) -> DestinationSummary:
+    """Return the figures of one destination."""
+    return DestinationSummary(
         delivered=status.delivered,
         held=status.held,
         ignored=status.ignored,
@@ -87,23 +91,20 @@ def print_summary(summary: Summary) -> None:
         parts += [counted(summary.commands, "command")] if summary.commands else []
         parts += [f"{summary.bad:,} bad"] if summary.bad else []
         click.echo(", ".join(parts), err=True)
-    columns = ["delivered", "held", "ignored", "dead", "dropped", "waiting"]
-    # Mostly there are none: a device without a token, dead letters beyond `dlqMax`, a full disk.
-    columns += [
-        column
-        for column in ("empty", "dead_dropped", "unrecorded")
-        if any(getattr(item, column) for item in summary.destinations.values())
-    ]
-    rows = [
-        [id_, *(getattr(item, column) for column in columns)]
-        for id_, item in summary.destinations.items()
-    ]
-    print_table(["destination", *(column.replace("_", " ") for column in columns)], rows, err=True)
+    figures = {id_: attrs.asdict(item) for id_, item in summary.destinations.items()}
+    seldom = [column for column in _SELDOM if any(item[column] for item in figures.values())]
+    columns = [*_COLUMNS, *seldom]
+    print_table(
+        ["destination", *(column.replace("_", " ") for column in columns)],
+        [[id_, *(item[column] for column in columns)] for id_, item in figures.items()],
+        err=True,
+    )
 
 
 def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool) -> None:
-    """Say on stderr why there are dead letters: the most frequent reasons of each destination,
-    or all of them; how to see the others is `hint`.
+    """Print the reasons of dead letters on stderr, the most frequent ones of each destination.
+
+    `hint` tells how to see the others; `everything` prints all.
     """
     by_destination: dict[str, Counter[str]] = {}
     for letter in letters:

@@ -1,4 +1,4 @@
-"""`walker validate`: every problem of a flow file."""
+"""`walker validate`: check a flow file."""
 
 import sys
 from pathlib import Path
@@ -27,15 +27,16 @@ from walker_collector.flowfile import load_flow
     "--no-credentials",
     "lenient",
     is_flag=True,
-    help="Let credentials and environment variables be absent.",
+    help="Accept absent credentials and environment variables.",
 )
 @json_option
 def validate(flow: Path, name: str | None, lenient: bool, as_json: bool) -> None:
-    """Check FLOW, and show every problem.
+    """Check FLOW, and print every problem.
 
-    One line each: `place: problem`. Nothing is connected to. Warnings and the count come on stderr.
+    Each problem is a line, `place: problem`. Warnings and the number of problems come on stderr. No
+    connection is opened.
 
-    Exit status: 0 where the flow can be run, 1 where there are problems.
+    Exit status: 0 if the flow can be run, 1 if there are problems.
     """
     config: FlowConfig | None = None
     problems: tuple[Problem, ...] = ()

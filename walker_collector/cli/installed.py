@@ -1,0 +1,75 @@
+"""`walker destinations` and `walker schema`: installed plugins and their settings."""
+
+from typing import Any
+
+import click
+import orjson
+
+from walker_collector.cli.options import examples, json_option
+from walker_collector.cli.output import print_json, print_table, printable
+from walker_collector.plugins import PluginInfo, Registry
+from walker_collector.schema import flow_schema, rule_settings_schema, settings_schema
+
+_COLUMNS = ("name", "kind", "version", "distribution", "origin")
+
+
+@click.command(epilog=examples("walker destinations", "walker destinations --json"))
+@json_option
+def destinations(as_json: bool) -> None:
+    """List the installed destinations and extensions.
+
+    Each with its version, its origin and its other names in flow files; for a plugin that cannot be
+    used, also the reason.
+    """
+    installed = [_as_object(info) for info in Registry().discover().installed()]
+    if as_json:
+        print_json(installed)
+        return
+    print_table(
+        ("name", "kind", "version", "distribution", "from", "also known as"),
+        [(*(info[key] for key in _COLUMNS), ", ".join(info["aliases"])) for info in installed],
+    )
+    for info in installed:
+        if info["error"]:
+            error = printable(" ".join(info["error"].split("\n")))
+            click.echo(click.style(f"{info['name']} cannot be used: {error}", fg="red"))
+
+
+def _as_object(info: PluginInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "kind": info.kind,
+        "version": info.version,
+        "distribution": info.distribution,
+        "origin": info.origin,
+        "aliases": list(info.aliases),
+        "error": info.error,
+    }
+
+
+@click.command(
+    epilog=examples(
+        "walker schema customerio",
+        "walker schema --flow > flow.schema.json   # for an editor's completion",
+    )
+)
+@click.argument("package", required=False)
+@click.option("--flow", "whole", is_flag=True, help="The schema of a whole flow file.")
+def schema(package: str | None, whole: bool) -> None:
+    """Print the JSON Schema of a destination.
+
+    It describes the destination's settings and its rules' settings. PACKAGE is the name or alias of
+    an installed destination.
+    """
+    if whole is (package is not None):
+        raise click.UsageError("name either a PACKAGE or --flow")
+    registry = Registry().discover()
+    if package is None:
+        found = flow_schema(registry)
+    else:
+        plugin = registry.find(package)
+        found = {
+            "settings": settings_schema(plugin),
+            "ruleSettings": rule_settings_schema(plugin),
+        }
+    click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
