@@ -1,7 +1,7 @@
 """JSON Schema (draft 2020-12) of flow files, settings and rule settings, made from their classes.
 
-Keys stand in camelCase. `$var.name` may stand wherever a value may, `$env.NAME` and
-`$secret.NAME` where text may.
+Keys stand in camelCase. `$var.name` may stand wherever a value may, a whole `$env.NAME` where a
+number or boolean may, `$env.NAME` and `$secret.NAME` where text may.
 Descriptions come from docstrings: the class's first paragraph, and for a field the line
 `name: what it is`, or `name, other: ...`.
 """
@@ -47,6 +47,11 @@ _REFERENCES: Final[Mapping[str, Schema]] = {
         "type": "string",
         "pattern": r"\$(env|secret|var)\.",
     },
+    "ScalarReference": {
+        "description": "A reference to the environment, or a variable, for a number or boolean.",
+        "type": "string",
+        "pattern": r"^\$(env|var)\.",
+    },
     "Variable": {
         "description": "A reference to a variable, which may hold any type.",
         "type": "string",
@@ -63,6 +68,9 @@ _SCALARS: Final[Mapping[Any, Schema]] = {
     NoneType: {"type": "null"},
     dict: {"type": "object"},
 }
+
+
+_SCALAR_TYPES: Final = frozenset({"integer", "number", "boolean"})
 
 
 def settings_schema(plugin: type) -> Schema:
@@ -159,7 +167,8 @@ class _Builder:
         choices = schema.get("anyOf", [schema])
         if any(not choice or choice.get("type") == "string" for choice in choices):
             return schema
-        name = "Reference" if "enum" in schema else "Variable"
+        scalar = any(choice.get("type") in _SCALAR_TYPES for choice in choices)
+        name = "Reference" if "enum" in schema else "ScalarReference" if scalar else "Variable"
         reference = self.defined(name, lambda: dict(_REFERENCES[name]))
         return {"anyOf": [*choices, reference]}
 

@@ -36,7 +36,7 @@ _SECTIONS: Final = {
     "SpoolConfig": "`spool`",
 }
 """Definitions that are referred to, with the headings they stand under."""
-_REFERENCES: Final = ("#/$defs/Variable", "#/$defs/Reference")
+_REFERENCES: Final = ("#/$defs/Variable", "#/$defs/ScalarReference", "#/$defs/Reference")
 _PARTS: Final = ("settings", "rule settings")
 
 

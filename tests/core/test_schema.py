@@ -165,6 +165,8 @@ RULE = {"mapping": {"order": {"complete": {"settings": {"page": "data.url"}}}}}
         (shop(**RULE, batch=5, breaker={"threshold": 2}, consent={"marketing": True}), True),
         (shop(mapping={"order": {"*": [{"silent": True, "extend": {"name": None}}]}}), True),
         (shop(queueMax="$var.max", loadScript=True), True),
+        (shop(queueMax="$env.MAX", disabled="$env.OFF:false", rateLimit="$env.RATE"), True),
+        (shop(queueMax="$secret.MAX"), False),
         (shop(mapping={"order": {"complete": {"settings": {"pgae": "x"}}}}), False),
         (shop(mapping={"order": {"complete": {"include": ["usr"]}}}), False),
         (shop(settings={"siteId": "s"}), False),
