@@ -1,5 +1,6 @@
 """Who may have lost what they were identified with is identified again."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -150,6 +151,9 @@ def test_person_who_was_erased_with_a_deletion_is_identified_again(
     collector = run(deleting={"forgetOn": ["destroy"]})
     push(collector, "page view")
     push(collector, "account close")
+    for thread in threading.enumerate():
+        if thread.name == "walker-forget":
+            thread.join(PATIENCE)
     push(collector, "page view")
     assert email_of(customerio) == "ann@b.com"
 
