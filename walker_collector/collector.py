@@ -59,6 +59,7 @@ from walker_collector.statements import (
     plain_person,
     plain_statement,
     raw_event,
+    readable,
     until_it_raises,
 )
 
@@ -448,7 +449,7 @@ class Collector:
 
     def _consent(self, update: Any, user: Any) -> None:
         self._ensure_open()
-        update, user = plain_statement(update, user, self._bounds)
+        update, user = readable(lambda: plain_statement(update, user, self._bounds))
         person = self._with_patience(lambda: self._state(update, user))
         self._release(None if person is None else {person})
 
@@ -475,7 +476,7 @@ class Collector:
 
         Raises EventError for what is no object, or what JSON cannot hold.
         """
-        update = plain_object("user", update, self._bounds)
+        update = readable(lambda: plain_object("user", update, self._bounds))
         self._defaults.user = merge(self._defaults.user, update)
 
     def globals(self, update: Mapping[str, Any]) -> None:
@@ -483,7 +484,7 @@ class Collector:
 
         Raises EventError for what is no object, or what JSON cannot hold.
         """
-        update = plain_object("globals", update, self._bounds)
+        update = readable(lambda: plain_object("globals", update, self._bounds))
         self._defaults.globals = merge(self._defaults.globals, update)
 
     def _command(self, raw: Mapping[str, Any]) -> PushResult:
@@ -534,8 +535,8 @@ class Collector:
         Waits for what is under way to them. Raises EventError where `user` names nobody.
         """
         self._ensure_open()
-        user = plain_person("forget", user, self._bounds)
-        people = self._ledger.known_as(user)
+        person = readable(lambda: plain_person("forget", user, self._bounds))
+        people = self._ledger.known_as(person)
         return uninterrupted(lambda: self._erase(people))
 
     def forget_soon(self, user: Mapping[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """What an application hands to a collector, checked and brought into one form."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from walker_collector.config import Consent
 from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds, check_grants, check_parts, plain_object
 from walker_collector.identity import identifiers
+
+T = TypeVar("T")
 
 COMMANDS: Final = ("walker consent", "walker user", "walker globals")
 
@@ -35,7 +37,7 @@ def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[
 
 
 def blamed(error: Exception, read: Callable[[], object]) -> Exception:
-    """Return the error of an event that could not be read: an EventError that names what one of
+    """Return the error of something that could not be read: an EventError that names what one of
     its objects has raised. Where reading it again goes well, a signal handler has raised instead.
     """
     if isinstance(error, WalkerError):
@@ -44,10 +46,18 @@ def blamed(error: Exception, read: Callable[[], object]) -> Exception:
         read()
     except Exception:
         name = type(error).__name__
-        made = EventError(f"the event cannot be read: an object in it raised {name}")
+        made = EventError(f"what was handed in cannot be read: an object in it raised {name}")
         made.__cause__ = error
         return made
     return error
+
+
+def readable(read: Callable[[], T]) -> T:
+    """Return what reading something gives; raises no foreign exceptions."""
+    try:
+        return read()
+    except Exception as error:
+        raise blamed(error, read) from None
 
 
 def is_command(raw: Mapping[str, Any]) -> bool:

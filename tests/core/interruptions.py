@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+_SILENT = "_weakrefset.py"
+"""Python ignores what is raised in a callback of a weak reference."""
+
 
 class Interruption(BaseException):
     """What a handler raises, as `sys.exit` raises SystemExit."""
@@ -16,13 +19,13 @@ class Interruption(BaseException):
 
 def at_moment(number: int, handler: Callable[[], object], call: Callable[[], object]) -> bool:
     """Call something, and the handler at its moment of that number, from 1 on; return whether
-    there is such a moment. What the handler raises is raised where it interrupts, and ends here.
+    there is such a moment. What the handler raises is raised where it interrupts.
     """
     passed = 0
 
     def profile(frame: Any, kind: str, arg: Any) -> None:
         nonlocal passed
-        if kind not in ("call", "c_return"):
+        if kind not in ("call", "c_return") or frame.f_code.co_filename.endswith(_SILENT):
             return
         passed += 1
         if passed == number:
@@ -32,12 +35,6 @@ def at_moment(number: int, handler: Callable[[], object], call: Callable[[], obj
     sys.setprofile(profile)
     try:
         call()
-    except Interruption:
-        pass
     finally:
         sys.setprofile(None)
     return passed >= number
-
-
-def interrupt() -> None:
-    raise Interruption

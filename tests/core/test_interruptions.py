@@ -4,6 +4,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,24 @@ def test_event_is_accepted_as_a_whole_or_not_at_all(
 
 
 @raised
+def test_what_a_handler_raises_is_raised_by_the_call_it_interrupts(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    odd = {"price": Decimal("1.5"), "at": datetime(2024, 1, 1, tzinfo=UTC), "tags": {"a", "b"}}
+
+    def handler() -> None:
+        raise raised
+
+    for number in count(1):
+        try:
+            came = at_moment(number, handler, lambda: shop.collector.push(event(1, custom=odd)))
+        except raised:
+            continue
+        assert not came, f"lost at moment {number}"
+        return
+
+
+@raised
 def test_every_event_of_a_group_is_accepted_as_a_whole_or_not_at_all(
     raised: type[BaseException], shop: Shop
 ) -> None:
@@ -132,6 +152,16 @@ def test_what_a_person_agrees_to_is_held_or_delivered(
         shop.collector.push(event(number + 1, f"u{number + 1}"))
     shop.check()
     assert sorted(set(shop.records["consenting"].numbers) - {-1}) == [*range(1, number + 2)]
+
+
+@raised
+def test_event_is_held_as_a_whole_or_not_at_all(raised: type[BaseException], shop: Shop) -> None:
+    for _ in moments(lambda n: shop.collector.push(event(n, f"u{n % 3}")), raised):
+        shop.check()
+    shop.collector.consent(MARKETING)
+    shop.check()
+    assert {*shop.delivered("consenting")} == {*shop.delivered("one")}
+    assert not shop.collector.status_of("consenting").held
 
 
 @raised
@@ -204,7 +234,7 @@ def test_handler_may_close_during_any_call(
         began = time.monotonic()
         try:
             came = at_moment(number, handler, run)
-        except (CollectorClosed, SpoolError):  # by the end of the call it is
+        except (CollectorClosed, Interruption, SpoolError):  # by the end of the call it is
             came = True
         assert collector.close(PATIENCE) or not came
         assert time.monotonic() - began < PATIENCE / 2

@@ -27,6 +27,7 @@ from walker_collector.delivery.status import Counts
 from walker_collector.delivery.throttle import Throttle
 from walker_collector.errors import RetryLater, SpoolError
 from walker_collector.events import decode
+from walker_collector.interrupts import uninterrupted
 from walker_collector.spool import (
     FRESH,
     Attempt,
@@ -128,7 +129,11 @@ class Backlog:
         if last <= self._newest:
             return
         if state is State.HELD:
-            evicted = [out for entry in entries for out in self.held.add(self._owned(entry))]
+            try:
+                evicted = [out for entry in entries for out in self.held.add(self._owned(entry))]
+            except BaseException:
+                self.held.mend()
+                raise
             if not self._behind:
                 self._loaded = max(self._loaded, last)
             self.counts.accepted += count
@@ -521,9 +526,17 @@ class Backlog:
 
     def tidy(self) -> None:
         """Let go of what has been held longer than `queueAge`, and record what is yet to be."""
-        limit = self._now() - self._destination.config.queue_age
         with self.lock:
-            expired = self.held.older_than(limit)
+            needed = bool(self._unsettled or self._expired())
+        if needed:
+            uninterrupted(self._tidy)
+
+    def _expired(self) -> list[Entry]:
+        return self.held.older_than(self._now() - self._destination.config.queue_age)
+
+    def _tidy(self) -> None:
+        with self.lock:
+            expired = self._expired()
             for entry in expired:
                 self.held.remove(entry)
             self._drop(expired, "queueAge: held for consent longer than that")

@@ -33,9 +33,11 @@ class ConsentHold:
         return person in self._people
 
     def add(self, entry: Entry, under: Consent | None = None) -> list[Entry]:
-        """Hold an entry that consent `under` did not admit. Return the entries evicted to stay
-        within the limit.
+        """Hold an entry that consent `under` did not admit, unless it is held already. Return the
+        entries evicted to stay within the limit.
         """
+        if entry[0] in self._entries:
+            return []
         self._entries[entry[0]] = entry
         seqs = self._people.setdefault(entry[1], {})
         seqs[entry[0]] = None
@@ -46,6 +48,16 @@ class ConsentHold:
         while len(self._entries) > self._limit:
             out.append(self._pop(self._next_out()))
         return out
+
+    def mend(self) -> None:
+        """Count everything anew, after an operation that a signal handler has broken off."""
+        self._people = {}
+        for seq, entry in self._entries.items():
+            self._people.setdefault(entry[1], {})[seq] = None
+        self._by_count = {}
+        for person, seqs in self._people.items():
+            self._by_count.setdefault(len(seqs), {})[person] = None
+        self._most = max(self._by_count, default=0)
 
     def under(self, entry: Entry) -> Consent | None:
         """Return what was granted when an entry was last refused, if that is known."""

@@ -15,8 +15,9 @@ from attrs import frozen
 
 from walker_collector.errors import EventError
 
-# orjson by itself leaves out the fields of a dataclass that begin with "_".
-_OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_PASSTHROUGH_DATACLASS
+# orjson by itself leaves out the fields of a dataclass that begin with "_"; and a time zone that
+# raises, as some do beyond the years they know, would end the process.
+_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -37,8 +38,11 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     """
     try:
         body = orjson.dumps(event, _plain, _OPTIONS)
-    except (orjson.JSONEncodeError, RecursionError):
+    except (orjson.JSONEncodeError, RecursionError) as error:
         body = _walked(event, bounds)
+        if error.__cause__ is not None and not isinstance(error.__cause__, TypeError):
+            # No object did, or the walk would have met it: a signal handler raised in `_plain`.
+            raise error.__cause__ from None
     if b"null" in body and not _are_none(event, body.count(b"null")):
         # NaN is null to orjson; only a walk can tell it from a null that was meant.
         body = _walked(event, bounds)
@@ -105,6 +109,8 @@ def _plain(value: Any) -> Any:
     """Turn what orjson does not know into something it does."""
     if isinstance(value, Decimal):
         return _number(value)
+    if isinstance(value, date | time):
+        return _iso(value)
     if isinstance(value, set | frozenset):
         return _ordered(value)
     if isinstance(value, Mapping):
@@ -113,6 +119,13 @@ def _plain(value: Any) -> Any:
     if fields is None:
         raise TypeError(type(value).__name__)
     return fields
+
+
+def _iso(value: date | time) -> str:
+    """Return a moment as ISO 8601; a naive date-time is UTC."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return value.isoformat()
 
 
 def _number(value: float | Decimal) -> float:
@@ -154,10 +167,8 @@ def _normalised(value: Any, path: str, depth: int) -> Any:
         return number if math.isfinite(number) else _ABSENT
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
     if isinstance(value, date | time):
-        return value.isoformat()
+        return _iso(value)
     return _container(value, path, depth)
 
 

@@ -1,0 +1,212 @@
+"""Objects that raise something of their own: an error of ours, for that event alone."""
+
+import enum
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.core.support import PATIENCE, Record, event, flow, plugin, running
+from walker_collector import EventError, PushResult, WalkerError
+
+HUGE = 10**5_000  # too large even for `str`
+
+
+class Broken(Exception):
+    """What the objects here raise."""
+
+
+class Raising(Mapping[str, Any]):
+    """A mapping of which nothing can be read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise Broken
+
+    def __iter__(self) -> Iterator[str]:
+        raise Broken
+
+    def __len__(self) -> int:
+        return 1
+
+
+class HalfRead(UserDict[str, Any]):
+    """A mapping whose values can be read no more than once."""
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        self.data[key] = Raising()
+        return value
+
+
+class Mute(str):
+    """Text that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise Broken
+
+
+class Nameless(UUID):
+    def __str__(self) -> str:
+        raise Broken
+
+
+class Lost(tzinfo):
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        raise Broken
+
+
+class Hidden(enum.Enum):
+    ONE = 1
+
+    @property
+    def value(self) -> Any:
+        raise Broken
+
+
+def looping() -> dict[str, Any]:
+    loop: dict[str, Any] = {}
+    loop["loop"] = loop
+    return loop
+
+
+UNREADABLE: Mapping[str, Any] = {
+    "mapping": Raising(),
+    "huge": HUGE,
+    "loop": looping(),
+    "surrogate": "\ud800",
+    "nan as a key": {float("nan"): {Raising: 1}},
+    "zone": datetime(2024, 1, 1, tzinfo=Lost()),
+    "object": object(),
+    "class": Raising,
+    "signalling": Decimal("sNaN"),
+}
+PLACES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "data": lambda value: {"data": {"value": value}},
+    "user": lambda value: {"user": {"id": value}},
+    "id": lambda value: {"id": value},
+    "timestamp": lambda value: {"timestamp": value},
+    "consent": lambda value: {"consent": {"marketing": value}},
+    "consent key": lambda value: {"consent": {str(type(value)): True, "\ud800": True}},
+    "name": lambda value: {"name": value},
+    "nested": lambda value: {"nested": [value]},
+    "all": lambda value: {"data": value, "user": value, "globals": value, "context": value},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_push_raises_no_foreign_exceptions(kind: str, place: str) -> None:
+    odd = {"name": "order complete", **PLACES[place](UNREADABLE[kind])}
+    record = Record()
+    with running(flow(plugin(record.push))) as collector:
+        for handed_in in (odd, UserDict(odd)):
+            try:
+                collector.push(handed_in)
+            except WalkerError:
+                continue
+        results = collector.push_many([event(1), odd, event(2)])
+        assert isinstance(results[0], PushResult)
+        assert isinstance(results[2], PushResult)
+        assert collector.flush(PATIENCE)
+        assert [e["data"]["n"] for e in record.events if "n" in e["data"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [Raising(), HalfRead({"name": Raising()}), {"name": "a b", "id": Nameless(int=1)}, 5, None],
+    ids=["mapping", "half", "id", "number", "none"],
+)
+def test_event_that_raises_costs_no_other(odd: Any, tmp_path: Path) -> None:
+    record = Record()
+    with running(flow(plugin(record.push), tmp_path / "spool.db")) as collector:
+        results = collector.push_many([event(1), odd, event(2)])
+        assert isinstance(results[1], EventError)
+        with pytest.raises(EventError):
+            collector.push(odd)
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [1, 2]
+
+
+def test_mapping_is_read_once() -> None:
+    record = Record()
+    with running(flow(plugin(record.push))) as collector:
+        collector.push(HalfRead(event(1)))
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [1]
+
+
+def test_events_before_an_iterator_raises_are_accepted() -> None:
+    def events() -> Iterator[dict[str, Any]]:
+        yield event(1)
+        yield event(2)
+        raise Broken
+
+    record = Record()
+    with running(flow(plugin(record.push))) as collector:
+        results = collector.push_many(events())
+        assert collector.flush(PATIENCE)
+    assert [type(result) for result in results] == [PushResult, PushResult, EventError]
+    assert "raised Broken after 2 of them" in str(results[2])
+    assert isinstance(results[2], EventError)
+    assert isinstance(results[2].__cause__, Broken)
+    assert record.numbers == [1, 2]
+
+
+def test_iterable_that_cannot_be_begun_is_one_error() -> None:
+    class Never:
+        def __iter__(self) -> Iterator[Any]:
+            raise Broken
+
+    with running(flow(plugin(Record().push))) as collector:
+        (result,) = collector.push_many(Never())
+        assert "raised Broken after 0 of them" in str(result)
+
+
+ODD_USERS = {
+    "surrogate": {"id": "\ud800"},
+    "huge": {"id": HUGE},
+    "large": {"id": 2**70},
+    "nameless": {"id": Nameless(int=1)},
+    "mapping": Raising(),
+    "mute": {"id": Mute("u1")},
+    "text": "u1",
+    "loop": {"id": "u1", **looping()},
+}
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
+@pytest.mark.parametrize("kind", ODD_USERS)
+def test_consent_and_erasure_raise_no_foreign_exceptions(
+    kind: str, durable: bool, tmp_path: Path
+) -> None:
+    user: Any = ODD_USERS[kind]
+    with running(flow(plugin(Record().push), tmp_path / "s.db" if durable else None)) as collector:
+        for call in (
+            lambda: collector.consent({"marketing": True}, user=user),
+            lambda: collector.forget(user),
+        ):
+            try:
+                call()
+            except WalkerError:
+                continue
+        collector.push(event(1))
+        assert collector.flush(PATIENCE)
+
+
+@pytest.mark.parametrize("update", [{"\ud800": True}, Raising(), {1: True}, {"a": Raising()}, 5])
+def test_update_of_consent_that_cannot_be_read_is_refused(update: Any, tmp_path: Path) -> None:
+    with running(flow(plugin(Record().push), tmp_path / "spool.db")) as collector:
+        for user in (None, {"id": "u1"}):
+            with pytest.raises(EventError):
+                collector.consent(update, user=user)
+            with pytest.raises(EventError):
+                collector.push({"name": "walker consent", "data": update, "user": user})
+        for call in (collector.user, collector.globals):
+            if not isinstance(update, dict) or "\ud800" in update:
+                with pytest.raises(EventError):
+                    call(update)
