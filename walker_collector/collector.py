@@ -20,9 +20,9 @@ from walker_collector.config import Consent, FlowConfig
 from walker_collector.consent import Ledger
 from walker_collector.delivery import (
     DestinationStatus,
-    Lane,
+    DestinationWorker,
 )
-from walker_collector.destination import announce, build_destinations
+from walker_collector.delivery.destination import announce, build_destinations
 from walker_collector.door import Door, inside, looking, reentrant
 from walker_collector.errors import EventError, SpoolFull, WalkerError
 from walker_collector.events import (
@@ -173,28 +173,30 @@ class Collector:
         self._ledger = Ledger(
             self._spool, self.flow.collector.consent, self.flow.collector.people_max, self._now
         )
-        self._lanes = {
-            destination.id: Lane(destination, self._spool, self._ledger, self._now, self._random)
+        self._workers = {
+            destination.id: DestinationWorker(
+                destination, self._spool, self._ledger, self._now, self._random
+            )
             for destination in build_destinations(self.flow, self._registry, self)
         }
-        for lane in self._lanes.values():
-            lane.require([self._lanes[id_] for id_ in lane.destination.config.require])
+        for worker in self._workers.values():
+            worker.require([self._workers[id_] for id_ in worker.destination.config.require])
         self._gates = [
-            (lane, lane.destination)
-            for lane in self._lanes.values()
-            if not lane.destination.config.disabled
+            (worker, worker.destination)
+            for worker in self._workers.values()
+            if not worker.destination.config.disabled
         ]
-        announce([lane.destination for lane in self._lanes.values()], self._registry)
+        announce([worker.destination for worker in self._workers.values()], self._registry)
         self._report_orphans()
         if owed := self._spool.owed():
             self._erase(owed, tell=False)  # whoever begins remembers nobody
-        for lane in self._lanes.values():
-            lane.start()
+        for worker in self._workers.values():
+            worker.start()
 
     def _report_orphans(self) -> None:
         for destination, counts in self._spool.counts().items():
             waiting = sum(counts.values())
-            if destination not in self._lanes and waiting:
+            if destination not in self._workers and waiting:
                 logger.warning(
                     "spool: %d event(s) are kept for destination %s, which the flow does not "
                     "have; add it again to deliver them, or drop them with `walker spool drop`",
@@ -343,9 +345,9 @@ class Collector:
         """Count the event at the destinations that it is not stored for."""
         for id_, status in statuses.items():
             if status == "ignored":
-                self._lanes[id_].count_ignored(event["id"], event["name"])
+                self._workers[id_].count_ignored(event["id"], event["name"])
             elif status == "dropped":
-                self._lanes[id_].count_dropped()
+                self._workers[id_].count_dropped()
 
     def _gate(
         self, name: str, own: Mapping[str, Any], person: str
@@ -356,26 +358,26 @@ class Collector:
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         consent: Mapping[str, Any] | None = None
-        for lane, destination in self._gates:
+        for worker, destination in self._gates:
             if destination.ignores is not None and destination.ignores(name):
-                statuses[lane.id] = "ignored"
+                statuses[worker.id] = "ignored"
                 continue
             if destination.requires_consent:
                 if consent is None:
                     consent = self._ledger.decide(own, person)
                 if not destination.admits(consent):
                     if destination.config.queue:
-                        states[lane.id] = State.HELD
-                    statuses[lane.id] = "held" if destination.config.queue else "dropped"
+                        states[worker.id] = State.HELD
+                    statuses[worker.id] = "held" if destination.config.queue else "dropped"
                     continue
-            states[lane.id] = State.WAITING
-            statuses[lane.id] = "accepted"
+            states[worker.id] = State.WAITING
+            statuses[worker.id] = "accepted"
         return states, statuses
 
     def _offer(self, runs: Sequence[Run], waiter: Waiter | None = None) -> None:
         for entries, states in runs:
             for id_, state in states.items():
-                self._lanes[id_].offer(entries, state, waiter)
+                self._workers[id_].enqueue(entries, state, waiter)
 
     def _store(self, records: Sequence[Record], waiter: Waiter | None) -> None:
         offer = self._offer if waiter is None else partial(self._offer, waiter=waiter)
@@ -385,9 +387,9 @@ class Collector:
             self._spool.append(records, offer)
         except SpoolFull:
             self._with_patience(lambda: self._spool.append(records, offer))
-        for lane, _ in self._gates:
-            if lane.untidy:
-                lane.tidy()
+        for worker, _ in self._gates:
+            if worker.needs_maintenance:
+                worker.maintain()
 
     def _with_patience(self, work: Callable[[], T]) -> T:
         """Do something as soon as there is room for it; raises SpoolFull after `queueWait`."""
@@ -416,14 +418,14 @@ class Collector:
     def _wait_for_room(self, records: Sequence[Record], until: Callable[[], float]) -> None:
         """Raise SpoolFull where memory has no room and gets none until the monotonic time."""
         limit = self.flow.collector.queue_max
-        for lane, _ in self._gates:
-            if lane.waiting + len(records) <= limit:
+        for worker, _ in self._gates:
+            if worker.waiting + len(records) <= limit:
                 continue
-            count = sum(item.states.get(lane.id) is State.WAITING for item in records)
-            if count and not lane.wait_for_room(count, limit, until(), lambda: self._door.closed):
+            count = sum(item.states.get(worker.id) is State.WAITING for item in records)
+            if count and not worker.wait_for_room(count, limit, until(), lambda: self._door.closed):
                 self._door.check()
                 raise SpoolFull(
-                    f"destination {lane.id}: {limit:,} events wait already (collector.queueMax) "
+                    f"destination {worker.id}: {limit:,} events wait already (collector.queueMax) "
                     f"and none left within {self.flow.collector.queue_wait:,} ms "
                     "(collector.queueWait); the event was not accepted. Configure "
                     "collector.spool to let them wait on disk"
@@ -501,9 +503,9 @@ class Collector:
 
     def _release(self, people: set[str] | None) -> None:
         """Release what these people's (None: everybody's) consent allows; all of it or nothing."""
-        lanes = [lane for lane, _ in self._gates if lane.concerns(people)]
-        if lanes:
-            uninterrupted(lambda: [lane.release(people) for lane in lanes])
+        workers = [worker for worker, _ in self._gates if worker.concerns(people)]
+        if workers:
+            uninterrupted(lambda: [worker.release(people) for worker in workers])
 
     def _keep(
         self,
@@ -516,7 +518,7 @@ class Collector:
         """Store a statement with the notice of it for the destinations that listen, which is in
         order with the person's events. Raises SpoolFull at once: others wait to say something.
         """
-        states = {lane.id: State.WAITING for lane, dest in self._gates if dest.listens}
+        states = {worker.id: State.WAITING for worker, dest in self._gates if dest.listens}
         if states:
             now = self._now()
             change = consent_change(update, state, user, id=self._new_id(), now=now)
@@ -564,15 +566,15 @@ class Collector:
         with self._erasing, ExitStack() as erasing:
             while removed is None:  # mostly once: other keys may turn out to be theirs meanwhile
                 people = self._ledger.all_keys(people)
-                for lane in self._lanes.values():
-                    erasing.enter_context(lane.erasing(people))
-                for lane in self._lanes.values():
-                    gone |= lane.forget(people, deadline)
+                for worker in self._workers.values():
+                    erasing.enter_context(worker.erasing(people))
+                for worker in self._workers.values():
+                    gone |= worker.erase(people, deadline)
                 removed = self._remove(people)
             if tell:  # while no delivery to them begins
                 erased = _as_person(people)
-                for lane, _ in self._gates:
-                    lane.tell_erased(erased)
+                for worker, _ in self._gates:
+                    worker.tell_erased(erased)
         return len(gone | removed)
 
     def _remove(self, people: set[str]) -> set[int] | None:
@@ -580,12 +582,12 @@ class Collector:
         nothing done, where there are other keys of theirs by now.
         """
         with ExitStack() as recorded:
-            for lane in self._lanes.values():
-                recorded.enter_context(lane.recorded())
+            for worker in self._workers.values():
+                recorded.enter_context(worker.in_step())
             removed = self._ledger.erase(people)
             if removed is None:
                 return None
-            found = (lane.forgotten(people, removed) for lane in self._lanes.values())
+            found = (worker.on_erased(people, removed) for worker in self._workers.values())
             return removed.seqs.union(*found)
 
     # --- figures ---------------------------------------------------------------------------
@@ -598,20 +600,20 @@ class Collector:
             accepted=self._accepted,
             durable=self._spool.durable,
             stored=self._spool.size(),
-            destinations={id_: lane.status() for id_, lane in self._lanes.items()},
+            destinations={id_: worker.status() for id_, worker in self._workers.items()},
         )
 
     @looking
     def status_of(self, destination: str) -> DestinationStatus:
         """Return the figures of one destination; raises EventError where there is none such."""
         self._ensure_own()
-        lane = self._lanes.get(destination)
-        if lane is None:
+        worker = self._workers.get(destination)
+        if worker is None:
             raise EventError(
                 f"status_of: there is no destination {destination}"
-                f"{hint(str(destination), self._lanes, 'there are')}"
+                f"{hint(str(destination), self._workers, 'there are')}"
             )
-        return lane.status()
+        return worker.status()
 
     @inside
     def dead(self, destination: str | None = None) -> list[DeadLetter]:
@@ -635,14 +637,14 @@ class Collector:
         """
         self._ensure_open()
         found = _by_destination(letters)
-        lanes = {id_: self._lanes[id_] for id_ in found if id_ in self._lanes}
-        _check_parts(without, found, lanes.values())
+        workers = {id_: self._workers[id_] for id_ in found if id_ in self._workers}
+        _check_parts(without, found, workers.values())
         return uninterrupted(
             lambda: sum(
-                lane.replay(
-                    found[id_], {*without, *(lane.message_parts if without_messages else ())}
+                worker.replay(
+                    found[id_], {*without, *(worker.message_parts if without_messages else ())}
                 )
-                for id_, lane in lanes.items()
+                for id_, worker in workers.items()
             )
         )
 
@@ -658,8 +660,8 @@ class Collector:
         for id_, found in by_destination.items():
             count = self._spool.bury(found)
             buried += count
-            if id_ in self._lanes:
-                self._lanes[id_].count_buried(count)
+            if id_ in self._workers:
+                self._workers[id_].count_deleted(count)
         return buried
 
     # --- end -------------------------------------------------------------------------------
@@ -683,8 +685,8 @@ class Collector:
             threads.pop(me, None)
 
     def _flush(self, deadline: float, given_up: Callable[[], bool]) -> bool:
-        # A list, so that every lane is told to hurry, also behind one that can't.
-        done = [lane.flush(deadline, given_up) for lane in self._lanes.values()]
+        # A list, so that every worker is told to hurry, also behind one that can't.
+        done = [worker.flush(deadline, given_up) for worker in self._workers.values()]
         return all(done)
 
     def close(self, timeout: float | None = None) -> bool:
@@ -716,10 +718,10 @@ class Collector:
         me = get_ident()
         if me in self._door.inside:
             self._door.leaving.add(me)
-            for lane in self._lanes.values():
-                lane.wake_waiting()
+            for worker in self._workers.values():
+                worker.wake_waiting()
             return True
-        return within_logging() or any(lane.is_worker(me) for lane in self._lanes.values())
+        return within_logging() or any(worker.is_worker(me) for worker in self._workers.values())
 
     def _end(self, closing: Closing) -> bool:
         """Close, on a thread that no signal handler interrupts; return whether nothing is left."""
@@ -736,23 +738,23 @@ class Collector:
         try:
             for erasure in list(self._erasures):
                 erasure.join(max(0.1, closing.deadline - time.monotonic()))
-            for lane in self._lanes.values():
-                lane.stop(closing.expired)
+            for worker in self._workers.values():
+                worker.stop(closing.expired)
             return self._report_left()
         finally:
             self._spool.close()
 
     def _report_left(self) -> int:
         left = 0
-        for lane in self._lanes.values():
-            status = lane.status()
+        for worker in self._workers.values():
+            status = worker.status()
             left += status.waiting + status.unrecorded
             lost = status.waiting + status.held
             if lost and not self._spool.durable:
                 logger.error(
                     "destination %s: closed with %d event(s) undelivered and %d held for consent; "
                     "they are lost, since no spool is configured (collector.spool)%s",
-                    lane.id,
+                    worker.id,
                     status.waiting,
                     status.held,
                     _because(status.reason),
@@ -760,7 +762,7 @@ class Collector:
             elif status.waiting:
                 logger.warning(
                     "destination %s: closed with %d event(s) waiting in the spool%s",
-                    lane.id,
+                    worker.id,
                     status.waiting,
                     _because(status.reason),
                 )
@@ -768,7 +770,7 @@ class Collector:
                 logger.error(
                     "destination %s: closed with %d event(s) done, of which the spool could not be "
                     "told; the next start delivers them again",
-                    lane.id,
+                    worker.id,
                     status.unrecorded,
                 )
         return left
@@ -846,11 +848,13 @@ def _by_destination(letters: Iterable[DeadLetter]) -> dict[str, list[DeadLetter]
 
 
 def _check_parts(
-    without: Collection[str], letters: Mapping[str, list[DeadLetter]], lanes: Iterable[Lane]
+    without: Collection[str],
+    letters: Mapping[str, list[DeadLetter]],
+    workers: Iterable[DestinationWorker],
 ) -> None:
     """Raise EventError for a part that no letter has and no destination declares."""
     known = {part for found in letters.values() for letter in found for part in letter.parts}
-    known |= {part for lane in lanes for part in lane.message_parts}
+    known |= {part for worker in workers for part in worker.message_parts}
     for part in without:
         if part not in known:
             there_are = hint(part, known, "there are") if known else "; these have no parts"

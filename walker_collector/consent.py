@@ -79,8 +79,8 @@ class Ledger:
     Holds the most recent `people_max` people in memory; with a durable spool the others are
     read back from it, without one they are forgotten.
 
-    Lanes ask it while they are locked, and whoever writes to the spool may have to wait for a
-    lane: so what is in memory has a lock that is never held while the spool is written, and
+    Workers ask it while they are locked, and whoever writes to the spool may have to wait for a
+    worker: so what is in memory has a lock that is never held while the spool is written, and
     statements have one of their own. What is written is shown afterwards, so that nobody acts on
     what then fails.
     """

@@ -20,7 +20,7 @@ from walker_collector.delivery import (
     person_of,
 )
 from walker_collector.delivery.consent_hold import ConsentHold
-from walker_collector.destination import build_destinations
+from walker_collector.delivery.destination import build_destinations
 from walker_collector.errors import EventError, NothingToSend, Rejected
 from walker_collector.events import (
     Bounds,

@@ -473,7 +473,7 @@ def test_forgetting_waits_for_what_is_under_way(spool: Path | None) -> None:
 def test_forgotten_events_beyond_the_part_in_memory_are_not_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("walker_collector.delivery.backlog.WINDOW", 10)
+    monkeypatch.setattr("walker_collector.delivery.window.WINDOW", 10)
     record, gate = Record(), threading.Event()
     cls = plugin(record.push, init=lambda context: gate.wait(PATIENCE), batch_size=2)
     with running(one(cls, tmp_path / "spool.db")) as collector:
@@ -581,7 +581,7 @@ class Visits(RuleBasedStateMachine):
         return own if own is not None else self.granted.get(person, self.default)
 
     def settle(self) -> None:
-        """Wait until the lane stands still: at the door of the destination, or with no work."""
+        """Wait until the worker stands still: at the door of the destination, or with no work."""
         until(
             lambda: (
                 self.inside.is_set() or self.collector.status().destinations["there"].waiting == 0

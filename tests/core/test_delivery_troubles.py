@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, Clock, Record, event, one, plugin, running, until
-from tests.core.test_lane import nudge, status
+from tests.core.test_worker import nudge, status
 from walker_collector import (
     Collector,
     Item,
@@ -20,7 +20,7 @@ from walker_collector import (
     RetryLater,
 )
 from walker_collector.config import BreakerConfig, RetryConfig, RuleConfig
-from walker_collector.delivery.backlog import Backlog
+from walker_collector.delivery.pending import Batch, PendingEvents
 
 # --- some people's trouble -------------------------------------------------------------------
 
@@ -254,16 +254,16 @@ def moved(collector: Collector, clock: Clock) -> bool:
 def test_worker_survives_an_error_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last resort: it is told, the entries go back, in order, and are delivered."""
     record = Record()
-    finish_all = Backlog.finish_all
+    settle_delivered = PendingEvents.settle_delivered
     armed = [True]
 
-    def broken(self: Backlog, entries: list[Any]) -> None:
+    def broken(self: PendingEvents, batch: Batch) -> None:
         if armed[0]:
             armed[0] = False
             raise SystemExit("not planned")
-        finish_all(self, entries)
+        settle_delivered(self, batch)
 
-    monkeypatch.setattr(Backlog, "finish_all", broken)
+    monkeypatch.setattr(PendingEvents, "settle_delivered", broken)
     with running(one(plugin(None, record.push_batch))) as collector:
         collector.push_many([event(n, "a") for n in range(3)])
         assert collector.flush(PATIENCE)

@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walker_collector.config import RetryConfig
-from walker_collector.delivery.disposition import Disposition, dispose, in_order
-from walker_collector.delivery.outcome import NOT_ATTEMPTED, Kind, Outcome
+from walker_collector.delivery.outcome import (
+    NOT_ATTEMPTED,
+    Disposition,
+    Kind,
+    Outcome,
+    dispose,
+    in_order,
+)
 from walker_collector.spool import FRESH, Entry, State
 
 NOW = 1_000_000

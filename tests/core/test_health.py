@@ -3,9 +3,9 @@
 import pytest
 
 from walker_collector.config import BreakerConfig, RetryConfig
+from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.health import Health, Judged
 from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, Outcome
-from walker_collector.delivery.retry import Breaker
 
 BUSY = Outcome("retry", "busy")
 REFUSED = Outcome("rejected", "400")

@@ -112,11 +112,11 @@ def test_every_event_arrives_once_and_each_persons_in_order(
     restarts: list[int],
     durable: bool,
 ) -> None:
-    from walker_collector.delivery import backlog
+    from walker_collector.delivery import window as spool_window
 
     unsteady = Unsteady(random.Random(seed), trouble)
     cls = plugin(None, unsteady.push_batch, linger=0) if batched else plugin(unsteady.push)
-    before, backlog.WINDOW = backlog.WINDOW, window  # type: ignore[misc]  # only ever larger in life
+    before, spool_window.WINDOW = spool_window.WINDOW, window  # type: ignore[misc]  # only ever larger in life
     try:
         with TemporaryDirectory() as folder:
             spool = f"{folder}/spool.db" if durable else None
@@ -138,7 +138,7 @@ def test_every_event_arrives_once_and_each_persons_in_order(
             assert collector.status().stored == status.dead
             assert collector.close(timeout=PATIENCE)
     finally:
-        backlog.WINDOW = before  # type: ignore[misc]  # as above
+        spool_window.WINDOW = before  # type: ignore[misc]  # as above
 
 
 @RELAXED

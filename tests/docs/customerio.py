@@ -5,7 +5,7 @@ from typing import Any
 
 from customerio import CustomerIO
 
-from walker_collector.destination import build_destinations
+from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import PushContext

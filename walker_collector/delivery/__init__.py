@@ -1,20 +1,23 @@
-"""Delivery: for each destination a lane that queues, batches, retries and stops."""
+"""Delivery: for each destination a worker that queues, batches, retries and stops."""
 
-from walker_collector.delivery.dispatch import (
-    CONSENT_CHANGED,
+from walker_collector.delivery.destination import (
     Destination,
+    announce,
+    build_destinations,
     context_for,
-    person_of,
 )
-from walker_collector.delivery.lane import Lane
+from walker_collector.delivery.dispatcher import CONSENT_CHANGED, person_of
 from walker_collector.delivery.status import Answer, DestinationStatus
+from walker_collector.delivery.worker import DestinationWorker
 
 __all__ = [
     "CONSENT_CHANGED",
     "Answer",
     "Destination",
     "DestinationStatus",
-    "Lane",
+    "DestinationWorker",
+    "announce",
+    "build_destinations",
     "context_for",
     "person_of",
 ]

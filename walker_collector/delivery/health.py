@@ -8,9 +8,9 @@ import attrs
 from attrs import Factory, define
 
 from walker_collector.config import RetryConfig
+from walker_collector.delivery.backoff import Breaker, asked, backoff, down_delay
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.refusals import RefusalRun
-from walker_collector.delivery.retry import Breaker, asked, backoff, down_delay
 
 News = Literal["down", "failing", "retrying", "recovered"]
 Judged = tuple[int, str, Outcome]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from attrs import define
 
 from walker_collector.config import PartState
-from walker_collector.delivery.backlog import Backlog
+from walker_collector.delivery.pending import PendingEvents
 from walker_collector.spool import Entry
 
 
@@ -13,7 +13,7 @@ from walker_collector.spool import Entry
 class EntryProgress:
     """How far the delivery of one entry is; see hookspecs.Progress."""
 
-    _backlog: Backlog
+    _backlog: PendingEvents
     _entry: Entry
 
     @property

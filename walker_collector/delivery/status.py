@@ -1,6 +1,11 @@
 """What is told of one destination: its answer to an event, and its figures."""
 
+from typing import Final
+
 from attrs import define, frozen
+
+_COUNTED: Final = ("delivered", "ignored", "empty", "dropped")
+"""The kinds of outcomes that are figures as well."""
 
 
 @frozen
@@ -61,3 +66,8 @@ class Counts:
     dropped: int = 0
     dead_dropped: int = 0
     batches: int = 0
+
+    def add(self, kind: str) -> None:
+        """Count the outcome of one event, where it is one of these figures."""
+        if kind in _COUNTED:
+            setattr(self, kind, getattr(self, kind) + 1)

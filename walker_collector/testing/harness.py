@@ -10,7 +10,7 @@ from attrs import Factory, define
 from walker_collector.config import Consent, PartState
 from walker_collector.consent import granted
 from walker_collector.delivery import CONSENT_CHANGED
-from walker_collector.destination import build_destinations
+from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import Context, Event, Item, Person, PushContext

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walker_collector.config import BreakerConfig, RetryConfig
-from walker_collector.delivery.retry import (
+from walker_collector.delivery.backoff import (
     DOWN_CAP,
     Breaker,
     Pace,

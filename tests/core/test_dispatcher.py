@@ -27,10 +27,10 @@ from walker_collector import (
 )
 from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, RuleConfig
 from walker_collector.consent import Ledger, identifiers
-from walker_collector.delivery.dispatch import Destination, Dispatch
+from walker_collector.delivery.destination import Destination, build_destinations
+from walker_collector.delivery.dispatcher import Dispatcher
+from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
-from walker_collector.delivery.throttle import Throttle
-from walker_collector.destination import build_destinations
 from walker_collector.events import Bounds, encode
 from walker_collector.spool import FRESH, Attempt, Entry
 from walker_collector.spool.memory import MemorySpool
@@ -42,8 +42,8 @@ def entry(n: int, person: str = "u1", name: str = "order complete", **parts: Any
     return (n, (identifiers(event["user"]) or [""])[0], 0, encode(event, Bounds()))
 
 
-def throttle(destination: Destination) -> Throttle:
-    return Throttle(destination.context.logger, lambda: 0.0)
+def throttle(destination: Destination) -> LogLimiter:
+    return LogLimiter(destination.context.logger, lambda: 0.0)
 
 
 @define(eq=False)
@@ -59,7 +59,7 @@ class Bench:
 
     def run(self, *entries: Entry) -> list[Outcome]:
         (destination,) = build_destinations(flow({"there": (self.cls, config(**self.settings))}))
-        dispatch = Dispatch(
+        dispatch = Dispatcher(
             destination,
             self.ledger,
             lambda seq: self.attempt,
@@ -148,7 +148,7 @@ def test_unexpected_exception_is_a_bug_with_its_last_line(failure: BaseException
     (outcome,) = bench(push).run(entry(1))
     assert outcome.kind == "bug"
     assert outcome.reason.startswith(f"{type(failure).__name__}: {failure} (at ")
-    assert "test_dispatch.py:" in outcome.reason
+    assert "test_dispatcher.py:" in outcome.reason
 
 
 def test_log_of_a_bug_does_not_quote_the_exception(caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +235,7 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
             raise SystemError("broken mapping")
         return mapper(event, scope)
 
-    dispatch = Dispatch(
+    dispatch = Dispatcher(
         attrs.evolve(destination, mapper=broken),
         made.ledger,
         lambda seq: Attempt(),

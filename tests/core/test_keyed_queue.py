@@ -9,12 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.core.support import entry
 from walker_collector.delivery.consent_hold import ConsentHold
-from walker_collector.delivery.queue import PersonQueue
+from walker_collector.delivery.keyed_queue import KeyedQueue
 from walker_collector.spool import Entry
 
 
-def queue_of(*entries: Entry, joined: dict[str, str] | None = None) -> PersonQueue:
-    queue = PersonQueue(lambda key: (joined or {}).get(key, key))
+def queue_of(*entries: Entry, joined: dict[str, str] | None = None) -> KeyedQueue:
+    queue = KeyedQueue(lambda key: (joined or {}).get(key, key))
     queue.add(entries)
     return queue
 
@@ -174,7 +174,7 @@ def test_batch_is_whole_again_when_a_person_cannot_be_looked_up() -> None:
             raise OSError("disk")
         return key
 
-    queue = PersonQueue(canonical)
+    queue = KeyedQueue(canonical)
     queue.add([entry(1, "id:a"), entry(2, "session:broken")])
     with pytest.raises(OSError, match="disk"):
         queue.take(9, None)
@@ -187,7 +187,7 @@ class Deliveries(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = PersonQueue(lambda key: key)
+        self.queue = KeyedQueue(lambda key: key)
         self.accepted: dict[str, list[int]] = defaultdict(list)
         self.arrived: dict[str, list[int]] = defaultdict(list)
         self.batches: list[list[Entry]] = []

@@ -743,11 +743,11 @@ def test_what_the_spool_cannot_take_now_is_recorded_later(tmp_path: Path) -> Non
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a lane read again soon from a spool that cannot be read."""
-    monkeypatch.setattr("walker_collector.delivery.lane._SPOOL_PAUSE", 0.01)
+    """Have a worker read again soon from a spool that cannot be read."""
+    monkeypatch.setattr("walker_collector.delivery.threads.PAUSE", 0.01)
 
 
-def test_lane_goes_on_once_the_spool_tells_who_somebody_is(
+def test_worker_goes_on_once_the_spool_tells_who_somebody_is(
     impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The start looks at the aliases as well; here only the delivery is to miss them.
@@ -766,7 +766,7 @@ def test_lane_goes_on_once_the_spool_tells_who_somebody_is(
     assert record.numbers == [1, 2]
 
 
-def test_lane_goes_on_once_the_spool_tells_what_somebody_said(
+def test_worker_goes_on_once_the_spool_tells_what_somebody_said(
     impatient: None, tmp_path: Path
 ) -> None:
     record, gate = Record(), threading.Event()
@@ -812,7 +812,7 @@ def test_dead_letters_beyond_the_limit_wait_for_a_spool_that_can_be_written(
 
 @pytest.fixture
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("walker_collector.delivery.backlog.WINDOW", 20)
+    monkeypatch.setattr("walker_collector.delivery.window.WINDOW", 20)
 
 
 def test_backlog_on_disk_is_delivered_in_order(small_window: None, tmp_path: Path) -> None:

@@ -1,21 +1,76 @@
-"""From a flow's configuration to destinations ready for delivery."""
+"""A destination ready for use, made from a flow's configuration."""
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from walker_collector.config import DestinationConfig, FlowConfig
-from walker_collector.delivery.dispatch import Destination
-from walker_collector.delivery.throttle import Throttle
-from walker_collector.hookspecs import PROJECT, Context
-from walker_collector.mapping import compile_ignored, compile_mapping
-from walker_collector.plugins import Connected, Registry, connect, implements
+import attrs
+from attrs import frozen
+
+from walker_collector.config import Consent, DestinationConfig, FlowConfig
+from walker_collector.consent import Gate, compile_gate, granted
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.hookspecs import PROJECT, Context, Event, Progress, PushContext
+from walker_collector.mapping import Mapper, compile_ignored, compile_mapping
+from walker_collector.plugins import Connected, Hooks, Registry, connect, implements
+from walker_collector.spool import FRESH, Attempt
 from walker_collector.validators import LOG_LEVELS
 
-_BATCH_SIZE = 100
-_LINGER = 20
+_BATCH_SIZE: Final = 100
+"""Events given to one `push_batch` of a plugin that does not say otherwise."""
+_LINGER: Final = 20
+"""How long (ms) a batch waits for company where its plugin does not say otherwise."""
+
+
+@frozen(eq=False)
+class Destination:
+    """A destination ready for use: configuration, hooks, compiled mapping.
+
+    `admits` tells whether the consent that the destination as a whole asks for is granted,
+    `ignores` by an event's name that its rules ignore it in any case (None: no event).
+    """
+
+    id: str
+    config: DestinationConfig
+    context: Context
+    hooks: Hooks
+    mapper: Mapper
+    ignores: Callable[[str], bool] | None = None
+    instance: Any = attrs.field(default=None, repr=False)
+    listens: bool = False
+    batch_size: int = 1
+    batch_bytes: int | None = None
+    concurrency: int = 1
+    linger: int = 0
+    admits: Gate = attrs.field(init=False)
+
+    @admits.default
+    def _gate(self) -> Gate:
+        return compile_gate(self.config.consent, self.config.consent_mode)
+
+    @property
+    def requires_consent(self) -> bool:
+        """Whether the destination as a whole asks for consent."""
+        return bool(self.config.consent)
+
+
+def context_for(
+    destination: Destination,
+    base: Consent,
+    event: Event,
+    attempt: Attempt = FRESH,
+    progress: Progress | None = None,
+) -> PushContext:
+    """Decide consent for an event and put it into the event, as the gate of walkerOS does.
+
+    `base` is what is granted for the person; the event's own consent goes above it.
+    """
+    own = event.get("consent")
+    state = granted({**base, **own}) if own else dict(base)
+    event["consent"] = state
+    return PushContext(destination.context, event, state, attempt.count + 1, progress)
 
 
 class Host(Protocol):
@@ -59,7 +114,7 @@ def _destination(connected: Connected, host: Host | None) -> Destination:
         logger=logger,
         status=partial(host.status_of, connected.id) if host else None,
         forget=host.forget_soon if host else None,
-        warn=Throttle(logger, time.monotonic).warning,
+        warn=LogLimiter(logger, time.monotonic).warning,
     )
     batched = connected.hooks.push_batch is not None
     size = config.batch.size if config.batch and config.batch.size else None

@@ -4,16 +4,18 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import attrs
-from attrs import define, frozen
 
-from walker_collector.config import MISSING, BatchConfig, Consent, DestinationConfig, Rules
-from walker_collector.consent import Gate, Ledger, Said, compile_gate, granted
+from walker_collector.config import MISSING, Consent
+from walker_collector.consent import Ledger, Said
+from walker_collector.delivery.backoff import wary_from
+from walker_collector.delivery.batching import any_rule_batches, split
+from walker_collector.delivery.destination import Destination, context_for
+from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import (
     DELIVERED,
     IGNORED,
@@ -22,9 +24,9 @@ from walker_collector.delivery.outcome import (
     Kind,
     Outcome,
 )
-from walker_collector.delivery.retry import wary_from
-from walker_collector.delivery.throttle import Throttle
+from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import call_within
+from walker_collector.delivery.trace import event_id, trace
 from walker_collector.errors import (
     DestinationDown,
     NotAttempted,
@@ -36,11 +38,9 @@ from walker_collector.errors import (
 )
 from walker_collector.events import decode
 from walker_collector.failures import after_of, place_of, reason_of
-from walker_collector.hookspecs import Context, Event, Item, Person, Progress, PushContext
+from walker_collector.hookspecs import Event, Item, Person, Progress
 from walker_collector.identity import KINDS
-from walker_collector.mapping import Mapper
-from walker_collector.plugins import Hooks
-from walker_collector.spool import FRESH, Attempt, Entry
+from walker_collector.spool import Attempt, Entry
 from walker_collector.text import describe, storable
 
 CONSENT_CHANGED: Final = "walker consent"
@@ -49,67 +49,7 @@ FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections for which a plugin need not ask the other side."""
 
 
-@frozen(eq=False)
-class Destination:
-    """A destination ready for use: configuration, hooks, compiled mapping.
-
-    `admits` tells whether the consent that the destination as a whole asks for is granted,
-    `ignores` by an event's name that its rules ignore it in any case (None: no event).
-    """
-
-    id: str
-    config: DestinationConfig
-    context: Context
-    hooks: Hooks
-    mapper: Mapper
-    ignores: Callable[[str], bool] | None = None
-    instance: Any = attrs.field(default=None, repr=False)
-    listens: bool = False
-    batch_size: int = 1
-    batch_bytes: int | None = None
-    concurrency: int = 1
-    linger: int = 0
-    admits: Gate = attrs.field(init=False)
-
-    @admits.default
-    def _gate(self) -> Gate:
-        return compile_gate(self.config.consent, self.config.consent_mode)
-
-    @property
-    def requires_consent(self) -> bool:
-        """Whether the destination as a whole asks for consent."""
-        return bool(self.config.consent)
-
-
-def context_for(
-    destination: Destination,
-    base: Consent,
-    event: Event,
-    attempt: Attempt = FRESH,
-    progress: Progress | None = None,
-) -> PushContext:
-    """Decide consent for an event and put it into the event, as the gate of walkerOS does.
-
-    `base` is what is granted for the person; the event's own consent goes above it.
-    """
-    own = event.get("consent")
-    state = granted({**base, **own}) if own else dict(base)
-    event["consent"] = state
-    return PushContext(destination.context, event, state, attempt.count + 1, progress)
-
-
-@define(eq=False)
-class _Task:
-    """One entry on its way. `notice`: it tells of a change of consent."""
-
-    entry: Entry
-    person: str
-    item: Item | None = None
-    notice: bool = False
-    outcome: Outcome = NOT_ATTEMPTED
-
-
-class Dispatch:
+class Dispatcher:
     """Delivers batches to one destination.
 
     `turn` is asked before every call of a hook: it waits for the call's turn, and is False when
@@ -127,7 +67,7 @@ class Dispatch:
         turn: Callable[[], bool],
         is_new: Callable[[int, str], bool],
         is_current: Callable[[Entry], bool],
-        log: Throttle,
+        log: LogLimiter,
     ) -> None:
         self._destination = destination
         self._ledger = ledger
@@ -137,7 +77,7 @@ class Dispatch:
         self._is_new = is_new
         self._is_current = is_current
         self._log = log
-        self._rules_batch = _rules_batch(destination.config.mapping)
+        self._rules_batch = any_rule_batches(destination.config.mapping)
 
     def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
         """Deliver entries in order; never raises.
@@ -145,15 +85,15 @@ class Dispatch:
         `said` is what their people said, asked once for the whole batch, so that a grant in
         between can't let a later event overtake an earlier one. A withdrawal in between counts.
         """
-        tasks = [_Task(entry, said.names[entry[1]]) for entry in entries]
+        tasks = [Task(entry, said.names[entry[1]]) for entry in entries]
         self._send(tasks, said)
         if self._destination.context.logger.isEnabledFor(logging.INFO):
-            _trace(self._destination, tasks)
+            trace(self._destination, tasks)
         return [
             task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
         ]
 
-    def _prepared(self, tasks: Iterable[_Task], waiting: set[str], said: Said) -> Iterator[_Task]:
+    def _prepared(self, tasks: Iterable[Task], waiting: set[str], said: Said) -> Iterator[Task]:
         """Yield what is to be sent; a person's events wait behind one that cannot be mapped."""
         for task in tasks:
             self._prepare(task, said)
@@ -162,7 +102,7 @@ class Dispatch:
             elif task.person not in waiting:
                 yield task
 
-    def _prepare(self, task: _Task, said: Said) -> None:
+    def _prepare(self, task: Task, said: Said) -> None:
         """Leave an item to be sent with the task, or the outcome that makes it needless."""
         try:
             made = self._map(task, said)
@@ -175,7 +115,7 @@ class Dispatch:
         else:
             task.item = made
 
-    def _map(self, task: _Task, said: Said) -> Item | Outcome:
+    def _map(self, task: Task, said: Said) -> Item | Outcome:
         entry = task.entry
         event = decode(entry[3])
         progress = self._progress_of(entry)
@@ -195,7 +135,7 @@ class Dispatch:
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
 
-    def _may_proceed(self, task: _Task, said: Said) -> bool:
+    def _may_proceed(self, task: Task, said: Said) -> bool:
         """Tell whether an item may still be sent: no after a withdrawal or an erasure.
 
         Nor once its delivery was given up: a call that hung may return, and is not to go on then.
@@ -210,7 +150,7 @@ class Dispatch:
         kind: Kind = "held" if self._destination.config.queue else "dropped"
         return Outcome(kind, "consent not granted", consent=consent)
 
-    def _send(self, tasks: Sequence[_Task], said: Said) -> None:
+    def _send(self, tasks: Sequence[Task], said: Said) -> None:
         """Send in order; a person's later events wait behind one that is to be tried again."""
         behind: set[str] = set()  # whose later events wait behind one that cannot be mapped
         ready = self._prepared(tasks, behind, said)
@@ -228,7 +168,7 @@ class Dispatch:
                 if task.outcome is NOT_ATTEMPTED:
                     task.outcome = Outcome("unavailable", storable(error))
 
-    def _send_batches(self, tasks: Sequence[_Task], waiting: set[str], said: Said) -> None:
+    def _send_batches(self, tasks: Sequence[Task], waiting: set[str], said: Said) -> None:
         for run in self._runs(tasks):
             if run[0].notice:
                 going = self._send_each(run, waiting, said, self._push)
@@ -237,12 +177,12 @@ class Dispatch:
             if not going:
                 return
 
-    def _runs(self, tasks: Sequence[_Task]) -> Iterable[Sequence[_Task]]:
+    def _runs(self, tasks: Sequence[Task]) -> Iterable[Sequence[Task]]:
         if self._rules_batch or any(task.notice for task in tasks):
-            return _runs(tasks)
+            return split(tasks)
         return [tasks] if tasks else []
 
-    def _may_go(self, tasks: Iterable[_Task], waiting: set[str], said: Said) -> list[_Task]:
+    def _may_go(self, tasks: Iterable[Task], waiting: set[str], said: Said) -> list[Task]:
         """Return those whom nothing holds back by now."""
         outdated = said.version != self._ledger.version
         if not outdated and not waiting:
@@ -265,10 +205,10 @@ class Dispatch:
 
     def _send_each(
         self,
-        tasks: Iterable[_Task],
+        tasks: Iterable[Task],
         waiting: set[str],
         said: Said,
-        send: Callable[[_Task], Outcome],
+        send: Callable[[Task], Outcome],
     ) -> bool:
         """Send one by one; False where the rest need not be tried."""
         failures, enough = 0, wary_from(self._destination.config.breaker.threshold)
@@ -292,11 +232,11 @@ class Dispatch:
                 return False  # it may fail for everybody: one event at a time is to find out
         return True
 
-    def _note(self, task: _Task, waiting: set[str]) -> None:
+    def _note(self, task: Task, waiting: set[str]) -> None:
         if task.outcome.kind in ("retry", "bug", "not_attempted") and task.person:
             waiting.add(task.person)
 
-    def _push(self, task: _Task) -> Outcome:
+    def _push(self, task: Task) -> Outcome:
         item = task.item
         assert item is not None
         try:
@@ -322,7 +262,7 @@ class Dispatch:
             context=item.context,
         )
 
-    def _send_batch(self, run: Sequence[_Task], waiting: set[str], said: Said) -> bool:
+    def _send_batch(self, run: Sequence[Task], waiting: set[str], said: Said) -> bool:
         if not self._turn():
             return False
         tasks = self._may_go(run, waiting, said)
@@ -348,7 +288,7 @@ class Dispatch:
             self._note(task, waiting)
         return not any(task.outcome.kind == "unavailable" for task in tasks)
 
-    def _push_alone(self, task: _Task) -> Outcome:
+    def _push_alone(self, task: Task) -> Outcome:
         try:
             failures = self._push_batch([task])
         except (RetryLater, DestinationDown) as error:
@@ -357,7 +297,7 @@ class Dispatch:
             return self._failed(error, task)
         return self._failed(failures[0], task) if 0 in failures else DELIVERED
 
-    def _push_batch(self, tasks: Sequence[_Task]) -> Mapping[int, BaseException]:
+    def _push_batch(self, tasks: Sequence[Task]) -> Mapping[int, BaseException]:
         failures = self._call(
             self._destination.hooks.push_batch,
             batch=[task.item for task in tasks],
@@ -381,7 +321,7 @@ class Dispatch:
             return hook(*args, **kwargs)
         return call_within(timeout / 1000, self._destination.id, hook, *args, **kwargs)
 
-    def _failed(self, error: BaseException, task: _Task) -> Outcome:
+    def _failed(self, error: BaseException, task: Task) -> Outcome:
         if isinstance(error, NothingToSend):
             return Outcome("empty", reason_of(error))
         if isinstance(error, NotAttempted):
@@ -397,7 +337,7 @@ class Dispatch:
             return Outcome("retry", storable(error))
         return self._bug(error, "push", task)
 
-    def _bug(self, error: BaseException, where: str, task: _Task) -> Outcome:
+    def _bug(self, error: BaseException, where: str, task: Task) -> Outcome:
         place = place_of(error)
         # The exception's text may quote an event; the log gets type and place only.
         self._log.error(
@@ -412,95 +352,7 @@ class Dispatch:
         return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
 
 
-def event_id(entry: Entry) -> str:
-    """Return the id of an entry's event, for the log: the number where it cannot be read."""
-    return _id_and_name(entry)[0]
-
-
-def _id_and_name(entry: Entry) -> tuple[str, str]:
-    try:
-        event = decode(entry[3])
-        return str(event["id"]), str(event.get("name"))
-    except (ValueError, KeyError, TypeError):
-        return f"number {entry[0]}", "?"
-
-
-def _trace(destination: Destination, tasks: Sequence[_Task]) -> None:
-    """Log what came of a batch, and at level DEBUG what came of each event."""
-    logger = destination.context.logger
-    kinds = Counter(_told(task) for task in tasks)
-    figures = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    logger.info("destination %s: batch of %d: %s", destination.id, len(tasks), figures)
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
-    for task in tasks:
-        id_, name = _id_and_name(task.entry)
-        rule = task.item.rule if task.item else None
-        logger.debug(
-            "destination %s: event %s (%s): %s; rule %s, attempt %s",
-            destination.id,
-            id_,
-            name,
-            _told(task),
-            rule.key if rule else "none",
-            task.item.context.attempt if task.item else "none",
-        )
-
-
-def _told(task: _Task) -> str:
-    words = {
-        "retry": "to be tried again",
-        "bug": "failed unexpectedly",
-        "not_attempted": "not attempted",
-    }
-    return words.get(task.outcome.kind, task.outcome.kind)
-
-
-def _rules_batch(rules: Rules | None) -> bool:
-    """Whether any rule has a batch of its own."""
-    found = [rule for actions in (rules or {}).values() for rule in actions.values()]
-    return any(
-        rule.batch for item in found for rule in (item if isinstance(item, list) else [item])
-    )
-
-
-def _runs(tasks: Iterable[_Task]) -> list[list[_Task]]:
-    """Split a batch where it must be: changes of consent by themselves, rules with a batch
-    of their own apart, each no longer than it says. Every person's order is kept.
-    """
-    runs: list[list[_Task]] = []
-    open_runs: dict[BatchConfig | None, list[_Task]] = {}
-    places: dict[str, BatchConfig | None] = {}  # in which open run a person is
-    for task in tasks:
-        batch = task.item.rule.batch if task.item and task.item.rule else None
-        before = places.get(task.person, batch)
-        if before in open_runs and (task.notice or before != batch) and task.person in places:
-            _close(before, runs, open_runs, places)
-        if task.notice:
-            runs.append([task])
-            continue
-        run = open_runs.setdefault(batch, [])
-        run.append(task)
-        if task.person:
-            places[task.person] = batch
-        if batch is not None and batch.size is not None and len(run) >= batch.size:
-            _close(batch, runs, open_runs, places)
-    return [*runs, *open_runs.values()]
-
-
-def _close(
-    batch: BatchConfig | None,
-    runs: list[list[_Task]],
-    open_runs: dict[BatchConfig | None, list[_Task]],
-    places: dict[str, BatchConfig | None],
-) -> None:
-    run = open_runs.pop(batch)
-    runs.append(run)
-    for task in run:
-        places.pop(task.person, None)
-
-
-def _with_consent(task: _Task) -> Outcome:
+def _with_consent(task: Task) -> Outcome:
     """Return the outcome, with the consent that the event was tried under where it is kept."""
     if task.item is not None and task.outcome.kind in ("rejected", "retry", "bug"):
         return attrs.evolve(task.outcome, consent=task.item.context.consent)

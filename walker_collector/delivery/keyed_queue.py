@@ -1,6 +1,6 @@
 """What waits for one destination: in order for each person, with different people in parallel.
 
-Pure state over entries; the lane that owns it does the locking and the waiting.
+Pure state over entries; the PendingEvents that own it does the locking and the waiting.
 """
 
 import heapq
@@ -15,7 +15,7 @@ _PROBE_SCAN: Final = 1_000
 """So many entries are looked at for one that says something new."""
 
 
-class PersonQueue:
+class KeyedQueue:
     """Entries ready to go, parked behind their person's earlier ones, or waiting for a retry.
 
     A person is busy while a batch with their events is under way, or while one of their events

@@ -7,7 +7,7 @@ from typing import Any
 _EVERY = 10.0
 
 
-class Throttle:
+class LogLimiter:
     """Logs a message, told apart by its format, at most every ten seconds.
 
     `now` returns monotonic seconds.

@@ -1,0 +1,50 @@
+"""How a batch is split into calls: by rules with a batch of their own, and notices alone. Pure."""
+
+from collections.abc import Iterable
+
+from walker_collector.config import BatchConfig, Rules
+from walker_collector.delivery.task import Task
+
+
+def any_rule_batches(rules: Rules | None) -> bool:
+    """Whether any rule has a batch of its own."""
+    found = [rule for actions in (rules or {}).values() for rule in actions.values()]
+    return any(
+        rule.batch for item in found for rule in (item if isinstance(item, list) else [item])
+    )
+
+
+def split(tasks: Iterable[Task]) -> list[list[Task]]:
+    """Split a batch where it must be: changes of consent by themselves, rules with a batch
+    of their own apart, each no longer than it says. Every person's order is kept.
+    """
+    runs: list[list[Task]] = []
+    open_runs: dict[BatchConfig | None, list[Task]] = {}
+    places: dict[str, BatchConfig | None] = {}  # in which open run a person is
+    for task in tasks:
+        batch = task.item.rule.batch if task.item and task.item.rule else None
+        before = places.get(task.person, batch)
+        if before in open_runs and (task.notice or before != batch) and task.person in places:
+            _close(before, runs, open_runs, places)
+        if task.notice:
+            runs.append([task])
+            continue
+        run = open_runs.setdefault(batch, [])
+        run.append(task)
+        if task.person:
+            places[task.person] = batch
+        if batch is not None and batch.size is not None and len(run) >= batch.size:
+            _close(batch, runs, open_runs, places)
+    return [*runs, *open_runs.values()]
+
+
+def _close(
+    batch: BatchConfig | None,
+    runs: list[list[Task]],
+    open_runs: dict[BatchConfig | None, list[Task]],
+    places: dict[str, BatchConfig | None],
+) -> None:
+    run = open_runs.pop(batch)
+    runs.append(run)
+    for task in run:
+        places.pop(task.person, None)

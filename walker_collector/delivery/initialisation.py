@@ -1,0 +1,79 @@
+"""The first step of a delivery: the destination, and those it requires, are initialised."""
+
+import threading
+from collections.abc import Sequence
+from typing import Self
+
+import attrs
+
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.outcome import Outcome
+from walker_collector.errors import DestinationDown, RetryLater
+from walker_collector.failures import after_of, place_of, reason_of
+from walker_collector.text import describe
+
+
+class Initialisation:
+    """Calls a destination's `init` once, before its first delivery, and `shutdown` at the end."""
+
+    def __init__(self, destination: Destination, log: LogLimiter) -> None:
+        self.done = False
+        self._destination = destination
+        self._log = log
+        self._lock = threading.Lock()
+        self._required: Sequence[Self] = ()
+
+    def require(self, others: Sequence[Self]) -> None:
+        """Have these other destinations initialised before."""
+        self._required = others
+
+    def ensure(self) -> Outcome | None:
+        """Initialise the destination where it is not yet; the outcome of a failure, or None."""
+        if self.done:
+            return None
+        with self._lock:
+            if self.done:
+                return None
+            for other in self._required:
+                refused = other.ensure()
+                if refused is not None:
+                    reason = f"waits for destination {other._destination.id}: {refused.reason}"
+                    return attrs.evolve(refused, reason=reason)
+            return self._init()
+
+    def _init(self) -> Outcome | None:
+        destination = self._destination
+        try:
+            destination.hooks.init(context=destination.context)
+        except DestinationDown as error:
+            return Outcome("unavailable", reason_of(error), down=True)
+        except RetryLater as error:
+            return Outcome("unavailable", reason_of(error), after=after_of(error))
+        except BaseException as error:  # a plugin's bug must not stop the other destinations
+            self._tell("init", error)
+            return Outcome("unavailable", f"init failed: {describe(error)}", down=True)
+        self.done = True
+        destination.context.logger.info("destination %s: initialised", destination.id)
+        return None
+
+    def shut_down(self) -> None:
+        """Call `shutdown`, where the destination was initialised."""
+        if not self.done:
+            return
+        destination = self._destination
+        try:
+            destination.hooks.shutdown(context=destination.context)
+        except BaseException as error:  # a plugin's bug must not stop the others' shutdown
+            self._tell("shutdown", error)
+        else:
+            destination.context.logger.info("destination %s: shut down", destination.id)
+
+    def _tell(self, hook: str, error: BaseException) -> None:
+        self._log.error(
+            "destination %s: %s raised %s at %s",
+            self._destination.id,
+            hook,
+            type(error).__name__,
+            place_of(error),
+        )

@@ -1,0 +1,163 @@
+"""From a batch to its settled outcomes: initialise, dispatch, judge, write, and follow."""
+
+from collections.abc import Callable
+
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.dispatcher import Dispatcher
+from walker_collector.delivery.health import Health, News
+from walker_collector.delivery.initialisation import Initialisation
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.outcome import (
+    DELIVERED,
+    Disposition,
+    Outcome,
+    dispose,
+    in_order,
+)
+from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.trace import event_id
+from walker_collector.delivery.waiters import Waiters
+from walker_collector.errors import SpoolError
+from walker_collector.spool import Change, Entry, State
+from walker_collector.text import storable
+
+
+class Settlement:
+    """Delivers batches and settles their outcomes.
+
+    `settled` is called, with the lock held, after the entries of a batch have moved.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        pending: PendingEvents,
+        health: Health,
+        initialisation: Initialisation,
+        dispatcher: Dispatcher,
+        waiters: Waiters,
+        settled: Callable[[], None],
+        now: Callable[[], int],
+        log: LogLimiter,
+    ) -> None:
+        self._id = destination.id
+        self._retry = destination.config.retry
+        self._pending = pending
+        self._health = health
+        self._initialisation = initialisation
+        self._dispatcher = dispatcher
+        self._waiters = waiters
+        self._settled = settled
+        self._now = now
+        self._log = log
+
+    def deliver(self, batch: Batch) -> None:
+        """Deliver a batch, and settle the outcome of each of its entries."""
+        refused = self._initialisation.ensure()
+        if refused is not None:
+            self._settle(batch, [refused] * len(batch.entries))
+            return
+        self._health.ready = True
+        outcomes = self._dispatcher.run(batch.entries, batch.said)
+        if outcomes.count(DELIVERED) == len(outcomes):
+            self._settle_delivered(batch)
+        else:
+            self._settle(batch, outcomes)
+
+    def _settle(self, batch: Batch, outcomes: list[Outcome]) -> None:
+        entries, pending, now = batch.entries, self._pending, self._now()
+        with pending.lock:
+            outcomes = self._judge(batch, outcomes, now)
+            made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
+            made = pending.decide(batch, in_order(entries, batch.people, made, now))
+        pending.unacked.write(item.change for item in made if item.change is not None)
+        with pending.lock:
+            pending.settle(batch, outcomes, made)
+            for entry, outcome, item in zip(entries, outcomes, made, strict=True):
+                self._log_death(entry, outcome, item.change)
+                self._waiters.settle(entry, outcome, item.change, pending.erased)
+            self.answer_blocked()
+            self._settled()
+        self._requeue_refused()
+        self._bound_dead()
+
+    def _settle_delivered(self, batch: Batch) -> None:
+        with self._pending.lock:
+            self._report(self._health.delivered(batch.said.names.values()))
+        self._pending.unacked.ack(batch.entries)
+        with self._pending.lock:
+            self._pending.settle_delivered(batch)
+            self._waiters.delivered(batch.entries)
+            self._settled()
+
+    def answer_blocked(self) -> None:
+        """Let no push wait for a destination that is left alone for a while."""
+        if self._waiters and self._pending.paused(self._now(), self._health):
+            self._waiters.blocked(self._pending.in_flight, self._health.reason)
+
+    def _judge(self, batch: Batch, outcomes: list[Outcome], now: int) -> list[Outcome]:
+        """Learn from the outcomes; return them in the light of it."""
+        seqs = [entry[0] for entry in batch.entries]
+        people = [person or f"event {seq}" for seq, person in zip(seqs, batch.people, strict=True)]
+        outcomes = self._health.single_out(people, outcomes)
+        self._report(self._health.judge(list(zip(seqs, people, outcomes, strict=True)), now))
+        return self._health.without_refusals(seqs, outcomes)
+
+    def _dispose(self, entry: Entry, outcome: Outcome, now: int) -> Disposition:
+        return dispose(
+            entry,
+            outcome,
+            self._pending.attempt_of(entry[0]),
+            self._retry,
+            failing=self._health.failing,
+            now=now,
+            random=self._health.random,
+        )
+
+    def _requeue_refused(self) -> None:
+        """Queue the dead letters again that were not the events' fault."""
+        refused = self._health.refusals.take_dead()
+        if not refused:
+            return
+        try:
+            count = self._pending.requeue_refused(refused)
+        except SpoolError as error:
+            self._log.error("destination %s: %s", self._id, storable(error))
+            return
+        self._log.warning("destination %s: %d dead letter(s) wait again", self._id, count)
+        with self._pending.lock:
+            self._settled()
+
+    def _bound_dead(self) -> None:
+        try:
+            dropped = self._pending.bound_dead(self._health.refusals.spared)
+        except SpoolError as error:
+            self._log.error("destination %s: %s", self._id, storable(error))
+            return
+        if dropped:
+            self._log.error(
+                "destination %s: %d oldest dead letter(s) dropped (dlqMax)", self._id, dropped
+            )
+
+    # --- log lines -------------------------------------------------------------------------
+
+    def _report(self, news: News | None) -> None:
+        reason = self._health.reason
+        if news == "down":
+            self._log.error("destination %s is down: %s", self._id, reason)
+        elif news == "failing":
+            self._log.warning("destination %s: %s; trying again", self._id, reason)
+        elif news == "retrying":
+            self._log.warning("destination %s: events are to be tried again: %s", self._id, reason)
+        elif news == "recovered":
+            self._log.info("destination %s delivers again", self._id)
+
+    def _log_death(self, entry: Entry, outcome: Outcome, change: Change | None) -> None:
+        if change is None or change.state is not State.DEAD:
+            return
+        self._health.refusals.died(entry[0])
+        # The text of an unexpected exception may quote the event; it is kept with that alone.
+        cause = outcome.brief or change.attempt.reason
+        self._log.warning(
+            "destination %s: event %s is a dead letter: %s", self._id, event_id(entry), cause
+        )

@@ -1,0 +1,142 @@
+"""The threads of a destination: started when there is work, and never ended by what they meet."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.pending import Batch, Wait
+from walker_collector.errors import SpoolError
+from walker_collector.failures import place_of
+from walker_collector.interrupts import uninterrupted
+from walker_collector.text import describe, storable
+
+PAUSE: Final = 1.0
+"""How long (s) a thread waits after an error of our own, or of a spool that cannot be read."""
+_GLANCE: Final = 0.1
+"""How long (s) a thread that ends is waited for at once."""
+_LONGEST_WAIT: Final = 3600.0
+"""How long (s) a thread waits at most before it looks again: locks take no longer times."""
+
+
+class WorkerThreads:
+    """Up to `concurrency` threads that take batches and deliver them.
+
+    `next_batch` is called with `lock` held, `deliver` without. `interrupted` is told of a batch
+    whose delivery ended with an error of our own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        concurrency: int,
+        lock: threading.RLock,
+        next_batch: Callable[[], Batch | Wait],
+        deliver: Callable[[Batch], None],
+        interrupted: Callable[[Batch | None], None],
+        log: LogLimiter,
+    ) -> None:
+        self._name = name
+        self._concurrency = concurrency
+        self._lock = lock
+        self._next_batch = next_batch
+        self._deliver = deliver
+        self._interrupted = interrupted
+        self._log = log
+        self._changed = threading.Condition(lock)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the threads end as soon as they can."""
+        return self._stopping.is_set()
+
+    def notify(self) -> None:
+        """Have one thread look for work; call with the lock held."""
+        if self._idle:
+            self._changed.notify()
+        elif len(self._threads) < self._concurrency and not self.stopping:
+            self._start()
+
+    def notify_all(self) -> None:
+        """Have every idle thread look for work; call with the lock held."""
+        self._changed.notify_all()
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait, at most until the threads are to stop; tell whether they go on."""
+        self._stopping.wait(seconds)
+        return not self.stopping
+
+    def includes(self, thread: int) -> bool:
+        """Return whether a thread, by its identifier, is one of these."""
+        return any(item.ident == thread for item in list(self._threads))
+
+    def stop(self, expired: Callable[[], bool]) -> None:
+        """End the threads; wait for deliveries in flight until the time has expired."""
+        with self._lock:
+            self._stopping.set()
+            self._changed.notify_all()
+        for thread in list(self._threads):
+            thread.join(_GLANCE)
+            while thread.is_alive() and not expired():
+                thread.join(_GLANCE)
+
+    def _start(self) -> None:
+        try:
+            uninterrupted(self._add_thread)
+        except RuntimeError as error:  # too many threads, or the interpreter ends
+            self._log.error("destination %s: no thread to deliver: %s", self._name, error)
+
+    def _add_thread(self) -> None:
+        name = f"walker-{self._name}-{len(self._threads) + 1}"
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _run(self) -> None:
+        try:
+            while self._work():
+                pass
+        finally:
+            with self._lock:
+                if not self.stopping:  # another may take its place
+                    self._threads.remove(threading.current_thread())
+
+    def _work(self) -> bool:
+        """Deliver the next batch; False when the threads stop. Never raises."""
+        batch: Batch | None = None
+        try:
+            batch = self._wait_for_batch()
+            if batch is not None:
+                self._deliver(batch)
+        except SpoolError as error:
+            self._recover(batch, storable(error))
+        except BaseException as error:  # the last resort: nothing may end the thread unseen
+            self._recover(batch, f"{describe(error)} at {place_of(error)}")
+        else:
+            return batch is not None
+        return not self.stopping
+
+    def _recover(self, batch: Batch | None, reason: str) -> None:
+        self._log.error("destination %s: delivery interrupted: %s", self._name, reason)
+        with self._lock:
+            self._interrupted(batch)
+            self._changed.notify_all()
+        self._stopping.wait(PAUSE)
+
+    def _wait_for_batch(self) -> Batch | None:
+        """Return the next batch as soon as there is one; None when the threads stop."""
+        with self._lock:
+            while not self.stopping:
+                found = self._next_batch()
+                if isinstance(found, Batch):
+                    return found
+                wait = _LONGEST_WAIT if found.ms is None else min(found.ms / 1000, _LONGEST_WAIT)
+                self._idle += 1
+                try:
+                    self._changed.wait(wait)
+                finally:
+                    self._idle -= 1
+        return None

@@ -1,0 +1,70 @@
+"""The waiting entries that are in memory, beside a durable spool that has more."""
+
+from typing import Final
+
+from walker_collector.spool import Entry, Spool, Stored
+
+WINDOW: Final = 10_000
+"""Waiting entries that are kept in memory beside a durable spool; the others stay on disk."""
+_SLICE: Final = 1_000
+"""Entries that are read at once, under the worker's lock: a push may wait for that."""
+
+
+class SpoolWindow:
+    """The boundary between the entries in memory and those still on disk.
+
+    Everything here is guarded by the lock of the PendingEvents it belongs to.
+    """
+
+    def __init__(self, spool: Spool, destination: str) -> None:
+        self.loaded_up_to = 0
+        self.more_on_disk = spool.durable
+        self._spool = spool
+        self._destination = destination
+        self._refill_pauses = 0
+
+    def admit(self, entries: list[Entry], in_memory: int) -> tuple[list[Entry], bool, int]:
+        """Return the new entries to be queued in memory, and the `more_on_disk` and `loaded_up_to`
+        that hold then; entries that do not fit stay on disk until their turn. Changes nothing.
+        """
+        if self.more_on_disk:
+            return [], True, self.loaded_up_to
+        last = entries[-1][0]
+        if entries[0][0] <= self.loaded_up_to:  # read from the spool before they were handed over
+            entries = [entry for entry in entries if entry[0] > self.loaded_up_to]
+        room = max(0, WINDOW - in_memory) if self._spool.durable else len(entries)
+        if len(entries) <= room:
+            return entries, False, max(self.loaded_up_to, last)
+        return entries[:room], True, max(self.loaded_up_to, entries[room][0] - 1)
+
+    def seen(self, seq: int) -> None:
+        """Note that entries up to this number were handed over."""
+        if not self.more_on_disk:
+            self.loaded_up_to = max(self.loaded_up_to, seq)
+
+    def covers(self, entry: Entry) -> bool:
+        """Tell whether an entry belongs into memory, rather than being read in its turn."""
+        return not self.more_on_disk or entry[0] <= self.loaded_up_to
+
+    def wants_refill(self, in_memory: int) -> bool:
+        """Tell whether it is time to read on, and nothing forbids it."""
+        return self.more_on_disk and not self._refill_pauses and in_memory < WINDOW // 2
+
+    def read_on(self) -> list[Stored]:
+        """Return the next slice from disk. Raises SpoolError."""
+        limit = min(_SLICE, WINDOW)
+        stored = self._spool.load(self._destination, self.loaded_up_to, limit)
+        if stored:
+            self.loaded_up_to = stored[-1].entry[0]
+        if len(stored) < limit:
+            self.more_on_disk = False
+        return stored
+
+    def pause_refill(self) -> None:
+        """Let nothing be read until `resume_refill`."""
+        self._refill_pauses += 1
+
+    def resume_refill(self) -> bool:
+        """Allow reading again; return whether a worker should look at it now."""
+        self._refill_pauses -= 1
+        return self.more_on_disk and not self._refill_pauses

@@ -1,0 +1,342 @@
+"""The worker of one destination: takes its events in, has threads deliver them, tells figures."""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+import attrs
+
+from walker_collector.consent import Ledger
+from walker_collector.delivery.backoff import Breaker, Pace
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.dispatcher import Dispatcher
+from walker_collector.delivery.health import Health
+from walker_collector.delivery.initialisation import Initialisation
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.pending import Batch, PendingEvents, Wait
+from walker_collector.delivery.progress import EntryProgress
+from walker_collector.delivery.settlement import Settlement
+from walker_collector.delivery.status import DestinationStatus
+from walker_collector.delivery.threads import PAUSE, WorkerThreads
+from walker_collector.delivery.waiters import Waiter, Waiters
+from walker_collector.failures import place_of
+from walker_collector.hookspecs import Person
+from walker_collector.interrupts import Notifier
+from walker_collector.spool import DeadLetter, Entry, Forgotten, Spool, State
+
+
+class DestinationWorker:
+    """Delivers to one destination; hooks are called without the lock of `PendingEvents`."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        spool: Spool,
+        ledger: Ledger,
+        now: Callable[[], int],
+        random: Callable[[], float],
+    ) -> None:
+        config = destination.config
+        self._log = log = LogLimiter(destination.context.logger, time.monotonic)
+        self.id = destination.id
+        self.destination = destination
+        self._now = now
+        self._pending = PendingEvents(destination, spool, ledger, now, log, self._stir)
+        self._lock = self._pending.lock
+        self._health = Health(config.retry, Breaker(config.breaker), random)
+        self._pace = Pace(config.rate_limit) if config.rate_limit else None
+        self._waiters = Waiters(destination.id, durable=spool.durable)
+        self._changed = Notifier()
+        self._flushing: set[object] = set()
+        self._initialisation = Initialisation(destination, log)
+        self._settlement = Settlement(
+            destination,
+            self._pending,
+            self._health,
+            self._initialisation,
+            Dispatcher(
+                destination,
+                ledger,
+                self._pending.attempt_of,
+                partial(EntryProgress, self._pending),
+                self._acquire_rate_limit,
+                self._health.is_new,
+                self._pending.may_proceed,
+                log,
+            ),
+            self._waiters,
+            self._notify_all,
+            now,
+            log,
+        )
+        self._threads = WorkerThreads(
+            destination.id,
+            destination.concurrency,
+            self._lock,
+            self._next_batch,
+            self._settlement.deliver,
+            self._interrupted,
+            log,
+        )
+
+    # --- work ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin with the events that a durable spool holds from before.
+
+        A crash may have come between a grant and what it releases, and the flow may ask for less
+        than it did.
+        """
+        self._pending.release(None)
+        self._stir()
+
+    def require(self, others: Sequence["DestinationWorker"]) -> None:
+        """Deliver nothing before these other destinations are initialised."""
+        self._initialisation.require([other._initialisation for other in others])
+
+    def enqueue(self, entries: list[Entry], state: State, waiter: Waiter | None) -> None:
+        """Take committed entries, in the order of their numbers. Writes nothing to the spool."""
+        with self._lock:
+            ready = self._pending.queue.ready
+            quiet = not ready
+            self._pending.add(entries, state)
+            if waiter is not None:
+                self._waiters.add(entries, state, waiter)
+                self._settlement.answer_blocked()
+                if self._threads.stopping:
+                    self._waiters.closed()
+            self._pending.linger.arrived(entries[-1][2])
+            # A thread that waits for company already need not look before the batch is full. But
+            # while the destination is in doubt, an event of somebody new may be the probe.
+            full = len(ready) >= self.destination.batch_size
+            if quiet or waiter or full or self._health.cautious:
+                self._threads.notify()
+
+    def _next_batch(self) -> Batch | Wait:
+        hurried = bool(self._flushing or self._waiters)
+        found = self._pending.next(self._now(), self._health, hurried=hurried)
+        if isinstance(found, Batch) and self._pending.queue.ready and not self._health.cautious:
+            self._threads.notify()
+        return found
+
+    def _acquire_rate_limit(self) -> bool:
+        """Wait for a call's turn under `rateLimit`; False once the threads stop."""
+        if self._pace is None:
+            return not self._threads.stopping
+        with self._lock:
+            delay = self._pace.delay(time.monotonic())
+        return self._threads.sleep(delay)
+
+    def _interrupted(self, batch: Batch | None) -> None:
+        """Put the entries of a delivery back that ended with an error of our own."""
+        self._health.breaker.probing = False
+        if batch is not None:
+            self._pending.put_back(batch, self._now() + int(PAUSE * 1000))
+        self._changed.notify_all()
+
+    def _stir(self) -> None:
+        """Have a thread look at what waits."""
+        with self._lock:
+            if self._pending.waiting:
+                self._pending.linger.arrived(self._now())
+                self._threads.notify()
+
+    def _notify_all(self) -> None:
+        self._threads.notify_all()
+        self._changed.notify_all()
+
+    def is_worker(self, thread: int) -> bool:
+        """Return whether a thread, by its identifier, delivers to this destination."""
+        return self._threads.includes(thread)
+
+    # --- held, dead and erased events ------------------------------------------------------
+
+    def concerns(self, people: set[str] | None) -> bool:
+        """Return whether `release` has anything to look at."""
+        return people is None or self._pending.holds_any_of(people)
+
+    def release(self, people: set[str] | None) -> list[Entry]:
+        """Deliver the held events of these people (None: everybody's) that consent admits now."""
+        entries = self._pending.release(people)
+        # A thread that wanted to read on meanwhile was sent to sleep.
+        if entries or people is None or self._pending.window.more_on_disk:
+            self._stir()
+        return entries
+
+    def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
+        """Deliver dead letters again but for the parts in `without`; return how many there were."""
+        count = self._pending.replay(letters, without)
+        self._stir()
+        return count
+
+    def erase(self, people: set[str], deadline: float) -> set[int]:
+        """Remove these people's events from memory; the spool removes them on disk.
+
+        Waits, until the monotonic `deadline` (s), for their entries in flight.
+        """
+        with self._lock:
+            wait = partial(self._changed.wait, lock=self._lock)
+            gone = self._pending.erase(people, wait, deadline)
+            self._waiters.erased(gone)
+            self._changed.notify_all()
+        return gone
+
+    @contextmanager
+    def erasing(self, people: set[str]) -> Iterator[None]:
+        """Begin no delivery to these people meanwhile."""
+        with self._pending.erasing(people):
+            yield
+        self._stir()
+
+    def in_step(self) -> AbstractContextManager[None]:
+        """Keep memory and spool the same meanwhile."""
+        return self._pending.unacked.in_step()
+
+    def on_erased(self, people: set[str], removed: Forgotten) -> set[int]:
+        """Follow the spool, which has removed these people's events.
+
+        Returns the numbers of those that were in memory alone.
+        """
+        with self._lock:
+            gone = self._pending.on_erased(people, removed)
+            self._waiters.erased((gone | removed.seqs) - self._pending.in_flight.keys())
+            self._changed.notify_all()
+        return gone
+
+    def tell_erased(self, person: Person) -> None:
+        """Have the destination drop its memory of a person."""
+        try:
+            self.destination.hooks.erased(person=person, context=self.destination.context)
+        except BaseException as error:  # a plugin's bug must not stop an erasure
+            self._log.error(
+                "destination %s: erased raised %s at %s",
+                self.id,
+                type(error).__name__,
+                place_of(error),
+            )
+
+    def count_deleted(self, count: int) -> None:
+        """Note how many dead letters the spool has deleted."""
+        with self._lock:
+            self._pending.dead -= count
+
+    def count_dropped(self) -> None:
+        """Count an event that was not even held: consent is denied, and `queue` is false."""
+        with self._lock:
+            self._pending.counts.dropped += 1
+
+    def count_ignored(self, id_: str, name: str) -> None:
+        """Count an event that the destination need not be asked about."""
+        with self._lock:
+            self._pending.counts.accepted += 1
+            self._pending.counts.ignored += 1
+        logger = self.destination.context.logger
+        logger.debug("destination %s: event %s (%s): ignored", self.id, id_, name)
+
+    @property
+    def message_parts(self) -> tuple[str, ...]:
+        """The parts of a delivery that are messages to people, as the plugin declares them."""
+        return tuple(getattr(self.destination.instance, "message_parts", ()))
+
+    # --- room, and figures -----------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait."""
+        return self._pending.waiting
+
+    @property
+    def needs_maintenance(self) -> bool:
+        """Whether there may be anything for `maintain`."""
+        return self._pending.needs_maintenance
+
+    def maintain(self) -> None:
+        """Drop events held longer than `queueAge`, and write what the spool does not have yet."""
+        self._pending.expire_held()
+
+    def wait_for_room(
+        self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
+    ) -> bool:
+        """Wait until `count` more entries fit under `limit`.
+
+        Returns False at the monotonic deadline (s), or once the waiting is given up.
+        """
+
+        def fits() -> bool:
+            return self._pending.waiting + count <= max(limit, count)
+
+        return self._changed.wait_for(lambda: fits() or given_up(), deadline) and fits()
+
+    def wake_waiting(self) -> None:
+        """Have those who wait for room, or for everything to be delivered, look again."""
+        self._changed.notify_all()
+
+    def status(self) -> DestinationStatus:
+        """Return the figures as they are now."""
+        pending = self._pending
+        with self._lock:
+            oldest = pending.queue.oldest
+            return DestinationStatus(
+                state=self._health.state,
+                reason=self._health.reason,
+                waiting=pending.waiting,
+                due=pending.queue.retrying,
+                held=len(pending.held),
+                dead=pending.dead,
+                in_flight=len(pending.in_flight),
+                oldest_age=0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000),
+                unrecorded=pending.unacked.count,
+                **attrs.asdict(pending.counts),
+            )
+
+    # --- end -------------------------------------------------------------------------------
+
+    def flush(self, deadline: float, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing waits any more.
+
+        Returns False at the monotonic `deadline` (s), once the waiting is given up, or as soon as
+        it is clear that what waits cannot go before that.
+        """
+        hurry = object()
+        try:
+            self._flushing.add(hurry)
+            with self._lock:
+                self._threads.notify_all()
+            over = self._changed.wait_for(
+                lambda: not self.waiting or given_up() or self._is_stuck(deadline), deadline
+            )
+            return over and not self.waiting
+        finally:
+            self._flushing.discard(hurry)
+
+    def _is_stuck(self, deadline: float) -> bool:
+        """Return whether nothing can move until the deadline; if not, have a thread look."""
+        with self._lock:
+            horizon = self._now() + int((deadline - time.monotonic()) * 1000)
+            if self._threads.stopping or self._nothing_moves_before(horizon):
+                return True
+            self._threads.notify()
+            return False
+
+    def _nothing_moves_before(self, horizon: int) -> bool:
+        pending = self._pending
+        if pending.in_flight:
+            return False
+        if self._health.blocked_beyond(horizon):
+            return True
+        due = pending.queue.next_due
+        more = pending.queue.ready or pending.window.more_on_disk
+        return not more and due is not None and due > horizon
+
+    def stop(self, expired: Callable[[], bool]) -> None:
+        """Stop the threads and shut the destination down.
+
+        Waits, until the time has expired, for what is in flight.
+        """
+        self._threads.stop(expired)
+        self._pending.unacked.write()
+        with self._lock:
+            self._waiters.closed()
+            self._changed.notify_all()
+        self._initialisation.shut_down()
