@@ -289,6 +289,27 @@ def test_what_asks_nothing_is_counted_as_empty() -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "spool"])
+def test_nothing_is_pushed_after_forget_however_long_the_pushes_before_it_take(
+    durable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walker_collector.collector._FORGET_WAIT", 0.05)
+    under_way, forgotten, record = threading.Event(), threading.Event(), Record()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        under_way.set()
+        assert forgotten.wait(PATIENCE)
+        record.push(event, context)
+
+    with running(one(plugin(push), tmp_path / "spool.db" if durable else None)) as collector:
+        collector.push_many([event(n, person) for n, person in enumerate("abcb")])
+        assert under_way.wait(PATIENCE)
+        collector.forget({"id": "b"})
+        forgotten.set()
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [0, 2]
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "spool"])
 @pytest.mark.parametrize("failure", [NotAttempted(), RetryLater("busy")], ids=["asks", "fails"])
 def test_nothing_goes_out_after_forget_however_long_the_batch_takes(
     failure: Exception, durable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -593,15 +593,20 @@ def test_batch_is_asked_again_before_each_call_of_its_own() -> None:
 
 def test_nothing_of_a_person_goes_out_once_their_erasure_began() -> None:
     made = Bench(plugin(), {})
-    asked: list[bool] = []
+    asked: list[tuple[int, bool]] = []
+    erased = {3}
 
     def push_batch(batch: Sequence[Item]) -> None:
-        asked.extend(item.context.destination.may_proceed(item) for item in batch)
+        erased.add(2)
+        asked.extend(
+            (item.event["data"]["n"], item.context.destination.may_proceed(item)) for item in batch
+        )
 
     made.cls = plugin(None, push_batch)
-    made.is_current = lambda entry: entry[0] != 2
-    made.kinds(entry(1, "a"), entry(2, "b"))
-    assert asked == [True, False]
+    made.is_current = lambda entry: entry[0] not in erased
+    kinds = made.kinds(entry(1, "a"), entry(2, "b"), entry(3, "c"))
+    assert asked == [(1, True), (2, False)]
+    assert kinds[2] == "not_attempted"
 
 
 def test_event_that_asks_nothing_is_empty() -> None:

@@ -185,8 +185,9 @@ class Dispatcher:
     def _may_go(self, tasks: Iterable[Task], waiting: set[str], said: Said) -> list[Task]:
         """Return those whom nothing holds back by now."""
         outdated = said.version != self._ledger.version
+        tasks = [task for task in tasks if self._is_current(task.entry)]
         if not outdated and not waiting:
-            return list(tasks)  # as almost always: nobody said anything, and nothing failed
+            return tasks  # as almost always: nobody said anything, and nothing failed
         if outdated:
             # Somebody said something meanwhile: a withdrawal must count, a grant need not.
             said = self._ledger.said({task.entry[1] for task in tasks})
