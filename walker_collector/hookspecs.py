@@ -59,6 +59,9 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 static; what does not fit together, found when a flow is loaded.
                                 `rules` is entity -> action -> RuleConfig, or a list of them; the
                                 place is below the destination's config: `settings.appApiKey`
+    advise(config) -> iterable of (place, message)
+                                static; what works otherwise than it reads, for `walker validate`
+                                and the log; `config` is the DestinationConfig
 
 Optional attribute of an extension, beside the same hooks:
 

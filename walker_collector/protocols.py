@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from walker_collector.config import Consent as ConsentState
-from walker_collector.config import RuleConfig
+from walker_collector.config import DestinationConfig, RuleConfig
 from walker_collector.hookspecs import Context, Event, Item, Person, PushContext, Rule
 
 
@@ -81,6 +81,13 @@ class SimulateConsent(Protocol):
         person: Person | None,
         context: PushContext,
     ) -> Sequence[Sequence[Any]]: ...
+
+
+class Advise(Protocol):
+    """Warns of what works otherwise than it reads when a flow is loaded."""
+
+    @staticmethod
+    def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]: ...
 
 
 class Check(Protocol):

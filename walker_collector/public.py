@@ -1,7 +1,14 @@
 """The public names, nothing else; `walker_collector` hands them on."""
 
 from walker_collector.collector import Collector
-from walker_collector.config import MISSING, AlternativesSpec, Consent, PathSpec, Secret
+from walker_collector.config import (
+    MISSING,
+    AlternativesSpec,
+    Consent,
+    DestinationConfig,
+    PathSpec,
+    Secret,
+)
 from walker_collector.delivery import DestinationStatus
 from walker_collector.errors import (
     CollectorClosed,
@@ -29,7 +36,7 @@ from walker_collector.hookspecs import (
     SimulatedCalls,
     hookimpl,
 )
-from walker_collector.mapping import Value
+from walker_collector.mapping import Value, may_make_object
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status
 from walker_collector.spool import DeadLetter
@@ -43,6 +50,7 @@ __all__ = [
     "Consent",
     "Context",
     "DeadLetter",
+    "DestinationConfig",
     "DestinationDown",
     "DestinationStatus",
     "Event",
@@ -69,4 +77,5 @@ __all__ = [
     "Value",
     "WalkerError",
     "hookimpl",
+    "may_make_object",
 ]

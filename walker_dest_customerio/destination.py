@@ -34,6 +34,7 @@ from walker_dest_customerio.settings import (
     ConsentAttributes,
     RuleSettings,
     Settings,
+    advise,
     check,
 )
 
@@ -58,6 +59,7 @@ class CustomerioDestination:
     linger = 100
     message_parts = MESSAGE_PARTS
     check = staticmethod(check)
+    advise = staticmethod(advise)
 
     @staticmethod
     def wants_consent(settings: Settings) -> bool:

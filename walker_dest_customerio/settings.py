@@ -6,7 +6,14 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, Factory, field, frozen
 
-from walker_collector import AlternativesSpec, PathSpec, Secret, Value
+from walker_collector import (
+    AlternativesSpec,
+    DestinationConfig,
+    PathSpec,
+    Secret,
+    Value,
+    may_make_object,
+)
 
 BY_ID = Value(PathSpec("user.id"), "customerId")
 _VISITOR = Value(
@@ -44,7 +51,7 @@ def _positive(_: Any, __: "Attribute[Any]", value: float) -> None:
 
 def _not_negative(_: Any, __: "Attribute[Any]", value: float) -> None:
     if value < 0:
-        raise ValueError(f"must be 0 or more, not {value}")
+        raise ValueError(f"must be 0 or more, not {value:g}")
 
 
 def _host(_: Any, __: "Attribute[Any]", value: str | None) -> None:
@@ -156,6 +163,16 @@ def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterabl
                     f"mapping.{path}.settings.{key}",
                     "transactional messages go through the App API; set settings.appApiKey",
                 )
+
+
+def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
+    """Yield path and message of data that surely is no object, which no event can have."""
+    told = "makes no object, which is what Customer.io takes: events go out without data"
+    if not may_make_object(config.data):
+        yield "data", told
+    for path, rule in _each(config.mapping or {}):
+        if not (rule.skip or rule.ignore or may_make_object(rule.data)):
+            yield f"mapping.{path}.data", told
 
 
 def _each(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:

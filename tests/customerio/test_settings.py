@@ -133,3 +133,34 @@ def test_credentials_are_never_shown() -> None:
 def test_flags_may_hold_anything_and_only_true_counts() -> None:
     rule = {"settings": {"suppress": "true", "destroy": 1, "unsuppress": None}}
     load(KEYS, {"order": {"complete": rule}})
+
+
+LOST = "makes no object, which is what Customer.io takes: events go out without data"
+
+
+def test_data_that_plainly_is_no_object_is_warned_of_with_its_place() -> None:
+    registry = Registry()
+    registry.register("customerio", CustomerioDestination)
+    rules = {
+        "order": {
+            "complete": {"data": {"loop": ["nested", "data"]}},
+            "cancel": [{"data": {"value": 5}}, {"data": "data.total"}, {"data": {"map": {}}}],
+            "view": {"skip": True, "data": {"value": 5}},
+            "log": {"ignore": True, "data": {"value": 5}},
+        }
+    }
+    config = {"settings": KEYS, "mapping": rules, "data": {"set": ["data"]}}
+    raw = {"destinations": {"customerio": {"package": "customerio", "config": config}}}
+    flow = load_flow(raw, registry=registry, environ={})
+    assert list(flow.warnings) == [
+        f"{PLACE}.data: {LOST}",
+        f"{PLACE}.mapping.order.complete.data: {LOST}",
+        f"{PLACE}.mapping.order.cancel.0.data: {LOST}",
+    ]
+
+
+def test_age_of_an_identify_is_not_negative() -> None:
+    assert load({**KEYS, "identifyAge": 0}).settings.identify_age == 0
+    assert problems_of({**KEYS, "identifyAge": -1}) == [
+        f"{PLACE}.settings.identifyAge: must be 0 or more, not -1"
+    ]

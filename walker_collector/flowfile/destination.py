@@ -181,6 +181,8 @@ def _read_config(
     if not wrong:
         broken = {problem.path for problem in (*inherited.problems, *problems)}
         _check(plugin, settings, sound_rules(config["mapping"], place, broken), path, found)
+    if result is not None and not wrong:
+        _advise(plugin, result, path, found)
     return result
 
 
@@ -190,6 +192,13 @@ def _compile(config: DestinationConfig, path: str, found: Findings) -> None:
         compile_mapping(config)
     except ConfigError as error:
         found.problems += [Problem(f"{path}.{item.path}", item.message) for item in error.problems]
+
+
+def _advise(plugin: Any, config: DestinationConfig, path: str, found: Findings) -> None:
+    """Let the plugin warn of what works otherwise than it reads."""
+    advise = getattr(plugin, "advise", None)
+    for place, message in advise(config) if advise is not None else ():
+        found.warnings.append(f"{path}.{place}: {message}")
 
 
 def _check(plugin: Any, settings: Any, rules: Rules, path: str, found: Findings) -> None:

@@ -15,6 +15,7 @@ from walker_collector.mapping.paths import (
 )
 from walker_collector.mapping.rules import find_rule
 from walker_collector.mapping.scope import Scope
+from walker_collector.mapping.shapes import may_make_object
 from walker_collector.mapping.values import Resolve, Value, compile_value
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "delete_by_path",
     "find_rule",
     "get_by_path",
+    "may_make_object",
     "set_by_path",
 ]
