@@ -185,6 +185,20 @@ Rules = dict[str, dict[str, RuleConfig | list[RuleConfig]]]
 
 
 @frozen(kw_only=True)
+class TransformerConfig:
+    """A step that changes events: as a destination's policy and rules do, without data.
+
+    A rule's `name` renames the event, and `ignore` drops it.
+
+    policy: event paths and the values they get.
+    mapping: rules by entity and action.
+    """
+
+    policy: dict[str, ValueSpec] | None = None
+    mapping: Rules | None = None
+
+
+@frozen(kw_only=True)
 class BreakerConfig:
     """When to stop trying; a bare number is `threshold`.
 
@@ -240,6 +254,7 @@ class DestinationConfig:
     include: sections of the event that are added to the data.
     policy: event paths and the values they get before the mapping reads them.
     mapping: rules by entity and action; `*` stands for any.
+    before: transformers that events pass before policy and mapping; in a file, their names.
     env: objects that code hands to the destination.
     queue: keep events until consent is granted; without it they are dropped.
     queue_max: how many events wait for consent at most.
@@ -265,6 +280,7 @@ class DestinationConfig:
     include: list[Section] | None = None
     policy: dict[str, ValueSpec] | None = None
     mapping: Rules | None = None
+    before: tuple[TransformerConfig, ...] = Factory(tuple)
     env: dict[str, Any] = Factory(dict)
     queue: bool = True
     queue_max: int = field(default=10_000, validator=at_least(0))

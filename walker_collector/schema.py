@@ -282,7 +282,7 @@ def flow_schema(registry: Registry) -> Schema:
 
 def _destination(builder: _Builder, registry: Registry) -> Schema:
     """Return the schema of an entry: what `config` holds is decided by `package`."""
-    entry = builder.of_class(Entry, config={"type": "object"})
+    entry = builder.of_class(Entry, config={"type": "object"}, before=_ROUTE)
     for key in {*UNSUPPORTED, "code"} & entry["properties"].keys():
         del entry["properties"][key]
     choices = [
@@ -292,6 +292,11 @@ def _destination(builder: _Builder, registry: Registry) -> Schema:
         for plugin, names in _classes(info).items()
     ]
     return {**entry, "required": ["package"], "allOf": choices}
+
+
+_ROUTE: Final[Schema] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+}
 
 
 def _classes(info: PluginInfo) -> dict[type, list[str]]:
@@ -316,7 +321,7 @@ def _config(builder: _Builder, plugin: type) -> Schema:
     settings = _part_of(builder, plugin, "settings")
     rule = builder.of_class(RuleConfig, settings=_part_of(builder, plugin, "rule_settings"))
     rules = _objects_of(_objects_of({"anyOf": [rule, {"type": "array", "items": rule}]}))
-    schema = builder.of_class(DestinationConfig, settings=settings, mapping=rules)
+    schema = builder.of_class(DestinationConfig, settings=settings, mapping=rules, before=_ROUTE)
     declared = getattr(plugin, "settings", None)
     needed = declared and builder.of_class(declared)
     return {**schema, "required": ["settings"]} if needed and "required" in needed else schema

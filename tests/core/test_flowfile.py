@@ -319,7 +319,6 @@ def test_what_is_not_run_here_is_a_warning() -> None:
     flow = load({**idle, "destinations": {"out": {"package": "plain"}}})
     assert flow.warnings == (
         "sources: not run here; events come in through push or `walker run`",
-        "transformers: not run here; use policy, data and mapping, or an extension",
         "stores: not run here; nothing reads them",
     )
 
@@ -547,7 +546,6 @@ def test_package_is_required_and_must_be_installed() -> None:
 @pytest.mark.parametrize(
     ("key", "advice"),
     [
-        ("before", "use policy, data and mapping"),
         ("next", "use policy, data and mapping"),
         ("cache", "remove it"),
         ("state", "remove it"),

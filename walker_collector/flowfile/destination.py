@@ -13,6 +13,7 @@ from walker_collector.config import (
     DestinationEntry,
     Placeholder,
     Rules,
+    TransformerConfig,
 )
 from walker_collector.errors import ConfigError, PluginError, Problem
 from walker_collector.flowfile.findings import Findings
@@ -22,6 +23,7 @@ from walker_collector.flowfile.rules import check_keys, read_rules, sound_rules
 from walker_collector.flowfile.settings import read_settings
 from walker_collector.flowfile.shape import IDLE_CONFIG_KEYS, Entry
 from walker_collector.flowfile.steps import UNSUPPORTED, refuse_unsupported
+from walker_collector.flowfile.transformers import Transformers
 from walker_collector.mapping import compile_mapping
 from walker_collector.naming import join, kind
 from walker_collector.plugins import Registry
@@ -48,7 +50,12 @@ class ReadDestination:
 
 
 def read_destination(
-    id: str, raw_entry: Any, around: Surroundings, registry: Registry, found: Findings
+    id: str,
+    raw_entry: Any,
+    around: Surroundings,
+    registry: Registry,
+    transformers: Transformers,
+    found: Findings,
 ) -> ReadDestination:
     """Read one destination; what is wrong with it is told to `found`."""
     path = join("destinations", id)
@@ -67,7 +74,8 @@ def read_destination(
     if not disabled:
         refuse_unsupported(path, attrs.asdict(entry, recurse=False), found)
         refuse_unsupported(join(path, "config"), raw, found)
-    config = {key: value for key, value in raw.items() if key not in UNSUPPORTED}
+    config = {key: value for key, value in raw.items() if key not in {*UNSUPPORTED, "before"}}
+    chain = () if disabled else _chain(entry, raw, path, transformers)
     require = _required(config.get("require"))
     plugin = _find_plugin(entry, path, registry, found)
     if plugin is None:
@@ -75,8 +83,20 @@ def read_destination(
     made = _read_config(plugin, config, join(path, "config"), around.lenient, found)
     if made is None or len(found.problems) > before:
         return ReadDestination(require=require)
+    made = attrs.evolve(made, before=chain)
     ready = DestinationEntry(package=entry.package or "", plugin=plugin, config=made)
     return ReadDestination(ready, require)
+
+
+def _chain(
+    entry: Entry, config: Mapping[str, Any], path: str, transformers: Transformers
+) -> tuple[TransformerConfig, ...]:
+    """Return the transformers that events pass first: named beside the config, else inside."""
+    if entry.before:
+        return transformers.chain(entry.before, join(path, "before"))
+    if config.get("before"):
+        return transformers.chain(config["before"], join(path, "config", "before"))
+    return ()
 
 
 def _read_entry(raw: Any, around: Surroundings, path: str, found: Findings) -> Entry | None:

@@ -20,6 +20,7 @@ from walker_collector.flowfile.requirements import settle_requirements
 from walker_collector.flowfile.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
 from walker_collector.flowfile.source import read_source
 from walker_collector.flowfile.steps import check_collector, check_steps
+from walker_collector.flowfile.transformers import Transformers
 from walker_collector.naming import hint, kind
 from walker_collector.plugins import Registry, unusable
 from walker_collector.structuring import structure, structure_or_raise
@@ -147,8 +148,9 @@ def _read_destinations(
 ) -> dict[str, DestinationEntry]:
     for extension in registry.unusable_extensions():
         found.add(f"extension {extension.name}", unusable(extension))
+    transformers = Transformers(shape.transformers, around, found)
     read = {
-        id: read_destination(id, entry, around, registry, found)
+        id: read_destination(id, entry, around, registry, transformers, found)
         for id, entry in shape.destinations.items()
     }
     return settle_requirements(read, collector, found)

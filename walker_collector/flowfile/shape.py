@@ -57,6 +57,7 @@ class Entry:
     id: as in `config`.
     logger: as in `config`.
     mock: as in `config`.
+    before: as in `config`.
     """
 
     package: str | None = None
@@ -86,7 +87,8 @@ class Flow:
     packages: for walkerOS's bundler; not used here.
     destinations: which package gets the events, by an id of your choice.
     variables: for `$var.name`; they go before those of the file.
-    sources, transformers, stores: not run here; a warning says so.
+    transformers: steps that change events, named by a destination's `before`.
+    sources, stores: not run here; a warning says so.
     """
 
     config: FlowOptions = Factory(FlowOptions)

@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from walker_collector.flowfile.findings import Findings
 from walker_collector.flowfile.shape import Flow
-from walker_collector.naming import join, kind
+from walker_collector.naming import join
 
 TRANSFORMERS: Final = (
-    "transformers are not run here; use policy, data and mapping of the destination, or an"
-    " extension (a plugin of the group walker_collector.extensions)"
+    "transformers are run here before a destination only; name it as before of each destination,"
+    " or use policy, data and mapping, or an extension (a plugin of the group"
+    " walker_collector.extensions)"
 )
 _STATE: Final = "stores are not run here; remove it"
 
 UNSUPPORTED: Final = {
-    "before": TRANSFORMERS,
     "next": TRANSFORMERS,
     "cache": "caching of deliveries is not supported; remove it",
     "state": _STATE,
@@ -50,7 +50,6 @@ _CHAINS_OF_SOURCE: Final = {
 
 _NOT_RUN: Final = {
     "sources": "events come in through push or `walker run`",
-    "transformers": "use policy, data and mapping, or an extension",
     "stores": "nothing reads them",
 }
 
@@ -58,13 +57,9 @@ _NOT_RUN: Final = {
 def check_steps(shape: Flow, found: Findings) -> None:
     """Tell what is not run: problems where it would change deliveries, else warnings."""
     for key, instead in _NOT_RUN.items():
-        section = getattr(shape, key)
-        if section and not isinstance(section, Mapping):
-            found.add(key, f"expected an object, got {kind(section)}")
-        elif section:
+        if getattr(shape, key):
             found.warnings.append(f"{key}: not run here; {instead}")
-    sources = shape.sources if isinstance(shape.sources, Mapping) else {}
-    for id, source in sources.items():
+    for id, source in shape.sources.items():
         if isinstance(source, Mapping):
             _check_source(join("sources", id), source, found)
 

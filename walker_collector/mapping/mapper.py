@@ -2,7 +2,8 @@
 
 In this order: the destination's policy, rule lookup, the rule's policy, the destination's data,
 `ignore` and the rule's consent, renaming, the rule's data merged over the destination's,
-`include` below that, `remove` last. Rules: walkerOS, processEventMapping.
+`include` below that, `remove` last. Rules: walkerOS, processEventMapping. Transformers come before
+all of it, each with a policy and rules of its own.
 """
 
 from collections.abc import Callable
@@ -83,6 +84,28 @@ def compile_mapping(config: DestinationConfig) -> Mapper:
     Raises ConfigError for a callable that takes neither (value) nor (value, context), or is async.
     """
     where = join("", "destinations", config.id, "config") if config.id else ""
+    mapper = _compile(config, where)
+    for step in reversed(config.before):
+        changes = _compile(DestinationConfig(policy=step.policy, mapping=step.mapping), "before")
+        mapper = _after(changes, mapper)
+    return mapper
+
+
+def _after(changes: Mapper, mapper: Mapper) -> Mapper:
+    """Map what a transformer made of an event; one that it ignores goes no further."""
+
+    def map_event(event: Event, scope: Scope) -> Mapped:
+        changed = changes(event, scope)
+        if changed.outcome == "ignored":
+            return Mapped(changed.event, MISSING, None, "ignored", None, changed.policies)
+        mapped = mapper(changed.event, LocalScope(changed.event, scope.consent))
+        mapped.policies = (*changed.policies, *mapped.policies)
+        return mapped
+
+    return map_event
+
+
+def _compile(config: DestinationConfig, where: str) -> Mapper:
     policies = _compile_policies(config.policy, join(where, "policy"))
     shared = _compile_data(config.data, join(where, "data"))
     written = tuple(path for path, _ in policies)
@@ -107,7 +130,7 @@ def compile_ignored(config: DestinationConfig) -> Callable[[str], bool] | None:
     """Return the function that tells by an event's name that the destination ignores it, whatever
     else the event says and whatever is granted; None where that can be said of no event.
     """
-    if any(split(path)[0][0] == "name" for path in config.policy or ()):
+    if config.before or any(split(path)[0][0] == "name" for path in config.policy or ()):
         return None  # the rule is looked up by another name than the event comes with
     return compile_foregone(config.mapping, lambda rule: rule.ignore)
 

@@ -1,0 +1,149 @@
+"""Chains of transformers: steps of a flow that change an event before its destination maps it.
+
+Declarative ones only: without package or code, a policy and rules. As in walkerOS (collector,
+transformer.ts): a name begins a chain that goes on by each step's `next`; a list of names is the
+chain itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from walker_collector.config import DestinationConfig, TransformerConfig
+from walker_collector.errors import ConfigError, Problem
+from walker_collector.flowfile.findings import Findings
+from walker_collector.flowfile.references import Surroundings, resolve
+from walker_collector.flowfile.rules import check_keys
+from walker_collector.mapping import compile_mapping
+from walker_collector.naming import hint, join, kind
+from walker_collector.structuring import structure
+
+_ADVICE: Final = (
+    "transformers of packages are not run here; use policy, data and mapping of the destination,"
+    " or an extension (a plugin of the group walker_collector.extensions)"
+)
+_UNSUPPORTED: Final = {
+    "package": _ADVICE,
+    "import": _ADVICE,
+    "code": f"JavaScript cannot run here; {_ADVICE}",
+    "cache": "repeated events are not recognised here; remove it, and give events ids",
+    "state": "stores are not run here; remove it",
+    "mock": "remove it, or write what it stands for into mapping",
+    "chainMocks": "remove it, or write what it stands for into mapping",
+}
+_STATIC: Final = (
+    "expected the name of a transformer or a list of names; routes by conditions are not supported"
+    " here: write rules with a condition into its mapping"
+)
+_FORK: Final = (
+    "a list here is a fork in walkerOS, whose events go nowhere; name one transformer, which goes"
+    " on by its next"
+)
+_IDLE: Final = ("data", "include", "consent")
+"""What walkerOS leaves out of a transformer's mapping."""
+
+
+@frozen(kw_only=True)
+class _Chains:
+    """What a transformer leads to, as it stands in a file."""
+
+    before: Any = None
+    next: Any = None
+
+
+@define
+class Transformers:
+    """The transformers of a flow, read where a chain names them."""
+
+    raw: Mapping[str, Any]
+    around: Surroundings
+    found: Findings
+
+    def chain(self, route: Any, path: str) -> tuple[TransformerConfig, ...]:
+        """Return the steps that `route`, which stands at `path`, leads through, in order."""
+        return tuple(self._steps(route, path, ()))
+
+    def _steps(self, route: Any, path: str, passed: tuple[str, ...]) -> list[TransformerConfig]:
+        names = [route] if isinstance(route, str) else route
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self.found.add(path, _STATIC)
+            return []
+        steps: list[TransformerConfig] = []
+        for name in names:
+            steps += self._step(name, path, passed, walks=isinstance(route, str))
+        return steps
+
+    def _step(
+        self, name: str, path: str, passed: tuple[str, ...], *, walks: bool
+    ) -> list[TransformerConfig]:
+        """Return one step, those before it, and, of a chain that walks, those after it."""
+        if name in passed:
+            return []  # a circle ends where it closes
+        if name not in self.raw:
+            near = hint(name, self.raw, "there are")
+            self.found.add(path, f"there is no transformer {name}{near}")
+            return []
+        place = join("transformers", name)
+        entry, made = self._read(self.raw[name], place)
+        passed = (*passed, name)
+        before: list[TransformerConfig] = []
+        after: list[TransformerConfig] = []
+        if isinstance(entry.before, list):
+            self.found.add(join(place, "before"), _FORK)
+        elif entry.before:
+            before = self._steps(entry.before, join(place, "before"), passed)
+        if entry.next and walks:
+            after = self._steps(entry.next, join(place, "next"), passed)
+        return [*before, *made, *after]
+
+    def _read(self, raw: Any, place: str) -> tuple[_Chains, list[TransformerConfig]]:
+        """Return the chains of an entry, and its own step: none where it changes nothing."""
+        if not isinstance(raw, Mapping):
+            self.found.add(place, f"expected an object, got {kind(raw)}")
+            return _Chains(), []
+        config = raw.get("config")
+        config = config if isinstance(config, Mapping) else {}
+        after = raw.get("next") or config.get("next")
+        if raw.get("disabled") is True or config.get("disabled") is True:
+            return _Chains(next=after), []
+        for where, keys in ((place, raw), (join(place, "config"), config)):
+            for key in _UNSUPPORTED:
+                if keys.get(key) not in (None, "", [], {}):
+                    self.found.add(join(where, key), _UNSUPPORTED[key])
+        chains = _Chains(before=raw.get("before") or config.get("before"), next=after)
+        if not raw.get("mapping"):
+            return chains, []
+        variables = raw.get("variables")
+        around = self.around.with_variables(variables if isinstance(variables, Mapping) else None)
+        return chains, self._read_mapping(raw["mapping"], around, join(place, "mapping"))
+
+    def _read_mapping(self, raw: Any, around: Surroundings, place: str) -> list[TransformerConfig]:
+        mapping = self.found.take(resolve(raw, around, place))
+        if not isinstance(mapping, Mapping):
+            self.found.add(place, f"expected an object, got {kind(mapping)}")
+            return []
+        kept = {key: value for key, value in mapping.items() if key not in _IDLE}
+        step = self.found.take(structure(kept, TransformerConfig, place))
+        self.found.problems += check_keys(kept.get("mapping"), join(place, "mapping"))
+        if step is None:
+            return []
+        self._check(step, place)
+        return [step]
+
+    def _check(self, step: TransformerConfig, place: str) -> None:
+        for entity, actions in (step.mapping or {}).items():
+            for action, rules in actions.items():
+                for rule in rules if isinstance(rules, list) else [rules]:
+                    if rule.consent:
+                        self.found.add(
+                            join(place, "mapping", entity, action, "consent"),
+                            "a transformer asks for no consent; write it as consent of the"
+                            " destination, or of one of its rules",
+                        )
+        try:
+            compile_mapping(DestinationConfig(policy=step.policy, mapping=step.mapping))
+        except ConfigError as error:
+            self.found.problems += [
+                Problem(f"{place}.{item.path}", item.message) for item in error.problems
+            ]
