@@ -17,6 +17,7 @@ from tests.core.support import PATIENCE, in_threads, until
 from tests.support import exit_status, program
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
+from walker_collector.spool import PeopleUpdate
 from walker_collector.spool.lock import SpoolLock, holder, lock_is_free
 from walker_collector.spool.slots import left_behind, open_free_slot, open_own, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
@@ -201,11 +202,11 @@ def test_shared_spool_is_the_first_slot_that_is_free(spool: Path) -> None:
     config = SpoolConfig(path=str(spool), shared=True)
     first, second = open_own(config), open_own(config)
     assert [s.path.name for s in (first, second)] == ["spool.db", "spool.1.db"]
-    second.join("alias", "person")
+    second.learn(PeopleUpdate(aliases={"alias": "person"}))
     second.close()
     first.close()
     first = open_own(config)
-    assert first.alias("alias") == "person"
+    assert first.link("alias") == ("person", None)
     assert not spool.with_name("spool.1.db").exists()
     first.close()
 
@@ -239,6 +240,6 @@ def test_abandoned_spool_stays_its_parents(spool: Path) -> None:
 
     assert exit_status(in_fork(child)) == 0
     assert parent.counts() == {}
-    parent.join("a", "b")
-    assert parent.alias("a") == "b"
+    parent.learn(PeopleUpdate(aliases={"a": "b"}))
+    assert parent.link("a") == ("b", None)
     parent.close()
