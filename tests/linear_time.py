@@ -10,17 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
+from walker_collector.cli.documents import is_document, values_of
 from walker_collector.cli.lines import parse
 from walker_collector.cli.output import printable
 from walker_collector.consent import identifiers as keys_of
 from walker_collector.destinations.answers import seconds
-from walker_collector.destinations.http import _HEADER_NAME, _HEADER_VALUE
+from walker_collector.destinations.sender import _HEADER_NAME, _HEADER_VALUE
 from walker_collector.events import Bounds, decode, encode, split_name
 from walker_collector.flowfile.destination import _VERSIONED
 from walker_collector.flowfile.references import Surroundings, resolve
 from walker_collector.mapping.paths import delete_by_path, get_by_path, set_by_path
+from walker_collector.moments import parse_ms
 from walker_collector.naming import hint, join
-from walker_dest_customerio import answers, dates, identity, ids, limits
+from walker_collector.plugins import _PREFIX
+from walker_collector.structuring.environment import _WHOLE
+from walker_collector.text import describe
+from walker_dest_customerio import answers, dates, identity, ids, limits, troubles
 from walker_dest_customerio.sandbox import checks
 
 LENGTH: Final = 100_000
@@ -61,6 +66,7 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "sandbox: email": checks.is_email,
     "sandbox: phone": checks.is_phone,
     "sandbox: ULID": checks.is_ulid,
+    "answers: tunnel": troubles._TUNNEL.search,
     "answers: account": answers._ACCOUNT.search,
     "answers: messages": lambda text: answers.messages(text.encode("utf-8", "replace")),
     "answers: Retry-After": lambda text: answers.retry_after(text, 0.0),
@@ -74,6 +80,12 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "core: keys of people": lambda text: keys_of({"id": text, "session": text}),
     "core: event": _named,
     "core: name": split_name,
+    "core: time": parse_ms,
+    "core: reason": lambda text: describe(RuntimeError(text)),
+    "core: document": lambda text: is_document(text.encode("utf-8", "replace")),
+    "core: values": lambda text: values_of(f"[{text}".encode("utf-8", "replace")),
+    "core: variable": _WHOLE.fullmatch,
+    "core: plugin": lambda text: _PREFIX.sub("", text),
     "core: line": lambda text: parse(text.encode("utf-8", "replace")),
     "core: printable": printable,
     "core: path read": lambda text: get_by_path({"a": [text]}, text[:1000]),

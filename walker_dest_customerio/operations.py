@@ -192,7 +192,8 @@ def fingerprint(attributes: Json) -> int:
     return hash(dumps(attributes, "identify", sort_keys=True))
 
 
-_SURELY_SHORT = limits.EVENT_NAME // 4
+_SHORT_ID = limits.PERSON_ID // 4
+_SHORT_NAME = limits.EVENT_NAME // 4
 """Characters in which no limit is reached, whatever they are."""
 
 
@@ -227,7 +228,7 @@ class Occurrence(Operation):
 
     def problem(self, now: float) -> str | None:
         who, name = self.who, self.name
-        if len(who) > 2 and len(who) + len(name) <= _SURELY_SHORT:
+        if 2 < len(who) <= _SHORT_ID and len(name) <= _SHORT_NAME:  # as with almost all
             return None
         return _id_problem(who) or _length_problem("the name", name.strip(), limits.EVENT_NAME)
 
