@@ -469,7 +469,7 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
         forgetting.start()
         # It has looked who the person is, and waits for what is under way.
-        until(lambda: collector._workers["held"]._pending.window._refill_pauses > 0)
+        until(lambda: collector._workers["held"]._pending.state.window._refill_pauses > 0)
         collector.push({**event(3, user={"id": "ana", **S}), "name": "page view"})
         gate.set()
         forgetting.join(PATIENCE)
@@ -496,7 +496,7 @@ def test_event_that_fails_while_its_person_is_erased_is_gone(
         erased: list[int] = []
         forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
         forgetting.start()
-        until(lambda: bool(collector._workers["there"]._pending._revoked))
+        until(lambda: bool(collector._workers["there"]._pending.erasures._revoked))
         gate.set()
         forgetting.join(PATIENCE)
         assert erased == [1]
@@ -541,7 +541,7 @@ def test_grant_and_erasure_at_once_leave_nothing_that_waits(
     record = Record()
     with running(guarded(record, spool)) as collector:
         collector.push(event(1, "other"))
-        with collector._workers["there"]._pending.erasing({"id:ana"}):
+        with collector._workers["there"]._pending.erasures.erasing({"id:ana"}):
             for n in (2, 3):
                 collector.push(event(n, "ana"))
             erasing_during(
@@ -571,7 +571,7 @@ def test_nothing_that_is_replayed_begins_after_its_person_was_erased(
         until(lambda: len(collector.dead()) == 1)
         refuse[0] = False
         letters = collector.dead()
-        with collector._workers["there"]._pending.erasing({"id:ana"}):
+        with collector._workers["there"]._pending.erasures.erasing({"id:ana"}):
             erasing_during(collector, monkeypatch, "revive", lambda: collector.replay(letters))
         assert collector.flush(PATIENCE)
         there = collector.status().destinations["there"]

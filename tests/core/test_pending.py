@@ -47,7 +47,7 @@ def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
 
 
 def taken(pending: PendingEvents) -> list[int]:
-    batch = pending.take(lambda: pending.queue.take(10, None))
+    batch = pending.take(lambda: pending.state.queue.take(10, None))
     return [entry[0] for entry in batch.entries] if batch else []
 
 
@@ -57,28 +57,28 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
     pending = pending_of(spool, thawed)
     with spool._writer.turn:  # whoever writes has to wait
         with pending.lock:
-            pending._unhold(pending.held.of(None))
+            pending.holds.unhold(pending.state.held.of(None))
         # Another thread records it, before the one that released it comes to do so.
-        other = threading.Thread(target=pending.unacked.write, args=([],))
+        other = threading.Thread(target=pending.state.unacked.write, args=([],))
         other.start()
-        until(lambda: not pending.unacked)
+        until(lambda: not pending.state.unacked)
         assert not pending._refill()
         assert thawed == []
     other.join(PATIENCE)
     assert thawed == [1]
     assert pending._refill()
     assert taken(pending) == [1, 2]
-    assert pending.waiting == 2
+    assert pending.state.waiting == 2
 
 
 def test_released_event_that_could_not_be_recorded_is_not_passed_over(spool: SqliteSpool) -> None:
     accept(spool, State.HELD, State.WAITING)
     pending = pending_of(spool, [])
     spool._writer.alone(lambda db: db.execute("PRAGMA query_only = ON"))
-    pending.release(None)
+    pending.holds.release(None)
     assert not pending._refill()
     spool._writer.alone(lambda db: db.execute("PRAGMA query_only = OFF"))
-    pending.expire_held()
+    pending.holds.expire()
     assert pending._refill()
     assert taken(pending) == [1, 2]
 
@@ -86,7 +86,7 @@ def test_released_event_that_could_not_be_recorded_is_not_passed_over(spool: Sql
 def test_nothing_is_read_twice_while_it_is_set_aside_and_queued_again(spool: SqliteSpool) -> None:
     accept(spool, *[State.WAITING] * 3)
     pending = pending_of(spool, [])
-    with pending._refill_paused():
+    with pending.state.refill_paused():
         assert not pending._refill()
     assert pending._refill()
     assert not pending._refill(), "all is read"
@@ -97,7 +97,7 @@ def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool
     accept(spool, State.WAITING)
     pending = pending_of(spool, [])
     pending._refill()
-    batch = pending.take(lambda: pending.queue.take(1, None))
+    batch = pending.take(lambda: pending.state.queue.take(1, None))
     assert batch
     (entry,) = batch.entries
     pending.mark(entry, "mail", "begun")

@@ -69,13 +69,13 @@ class Settlement:
         with pending.lock:
             outcomes = self._judge(batch, outcomes, now)
             made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
-            made = pending.decide(batch, in_order(entries, batch.people, made, now))
-        pending.unacked.write(item.change for item in made if item.change is not None)
+            made = pending.erasures.decide(entries, in_order(entries, batch.people, made, now))
+        pending.state.unacked.write(item.change for item in made if item.change is not None)
         with pending.lock:
             pending.settle(batch, outcomes, made)
             for entry, outcome, item in zip(entries, outcomes, made, strict=True):
                 self._log_death(entry, outcome, item.change)
-                self._waiters.settle(entry, outcome, item.change, pending.erased)
+                self._waiters.settle(entry, outcome, item.change, pending.erasures.erased)
             self.answer_blocked()
             self._settled()
         self._requeue_refused()
@@ -84,7 +84,7 @@ class Settlement:
     def _settle_delivered(self, batch: Batch) -> None:
         with self._pending.lock:
             self._report(self._health.delivered(batch.said.names.values()))
-        self._pending.unacked.ack(batch.entries)
+        self._pending.state.unacked.ack(batch.entries)
         with self._pending.lock:
             self._pending.settle_delivered(batch)
             self._waiters.delivered(batch.entries)
@@ -93,7 +93,7 @@ class Settlement:
     def answer_blocked(self) -> None:
         """Let no push wait for a destination that is left alone for a while."""
         if self._waiters and self._pending.paused(self._now(), self._health):
-            self._waiters.blocked(self._pending.in_flight, self._health.reason)
+            self._waiters.blocked(self._pending.state.in_flight, self._health.reason)
 
     def _judge(self, batch: Batch, outcomes: list[Outcome], now: int) -> list[Outcome]:
         """Learn from the outcomes; return them in the light of it."""
@@ -120,7 +120,7 @@ class Settlement:
         if not refused:
             return
         try:
-            count = self._pending.requeue_refused(refused)
+            count = self._pending.dead_letters.requeue_refused(refused)
         except SpoolError as error:
             self._log.error("destination %s: %s", self._id, storable(error))
             return
@@ -130,7 +130,7 @@ class Settlement:
 
     def _bound_dead(self) -> None:
         try:
-            dropped = self._pending.bound_dead(self._health.refusals.spared)
+            dropped = self._pending.dead_letters.bound(self._health.refusals.spared)
         except SpoolError as error:
             self._log.error("destination %s: %s", self._id, storable(error))
             return

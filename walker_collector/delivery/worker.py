@@ -62,7 +62,7 @@ class DestinationWorker:
                 partial(EntryProgress, self._pending),
                 self._acquire_rate_limit,
                 self._health.is_new,
-                self._pending.may_proceed,
+                self._pending.erasures.may_proceed,
                 log,
             ),
             self._waiters,
@@ -88,7 +88,7 @@ class DestinationWorker:
         A crash may have come between a grant and what it releases, and the flow may ask for less
         than it did.
         """
-        self._pending.release(None)
+        self._pending.holds.release(None)
         self._stir()
 
     def require(self, others: Sequence["DestinationWorker"]) -> None:
@@ -98,7 +98,7 @@ class DestinationWorker:
     def enqueue(self, entries: list[Entry], state: State, waiter: Waiter | None) -> None:
         """Take committed entries, in the order of their numbers. Writes nothing to the spool."""
         with self._lock:
-            ready = self._pending.queue.ready
+            ready = self._pending.state.queue.ready
             quiet = not ready
             self._pending.add(entries, state)
             if waiter is not None:
@@ -116,7 +116,11 @@ class DestinationWorker:
     def _next_batch(self) -> Batch | Wait:
         hurried = bool(self._flushing or self._waiters)
         found = self._pending.next(self._now(), self._health, hurried=hurried)
-        if isinstance(found, Batch) and self._pending.queue.ready and not self._health.cautious:
+        if (
+            isinstance(found, Batch)
+            and self._pending.state.queue.ready
+            and not self._health.cautious
+        ):
             self._threads.notify()
         return found
 
@@ -138,7 +142,7 @@ class DestinationWorker:
     def _stir(self) -> None:
         """Have a thread look at what waits."""
         with self._lock:
-            if self._pending.waiting:
+            if self._pending.state.waiting:
                 self._pending.linger.arrived(self._now())
                 self._threads.notify()
 
@@ -154,19 +158,19 @@ class DestinationWorker:
 
     def concerns(self, people: set[str] | None) -> bool:
         """Return whether `release` has anything to look at."""
-        return people is None or self._pending.holds_any_of(people)
+        return people is None or self._pending.holds.holds_any_of(people)
 
     def release(self, people: set[str] | None) -> list[Entry]:
         """Deliver the held events of these people (None: everybody's) that consent admits now."""
-        entries = self._pending.release(people)
+        entries = self._pending.holds.release(people)
         # A thread that wanted to read on meanwhile was sent to sleep.
-        if entries or people is None or self._pending.window.more_on_disk:
+        if entries or people is None or self._pending.state.window.more_on_disk:
             self._stir()
         return entries
 
     def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
         """Deliver dead letters again but for the parts in `without`; return how many there were."""
-        count = self._pending.replay(letters, without)
+        count = self._pending.dead_letters.replay(letters, without)
         self._stir()
         return count
 
@@ -177,7 +181,7 @@ class DestinationWorker:
         """
         with self._lock:
             wait = partial(self._changed.wait, lock=self._lock)
-            gone = self._pending.erase(people, wait, deadline)
+            gone = self._pending.erasures.erase(people, wait, deadline)
             self._waiters.erased(gone)
             self._changed.notify_all()
         return gone
@@ -185,13 +189,13 @@ class DestinationWorker:
     @contextmanager
     def erasing(self, people: set[str]) -> Iterator[None]:
         """Begin no delivery to these people meanwhile."""
-        with self._pending.erasing(people):
+        with self._pending.erasures.erasing(people):
             yield
         self._stir()
 
     def in_step(self) -> AbstractContextManager[None]:
         """Keep memory and spool the same meanwhile."""
-        return self._pending.unacked.in_step()
+        return self._pending.state.unacked.in_step()
 
     def on_erased(self, people: set[str], removed: Forgotten) -> set[int]:
         """Follow the spool, which has removed these people's events.
@@ -199,8 +203,8 @@ class DestinationWorker:
         Returns the numbers of those that were in memory alone.
         """
         with self._lock:
-            gone = self._pending.on_erased(people, removed)
-            self._waiters.erased((gone | removed.seqs) - self._pending.in_flight.keys())
+            gone = self._pending.erasures.on_erased(people, removed)
+            self._waiters.erased((gone | removed.seqs) - self._pending.state.in_flight.keys())
             self._changed.notify_all()
         return gone
 
@@ -219,18 +223,18 @@ class DestinationWorker:
     def count_deleted(self, count: int) -> None:
         """Note how many dead letters the spool has deleted."""
         with self._lock:
-            self._pending.dead -= count
+            self._pending.state.dead -= count
 
     def count_dropped(self) -> None:
         """Count an event that was not even held: consent is denied, and `queue` is false."""
         with self._lock:
-            self._pending.counts.dropped += 1
+            self._pending.state.counts.dropped += 1
 
     def count_ignored(self, id_: str, name: str) -> None:
         """Count an event that the destination need not be asked about."""
         with self._lock:
-            self._pending.counts.accepted += 1
-            self._pending.counts.ignored += 1
+            self._pending.state.counts.accepted += 1
+            self._pending.state.counts.ignored += 1
         logger = self.destination.context.logger
         logger.debug("destination %s: event %s (%s): ignored", self.id, id_, name)
 
@@ -244,16 +248,16 @@ class DestinationWorker:
     @property
     def waiting(self) -> int:
         """How many events wait."""
-        return self._pending.waiting
+        return self._pending.state.waiting
 
     @property
     def needs_maintenance(self) -> bool:
         """Whether there may be anything for `maintain`."""
-        return self._pending.needs_maintenance
+        return self._pending.holds.needs_maintenance
 
     def maintain(self) -> None:
         """Drop events held longer than `queueAge`, and write what the spool does not have yet."""
-        self._pending.expire_held()
+        self._pending.holds.expire()
 
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
@@ -264,7 +268,7 @@ class DestinationWorker:
         """
 
         def fits() -> bool:
-            return self._pending.waiting + count <= max(limit, count)
+            return self._pending.state.waiting + count <= max(limit, count)
 
         return self._changed.wait_for(lambda: fits() or given_up(), deadline) and fits()
 
@@ -276,18 +280,18 @@ class DestinationWorker:
         """Return the figures as they are now."""
         pending = self._pending
         with self._lock:
-            oldest = pending.queue.oldest
+            oldest = pending.state.queue.oldest
             return DestinationStatus(
                 state=self._health.state,
                 reason=self._health.reason,
-                waiting=pending.waiting,
-                due=pending.queue.retrying,
-                held=len(pending.held),
-                dead=pending.dead,
-                in_flight=len(pending.in_flight),
+                waiting=pending.state.waiting,
+                due=pending.state.queue.retrying,
+                held=len(pending.state.held),
+                dead=pending.state.dead,
+                in_flight=len(pending.state.in_flight),
                 oldest_age=0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000),
-                unrecorded=pending.unacked.count,
-                **attrs.asdict(pending.counts),
+                unrecorded=pending.state.unacked.count,
+                **attrs.asdict(pending.state.counts),
             )
 
     # --- end -------------------------------------------------------------------------------
@@ -321,12 +325,12 @@ class DestinationWorker:
 
     def _nothing_moves_before(self, horizon: int) -> bool:
         pending = self._pending
-        if pending.in_flight:
+        if pending.state.in_flight:
             return False
         if self._health.blocked_beyond(horizon):
             return True
-        due = pending.queue.next_due
-        more = pending.queue.ready or pending.window.more_on_disk
+        due = pending.state.queue.next_due
+        more = pending.state.queue.ready or pending.state.window.more_on_disk
         return not more and due is not None and due > horizon
 
     def stop(self, expired: Callable[[], bool]) -> None:
@@ -335,7 +339,7 @@ class DestinationWorker:
         Waits, until the time has expired, for what is in flight.
         """
         self._threads.stop(expired)
-        self._pending.unacked.write()
+        self._pending.state.unacked.write()
         with self._lock:
             self._waiters.closed()
             self._changed.notify_all()

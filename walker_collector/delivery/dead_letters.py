@@ -1,0 +1,57 @@
+"""The dead letters of one destination: queued again, and bounded."""
+
+from collections.abc import Collection, Container, Sequence
+
+from walker_collector.delivery.pending_state import PendingState
+from walker_collector.spool import DeadLetter
+
+
+class DeadLetters:
+    """Queues dead letters again, and deletes those that are too many."""
+
+    def __init__(self, state: PendingState) -> None:
+        self._state = state
+
+    def requeue(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
+        """Queue dead letters again, with their attempts cleared; return how many there were.
+
+        The parts named in `without` are left out.
+        """
+        with self._state.unacked.writing, self._state.refill_paused():
+            revived = self._state.spool.revive(letters, without)
+            with self._state.lock:
+                self._state.dead -= len(revived)
+                self._state.attempts.update(
+                    (item.entry[0], item.attempt) for item in revived if item.attempt.parts
+                )
+                self._state.queue_again([stored.entry for stored in revived])
+        return len(revived)
+
+    def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
+        """Do as `requeue`, on somebody's word."""
+        count = self.requeue(letters, without)
+        self._state.counts.replayed += count
+        return count
+
+    def requeue_refused(self, seqs: Container[int]) -> int:
+        """Queue the dead letters with these numbers again; return how many there were."""
+        letters = [
+            item for item in self._state.spool.dead(self._state.destination.id) if item.seq in seqs
+        ]
+        count = self.requeue(letters) if letters else 0
+        self._state.counts.requeued += count
+        return count
+
+    def bound(self, spared: int) -> int:
+        """Delete the oldest dead letters beyond `dlqMax`, but for the newest `spared`.
+
+        Returns how many. Raises SpoolError.
+        """
+        excess = self._state.dead - spared - self._state.destination.config.dlq_max
+        if excess <= 0:
+            return 0
+        dropped = self._state.spool.bury(self._state.spool.dead(self._state.destination.id, excess))
+        with self._state.lock:
+            self._state.dead -= dropped
+            self._state.counts.dead_dropped += dropped
+        return dropped

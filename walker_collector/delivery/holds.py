@@ -1,0 +1,146 @@
+"""The entries that wait for consent: held, released by a grant, expired."""
+
+from typing import Final
+
+from walker_collector.config import Consent
+from walker_collector.consent import Said, granted
+from walker_collector.delivery.pending_state import PendingState
+from walker_collector.events import decode
+from walker_collector.interrupts import uninterrupted
+from walker_collector.spool import Change, Entry, State
+
+_TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
+_TOO_LONG_HELD: Final = "queueAge: held for consent longer than that"
+
+
+class Holds:
+    """Holds entries, and lets them go as soon as their person's consent admits them."""
+
+    def __init__(self, state: PendingState) -> None:
+        self._state = state
+        self._joins = state.ledger.follow()
+        for stored in state.spool.held(state.destination.id):
+            # The consent of which rule it waits for is not stored: it is looked at again.
+            self.hold([stored.entry])
+            if stored.attempt.parts:
+                state.attempts[stored.entry[0]] = stored.attempt
+
+    def hold(self, entries: list[Entry], under: Consent | None = None) -> None:
+        """Hold entries that consent `under` did not admit; the evicted ones are dropped."""
+        held = self._state.held
+        try:
+            evicted = [out for entry in entries for out in held.add(self._owned(entry), under)]
+        except BaseException:  # a signal handler raised
+            held.mend()
+            raise
+        self._drop(evicted, _TOO_MANY_HELD)
+
+    def release(self, people: set[str] | None) -> list[Entry]:
+        """Queue the held events of these people (None: everybody's) that consent admits now."""
+        with self._state.lock:
+            self.follow_joins()
+            if people is not None and not self._state.held.concerns(people):
+                return []
+        self.expire()
+        with self._state.unacked.writing, self._state.refill_paused():
+            with self._state.lock:
+                bases: dict[str, Consent] = {}
+                candidates = self._state.held.of(people)
+                entries = [entry for entry in candidates if self._admits(entry, bases)]
+                self.unhold(entries)
+            if entries:
+                self._state.unacked.write()
+        return entries
+
+    def holds_any_of(self, people: set[str]) -> bool:
+        """Return whether anything is held of these people, or of keys that turned out theirs."""
+        with self._state.lock:
+            return bool(self._state.held) and self._state.held.concerns(
+                {*people, *dict(self._joins.copy())}
+            )
+
+    def follow_joins(self) -> None:
+        """Re-key held and in-flight entries after keys have turned out to be other people's.
+
+        Called before anything is taken, so that whoever signs in waits for what is in flight of
+        the session: nothing accepted after a join is seen before the join is.
+        """
+        while self._joins:
+            key, person = self._joins.popleft()
+            self._state.queue.rejoin([key])
+            self._state.held.join(key, person)
+
+    def _owned(self, entry: Entry) -> Entry:
+        """Return an entry under the key of the person it belongs to now."""
+        person = self._state.ledger.canonical(entry[1])
+        return entry if person == entry[1] else (entry[0], person, *entry[2:])
+
+    def unhold(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._state.held.remove(entry)
+        self._state.unacked.add(Change(entry, State.WAITING, released=True) for entry in entries)
+        self._state.queue_again(entries)
+
+    def overtaken(self, batch: list[Entry], said: Said) -> list[Entry]:
+        """Return the held events that a batch would overtake, although consent admits them now."""
+        if not self._state.held:
+            return []
+        people = {person for person in said.names.values() if person in self._state.held}
+        bases: dict[str, Consent] = {}
+        # Newer ones overtake nobody; and those beyond the window would be read once more.
+        older = [entry for entry in self._state.held.of(people) if entry < max(batch)]
+        return [entry for entry in older if self._admits(entry, bases)]
+
+    def _admits(self, entry: Entry, bases: dict[str, Consent]) -> bool:
+        """Return whether a held entry may go, or its rule's consent must be asked again."""
+        consent = self.consent(entry, bases)
+        return self._state.destination.admits(consent) and consent != self._state.held.under(entry)
+
+    def consent(self, entry: Entry, bases: dict[str, Consent]) -> Consent:
+        """Return the keys granted for an entry; `bases` caches those of each person."""
+        person = entry[1]
+        if person not in bases:
+            bases[person] = self._state.ledger.base(person)
+        return granted({**bases[person], **(decode(entry[3]).get("consent") or {})})
+
+    @property
+    def needs_maintenance(self) -> bool:
+        """Whether anything is held, or not written yet."""
+        return bool(self._state.unacked or self._state.held)
+
+    def expire(self) -> None:
+        """Drop entries held longer than `queueAge`, and write the updates that are kept."""
+        with self._state.lock:
+            needed = bool(self._state.unacked or self._expired())
+        if needed:
+            uninterrupted(self._expire_now)
+
+    def _expired(self) -> list[Entry]:
+        return self._state.held.older_than(
+            self._state.now() - self._state.destination.config.queue_age
+        )
+
+    def _expire_now(self) -> None:
+        with self._state.lock:
+            expired = self._expired()
+            for entry in expired:
+                self._state.held.remove(entry)
+            self._drop(expired, _TOO_LONG_HELD)
+            unacked = bool(self._state.unacked)
+        if unacked:
+            self._state.unacked.write()
+
+    def _drop(self, entries: list[Entry], reason: str) -> None:
+        """Drop held entries; the spool learns of it with the next write."""
+        if not entries:
+            return
+        self._state.counts.dropped += len(entries)
+        for entry in entries:
+            self._state.attempts.pop(entry[0], None)
+        self._state.unacked.add(Change(entry, None) for entry in entries)
+        self._state.log.warning(
+            "destination %s: %d event(s) dropped (%s)",
+            self._state.destination.id,
+            len(entries),
+            reason,
+        )

@@ -1,0 +1,67 @@
+"""The state of one destination's pending events, shared by the modules that work on it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from walker_collector.consent import Ledger
+from walker_collector.delivery.consent_hold import ConsentHold
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.keyed_queue import KeyedQueue
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.status import Counts
+from walker_collector.delivery.unacked import UnackedUpdates
+from walker_collector.delivery.window import SpoolWindow
+from walker_collector.spool import Attempt, Entry, Spool, State
+
+
+class PendingState:
+    """The entries of one destination, where they are, and what is counted of them.
+
+    Everything is guarded by `lock`, which is never held while the spool is written; only reading on
+    from disk happens under it, so that no entry is read twice.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        spool: Spool,
+        ledger: Ledger,
+        now: Callable[[], int],
+        log: LogLimiter,
+        on_refill_resumed: Callable[[], None],
+    ) -> None:
+        self.destination = destination
+        self.spool = spool
+        self.ledger = ledger
+        self.now = now
+        self.log = log
+        self.lock = threading.RLock()
+        self.queue = KeyedQueue(ledger.canonical)
+        self.held = ConsentHold(destination.config.queue_max)
+        self.in_flight: dict[int, Entry] = {}
+        self.window = SpoolWindow(spool, destination.id)
+        self.unacked = UnackedUpdates(
+            spool, destination.id, self.lock, self.window, on_refill_resumed, log
+        )
+        self.attempts: dict[int, Attempt] = {}
+        """What earlier deliveries of an entry left behind, by its number."""
+        self.counts = Counts()
+        counts = spool.counts().get(destination.id, {})
+        self.waiting = counts.get(State.WAITING, 0)
+        self.dead = counts.get(State.DEAD, 0)
+
+    def queue_again(self, entries: list[Entry]) -> None:
+        """Queue entries that were set aside; those beyond the window are read in their turn."""
+        self.waiting += len(entries)
+        self.queue.insert(sorted(filter(self.window.covers, entries)))
+
+    @contextmanager
+    def refill_paused(self) -> Iterator[None]:
+        """Keep entries from being both queued here and read from disk."""
+        with self.lock:
+            self.window.pause_refill()
+        try:
+            yield
+        finally:
+            self.unacked.resume_refill()
