@@ -1,4 +1,4 @@
-"""A new package for a plugin, from the template that comes with the collector."""
+"""Write the package of a new plugin, from the template that comes with the collector."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,19 @@ from walker_collector.version import __version__
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST: Final = 40
-"""Characters of a name; it comes back in the names of files, classes and variables."""
+"""Characters of a name, at most: file, class and variable names are made of it."""
 _NO_TEST: Final = """
-    __test__: ClassVar = False  # pytest takes a class called Test... for tests"""
+    __test__: ClassVar = False  # pytest collects classes named Test..."""
 _SUFFIX: Final = ".template"
 _PACKAGE: Final = "package"
-"""What the folder is called in the template that gets the name of the new Python package."""
+"""Folder of the template that is renamed to the new Python package."""
 
 
 def new_destination(name: str, folder: Path) -> list[Path]:
-    """Write a complete package for a destination to `folder`/walker-dest-NAME.
+    """Write the package of a destination to `folder`/walker-dest-NAME.
 
-    Returns the files, all within that new folder. Raises ScaffoldError for a name that cannot
-    be a package's or that an installed destination has, and where something stands in its place.
+    Returns the files written. Raises ScaffoldError for a name that no package can have, for the
+    name of an installed destination, and if the package's folder exists.
     """
     _check_name(name)
     terms = _terms(name)
@@ -45,13 +45,13 @@ def _check_name(name: str) -> None:
         )
     if name in entry_points(group=DESTINATIONS).names:
         raise ScaffoldError(
-            f"a destination named {name} is installed already, and of two that have one name none"
-            " can be used; choose another name"
+            f"a destination named {name} is installed already, and two of the same name cannot be"
+            " used; choose another name"
         )
 
 
 def _terms(name: str) -> dict[str, str]:
-    """Return what the template's placeholders stand for."""
+    """Return the value of each placeholder in the template."""
     words = name.split("-")
     cls = f"{''.join(word.capitalize() for word in words)}Destination"
     return {
@@ -66,7 +66,7 @@ def _terms(name: str) -> dict[str, str]:
 
 
 def _compatible(installed: str) -> str:
-    """Return the versions that a plugin written now works with: those of the same minor."""
+    """Return a requirement for the versions of the same minor as the installed one."""
     major, minor = installed.split(".")[:2]
     return f">={major}.{minor},<{major}.{int(minor) + 1}"
 

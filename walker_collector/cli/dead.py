@@ -43,7 +43,7 @@ all_option = click.option("--all", "everything", is_flag=True, help="All dead le
 def dead() -> None:
     """List, show, replay and drop dead letters.
 
-    A dead letter is an event that a destination rejected, or whose delivery failed too often.
+    A dead letter is an event that a destination rejected or that failed too often.
     """
 
 
@@ -135,7 +135,7 @@ def replay(
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """Deliver dead letters again, under their event ids, and print the figures.
+    """Deliver dead letters again, under their event ids.
 
     Parts of a delivery that are done are skipped, and so are those named by --without and
     --without-messages. A part that may have happened is repeated, so it may happen twice. Other

@@ -12,7 +12,7 @@ import click
 import orjson
 from attrs import frozen
 
-from walker_collector.cli.documents import ADVICE, is_document, values_of
+from walker_collector.cli.documents import ADVICE, is_document, split_document
 from walker_collector.errors import EventError, WalkerError
 
 PIECE: Final = 256 * 1024
@@ -107,7 +107,7 @@ def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
         if size > LONGEST:
             raise WalkerError(f"JSON of more than {LONGEST:,} bytes in one piece; {ADVICE}")
         pieces.append(read(stream))
-    values = values_of(b"".join(pieces))
+    values = split_document(b"".join(pieces))
     return Lines(1, [text for _, text in values], [number for number, _ in values])
 
 

@@ -52,9 +52,9 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
     command: {"name": "walker consent", "data": {"marketing": true}, "user": {"id": "u1"}}, likewise
     "walker user" and "walker globals".
 
-    Bad lines are reported with their numbers, and the others are delivered. Ctrl-C and SIGTERM stop
-    the reading; accepted events are delivered within collector.closeTimeout. The figures come on
-    stderr, with --json on stdout.
+    Bad lines are reported with their numbers, and skipped. Ctrl-C and SIGTERM stop the reading;
+    accepted events are delivered within collector.closeTimeout. The figures come on stderr, with
+    --json on stdout.
 
     Exit status: 0 if every event was delivered, held for consent or left out by a rule; 1 if there
     are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
