@@ -324,9 +324,9 @@ class Collector:
             event, body = self._complete(raw, now)
         except Exception as error:
             raise blamed(error, lambda: self._complete(raw, now)) from None
-        person, joined = self._ledger.meet(event["user"])
-        if joined:
-            self._release({person})
+        person, news = self._ledger.meet(event["user"])
+        if news:
+            self._release({person} if news == "said" else set())
         states, statuses = self._gate(event["name"], event.get("consent") or {}, person)
         if len(states) < len(statuses):
             self._count_unstored(event, statuses)
@@ -502,7 +502,9 @@ class Collector:
         return PushResult("")
 
     def _release(self, people: set[str] | None) -> None:
-        """Release what these people's (None: everybody's) consent allows; all of it or nothing."""
+        """Release what these people's (None: everybody's) consent allows, and that of those whom
+        keys have turned out to be; all of it or nothing.
+        """
         workers = [worker for worker, _ in self._gates if worker.concerns(people)]
         if workers:
             uninterrupted(lambda: [worker.release(people) for worker in workers])

@@ -7,7 +7,7 @@ consent belongs to a person, and the process default is what holds where nobody 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -72,6 +72,10 @@ class Said:
     names: Mapping[str, str]
 
 
+News = Literal["joined", "said"] | None
+"""What was learned: people turned out to be one, and "said": with statements of several."""
+
+
 class Ledger:
     """The statements of people about consent, and the keys that lead to them; thread-safe.
 
@@ -128,7 +132,7 @@ class Ledger:
         """Return a queue to which every join of two people is added when it becomes visible."""
         return self._identities.follow()
 
-    def meet(self, user: Mapping[str, Any]) -> tuple[str, bool]:
+    def meet(self, user: Mapping[str, Any]) -> tuple[str, News]:
         """Note which identifiers an event or call names together.
 
         Returns the person's key and whether people turned out to be one: then events held under a
@@ -136,21 +140,20 @@ class Ledger:
         """
         known = self._identities.recognise(user)
         if known is not None:
-            return known, False
+            return known, None
         keys = identifiers(user)
         if not keys:
-            return "", False
+            return "", None
         if len(keys) == 1:
-            return self._identities.current(keys[0]), False
+            return self._identities.current(keys[0]), None
         found = self._identities.resolve(keys)
         if not found.is_news:
-            return found.person, False
+            return found.person, None
         with self._telling:
             found = self._identities.resolve(keys)
-            self._learn(found)
-        return found.person, bool(found.joining)
+            return found.person, self._learn(found) if found.is_news else None
 
-    def _learn(self, found: Identified) -> None:
+    def _learn(self, found: Identified) -> News:
         """Join people without an id to this one, with what each said, and note who signed in."""
         graph, person = self._identities, found.person
         keys = {root: graph.all_keys(root) for root in found.joining}
@@ -173,6 +176,9 @@ class Ledger:
                     self._cache(key, each)
         # Where none of them said anything, no decision is another one now.
         self.version += said
+        if told:
+            return "said"
+        return "joined" if found.joining else None
 
     def _merge(self, found: Identified) -> tuple[dict[str, Told], bool]:
         """Return the statements to be kept of people who turn out to be one, and whether there

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.consent import Grant, Ledger, granted
+from walker_collector.consent import Grant, Ledger, News, granted
 from walker_collector.delivery import (
     CONSENT_CHANGED,
     Destination,
@@ -102,17 +102,18 @@ class Simulation:
         """
         if raw.get("name") in COMMANDS:
             return self._command(raw)
-        entry, joined = self._accept(raw)
-        released = self._release([entry[1]]) if joined else []
+        entry, news = self._accept(raw)
+        people = [entry[1]] if news == "said" else []
+        released = self._release(people) if news else []
         return [*released, *(stage.take(entry) for stage in self._stages)]
 
-    def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, bool]:
+    def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, News]:
         """Return the completed event, and whether people turned out to be one."""
         now = self._now()
         event = complete(raw, now, 0.0, self._defaults)
         body = encode(event, self._bounds)
-        person, joined = self._ledger.meet(event["user"])
-        return (self._next_seq(), person, now, body), joined
+        person, news = self._ledger.meet(event["user"])
+        return (self._next_seq(), person, now, body), news
 
     def _command(self, raw: Mapping[str, Any]) -> list[Simulated]:
         data = raw.get("data")
@@ -176,10 +177,11 @@ class _Stage:
 
     def release(self, people: Iterable[str] | None) -> list[Simulated]:
         """Return what became of the held events of these people that may now go."""
+        joined: set[int] = set()
         while self._joins:
-            self._held.join(*self._joins.popleft())
+            joined.update(self._held.join(*self._joins.popleft()))
         results = []
-        for entry in self._held.of(people):
+        for entry in self._held.of(people, joined):
             result = self._rehearse(entry)
             if result.status != "held":
                 self._held.remove(entry)

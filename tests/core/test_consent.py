@@ -182,7 +182,7 @@ def test_meeting_somebody_who_said_nothing_overtakes_no_decision() -> None:
     ledger = ledger_of()
     ledger.tell({"a": True}, {"session": "other"})
     before = ledger.version
-    assert ledger.meet({"session": "s", "id": "u"}) == ("id:u", True)
+    assert ledger.meet({"session": "s", "id": "u"}) == ("id:u", "joined")
     assert ledger.version == before
 
 

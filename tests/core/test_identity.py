@@ -110,8 +110,8 @@ def test_list_or_object_as_an_identifier_is_refused(value: Any, kind: str) -> No
 
 def test_keys_that_are_named_together_are_one_person(ledger: Ledger) -> None:
     ledger.tell({"a": True}, {"session": "s"})
-    assert ledger.meet({"session": "s", "device": "d"}) == ("device:d", True)
-    assert ledger.meet({"device": "d", "id": "u"}) == ("id:u", True)
+    assert ledger.meet({"session": "s", "device": "d"}) == ("device:d", "said")
+    assert ledger.meet({"device": "d", "id": "u"}) == ("id:u", "said")
     for key in ("session:s", "device:d", "id:u"):
         assert ledger.canonical(key) == "id:u"
         assert ledger.decide({}, key) == {"a": True}
@@ -120,24 +120,24 @@ def test_keys_that_are_named_together_are_one_person(ledger: Ledger) -> None:
 
 
 def test_known_acquaintance_is_no_news(ledger: Ledger) -> None:
-    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", True)
-    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", False)
-    assert ledger.meet({"session": "s"}) == ("id:u", False)
-    assert ledger.meet({}) == ("", False)
+    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", "joined")
+    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", None)
+    assert ledger.meet({"session": "s"}) == ("id:u", None)
+    assert ledger.meet({}) == ("", None)
 
 
 def test_session_of_a_person_is_not_taken_by_a_device(ledger: Ledger) -> None:
     ledger.tell({"a": False}, {"id": "ines", "session": "s"})
-    assert ledger.meet({"device": "d", "session": "s"}) == ("id:ines", True)
+    assert ledger.meet({"device": "d", "session": "s"}) == ("id:ines", "joined")
     for user in ({"device": "d"}, {"session": "s"}, {"device": "d", "session": "s"}):
-        assert ledger.meet(user) == ("id:ines", False)
+        assert ledger.meet(user) == ("id:ines", None)
         assert ledger.decide({}, ledger.meet(user)[0]) == {"a": False}
     assert ledger.known_as({"id": "ines"}) == {"id:ines", "device:d", "session:s"}
 
 
 def test_device_of_a_person_is_not_taken_by_a_new_session(ledger: Ledger) -> None:
     ledger.meet({"id": "ines", "device": "d"})
-    assert ledger.meet({"device": "d", "session": "new"}) == ("id:ines", True)
+    assert ledger.meet({"device": "d", "session": "new"}) == ("id:ines", "joined")
     assert ledger.canonical("session:new") == "id:ines"
 
 
@@ -175,15 +175,15 @@ def test_what_two_strangers_said_holds_for_the_one_they_are(ledger: Ledger) -> N
 def test_who_signs_in_later_gets_only_what_comes_later(ledger: Ledger) -> None:
     ledger.meet({"session": "s"})
     ledger.meet({"id": "ana", "session": "s"})
-    assert ledger.meet({"session": "s"}) == ("id:ana", False)
-    assert ledger.meet({"id": "bob", "session": "s"}) == ("id:bob", False)
+    assert ledger.meet({"session": "s"}) == ("id:ana", None)
+    assert ledger.meet({"id": "bob", "session": "s"}) == ("id:bob", None)
     assert ledger.canonical("session:s") == "id:ana"  # what was filed under it
-    assert ledger.meet({"session": "s"}) == ("id:bob", False)  # what comes
+    assert ledger.meet({"session": "s"}) == ("id:bob", None)  # what comes
     assert ledger.known_as({"id": "ana"}) == {"id:ana", "session:s"}
     assert ledger.known_as({"id": "bob"}) == {"id:bob"}
     assert ledger.known_as({"session": "s"}) == {"id:bob"}
-    assert ledger.meet({"id": "ana", "session": "s"}) == ("id:ana", False)
-    assert ledger.meet({"session": "s"}) == ("id:ana", False)
+    assert ledger.meet({"id": "ana", "session": "s"}) == ("id:ana", None)
+    assert ledger.meet({"session": "s"}) == ("id:ana", None)
 
 
 def test_statement_by_a_session_is_of_the_one_who_signed_in_last(ledger: Ledger) -> None:
@@ -204,9 +204,9 @@ def test_new_session_on_a_device_is_of_the_one_who_signed_in_there_last(ledger: 
 def test_where_device_and_session_lead_to_two_people_the_session_tells(ledger: Ledger) -> None:
     ledger.meet({"id": "ana", "device": "d", "session": "s1"})
     ledger.meet({"id": "bob", "device": "d", "session": "s2"})
-    assert ledger.meet({"device": "d", "session": "s1"}) == ("id:ana", False)
-    assert ledger.meet({"device": "d", "session": "s2"}) == ("id:bob", False)
-    assert ledger.meet({"device": "d"}) == ("id:bob", False)
+    assert ledger.meet({"device": "d", "session": "s1"}) == ("id:ana", None)
+    assert ledger.meet({"device": "d", "session": "s2"}) == ("id:bob", None)
+    assert ledger.meet({"device": "d"}) == ("id:bob", None)
 
 
 def test_erasure_of_one_leaves_the_others_of_the_same_browser(ledger: Ledger) -> None:
@@ -217,9 +217,9 @@ def test_erasure_of_one_leaves_the_others_of_the_same_browser(ledger: Ledger) ->
         assert ledger.erase(ledger.known_as({"id": erased})) is not None
         assert ledger.state(f"id:{erased}") == {}
         assert ledger.state(f"id:{left}") == before
-        assert ledger.meet({"session": "s"}) == (f"id:{left}", False)
+        assert ledger.meet({"session": "s"}) == (f"id:{left}", None)
         assert ledger.erase(ledger.known_as({"id": left})) is not None
-        assert ledger.meet({"session": "s"}) == ("session:s", False)
+        assert ledger.meet({"session": "s"}) == ("session:s", None)
 
 
 def test_erasure_that_names_a_key_of_somebody_else_leaves_them(ledger: Ledger) -> None:
@@ -271,7 +271,7 @@ class Identities(RuleBasedStateMachine):
             if self.model.current(named) == person:
                 assert self.ledger.meet({named[: named.index(":")]: named.partition(":")[2]}) == (
                     person,
-                    False,
+                    None,
                 )
 
     @rule(user=USERS)
@@ -308,7 +308,7 @@ class Identities(RuleBasedStateMachine):
     def what_comes_is_of_the_one_who_signed_in_last(self) -> None:
         for key in self.model.owners:
             kind, _, value = key.partition(":")
-            assert self.ledger.meet({kind: value}) == (self.model.current(key), False)
+            assert self.ledger.meet({kind: value}) == (self.model.current(key), None)
 
     def teardown(self) -> None:
         self.spool.close()
@@ -387,7 +387,7 @@ def test_circles_and_chains_in_a_spool_file_are_mended(
             person = straight.get(key, key)
             assert ledger.canonical(key) == person
             kind, _, value = key.partition(":")
-            assert ledger.meet({kind: value}) == (person, False)
+            assert ledger.meet({kind: value}) == (person, None)
             assert ledger.known_as({kind: value}) >= {key, person}
         for person in {*straight.values()}:
             latest = max(

@@ -363,3 +363,14 @@ def test_held_events_are_found_by_age() -> None:
         held.add(entry(n, at=at), None)
     assert held.older_than(100) == []
     assert numbers(held.older_than(300)) == [1, 2]
+
+
+def test_held_events_of_one_who_turns_out_to_be_another_count_as_theirs() -> None:
+    held = ConsentHold(4)
+    for n, person in enumerate(["session:s", "id:a", "session:s", "id:b"]):
+        held.add(entry(n, person))
+    assert set(held.join("session:s", "id:a")) == {0, 2}
+    assert held.join("session:s", "id:b") == ()
+    assert [item[:2] for item in held.of(["id:a"])] == [(0, "id:a"), (1, "id:a"), (2, "id:a")]
+    assert numbers(held.of((), also=[3, 9])) == [3]
+    assert [item[1] for item in held.add(entry(4, "id:b"))] == ["id:a"]

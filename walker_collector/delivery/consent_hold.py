@@ -17,9 +17,11 @@ class ConsentHold:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[int, Entry] = OrderedDict()
-        self._people: dict[str, dict[int, None]] = {}
+        # Ordered ones, as the first is taken out again and again: a plain dict looks for it longer
+        # each time.
+        self._people: dict[str, OrderedDict[int, None]] = {}
         """The numbers of each person's entries, in the order they were held."""
-        self._by_count: dict[int, dict[str, None]] = {}
+        self._by_count: dict[int, OrderedDict[str, None]] = {}
         """The people who have so many entries, in the order they came to have them."""
         self._most = 0
         """How many entries the person has who has most."""
@@ -39,7 +41,7 @@ class ConsentHold:
         if entry[0] in self._entries:
             return []
         self._entries[entry[0]] = entry
-        seqs = self._people.setdefault(entry[1], {})
+        seqs = self._people.setdefault(entry[1], OrderedDict())
         seqs[entry[0]] = None
         self._count(entry[1], len(seqs) - 1, len(seqs))
         if under is not None:
@@ -53,10 +55,10 @@ class ConsentHold:
         """Count everything anew, after an operation that a signal handler has broken off."""
         self._people = {}
         for seq, entry in self._entries.items():
-            self._people.setdefault(entry[1], {})[seq] = None
+            self._people.setdefault(entry[1], OrderedDict())[seq] = None
         self._by_count = {}
         for person, seqs in self._people.items():
-            self._by_count.setdefault(len(seqs), {})[person] = None
+            self._by_count.setdefault(len(seqs), OrderedDict())[person] = None
         self._most = max(self._by_count, default=0)
 
     def under(self, entry: Entry) -> Consent | None:
@@ -67,11 +69,14 @@ class ConsentHold:
         """Whether anything of these people is held."""
         return not self._people.keys().isdisjoint(people)
 
-    def of(self, people: Iterable[str] | None) -> list[Entry]:
-        """Return the held entries of these people (None: everybody's), oldest first."""
+    def of(self, people: Iterable[str] | None, also: Iterable[int] = ()) -> list[Entry]:
+        """Return the held entries of these people (None: everybody's), and those with one of these
+        numbers, oldest first.
+        """
         if people is None:
             return sorted(self._entries.values())
         seqs = {seq for person in people for seq in self._people.get(person, ())}
+        seqs.update(seq for seq in also if seq in self._entries)
         return [self._entries[seq] for seq in sorted(seqs)]
 
     def remove(self, entry: Entry) -> bool:
@@ -81,19 +86,20 @@ class ConsentHold:
         self._pop(entry[0])
         return True
 
-    def join(self, key: str, person: str) -> None:
-        """Re-key the entries of one who turned out to be another person."""
+    def join(self, key: str, person: str) -> Iterable[int]:
+        """Re-key the entries of one who turned out to be another person; return their numbers."""
         joining = self._people.pop(key, None)
         if joining is None:
-            return
+            return ()
         for seq in joining:
             entry = self._entries[seq]
             self._entries[seq] = (seq, person, *entry[2:])
-        own = self._people.get(person, {})
-        seqs = dict.fromkeys(sorted({*own, *joining})) if own else joining
-        self._people[person] = seqs
+        own = self._people.setdefault(person, OrderedDict())
+        before = len(own)
+        own.update(joining)  # not sorted: somebody may join with every event
         self._count(key, len(joining), 0)
-        self._count(person, len(own), len(seqs))
+        self._count(person, before, len(own))
+        return joining
 
     def older_than(self, at: int) -> list[Entry]:
         """Return the held entries accepted before `at` (ms)."""
@@ -126,7 +132,7 @@ class ConsentHold:
             if not people:
                 del self._by_count[before]
         if now:
-            self._by_count.setdefault(now, {})[person] = None
+            self._by_count.setdefault(now, OrderedDict())[person] = None
         if now > self._most:
             self._most = now
         elif before == self._most and before not in self._by_count:

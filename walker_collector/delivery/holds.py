@@ -9,6 +9,7 @@ from walker_collector.events import decode
 from walker_collector.interrupts import uninterrupted
 from walker_collector.spool import Change, Entry, State
 
+_MANY_JOINS: Final = 1_000
 _TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
 _TOO_LONG_HELD: Final = "queueAge: held for consent longer than that"
 
@@ -19,6 +20,8 @@ class Holds:
     def __init__(self, state: PendingState) -> None:
         self._state = state
         self._joins = state.ledger.follow()
+        self._joined: set[int] = set()
+        """Held entries that have turned out to be a person's, and are to be looked at."""
         for stored in state.spool.held(state.destination.id):
             # The consent of which rule it waits for is not stored: it is looked at again.
             self.hold([stored.entry])
@@ -36,16 +39,19 @@ class Holds:
         self._drop(evicted, _TOO_MANY_HELD)
 
     def release(self, people: set[str] | None) -> list[Entry]:
-        """Queue the held events of these people (None: everybody's) that consent admits now."""
+        """Queue the held events that consent admits now: of these people (None: everybody's), and
+        of keys that have turned out to be somebody's.
+        """
         with self._state.lock:
             self.follow_joins()
-            if people is not None and not self._state.held.concerns(people):
+            joined, self._joined = self._joined, set()
+            if people is not None and not joined and not self._state.held.concerns(people):
                 return []
         self.expire()
         with self._state.unacked.writing, self._state.refill_paused():
             with self._state.lock:
                 bases: dict[str, Consent] = {}
-                candidates = self._state.held.of(people)
+                candidates = self._state.held.of(people, joined)
                 entries = [entry for entry in candidates if self._admits(entry, bases)]
                 self.unhold(entries)
             if entries:
@@ -53,8 +59,12 @@ class Holds:
         return entries
 
     def holds_any_of(self, people: set[str]) -> bool:
-        """Return whether anything is held of these people, or of keys that turned out theirs."""
+        """Return whether anything is held of these people, or of keys that turned out theirs; or
+        many joins are to be followed, which nobody else does where nothing is delivered.
+        """
         with self._state.lock:
+            if self._joined or len(self._joins) > _MANY_JOINS:
+                return True
             return bool(self._state.held) and self._state.held.concerns(
                 {*people, *dict(self._joins.copy())}
             )
@@ -68,7 +78,7 @@ class Holds:
         while self._joins:
             key, person = self._joins.popleft()
             self._state.queue.rejoin([key])
-            self._state.held.join(key, person)
+            self._joined.update(self._state.held.join(key, person))
 
     def _owned(self, entry: Entry) -> Entry:
         """Return an entry under the key of the person it belongs to now."""

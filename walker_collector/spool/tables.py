@@ -97,6 +97,8 @@ FROM events e JOIN audiences a USING (audience) JOIN destinations t ON t.number 
 LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = a.destination
 WHERE coalesce(d.state, 0) IN (0, 1) GROUP BY 1
 """
+_KEYS: Final = 500
+_LEAVING: Final = "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person IN"
 _COUNTS_OF_LEAVING: Final = """
 SELECT t.id, coalesce(d.state, 0) AS now, count(*) FROM leaving
 JOIN events e USING (seq) JOIN audiences a USING (audience)
@@ -236,17 +238,18 @@ def bury(
 
 def forget(db: sqlite3.Connection, wanted: Iterable[str]) -> tuple[Forgotten, int]:
     """Delete everything of these keys; return what, and the bytes of the events."""
-    keys = [(key,) for key in wanted]
+    keys = [(key,) for key in {*wanted}]
     db.execute("CREATE TEMP TABLE IF NOT EXISTS leaving (seq INTEGER PRIMARY KEY, size)")
     db.execute("DELETE FROM leaving")
-    db.executemany(
-        "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person = ?", keys
-    )
+    for at in range(0, len(keys), _KEYS):  # there is no index by person: each looks at all events
+        some = [key for (key,) in keys[at : at + _KEYS]]
+        marks = ", ".join("?" * len(some))
+        db.execute(f"{_LEAVING} ({marks})", some)
     seqs = {row[0] for row in db.execute("SELECT seq FROM leaving")}
     (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM leaving").fetchone()
     counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
     db.execute("DELETE FROM deliveries WHERE seq IN (SELECT seq FROM leaving)")
-    db.executemany("DELETE FROM events WHERE person = ?", keys)
+    db.execute("DELETE FROM events WHERE seq IN (SELECT seq FROM leaving)")
     people.forget(db, keys)
     db.executemany("DELETE FROM owed WHERE person = ?", keys)
     return Forgotten(seqs, {(id_, State(state)): n for id_, state, n in counts}), size
