@@ -30,7 +30,7 @@ from walker_collector.events import (
     encode,
     split_name,
 )
-from walker_collector.version import version
+from walker_collector.version import __version__
 
 NOW = 1_700_000_000_123
 WIDE = Bounds()
@@ -166,7 +166,7 @@ def test_source_says_which_collectors_an_event_has_passed() -> None:
     web = {"platform": "web", "release": {"browser": "7"}}
     assert release(web) == {"browser": "7", "web": "1.0"}
     assert release(web, name="shop", release="2") == {"browser": "7", "shop": "2"}
-    assert release(None, name="shop", release=None) == {"shop": version()}
+    assert release(None, name="shop", release=None) == {"shop": __version__}
     with pytest.raises(EventError, match=r"source\.release: must be an object"):
         release({"release": "7"})
 
