@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
-from walker_collector.cli.documents import is_document, values_of
+from walker_collector.cli.documents import is_document, split_document
 from walker_collector.cli.lines import parse
 from walker_collector.cli.output import printable
 from walker_collector.consent import identifiers as keys_of
@@ -83,7 +83,7 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "core: time": parse_ms,
     "core: reason": lambda text: describe(RuntimeError(text)),
     "core: document": lambda text: is_document(text.encode("utf-8", "replace")),
-    "core: values": lambda text: values_of(f"[{text}".encode("utf-8", "replace")),
+    "core: values": lambda text: split_document(f"[{text}".encode("utf-8", "replace")),
     "core: variable": _WHOLE.fullmatch,
     "core: plugin": lambda text: _PREFIX.sub("", text),
     "core: line": lambda text: parse(text.encode("utf-8", "replace")),
