@@ -452,8 +452,12 @@ class Collector:
     def _consent(self, update: Any, user: Any) -> None:
         self._ensure_open()
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
-        person = self._with_patience(lambda: self._state(update, user))
-        self._release(None if person is None else {person})
+
+        def say() -> None:
+            person = self._with_patience(lambda: self._state(update, user))
+            self._release(None if person is None else {person})
+
+        uninterrupted(say)  # a statement that is kept releases what it allows
 
     def _state(self, update: Consent, user: Mapping[str, Any] | None) -> str | None:
         """Record a statement, and queue it for the destinations that listen: both or neither.

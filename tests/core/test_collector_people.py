@@ -1,6 +1,7 @@
 """Who an event is of, at the collector: signing in, shared browsers, statements, erasure."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -433,6 +434,36 @@ def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
         assert collector.flush(PATIENCE)
         assert (held(collector), told) == (2, [])
         assert collector.status().stored == 2
+
+
+def test_statement_that_a_signal_breaks_off_is_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Stop(BaseException):
+        pass
+
+    def stop(*args: object) -> None:
+        raise Stop
+
+    record = Record()
+    with running(guarded(record, tmp_path / "spool.db")) as collector:
+        collector.push(event(1))
+        spool: Any = collector._spool
+        learn = spool.learn
+
+        def interrupted(*args: Any) -> None:
+            learn(*args)
+            signal.raise_signal(signal.SIGUSR1)
+
+        monkeypatch.setattr(spool, "learn", interrupted)
+        before = signal.signal(signal.SIGUSR1, stop)
+        try:
+            with pytest.raises(Stop):
+                collector.consent(MARKETING, user={"id": "u1"})
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        record.wait_for(1)
+        assert collector.push(event(2)).destinations == {"there": "accepted"}
 
 
 def test_two_statements_in_one_millisecond_hold_in_their_order(spool: Path | None) -> None:
