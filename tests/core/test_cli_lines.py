@@ -1,7 +1,9 @@
 """Lines of events as they come."""
 
 import io
+import itertools
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -110,3 +112,11 @@ def test_windows_line_ends_are_read() -> None:
 def test_name_is_a_name_or_none(event: object, name: str | None) -> None:
     assert name_of(event) == name
     assert name_of(None) is None
+
+
+def test_line_that_comes_in_many_pieces_takes_time_by_its_length_alone() -> None:
+    pieces = itertools.chain([b"{"], itertools.repeat(b"x" * 10, 200_000), [b"}\n"], [b""])
+    began = time.process_time()
+    (lines,) = read_lines(io.BytesIO(), lambda stream: next(pieces))
+    assert [len(text) for text in lines.texts] == [2_000_002]
+    assert time.process_time() - began < 5  # by its square: half a minute

@@ -85,6 +85,8 @@ def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
                 continue
             yield _read_document(stream, read, rest.removeprefix(_BOM))
             return
+        if b"\n" not in piece:
+            rest += b"".join(_to_newline(stream, read, LONGEST - len(rest)))
         texts = rest.split(b"\n")
         rest = texts.pop()
         if first == 1 and texts:
@@ -97,6 +99,15 @@ def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
     if rest:
         texts = rest.split(b"\n")
         yield Lines(first, [texts[0].removeprefix(_BOM) if first == 1 else texts[0], *texts[1:]])
+
+
+def _to_newline(stream: Stream, read: Read, most: int) -> Iterator[bytes]:
+    """Yield pieces up to one with a newline, to be joined at once: a long line has many of them."""
+    while most >= 0 and (piece := read(stream)):
+        yield piece
+        if b"\n" in piece:
+            return
+        most -= len(piece)
 
 
 def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
