@@ -14,6 +14,7 @@ from walker_collector import (
     Value,
     may_make_object,
 )
+from walker_dest_customerio.limits import EVENT_NAME, is_longer
 
 BY_ID = Value(PathSpec("user.id"), "customerId")
 _VISITOR = Value(
@@ -166,13 +167,20 @@ def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterabl
 
 
 def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
-    """Yield path and message of data that surely is no object, which no event can have."""
+    """Yield path and message of data that surely is no object, and of names that are too long."""
     told = "makes no object, which is what Customer.io takes: events go out without data"
     if not may_make_object(config.data):
         yield "data", told
     for path, rule in _each(config.mapping or {}):
-        if not (rule.skip or rule.ignore or may_make_object(rule.data)):
+        if rule.skip or rule.ignore:
+            continue
+        if not may_make_object(rule.data):
             yield f"mapping.{path}.data", told
+        if rule.name and is_longer(rule.name.strip(), EVENT_NAME):
+            yield (
+                f"mapping.{path}.name",
+                f"takes more than Customer.io's {EVENT_NAME} bytes: it refuses these events",
+            )
 
 
 def _each(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -211,6 +211,15 @@ def test_attribute_that_is_too_long_costs_itself_and_is_told(
     assert "x" * 20 not in caplog.text
 
 
+def test_warning_about_many_events_does_not_flood_the_log(
+    customerio: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = {"settings": {"identify": value({"bio": "x" * 1001})}}
+    with caplog.at_level(logging.WARNING):
+        assert delivered(customerio, *(of(f"u{at}") for at in range(50)), rule=rule) == []
+    assert caplog.text.count("is left out") == 1
+
+
 def test_person_whose_attribute_was_left_out_is_not_identified_again_and_again() -> None:
     rule = {"settings": {"identify": value(OVERLONG)}}
     first, second = simulated(of(), of(), rule=rule)

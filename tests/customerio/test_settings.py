@@ -145,7 +145,9 @@ def test_data_that_plainly_is_no_object_is_warned_of_with_its_place() -> None:
         "order": {
             "complete": {"data": {"loop": ["nested", "data"]}},
             "cancel": [{"data": {"value": 5}}, {"data": "data.total"}, {"data": {"map": {}}}],
-            "view": {"skip": True, "data": {"value": 5}},
+            "view": {"skip": True, "data": {"value": 5}, "name": "x" * 101},
+            "long": {"name": "x" * 101},
+            "short": {"name": "x" * 100},
             "log": {"ignore": True, "data": {"value": 5}},
         }
     }
@@ -156,6 +158,8 @@ def test_data_that_plainly_is_no_object_is_warned_of_with_its_place() -> None:
         f"{PLACE}.data: {LOST}",
         f"{PLACE}.mapping.order.complete.data: {LOST}",
         f"{PLACE}.mapping.order.cancel.0.data: {LOST}",
+        f"{PLACE}.mapping.order.long.name: takes more than Customer.io's 100 bytes: it refuses"
+        " these events",
     ]
 
 
