@@ -68,6 +68,30 @@ def test_people_in_trouble_delay_nobody_else(batching: bool, first: int) -> None
     assert not late
 
 
+def test_retries_that_are_slow_to_fail_delay_nobody_else() -> None:
+    """Each failing call takes a fifth of a second; half of the threads stay free for the others."""
+    arrivals, pause = Arrivals(), threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if event["user"]["id"] in TROUBLED:
+            pause.wait(0.2)
+        arrivals.push(event, context)
+
+    cls = plugin(push, concurrency=4)
+    retry = RetryConfig(base=1, cap=50)
+    with running(one(cls, breaker=BreakerConfig(), retry=retry)) as collector:
+        for n in range(20):
+            collector.push(event(n, f"u{n}"))
+        until(lambda: status(collector).retried >= 20, "all that are in trouble have failed")
+        pushed: dict[int, float] = {}
+        for n in range(20, 320):
+            pushed[n] = time.monotonic()
+            collector.push(event(n, f"u{n}"))
+        until(lambda: pushed.keys() <= arrivals.at.keys(), "the others' events arrive")
+    late = {n: arrivals.at[n] - at for n, at in pushed.items() if arrivals.at[n] - at > 1.0}
+    assert not late
+
+
 def test_probe_is_an_event_of_somebody_else() -> None:
     """With only one failing event at hand the breaker opens; a newcomer closes it soon."""
     clock, record = Clock(), Record()

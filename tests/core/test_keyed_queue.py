@@ -43,6 +43,15 @@ def test_person_under_way_holds_back_own_events_only() -> None:
     assert numbers(queue.take(9, None)) == [2]
 
 
+def taken_in_turn(queue: KeyedQueue) -> list[list[int]]:
+    """Take and finish batch after batch; return the numbers of each."""
+    batches = []
+    while batch := queue.take(9, None):
+        batches.append(numbers(batch))
+        queue.finish(batch)
+    return batches
+
+
 def test_events_of_nobody_hold_back_nothing() -> None:
     queue = queue_of(entry(1, ""), entry(2, ""), entry(3, ""))
     (first,) = queue.take(1, None)
@@ -59,7 +68,29 @@ def test_retry_holds_back_that_person_until_it_is_due() -> None:
     queue.wake(49)
     assert not queue.ready
     queue.wake(50)
-    assert numbers(queue.take(9, None)) == [1, 2]
+    assert taken_in_turn(queue) == [[1], [2]]
+
+
+def test_due_retries_come_after_fresh_events_and_within_the_size() -> None:
+    queue = queue_of(*(entry(n, f"id:{n}", body=b"12345678") for n in range(5)))
+    for item in queue.take(2, None):
+        queue.retry(50, item)
+    queue.wake(50)
+    assert numbers(queue.take(4, None)) == [2, 3, 4, 0]
+    assert numbers(queue.take(4, 1)) == [1]
+
+
+def test_one_due_retry_can_be_taken_by_itself() -> None:
+    queue = queue_of(entry(1, "id:a"), entry(2, "id:b"), entry(3, "id:c"))
+    for item in queue.take(2, None):
+        queue.retry(50, item)
+    queue.wake(50)
+    queue.block(["id:a"])
+    assert numbers(queue.take_retry()) == [2]
+    assert queue.take_retry() == []
+    assert numbers(queue.take_ready(9, None)) == [3]
+    queue.unblock(["id:a"])
+    assert numbers(queue.take_retry()) == [1]
 
 
 def test_events_put_back_come_before_what_parked_behind_them() -> None:
@@ -77,7 +108,7 @@ def test_events_held_back_behind_a_retry_keep_their_order() -> None:
     assert queue.take(9, None) == []
     queue.hold_back(others)
     queue.wake(50)
-    assert numbers(queue.take(9, None)) == [0, 1, 2, 3, 4]
+    assert taken_in_turn(queue) == [[0], [1, 2, 3, 4]]
 
 
 def test_older_event_is_inserted_before_its_persons_newer_ones() -> None:
@@ -104,7 +135,7 @@ def test_restored_retry_waits_until_it_is_due_and_holds_back_its_person() -> Non
     queue.add([entry(4, "id:a"), entry(5, "id:b")])
     assert numbers(queue.take(9, None)) == [5]
     queue.wake(50)
-    assert numbers(queue.take(9, None)) == [1, 2, 4]
+    assert taken_in_turn(queue) == [[1], [2, 4]]
 
 
 def test_person_known_by_several_keys_is_one() -> None:
@@ -127,7 +158,7 @@ def test_login_waits_for_what_is_under_way_to_the_anonymous_session() -> None:
     queue.add([entry(3, "id:a")])
     assert queue.take(9, None) == []
     queue.wake(50)
-    assert numbers(queue.take(9, None)) == [1, 2, 3]
+    assert taken_in_turn(queue) == [[1], [2, 3]]
 
 
 def test_login_while_both_are_under_way_waits_for_both() -> None:

@@ -14,7 +14,9 @@ from walker_collector.config import BreakerConfig, RetryConfig
 DOWN_BASE = 15_000
 DOWN_CAP = 600_000
 EARLY_PROBE = 50
-"""How long (ms) after it opened a breaker lets an event of somebody new try; doubles each time."""
+"""How long (ms) after it opened a breaker lets an event of somebody new try. It doubles, ..."""
+_EARLY_PROBE_MAX = 500
+"""... up to this (ms)."""
 
 
 def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> int:
@@ -58,7 +60,7 @@ class Breaker:
     `opens_at`. Then half-open: one probe, whose outcome closes it or opens it again.
 
     While it is open for the first time, events of people who have not failed yet may probe from
-    `early_at` on, at doubling distances: a few in trouble must not keep the others waiting.
+    `early_at` on, at growing distances: a few in trouble must not keep the others waiting.
     """
 
     config: BreakerConfig
@@ -104,7 +106,7 @@ class Breaker:
         if not self.open:
             return
         if was_open and now < self.opens_at:
-            self._early_wait *= 2
+            self._early_wait = min(2 * self._early_wait, _EARLY_PROBE_MAX)
             self.early_at = now + self._early_wait
             return
         self.opens_at = now + self.config.cooldown

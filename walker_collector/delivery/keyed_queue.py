@@ -34,14 +34,17 @@ class KeyedQueue:
         self._blocked: set[str] = set()
         self._under_way: dict[int, str] = {}
         self._retries: list[tuple[int, int, Entry]] = []
+        self.due: deque[Entry] = deque()
+        """Retries whose time has come. Apart from what is ready: retries that are slow to fail
+        must not keep the others' events waiting. Their people stay busy."""
 
     def __len__(self) -> int:
-        return len(self.ready) + self._parked_count + len(self._retries)
+        return len(self.ready) + self._parked_count + self.retrying
 
     @property
     def retrying(self) -> int:
         """How many entries wait for a retry."""
-        return len(self._retries)
+        return len(self._retries) + len(self.due)
 
     @property
     def next_due(self) -> int | None:
@@ -64,7 +67,35 @@ class KeyedQueue:
             self.ready.extendleft(reversed(entries))
 
     def take(self, size: int, size_bytes: int | None) -> list[Entry]:
-        """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one."""
+        """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one.
+
+        Ready entries come first, then retries that are due.
+        """
+        batch = self.take_ready(size, size_bytes)
+        left = None if size_bytes is None else size_bytes - sum(len(entry[3]) for entry in batch)
+        while len(batch) < size and (entry := self._next_retry()):
+            if left is not None and batch and len(entry[3]) > left:
+                self.due.appendleft(entry)
+                break
+            left = None if left is None else left - len(entry[3])
+            batch.append(entry)
+        return batch
+
+    def take_retry(self) -> list[Entry]:
+        """Take one retry that is due, if there is one."""
+        entry = self._next_retry()
+        return [entry] if entry else []
+
+    def _next_retry(self) -> Entry | None:
+        for _ in range(len(self.due)):
+            entry = self.due.popleft()
+            if self.person(entry) not in self._blocked:
+                return entry
+            self.due.append(entry)
+        return None
+
+    def take_ready(self, size: int, size_bytes: int | None) -> list[Entry]:
+        """Take a batch as `take` does, without retries."""
         batch: list[Entry] = []
         try:
             self._fill(batch, size, size_bytes)
@@ -162,11 +193,15 @@ class KeyedQueue:
         self.retry(due, entry)
 
     def wake(self, now: int) -> None:
-        """Make ready what is due at `now` (ms), each followed by what parked behind it."""
-        due: list[Entry] = []
+        """Have the retries whose time has come at `now` (ms) taken in their turn."""
+        overtaken: list[Entry] = []
         while self._retries and self._retries[0][0] <= now:
-            due.append(heapq.heappop(self._retries)[2])
-        self.put_back(due)
+            entry = heapq.heappop(self._retries)[2]
+            parked = self._parked.get(self.person(entry))
+            # An older event may have been released meanwhile: it goes before the retry.
+            (overtaken if parked and min(parked) < entry else self.due).append(entry)
+        if overtaken:
+            self.put_back(overtaken)
 
     def remove(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
         """Take out the entries for which `wanted` holds, wherever they wait."""
@@ -177,9 +212,11 @@ class KeyedQueue:
             removed += gone
             self._parked_count -= len(gone)
             self._parked[person] = deque(entry for entry in parked if not wanted(entry))
-        gone = [item[2] for item in self._retries if wanted(item[2])]
+        gone = [entry for _, _, entry in self._retries if wanted(entry)]
+        gone += [entry for entry in self.due if wanted(entry)]
         self._retries = [item for item in self._retries if not wanted(item[2])]
         heapq.heapify(self._retries)
+        self.due = deque(entry for entry in self.due if not wanted(entry))
         self.finish(gone)
         return removed + gone
 
@@ -189,6 +226,7 @@ class KeyedQueue:
         # What is ready and what is parked stands in the order of acceptance.
         firsts = [waiting[0] for waiting in (self.ready, *self._parked.values()) if waiting]
         firsts += [entry for _, _, entry in self._retries]
+        firsts += self.due
         return min((entry[2] for entry in firsts), default=None)
 
     def is_blocked(self, person: str) -> bool:

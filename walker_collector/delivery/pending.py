@@ -15,6 +15,7 @@ from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Disposition, Outcome
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.retry_turns import RetryTurns
 from walker_collector.errors import RetryLater
 from walker_collector.spool import FRESH, Attempt, Change, Entry, Spool, State
 
@@ -59,6 +60,7 @@ class PendingEvents:
         self.erasures = Erasures(state, self.holds)
         self.dead_letters = DeadLetters(state)
         self.linger = Linger.of(destination.config.batch, destination.linger)
+        self.retry_turns = RetryTurns(max(1, destination.concurrency // 2))
         self._newest = 0
         """The number of the last entry that was added."""
 
@@ -122,9 +124,10 @@ class PendingEvents:
             return Wait(wait)
         if self._refill():
             self.linger.arrived(now)
-        if self.state.queue.ready:
+        queue = self.state.queue
+        if queue.ready or queue.due:
             full = len(self.state.queue.ready) >= self.state.destination.batch_size
-            wait = 0 if hurried or full else self.linger.left(now)
+            wait = 0 if hurried or full or queue.due else self.linger.left(now)
             if wait:
                 return Wait(wait)
             if batch := self._next_batch(now, health):
@@ -137,21 +140,26 @@ class PendingEvents:
         return health.wait(now, lambda: self.state.queue.has_new(health.is_new))
 
     def _next_batch(self, now: int, health: Health) -> Batch | None:
+        queue, size_bytes = self.state.queue, self.state.destination.batch_bytes
         if health.cautious:
-            batch = self.take(lambda: self.state.queue.take_probe(health.is_new, health.random))
+            batch = self.take(lambda: queue.take_probe(health.is_new, health.random))
+        elif self.state.destination.hooks.push_batch is not None:
+            batch = self.take(lambda: queue.take(self.state.destination.batch_size, size_bytes))
+        elif self.retry_turns.next(bool(queue.ready), bool(queue.due)):
+            batch = self.take(queue.take_retry)
+            self.retry_turns.taken(batch.entries if batch else ())
         else:
-            size, size_bytes = self._batch_size(), self.state.destination.batch_bytes
-            batch = self.take(lambda: self.state.queue.take(size, size_bytes))
+            size = self._share()
+            batch = self.take(lambda: queue.take_ready(size, size_bytes))
+            self.retry_turns.taken_ready()
         if batch is not None:
             health.started()
             self.linger.taken(now, more=bool(self.state.queue.ready))
         return batch
 
-    def _batch_size(self) -> int:
-        """Return the batch size. Without push_batch, split ready events among the threads."""
+    def _share(self) -> int:
+        """Return the batch size where each event is a call: a share of the ready ones."""
         destination = self.state.destination
-        if destination.hooks.push_batch is not None:
-            return destination.batch_size
         share = -(-len(self.state.queue.ready) // destination.concurrency)
         return max(1, min(destination.batch_size, share))
 
@@ -189,8 +197,9 @@ class PendingEvents:
         self.state.waiting -= len(entries)
         for entry in entries:
             del self.state.in_flight[entry[0]]
-            if self.state.attempts:
+            if self.state.attempts:  # mostly nothing was tried before
                 self.state.attempts.pop(entry[0], None)
+                self.retry_turns.settled(entry)
         self.erasures.all_delivered(entries)
         self.state.queue.finish(entries)
 
@@ -206,6 +215,7 @@ class PendingEvents:
         retrying: set[str] = set()
         for entry, outcome, disposition in zip(entries, outcomes, dispositions, strict=True):
             del self.state.in_flight[entry[0]]
+            self.retry_turns.settled(entry)
             self.state.counts.add(outcome.kind)
             person = self.state.queue.person(entry)
             change = disposition.change
@@ -261,6 +271,7 @@ class PendingEvents:
         for entry in batch.entries:
             if self.state.in_flight.pop(entry[0], None) is None:
                 continue
+            self.retry_turns.settled(entry)
             person = self.state.queue.person(entry)
             if person in first:
                 behind.append(entry)

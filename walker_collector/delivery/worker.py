@@ -330,7 +330,8 @@ class DestinationWorker:
         if self._health.blocked_beyond(horizon):
             return True
         due = pending.state.queue.next_due
-        more = pending.state.queue.ready or pending.state.window.more_on_disk
+        queue = pending.state.queue
+        more = queue.ready or queue.due or pending.state.window.more_on_disk
         return not more and due is not None and due > horizon
 
     def stop(self, expired: Callable[[], bool]) -> None:
