@@ -1,6 +1,7 @@
 """`walker spool`, `walker dead`, `walker forget`: what is stored, and what is done about it."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -357,6 +358,25 @@ def test_forgotten_events_are_counted_as_json(shop: Shop) -> None:
     add(slot_path(str(shop.spool), 1), "there", State.DEAD)
     result = walker("forget", shop.spool, "--user-id", "u2", "--json")
     assert objects(result.stdout) == [{"events": 1}]
+    assert len(shop.dead()) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("forget", "--user-id", "u1"), ("spool", "drop", "there", "--yes"), ("dead", "drop", "--all")],
+)
+def test_nothing_is_said_done_while_a_worker_keeps_a_spool_beside(
+    shop: Shop, command: tuple[str, ...]
+) -> None:
+    shop.run(event(1))
+    beside = slot_path(str(shop.spool), 1)
+    add(beside, "there", State.DEAD)
+    with closing(SqliteSpool(SpoolConfig(path=beside))) as living:
+        at = 2 if command[0] in ("spool", "dead") else 1
+        result = walker(*command[:at], shop.flow, *command[at:])
+        assert result.exit_code == 1
+        assert f"spool {beside}: in use by process {os.getpid()}" in result.stderr
+        assert living.size() == 1
     assert len(shop.dead()) == 2
 
 

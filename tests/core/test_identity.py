@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -23,7 +23,7 @@ from walker_collector import EventError
 from walker_collector.config import SpoolConfig
 from walker_collector.consent import Ledger
 from walker_collector.identity import KINDS, identifiers
-from walker_collector.spool import PeopleUpdate, Spool, Told
+from walker_collector.spool import PeopleUpdate, Spool, Told, people
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -396,6 +396,25 @@ def test_circles_and_chains_in_a_spool_file_are_mended(
             )
             assert ledger.state(person) == {"a": latest["a"][0]}
     assert aliases_in(path) == straight
+
+
+KEYS = st.sampled_from(["id:u", "device:a", "device:b", "device:c", "session:s", "session:t"])
+
+
+@given(st.dictionaries(KEYS, KEYS))
+def test_any_aliases_lead_to_people_who_are_no_aliases(aliases: dict[str, str]) -> None:
+    found = people.resolved(aliases)
+    assert found.keys() >= aliases.keys()
+    for key, person in found.items():
+        assert found.get(person, person) == person
+        if not key.startswith("id:"):
+            assert found.get(aliases.get(key, key), key) == person
+    assert found.get("id:u", "id:u") == "id:u"
+
+
+def test_long_chain_of_aliases_is_followed_in_time_by_its_length() -> None:
+    aliases = {f"session:{n}": f"session:{n + 1}" for n in range(100_000)}
+    assert set(people.resolved(aliases).values()) == {"session:100000"}
 
 
 # --- what another process has learned --------------------------------------------------------

@@ -11,7 +11,7 @@ from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flowfile import load_flow
 from walker_collector.naming import hint
-from walker_collector.spool.slots import SLOTS, left_behind, slot_path
+from walker_collector.spool.slots import SLOTS, left_behind, living, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
 
 _SQLITE: Final = b"SQLite format 3\0"
@@ -94,11 +94,14 @@ def reading(config: SpoolConfig) -> Iterator[list[SqliteSpool]]:
 def owning(config: SpoolConfig) -> Iterator[SqliteSpool]:
     """Open a spool to change it, after adopting the spools of ended worker processes beside it.
 
-    Raises SpoolError if there is no such file, or another process holds it.
+    Raises SpoolError if there is no such file, or another process holds it, or one beside it: what
+    a living worker keeps would be passed over.
     """
     if not Path(config.path).exists():
         raise SpoolError(f"spool {config.path}: no such file")
     with closing(SqliteSpool(config)) as spool:
         for path in left_behind(config):
             spool.adopt(path)
+        for path in living(config):
+            SqliteSpool(attrs.evolve(config, path=str(path))).close()  # refused: it says who
         yield spool

@@ -4,7 +4,7 @@ Every function is given the writer's connection, within a transaction.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from walker_collector.spool import PeopleUpdate, Told, later_of
@@ -53,7 +53,7 @@ def straighten(db: sqlite3.Connection) -> None:
     if db.execute(_CROOKED).fetchone() is None:
         return
     aliases = dict(db.execute("SELECT alias, person FROM aliases").fetchall())
-    people = {key: _root(aliases, key) for key in {*aliases, *aliases.values()}}
+    people = resolved(aliases)
     db.execute("DELETE FROM aliases")
     owned = [(key, person) for key, person in people.items() if key != person]
     db.executemany(_OWNED, owned)
@@ -61,15 +61,25 @@ def straighten(db: sqlite3.Connection) -> None:
         _move_told(db, key, person)
 
 
-def _root(aliases: dict[str, str], key: str) -> str:
-    """Follow aliases to the person; of a circle, which has none, its strongest key is."""
-    seen = [key]
-    while not key.startswith("id:") and (person := aliases.get(key)) is not None:
-        if person in seen:
-            return min(seen[seen.index(person) :], key=_strength)
-        seen.append(person)
-        key = person
-    return key
+def resolved(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Return the person that each key leads to; of a circle, its strongest key."""
+    people: dict[str, str] = {}
+    for start in aliases:
+        path: dict[str, None] = {}
+        key = start
+        while not (key in people or key in path or _is_person(key, aliases)):
+            path[key] = None
+            key = aliases[key]
+        if key in path:
+            around = list(path)
+            key = min(around[around.index(key) :], key=_strength)
+        person = people.get(key, key)
+        people.update(dict.fromkeys((*path, key), person))
+    return people
+
+
+def _is_person(key: str, aliases: Mapping[str, str]) -> bool:
+    return key.startswith("id:") or key not in aliases
 
 
 def _strength(key: str) -> tuple[bool, str]:

@@ -62,5 +62,14 @@ def open_free_slot(config: SpoolConfig) -> SqliteSpool:
 
 def left_behind(config: SpoolConfig) -> list[Path]:
     """Return the slots of workers that are gone, with whatever waits in them."""
+    return [path for path in _beside(config) if lock_is_free(path)]
+
+
+def living(config: SpoolConfig) -> list[Path]:
+    """Return the slots that workers hold."""
+    return [path for path in _beside(config) if not lock_is_free(path)]
+
+
+def _beside(config: SpoolConfig) -> list[Path]:
     paths = (Path(slot_path(config.path, slot)) for slot in range(1, SLOTS))
-    return [path for path in paths if path.exists() and lock_is_free(path)]
+    return [path for path in paths if path.exists()]
