@@ -195,6 +195,23 @@ def _workers(collector: Collector) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(prefixes)]
 
 
+def is_erasing(collector: Collector) -> bool:
+    """Tell whether an erasure waits for what is in flight."""
+    return any(worker._pending.erasures._revoked for worker in collector._workers.values())
+
+
+def once(holds: Callable[[], object], then: Callable[[], object]) -> None:
+    """Do something on another thread as soon as a condition holds, or when it does not in time."""
+
+    def run() -> None:
+        try:
+            wait_until(holds)
+        finally:
+            then()
+
+    threading.Thread(target=run, daemon=True).start()
+
+
 def in_threads(*work: Callable[[], Any]) -> None:
     """Run functions at once, each on a thread of its own; raise what they raise."""
     failures: list[BaseException] = []

@@ -20,6 +20,8 @@ from tests.core.support import (
     event,
     flow,
     in_threads,
+    is_erasing,
+    once,
     one,
     plugin,
     running,
@@ -461,7 +463,7 @@ def test_forgetting_waits_for_what_is_under_way(spool: Path | None) -> None:
         collector.push(event(1, "a"))
         assert under_way.wait(PATIENCE)
         collector.push(event(2, "a"))
-        threading.Timer(0.05, gate.set).start()
+        once(lambda: is_erasing(collector), gate.set)
         assert collector.forget({"id": "a"}) == 1
         assert record.numbers == [1]
         assert collector.flush(PATIENCE)
@@ -479,7 +481,7 @@ def test_forgotten_events_beyond_the_part_in_memory_are_not_sent(
     with running(one(cls, tmp_path / "spool.db")) as collector:
         for n in range(100):
             collector.push(event(n, "ab"[n % 2]))
-        threading.Timer(0.05, gate.set).start()
+        once(lambda: is_erasing(collector), gate.set)
         gone = collector.forget({"id": "a"})
         assert collector.flush(PATIENCE)
         assert len(record.of("a")) == 50 - gone <= 1
