@@ -254,6 +254,8 @@ class DestinationConfig:
     include: sections of the event that are added to the data.
     policy: event paths and the values they get before the mapping reads them.
     mapping: rules by entity and action; `*` stands for any.
+    unmatched: what becomes of events that no rule of `mapping` is for: `send` them as they are (the
+        log names each once), `ignore` them, or take them for an `error`: a dead letter.
     before: transformers that events pass before policy and mapping; in a file, their names.
     env: objects that code hands to the destination.
     queue: keep events until consent is granted; without it they are dropped.
@@ -280,6 +282,7 @@ class DestinationConfig:
     include: list[Section] | None = None
     policy: dict[str, ValueSpec] | None = None
     mapping: Rules | None = None
+    unmatched: Literal["send", "ignore", "error"] = "send"
     before: tuple[TransformerConfig, ...] = Factory(tuple)
     env: dict[str, Any] = Factory(dict)
     queue: bool = True

@@ -34,7 +34,7 @@ from walker_collector.events import (
 from walker_collector.failures import reason_of
 from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.identity import KINDS
-from walker_collector.mapping import Mapped
+from walker_collector.mapping import UNMATCHED, Mapped
 from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.statements import COMMANDS, address, consent_change, plain_statement
@@ -244,6 +244,8 @@ class _Stage:
             return _Answer("held" if destination.config.queue else "dropped")
         if mapped.outcome == "ignored":
             return _Answer("ignored")
+        if mapped.outcome == "unmatched":
+            return _Answer("invalid", error=UNMATCHED)
         if self._mocked:
             return _Answer("deliver")
         simulate = getattr(destination.instance, "simulate", None)

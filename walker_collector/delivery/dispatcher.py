@@ -40,11 +40,14 @@ from walker_collector.events import decode
 from walker_collector.failures import after_of, place_of, reason_of
 from walker_collector.hookspecs import Event, Item, Person, Progress
 from walker_collector.identity import KINDS
+from walker_collector.mapping import UNMATCHED
 from walker_collector.spool import Attempt, Entry
 from walker_collector.text import describe, storable
 
 CONSENT_CHANGED: Final = "walker consent"
 """The name under which a change of consent queues for the destinations that listen to it."""
+_UNMATCHED_TOLD: Final = 50
+"""Names of events that no rule is for, and that are told one by one."""
 FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections for which a plugin need not ask the other side."""
 
@@ -77,7 +80,10 @@ class Dispatcher:
         self._is_new = is_new
         self._is_current = is_current
         self._log = log
-        self._rules_batch = any_rule_batches(destination.config.mapping)
+        config = destination.config
+        self._rules_batch = any_rule_batches(config.mapping)
+        self._tells_unmatched = bool(config.mapping) and config.data is None
+        self._unmatched: set[str] = set()
 
     def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
         """Deliver entries in order; never raises.
@@ -132,8 +138,24 @@ class Dispatcher:
             return IGNORED
         if mapped.outcome == "denied":
             return self._denied(context.consent)
+        if mapped.outcome == "unmatched":
+            return Outcome("rejected", UNMATCHED, known=True)
+        if mapped.rule is None and self._tells_unmatched:
+            self._tell_unmatched(event["name"])
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
+
+    def _tell_unmatched(self, name: str) -> None:
+        """Log, once for each of so many names, that no rule is for it."""
+        if name in self._unmatched or len(self._unmatched) >= _UNMATCHED_TOLD:
+            return
+        self._unmatched.add(name)
+        self._destination.context.logger.warning(
+            "destination %s: no rule of its mapping is for %r, which goes out without data; write "
+            "one, or set unmatched to ignore or error",
+            self._destination.id,
+            name[:80],
+        )
 
     def _may_proceed(self, task: Task, said: Said) -> bool:
         """Tell whether an item may still be sent: no after a withdrawal or an erasure.

@@ -1,6 +1,7 @@
 """The mapping language: configuration in, compiled callables out; pure, without I/O."""
 
 from walker_collector.mapping.mapper import (
+    UNMATCHED,
     Mapped,
     Mapper,
     Outcome,
@@ -19,6 +20,7 @@ from walker_collector.mapping.shapes import may_make_object
 from walker_collector.mapping.values import Resolve, Value, compile_value
 
 __all__ = [
+    "UNMATCHED",
     "Mapped",
     "Mapper",
     "Outcome",

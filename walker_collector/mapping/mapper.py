@@ -7,7 +7,7 @@ all of it, each with a policy and rules of its own.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import define, frozen
 
@@ -31,7 +31,9 @@ from walker_collector.mapping.scope import LocalScope, Scope
 from walker_collector.mapping.values import Resolve, compile_value, uses_scope
 from walker_collector.naming import join
 
-Outcome = Literal["deliver", "ignored", "denied"]
+UNMATCHED: Final = "no rule of the mapping is for its name; write one, or set unmatched to ignore"
+
+Outcome = Literal["deliver", "ignored", "denied", "unmatched"]
 
 
 @define(eq=False)
@@ -41,7 +43,8 @@ class Mapped:
     `event` is the event after policies and renaming; `data` what the mapping made of it, MISSING
     where it made nothing; `rule` the rule that matched. `outcome` is "ignored" by the rule's
     `ignore`, "denied" where the rule's consent is not granted: neither is renamed, and `data` is
-    the destination's alone. `required` is the rule's consent where it was asked for. `policies`
+    the destination's alone. "unmatched": no rule is for it, which the destination takes for an
+    error. `required` is the rule's consent where it was asked for. `policies`
     are the paths that policies have written, in that order.
     """
 
@@ -115,7 +118,10 @@ def _compile(config: DestinationConfig, where: str) -> Mapper:
         return _map_plainly(plan) if plan.plain else _map_fully(plan, shared, config.consent_mode)
 
     find = compile_lookup(config.mapping, build, join(where, "mapping"))
-    otherwise = build(None, join(where, "mapping"), RuleConfig())
+    ignored = bool(config.mapping) and config.unmatched == "ignore"
+    otherwise = build(None, join(where, "mapping"), RuleConfig(ignore=ignored))
+    if config.mapping and config.unmatched == "error":
+        otherwise = _unmatched
 
     def map_event(event: Event, scope: Scope) -> Mapped:
         if policies:
@@ -126,13 +132,19 @@ def _compile(config: DestinationConfig, where: str) -> Mapper:
     return map_event
 
 
+def _unmatched(event: Event, scope: Scope) -> Mapped:
+    return Mapped(event, MISSING, None, "unmatched")
+
+
 def compile_ignored(config: DestinationConfig) -> Callable[[str], bool] | None:
     """Return the function that tells by an event's name that the destination ignores it, whatever
     else the event says and whatever is granted; None where that can be said of no event.
     """
     if config.before or any(split(path)[0][0] == "name" for path in config.policy or ()):
         return None  # the rule is looked up by another name than the event comes with
-    return compile_foregone(config.mapping, lambda rule: rule.ignore)
+    return compile_foregone(
+        config.mapping, lambda rule: rule.ignore, otherwise=config.unmatched == "ignore"
+    )
 
 
 def _map_fully(plan: _Plan, shared: Resolve | None, mode: str) -> Mapper:

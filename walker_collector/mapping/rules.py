@@ -54,12 +54,13 @@ def compile_lookup(
 
 
 def compile_foregone(
-    rules: Rules | None, holds: Callable[[RuleConfig], bool]
+    rules: Rules | None, holds: Callable[[RuleConfig], bool], *, otherwise: bool
 ) -> Callable[[str], bool] | None:
     """Return the function that tells for an event's name alone whether something `holds` of the
-    rule it goes by, whatever conditions say; None where that can be said of no event.
+    rule it goes by, whatever conditions say, or `otherwise` where no rule is for it; None where
+    that can be said of no event.
     """
-    if not rules or not any(map(holds, _all(rules))):
+    if not rules or not (otherwise or any(map(holds, _all(rules)))):
         return None
     candidates = _compile_candidates(rules, lambda key, where, rule: holds(rule), "mapping")
 
@@ -68,7 +69,7 @@ def compile_foregone(
         for condition, held in candidates(name):
             if not held or condition is None:
                 return held
-        return False
+        return otherwise
 
     return foregone
 
