@@ -1,6 +1,9 @@
 """Flow files that nobody means: each is refused with its place, soon, whatever the text."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +112,29 @@ def test_time_of_more_than_a_hundred_years_is_refused(ms: float) -> None:
     found = problems(flow)
     assert len(found) == 5
     assert all(text.startswith("must be at most 3,153,600,000,000") for text in found.values())
+
+
+def test_commands_that_map_nothing_import_nothing_of_a_flow(tmp_path: Path) -> None:
+    marked = tmp_path / "imported"
+    module = f"import pathlib; pathlib.Path({str(marked)!r}).touch(); f = str"
+    (tmp_path / "marks.py").write_text(module)
+    entry = {"package": "console", "config": {"data": {"fn": "marks:f"}}}
+    spool = {"path": str(tmp_path / "spool.db")}
+    flow = {"collector": {"spool": spool}, "destinations": {"out": entry}}
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(flow))
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    readers = (
+        ["spool", "status", path],
+        ["dead", "list", path],
+        ["forget", path, "--user-id", "u"],
+    )
+    for command in (*readers, ["run", path, os.devnull]):
+        assert not marked.exists(), command
+        run = [sys.executable, "-m", "walker_collector", *map(str, command)]
+        process = subprocess.run(run, capture_output=True, env=environ, timeout=60, check=False)
+        assert b"Traceback" not in process.stderr
+    assert marked.exists()
 
 
 def test_module_that_exits_when_it_is_imported_is_a_problem(

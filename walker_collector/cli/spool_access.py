@@ -46,7 +46,7 @@ def is_spool(path: Path) -> bool:
 
 def _load(path: Path, name: str | None) -> FlowConfig:
     try:
-        return load_flow(path, flow=name, credentials=False)
+        return load_flow(path, flow=name, credentials=False, imports=False)
     except ConfigError:
         # A spool with a damaged beginning is read as a flow file; its problems would mislead.
         if b"\0" in path.read_bytes()[:_HEAD]:

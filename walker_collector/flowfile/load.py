@@ -6,6 +6,7 @@ file's shape: `destinations.crm.config.settings.siteId`.
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from walker_collector.flowfile.steps import check_collector, check_steps
 from walker_collector.flowfile.transformers import Transformers
 from walker_collector.naming import hint, kind
 from walker_collector.plugins import Registry, unusable
-from walker_collector.structuring import structure, structure_or_raise
+from walker_collector.structuring import structure, structure_or_raise, without_imports
 
 _ROOM: Final = CollectorConfig().queue_max
 """How many events may wait in memory at least, unless the flow says how long a push waits.
@@ -40,12 +41,26 @@ def load_flow(
     environ: Mapping[str, str] = os.environ,
     registry: Registry | None = None,
     credentials: bool = True,
+    imports: bool = True,
 ) -> FlowConfig:
     """Read a flow: a path to JSON or TOML, or a mapping; `flow` names one of several.
 
     With `credentials=False`, for simulations, what is not set in the environment and every
-    absent secret is stood in for. Raises `ConfigError` listing every problem with its place.
+    absent secret is stood in for. With `imports=False`, for what maps no event, the callables that
+    the flow names are not imported: a flow is code. Raises `ConfigError` listing every problem with
+    its place.
     """
+    with nullcontext() if imports else without_imports():
+        return _load(source, flow, environ, registry, credentials)
+
+
+def _load(
+    source: str | Path | Mapping[str, Any],
+    flow: str | None,
+    environ: Mapping[str, str],
+    registry: Registry | None,
+    credentials: bool,
+) -> FlowConfig:
     raw, name = read_source(source)
     found = Findings()
     shape, flow_name, shared = _choose(raw, flow, name, found)

@@ -5,7 +5,12 @@ camelCase and snake_case; an unknown one is a mistake, because a mapping that is
 applied is worse than none.
 """
 
-from walker_collector.structuring.callables import CODE_ADVICE, CODE_PREFIX, load_callable
+from walker_collector.structuring.callables import (
+    CODE_ADVICE,
+    CODE_PREFIX,
+    load_callable,
+    without_imports,
+)
 from walker_collector.structuring.classes import SHORT_FORM, SYNONYMS, disk_key
 from walker_collector.structuring.converter import converter, structure, structure_or_raise
 
@@ -19,4 +24,5 @@ __all__ = [
     "load_callable",
     "structure",
     "structure_or_raise",
+    "without_imports",
 ]

@@ -1,6 +1,8 @@
 """Python code that a flow file names: `"module:name"`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, Final
 
@@ -13,6 +15,23 @@ CODE_ADVICE: Final = (
 )
 
 
+_IMPORTING: Final[ContextVar[bool]] = ContextVar("importing", default=True)
+
+
+@contextmanager
+def without_imports() -> Iterator[None]:
+    """Read the names of callables without importing them: what stands for them cannot be called."""
+    outer = _IMPORTING.set(False)
+    try:
+        yield
+    finally:
+        _IMPORTING.reset(outer)
+
+
+def _not_imported(value: Any, context: Any) -> Any:
+    raise RuntimeError("a flow was read without its callables, and called one")
+
+
 def callable_hook(raw: Any, _: Any) -> Callable[..., Any]:
     """Read a callable: itself, or its name."""
     if callable(raw):
@@ -23,12 +42,14 @@ def callable_hook(raw: Any, _: Any) -> Callable[..., Any]:
 
 
 def load_callable(reference: str) -> Callable[..., Any]:
-    """Import what `"module:name"` names; raises `Unfit` saying what to do where that fails."""
+    """Import the callable of a `"module:name"`; raises `Unfit` with advice where that fails."""
     if reference.startswith(CODE_PREFIX):
         raise Unfit(CODE_ADVICE)
     module, _, name = reference.partition(":")
     if not module or not name:
         raise Unfit('expected a callable, written "module:name"')
+    if not _IMPORTING.get():
+        return _not_imported
     try:
         found: Any = import_module(module)
     except (Exception, SystemExit) as error:  # importing runs foreign code: anything may come out
