@@ -1,10 +1,10 @@
-"""The mapping language: configuration in, compiled callables out; pure, without I/O."""
+"""The mapping language, compiled from configuration into callables. Pure, without I/O."""
 
 from walker_collector.mapping.mapper import (
     UNMATCHED,
     Mapped,
     Mapper,
-    Outcome,
+    MappingOutcome,
     compile_ignored,
     compile_mapping,
 )
@@ -15,15 +15,15 @@ from walker_collector.mapping.paths import (
     set_by_path,
 )
 from walker_collector.mapping.rules import find_rule
-from walker_collector.mapping.scope import Scope
+from walker_collector.mapping.scope import Resolve, Scope
 from walker_collector.mapping.shapes import may_make_object
-from walker_collector.mapping.values import Resolve, Value, compile_value
+from walker_collector.mapping.values import Value, compile_value
 
 __all__ = [
     "UNMATCHED",
     "Mapped",
     "Mapper",
-    "Outcome",
+    "MappingOutcome",
     "Resolve",
     "Scope",
     "Value",

@@ -1,7 +1,7 @@
-"""Calling the Python code a mapping names: `fn`, `condition`, `validate`.
+"""Calls of the Python functions that a mapping names: `fn`, `condition`, `validate`.
 
-It belongs to someone else, so it may fail: a failure costs the value it was asked for, is
-reported once per place, and reaches nothing else.
+They are the user's code, so they may fail. A failure costs one value and nothing else; it is
+logged once per place in the flow.
 """
 
 import inspect
@@ -14,21 +14,19 @@ from walker_collector.config import MISSING
 from walker_collector.errors import ConfigError, EventError, Problem
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.mapping.pruning import prune
-from walker_collector.mapping.scope import Scope
+from walker_collector.mapping.scope import Resolve, Scope
 
 logger = logging.getLogger("walker_collector.mapping")
-
-ScopedFunction = Callable[[Any, Scope], Any]
 
 
 def guarded(
     function: Callable[..., Any], where: str, *, finish: Callable[[Any], Any], instead: Any
-) -> ScopedFunction:
-    """Return the function as one that never raises: `instead` is returned for a failure.
+) -> Resolve:
+    """Wrap a function so that it never raises, but returns `instead` when it fails.
 
-    `finish` makes of the answer what is needed; raising there is a failure, too. The first
-    failure is logged as an error with `where`, the event's id, and the kind and place of the
-    exception; not with its message, which may hold a person's data.
+    `finish` converts the result; an exception there counts as a failure too. The first failure is
+    logged as an error with `where`, the event's id, and the type and place of the exception. Its
+    message stays out of the log, as it may hold a person's data.
     Raises ConfigError if the function takes neither (value) nor (value, context), or is async.
     """
     call = _with_two_arguments(function, where)
@@ -48,23 +46,24 @@ def guarded(
 
 
 def as_json(value: Any) -> Any:
-    """Return what Python code made as a pruned JSON value, by the rules for events pushed.
+    """Convert a function's result to a pruned JSON value, by the rules for pushed events.
 
-    MISSING and None are no value. Raises EventError for what JSON cannot say.
+    MISSING and None are no value. Raises EventError if the result is not JSON.
     """
     return MISSING if value is None else prune(as_nullable_json(value))
 
 
 def as_nullable_json(value: Any) -> Any:
-    """Return what Python code made as a JSON value, nulls and all; MISSING is no value."""
+    """Convert a function's result to a JSON value and keep its nulls; MISSING is no value."""
     if value is None or value is MISSING:
         return value
+    # Through the encoder of events, so that depth, size and types have the same rules as theirs.
     return decode(encode({"value": value}, Bounds())).get("value", MISSING)
 
 
 def _report(error: Exception, where: str, scope: Scope) -> None:
     logger.error(
-        "%s: %s; it has no value for event %s (further failures here are not logged)",
+        "%s: %s; event %s gets no value from it (further failures here are not logged)",
         where,
         _describe(error),
         scope.event.get("id"),
@@ -78,7 +77,7 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__} raised in {place.name} at {place.filename}:{place.lineno}"
 
 
-def _with_two_arguments(function: Callable[..., Any], where: str) -> ScopedFunction:
+def _with_two_arguments(function: Callable[..., Any], where: str) -> Resolve:
     if inspect.iscoroutinefunction(function):
         raise ConfigError([Problem(where, "is async; a mapping calls plain functions")])
     if _takes_context(function, where):
@@ -87,10 +86,13 @@ def _with_two_arguments(function: Callable[..., Any], where: str) -> ScopedFunct
 
 
 def _takes_context(function: Callable[..., Any], where: str) -> bool:
-    """Whether a second argument is asked for: by being required, by its name, or by `*args`."""
+    """Return whether a function wants the context as its second argument.
+
+    It does if the argument is required or named `context`, or if there is `*args`.
+    """
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some built-ins (int, str) do not say; all useful ones take the value
+    except ValueError:  # some built-ins (int, str) have no signature; useful ones take the value
         return False
     positional = [p for p in signature.parameters.values() if p.kind in _POSITIONAL]
     second = positional[1:2]

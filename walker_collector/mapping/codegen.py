@@ -1,8 +1,8 @@
-"""What a mapping plainly says, as Python code: read there, put here, the same for every item.
+"""Compile simple mappings (paths, maps, loops, scalar defaults) to Python source.
 
-Most of a mapping is `"price": "data.price"`, and a function that is told what to read takes twice
-as long as one that is written for it. So one is written, at its first call. Of a loop over `nested`
-that makes an object of `id`, which is 1 where there is none, and of what somebody's code finds:
+Most of a mapping is `"price": "data.price"`. A function written for its paths takes half the time
+of one that interprets them, so one is written at the first call. For a loop over `nested` that
+makes an object of `id` (default 1) and `total` (found by a function of the user), it is:
 
     def generated(value, scope, type=type, PLAIN=PLAIN):
         object1 = value
@@ -33,7 +33,7 @@ that makes an object of `id`, which is 1 where there is none, and of what somebo
             return made4
         return MISSING
 
-Nothing of the configuration becomes code: keys are literals, all else has a name.
+No text of the configuration becomes code: keys are literals, and values are bound to names.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,18 +43,15 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 from walker_collector.config import MISSING
-from walker_collector.mapping.pruning import PLAIN, keep
-from walker_collector.mapping.scope import within
-
-Resolve = Callable[[Any, Any], Any]
-Clean = Callable[[Any], Any]
+from walker_collector.mapping.pruning import PLAIN, Clean, keep
+from walker_collector.mapping.scope import Resolve, within
 
 
 @frozen
 class ReadNode:
-    """What the input has at the keys, one within the other; no keys are the input itself.
+    """A value of the input, read by keys, each inside the one before; no keys: the whole input.
 
-    `default` stands where there is nothing, or None that is no value: a scalar, or MISSING.
+    `default` (a scalar, or MISSING) replaces a missing value, and None unless None is a value.
     """
 
     keys: tuple[str, ...]
@@ -63,25 +60,24 @@ class ReadNode:
 
 @frozen
 class CallNode:
-    """What a function finds."""
+    """The result of a function."""
 
     resolve: Resolve
 
 
 @frozen
 class ObjectNode:
-    """An object of what is found for each key, in their order."""
+    """An object with a node for each key, in this order."""
 
     entries: tuple[tuple[str, "Node"], ...]
 
 
 @frozen
 class LoopNode:
-    """A list of what `item` finds in each of the inputs; nothing where they are no list.
+    """A list with `item` resolved for each of the inputs; MISSING unless these are a list.
 
-    Inputs that are None are passed over unless None is a value.
-
-    `uses_scope` tells whether `item` looks at its scope.
+    None among the inputs is skipped unless None is a value. `uses_scope` says whether `item`
+    reads its scope, so that none is made where it does not.
     """
 
     inputs: ReadNode | CallNode
@@ -91,15 +87,15 @@ class LoopNode:
 
 Node: TypeAlias = ReadNode | CallNode | ObjectNode | LoopNode
 
-_DEEPEST: Final = 8
-"""What is nested more deeply gets a function of its own: Python's blocks go no deeper than 20."""
+_MAX_DEPTH: Final = 8
+"""Nested nodes in one function. Python allows 20 nested blocks, and a loop takes two per level."""
 
 
 def generate(node: Node, clean: Clean, where: str) -> Resolve:
-    """Return the function that finds what the node says; its code is made at the first call.
+    """Return a function that resolves the node; its code is generated at the first call.
 
-    `clean` is applied to what is read unless it is a plain scalar or None; where it is `keep`, None
-    is a value. `where` is the value's path in its flow, for tracebacks.
+    `clean` is applied to every value that is neither a plain scalar nor None. With `keep`, None is
+    a value. `where` is the value's path in its flow, for tracebacks.
     """
     if isinstance(node, CallNode):
         return node.resolve
@@ -107,9 +103,9 @@ def generate(node: Node, clean: Clean, where: str) -> Resolve:
 
     def resolve(value: Any, scope: Any) -> Any:
         nonlocal made
-        if made is None:  # two threads may make it at a time: the same
+        if made is None:  # two threads may do this at once; their results are equal
             source, names = write(node, clean, where)
-            # Of `where` only what a file's name may hold.
+            # `!a`: a file name may hold neither a null character nor a lone surrogate.
             exec(compile(source, f"<mapping {where!a}>", "exec"), names)
             made = names["generated"]
         return made(value, scope)
@@ -118,14 +114,14 @@ def generate(node: Node, clean: Clean, where: str) -> Resolve:
 
 
 def write(node: Node, clean: Clean, where: str) -> tuple[str, dict[str, Any]]:
-    """Return the code of the function `generated`, and what the names in it stand for."""
-    writer = _Writer(clean, where)
+    """Return the source of the function `generated`, and the values of the names it uses."""
+    writer = _FunctionWriter(clean, where)
     writer.write(node)
     return "\n".join(writer.lines), writer.names
 
 
 Store = Callable[[str], str]
-"""Turns an expression into the statement that keeps its value."""
+"""Turns an expression into the statement that stores its value."""
 
 
 def _into(place: str) -> Store:
@@ -140,7 +136,13 @@ class _Input:
     scope: str
 
 
-class _Writer:
+class _FunctionWriter:
+    """Writes the function line by line.
+
+    `names` collects the values that its code refers to. `_objects` has the variable of each object
+    that was read already, so that `data.id` and `data.price` fetch `data` once.
+    """
+
     def __init__(self, clean: Clean, where: str) -> None:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
@@ -159,19 +161,19 @@ class _Writer:
         self._objects: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def write(self, node: Node) -> None:
-        # What is used all the time are parameters: those are read faster than globals.
+        # The names used most are parameters: Python reads locals faster than globals.
         with self._block("def generated(value, scope, type=type, PLAIN=PLAIN):"):
             self._put(node, _Input("value", "scope"), lambda found: f"return {found}")
             self._line("return MISSING")
 
     def _put(self, node: Node, source: _Input, store: Store) -> None:
-        """Write what stores what the node finds, and does nothing where that is nothing."""
+        """Write code that stores the node's value, or does nothing if that is MISSING."""
         match node:
             case ReadNode():
                 self._put_read(node, source, store)
             case CallNode():
                 self._put_call(node, source, store)
-            case _ if self._depth == _DEEPEST:
+            case _ if self._depth == _MAX_DEPTH:  # the rest goes into a function of its own
                 self._put_call(CallNode(generate(node, self._clean, self._where)), source, store)
             case ObjectNode():
                 self._put_object(node, source, store)
@@ -183,6 +185,7 @@ class _Writer:
             self._put_nullable(node, source, store)
             return
         self._line(f"found = {self._found(node, source)}")
+        # Scalars first, without a call: most values of a mapping are scalars.
         with self._block("if type(found) in PLAIN:"):
             self._line(store("found"))
         with self._block("elif found is not None:"):
@@ -192,7 +195,7 @@ class _Writer:
                 self._line(store(self._bind("default", node.default)))
 
     def _put_nullable(self, node: ReadNode, source: _Input, store: Store) -> None:
-        """Write what tells None that stands there from what is missing."""
+        """Write a read that keeps None apart from a missing value."""
         self._line(f"found = {self._found(node, source, ', MISSING')}")
         with self._block("if found is not MISSING:"):
             self._line(store("found"))
@@ -231,8 +234,9 @@ class _Writer:
         self._depth -= 1
 
     def _found(self, node: ReadNode | CallNode, source: _Input, otherwise: str = "") -> str:
-        """Return the expression for what the node finds, as it is; None where there is nothing,
-        unless `otherwise` is a second argument of `get`.
+        """Return the expression for the node's value, not cleaned yet.
+
+        It yields None for a missing key unless `otherwise` gives `get` another default.
         """
         if isinstance(node, CallNode):
             return f"{self._bind('call', node.resolve)}({source.value}, {source.scope})"
@@ -247,12 +251,14 @@ class _Writer:
         if known:
             return known
         name = self._variable("object", self._get(value, keys) if keys else value)
+        # An empty object in its place, so that reading on needs no further test.
         with self._block(f"if type({name}) is not dict:"):
             self._line(f"{name} = NOTHING")
         self._objects[value, keys] = name
         return name
 
     def _literal(self, key: str) -> str:
+        # A subclass of str may have a `__repr__` of its own, so it is bound to a name.
         return ascii(key) if type(key) is str else self._bind("key", key)
 
     def _bind(self, kind: str, value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Reading and writing by dotted path: `data.id`, `nested.0.data.sku`, `nested.*.data.sku`.
+"""Read and write by dotted path: `data.id`, `nested.0.data.sku`, `nested.*.data.sku`.
 
 A segment is a key of an object, or an index of a list (`0`, `12`; never `01` or `-1`) or its
 `length`. `*` reads every item of a list; on an object it is a key like any other. Keys that hold
-dots cannot be reached. Rules: walkerOS, getByPath, setByPath, deleteByPath.
+dots cannot be reached. Source: walkerOS, getByPath, setByPath, deleteByPath.
 """
 
 import re
@@ -14,14 +14,14 @@ from walker_collector.config import MISSING
 from walker_collector.mapping.pruning import PLAIN
 
 Segments = tuple[tuple[str, int | None], ...]
-"""Each segment as a key, and as an index where it can be one."""
+"""Each segment as a key, and as an index if it can be one."""
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 @lru_cache(maxsize=1024)
 def split(path: str) -> Segments:
-    """Take a path apart."""
+    """Split a path into its segments."""
     return tuple((part, _index(part)) for part in path.split("."))
 
 
@@ -30,10 +30,10 @@ def _index(part: str) -> int | None:
 
 
 def get_by_path(value: Any, path: str, default: Any = MISSING) -> Any:
-    """Return what is found at the path, `default` where there is nothing.
+    """Return the value at the path, or `default`.
 
-    The empty path is the whole value. Behind a `*` every slot without a value is `default`, or
-    None where there is no default. None that is found is returned; below None is nothing.
+    The empty path is the whole value. Behind a `*` every missing slot becomes `default`, or None
+    without one. None at the path is returned; nothing is below None.
     """
     return read_path(value, split(path), default) if path else value
 
@@ -41,10 +41,10 @@ def get_by_path(value: Any, path: str, default: Any = MISSING) -> Any:
 def compile_path(
     path: str, clean: Callable[[Any], Any] = lambda found: found
 ) -> Callable[..., Any]:
-    """Return a function that reads the path: of one value, MISSING where there is nothing.
+    """Return a function that reads the path in a value; MISSING if there is nothing.
 
-    `clean` is applied to what is found unless it is a plain scalar. Whatever else the function
-    is given is ignored, so that a compiled path resolves a mapping value as it stands.
+    `clean` is applied to the result unless it is a plain scalar. The function takes a scope and
+    ignores it, so that it can serve as a compiled mapping value.
     """
     if not path:
         return lambda value, scope=None: clean(value)
@@ -56,9 +56,9 @@ def compile_path(
 
 
 def plain_keys(path: str) -> tuple[str, ...] | None:
-    """Return the keys of a path that reads objects alone; None where it may mean a list.
+    """Return the keys of a path that reads objects only; None if a segment may mean a list.
 
-    The empty path, the whole input, has none.
+    The empty path, the whole input, has no keys.
     """
     segments = split(path) if path else ()
     if any(index is not None or key in ("*", "length") for key, index in segments):
@@ -66,6 +66,8 @@ def plain_keys(path: str) -> tuple[str, ...] | None:
     return tuple(key for key, _ in segments)
 
 
+# Readers for one, two and three keys, written out: most paths are that short, and a loop over the
+# segments takes three times as long.
 def _one(clean: Callable[[Any], Any], key: str) -> Callable[..., Any]:
     def read(value: Any, scope: Any = None) -> Any:
         if type(value) is not dict:
@@ -127,12 +129,12 @@ def _child(holder: Any, key: str, index: int | None) -> Any:
 
 
 def set_by_path(value: Any, path: str, new: Any) -> Any:
-    """Return the value with `new` at the path; only what lies on the path is copied.
+    """Return the value with `new` at the path; only containers on the path are copied.
 
-    What is missing on the way, or is a scalar, becomes an object, never a list. A list is set at
-    its index, a gap before it filled with None; a key that is no index leaves a list as it is.
-    MISSING as `new` takes a key away and empties a list's slot. What is no object is returned
-    as it is.
+    A missing or scalar step becomes an object, never a list. In a list `new` is set at its index,
+    and a gap before it filled with None; a key that is no index leaves the list as it is.
+    MISSING as `new` removes a key, and empties a list's slot. A value other than an object is
+    returned as it is.
     """
     return _put(value, split(path), new) if type(value) is dict else value
 
@@ -159,9 +161,9 @@ def _put_item(holder: list[Any], index: int | None, new: Any) -> list[Any]:
 
 
 def delete_by_path(value: Any, path: str) -> Any:
-    """Return the value without what is at the path, itself where there is nothing to delete.
+    """Return a copy without the path, or the value itself if it has no such path.
 
-    An item of a list is taken out, so the ones behind it move up. There is no wildcard.
+    An item of a list is taken out, so those behind it move up. There is no wildcard.
     """
     return _without(value, path.split("."))
 
@@ -180,11 +182,11 @@ def _without(holder: Any, keys: list[str]) -> Any:
 
 
 def _place(holder: Any, key: str) -> str | int | None:
-    """Where the key is in the holder; an index is what JavaScript's Number() reads ("" is 0)."""
+    """Return the key or index in the holder, or None; indexes follow JavaScript's Number()."""
     if type(holder) is dict:
         return key if key in holder else None
     if type(holder) is not list:
         return None
-    digits = key.strip() or "0"
+    digits = key.strip() or "0"  # Number("") is 0
     index = int(digits) if re.fullmatch(r"[0-9]{1,9}", digits) else -1
     return index if 0 <= index < len(holder) else None

@@ -1,16 +1,19 @@
-"""Only JSON values without null leaves leave a mapping, unless it says `nullable`; nothing is
-copied unless it must be.
+"""Remove null leaves from mapped values, unless `nullable` keeps them.
 
-A key whose value is None is dropped. A slot of a list keeps its place: JSON has no undefined, so
-both null and "nothing found here" are None there.
+A key with the value None is dropped. A slot of a list keeps its place: JSON has no undefined, so
+null and a missing value are both None there. Values are copied only if something is removed.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from walker_collector.config import MISSING, Missing
 
 PLAIN: Final = frozenset({str, int, float, bool, Missing})
-"""Types of which every value is clean already: the quick test before `prune`."""
+"""Types of values without nulls inside: the quick test before `prune`."""
+
+Clean = Callable[[Any], Any]
+"""`prune`, or `keep` where nulls are values, or `no_null` for a list that is only looped over."""
 
 
 def no_null(value: Any) -> Any:
@@ -24,9 +27,9 @@ def keep(value: Any) -> Any:
 
 
 def prune(value: Any) -> Any:
-    """Return the value without None leaves, itself where there is nothing to prune.
+    """Return the value without None leaves: a copy, or the value itself if it has none.
 
-    None alone is MISSING. The input is never changed.
+    None alone becomes MISSING.
     """
     if value is None:
         return MISSING
@@ -34,6 +37,7 @@ def prune(value: Any) -> Any:
 
 
 def _holds_null(value: Any) -> bool:
+    # Types are tested before the recursive call: calls for scalars would take most of the time.
     if type(value) is dict:
         for child in value.values():
             kind = type(child)

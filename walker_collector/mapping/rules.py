@@ -1,8 +1,8 @@
-"""Which rule an event goes by: looked up by the first two words of its name.
+"""Look up the rule for an event by the first two words of its name.
 
-The exact entity, else `*`; within it the exact action, else its `*`; and where that yields no
-rule, `* *`. So `* view` counts for unknown entities only. Of a list of rules the first whose
-condition holds applies. Rules: walkerOS, getMappingEvent.
+The exact entity, else `*`; within it the exact action, else its `*`; if that yields no rule,
+`* *`. So `* view` applies to unknown entities only. Of a list of rules, the first one with a true
+condition applies. Source: walkerOS, getMappingEvent.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,20 +11,20 @@ from typing import Any, TypeVar
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.hookspecs import Event
-from walker_collector.mapping.callables import ScopedFunction, guarded
-from walker_collector.mapping.scope import LocalScope, Scope
+from walker_collector.mapping.callables import guarded
+from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.naming import join
 
 T = TypeVar("T")
 Find = Callable[[Event, Scope], T | None]
-Candidates = tuple[tuple[ScopedFunction | None, T], ...]
-"""Rules in the order they are asked, each with its condition."""
+Candidates = tuple[tuple[Resolve | None, T], ...]
+"""The rules that may apply, in their order, each with its condition if it has one."""
 
 
 def find_rule(rules: Rules | None, event: Event, scope: Scope) -> tuple[str, RuleConfig] | None:
     """Return the key (`order complete`, `order *`) and the rule for the event, or None.
 
-    For tooling and tests; `compile_lookup` is the fast form.
+    For tools and tests; `compile_lookup` is the fast form.
     """
     return compile_lookup(rules, lambda key, where, rule: (key, rule))(event, scope)
 
@@ -32,46 +32,48 @@ def find_rule(rules: Rules | None, event: Event, scope: Scope) -> tuple[str, Rul
 def compile_lookup(
     rules: Rules | None, build: Callable[[str, str, RuleConfig], T], where: str = "mapping"
 ) -> Find[T]:
-    """Return the function that finds what `build(key, where, rule)` made of an event's rule.
+    """Build every rule with `build(key, where, rule)`; return a function that finds an event's.
 
-    Raises ConfigError for a `condition` that cannot be called as one.
+    Raises ConfigError for a `condition` with the wrong parameters.
     """
     if not rules:
         return lambda event, scope: None
     candidates = _compile_candidates(rules, build, where)
-    remembered = lru_cache(maxsize=1024)(candidates)
-    words = [f"{entity} {action}" for entity, actions in rules.items() for action in actions]
-    sure = _unconditional((name, candidates(name)) for name in words)
+    cached = lru_cache(maxsize=1024)(candidates)
+    # Most events have a rule of exactly their name, without a condition: one look into a dict.
+    names = [f"{entity} {action}" for entity, actions in rules.items() for action in actions]
+    direct = _unconditional((name, candidates(name)) for name in names)
 
     def find(event: Event, scope: Scope) -> T | None:
         name = event.get("name")
         if type(name) is not str:
             return None
-        built = sure.get(name)
-        return _first(remembered(name), event, scope) if built is None else built
+        built = direct.get(name)
+        return _first(cached(name), event, scope) if built is None else built
 
     return find
 
 
-def compile_foregone(
+def compile_name_test(
     rules: Rules | None, holds: Callable[[RuleConfig], bool], *, otherwise: bool
 ) -> Callable[[str], bool] | None:
-    """Return the function that tells for an event's name alone whether something `holds` of the
-    rule it goes by, whatever conditions say, or `otherwise` where no rule is for it; None where
-    that can be said of no event.
+    """Return a test of event names: `holds` is true of the event's rule, whichever it is.
+
+    Conditions are not evaluated, so every rule that may apply must pass; an event without a rule
+    passes if `otherwise` is true. None if no name passes.
     """
     if not rules or not (otherwise or any(map(holds, _all(rules)))):
         return None
     candidates = _compile_candidates(rules, lambda key, where, rule: holds(rule), "mapping")
 
     @lru_cache(maxsize=1024)
-    def foregone(name: str) -> bool:
+    def certain(name: str) -> bool:
         for condition, held in candidates(name):
             if not held or condition is None:
                 return held
-        return otherwise
+        return otherwise  # no rule, or none with a true condition
 
-    return foregone
+    return certain
 
 
 def _all(rules: Rules) -> Iterable[RuleConfig]:
@@ -83,7 +85,7 @@ def _all(rules: Rules) -> Iterable[RuleConfig]:
 def _compile_candidates(
     rules: Rules, build: Callable[[str, str, RuleConfig], T], where: str
 ) -> Callable[[str], Candidates[T]]:
-    """Return the function that finds the rules an event of a name may go by."""
+    """Return a function of an event's name that finds the rules it may go by."""
     entities = _tabulate(rules, build, where)
     unknown = entities["*"]
 
@@ -99,7 +101,7 @@ def _compile_candidates(
 
 
 def _unconditional(named: Iterable[tuple[str, Candidates[T]]]) -> dict[str, T]:
-    """By name what is found without asking anything."""
+    """Return the built rules by name, if no condition has to be asked for them."""
     return {name: found[0][1] for name, found in named if found and found[0][0] is None}
 
 
@@ -113,7 +115,7 @@ def _first(candidates: Candidates[T], event: Event, scope: Scope) -> T | None:
 def _tabulate(
     rules: Rules, build: Callable[[str, str, RuleConfig], T], where: str
 ) -> dict[str, dict[str, Candidates[T]]]:
-    """Per entity and action all candidates in order, those of `* *` last; `*` is always there."""
+    """Return the candidates by entity and action, those of `* *` last; both tables have `*`."""
     own: dict[str, dict[str, Candidates[T]]] = {
         entity: {
             action: _candidates(f"{entity} {action}", join(where, entity, action), rule, build)
@@ -145,7 +147,7 @@ def _candidates(
 
 def _candidate(
     key: str, where: str, rule: RuleConfig, build: Callable[[str, str, RuleConfig], Any]
-) -> tuple[ScopedFunction | None, Any]:
+) -> tuple[Resolve | None, Any]:
     condition = rule.condition and guarded(
         rule.condition, join(where, "condition"), finish=bool, instead=False
     )

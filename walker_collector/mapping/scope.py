@@ -1,5 +1,6 @@
-"""What a mapping may look at beside its input: the event, and who granted what."""
+"""The scope of a mapping value: the event and the consent state beside the value's input."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from attrs import define
@@ -9,10 +10,10 @@ from walker_collector.hookspecs import Event
 
 
 class Scope(Protocol):
-    """The surroundings of a mapping; `fn`, `condition` and `validate` get it as `context`.
+    """The context in which a value is resolved; `fn`, `condition` and `validate` get it.
 
-    `event` is the event as it stands (after policies and renaming), also inside a `loop`, where
-    the input is one item. `consent` is the state that the values' own `consent` is held against.
+    `event` is the whole event after policies and renaming, even inside a `loop`, where the input
+    is one item. `consent` is the state that a value's own `consent` is checked against.
     """
 
     @property
@@ -22,21 +23,25 @@ class Scope(Protocol):
     def consent(self) -> Consent: ...
 
 
+Resolve = Callable[[Any, Scope], Any]
+"""Finds a value in an input; MISSING if there is none. Never raises, never changes anything."""
+
+
 @define(eq=False)
 class LocalScope:
-    """A scope of the mapping's own, for one event or for the items of one loop."""
+    """A scope made by the mapping itself, for one event or for the items of one loop."""
 
     event: Event
     consent: Consent
 
 
 def consent_of(value: Any, scope: Scope) -> Any:
-    """Return the input's own consent object, which replaces what the scope says, or the latter."""
+    """Return the input's own consent object if it has one, else the scope's."""
     own = value.get("consent") if type(value) is dict else None
     return own if type(own) is dict else scope.consent
 
 
 def within(value: Any, scope: Scope) -> Scope:
-    """Return the scope of what is in the input, for the items of a loop."""
+    """Return the scope for the items of a loop over the input."""
     state = consent_of(value, scope)
     return scope if state is scope.consent else LocalScope(scope.event, state)

@@ -1,4 +1,4 @@
-"""The sort of thing a mapping value makes, as far as it says so itself. Pure."""
+"""The kind of result a mapping value can have, as far as its configuration tells. Pure."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,10 @@ from walker_collector.config import MISSING, AlternativesSpec, ObjectSpec, Value
 
 
 def may_make_object(spec: ValueSpec | None) -> bool:
-    """Tell whether a value may make an object, or nothing; False where it surely makes neither.
+    """Return whether a value can resolve to an object or to nothing.
 
-    A list of values (`loop`, `set`) and a constant that is no object never do; what a path or a
-    function finds is not known.
+    False for lists (`loop`, `set`) and for constants of another type; True for paths and
+    functions, as their results are known only at run time.
     """
     if isinstance(spec, AlternativesSpec):
         return not spec.items or any(map(may_make_object, spec.items))

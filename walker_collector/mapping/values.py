@@ -1,22 +1,22 @@
-"""Mapping values: what a `ValueSpec` says, compiled once into a function of input and scope.
+"""Compile mapping values: a `ValueSpec` becomes a function of an input and its scope.
 
 The language is walkerOS's (version 4, `Mapping.Value`). Its less obvious rules:
 
-- A list of alternatives yields the first that is *defined* where a value stands on its own, and
-  the first that is *truthy* (else the last) inside another list or a `set`. As in JavaScript an
-  empty object or list is truthy.
-- An object goes by `condition`, `consent`, then one of `loop`, `map`, `set`, `key`, `fn`, the
-  first there is; then `validate`. `value` is the default of all that, and the answer where
-  consent is denied. A false `condition` yields nothing at all.
-- `map` and `set` read the input, not what `key` found. The items of a `loop` are its `item`'s
-  input; `this` as its scope is the input itself, once.
-- An input with a `consent` object of its own (an event, a loop's item) is judged by that.
+- A list of alternatives yields the first *defined* one if it is a value by itself, and the first
+  *truthy* one (else the last) inside another list or a `set`. As in JavaScript, an empty object
+  or list is truthy.
+- An object is resolved in this order: `condition`, `consent`, the first one present of `loop`,
+  `map`, `set`, `key` and `fn`, then `validate`. `value` is the default of all that, and the
+  result if consent is denied. A false `condition` yields nothing at all.
+- `map` and `set` read the input, not the value found by `key`. Each item of a `loop` is the input
+  of its second value; `this` as its first value means the input itself, once.
+- An input with a `consent` object of its own (an event, a loop's item) is checked by that.
 
-None leaves are pruned from what a mapping yields; `fn` and `condition` see them. Under `nullable`
-they are kept: None that stands there is a value, one that is looked for in vain is none.
+None leaves are pruned from the result; `fn` and `condition` see them. Under `nullable` a None that
+is present is a value, and a missing path is still missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -42,25 +42,17 @@ from walker_collector.mapping.codegen import (
     generate,
 )
 from walker_collector.mapping.paths import compile_path, plain_keys, read_path, split
-from walker_collector.mapping.pruning import PLAIN, copy_json, keep, no_null, prune
-from walker_collector.mapping.scope import Scope, consent_of
+from walker_collector.mapping.pruning import PLAIN, Clean, copy_json, keep, no_null, prune
+from walker_collector.mapping.scope import Resolve, Scope, consent_of
 from walker_collector.naming import join
-
-Resolve = Callable[[Any, Scope], Any]
-"""Finds a value in an input; MISSING where there is none. Never raises, never changes anything."""
-
-Clean = Callable[[Any], Any]
-"""What is done to a value from the input: `prune`, `keep` where nulls are values, or `no_null`
-where it is only looped over.
-"""
 
 
 def compile_value(spec: ValueSpec | None, where: str = "value") -> Resolve:
-    """Return the function that resolves the value; None as a spec resolves to nothing.
+    """Return a function that resolves the value; for None it always returns MISSING.
 
-    `where` is the path of the value in its flow, for logs and errors. What the function returns
-    may share structure with its input. Raises ConfigError for a `fn`, `condition` or `validate`
-    that cannot be called as one.
+    `where` is the path of the value in its flow, for logs and errors. The function's result may
+    share structure with its input. Raises ConfigError for a `fn`, `condition` or `validate` with
+    the wrong parameters.
     """
     return _compile_value(spec, where, prune)
 
@@ -69,7 +61,7 @@ def compile_value(spec: ValueSpec | None, where: str = "value") -> Resolve:
 class Value:
     """A mapping value in a destination's settings: `value(event, context)` resolves it.
 
-    Equal to another one of the same spec.
+    Two values are equal if their specs are.
     """
 
     spec: ValueSpec
@@ -84,11 +76,11 @@ class Value:
         return self._resolve(event, context)
 
     def __repr__(self) -> str:
-        return f"<Value {self.where}>"  # a spec may hold what must not be shown
+        return f"<Value {self.where}>"  # without the spec, which may hold a secret
 
 
 def uses_scope(spec: ValueSpec | None) -> bool:
-    """Tell whether a value looks at its scope: calls somebody's code, or needs consent."""
+    """Return whether a value reads its scope: it calls a function or requires consent."""
     if isinstance(spec, AlternativesSpec):
         return any(map(uses_scope, spec.items))
     if not isinstance(spec, ObjectSpec):
@@ -124,11 +116,11 @@ def _nothing(value: Any, scope: Scope) -> Any:
 
 
 def _constant(value: Any) -> Resolve:
-    """Yield the value; a list or an object as a copy, for it outlives the event."""
     if value is MISSING:
         return _nothing
     if type(value) in PLAIN:
         return lambda _, scope: value
+    # A destination may change the data it gets; the constant serves all later events.
     return lambda _, scope: copy_json(value)
 
 
@@ -161,22 +153,25 @@ def _compile_object(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
     default = clean(spec.value)
     resolve = _compile_source(spec, where, clean)
     if spec.validate:
-        resolve = _validated(resolve, guarded(spec.validate, join(where, "validate"), **_ASKED))
+        resolve = _with_validate(resolve, guarded(spec.validate, join(where, "validate"), **_TEST))
     if default is not MISSING:
         resolve = _with_default(resolve, _constant(default))
     if spec.consent is not None:
         resolve = _with_consent(resolve, spec.consent, _constant(default))
+    # Outermost, so that a false condition leaves out the default too.
     if spec.condition:
-        resolve = _under(guarded(spec.condition, join(where, "condition"), **_ASKED), resolve)
+        resolve = _with_condition(
+            resolve, guarded(spec.condition, join(where, "condition"), **_TEST)
+        )
     return resolve
 
 
-_ASKED: dict[str, Any] = {"finish": bool, "instead": False}
-"""How `condition` and `validate` are called: a failure is a no."""
+_TEST: dict[str, Any] = {"finish": bool, "instead": False}
+"""Arguments of `guarded` for `condition` and `validate`: a failure means no."""
 
 
 def _compile_source(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
-    """The step of the object that finds something; the first of these that is given."""
+    """Compile the step that finds the object's value: the first of these that is present."""
     if spec.loop is not None:
         looped = generate(_list(spec.loop, where, clean), clean, where)
         return _first_defined([looped, _compile_single(spec, where, clean, _nothing)])
@@ -188,7 +183,7 @@ def _compile_source(spec: ObjectSpec, where: str, clean: Clean) -> Resolve:
 
 
 def _node(spec: ValueSpec | None, where: str, clean: Clean) -> Node:
-    """What code is generated for, as far as that goes: the rest is a call of what is compiled."""
+    """Return the node for the code generator; it calls a compiled value where it has no code."""
     if node := _read(spec):
         return node
     if isinstance(spec, ObjectSpec):
@@ -200,7 +195,7 @@ def _node(spec: ValueSpec | None, where: str, clean: Clean) -> Node:
 
 
 def _read(spec: ValueSpec | None) -> ReadNode | None:
-    """The keys and the plain default of a value that says no more than these."""
+    """Return the node of a value that is only a path of plain keys, with or without a default."""
     if isinstance(spec, ObjectSpec) and spec.key and type(spec.value) in PLAIN:
         path, default = spec.key, spec.value
         if spec != ObjectSpec(key=path, value=default):
@@ -224,7 +219,7 @@ def _list(loop: tuple[ValueSpec, ValueSpec], where: str, clean: Clean) -> LoopNo
     item = join(where, "loop", 1)
     if inputs_spec == PathSpec("this"):
         return CallNode(_once(_compile_value(item_spec, item, clean)))
-    # Only items are taken from what is looped over, so only they need pruning.
+    # Only values of the items end up in the result, so pruning the whole list would be wasted.
     inputs = _read(inputs_spec) or CallNode(
         _compile_value(inputs_spec, join(where, "loop", 0), no_null)
     )
@@ -241,14 +236,16 @@ def _compile_single(spec: ObjectSpec, where: str, clean: Clean, otherwise: Resol
 
 
 def _compile_key(path: str, default: Any, clean: Clean) -> Resolve:
-    """A path; behind a `*` the default stands in every slot that is missing."""
     if default is MISSING or "*" not in path:
-        return compile_path(path, clean)
+        return compile_path(path, clean)  # `_with_default` adds the default
     segments = split(path)
+    # Behind a `*` every missing slot gets the default: a copy, as it may be a list or an object.
     return lambda value, scope: clean(copy_json(read_path(value, segments, default)))
 
 
 def _once(item: Resolve) -> Resolve:
+    """Resolve `item` for the input itself, as a list of one: a loop over `this`."""
+
     def resolve(value: Any, scope: Scope) -> Any:
         found = item(value, scope)
         return [] if found is MISSING else [found]
@@ -264,12 +261,12 @@ def _set(items: Sequence[Resolve]) -> Resolve:
     return resolve
 
 
-def _validated(resolve: Resolve, valid: Resolve) -> Resolve:
-    def checked(value: Any, scope: Scope) -> Any:
+def _with_validate(resolve: Resolve, valid: Resolve) -> Resolve:
+    def validated(value: Any, scope: Scope) -> Any:
         found = resolve(value, scope)
         return found if found is not MISSING and valid(found, scope) else MISSING
 
-    return checked
+    return validated
 
 
 def _with_default(resolve: Resolve, default: Resolve) -> Resolve:
@@ -281,10 +278,9 @@ def _with_default(resolve: Resolve, default: Resolve) -> Resolve:
 
 
 def _with_consent(resolve: Resolve, required: Consent, denied: Resolve) -> Resolve:
-    """Any one of the required keys is enough; see `walker_collector.consent.grants`."""
     if not required:
         return resolve
-    admits = compile_gate(required)
+    admits = compile_gate(required)  # any one of the required keys is enough
 
     def gated(value: Any, scope: Scope) -> Any:
         return (resolve if admits(consent_of(value, scope)) else denied)(value, scope)
@@ -292,7 +288,7 @@ def _with_consent(resolve: Resolve, required: Consent, denied: Resolve) -> Resol
     return gated
 
 
-def _under(condition: Resolve, resolve: Resolve) -> Resolve:
+def _with_condition(resolve: Resolve, condition: Resolve) -> Resolve:
     def conditional(value: Any, scope: Scope) -> Any:
         return resolve(value, scope) if condition(value, scope) else MISSING
 

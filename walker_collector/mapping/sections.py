@@ -1,4 +1,4 @@
-"""What an event's data is made of: the rule's own, what is included, less what is removed."""
+"""`include` and `remove`: sections of the event as flat data, and data without some paths."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -10,7 +10,7 @@ _EVENT_KEYS: Final = ("entity", "action", "id", "timestamp", "name", "trigger", 
 
 
 def _labels(context: Any) -> Any:
-    """A context value is [label, order]; the label counts."""
+    """Return a context's labels; each of its values is [label, order]."""
     if type(context) is not dict:
         return None
     return {
@@ -37,8 +37,8 @@ _SECTIONS: Final[dict[str, Callable[[Event], Any]]] = {
 def flatten(event: Event, sections: Sequence[str]) -> dict[str, Any]:
     """Return the named sections of the event (`all`: every one) as one flat object.
 
-    `data.shipping.city` becomes `data_shipping_city`; lists stay whole, None stays, an empty
-    object leaves nothing.
+    `data.shipping.city` becomes `data_shipping_city`. Lists stay whole and None stays; an empty
+    object has no key in the result.
     """
     flat: dict[str, Any] = {}
     for name in _SECTIONS if "all" in sections else sections:
@@ -57,7 +57,7 @@ def _flatten_into(flat: dict[str, Any], prefix: str, branch: dict[str, Any]) -> 
 
 
 def remove(data: Any, paths: Sequence[str]) -> Any:
-    """Return the data without what is at the paths; only an object has anything to remove."""
+    """Return the data without the given paths; data other than an object is returned as it is."""
     if type(data) is dict:
         for path in paths:
             data = delete_by_path(data, path)
