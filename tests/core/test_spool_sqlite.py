@@ -338,7 +338,8 @@ def test_bad_write_fails_alone(spool: SqliteSpool) -> None:
     worse = fail(sqlite3.OperationalError("disk I/O error"))
     results = grouped(spool, note("a"), bad, note("b"), worse)
     assert results[0::2] == ["a", "b"]
-    assert [type(result) for result in results[1::2]] == [ValueError, SpoolError]
+    assert [type(result) for result in results[1::2]] == [SpoolError, SpoolError]
+    assert isinstance(results[1].__cause__, ValueError)
     assert spool.aliases_of("p") == ["a", "b"]
 
 

@@ -752,6 +752,7 @@ def test_worker_goes_on_once_the_spool_tells_who_somebody_is(
 ) -> None:
     # The start looks at the aliases as well; here only the delivery is to miss them.
     monkeypatch.setattr("walker_collector.spool.people.straighten", lambda db: None)
+    monkeypatch.setattr("walker_collector.spool.damage.mend", lambda path, db: None)
     record, spool = Record(), tmp_path / "spool.db"
     with running(one(plugin(record.push, init=failing_init), spool)) as collector:
         for n in (1, 2):

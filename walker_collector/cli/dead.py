@@ -96,7 +96,7 @@ def show(
             "consent": dict(letter.consent),
         }
         if show_data:
-            shown["body"] = decode(letter.body)
+            shown["body"] = _event(letter)
         if as_json:
             print_json(shown)
         else:
@@ -235,11 +235,20 @@ def _choose(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLette
 
 
 def _event_id(letter: DeadLetter) -> str:
-    return str(decode(letter.body)["id"])
+    return str(_event(letter)["id"])
+
+
+def _event(letter: DeadLetter) -> dict[str, Any]:
+    """Return the event of a dead letter; of a damaged one what can be told."""
+    nothing = {"id": f"number {letter.seq}", "name": "?"}
+    try:
+        return {**nothing, **decode(letter.body)}
+    except (TypeError, ValueError):
+        return nothing
 
 
 def _as_object(letter: DeadLetter) -> dict[str, Any]:
-    event = decode(letter.body)
+    event = _event(letter)
     return {
         "seq": letter.seq,
         "id": event["id"],

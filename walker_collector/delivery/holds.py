@@ -5,6 +5,7 @@ from typing import Final
 from walker_collector.config import Consent
 from walker_collector.consent import Said, granted
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.restore import Restore
 from walker_collector.events import decode
 from walker_collector.interrupts import uninterrupted
 from walker_collector.spool import Change, Entry, State
@@ -17,16 +18,16 @@ _TOO_LONG_HELD: Final = "queueAge: held for consent longer than that"
 class Holds:
     """Holds entries, and lets them go as soon as their person's consent admits them."""
 
-    def __init__(self, state: PendingState) -> None:
+    def __init__(self, state: PendingState, restore: Restore) -> None:
         self._state = state
         self._joins = state.ledger.follow()
         self._joined: set[int] = set()
         """Held entries that have turned out to be a person's, and are to be looked at."""
         for stored in state.spool.held(state.destination.id):
-            # The consent of which rule it waits for is not stored: it is looked at again.
-            self.hold([stored.entry])
-            if stored.attempt.parts:
-                state.attempts[stored.entry[0]] = stored.attempt
+            entry = restore.held(stored, state.now())
+            if entry is not None:
+                # The consent of which rule it waits for is not stored: it is looked at again.
+                self.hold([entry])
 
     def hold(self, entries: list[Entry], under: Consent | None = None) -> None:
         """Hold entries that consent `under` did not admit; the evicted ones are dropped."""

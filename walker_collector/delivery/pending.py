@@ -1,6 +1,7 @@
 """The events of one destination that have not left it: waiting, held for consent, in flight."""
 
 from collections.abc import Callable
+from typing import Final
 
 from attrs import frozen
 
@@ -15,6 +16,7 @@ from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Disposition, Outcome
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retry_turns import RetryTurns
 from walker_collector.errors import RetryLater
 from walker_collector.spool import FRESH, Attempt, Change, Entry, Spool, State
@@ -31,6 +33,10 @@ class Batch:
     def people(self) -> list[str]:
         """The person of each entry, by the key that was known when it was taken."""
         return [self.said.names[entry[1]] for entry in self.entries]
+
+
+_NOTHING: Final = Batch([], Said(0, {}, {}))
+"""Nothing to deliver; but there are updates to write."""
 
 
 @frozen
@@ -56,7 +62,8 @@ class PendingEvents:
     ) -> None:
         self.state = state = PendingState(destination, spool, ledger, now, log, on_refill_resumed)
         self.lock = state.lock
-        self.holds = Holds(state)
+        self._restore = Restore(state)
+        self.holds = Holds(state, self._restore)
         self.erasures = Erasures(state, self.holds)
         self.dead_letters = DeadLetters(state)
         self.linger = Linger.of(destination.config.batch, destination.linger)
@@ -103,18 +110,14 @@ class PendingEvents:
             return False
         stored, now = self.state.window.read_on(), self.state.now()
         for item in stored:
-            if item.attempt is not FRESH:
-                self.state.attempts[item.entry[0]] = item.attempt
-            if item.attempt.due > now:
-                self.state.queue.restore(item.attempt.due, item.entry)
-            else:
-                self.state.queue.add([item.entry])
+            self._restore.waiting(item, now)
         return bool(stored)
 
     # --- next ------------------------------------------------------------------------------
 
     def next(self, now: int, health: Health, *, hurried: bool) -> Batch | Wait:
-        """Return the next batch, or how long to wait for one; `hurried`: not for company.
+        """Return the next batch, or how long to wait for one; `hurried`: not for company. A batch
+        of nothing has the updates written.
 
         Raises SpoolError, with nothing taken.
         """
@@ -124,6 +127,8 @@ class PendingEvents:
             return Wait(wait)
         if self._refill():
             self.linger.arrived(now)
+        if self._restore.has_news():
+            return _NOTHING
         queue = self.state.queue
         if queue.ready or queue.due:
             full = len(self.state.queue.ready) >= self.state.destination.batch_size

@@ -53,6 +53,9 @@ class Settlement:
 
     def deliver(self, batch: Batch) -> None:
         """Deliver a batch, and settle the outcome of each of its entries."""
+        if not batch.entries:
+            self._write()
+            return
         refused = self._initialisation.ensure()
         if refused is not None:
             self._settle(batch, [refused] * len(batch.entries))
@@ -89,6 +92,12 @@ class Settlement:
             self._pending.settle_delivered(batch)
             self._waiters.delivered(batch.entries)
             self._settled()
+
+    def _write(self) -> None:
+        self._pending.state.unacked.write()
+        with self._pending.lock:
+            self._settled()
+        self._bound_dead()
 
     def answer_blocked(self) -> None:
         """Let no push wait for a destination that is left alone for a while."""

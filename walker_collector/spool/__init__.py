@@ -69,10 +69,13 @@ FRESH = Attempt()
 
 @frozen
 class Stored:
-    """An entry read back, with what earlier deliveries left behind."""
+    """An entry read back, with what earlier deliveries left behind; `damage` is what is wrong with
+    its row, "" where nothing is.
+    """
 
     entry: Entry
     attempt: Attempt = FRESH
+    damage: str = ""
 
 
 @define  # not frozen, as one is made per event and destination

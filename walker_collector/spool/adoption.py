@@ -47,17 +47,22 @@ def everything(db: sqlite3.Connection) -> Left:
 def take_over(db: sqlite3.Connection, left: Left, after: int) -> None:
     """Add what another spool held to this one, its events numbered above `after`."""
     known = register(db, left.audiences.values())
-    renumbered = {row[1]: after + at for at, row in enumerate(left.events, 1)}
+    events = [row for row in left.events if row[0] in left.audiences]  # the others are damaged
+    renumbered = {row[1]: after + at for at, row in enumerate(events, 1)}
     db.executemany(
         "INSERT INTO events (audience, seq, at, person, body) VALUES (?, ?, ?, ?, ?)",
         [
             (known.audiences[left.audiences[audience]], renumbered[seq], *rest)
-            for audience, seq, *rest in left.events
+            for audience, seq, *rest in events
         ],
     )
     db.executemany(
         "INSERT INTO deliveries (destination, seq, state, attempts, changed, reason, parts, "
         "consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(known.numbers[id_], renumbered[seq], *rest) for id_, seq, *rest in left.deliveries],
+        [
+            (known.numbers[id_], renumbered[seq], *rest)
+            for id_, seq, *rest in left.deliveries
+            if id_ in known.numbers and seq in renumbered
+        ],
     )
     people.unite(db, left.aliases, left.signed_in, left.told, left.owed)

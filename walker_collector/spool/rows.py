@@ -5,20 +5,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from walker_collector.config import PartState
-from walker_collector.spool import Attempt, Change, DeadLetter, Stored
+from walker_collector.spool import Attempt, Change, DeadLetter, Stored, damage
+from walker_collector.text import storable
 
 
 def stored(row: tuple[Any, ...]) -> Stored:
     """Return a waiting or held entry from its row; nulls where it was never tried."""
-    if row[4] is None:
-        return Stored(row[:4])
     seq, person, at, body, attempts, due, reason, parts, consent = row
+    wrong = damage.of_event(person, at, body)
+    if not wrong and attempts is not None:
+        wrong = damage.of_delivery(attempts, due, reason, parts, consent)
+    entry = (seq, damage.text(person), damage.number(at), damage.body(body))
+    if wrong:
+        return Stored(entry, damage=wrong)
     if not (attempts or due or parts or consent):
-        return Stored((seq, person, at, body))
+        return Stored(entry)
     states, refusals = _states(parts)
-    consents = json.loads(consent or "{}")
-    attempt = Attempt(attempts, due, reason or "", states, consents, refusals)
-    return Stored((seq, person, at, body), attempt)
+    attempt = Attempt(
+        damage.number(attempts),
+        damage.number(due),
+        storable(reason or ""),
+        states,
+        damage.objects(consent),
+        refusals,
+    )
+    return Stored(entry, attempt)
 
 
 def letter(row: tuple[Any, ...]) -> DeadLetter:
@@ -27,13 +38,13 @@ def letter(row: tuple[Any, ...]) -> DeadLetter:
     return DeadLetter(
         seq=seq,
         destination=destination,
-        reason=reason,
-        attempts=attempts,
-        accepted_at=accepted_at,
-        died_at=died_at,
-        person=person,
-        body=body,
-        consent=json.loads(consent or "{}"),
+        reason=storable(reason),
+        attempts=damage.number(attempts),
+        accepted_at=damage.number(accepted_at),
+        died_at=damage.number(died_at),
+        person=damage.text(person),
+        body=damage.body(body),
+        consent={key: value is True for key, value in damage.objects(consent).items()},
         parts=_states(parts)[0],
     )
 
@@ -46,7 +57,7 @@ def change_row(change: Change, number: int) -> tuple[Any, ...]:
         attempt.count,
         attempt.due,
         change.at,
-        attempt.reason or None,
+        storable(attempt.reason) or None,
         parts_column(attempt),
         json_or_null(attempt.consent),
         change.entry[0],
@@ -60,11 +71,13 @@ def parts_column(attempt: Attempt) -> str | None:
     return json_or_null({**attempt.parts, **refusals})
 
 
-def _states(column: str | None) -> tuple[dict[str, PartState], dict[str, str]]:
-    """Return the state of each part, and the reasons of those that were refused."""
-    if column is None:
+def _states(column: Any) -> tuple[dict[str, PartState], dict[str, str]]:
+    """Return the state of each part, and the reasons of those that were refused; none of those
+    where any is damaged.
+    """
+    if column is None or damage.of_delivery(0, 0, None, column, None):
         return {}, {}
-    found = json.loads(column)
+    found = damage.objects(column)
     refusals = {part: item[1] for part, item in found.items() if isinstance(item, list)}
     return {**found, **dict.fromkeys(refusals, "rejected")}, refusals
 

@@ -22,7 +22,7 @@ PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
 """Bytes after which the log should be written back; at twice as many whoever commits does it."""
-_CHECKED_BYTES: Final = 64 * 1024 * 1024
+CHECKED_BYTES: Final = 64 * 1024 * 1024
 """Files up to this size are checked whole when opened; larger ones would keep the start waiting."""
 
 _SCHEMA: Final = """
@@ -97,7 +97,7 @@ def blank() -> sqlite3.Connection:
 
 
 def _check(path: Path, db: sqlite3.Connection) -> None:
-    if path.stat().st_size <= _CHECKED_BYTES:
+    if path.stat().st_size <= CHECKED_BYTES:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise SpoolError(

@@ -28,6 +28,7 @@ from walker_collector.spool import (
     Stored,
     Told,
     adoption,
+    damage,
     numbered,
     people,
     tables,
@@ -37,12 +38,15 @@ from walker_collector.spool.failure import spool_error
 from walker_collector.spool.lock import SpoolLock, keep_inherited
 from walker_collector.spool.log import Log
 from walker_collector.spool.rows import letter, stored
-from walker_collector.spool.schema import VERSION, blank, prepare
+from walker_collector.spool.schema import CHECKED_BYTES, VERSION, blank, prepare
 from walker_collector.spool.tables import Gone
 from walker_collector.spool.writer import Tally, Writer, scrub
 
 __all__ = ["VERSION", "SqliteSpool"]
 
+_LAST: Final = 2**62
+"""The last stamp of a statement that is taken for one."""
+_STATES: Final = frozenset(State)
 _FEW: Final = 2_000
 """Events. With fewer left, a file that was large gives its free pages back."""
 _FREE: Final = range(500, 2_000)
@@ -83,9 +87,11 @@ class SqliteSpool:
                 self._reader = self._open(opened)
                 self._reading = threading.Lock()
                 self._log = Log(self._writer, self._open(opened), file)
+                # It reads little text; that of the reader is checked when it cannot be decoded.
+                self._writer.connection.text_factory = damage.decoded
                 prepare(self.path, self._writer.connection, self._config.sync, self._read_only)
                 if not self._read_only:
-                    self._writer.run(people.straighten)
+                    self._mend()
             except sqlite3.Error as error:
                 raise spool_error(self.path, error) from error
             self._count()
@@ -126,6 +132,11 @@ class SqliteSpool:
             )
         opened.callback(connection.close)
         return connection
+
+    def _mend(self) -> None:
+        if self.path.stat().st_size <= CHECKED_BYTES:
+            self._writer.run(lambda db: damage.mend(self.path, db))
+        self._writer.run(people.straighten)
 
     def _count(self) -> None:
         self._directory: Directory = self._writer.alone(directory)
@@ -250,14 +261,28 @@ class SqliteSpool:
     def _read(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         with self._reading:
             try:
-                return self._reader.execute(sql, args).fetchall()
+                try:
+                    return self._reader.execute(sql, args).fetchall()
+                except sqlite3.OperationalError as error:
+                    if "decode" not in str(error):
+                        raise
+                    return self._read_damaged(sql, args)
             except sqlite3.Error as error:
                 raise spool_error(self.path, error) from error
+
+    def _read_damaged(self, sql: str, args: Sequence[Any]) -> list[Any]:
+        """Read rows in which there is text that is none, as well as that goes."""
+        try:
+            self._reader.text_factory = damage.decoded
+            return self._reader.execute(sql, args).fetchall()
+        finally:
+            self._reader.text_factory = str
 
     def counts(self) -> dict[str, dict[State, int]]:
         result: dict[str, dict[State, int]] = {}
         for destination, state, count in self._read(tables.COUNTS):
-            result.setdefault(destination, {})[State(state)] = count
+            if state in _STATES:  # else it is damaged, and mended by who opens a spool to write
+                result.setdefault(destination, {})[State(state)] = count
         return result
 
     def destinations(self) -> set[str]:
@@ -268,7 +293,8 @@ class SqliteSpool:
         """Return for each destination when its oldest waiting or held event was accepted (ms),
         and how many waiting events are due later because a delivery failed.
         """
-        return {destination: (at, due) for destination, at, due in self._read(tables.OLDEST)}
+        rows = self._read(tables.OLDEST)
+        return {destination: (damage.number(at), due) for destination, at, due in rows}
 
     def size(self) -> int:
         return int(self._writer.events)
@@ -305,7 +331,7 @@ class SqliteSpool:
 
     def told(self, person: str) -> Told:
         rows = self._read("SELECT key, granted, at FROM told WHERE person = ?", (person,))
-        return {key: (bool(granted), at) for key, granted, at in rows}
+        return {key: (granted == 1, damage.number(at, _LAST)) for key, granted, at in rows}
 
     def any_told(self) -> bool:
         return bool(self._read("SELECT 1 FROM told LIMIT 1"))

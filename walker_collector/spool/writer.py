@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from attrs import define
 
+from walker_collector.errors import SpoolError, WalkerError
 from walker_collector.spool.failure import is_full, spool_error
 from walker_collector.spool.schema import PAGE
+from walker_collector.text import describe
 
 Tally = tuple[int, int]
 """By how many events, and bytes of events, the spool holds more than before."""
@@ -135,8 +137,11 @@ class Writer:
             self._run([job])
         except sqlite3.Error as error:
             job.error = spool_error(self._path, error)
-        except Exception as error:  # whatever it is, its own caller must see it
+        except WalkerError as error:
             job.error = error
+        except Exception as error:  # whatever it is, its own caller must see it
+            job.error = SpoolError(f"spool {self._path}: cannot write: {describe(error)}")
+            job.error.__cause__ = error
         job.done = True
 
     def _run(self, jobs: Sequence[_Job]) -> None:
