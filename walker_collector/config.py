@@ -63,7 +63,7 @@ class Secret(str):
 
 
 class Placeholder(str):
-    """Stands for what a simulation does without: a credential, an unset environment variable."""
+    """Stands for a credential or an unset environment variable in a simulation."""
 
     __slots__ = ()
 

@@ -51,7 +51,7 @@ def _nearest(word: str, names: list[str]) -> str | None:
 
 
 def kind(value: Any) -> str:
-    """Return what sort of JSON value this is, never the value itself: it may be a secret."""
+    """Return the sort of a JSON value, never the value itself: it may be a secret."""
     match value:
         case None:
             return "null"

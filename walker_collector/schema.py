@@ -155,7 +155,7 @@ class _Builder:
         return {**schema, "description": description} if description else schema
 
     def _more_properties(self, cls: type[Any]) -> Schema:
-        """Return what is read beside the fields: other names of theirs, and idle keys."""
+        """Return the properties beside the fields: their other names, and idle keys."""
         synonyms = SYNONYMS.get(cls, {}).items()
         return {
             **{key: {"description": f"Another name of {name}."} for key, name in synonyms},
@@ -163,7 +163,7 @@ class _Builder:
         }
 
     def _or_reference(self, schema: Schema) -> Schema:
-        """Let a reference stand for what is not a string anyway."""
+        """Let a reference stand for a value that is no string anyway."""
         choices = schema.get("anyOf", [schema])
         if any(not choice or choice.get("type") == "string" for choice in choices):
             return schema
@@ -229,7 +229,7 @@ def _summary(cls: type) -> str:
 
 
 def _field_docs(cls: type, names: list[str]) -> dict[str, str]:
-    """Return what the docstrings of a class and its bases say of its fields."""
+    """Return the descriptions of fields in the docstrings of a class and its bases."""
     told: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         told.update(_own_field_docs(base, names))
@@ -281,7 +281,7 @@ def flow_schema(registry: Registry) -> Schema:
 
 
 def _destination(builder: _Builder, registry: Registry) -> Schema:
-    """Return the schema of an entry: what `config` holds is decided by `package`."""
+    """Return the schema of an entry; `package` decides the schema of its `config`."""
     entry = builder.of_class(Entry, config={"type": "object"}, before=_ROUTE)
     for key in {*UNSUPPORTED, "code"} & entry["properties"].keys():
         del entry["properties"][key]

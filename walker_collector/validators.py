@@ -19,7 +19,7 @@ _ID_MAX: Final = 200
 
 
 def names_destination(_: Any, __: Any, value: str | None) -> None:
-    """Refuse what cannot be shown on a line, or not be told from nothing; None passes."""
+    """Refuse an id that is empty, or cannot be shown on a line; None passes."""
     if value is not None and not (0 < len(value) <= _ID_MAX and value.isprintable()):
         raise ValueError(
             f"an id is 1 to {_ID_MAX} characters, none of them a line end or control character"
@@ -27,7 +27,7 @@ def names_destination(_: Any, __: Any, value: str | None) -> None:
 
 
 def names_file(_: Any, __: Any, value: str) -> None:
-    """Refuse what can only be a folder, or no path at all."""
+    """Refuse a path that can only be a folder, or is none."""
     if Path(value).name in ("", "..") or value.endswith("/") or "\0" in value:
         raise ValueError("must name a file, such as spool.db")
 
@@ -69,7 +69,7 @@ def positive(_: Any, __: Any, value: float | None) -> None:
 
 
 def moment(_: Any, __: Any, value: int | str | None) -> None:
-    """Refuse what is no point in time: ISO 8601 text, or ms since 1970; None passes."""
+    """Refuse values that are neither ISO 8601 text nor ms since 1970; None passes."""
     if isinstance(value, str):
         try:
             parse_ms(value)
@@ -86,7 +86,7 @@ LOG_LEVELS: Final = ("error", "warn", "info", "debug")
 
 
 def log_level(_: Any, __: Any, value: str | int | None) -> None:
-    """Refuse what is no level of a log."""
+    """Refuse values that are no level of a log."""
     known = range(len(LOG_LEVELS)) if isinstance(value, int) else (*LOG_LEVELS, "warning")
     if value is not None and (value.lower() if isinstance(value, str) else value) not in known:
         names = ", ".join(LOG_LEVELS)

@@ -121,13 +121,13 @@ class DemoSettings:
     stream: ClassVar = "stdout"
 
     def content(self, event: Event) -> dict[str, Any]:
-        """Return what is shown of an event: all, or some parts by their paths."""
+        """Return the event, or the parts of it that are shown, by their paths."""
         if self.values is None:
             return event
         found = {path: part_of(event, path) for path in self.values}
         return {path: part for path, part in found.items() if part is not MISSING}
 
     def text(self, event: Event) -> str:
-        """Return what is printed of an event."""
+        """Return the printed text of an event."""
         shown = orjson.dumps(self.content(event), option=orjson.OPT_INDENT_2)
         return f"[{self.name}] {shown.decode()}\n"

@@ -71,7 +71,7 @@ class Defaults:
 
     @classmethod
     def of(cls, config: CollectorConfig, new_id: Callable[[], str], **more: Any) -> "Defaults":
-        """Return what a collector of this configuration adds."""
+        """Return the defaults of a collector of this configuration."""
         return cls(
             new_id,
             name=config.name,
@@ -86,7 +86,7 @@ class Defaults:
         self._own_release = {self.name or "default": self.release or __version__}
 
     def source(self, own: Any) -> dict[str, Any]:
-        """Return where an event comes from: what it says itself, and which collector took it.
+        """Return an event's source: its own statements, completed by the collector.
 
         As in walkerOS (collector, handle.ts): only what says nothing is of type `collector`, and
         an event that brings its number leaves the collector's as it is.
@@ -190,7 +190,7 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
 def _over_defaults(
     raw: Mapping[str, Any], words: tuple[str, str], now: int, timing: float
 ) -> dict[str, Any]:
-    """Return what was given, a name among it, over what stands for parts that were not."""
+    """Return the default parts overlaid with the given ones, a name among them."""
     entity, action = words
     return {
         "name": None,
@@ -282,7 +282,7 @@ def _check_nested(nested: Sequence[Any], name: Any) -> None:
 
 
 def check_grants(consent: Mapping[Any, Any]) -> None:
-    """Raise EventError for consent whose keys are no text, or whose values are not true or false.
+    """Raise EventError for consent with keys that are no text, or values neither true nor false.
 
     Whatever else is taken for true or false grants by mistake: the text "denied" is truthy.
     """
@@ -292,7 +292,7 @@ def check_grants(consent: Mapping[Any, Any]) -> None:
 
 
 def plain_object(what: str, value: Any, bounds: Bounds) -> dict[str, Any]:
-    """Return an object as the plain JSON that events carry, independent of what it was made of.
+    """Return an object as the plain JSON that events carry, independent of its origin.
 
     `what` is the part of an event it is for. Raises EventError where it is no object, or where
     no event could carry it (see `encode`).

@@ -80,7 +80,7 @@ def _are_none(event: Mapping[str, Any], nulls: int) -> bool:
 
 
 def _may_be_deeper(value: Any, depth: int) -> bool:
-    """Whether it is nested deeper than that, or holds what is no JSON as it stands."""
+    """Return whether it is nested deeper than that, or holds objects that JSON does not have."""
     if depth <= 0:
         return True
     for child in value.values() if type(value) is dict else value:
@@ -106,7 +106,7 @@ def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what orjson does not know into something it does."""
+    """Turn an object that orjson does not know into one that it does."""
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, date | time):
@@ -147,7 +147,7 @@ def _ordered(value: set[Any] | frozenset[Any]) -> list[Any]:
 
 
 class _Absent:
-    """What is left out of objects, and null in lists, where positions matter."""
+    """A value that is left out of objects, and null in lists, where positions matter."""
 
 
 _ABSENT: Final = _Absent()

@@ -20,7 +20,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unite(first: list[Any], second: Sequence[Any]) -> list[Any]:
-    """The first list, then what it lacks of the second; containers are compared by identity."""
+    """Return the first list with the items it lacks of the second; containers by identity."""
     united = list(first)
     seen = {_mark(item) for item in first}
     for item in second:

@@ -54,7 +54,7 @@ class Period:
         return ms
 
     def _outside(self, value: Any, ms: float, now: int) -> str:
-        """Say what is wrong with a time, and what to write instead."""
+        """Return the reason why a time is refused, and the advice."""
         for unit, factor in _UNITS:
             if value is ms and max(self.oldest, 0) < (meant := int(ms * factor)) <= self.ends(now):
                 return f"{ms} seems to be in {unit}; write milliseconds: {meant}"

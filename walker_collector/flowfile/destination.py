@@ -40,7 +40,7 @@ _VERSIONED: Final = re.compile(r"(@?[^@]+)@.+")
 
 @frozen
 class ReadDestination:
-    """What was read of a destination: ready for use, or `entry` None where there are problems.
+    """A destination as it was read: ready for use, or `entry` None where there are problems.
 
     `require` names what it waits for, whatever else is wrong with it.
     """
@@ -100,7 +100,7 @@ def _chain(
 
 
 def _read_entry(raw: Any, around: Surroundings, path: str, found: Findings) -> Entry | None:
-    """Return what stands beside `config`, with that and `env` not resolved yet."""
+    """Return the keys beside `config`, which like `env` is not resolved yet."""
     if not isinstance(raw, Mapping):
         found.read(raw, Entry, path)
         return None
@@ -207,7 +207,7 @@ def _read_config(
 
 
 def _compile(config: DestinationConfig, path: str, found: Findings) -> None:
-    """Let the mapping's compiler say what it cannot work with."""
+    """Report the problems that the mapping's compiler finds."""
     try:
         compile_mapping(config)
     except ConfigError as error:
@@ -215,14 +215,14 @@ def _compile(config: DestinationConfig, path: str, found: Findings) -> None:
 
 
 def _advise(plugin: Any, config: DestinationConfig, path: str, found: Findings) -> None:
-    """Let the plugin warn of what works otherwise than it reads."""
+    """Report the warnings that the plugin has of its configuration."""
     advise = getattr(plugin, "advise", None)
     for place, message in advise(config) if advise is not None else ():
         found.warnings.append(f"{path}.{place}: {message}")
 
 
 def _check(plugin: Any, settings: Any, rules: Rules, path: str, found: Findings) -> None:
-    """Let the plugin say what does not fit together."""
+    """Report the problems that the plugin finds in its configuration."""
     check = getattr(plugin, "check", None)
     if check is not None:
         for place, message in check(settings, rules):

@@ -36,7 +36,7 @@ class Findings:
         self.warnings += [f"{path}: {problem.message}; it is left out" for problem in left]
 
     def read(self, raw: Any, cls: type[T], path: str = "") -> T:
-        """Build `cls`, whose fields all have defaults; what is wrong is told and left out."""
+        """Build `cls` with every field optional; a field with a problem is told and left out."""
         result, problems = structure(raw, cls, path)
         self.problems.extend(problems)
         if result is not None:

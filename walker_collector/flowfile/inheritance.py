@@ -16,7 +16,7 @@ from walker_collector.naming import join, kind
 
 @define
 class Inherited:
-    """The rules in force, still raw, and what was found on the way.
+    """The rules in force, still raw, with the problems and warnings found on the way.
 
     `patches` holds, by the place of a rule, which keys came out of its `extend`.
     """

@@ -39,7 +39,7 @@ _UNSUPPORTED: Final = {
 
 @frozen
 class Surroundings:
-    """What references may name. `lenient`: what is not set is stood in for, not a problem."""
+    """The names that references may use. `lenient`: an unset one is stood in for, not a problem."""
 
     environ: Mapping[str, str]
     variables: Mapping[str, Any] = Factory(dict)
@@ -52,7 +52,7 @@ class Surroundings:
 
 
 def resolve(raw: Any, surroundings: Surroundings, path: str = "") -> tuple[Any, list[Problem]]:
-    """Return `raw` with every reference replaced, and what could not be.
+    """Return `raw` with every reference replaced, and a problem for each that could not be.
 
     A reference with a problem is replaced by a placeholder, so that the rest can be checked.
     """
@@ -70,7 +70,7 @@ class _TooLarge(Exception):
 
 
 def _advice_on_code(path: str) -> str:
-    """Say what to write instead of JavaScript: by its place a function, a value, or neither."""
+    """Return the advice on JavaScript: by its place write a function, or a value."""
     if path.endswith(tuple(f".{key}" for key in _CALLABLES)):
         return CODE_ADVICE
     if path.startswith("destinations."):

@@ -23,7 +23,7 @@ _EVENTS: Final = frozenset({*_ALWAYS, *_GIVEN, "config", "custom", "session"})
 def settle_requirements(
     read: Mapping[str, ReadDestination], collector: CollectorConfig, found: Findings
 ) -> dict[str, DestinationEntry]:
-    """Return the destinations by id, having checked what they wait for."""
+    """Return the destinations by id, with their requirements checked."""
     happened = _ALWAYS | {name for name in _GIVEN if getattr(collector, name)}
     ids = _ids(read, found)
     settled = {}
@@ -64,7 +64,7 @@ def _check(
 
 
 def _missing(name: str, read: Iterable[str]) -> str:
-    """Say what to write for what is no destination: by its name an event of walkerOS, or none."""
+    """Return the advice for a required name that is no destination: an event, or a mistake."""
     if name == "consent":
         return (
             "the event consent is not awaited here; write what must be granted as consent of this"

@@ -32,7 +32,7 @@ def read_settings(
 
 
 def structure_own(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Problem]]:
-    """Structure what is a plugin's own; without a class it takes nothing."""
+    """Structure a plugin's own part of the configuration; without a class it takes nothing."""
     if cls is not None:
         return structure(raw, cls, path)
     if raw == {}:

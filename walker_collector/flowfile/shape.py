@@ -33,7 +33,7 @@ IDLE_COLLECTOR_KEYS: Final = frozenset(
 
 @frozen(kw_only=True)
 class FlowOptions:
-    """What a flow says about itself; only `platform` matters here.
+    """A flow's own options; only `platform` matters here.
 
     platform: `server`; a flow for browsers is refused.
     """

@@ -35,7 +35,7 @@ def read_source(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, An
 
 
 def _check_values(raw: Mapping[str, Any], name: str) -> None:
-    """Refuse what no step after this could work with: depth, and text that is not Unicode."""
+    """Refuse deep nesting and text that is not Unicode: no later step could handle them."""
     problems: list[Problem] = []
     left: list[tuple[Any, str, int]] = [(raw, "", 0)]
     while left:

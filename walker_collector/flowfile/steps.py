@@ -55,7 +55,7 @@ _NOT_RUN: Final = {
 
 
 def check_steps(shape: Flow, found: Findings) -> None:
-    """Tell what is not run: problems where it would change deliveries, else warnings."""
+    """Report steps that are not run: problems where they would change deliveries, else warnings."""
     for key, instead in _NOT_RUN.items():
         if getattr(shape, key):
             found.warnings.append(f"{key}: not run here; {instead}")
@@ -74,7 +74,7 @@ def _check_source(path: str, source: Mapping[str, Any], found: Findings) -> None
 
 
 def check_collector(raw: Mapping[str, Any], found: Findings) -> None:
-    """Tell what of the collector's configuration would change deliveries, and is not done here."""
+    """Report keys of the collector that would change deliveries and are not supported."""
     _refuse("collector", raw, _OF_COLLECTOR, found)
     if raw.get("run") is False:
         found.add(
@@ -85,7 +85,7 @@ def check_collector(raw: Mapping[str, Any], found: Findings) -> None:
 
 
 def refuse_unsupported(path: str, keys: Mapping[str, Any], found: Findings) -> None:
-    """Tell which keys of a destination would change what is delivered."""
+    """Report keys of a destination that would change deliveries and are not supported."""
     _refuse(path, keys, UNSUPPORTED, found)
 
 

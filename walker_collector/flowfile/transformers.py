@@ -46,7 +46,7 @@ _IDLE: Final = ("data", "include", "consent")
 
 @frozen(kw_only=True)
 class _Chains:
-    """What a transformer leads to, as it stands in a file."""
+    """The chains that a transformer names, as they stand in a file."""
 
     before: Any = None
     next: Any = None

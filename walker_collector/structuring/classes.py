@@ -118,7 +118,7 @@ def _spelled(
 
 
 class _Draft:
-    """What a validator gets for an instance while there is none: the values read."""
+    """The values read, for validators, before there is an instance."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__.update(values)

@@ -15,11 +15,11 @@ PLACE: Final[ContextVar[str]] = ContextVar("place", default="")
 
 
 class Unfit(ValueError):
-    """A value that is not what its place asks for; the text is the problem's message."""
+    """A value that its place cannot take; the text is the problem's message."""
 
 
 def part(converter: Converter, raw: Any, cls: Any, key: str | int) -> Any:
-    """Structure what stands at `key` of the value being structured."""
+    """Structure the part at `key` of the value being structured."""
     outer = PLACE.set(join(PLACE.get(), key))
     try:
         return converter.structure(raw, cls)
