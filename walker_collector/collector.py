@@ -72,6 +72,8 @@ _FORGET_WAIT: Final = 30.0
 _FOREVER: Final = 86_400.0 * 365
 """Seconds; locks take no times without end."""
 
+_STATES: Final = {"accepted": State.WAITING, "held": State.HELD}
+
 logger = logging.getLogger("walker_collector")
 
 
@@ -327,7 +329,7 @@ class Collector:
         person, news = self._ledger.meet(event["user"])
         if news:
             self._release({person} if news == "said" else set())
-        states, statuses = self._gate(event["name"], event.get("consent") or {}, person)
+        states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
             self._count_unstored(event, statuses)
         return Record(person, now, body, states), PushResult(event["id"], statuses)
@@ -350,28 +352,27 @@ class Collector:
                 self._workers[id_].count_dropped()
 
     def _gate(
-        self, name: str, own: Mapping[str, Any], person: str
+        self, event: Mapping[str, Any], body: bytes, person: str
     ) -> tuple[dict[str, State], dict[str, str]]:
         """Return the first state and the first answer of each destination: whether the event may
         wait for it, is held or ignored.
         """
+        name, own = event["name"], event.get("consent") or {}
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         consent: Mapping[str, Any] | None = None
         for worker, destination in self._gates:
-            if destination.ignores is not None and destination.ignores(name):
-                statuses[worker.id] = "ignored"
-                continue
-            if destination.requires_consent:
+            status = "accepted"
+            if destination.ignoring is not None and destination.ignoring.by_name(name):
+                status = "ignored"
+            elif destination.requires_consent:
                 if consent is None:
                     consent = self._ledger.decide(own, person)
                 if not destination.admits(consent):
-                    if destination.config.queue:
-                        states[worker.id] = State.HELD
-                    statuses[worker.id] = "held" if destination.config.queue else "dropped"
-                    continue
-            states[worker.id] = State.WAITING
-            statuses[worker.id] = "accepted"
+                    status = destination.status_when_denied(name, body)
+            statuses[worker.id] = status
+            if status in _STATES:
+                states[worker.id] = _STATES[status]
         return states, statuses
 
     def _offer(self, runs: Sequence[Run], waiter: Waiter | None = None) -> None:

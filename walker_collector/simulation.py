@@ -218,7 +218,7 @@ class _Stage:
         grants = tuple(self._ledger.explain(own, person))
         context = context_for(destination, granted(self._ledger.base(person)), event)
         mapped = destination.mapper(event, context)
-        answer = self._answer(name, mapped, context)
+        answer = self._answer(name, body, mapped, context)
         return Simulated(
             event=name,
             destination=destination.id,
@@ -236,11 +236,14 @@ class _Stage:
             known=_known(event, name, mapped.event["name"], _name_of(mapped.rule)),
         )
 
-    def _answer(self, name: str, mapped: Mapped, context: PushContext) -> _Answer:
+    def _answer(self, name: str, body: bytes, mapped: Mapped, context: PushContext) -> _Answer:
         destination = self._destination
-        if destination.ignores is not None and destination.ignores(name):
+        ignoring = destination.ignoring
+        if ignoring is not None and ignoring.by_name(name):
             return _Answer("ignored")
-        if not destination.admits(context.consent) or mapped.outcome == "denied":
+        if not destination.admits(context.consent):
+            return _Answer(destination.status_when_denied(name, body))
+        if mapped.outcome == "denied":
             return _Answer("held" if destination.config.queue else "dropped")
         if mapped.outcome == "ignored":
             return _Answer("ignored")

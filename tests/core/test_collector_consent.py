@@ -147,21 +147,26 @@ def test_event_that_one_destination_ignores_waits_for_the_others(spool: Path | N
     assert (record.numbers, other.numbers) == ([1, 2], [])
 
 
-def test_event_that_a_rule_may_ignore_on_a_condition_is_held_and_looked_at_when_released(
+def test_event_that_a_condition_has_ignored_is_not_held(spool: Path | None) -> None:
+    record = Record()
+    ignore = RuleConfig(ignore=True, condition=lambda value: value["data"]["n"] == 1)
+    rules = {"order": {"*": [ignore, RuleConfig()]}}
+    with running(guarded(record, spool, mapping=rules)) as collector:
+        assert collector.push(event(1)).destinations == {"there": "ignored"}
+        assert collector.push(event(2)).destinations == {"there": "held"}
+        assert collector.status().destinations["there"].ignored == 1
+
+
+def test_event_that_is_ignored_by_what_is_granted_is_held_and_looked_at_when_released(
     spool: Path | None,
 ) -> None:
     record = Record()
-    rules = {
-        "order": {
-            "*": [
-                RuleConfig(ignore=True, condition=lambda value: value["data"]["n"] == 1),
-                RuleConfig(),
-            ]
-        }
-    }
+    condition = lambda value: "sales" not in value["consent"]  # noqa: E731 - short as in a flow
+    ignore = RuleConfig(ignore=True, condition=condition)
+    rules = {"order": {"*": [ignore, RuleConfig()]}}
     with running(guarded(record, spool, mapping=rules)) as collector:
         assert collector.push(event(1)).destinations == {"there": "held"}
-        assert collector.push(event(2)).destinations == {"there": "held"}
+        assert collector.push(event(2, consent={"sales": True})).destinations == {"there": "held"}
         collector.consent(MARKETING, user={"id": "u1"})
         assert collector.flush(PATIENCE)
         assert record.numbers == [2]

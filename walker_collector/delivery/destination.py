@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import attrs
 from attrs import frozen
@@ -13,7 +13,7 @@ from walker_collector.config import Consent, DestinationConfig, FlowConfig
 from walker_collector.consent import Gate, compile_gate, granted
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.hookspecs import PROJECT, Context, Event, Progress, PushContext
-from walker_collector.mapping import Mapper, compile_ignored, compile_mapping
+from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.plugins import Connected, Hooks, Registry, connect, implements
 from walker_collector.spool import FRESH, Attempt
 from walker_collector.validators import LOG_LEVELS
@@ -29,7 +29,7 @@ class Destination:
     """A destination ready for use: configuration, hooks, compiled mapping.
 
     `admits` tells whether the consent that the destination as a whole asks for is granted,
-    `ignores` by an event's name that its rules ignore it in any case (None: no event).
+    `ignoring` which events its rules ignore whatever is granted (None: no event).
     """
 
     id: str
@@ -37,7 +37,7 @@ class Destination:
     context: Context
     hooks: Hooks
     mapper: Mapper
-    ignores: Callable[[str], bool] | None = None
+    ignoring: Ignoring | None = None
     instance: Any = attrs.field(default=None, repr=False)
     listens: bool = False
     batch_size: int = 1
@@ -54,6 +54,12 @@ class Destination:
     def requires_consent(self) -> bool:
         """Whether the destination as a whole asks for consent."""
         return bool(self.config.consent)
+
+    def status_when_denied(self, name: str, body: bytes) -> Literal["ignored", "held", "dropped"]:
+        """Return what becomes of an event, given its name and JSON, whose consent is denied."""
+        if self.ignoring is not None and self.ignoring.by_conditions(name, body):
+            return "ignored"
+        return "held" if self.config.queue else "dropped"
 
 
 def context_for(
@@ -124,7 +130,7 @@ def _destination(connected: Connected, host: Host | None) -> Destination:
         context=context,
         hooks=connected.hooks,
         mapper=compile_mapping(config),
-        ignores=compile_ignored(config),
+        ignoring=compile_ignoring(config),
         instance=plugin,
         listens=_listens(plugin, config.settings),
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),

@@ -1,11 +1,11 @@
 """The mapping language, compiled from configuration into callables. Pure, without I/O."""
 
+from walker_collector.mapping.ignoring import Ignoring, compile_ignoring
 from walker_collector.mapping.mapper import (
     UNMATCHED,
     Mapped,
     Mapper,
     MappingOutcome,
-    compile_ignored,
     compile_mapping,
 )
 from walker_collector.mapping.paths import (
@@ -21,13 +21,14 @@ from walker_collector.mapping.values import Value, compile_value
 
 __all__ = [
     "UNMATCHED",
+    "Ignoring",
     "Mapped",
     "Mapper",
     "MappingOutcome",
     "Resolve",
     "Scope",
     "Value",
-    "compile_ignored",
+    "compile_ignoring",
     "compile_mapping",
     "compile_path",
     "compile_value",

@@ -24,8 +24,8 @@ from walker_collector.config import (
 from walker_collector.consent import compile_gate
 from walker_collector.events import merge
 from walker_collector.hookspecs import Event, Rule
-from walker_collector.mapping.paths import set_by_path, split
-from walker_collector.mapping.rules import compile_lookup, compile_name_test
+from walker_collector.mapping.paths import set_by_path
+from walker_collector.mapping.rules import compile_lookup
 from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.mapping.sections import flatten, remove
 from walker_collector.mapping.values import compile_value, uses_scope
@@ -138,19 +138,6 @@ def _compile(config: DestinationConfig, where: str) -> Mapper:
 
 def _unmatched(event: Event, scope: Scope) -> Mapped:
     return Mapped(event, MISSING, None, "unmatched")
-
-
-def compile_ignored(config: DestinationConfig) -> Callable[[str], bool] | None:
-    """Return a test of event names: the destination ignores all events of such a name.
-
-    An event that passes can be left out before anything else is known of it. None if no name
-    passes.
-    """
-    if config.before or any(split(path)[0][0] == "name" for path in config.policy or ()):
-        return None  # the rule may be looked up by another name than the event came with
-    return compile_name_test(
-        config.mapping, lambda rule: rule.ignore, otherwise=config.unmatched == "ignore"
-    )
 
 
 def _full_mapper(steps: _RuleSteps, shared: Resolve | None, mode: str) -> Mapper:

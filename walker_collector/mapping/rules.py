@@ -56,22 +56,27 @@ def compile_lookup(
 
 def compile_name_test(
     rules: Rules | None, holds: Callable[[RuleConfig], bool], *, otherwise: bool
-) -> Callable[[str], bool] | None:
-    """Return a test of event names: `holds` is true of the event's rule, whichever it is.
+) -> Callable[[str], bool | None] | None:
+    """Return a test of event names: whether `holds` is true of the event's rule, whichever it is;
+    None for a name where conditions tell.
 
-    Conditions are not evaluated, so every rule that may apply must pass; an event without a rule
-    passes if `otherwise` is true. None if no name passes.
+    Conditions are not evaluated: the rules that may apply must agree. For an event without a rule
+    the answer is `otherwise`. None if it is true for no name.
     """
     if not rules or not (otherwise or any(map(holds, _all(rules)))):
         return None
     candidates = _compile_candidates(rules, lambda key, where, rule: holds(rule), "mapping")
 
     @lru_cache(maxsize=1024)
-    def certain(name: str) -> bool:
+    def certain(name: str) -> bool | None:
+        answers = set()
         for condition, held in candidates(name):
-            if not held or condition is None:
-                return held
-        return otherwise  # no rule, or none with a true condition
+            answers.add(held)
+            if condition is None:
+                break
+        else:
+            answers.add(otherwise)  # no rule, or none with a true condition
+        return answers.pop() if len(answers) == 1 else None
 
     return certain
 

@@ -19,7 +19,7 @@ from walker_collector.config import (
     RuleConfig,
     Rules,
 )
-from walker_collector.mapping import Mapped, compile_ignored, compile_mapping
+from walker_collector.mapping import Mapped, compile_mapping
 from walker_collector.mapping.scope import LocalScope
 
 EVENT: dict[str, Any] = {
@@ -213,75 +213,6 @@ def test_mapping_changes_no_event_and_gives_the_same_answer_again(
     assert same(once.event, again.event)
     assert same(once.data, again.data)
     assert once.outcome == again.outcome
-
-
-NAMED = st.fixed_dictionaries(
-    {"name": st.sampled_from(["order complete", "order view", "page view", "page leave now"])}
-)
-WORDS = st.sampled_from(["order", "page", "view", "complete", "*"])
-IGNORING = st.builds(
-    RuleConfig,
-    ignore=st.booleans(),
-    consent=st.none() | CONSENT,
-    condition=st.sampled_from([None, lambda event: True, lambda event: False]),
-    policy=st.none() | st.just({"name": PathSpec("custom")}),
-)
-LOOKUPS = st.builds(
-    DestinationConfig,
-    policy=st.none() | st.just({"user.id": PathSpec("name")}),
-    mapping=st.dictionaries(
-        WORDS, st.dictionaries(WORDS, IGNORING | st.lists(IGNORING, max_size=2)), max_size=3
-    ),
-)
-
-
-@given(LOOKUPS, NAMED, CONSENT)
-def test_event_that_is_ignored_by_its_name_is_ignored_whatever_is_granted(
-    config: DestinationConfig, event: dict[str, Any], consent: dict[str, bool]
-) -> None:
-    ignores = compile_ignored(config)
-    if ignores is not None and ignores(event["name"]):
-        assert compile_mapping(config)(event, LocalScope(event, consent)).outcome == "ignored"
-
-
-@pytest.mark.parametrize(
-    ("rules", "expected"),
-    [
-        ({"order": {"*": RuleConfig(ignore=True)}}, True),
-        ({"*": {"*": RuleConfig(ignore=True)}}, True),
-        ({"order": {"*": [RuleConfig(ignore=True, condition=bool)]}}, False),
-        ({"order": {"*": [RuleConfig(condition=bool), RuleConfig(ignore=True)]}}, False),
-        ({"order": {"*": [RuleConfig(ignore=True, condition=bool)] * 2}}, False),
-        (
-            {"order": {"*": [RuleConfig(ignore=True, condition=bool), RuleConfig(ignore=True)]}},
-            True,
-        ),
-        ({"order": {"complete": RuleConfig(), "*": RuleConfig(ignore=True)}}, False),
-        ({"page": {"*": RuleConfig(ignore=True)}}, False),
-    ],
-)
-def test_event_is_ignored_by_its_name_where_no_condition_may_say_otherwise(
-    rules: Rules, expected: bool
-) -> None:
-    ignores = compile_ignored(DestinationConfig(mapping=rules))
-    assert ignores is not None
-    assert ignores("order complete") is expected
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        DestinationConfig(),
-        DestinationConfig(mapping={"order": {"*": RuleConfig()}}),
-        DestinationConfig(
-            mapping={"*": {"*": RuleConfig(ignore=True)}}, policy={"name": PathSpec("custom.name")}
-        ),
-    ],
-)
-def test_nothing_is_ignored_by_its_name_where_no_rule_or_a_policy_decides(
-    config: DestinationConfig,
-) -> None:
-    assert compile_ignored(config) is None
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
