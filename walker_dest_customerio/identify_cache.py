@@ -21,11 +21,16 @@ _REMEMBERED_CLEARS: Final = 10_000
 class IdentifyMemory(Protocol):
     """What people were identified with, each as the fingerprint of their attributes."""
 
-    def get(self, person: str) -> int | None:
-        """Return the fingerprint of the attributes last identified, or None."""
+    def get(self, person: str, stamp: float) -> int | None:
+        """Return the fingerprint of the attributes that are surely known at the time of a stamp
+        (unix s), or None.
+        """
 
-    def put(self, person: str, fingerprint: int, keys: Sequence[str]) -> None:
-        """Note what a person, who is known by these keys as well, was identified with."""
+    def put(self, person: str, fingerprint: int, keys: Sequence[str], until: float) -> None:
+        """Note what a person, who is known by these keys as well, was identified with.
+
+        Stamps later than `until` (unix s) may be after a change that has undone it.
+        """
 
     def discard(self, person: str) -> None:
         """Note that it is not certain any more what this destination has told of a person."""
@@ -106,12 +111,12 @@ class IdentifyCache:
         self._limit = limit
         self._age = age
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[int, float, tuple[int, ...]]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[int, float, float, tuple[int, ...]]] = OrderedDict()
         self._people: dict[int, str | set[str]] = {}  # by the hash of a key: half the size
         self._lock = Lock()
         workspace.join(self)
 
-    def get(self, person: str) -> int | None:
+    def get(self, person: str, stamp: float) -> int | None:
         # Without the lock, which would take twice as long as the rest: each of the calls is safe by
         # itself, and who is forgotten in between is rightly not known any more.
         try:
@@ -119,12 +124,17 @@ class IdentifyCache:
         except KeyError:
             return None
         entry = self._entries.get(person)
-        if entry is None or self._clock() - entry[1] >= self._age:
+        if entry is None or stamp > entry[1] or self._clock() - entry[2] >= self._age:
             return None
         return entry[0]
 
     def put(
-        self, person: str, fingerprint: int, keys: Sequence[str], since: int | None = None
+        self,
+        person: str,
+        fingerprint: int,
+        keys: Sequence[str],
+        until: float,
+        since: int | None = None,
     ) -> None:
         """Note what a person was identified with, by a request that began at the mark `since`.
 
@@ -136,7 +146,7 @@ class IdentifyCache:
             if since is not None and self.workspace.cleared_since(known_by, since):
                 return
             self._drop(person)
-            self._entries[person] = (fingerprint, self._clock(), others)
+            self._entries[person] = (fingerprint, until, self._clock(), others)
             for key in others:
                 self._index(key, person)
             if len(self._entries) > self._limit:
@@ -184,7 +194,7 @@ class IdentifyCache:
 
     def _drop(self, person: str) -> None:
         entry = self._entries.pop(person, None)
-        for key in entry[2] if entry else ():
+        for key in entry[3] if entry else ():
             known = self._people.get(key)
             if isinstance(known, set) and len(known) > 1:
                 known.discard(person)
@@ -211,16 +221,16 @@ class Overlay:
     def __init__(self, cache: IdentifyCache) -> None:
         self.delivered: IdentifyMemory = _Since(cache, cache.workspace.mark())
         self._cache = cache
-        self._changes: dict[str, tuple[int, Sequence[str]] | None] = {}
+        self._changes: dict[str, tuple[int, float, Sequence[str]] | None] = {}
 
-    def get(self, person: str) -> int | None:
+    def get(self, person: str, stamp: float) -> int | None:
         if person not in self._changes:
-            return self._cache.get(person)
+            return self._cache.get(person, stamp)
         change = self._changes[person]
-        return None if change is None else change[0]
+        return None if change is None or stamp > change[1] else change[0]
 
-    def put(self, person: str, fingerprint: int, keys: Sequence[str]) -> None:
-        self._changes[person] = (fingerprint, (*_keys_of(person), *keys))
+    def put(self, person: str, fingerprint: int, keys: Sequence[str], until: float) -> None:
+        self._changes[person] = (fingerprint, until, (*_keys_of(person), *keys))
 
     def discard(self, person: str) -> None:
         self._changes[person] = None
@@ -230,7 +240,7 @@ class Overlay:
         own = [
             person
             for person, change in self._changes.items()
-            if change is not None and not gone.isdisjoint(change[1])
+            if change is not None and not gone.isdisjoint(change[2])
         ]
         self._changes.update(dict.fromkeys((*own, *self._cache.known_by(keys))))
 
@@ -245,5 +255,5 @@ class _Since:
         self.discard = cache.discard
         self.discard_people = cache.discard_people
 
-    def put(self, person: str, fingerprint: int, keys: Sequence[str]) -> None:
-        self._cache.put(person, fingerprint, keys, self._mark)
+    def put(self, person: str, fingerprint: int, keys: Sequence[str], until: float) -> None:
+        self._cache.put(person, fingerprint, keys, until, self._mark)

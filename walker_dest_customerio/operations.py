@@ -9,6 +9,7 @@ per event, which would take three times as long. So would naming their arguments
 where that counts, they are given by position.
 """
 
+import math
 from typing import Any, ClassVar
 
 from attrs import define, field
@@ -162,16 +163,18 @@ class Identify(PersonOperation):
         return self._entry("identify", **beside, attributes=attributes)
 
     def note(self, memory: IdentifyMemory, now: float) -> None:
-        """Remember what was told, where Customer.io has surely taken it.
+        """Remember what was told, as far as Customer.io has surely taken it.
 
         It answers 200 and ignores an update that is stamped before the person's last change,
-        whoever made that. Only what is stamped about now is surely newer.
+        whoever made that. Only what is stamped about now is surely newer; what bears an earlier
+        stamp counts for others of about that time.
         """
-        stamp = self.attributes.get("_timestamp", self.timestamp)
-        if self.fingerprint is not None and (stamp is None or now - stamp <= FRESH):
-            memory.put(self.person, self.fingerprint, self.people)
-        else:
+        if self.fingerprint is None:
             memory.discard(self.person)
+            return
+        stamp = self.attributes.get("_timestamp", self.timestamp)
+        until = math.inf if stamp is None or now - stamp <= FRESH else stamp + FRESH
+        memory.put(self.person, self.fingerprint, self.people, until)
 
     def doubt(self, memory: IdentifyMemory) -> None:
         memory.discard(self.person)

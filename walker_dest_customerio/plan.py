@@ -201,12 +201,12 @@ def _identify(
     if made is None:
         return None
     attributes = with_texts(made, "id", "anonymous_id")
-    print_ = fingerprint(attributes)
-    if memory.get(person) == print_:
+    print_, when = fingerprint(attributes), stamp(event, settings, now)
+    if memory.get(person, math.inf if when is None else when) == print_:
         return None
     attributes, told = sendable(attributes, settings.timestamps == "unix", now)
     warnings += told
-    return Identify(person, attributes, stamp(event, settings, now), print_)
+    return Identify(person, attributes, when, print_)
 
 
 def stamp(event: Json, settings: Settings, now: float) -> int | None:

@@ -1,5 +1,4 @@
 import logging
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -82,11 +81,6 @@ def either(connect: Open, request: pytest.FixtureRequest) -> Ready:
     return connect(delivery=request.param, **EMAIL)
 
 
-def recent(*args: Any, **parts: Any) -> dict[str, Any]:
-    """Make an event of just now."""
-    return event_of(*args, **{"timestamp": int(time.time() * 1000), **parts})
-
-
 def user(who: str, address: str = "a@b.com") -> dict[str, Any]:
     return {"id": who, "email": address}
 
@@ -155,7 +149,7 @@ def test_person_is_identified_once_within_and_between_batches(
     either: Ready, customerio: Sandbox
 ) -> None:
     for number in range(2):
-        events = [recent(user=user("u1"), id=f"{number}-{at}") for at in range(3)]
+        events = [event_of(user=user("u1"), id=f"{number}-{at}") for at in range(3)]
         assert either.batch(*map(either.item, events)) == {}
     assert customerio.counters["operations"] == 1 + 6
 
@@ -173,7 +167,7 @@ def test_identify_that_was_delivered_is_remembered_though_its_event_failed(
 ) -> None:
     ready = connect(delivery="single", **EMAIL)
     customerio.fault("status", status=500, every=2)
-    item = ready.item(recent(user=user("u1")), progress=Memory())
+    item = ready.item(event_of(user=user("u1")), progress=Memory())
     assert isinstance(ready.batch(item)[0], RetryLater)
     item.context.progress = None
     assert ready.batch(item) == {}
@@ -206,8 +200,8 @@ def test_simulation_says_what_push_does(either: Ready, customerio: Sandbox) -> N
 
 def test_event_that_asks_for_nothing_is_empty(either: Ready, customerio: Sandbox) -> None:
     nothing = rule_of(skip=True, addDevice={"map": {"platform": {"value": "ios"}}})
-    either.push(either.item(recent()))  # from now on the person is identified
-    item = either.item(recent(), rule=nothing)
+    either.push(either.item())  # from now on the person is identified
+    item = either.item(rule=nothing)
     with pytest.raises(NothingToSend):
         either.push(item)
     failures = either.batch(item, either.item(event_of(id="e2")))

@@ -177,7 +177,31 @@ def test_identify_of_an_earlier_time_may_be_ignored_and_is_not_remembered(
     collector = run(**settings)
     earlier = int(time.time() * 1000) - HOUR
     push(collector, "page view", timestamp=earlier)
-    push(collector, "page view", timestamp=earlier + 1000)
+    push(collector, "page view")
+    assert identified(customerio) == count
+    push(collector, "page view")
+    assert identified(customerio) == count
+
+
+def test_person_who_was_changed_meanwhile_gets_the_attributes_of_what_happens_next(
+    run: Run, customerio: Sandbox
+) -> None:
+    collector, elsewhere = run(), run(identify={"map": {"plan": value("pro")}})
+    push(elsewhere, "page view", {"id": "ann"})
+    push(collector, "page view", timestamp=int(time.time() * 1000) - HOUR)
+    assert email_of(customerio) is None  # Customer.io has ignored it
+    push(collector, "page view")
+    assert email_of(customerio) == "ann@b.com"
+
+
+@pytest.mark.parametrize(("minutes", "count"), [(0, 1), (1, 1), (2, 2), (-5, 1)])
+def test_identify_of_an_earlier_time_counts_for_what_happened_about_then(
+    minutes: int, count: int, run: Run, customerio: Sandbox
+) -> None:
+    collector = run()
+    earlier = int(time.time() * 1000) - HOUR
+    push(collector, "page view", timestamp=earlier)
+    push(collector, "page view", timestamp=earlier + minutes * 60_000)
     assert identified(customerio) == count
 
 
