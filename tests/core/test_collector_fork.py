@@ -17,6 +17,7 @@ import pytest
 from tests.core.support import (
     PATIENCE,
     Record,
+    config,
     event,
     flow,
     in_threads,
@@ -189,6 +190,37 @@ def test_fork_while_threads_push_leaves_the_child_usable(
     counts = Counter(n for _, n in delivered(out))
     expected = [t * 10_000 + n for t in range(3) for n in range(pushed[t])]
     assert counts == Counter([*expected, *[1_000_000] * 5])
+
+
+def test_fork_while_calls_with_a_time_limit_are_under_way_leaves_the_child_usable(
+    spool: Path | None, tmp_path: Path
+) -> None:
+    out, stop = tmp_path / "out", threading.Event()
+    limited = config(timeout=10_000, concurrency=8)
+    with running(flow({"there": (writing(out), limited)}, spool)) as collector:
+        pushed: list[int] = []
+
+        def push() -> None:
+            while not stop.is_set():
+                collector.push_many([event(n, f"u{n}") for n in range(20)])
+                pushed.append(20)
+
+        thread = threading.Thread(target=push)
+        thread.start()
+
+        def child() -> None:
+            signal.alarm(int(PATIENCE))
+            collector.push(event(1_000_000))
+            assert collector.close(PATIENCE)
+
+        try:
+            assert [exit_status(in_fork(child)) for _ in range(20)] == [0] * 20
+        finally:
+            stop.set()
+            thread.join(PATIENCE)
+        assert collector.flush(PATIENCE)
+    counts = Counter(n for _, n in delivered(out))
+    assert counts == Counter({1_000_000: 20, **dict.fromkeys(range(20), len(pushed))})
 
 
 def test_grandchild_is_a_child_as_well(spool: Path | None, tmp_path: Path) -> None:

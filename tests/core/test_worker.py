@@ -653,6 +653,20 @@ def test_hanging_call_is_given_up_and_later_ones_still_arrive() -> None:
         release.set()
 
 
+def test_calls_that_hang_in_one_collector_are_none_of_another_s_trouble() -> None:
+    record, release = Record(), threading.Event()
+    hanging = plugin(lambda event, context: release.wait(PATIENCE))
+    with running(one(hanging, timeout=10)) as collector:
+        until(
+            lambda: collector.push(event(1, None), wait=True) and status(collector).state == "down"
+        )
+        with running(one(plugin(record.push), timeout=10_000)) as other:
+            other.push(event(2))
+            assert other.flush(PATIENCE)
+        release.set()
+    assert record.numbers == [2]
+
+
 def test_call_that_was_given_up_marks_no_progress() -> None:
     release, late = threading.Event(), threading.Event()
     said: list[BaseException] = []

@@ -25,7 +25,7 @@ from walker_collector.delivery.outcome import (
     Outcome,
 )
 from walker_collector.delivery.task import Task
-from walker_collector.delivery.timeout import call_within
+from walker_collector.delivery.timeout import TimeLimit
 from walker_collector.delivery.trace import event_id, trace
 from walker_collector.errors import (
     DestinationDown,
@@ -73,6 +73,8 @@ class Dispatcher:
         log: LogLimiter,
     ) -> None:
         self._destination = destination
+        timeout = destination.config.timeout
+        self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
         self._ledger = ledger
         self._attempt_of = attempt_of
         self._progress_of = progress_of
@@ -339,10 +341,9 @@ class Dispatcher:
         )
 
     def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
-        timeout = self._destination.config.timeout
-        if timeout is None:
+        if self._limit is None:
             return hook(*args, **kwargs)
-        return call_within(timeout / 1000, self._destination.id, hook, *args, **kwargs)
+        return self._limit(hook, *args, **kwargs)
 
     def _failed(self, error: BaseException, task: Task) -> Outcome:
         if isinstance(error, NothingToSend):
