@@ -129,13 +129,13 @@ class Ledger:
     # --- people ----------------------------------------------------------------------------
 
     def follow(self) -> Joins:
-        """Return a queue to which every join of two people is added when it becomes visible."""
+        """Return a queue that gets every join of two people when it becomes visible."""
         return self._identities.follow()
 
     def meet(self, user: Mapping[str, Any]) -> tuple[str, News]:
-        """Note which identifiers an event or call names together.
+        """Learn from the identifiers that an event or call names together.
 
-        Returns the person's key and whether people turned out to be one: then events held under a
+        Return the person's key, and whether people turned out to be one: then events held under a
         weaker identifier are this person's.
         """
         known = self._identities.recognise(user)
@@ -154,7 +154,7 @@ class Ledger:
             return found.person, self._learn(found) if found.is_news else None
 
     def _learn(self, found: Identified) -> News:
-        """Join people without an id to this one, with what each said, and note who signed in."""
+        """Join people without an id to this one, their statements too, and note sign-ins."""
         graph, person = self._identities, found.person
         keys = {root: graph.all_keys(root) for root in found.joining}
         told, said = self._merge(found)
@@ -181,9 +181,7 @@ class Ledger:
         return "joined" if found.joining else None
 
     def _merge(self, found: Identified) -> tuple[dict[str, Told], bool]:
-        """Return the statements to be kept of people who turn out to be one, and whether there
-        are any.
-        """
+        """Return the statements to store after a join, and whether any of the people has one."""
         said = {root: self._told_by(root) for root in found.joining}
         before = self._told_by(found.person) if said else {}
         if not any(said.values()):
@@ -195,7 +193,7 @@ class Ledger:
         return {found.person: merged, **emptied}, True
 
     def known_as(self, user: Mapping[str, Any]) -> set[str]:
-        """Return every key under which this person's events may be filed."""
+        """Return all keys that events of a user may be filed under."""
         keys = identifiers(user)
         if not keys:
             return set()
@@ -203,7 +201,7 @@ class Ledger:
         return self.all_keys((found.person, *found.joining))
 
     def all_keys(self, people: Iterable[str]) -> set[str]:
-        """Return every key under which something of these people may be filed."""
+        """Return all keys that events of these people may be filed under."""
         return set().union(*map(self._identities.all_keys, people))
 
     def erase(self, people: set[str]) -> Forgotten | None:
@@ -228,10 +226,10 @@ class Ledger:
         user: Mapping[str, Any],
         keep: Callable[[PeopleUpdate, str, Consent], object] | None = None,
     ) -> tuple[str, dict[str, bool]]:
-        """Record the statement of a person; return their key and what now holds of them.
+        """Record the statement of a person; return their key and all their statements.
 
-        `keep` stores it, given the person and what then holds; where it raises, nothing was said.
-        Raises ValueError where `user` has no identifier.
+        `keep` stores it, given the person and these statements; if it raises, nothing changes.
+        Raises ValueError if `user` has no identifier.
         """
         with self._telling:
             person, _ = self.meet(user)

@@ -1,17 +1,17 @@
-"""Which identifiers are one person.
+"""Identity: the links from identifiers to people.
 
 `user.id`, `user.device` and `user.session` are keys of a person: `id:ines`, `device:d-1`,
-`session:s-1`. Keys that an event or a call names together belong to one person:
+`session:s-1`. An event or a call that names several keys tells that they belong together:
 
-- An id is a person. A device or session that belongs to nobody with an id joins the first who
-  is named with it, with all that was filed under it: for good.
-- Where an id is named with a key of somebody else, somebody else has signed in there. What was
-  filed stays whose it is; what comes under that key alone is the new one's.
-- Where no id is named, keys join the person that one of them leads to. Two people never become
-  one: where the keys lead to two, the session tells who it is, and nothing changes.
+- An id is a person. The first id that is named with a device or session owns the events filed under
+  it until then, for good.
+- An id that is named with a key of somebody else signs in there: earlier events stay with their
+  owner, new events under that key alone are filed for the new person.
+- Without an id, a key that is nobody's joins the person of the other key. If the keys lead to two
+  people, the session decides, and nothing changes.
 
-So a key has at most one owner of what is filed under it, it never changes hands, and joins go
-from root to root: there are no circles. Every key leads to its root directly.
+So the events filed under a key have one owner, who never changes, and joins go from root to root:
+circles cannot arise. Every key leads to its root directly.
 """
 
 import threading
@@ -75,7 +75,7 @@ def is_signed_in(person: str) -> bool:
 
 
 class Link(NamedTuple):
-    """The person who owns what is filed under a key, and the one who gets what comes."""
+    """The owner of the events filed under a key, and the person new ones are filed for."""
 
     owner: str
     current: str
@@ -83,10 +83,10 @@ class Link(NamedTuple):
 
 @frozen
 class Identified:
-    """The person whom keys name together, and what that teaches.
+    """The person named by several keys together, and the news in that.
 
     `joining` are people without an id who turn out to be this one. `signed_in` are keys of
-    somebody else under which this person is the last who signed in.
+    somebody else; this person is the last who signed in under them.
     """
 
     person: str
@@ -117,7 +117,7 @@ class IdentityGraph:
         self._followers: list[Joins] = []
 
     def follow(self) -> Joins:
-        """Return a queue to which every join is added at the moment it becomes visible."""
+        """Return a queue that gets every join at the moment it becomes visible."""
         joins: Joins = deque()
         self._followers.append(joins)
         return joins
@@ -147,15 +147,15 @@ class IdentityGraph:
         return person
 
     def canonical(self, key: str) -> str:
-        """Return the person to whom what is filed under a key belongs."""
+        """Return the owner of the events filed under a key."""
         return key if not key or key.startswith("id:") else self._lookup(key).owner
 
     def current(self, key: str) -> str:
-        """Return the person to whom what comes under a key is filed."""
+        """Return the person that new events under a key alone are filed for."""
         return key if is_signed_in(key) else self._lookup(key).current
 
     def resolve(self, keys: Sequence[str]) -> Identified:
-        """Return whom keys, strongest first, name together. See the module for the rules."""
+        """Return the person named by keys, strongest first. See the module for the rules."""
         people = [self.current(key) for key in keys]
         if people.count(people[0]) == len(people):
             return Identified(people[0])
@@ -174,7 +174,7 @@ class IdentityGraph:
         return Identified(person, tuple(p for p in strangers if p != person))
 
     def all_keys(self, person: str) -> set[str]:
-        """Return every key under which something of a person may be filed."""
+        """Return all keys that events of a person may be filed under."""
         with self.lock:
             cached = {key for key in self._keys.get(person, ()) if self._owned(key, person)}
         return {person, *cached, *self._spool.aliases_of(person)}
@@ -216,7 +216,7 @@ class IdentityGraph:
                 joins.append((root, person))
 
     def sign_in(self, key: str, person: str) -> None:
-        """Show that what comes under somebody's key is this person's."""
+        """File new events under somebody else's key for this person from now on."""
         with self.lock:
             self._cache(key, Link(self._lookup(key).owner, person))
 

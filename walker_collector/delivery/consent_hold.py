@@ -62,7 +62,7 @@ class ConsentHold:
         self._most = max(self._by_count, default=0)
 
     def under(self, entry: Entry) -> Consent | None:
-        """Return what was granted when an entry was last refused, if that is known."""
+        """Return the consent that last refused an entry, if it is known."""
         return self._under.get(entry[0])
 
     def concerns(self, people: Iterable[str]) -> bool:
@@ -87,7 +87,7 @@ class ConsentHold:
         return True
 
     def join(self, key: str, person: str) -> Iterable[int]:
-        """Re-key the entries of one who turned out to be another person; return their numbers."""
+        """Re-key entries after an identity merge; return their numbers."""
         joining = self._people.pop(key, None)
         if joining is None:
             return ()
@@ -110,7 +110,7 @@ class ConsentHold:
         return [entry for entry in self._entries.values() if entry[2] < at]
 
     def _next_out(self) -> int:
-        """Return the entry held longest of the person who has most."""
+        """Return the oldest entry of the person with most entries."""
         person = next(iter(self._by_count[self._most]))
         return next(iter(self._people[person]))
 

@@ -56,7 +56,7 @@ class Destination:
         return bool(self.config.consent)
 
     def status_when_denied(self, name: str, body: bytes) -> Literal["ignored", "held", "dropped"]:
-        """Return what becomes of an event, given its name and JSON, whose consent is denied."""
+        """Return the status of an event, given its name and JSON, if its consent is denied."""
         if self.ignoring is not None and self.ignoring.by_conditions(name, body):
             return "ignored"
         return "held" if self.config.queue else "dropped"

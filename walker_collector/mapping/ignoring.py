@@ -1,4 +1,4 @@
-"""Which events a destination ignores whatever is granted: they need not be held for consent."""
+"""Find events that a destination ignores whatever is granted: nobody need hold them for consent."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ from walker_collector.mapping.scope import LocalScope
 
 @frozen(eq=False)
 class Ignoring:
-    """Tells which events the rules of a destination ignore, before anybody's consent is known."""
+    """Tests whether the rules of a destination ignore an event, before consent is known."""
 
     _by_name: Callable[[str], bool | None]
     _find: Find[bool] | None
@@ -39,9 +39,7 @@ class Ignoring:
 
 
 def compile_ignoring(config: DestinationConfig) -> Ignoring | None:
-    """Return what tells which events the destination ignores; None where that can be said of no
-    event.
-    """
+    """Return the test for events that a destination ignores; None if it is true for no event."""
     written = [split(path)[0][0] for path in config.policy or ()]
     if config.before or "name" in written:
         return None  # the rule is looked up by another name than the event comes with

@@ -136,7 +136,7 @@ def later_of(one: Told, other: Told) -> Told:
 
 @frozen
 class PeopleUpdate:
-    """A change of what is known of people, to be written as a whole.
+    """An update about people, written as a whole.
 
     aliases: keys, and the person to whom what is filed under each belongs from now on.
     signed_in: keys of somebody else, and who signed in under each last; None: the owner again.
@@ -209,7 +209,7 @@ class Spool(Protocol):
         """Remove dead letters for good; return how many."""
 
     def learn(self, update: PeopleUpdate) -> None:
-        """Keep a change of what is known of people."""
+        """Store an update about people."""
 
     def told(self, person: str) -> Told:
         """Return the statements of a person about consent."""
@@ -221,7 +221,7 @@ class Spool(Protocol):
         """Return the stamp of the last statement; 0 where there is none."""
 
     def link(self, key: str) -> tuple[str | None, str | None]:
-        """Return the person a key belongs to, and who else signed in under it last."""
+        """Return the owner of a key, and the other person who signed in under it last."""
 
     def aliases_of(self, person: str) -> list[str]:
         """Return the other keys that belong to a person."""

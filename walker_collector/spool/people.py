@@ -25,7 +25,7 @@ WHERE a.person < 'id:' OR a.person >= 'id;' LIMIT 1
 
 
 def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
-    """Write a change of what is known of people."""
+    """Write an update about people."""
     db.executemany(_OWNED, update.aliases.items())
     for key, person in update.signed_in.items():
         if person is None:
@@ -39,7 +39,7 @@ def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
 
 
 def forget(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> None:
-    """Delete what is known of these keys. What somebody else has signed in to is theirs."""
+    """Delete these keys with their statements. A key with a later sign-in becomes that person's."""
     db.executemany("DELETE FROM told WHERE person = ?", keys)
     db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
     db.executemany("DELETE FROM signed_in WHERE person = ?", keys)
@@ -109,7 +109,7 @@ def unite(
     told: Iterable[tuple[str, str, bool, int]],
     owed: Sequence[tuple[str]],
 ) -> None:
-    """Add what another spool knows of people to what this one does: root to root.
+    """Add the identities and statements of another spool: people are joined root to root.
 
     A key that belongs to one signed-in person here and to another there stays as it is here.
     """
