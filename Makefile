@@ -6,8 +6,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: setup check demo test soak lint types bench docs dist
+.PHONY: setup check demo test test-services coverage soak lint types bench docs dist
 
 setup: $(STAMP)
 
@@ -27,9 +28,18 @@ check: lint
 demo: setup
 	$(BIN)/python examples/shop/demo.py
 
-# All tests, with branch coverage of both packages together. A part of them: .venv/bin/pytest PATH
+# What needs nothing but Python; its last lines say what was left out. A part: .venv/bin/pytest PATH
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) $(COVER)
+
+# What needs PostgreSQL or a package index: it starts what it needs, and skips what is missing.
+test-services: setup
+	$(PYTEST) -m services $(COVER)
+
+# Both, with branch coverage of both packages together.
+coverage:
+	@$(MAKE) --no-print-directory test COVER="--cov --cov-report="
+	@$(MAKE) --no-print-directory test-services COVER="--cov --cov-append --cov-report=term --cov-fail-under=95"
 
 # The large forms of some tests: minutes, on a machine that has nothing else to do.
 soak: setup

@@ -1,6 +1,5 @@
 """A PostgreSQL server for all tests of a process; each gets a database of its own."""
 
-import os
 from collections.abc import Iterator
 from itertools import count
 
@@ -10,6 +9,7 @@ from attrs import frozen
 from psycopg.sql import SQL, Identifier
 
 from tests.plugins.postgres_server import PostgresServer, programs
+from tests.services import missing
 
 APPLICATION = "shop"
 APPLICATION_PASSWORD = "shop-password"
@@ -37,9 +37,7 @@ class Database:
 def postgres_server() -> Iterator[PostgresServer]:
     found = programs()
     if found is None:
-        why = "PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)"
-        # Where everything must be tested, a missing server must not go unnoticed.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+        missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
     with PostgresServer(found) as server:
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute(

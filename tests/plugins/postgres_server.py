@@ -57,7 +57,7 @@ class PostgresServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.stop("immediate")  # nothing of it is kept
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
@@ -67,9 +67,9 @@ class PostgresServer:
         log = self._folder / "log"
         self._run("pg_ctl", "start", "--wait", "--silent", f"--log={log}", f"--options={options}")
 
-    def stop(self) -> None:
+    def stop(self, mode: str = "fast") -> None:
         """Stop the server at once, with every connection."""
-        self._run("pg_ctl", "stop", "--mode=fast", "--silent")
+        self._run("pg_ctl", "stop", f"--mode={mode}", "--silent")
 
     def url(self, database: str, user: str = SUPERUSER, password: str = PASSWORD) -> str:
         """Return where a database is, and as whom."""

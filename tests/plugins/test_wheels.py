@@ -1,15 +1,9 @@
-"""All distributions as people get them: built, installed together, used; then one is removed.
-
-Needs the package index that pip is configured for.
-"""
+"""All distributions as people get them: installed together, used; then one is removed."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
-import venv
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,10 +12,10 @@ import pytest
 from attrs import frozen
 
 from tests.plugins.conftest import Database
-from tests.plugins.support import EXAMPLES, ROOT, warehouse_environment
+from tests.plugins.support import EXAMPLES, warehouse_environment
+from tests.wheelhouse import Environment
 from walker_dest_customerio.sandbox import Sandbox
 
-PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 PLUGINS = {"customerio", "duckdb", "postgres"}
 
 
@@ -29,59 +23,25 @@ PLUGINS = {"customerio", "duckdb", "postgres"}
 class Installed:
     """A virtualenv with all distributions, a flow over all of them, and its surroundings."""
 
-    programs: Path
+    packages: Environment
     folder: Path
-    environment: Mapping[str, str]
+    variables: Mapping[str, str]
 
     def walker(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run(self.programs / "walker", *arguments, cwd=self.folder, env=self.environment)
+        return subprocess.run(
+            [self.packages.programs / "walker", *arguments],
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
 
     def known(self) -> dict[str, str | None]:
         """What `walker destinations` knows: name -> error."""
         listed = json.loads(self.walker("destinations", "--json").stdout)
         return {info["name"]: info["error"] for info in listed}
-
-
-def run(
-    *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        list(map(str, command)),
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-
-def succeed(*command: str | Path, cwd: Path) -> None:
-    done = run(*command, cwd=cwd)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def build_wheels(folder: Path) -> list[Path]:
-    """Build every distribution of the repository from a copy: building leaves folders behind."""
-    source, wheels = folder / "source", folder / "wheels"
-    skip = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
-    source.mkdir()
-    for name in ("walker_collector", "walker_dest_customerio", "examples"):
-        shutil.copytree(ROOT / name, source / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    projects = [source, source / "walker_dest_customerio", *(source / "examples").glob("walker-*")]
-    for project in projects:
-        wheel = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels)
-        succeed(sys.executable, *PIP, *wheel, project, cwd=folder)
-    return sorted(wheels.glob("*.whl"))
-
-
-def license_of(wheel: Path) -> bytes | None:
-    """Return the license that a wheel brings."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
-        return archive.read(names[0]) if names else None
 
 
 def flow_over_all() -> str:
@@ -101,17 +61,19 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def installed(sandbox: Sandbox, postgres: Database, tmp_path: Path) -> Installed:
-    wheels = build_wheels(tmp_path)
-    assert len(wheels) == 5
-    assert set(map(license_of, wheels)) == {(ROOT / "LICENSE").read_bytes()}
-    venv.create(tmp_path / "venv", with_pip=True)
-    programs = tmp_path / "venv" / "bin"
-    succeed(programs / "python", *PIP, "install", *wheels, cwd=tmp_path)
+def installed(
+    sandbox: Sandbox,
+    postgres: Database,
+    package_index: None,
+    wheels: dict[str, Path],
+    tmp_path: Path,
+) -> Installed:
+    environment = Environment(tmp_path / "venv")
+    environment.install(*wheels.values())
     (tmp_path / "flow.json").write_text(flow_over_all())
     shutil.copy(EXAMPLES / "shop" / "events.ndjson", tmp_path)
     needed = warehouse_environment(sandbox, postgres.url, tmp_path)
-    return Installed(programs, tmp_path, {"PATH": os.environ["PATH"], **needed})
+    return Installed(environment, tmp_path, {"PATH": os.environ["PATH"], **needed})
 
 
 def test_all_plugins_work_together_and_each_can_go_alone(
@@ -135,8 +97,7 @@ def test_all_plugins_work_together_and_each_can_go_alone(
     assert done.returncode == 0, done.stdout + done.stderr
     assert (installed.folder / "walker-dest-crm" / "tests" / "test_contract.py").exists()
 
-    uninstall = ("uninstall", "--yes", "walker-dest-duckdb")
-    succeed(installed.programs / "python", *PIP, *uninstall, cwd=installed.folder)
+    installed.packages.pip("uninstall", "--yes", "walker-dest-duckdb")
     done = installed.walker("validate", "flow.json")
     assert done.returncode == 1
     (problem,) = done.stdout.splitlines()
