@@ -29,14 +29,17 @@ class Closing:
         self._error: BaseException | None = None
         self._changes = Notifier()
 
-    def begin(self) -> None:
-        """Have it begin, unless it has already."""
+    def begin(self, *, here: bool) -> None:
+        """Have it begin, unless it has already; `here`, where there are no more threads to be had,
+        as when the interpreter is about to end.
+        """
         if not self._claims:
             return
         try:
             start_new_thread(self._run, ())
-        except RuntimeError:  # no more threads: the interpreter is about to end
-            self._run()
+        except RuntimeError:
+            if here:
+                self._run()
 
     def _run(self) -> None:
         try:

@@ -715,8 +715,9 @@ class Collector:
             timeout = self.flow.collector.close_timeout / 1000
         deadline = time.monotonic() + min(timeout, _FOREVER)
         closing = self._closings.setdefault("one", Closing(self._end, deadline))
-        closing.begin()
-        if not closing.over and self._cannot_wait():
+        waits = not self._cannot_wait()
+        closing.begin(here=waits)
+        if not waits and not closing.over:
             return False
         return closing.wait()
 

@@ -579,6 +579,24 @@ def test_second_close_waits_for_the_first_and_has_its_answer() -> None:
     assert collector.close()
 
 
+def test_close_needs_no_further_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the interpreter ends, or the system has no more of them."""
+
+    def refuse(function: Any, args: Any) -> int:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    record = Record()
+    collector = Collector(flow({"there": (plugin(record.push), config(consent=MARKETING))}))
+    collector.push(event(1))
+    collector.push(event(2, consent=MARKETING))
+    record.wait_for(1)
+    monkeypatch.setattr("walker_collector.closing.start_new_thread", refuse)
+    monkeypatch.setattr("walker_collector.interrupts.start_new_thread", refuse)
+    collector.consent(MARKETING, user={"id": "u1"})
+    assert collector.close(PATIENCE)
+    assert record.numbers == [2, 1]
+
+
 def test_close_after_one_that_left_something_says_so_again() -> None:
     collector = Collector(flow(plugin(down)))
     collector.push(event(1))

@@ -1,5 +1,6 @@
 """A signal handler at any moment: nothing hangs, nothing is lost, nothing is done by half."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.core.interruptions import Interruption, at_moment
-from tests.core.support import PATIENCE, Record, config, event, flow, plugin
-from walker_collector import Collector, CollectorClosed, PushResult, SpoolError
+from tests.core.support import PATIENCE, Record, config, event, flow, plugin, running
+from walker_collector import Collector, CollectorClosed, PushResult, Rejected, SpoolError
 
 MARKETING = {"marketing": True}
 
@@ -165,6 +166,43 @@ def test_event_is_held_as_a_whole_or_not_at_all(raised: type[BaseException], sho
 
 
 @raised
+def test_erasure_is_complete_when_it_returns_and_stops_nothing_where_it_does_not(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    for number in moments(lambda n: shop.collector.forget({"id": "ines"}), raised):
+        shop.check()
+        shop.collector.push(event(number, "ines"))
+        shop.check()
+        assert number in shop.delivered("one")
+    assert not shop.collector.status_of("consenting").held
+
+
+@raised
+def test_dead_letter_is_replayed_once(raised: type[BaseException], tmp_path: Path) -> None:
+    record = Record()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        if not event["data"]["n"]:
+            raise Rejected("no")
+        record.push(event, context)
+
+    for durable in (False, True):
+        path = tmp_path / "spool.db" if durable else None
+        with running(flow(plugin(push), path)) as collector:
+
+            def replay(n: int, collector: Collector = collector) -> None:
+                collector.replay(collector.dead())
+
+            collector.push(event(0))
+            for _ in moments(replay, raised):
+                assert collector.flush(PATIENCE)
+                assert collector.status_of("there").waiting == 0
+                assert len(collector.dead()) == collector.status_of("there").dead == 1
+            collector.push(event(1))
+            assert collector.flush(PATIENCE)
+
+
+@raised
 def test_flush_that_is_interrupted_leaves_everything_to_the_next(
     raised: type[BaseException], shop: Shop
 ) -> None:
@@ -206,17 +244,30 @@ CALLS: Mapping[str, Callable[[Collector], list[int]]] = {
     "close": _nothing(lambda it: it.close(PATIENCE)),
     "forget": _nothing(lambda it: it.forget({"id": "ines"})),
     "status": _nothing(lambda it: it.status()),
+    "log": _nothing(lambda it: logging.getLogger("application").warning("busy")),
     "dead": _nothing(lambda it: it.bury(it.dead())),
 }
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
-@pytest.mark.parametrize("leaves", [False, True], ids=["returns", "raises"])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("call", "leaves"),
+    [
+        pytest.param(call, leaves, id=f"{call}, {'raises' if leaves else 'returns'}")
+        for call in CALLS
+        for leaves in (False, True)
+        if not (call == "log" and leaves)  # the logging module itself stays locked then
+    ],
+)
 def test_handler_may_close_during_any_call(
-    call: str, leaves: bool, durable: bool, tmp_path: Path
+    call: str,
+    leaves: bool,
+    durable: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A handler closes the collector, and may raise then, while its thread is inside a call."""
+    caplog.set_level(logging.INFO)  # closing and deliveries log, whose locks the call may hold
     for number in count(1, 9 if durable else 1 if call == "push" else 3):
         shop = Shop(tmp_path / f"{number}.db" if durable else None)
         collector = shop.collector
