@@ -193,6 +193,17 @@ def test_success_in_between_ends_the_run() -> None:
     assert (state.state, len(state.refusals.events)) == ("idle", 1)
 
 
+def test_events_refused_while_others_arrived_say_nothing_when_they_are_tried_again() -> None:
+    """A bug that some events meet must not stop the others when nothing else is going on."""
+    state = health()
+    for at in range(40):
+        state.judge([(at, f"p{at}", Outcome("bug", "KeyError"))], 0)
+        state.delivered(["z"])
+    for _ in range(4):
+        refuse(state, 40, 40, Outcome("bug", "KeyError"))
+    assert state.state == "idle"
+
+
 def test_refusals_that_the_plugin_found_by_itself_say_nothing_of_the_destination() -> None:
     state = health()
     refuse(state, 100, 100, UNKNOWN)
@@ -216,3 +227,12 @@ def test_event_refused_again_after_a_recovery_is_final() -> None:
     refuse(state, 20, 20)
     assert state.state == "idle"
     assert state.without_refusals([1], [REFUSED]) == [REFUSED]
+
+
+@pytest.mark.parametrize("first", [DOWN, Outcome("unavailable", "429", after=15.0)])
+def test_pause_is_not_cut_short_by_what_was_in_flight_and_fails_later(first: Outcome) -> None:
+    state = health()
+    state.judge(of(first, "a"), 0)
+    state.judge(of(Outcome("unavailable", "503"), "b"), 1_000)
+    assert state.wait(14_999, nothing_new) == 1
+    assert state.wait(15_000, nothing_new) == 0

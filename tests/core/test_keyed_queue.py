@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.core.support import entry
+from walker_collector import SpoolError
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.keyed_queue import KeyedQueue
 from walker_collector.spool import Entry
@@ -127,6 +128,32 @@ def test_older_event_that_comes_during_a_retry_goes_before_it() -> None:
     assert numbers(queue.take(9, None)) == [2, 4, 5]
 
 
+def test_older_event_that_comes_before_its_persons_due_retry_is_taken_goes_before_it() -> None:
+    queue = queue_of(entry(4, "id:a"), entry(5, "id:a"), entry(6, "id:b"))
+    queue.retry(50, queue.take(1, None)[0])
+    queue.wake(50)
+    queue.insert([entry(2, "id:a")])
+    assert queue.take_retry() == []
+    assert numbers(queue.take(9, None)) == [2, 4, 5, 6]
+
+
+def test_older_event_that_nobody_has_looked_at_goes_before_a_retry_that_wakes() -> None:
+    queue = queue_of(entry(4, "id:a"))
+    queue.retry(50, queue.take(1, None)[0])
+    queue.insert([entry(2, "id:a"), entry(3, "id:b")])
+    queue.wake(50)
+    assert numbers(queue.take(9, None)) == [2, 3, 4]
+
+
+def test_places_of_a_batch_are_kept_for_retries_however_much_else_is_ready() -> None:
+    queue = queue_of(*(entry(n, f"id:{n}") for n in range(50)))
+    for item in queue.take(5, None):
+        queue.retry(50, item)
+    queue.wake(50)
+    assert numbers(queue.take(20, None)) == [*range(5, 23), 0, 1]
+    assert numbers(queue.take(9, None)) == [*range(23, 31), 2]
+
+
 def test_restored_retry_waits_until_it_is_due_and_holds_back_its_person() -> None:
     queue = queue_of()
     queue.restore(50, entry(1, "id:a"))
@@ -184,6 +211,24 @@ def test_blocked_people_wait_and_nobody_else() -> None:
     queue.rejoin(["session:s"])
     assert queue.take(9, None) == []
     queue.unblock(["id:a", "session:s"])
+    assert numbers(queue.take(9, None)) == [2]
+
+
+def test_event_whose_person_cannot_be_looked_up_is_put_back_all_the_same() -> None:
+    readable = [True]
+
+    def canonical(key: str) -> str:
+        if not readable[0]:
+            raise SpoolError("cannot be read")
+        return key
+
+    queue = KeyedQueue(canonical)
+    queue.add([entry(1, "id:a"), entry(2, "id:b")])
+    first, second = queue.take(2, None)
+    queue.retry(50, first)
+    readable[0] = False
+    queue.put_back([second])
+    readable[0] = True
     assert numbers(queue.take(9, None)) == [2]
 
 

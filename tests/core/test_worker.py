@@ -17,6 +17,7 @@ import pytest
 from tests.core.support import (
     PATIENCE,
     Clock,
+    PushBatch,
     Record,
     config,
     event,
@@ -101,6 +102,31 @@ def test_retry_holds_back_that_person_only() -> None:
         clock.advance(1)
         assert collector.flush(PATIENCE)
         assert record.of("a") == [0, 1, 4]
+
+
+def once_busy(first: int) -> tuple[list[int], PushBatch]:
+    """Return a hook that puts off the first events once, and the numbers of all it was given."""
+    calls: list[int] = []
+
+    def push_batch(batch: Sequence[Item]) -> dict[int, Exception]:
+        numbers = [item.event["data"]["n"] for item in batch]
+        busy = [at for at, n in enumerate(numbers) if n < first and n not in calls]
+        calls.extend(numbers)
+        return {at: RetryLater("busy") for at in busy}
+
+    return calls, push_batch
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_retries_do_not_wait_for_the_end_of_a_backlog(size: int) -> None:
+    calls, push_batch = once_busy(first=5)
+    cls = plugin(None, push_batch, batch_size=size, linger=0)
+    options: dict[str, Any] = {"now": Clock(), "random_": lambda: 0.0}
+    with running(one(cls, retry=RetryConfig()), **options) as collector:
+        collector.push_many([event(n, f"u{n}") for n in range(500)])
+        assert collector.flush(PATIENCE)
+    assert sorted(calls) == sorted([*range(500), *range(5)])
+    assert max(at for at, n in enumerate(calls) if n < 5) < 100
 
 
 def test_wait_that_was_asked_for_is_capped() -> None:

@@ -13,6 +13,8 @@ from walker_collector.spool import Entry
 
 _PROBE_SCAN: Final = 1_000
 """So many entries are looked at for one that says something new."""
+_RETRIES_PART: Final = 10
+"""One place in so many of a batch is for retries, however much else is ready."""
 
 
 class KeyedQueue:
@@ -61,17 +63,53 @@ class KeyedQueue:
 
     def insert(self, entries: Sequence[Entry]) -> None:
         """Queue entries, in order, among those that wait, by the order of acceptance."""
+        parked: set[str] = set()
+        if self._retries or self.due:
+            entries, parked = self._park_behind_retries(entries)
         if self.ready and entries and self.ready[0] < entries[-1]:
             self.ready = deque(sorted([*self.ready, *entries]))
         else:
             self.ready.extendleft(reversed(entries))
+        if parked and self.due:
+            self._give_way(parked)
+
+    def _park_behind_retries(self, entries: Sequence[Entry]) -> tuple[list[Entry], set[str]]:
+        """Park the entries of people who are busy; return the others, and these people."""
+        others: list[Entry] = []
+        people: set[str] = set()
+        for entry in entries:
+            try:
+                person = self._canonical(entry[1])
+            except Exception:  # whom it belongs to cannot be told now: when it is taken, it must be
+                person = ""
+            if person in self._busy:
+                self._park(person, entry)
+                people.add(person)
+            else:
+                others.append(entry)
+        return others, people
+
+    def _give_way(self, people: set[str]) -> None:
+        """Have due retries of these people wait in line with older events of theirs."""
+        overtaken = [entry for entry in self.due if self.person(entry) in people]
+        overtaken = [entry for entry in overtaken if self._has_older(entry)]
+        for entry in overtaken:
+            self.due.remove(entry)
+        if overtaken:
+            self.put_back(overtaken)
+
+    def _has_older(self, retry: Entry) -> bool:
+        """Return whether an event, released meanwhile, is to go before a retry of its person."""
+        parked = self._parked.get(self.person(retry))
+        return parked is not None and min(parked, default=retry) < retry
 
     def take(self, size: int, size_bytes: int | None) -> list[Entry]:
         """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one.
 
-        Ready entries come first, then retries that are due.
+        Ready entries come first, but for some places that are kept for retries that are due.
         """
-        batch = self.take_ready(size, size_bytes)
+        kept = min(len(self.due), max(1, size // _RETRIES_PART)) if size > 1 else 0
+        batch = self.take_ready(size - kept, size_bytes)
         left = None if size_bytes is None else size_bytes - sum(len(entry[3]) for entry in batch)
         while len(batch) < size and (entry := self._next_retry()):
             if left is not None and batch and len(entry[3]) > left:
@@ -197,9 +235,7 @@ class KeyedQueue:
         overtaken: list[Entry] = []
         while self._retries and self._retries[0][0] <= now:
             entry = heapq.heappop(self._retries)[2]
-            parked = self._parked.get(self.person(entry))
-            # An older event may have been released meanwhile: it goes before the retry.
-            (overtaken if parked and min(parked) < entry else self.due).append(entry)
+            (overtaken if self._has_older(entry) else self.due).append(entry)
         if overtaken:
             self.put_back(overtaken)
 

@@ -145,11 +145,12 @@ class PendingEvents:
         return health.wait(now, lambda: self.state.queue.has_new(health.is_new))
 
     def _next_batch(self, now: int, health: Health) -> Batch | None:
-        queue, size_bytes = self.state.queue, self.state.destination.batch_bytes
+        queue, destination = self.state.queue, self.state.destination
+        batch_size, size_bytes = destination.batch_size, destination.batch_bytes
         if health.cautious:
             batch = self.take(lambda: queue.take_probe(health.is_new, health.random))
-        elif self.state.destination.hooks.push_batch is not None:
-            batch = self.take(lambda: queue.take(self.state.destination.batch_size, size_bytes))
+        elif destination.hooks.push_batch is not None and batch_size > 1:
+            batch = self.take(lambda: queue.take(batch_size, size_bytes))
         elif self.retry_turns.next(bool(queue.ready), bool(queue.due)):
             batch = self.take(queue.take_retry)
             self.retry_turns.taken(batch.entries if batch else ())

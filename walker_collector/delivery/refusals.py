@@ -18,7 +18,8 @@ class RefusalRun:
 
     A service that answers 400 to everything, or a plugin with a bug that every event meets, would
     otherwise turn all events into dead letters. Events of such a run go back to waiting, once:
-    what is refused again after a recovery is final.
+    what is refused again after a recovery is final. Nor does an event count again that was refused
+    while others arrived: it is the event that is in trouble.
     """
 
     events: dict[int, str] = Factory(dict)
@@ -41,16 +42,17 @@ class RefusalRun:
         return len(self.dead) if self.people > 1 else 0
 
     def add(self, seq: int, person: str) -> None:
-        """Note a refused event, unless it went back to waiting before."""
+        """Note a refused event, unless somebody's success has come since it first was."""
         if seq not in self._excused:
             self.events[seq] = person
 
     def end(self) -> None:
         """Note a success."""
-        if self.is_general:
-            self._excused.update(dict.fromkeys(self.events))
-            while len(self._excused) > _EXCUSED_MAX:
-                self._excused.popitem(last=False)
+        if not self.events:
+            return
+        self._excused.update(dict.fromkeys(self.events))
+        while len(self._excused) > _EXCUSED_MAX:
+            self._excused.popitem(last=False)
         self.events.clear()
         self.dead.clear()
 
