@@ -13,9 +13,8 @@ from typing import Any, Final
 from walker_collector.cli.documents import is_document, split_document
 from walker_collector.cli.lines import parse
 from walker_collector.cli.output import printable
+from walker_collector.clients import retry_after
 from walker_collector.consent import identifiers as keys_of
-from walker_collector.destinations.answers import seconds
-from walker_collector.destinations.sender import _HEADER_NAME, _HEADER_VALUE
 from walker_collector.events import Bounds, decode, encode, split_name
 from walker_collector.flowfile.destination import _VERSIONED
 from walker_collector.flowfile.references import Surroundings, resolve
@@ -25,6 +24,7 @@ from walker_collector.naming import hint, join
 from walker_collector.plugins import _PREFIX
 from walker_collector.structuring.environment import _WHOLE
 from walker_collector.text import describe
+from walker_collector.validators import HEADER_NAME, HEADER_VALUE
 from walker_dest_customerio import answers, dates, identity, ids, limits, troubles
 from walker_dest_customerio.sandbox import checks
 
@@ -69,10 +69,9 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "answers: tunnel": troubles._TUNNEL.search,
     "answers: account": answers._ACCOUNT.search,
     "answers: messages": lambda text: answers.messages(text.encode("utf-8", "replace")),
-    "answers: Retry-After": lambda text: answers.retry_after(text, 0.0),
-    "core: Retry-After": lambda text: seconds(text, 0.0),
-    "core: header name": _HEADER_NAME.fullmatch,
-    "core: header value": _HEADER_VALUE.fullmatch,
+    "core: Retry-After": lambda text: retry_after(text, 0.0),
+    "core: header name": HEADER_NAME.fullmatch,
+    "core: header value": HEADER_VALUE.fullmatch,
     "core: package": _VERSIONED.fullmatch,
     "core: reference": lambda text: resolve(text, Surroundings({}), "a"),
     "core: place": lambda text: join("a", text),

@@ -5,8 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import walker_collector
+from walker_collector import clients
 
 ROOT = Path(__file__).parent.parent
+PUBLIC = {
+    *(("walker_collector", name) for name in walker_collector.__all__),
+    *(("walker_collector.clients", name) for name in clients.__all__),
+}
+"""Module and name of everything that plugins may import."""
 
 
 def imports_of_the_core(path: Path) -> Iterator[tuple[str, str]]:
@@ -25,9 +31,17 @@ def test_the_plugin_uses_public_names_of_the_core_only() -> None:
     files = (ROOT / "walker_dest_customerio").rglob("*.py")
     used = {use for path in files for use in imports_of_the_core(path)}
     assert ("walker_collector", "hookimpl") in used
-    assert {module for module, _ in used} == {"walker_collector"}
-    assert {name for _, name in used} <= set(walker_collector.__all__)
+    assert ("walker_collector.clients", "RateLimiter") in used
+    assert used <= PUBLIC
+
+
+def test_the_examples_use_public_names_of_the_core_only() -> None:
+    files = (ROOT / "examples").glob("walker-*/*/*.py")
+    used = {use for path in files for use in imports_of_the_core(path)}
+    assert ("walker_collector", "hookimpl") in used
+    assert used <= PUBLIC
 
 
 def test_every_public_name_is_there() -> None:
-    assert [name for name in walker_collector.__all__ if not hasattr(walker_collector, name)] == []
+    modules = {"walker_collector": walker_collector, "walker_collector.clients": clients}
+    assert [use for use in PUBLIC if not hasattr(modules[use[0]], use[1])] == []

@@ -1,17 +1,20 @@
 """Checks for attrs fields, each with a message that stands alone after the field's place."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 from walker_collector.moments import EARLIEST, LATEST, parse_ms
 
 Validator = Callable[[Any, Any, Any], None]
+"""Instance, attribute, value. The value is Any: its type would become that of the field in mypy."""
 
 
-def filled(_: Any, __: Any, value: str) -> None:
-    """Refuse the empty string."""
-    if not value:
+def filled(_: Any, __: Any, value: Any) -> None:
+    """Refuse the empty string; None passes."""
+    if value is not None and not value:
         raise ValueError("must not be empty")
 
 
@@ -37,7 +40,7 @@ def at_least(least: int) -> Validator:
 
     def check(_: Any, __: Any, value: float | None) -> None:
         if value is not None and value < least:
-            raise ValueError(f"must be at least {least}, got {value}")
+            raise ValueError(f"must be at least {least}, got {value:g}")
 
     return check
 
@@ -62,7 +65,7 @@ def ms(least: int) -> Validator:
     return between(least, MOST_MS)
 
 
-def positive(_: Any, __: Any, value: float | None) -> None:
+def positive(_: Any, __: Any, value: Any) -> None:
     """Refuse zero and below; None passes."""
     if value is not None and value <= 0:
         raise ValueError(f"must be more than 0, got {value}")
@@ -91,3 +94,66 @@ def log_level(_: Any, __: Any, value: str | int | None) -> None:
     if value is not None and (value.lower() if isinstance(value, str) else value) not in known:
         names = ", ".join(LOG_LEVELS)
         raise ValueError(f"must be {names} or 0 to {len(LOG_LEVELS) - 1}, not {value!r}")
+
+
+def web_address(_: Any, __: Any, value: Any) -> None:
+    """Refuse text that is no URL of http or https, with a host; None passes."""
+    if value is None:
+        return
+    parts = urlsplit(value)  # raises ValueError for a bad IPv6 address
+    visible = not any(char.isspace() or not char.isprintable() for char in value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not visible:
+        raise ValueError("must be http://host/... or https://host/...")
+    _check_port(parts)
+
+
+def https_origin(_: Any, __: Any, value: Any) -> None:
+    """Refuse text that is not `https://host` or `https://host:port` alone; None passes."""
+    if value is None:
+        return
+    parts = urlsplit(value)
+    more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme != "https" or not parts.hostname or more or _foreign(value):
+        raise ValueError("must be https://host or https://host:port, without a path")
+    _check_port(parts)
+
+
+def _check_port(parts: SplitResult) -> None:
+    if parts.port == 0:  # reading it raises ValueError for more than 65535, and for no number
+        raise ValueError("port must be 1 to 65535")
+
+
+def credential(_: Any, __: Any, value: Any) -> None:
+    """Refuse a credential with characters that no header carries; None passes.
+
+    It would fail with every event. The message never shows the credential.
+    """
+    wrong = _foreign(str.__str__(value)) if value is not None else ""
+    if wrong:
+        raise ValueError(
+            f"holds {_named(wrong)}, which no credential has; was something copied along with it?"
+        )
+
+
+def _foreign(text: str) -> str:
+    """Return the first character that is not visible ASCII; "" if all are."""
+    return next((char for char in text if not "!" <= char <= "~"), "")
+
+
+def _named(char: str) -> str:
+    if char in "\r\n":
+        return "a line break"
+    return "a space" if char == " " else f"the character U+{ord(char):04X}"
+
+
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+
+
+def sendable_headers(_: Any, __: Any, value: Any) -> None:
+    """Refuse HTTP headers that cannot be sent; the message never shows a header's value."""
+    for name, text in value.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header")
+        if not HEADER_VALUE.fullmatch(str.__str__(text)):
+            raise ValueError(f"the value of {name} has characters that a header cannot carry")

@@ -6,14 +6,13 @@ Track v1, Track v2 and App API. No reason ever quotes a request, which holds peo
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
 from attrs import frozen
 
 from walker_collector import DestinationDown, Rejected, RetryLater, WalkerError
+from walker_collector.clients import error_for_status, retry_after
 
 LONGEST_WAIT: Final = 3600.0
 _LONGEST_MESSAGE: Final = 300
@@ -68,33 +67,17 @@ def refusal(
             f"{what}: the account is not in region {region!r}; set settings.region to {other!r}, "
             f"or look at {api.host}"
         )
-    if status == 401:
-        return DestinationDown(f"{what}: check {api.credentials}")
-    if status == 403:
-        return _forbidden(api, what, said)
+    if status == 403 and api is APP and not _ACCOUNT.search(said):
+        # It forbids single messages too; only a refusal of the account concerns all of them.
+        return Refused(what, status)
+    after = retry_after(headers.get("Retry-After"), now, LONGEST_WAIT)
     if status in _UNTAKEN:
-        return Untaken(what, retry_after(headers.get("Retry-After"), now))
-    if status >= 500 or status < 200:
-        return RetryLater(what, retry_after(headers.get("Retry-After"), now))
-    return Refused(what, status)
-
-
-def _forbidden(api: Api, what: str, said: str) -> WalkerError:
-    """The App API forbids single messages too; only what concerns the account stops it all."""
-    if api is APP and not _ACCOUNT.search(said):
-        return Refused(what, 403)
-    return DestinationDown(f"{what}: check {api.credentials} and the state of the account")
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Return the wait in seconds a Retry-After header asks for, an hour at most; None for none."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value) if value.strip().isdigit() else _until(value, now)
-    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none that can be
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+        return Untaken(what, after)
+    check = f"check {api.credentials}"
+    if status == 403:
+        check += " and the state of the account"
+    error = error_for_status(status, what, after, credentials=check)
+    return Refused(what, status) if error is None or isinstance(error, Rejected) else error
 
 
 def is_answer(body: bytes) -> bool:
@@ -103,11 +86,6 @@ def is_answer(body: bytes) -> bool:
         return isinstance(orjson.loads(body), dict)
     except orjson.JSONDecodeError:
         return False
-
-
-def _until(date: str, now: float) -> float:
-    when = parsedate_to_datetime(date)
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now
 
 
 def messages(body: bytes) -> list[str]:

@@ -17,10 +17,10 @@ from customerio import APIClient, CustomerIO, Regions
 from requests.utils import select_proxy
 from urllib3.util.retry import Retry
 
+from walker_collector.clients import RateLimiter
 from walker_dest_customerio import wire
 from walker_dest_customerio.answers import APP, TRACK, Api, Invalid, NoAnswer, is_answer, refusal
 from walker_dest_customerio.encode import dumps
-from walker_dest_customerio.ratelimit import RateLimit
 from walker_dest_customerio.settings import Settings
 from walker_dest_customerio.troubles import Route, trouble
 
@@ -40,7 +40,7 @@ class Line:
 
     api: Api
     region: str
-    limit: RateLimit
+    limit: RateLimiter
     ca_file: str | None
     now: Callable[[], float]
 
@@ -225,7 +225,7 @@ def open_clients(
     """Return the clients for these settings; nothing is sent yet. All times are in seconds."""
 
     def line(api: Api, rate: float) -> Line:
-        return Line(api, settings.region, RateLimit(rate, clock, sleep), settings.ca_file, now)
+        return Line(api, settings.region, RateLimiter(rate, clock, sleep), settings.ca_file, now)
 
     track = TrackClient(settings, line(TRACK, settings.rate_limit))
     if not settings.app_api_key:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from attrs import Attribute, Factory, field, frozen
+from attrs import Factory, field, frozen
 
 from walker_collector import (
     AlternativesSpec,
@@ -14,6 +13,7 @@ from walker_collector import (
     Value,
     may_make_object,
 )
+from walker_collector.clients import at_least, credential, filled, https_origin, positive
 from walker_dest_customerio.limits import EVENT_NAME, is_longer
 
 BY_ID = Value(PathSpec("user.id"), "customerId")
@@ -22,53 +22,9 @@ _VISITOR = Value(
 )
 
 
-def _filled(_: Any, __: "Attribute[Any]", value: str) -> None:
-    if not value:
-        raise ValueError("must not be empty")
-
-
-def _credential(_: Any, attribute: "Attribute[Any]", value: Secret | str | None) -> None:
-    """Refuse what no header can carry: such a credential would fail with every event."""
-    text = value.reveal() if isinstance(value, Secret) else value or ""
-    wrong = next((char for char in text if not "!" <= char <= "~"), None)
-    if wrong is not None:
-        raise ValueError(
-            f"holds {_named(wrong)}, which no credential has; was it copied with something around?"
-        )
-    if attribute.name == "site_id" and ":" in text:
+def _login(_: Any, __: Any, value: str) -> None:
+    if ":" in value:
         raise ValueError("must not hold a colon, which ends it in the request")
-
-
-def _named(char: str) -> str:
-    if char in "\r\n":
-        return "a line break"
-    return "a space" if char == " " else f"the character U+{ord(char):04X}"
-
-
-def _positive(_: Any, __: "Attribute[Any]", value: float) -> None:
-    if value <= 0:
-        raise ValueError(f"must be more than 0, not {value}")
-
-
-def _not_negative(_: Any, __: "Attribute[Any]", value: float) -> None:
-    if value < 0:
-        raise ValueError(f"must be 0 or more, not {value:g}")
-
-
-def _host(_: Any, __: "Attribute[Any]", value: str | None) -> None:
-    if value is None:
-        return
-    parts = urlsplit(value)
-    wrong = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if parts.scheme != "https" or not parts.hostname or wrong or not _is_plain(value):
-        raise ValueError("must be https://host or https://host:port, without a path")
-    if parts.port == 0:  # reading it raises ValueError where it is none
-        raise ValueError("port must be 1 to 65535")
-
-
-def _is_plain(text: str) -> bool:
-    """Tell whether a text is of visible ASCII alone, as hosts and credentials are."""
-    return all("!" <= char <= "~" for char in text)
 
 
 @frozen(kw_only=True)
@@ -107,26 +63,26 @@ class Settings:
     people_max: how many people's last attributes are remembered, to not repeat them.
     """
 
-    site_id: str = field(validator=[_filled, _credential], metadata={"credential": True})
-    api_key: Secret = field(validator=[_filled, _credential])
-    app_api_key: Secret | None = field(default=None, validator=_credential)
+    site_id: str = field(validator=[filled, credential, _login], metadata={"credential": True})
+    api_key: Secret = field(validator=[filled, credential])
+    app_api_key: Secret | None = field(default=None, validator=credential)
     region: Literal["us", "eu"] = "us"
-    timeout: int = field(default=10_000, validator=_positive)
+    timeout: int = field(default=10_000, validator=positive)
     customer_id: Value = BY_ID
     anonymous_id: Value = _VISITOR
     identify: Value | None = None
-    track_url: str | None = field(default=None, validator=_host)
-    api_url: str | None = field(default=None, validator=_host)
+    track_url: str | None = field(default=None, validator=https_origin)
+    api_url: str | None = field(default=None, validator=https_origin)
     ca_file: str | None = None
     delivery: Literal["batch", "single"] = "batch"
-    rate_limit: float = field(default=100.0, validator=_positive)
-    app_rate_limit: float = field(default=100.0, validator=_positive)
+    rate_limit: float = field(default=100.0, validator=positive)
+    app_rate_limit: float = field(default=100.0, validator=positive)
     identify_timestamp: bool = True
     timestamps: Literal["unix", "text"] = "unix"
     on_consent: dict[str, ConsentAttributes] | None = None
     forget_on: list[Literal["destroy", "suppress"]] = Factory(list)
-    identify_age: float = field(default=86_400, validator=_not_negative)
-    people_max: int = field(default=100_000, validator=_positive)
+    identify_age: float = field(default=86_400, validator=at_least(0))
+    people_max: int = field(default=100_000, validator=positive)
 
 
 @frozen(kw_only=True)

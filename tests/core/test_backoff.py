@@ -1,4 +1,4 @@
-"""Backoff, breaker, pace: arithmetic over clocks that are passed in."""
+"""Backoff and breaker: arithmetic over clocks that are passed in."""
 
 import math
 
@@ -10,7 +10,6 @@ from walker_collector.config import BreakerConfig, RetryConfig
 from walker_collector.delivery.backoff import (
     DOWN_CAP,
     Breaker,
-    Pace,
     asked,
     backoff,
     down_delay,
@@ -83,29 +82,3 @@ def test_breaker_waits_again_after_a_probe_that_failed() -> None:
     breaker.failed(150)
     assert not breaker.allows(249)
     assert breaker.allows(250)
-
-
-def test_pace_lets_a_short_burst_through_and_then_one_per_interval() -> None:
-    pace = Pace(rate=10)
-    waits = [pace.delay(100.0) for _ in range(4)]
-    assert waits == pytest.approx([0, 0, 0.1, 0.2])
-
-
-def test_first_call_never_waits_however_slow_the_pace() -> None:
-    pace = Pace(rate=0.01)
-    assert pace.delay(100.0) == 0
-    assert pace.delay(100.0) == pytest.approx(99.9)
-
-
-@given(
-    rate=st.floats(0.1, 1_000),
-    gaps=st.lists(st.floats(0, 3), min_size=2, max_size=200),
-)
-def test_pace_is_never_exceeded(rate: float, gaps: list[float]) -> None:
-    pace, now, starts = Pace(rate), 0.0, []
-    for gap in gaps:
-        now += gap
-        starts.append(now + pace.delay(now))
-    span = starts[-1] - starts[0]
-    # A burst may take what a tenth of a second is worth at once.
-    assert len(starts) <= rate * (span + 0.1) + 1 + 1e-6

@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 import trustme
 from attrs import define, field
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.core.destination_harness import BASE, Harness
 from tests.support import join
 from walker_collector import ConfigError, DestinationDown, Rejected, RetryLater
-from walker_collector.destinations.answers import failure, seconds
+from walker_collector.destinations.http_client import ServiceUnavailable, failure_of
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -353,34 +351,22 @@ def test_settings_that_cannot_work_are_problems(settings: dict[str, Any], proble
 # --- the meaning of a status, by itself -------------------------------------------------------
 
 
-@given(st.integers(200, 599))
-def test_every_status_has_one_meaning(status: int) -> None:
-    error = failure(status, None, "x", 0.0)
-    expected: Any = (
-        type(None)
-        if status < 300
-        else RetryLater
-        if status in (408, 429) or status >= 500
-        else DestinationDown
-        if status in (401, 403) or status < 400
-        else Rejected
-    )
-    assert isinstance(error, expected)
+def test_too_many_requests_concern_every_event() -> None:
+    busy = failure_of("https://x", 429, "7", now=0.0)
+    assert isinstance(busy, ServiceUnavailable)
+    assert (busy.reason, busy.after) == ("https://x answered 429", 7.0)
+    assert not isinstance(failure_of("https://x", 503, None, now=0.0), ServiceUnavailable)
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"),
+    ("status", "advice"),
     [
-        (None, None),
-        ("7", 7.0),
-        (" 0 ", 0.0),
-        ("Wed, 21 Oct 2015 07:28:10 GMT", 10.0),
-        ("Wed, 21 Oct 2015 07:28:10 -0000", 10.0),
-        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
-        ("soon", None),
-        ("-3", None),
-        ("٣", None),
+        (401, "the credentials were not accepted; check headers and url"),
+        (403, "the credentials give no right to this; check headers and url"),
+        (308, "redirects are not followed; set url to where it points"),
     ],
 )
-def test_retry_after_is_seconds_or_a_date(header: str | None, expected: float | None) -> None:
-    assert seconds(header, now=1_445_412_480.0) == expected
+def test_failure_that_a_person_must_mend_names_the_settings(status: int, advice: str) -> None:
+    error = failure_of("https://x", status, None, now=0.0)
+    assert isinstance(error, DestinationDown)
+    assert error.reason == f"https://x answered {status}: {advice}"

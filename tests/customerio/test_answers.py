@@ -12,7 +12,6 @@ from walker_dest_customerio.answers import (
     is_answer,
     messages,
     refusal,
-    retry_after,
 )
 
 NOW = 1_700_000_000.0
@@ -82,25 +81,6 @@ def test_wait_that_was_asked_for_is_passed_on() -> None:
         error = answer(status, Retry_After="17")
         assert isinstance(error, RetryLater)
         assert error.after == 17
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("0", 0),
-        ("17", 17),
-        ("999999999", 3600),
-        ("Tue, 14 Nov 2023 22:13:50 GMT", 30),
-        ("Tue, 14 Nov 2023 22:13:50", 30),
-        ("Tue, 14 Nov 2023 22:00:00 GMT", 0),
-        ("soon", None),
-        ("-3", None),
-        ("²", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, NOW) == seconds
 
 
 @pytest.mark.parametrize(

@@ -166,5 +166,5 @@ def test_data_that_plainly_is_no_object_is_warned_of_with_its_place() -> None:
 def test_age_of_an_identify_is_not_negative() -> None:
     assert load({**KEYS, "identifyAge": 0}).settings.identify_age == 0
     assert problems_of({**KEYS, "identifyAge": -1}) == [
-        f"{PLACE}.settings.identifyAge: must be 0 or more, not -1"
+        f"{PLACE}.settings.identifyAge: must be at least 0, got -1"
     ]

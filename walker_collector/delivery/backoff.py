@@ -126,20 +126,6 @@ def wary_from(threshold: int) -> int:
     return max(1, threshold - 2)
 
 
-@define
-class Pace:
-    """A token bucket: at most `rate` calls a second, with bursts of up to a tenth of a second."""
-
-    rate: float
-    next_at: float = 0.0
-
-    def delay(self, now: float) -> float:
-        """Take one turn; return how long to wait for it (s) at the monotonic time `now` (s)."""
-        turn = max(self.next_at, now - 0.1)
-        self.next_at = turn + 1 / self.rate
-        return max(0.0, turn - now)
-
-
 def down_delay(failures: int) -> int:
     """Return how long (ms) a destination that is down is left alone."""
     return int(min(DOWN_CAP, DOWN_BASE * 2 ** min(failures - 1, 10)))

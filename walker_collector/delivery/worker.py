@@ -7,8 +7,9 @@ from functools import partial
 
 import attrs
 
+from walker_collector.clients import RateLimiter
 from walker_collector.consent import Ledger
-from walker_collector.delivery.backoff import Breaker, Pace
+from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.health import Health
@@ -45,7 +46,7 @@ class DestinationWorker:
         self._pending = PendingEvents(destination, spool, ledger, now, log, self._stir)
         self._lock = self._pending.lock
         self._health = Health(config.retry, Breaker(config.breaker), random)
-        self._pace = Pace(config.rate_limit) if config.rate_limit else None
+        self._rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
         self._waiters = Waiters(destination.id, durable=spool.durable)
         self._changed = Notifier()
         self._flushing: set[object] = set()
@@ -126,11 +127,9 @@ class DestinationWorker:
 
     def _acquire_rate_limit(self) -> bool:
         """Wait for a call's turn under `rateLimit`; False once the threads stop."""
-        if self._pace is None:
+        if self._rate_limit is None:
             return not self._threads.stopping
-        with self._lock:
-            delay = self._pace.delay(time.monotonic())
-        return self._threads.sleep(delay)
+        return self._threads.sleep(self._rate_limit.reserve())
 
     def _interrupted(self, batch: Batch | None) -> None:
         """Put the entries of a delivery back that ended with an error of our own."""

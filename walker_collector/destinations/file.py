@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
+from walker_collector.clients import at_least, filled
 from walker_collector.destinations.appender import Appender
 from walker_collector.destinations.payload import payload, skipped, to_json
 from walker_collector.destinations.walkeros import FILE, LinesSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
-from walker_collector.validators import at_least, filled
 
 _PASSING = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}

@@ -5,14 +5,13 @@ from typing import Any, ClassVar, Literal
 
 from attrs import Factory, field, frozen
 
+from walker_collector.clients import positive, sendable_headers, web_address
 from walker_collector.config import Secret
-from walker_collector.destinations.answers import NotNow
+from walker_collector.destinations.http_client import HttpClient, ServiceUnavailable, shown
 from walker_collector.destinations.payload import payload, skipped
-from walker_collector.destinations.sender import Sender, sendable, shown, web_address
 from walker_collector.destinations.walkeros import API, ApiSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
-from walker_collector.validators import positive
 
 
 @frozen(kw_only=True)
@@ -29,7 +28,7 @@ class HttpSettings:
 
     url: str = field(validator=web_address, repr=shown)
     method: Literal["POST", "PUT", "PATCH"] = "POST"
-    headers: dict[str, Secret] = field(default=Factory(dict), validator=sendable)
+    headers: dict[str, Secret] = field(default=Factory(dict), validator=sendable_headers)
     timeout: int = field(default=10_000, validator=positive)
     batch: bool = False
     ca_file: str | None = None
@@ -43,12 +42,12 @@ class _Requests:
     batch_size: ClassVar = 100
     batch_bytes: ClassVar = 1_000_000
 
-    _sender: Sender
+    _client: HttpClient
 
     @hookimpl
     def init(self, context: Context) -> None:
         settings = context.settings
-        self._sender = Sender(
+        self._client = HttpClient(
             settings.url,
             method=settings.method,
             headers=settings.headers,
@@ -63,12 +62,12 @@ class _Requests:
         if not context.settings.batch:
             return self._send_each(items)
         if items:
-            self._sender.send([payload(item.event, item.data) for item in items.values()])
+            self._client.send([payload(item.event, item.data) for item in items.values()])
         return {}
 
     @hookimpl
     def shutdown(self, context: Context) -> None:
-        self._sender.close()
+        self._client.close()
 
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
@@ -90,7 +89,7 @@ class _Requests:
             if failure is None:
                 continue
             failures[index] = failure
-            if isinstance(failure, NotNow | DestinationDown):
+            if isinstance(failure, ServiceUnavailable | DestinationDown):
                 everybody = failure
             elif isinstance(failure, RetryLater) and person:
                 waiting[person] = failure
@@ -98,7 +97,7 @@ class _Requests:
 
     def _attempt(self, item: Item) -> Exception | None:
         try:
-            self._sender.send(payload(item.event, item.data))
+            self._client.send(payload(item.event, item.data))
         except (Rejected, RetryLater, DestinationDown) as error:
             return error
         return None

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from attrs import Attribute, Factory, field, frozen
+from attrs import Factory, field, frozen
+
+from walker_collector.clients import filled
 
 Kind = Literal["text", "number", "integer", "boolean", "time", "json"]
 """What a column holds; `time` takes milliseconds since 1970 and ISO 8601."""
@@ -18,11 +20,6 @@ SHARED: Final[Mapping[str, Kind]] = {
 """The columns that every table has; the first is its key."""
 
 
-def _filled(_: Any, __: "Attribute[Any]", value: str | None) -> None:
-    if value == "":
-        raise ValueError("must not be empty")
-
-
 @frozen(kw_only=True)
 class Settings:
     """Where events are kept.
@@ -31,8 +28,8 @@ class Settings:
     table: the table of events whose rule names none.
     """
 
-    path: str = field(validator=_filled)
-    table: str = field(default="events", validator=_filled)
+    path: str = field(validator=filled)
+    table: str = field(default="events", validator=filled)
 
 
 @frozen(kw_only=True)
@@ -44,7 +41,7 @@ class RuleSettings:
         other key becomes a column with its first value, of that value's kind.
     """
 
-    table: str | None = field(default=None, validator=_filled)
+    table: str | None = field(default=None, validator=filled)
     columns: dict[str, Kind] = Factory(dict)
 
 

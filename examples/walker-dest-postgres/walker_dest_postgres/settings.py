@@ -3,16 +3,17 @@
 import re
 from typing import Any, Final
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from walker_collector import Secret
+from walker_collector.clients import positive
 
 _NAME: Final = re.compile(r"[^.\0]{1,63}(\.[^.\0]{1,63})?")
 
 
-def _conninfo(_: Any, __: "Attribute[Any]", value: Secret) -> None:
+def _conninfo(_: Any, __: Any, value: Secret) -> None:
     try:
         conninfo_to_dict(value.reveal())
     except ProgrammingError:
@@ -20,14 +21,9 @@ def _conninfo(_: Any, __: "Attribute[Any]", value: Secret) -> None:
         raise ValueError("must be postgresql://user:password@host/database") from None
 
 
-def _table(_: Any, __: "Attribute[Any]", value: str | None) -> None:
+def _table(_: Any, __: Any, value: str | None) -> None:
     if value is not None and not _NAME.fullmatch(value):
         raise ValueError("must be a name of up to 63 characters, or schema.name")
-
-
-def _positive(_: Any, __: "Attribute[Any]", value: int) -> None:
-    if value <= 0:
-        raise ValueError(f"must be more than 0, got {value}")
 
 
 @frozen(kw_only=True)
@@ -43,7 +39,7 @@ class Settings:
     url: Secret = field(validator=_conninfo)
     table: str = field(default="events", validator=_table)
     create: bool = True
-    timeout: int = field(default=10_000, validator=_positive)
+    timeout: int = field(default=10_000, validator=positive)
 
 
 @frozen(kw_only=True)

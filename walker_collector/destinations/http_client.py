@@ -1,43 +1,26 @@
-"""JSON over HTTP, by urllib3: one request, and what became of it."""
+"""JSON over HTTP, by urllib3: one request, and the error that its failure means."""
 
-import re
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import urllib3
 
-from walker_collector.destinations.answers import NotNow, failure
+from walker_collector.clients import error_for_status, retry_after
 from walker_collector.destinations.payload import to_json
-from walker_collector.errors import DestinationDown
+from walker_collector.errors import DestinationDown, RetryLater, WalkerError
 
-_READ_AT_MOST = 65_536
-"""Bytes of an answer that are read, to use its connection again; longer ones are cut off."""
-
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+_READ_MAX: Final = 65_536
+"""Bytes of a response that are read, so that its connection can be reused."""
 
 
-def web_address(_: Any, __: Any, value: str) -> None:
-    """Refuse, as a validator, what is no address of the web."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be http://host/... or https://host/...")
+class ServiceUnavailable(RetryLater):
+    """A transient failure that concerns every event, not the one that was sent."""
 
 
-def sendable(_: Any, __: Any, headers: Mapping[str, str]) -> None:
-    """Refuse, as a validator, headers that cannot be sent."""
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a header")
-        if not _HEADER_VALUE.fullmatch(str.__str__(value)):
-            raise ValueError(f"the value of {name} has characters that a header cannot carry")
-
-
-class Sender:
+class HttpClient:
     """Sends JSON values to one URL. Raises `Rejected`, `RetryLater` or `DestinationDown`."""
 
     def __init__(
@@ -65,7 +48,7 @@ class Sender:
         )
 
     def send(self, value: Any) -> None:
-        """Send one value; returns when it was taken."""
+        """Send one value, and return when the service has accepted it."""
         body = to_json(value)
         try:
             response = self._pool.request(
@@ -77,29 +60,53 @@ class Sender:
                 preload_content=False,
             )
         except urllib3.exceptions.SSLError as error:
-            raise self._distrust(error) from None
+            raise self._tls_error(error) from None
         except urllib3.exceptions.HTTPError as error:
-            raise NotNow(f"{self._shown} did not answer: {type(error).__name__}") from None
+            raise ServiceUnavailable(
+                f"{self._shown} did not answer: {type(error).__name__}"
+            ) from None
         _finish(response)
-        retry_after = response.headers.get("Retry-After")
-        refusal = failure(response.status, retry_after, self._shown, time.time())
-        if refusal is not None:
-            raise refusal
+        failure = failure_of(
+            self._shown, response.status, response.headers.get("Retry-After"), time.time()
+        )
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
-    def _distrust(self, error: urllib3.exceptions.SSLError) -> Exception:
+    def _tls_error(self, error: urllib3.exceptions.SSLError) -> Exception:
         cause = error.args[0] if error.args else None
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason = f"{self._shown}: its certificate is not trusted ({cause.verify_message})"
             return DestinationDown(f"{reason}; set caFile to the authority that signed it")
-        return NotNow(f"{self._shown} did not answer: SSLError")
+        return self._no_response("SSLError")
+
+    def _no_response(self, cause: str) -> Exception:
+        return ServiceUnavailable(f"{self._shown} did not answer: {cause}")
+
+
+def failure_of(where: str, status: int, wait: str | None, now: float) -> WalkerError | None:
+    """Return the error that a response means, or None for success.
+
+    `wait` is its Retry-After header, `now` the time in s since 1970. The message has the status
+    only: a body may repeat the event.
+    """
+    error = error_for_status(
+        status,
+        f"{where} answered {status}",
+        retry_after(wait, now),
+        credentials="check headers and url",
+        address="set url to where it points",
+    )
+    if status == 429 and isinstance(error, RetryLater):
+        return ServiceUnavailable(error.reason, error.after)
+    return error
 
 
 def shown(url: str) -> str:
-    """Return the URL without what may be a credential: user, password, query."""
+    """Return the URL without the parts that may be credentials: user, password, query."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, _host(parts), parts.path, "", ""))
 
@@ -131,11 +138,11 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _finish(response: urllib3.BaseHTTPResponse) -> None:
-    """Read the rest of a short answer, so that its connection can be used again."""
+    """Read the rest of a short response, so that its connection can be reused."""
     try:
-        response.read(_READ_AT_MOST)
+        response.read(_READ_MAX)
         if response.read(1):
             response.close()
     except urllib3.exceptions.HTTPError:
-        response.close()  # the status has already said what became of the event
+        response.close()  # the status alone decides the event's fate
     response.release_conn()

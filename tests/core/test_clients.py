@@ -1,0 +1,256 @@
+"""The kit for plugins that are clients: rates, Retry-After, statuses, checks of settings."""
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import define, field, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import join
+from walker_collector import DestinationDown, Rejected, RetryLater, Secret
+from walker_collector.clients import (
+    RateLimiter,
+    credential,
+    error_for_status,
+    filled,
+    https_origin,
+    positive,
+    retry_after,
+    sendable_headers,
+    web_address,
+)
+
+# --- rates ---------------------------------------------------------------------------------------
+
+
+@define
+class Clock:
+    """A clock that moves only when someone sleeps."""
+
+    now: float = 0.0
+    slept: list[float] = field(factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_calls_come_no_faster_than_the_rate() -> None:
+    clock = Clock()
+    limiter = RateLimiter(100, clock, clock.sleep)
+    for _ in range(510):
+        limiter.wait()
+    assert 4.99 < clock.now < 5.01
+
+
+def test_a_burst_after_a_rest_is_a_tenth_of_a_seconds_worth() -> None:
+    clock = Clock()
+    limiter = RateLimiter(100, clock, clock.sleep)
+    clock.now = 60.0
+    for _ in range(10):
+        limiter.wait()
+    assert clock.slept == []
+    limiter.wait()
+    assert len(clock.slept) == 1
+
+
+def test_slow_rate_lets_the_first_call_go_at_once() -> None:
+    clock = Clock()
+    limiter = RateLimiter(0.5, clock, clock.sleep)
+    limiter.wait()
+    assert clock.now == 0
+    limiter.wait()
+    assert clock.now == 2
+
+
+def test_reserved_turns_queue_behind_each_other() -> None:
+    limiter = RateLimiter(20, Clock())
+    assert [limiter.reserve() for _ in range(4)] == pytest.approx([0, 0, 0.05, 0.1])
+
+
+@given(
+    rate=st.floats(0.1, 1_000),
+    gaps=st.lists(st.floats(0, 3), min_size=2, max_size=200),
+)
+def test_rate_is_never_exceeded_but_by_a_burst(rate: float, gaps: list[float]) -> None:
+    clock = Clock()
+    limiter, starts = RateLimiter(rate, clock), []
+    for gap in gaps:
+        clock.now += gap
+        starts.append(clock.now + limiter.reserve())
+    span = starts[-1] - starts[0]
+    assert len(starts) <= rate * span + max(1, rate / 10) + 1e-6
+    assert starts == sorted(starts)
+
+
+def test_threads_share_a_limiter() -> None:
+    limiter, turns = RateLimiter(10, Clock()), []
+
+    def reserve() -> None:
+        turns.extend([limiter.reserve() for _ in range(250)])
+
+    threads = [threading.Thread(target=reserve) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    join(*threads)
+    assert sorted(turns) == pytest.approx([turn / 10 for turn in range(1_000)])
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.inf, math.nan])
+def test_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="a number above 0"):
+        RateLimiter(rate)
+
+
+# --- Retry-After ---------------------------------------------------------------------------------
+
+NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("17", 17.0),
+        ("Wed, 21 Oct 2015 07:28:10 GMT", 10.0),
+        ("Wed, 21 Oct 2015 07:28:10 -0000", 10.0),
+        ("Wed, 21 Oct 2015 07:28:30", 30.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
+        ("soon", None),
+        ("-3", None),
+        ("1.5", None),
+        ("NaN", None),
+        ("-1e999", None),
+        ("²", None),
+        ("٣", None),
+        ("Fri, 31 Dec 9999999999 23:59:59 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize("value", ["999999999", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_retry_after_is_no_longer_than_the_longest_wait(value: str) -> None:
+    assert retry_after(value, NOW) == 86_400
+    assert retry_after(value, NOW, longest=3_600) == 3_600
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+(:\d+)? \S*"))
+def test_any_text_is_a_wait_or_none(value: str) -> None:
+    seconds = retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= 86_400
+
+
+# --- statuses ------------------------------------------------------------------------------------
+
+
+@given(st.integers(100, 599))
+def test_every_status_has_one_meaning(status: int) -> None:
+    error = error_for_status(status, "the service answered", 7)
+    expected: Any = (
+        type(None)
+        if 200 <= status < 300
+        else RetryLater
+        if status in (408, 425, 429) or status >= 500 or status < 200
+        else DestinationDown
+        if status in (401, 403) or status < 400
+        else Rejected
+    )
+    assert isinstance(error, expected)
+    assert not isinstance(error, RetryLater) or error.after == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "settings.token"), (403, "settings.token"), (302, "settings.url")]
+)
+def test_error_for_a_person_says_which_setting_to_check(status: int, advice: str) -> None:
+    error = error_for_status(
+        status,
+        f"the service answered {status}",
+        credentials="check settings.token",
+        address="check settings.url",
+    )
+    assert isinstance(error, DestinationDown)
+    assert error.reason.startswith(f"the service answered {status}: ")
+    assert error.reason.endswith(f"; check {advice}")
+
+
+# --- checks of settings --------------------------------------------------------------------------
+
+Check = Callable[[Any, Any, Any], None]
+
+
+@pytest.mark.parametrize(
+    ("check", "good"),
+    [
+        (filled, "x"),
+        (filled, None),
+        (positive, 0.1),
+        (positive, None),
+        (web_address, "http://localhost"),
+        (web_address, "https://user:secret@example.org:8443/in?key=1"),
+        (web_address, "https://[::1]:8443/in"),
+        (web_address, None),
+        (https_origin, "https://proxy"),
+        (https_origin, "https://proxy:8443/"),
+        (https_origin, None),
+        (credential, "abc!~123"),
+        (credential, Secret("abc:123")),
+        (credential, None),
+        (sendable_headers, {"X-Key": "\t a value \u00fc", "a": Secret("b")}),
+    ],
+)
+def test_good_setting_passes(check: Check, good: Any) -> None:
+    check(None, None, good)
+
+
+@pytest.mark.parametrize(
+    ("check", "bad", "message"),
+    [
+        (filled, "", "must not be empty"),
+        (positive, 0, "must be more than 0, got 0"),
+        (web_address, "ftp://x", "must be http://host/"),
+        (web_address, "https:///x", "must be http://host/"),
+        (web_address, "https://exam ple.org", "must be http://host/"),
+        (web_address, "https://example.org/\n", "must be http://host/"),
+        (web_address, "https://example.org:99999", "[Pp]ort"),
+        (web_address, "https://example.org:0", "port must be 1 to 65535"),
+        (web_address, "https://[bad", "IPv6"),
+        (https_origin, "http://proxy", "must be https://host"),
+        (https_origin, "https://proxy/path", "must be https://host"),
+        (https_origin, "https://user:password@proxy", "must be https://host"),
+        (https_origin, "https://proxy\u200b", "must be https://host"),
+        (https_origin, "https://proxy:0", "port must be 1 to 65535"),
+        (credential, "abc\n", "holds a line break"),
+        (credential, Secret(" abc"), "holds a space"),
+        (credential, "\ufeffabc", r"holds the character U\+FEFF"),
+        (sendable_headers, {"a b": "x"}, "'a b' is not the name of a header"),
+        (sendable_headers, {"a": Secret("x\r\nb: c")}, "the value of a has characters"),
+    ],
+)
+def test_bad_setting_is_refused(check: Check, bad: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        check(None, None, bad)
+    assert "abc" not in str(caught.value)
+
+
+def test_checks_keep_the_type_of_a_field() -> None:
+    @frozen
+    class Settings:
+        token: Secret = field(validator=[filled, credential])
+        url: str = field(validator=web_address)
+        timeout: int = field(default=10_000, validator=positive)
+
+    settings = Settings(Secret("x"), "https://example.org")
+    assert settings.token.reveal() + settings.url == "xhttps://example.org"

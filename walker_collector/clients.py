@@ -1,0 +1,147 @@
+"""A kit for plugins that are clients of a service: pace, Retry-After, statuses, checks of settings.
+
+    from walker_collector.clients import RateLimiter, error_for_status, retry_after, web_address
+
+The collector's own destinations use it as well.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from threading import Lock
+from typing import Final
+
+from walker_collector.errors import DestinationDown, Rejected, RetryLater
+from walker_collector.validators import (
+    Validator,
+    at_least,
+    between,
+    credential,
+    filled,
+    https_origin,
+    positive,
+    sendable_headers,
+    web_address,
+)
+
+__all__ = [
+    "RateLimiter",
+    "Validator",
+    "at_least",
+    "between",
+    "credential",
+    "error_for_status",
+    "filled",
+    "https_origin",
+    "positive",
+    "retry_after",
+    "sendable_headers",
+    "web_address",
+]
+
+DAY: Final = 86_400.0
+
+
+class RateLimiter:
+    """A token bucket: at most `rate` calls per second, in bursts of up to a tenth of a second.
+
+        limiter = RateLimiter(100)
+        limiter.wait()      # before each call
+
+    One limiter may be shared by several threads. `clock` (monotonic, s) and `sleep` are for tests.
+    Raises ValueError unless the rate is a number above 0.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        if not 0 < rate < math.inf:
+            raise ValueError(f"a rate is a number above 0, not {rate}")
+        self._rate = rate
+        # A bucket below one token would never let a call through.
+        self._burst = max(1.0, rate / 10)
+        self._tokens = self._burst
+        self._clock = clock
+        self._sleep = sleep
+        self._filled_at = clock()
+        self._lock = Lock()
+
+    def reserve(self) -> float:
+        """Take the next turn, and return the seconds until it comes: 0 to go at once."""
+        with self._lock:
+            now = self._clock()
+            refilled = self._tokens + (now - self._filled_at) * self._rate
+            # Below zero are the turns of callers that wait already: the next one queues behind.
+            self._tokens = min(self._burst, refilled) - 1
+            self._filled_at = now
+            return max(0.0, -self._tokens / self._rate)
+
+    def wait(self) -> None:
+        """Take the next turn, and sleep until it comes."""
+        delay = self.reserve()
+        if delay > 0:
+            self._sleep(delay)
+
+
+def retry_after(value: str | None, now: float, longest: float = DAY) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait; None if it asks for none.
+
+    The header is a number of seconds or a date (RFC 9110, section 10.2.3); any other text counts
+    as no header. `now` is the time in seconds since 1970. The result is never below 0 and never
+    above `longest`.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        # isdigit alone is true of digits of other scripts, which are no number in HTTP.
+        seconds = float(text) if text.isascii() and text.isdigit() else _unix(text) - now
+    except (ValueError, TypeError, IndexError, OverflowError):  # no date, or none of a calendar
+        return None
+    return min(max(seconds, 0.0), longest)
+
+
+def _unix(date: str) -> float:
+    moment = parsedate_to_datetime(date)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+_TRANSIENT: Final = frozenset({408, 425, 429})
+_CREDENTIALS: Final = {
+    401: "the credentials were not accepted",
+    403: "the credentials give no right to this",
+}
+
+
+def error_for_status(
+    status: int,
+    reason: str,
+    after: float | None = None,
+    *,
+    credentials: str = "check the credentials",
+    address: str = "check the address",
+) -> Rejected | RetryLater | DestinationDown | None:
+    """Return the error that an HTTP status means for an event, or None for success (2xx).
+
+    RetryLater: 408, 425, 429, 5xx, and 1xx, which is no final response. DestinationDown: 401, 403,
+    and redirects (3xx), which no client should follow with credentials. Rejected: any other 4xx.
+    Statuses with a meaning of their own at a service are for the caller to handle before.
+
+    reason: text for logs and dead letters, such as "the service answered 503", without event data.
+    after: seconds to wait before the retry, see `retry_after`.
+    credentials, address: advice for whoever must mend it; name the settings.
+    """
+    if 200 <= status < 300:
+        return None
+    if status in _TRANSIENT or not 200 <= status < 500:
+        return RetryLater(reason, after)
+    if status in _CREDENTIALS:
+        return DestinationDown(f"{reason}: {_CREDENTIALS[status]}; {credentials}")
+    if status < 400:
+        return DestinationDown(f"{reason}: redirects are not followed; {address}")
+    return Rejected(reason)
