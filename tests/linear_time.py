@@ -14,13 +14,13 @@ from walker_collector.cli.documents import is_document, split_document
 from walker_collector.cli.lines import parse
 from walker_collector.cli.output import printable
 from walker_collector.clients import retry_after
-from walker_collector.consent import identifiers as keys_of
 from walker_collector.events import Bounds, decode, encode, split_name
 from walker_collector.flowfile.destination import _VERSIONED
 from walker_collector.flowfile.references import Surroundings, resolve
 from walker_collector.mapping.paths import delete_by_path, get_by_path, set_by_path
 from walker_collector.moments import parse_ms
 from walker_collector.naming import hint, join
+from walker_collector.people.identity import identifiers as keys_of
 from walker_collector.plugins import _PREFIX
 from walker_collector.structuring.environment import _WHOLE
 from walker_collector.text import describe

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.consent import Grant, Ledger, News, granted
 from walker_collector.delivery import (
     CONSENT_CHANGED,
     Destination,
@@ -33,11 +32,13 @@ from walker_collector.events import (
 )
 from walker_collector.failures import reason_of
 from walker_collector.hookspecs import Event, PushContext, Rule
-from walker_collector.identity import KINDS
+from walker_collector.intake.commands import COMMANDS, address, consent_change, plain_statement
 from walker_collector.mapping import UNMATCHED, Mapped
+from walker_collector.people.consent import ConsentStore, Grant, News
+from walker_collector.people.gate import granted
+from walker_collector.people.identity import KINDS
 from walker_collector.spool import Entry
 from walker_collector.spool.memory import MemorySpool
-from walker_collector.statements import COMMANDS, address, consent_change, plain_statement
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
 Call = list[Any]
@@ -86,8 +87,8 @@ class Simulation:
         self, flow: FlowConfig, *, now: Callable[[], int], new_id: Callable[[], str]
     ) -> None:
         config = flow.collector
-        self._ledger = Ledger(MemorySpool(), config.consent, config.people_max, now)
-        self._stages = [_Stage(item, self._ledger) for item in build_destinations(flow)]
+        self._consents = ConsentStore(MemorySpool(), config.consent, config.people_max, now)
+        self._stages = [_Stage(item, self._consents) for item in build_destinations(flow)]
         self._bounds = Bounds(config.max_depth, config.max_bytes)
         self._defaults = Defaults.of(config, new_id, trace="simulation")
         self._now = now
@@ -112,7 +113,7 @@ class Simulation:
         now = self._now()
         event = complete(raw, now, 0.0, self._defaults)
         body = encode(event, self._bounds)
-        person, news = self._ledger.meet(event["user"])
+        person, news = self._consents.identify(event["user"])
         return (self._next_seq(), person, now, body), news
 
     def _command(self, raw: Mapping[str, Any]) -> list[Simulated]:
@@ -131,10 +132,10 @@ class Simulation:
     def _consent(self, update: Consent, user: Mapping[str, Any] | None) -> list[Simulated]:
         update, user = plain_statement(update, user, self._bounds)
         if user is None:
-            self._ledger.set_default(update)
-            told = self._announce(update, self._ledger.default, {}, "")
+            self._consents.set_default(update)
+            told = self._announce(update, self._consents.default, {}, "")
             return [*told, *self._release(None)]
-        person, state = self._ledger.tell(update, user)
+        person, state = self._consents.record_consent(update, user)
         told = self._announce(update, state, address(user, person), person)
         return [*told, *self._release([person])]
 
@@ -163,10 +164,10 @@ class _Answer:
 class _Stage:
     """One destination with the events held for it."""
 
-    def __init__(self, destination: Destination, ledger: Ledger) -> None:
+    def __init__(self, destination: Destination, consents: ConsentStore) -> None:
         self._destination = destination
-        self._ledger = ledger
-        self._joins = ledger.follow()
+        self._consents = consents
+        self._joins = consents.follow()
         self._held = ConsentHold(destination.config.queue_max)
 
     def take(self, entry: Entry) -> Simulated:
@@ -194,7 +195,7 @@ class _Stage:
         simulate = getattr(destination.instance, "simulate_consent", None)
         if simulate is None or not destination.listens or self._mocked:
             return None
-        context = context_for(destination, granted(self._ledger.base(person)), change)
+        context = context_for(destination, granted(self._consents.base(person)), change)
         answer = _ask(simulate, change["data"], change["custom"], person_of(change), context)
         if not answer.calls and not answer.error:
             return None
@@ -206,7 +207,7 @@ class _Stage:
             error=answer.error,
             warnings=answer.warnings,
             person=person,
-            grants=tuple(self._ledger.explain({}, person)),
+            grants=tuple(self._consents.explain({}, person)),
             known=_known(change, CONSENT_CHANGED),
         )
 
@@ -215,8 +216,8 @@ class _Stage:
         destination, (_, person, _, body) = self._destination, entry
         event = decode(body)
         name, own = event["name"], event.get("consent") or {}
-        grants = tuple(self._ledger.explain(own, person))
-        context = context_for(destination, granted(self._ledger.base(person)), event)
+        grants = tuple(self._consents.explain(own, person))
+        context = context_for(destination, granted(self._consents.base(person)), event)
         mapped = destination.mapper(event, context)
         answer = self._answer(name, body, mapped, context)
         return Simulated(

@@ -687,7 +687,7 @@ def test_event_that_was_held_when_the_process_died_between_grant_and_release_goe
     with running(guarded(record, spool)) as collector:
         collector.push(event(1))
         # What a process has done that dies right after the grant is on disk.
-        collector._ledger.tell(MARKETING, {"id": "u1"})
+        collector._consents.record_consent(MARKETING, {"id": "u1"})
     with running(guarded(record, spool)) as collector:
         assert collector.flush(PATIENCE)
     assert record.numbers == [1]
@@ -701,7 +701,7 @@ def test_event_accepted_right_after_a_grant_does_not_overtake_what_that_releases
         for n in (1, 2):
             collector.push(event(n))
         # The grant is known, and another thread has yet to release what was held.
-        collector._ledger.tell(MARKETING, {"id": "u1"})
+        collector._consents.record_consent(MARKETING, {"id": "u1"})
         collector.push(event(3))
         assert collector.flush(PATIENCE)
     assert record.numbers == [1, 2, 3]
@@ -718,4 +718,4 @@ def test_destination_that_is_down_does_not_keep_consent_from_being_recorded(
         collector.push(event(1))
         collector.consent(MARKETING, user={"id": "u1"})
         collector.consent(WITHDRAWN, user={"id": "u1"})
-        assert collector._ledger.state("id:u1") == WITHDRAWN
+        assert collector._consents.state("id:u1") == WITHDRAWN

@@ -38,7 +38,7 @@ from walker_collector import (
     SpoolFull,
 )
 from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
-from walker_collector.identity import identifiers
+from walker_collector.people.identity import identifiers
 
 MARKETING = {"marketing": True}
 WITHDRAWN = {"marketing": False}
@@ -251,7 +251,7 @@ def test_later_events_wait_for_what_the_session_has_under_way_though_others_see_
         collector.push(event(1, user=S))
         assert begun.wait(PATIENCE)
         # The join is known, and whoever learned it has yet to do anything about it.
-        collector._ledger.meet({"id": "ana", **S})
+        collector._consents.identify({"id": "ana", **S})
         collector.push(event(2, "ana"))
         collector.push(event(3, "other"))
         record.wait_for(1)
@@ -298,7 +298,7 @@ def test_person_with_many_sessions_costs_no_more_for_each(spool: Path | None) ->
         for n in range(300):
             collector.push(event(n, user={"id": "ana", "session": f"s{n}"}))
         looked_at: list[Any] = []
-        graph = collector._ledger._identities
+        graph = collector._consents._identities
         lookup = graph._lookup
         graph._lookup = lambda key: looked_at.append(key) or lookup(key)  # type: ignore[method-assign,func-returns-value]  # counts
         collector.push(event(300, user={"id": "ana", "session": "new"}))
@@ -374,7 +374,7 @@ def test_statement_about_a_user_that_no_event_could_carry_is_refused_whole(
             with pytest.raises(EventError):
                 call()
         assert collector.push(event(1)).destinations == {"there": "held"}
-        assert collector._ledger.silent
+        assert collector._consents.is_empty
         assert told == []
 
 
@@ -413,12 +413,12 @@ def test_statement_for_which_there_is_no_room_is_not_made(way: int, spool: Path 
         with pytest.raises(SpoolFull):
             state(collector)
         assert collector.status().destinations["held"].held == 2
-        assert collector._ledger.default == {}
-        assert collector._ledger.state("id:u1") == {}
+        assert collector._consents.default == {}
+        assert collector._consents.state("id:u1") == {}
         collector.bury(collector.dead())
         assert collector.forget({"id": "u1"}) == 2
         state(collector)
-        assert collector._ledger.decide({}, "id:u1") == MARKETING
+        assert collector._consents.decide({}, "id:u1") == MARKETING
 
 
 def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
@@ -549,7 +549,7 @@ def erasing_during(
 
     def slowly(*args: Any) -> Any:
         inside.set()
-        until(collector._erasing.locked)
+        until(collector._runtime.erasure._lock.locked)
         forgetting.join(0.2)  # it waits for this; else it has all the time it needs
         result = done(*args)
         forgetting.join(0.2)

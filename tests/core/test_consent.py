@@ -1,4 +1,4 @@
-"""Consent: requirements, and the ledger of statements."""
+"""Consent: requirements, and the consents of statements."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from tests.core.support import Clock, in_threads
 from walker_collector.config import SpoolConfig
-from walker_collector.consent import (
-    Grant,
-    Ledger,
-    compile_gate,
-    granted,
-    grants,
-)
+from walker_collector.people.consent import ConsentStore, Grant
+from walker_collector.people.gate import compile_gate, granted, grants
 from walker_collector.spool import Spool, Told, later_of
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
@@ -27,8 +22,8 @@ def ledger_of(
     default: Mapping[str, bool] | None = None,
     people_max: int = 100,
     clock: Clock | None = None,
-) -> Ledger:
-    return Ledger(spool or MemorySpool(), default or {}, people_max, clock or Clock())
+) -> ConsentStore:
+    return ConsentStore(spool or MemorySpool(), default or {}, people_max, clock or Clock())
 
 
 @pytest.fixture
@@ -69,10 +64,10 @@ def test_event_carries_only_what_is_granted() -> None:
 
 
 def test_own_consent_is_above_the_persons_and_that_above_the_default_key_by_key() -> None:
-    ledger = ledger_of(default={"a": True, "b": True, "c": True})
-    person, _ = ledger.tell({"b": False, "c": False}, {"id": "u"})
-    assert ledger.decide({"c": True}, person) == {"a": True, "b": False, "c": True}
-    assert ledger.explain({"c": True}, person) == [
+    consents = ledger_of(default={"a": True, "b": True, "c": True})
+    person, _ = consents.record_consent({"b": False, "c": False}, {"id": "u"})
+    assert consents.decide({"c": True}, person) == {"a": True, "b": False, "c": True}
+    assert consents.explain({"c": True}, person) == [
         Grant("a", True, "default"),
         Grant("b", False, "person"),
         Grant("c", True, "event"),
@@ -80,34 +75,34 @@ def test_own_consent_is_above_the_persons_and_that_above_the_default_key_by_key(
 
 
 def test_default_is_what_holds_for_those_who_said_nothing() -> None:
-    ledger = ledger_of(default={"a": False})
-    ledger.set_default({"a": True, "b": False})
-    assert ledger.default == {"a": True, "b": False}
-    assert ledger.decide({}, "id:u") == {"a": True, "b": False}
-    assert ledger.decide({}, "") == {"a": True, "b": False}
-    ledger.tell({"a": False}, {"id": "v"})
-    assert ledger.decide({}, "id:u")["a"] is True
-    assert ledger.decide({}, "id:v")["a"] is False
+    consents = ledger_of(default={"a": False})
+    consents.set_default({"a": True, "b": False})
+    assert consents.default == {"a": True, "b": False}
+    assert consents.decide({}, "id:u") == {"a": True, "b": False}
+    assert consents.decide({}, "") == {"a": True, "b": False}
+    consents.record_consent({"a": False}, {"id": "v"})
+    assert consents.decide({}, "id:u")["a"] is True
+    assert consents.decide({}, "id:v")["a"] is False
 
 
 def test_last_statement_of_a_key_holds_and_others_stay() -> None:
-    ledger = ledger_of()
-    ledger.tell({"a": True, "b": True}, {"id": "u"})
-    person, state = ledger.tell({"a": False}, {"id": "u"})
+    consents = ledger_of()
+    consents.record_consent({"a": True, "b": True}, {"id": "u"})
+    person, state = consents.record_consent({"a": False}, {"id": "u"})
     assert state == {"a": False, "b": True}
-    assert ledger.state(person) == state
+    assert consents.state(person) == state
 
 
 def test_later_statement_wins_when_two_turn_out_to_be_one() -> None:
     clock = Clock()
-    ledger = ledger_of(clock=clock)
-    ledger.tell({"a": True, "b": False}, {"id": "u"})
+    consents = ledger_of(clock=clock)
+    consents.record_consent({"a": True, "b": False}, {"id": "u"})
     clock.advance(1)
-    ledger.tell({"a": False, "c": True}, {"session": "s"})
+    consents.record_consent({"a": False, "c": True}, {"session": "s"})
     clock.advance(1)
-    ledger.tell({"b": True}, {"id": "u"})
-    person, _ = ledger.meet({"id": "u", "session": "s"})
-    assert ledger.state(person) == {"a": False, "b": True, "c": True}
+    consents.record_consent({"b": True}, {"id": "u"})
+    person, _ = consents.identify({"id": "u", "session": "s"})
+    assert consents.state(person) == {"a": False, "b": True, "c": True}
 
 
 @pytest.mark.parametrize("shift", [0, -86_400_000], ids=["one ms", "a day back"])
@@ -117,15 +112,15 @@ def test_statements_have_an_order_of_their_own_whatever_the_clock_says(
 ) -> None:
     clock = Clock()
     spool = SqliteSpool(path)
-    ledger = ledger_of(spool, clock=clock)
-    ledger.tell({"a": first}, {"id": "u"})
+    consents = ledger_of(spool, clock=clock)
+    consents.record_consent({"a": first}, {"id": "u"})
     clock.advance(shift)
     spool.close()
     spool = SqliteSpool(path)
-    ledger = ledger_of(spool, clock=clock)  # after a restart as well
-    ledger.tell({"a": not first}, {"session": "s"})
-    person, _ = ledger.meet({"id": "u", "session": "s"})
-    assert ledger.state(person) == {"a": not first}
+    consents = ledger_of(spool, clock=clock)  # after a restart as well
+    consents.record_consent({"a": not first}, {"session": "s"})
+    person, _ = consents.identify({"id": "u", "session": "s"})
+    assert consents.state(person) == {"a": not first}
     spool.close()
 
 
@@ -149,86 +144,90 @@ def test_statement_that_cannot_be_kept_was_not_made() -> None:
     def fail(*args: Any) -> None:
         raise OSError("disk")
 
-    ledger = ledger_of()
-    ledger.tell({"a": False}, {"id": "u"})
-    version = ledger.version
+    consents = ledger_of()
+    consents.record_consent({"a": False}, {"id": "u"})
+    version = consents.version
     with pytest.raises(OSError, match="disk"):
-        ledger.tell({"a": True}, {"id": "u"}, fail)
+        consents.record_consent({"a": True}, {"id": "u"}, fail)
     with pytest.raises(OSError, match="disk"):
-        ledger.set_default({"b": True}, fail)
-    assert (ledger.state("id:u"), ledger.default, ledger.version) == ({"a": False}, {}, version)
+        consents.set_default({"b": True}, fail)
+    assert (consents.state("id:u"), consents.default, consents.version) == (
+        {"a": False},
+        {},
+        version,
+    )
 
 
 def test_statement_of_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="needs an id"):
-        ledger_of().tell({"a": True}, {"email": "x@example.org"})
+        ledger_of().record_consent({"a": True}, {"email": "x@example.org"})
 
 
 def test_version_tells_that_a_decision_is_overtaken() -> None:
-    ledger = ledger_of()
-    seen = [ledger.version]
-    ledger.set_default({"a": True})
-    seen.append(ledger.version)
-    ledger.tell({"a": True}, {"session": "s"})
-    seen.append(ledger.version)
-    ledger.meet({"session": "s", "id": "u"})
-    seen.append(ledger.version)
+    consents = ledger_of()
+    seen = [consents.version]
+    consents.set_default({"a": True})
+    seen.append(consents.version)
+    consents.record_consent({"a": True}, {"session": "s"})
+    seen.append(consents.version)
+    consents.identify({"session": "s", "id": "u"})
+    seen.append(consents.version)
     assert len(set(seen)) == 4
-    ledger.meet({"session": "s", "id": "u"})
-    assert ledger.version == seen[-1]
+    consents.identify({"session": "s", "id": "u"})
+    assert consents.version == seen[-1]
 
 
 def test_meeting_somebody_who_said_nothing_overtakes_no_decision() -> None:
-    ledger = ledger_of()
-    ledger.tell({"a": True}, {"session": "other"})
-    before = ledger.version
-    assert ledger.meet({"session": "s", "id": "u"}) == ("id:u", "joined")
-    assert ledger.version == before
+    consents = ledger_of()
+    consents.record_consent({"a": True}, {"session": "other"})
+    before = consents.version
+    assert consents.identify({"session": "s", "id": "u"}) == ("id:u", "joined")
+    assert consents.version == before
 
 
 # --- bounds ----------------------------------------------------------------------------------
 
 
 def test_least_recently_seen_person_is_forgotten_first() -> None:
-    ledger = ledger_of(people_max=2)
-    ledger.tell({"a": True}, {"id": "1"})
-    ledger.tell({"a": True}, {"id": "2"})
-    ledger.state("id:1")
-    ledger.tell({"a": True}, {"id": "3"})
-    assert [bool(ledger.state(f"id:{n}")) for n in (1, 3)] == [True, True]
-    assert not ledger.state("id:2")
+    consents = ledger_of(people_max=2)
+    consents.record_consent({"a": True}, {"id": "1"})
+    consents.record_consent({"a": True}, {"id": "2"})
+    consents.state("id:1")
+    consents.record_consent({"a": True}, {"id": "3"})
+    assert [bool(consents.state(f"id:{n}")) for n in (1, 3)] == [True, True]
+    assert not consents.state("id:2")
 
 
 def test_acquaintances_are_bounded_too() -> None:
-    ledger = ledger_of(people_max=3)
+    consents = ledger_of(people_max=3)
     for n in range(10):
-        ledger.meet({"id": f"u{n}", "session": f"s{n}"})
-    assert ledger.canonical("session:s9") == "id:u9"
-    assert ledger.canonical("session:s0") == "session:s0"
-    assert ledger.known_as({"id": "u0"}) == {"id:u0"}
+        consents.identify({"id": f"u{n}", "session": f"s{n}"})
+    assert consents.canonical("session:s9") == "id:u9"
+    assert consents.canonical("session:s0") == "session:s0"
+    assert consents.keys_of({"id": "u0"}) == {"id:u0"}
 
 
 def test_spool_remembers_whom_memory_forgot(path: SpoolConfig) -> None:
     spool = SqliteSpool(path)
-    ledger = ledger_of(spool, people_max=1)
+    consents = ledger_of(spool, people_max=1)
     for n in range(5):
-        ledger.tell({"a": bool(n % 2)}, {"id": f"u{n}", "session": f"s{n}"})
+        consents.record_consent({"a": bool(n % 2)}, {"id": f"u{n}", "session": f"s{n}"})
     for n in range(5):
-        assert ledger.canonical(f"session:s{n}") == f"id:u{n}"
-        assert ledger.decide({}, f"session:s{n}") == {"a": bool(n % 2)}
-        assert ledger.known_as({"id": f"u{n}"}) == {f"id:u{n}", f"session:s{n}"}
+        assert consents.canonical(f"session:s{n}") == f"id:u{n}"
+        assert consents.decide({}, f"session:s{n}") == {"a": bool(n % 2)}
+        assert consents.keys_of({"id": f"u{n}"}) == {f"id:u{n}", f"session:s{n}"}
     spool.close()
 
 
 def test_consent_and_acquaintance_are_read_back_after_a_restart(path: SpoolConfig) -> None:
     spool = SqliteSpool(path)
-    ledger = ledger_of(spool)
-    ledger.tell({"a": True}, {"session": "s"})
-    ledger.tell({"b": False}, {"session": "s", "id": "u"})
+    consents = ledger_of(spool)
+    consents.record_consent({"a": True}, {"session": "s"})
+    consents.record_consent({"b": False}, {"session": "s", "id": "u"})
     spool.close()
     spool = SqliteSpool(path)
     again = ledger_of(spool)
-    assert not again.silent
+    assert not again.is_empty
     assert again.decide({}, "session:s") == {"a": True, "b": False}
     assert again.canonical("session:s") == "id:u"
     spool.close()
@@ -236,24 +235,27 @@ def test_consent_and_acquaintance_are_read_back_after_a_restart(path: SpoolConfi
 
 def test_ledger_is_silent_until_somebody_says_something(path: SpoolConfig) -> None:
     spool = SqliteSpool(path)
-    ledger = ledger_of(spool, {"a": True})
-    assert ledger.silent
-    assert ledger.decide({}, "id:u") == {"a": True}
-    ledger.tell({"a": False}, {"id": "u"})
-    assert not ledger.silent
-    assert ledger.decide({}, "id:u") == {"a": False}
+    consents = ledger_of(spool, {"a": True})
+    assert consents.is_empty
+    assert consents.decide({}, "id:u") == {"a": True}
+    consents.record_consent({"a": False}, {"id": "u"})
+    assert not consents.is_empty
+    assert consents.decide({}, "id:u") == {"a": False}
     spool.close()
 
 
 def test_erased_person_is_a_stranger() -> None:
-    ledger = ledger_of()
-    ledger.tell({"a": True}, {"id": "u", "device": "d", "session": "s"})
-    ledger.tell({"a": True}, {"id": "v", "device": "e"})
-    assert ledger.erase(ledger.known_as({"device": "d"})) is not None
-    assert ledger.state("id:u") == {}
-    assert [ledger.canonical(key) for key in ("device:d", "session:s")] == ["device:d", "session:s"]
-    assert ledger.known_as({"id": "u"}) == {"id:u"}
-    assert ledger.decide({}, "device:e") == {"a": True}
+    consents = ledger_of()
+    consents.record_consent({"a": True}, {"id": "u", "device": "d", "session": "s"})
+    consents.record_consent({"a": True}, {"id": "v", "device": "e"})
+    assert consents.erase(consents.keys_of({"device": "d"})) is not None
+    assert consents.state("id:u") == {}
+    assert [consents.canonical(key) for key in ("device:d", "session:s")] == [
+        "device:d",
+        "session:s",
+    ]
+    assert consents.keys_of({"id": "u"}) == {"id:u"}
+    assert consents.decide({}, "device:e") == {"a": True}
 
 
 # --- threads ---------------------------------------------------------------------------------
@@ -262,13 +264,13 @@ def test_erased_person_is_a_stranger() -> None:
 @pytest.mark.parametrize("durable", [False, True])
 def test_statements_from_many_threads_are_all_kept(durable: bool, path: SpoolConfig) -> None:
     spool = SqliteSpool(path) if durable else MemorySpool()
-    ledger = ledger_of(spool)
+    consents = ledger_of(spool)
 
     def talk(key: str) -> None:
         for n in range(30):
-            ledger.tell({f"{key}{n}": True}, {"id": "u", "session": f"s{key}{n % 3}"})
-            ledger.decide({}, f"session:s{key}{n % 3}")
+            consents.record_consent({f"{key}{n}": True}, {"id": "u", "session": f"s{key}{n % 3}"})
+            consents.decide({}, f"session:s{key}{n % 3}")
 
     in_threads(*(lambda key=key: talk(key) for key in "abcd"))
-    assert ledger.state("id:u") == {f"{key}{n}": True for key in "abcd" for n in range(30)}
+    assert consents.state("id:u") == {f"{key}{n}": True for key in "abcd" for n in range(30)}
     spool.close()

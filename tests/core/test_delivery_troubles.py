@@ -316,7 +316,7 @@ def test_what_asks_nothing_is_counted_as_empty() -> None:
 def test_nothing_is_pushed_after_forget_however_long_the_pushes_before_it_take(
     durable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("walker_collector.collector._FORGET_WAIT", 0.05)
+    monkeypatch.setattr("walker_collector.people.erasure.IN_FLIGHT_WAIT", 0.05)
     under_way, forgotten, record = threading.Event(), threading.Event(), Record()
 
     def push(event: dict[str, Any], context: Any) -> None:
@@ -338,7 +338,7 @@ def test_nothing_is_pushed_after_forget_however_long_the_pushes_before_it_take(
 def test_nothing_goes_out_after_forget_however_long_the_batch_takes(
     failure: Exception, durable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("walker_collector.collector._FORGET_WAIT", 0.05)
+    monkeypatch.setattr("walker_collector.people.erasure.IN_FLIGHT_WAIT", 0.05)
     under_way, forgotten = threading.Event(), threading.Event()
     allowed: list[bool] = []
 

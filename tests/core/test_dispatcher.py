@@ -26,12 +26,12 @@ from walker_collector import (
     hookimpl,
 )
 from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, RuleConfig
-from walker_collector.consent import Ledger, identifiers
 from walker_collector.delivery.destination import Destination, build_destinations
 from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.events import Bounds, encode
+from walker_collector.people.consent import ConsentStore, identifiers
 from walker_collector.spool import FRESH, Attempt, Entry
 from walker_collector.spool.memory import MemorySpool
 
@@ -52,7 +52,7 @@ class Bench:
 
     cls: type
     settings: Mapping[str, Any]
-    ledger: Ledger = Factory(lambda: Ledger(MemorySpool(), {}, 100, Clock()))
+    consents: ConsentStore = Factory(lambda: ConsentStore(MemorySpool(), {}, 100, Clock()))
     turns: Callable[[], bool] = lambda: True
     attempt: Attempt = FRESH
     is_current: Callable[[Entry], bool] = lambda entry: True
@@ -61,7 +61,7 @@ class Bench:
         (destination,) = build_destinations(flow({"there": (self.cls, config(**self.settings))}))
         dispatch = Dispatcher(
             destination,
-            self.ledger,
+            self.consents,
             lambda seq: self.attempt,
             lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
             self.turns,
@@ -69,7 +69,7 @@ class Bench:
             self.is_current,
             throttle(destination),
         )
-        return dispatch.run(entries, self.ledger.said({entry[1] for entry in entries}))
+        return dispatch.run(entries, self.consents.snapshot({entry[1] for entry in entries}))
 
     def kinds(self, *entries: Entry) -> list[str]:
         return [outcome.kind for outcome in self.run(*entries)]
@@ -237,7 +237,7 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
 
     dispatch = Dispatcher(
         attrs.evolve(destination, mapper=broken),
-        made.ledger,
+        made.consents,
         lambda seq: Attempt(),
         lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
         lambda: True,
@@ -246,7 +246,7 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
         throttle(destination),
     )
     entries = [entry(1, "a"), entry(2, "b"), entry(3, "a")]
-    outcomes = dispatch.run(entries, made.ledger.said({e[1] for e in entries}))
+    outcomes = dispatch.run(entries, made.consents.snapshot({e[1] for e in entries}))
     assert [o.kind for o in outcomes] == ["bug", "delivered", "not_attempted"]
     assert record.numbers == [2]
 
@@ -292,7 +292,7 @@ def test_rules_consent_is_enforced() -> None:
     rules = {"order": {"complete": RuleConfig(consent={"ads": True})}}
     made = Bench(plugin(push), {"mapping": rules})
     assert made.kinds(entry(1), entry(2, name="page view")) == ["held", "delivered"]
-    made.ledger.tell({"ads": True}, {"id": "u1"})
+    made.consents.record_consent({"ads": True}, {"id": "u1"})
     assert made.kinds(entry(1)) == ["delivered"]
 
 
@@ -302,9 +302,9 @@ def withdrawing(made: Bench, at: int, record: Record, grant_at: int | None = Non
     def push(event: Any, context: Any) -> None:
         record.push(event, context)
         if event["data"]["n"] == at:
-            made.ledger.tell({"marketing": False}, {"id": "u1"})
+            made.consents.record_consent({"marketing": False}, {"id": "u1"})
         if event["data"]["n"] == grant_at:
-            made.ledger.tell({"marketing": True}, {"id": "u1"})
+            made.consents.record_consent({"marketing": True}, {"id": "u1"})
 
     return push
 
@@ -313,8 +313,8 @@ def test_withdrawal_counts_for_the_next_call() -> None:
     record = Record()
     made = Bench(plugin(), {"consent": {"marketing": True}})
     made.cls = plugin(withdrawing(made, 1, record))
-    made.ledger.tell({"marketing": True}, {"id": "u1"})
-    made.ledger.tell({"marketing": True}, {"id": "u2"})
+    made.consents.record_consent({"marketing": True}, {"id": "u1"})
+    made.consents.record_consent({"marketing": True}, {"id": "u2"})
     kinds = made.kinds(entry(1), entry(2), entry(3, "u2"), entry(4))
     assert kinds == ["delivered", "held", "delivered", "not_attempted"]
     assert record.numbers == [1, 3]
@@ -324,8 +324,8 @@ def test_grant_after_a_withdrawal_lets_nothing_overtake_what_it_held() -> None:
     record = Record()
     made = Bench(plugin(), {"consent": {"marketing": True}})
     made.cls = plugin(withdrawing(made, 1, record, grant_at=3))
-    made.ledger.tell({"marketing": True}, {"id": "u1"})
-    made.ledger.tell({"marketing": True}, {"id": "u2"})
+    made.consents.record_consent({"marketing": True}, {"id": "u1"})
+    made.consents.record_consent({"marketing": True}, {"id": "u2"})
     kinds = made.kinds(entry(1), entry(2), entry(3, "u2"), entry(4))
     assert kinds == ["delivered", "held", "delivered", "not_attempted"]
 
@@ -333,10 +333,10 @@ def test_grant_after_a_withdrawal_lets_nothing_overtake_what_it_held() -> None:
 def test_withdrawal_holds_back_a_batch_that_waits_for_its_turn() -> None:
     record = Record()
     made = Bench(plugin(None, record.push_batch), {"consent": {"marketing": True}})
-    made.ledger.tell({"marketing": True}, {"id": "u1"})
+    made.consents.record_consent({"marketing": True}, {"id": "u1"})
 
     def turn() -> bool:
-        made.ledger.tell({"marketing": False}, {"id": "u1"})
+        made.consents.record_consent({"marketing": False}, {"id": "u1"})
         return True
 
     made.turns = turn
@@ -348,8 +348,8 @@ def test_withdrawal_holds_back_a_batch_that_waits_for_its_turn() -> None:
     assert record.numbers == [2]
 
 
-class Unreadable(Ledger):
-    """A ledger whose spool can't be read after somebody said something."""
+class Unreadable(ConsentStore):
+    """A consents whose spool can't be read after somebody said something."""
 
     broken = False
 
@@ -360,13 +360,13 @@ class Unreadable(Ledger):
 
 
 def test_nothing_is_sent_while_consent_cannot_be_read() -> None:
-    ledger = Unreadable(MemorySpool(), {}, 100, Clock())
+    consents = Unreadable(MemorySpool(), {}, 100, Clock())
 
     def push(event: Any, context: Any) -> None:
-        ledger.tell({"a": True}, {"id": "u1"})
-        ledger.broken = True
+        consents.record_consent({"a": True}, {"id": "u1"})
+        consents.broken = True
 
-    outcomes = Bench(plugin(push), {}, ledger).run(entry(1), entry(2, "u2"), entry(3, "u3"))
+    outcomes = Bench(plugin(push), {}, consents).run(entry(1), entry(2, "u2"), entry(3, "u3"))
     assert outcomes == [
         Outcome("delivered"),
         Outcome("unavailable", "disk"),
@@ -580,12 +580,12 @@ def test_batch_is_asked_again_before_each_call_of_its_own() -> None:
                 continue
             sent.append(item.event["data"]["n"])
             if at == 0:
-                made.ledger.tell({"marketing": False}, {"id": "u2"})
+                made.consents.record_consent({"marketing": False}, {"id": "u2"})
         return failures
 
     made.cls = plugin(None, push_batch)
     for person in ("u1", "u2", "u3"):
-        made.ledger.tell({"marketing": True}, {"id": person})
+        made.consents.record_consent({"marketing": True}, {"id": person})
     kinds = made.kinds(entry(1, "u1"), entry(2, "u2"), entry(3, "u3"), entry(4, "u2"))
     assert sent == [1, 3]
     assert kinds == ["delivered", "not_attempted", "delivered", "not_attempted"]

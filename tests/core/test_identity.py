@@ -21,8 +21,8 @@ from tests.core.people_model import USERS, Model
 from tests.core.support import Clock
 from walker_collector import EventError
 from walker_collector.config import SpoolConfig
-from walker_collector.consent import Ledger
-from walker_collector.identity import KINDS, identifiers
+from walker_collector.people.consent import ConsentStore
+from walker_collector.people.identity import KINDS, identifiers
 from walker_collector.spool import PeopleUpdate, Spool, Told, people
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
@@ -43,8 +43,8 @@ class Number(IntEnum):
 
 def ledger_of(
     spool: Spool | None = None, people_max: int = 100, clock: Clock | None = None
-) -> Ledger:
-    return Ledger(spool or MemorySpool(), {}, people_max, clock or Clock())
+) -> ConsentStore:
+    return ConsentStore(spool or MemorySpool(), {}, people_max, clock or Clock())
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def opened(path: Path) -> Iterator[SqliteSpool]:
 
 
 @pytest.fixture(params=["memory", "durable", "durable, remembering nobody"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def consents(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ConsentStore]:
     if request.param == "memory":
         yield ledger_of()
         return
@@ -108,37 +108,37 @@ def test_list_or_object_as_an_identifier_is_refused(value: Any, kind: str) -> No
 # --- joining ---------------------------------------------------------------------------------
 
 
-def test_keys_that_are_named_together_are_one_person(ledger: Ledger) -> None:
-    ledger.tell({"a": True}, {"session": "s"})
-    assert ledger.meet({"session": "s", "device": "d"}) == ("device:d", "said")
-    assert ledger.meet({"device": "d", "id": "u"}) == ("id:u", "said")
+def test_keys_that_are_named_together_are_one_person(consents: ConsentStore) -> None:
+    consents.record_consent({"a": True}, {"session": "s"})
+    assert consents.identify({"session": "s", "device": "d"}) == ("device:d", "said")
+    assert consents.identify({"device": "d", "id": "u"}) == ("id:u", "said")
     for key in ("session:s", "device:d", "id:u"):
-        assert ledger.canonical(key) == "id:u"
-        assert ledger.decide({}, key) == {"a": True}
+        assert consents.canonical(key) == "id:u"
+        assert consents.decide({}, key) == {"a": True}
         kind, _, value = key.partition(":")
-        assert ledger.known_as({kind: value}) == {"id:u", "device:d", "session:s"}
+        assert consents.keys_of({kind: value}) == {"id:u", "device:d", "session:s"}
 
 
-def test_known_acquaintance_is_no_news(ledger: Ledger) -> None:
-    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", "joined")
-    assert ledger.meet({"id": "u", "session": "s"}) == ("id:u", None)
-    assert ledger.meet({"session": "s"}) == ("id:u", None)
-    assert ledger.meet({}) == ("", None)
+def test_known_acquaintance_is_no_news(consents: ConsentStore) -> None:
+    assert consents.identify({"id": "u", "session": "s"}) == ("id:u", "joined")
+    assert consents.identify({"id": "u", "session": "s"}) == ("id:u", None)
+    assert consents.identify({"session": "s"}) == ("id:u", None)
+    assert consents.identify({}) == ("", None)
 
 
-def test_session_of_a_person_is_not_taken_by_a_device(ledger: Ledger) -> None:
-    ledger.tell({"a": False}, {"id": "ines", "session": "s"})
-    assert ledger.meet({"device": "d", "session": "s"}) == ("id:ines", "joined")
+def test_session_of_a_person_is_not_taken_by_a_device(consents: ConsentStore) -> None:
+    consents.record_consent({"a": False}, {"id": "ines", "session": "s"})
+    assert consents.identify({"device": "d", "session": "s"}) == ("id:ines", "joined")
     for user in ({"device": "d"}, {"session": "s"}, {"device": "d", "session": "s"}):
-        assert ledger.meet(user) == ("id:ines", None)
-        assert ledger.decide({}, ledger.meet(user)[0]) == {"a": False}
-    assert ledger.known_as({"id": "ines"}) == {"id:ines", "device:d", "session:s"}
+        assert consents.identify(user) == ("id:ines", None)
+        assert consents.decide({}, consents.identify(user)[0]) == {"a": False}
+    assert consents.keys_of({"id": "ines"}) == {"id:ines", "device:d", "session:s"}
 
 
-def test_device_of_a_person_is_not_taken_by_a_new_session(ledger: Ledger) -> None:
-    ledger.meet({"id": "ines", "device": "d"})
-    assert ledger.meet({"device": "d", "session": "new"}) == ("id:ines", "joined")
-    assert ledger.canonical("session:new") == "id:ines"
+def test_device_of_a_person_is_not_taken_by_a_new_session(consents: ConsentStore) -> None:
+    consents.identify({"id": "ines", "device": "d"})
+    assert consents.identify({"device": "d", "session": "new"}) == ("id:ines", "joined")
+    assert consents.canonical("session:new") == "id:ines"
 
 
 def test_devices_that_share_a_session_are_one_whatever_the_order() -> None:
@@ -149,84 +149,88 @@ def test_devices_that_share_a_session_are_one_whatever_the_order() -> None:
         {"device": "d2", "session": "s1"},
     )
     for order in permutations(users):
-        ledger = ledger_of()
+        consents = ledger_of()
         for user in order:
-            ledger.meet(user)
-        person, _ = ledger.tell({"a": True}, {"device": "d2"})
+            consents.identify(user)
+        person, _ = consents.record_consent({"a": True}, {"device": "d2"})
         keys = {"device:d1", "device:d2", "session:s1", "session:s2"}
-        assert {ledger.canonical(key) for key in keys} == {person}
-        assert ledger.known_as({"session": "s1"}) == keys
+        assert {consents.canonical(key) for key in keys} == {person}
+        assert consents.keys_of({"session": "s1"}) == keys
 
 
-def test_what_two_strangers_said_holds_for_the_one_they_are(ledger: Ledger) -> None:
-    ledger.tell({"a": True, "b": True}, {"session": "s"})
-    ledger.tell({"a": False}, {"device": "d"})
-    ledger.tell({"c": True}, {"id": "u"})
-    ledger.meet({"device": "d", "session": "s"})
-    assert ledger.decide({}, "session:s") == {"a": False, "b": True}
-    ledger.meet({"id": "u", "session": "s"})
+def test_what_two_strangers_said_holds_for_the_one_they_are(consents: ConsentStore) -> None:
+    consents.record_consent({"a": True, "b": True}, {"session": "s"})
+    consents.record_consent({"a": False}, {"device": "d"})
+    consents.record_consent({"c": True}, {"id": "u"})
+    consents.identify({"device": "d", "session": "s"})
+    assert consents.decide({}, "session:s") == {"a": False, "b": True}
+    consents.identify({"id": "u", "session": "s"})
     for key in ("id:u", "device:d", "session:s"):
-        assert ledger.decide({}, key) == {"a": False, "b": True, "c": True}
+        assert consents.decide({}, key) == {"a": False, "b": True, "c": True}
 
 
 # --- somebody else in the same browser -------------------------------------------------------
 
 
-def test_who_signs_in_later_gets_only_what_comes_later(ledger: Ledger) -> None:
-    ledger.meet({"session": "s"})
-    ledger.meet({"id": "ana", "session": "s"})
-    assert ledger.meet({"session": "s"}) == ("id:ana", None)
-    assert ledger.meet({"id": "bob", "session": "s"}) == ("id:bob", None)
-    assert ledger.canonical("session:s") == "id:ana"  # what was filed under it
-    assert ledger.meet({"session": "s"}) == ("id:bob", None)  # what comes
-    assert ledger.known_as({"id": "ana"}) == {"id:ana", "session:s"}
-    assert ledger.known_as({"id": "bob"}) == {"id:bob"}
-    assert ledger.known_as({"session": "s"}) == {"id:bob"}
-    assert ledger.meet({"id": "ana", "session": "s"}) == ("id:ana", None)
-    assert ledger.meet({"session": "s"}) == ("id:ana", None)
+def test_who_signs_in_later_gets_only_what_comes_later(consents: ConsentStore) -> None:
+    consents.identify({"session": "s"})
+    consents.identify({"id": "ana", "session": "s"})
+    assert consents.identify({"session": "s"}) == ("id:ana", None)
+    assert consents.identify({"id": "bob", "session": "s"}) == ("id:bob", None)
+    assert consents.canonical("session:s") == "id:ana"  # what was filed under it
+    assert consents.identify({"session": "s"}) == ("id:bob", None)  # what comes
+    assert consents.keys_of({"id": "ana"}) == {"id:ana", "session:s"}
+    assert consents.keys_of({"id": "bob"}) == {"id:bob"}
+    assert consents.keys_of({"session": "s"}) == {"id:bob"}
+    assert consents.identify({"id": "ana", "session": "s"}) == ("id:ana", None)
+    assert consents.identify({"session": "s"}) == ("id:ana", None)
 
 
-def test_statement_by_a_session_is_of_the_one_who_signed_in_last(ledger: Ledger) -> None:
-    ledger.tell({"a": True}, {"id": "ana", "session": "s"})
-    ledger.meet({"id": "bob", "session": "s"})
-    assert ledger.tell({"a": False}, {"session": "s"})[0] == "id:bob"
-    assert (ledger.state("id:ana"), ledger.state("id:bob")) == ({"a": True}, {"a": False})
+def test_statement_by_a_session_is_of_the_one_who_signed_in_last(consents: ConsentStore) -> None:
+    consents.record_consent({"a": True}, {"id": "ana", "session": "s"})
+    consents.identify({"id": "bob", "session": "s"})
+    assert consents.record_consent({"a": False}, {"session": "s"})[0] == "id:bob"
+    assert (consents.state("id:ana"), consents.state("id:bob")) == ({"a": True}, {"a": False})
 
 
-def test_new_session_on_a_device_is_of_the_one_who_signed_in_there_last(ledger: Ledger) -> None:
-    ledger.meet({"id": "ana", "device": "d", "session": "s1"})
-    ledger.meet({"id": "bob", "device": "d", "session": "s2"})
-    ledger.meet({"device": "d", "session": "s3"})
-    sessions = [ledger.canonical(f"session:s{n}") for n in (1, 2, 3)]
+def test_new_session_on_a_device_is_of_the_one_who_signed_in_there_last(
+    consents: ConsentStore,
+) -> None:
+    consents.identify({"id": "ana", "device": "d", "session": "s1"})
+    consents.identify({"id": "bob", "device": "d", "session": "s2"})
+    consents.identify({"device": "d", "session": "s3"})
+    sessions = [consents.canonical(f"session:s{n}") for n in (1, 2, 3)]
     assert sessions == ["id:ana", "id:bob", "id:bob"]
 
 
-def test_where_device_and_session_lead_to_two_people_the_session_tells(ledger: Ledger) -> None:
-    ledger.meet({"id": "ana", "device": "d", "session": "s1"})
-    ledger.meet({"id": "bob", "device": "d", "session": "s2"})
-    assert ledger.meet({"device": "d", "session": "s1"}) == ("id:ana", None)
-    assert ledger.meet({"device": "d", "session": "s2"}) == ("id:bob", None)
-    assert ledger.meet({"device": "d"}) == ("id:bob", None)
+def test_where_device_and_session_lead_to_two_people_the_session_tells(
+    consents: ConsentStore,
+) -> None:
+    consents.identify({"id": "ana", "device": "d", "session": "s1"})
+    consents.identify({"id": "bob", "device": "d", "session": "s2"})
+    assert consents.identify({"device": "d", "session": "s1"}) == ("id:ana", None)
+    assert consents.identify({"device": "d", "session": "s2"}) == ("id:bob", None)
+    assert consents.identify({"device": "d"}) == ("id:bob", None)
 
 
-def test_erasure_of_one_leaves_the_others_of_the_same_browser(ledger: Ledger) -> None:
+def test_erasure_of_one_leaves_the_others_of_the_same_browser(consents: ConsentStore) -> None:
     for erased, left in (("ana", "bob"), ("bob", "ana")):
-        ledger.tell({"a": True}, {"id": "ana", "session": "s"})
-        ledger.tell({"a": False}, {"id": "bob", "session": "s"})
-        before = ledger.state(f"id:{left}")
-        assert ledger.erase(ledger.known_as({"id": erased})) is not None
-        assert ledger.state(f"id:{erased}") == {}
-        assert ledger.state(f"id:{left}") == before
-        assert ledger.meet({"session": "s"}) == (f"id:{left}", None)
-        assert ledger.erase(ledger.known_as({"id": left})) is not None
-        assert ledger.meet({"session": "s"}) == ("session:s", None)
+        consents.record_consent({"a": True}, {"id": "ana", "session": "s"})
+        consents.record_consent({"a": False}, {"id": "bob", "session": "s"})
+        before = consents.state(f"id:{left}")
+        assert consents.erase(consents.keys_of({"id": erased})) is not None
+        assert consents.state(f"id:{erased}") == {}
+        assert consents.state(f"id:{left}") == before
+        assert consents.identify({"session": "s"}) == (f"id:{left}", None)
+        assert consents.erase(consents.keys_of({"id": left})) is not None
+        assert consents.identify({"session": "s"}) == ("session:s", None)
 
 
-def test_erasure_that_names_a_key_of_somebody_else_leaves_them(ledger: Ledger) -> None:
-    ledger.meet({"id": "bob", "session": "s"})
-    ledger.meet({"session": "t"})
-    assert ledger.known_as({"id": "ana", "session": "s"}) == {"id:ana"}
-    assert ledger.known_as({"id": "ana", "session": "t"}) == {"id:ana", "session:t"}
+def test_erasure_that_names_a_key_of_somebody_else_leaves_them(consents: ConsentStore) -> None:
+    consents.identify({"id": "bob", "session": "s"})
+    consents.identify({"session": "t"})
+    assert consents.keys_of({"id": "ana", "session": "s"}) == {"id:ana"}
+    assert consents.keys_of({"id": "ana", "session": "t"}) == {"id:ana", "session:t"}
 
 
 # --- any sequence ----------------------------------------------------------------------------
@@ -252,11 +256,11 @@ class Identities(RuleBasedStateMachine):
     def open(self) -> None:
         if self.durable:
             self.spool = SqliteSpool(SpoolConfig(path=f"{self.folder.name}/spool.db"))
-        self.ledger = Ledger(self.spool, {}, self.people_max, self.clock)
+        self.consents = ConsentStore(self.spool, {}, self.people_max, self.clock)
 
     @rule(user=USERS)
     def come(self, user: dict[str, str]) -> None:
-        person, _ = self.ledger.meet(user)
+        person, _ = self.consents.identify(user)
         assert person == self.model.identify(identifiers(user))
         self.model.filed.append((person, person))
 
@@ -264,12 +268,14 @@ class Identities(RuleBasedStateMachine):
     def say(self, user: dict[str, str], granted: bool, key: str, ms: int) -> None:
         self.clock.advance(ms)
         self.statements += 1
-        person, _ = self.ledger.tell({key: granted}, user)
+        person, _ = self.consents.record_consent({key: granted}, user)
         assert person == self.model.identify(identifiers(user))
         self.model.said.setdefault(person, {})[key] = (self.statements, granted)
         for named in identifiers(user):
             if self.model.current(named) == person:
-                assert self.ledger.meet({named[: named.index(":")]: named.partition(":")[2]}) == (
+                assert self.consents.identify(
+                    {named[: named.index(":")]: named.partition(":")[2]}
+                ) == (
                     person,
                     None,
                 )
@@ -277,7 +283,7 @@ class Identities(RuleBasedStateMachine):
     @rule(user=USERS)
     def forget(self, user: dict[str, str]) -> None:
         addressed = self.model.addressed(identifiers(user))
-        assert self.ledger.erase(self.ledger.known_as(user)) is not None
+        assert self.consents.erase(self.consents.keys_of(user)) is not None
         self.model.erase(addressed)
 
     @precondition(lambda self: self.durable)
@@ -289,12 +295,12 @@ class Identities(RuleBasedStateMachine):
     @invariant()
     def what_is_filed_belongs_to_its_person_and_erasure_finds_it(self) -> None:
         known = {
-            person: self.ledger.known_as({person.partition(":")[0]: person.partition(":")[2]})
+            person: self.consents.keys_of({person.partition(":")[0]: person.partition(":")[2]})
             for _, person in self.model.filed
         }
         for key, person in self.model.filed:
-            assert self.ledger.canonical(key) == person
-            assert self.ledger.canonical(person) == person
+            assert self.consents.canonical(key) == person
+            assert self.consents.canonical(person) == person
             for somebody, keys in known.items():
                 assert (key in keys) == (somebody == person)
 
@@ -302,13 +308,15 @@ class Identities(RuleBasedStateMachine):
     def what_a_person_said_holds_for_all_that_is_theirs(self) -> None:
         for key, person in self.model.filed:
             said = self.model.said.get(person, {})
-            assert self.ledger.decide({}, key) == {name: value for name, (_, value) in said.items()}
+            assert self.consents.decide({}, key) == {
+                name: value for name, (_, value) in said.items()
+            }
 
     @invariant()
     def what_comes_is_of_the_one_who_signed_in_last(self) -> None:
         for key in self.model.owners:
             kind, _, value = key.partition(":")
-            assert self.ledger.meet({kind: value}) == (self.model.current(key), None)
+            assert self.consents.identify({kind: value}) == (self.model.current(key), None)
 
     def teardown(self) -> None:
         self.spool.close()
@@ -323,12 +331,12 @@ TestIdentities.settings = settings(max_examples=100, stateful_step_count=30, dea
 
 
 def test_acquaintances_are_bounded() -> None:
-    ledger = ledger_of(people_max=3)
+    consents = ledger_of(people_max=3)
     for n in range(10):
-        ledger.meet({"id": f"u{n}", "session": f"s{n}"})
-    assert ledger.canonical("session:s9") == "id:u9"
-    assert ledger.canonical("session:s0") == "session:s0"
-    assert ledger.known_as({"id": "u0"}) == {"id:u0"}
+        consents.identify({"id": f"u{n}", "session": f"s{n}"})
+    assert consents.canonical("session:s9") == "id:u9"
+    assert consents.canonical("session:s0") == "session:s0"
+    assert consents.keys_of({"id": "u0"}) == {"id:u0"}
 
 
 def test_failed_write_teaches_nothing() -> None:
@@ -336,11 +344,11 @@ def test_failed_write_teaches_nothing() -> None:
         def learn(self, update: PeopleUpdate) -> None:
             raise OSError("disk")
 
-    ledger = ledger_of(Full())
-    joins = ledger.follow()
+    consents = ledger_of(Full())
+    joins = consents.follow()
     with pytest.raises(OSError, match="disk"):
-        ledger.meet({"id": "u", "session": "s"})
-    assert ledger.canonical("session:s") == "session:s"
+        consents.identify({"id": "u", "session": "s"})
+    assert consents.canonical("session:s") == "session:s"
     assert not joins
 
 
@@ -382,19 +390,19 @@ def test_circles_and_chains_in_a_spool_file_are_mended(
     told = {key: {"a": (n == 0, n + 1)} for n, key in enumerate(sorted({*aliases} - {"id:u"}))}
     set_aliases(path, aliases, told)
     with opened(path) as spool:
-        ledger = ledger_of(spool)
+        consents = ledger_of(spool)
         for key in aliases:
             person = straight.get(key, key)
-            assert ledger.canonical(key) == person
+            assert consents.canonical(key) == person
             kind, _, value = key.partition(":")
-            assert ledger.meet({kind: value}) == (person, None)
-            assert ledger.known_as({kind: value}) >= {key, person}
+            assert consents.identify({kind: value}) == (person, None)
+            assert consents.keys_of({kind: value}) >= {key, person}
         for person in {*straight.values()}:
             latest = max(
                 (said for key, said in told.items() if straight.get(key, key) == person),
                 key=lambda said: said["a"][1],
             )
-            assert ledger.state(person) == {"a": latest["a"][0]}
+            assert consents.state(person) == {"a": latest["a"][0]}
     assert aliases_in(path) == straight
 
 
@@ -422,16 +430,16 @@ def test_long_chain_of_aliases_is_followed_in_time_by_its_length() -> None:
 
 def learned(path: Path, *users: dict[str, str]) -> None:
     with opened(path) as spool:
-        ledger = ledger_of(spool)
+        consents = ledger_of(spool)
         for user in users:
-            ledger.meet(user)
+            consents.identify(user)
 
 
 def adopted(path: Path) -> dict[str, str]:
     with opened(path) as spool:
         spool.adopt(path.with_name("spool.1.db"))
-        ledger = ledger_of(spool)
-        return {key: ledger.canonical(key) for key in aliases_in(path)}
+        consents = ledger_of(spool)
+        return {key: consents.canonical(key) for key in aliases_in(path)}
 
 
 def test_devices_two_processes_saw_with_one_session_are_one(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from tests.core.support import PATIENCE, Clock, Record, flow, plugin, until
 from walker_collector import RetryLater
 from walker_collector.config import SpoolConfig
-from walker_collector.consent import Ledger
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
+from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Record as Accepted
 from walker_collector.spool import State
 from walker_collector.spool.sqlite import SqliteSpool
@@ -39,7 +39,7 @@ def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
     return PendingEvents(
         destination,
         spool,
-        Ledger(spool, {}, 10, Clock()),
+        ConsentStore(spool, {}, 10, Clock()),
         Clock(),
         LogLimiter(logging.getLogger(), time.monotonic),
         lambda: thawed.append(1),

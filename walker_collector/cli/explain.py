@@ -17,7 +17,7 @@ from walker_collector.cli.options import (
 )
 from walker_collector.cli.output import print_json, printable, to_json
 from walker_collector.cli.simulate import InvalidLine, LineSimulation, as_object, headline
-from walker_collector.consent import Grant
+from walker_collector.people.consent import Grant
 from walker_collector.simulation import Simulated
 
 _HIDDEN: Final = "***"

@@ -7,9 +7,9 @@ import click
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
 from walker_collector.cli.output import counted, print_json
 from walker_collector.cli.spool_access import owning, spool_of
-from walker_collector.consent import Ledger
-from walker_collector.identity import identifiers
 from walker_collector.moments import now_ms
+from walker_collector.people.consent import ConsentStore
+from walker_collector.people.identity import identifiers
 
 
 @click.command(
@@ -48,8 +48,8 @@ def forget(
         raise click.UsageError("name the person: --user-id, --device or --session")
     with owning(spool_of(flow, name)) as spool:
         # Without a collector, which would deliver the person's events before it erases them.
-        ledger = Ledger(spool, {}, people_max=100, now=now_ms)
-        count = len(spool.forget(ledger.known_as(user)).seqs)
+        consents = ConsentStore(spool, {}, people_max=100, now=now_ms)
+        count = len(spool.forget(consents.keys_of(user)).seqs)
         spool.compact()
     if as_json:
         print_json({"events": count})

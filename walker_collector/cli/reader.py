@@ -15,8 +15,8 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.summary import Summary
 from walker_collector.collector import Collector
 from walker_collector.errors import EventError, SpoolFull, WalkerError
+from walker_collector.intake.commands import COMMANDS
 from walker_collector.results import PushResult
-from walker_collector.statements import COMMANDS
 
 GROUP: Final = 500
 """Events pushed at once, at most."""

@@ -11,7 +11,6 @@ from typing import Any, Final
 import attrs
 
 from walker_collector.config import MISSING, Consent
-from walker_collector.consent import Ledger, Said
 from walker_collector.delivery.backoff import wary_from
 from walker_collector.delivery.batching import any_rule_batches, split
 from walker_collector.delivery.destination import Destination, context_for
@@ -39,8 +38,9 @@ from walker_collector.errors import (
 from walker_collector.events import decode
 from walker_collector.failures import after_of, place_of, reason_of
 from walker_collector.hookspecs import Event, Item, Person, Progress
-from walker_collector.identity import KINDS
 from walker_collector.mapping import UNMATCHED
+from walker_collector.people.consent import ConsentSnapshot, ConsentStore
+from walker_collector.people.identity import KINDS
 from walker_collector.spool import Attempt, Entry
 from walker_collector.text import describe, storable
 
@@ -64,7 +64,7 @@ class Dispatcher:
     def __init__(
         self,
         destination: Destination,
-        ledger: Ledger,
+        consents: ConsentStore,
         attempt_of: Callable[[int], Attempt],
         progress_of: Callable[[Entry], Progress],
         turn: Callable[[], bool],
@@ -75,7 +75,7 @@ class Dispatcher:
         self._destination = destination
         timeout = destination.config.timeout
         self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
-        self._ledger = ledger
+        self._consents = consents
         self._attempt_of = attempt_of
         self._progress_of = progress_of
         self._turn = turn
@@ -87,7 +87,7 @@ class Dispatcher:
         self._tells_unmatched = bool(config.mapping) and config.data is None
         self._unmatched: set[str] = set()
 
-    def run(self, entries: Sequence[Entry], said: Said) -> list[Outcome]:
+    def run(self, entries: Sequence[Entry], said: ConsentSnapshot) -> list[Outcome]:
         """Deliver entries in order; never raises.
 
         `said` is what their people said, asked once for the whole batch, so that a grant in
@@ -101,7 +101,9 @@ class Dispatcher:
             task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
         ]
 
-    def _prepared(self, tasks: Iterable[Task], waiting: set[str], said: Said) -> Iterator[Task]:
+    def _prepared(
+        self, tasks: Iterable[Task], waiting: set[str], said: ConsentSnapshot
+    ) -> Iterator[Task]:
         """Yield what is to be sent; a person's events wait behind one that cannot be mapped."""
         for task in tasks:
             self._prepare(task, said)
@@ -110,7 +112,7 @@ class Dispatcher:
             elif task.person not in waiting:
                 yield task
 
-    def _prepare(self, task: Task, said: Said) -> None:
+    def _prepare(self, task: Task, said: ConsentSnapshot) -> None:
         """Leave an item to be sent with the task, or the outcome that makes it needless."""
         try:
             made = self._map(task, said)
@@ -123,7 +125,7 @@ class Dispatcher:
         else:
             task.item = made
 
-    def _map(self, task: Task, said: Said) -> Item | Outcome:
+    def _map(self, task: Task, said: ConsentSnapshot) -> Item | Outcome:
         entry = task.entry
         event = decode(entry[3])
         progress = self._progress_of(entry)
@@ -159,22 +161,22 @@ class Dispatcher:
             name[:80],
         )
 
-    def _may_proceed(self, task: Task, said: Said) -> bool:
+    def _may_proceed(self, task: Task, said: ConsentSnapshot) -> bool:
         """Tell whether an item may still be sent: no after a withdrawal or an erasure.
 
         Nor once its delivery was given up: a call that hung may return, and is not to go on then.
         """
         if task.outcome is not NOT_ATTEMPTED or not self._is_current(task.entry):
             return False
-        if said.version == self._ledger.version:
+        if said.version == self._consents.version:
             return True
-        return isinstance(self._map(task, self._ledger.said([task.entry[1]])), Item)
+        return isinstance(self._map(task, self._consents.snapshot([task.entry[1]])), Item)
 
     def _denied(self, consent: Consent) -> Outcome:
         kind: Kind = "held" if self._destination.config.queue else "dropped"
         return Outcome(kind, "consent not granted", consent=consent)
 
-    def _send(self, tasks: Sequence[Task], said: Said) -> None:
+    def _send(self, tasks: Sequence[Task], said: ConsentSnapshot) -> None:
         """Send in order; a person's later events wait behind one that is to be tried again."""
         behind: set[str] = set()  # whose later events wait behind one that cannot be mapped
         ready = self._prepared(tasks, behind, said)
@@ -192,7 +194,9 @@ class Dispatcher:
                 if task.outcome is NOT_ATTEMPTED:
                     task.outcome = Outcome("unavailable", storable(error))
 
-    def _send_batches(self, tasks: Sequence[Task], waiting: set[str], said: Said) -> None:
+    def _send_batches(
+        self, tasks: Sequence[Task], waiting: set[str], said: ConsentSnapshot
+    ) -> None:
         for run in self._runs(tasks):
             if run[0].notice:
                 going = self._send_each(run, waiting, said, self._push)
@@ -206,15 +210,17 @@ class Dispatcher:
             return split(tasks)
         return [tasks] if tasks else []
 
-    def _may_go(self, tasks: Iterable[Task], waiting: set[str], said: Said) -> list[Task]:
+    def _may_go(
+        self, tasks: Iterable[Task], waiting: set[str], said: ConsentSnapshot
+    ) -> list[Task]:
         """Return those whom nothing holds back by now."""
-        outdated = said.version != self._ledger.version
+        outdated = said.version != self._consents.version
         tasks = [task for task in tasks if self._is_current(task.entry)]
         if not outdated and not waiting:
             return tasks  # as almost always: nobody said anything, and nothing failed
         if outdated:
             # Somebody said something meanwhile: a withdrawal must count, a grant need not.
-            said = self._ledger.said({task.entry[1] for task in tasks})
+            said = self._consents.snapshot({task.entry[1] for task in tasks})
         going = []
         for task in tasks:
             if task.person in waiting:
@@ -232,7 +238,7 @@ class Dispatcher:
         self,
         tasks: Iterable[Task],
         waiting: set[str],
-        said: Said,
+        said: ConsentSnapshot,
         send: Callable[[Task], Outcome],
     ) -> bool:
         """Send one by one; False where the rest need not be tried."""
@@ -287,7 +293,7 @@ class Dispatcher:
             context=item.context,
         )
 
-    def _send_batch(self, run: Sequence[Task], waiting: set[str], said: Said) -> bool:
+    def _send_batch(self, run: Sequence[Task], waiting: set[str], said: ConsentSnapshot) -> bool:
         if not self._turn():
             return False
         tasks = self._may_go(run, waiting, said)

@@ -3,11 +3,12 @@
 from typing import Final
 
 from walker_collector.config import Consent
-from walker_collector.consent import Said, granted
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.restore import Restore
 from walker_collector.events import decode
 from walker_collector.interrupts import uninterrupted
+from walker_collector.people.consent import ConsentSnapshot
+from walker_collector.people.gate import granted
 from walker_collector.spool import Change, Entry, State
 
 _MANY_JOINS: Final = 1_000
@@ -20,7 +21,7 @@ class Holds:
 
     def __init__(self, state: PendingState, restore: Restore) -> None:
         self._state = state
-        self._joins = state.ledger.follow()
+        self._joins = state.consents.follow()
         self._joined: set[int] = set()
         """Held entries that have turned out to be a person's, and are to be looked at."""
         for stored in state.spool.held(state.destination.id):
@@ -83,7 +84,7 @@ class Holds:
 
     def _owned(self, entry: Entry) -> Entry:
         """Return an entry under the key of the person it belongs to now."""
-        person = self._state.ledger.canonical(entry[1])
+        person = self._state.consents.canonical(entry[1])
         return entry if person == entry[1] else (entry[0], person, *entry[2:])
 
     def unhold(self, entries: list[Entry]) -> None:
@@ -92,7 +93,7 @@ class Holds:
         self._state.unacked.add(Change(entry, State.WAITING, released=True) for entry in entries)
         self._state.queue_again(entries)
 
-    def overtaken(self, batch: list[Entry], said: Said) -> list[Entry]:
+    def overtaken(self, batch: list[Entry], said: ConsentSnapshot) -> list[Entry]:
         """Return the held events that a batch would overtake, although consent admits them now."""
         if not self._state.held:
             return []
@@ -111,7 +112,7 @@ class Holds:
         """Return the keys granted for an entry; `bases` caches those of each person."""
         person = entry[1]
         if person not in bases:
-            bases[person] = self._state.ledger.base(person)
+            bases[person] = self._state.consents.base(person)
         return granted({**bases[person], **(decode(entry[3]).get("consent") or {})})
 
     @property

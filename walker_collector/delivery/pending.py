@@ -6,7 +6,6 @@ from typing import Final
 from attrs import frozen
 
 from walker_collector.config import Consent, PartState
-from walker_collector.consent import Ledger, Said
 from walker_collector.delivery.dead_letters import DeadLetters
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.erasures import Erasures
@@ -19,6 +18,7 @@ from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retry_turns import RetryTurns
 from walker_collector.errors import RetryLater
+from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.spool import FRESH, Attempt, Change, Entry, Spool, State
 
 
@@ -27,7 +27,7 @@ class Batch:
     """Entries in flight, with the consent of their people when they were taken."""
 
     entries: list[Entry]
-    said: Said
+    said: ConsentSnapshot
 
     @property
     def people(self) -> list[str]:
@@ -35,7 +35,7 @@ class Batch:
         return [self.said.names[entry[1]] for entry in self.entries]
 
 
-_NOTHING: Final = Batch([], Said(0, {}, {}))
+_NOTHING: Final = Batch([], ConsentSnapshot(0, {}, {}))
 """Nothing to deliver; but there are updates to write."""
 
 
@@ -55,12 +55,12 @@ class PendingEvents:
         self,
         destination: Destination,
         spool: Spool,
-        ledger: Ledger,
+        consents: ConsentStore,
         now: Callable[[], int],
         log: LogLimiter,
         on_refill_resumed: Callable[[], None],
     ) -> None:
-        self.state = state = PendingState(destination, spool, ledger, now, log, on_refill_resumed)
+        self.state = state = PendingState(destination, spool, consents, now, log, on_refill_resumed)
         self.lock = state.lock
         self._restore = Restore(state)
         self.holds = Holds(state, self._restore)
@@ -174,7 +174,7 @@ class PendingEvents:
         self.holds.follow_joins()
         entries = take()
         try:
-            said = self.state.ledger.said({entry[1] for entry in entries})
+            said = self.state.consents.snapshot({entry[1] for entry in entries})
         except BaseException:
             self.state.queue.put_back(entries)
             raise

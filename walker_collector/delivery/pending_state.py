@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from walker_collector.consent import Ledger
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.keyed_queue import KeyedQueue
@@ -12,6 +11,7 @@ from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.status import Counts
 from walker_collector.delivery.unacked import UnackedUpdates
 from walker_collector.delivery.window import SpoolWindow
+from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Attempt, Entry, Spool, State
 
 
@@ -26,18 +26,18 @@ class PendingState:
         self,
         destination: Destination,
         spool: Spool,
-        ledger: Ledger,
+        consents: ConsentStore,
         now: Callable[[], int],
         log: LogLimiter,
         on_refill_resumed: Callable[[], None],
     ) -> None:
         self.destination = destination
         self.spool = spool
-        self.ledger = ledger
+        self.consents = consents
         self.now = now
         self.log = log
         self.lock = threading.RLock()
-        self.queue = KeyedQueue(ledger.canonical)
+        self.queue = KeyedQueue(consents.canonical)
         self.held = ConsentHold(destination.config.queue_max)
         self.in_flight: dict[int, Entry] = {}
         self.window = SpoolWindow(spool, destination.id)

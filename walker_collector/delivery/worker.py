@@ -8,7 +8,6 @@ from functools import partial
 import attrs
 
 from walker_collector.clients import RateLimiter
-from walker_collector.consent import Ledger
 from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.dispatcher import Dispatcher
@@ -24,6 +23,7 @@ from walker_collector.delivery.waiters import Waiter, Waiters
 from walker_collector.failures import place_of
 from walker_collector.hookspecs import Person
 from walker_collector.interrupts import Notifier
+from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import DeadLetter, Entry, Forgotten, Spool, State
 
 
@@ -34,7 +34,7 @@ class DestinationWorker:
         self,
         destination: Destination,
         spool: Spool,
-        ledger: Ledger,
+        consents: ConsentStore,
         now: Callable[[], int],
         random: Callable[[], float],
     ) -> None:
@@ -43,7 +43,7 @@ class DestinationWorker:
         self.id = destination.id
         self.destination = destination
         self._now = now
-        self._pending = PendingEvents(destination, spool, ledger, now, log, self._stir)
+        self._pending = PendingEvents(destination, spool, consents, now, log, self._stir)
         self._lock = self._pending.lock
         self._health = Health(config.retry, Breaker(config.breaker), random)
         self._rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
@@ -58,7 +58,7 @@ class DestinationWorker:
             self._initialisation,
             Dispatcher(
                 destination,
-                ledger,
+                consents,
                 self._pending.attempt_of,
                 partial(EntryProgress, self._pending),
                 self._acquire_rate_limit,

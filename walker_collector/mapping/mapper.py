@@ -21,7 +21,6 @@ from walker_collector.config import (
     RuleConfig,
     ValueSpec,
 )
-from walker_collector.consent import compile_gate
 from walker_collector.events import merge
 from walker_collector.hookspecs import Event, Rule
 from walker_collector.mapping.paths import set_by_path
@@ -30,6 +29,7 @@ from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.mapping.sections import flatten, remove
 from walker_collector.mapping.values import compile_value, uses_scope
 from walker_collector.naming import join
+from walker_collector.people.gate import compile_gate
 
 UNMATCHED: Final = "no rule of the mapping is for its name; write one, or set unmatched to ignore"
 

@@ -30,7 +30,6 @@ from walker_collector.config import (
     PathSpec,
     ValueSpec,
 )
-from walker_collector.consent import compile_gate
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.callables import as_json, as_nullable_json, guarded
 from walker_collector.mapping.codegen import (
@@ -45,6 +44,7 @@ from walker_collector.mapping.paths import compile_path, plain_keys, read_path, 
 from walker_collector.mapping.pruning import PLAIN, Clean, copy_json, keep, no_null, prune
 from walker_collector.mapping.scope import Resolve, Scope, consent_of
 from walker_collector.naming import join
+from walker_collector.people.gate import compile_gate
 
 
 def compile_value(spec: ValueSpec | None, where: str = "value") -> Resolve:

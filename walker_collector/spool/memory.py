@@ -25,7 +25,7 @@ from walker_collector.spool import (
 class MemorySpool:
     """Numbers events and keeps dead letters.
 
-    What waits or is held lives in the queues, what people said in the ledger's memory.
+    What waits or is held lives in the queues, what people said in the consents's memory.
     """
 
     durable = False

@@ -8,12 +8,12 @@ import attrs
 from attrs import Factory, define
 
 from walker_collector.config import Consent, PartState
-from walker_collector.consent import granted
 from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import Context, Event, Item, Person, PushContext
+from walker_collector.people.gate import granted
 from walker_collector.plugins import Registry
 
 PACKAGE = "under-test"

@@ -20,7 +20,7 @@ _EMAILS = ("ann.user@example.org", "ann.data@example.org", "ann.mapped@example.o
 
 
 @attrs.frozen
-class Said:
+class ConsentSnapshot:
     """What a destination has said from `init` to `shutdown`."""
 
     reasons: str
@@ -44,12 +44,12 @@ class SecrecyContract(ContractBase):
         event: Events,
         caplog: pytest.LogCaptureFixture,
         capsys: pytest.CaptureFixture[str],
-    ) -> Said:
+    ) -> ConsentSnapshot:
         """What the destination says when it begins, delivers and fails, at every level."""
         caplog.set_level("DEBUG")
         reasons = "\n".join(map(str, self._failures(trouble, backend, event)))
         printed = capsys.readouterr()
-        return Said(reasons, caplog.text, printed.out + printed.err)
+        return ConsentSnapshot(reasons, caplog.text, printed.out + printed.err)
 
     def test_repr_shows_no_secret(self, harness: Harness) -> None:
         shown = [repr(harness.context), repr(harness.context.settings), repr(harness.instance)]
@@ -59,18 +59,18 @@ class SecrecyContract(ContractBase):
                 " out of attrs classes, or under field(repr=False)"
             )
 
-    def test_no_secret_is_said(self, backend: Backend, said: Said) -> None:
+    def test_no_secret_is_said(self, backend: Backend, said: ConsentSnapshot) -> None:
         for secret in _secrets_or_skip(self.harness_of(backend)):
             assert secret not in said.reasons, "the reason of a failure shows a secret"
             assert secret not in said.log, "the log shows a secret"
             assert secret not in said.printed, "a secret is printed"
 
-    def test_reasons_and_log_hold_no_personal_data(self, said: Said) -> None:
+    def test_reasons_and_log_hold_no_personal_data(self, said: ConsentSnapshot) -> None:
         for email in _EMAILS:
             assert email not in said.reasons, "a reason may name fields and ids, no personal data"
             assert email not in said.log, "the log may name fields and ids, no personal data"
 
-    def test_no_personal_data_is_printed(self, said: Said) -> None:
+    def test_no_personal_data_is_printed(self, said: ConsentSnapshot) -> None:
         for email in _EMAILS:
             assert email not in said.printed, "personal data is printed, to stdout or stderr"
 

@@ -1,4 +1,4 @@
-"""Consent: the decision for an event, and the ledger of statements.
+"""Consent: the decision for an event, and the consents of statements.
 
 walkerOS keeps one consent state, right for a browser tab. A server has many visitors: here
 consent belongs to a person, and the process default is what holds where nobody said anything.
@@ -12,44 +12,9 @@ from typing import Any, Literal
 from attrs import frozen
 
 from walker_collector.config import Consent
-from walker_collector.identity import Identified, IdentityGraph, Joins, identifiers
+from walker_collector.people.gate import granted
+from walker_collector.people.identity import Identified, IdentityGraph, Joins, identifiers
 from walker_collector.spool import Forgotten, PeopleUpdate, Spool, Told, later_of
-
-
-def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any") -> bool:
-    """Tell whether `state` satisfies `required`.
-
-    Any one of the required keys is enough (walkerOS's rule); `mode="all"` wants every key.
-    No requirement, or an empty one, is always satisfied. A key required as false can't be met.
-    """
-    return compile_gate(required, mode)(state)
-
-
-Gate = Callable[[Mapping[str, Any]], bool]
-"""Tells whether a state of consent is enough."""
-
-
-def compile_gate(required: Consent | None, mode: str = "any") -> Gate:
-    """Return the function that tells whether a state satisfies `required`; see `grants`."""
-    if not required:
-        return lambda state: True
-    if mode == "all":
-        items = tuple(required.items())
-        return lambda state: all(wanted and state.get(key) for key, wanted in items)
-    keys = tuple(key for key, wanted in required.items() if wanted)
-
-    def admits(state: Mapping[str, Any]) -> bool:
-        for key in keys:  # noqa: SIM110 - any() takes three times as long
-            if state.get(key):
-                return True
-        return False
-
-    return admits
-
-
-def granted(state: Mapping[str, Any]) -> dict[str, bool]:
-    """Return only what is granted: what an event carries as its `consent` from the gate on."""
-    return {key: True for key, value in state.items() if value}
 
 
 @frozen
@@ -62,9 +27,9 @@ class Grant:
 
 
 @frozen
-class Said:
+class ConsentSnapshot:
     """What is granted for people's events that say nothing themselves, as of a version of the
-    ledger; and as whom each of their keys is known.
+    consents; and as whom each of their keys is known.
     """
 
     version: int
@@ -76,7 +41,7 @@ News = Literal["joined", "said"] | None
 """What was learned: people turned out to be one, and "said": with statements of several."""
 
 
-class Ledger:
+class ConsentStore:
     """The statements of people about consent, and the keys that lead to them; thread-safe.
 
     `version` changes with every statement, so that a decision can be told to be overtaken.
@@ -96,19 +61,19 @@ class Ledger:
         self._default: dict[str, bool] = dict(default)
         self._now = now
         self._max = people_max
-        self._telling = threading.RLock()
+        self._recording = threading.RLock()
         self._identities = IdentityGraph(spool, people_max)
         self._lock = self._identities.lock
         self.canonical = self._identities.canonical
         self._told: OrderedDict[str, Told] = OrderedDict()
-        self._silent = not (spool.durable and spool.any_told())
+        self._is_empty = not (spool.durable and spool.any_told())
         self._last_stamp = spool.last_stamp()
         self.version = 0
 
     @property
-    def silent(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nobody said anything yet, so that the default holds for everybody."""
-        return self._silent
+        return self._is_empty
 
     @property
     def default(self) -> dict[str, bool]:
@@ -119,7 +84,7 @@ class Ledger:
         """Change the process default. `keep` is called with it before anybody else sees it, and
         where that raises nothing has changed.
         """
-        with self._telling:
+        with self._recording:
             default = {**self._default, **update}
             if keep is not None:
                 keep(default)
@@ -132,7 +97,7 @@ class Ledger:
         """Return a queue that gets every join of two people when it becomes visible."""
         return self._identities.follow()
 
-    def meet(self, user: Mapping[str, Any]) -> tuple[str, News]:
+    def identify(self, user: Mapping[str, Any]) -> tuple[str, News]:
         """Learn from the identifiers that an event or call names together.
 
         Return the person's key, and whether people turned out to be one: then events held under a
@@ -149,7 +114,7 @@ class Ledger:
         found = self._identities.resolve(keys)
         if not found.is_news:
             return found.person, None
-        with self._telling:
+        with self._recording:
             found = self._identities.resolve(keys)
             return found.person, self._learn(found) if found.is_news else None
 
@@ -182,8 +147,8 @@ class Ledger:
 
     def _merge(self, found: Identified) -> tuple[dict[str, Told], bool]:
         """Return the statements to store after a join, and whether any of the people has one."""
-        said = {root: self._told_by(root) for root in found.joining}
-        before = self._told_by(found.person) if said else {}
+        said = {root: self._consent_of(root) for root in found.joining}
+        before = self._consent_of(found.person) if said else {}
         if not any(said.values()):
             return {}, bool(before)
         merged = before
@@ -192,7 +157,7 @@ class Ledger:
         emptied: dict[str, Told] = {root: {} for root, theirs in said.items() if theirs}
         return {found.person: merged, **emptied}, True
 
-    def known_as(self, user: Mapping[str, Any]) -> set[str]:
+    def keys_of(self, user: Mapping[str, Any]) -> set[str]:
         """Return all keys that events of a user may be filed under."""
         keys = identifiers(user)
         if not keys:
@@ -208,7 +173,7 @@ class Ledger:
         """Erase these keys here and in the spool. None, with nothing done, where other keys have
         turned out to be the same people's.
         """
-        with self._telling:
+        with self._recording:
             if not self.all_keys(people) <= people:
                 return None
             removed = self._spool.forget(people)
@@ -220,7 +185,7 @@ class Ledger:
 
     # --- statements ------------------------------------------------------------------------
 
-    def tell(
+    def record_consent(
         self,
         update: Consent,
         user: Mapping[str, Any],
@@ -231,12 +196,12 @@ class Ledger:
         `keep` stores it, given the person and these statements; if it raises, nothing changes.
         Raises ValueError if `user` has no identifier.
         """
-        with self._telling:
-            person, _ = self.meet(user)
+        with self._recording:
+            person, _ = self.identify(user)
             if not person:
                 raise ValueError("user needs an id, a device or a session")
             at = self._stamp()
-            told = {**self._told_by(person), **{k: (bool(v), at) for k, v in update.items()}}
+            told = {**self._consent_of(person), **{k: (bool(v), at) for k, v in update.items()}}
             state = {key: value for key, (value, _) in told.items()}
             change = PeopleUpdate(told={person: told})
             if keep is None:
@@ -244,7 +209,7 @@ class Ledger:
             else:
                 keep(change, person, state)
             self._cache(person, told)
-            self._silent = False
+            self._is_empty = False
             self.version += 1
         return person, state
 
@@ -258,11 +223,11 @@ class Ledger:
 
     def state(self, person: str) -> dict[str, bool]:
         """Return what a person said, as it stands now."""
-        if self._silent or not person:
+        if self._is_empty or not person:
             return {}
-        return {key: value for key, (value, _) in self._told_by(person).items()}
+        return {key: value for key, (value, _) in self._consent_of(person).items()}
 
-    def _told_by(self, person: str) -> Told:
+    def _consent_of(self, person: str) -> Told:
         with self._lock:
             told = self._told.get(person)
             if told is None:
@@ -288,17 +253,19 @@ class Ledger:
 
     def base(self, person: str) -> Mapping[str, Any]:
         """Return what holds for a person's events that say nothing themselves."""
-        if self._silent:
+        if self._is_empty:
             return self._default
         return {**self._default, **self.state(self.canonical(person))}
 
-    def said(self, people: Iterable[str]) -> Said:
+    def snapshot(self, people: Iterable[str]) -> ConsentSnapshot:
         """Return what is granted for each of these people's events (see `base`)."""
         version = self.version  # read first: what is said meanwhile makes this one outdated
         names = {person: self.canonical(person) for person in people}
-        if self._silent:
-            return Said(version, dict.fromkeys(names, granted(self._default)), names)
-        return Said(version, {person: granted(self.base(person)) for person in names}, names)
+        if self._is_empty:
+            return ConsentSnapshot(version, dict.fromkeys(names, granted(self._default)), names)
+        return ConsentSnapshot(
+            version, {person: granted(self.base(person)) for person in names}, names
+        )
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with where it comes from."""

@@ -1,0 +1,146 @@
+"""The workers of all destinations of a flow."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.status import DestinationStatus
+from walker_collector.delivery.waiters import Waiter
+from walker_collector.delivery.worker import DestinationWorker
+from walker_collector.interrupts import uninterrupted
+from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import DeadLetter, Run, Spool
+
+logger = logging.getLogger("walker_collector")
+
+
+class DestinationWorkers(Mapping[str, DestinationWorker]):
+    """The worker of each destination, by its id; `active` are those that are not disabled."""
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        spool: Spool,
+        consents: ConsentStore,
+        now: Callable[[], int],
+        random: Callable[[], float],
+    ) -> None:
+        self._spool = spool
+        self._workers = {
+            item.id: DestinationWorker(item, spool, consents, now, random) for item in destinations
+        }
+        for worker in self.values():
+            worker.require([self[id_] for id_ in worker.destination.config.require])
+        self.active = [
+            (worker, worker.destination)
+            for worker in self.values()
+            if not worker.destination.config.disabled
+        ]
+
+    def __getitem__(self, id_: str) -> DestinationWorker:
+        return self._workers[id_]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._workers)
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def start(self) -> None:
+        """Begin to deliver; tell of events that the spool keeps for other destinations."""
+        for destination, counts in self._spool.counts().items():
+            waiting = sum(counts.values())
+            if destination not in self and waiting:
+                logger.warning(
+                    "spool: %d event(s) are kept for destination %s, which the flow does not "
+                    "have; add it again to deliver them, or drop them with `walker spool drop`",
+                    waiting,
+                    destination,
+                )
+        for worker in self.values():
+            worker.start()
+
+    def enqueue(self, runs: Sequence[Run], waiter: Waiter | None = None) -> None:
+        """Hand committed events to the workers, in the order of their numbers."""
+        for entries, states in runs:
+            for id_, state in states.items():
+                self._workers[id_].enqueue(entries, state, waiter)
+
+    def release(self, people: set[str] | None) -> None:
+        """Release the events that these people's (None: everybody's) consent admits, and those of
+        the people whom keys have turned out to be; all of them or none.
+        """
+        workers = [worker for worker, _ in self.active if worker.concerns(people)]
+        if workers:
+            uninterrupted(lambda: [worker.release(people) for worker in workers])
+
+    def maintain(self) -> None:
+        """Drop events held for too long, and write what the spool does not have yet."""
+        for worker, _ in self.active:
+            if worker.needs_maintenance:
+                worker.maintain()
+
+    def replay(
+        self,
+        letters: Mapping[str, list[DeadLetter]],
+        without: Collection[str],
+        *,
+        without_messages: bool,
+    ) -> int:
+        """Deliver dead letters, by destination, again; return how many there were."""
+        return sum(
+            self[id_].replay(
+                found, {*without, *(self[id_].message_parts if without_messages else ())}
+            )
+            for id_, found in letters.items()
+            if id_ in self
+        )
+
+    def delete_dead(self, letters: Mapping[str, list[DeadLetter]]) -> int:
+        """Delete dead letters, by destination; return how many there were."""
+        deleted = 0
+        for id_, found in letters.items():
+            count = self._spool.bury(found)
+            deleted += count
+            if id_ in self:
+                self[id_].count_deleted(count)
+        return deleted
+
+    def flush(self, deadline: float, given_up: Callable[[], bool]) -> bool:
+        """Wait until nothing waits anywhere; as DestinationWorker.flush."""
+        # All of them first, so that every worker is told to hurry, also behind one that can't.
+        done = [worker.flush(deadline, given_up) for worker in self.values()]
+        return all(done)
+
+    def stop(self, expired: Callable[[], bool]) -> int:
+        """Stop all workers; return, and report, how many events are left."""
+        for worker in self.values():
+            worker.stop(expired)
+        return sum(self._report_left(worker.id, worker.status()) for worker in self.values())
+
+    def _report_left(self, id_: str, status: DestinationStatus) -> int:
+        because = f": {status.reason}" if status.reason else ""
+        if (status.waiting or status.held) and not self._spool.durable:
+            logger.error(
+                "destination %s: closed with %d event(s) undelivered and %d held for consent; "
+                "they are lost, since no spool is configured (collector.spool)%s",
+                id_,
+                status.waiting,
+                status.held,
+                because,
+            )
+        elif status.waiting:
+            logger.warning(
+                "destination %s: closed with %d event(s) waiting in the spool%s",
+                id_,
+                status.waiting,
+                because,
+            )
+        if status.unrecorded:
+            logger.error(
+                "destination %s: closed with %d delivered event(s) not yet recorded in the spool; "
+                "they will be delivered again on the next start",
+                id_,
+                status.unrecorded,
+            )
+        return status.waiting + status.unrecorded

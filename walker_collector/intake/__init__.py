@@ -1,0 +1,1 @@
+"""The one way in for every event: read, complete, encode, identify, gate, store."""

@@ -1,0 +1,123 @@
+"""The erasure of people: from memory, identities, consent and spool, at once."""
+
+import threading
+import time
+from collections.abc import Iterable, ValuesView
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Final, Protocol
+
+from walker_collector.hookspecs import Person
+from walker_collector.people.consent import ConsentStore
+from walker_collector.people.identity import KINDS
+from walker_collector.spool import Forgotten, Spool
+
+IN_FLIGHT_WAIT: Final = 30.0
+"""How long (s) an erasure waits for deliveries in flight."""
+
+
+class Worker(Protocol):
+    """A destination's worker, as far as an erasure is concerned."""
+
+    destination: Any
+
+    def erasing(self, people: set[str]) -> AbstractContextManager[None]: ...
+
+    def erase(self, people: set[str], deadline: float) -> set[int]: ...
+
+    def in_step(self) -> AbstractContextManager[None]: ...
+
+    def on_erased(self, people: set[str], removed: Forgotten) -> set[int]: ...
+
+    def tell_erased(self, person: Person) -> None: ...
+
+
+class Workers(Protocol):
+    """All workers of a flow."""
+
+    def values(self) -> "ValuesView[Any]": ...
+
+
+class Erasure:
+    """Erases people, one erasure at a time."""
+
+    def __init__(self, workers: Workers, consents: ConsentStore, spool: Spool) -> None:
+        self._workers = workers
+        self._consents = consents
+        self._spool = spool
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+
+    def finish(self) -> None:
+        """Do the erasures that a process before this one has left undone."""
+        if pending := self._spool.owed():
+            self.erase(pending, tell=False)  # destinations remember nobody yet
+
+    def erase(self, people: set[str], *, tell: bool = True) -> int:
+        """Erase these keys, and others that turn out to be the same people's.
+
+        Waits for deliveries in flight to them. Returns the number of events removed.
+        """
+        deadline = time.monotonic() + IN_FLIGHT_WAIT
+        gone: set[int] = set()
+        removed: set[int] | None = None
+        with self._lock, ExitStack() as erasing:
+            while removed is None:  # mostly once
+                people = self._consents.all_keys(people)
+                for worker in self._all():
+                    erasing.enter_context(worker.erasing(people))
+                for worker in self._all():
+                    gone |= worker.erase(people, deadline)
+                removed = self._remove(people)
+            if tell:  # while no delivery to them begins
+                person = _as_person(people)
+                for worker in self._all():
+                    if not worker.destination.config.disabled:
+                        worker.tell_erased(person)
+        return len(gone | removed)
+
+    def begin(self, people: set[str]) -> None:
+        """Erase these keys on a thread of its own.
+
+        With a durable spool it happens even if the process ends before.
+        """
+        self._spool.owe(people)
+        thread = threading.Thread(target=self._erase_aside, args=(people,), name="walker-forget")
+        thread.start()
+        self._threads.add(thread)
+
+    def wait(self, deadline: float) -> None:
+        """Wait for the erasures that were begun, until the monotonic `deadline` (s)."""
+        for thread in list(self._threads):
+            thread.join(max(0.1, deadline - time.monotonic()))
+
+    def _erase_aside(self, people: set[str]) -> None:
+        try:
+            self.erase(people)
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _all(self) -> Iterable[Worker]:
+        return self._workers.values()
+
+    def _remove(self, people: set[str]) -> set[int] | None:
+        """Remove everything of these keys at once; return the numbers of the events.
+
+        None, with nothing done, where more keys have turned out to be theirs.
+        """
+        with ExitStack() as in_step:
+            for worker in self._all():
+                in_step.enter_context(worker.in_step())
+            removed = self._consents.erase(people)
+            if removed is None:
+                return None
+            found = (worker.on_erased(people, removed) for worker in self._all())
+            return removed.seqs.union(*found)
+
+
+def _as_person(keys: Iterable[str]) -> Person:
+    """Return the person of these keys, by one of each kind."""
+    named: dict[str, str] = {}
+    for key in sorted(keys):
+        kind, _, name = key.partition(":")
+        named.setdefault(kind, name)
+    return Person(**{kind: named.get(kind) for kind in KINDS})
