@@ -9,8 +9,8 @@ from walker_collector.config import RetryConfig
 from walker_collector.delivery.outcome import (
     NOT_ATTEMPTED,
     Disposition,
-    Kind,
     Outcome,
+    OutcomeKind,
     dispose,
     in_order,
 )
@@ -48,14 +48,21 @@ def test_what_was_not_attempted_leaves_no_trace() -> None:
     assert disposed(NOT_ATTEMPTED) == Disposition(None, FRESH)
 
 
-KINDS: Sequence[Kind] = ("delivered", "held", "rejected", "retry", "not_attempted", "unavailable")
+KINDS: Sequence[OutcomeKind] = (
+    "delivered",
+    "held",
+    "rejected",
+    "retry",
+    "not_attempted",
+    "unavailable",
+)
 
 
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.sampled_from(KINDS), st.integers(1, 9)))
 )
 def test_first_unfinished_entry_of_a_person_waits_as_long_as_any_later_one(
-    steps: list[tuple[str, Kind, int]],
+    steps: list[tuple[str, OutcomeKind, int]],
 ) -> None:
     entries = [entry(at, person) for at, (person, _, _) in enumerate(steps)]
     outcomes = [Outcome(kind, "why", after=after) for _, kind, after in steps]

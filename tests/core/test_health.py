@@ -170,7 +170,8 @@ def test_many_refusals_in_a_row_are_the_destinations_trouble(outcome: Outcome) -
     refuse(state, 19, 10, outcome)
     assert state.state == "idle"
     assert state.judge([(19, "p9", outcome)], 0) == "down"
-    said = f"20 different events of 10 people were refused in a row, the last: {outcome.told}"
+    run = "20 different events of 10 people were refused in a row"
+    said = f"{run}, the last: {outcome.shown_reason}"
     assert state.reason == said
     kept = state.without_refusals([19, 50], [outcome, UNKNOWN])
     assert kept == [Outcome("unavailable", said, down=True), UNKNOWN]

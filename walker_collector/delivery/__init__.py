@@ -1,4 +1,4 @@
-"""Delivery: for each destination a worker that queues, batches, retries and stops."""
+"""Delivery: one worker per destination, with a queue, batches, retries and a breaker."""
 
 from walker_collector.delivery.destination import (
     Destination,

@@ -1,4 +1,4 @@
-"""When to try again: backoff and breaker, as plain state over a clock that is passed in.
+"""Backoff and breaker: waits between attempts, as plain state over a clock passed in.
 
 Retry libraries (tenacity, stamina) wrap a call and sleep in its thread. Here a retry is an
 entry in a queue that must survive the process and hold back one person only, so the policy is
@@ -14,13 +14,13 @@ from walker_collector.config import BreakerConfig, RetryConfig
 DOWN_BASE = 15_000
 DOWN_CAP = 600_000
 EARLY_PROBE = 50
-"""How long (ms) after it opened a breaker lets an event of somebody new try. It doubles, ..."""
+"""Wait (ms) of an open breaker before it probes with a new person's event. It doubles, ..."""
 _EARLY_PROBE_MAX = 500
 """... up to this (ms)."""
 
 
 def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> int:
-    """Return how long to wait (ms) after the given number of failures in a row.
+    """Return the wait (ms) after this number of failures in a row.
 
     Exponential with full jitter: anywhere between 0 and `base * 2^(failures - 1)`, at most `cap`.
     """
@@ -29,23 +29,23 @@ def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> 
 
 
 def unavailable_wait(config: RetryConfig, age: int, random: Callable[[], float]) -> int:
-    """Return how long to wait (ms) where failures are not counted: the longer, the older the event.
+    """Return the wait (ms) of an event of this `age` (ms), for failures that are not counted.
 
-    What an exponential backoff comes to: each wait about as long as all before it.
+    It approximates an exponential backoff, in which each wait is as long as all before it.
     """
     return int(min(config.cap, max(config.base, age)) * random())
 
 
 def asked(after: float | None, cap: int) -> int:
-    """Return the wait (ms) that the other side asked for in s, never more than `cap` ms."""
-    # Plugins read it from headers: "not > 0" is true of NaN as well.
+    """Return the wait (ms) that the service asked for in s (Retry-After), at most `cap` ms."""
+    # Plugins read it from headers, so it may be NaN: "not > 0" is true of that as well.
     if not isinstance(after, int | float) or not after > 0:
         return 0
     return int(min(cap, after * 1000))
 
 
 def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:
-    """Tell after what an event has been tried enough, or "" while it has not; ages in ms."""
+    """Return the limit that an event has reached, as text, or ""; ages in ms."""
     if attempts >= attempts_max:
         return f"{attempts} attempts"
     return f"{age / 3_600_000:.1f} hours" if age >= age_max else ""
@@ -53,14 +53,14 @@ def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:
 
 @define
 class Breaker:
-    """Stops deliveries after `threshold` failures in a row; after `cooldown` ms lets one try.
+    """Stops deliveries after `threshold` failures in a row, and probes after `cooldown` ms.
 
     Closed: everything passes. Wary, from two failures short of the threshold on: one event at a
-    time, so that the last failures are those of events chosen to find out. Open: nothing before
-    `opens_at`. Then half-open: one probe, whose outcome closes it or opens it again.
+    time, so that the failures that open it are those of chosen events. Open: nothing passes before
+    `opens_at`. Then half-open: one probe, and its outcome closes the breaker or opens it again.
 
-    While it is open for the first time, events of people who have not failed yet may probe from
-    `early_at` on, at growing distances: a few in trouble must not keep the others waiting.
+    While it is open for the first time, events of people without a failure may probe from
+    `early_at` on, at growing intervals: a few people's failures must not keep the others waiting.
     """
 
     config: BreakerConfig
@@ -85,15 +85,15 @@ class Breaker:
         return wary_from(self.config.threshold)
 
     def allows(self, now: int) -> bool:
-        """Tell whether a delivery may start at `now` (ms)."""
+        """Return whether a delivery may start at `now` (ms)."""
         return not self.probing and (not self.open or now >= self.opens_at)
 
     def started(self) -> None:
-        """Note that a delivery starts; while wary it is the probe."""
+        """Note that a delivery starts; while wary, it is the probe."""
         self.probing = self.wary
 
     def succeeded(self) -> None:
-        """Note that the destination answered well."""
+        """Note a success, which closes the breaker."""
         self.failures = 0
         self.probing = False
         self._early_wait = EARLY_PROBE
@@ -105,27 +105,28 @@ class Breaker:
         self.probing = False
         if not self.open:
             return
-        if was_open and now < self.opens_at:
+        if was_open and now < self.opens_at:  # an early probe: the cooldown runs on
             self._early_wait = min(2 * self._early_wait, _EARLY_PROBE_MAX)
             self.early_at = now + self._early_wait
             return
         self.opens_at = now + self.config.cooldown
+        # Early probes end with the first cooldown.
         self.early_at = self.opens_at if was_open else now + self._early_wait
 
     def failed_for(self, events: int, now: int) -> None:
-        """Note failures of so many events of one batch: they make it wary, only probes open it.
+        """Note failures of several events of one batch: they make it wary, but do not open it.
 
-        A batch may hold nothing but the events of some who are in trouble.
+        The batch may hold events of a few failing people only, so a probe must decide.
         """
         for _ in range(1 if self.wary else min(events, self._wary_from - self.failures)):
             self.failed(now)
 
 
 def wary_from(threshold: int) -> int:
-    """Return after how many failures in a row one event is tried at a time."""
+    """Return the number of failures in a row from which one event is tried at a time."""
     return max(1, threshold - 2)
 
 
 def down_delay(failures: int) -> int:
-    """Return how long (ms) a destination that is down is left alone."""
+    """Return the pause (ms) of a destination after it was down `failures` times in a row."""
     return int(min(DOWN_CAP, DOWN_BASE * 2 ** min(failures - 1, 10)))

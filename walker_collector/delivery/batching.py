@@ -1,4 +1,4 @@
-"""How a batch is split into calls: by rules with a batch of their own, and notices alone. Pure."""
+"""Split a batch into calls: one per rule with its own batch, one per change of consent. Pure."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from walker_collector.delivery.task import Task
 
 
 def any_rule_batches(rules: Rules | None) -> bool:
-    """Whether any rule has a batch of its own."""
+    """Return whether any rule has a batch of its own."""
     found = [rule for actions in (rules or {}).values() for rule in actions.values()]
     return any(
         rule.batch for item in found for rule in (item if isinstance(item, list) else [item])
@@ -15,15 +15,19 @@ def any_rule_batches(rules: Rules | None) -> bool:
 
 
 def split(tasks: Iterable[Task]) -> list[list[Task]]:
-    """Split a batch where it must be: changes of consent by themselves, rules with a batch
-    of their own apart, each no longer than it says. Every person's order is kept.
+    """Split a batch into runs, each for one call, in the order in which to send them.
+
+    A change of consent is a run by itself. Events of rules with a batch of their own are in runs
+    of that batch, no longer than its `size`; all others share runs. Each person's order is kept.
     """
     runs: list[list[Task]] = []
     open_runs: dict[BatchConfig | None, list[Task]] = {}
-    places: dict[str, BatchConfig | None] = {}  # in which open run a person is
+    places: dict[str, BatchConfig | None] = {}  # the open run with events of each person
     for task in tasks:
         batch = task.item.rule.batch if task.item and task.item.rule else None
         before = places.get(task.person, batch)
+        # This person has earlier events in another open run. That run must be sent first, so it
+        # ends here; the events of other people after it form a new one.
         if before in open_runs and (task.notice or before != batch) and task.person in places:
             _close(before, runs, open_runs, places)
         if task.notice:

@@ -1,4 +1,4 @@
-"""The entries of one destination that wait for consent."""
+"""The hold: entries of one destination that wait for consent, by person."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -10,33 +10,34 @@ from walker_collector.spool import Entry
 class ConsentHold:
     """Entries that wait for consent, by person; bounded.
 
-    Over the limit an entry of the person who has most leaves: a flood evicts itself and nobody
-    else's. The entries of nobody ("") count as those of one person.
+    Beyond the limit, the person with the most entries loses the oldest: a flood evicts itself and
+    nobody else's events. Entries without a person ("") count as those of one person.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._entries: OrderedDict[int, Entry] = OrderedDict()
-        # Ordered ones, as the first is taken out again and again: a plain dict looks for it longer
-        # each time.
+        # OrderedDict, as the first key is removed again and again: a plain dict would scan the
+        # places of all keys removed before.
         self._people: dict[str, OrderedDict[int, None]] = {}
-        """The numbers of each person's entries, in the order they were held."""
+        """The numbers of each person's entries, in the order in which they were held."""
         self._by_count: dict[int, OrderedDict[str, None]] = {}
-        """The people who have so many entries, in the order they came to have them."""
+        """People by the number of their entries: finds the next to evict without a search."""
         self._most = 0
-        """How many entries the person has who has most."""
+        """The largest number of entries of one person."""
         self._under: dict[int, Consent] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __contains__(self, person: str) -> bool:
-        """Whether anything of a person is held."""
+        """Whether any entries of a person are held."""
         return person in self._people
 
     def add(self, entry: Entry, under: Consent | None = None) -> list[Entry]:
-        """Hold an entry that consent `under` did not admit, unless it is held already. Return the
-        entries evicted to stay within the limit.
+        """Hold an entry that consent `under` did not admit, unless it is held already.
+
+        Returns the entries evicted to stay within the limit.
         """
         if entry[0] in self._entries:
             return []
@@ -52,7 +53,7 @@ class ConsentHold:
         return out
 
     def mend(self) -> None:
-        """Count everything anew, after an operation that a signal handler has broken off."""
+        """Rebuild the indexes from the entries, after a signal handler has raised inside `add`."""
         self._people = {}
         for seq, entry in self._entries.items():
             self._people.setdefault(entry[1], OrderedDict())[seq] = None
@@ -66,12 +67,13 @@ class ConsentHold:
         return self._under.get(entry[0])
 
     def concerns(self, people: Iterable[str]) -> bool:
-        """Whether anything of these people is held."""
+        """Return whether any entries of these people are held."""
         return not self._people.keys().isdisjoint(people)
 
     def of(self, people: Iterable[str] | None, also: Iterable[int] = ()) -> list[Entry]:
-        """Return the held entries of these people (None: everybody's), and those with one of these
-        numbers, oldest first.
+        """Return the held entries of these people (None: everybody's) and the numbers in `also`.
+
+        The oldest comes first.
         """
         if people is None:
             return sorted(self._entries.values())
@@ -80,7 +82,7 @@ class ConsentHold:
         return [self._entries[seq] for seq in sorted(seqs)]
 
     def remove(self, entry: Entry) -> bool:
-        """Hold an entry no longer; tell whether it was held."""
+        """Remove an entry; return whether it was held."""
         if entry[0] not in self._entries:
             return False
         self._pop(entry[0])
@@ -96,21 +98,24 @@ class ConsentHold:
             self._entries[seq] = (seq, person, *entry[2:])
         own = self._people.setdefault(person, OrderedDict())
         before = len(own)
-        own.update(joining)  # not sorted: somebody may join with every event
+        # Not sorted by age: a person may gain a session with every event, and sorting all of
+        # their entries each time would take ever longer.
+        own.update(joining)
         self._count(key, len(joining), 0)
         self._count(person, before, len(own))
         return joining
 
     def older_than(self, at: int) -> list[Entry]:
         """Return the held entries accepted before `at` (ms)."""
-        # Held in order of acceptance but for the few held again, so the first tells for most.
+        # Entries are held in the order of acceptance, but for the few that are held again: if the
+        # first is young enough, the search is not worth its time.
         first = next(iter(self._entries.values()), None)
         if first is None or first[2] >= at:
             return []
         return [entry for entry in self._entries.values() if entry[2] < at]
 
     def _next_out(self) -> int:
-        """Return the oldest entry of the person with most entries."""
+        """Return the number of the oldest entry of the person with the most entries."""
         person = next(iter(self._by_count[self._most]))
         return next(iter(self._people[person]))
 
@@ -125,7 +130,7 @@ class ConsentHold:
         return entry
 
     def _count(self, person: str, before: int, now: int) -> None:
-        """Note how many entries a person has now."""
+        """Move a person from one count to another."""
         if before:
             people = self._by_count[before]
             del people[person]
@@ -136,4 +141,4 @@ class ConsentHold:
         if now > self._most:
             self._most = now
         elif before == self._most and before not in self._by_count:
-            self._most = now  # nobody has more: the others had fewer, so as many at most
+            self._most = now  # the others had fewer than `before`, so none has more than `now`

@@ -1,4 +1,4 @@
-"""The dead letters of one destination: queued again, and bounded."""
+"""The dead letters of one destination: replay, and the limit `dlqMax`."""
 
 from collections.abc import Collection, Container, Sequence
 
@@ -7,15 +7,15 @@ from walker_collector.spool import DeadLetter
 
 
 class DeadLetters:
-    """Queues dead letters again, and deletes those that are too many."""
+    """Queues dead letters again, and deletes the oldest beyond the limit."""
 
     def __init__(self, state: PendingState) -> None:
         self._state = state
 
     def requeue(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
-        """Queue dead letters again, with their attempts cleared; return how many there were.
+        """Queue dead letters again, with attempts reset and without the parts in `without`.
 
-        The parts named in `without` are left out.
+        Returns the number of them that were still there.
         """
         with self._state.unacked.writing, self._state.refill_paused():
             revived = self._state.spool.revive(letters, without)
@@ -28,13 +28,13 @@ class DeadLetters:
         return len(revived)
 
     def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
-        """Do as `requeue`, on somebody's word."""
+        """Queue dead letters again as `requeue` does, and count them as replayed."""
         count = self.requeue(letters, without)
         self._state.counts.replayed += count
         return count
 
     def requeue_refused(self, seqs: Container[int]) -> int:
-        """Queue the dead letters with these numbers again; return how many there were."""
+        """Queue the dead letters with these numbers again; return their count."""
         letters = [
             item for item in self._state.spool.dead(self._state.destination.id) if item.seq in seqs
         ]
@@ -43,9 +43,9 @@ class DeadLetters:
         return count
 
     def bound(self, spared: int) -> int:
-        """Delete the oldest dead letters beyond `dlqMax`, but for the newest `spared`.
+        """Delete the oldest dead letters beyond `dlqMax`, not counting the newest `spared`.
 
-        Returns how many. Raises SpoolError.
+        Returns the number deleted. Raises SpoolError.
         """
         excess = self._state.dead - spared - self._state.destination.config.dlq_max
         if excess <= 0:

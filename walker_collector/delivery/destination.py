@@ -19,17 +19,18 @@ from walker_collector.spool import FRESH, Attempt
 from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE: Final = 100
-"""Events given to one `push_batch` of a plugin that does not say otherwise."""
+"""Events in one `push_batch`, unless the plugin or the flow sets another size."""
 _LINGER: Final = 20
-"""How long (ms) a batch waits for company where its plugin does not say otherwise."""
+"""Wait (ms) of a batch for more events, unless the plugin sets another."""
 
 
 @frozen(eq=False)
 class Destination:
     """A destination ready for use: configuration, hooks, compiled mapping.
 
-    `admits` tells whether the consent that the destination as a whole asks for is granted,
-    `ignoring` which events its rules ignore whatever is granted (None: no event).
+    `admits` checks the consent that the destination as a whole requires. `ignoring` says which
+    events its rules ignore in any case (None: no event). `listens`: changes of consent are
+    delivered to it.
     """
 
     id: str
@@ -52,7 +53,7 @@ class Destination:
 
     @property
     def requires_consent(self) -> bool:
-        """Whether the destination as a whole asks for consent."""
+        """Whether the destination as a whole requires consent."""
         return bool(self.config.consent)
 
     def status_when_denied(self, name: str, body: bytes) -> Literal["ignored", "held", "dropped"]:
@@ -69,9 +70,10 @@ def context_for(
     attempt: Attempt = FRESH,
     progress: Progress | None = None,
 ) -> PushContext:
-    """Decide consent for an event and put it into the event, as the gate of walkerOS does.
+    """Return the context for one event, with the consent that counts for it.
 
-    `base` is what is granted for the person; the event's own consent goes above it.
+    `base` is the consent granted by the person; the event's own consent overrides it. The result
+    replaces the event's `consent`, as walkerOS does.
     """
     own = event.get("consent")
     state = granted({**base, **own}) if own else dict(base)
@@ -80,7 +82,7 @@ def context_for(
 
 
 class Host(Protocol):
-    """What a collector does for its destinations."""
+    """The services of a collector for its destinations."""
 
     def status_of(self, destination: str) -> Any: ...
 
@@ -90,10 +92,10 @@ class Host(Protocol):
 def build_destinations(
     flow: FlowConfig, registry: Registry | None = None, host: Host | None = None
 ) -> list[Destination]:
-    """Make one instance of each enabled destination's plugin, with hooks and mapping compiled.
+    """Instantiate the plugin of each enabled destination; resolve its hooks, compile its mapping.
 
-    A fresh set at every call: a forked child needs connections of its own. Without a host (in a
-    simulation) a context has neither `status` nor `forget`.
+    Every call makes new ones, as a forked child needs connections of its own. Without a host (in
+    a simulation) the contexts have neither `status` nor `forget`.
     """
     enabled = {id: entry for id, entry in flow.destinations.items() if not entry.config.disabled}
     extensions = registry.extensions() if registry else {}
@@ -101,7 +103,7 @@ def build_destinations(
 
 
 def announce(destinations: Iterable[Destination], registry: Registry | None) -> None:
-    """Tell the extensions that ask for it of each destination, before anything is delivered."""
+    """Call `watch` of the extensions that have it with each destination, before any delivery."""
     for extension in (registry.extensions() if registry else {}).values():
         watch = getattr(extension, "watch", None)
         if watch is not None:
@@ -141,7 +143,7 @@ def _destination(connected: Connected, host: Host | None) -> Destination:
 
 
 def _listens(plugin: object, settings: Any) -> bool:
-    """Whether the destination is to be told of changes of consent."""
+    """Return whether changes of consent are delivered to the destination."""
     wants = getattr(plugin, "wants_consent", None)
     return implements(plugin, "consent") and (wants is None or bool(wants(settings)))
 

@@ -1,4 +1,4 @@
-"""One batch on its way: decode, gate by consent, map, call the hook, and say what came of each.
+"""Dispatch a batch: decode, check consent, map, call the hook, and return each entry's outcome.
 
 Knows nothing of queues and retries: entries in, outcomes out, in the same order.
 """
@@ -20,8 +20,8 @@ from walker_collector.delivery.outcome import (
     IGNORED,
     NOT_ATTEMPTED,
     NOTIFIED,
-    Kind,
     Outcome,
+    OutcomeKind,
 )
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import TimeLimit
@@ -45,20 +45,20 @@ from walker_collector.spool import Attempt, Entry
 from walker_collector.text import describe, storable
 
 CONSENT_CHANGED: Final = "walker consent"
-"""The name under which a change of consent queues for the destinations that listen to it."""
-_UNMATCHED_TOLD: Final = 50
-"""Names of events that no rule is for, and that are told one by one."""
+"""The event name of a change of consent in the queues of destinations that listen to it."""
+_UNMATCHED_MAX: Final = 50
+"""Names of events without a rule that are logged, once each."""
 FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
-"""The `status` of rejections for which a plugin need not ask the other side."""
+"""The `status` of rejections that a plugin finds without asking the service."""
 
 
 class Dispatcher:
     """Delivers batches to one destination.
 
-    `turn` is asked before every call of a hook: it waits for the call's turn, and is False when
-    no more may be made. `is_new` tells of an event's number and person whether its failure would
-    say something new about the destination; `is_current` whether an entry may still be sent, or
-    its person is being erased.
+    `acquire_rate_limit` is called before every hook: it waits until the call is allowed, and
+    returns False when no more may be made. `is_new` says, for an event's number and person,
+    whether its failure would say something new about the destination. `is_current` says whether
+    an entry may still be sent: not if its person is being erased.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Dispatcher:
         consents: ConsentStore,
         attempt_of: Callable[[int], Attempt],
         progress_of: Callable[[Entry], Progress],
-        turn: Callable[[], bool],
+        acquire_rate_limit: Callable[[], bool],
         is_new: Callable[[int, str], bool],
         is_current: Callable[[Entry], bool],
         log: LogLimiter,
@@ -78,20 +78,20 @@ class Dispatcher:
         self._consents = consents
         self._attempt_of = attempt_of
         self._progress_of = progress_of
-        self._turn = turn
+        self._acquire_rate_limit = acquire_rate_limit
         self._is_new = is_new
         self._is_current = is_current
         self._log = log
         config = destination.config
         self._rules_batch = any_rule_batches(config.mapping)
-        self._tells_unmatched = bool(config.mapping) and config.data is None
+        self._warns_unmatched = bool(config.mapping) and config.data is None
         self._unmatched: set[str] = set()
 
     def run(self, entries: Sequence[Entry], said: ConsentSnapshot) -> list[Outcome]:
-        """Deliver entries in order; never raises.
+        """Deliver entries in order and return their outcomes; never raises.
 
-        `said` is what their people said, asked once for the whole batch, so that a grant in
-        between can't let a later event overtake an earlier one. A withdrawal in between counts.
+        `said` is the consent of their people, one snapshot for the whole batch: a grant in between
+        must not let a later event overtake an earlier one. A withdrawal in between counts.
         """
         tasks = [Task(entry, said.names[entry[1]]) for entry in entries]
         self._send(tasks, said)
@@ -104,7 +104,10 @@ class Dispatcher:
     def _prepared(
         self, tasks: Iterable[Task], waiting: set[str], said: ConsentSnapshot
     ) -> Iterator[Task]:
-        """Yield what is to be sent; a person's events wait behind one that cannot be mapped."""
+        """Map the tasks and yield those to send; those of people in `waiting` are left out.
+
+        A person whose event cannot be mapped joins `waiting`, so that later ones stay behind it.
+        """
         for task in tasks:
             self._prepare(task, said)
             if task.item is None:
@@ -113,12 +116,12 @@ class Dispatcher:
                 yield task
 
     def _prepare(self, task: Task, said: ConsentSnapshot) -> None:
-        """Leave an item to be sent with the task, or the outcome that makes it needless."""
+        """Give the task an item to send, or an outcome that needs no call."""
         try:
             made = self._map(task, said)
         except SpoolError:
             raise
-        except BaseException as error:  # a plugin's or user's function inside a mapping: their bug
+        except BaseException as error:  # from a function of the plugin or the user in the mapping
             made = self._bug(error, "mapping", task)
         if isinstance(made, Outcome):
             task.item, task.outcome = None, made
@@ -144,14 +147,14 @@ class Dispatcher:
             return self._denied(context.consent)
         if mapped.outcome == "unmatched":
             return Outcome("rejected", UNMATCHED, known=True)
-        if mapped.rule is None and self._tells_unmatched:
-            self._tell_unmatched(event["name"])
+        if mapped.rule is None and self._warns_unmatched:
+            self._warn_unmatched(event["name"])
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
 
-    def _tell_unmatched(self, name: str) -> None:
-        """Log, once for each of so many names, that no rule is for it."""
-        if name in self._unmatched or len(self._unmatched) >= _UNMATCHED_TOLD:
+    def _warn_unmatched(self, name: str) -> None:
+        """Log a name without a rule, the first time it comes up."""
+        if name in self._unmatched or len(self._unmatched) >= _UNMATCHED_MAX:
             return
         self._unmatched.add(name)
         self._destination.context.logger.warning(
@@ -162,9 +165,9 @@ class Dispatcher:
         )
 
     def _may_proceed(self, task: Task, said: ConsentSnapshot) -> bool:
-        """Tell whether an item may still be sent: no after a withdrawal or an erasure.
+        """Return whether an item may still be sent: not after a withdrawal or an erasure.
 
-        Nor once its delivery was given up: a call that hung may return, and is not to go on then.
+        Nor after its delivery was given up (`timeout`): a call that hung must not go on then.
         """
         if task.outcome is not NOT_ATTEMPTED or not self._is_current(task.entry):
             return False
@@ -173,23 +176,25 @@ class Dispatcher:
         return isinstance(self._map(task, self._consents.snapshot([task.entry[1]])), Item)
 
     def _denied(self, consent: Consent) -> Outcome:
-        kind: Kind = "held" if self._destination.config.queue else "dropped"
+        kind: OutcomeKind = "held" if self._destination.config.queue else "dropped"
         return Outcome(kind, "consent not granted", consent=consent)
 
     def _send(self, tasks: Sequence[Task], said: ConsentSnapshot) -> None:
-        """Send in order; a person's later events wait behind one that is to be tried again."""
-        behind: set[str] = set()  # whose later events wait behind one that cannot be mapped
-        ready = self._prepared(tasks, behind, said)
+        """Send the tasks in order; a person's later events wait behind one that must be retried."""
+        waiting: set[str] = set()  # people with an event that cannot be mapped
+        ready = self._prepared(tasks, waiting, said)
         try:
             if self._destination.config.mock is not MISSING:
                 for task in ready:
                     task.outcome = DELIVERED
             elif self._destination.hooks.push_batch is None:
                 # Each is mapped just before its call, while it is in the processor's cache.
-                self._send_each(ready, behind, said, self._push)
+                self._send_each(ready, waiting, said, self._push)
             else:
+                # All are mapped before the first call. `waiting` starts empty: the later events of
+                # its people were left out already, and the earlier ones may go.
                 self._send_batches(list(ready), set(), said)
-        except SpoolError as error:  # what people said cannot be read
+        except SpoolError as error:  # the consent of people could not be read
             for task in tasks:
                 if task.outcome is NOT_ATTEMPTED:
                     task.outcome = Outcome("unavailable", storable(error))
@@ -213,13 +218,14 @@ class Dispatcher:
     def _may_go(
         self, tasks: Iterable[Task], waiting: set[str], said: ConsentSnapshot
     ) -> list[Task]:
-        """Return those whom nothing holds back by now."""
+        """Return the tasks that may still be sent, right before their call."""
         outdated = said.version != self._consents.version
         tasks = [task for task in tasks if self._is_current(task.entry)]
         if not outdated and not waiting:
-            return tasks  # as almost always: nobody said anything, and nothing failed
+            return tasks  # as almost always: consent has not changed, and nothing has failed
         if outdated:
-            # Somebody said something meanwhile: a withdrawal must count, a grant need not.
+            # Consent has changed since the batch was mapped. A withdrawal must count; an event
+            # that a grant would admit is not among these tasks, and is decided on again later.
             said = self._consents.snapshot({task.entry[1] for task in tasks})
         going = []
         for task in tasks:
@@ -230,7 +236,7 @@ class Dispatcher:
             if task.item is not None:
                 going.append(task)
             elif task.person:
-                # Withdrawn: what this person does later in the batch must not overtake it.
+                # Withdrawn: this person's later events in the batch must not overtake it.
                 waiting.add(task.person)
         return going
 
@@ -241,10 +247,10 @@ class Dispatcher:
         said: ConsentSnapshot,
         send: Callable[[Task], Outcome],
     ) -> bool:
-        """Send one by one; False where the rest need not be tried."""
+        """Send the tasks one by one; return False if the rest must not be tried."""
         failures, enough = 0, wary_from(self._destination.config.breaker.threshold)
         for task in tasks:
-            if not self._turn():
+            if not self._acquire_rate_limit():
                 return False
             if not self._may_go([task], waiting, said):
                 continue
@@ -260,7 +266,7 @@ class Dispatcher:
             else:
                 failures = 0
             if failures >= enough:
-                return False  # it may fail for everybody: one event at a time is to find out
+                return False  # it may fail for everybody: the breaker, now wary, has to find out
         return True
 
     def _note(self, task: Task, waiting: set[str]) -> None:
@@ -294,7 +300,7 @@ class Dispatcher:
         )
 
     def _send_batch(self, run: Sequence[Task], waiting: set[str], said: ConsentSnapshot) -> bool:
-        if not self._turn():
+        if not self._acquire_rate_limit():
             return False
         tasks = self._may_go(run, waiting, said)
         if not tasks:
@@ -306,7 +312,7 @@ class Dispatcher:
             for task in tasks:
                 task.outcome = whole
             return False
-        except BaseException as error:  # one event may have broken it for all: each by itself
+        except BaseException as error:  # one event may have broken the call: send each by itself
             if len(tasks) > 1:
                 return self._send_each(tasks, waiting, said, self._push_alone)
             failures = {0: error}
@@ -383,14 +389,14 @@ class Dispatcher:
 
 
 def _with_consent(task: Task) -> Outcome:
-    """Return the outcome, with the consent that the event was tried under where it is kept."""
+    """Return the outcome, with the consent it was tried under if the entry will be kept."""
     if task.item is not None and task.outcome.kind in ("rejected", "retry", "bug"):
         return attrs.evolve(task.outcome, consent=task.item.context.consent)
     return task.outcome
 
 
 def person_of(event: Event) -> Person | None:
-    """Return whom a change of consent is about; None: the process default."""
+    """Return the person of a change of consent; None: the process default."""
     user = event.get("user") or {}
     return Person(**{key: _text(user.get(key)) for key in KINDS}) if user else None
 

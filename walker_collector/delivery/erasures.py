@@ -1,4 +1,4 @@
-"""The erasure of people: their entries leave memory, and nothing of them in flight goes on."""
+"""Erase people from one destination: remove their entries, and stop those in flight."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,21 +11,21 @@ from walker_collector.spool import FRESH, Change, Entry, Forgotten, State
 
 
 class Erasures:
-    """Removes people's entries, waits for those in flight, and follows the spool."""
+    """Removes people's entries from memory, and tracks their entries in flight to the end."""
 
     def __init__(self, state: PendingState, holds: Holds) -> None:
         self._state = state
         self._holds = holds
         self._revoked: set[int] = set()
-        """Entries in flight whose person was erased: nothing of them is sent any more."""
+        """Entries in flight of an erased person: none of their further parts is sent."""
         self._settling: set[int] = set()
-        """Entries in flight whose disposition is decided, but not followed yet."""
+        """Entries in flight with a disposition that is being written to the spool."""
         self.erased: set[int] = set()
         """Entries that were in flight when their person was erased, and were not delivered."""
 
     @contextmanager
     def erasing(self, people: set[str]) -> Iterator[None]:
-        """Let nothing of these people be read or taken meanwhile."""
+        """Neither read nor take entries of these people inside the block."""
         with self._state.refill_paused():
             with self._state.lock:
                 self._state.queue.block(people)
@@ -36,9 +36,10 @@ class Erasures:
                     self._state.queue.unblock(people)
 
     def erase(self, people: set[str], wait: Callable[[float], object], deadline: float) -> set[int]:
-        """Remove these people's events from memory; the spool removes them on disk.
+        """Remove these people's events from memory; return their numbers.
 
-        `wait`s, until the monotonic `deadline` (s), for their entries in flight.
+        The spool removes those on disk. `wait` is called until their entries in flight are
+        settled, or until the monotonic `deadline` (s).
         """
 
         def in_flight() -> set[int]:
@@ -46,6 +47,7 @@ class Erasures:
 
         self._holds.follow_joins()
         self.erased.clear()
+        # The disposition of an entry that is being settled is decided, and stands.
         revoked = in_flight() - self._settling
         self._revoked |= revoked
         gone = self._remove(people)
@@ -66,26 +68,27 @@ class Erasures:
         return {entry[0] for entry in [*removed, *held]}
 
     def on_erased(self, people: set[str], removed: Forgotten) -> set[int]:
-        """Follow the spool, which has removed these people's events.
+        """Adjust memory after the spool has removed these people's events.
 
-        Returns the numbers of those that were in memory alone.
+        Returns the numbers of events that were in memory only.
         """
-        gone = self._remove(people)  # pushed or replayed meanwhile
+        gone = self._remove(people)  # pushed or replayed since `erase`
         waiting = removed.counts.get((self._state.destination.id, State.WAITING), 0)
-        # Entries in flight are counted when their outcome comes.
+        # Entries in flight are subtracted when they are settled.
         self._state.waiting -= waiting - sum(seq in removed.seqs for seq in self._state.in_flight)
         self._state.dead -= removed.counts.get((self._state.destination.id, State.DEAD), 0)
         return gone
 
     def may_proceed(self, entry: Entry) -> bool:
-        """Tell whether an entry in flight may still be sent, or its person is being erased."""
+        """Return whether an entry in flight may still be sent: not if its person is erased."""
         return entry[0] not in self._revoked and not self._state.queue.is_blocked(
             self._state.queue.person(entry)
         )
 
     def decide(self, entries: list[Entry], dispositions: list[Disposition]) -> list[Disposition]:
-        """Return the dispositions to write: entries erased while in flight are done, however their
-        delivery went. An erasure that begins now waits until the others are followed.
+        """Return the dispositions to write; entries erased while in flight are always removed.
+
+        The other entries count as settling, so that an erasure that begins now waits for them.
         """
         self._settling.update(entry[0] for entry in entries)
         if not self._revoked:
@@ -96,7 +99,7 @@ class Erasures:
         ]
 
     def settled(self, entry: Entry, *, delivered: bool) -> bool:
-        """Note that an entry's disposition is followed; return whether it was erased meanwhile."""
+        """Note that an entry is settled; return whether its person was erased while in flight."""
         self._settling.discard(entry[0])
         if entry[0] not in self._revoked:
             return False
@@ -106,6 +109,6 @@ class Erasures:
         return True
 
     def all_delivered(self, entries: list[Entry]) -> None:
-        """Do as `settled` for a batch that was delivered."""
+        """Note that the entries of a batch are settled as delivered."""
         if self._revoked:
             self._revoked.difference_update(entry[0] for entry in entries)

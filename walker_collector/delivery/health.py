@@ -1,4 +1,4 @@
-"""The condition of a destination: whether a delivery may start, and what outcomes teach."""
+"""The health of a destination: it learns from outcomes, and says whether a delivery may start."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -12,9 +12,9 @@ from walker_collector.delivery.backoff import Breaker, asked, backoff, down_dela
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.refusals import RefusalRun
 
-News = Literal["down", "failing", "retrying", "recovered"]
+HealthChange = Literal["down", "failing", "retrying", "recovered"]
 Judged = tuple[int, str, Outcome]
-"""An entry's number, whom it belongs to, and the outcome of its delivery."""
+"""An entry's number, its person, and the outcome of its delivery."""
 
 _FAILING_PEOPLE_MAX: Final = 100_000
 _SUCCESSES: Final = ("delivered", "notified")
@@ -23,12 +23,12 @@ _ANSWERS: Final = (*_SUCCESSES, "rejected")
 
 @define
 class Health:
-    """The breaker of a destination, and the pauses that its failures as a whole ask for.
+    """The breaker of a destination, and the pauses after failures of the destination as a whole.
 
-    Some people's trouble is not the destination's: where somebody's events fail and others' arrive,
-    further failures of theirs say nothing about it.
+    A person's failures are not the destination's: while one person's events fail and the others'
+    arrive, further failures of that person say nothing about the destination.
 
-    `reason` is why it does not deliver; times in ms.
+    `reason` says why it does not deliver; times in ms.
     """
 
     retry: RetryConfig
@@ -41,9 +41,9 @@ class Health:
     ready: bool = False
     refusals: RefusalRun = Factory(RefusalRun)
     _failing_people: OrderedDict[str, None] = Factory(OrderedDict)
-    """Those whose last tried event failed."""
+    """People with a failure since their last success; a bounded set, the oldest first."""
     _streak: set[str] = Factory(set)
-    """Those of them who failed since the last success of anybody."""
+    """The failing people of the current streak: since the last success of any person."""
 
     @property
     def failing(self) -> bool:
@@ -52,12 +52,12 @@ class Health:
 
     @property
     def cautious(self) -> bool:
-        """Whether to try one event at a time, to learn how the destination fares."""
+        """Whether to try one event at a time, to learn whether the destination works."""
         return self.breaker.wary or self.down > 0
 
     @property
     def state(self) -> str:
-        """Its name in figures: "idle" before the first delivery."""
+        """The state shown in figures; "idle" before the first delivery."""
         if self.down:
             return "down"
         if self.failing:
@@ -65,10 +65,10 @@ class Health:
         return "ready" if self.ready else "idle"
 
     def wait(self, now: int, has_new: Callable[[], bool]) -> int | None:
-        """Return how long until a delivery may start; None: until the probe is back.
+        """Return the wait until a delivery may start; None: until the probe is back.
 
-        `has_new` tells whether an event waits whose outcome would say something new: such a one
-        need not wait for the whole cooldown.
+        `has_new` says whether an event waits that `is_new`: it may be an early probe, and need not
+        wait for the whole cooldown.
         """
         if now < self.pause_until:
             return self.pause_until - now
@@ -76,31 +76,34 @@ class Health:
             return None
         if self.breaker.allows(now):
             return 0
+        # Failures that the plugin reports for the whole destination need no early probes: they do
+        # not depend on the person.
         early = not self.whole_failures and self.breaker.early_at < self.breaker.opens_at
         at = self.breaker.early_at if early and has_new() else self.breaker.opens_at
         return max(0, at - now)
 
     def started(self) -> None:
-        """Note that a delivery starts; while cautious it is the probe."""
+        """Note that a delivery starts; while cautious, it is the probe."""
         self.breaker.probing = self.cautious
 
     def blocked_beyond(self, horizon: int) -> bool:
-        """Tell whether nothing may start until after `horizon`."""
+        """Return whether no delivery may start until after `horizon`."""
         return self.pause_until > horizon or (self.failing and self.breaker.opens_at > horizon)
 
     def is_new(self, seq: int, person: str) -> bool:
-        """Tell whether the outcome of an event would say something new about the destination."""
+        """Return whether an event's outcome would say something new about the destination."""
         return person not in self._failing_people and seq not in self.refusals.events
 
     def single_out(self, people: Sequence[str], outcomes: list[Outcome]) -> list[Outcome]:
-        """Return a failure of the whole as failures of each, where it says nothing new.
+        """Turn a failure of the whole destination into one of each event, if it says nothing new.
 
-        A batch may hold nothing but retries of the same people. Such a failure still is none of
-        the attempts that an event has.
+        The batch may hold retries of people with failing events only, and then it says nothing
+        about the others. Such a failure costs no attempt either.
         """
         whole = [item.kind == "unavailable" and not item.down for item in outcomes]
-        troubled = self._failing_people.keys() - self._streak
-        if not any(whole) or not troubled.issuperset(people):
+        # Others have succeeded since these people began to fail, so the failures are theirs.
+        failing = self._failing_people.keys() - self._streak
+        if not any(whole) or not failing.issuperset(people):
             return outcomes
         return [
             attrs.evolve(item, kind="retry", counted=False) if is_whole else item
@@ -108,7 +111,7 @@ class Health:
         ]
 
     def without_refusals(self, seqs: Sequence[int], outcomes: list[Outcome]) -> list[Outcome]:
-        """Return the outcomes with refusals that are the destination's trouble as such."""
+        """Turn refusals that belong to a general run into failures of the whole destination."""
         if not (self.down and self.refusals.is_general):
             return outcomes
         kept = Outcome("unavailable", self.reason, down=True)
@@ -117,40 +120,40 @@ class Health:
             for seq, outcome in zip(seqs, outcomes, strict=True)
         ]
 
-    def judge(self, judged: Sequence[Judged], now: int) -> News | None:
-        """Learn from the outcomes of a batch; return what is worth telling."""
+    def judge(self, judged: Sequence[Judged], now: int) -> HealthChange | None:
+        """Learn from the outcomes of a batch; return the change of health to log, if any."""
         probed, self.breaker.probing = self.breaker.probing, False
-        telling = self._learn(judged)
+        new_failures = self._learn(judged)
         outcomes = [outcome for _, _, outcome in judged]
         whole = next((item for item in outcomes if item.kind == "unavailable"), None)
         if whole is not None:
-            return self._fails(whole, now)
+            return self._failed_as_a_whole(whole, now)
         refused = [item for item in outcomes if _is_refusal(item)]
         if refused and self.refusals.is_general:
-            return self._refuses(refused[-1], now)
+            return self._refused(refused[-1], now)
         if any(item.kind in _ANSWERS and not item.known for item in outcomes):
             return self._recover()
-        return self._fails_singly(outcomes, telling, probed, now)
+        return self._failed_singly(outcomes, new_failures, probed, now)
 
-    def delivered(self, people: Iterable[str]) -> News | None:
-        """Note that all events of a batch, of these people, have arrived; as `judge` does."""
+    def delivered(self, people: Iterable[str]) -> HealthChange | None:
+        """Learn that a batch of events of these people was delivered: the fast twin of `judge`."""
         if self._failing_people:
             for person in people:
                 self._failing_people.pop(person, None)
         self.refusals.end()
         return self._recover()
 
-    def _recover(self) -> News | None:
+    def _recover(self) -> HealthChange | None:
         self._streak.clear()
-        news: News | None = "recovered" if self.down or self.failing else None
+        change: HealthChange | None = "recovered" if self.down or self.failing else None
         self.breaker.succeeded()
         self.down = self.whole_failures = 0
         self.reason = ""
-        return news
+        return change
 
     def _learn(self, judged: Sequence[Judged]) -> int:
-        """Note how each person fares; return how many failures may be the destination's."""
-        telling = 0
+        """Note each person's outcome; return the number of failures that say something new."""
+        new_failures = 0
         for seq, person, outcome in judged:
             if outcome.kind in _SUCCESSES:
                 self._failing_people.pop(person, None)
@@ -160,34 +163,35 @@ class Health:
                 if person not in self._failing_people:
                     self._failing_people[person] = None
                     self._streak.add(person)
-                telling += person in self._streak
+                # A person who was failing before anybody's last success says nothing new.
+                new_failures += person in self._streak
             elif _is_refusal(outcome):
                 self.refusals.add(seq, person)
         while len(self._failing_people) > _FAILING_PEOPLE_MAX:
             self._failing_people.popitem(last=False)
-        return telling
+        return new_failures
 
-    def _fails_singly(
-        self, outcomes: Sequence[Outcome], telling: int, probed: bool, now: int
-    ) -> News | None:
+    def _failed_singly(
+        self, outcomes: Sequence[Outcome], new_failures: int, probed: bool, now: int
+    ) -> HealthChange | None:
         reason = next((item.reason for item in reversed(outcomes) if item.kind == "retry"), None)
         if reason is None:
             return None
-        # Deliveries that were under way before it became cautious say nothing new; a probe does.
-        if telling and (probed or not self.breaker.wary):
-            self.breaker.failed_for(telling, now)
+        # While wary only a probe counts: other failures are of deliveries that began before.
+        if new_failures and (probed or not self.breaker.wary):
+            self.breaker.failed_for(new_failures, now)
         elif self.failing:
             return None
         self.reason = reason
         return "failing" if self.failing else "retrying"
 
-    def _refuses(self, last: Outcome, now: int) -> News:
+    def _refused(self, last: Outcome, now: int) -> HealthChange:
         run = f"{len(self.refusals.events)} different events of {self.refusals.people} people"
-        self.reason = f"{run} were refused in a row, the last: {last.told}"
+        self.reason = f"{run} were refused in a row, the last: {last.shown_reason}"
         self._rest(now)
         return "down"
 
-    def _fails(self, whole: Outcome, now: int) -> News:
+    def _failed_as_a_whole(self, whole: Outcome, now: int) -> HealthChange:
         self.reason = whole.reason
         if whole.down:
             self._rest(now)
@@ -205,8 +209,8 @@ class Health:
 
 
 def _is_refusal(outcome: Outcome) -> bool:
-    """Tell whether the other side, or the plugin's code, could not take this event.
+    """Return whether the service refused this event, or the plugin's code broke on it.
 
-    An unexpected error is neither success nor failure of the service; many in a row are.
+    An unexpected error says nothing about the service by itself, but many in a row do.
     """
     return outcome.kind == "bug" or (outcome.kind == "rejected" and not outcome.known)

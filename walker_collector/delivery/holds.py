@@ -1,4 +1,4 @@
-"""The entries that wait for consent: held, released by a grant, expired."""
+"""The entries of one destination that are held for consent, until a grant or `queueAge`."""
 
 from typing import Final
 
@@ -12,26 +12,26 @@ from walker_collector.people.gate import granted
 from walker_collector.spool import Change, Entry, State
 
 _MANY_JOINS: Final = 1_000
-_TOO_MANY_HELD: Final = "queueMax: more events held for consent than that"
+_TOO_MANY_HELD: Final = "queueMax: more events than that held for consent"
 _TOO_LONG_HELD: Final = "queueAge: held for consent longer than that"
 
 
 class Holds:
-    """Holds entries, and lets them go as soon as their person's consent admits them."""
+    """Holds entries, and releases them when their person's consent admits them."""
 
     def __init__(self, state: PendingState, restore: Restore) -> None:
         self._state = state
         self._joins = state.consents.follow()
         self._joined: set[int] = set()
-        """Held entries that have turned out to be a person's, and are to be looked at."""
+        """Held entries re-keyed by an identity merge, which the person's consent may admit."""
         for stored in state.spool.held(state.destination.id):
             entry = restore.held(stored, state.now())
             if entry is not None:
-                # The consent of which rule it waits for is not stored: it is looked at again.
+                # The consent that refused it is not stored, so it is checked anew.
                 self.hold([entry])
 
     def hold(self, entries: list[Entry], under: Consent | None = None) -> None:
-        """Hold entries that consent `under` did not admit; the evicted ones are dropped."""
+        """Hold entries that consent `under` did not admit; drop those beyond `queueMax`."""
         held = self._state.held
         try:
             evicted = [out for entry in entries for out in held.add(self._owned(entry), under)]
@@ -41,8 +41,9 @@ class Holds:
         self._drop(evicted, _TOO_MANY_HELD)
 
     def release(self, people: set[str] | None) -> list[Entry]:
-        """Queue the held events that consent admits now: of these people (None: everybody's), and
-        of keys that have turned out to be somebody's.
+        """Queue the held events of these people (None: everybody's) that consent admits now.
+
+        So are those of keys that an identity merge has moved. Returns the released entries.
         """
         with self._state.lock:
             self.follow_joins()
@@ -61,8 +62,9 @@ class Holds:
         return entries
 
     def holds_any_of(self, people: set[str]) -> bool:
-        """Return whether anything is held of these people, or of keys that turned out theirs; or
-        many joins are to be followed, which nobody else does where nothing is delivered.
+        """Return whether any events of these people, or of keys merged into them, are held.
+
+        Also true when many merges are queued: without deliveries only `release` works them off.
         """
         with self._state.lock:
             if self._joined or len(self._joins) > _MANY_JOINS:
@@ -72,10 +74,10 @@ class Holds:
             )
 
     def follow_joins(self) -> None:
-        """Re-key held and in-flight entries after keys have turned out to be other people's.
+        """Re-key held and in-flight entries after identity merges.
 
-        Called before anything is taken, so that whoever signs in waits for what is in flight of
-        the session: nothing accepted after a join is seen before the join is.
+        Called before entries are taken. An event accepted after a sign-in is in the queue only
+        after its merge is in `_joins`, so it waits for the session's events in flight.
         """
         while self._joins:
             key, person = self._joins.popleft()
@@ -88,28 +90,31 @@ class Holds:
         return entry if person == entry[1] else (entry[0], person, *entry[2:])
 
     def unhold(self, entries: list[Entry]) -> None:
+        """Move held entries to the queue; the spool gets the update with the next write."""
         for entry in entries:
             self._state.held.remove(entry)
         self._state.unacked.add(Change(entry, State.WAITING, released=True) for entry in entries)
         self._state.queue_again(entries)
 
     def overtaken(self, batch: list[Entry], said: ConsentSnapshot) -> list[Entry]:
-        """Return the held events that a batch would overtake, although consent admits them now."""
+        """Return held events that consent admits now, and that a batch would overtake."""
         if not self._state.held:
             return []
         people = {person for person in said.names.values() if person in self._state.held}
         bases: dict[str, Consent] = {}
-        # Newer ones overtake nobody; and those beyond the window would be read once more.
+        # Only those older than the batch: newer ones are not overtaken, and may be beyond the
+        # window, from where they would be read a second time.
         older = [entry for entry in self._state.held.of(people) if entry < max(batch)]
         return [entry for entry in older if self._admits(entry, bases)]
 
     def _admits(self, entry: Entry, bases: dict[str, Consent]) -> bool:
-        """Return whether a held entry may go, or its rule's consent must be asked again."""
+        """Return whether a held entry may go, as far as the destination's own consent tells."""
         consent = self.consent(entry, bases)
+        # Consent that has not changed would be refused by the entry's rule again.
         return self._state.destination.admits(consent) and consent != self._state.held.under(entry)
 
     def consent(self, entry: Entry, bases: dict[str, Consent]) -> Consent:
-        """Return the keys granted for an entry; `bases` caches those of each person."""
+        """Return the consent granted for an entry; `bases` caches that of each person."""
         person = entry[1]
         if person not in bases:
             bases[person] = self._state.consents.base(person)
@@ -117,7 +122,7 @@ class Holds:
 
     @property
     def needs_maintenance(self) -> bool:
-        """Whether anything is held, or not written yet."""
+        """Whether entries are held, or updates kept for the next write."""
         return bool(self._state.unacked or self._state.held)
 
     def expire(self) -> None:
@@ -143,7 +148,7 @@ class Holds:
             self._state.unacked.write()
 
     def _drop(self, entries: list[Entry], reason: str) -> None:
-        """Drop held entries; the spool learns of it with the next write."""
+        """Drop held entries; the spool gets the update with the next write."""
         if not entries:
             return
         self._state.counts.dropped += len(entries)

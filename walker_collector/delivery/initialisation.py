@@ -1,4 +1,4 @@
-"""The first step of a delivery: the destination, and those it requires, are initialised."""
+"""Initialise a destination, and those it requires, before its first delivery."""
 
 import threading
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ class Initialisation:
         self._required: Sequence[Self] = ()
 
     def require(self, others: Sequence[Self]) -> None:
-        """Have these other destinations initialised before."""
+        """Initialise these other destinations first."""
         self._required = others
 
     def ensure(self) -> Outcome | None:
-        """Initialise the destination where it is not yet; the outcome of a failure, or None."""
-        if self.done:
+        """Initialise the destination unless that is done; return the outcome of a failure."""
+        if self.done:  # without the lock: this is asked for every batch
             return None
         with self._lock:
             if self.done:
@@ -51,25 +51,25 @@ class Initialisation:
         except RetryLater as error:
             return Outcome("unavailable", reason_of(error), after=after_of(error))
         except BaseException as error:  # a plugin's bug must not stop the other destinations
-            self._tell("init", error)
+            self._log_bug("init", error)
             return Outcome("unavailable", f"init failed: {describe(error)}", down=True)
         self.done = True
         destination.context.logger.info("destination %s: initialised", destination.id)
         return None
 
     def shut_down(self) -> None:
-        """Call `shutdown`, where the destination was initialised."""
+        """Call `shutdown` if the destination was initialised."""
         if not self.done:
             return
         destination = self._destination
         try:
             destination.hooks.shutdown(context=destination.context)
         except BaseException as error:  # a plugin's bug must not stop the others' shutdown
-            self._tell("shutdown", error)
+            self._log_bug("shutdown", error)
         else:
             destination.context.logger.info("destination %s: shut down", destination.id)
 
-    def _tell(self, hook: str, error: BaseException) -> None:
+    def _log_bug(self, hook: str, error: BaseException) -> None:
         self._log.error(
             "destination %s: %s raised %s at %s",
             self._destination.id,

@@ -1,6 +1,7 @@
-"""What waits for one destination: in order for each person, with different people in parallel.
+"""A queue with one order per key: each person's entries in order, different people in parallel.
 
-Pure state over entries; the PendingEvents that own it does the locking and the waiting.
+Also known as message groups. Pure state over entries; PendingEvents does the locking and the
+waiting.
 """
 
 import heapq
@@ -12,18 +13,18 @@ from typing import Final
 from walker_collector.spool import Entry
 
 _PROBE_SCAN: Final = 1_000
-"""So many entries are looked at for one that says something new."""
+"""Entries that are searched for a probe."""
 _RETRIES_PART: Final = 10
-"""One place in so many of a batch is for retries, however much else is ready."""
+"""One place in ten of a batch is for retries, however many entries are ready."""
 
 
 class KeyedQueue:
-    """Entries ready to go, parked behind their person's earlier ones, or waiting for a retry.
+    """Entries that are ready, parked behind their person's earlier ones, or waiting for a retry.
 
-    A person is busy while a batch with their events is under way, or while one of their events
-    waits for a retry; their later events park until then. Entries of nobody ("") never park.
-    `canonical` maps a person's key to the one they are known by now; since that may change at
-    any time, an entry under way keeps the key it was taken with until `rejoin` is called.
+    A person is busy while a batch with their events is in flight, or while one of their events
+    waits for a retry; their later events are parked until then. Entries without a person ("")
+    are never parked. `canonical` maps each key of a person to the current one. As that may change
+    at any time, a taken entry keeps the key it was taken with until `rejoin` is called.
     """
 
     def __init__(self, canonical: Callable[[str], str]) -> None:
@@ -32,40 +33,42 @@ class KeyedQueue:
         self._parked: dict[str, deque[Entry]] = {}
         self._parked_count = 0
         self._busy: dict[str, int] = {}
-        """How many of a person's entries are under way or wait for a retry."""
+        """The number of each person's entries that are in flight or wait for a retry."""
         self._blocked: set[str] = set()
-        self._under_way: dict[int, str] = {}
+        self._taken: dict[int, str] = {}
+        """The person of each entry that keeps its person busy."""
         self._retries: list[tuple[int, int, Entry]] = []
         self.due: deque[Entry] = deque()
-        """Retries whose time has come. Apart from what is ready: retries that are slow to fail
-        must not keep the others' events waiting. Their people stay busy."""
+        """Retries whose time has come. They are not mixed with the ready entries, as retries that
+        are slow to fail must not keep the others waiting. Their people stay busy."""
 
     def __len__(self) -> int:
         return len(self.ready) + self._parked_count + self.retrying
 
     @property
     def retrying(self) -> int:
-        """How many entries wait for a retry."""
+        """The number of entries that wait for a retry."""
         return len(self._retries) + len(self.due)
 
     @property
     def next_due(self) -> int | None:
-        """When the next retry is due (ms), or None."""
+        """The time of the next retry (ms), or None."""
         return self._retries[0][0] if self._retries else None
 
     def person(self, entry: Entry) -> str:
-        """Return the person whose later entries wait for one that is under way; "" for nobody."""
-        return self._under_way.get(entry[0], "")
+        """Return the person that a taken entry keeps busy, or ""."""
+        return self._taken.get(entry[0], "")
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Queue entries behind all that wait."""
+        """Queue entries at the end."""
         self.ready.extend(entries)
 
     def insert(self, entries: Sequence[Entry]) -> None:
-        """Queue entries, in order, among those that wait, by the order of acceptance."""
+        """Queue sorted entries among the waiting ones, in the order of acceptance."""
         parked: set[str] = set()
         if self._retries or self.due:
             entries, parked = self._park_behind_retries(entries)
+        # Mostly all of them are older than the first that waits, and sorting would be wasted.
         if self.ready and entries and self.ready[0] < entries[-1]:
             self.ready = deque(sorted([*self.ready, *entries]))
         else:
@@ -80,7 +83,7 @@ class KeyedQueue:
         for entry in entries:
             try:
                 person = self._canonical(entry[1])
-            except Exception:  # whom it belongs to cannot be told now: when it is taken, it must be
+            except Exception:  # the spool cannot be read: `take_ready` will ask again, and raise
                 person = ""
             if person in self._busy:
                 self._park(person, entry)
@@ -90,7 +93,7 @@ class KeyedQueue:
         return others, people
 
     def _give_way(self, people: set[str]) -> None:
-        """Have due retries of these people wait in line with older events of theirs."""
+        """Put due retries of these people back in line if older events of theirs are parked."""
         overtaken = [entry for entry in self.due if self.person(entry) in people]
         overtaken = [entry for entry in overtaken if self._has_older(entry)]
         for entry in overtaken:
@@ -99,14 +102,14 @@ class KeyedQueue:
             self.put_back(overtaken)
 
     def _has_older(self, retry: Entry) -> bool:
-        """Return whether an event, released meanwhile, is to go before a retry of its person."""
+        """Return whether a parked event of the person is older than the retry, and goes first."""
         parked = self._parked.get(self.person(retry))
         return parked is not None and min(parked, default=retry) < retry
 
     def take(self, size: int, size_bytes: int | None) -> list[Entry]:
         """Take the next batch: at most `size` entries and `size_bytes` of JSON, at least one.
 
-        Ready entries come first, but for some places that are kept for retries that are due.
+        Ready entries come first, but some places are kept for retries that are due.
         """
         kept = min(len(self.due), max(1, size // _RETRIES_PART)) if size > 1 else 0
         batch = self.take_ready(size - kept, size_bytes)
@@ -120,7 +123,7 @@ class KeyedQueue:
         return batch
 
     def take_retry(self) -> list[Entry]:
-        """Take one retry that is due, if there is one."""
+        """Take one retry that is due, or nothing."""
         entry = self._next_retry()
         return [entry] if entry else []
 
@@ -133,23 +136,24 @@ class KeyedQueue:
         return None
 
     def take_ready(self, size: int, size_bytes: int | None) -> list[Entry]:
-        """Take a batch as `take` does, without retries."""
+        """Take a batch of ready entries only."""
         batch: list[Entry] = []
         try:
             self._fill(batch, size, size_bytes)
-        except BaseException:  # whom an entry belongs to cannot be told
+        except BaseException:  # `canonical` could not read the spool
             self.put_back(batch)
             raise
         return batch
 
     def _fill(self, batch: list[Entry], size: int, size_bytes: int | None) -> None:
         ready, busy, blocked = self.ready, self._busy, self._blocked
-        mine: set[str] = set()
+        mine: set[str] = set()  # people made busy by this batch: their later events may join it
         room = size_bytes or 0
         while ready and len(batch) < size:
             entry = ready[0]
             person = self._canonical(entry[1])
             if (person in busy and person not in mine) or person in blocked:
+                # Parked entries are out of the way: later takes do not look at them again.
                 self._park(person, ready.popleft())
                 continue
             room -= len(entry[3])
@@ -159,10 +163,10 @@ class KeyedQueue:
             if person:
                 mine.add(person)
                 busy[person] = busy.get(person, 0) + 1
-                self._under_way[entry[0]] = person
+                self._taken[entry[0]] = person
 
     def has_new(self, is_new: Callable[[int, str], bool]) -> bool:
-        """Tell whether an entry is ready whose outcome would say something new."""
+        """Return whether an entry is ready that `is_new`: its outcome would say something new."""
         return any(
             person not in self._busy and person not in self._blocked and is_new(entry[0], person)
             for entry in islice(self.ready, _PROBE_SCAN)
@@ -172,10 +176,10 @@ class KeyedQueue:
     def take_probe(
         self, is_new: Callable[[int, str], bool], random: Callable[[], float]
     ) -> list[Entry]:
-        """Take one entry, of any person whom `is_new` tells something new of; else the first.
+        """Take one entry that `is_new`, or else the next one.
 
-        Chosen at random among people's first entries: the next in line may all belong to a few who
-        are in trouble.
+        It is chosen at random among the first entries of all people, since the entries at the head
+        of the queue may all belong to a few people with failing events.
         """
         scanned: list[Entry] = []
         firsts: dict[str, Entry] = {}
@@ -195,52 +199,53 @@ class KeyedQueue:
         self.ready.remove(chosen)
         if person := self._canonical(chosen[1]):
             self._busy[person] = 1
-            self._under_way[chosen[0]] = person
+            self._taken[chosen[0]] = person
         return [chosen]
 
     def finish(self, entries: Sequence[Entry]) -> None:
-        """Note that entries are done with; what parked behind them is ready."""
+        """Drop taken entries, and make those parked behind them ready."""
         if freed := self._leave(entries):
             self.insert(sorted(freed))
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Return taken entries to their place, followed by what parked behind them."""
+        """Return taken entries to their place, and those parked behind them as well."""
         self.insert(sorted([*entries, *self._leave(entries)]))
 
     def retry(self, due: int, entry: Entry) -> None:
-        """Try a taken entry again at `due` (ms); its person's later ones wait for it."""
+        """Try a taken entry again at `due` (ms); its person stays busy until then."""
         heapq.heappush(self._retries, (due, entry[0], entry))
 
     def hold_back(self, entries: Sequence[Entry]) -> None:
-        """Park taken entries behind their person's retry, in front of what parked later."""
+        """Park taken entries behind their person's retry, in front of those parked before."""
         for entry in reversed(entries):
-            person = self._under_way[entry[0]]
+            person = self._taken[entry[0]]
             self._leave([entry])
             self._parked.setdefault(person, deque()).appendleft(entry)
             self._parked_count += 1
 
     def restore(self, due: int, entry: Entry) -> None:
-        """Queue an entry, read back, that must not be tried before `due` (ms)."""
+        """Queue an entry read from the spool that must not be tried before `due` (ms)."""
         person = self._canonical(entry[1])
         if person in self._busy or person in self._blocked:
             self._park(person, entry)
             return
         if person:
             self._busy[person] = 1
-            self._under_way[entry[0]] = person
+            self._taken[entry[0]] = person
         self.retry(due, entry)
 
     def wake(self, now: int) -> None:
-        """Have the retries whose time has come at `now` (ms) taken in their turn."""
+        """Move the retries that are due at `now` (ms) to `due`."""
         overtaken: list[Entry] = []
         while self._retries and self._retries[0][0] <= now:
             entry = heapq.heappop(self._retries)[2]
+            # A grant may have released an older event of the person, which must go first.
             (overtaken if self._has_older(entry) else self.due).append(entry)
         if overtaken:
             self.put_back(overtaken)
 
     def remove(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
-        """Take out the entries for which `wanted` holds, wherever they wait."""
+        """Remove and return the entries for which `wanted` is true, wherever they wait."""
         removed = [entry for entry in self.ready if wanted(entry)]
         self.ready = deque(entry for entry in self.ready if not wanted(entry))
         for person, parked in list(self._parked.items()):
@@ -258,39 +263,41 @@ class KeyedQueue:
 
     @property
     def oldest(self) -> int | None:
-        """When the first of all that wait was accepted (ms), or None."""
-        # What is ready and what is parked stands in the order of acceptance.
+        """The time of acceptance (ms) of the oldest waiting entry, or None."""
+        # Ready and parked entries are in the order of acceptance, so their first ones are enough.
         firsts = [waiting[0] for waiting in (self.ready, *self._parked.values()) if waiting]
         firsts += [entry for _, _, entry in self._retries]
         firsts += self.due
         return min((entry[2] for entry in firsts), default=None)
 
     def is_blocked(self, person: str) -> bool:
-        """Tell whether nothing of a person may be taken."""
+        """Return whether a person's entries must not be taken."""
         return person in self._blocked
 
     def block(self, keys: Iterable[str]) -> None:
-        """Let nothing of these people be taken until `unblock`."""
+        """Park the entries of these people until `unblock`."""
         self._blocked.update(keys)
 
     def unblock(self, keys: Iterable[str]) -> None:
-        """Let their entries go again."""
+        """Allow the entries of these people to be taken again."""
         keys = set(keys)
         self._blocked -= keys
         idle = keys - self._busy.keys()
         self.insert(sorted(freed for key in idle for freed in self._unpark(key)))
 
     def rejoin(self, keys: Iterable[str]) -> None:
-        """Re-key the entries under way after people turned out to be one, so that the later events
-        of the one wait for them.
+        """Re-key taken entries after an identity merge.
+
+        The merged person's later events then wait for them.
         """
         for key in keys:
             person = self._canonical(key)
             if person == key or key not in self._busy:
                 continue
-            for seq, owner in self._under_way.items():
+            # Both keys may have entries in flight; the person is busy until all of them are done.
+            for seq, owner in self._taken.items():
                 if owner == key:
-                    self._under_way[seq] = person
+                    self._taken[seq] = person
             self._busy[person] = self._busy.get(person, 0) + self._busy.pop(key)
             self._parked.setdefault(person, deque()).extend(self._parked.pop(key, ()))
 
@@ -299,16 +306,16 @@ class KeyedQueue:
         self._parked_count += 1
 
     def _leave(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Note that entries are no longer under way; return what their people's last ones free."""
+        """Remove entries from the taken ones; return the parked entries that become ready."""
         freed: list[Entry] = []
         for entry in entries:
-            person = self._under_way.pop(entry[0], None)
+            person = self._taken.pop(entry[0], None)
             if person is not None:
                 freed += self._free(person)
         return freed
 
     def _free(self, person: str) -> Iterable[Entry]:
-        """Count one less that keeps a person busy; return what parked behind the last."""
+        """Count one taken entry less; if it was the person's last, return the parked ones."""
         left = self._busy[person] - 1
         if left:
             self._busy[person] = left

@@ -1,16 +1,17 @@
-"""Log lines that do not flood: each message at most once in a while, with a count of the rest."""
+"""A limit for repeated log lines: a failing destination must not flood the log."""
 
 import logging
 from collections.abc import Callable
 from typing import Any
 
-_EVERY = 10.0
+_INTERVAL = 10.0
+"""Seconds between two lines of the same format."""
 
 
 class LogLimiter:
-    """Logs a message, told apart by its format, at most every ten seconds.
+    """Logs each message, identified by its format, at most every ten seconds.
 
-    `now` returns monotonic seconds.
+    The next line of the same message says how many were left out. `now` returns monotonic seconds.
     """
 
     def __init__(self, logger: logging.Logger, now: Callable[[], float]) -> None:
@@ -20,17 +21,17 @@ class LogLimiter:
         self._suppressed: dict[str, int] = {}
 
     def info(self, message: str, *args: Any) -> None:
-        self._say(logging.INFO, message, args)
+        self._log(logging.INFO, message, args)
 
     def warning(self, message: str, *args: Any) -> None:
-        self._say(logging.WARNING, message, args)
+        self._log(logging.WARNING, message, args)
 
     def error(self, message: str, *args: Any) -> None:
-        self._say(logging.ERROR, message, args)
+        self._log(logging.ERROR, message, args)
 
-    def _say(self, level: int, message: str, args: tuple[Any, ...]) -> None:
+    def _log(self, level: int, message: str, args: tuple[Any, ...]) -> None:
         now = self._now()
-        if now - self._last.get(message, -_EVERY) < _EVERY:
+        if now - self._last.get(message, -_INTERVAL) < _INTERVAL:
             self._suppressed[message] = self._suppressed.get(message, 0) + 1
             return
         self._last[message] = now

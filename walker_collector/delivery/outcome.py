@@ -1,4 +1,4 @@
-"""The outcome of a delivery, and the update of the spool that follows from it. Pure."""
+"""Outcomes of deliveries, and the spool updates that follow from them. Pure."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
@@ -10,7 +10,7 @@ from walker_collector.config import Consent, RetryConfig
 from walker_collector.delivery.backoff import asked, backoff, exhausted, unavailable_wait
 from walker_collector.spool import Attempt, Change, Entry, State
 
-Kind = Literal[
+OutcomeKind = Literal[
     "delivered",
     "notified",
     "ignored",
@@ -29,18 +29,18 @@ Kind = Literal[
 class Outcome:
     """The result of one entry's delivery.
 
-    notified: no event, but a change of consent has arrived. empty: nothing was asked of the
-    destination. retry: transient, for this event. bug: an unexpected exception. not_attempted: no
-    call was begun. unavailable: the destination as a whole failed.
+    Kinds: notified: a change of consent has arrived, rather than an event. empty: the event gave
+    the destination nothing to send. retry: a transient failure of this event. bug: an unexpected
+    exception. not_attempted: no call was begun. unavailable: the destination as a whole failed.
 
-    after: the wait (s) that the other side asked for.
+    after: the wait (s) that the service asked for.
     down: an unavailable destination cannot deliver anything at all.
     counted: whether a retry is one of the event's `attempts`.
-    known: a rejection that the plugin found without asking the other side.
-    brief: the reason without text of others, for logs and figures; "" where `reason` has none.
+    known: the plugin found the rejection without asking the service.
+    brief: the reason without text of others, for logs and figures; "" if `reason` has none.
     """
 
-    kind: Kind
+    kind: OutcomeKind
     reason: str = ""
     after: float | None = None
     down: bool = False
@@ -50,8 +50,8 @@ class Outcome:
     consent: Consent = attrs.field(factory=dict)
 
     @property
-    def told(self) -> str:
-        """The reason as logs and figures may show it."""
+    def shown_reason(self) -> str:
+        """The reason, as logs and figures may show it."""
         return self.brief or self.reason
 
 
@@ -62,25 +62,25 @@ NOT_ATTEMPTED: Final = Outcome("not_attempted")
 
 
 BUG_ATTEMPTS: Final = 5
-"""How often an event is tried that makes its destination raise something unexpected."""
+"""Attempts of an event that makes its destination raise an unexpected exception."""
 
 
 @frozen
 class Disposition:
-    """The change to record of an entry (None: nothing), and its delivery state in memory."""
+    """The update of an entry in the spool (None: no update), and its delivery state in memory."""
 
     change: Change | None
     attempt: Attempt
 
     @property
     def due(self) -> int | None:
-        """When the entry is to be tried again (ms); None where it is done or waits for no time."""
+        """The time of the next attempt (ms); None if the entry is done or needs no wait."""
         waits = self.change is not None and self.change.state is State.WAITING
         return self.attempt.due if waits else None
 
     @property
     def is_done(self) -> bool:
-        """Whether the entry waits no longer."""
+        """Whether the entry has left the queue: delivered, held or dead."""
         return self.change is not None and self.change.state is not State.WAITING
 
 
@@ -94,10 +94,10 @@ def dispose(
     now: int,
     random: Callable[[], float],
 ) -> Disposition:
-    """Decide on one entry at `now` (ms).
+    """Decide at `now` (ms) how an entry goes on after a delivery.
 
-    While the destination fails for everybody, a failure says nothing about this event: only its
-    age counts then.
+    While the destination is `failing` for everybody, a failure says nothing about this event, so
+    it costs no attempt: only the event's age counts then.
     """
     kind = outcome.kind
     if kind in ("delivered", "notified", "ignored", "empty", "dropped"):
@@ -107,6 +107,7 @@ def dispose(
         return Disposition(Change(entry, State.HELD, held, now), held)
     if kind == "not_attempted":
         return Disposition(None, before)
+    # A rejection or a bug is about this event even then, so it counts.
     general = failing or kind == "unavailable" or not outcome.counted
     attempt = attrs.evolve(
         before,
@@ -116,10 +117,10 @@ def dispose(
     )
     if kind == "rejected":
         return Disposition(Change(entry, State.DEAD, attempt, now), attempt)
-    return _again(entry, outcome, attempt, retry, now, random)
+    return _retry_or_give_up(entry, outcome, attempt, retry, now, random)
 
 
-def _again(
+def _retry_or_give_up(
     entry: Entry,
     outcome: Outcome,
     attempt: Attempt,
@@ -130,10 +131,10 @@ def _again(
     age = now - entry[2]
     limit = min(BUG_ATTEMPTS, retry.attempts) if outcome.kind == "bug" else retry.attempts
     over = exhausted(attempt.count, limit, age, retry.age)
-    if over and not outcome.down:
+    if over and not outcome.down:  # while it is down, events are kept whatever their age
         dead = attrs.evolve(attempt, reason=f"given up after {over}: {outcome.reason}")
         return Disposition(Change(entry, State.DEAD, dead, now), dead)
-    if outcome.kind == "unavailable":
+    if outcome.kind == "unavailable":  # the health of the destination makes it wait
         return Disposition(None, attempt)
     if outcome.counted:
         wait = backoff(retry, max(1, attempt.count), random)
@@ -146,10 +147,10 @@ def _again(
 def in_order(
     entries: Sequence[Entry], people: Sequence[str], dispositions: list[Disposition], now: int
 ) -> list[Disposition]:
-    """Have each person's first unfinished entry wait as long as any later one of the batch must.
+    """Make each person's first unfinished entry wait as long as any later one of the batch must.
 
-    An entry that was not attempted, before one that must wait, would otherwise be queued behind
-    it. The time is recorded, so that the order holds after a restart as well.
+    Otherwise an entry that was not attempted would be queued behind a later one that must wait.
+    The time is written to the spool, so that the order survives a restart.
     """
     firsts: dict[str, int] = {}
     ordered = dispositions
@@ -160,7 +161,7 @@ def in_order(
         due = made.due
         if first == at or due is None or (ordered[first].due or 0) >= due:
             continue
-        if ordered is dispositions:
+        if ordered is dispositions:  # a copy only if something changes, which is rare
             ordered = list(dispositions)
         later = attrs.evolve(ordered[first].attempt, due=due)
         ordered[first] = Disposition(Change(entries[first], State.WAITING, later, now), later)

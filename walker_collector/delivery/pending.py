@@ -1,4 +1,4 @@
-"""The events of one destination that have not left it: waiting, held for consent, in flight."""
+"""The pending events of one destination: waiting, held for consent, or in flight."""
 
 from collections.abc import Callable
 from typing import Final
@@ -41,14 +41,15 @@ _NOTHING: Final = Batch([], ConsentSnapshot(0, {}, {}))
 
 @frozen
 class Wait:
-    """How long (ms) until a batch may be taken; None: until something changes."""
+    """A wait (ms) until a batch may be taken; None: until something changes."""
 
     ms: int | None
 
 
 class PendingEvents:
-    """Owns the entries of one destination: `add` takes them in, `next` gives out batches, `settle`
-    moves them as their outcomes say. Holds, erasures and dead letters have modules of their own.
+    """The entries of one destination: `add` queues them, `next` takes batches, `settle` ends them.
+
+    Holds, erasures and dead letters have modules of their own, over the same state.
     """
 
     def __init__(
@@ -76,11 +77,11 @@ class PendingEvents:
     def add(self, entries: list[Entry], state: State) -> None:
         """Take committed entries, in the order of their numbers.
 
-        A signal handler may raise in the midst. Called again with the same entries then, it ends
-        what it has begun: nothing is taken or counted twice.
+        A signal handler may raise in here. The call is then repeated with the same entries, and
+        none of them is added or counted twice.
         """
         last, count = entries[-1][0], len(entries)
-        if last <= self._newest:
+        if last <= self._newest:  # the call before was complete
             return
         if state is State.HELD:
             self.holds.hold(entries)
@@ -91,7 +92,7 @@ class PendingEvents:
         pending = self.state
         window, counts, enqueue = pending.window, pending.counts, pending.queue.ready.extend
         fitting, more_on_disk, loaded_up_to = window.admit(entries, len(pending.queue))
-        # Nothing is called between these lines, so that no signal handler runs: all or nothing.
+        # No call between these lines, so no signal handler can run: all of them happen, or none.
         counts.accepted += count
         pending.waiting += count
         self._newest = last
@@ -106,6 +107,7 @@ class PendingEvents:
         """
         if not self.state.window.wants_refill(len(self.state.queue)):
             return False
+        # A released entry that the disk still calls held would be passed over for good.
         if self.state.unacked.releases_beyond(self.state.window.loaded_up_to):
             return False
         stored, now = self.state.window.read_on(), self.state.now()
@@ -116,8 +118,9 @@ class PendingEvents:
     # --- next ------------------------------------------------------------------------------
 
     def next(self, now: int, health: Health, *, hurried: bool) -> Batch | Wait:
-        """Return the next batch, or how long to wait for one; `hurried`: not for company. A batch
-        of nothing has the updates written.
+        """Return the next batch, or the wait for one; `hurried`: without linger.
+
+        An empty batch means that updates are to be written.
 
         Raises SpoolError, with nothing taken.
         """
@@ -127,7 +130,7 @@ class PendingEvents:
             return Wait(wait)
         if self._refill():
             self.linger.arrived(now)
-        if self._restore.has_news():
+        if self._restore.take_unwritten():
             return _NOTHING
         queue = self.state.queue
         if queue.ready or queue.due:
@@ -135,13 +138,17 @@ class PendingEvents:
             wait = 0 if hurried or full or queue.due else self.linger.left(now)
             if wait:
                 return Wait(wait)
+            # None although entries are ready: all of their people are busy, and they were parked.
             if batch := self._next_batch(now, health):
                 return batch
         due = self.state.queue.next_due
         return Wait(None if due is None else max(1, due - now))
 
     def paused(self, now: int, health: Health) -> int | None:
-        """Return how long (ms) the destination's health keeps deliveries from starting."""
+        """Return the wait (ms) before the destination's health allows a delivery to start.
+
+        None: until the probe in flight is back.
+        """
         return health.wait(now, lambda: self.state.queue.has_new(health.is_new))
 
     def _next_batch(self, now: int, health: Health) -> Batch | None:
@@ -151,11 +158,12 @@ class PendingEvents:
             batch = self.take(lambda: queue.take_probe(health.is_new, health.random))
         elif destination.hooks.push_batch is not None and batch_size > 1:
             batch = self.take(lambda: queue.take(batch_size, size_bytes))
+        # Each event is a call of its own: retries that are slow to fail get some of the threads.
         elif self.retry_turns.next(bool(queue.ready), bool(queue.due)):
             batch = self.take(queue.take_retry)
             self.retry_turns.taken(batch.entries if batch else ())
         else:
-            size = self._share()
+            size = self._batch_size()
             batch = self.take(lambda: queue.take_ready(size, size_bytes))
             self.retry_turns.taken_ready()
         if batch is not None:
@@ -163,23 +171,24 @@ class PendingEvents:
             self.linger.taken(now, more=bool(self.state.queue.ready))
         return batch
 
-    def _share(self) -> int:
-        """Return the batch size where each event is a call: a share of the ready ones."""
+    def _batch_size(self) -> int:
+        """Return the batch size without push_batch: the ready events, split evenly by threads."""
         destination = self.state.destination
         share = -(-len(self.state.queue.ready) // destination.concurrency)
         return max(1, min(destination.batch_size, share))
 
     def take(self, take: Callable[[], list[Entry]]) -> Batch | None:
-        """Put into flight what `take` takes from the queue; None where that is nothing."""
+        """Put the entries that `take` takes from the queue in flight; None if there are none."""
         self.holds.follow_joins()
         entries = take()
         try:
+            # One snapshot for the whole batch, so that a grant cannot come between two events.
             said = self.state.consents.snapshot({entry[1] for entry in entries})
         except BaseException:
             self.state.queue.put_back(entries)
             raise
         if overtaken := self.holds.overtaken(entries, said):
-            # A grant is known, but what it releases is not queued yet: those go first.
+            # A grant is known, but its held events are not queued yet, and they must go first.
             self.state.queue.put_back(entries)
             self.holds.unhold(overtaken)
             return self.take(take)
@@ -191,19 +200,22 @@ class PendingEvents:
     def settle(
         self, batch: Batch, outcomes: list[Outcome], dispositions: list[Disposition]
     ) -> None:
-        """Follow the dispositions of a batch, which the spool has: move its entries."""
+        """Move the entries of a batch by their dispositions, which are in the spool."""
         self.holds.follow_joins()
         self._move(batch.entries, outcomes, dispositions)
 
     def settle_delivered(self, batch: Batch) -> None:
-        """Do at once for all what `settle` does for each: mostly everything is delivered."""
+        """Settle a batch of which every event was delivered, as most are.
+
+        The fast twin of `settle`: the same result, without a decision per entry.
+        """
         entries = batch.entries
         self.state.counts.batches += 1
         self.state.counts.delivered += len(entries)
         self.state.waiting -= len(entries)
         for entry in entries:
             del self.state.in_flight[entry[0]]
-            if self.state.attempts:  # mostly nothing was tried before
+            if self.state.attempts:  # mostly empty, as mostly nothing was tried before
                 self.state.attempts.pop(entry[0], None)
                 self.retry_turns.settled(entry)
         self.erasures.all_delivered(entries)
@@ -212,8 +224,9 @@ class PendingEvents:
     def _move(
         self, entries: list[Entry], outcomes: list[Outcome], dispositions: list[Disposition]
     ) -> None:
-        """Move entries out of flight: away, on hold, to a retry, or back in line."""
+        """Move entries out of flight: out of the queue, on hold, to a retry, or back in line."""
         self.state.counts.batches += 1
+        # Collected first: the queue sorts the entries that return to it, so they return at once.
         done: list[Entry] = []
         back: list[Entry] = []
         behind: list[Entry] = []
@@ -230,7 +243,8 @@ class PendingEvents:
                 self._leave(entry)
                 done.append(entry)
             elif outcome.kind == "held" and self.holds.consent(entry, bases) != outcome.consent:
-                # A grant has overtaken the decision: not held, but first in line again.
+                # The consent has changed since the decision, and the release that followed did not
+                # find this entry held. It is decided on again; the spool has it as held so far.
                 self.state.unacked.add([Change(entry, State.WAITING, released=True)])
                 back.append(entry)
             elif change is not None and change.state is not State.WAITING:
@@ -239,9 +253,9 @@ class PendingEvents:
             else:
                 self._remember(entry, disposition)
                 if person in retrying:
-                    # Its person's earlier entry waits for a retry, and this one for that.
+                    # An earlier entry of its person waits for a retry, and this one goes after it.
                     behind.append(entry)
-                elif change is None:
+                elif change is None:  # not attempted, or the destination was unavailable
                     back.append(entry)
                 else:
                     self.state.queue.retry(change.attempt.due, entry)
@@ -257,7 +271,7 @@ class PendingEvents:
             self.state.attempts[entry[0]] = disposition.attempt
 
     def _leave(self, entry: Entry, change: Change | None = None) -> None:
-        """Note that an entry waits no longer: it is gone, held or dead."""
+        """Take an entry out of the waiting ones: it is gone, held or dead."""
         self.state.waiting -= 1
         self.state.attempts.pop(entry[0], None)
         if change is None or change.state is None:
@@ -271,11 +285,11 @@ class PendingEvents:
         self.holds.hold([entry], change.attempt.consent)
 
     def put_back(self, batch: Batch, due: int) -> None:
-        """Have the entries of an interrupted delivery wait until `due` (ms), in order."""
+        """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
         first: set[str] = set()
         behind: list[Entry] = []
         for entry in batch.entries:
-            if self.state.in_flight.pop(entry[0], None) is None:
+            if self.state.in_flight.pop(entry[0], None) is None:  # settled before the interruption
                 continue
             self.retry_turns.settled(entry)
             person = self.state.queue.person(entry)
@@ -289,13 +303,14 @@ class PendingEvents:
     # --- delivery states -------------------------------------------------------------------
 
     def attempt_of(self, seq: int) -> Attempt:
-        """Return the delivery state that earlier attempts left behind."""
+        """Return the delivery state that earlier attempts have left."""
         return self.state.attempts.get(seq, FRESH)
 
     def mark(self, entry: Entry, part: str, state: PartState | None, reason: str = "") -> None:
-        """Write durably how far a part of an entry's delivery is; None: it was not begun.
+        """Write the state of one part of an entry's delivery durably; None: not begun.
 
-        Raises RetryLater once the delivery was given up, so that a call that hung goes no further.
+        Raises RetryLater after the delivery was given up (`timeout`), so that a call that hung
+        goes no further when it returns.
         """
         with self.lock:
             if entry[0] not in self.state.in_flight:

@@ -16,10 +16,10 @@ from walker_collector.spool import Attempt, Entry, Spool, State
 
 
 class PendingState:
-    """The entries of one destination, where they are, and what is counted of them.
+    """The entries of one destination by their place (queue, hold, flight, disk), and counters.
 
-    Everything is guarded by `lock`, which is never held while the spool is written; only reading on
-    from disk happens under it, so that no entry is read twice.
+    `lock` guards everything. It is never held while the spool is written; but entries are read
+    from disk under it, so that none is read twice.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class PendingState:
             spool, destination.id, self.lock, self.window, on_refill_resumed, log
         )
         self.attempts: dict[int, Attempt] = {}
-        """What earlier deliveries of an entry left behind, by its number."""
+        """Delivery states of entries that were tried before, by their numbers."""
         self.counts = Counts()
         counts = spool.counts().get(destination.id, {})
         self.waiting = counts.get(State.WAITING, 0)
         self.dead = counts.get(State.DEAD, 0)
 
     def queue_again(self, entries: list[Entry]) -> None:
-        """Queue entries that were set aside; those beyond the window are read in their turn."""
+        """Queue entries that had left the queue; those beyond the window are read in their turn."""
         self.waiting += len(entries)
         self.queue.insert(sorted(filter(self.window.covers, entries)))
 
     @contextmanager
     def refill_paused(self) -> Iterator[None]:
-        """Keep entries from being both queued here and read from disk."""
+        """Read nothing from disk inside the block, so that no entry is queued twice."""
         with self.lock:
             self.window.pause_refill()
         try:

@@ -1,4 +1,4 @@
-"""How far the delivery of one entry is, part by part."""
+"""The progress of one entry's delivery, part by part, kept in the spool."""
 
 from collections.abc import Mapping
 
@@ -9,31 +9,31 @@ from walker_collector.delivery.pending import PendingEvents
 from walker_collector.spool import Entry
 
 
-@define(eq=False)  # not frozen: one is made per event, which takes three times as long
+@define(eq=False)  # one is made per event, and a frozen class would take three times as long
 class EntryProgress:
-    """How far the delivery of one entry is; see hookspecs.Progress."""
+    """The progress of one entry's delivery; see hookspecs.Progress."""
 
-    _backlog: PendingEvents
+    _pending: PendingEvents
     _entry: Entry
 
     @property
     def parts(self) -> Mapping[str, PartState]:
-        return self._backlog.attempt_of(self._entry[0]).parts
+        return self._pending.attempt_of(self._entry[0]).parts
 
     def state(self, part: str) -> PartState | None:
         return self.parts.get(part)
 
     def reason(self, part: str) -> str:
-        return self._backlog.attempt_of(self._entry[0]).refusals.get(part, "")
+        return self._pending.attempt_of(self._entry[0]).refusals.get(part, "")
 
     def begin(self, part: str) -> None:
-        self._backlog.mark(self._entry, part, "begun")
+        self._pending.mark(self._entry, part, "begun")
 
     def abandon(self, part: str) -> None:
-        self._backlog.mark(self._entry, part, None)
+        self._pending.mark(self._entry, part, None)
 
     def finish(self, part: str) -> None:
-        self._backlog.mark(self._entry, part, "done")
+        self._pending.mark(self._entry, part, "done")
 
     def reject(self, part: str, reason: str) -> None:
-        self._backlog.mark(self._entry, part, "rejected", reason)
+        self._pending.mark(self._entry, part, "rejected", reason)

@@ -1,4 +1,4 @@
-"""Refusals in a row: from when on they say something about the destination, not about events."""
+"""Refusals in a row: a long run of them is the destination's fault, not the events'."""
 
 from collections import OrderedDict
 from typing import Final
@@ -6,10 +6,11 @@ from typing import Final
 from attrs import Factory, define
 
 EVENTS: Final = 20
-"""So many different events refused in a row, with no success between, ..."""
+"""Different events refused in a row, without a success between, that make a run general, ..."""
 PEOPLE: Final = 10
-"""... of at least so many people, are the destination's trouble."""
+"""... if they belong to at least so many people."""
 _EXCUSED_MAX: Final = 10_000
+"""Events that are remembered as having been queued again."""
 
 
 @define
@@ -17,9 +18,9 @@ class RefusalRun:
     """The events that were refused, or broke the plugin, since the last success.
 
     A service that answers 400 to everything, or a plugin with a bug that every event meets, would
-    otherwise turn all events into dead letters. Events of such a run go back to waiting, once:
-    what is refused again after a recovery is final. Nor does an event count again that was refused
-    while others arrived: it is the event that is in trouble.
+    otherwise turn all events into dead letters. The events of such a run are queued again, once:
+    a refusal after the destination has recovered is final. An event that was refused while others
+    arrived does not count again either: the fault is its own.
     """
 
     events: dict[int, str] = Factory(dict)
@@ -28,26 +29,27 @@ class RefusalRun:
 
     @property
     def people(self) -> int:
-        """How many people they belong to."""
+        """The number of people these events belong to."""
         return len(set(self.events.values()))
 
     @property
     def is_general(self) -> bool:
-        """Whether the run is long enough to be the destination's trouble."""
+        """Whether the run is long enough to be the destination's fault."""
         return len(self.events) >= EVENTS and self.people >= PEOPLE
 
     @property
     def spared(self) -> int:
-        """How many dead letters may have to come back yet, and so must be kept."""
+        """The number of dead letters to keep, as they may have to be queued again."""
+        # One person's refusals never become a general run by themselves.
         return len(self.dead) if self.people > 1 else 0
 
     def add(self, seq: int, person: str) -> None:
-        """Note a refused event, unless somebody's success has come since it first was."""
+        """Note a refused event, unless there was a success since it was first refused."""
         if seq not in self._excused:
             self.events[seq] = person
 
     def end(self) -> None:
-        """Note a success."""
+        """End the run, after a success."""
         if not self.events:
             return
         self._excused.update(dict.fromkeys(self.events))
@@ -57,12 +59,12 @@ class RefusalRun:
         self.dead.clear()
 
     def died(self, seq: int) -> None:
-        """Note that an event has become a dead letter; those of the run may have to come back."""
+        """Note that an event has become a dead letter, if it belongs to the run."""
         if seq in self.events:
             self.dead.add(seq)
 
     def take_dead(self) -> set[int]:
-        """Return the dead letters that are to wait again, once."""
+        """Return the dead letters to queue again, each of them once."""
         if not self.is_general:
             return set()
         dead, self.dead = self.dead, set()

@@ -1,4 +1,4 @@
-"""Entries that are read back from the spool: their times bounded, damaged ones set aside."""
+"""Entries read back from the spool: their times are bounded, damaged ones become dead letters."""
 
 import attrs
 
@@ -11,14 +11,14 @@ class Restore:
 
     def __init__(self, state: PendingState) -> None:
         self._state = state
-        self._set_aside = False
+        self._unwritten = False
 
     def waiting(self, stored: Stored, now: int) -> None:
         """Queue an entry, or make a dead letter of a damaged one."""
         state = self._state
         if stored.damage:
             state.waiting -= 1
-            self._bury(stored, now)
+            self._set_aside(stored, now)
             return
         if stored.attempt is not FRESH:
             state.attempts[stored.entry[0]] = stored.attempt
@@ -30,26 +30,26 @@ class Restore:
             state.queue.add([_not_later(stored.entry, now)])
 
     def held(self, stored: Stored, now: int) -> Entry | None:
-        """Return an entry to be held again; None where a dead letter was made of it."""
+        """Return an entry to hold again; None if it was damaged and is now a dead letter."""
         if stored.damage:
-            self._bury(stored, now)
+            self._set_aside(stored, now)
             return None
         if stored.attempt.parts:
             self._state.attempts[stored.entry[0]] = stored.attempt
         return _not_later(stored.entry, now)
 
-    def has_news(self) -> bool:
-        """Tell, once, whether there are dead letters that the spool should learn of."""
-        news, self._set_aside = self._set_aside, False
-        return news
+    def take_unwritten(self) -> bool:
+        """Return, once, whether there are new dead letters to write to the spool."""
+        unwritten, self._unwritten = self._unwritten, False
+        return unwritten
 
-    def _bury(self, stored: Stored, now: int) -> None:
+    def _set_aside(self, stored: Stored, now: int) -> None:
         state = self._state
         attempt = attrs.evolve(stored.attempt, reason=damage.reason_of(stored.damage))
         state.unacked.add([Change(stored.entry, State.DEAD, attempt, now)])
         state.dead += 1
         state.counts.died += 1
-        self._set_aside = True
+        self._unwritten = True
         state.log.error(
             "destination %s: event number %d in the spool is damaged (%s); it is a dead letter",
             state.destination.id,
@@ -59,5 +59,5 @@ class Restore:
 
 
 def _not_later(entry: Entry, now: int) -> Entry:
-    """Return an entry accepted at `now` (ms) at the latest: else it would never be too old."""
+    """Return the entry with a time of acceptance not after `now` (ms), so that it can expire."""
     return entry if entry[2] <= now else (*entry[:2], now, entry[3])

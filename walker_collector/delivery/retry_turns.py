@@ -1,4 +1,4 @@
-"""The turns of retries and fresh events, where each event is a call of its own."""
+"""Turns between retries and new events, for destinations that get one event per call."""
 
 from collections.abc import Iterable
 
@@ -11,21 +11,21 @@ from walker_collector.spool import Entry
 class RetryTurns:
     """Gives retries every other turn, and at most `limit` threads at a time.
 
-    A few people whose events are slow to fail would otherwise take all threads.
+    Otherwise a few people with events that are slow to fail would occupy all threads.
     """
 
     limit: int
-    _under_way: set[int] = Factory(set)
+    _in_flight: set[int] = Factory(set)
     _was_retry: bool = False
 
     def next(self, any_ready: bool, any_due: bool) -> bool:
-        """Return whether a retry is next, where events are ready, or retries due, or not."""
-        return any_due and len(self._under_way) < self.limit and not (any_ready and self._was_retry)
+        """Return whether a retry is next, given whether events are ready and retries due."""
+        return any_due and len(self._in_flight) < self.limit and not (any_ready and self._was_retry)
 
     def taken(self, entries: Iterable[Entry]) -> None:
-        """Note retries that were taken."""
+        """Note that these retries were taken."""
         self._was_retry = True
-        self._under_way.update(entry[0] for entry in entries)
+        self._in_flight.update(entry[0] for entry in entries)
 
     def taken_ready(self) -> None:
         """Note that ready events were taken."""
@@ -33,4 +33,4 @@ class RetryTurns:
 
     def settled(self, entry: Entry) -> None:
         """Note that the outcome of an entry is settled."""
-        self._under_way.discard(entry[0])
+        self._in_flight.discard(entry[0])

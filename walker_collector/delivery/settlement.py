@@ -1,10 +1,10 @@
-"""From a batch to its settled outcomes: initialise, dispatch, judge, write, and follow."""
+"""Settle batches: initialise, dispatch, judge the outcomes, write them, move the entries."""
 
 from collections.abc import Callable
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.dispatcher import Dispatcher
-from walker_collector.delivery.health import Health, News
+from walker_collector.delivery.health import Health, HealthChange
 from walker_collector.delivery.initialisation import Initialisation
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import (
@@ -25,7 +25,9 @@ from walker_collector.text import storable
 class Settlement:
     """Delivers batches and settles their outcomes.
 
-    `settled` is called, with the lock held, after the entries of a batch have moved.
+    Outcomes are written to the spool before the entries move in memory. After a crash before that
+    write, the events are delivered again (at least once). `settled` is called, with the lock held,
+    after the entries have moved.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Settlement:
         self._log = log
 
     def deliver(self, batch: Batch) -> None:
-        """Deliver a batch, and settle the outcome of each of its entries."""
+        """Deliver a batch and settle the outcome of each entry; for an empty one, write updates."""
         if not batch.entries:
             self._write()
             return
@@ -62,6 +64,7 @@ class Settlement:
             return
         self._health.ready = True
         outcomes = self._dispatcher.run(batch.entries, batch.said)
+        # Mostly every event is delivered, and then no decision per entry is needed.
         if outcomes.count(DELIVERED) == len(outcomes):
             self._settle_delivered(batch)
         else:
@@ -73,6 +76,7 @@ class Settlement:
             outcomes = self._judge(batch, outcomes, now)
             made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
             made = pending.erasures.decide(entries, in_order(entries, batch.people, made, now))
+        # Without the lock: the spool hands over new entries while it writes, and they need it.
         pending.state.unacked.write(item.change for item in made if item.change is not None)
         with pending.lock:
             pending.settle(batch, outcomes, made)
@@ -100,12 +104,12 @@ class Settlement:
         self._bound_dead()
 
     def answer_blocked(self) -> None:
-        """Let no push wait for a destination that is left alone for a while."""
+        """Answer the pushes that wait for a destination without deliveries for the time being."""
         if self._waiters and self._pending.paused(self._now(), self._health):
             self._waiters.blocked(self._pending.state.in_flight, self._health.reason)
 
     def _judge(self, batch: Batch, outcomes: list[Outcome], now: int) -> list[Outcome]:
-        """Learn from the outcomes; return them in the light of it."""
+        """Update the destination's health; return the outcomes corrected by it."""
         seqs = [entry[0] for entry in batch.entries]
         people = [person or f"event {seq}" for seq, person in zip(seqs, batch.people, strict=True)]
         outcomes = self._health.single_out(people, outcomes)
@@ -124,7 +128,7 @@ class Settlement:
         )
 
     def _requeue_refused(self) -> None:
-        """Queue the dead letters again that were not the events' fault."""
+        """Queue the dead letters of a general run of refusals again."""
         refused = self._health.refusals.take_dead()
         if not refused:
             return
@@ -133,7 +137,7 @@ class Settlement:
         except SpoolError as error:
             self._log.error("destination %s: %s", self._id, storable(error))
             return
-        self._log.warning("destination %s: %d dead letter(s) wait again", self._id, count)
+        self._log.warning("destination %s: %d dead letter(s) queued again", self._id, count)
         with self._pending.lock:
             self._settled()
 
@@ -150,22 +154,22 @@ class Settlement:
 
     # --- log lines -------------------------------------------------------------------------
 
-    def _report(self, news: News | None) -> None:
+    def _report(self, change: HealthChange | None) -> None:
         reason = self._health.reason
-        if news == "down":
+        if change == "down":
             self._log.error("destination %s is down: %s", self._id, reason)
-        elif news == "failing":
+        elif change == "failing":
             self._log.warning("destination %s: %s; trying again", self._id, reason)
-        elif news == "retrying":
+        elif change == "retrying":
             self._log.warning("destination %s: events are to be tried again: %s", self._id, reason)
-        elif news == "recovered":
+        elif change == "recovered":
             self._log.info("destination %s delivers again", self._id)
 
     def _log_death(self, entry: Entry, outcome: Outcome, change: Change | None) -> None:
         if change is None or change.state is not State.DEAD:
             return
         self._health.refusals.died(entry[0])
-        # The text of an unexpected exception may quote the event; it is kept with that alone.
+        # The text of an unexpected exception may quote the event: it is in the spool, not in logs.
         cause = outcome.brief or change.attempt.reason
         self._log.warning(
             "destination %s: event %s is a dead letter: %s", self._id, event_id(entry), cause

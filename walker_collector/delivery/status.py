@@ -1,16 +1,16 @@
-"""What is told of one destination: its answer to an event, and its figures."""
+"""The public view of one destination: its answer to an event, and its figures."""
 
 from typing import Final
 
 from attrs import define, frozen
 
 _COUNTED: Final = ("delivered", "ignored", "empty", "dropped")
-"""The kinds of outcomes that are figures as well."""
+"""Kinds of outcomes with a figure of the same name."""
 
 
 @frozen
 class Answer:
-    """What one destination said of one event: "delivered", "held", "ignored", "failed", ..."""
+    """One destination's answer to one event: "delivered", "held", "ignored", "failed", ..."""
 
     status: str
     reason: str = ""
@@ -18,15 +18,16 @@ class Answer:
 
 @frozen(kw_only=True)
 class DestinationStatus:
-    """The figures of one destination; counts since the process began, ages in s.
+    """The figures of one destination; counts since the start of the process, ages in s.
 
-    `dead` are the dead letters that are kept, `died` those that came since the process began,
-    `replayed` those that were told to wait again, `requeued` those that did so by themselves, since
-    the destination refused everything; `dead_dropped` those beyond `dlqMax`, which are gone.
-    `empty` are the events that asked nothing of the destination. Of a process's own events,
+    `dead` counts the dead letters that are kept, `died` those that were added since the start.
+    `replayed` counts dead letters that somebody had delivered again, `requeued` those that were
+    queued again since the destination had refused everything, `dead_dropped` those deleted beyond
+    `dlqMax`. `empty` counts events that gave the destination nothing to send. For the events of
+    one process,
     accepted + replayed + requeued = delivered + ignored + empty + died + dropped + waiting + held.
-    `unrecorded` are the events that are done with, delivered or not, but not in the spool's record,
-    which could not be written yet: the next process would deliver them again.
+    `unrecorded` counts events that have left the queue while the spool could not be written: the
+    next process would deliver them again.
     """
 
     state: str
@@ -53,7 +54,7 @@ class DestinationStatus:
 
 @define
 class Counts:
-    """What has happened since the process began."""
+    """Counters of one destination since the start of the process."""
 
     accepted: int = 0
     delivered: int = 0
@@ -68,6 +69,6 @@ class Counts:
     batches: int = 0
 
     def add(self, kind: str) -> None:
-        """Count the outcome of one event, where it is one of these figures."""
+        """Count the outcome of one event, if it has a figure."""
         if kind in _COUNTED:
             setattr(self, kind, getattr(self, kind) + 1)

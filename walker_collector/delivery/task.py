@@ -1,4 +1,4 @@
-"""The delivery of one entry of a batch."""
+"""One entry of a batch on its way through a delivery."""
 
 from attrs import define
 
@@ -9,7 +9,10 @@ from walker_collector.spool import Entry
 
 @define(eq=False)
 class Task:
-    """The delivery of one entry. `notice`: it tells of a change of consent."""
+    """The delivery of one entry: the item to send, and its outcome.
+
+    `notice`: the entry is a change of consent, for the hook `consent`, rather than an event.
+    """
 
     entry: Entry
     person: str

@@ -1,4 +1,4 @@
-"""The threads of a destination: started when there is work, and never ended by what they meet."""
+"""The threads of a destination: started when there is work; no exception ends them."""
 
 import threading
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.text import describe, storable
 
 PAUSE: Final = 1.0
-"""How long (s) a thread waits after an error of our own, or of a spool that cannot be read."""
-_GLANCE: Final = 0.1
-"""How long (s) a thread that ends is waited for at once."""
-_LONGEST_WAIT: Final = 3600.0
-"""How long (s) a thread waits at most before it looks again: locks take no longer times."""
+"""Wait (s) of a thread after an error in the collector itself, or of an unreadable spool."""
+_JOIN_INTERVAL: Final = 0.1
+"""Wait (s) for a thread to end, before the time limit is checked again."""
+_MAX_WAIT: Final = 3600.0
+"""Longest wait (s) of an idle thread: locks do not accept any number of seconds."""
 
 
 class WorkerThreads:
     """Up to `concurrency` threads that take batches and deliver them.
 
-    `next_batch` is called with `lock` held, `deliver` without. `interrupted` is told of a batch
-    whose delivery ended with an error of our own.
+    `next_batch` is called with `lock` held, `deliver` without. `interrupted` is called with the
+    batch when its delivery ends with an error in the collector itself.
     """
 
     def __init__(
@@ -50,41 +50,42 @@ class WorkerThreads:
 
     @property
     def stopping(self) -> bool:
-        """Whether the threads end as soon as they can."""
+        """Whether the threads have been told to stop."""
         return self._stopping.is_set()
 
     def notify(self) -> None:
-        """Have one thread look for work; call with the lock held."""
+        """Wake one idle thread, or start one; call with the lock held."""
         if self._idle:
             self._changed.notify()
         elif len(self._threads) < self._concurrency and not self.stopping:
             self._start()
 
     def notify_all(self) -> None:
-        """Have every idle thread look for work; call with the lock held."""
+        """Wake every idle thread; call with the lock held."""
         self._changed.notify_all()
 
     def sleep(self, seconds: float) -> bool:
-        """Wait, at most until the threads are to stop; tell whether they go on."""
+        """Wait, at most until the threads stop; return whether they go on."""
         self._stopping.wait(seconds)
         return not self.stopping
 
     def includes(self, thread: int) -> bool:
-        """Return whether a thread, by its identifier, is one of these."""
+        """Return whether the thread with this identifier is one of these."""
         return any(item.ident == thread for item in list(self._threads))
 
     def stop(self, expired: Callable[[], bool]) -> None:
-        """End the threads; wait for deliveries in flight until the time has expired."""
+        """End the threads; wait for deliveries in flight until `expired` returns True."""
         with self._lock:
             self._stopping.set()
             self._changed.notify_all()
         for thread in list(self._threads):
-            thread.join(_GLANCE)
+            thread.join(_JOIN_INTERVAL)
             while thread.is_alive() and not expired():
-                thread.join(_GLANCE)
+                thread.join(_JOIN_INTERVAL)
 
     def _start(self) -> None:
         try:
+            # A thread that runs must be in the list, even if a signal handler raises.
             uninterrupted(self._add_thread)
         except RuntimeError as error:  # too many threads, or the interpreter ends
             self._log.error("destination %s: no thread to deliver: %s", self._name, error)
@@ -101,11 +102,11 @@ class WorkerThreads:
                 pass
         finally:
             with self._lock:
-                if not self.stopping:  # another may take its place
+                if not self.stopping:  # so that another can be started in its place
                     self._threads.remove(threading.current_thread())
 
     def _work(self) -> bool:
-        """Deliver the next batch; False when the threads stop. Never raises."""
+        """Deliver the next batch; return False when the threads stop. Never raises."""
         batch: Batch | None = None
         try:
             batch = self._wait_for_batch()
@@ -113,7 +114,7 @@ class WorkerThreads:
                 self._deliver(batch)
         except SpoolError as error:
             self._recover(batch, storable(error))
-        except BaseException as error:  # the last resort: nothing may end the thread unseen
+        except BaseException as error:  # a dead thread would mean events that wait for ever
             self._recover(batch, f"{describe(error)} at {place_of(error)}")
         else:
             return batch is not None
@@ -127,13 +128,13 @@ class WorkerThreads:
         self._stopping.wait(PAUSE)
 
     def _wait_for_batch(self) -> Batch | None:
-        """Return the next batch as soon as there is one; None when the threads stop."""
+        """Wait for the next batch and return it; None when the threads stop."""
         with self._lock:
             while not self.stopping:
                 found = self._next_batch()
                 if isinstance(found, Batch):
                     return found
-                wait = _LONGEST_WAIT if found.ms is None else min(found.ms / 1000, _LONGEST_WAIT)
+                wait = _MAX_WAIT if found.ms is None else min(found.ms / 1000, _MAX_WAIT)
                 self._idle += 1
                 try:
                     self._changed.wait(wait)

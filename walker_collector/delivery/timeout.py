@@ -1,4 +1,4 @@
-"""A time limit for hooks that may hang: each runs on a thread that can be given up."""
+"""A time limit for hooks that may hang: the call runs on a thread that can be left behind."""
 
 import threading
 from collections.abc import Callable
@@ -7,12 +7,13 @@ from typing import Any, Final
 from walker_collector.errors import DestinationDown, RetryLater
 
 _GIVEN_UP_MAX: Final = 8
+"""Hanging threads of one destination; more are not started."""
 
 
 class TimeLimit:
     """Calls the hooks of one destination, each for at most `seconds`.
 
-    Python cannot stop a thread: one that hangs is left behind.
+    Python cannot stop a thread, so a hanging one is left behind.
     """
 
     def __init__(self, destination: str, seconds: float) -> None:
@@ -22,9 +23,9 @@ class TimeLimit:
         self._lock = threading.Lock()
 
     def __call__(self, hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a hook and return its answer, or raise RetryLater after the time.
+        """Call a hook and return its result, or raise RetryLater after the time limit.
 
-        While several hang, DestinationDown is raised before another is started.
+        Raises DestinationDown instead of starting another thread while too many hang.
         """
         with self._lock:
             self._given_up = [thread for thread in self._given_up if thread.is_alive()]

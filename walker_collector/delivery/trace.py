@@ -1,4 +1,4 @@
-"""The log of deliveries: events by their ids, batches by their outcomes."""
+"""Log lines about deliveries: batches by their outcomes, events by their ids."""
 
 import logging
 from collections import Counter
@@ -11,7 +11,7 @@ from walker_collector.spool import Entry
 
 
 def event_id(entry: Entry) -> str:
-    """Return the id of an entry's event, for the log: the number where it cannot be read."""
+    """Return the id of an entry's event for the log, or its number if it cannot be read."""
     return _id_and_name(entry)[0]
 
 
@@ -24,7 +24,7 @@ def _id_and_name(entry: Entry) -> tuple[str, str]:
 
 
 def trace(destination: Destination, tasks: Sequence[Task]) -> None:
-    """Log what came of a batch, and at level DEBUG what came of each event."""
+    """Log the outcomes of a batch, and at level DEBUG the outcome of each event."""
     logger = destination.context.logger
     kinds = Counter(_shown(task) for task in tasks)
     figures = ", ".join(f"{count} {kind}" for kind, count in kinds.items())

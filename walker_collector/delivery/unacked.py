@@ -1,4 +1,4 @@
-"""The updates of one destination that the spool does not have yet."""
+"""Spool updates of one destination, and those that are not written yet."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -11,10 +11,10 @@ from walker_collector.spool import Change, Entry, Spool, State
 
 
 class UnackedUpdates:
-    """Writes updates to the spool; those it cannot take now go with the next write.
+    """Writes updates to the spool, and keeps those that fail for the next write.
 
-    The spool is written without the lock: it hands over new entries while it is writing, so waiting
-    for it under the lock would be a deadlock.
+    The spool is written without the lock: it hands over new entries while it writes, and they
+    need the lock.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class UnackedUpdates:
         self._log = log
         self._updates: list[Change] = []
         self.writing = threading.RLock()
-        """Held while memory is ahead of the spool, or it of memory; never waited for under `lock`.
-        An erasure counts what it removes by the spool, when both say the same."""
+        """Held while memory and spool differ; never waited for under `lock`. An erasure takes its
+        counts from the spool, and so needs both to be the same."""
 
     def __bool__(self) -> bool:
         return bool(self._updates)
@@ -45,13 +45,13 @@ class UnackedUpdates:
         self._updates += updates
 
     def write(self, updates: Iterable[Change] = ()) -> None:
-        """Write these updates, and before them all that are kept."""
+        """Write the kept updates, then these."""
         with self.writing:
             self._write(updates)
 
     @contextmanager
     def in_step(self) -> Iterator[None]:
-        """Write the updates that are kept; memory and spool say the same meanwhile."""
+        """Write the kept updates; memory and spool are the same inside the block."""
         with self.writing:
             self._write(())
             yield
@@ -60,7 +60,7 @@ class UnackedUpdates:
         with self._lock:
             changes = [*self._updates, *updates]
             self._updates = []
-            # A release must be on disk before more is read from there, or it would be passed over.
+            # A release must be on disk before more entries are read from there, or it is missed.
             releases = any(change.released for change in changes)
             if releases:
                 self._window.pause_refill()
@@ -69,7 +69,7 @@ class UnackedUpdates:
         try:
             self._spool.settle(self._destination, changes)
         except BaseException as error:
-            with self._lock:
+            with self._lock:  # in front of those added since, which may be about the same entries
                 self._updates = [*changes, *self._updates]
             if not isinstance(error, SpoolError):
                 raise  # a signal handler raised
@@ -79,7 +79,7 @@ class UnackedUpdates:
                 self.resume_refill()
 
     def ack(self, entries: list[Entry]) -> None:
-        """Write that entries were delivered, as most are."""
+        """Acknowledge delivered entries: the fast twin of `write`, as most are delivered."""
         if self._updates:
             self.write(Change(entry, None) for entry in entries)
             return
@@ -91,17 +91,17 @@ class UnackedUpdates:
                 self._updates += [Change(entry, None) for entry in entries]
 
     def resume_refill(self) -> None:
-        """Allow reading from the spool again; have a worker look, where there is more."""
+        """Allow reading from the spool again, and wake a worker if there is more to read."""
         with self._lock:
             if self._window.resume_refill():
                 self._on_refill_resumed()
 
     def releases_beyond(self, seq: int) -> bool:
-        """Tell whether an entry above this number is still held on disk, but not in memory."""
+        """Return whether an entry above this number is released, but still held on disk."""
         return any(change.released and change.entry[0] > seq for change in self._updates)
 
     @property
     def count(self) -> int:
-        """How many entries have left the queue for good, unknown to the spool."""
+        """The number of entries that have left the queue for good, unknown to the spool."""
         gone = (None, State.DEAD)
         return len({change.entry[0] for change in self._updates if change.state in gone})

@@ -1,4 +1,4 @@
-"""The pushes that wait for a destination's answer to their event."""
+"""Calls of push(wait=True) that wait for a destination's answer to their event."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -7,40 +7,40 @@ from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.status import Answer
 from walker_collector.spool import Change, Entry, State
 
-Waiter = Callable[[str, Answer], None]
-"""Is told the destination's id and its answer, once."""
+OnAnswer = Callable[[str, Answer], None]
+"""Called once, with the destination's id and its answer."""
 
 _FINAL: Final = ("delivered", "ignored", "empty", "held", "dropped")
 _ERASED: Final = Answer("erased", "its person was erased")
 _CLOSED: Final = {
-    True: Answer("closed", "the collector was closed before; it waits in the spool"),
-    False: Answer("closed", "the collector was closed before; it is lost, as there is no spool"),
+    True: Answer("closed", "the collector closed before delivery; it waits in the spool"),
+    False: Answer("closed", "the collector closed before delivery; it is lost for want of a spool"),
 }
 
 
 class Waiters:
-    """Waiters by the numbers of their events; guarded by the lock of the PendingEvents."""
+    """Callbacks by the numbers of their events; guarded by the lock of the PendingEvents."""
 
     def __init__(self, destination: str, *, durable: bool) -> None:
         self._destination = destination
         self._closed = _CLOSED[durable]
-        self._waiters: dict[int, Waiter] = {}
+        self._waiting: dict[int, OnAnswer] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._waiters)
+        return bool(self._waiting)
 
-    def add(self, entries: list[Entry], state: State, waiter: Waiter) -> None:
-        """Have a push wait for these entries; a held one has its answer already."""
+    def add(self, entries: list[Entry], state: State, on_answer: OnAnswer) -> None:
+        """Add a push that waits for these entries; held ones are answered at once."""
         for entry in entries:
-            self._waiters[entry[0]] = waiter
+            self._waiting[entry[0]] = on_answer
             if state is State.HELD:
                 self._answer(entry[0], Answer("held", "consent not granted"))
 
     def settle(
         self, entry: Entry, outcome: Outcome, change: Change | None, erased: Collection[int]
     ) -> None:
-        """Give the answer that follows from an outcome, where it is one."""
-        if not self._waiters:
+        """Give the answer that follows from an outcome, if any."""
+        if not self._waiting:
             return
         if entry[0] in erased:
             self._answer(entry[0], _ERASED)
@@ -52,28 +52,28 @@ class Waiters:
             self._answer(entry[0], Answer("accepted", f"will be tried again: {outcome.reason}"))
 
     def delivered(self, entries: list[Entry]) -> None:
-        """Tell that all of these were delivered."""
-        if self._waiters:
+        """Answer that these entries were delivered."""
+        if self._waiting:
             for entry in entries:
                 self._answer(entry[0], Answer("delivered"))
 
     def blocked(self, in_flight: Collection[int], reason: str) -> None:
-        """Tell all whose events are not in flight that the destination is left alone."""
+        """Answer, for entries not in flight, that the destination gets no deliveries for now."""
         answer = Answer("accepted", f"will be tried later: {reason}")
-        for seq in self._waiters.keys() - set(in_flight):
+        for seq in self._waiting.keys() - set(in_flight):
             self._answer(seq, answer)
 
     def erased(self, seqs: Collection[int]) -> None:
-        """Tell that the people of these events were erased."""
-        for seq in self._waiters.keys() & set(seqs):
+        """Answer that the people of these events were erased."""
+        for seq in self._waiting.keys() & set(seqs):
             self._answer(seq, _ERASED)
 
     def closed(self) -> None:
-        """Tell everybody that the collector is closed."""
-        for seq in list(self._waiters):
+        """Answer to all that the collector is closed."""
+        for seq in list(self._waiting):
             self._answer(seq, self._closed)
 
     def _answer(self, seq: int, answer: Answer) -> None:
-        waiter = self._waiters.pop(seq, None)
-        if waiter is not None:
-            waiter(self._destination, answer)
+        on_answer = self._waiting.pop(seq, None)
+        if on_answer is not None:
+            on_answer(self._destination, answer)

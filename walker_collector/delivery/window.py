@@ -1,4 +1,4 @@
-"""The waiting entries that are in memory, beside a durable spool that has more."""
+"""The window: the first waiting entries are in memory, the others in the spool alone."""
 
 from typing import Final
 
@@ -7,13 +7,14 @@ from walker_collector.spool import Entry, Spool, Stored
 WINDOW: Final = 10_000
 """Waiting entries that are kept in memory beside a durable spool; the others stay on disk."""
 _SLICE: Final = 1_000
-"""Entries that are read at once, under the worker's lock: a push may wait for that."""
+"""Entries read at once. They are read under the worker's lock, and a push may wait for that."""
 
 
 class SpoolWindow:
-    """The boundary between the entries in memory and those still on disk.
+    """The boundary between entries in memory and entries on disk: up to number `loaded_up_to`.
 
-    Everything here is guarded by the lock of the PendingEvents it belongs to.
+    `more_on_disk` says whether there may be any above it. Everything is guarded by the lock of
+    the PendingEvents that own it.
     """
 
     def __init__(self, spool: Spool, destination: str) -> None:
@@ -24,10 +25,11 @@ class SpoolWindow:
         self._refill_pauses = 0
 
     def admit(self, entries: list[Entry], in_memory: int) -> tuple[list[Entry], bool, int]:
-        """Return the new entries to be queued in memory, and the `more_on_disk` and `loaded_up_to`
-        that hold then; entries that do not fit stay on disk until their turn. Changes nothing.
+        """Return the new entries that fit into memory, and the new `more_on_disk`, `loaded_up_to`.
+
+        The others stay on disk until their turn. Changes nothing by itself.
         """
-        if self.more_on_disk:
+        if self.more_on_disk:  # new entries come after those on disk
             return [], True, self.loaded_up_to
         last = entries[-1][0]
         if entries[0][0] <= self.loaded_up_to:  # read from the spool before they were handed over
@@ -38,20 +40,20 @@ class SpoolWindow:
         return entries[:room], True, max(self.loaded_up_to, entries[room][0] - 1)
 
     def seen(self, seq: int) -> None:
-        """Note that entries up to this number were handed over."""
+        """Note that entries up to this number were committed, and need not be read."""
         if not self.more_on_disk:
             self.loaded_up_to = max(self.loaded_up_to, seq)
 
     def covers(self, entry: Entry) -> bool:
-        """Tell whether an entry belongs into memory, rather than being read in its turn."""
+        """Return whether an entry belongs in memory, rather than being read in its turn."""
         return not self.more_on_disk or entry[0] <= self.loaded_up_to
 
     def wants_refill(self, in_memory: int) -> bool:
-        """Tell whether it is time to read on, and nothing forbids it."""
+        """Return whether to read the next slice: memory runs low, and no pause forbids it."""
         return self.more_on_disk and not self._refill_pauses and in_memory < WINDOW // 2
 
     def read_on(self) -> list[Stored]:
-        """Return the next slice from disk. Raises SpoolError."""
+        """Read and return the next slice from disk. Raises SpoolError."""
         limit = min(_SLICE, WINDOW)
         stored = self._spool.load(self._destination, self.loaded_up_to, limit)
         if stored:
@@ -61,10 +63,10 @@ class SpoolWindow:
         return stored
 
     def pause_refill(self) -> None:
-        """Let nothing be read until `resume_refill`."""
+        """Read nothing until `resume_refill`."""
         self._refill_pauses += 1
 
     def resume_refill(self) -> bool:
-        """Allow reading again; return whether a worker should look at it now."""
+        """Allow reading again; return whether a worker should do so now."""
         self._refill_pauses -= 1
         return self.more_on_disk and not self._refill_pauses

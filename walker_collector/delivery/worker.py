@@ -1,4 +1,4 @@
-"""The worker of one destination: takes its events in, has threads deliver them, tells figures."""
+"""The worker of one destination: queues its events, delivers them on threads, has the figures."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,7 +19,7 @@ from walker_collector.delivery.progress import EntryProgress
 from walker_collector.delivery.settlement import Settlement
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.threads import PAUSE, WorkerThreads
-from walker_collector.delivery.waiters import Waiter, Waiters
+from walker_collector.delivery.waiters import OnAnswer, Waiters
 from walker_collector.failures import place_of
 from walker_collector.hookspecs import Person
 from walker_collector.interrupts import Notifier
@@ -28,7 +28,11 @@ from walker_collector.spool import DeadLetter, Entry, Forgotten, Spool, State
 
 
 class DestinationWorker:
-    """Delivers to one destination; hooks are called without the lock of `PendingEvents`."""
+    """Delivers to one destination.
+
+    The parts share the lock of `PendingEvents`. Hooks are called, and the spool is written,
+    without it.
+    """
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class DestinationWorker:
         self.id = destination.id
         self.destination = destination
         self._now = now
-        self._pending = PendingEvents(destination, spool, consents, now, log, self._stir)
+        self._pending = PendingEvents(destination, spool, consents, now, log, self._notify_worker)
         self._lock = self._pending.lock
         self._health = Health(config.retry, Breaker(config.breaker), random)
         self._rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
@@ -84,34 +88,34 @@ class DestinationWorker:
     # --- work ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin with the events that a durable spool holds from before.
+        """Start with the events that a durable spool has from earlier processes.
 
-        A crash may have come between a grant and what it releases, and the flow may ask for less
-        than it did.
+        Held ones are checked again: a crash may have come between a grant and its release, and the
+        flow may require less consent than before.
         """
         self._pending.holds.release(None)
-        self._stir()
+        self._notify_worker()
 
     def require(self, others: Sequence["DestinationWorker"]) -> None:
-        """Deliver nothing before these other destinations are initialised."""
+        """Deliver nothing before these other destinations are initialised (`require`)."""
         self._initialisation.require([other._initialisation for other in others])
 
-    def enqueue(self, entries: list[Entry], state: State, waiter: Waiter | None) -> None:
+    def enqueue(self, entries: list[Entry], state: State, on_answer: OnAnswer | None) -> None:
         """Take committed entries, in the order of their numbers. Writes nothing to the spool."""
         with self._lock:
             ready = self._pending.state.queue.ready
             quiet = not ready
             self._pending.add(entries, state)
-            if waiter is not None:
-                self._waiters.add(entries, state, waiter)
+            if on_answer is not None:
+                self._waiters.add(entries, state, on_answer)
                 self._settlement.answer_blocked()
                 if self._threads.stopping:
                     self._waiters.closed()
             self._pending.linger.arrived(entries[-1][2])
-            # A thread that waits for company already need not look before the batch is full. But
-            # while the destination is in doubt, an event of somebody new may be the probe.
+            # If events were ready before, a thread lingers already, and need not wake until the
+            # batch is full. But a cautious one may be waiting for an event that can be the probe.
             full = len(ready) >= self.destination.batch_size
-            if quiet or waiter or full or self._health.cautious:
+            if quiet or on_answer or full or self._health.cautious:
                 self._threads.notify()
 
     def _next_batch(self) -> Batch | Wait:
@@ -122,24 +126,24 @@ class DestinationWorker:
             and self._pending.state.queue.ready
             and not self._health.cautious
         ):
-            self._threads.notify()
+            self._threads.notify()  # each thread wakes the next, as long as events are ready
         return found
 
     def _acquire_rate_limit(self) -> bool:
-        """Wait for a call's turn under `rateLimit`; False once the threads stop."""
+        """Wait until `rateLimit` allows a call; False when the threads stop."""
         if self._rate_limit is None:
             return not self._threads.stopping
         return self._threads.sleep(self._rate_limit.reserve())
 
     def _interrupted(self, batch: Batch | None) -> None:
-        """Put the entries of a delivery back that ended with an error of our own."""
+        """Put the entries of a delivery back that ended with an error in the collector itself."""
         self._health.breaker.probing = False
         if batch is not None:
             self._pending.put_back(batch, self._now() + int(PAUSE * 1000))
         self._changed.notify_all()
 
-    def _stir(self) -> None:
-        """Have a thread look at what waits."""
+    def _notify_worker(self) -> None:
+        """Wake a thread if entries wait."""
         with self._lock:
             if self._pending.state.waiting:
                 self._pending.linger.arrived(self._now())
@@ -150,33 +154,34 @@ class DestinationWorker:
         self._changed.notify_all()
 
     def is_worker(self, thread: int) -> bool:
-        """Return whether a thread, by its identifier, delivers to this destination."""
+        """Return whether the thread with this identifier delivers to this destination."""
         return self._threads.includes(thread)
 
     # --- held, dead and erased events ------------------------------------------------------
 
     def concerns(self, people: set[str] | None) -> bool:
-        """Return whether `release` has anything to look at."""
+        """Return whether any of these people (None: everybody) has events to release."""
         return people is None or self._pending.holds.holds_any_of(people)
 
     def release(self, people: set[str] | None) -> list[Entry]:
-        """Deliver the held events of these people (None: everybody's) that consent admits now."""
+        """Queue the held events of these people (None: everybody's) that consent admits now."""
         entries = self._pending.holds.release(people)
-        # A thread that wanted to read on meanwhile was sent to sleep.
+        # A release pauses the reading from disk; a thread that wanted to read has gone to sleep.
         if entries or people is None or self._pending.state.window.more_on_disk:
-            self._stir()
+            self._notify_worker()
         return entries
 
     def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
-        """Deliver dead letters again but for the parts in `without`; return how many there were."""
+        """Queue dead letters again, without the parts in `without`; return their count."""
         count = self._pending.dead_letters.replay(letters, without)
-        self._stir()
+        self._notify_worker()
         return count
 
     def erase(self, people: set[str], deadline: float) -> set[int]:
-        """Remove these people's events from memory; the spool removes them on disk.
+        """Remove these people's events from memory; return their numbers.
 
-        Waits, until the monotonic `deadline` (s), for their entries in flight.
+        The spool removes those on disk. Waits for their entries in flight, until the monotonic
+        `deadline` (s).
         """
         with self._lock:
             wait = partial(self._changed.wait, lock=self._lock)
@@ -187,19 +192,19 @@ class DestinationWorker:
 
     @contextmanager
     def erasing(self, people: set[str]) -> Iterator[None]:
-        """Begin no delivery to these people meanwhile."""
+        """Start no delivery of these people's events inside the block."""
         with self._pending.erasures.erasing(people):
             yield
-        self._stir()
+        self._notify_worker()
 
     def in_step(self) -> AbstractContextManager[None]:
-        """Keep memory and spool the same meanwhile."""
+        """Keep memory and spool the same inside the block."""
         return self._pending.state.unacked.in_step()
 
     def on_erased(self, people: set[str], removed: Forgotten) -> set[int]:
-        """Follow the spool, which has removed these people's events.
+        """Adjust memory after the spool has removed these people's events.
 
-        Returns the numbers of those that were in memory alone.
+        Returns the numbers of events that were in memory only.
         """
         with self._lock:
             gone = self._pending.erasures.on_erased(people, removed)
@@ -208,7 +213,7 @@ class DestinationWorker:
         return gone
 
     def tell_erased(self, person: Person) -> None:
-        """Have the destination drop its memory of a person."""
+        """Call the hook `erased`, for the destination to drop its memory of a person."""
         try:
             self.destination.hooks.erased(person=person, context=self.destination.context)
         except BaseException as error:  # a plugin's bug must not stop an erasure
@@ -220,17 +225,17 @@ class DestinationWorker:
             )
 
     def count_deleted(self, count: int) -> None:
-        """Note how many dead letters the spool has deleted."""
+        """Subtract dead letters that the spool has deleted."""
         with self._lock:
             self._pending.state.dead -= count
 
     def count_dropped(self) -> None:
-        """Count an event that was not even held: consent is denied, and `queue` is false."""
+        """Count an event that was dropped at once: consent is denied, and `queue` is false."""
         with self._lock:
             self._pending.state.counts.dropped += 1
 
     def count_ignored(self, id_: str, name: str) -> None:
-        """Count an event that the destination need not be asked about."""
+        """Count an event that the destination's rules ignore by its name alone."""
         with self._lock:
             self._pending.state.counts.accepted += 1
             self._pending.state.counts.ignored += 1
@@ -246,16 +251,16 @@ class DestinationWorker:
 
     @property
     def waiting(self) -> int:
-        """How many events wait."""
+        """The number of waiting events."""
         return self._pending.state.waiting
 
     @property
     def needs_maintenance(self) -> bool:
-        """Whether there may be anything for `maintain`."""
+        """Whether `maintain` may have anything to do."""
         return self._pending.holds.needs_maintenance
 
     def maintain(self) -> None:
-        """Drop events held longer than `queueAge`, and write what the spool does not have yet."""
+        """Drop events held longer than `queueAge`, and write unwritten updates to the spool."""
         self._pending.holds.expire()
 
     def wait_for_room(
@@ -263,20 +268,21 @@ class DestinationWorker:
     ) -> bool:
         """Wait until `count` more entries fit under `limit`.
 
-        Returns False at the monotonic deadline (s), or once the waiting is given up.
+        Returns False at the monotonic `deadline` (s), or when `given_up` returns True.
         """
 
         def fits() -> bool:
+            # More than the limit at once fit into an empty queue: else they never would.
             return self._pending.state.waiting + count <= max(limit, count)
 
         return self._changed.wait_for(lambda: fits() or given_up(), deadline) and fits()
 
     def wake_waiting(self) -> None:
-        """Have those who wait for room, or for everything to be delivered, look again."""
+        """Wake the threads in `wait_for_room` and `flush`, to check their conditions again."""
         self._changed.notify_all()
 
     def status(self) -> DestinationStatus:
-        """Return the figures as they are now."""
+        """Return the current figures."""
         pending = self._pending
         with self._lock:
             oldest = pending.state.queue.oldest
@@ -296,10 +302,10 @@ class DestinationWorker:
     # --- end -------------------------------------------------------------------------------
 
     def flush(self, deadline: float, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until nothing waits any more.
+        """Wait until no events wait.
 
-        Returns False at the monotonic `deadline` (s), once the waiting is given up, or as soon as
-        it is clear that what waits cannot go before that.
+        Returns False at the monotonic `deadline` (s), when `given_up` returns True, or as soon as
+        it is clear that the waiting events cannot go before the deadline.
         """
         hurry = object()
         try:
@@ -314,7 +320,7 @@ class DestinationWorker:
             self._flushing.discard(hurry)
 
     def _is_stuck(self, deadline: float) -> bool:
-        """Return whether nothing can move until the deadline; if not, have a thread look."""
+        """Return whether no event can move until the deadline; if one can, wake a thread."""
         with self._lock:
             horizon = self._now() + int((deadline - time.monotonic()) * 1000)
             if self._threads.stopping or self._nothing_moves_before(horizon):
@@ -336,7 +342,7 @@ class DestinationWorker:
     def stop(self, expired: Callable[[], bool]) -> None:
         """Stop the threads and shut the destination down.
 
-        Waits, until the time has expired, for what is in flight.
+        Waits for the deliveries in flight until `expired` returns True.
         """
         self._threads.stop(expired)
         self._pending.state.unacked.write()

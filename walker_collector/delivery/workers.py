@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.status import DestinationStatus
-from walker_collector.delivery.waiters import Waiter
+from walker_collector.delivery.waiters import OnAnswer
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
@@ -60,7 +60,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         for worker in self.values():
             worker.start()
 
-    def enqueue(self, runs: Sequence[Run], waiter: Waiter | None = None) -> None:
+    def enqueue(self, runs: Sequence[Run], waiter: OnAnswer | None = None) -> None:
         """Hand committed events to the workers, in the order of their numbers."""
         for entries, states in runs:
             for id_, state in states.items():
