@@ -16,6 +16,7 @@ import pytest
 from tests.core.interruptions import Interruption, at_moment
 from tests.core.support import PATIENCE, Record, config, event, flow, plugin, running
 from walker_collector import Collector, CollectorClosed, PushResult, Rejected, SpoolError
+from walker_collector.people.consent import ConsentStore
 
 MARKETING = {"marketing": True}
 
@@ -134,6 +135,50 @@ def test_every_event_of_a_group_is_accepted_as_a_whole_or_not_at_all(
     for _ in moments(push, raised):
         shop.check()
     assert shop.delivered("consenting") == shop.delivered("one")
+
+
+@raised
+def test_sign_in_is_learned_as_a_whole_or_not_at_all(
+    raised: type[BaseException], shop: Shop
+) -> None:
+    def user(n: int) -> dict[str, str]:
+        return {"id": f"u{n}", "session": f"s{n}"}
+
+    def sign_in(n: int) -> None:
+        shop.collector.push(event(3 * n + 1, user=user(n)))
+
+    for n in count(1):
+        shop.collector.push(event(3 * n, user={"session": f"s{n}"}))
+        shop.collector.consent({"other": True}, user={"session": f"s{n}"})
+        more = broken_off(lambda n=n: sign_in(n), n, raised)
+        # What was learned shows in what the next statement is about.
+        shop.collector.consent(MARKETING, user={"id": f"u{n}"})
+        consents = shop.collector._consents
+        joined = consents.canonical(f"session:s{n}") == f"id:u{n}"
+        if shop.spool:
+            fresh = ConsentStore(shop.collector._spool, {}, 100, lambda: 0)
+            assert (fresh.canonical(f"session:s{n}") == f"id:u{n}") == joined
+            assert fresh.decide({}, f"session:s{n}") == consents.decide({}, f"session:s{n}")
+        shop.check()
+        assert (3 * n in shop.delivered("consenting")) == joined
+        shop.collector.consent(MARKETING, user=user(n))
+        assert consents.keys_of(user(n)) == {f"id:u{n}", f"session:s{n}"}
+        if not more:
+            break
+    assert shop.collector.flush(PATIENCE)
+    assert shop.delivered("consenting") == shop.delivered("one")
+
+
+def broken_off(call: Callable[[], object], number: int, raised: type[BaseException]) -> bool:
+    """Call something, broken off at its moment of that number; return whether there is one."""
+
+    def handler() -> None:
+        raise raised
+
+    try:
+        return at_moment(number, handler, call)
+    except raised:
+        return True
 
 
 @raised

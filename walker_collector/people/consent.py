@@ -12,6 +12,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from walker_collector.config import Consent
+from walker_collector.errors import SpoolError
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import Identified, IdentityGraph, Joins, identifiers
 from walker_collector.spool import Forgotten, PeopleUpdate, Spool, Told, later_of
@@ -35,6 +36,15 @@ class ConsentSnapshot:
     version: int
     bases: dict[str, Consent]
     names: Mapping[str, str]
+
+
+@frozen
+class _Learned:
+    """What identifiers have taught: the keys of each person who joins, and what is stored."""
+
+    found: Identified
+    keys: Mapping[str, set[str]]
+    update: PeopleUpdate
 
 
 News = Literal["joined", "said"] | None
@@ -66,6 +76,7 @@ class ConsentStore:
         self._lock = self._identities.lock
         self.canonical = self._identities.canonical
         self._told: OrderedDict[str, Told] = OrderedDict()
+        self._unfinished: _Learned | None = None
         self._is_empty = not (spool.durable and spool.any_told())
         self._last_stamp = spool.last_stamp()
         self.version = 0
@@ -115,6 +126,7 @@ class ConsentStore:
         if not found.is_news:
             return found.person, None
         with self._recording:
+            self._finish()
             found = self._identities.resolve(keys)
             return found.person, self._learn(found) if found.is_news else None
 
@@ -130,20 +142,42 @@ class ConsentStore:
             },
             told=told,
         )
-        with graph.unchanged(update.aliases):
-            self._spool.learn(update)
-            with self._lock:
-                for root, theirs in keys.items():
-                    graph.join(theirs, root, person)
-                for key in found.signed_in:
-                    graph.sign_in(key, person)
-                for key, each in told.items():
-                    self._cache(key, each)
+        self._apply(_Learned(found, keys, update))
         # Where none of them said anything, no decision is another one now.
         self.version += said
         if told:
             return "said"
         return "joined" if found.joining else None
+
+    def _apply(self, learned: _Learned) -> None:
+        """Store and show what was learned. Broken off by a signal handler, it is done again later:
+        the spool may have it, or write it with the next transaction.
+        """
+        self._unfinished = learned
+        try:
+            with self._identities.unchanged(learned.update.aliases):
+                self._spool.learn(learned.update)
+                self._show(learned)
+        except SpoolError:  # nothing was written
+            self._unfinished = None
+            raise
+        self._unfinished = None
+
+    def _show(self, learned: _Learned) -> None:
+        graph, found = self._identities, learned.found
+        with self._lock:
+            for root, theirs in learned.keys.items():
+                graph.join(theirs, root, found.person)
+            for key in found.signed_in:
+                graph.sign_in(key, found.person)
+            for key, told in learned.update.told.items():
+                self._cache(key, told)
+
+    def _finish(self) -> None:
+        """Do what a signal handler has broken off."""
+        if self._unfinished is not None:
+            self._apply(self._unfinished)
+            self.version += 1
 
     def _merge(self, found: Identified) -> tuple[dict[str, Told], bool]:
         """Return the statements to store after a join, and whether any of the people has one."""
@@ -174,6 +208,7 @@ class ConsentStore:
         turned out to be the same people's.
         """
         with self._recording:
+            self._finish()
             if not self.all_keys(people) <= people:
                 return None
             removed = self._spool.forget(people)
@@ -197,6 +232,7 @@ class ConsentStore:
         Raises ValueError if `user` has no identifier.
         """
         with self._recording:
+            self._finish()
             person, _ = self.identify(user)
             if not person:
                 raise ValueError("user needs an id, a device or a session")

@@ -180,7 +180,7 @@ class IdentityGraph:
         return {person, *cached, *self._spool.aliases_of(person)}
 
     def _owned(self, key: str, person: str) -> bool:
-        return self._links[key].owner == person
+        return key in self._links and self._links[key].owner == person
 
     def _lookup(self, key: str) -> Link:
         with self.lock:
@@ -232,20 +232,23 @@ class IdentityGraph:
                 if left:
                     self._cache(key, Link(left[0], left[-1]))
 
+    # A signal handler may raise anywhere in these: a person may then have a key too many, but
+    # none too few.
+
     def _cache(self, key: str, link: Link) -> None:
         if key in self._links:
             self._uncache(key)
-        self._links[key] = link
         for person in {*link} - {key}:
             self._keys.setdefault(person, set()).add(key)
+        self._links[key] = link
         if len(self._links) > self._limit:
             self._uncache(next(iter(self._links)))
 
     def _uncache(self, key: str) -> Link:
         link = self._links.pop(key)
         for person in {*link} - {key}:
-            keys = self._keys[person]
+            keys = self._keys.get(person, set())
             keys.discard(key)
             if not keys:
-                del self._keys[person]
+                self._keys.pop(person, None)
         return link
