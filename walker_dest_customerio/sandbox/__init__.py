@@ -1,4 +1,4 @@
-"""A local Customer.io that real clients can talk to: for tests, demos and development.
+"""A local Customer.io for real clients: for tests, demos and development.
 
 In a test: `with Sandbox() as sandbox: ...`.
 From a shell: `python -m walker_dest_customerio.sandbox`.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultError", "RequestRecord", "Sandbox"]
 
-_HOMES = {
+_MODULES = {
     "Fault": "faults",
     "FaultError": "faults",
     "RequestRecord": "record",
@@ -26,11 +26,11 @@ _HOMES = {
 if not TYPE_CHECKING:  # or every misspelt name would pass the type checker
 
     def __getattr__(name: str) -> Any:
-        """Import on first use, so that `python -m` can say which extra is missing."""
-        if name not in _HOMES:
+        """Import on first use, so that `python -m` can name a missing extra."""
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
-            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+            return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         except ModuleNotFoundError as error:
             error.add_note("pip install 'walker-dest-customerio[sandbox]'")
             raise

@@ -29,7 +29,7 @@ The sandbox needs {name}, which is not installed. Install the extra:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     result = argparse.ArgumentParser(
         prog=PROGRAM,
         description="A local Customer.io: Track API v1 and v2 and the transactional App API, over "
@@ -38,17 +38,17 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add("--port", type=_port, default=8443, help="0 takes any free one (default: %(default)s)")
+    add("--port", type=_port, default=8443, help="0: any free port (default: %(default)s)")
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--site-id", default="sandbox-site", help="default: %(default)s")
     add("--api-key", default="sandbox-api-key", help="default: %(default)s")
     add("--app-api-key", default="sandbox-app-api-key", help="default: %(default)s")
-    add("--ca-file", metavar="PATH", help="where to write the CA (default: a temporary file)")
-    add("--latency", type=_ms, default=0, metavar="MS", help="delay of every API answer, in ms")
+    add("--ca-file", metavar="PATH", help="file for the CA certificate (default: a temporary one)")
+    add("--latency", type=_ms, default=0, metavar="MS", help="delay of every API response, in ms")
     add(
         "--allow-email-change",
         action="store_true",
-        help="let a person addressed by id change an email that is set (a workspace setting)",
+        help="allow updates to an email that is set, using the id (a workspace setting)",
     )
     add("--json", action="store_true", help="print one JSON object instead of text")
     return result
@@ -67,7 +67,7 @@ def _ms(text: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM. Returns 0, or 1 where it can't start."""
+    """Run until SIGINT or SIGTERM. Returns 0, or 1 if it cannot start."""
     options = parser().parse_args(arguments)
     try:
         from walker_dest_customerio.sandbox.background import Sandbox
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _on_signal() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set."""
+    """Return an event that Ctrl-C and SIGTERM set."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -3,8 +3,8 @@
 Source: the App API reference on transactional messages, and its page of common errors
 (https://docs.customer.io/journeys/send/transactional/api-common-api-errors/); the wording of errors
 not quoted there is ours. `identifiers` is required of a push only: the reference does not mark it
-for email, though the README of the official SDK calls it required. Not modelled: which
-transactional messages, sender domains, attachment types and languages exist; every one does.
+for email, though the README of the official SDK calls it required. Transactional messages, sender
+domains, attachment types and languages are not modelled: each one that is named exists.
 """
 
 import base64
@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 import orjson
 
 from walker_dest_customerio import limits
-from walker_dest_customerio.sandbox.answers import Answer, as_json, one_error
-from walker_dest_customerio.sandbox.calls import Call
-from walker_dest_customerio.sandbox.checks import is_integer, is_object, is_text, strangers
-from walker_dest_customerio.sandbox.operations import JsonObject, Send, identifier
+from walker_dest_customerio.sandbox.api_call import ApiCall
+from walker_dest_customerio.sandbox.checks import is_integer, is_object, is_text, unknown_keys
+from walker_dest_customerio.sandbox.response import Response, as_json, one_error
 from walker_dest_customerio.sandbox.v1_checks import MERGE_KINDS, PLATFORMS
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject, Send, identifier
 
 SHARED_SWITCHES = frozenset(
     {"disable_message_retention", "send_to_unsubscribed", "queue_draft", "auto_create"}
@@ -46,17 +46,17 @@ PUSH_FIELDS = SHARED_FIELDS | {
 }
 
 
-def send_email(call: Call) -> Answer:
+def send_email(call: ApiCall) -> Response:
     """POST /v1/send/email"""
     return _send(call, "email")
 
 
-def send_push(call: Call) -> Answer:
+def send_push(call: ApiCall) -> Response:
     """POST /v1/send/push"""
     return _send(call, "push")
 
 
-def _send(call: Call, channel: str) -> Answer:
+def _send(call: ApiCall, channel: str) -> Response:
     request = _request(call)
     if request is None:
         return one_error(400, "Request entity must be JSON encoded and not exceed 2048 KB")
@@ -72,15 +72,18 @@ def _send(call: Call, channel: str) -> Answer:
     answer = {"delivery_id": message["delivery_id"], "queued_at": message["queued_at"]}
     if request.get("send_at", 0) > call.now:
         answer["send_at"] = request["send_at"]
-    return Answer(200, as_json(answer))
+    return Response(200, as_json(answer))
 
 
-def _request(call: Call) -> JsonObject | None:
+def _request(call: ApiCall) -> JsonObject | None:
     return call.content() if len(call.body) <= limits.APP_REQUEST else None
 
 
 def check_email(request: JsonObject, now: float) -> Iterator[str]:
-    """Problems of an email. `to` is required, and the content where no stored message gives it."""
+    """Yield the mistakes of an email.
+
+    `to` is required, and the content too, unless a stored message has it.
+    """
     yield from _required(request, "to")
     if "transactional_message_id" not in request:
         yield from _required(request, "body", "subject", "from")
@@ -95,7 +98,7 @@ def check_email(request: JsonObject, now: float) -> Iterator[str]:
 
 
 def check_push(request: JsonObject, now: float) -> Iterator[str]:
-    """Problems of a push; `custom_device` is added to the person when it is sent."""
+    """Yield the mistakes of a push; its `custom_device` is added to the person when it is sent."""
     yield from _required(request, "transactional_message_id", "identifiers")
     yield from _check_shared(request, PUSH_FIELDS, now)
     yield from _check_texts(request, PUSH_TEXTS)
@@ -113,7 +116,7 @@ def _required(request: JsonObject, *names: str) -> Iterator[str]:
 
 
 def _check_shared(request: JsonObject, known: frozenset[str], now: float) -> Iterator[str]:
-    yield from (f"unknown field {name}" for name in strangers(request, known))
+    yield from (f"unknown field {name}" for name in unknown_keys(request, known))
     message_id = request.get("transactional_message_id", 1)
     if not is_integer(message_id) and not is_text(message_id):
         yield "transactional_message_id must be a number or a trigger name"
@@ -166,7 +169,7 @@ def _is_base64(content: object) -> bool:
 
 
 def _are_headers(headers: object) -> bool:
-    """The reference wants a JSON text; its own example shows an object, so both pass."""
+    """Return whether headers are JSON text, or JSON as in the reference's own example."""
     if isinstance(headers, str):
         try:
             headers = orjson.loads(headers)

@@ -1,4 +1,4 @@
-"""The sandbox in a thread of this process."""
+"""The sandbox, on a thread of this process."""
 
 import asyncio
 import socket
@@ -14,10 +14,10 @@ from typing import Any, Self
 from walker_dest_customerio.sandbox import views
 from walker_dest_customerio.sandbox.certificates import server_context
 from walker_dest_customerio.sandbox.faults import Fault, fault_from
-from walker_dest_customerio.sandbox.operations import JsonObject
 from walker_dest_customerio.sandbox.record import RequestRecord
 from walker_dest_customerio.sandbox.server import Server
 from walker_dest_customerio.sandbox.service import Credentials, Service
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 SITE_ID = "sandbox-site"
 API_KEY = "sandbox-api-key"
@@ -33,15 +33,15 @@ class Sandbox:
             client.http.verify = sandbox.ca_file
             client.http.trust_env = False   # else REQUESTS_CA_BUNDLE overrules `verify`
 
-    host, port: where to listen; port 0 takes a free one.
-    site_id, api_key, app_api_key: what clients must present.
-    ca_file: where to write the CA's PEM; a temporary file, removed at the end, by default.
-    latency_ms: added to every API request.
-    clock: gives the time (unix s) for timestamps, and the order of attribute updates.
-    region: what /api/v1/accounts/region says.
+    host, port: the address to listen on; port 0 takes a free one.
+    site_id, api_key, app_api_key: the credentials of clients.
+    ca_file: a file for the CA's PEM; by default a temporary one, removed at the end.
+    latency_ms: a delay for every API request.
+    clock: returns the time (unix s) for timestamps, and for the order of attribute updates.
+    region: the answer of /api/v1/accounts/region.
     allow_email_change: the workspace setting "Allow updates to email using ID".
 
-    What the properties return are copies.
+    The properties return copies.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class Sandbox:
         self.close()
 
     def start(self) -> None:
-        """Listen, in a background thread. Returns when clients can connect.
+        """Listen, on a background thread. Returns when clients can connect.
 
         After `stop`, listens on the same port again, with the same certificate and state.
-        Raises OSError where the address or the CA file can't be had.
+        Raises OSError if the address is not available, or the CA file cannot be written.
         """
         tls = self._certified()
         ready: Future[int] = Future()
@@ -105,7 +105,7 @@ class Sandbox:
         self._thread = thread
 
     def stop(self) -> None:
-        """Stop listening and end hanging requests; state and faults stay for the next `start`."""
+        """Stop listening and end hanging requests; state and faults stay until the next `start`."""
         if self._thread is not None and self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
@@ -119,7 +119,7 @@ class Sandbox:
             self._folder = self._ca_file = self._tls = None
 
     def _certified(self) -> ssl.SSLContext:
-        """The TLS context, made at the first start along with the CA file."""
+        """Return the TLS context, created at the first start together with the CA file."""
         if self._ca_file is None:
             self._folder = tempfile.TemporaryDirectory(prefix="customerio-sandbox-")
             self._ca_file = Path(self._folder.name) / "ca.pem"
@@ -140,24 +140,24 @@ class Sandbox:
         await self._server.close()
 
     def _names(self) -> list[str]:
-        """What the certificate is for."""
+        """Return the host names of the certificate."""
         names = {"127.0.0.1", "::1", "localhost", socket.gethostname(), self.host}
         return sorted(names - _EVERYWHERE)
 
     @property
     def track_url(self) -> str:
-        """Base of Track v1 (/api/v1) and v2 (/api/v2)."""
+        """The base URL of Track v1 (/api/v1) and v2 (/api/v2)."""
         host = "127.0.0.1" if self.host in _EVERYWHERE else self.host
         return f"https://[{host}]:{self.port}" if ":" in host else f"https://{host}:{self.port}"
 
     @property
     def api_url(self) -> str:
-        """Base of the App API (/v1/send); the same port answers."""
+        """The base URL of the App API (/v1/send), on the same port."""
         return self.track_url
 
     @property
     def state_url(self) -> str:
-        """Where the state can be read (GET) and forgotten (DELETE), without credentials."""
+        """The URL to read (GET) and clear (DELETE) the state, without credentials."""
         return f"{self.track_url}/sandbox/state"
 
     @property
@@ -166,7 +166,7 @@ class Sandbox:
         return str(self._ca_file)
 
     def settings(self) -> dict[str, str]:
-        """Settings of the Customer.io destination that lead here."""
+        """Return settings of the Customer.io destination that send to this sandbox."""
         return {
             "siteId": self.site_id,
             "apiKey": self.api_key,
@@ -183,12 +183,12 @@ class Sandbox:
 
     @property
     def events(self) -> list[JsonObject]:
-        """Every event kept, of people, anonymous or invite, in the order of arrival."""
+        """All stored events: people's, anonymous ones and invites, in the order of arrival."""
         return self._service.view(views.all_events_view)
 
     @property
     def anonymous_events(self) -> dict[str, list[JsonObject]]:
-        """Events that wait for their person, by anonymous_id."""
+        """The events without a person yet, by anonymous_id."""
         return self._service.view(views.anonymous_view)
 
     @property
@@ -203,7 +203,7 @@ class Sandbox:
 
     @property
     def ignored(self) -> list[JsonObject]:
-        """Operations accepted with 200 that had no effect: operation, person, reason."""
+        """Operations accepted with 200 but without effect: operation, person, reason."""
         return self._service.view(lambda workspace: [dict(item) for item in workspace.ignored])
 
     @property
@@ -218,32 +218,32 @@ class Sandbox:
         return self._service.counters()
 
     def state(self) -> JsonObject:
-        """What GET /sandbox/state answers."""
+        """Return the state as GET /sandbox/state does."""
         return self._service.state()
 
     def wait_for_requests(self, count: int, timeout: float = 5.0) -> list[RequestRecord]:
-        """Wait until `count` requests came since the last reset; TimeoutError after `timeout` s."""
+        """Wait for `count` requests since the last reset; TimeoutError after `timeout` s."""
         return self._service.wait_for_requests(count, timeout)
 
     def fault(self, kind: str, **options: Any) -> Fault:
-        """Put a fault in force, after those that are; `options` are the fields of `Fault`.
+        """Add a fault after those in force; `options` are the fields of `Fault`.
 
-        Hits one request unless `times` says otherwise. Raises FaultError for what can't be.
+        It hits one request unless `times` is given. Raises FaultError if it is invalid.
         """
         fault = fault_from({"kind": kind, **options})
         self._service.add_faults([fault])
         return fault
 
     def faults(self) -> list[JsonObject]:
-        """The faults in force, each with how often it may still hit (`remaining`)."""
+        """Return the faults in force, each with the number of hits that remain (`remaining`)."""
         return self._service.faults()
 
     def clear_faults(self) -> None:
-        """Take all faults out of force and end the requests that hang."""
+        """Remove all faults and end the requests that hang."""
         self._service.clear_faults()
         if self._thread is not None and self._loop is not None and self._server is not None:
             self._loop.call_soon_threadsafe(self._server.release)
 
     def reset(self) -> None:
-        """Forget state, requests and counters; faults stay in force."""
+        """Clear state, requests and counters; faults stay in force."""
         self._service.reset()

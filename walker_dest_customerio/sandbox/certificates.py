@@ -1,4 +1,4 @@
-"""A certificate authority of the sandbox's own, made anew at each start."""
+"""The sandbox's own certificate authority, created at each start."""
 
 import ssl
 from pathlib import Path

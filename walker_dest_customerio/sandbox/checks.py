@@ -1,4 +1,4 @@
-"""Small questions about values that the checks of every API ask."""
+"""Tests of single values, shared by the checks of all APIs."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,42 +15,42 @@ _UNLIMITED = CONTROL | {"cio_subscription_preferences"}
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a value is a JSON object."""
+    """Return whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Tell whether a value is a string with something in it besides spaces."""
+    """Return whether a value is a string that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
 def is_integer(value: object) -> bool:
-    """Tell whether a value is an integer, as every timestamp must be; a boolean is none."""
+    """Return whether a value is an integer, as every timestamp must be; a boolean is not."""
     return type(value) is int
 
 
 def is_ulid(value: object) -> bool:
-    """Tell whether a value is a ULID: 26 characters of Crockford's base 32, at most 128 bits."""
+    """Return whether a value is a ULID: 26 characters of Crockford's base 32, at most 128 bits."""
     return isinstance(value, str) and _ULID.fullmatch(value) is not None
 
 
 def is_email(value: object) -> bool:
-    """Tell whether a value has the shape of an email address."""
+    """Return whether a value has the shape of an email address."""
     return isinstance(value, str) and _EMAIL.fullmatch(value) is not None
 
 
 def is_phone(value: object) -> bool:
-    """Tell whether a value is a phone number in E.164 form."""
+    """Return whether a value is a phone number in E.164 form."""
     return isinstance(value, str) and _PHONE.fullmatch(value) is not None
 
 
 def overlong_names(attributes: Mapping[str, Any]) -> list[str]:
-    """The attribute names above 150 bytes."""
+    """Return the attribute names above 150 bytes."""
     return [name for name in attributes if takes_more(name, limits.ATTRIBUTE_NAME)]
 
 
 def overlong_values(attributes: Mapping[str, Any]) -> list[str]:
-    """The names of attributes whose value is above 1000 bytes; control structures are exempt."""
+    """Return the names of attributes with a value above 1000 bytes; control keys are exempt."""
     return [
         name
         for name, value in attributes.items()
@@ -58,10 +58,10 @@ def overlong_values(attributes: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def strangers(content: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
-    """The keys of `content` that are not `known`.
+def unknown_keys(content: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
+    """Return the keys of `content` that are not `known`.
 
-    Customer.io ignores most of these in silence; here they are errors, since a payload in the
-    wrong place (`data` for `attributes`) is the commonest mistake of clients.
+    Customer.io ignores most of these silently. Here they are errors, since a payload in the wrong
+    place (`data` for `attributes`) is the most common mistake of clients.
     """
     return (name for name in content if name not in known)

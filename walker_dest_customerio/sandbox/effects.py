@@ -1,4 +1,4 @@
-"""What a fault does to a connection."""
+"""The effects of faults on a connection."""
 
 import asyncio
 import struct
@@ -9,8 +9,8 @@ from typing import TypeAlias
 from aiohttp import web
 from attrs import frozen
 
-from walker_dest_customerio.sandbox.answers import JSON_TYPE
 from walker_dest_customerio.sandbox.faults import Fault
+from walker_dest_customerio.sandbox.response import JSON_TYPE
 
 UNAVAILABLE = '{"meta":{"error":"fault on demand"}}\n'
 # As the App API answers in the wrong region
@@ -44,8 +44,11 @@ async def _garbage(hit: Hit) -> web.StreamResponse:
 
 
 async def _redirect(hit: Hit) -> web.StreamResponse:
-    """Point elsewhere; by default to this server under its other name, so that clients that follow
-    see another host (and drop their credentials) without anything leaving the machine."""
+    """Redirect, by default to this server under its other name.
+
+    A client that follows then sees another host, and drops its credentials, but no request leaves
+    the machine.
+    """
     location = hit.fault.location
     if location is None:
         here = hit.request.url
@@ -68,7 +71,7 @@ async def _hang(hit: Hit) -> web.StreamResponse:
 async def _reset(hit: Hit) -> web.StreamResponse:
     transport = hit.request.transport
     if transport is not None:
-        # Lingering for no time turns the close into a TCP reset.
+        # With a linger of 0 s, closing sends a TCP reset.
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, linger)
         transport.abort()
@@ -76,7 +79,10 @@ async def _reset(hit: Hit) -> web.StreamResponse:
 
 
 async def _reset_body(hit: Hit) -> web.StreamResponse:
-    """Announce more than comes. A reset could overtake the head, so the connection just closes."""
+    """Close the connection before the announced end of the body.
+
+    It is not reset, since a reset could overtake the head of the response.
+    """
     status = hit.fault.answer_status or 200
     response = web.StreamResponse(status=status, headers={"Content-Type": JSON_TYPE})
     response.content_length = ANNOUNCED_BYTES

@@ -1,7 +1,7 @@
-"""Faults on demand: what to do to which requests, decided without I/O.
+"""Faults on demand: which request gets which fault, decided without I/O.
 
-A list of faults is consumed in order: each request meets the first one that applies to it. Latency
-is the exception; it slows the request down and lets it go on to the next fault.
+Faults are in a list: each request gets the first one that applies to it. Latency is the exception:
+it delays the request and lets it go on to the next fault.
 """
 
 import random
@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from attrs import asdict, define, field, fields, frozen
 
-from walker_dest_customerio.sandbox.operations import JsonObject
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
-Kind = Literal["latency", "status", "hang", "reset", "reset_body", "redirect", "garbage"]
+FaultKind = Literal["latency", "status", "hang", "reset", "reset_body", "redirect", "garbage"]
 
 KINDS: dict[str, str] = {
     "latency": "answer `ms` milliseconds later",
@@ -20,31 +20,31 @@ KINDS: dict[str, str] = {
     "hang": "never answer; ends when the client leaves, or faults are cleared",
     "reset": "reset the connection before answering",
     "reset_body": "close the connection in the middle of the body",
-    "redirect": "send to `location` with `status` (301), as a wrong region is answered",
-    "garbage": "answer `status` (200) with `body`, which is no JSON",
+    "redirect": "redirect to `location` with `status` (301), as in the wrong region",
+    "garbage": "answer `status` (200) with `body`, which is not JSON",
 }
 
 _STATUS = {"status": 503, "redirect": 301, "garbage": 200, "reset_body": 200}
 
 
 class FaultError(ValueError):
-    """A fault that cannot be: unknown kind or key, or a value out of range."""
+    """An invalid fault: an unknown kind or key, or a value out of range."""
 
 
 @frozen(kw_only=True)
 class Fault:
-    """One disturbance of the API.
+    """One fault of the API.
 
     kind: one of `KINDS`.
-    times: how many requests it hits; None until cleared.
-    path: only requests whose path starts so; empty for all.
-    every: only every n-th of the requests it could hit, the n-th first.
-    probability, seed: hit by chance, 0 to 1, in a sequence fixed by the seed.
-    apply: process the request first, so that only the answer is lost or replaced.
-    ms: of latency, milliseconds. status, retry_after (s), body, location: of the answer.
+    times: number of requests it hits; None: until cleared.
+    path: hits only requests with a path that starts with this; empty: all.
+    every: hits only every n-th of the matching requests, the n-th first.
+    probability, seed: hits by chance, 0 to 1, in a sequence fixed by the seed.
+    apply: processes the request first, so that only the response is lost or replaced.
+    ms: latency in milliseconds. status, retry_after (s), body, location: parts of the response.
     """
 
-    kind: Kind
+    kind: FaultKind
     times: int | None = 1
     path: str = ""
     every: int = 1
@@ -64,13 +64,13 @@ class Fault:
 
     @property
     def answer_status(self) -> int | None:
-        """The status the client gets to see: as given, else that of the kind; None for none."""
+        """The status that the client gets, as given or by default of the kind; None: no status."""
         default = _STATUS.get(self.kind)
         return default if default is None else self.status or default
 
 
 def _problem(fault: Fault) -> str | None:
-    if fault.kind not in list(KINDS):  # it may be anything, also unhashable
+    if fault.kind not in list(KINDS):  # a list, as the kind from JSON may not be hashable
         return f"unknown kind; one of {', '.join(KINDS)}"
     for name, is_right in _RANGES.items():
         if not is_right(getattr(fault, name)):
@@ -102,7 +102,7 @@ _RANGES: dict[str, Callable[[Any], bool]] = {
 
 
 def fault_from(content: object) -> Fault:
-    """Read a fault from JSON; raises FaultError and says what is wrong."""
+    """Read a fault from JSON; raises FaultError."""
     if not isinstance(content, Mapping):
         raise FaultError("a fault must be an object with a kind")
     known = [attribute.name for attribute in fields(Fault)]
@@ -115,8 +115,8 @@ def fault_from(content: object) -> Fault:
 
 
 @define
-class _Armed:
-    """A fault at work: how often it may still hit, and how many requests it has seen."""
+class _ActiveFault:
+    """A fault in force, with the hits that remain and the number of matching requests."""
 
     fault: Fault
     remaining: int | None
@@ -124,7 +124,7 @@ class _Armed:
     seen: int = 0
 
     def hits(self, path: str) -> bool:
-        """Count a request; tell whether it is one to hit, and use up one of the times if so."""
+        """Count a request; return whether the fault hits it, which uses up one of the times."""
         if not path.startswith(self.fault.path):
             return False
         self.seen += 1
@@ -137,7 +137,7 @@ class _Armed:
 
 @frozen
 class Disturbance:
-    """What one request suffers: a delay in milliseconds, then perhaps a fault."""
+    """The disturbance of one request: a delay in milliseconds, then perhaps a fault."""
 
     delay_ms: float = 0.0
     fault: Fault | None = None
@@ -147,29 +147,31 @@ class Disturbance:
 class FaultQueue:
     """The faults in force, in order."""
 
-    _armed: list[_Armed] = field(factory=list)
+    _active: list[_ActiveFault] = field(factory=list)
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Append faults after those in force."""
-        self._armed += [_Armed(fault, fault.times, random.Random(fault.seed)) for fault in faults]
+        """Add faults after those in force."""
+        self._active += [
+            _ActiveFault(fault, fault.times, random.Random(fault.seed)) for fault in faults
+        ]
 
     def clear(self) -> None:
-        """Forget every fault."""
-        self._armed.clear()
+        """Remove all faults."""
+        self._active.clear()
 
     def next_for(self, path: str) -> Disturbance:
-        """Decide what happens to a request, and use up what it takes."""
+        """Return the disturbance of a request, and use up the faults in it."""
         delay_ms = 0.0
         hit = None
-        for armed in self._armed:
-            if armed.hits(path):
-                if armed.fault.kind != "latency":
-                    hit = armed.fault
+        for active in self._active:
+            if active.hits(path):
+                if active.fault.kind != "latency":
+                    hit = active.fault
                     break
-                delay_ms += armed.fault.ms
-        self._armed = [armed for armed in self._armed if armed.remaining != 0]
+                delay_ms += active.fault.ms
+        self._active = [active for active in self._active if active.remaining != 0]
         return Disturbance(delay_ms, hit)
 
     def snapshot(self) -> list[JsonObject]:
-        """Each fault in force, with how often it may still hit (`remaining`)."""
-        return [{**asdict(armed.fault), "remaining": armed.remaining} for armed in self._armed]
+        """Return each fault in force, with the number of hits that remain (`remaining`)."""
+        return [{**asdict(active.fault), "remaining": active.remaining} for active in self._active]

@@ -1,10 +1,10 @@
-"""What was asked of the sandbox: a bounded log of requests, and counters that forget nothing."""
+"""The record of requests: a bounded log, and counters of all of them."""
 
 from collections import Counter, deque
 
 from attrs import define, field, frozen
 
-from walker_dest_customerio.sandbox.operations import JsonObject
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 REQUESTS_KEPT = 10_000
 
@@ -13,9 +13,9 @@ REQUESTS_KEPT = 10_000
 class RequestRecord:
     """One request to the API.
 
-    `path` is as sent, percent-encoded; `endpoint` is method and path template; `status` is None
-    where no status was sent; `time` is unix seconds; `operations` counts what was processed;
-    `bytes` is the body's length; `fault` the kind that hit it, if any.
+    `path` is as sent, percent-encoded; `endpoint` is method and path template; `status` is None if
+    no status was sent; `time` is in unix seconds; `operations` is the number processed; `bytes` is
+    the length of the body; `fault` is the kind of fault that hit it, if any.
     """
 
     method: str
@@ -29,7 +29,7 @@ class RequestRecord:
 
 
 @define
-class Record:
+class RequestLog:
     """The log and the counters."""
 
     log: deque[RequestRecord] = field(factory=lambda: deque(maxlen=REQUESTS_KEPT))
@@ -43,7 +43,7 @@ class Record:
     largest_bytes: int = 0
 
     def add(self, request: RequestRecord, rejected: int) -> None:
-        """Note a request and how many of its operations were rejected."""
+        """Add a request, with the number of its rejected operations."""
         self.log.append(request)
         self.total += 1
         self.endpoints[request.endpoint] += 1
@@ -57,7 +57,7 @@ class Record:
             self.largest_bytes = max(self.largest_bytes, request.bytes)
 
     def counters(self) -> JsonObject:
-        """The counters as JSON."""
+        """Return the counters as JSON."""
         return {
             "requests": self.total,
             "endpoints": dict(self.endpoints),

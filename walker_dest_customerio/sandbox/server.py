@@ -1,4 +1,4 @@
-"""The aiohttp shell: requests in, answers out."""
+"""The HTTPS server, on aiohttp, around the service."""
 
 import asyncio
 import json
@@ -10,22 +10,22 @@ import orjson
 from aiohttp import web
 from attrs import asdict
 
-from walker_dest_customerio.sandbox.answers import JSON_TYPE, Answer, one_error
 from walker_dest_customerio.sandbox.effects import EFFECTS, Hit
 from walker_dest_customerio.sandbox.faults import Fault, FaultError, fault_from
 from walker_dest_customerio.sandbox.record import RequestRecord
+from walker_dest_customerio.sandbox.response import JSON_TYPE, Response, one_error
 from walker_dest_customerio.sandbox.service import ENDPOINTS, Endpoint, Service
 
 AsyncHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Far above every limit, so that limits are answered as Customer.io answers them.
+# Far above every limit of Customer.io, so that the service answers them, not aiohttp.
 MAX_BODY = 32 * 1024 * 1024
-NOT_PROCESSED = Answer(0, b"", operations=0)
+NOT_PROCESSED = Response(0, b"", operations=0)
 UNKNOWN_ENDPOINT = "unknown"
 
 
 class Server:
-    """Serve a `Service` over HTTPS on one port; `latency_ms` slows every API request down."""
+    """Serves a `Service` over HTTPS on one port; `latency_ms` delays every API request."""
 
     def __init__(self, service: Service, latency_ms: float = 0.0) -> None:
         self.service = service
@@ -34,7 +34,7 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; return the port. Raises OSError where the address can't be had."""
+        """Listen and return the port. Raises OSError if the address is not available."""
         # Cancelling on disconnect ends the handlers of requests that hang.
         self._runner = web.AppRunner(
             self.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
@@ -49,14 +49,14 @@ class Server:
         return bound
 
     async def close(self) -> None:
-        """Let go of hanging requests and stop listening."""
+        """End the requests that hang and stop listening."""
         self.release()
         if self._runner is None or self._runner.server is None:
             return
         transports = [connection.transport for connection in self._runner.server.connections]
         await self._runner.cleanup()
         for transport in transports:
-            # A polite TLS close would wait for clients that keep their connection for later.
+            # A proper TLS close would wait for clients that keep their connection open.
             if transport is not None:
                 transport.abort()
         await asyncio.sleep(0)
@@ -67,7 +67,7 @@ class Server:
         self._released = asyncio.Event()
 
     def application(self) -> web.Application:
-        """The routes: the API under faults, and /sandbox without them."""
+        """Return the application: the API, subject to faults, and /sandbox, free of them."""
         application = web.Application(client_max_size=MAX_BODY, middlewares=[self._json_errors])
         for endpoint in ENDPOINTS:
             application.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint))
@@ -92,7 +92,7 @@ class Server:
             answer = NOT_PROCESSED
             if fault is None or fault.apply:
                 answer = self._process(endpoint, request, body, now)
-            # Logged before it is answered: who has the answer finds the request in the log.
+            # Logged before it is answered, so that a client with a response finds it in the log.
             record = _record(request, endpoint.name, answer, now, len(body), fault)
             self.service.note(record, answer.rejected)
             if fault is None:
@@ -105,7 +105,9 @@ class Server:
         if self.latency_ms + fault_ms:
             await asyncio.sleep((self.latency_ms + fault_ms) / 1000)
 
-    def _process(self, endpoint: Endpoint, request: web.Request, body: bytes, now: float) -> Answer:
+    def _process(
+        self, endpoint: Endpoint, request: web.Request, body: bytes, now: float
+    ) -> Response:
         authorization = request.headers.get("Authorization", "")
         params, host = request.match_info, request.host
         return self.service.answer(endpoint, params, body, authorization, host, now)
@@ -153,7 +155,7 @@ class Server:
 def _record(
     request: web.Request,
     endpoint: str,
-    answer: Answer,
+    answer: Response,
     now: float,
     size: int,
     fault: Fault | None = None,
@@ -171,15 +173,15 @@ def _record(
 
 
 def _as_list(content: object) -> list[object]:
-    """A single fault stands for a list of one."""
+    """Return the content as a list; a single fault is a list of one."""
     return content if isinstance(content, list) else [content]
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Response) -> web.Response:
     headers = {"Content-Type": JSON_TYPE}
     return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 def _json(content: object) -> web.Response:
-    """Answer about the sandbox itself; the standard library, as orjson nests less deeply."""
-    return _response(Answer(200, json.dumps(content).encode()))
+    """Return JSON about the sandbox itself, by the standard library: orjson nests less deeply."""
+    return _response(Response(200, json.dumps(content).encode()))

@@ -1,4 +1,4 @@
-"""The sandbox without its sockets: who may call what, what happens, what is remembered.
+"""The sandbox without its sockets: credentials, endpoints, state, faults and records.
 
 Every method may be called from any thread.
 """
@@ -12,12 +12,12 @@ from typing import TypeVar
 from attrs import define, field, frozen
 
 from walker_dest_customerio.sandbox import app_endpoints, v1_endpoints, v2_endpoints, views
-from walker_dest_customerio.sandbox.answers import Answer, one_error
-from walker_dest_customerio.sandbox.calls import Call, Handler
+from walker_dest_customerio.sandbox.api_call import ApiCall, Handler
 from walker_dest_customerio.sandbox.faults import Disturbance, Fault, FaultQueue
-from walker_dest_customerio.sandbox.operations import JsonObject
-from walker_dest_customerio.sandbox.record import Record, RequestRecord
+from walker_dest_customerio.sandbox.record import RequestLog, RequestRecord
+from walker_dest_customerio.sandbox.response import Response, one_error
 from walker_dest_customerio.sandbox.workspace import Workspace
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 View = TypeVar("View")
 
@@ -26,7 +26,7 @@ UNAUTHORIZED = one_error(401, "unauthorized", operations=0)
 
 @frozen
 class Endpoint:
-    """A method and path of the API, and what answers there."""
+    """A method and path of the API, and its handler."""
 
     method: str
     path: str
@@ -60,14 +60,14 @@ ENDPOINTS = (
 
 @frozen
 class Credentials:
-    """What clients must present: Basic site_id:api_key for Track, Bearer for the App API."""
+    """The credentials of clients: Basic site_id:api_key for Track, Bearer for the App API."""
 
     site_id: str
     api_key: str = field(repr=False)
     app_api_key: str = field(repr=False)
 
     def admit(self, endpoint: Endpoint, authorization: str) -> bool:
-        """Tell whether an Authorization header opens an endpoint."""
+        """Return whether an Authorization header is valid for an endpoint."""
         pair = base64.b64encode(f"{self.site_id}:{self.api_key}".encode()).decode()
         wanted = f"Bearer {self.app_api_key}" if endpoint.app else f"Basic {pair}"
         return hmac.compare_digest(authorization.encode(errors="replace"), wanted.encode())
@@ -82,7 +82,7 @@ class Service:
     region: str = "us"
     allow_email_change: bool = False
     _workspace: Workspace = field(init=False)
-    _record: Record = field(init=False, factory=Record)
+    _record: RequestLog = field(init=False, factory=RequestLog)
     _faults: FaultQueue = field(init=False, factory=FaultQueue)
     _changed: threading.Condition = field(init=False, factory=threading.Condition)
 
@@ -97,67 +97,67 @@ class Service:
         authorization: str,
         host: str,
         now: float,
-    ) -> Answer:
+    ) -> Response:
         """Process a request received at `now` (unix s); 401 without the right credentials."""
         if not self.credentials.admit(endpoint, authorization):
             return UNAUTHORIZED
         with self._changed:
-            return endpoint.handler(Call(self._workspace, params, body, now, host, self.region))
+            return endpoint.handler(ApiCall(self._workspace, params, body, now, host, self.region))
 
     def disturb(self, path: str) -> Disturbance:
-        """Decide which fault hits a request."""
+        """Return the faults for a request, and use them up."""
         with self._changed:
             return self._faults.next_for(path)
 
     def note(self, request: RequestRecord, rejected: int = 0) -> None:
-        """Remember a request, and wake those who wait for it."""
+        """Record a request, and wake the callers of `wait_for_requests`."""
         with self._changed:
             self._record.add(request, rejected)
             self._changed.notify_all()
 
     def add_faults(self, faults: Iterable[Fault]) -> None:
-        """Put faults in force, after those that are."""
+        """Add faults after those in force."""
         with self._changed:
             self._faults.add(faults)
 
     def clear_faults(self) -> None:
-        """Take all faults out of force."""
+        """Remove all faults."""
         with self._changed:
             self._faults.clear()
 
     def faults(self) -> list[JsonObject]:
-        """The faults in force."""
+        """Return the faults in force."""
         with self._changed:
             return self._faults.snapshot()
 
     def reset(self) -> None:
-        """Forget people, events, messages, requests and counters; faults stay."""
+        """Remove people, events, messages, requests and counters; faults stay in force."""
         with self._changed:
             self._workspace = Workspace(allow_email_change=self.allow_email_change)
-            self._record = Record()
+            self._record = RequestLog()
 
     def view(self, make: Callable[[Workspace], View]) -> View:
-        """Make a copy of a part of the state while nothing changes."""
+        """Return the result of `make`, a copy of part of the state, while nothing changes."""
         with self._changed:
             return make(self._workspace)
 
     def state(self) -> JsonObject:
-        """The whole state as JSON."""
+        """Return the whole state as JSON."""
         with self._changed:
             return {**views.workspace_view(self._workspace), "counters": self._counters()}
 
     def counters(self) -> JsonObject:
-        """How much was asked, rejected, ignored."""
+        """Return the counters of requests and operations."""
         with self._changed:
             return self._counters()
 
     def requests(self) -> list[RequestRecord]:
-        """The latest requests, oldest first."""
+        """Return the latest requests, oldest first."""
         with self._changed:
             return list(self._record.log)
 
     def wait_for_requests(self, count: int, timeout: float) -> list[RequestRecord]:
-        """Return the requests once there are `count`; TimeoutError after `timeout` seconds."""
+        """Return the requests as soon as there are `count`; TimeoutError after `timeout` s."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._record.total >= count, timeout):
                 raise TimeoutError(f"{self._record.total} requests after {timeout} s, not {count}")

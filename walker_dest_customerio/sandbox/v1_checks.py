@@ -1,4 +1,4 @@
-"""What Track v1 rejects with 400, in its own words where they are published.
+"""Checks of Track v1: mistakes that it answers with 400, in its published words if any.
 
 Source of the published messages: https://docs.customer.io/journeys/invalid-api-requests. The rest
 (types of `timestamp`, `id`, `platform`) follows the Track API reference; its wording is ours.
@@ -18,9 +18,9 @@ from walker_dest_customerio.sandbox.checks import (
     is_ulid,
     overlong_names,
     overlong_values,
-    strangers,
+    unknown_keys,
 )
-from walker_dest_customerio.sandbox.operations import Identifier, JsonObject
+from walker_dest_customerio.sandbox.workspace_operations import Identifier, JsonObject
 
 EVENT_FIELDS = frozenset({"name", "id", "type", "timestamp", "data", "anonymous_id"})
 EVENT_TYPES = ("event", "page", "screen")
@@ -30,7 +30,7 @@ MERGE_KINDS = ("id", "email", "cio_id")
 
 
 def check_path(who: Identifier) -> Iterator[str]:
-    """Problems of the identifier in the path."""
+    """Yield the mistakes of the identifier in the path."""
     if not who.value.strip():
         yield "id attribute cannot be an empty string"
     if takes_more(who.value, limits.PERSON_ID):
@@ -38,7 +38,7 @@ def check_path(who: Identifier) -> Iterator[str]:
 
 
 def check_identify(who: Identifier, attributes: JsonObject) -> Iterator[str]:
-    """Problems of an identify; a single one fails the whole call."""
+    """Yield the mistakes of an identify; a single one fails the whole call."""
     yield from check_path(who)
     yield from _check_identity(who, attributes)
     if len(attributes.keys() - CONTROL) > limits.ATTRIBUTES:
@@ -79,7 +79,7 @@ def _check_controls(attributes: JsonObject) -> Iterator[str]:
 
 
 def _check_relationships(content: object) -> Iterator[str]:
-    """In v1 an object with an action; in v2 it is an array."""
+    """Yield the mistakes of relationships: in v1 an object with an action, in v2 an array."""
     if not is_object(content):
         yield "cio_relationships must be a hash with action and relationships"
         return
@@ -102,7 +102,7 @@ def _is_relationship(item: object) -> bool:
 
 
 def check_event(event: JsonObject) -> Iterator[str]:
-    """Problems of an event of a customer."""
+    """Yield the mistakes of a person's event."""
     name, data = event.get("name"), event.get("data", {})
     if not is_text(name):
         yield "event name must not be blank"
@@ -118,11 +118,11 @@ def check_event(event: JsonObject) -> Iterator[str]:
         yield "event timestamp must be an integer (unix seconds)"
     if "id" in event and not is_ulid(event["id"]):
         yield "event id must be a ULID"
-    yield from (f"unknown event field '{name}'" for name in strangers(event, EVENT_FIELDS))
+    yield from (f"unknown event field '{name}'" for name in unknown_keys(event, EVENT_FIELDS))
 
 
 def check_anonymous_event(event: JsonObject) -> Iterator[str]:
-    """Problems of an event without a customer; an invite must name its recipient."""
+    """Yield the mistakes of an event without a person; an invite must have a recipient."""
     yield from check_event(event)
     if "anonymous_id" in event:
         if not is_text(event["anonymous_id"]):
@@ -134,7 +134,7 @@ def check_anonymous_event(event: JsonObject) -> Iterator[str]:
 
 
 def check_device(content: JsonObject) -> Iterator[str]:
-    """Problems of `{"device": {...}}`; custom values belong in its `attributes`."""
+    """Yield the mistakes of `{"device": {...}}`; custom values belong in its `attributes`."""
     device = content.get("device")
     if not is_object(device):
         yield "device must be a hash"
@@ -147,11 +147,11 @@ def check_device(content: JsonObject) -> Iterator[str]:
         yield "device last_used must be an integer (unix seconds)"
     if not is_object(device.get("attributes", {})):
         yield "device attributes must be a hash"
-    yield from (f"unknown device field '{name}'" for name in strangers(device, DEVICE_FIELDS))
+    yield from (f"unknown device field '{name}'" for name in unknown_keys(device, DEVICE_FIELDS))
 
 
 def check_merge(content: JsonObject) -> Iterator[str]:
-    """Problems of a merge: exactly one identifier for each of the two."""
+    """Yield the mistakes of a merge: each side needs exactly one identifier."""
     for role in ("primary", "secondary"):
         yield from _check_merged(role, content.get(role))
 

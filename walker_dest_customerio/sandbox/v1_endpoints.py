@@ -1,13 +1,19 @@
-"""Track v1: each endpoint reads its request, checks it and applies it."""
+"""Endpoints of Track v1: each reads its request, checks it and applies it."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from walker_dest_customerio.sandbox import v1_checks
-from walker_dest_customerio.sandbox.answers import ACCEPTED, Answer, as_json, error_list, one_error
-from walker_dest_customerio.sandbox.calls import Call
+from walker_dest_customerio.sandbox.api_call import ApiCall
 from walker_dest_customerio.sandbox.checks import is_email
-from walker_dest_customerio.sandbox.operations import (
+from walker_dest_customerio.sandbox.response import (
+    ACCEPTED,
+    Response,
+    as_json,
+    error_list,
+    one_error,
+)
+from walker_dest_customerio.sandbox.workspace_operations import (
     AddDevice,
     Delete,
     DeleteDevice,
@@ -27,16 +33,16 @@ from walker_dest_customerio.sandbox.operations import (
 MALFORMED = one_error(400, "request body must be a JSON object")
 
 
-def addressed(value: str) -> Identifier:
-    """Tell from its shape what the identifier in a path is: cio_<id>, an email, else an id."""
+def identifier_in_path(value: str) -> Identifier:
+    """Return the identifier in a path, by its shape: cio_<id>, an email, else an id."""
     if value.startswith("cio_"):
         return Identifier("cio_id", value.removeprefix("cio_"))
     return identifier("email" if is_email(value) else "id", value)
 
 
-def identify(call: Call) -> Answer:
+def identify(call: ApiCall) -> Response:
     """PUT /customers/{identifier}"""
-    who, attributes = addressed(call.params["identifier"]), call.content()
+    who, attributes = identifier_in_path(call.params["identifier"]), call.content()
     if attributes is None:
         return MALFORMED
     problems = list(v1_checks.check_identify(who, attributes))
@@ -53,27 +59,27 @@ def _identify(who: Identifier, attributes: JsonObject) -> Iterable[Operation]:
     relate = attributes.get("cio_relationships", {})
     for item in relate.get("relationships", []):
         target = object_key(item["identifiers"])
-        cut = relate["action"] == "delete_relationships"
-        yield Relate(who, target, item.get("relationship_attributes", {}), cut)
+        remove = relate["action"] == "delete_relationships"
+        yield Relate(who, target, item.get("relationship_attributes", {}), remove)
 
 
 def object_key(names: JsonObject) -> ObjectKey:
-    """The object that identifiers name; a cio_object_id is taken as an id without a type."""
+    """Return the key of an object; a cio_object_id counts as an id without a type."""
     if "cio_object_id" in names:
         return ObjectKey("", names["cio_object_id"])
     return ObjectKey(names["object_type_id"], names["object_id"])
 
 
-def track(call: Call) -> Answer:
+def track(call: ApiCall) -> Response:
     """POST /customers/{identifier}/events"""
-    who, event = addressed(call.params["identifier"]), call.content()
+    who, event = identifier_in_path(call.params["identifier"]), call.content()
     if event is None:
         return MALFORMED
     problems = [*v1_checks.check_path(who), *v1_checks.check_event(event)]
     return error_list(problems) if problems else _apply(call, [_event(who, event)])
 
 
-def track_anonymous(call: Call) -> Answer:
+def track_anonymous(call: ApiCall) -> Response:
     """POST /events"""
     event = call.content()
     if event is None:
@@ -94,24 +100,24 @@ def _event(who: Identifier | None, event: JsonObject) -> Event:
     )
 
 
-def delete(call: Call) -> Answer:
+def delete(call: ApiCall) -> Response:
     """DELETE /customers/{identifier}"""
     return _apply_to_person(call, Delete)
 
 
-def suppress(call: Call) -> Answer:
+def suppress(call: ApiCall) -> Response:
     """POST /customers/{identifier}/suppress"""
     return _apply_to_person(call, Suppress)
 
 
-def unsuppress(call: Call) -> Answer:
+def unsuppress(call: ApiCall) -> Response:
     """POST /customers/{identifier}/unsuppress"""
     return _apply_to_person(call, Unsuppress)
 
 
-def add_device(call: Call) -> Answer:
+def add_device(call: ApiCall) -> Response:
     """PUT /customers/{identifier}/devices"""
-    who, content = addressed(call.params["identifier"]), call.content()
+    who, content = identifier_in_path(call.params["identifier"]), call.content()
     if content is None:
         return MALFORMED
     problems = [*v1_checks.check_path(who), *v1_checks.check_device(content)]
@@ -121,13 +127,13 @@ def add_device(call: Call) -> Answer:
     return _apply(call, [AddDevice(who, device.pop("id"), device)])
 
 
-def delete_device(call: Call) -> Answer:
+def delete_device(call: ApiCall) -> Response:
     """DELETE /customers/{identifier}/devices/{device_id}"""
-    who = addressed(call.params["identifier"])
+    who = identifier_in_path(call.params["identifier"])
     return _apply(call, [DeleteDevice(who, call.params["device_id"])])
 
 
-def merge(call: Call) -> Answer:
+def merge(call: ApiCall) -> Response:
     """POST /merge_customers: the only 400 of v1 with a single `error`"""
     content = call.content()
     if content is None:
@@ -142,19 +148,19 @@ def merge_of(content: JsonObject) -> Merge:
     return Merge(*(identifier(*next(iter(names.items()))) for names in pair))
 
 
-def region(call: Call) -> Answer:
-    """GET /accounts/region: which host these credentials belong to"""
+def region(call: ApiCall) -> Response:
+    """GET /accounts/region: the host of these credentials"""
     content = {"url": call.host, "data_center": call.region, "environment_id": 1}
-    return Answer(200, as_json(content), operations=0)
+    return Response(200, as_json(content), operations=0)
 
 
-def _apply_to_person(call: Call, operation: Any) -> Answer:
-    who = addressed(call.params["identifier"])
+def _apply_to_person(call: ApiCall, operation: Any) -> Response:
+    who = identifier_in_path(call.params["identifier"])
     problems = list(v1_checks.check_path(who))
     return error_list(problems) if problems else _apply(call, [operation(who)])
 
 
-def _apply(call: Call, operations: Iterable[Operation]) -> Answer:
+def _apply(call: ApiCall, operations: Iterable[Operation]) -> Response:
     for operation in operations:
         call.workspace.apply(operation, call.now)
     return ACCEPTED

@@ -1,10 +1,10 @@
-"""What Track v2 rejects: each operation alone gives its list of problems.
+"""Checks of Track v2: the mistakes of each operation.
 
 Source: the Track API reference (types, actions, required fields), the limits in `limits`. Stricter
-than the real service in three ways: fields it would ignore are errors, an event `id` must be a
-ULID, and a `cio_id` must not carry the `cio_` that v1 paths need. Looser in one: `anonymous_id` may
-be the sole identifier of event, page and screen. No reference says so; Segment's and RudderStack's
-destinations rely on it in production.
+than the real service in three ways: fields that it would ignore are errors, an event `id` must be
+a ULID, and a `cio_id` must not have the `cio_` that v1 paths need. Looser in one: `anonymous_id`
+may be the only identifier of event, page and screen. No reference says so, but Segment's and
+RudderStack's destinations rely on it in production.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,6 @@ from attrs import frozen
 
 from walker_dest_customerio import limits
 from walker_dest_customerio.limits import takes_more
-from walker_dest_customerio.sandbox.answers import Problem, invalid, missing
 from walker_dest_customerio.sandbox.attributes import CONTROL
 from walker_dest_customerio.sandbox.checks import (
     is_email,
@@ -25,12 +24,13 @@ from walker_dest_customerio.sandbox.checks import (
     is_ulid,
     overlong_names,
     overlong_values,
-    strangers,
+    unknown_keys,
 )
-from walker_dest_customerio.sandbox.operations import JsonObject
+from walker_dest_customerio.sandbox.response import FieldError, invalid, missing
 from walker_dest_customerio.sandbox.v1_checks import MERGE_KINDS, PLATFORMS
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
-Check: TypeAlias = Callable[[JsonObject], Iterator[Problem]]
+FieldCheck: TypeAlias = Callable[[JsonObject], Iterator[FieldError]]
 
 PERSON_KINDS = ("id", "email", "phone", "cio_id")
 EVENT_KINDS = (*PERSON_KINDS, "anonymous_id")
@@ -40,15 +40,15 @@ COMMON_FIELDS = frozenset({"type", "action", "identifiers", "timestamp"})
 
 @frozen
 class Action:
-    """The fields an action may have besides the common ones, and its own checks."""
+    """An action of v2: its fields besides the common ones, and its check."""
 
     fields: frozenset[str]
-    check: Check
+    check: FieldCheck
     has_identifiers: bool = True
 
 
-def check_operation(operation: object) -> list[Problem]:
-    """List every problem of one entry of a batch, or of the body of /entity."""
+def check_operation(operation: object) -> list[FieldError]:
+    """Return the mistakes of one operation: an entry of a batch, or the body of /entity."""
     if not is_object(operation):
         return [invalid("", "operation must be an object")]
     kind, name = operation.get("type"), operation.get("action")
@@ -63,11 +63,11 @@ def check_operation(operation: object) -> list[Problem]:
     return [*_check_fields(operation, action), *action.check(operation)]
 
 
-def _check_fields(operation: JsonObject, action: Action) -> Iterator[Problem]:
+def _check_fields(operation: JsonObject, action: Action) -> Iterator[FieldError]:
     known = COMMON_FIELDS | action.fields
     if not action.has_identifiers:
         known -= {"identifiers"}
-    for name in strangers(operation, known):
+    for name in unknown_keys(operation, known):
         yield invalid(name, f"unknown field for {operation['action']}")
     if "timestamp" in operation and not is_integer(operation["timestamp"]):
         yield invalid("timestamp", "timestamp must be an integer (unix seconds)")
@@ -75,8 +75,8 @@ def _check_fields(operation: JsonObject, action: Action) -> Iterator[Problem]:
 
 def _check_names(
     names: object, field: str = "identifiers", kinds: tuple[str, ...] = PERSON_KINDS
-) -> Iterator[Problem]:
-    """Exactly one identifier, a string, of one of the kinds."""
+) -> Iterator[FieldError]:
+    """Yield the mistakes of identifiers: exactly one, a string, of one of the kinds."""
     if names is None:
         yield missing(field)
     elif not is_object(names) or not names:
@@ -106,11 +106,11 @@ def _name_problem(kind: str, value: object, kinds: tuple[str, ...]) -> str | Non
     return None
 
 
-def _check_person(operation: JsonObject) -> Iterator[Problem]:
+def _check_person(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_names(operation.get("identifiers"))
 
 
-def _check_identify(operation: JsonObject) -> Iterator[Problem]:
+def _check_identify(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_person(operation)
     attributes = operation.get("attributes", {})
     yield from _check_attributes(attributes)
@@ -120,7 +120,7 @@ def _check_identify(operation: JsonObject) -> Iterator[Problem]:
         yield from _check_relationships(operation, ("object_type_id", "object_id"))
 
 
-def _check_attributes(attributes: object) -> Iterator[Problem]:
+def _check_attributes(attributes: object) -> Iterator[FieldError]:
     if not is_object(attributes):
         yield invalid("attributes", "attributes must be an object")
         return
@@ -132,8 +132,11 @@ def _check_attributes(attributes: object) -> Iterator[Problem]:
         yield invalid(f"attributes.{name}", "property value cannot be longer than 1000 bytes")
 
 
-def _check_special(attributes: JsonObject) -> Iterator[Problem]:
-    """Attributes with a meaning. `_timestamp` is v1's; RudderStack sends it to v2 as well."""
+def _check_special(attributes: JsonObject) -> Iterator[FieldError]:
+    """Yield the mistakes of attributes with a meaning of their own.
+
+    `_timestamp` belongs to v1, but RudderStack sends it to v2 as well.
+    """
     for kind in ("id", "email"):
         problem = _name_problem(kind, attributes[kind], (kind,)) if attributes.get(kind) else None
         if problem:
@@ -150,7 +153,7 @@ def _check_special(attributes: JsonObject) -> Iterator[Problem]:
         yield invalid("attributes.cio_relationships", "belongs beside attributes, not in them")
 
 
-def _check_event(operation: JsonObject) -> Iterator[Problem]:
+def _check_event(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_names(operation.get("identifiers"), kinds=EVENT_KINDS)
     name = operation.get("name")
     if name is None:
@@ -165,7 +168,7 @@ def _check_event(operation: JsonObject) -> Iterator[Problem]:
         yield invalid("attributes", "attributes must be an object")
 
 
-def _check_add_device(operation: JsonObject) -> Iterator[Problem]:
+def _check_add_device(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_delete_device(operation)
     device = operation.get("device")
     if not is_object(device):
@@ -180,7 +183,7 @@ def _check_add_device(operation: JsonObject) -> Iterator[Problem]:
         yield invalid("device.attributes", "attributes must be an object")
 
 
-def _check_delete_device(operation: JsonObject) -> Iterator[Problem]:
+def _check_delete_device(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_person(operation)
     device = operation.get("device")
     if not is_object(device):
@@ -190,22 +193,22 @@ def _check_delete_device(operation: JsonObject) -> Iterator[Problem]:
         yield missing("device.token")
     elif not is_text(device["token"]):
         yield invalid("device.token", "token must be a string and not empty")
-    for name in strangers(device, DEVICE_FIELDS):
+    for name in unknown_keys(device, DEVICE_FIELDS):
         yield invalid(f"device.{name}", "unknown field; custom values belong in device.attributes")
 
 
-def _check_merge(operation: JsonObject) -> Iterator[Problem]:
+def _check_merge(operation: JsonObject) -> Iterator[FieldError]:
     for role in ("primary", "secondary"):
         yield from _check_names(operation.get(role), role, MERGE_KINDS)
 
 
-def _check_person_ties(operation: JsonObject) -> Iterator[Problem]:
+def _check_person_relationships(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_person(operation)
     yield from _check_relationships(operation, ("object_type_id", "object_id"))
 
 
-def _check_relationships(operation: JsonObject, names: tuple[str, ...]) -> Iterator[Problem]:
-    """In v2 an array; each entry names the other side by `names`."""
+def _check_relationships(operation: JsonObject, names: tuple[str, ...]) -> Iterator[FieldError]:
+    """Yield the mistakes of relationships: an array, with identifiers of the kinds in `names`."""
     items = operation.get("cio_relationships")
     if not isinstance(items, list):
         yield missing("cio_relationships") if items is None else _not_an_array()
@@ -223,11 +226,11 @@ def _check_relationships(operation: JsonObject, names: tuple[str, ...]) -> Itera
             yield invalid(f"{field}.relationship_attributes", "must be an object")
 
 
-def _not_an_array() -> Problem:
+def _not_an_array() -> FieldError:
     return invalid("cio_relationships", "cio_relationships must be an array")
 
 
-def _check_object_names(names: object, field: str = "identifiers") -> Iterator[Problem]:
+def _check_object_names(names: object, field: str = "identifiers") -> Iterator[FieldError]:
     if names is None:
         yield missing(field)
     elif not is_object(names) or set(names) not in (
@@ -241,29 +244,29 @@ def _check_object_names(names: object, field: str = "identifiers") -> Iterator[P
         yield invalid(field, "identifier cannot be longer than 150 bytes")
 
 
-def _check_object(operation: JsonObject) -> Iterator[Problem]:
+def _check_object(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_object_names(operation.get("identifiers"))
 
 
-def _check_identify_object(operation: JsonObject) -> Iterator[Problem]:
+def _check_identify_object(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_object(operation)
     yield from _check_attributes(operation.get("attributes", {}))
     if "cio_relationships" in operation:
         yield from _check_relationships(operation, PERSON_KINDS)
 
 
-def _check_object_anonymous(operation: JsonObject) -> Iterator[Problem]:
+def _check_object_anonymous(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_object(operation)
     yield from _check_attributes(operation.get("attributes", {}))
     yield from _check_relationships(operation, ("anonymous_id",))
 
 
-def _check_object_ties(operation: JsonObject) -> Iterator[Problem]:
+def _check_object_relationships(operation: JsonObject) -> Iterator[FieldError]:
     yield from _check_object(operation)
     yield from _check_relationships(operation, PERSON_KINDS)
 
 
-def _action(check: Check, *fields: str, has_identifiers: bool = True) -> Action:
+def _action(check: FieldCheck, *fields: str, has_identifiers: bool = True) -> Action:
     return Action(frozenset(fields), check, has_identifiers)
 
 
@@ -280,14 +283,14 @@ ACTIONS: dict[str, dict[str, Action]] = {
         "suppress": _action(_check_person),
         "unsuppress": _action(_check_person),
         "merge": _action(_check_merge, "primary", "secondary", has_identifiers=False),
-        "add_relationships": _action(_check_person_ties, "cio_relationships"),
-        "delete_relationships": _action(_check_person_ties, "cio_relationships"),
+        "add_relationships": _action(_check_person_relationships, "cio_relationships"),
+        "delete_relationships": _action(_check_person_relationships, "cio_relationships"),
     },
     "object": {
         "identify": _action(_check_identify_object, "attributes", "cio_relationships"),
         "identify_anonymous": _action(_check_object_anonymous, "attributes", "cio_relationships"),
         "delete": _action(_check_object),
-        "add_relationships": _action(_check_object_ties, "cio_relationships"),
-        "delete_relationships": _action(_check_object_ties, "cio_relationships"),
+        "add_relationships": _action(_check_object_relationships, "cio_relationships"),
+        "delete_relationships": _action(_check_object_relationships, "cio_relationships"),
     },
 }

@@ -1,17 +1,17 @@
-"""The workspace as JSON: copies that nobody else holds."""
+"""Views of the workspace as JSON, in copies of their own."""
 
 import copy
 from collections.abc import Iterable
 
-from walker_dest_customerio.sandbox.operations import JsonObject
-from walker_dest_customerio.sandbox.people import Person, StoredEvent
+from walker_dest_customerio.sandbox.profiles import Profile, StoredEvent
 from walker_dest_customerio.sandbox.workspace import Workspace
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 
 def people_view(workspace: Workspace) -> dict[str, JsonObject]:
-    """People by id (else email, phone, cio_<id>), in the order they were created.
+    """Return people by id (else email, phone, cio_<id>), in the order in which they were created.
 
-    Where one's id is another's email, the later of the two is found by cio_<id>.
+    If one's id is another's email, the later of the two is under cio_<id>.
     """
     result: dict[str, JsonObject] = {}
     for person in workspace.people:
@@ -20,7 +20,7 @@ def people_view(workspace: Workspace) -> dict[str, JsonObject]:
     return result
 
 
-def _person_view(person: Person) -> JsonObject:
+def _person_view(person: Profile) -> JsonObject:
     ties = [
         {"object_type_id": key.type_id, "object_id": key.id, "attributes": copy.deepcopy(tie)}
         for key, tie in person.relationships.items()
@@ -40,7 +40,7 @@ def _person_view(person: Person) -> JsonObject:
 
 
 def event_views(events: Iterable[StoredEvent], person: str | None = None) -> list[JsonObject]:
-    """Events as JSON; `person` is the key of the person who has them."""
+    """Return events as JSON; `person` is the key of their person."""
     return [_event_view(event, person) for event in events]
 
 
@@ -58,7 +58,7 @@ def _event_view(event: StoredEvent, person: str | None) -> JsonObject:
 
 
 def all_events_view(workspace: Workspace) -> list[JsonObject]:
-    """Every event kept, people's, anonymous ones and invites, in the order of arrival."""
+    """Return all stored events: people's, anonymous ones and invites, in the order of arrival."""
     owned = [(event, person.key) for person in workspace.people for event in person.events]
     unowned = [event for events in workspace.anonymous.values() for event in events]
     everything = [*owned, *((event, None) for event in [*unowned, *workspace.invites])]
@@ -67,17 +67,17 @@ def all_events_view(workspace: Workspace) -> list[JsonObject]:
 
 
 def anonymous_view(workspace: Workspace) -> dict[str, list[JsonObject]]:
-    """Events that wait for their person, by anonymous_id."""
+    """Return the events without a person yet, by anonymous_id."""
     return {name: event_views(events) for name, events in workspace.anonymous.items()}
 
 
 def suppressed_view(workspace: Workspace) -> list[str]:
-    """The values of every suppressed identifier, sorted."""
+    """Return the values of all suppressed identifiers, sorted."""
     return sorted({who.value for who in workspace.suppressed})
 
 
 def workspace_view(workspace: Workspace) -> JsonObject:
-    """The whole workspace."""
+    """Return the whole workspace."""
     return {
         "people": people_view(workspace),
         "anonymous_events": anonymous_view(workspace),

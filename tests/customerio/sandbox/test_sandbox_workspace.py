@@ -11,12 +11,16 @@ from ulid import ULID
 from tests.customerio.sandbox.conftest import NOW
 from walker_dest_customerio.limits import takes_more
 from walker_dest_customerio.sandbox import v1_checks, v2_checks
-from walker_dest_customerio.sandbox.answers import Answer
+from walker_dest_customerio.sandbox.api_call import ApiCall, Handler
 from walker_dest_customerio.sandbox.app_endpoints import send_email, send_push
-from walker_dest_customerio.sandbox.attributes import filled, is_unsubscribed, merged
-from walker_dest_customerio.sandbox.calls import Call, Handler
+from walker_dest_customerio.sandbox.attributes import is_unsubscribed, with_changes, with_defaults
 from walker_dest_customerio.sandbox.checks import is_ulid
-from walker_dest_customerio.sandbox.operations import (
+from walker_dest_customerio.sandbox.response import Response
+from walker_dest_customerio.sandbox.v1_endpoints import identifier_in_path
+from walker_dest_customerio.sandbox.v2_endpoints import READERS, batch, entity
+from walker_dest_customerio.sandbox.views import all_events_view, people_view, workspace_view
+from walker_dest_customerio.sandbox.workspace import Workspace
+from walker_dest_customerio.sandbox.workspace_operations import (
     AddDevice,
     Delete,
     Event,
@@ -28,10 +32,6 @@ from walker_dest_customerio.sandbox.operations import (
     Unsuppress,
     identifier,
 )
-from walker_dest_customerio.sandbox.v1_endpoints import addressed
-from walker_dest_customerio.sandbox.v2_endpoints import READERS, batch, entity
-from walker_dest_customerio.sandbox.views import all_events_view, people_view, workspace_view
-from walker_dest_customerio.sandbox.workspace import Workspace
 
 U1, U2 = identifier("id", "u1"), identifier("id", "u2")
 EMAIL = identifier("email", "A@b.c")
@@ -175,19 +175,19 @@ def test_a_person_without_a_name_is_shown_by_cio_id() -> None:
 
 
 def test_subscription_topics_change_one_by_one() -> None:
-    first = merged({}, {"cio_subscription_preferences": {"topics": {"topic_1": True}}})
-    second = merged(first, {"cio_subscription_preferences.topics.topic_2": False})
+    first = with_changes({}, {"cio_subscription_preferences": {"topics": {"topic_1": True}}})
+    second = with_changes(first, {"cio_subscription_preferences.topics.topic_2": False})
     assert second == {
         "cio_subscription_preferences": {"topics": {"topic_1": True, "topic_2": False}}
     }
     assert first == {"cio_subscription_preferences": {"topics": {"topic_1": True}}}
-    assert merged({}, {"cio_subscription_preferences.topics.topic_2": True}) != {}
+    assert with_changes({}, {"cio_subscription_preferences.topics.topic_2": True}) != {}
 
 
 @pytest.mark.parametrize("value", [True, "true", "TRUE", 1, "1"])
 def test_these_mean_unsubscribed(value: object) -> None:
     assert is_unsubscribed(value)
-    assert merged({}, {"unsubscribed": value}) == {"unsubscribed": True}
+    assert with_changes({}, {"unsubscribed": value}) == {"unsubscribed": True}
 
 
 @pytest.mark.parametrize("value", [False, "yes", 0, 2, [], {}])
@@ -196,9 +196,9 @@ def test_these_mean_subscribed(value: object) -> None:
 
 
 def test_path_identifier_is_told_by_its_shape() -> None:
-    assert addressed("cio_a3") == ("cio_id", "a3")
-    assert addressed("A@b.c") == ("email", "a@b.c")
-    assert addressed("+4712345678") == ("id", "+4712345678")
+    assert identifier_in_path("cio_a3") == ("cio_id", "a3")
+    assert identifier_in_path("A@b.c") == ("email", "a@b.c")
+    assert identifier_in_path("+4712345678") == ("id", "+4712345678")
 
 
 @calm
@@ -252,14 +252,14 @@ attributes = st.dictionaries(
 @calm
 @given(attributes, attributes)
 def test_changes_can_be_repeated(current: dict[str, Any], changes: dict[str, Any]) -> None:
-    once = merged(current, changes)
-    assert merged(once, changes) == once
+    once = with_changes(current, changes)
+    assert with_changes(once, changes) == once
 
 
 @calm
 @given(attributes, attributes)
 def test_merge_keeps_what_the_primary_has(mine: dict[str, Any], spare: dict[str, Any]) -> None:
-    result = filled(mine, spare)
+    result = with_defaults(mine, spare)
     kept = {name: value for name, value in mine.items() if value not in (None, "")}
     assert result | kept == result
     assert result.keys() <= mine.keys() | spare.keys()
@@ -283,10 +283,10 @@ def test_any_operation_is_applied_or_rejected(
 ) -> None:
     state = Workspace()
     operation = {**content, "type": kind[0], "action": kind[1]}
-    call = Call(state, {}, orjson.dumps({"batch": [operation]}), NOW)
+    call = ApiCall(state, {}, orjson.dumps({"batch": [operation]}), NOW)
     problems = v2_checks.check_operation(operation)
     assert batch(call).status == (207 if problems else 200)
-    single = Call(state, {}, orjson.dumps(operation), NOW)
+    single = ApiCall(state, {}, orjson.dumps(operation), NOW)
     assert entity(single).status == (400 if problems else 200)
     assert orjson.dumps(workspace_view(state))
 
@@ -294,7 +294,7 @@ def test_any_operation_is_applied_or_rejected(
 @calm
 @given(bodies, st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
 def test_any_v1_body_has_problems_or_none(content: dict[str, Any], path: str) -> None:
-    who = addressed(path)
+    who = identifier_in_path(path)
     for check in (v1_checks.check_event, v1_checks.check_anonymous_event, v1_checks.check_device):
         assert all(check(content))
     assert all(v1_checks.check_identify(who, content))
@@ -305,7 +305,7 @@ def test_any_v1_body_has_problems_or_none(content: dict[str, Any], path: str) ->
 @calm
 @given(content=bodies)
 def test_any_message_is_queued_or_rejected(handler: Handler, content: dict[str, Any]) -> None:
-    answer: Answer = handler(Call(Workspace(), {}, orjson.dumps(content), NOW))
+    answer: Response = handler(ApiCall(Workspace(), {}, orjson.dumps(content), NOW))
     assert answer.status in (200, 400)
 
 

@@ -1,15 +1,15 @@
-"""The people of a workspace, and the names they are found by."""
+"""The profiles of a workspace, and the identifiers they are found by."""
 
 from collections.abc import Iterator
 
 from attrs import define, field
 
-from walker_dest_customerio.sandbox.operations import Identifier, JsonObject, ObjectKey
+from walker_dest_customerio.sandbox.workspace_operations import Identifier, JsonObject, ObjectKey
 
 
 @define
 class StoredEvent:
-    """An event as kept; `sequence` is its place in the order of arrival."""
+    """A stored event; `sequence` is its place in the order of arrival."""
 
     sequence: int
     kind: str
@@ -22,8 +22,8 @@ class StoredEvent:
 
 
 @define(eq=False)
-class Person:
-    """A profile. `edited_at` is the time (unix s) of its latest attribute update."""
+class Profile:
+    """A person's profile. `edited_at` is the time (unix s) of its latest attribute update."""
 
     cio_id: str
     identifiers: dict[str, str] = field(factory=dict)
@@ -36,52 +36,52 @@ class Person:
 
     @property
     def key(self) -> str:
-        """The name to show: id, else email, else phone, else `cio_` and the cio_id."""
+        """The identifier to show: id, else email, else phone, else `cio_` and the cio_id."""
         for kind in ("id", "email", "phone"):
             if kind in self.identifiers:
                 return self.identifiers[kind]
         return f"cio_{self.cio_id}"
 
 
-class Directory:
-    """People by each of their identifiers. Every identifier belongs to one person at most."""
+class Profiles:
+    """Profiles by each of their identifiers. Every identifier belongs to one profile at most."""
 
     def __init__(self) -> None:
-        self._people: dict[str, Person] = {}
-        self._named: dict[Identifier, Person] = {}
+        self._people: dict[str, Profile] = {}
+        self._named: dict[Identifier, Profile] = {}
         self._created = 0
 
-    def __iter__(self) -> Iterator[Person]:
+    def __iter__(self) -> Iterator[Profile]:
         return iter(self._people.values())
 
-    def find(self, who: Identifier) -> Person | None:
-        """The person of that name, if any."""
+    def find(self, who: Identifier) -> Profile | None:
+        """Return the profile with this identifier, if any."""
         return self._named.get(who)
 
-    def create(self) -> Person:
-        """Add a nameless person with a fresh cio_id (the shape of the reference's examples)."""
+    def create(self) -> Profile:
+        """Add a profile with only a new cio_id (in the shape of the reference's examples)."""
         self._created += 1
-        person = Person(f"a3{self._created:06d}")
+        person = Profile(f"a3{self._created:06d}")
         self._people[person.cio_id] = person
         self._named[Identifier("cio_id", person.cio_id)] = person
         return person
 
-    def name(self, person: Person, who: Identifier) -> None:
-        """Give `person` that identifier in place of an earlier one of its kind."""
+    def name(self, person: Profile, who: Identifier) -> None:
+        """Give the profile this identifier, in place of an earlier one of its kind."""
         if who.kind == "cio_id":
             return
         self.unname(person, who.kind)
         person.identifiers[who.kind] = who.value
         self._named[who] = person
 
-    def unname(self, person: Person, kind: str) -> None:
-        """Take the identifier of that kind away, if there is one."""
+    def unname(self, person: Profile, kind: str) -> None:
+        """Remove the identifier of this kind, if there is one."""
         value = person.identifiers.pop(kind, None)
         if value is not None:
             del self._named[Identifier(kind, value)]
 
-    def remove(self, person: Person) -> None:
-        """Forget the person and every identifier of theirs."""
+    def remove(self, person: Profile) -> None:
+        """Remove a profile and all of its identifiers."""
         for kind in list(person.identifiers):
             self.unname(person, kind)
         del self._named[Identifier("cio_id", person.cio_id)]

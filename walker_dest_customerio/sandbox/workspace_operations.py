@@ -1,4 +1,4 @@
-"""What clients ask for, once understood: one class per operation, the same for Track v1 and v2."""
+"""Operations on a workspace, read from requests: one class each, for Track v1 and v2 alike."""
 
 from typing import Any, NamedTuple, TypeAlias
 
@@ -8,7 +8,7 @@ JsonObject: TypeAlias = dict[str, Any]
 
 
 class Identifier(NamedTuple):
-    """One name of a person: kind `id`, `email`, `phone` or `cio_id`. Build it with `identifier`."""
+    """One identifier of a person: kind `id`, `email`, `phone` or `cio_id`; see `identifier`."""
 
     kind: str
     value: str
@@ -18,12 +18,12 @@ class Identifier(NamedTuple):
 
 
 def identifier(kind: str, value: str) -> Identifier:
-    """Name a person; emails compare without case (Track API reference)."""
+    """Return an identifier; emails compare without case (Track API reference)."""
     return Identifier(kind, value.lower() if kind == "email" else value)
 
 
 class ObjectKey(NamedTuple):
-    """The name of an object (a company, an account): its type and its id."""
+    """The key of an object (a company, an account): its type and its id."""
 
     type_id: str
     id: str
@@ -44,14 +44,14 @@ class Identify:
 
 @frozen
 class Delete:
-    """Remove a person; any later call may create them anew."""
+    """Remove a person; a later call may create them again."""
 
     person: Identifier
 
 
 @frozen
 class Suppress:
-    """Remove a person and refuse their identifiers until unsuppressed."""
+    """Remove a person and block their identifiers until unsuppressed."""
 
     person: Identifier
 
@@ -73,10 +73,10 @@ class Merge:
 
 @frozen
 class Event:
-    """Something that happened: kind `event`, `page` or `screen`.
+    """Store an event of kind `event`, `page` or `screen`.
 
-    Without `person` it is anonymous; without `anonymous_id` too, an invite to `data.recipient`.
-    `id` is the ULID that duplicates are recognised by; `timestamp` is in unix seconds.
+    Without `person` it is anonymous; without `anonymous_id` as well, an invite to
+    `data.recipient`. `id` is a ULID that identifies duplicates; `timestamp` is in unix seconds.
     """
 
     person: Identifier | None
@@ -107,17 +107,17 @@ class DeleteDevice:
 
 @frozen
 class Relate:
-    """Tie a person to an object, or cut the tie; never creates the person."""
+    """Add or remove a relationship of a person to an object; never creates the person."""
 
     person: Identifier
     target: ObjectKey
     attributes: JsonObject
-    cut: bool = False
+    remove: bool = False
 
 
 @frozen
 class RelateAnonymous:
-    """Tie an object to whoever will be identified with `anonymous_id`."""
+    """Add a relationship of an object to a person identified by `anonymous_id`, now or later."""
 
     anonymous_id: str
     target: ObjectKey
@@ -134,7 +134,7 @@ class IdentifyObject:
 
 @frozen
 class DeleteObject:
-    """Remove an object and every tie to it."""
+    """Remove an object and every relationship to it."""
 
     target: ObjectKey
 

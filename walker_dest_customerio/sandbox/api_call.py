@@ -1,4 +1,4 @@
-"""An API call as the endpoints see it."""
+"""An API call, as it is given to the endpoints."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -6,14 +6,14 @@ from typing import TypeAlias
 import orjson
 from attrs import frozen
 
-from walker_dest_customerio.sandbox.answers import Answer
 from walker_dest_customerio.sandbox.checks import is_object
-from walker_dest_customerio.sandbox.operations import JsonObject
+from walker_dest_customerio.sandbox.response import Response
 from walker_dest_customerio.sandbox.workspace import Workspace
+from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 
 @frozen
-class Call:
+class ApiCall:
     """A request after authentication: path parameters, body, time of receipt (unix s)."""
 
     workspace: Workspace
@@ -24,7 +24,7 @@ class Call:
     region: str = "us"
 
     def content(self) -> JsonObject | None:
-        """The body as a JSON object, or None where it is not one.
+        """Return the body as a JSON object, or None if it is not one.
 
         NaN and Infinity are not JSON. The real service has answered 200 to NaN and stored nothing
         (https://github.com/customerio/customerio-python/issues/35); here it is malformed.
@@ -36,4 +36,4 @@ class Call:
         return content if is_object(content) else None
 
 
-Handler: TypeAlias = Callable[[Call], Answer]
+Handler: TypeAlias = Callable[[ApiCall], Response]
