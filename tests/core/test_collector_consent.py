@@ -512,6 +512,30 @@ def test_forgetting_and_pushing_at_once_keeps_the_figures(spool: Path | None) ->
     assert len(record.of("b")) == 100
 
 
+def test_event_that_comes_just_after_the_spool_has_erased_its_person_is_delivered(
+    spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record()
+    with running(one(plugin(record.push), spool)) as collector:
+        collector.push(event(0, "b"))
+        assert collector.flush(PATIENCE)
+        consents = collector._runtime.erasure._consents
+        erase = consents.erase
+
+        def erase_and_push(people: set[str]) -> Any:
+            removed = erase(people)
+            pusher = threading.Thread(target=collector.push, args=(event(1, "a"),))
+            pusher.start()
+            pusher.join(PATIENCE)
+            return removed
+
+        monkeypatch.setattr(consents, "erase", erase_and_push)
+        collector.forget({"id": "a"})
+        assert collector.flush(PATIENCE)
+        assert collector.status().destinations["there"].waiting == 0
+    assert record.numbers == ([0, 1] if spool else [0])  # in memory it goes with the others
+
+
 def test_destination_has_a_person_forgotten_after_its_own_delivery(tmp_path: Path) -> None:
     record = Record()
 

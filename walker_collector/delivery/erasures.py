@@ -1,7 +1,7 @@
 """Erase people from one destination: remove their entries, and stop those in flight."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 from walker_collector.delivery.holds import Holds
@@ -56,11 +56,16 @@ class Erasures:
         self._revoked |= in_flight()
         return gone | self._remove(people) | (self.erased & revoked)
 
-    def _remove(self, people: set[str]) -> set[int]:
-        removed = self._state.queue.remove(lambda entry: entry[1] in people)
+    def _remove(self, people: set[str], among: Container[int] | None = None) -> set[int]:
+        """Remove these people's entries, or those `among` these numbers; return their numbers."""
+
+        def is_gone(entry: Entry) -> bool:
+            return entry[1] in people and (among is None or entry[0] in among)
+
+        removed = self._state.queue.remove(is_gone)
         if not self._state.spool.durable:  # else the spool counts what it removes
             self._state.waiting -= len(removed)
-        held = self._state.held.of(people)
+        held = list(filter(is_gone, self._state.held.of(people)))
         for entry in held:
             self._state.held.remove(entry)
         for entry in [*removed, *held]:
@@ -72,7 +77,9 @@ class Erasures:
 
         Returns the numbers of events that were in memory only.
         """
-        gone = self._remove(people)  # pushed or replayed since `erase`
+        # Pushed or replayed since `erase`. What a durable spool still has was accepted after it
+        # removed the others: taken out of memory, it would wait on disk for nobody to read it.
+        gone = self._remove(people, removed.seqs if self._state.spool.durable else None)
         waiting = removed.counts.get((self._state.destination.id, State.WAITING), 0)
         # Entries in flight are subtracted when they are settled.
         self._state.waiting -= waiting - sum(seq in removed.seqs for seq in self._state.in_flight)
