@@ -28,7 +28,7 @@ from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import is_command, plain_person
 from walker_collector.intake.in_flight import Door, inside, looking, reentrant
 from walker_collector.intake.reading import raw_event, readable, until_it_raises
-from walker_collector.interrupts import uninterrupted, within_logging
+from walker_collector.interrupts import process_is_ending, uninterrupted, within_logging
 from walker_collector.moments import now_ms
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
@@ -169,7 +169,7 @@ class Collector:
             threads.pop(me, None)
         if waiter is None:
             return result
-        waiter.wait(timeout, self.flow.collector.close_timeout / 1000)
+        waiter.wait(timeout, self._close_timeout())
         return answered(result, waiter)
 
     def _push(
@@ -345,9 +345,15 @@ class Collector:
         if me in threads or within_logging():
             return False  # it would wait for what its own thread may hold
         deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
+        leaving = self._door.leaving
+        leaving.discard(me)
         try:
             threads[me] = False
-            return self._workers.flush(deadline, lambda: me in self._door.leaving)
+            if self._workers.flush(deadline, lambda: me in leaving or process_is_ending()):
+                return True
+            # The interpreter waits for this thread: no longer than for a collector that closes.
+            deadline = min(deadline, time.monotonic() + self._close_timeout())
+            return self._workers.flush(deadline, lambda: me in leaving or not process_is_ending())
         finally:
             threads.pop(me, None)
 
@@ -366,15 +372,19 @@ class Collector:
         if self._forked and not self._door.inside:
             process.leave(self)
             return True  # what waits is the parent's
-        if timeout is None:
-            timeout = self.flow.collector.close_timeout / 1000
-        deadline = time.monotonic() + min(timeout, _FOREVER)
+        deadline = time.monotonic() + min(
+            self._close_timeout() if timeout is None else timeout, _FOREVER
+        )
         closing = self._closings.setdefault("one", Closing(self._end, deadline))
         waits = not self._cannot_wait()
         closing.begin(here=waits)
         if not waits and not closing.over:
             return False
         return closing.wait()
+
+    def _close_timeout(self) -> float:
+        """Return how long (s) closing waits for deliveries."""
+        return self.flow.collector.close_timeout / 1000
 
     def _cannot_wait(self) -> bool:
         """Whether closing would wait for what the calling thread has to do, or may hold."""

@@ -107,6 +107,11 @@ class Notifier:
             lock.acquire()
 
 
+def process_is_ending() -> bool:
+    """Whether the main thread has ended: the interpreter waits for the other threads."""
+    return not threading.main_thread().is_alive()
+
+
 def within_logging() -> bool:
     """Whether the calling thread is inside the logging module, whose locks it may hold.
 

@@ -60,6 +60,13 @@ def close_all() -> None:
         raise interrupted
 
 
+def _at_exit() -> None:
+    try:
+        close_all()
+    except SystemExit:  # of a signal handler: the process is about to end anyway
+        return
+
+
 # --- fork ----------------------------------------------------------------------------------------
 
 
@@ -125,7 +132,7 @@ def _close_in_child() -> None:
         close_all()
 
 
-atexit.register(close_all)
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):  # there is no fork on Windows
     os.register_at_fork(
         before=_before_fork,

@@ -1,6 +1,5 @@
 """What a collector answers: to one event, and about itself."""
 
-import threading
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +8,7 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.delivery import Answer, DestinationStatus
-from walker_collector.interrupts import Notifier
+from walker_collector.interrupts import Notifier, process_is_ending
 
 _FOREVER: Final = 86_400.0 * 365
 """Seconds; locks take no times without end."""
@@ -71,14 +70,9 @@ class Waiter:
         `closing` s, as long as a closing collector waits for deliveries.
         """
         deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
-        if self._changes.wait_for(lambda: self.complete() or _is_ending(), deadline):
+        if self._changes.wait_for(lambda: self.complete() or process_is_ending(), deadline):
             deadline = min(deadline, time.monotonic() + closing)
             self._changes.wait_for(self.complete, deadline)
-
-
-def _is_ending() -> bool:
-    """Whether the process is about to end."""
-    return not threading.main_thread().is_alive()
 
 
 def answered(accepted: PushResult, waiter: Waiter) -> PushResult:

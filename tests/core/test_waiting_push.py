@@ -174,16 +174,20 @@ ENDING = """
         threading.Event().wait()
 
     collector = Collector(flow(plugin(push), sys.argv[1] or None, close_timeout=300))
-    thread = threading.Thread(target=collector.push, args=(event(1),), kwargs={"wait": True})
-    thread.start()
+    collector.push(event(1))
     reached.wait()
+    wait = collector.flush if "flush" in sys.argv else lambda: collector.push(event(2), wait=True)
+    threading.Thread(target=wait).start()
 """
 
 
-def test_push_that_waits_does_not_keep_a_process_from_ending(spool: Path | None) -> None:
+@pytest.mark.parametrize("call", ["push", "flush"])
+def test_thread_that_waits_does_not_keep_a_process_from_ending(
+    call: str, spool: Path | None
+) -> None:
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(ENDING), str(spool or "")],
+        [sys.executable, "-c", textwrap.dedent(ENDING), str(spool or ""), call],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -191,7 +195,7 @@ def test_push_that_waits_does_not_keep_a_process_from_ending(spool: Path | None)
         check=True,
     )
     assert time.monotonic() - began < PATIENCE
-    assert "closed with 1 event(s)" in done.stderr
+    assert f"closed with {2 if call == 'push' else 1} event(s)" in done.stderr
 
 
 def test_destinations_answer_each_for_itself(spool: Path | None) -> None:

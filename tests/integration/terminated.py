@@ -14,7 +14,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,7 +62,8 @@ def handlers(collector: Collector, handler: str) -> Callable[..., None]:
         collector.close()
         sys.exit(0)
 
-    return {"close": close, "exit": leave, "close and exit": close_and_leave}[handler]
+    found = {"close": close, "exit": leave, "close and exit": close_and_leave}
+    return found[handler.removesuffix(" twice")]
 
 
 def work(collector: Collector, folder: Path, seed: int) -> None:
@@ -129,7 +130,9 @@ def drained(folder: Path, kind: str) -> int:
     return stored
 
 
-def terminated(folder: Path, kind: str, handler: str, seed: int, delay: float) -> dict[str, Any]:
+def terminated(
+    folder: Path, kind: str, handler: str, seed: int, delays: Sequence[float]
+) -> dict[str, Any]:
     """Have a child work until it is terminated; return what became of its events."""
     folder.mkdir()
     readable, ready = os.pipe()
@@ -139,8 +142,9 @@ def terminated(folder: Path, kind: str, handler: str, seed: int, delay: float) -
     assert os.read(readable, 1) == b"."
     os.close(readable)
     os.close(ready)
-    time.sleep(delay)
-    os.kill(pid, signal.SIGTERM)
+    for wait in delays:
+        time.sleep(wait)
+        os.kill(pid, signal.SIGTERM)  # one that has ended is not forgotten yet
     status = ended(pid)
     return {
         "status": status,
@@ -153,8 +157,10 @@ def terminated(folder: Path, kind: str, handler: str, seed: int, delay: float) -
 def main(folder: Path, kind: str, handler: str, seed: int, count: int) -> None:
     chance = random.Random(seed)
     for number in range(count):
-        delay = chance.uniform(0, DELAY)
-        found = terminated(folder / str(number), kind, handler, seed + number, delay)
+        delays = [chance.uniform(0, DELAY)]
+        if handler.endswith("twice"):
+            delays.append(chance.uniform(0, DELAY / 10))
+        found = terminated(folder / str(number), kind, handler, seed + number, delays)
         print(json.dumps(found), flush=True)
 
 

@@ -1,6 +1,7 @@
 """Processes that get SIGTERM at any moment: each ends, and nothing that it accepted is lost."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +16,7 @@ CHILDREN = 40
 
 
 @pytest.mark.parametrize("kind", ["memory", "durable"])
-@pytest.mark.parametrize("handler", ["exit", "close", "close and exit"])
+@pytest.mark.parametrize("handler", ["exit", "close", "close and exit", "exit twice"])
 def test_process_that_is_terminated_at_any_moment_loses_nothing(
     handler: str, kind: str, tmp_path: Path
 ) -> None:
@@ -32,8 +33,10 @@ def test_process_that_is_terminated_at_any_moment_loses_nothing(
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == CHILDREN
+    # Once it has closed everything, Python leaves a further signal to the system.
+    orderly = {0, -signal.SIGTERM} if handler == "exit twice" else {0}
     for number, child in enumerate(found):
-        assert child["status"] == 0, (number, done.stderr)
+        assert child["status"] in orderly, (number, done.stderr)
         for name in NAMES:
             missing = {*child["accepted"]} - {*child[name]}
             assert not missing, (number, name, missing)
