@@ -136,6 +136,22 @@ def test_held_event_is_changed_when_it_is_released_and_one_that_is_dropped_is_ig
         ({"config": {"state": {"mode": "get"}}}, "config.state", "stores are not run here"),
         ({"before": ["redact", "drop"]}, "before", "a list here is a fork in walkerOS"),
         ({"next": {"match": "*", "next": "redact"}}, "next", "routes by conditions"),
+        (
+            {"config": {"mapping": {"policy": {"user.email": {"value": ""}}}}},
+            "config.mapping",
+            "is not read there; write it as transformers.a.mapping",
+        ),
+        (
+            {"config": {"policy": {"user.email": {"value": ""}}}},
+            "config.policy",
+            "is not read there; write it as transformers.a.mapping.policy",
+        ),
+        (
+            {"policy": {"user.email": {"value": ""}}},
+            "policy",
+            "is not read there; write it as transformers.a.mapping.policy",
+        ),
+        ({"maping": {"policy": {}}}, "maping", "unknown key; did you mean mapping?"),
         ({"mapping": {"polcy": {}}}, "mapping.polcy", "unknown key; did you mean policy?"),
         (
             {"mapping": {"policy": {"a": "$code:() => 1"}}},

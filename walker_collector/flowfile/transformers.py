@@ -40,6 +40,13 @@ _FORK: Final = (
     "a list here is a fork in walkerOS, whose events go nowhere; name one transformer, which goes"
     " on by its next"
 )
+_ENTRY: Final = frozenset(
+    {*_UNSUPPORTED, "before", "next", "config", "disabled", "env", "examples", "id", "logger"}
+    | {"mapping", "validate", "variables"}
+)
+"""The keys that an entry may have."""
+_MISPLACED: Final = ("mapping", "policy", "data", "include", "consent")
+"""Keys of a mapping: walkerOS passes over them in `config`, and the event goes out unchanged."""
 _IDLE: Final = ("data", "include", "consent")
 """What walkerOS leaves out of a transformer's mapping."""
 
@@ -111,12 +118,28 @@ class Transformers:
             for key in _UNSUPPORTED:
                 if keys.get(key) not in (None, "", [], {}):
                     self.found.add(join(where, key), _UNSUPPORTED[key])
+        self._check_places(raw, config, place)
         chains = _Chains(before=raw.get("before") or config.get("before"), next=after)
         if not raw.get("mapping"):
             return chains, []
         variables = raw.get("variables")
         around = self.around.with_variables(variables if isinstance(variables, Mapping) else None)
         return chains, self._read_mapping(raw["mapping"], around, join(place, "mapping"))
+
+    def _check_places(self, raw: Mapping[str, Any], config: Mapping[str, Any], place: str) -> None:
+        """Refuse steps that stand where nobody reads them."""
+        for key in _MISPLACED:
+            if key in config:
+                right = join(place, "mapping") if key == "mapping" else join(place, "mapping", key)
+                self.found.add(
+                    join(place, "config", key), f"is not read there; write it as {right}"
+                )
+        for key in raw:
+            if key in _MISPLACED and key != "mapping":
+                right = join(place, "mapping", key)
+                self.found.add(join(place, key), f"is not read there; write it as {right}")
+            elif key not in _ENTRY and not key.startswith("$"):
+                self.found.add(join(place, key), f"unknown key{hint(key, _ENTRY)}")
 
     def _read_mapping(self, raw: Any, around: Surroundings, place: str) -> list[TransformerConfig]:
         mapping = self.found.take(resolve(raw, around, place))
