@@ -129,21 +129,29 @@ class IdentityGraph:
         event; None where that takes a closer look.
         """
         id_ = user.get("id")
-        if type(id_) is not str or not id_:
+        if type(id_) is int:
+            id_ = str(id_)
+        elif id_ is not None and type(id_) is not str:
             return None
-        person = "id:" + id_
+        person = "id:" + id_ if id_ else None
         for prefix, kind in _WEAKER:
             value = user.get(kind)
             if value is None:
                 continue
-            if type(value) is not str:
+            if type(value) is not str or not value:
                 return None
             key = prefix + value
-            with self.lock:
-                link = self._links.get(key)
-                if link is None or link[1] != person:
-                    return None
+            link = self._links.get(key)
+            if link is None:
+                return None
+            if person is None:
+                person = link[1]
+            elif person != link[1]:
+                return None
+            try:
                 self._links.move_to_end(key)
+            except KeyError:  # another thread has just forgotten it
+                return None
         return person
 
     def canonical(self, key: str) -> str:
@@ -210,10 +218,11 @@ class IdentityGraph:
     def join(self, keys: Iterable[str], root: str, person: str) -> None:
         """Show keys of `root`, itself among them, as those of a person; tell the followers."""
         with self.lock:
-            for key in keys:
-                self._cache(key, Link(person, person))
+            # First: whoever sees the join, also without the lock, comes after it was told.
             for joins in self._followers:
                 joins.append((root, person))
+            for key in keys:
+                self._cache(key, Link(person, person))
 
     def sign_in(self, key: str, person: str) -> None:
         """File new events under somebody else's key for this person from now on."""
