@@ -165,7 +165,12 @@ class Context:
 
 @define(eq=False)
 class PushContext:
-    """What a destination is told with one event; the scope of its mapping values."""
+    """What a destination is told with one event; the scope of its mapping values.
+
+    person: whose event it is, the same text for all events of theirs in a batch, whichever of
+        their identifiers each one names; "" where it is nobody's. Only good for comparing: behind
+        an event that is to be tried again, later ones of the same person wait.
+    """
 
     destination: Context
     event: Event = field(repr=False)
@@ -173,6 +178,7 @@ class PushContext:
     attempt: int = 1
     progress: Progress | None = field(default=None, repr=False)
     proceed: Callable[[], bool] | None = field(default=None, repr=False)
+    person: str = field(default="", repr=False)
 
     @property
     def id(self) -> str:

@@ -247,7 +247,7 @@ def _job(item: Item, overlay: Overlay, now: float) -> Job:
             operation.note(overlay, now)
     for warning in planned.warnings:
         item.context.destination.warn("event %s: %s", item.event.get("id"), warning)
-    return Job(planned, item.context.progress, _gate(item))
+    return Job(planned, item.context.progress, item.context.person, _gate(item))
 
 
 def _gate(item: Item) -> Callable[[], bool] | None:

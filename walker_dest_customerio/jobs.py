@@ -22,7 +22,7 @@ from walker_dest_customerio.plan import Plan
 class Job:
     """The delivery of one event.
 
-    The people of its plan have their later events wait for this one.
+    The people of its plan, and the collector's `person`, have their later events wait for this one.
 
     may_proceed: asked before each call whether the event may still be sent.
     done: the operations that this delivery did.
@@ -33,6 +33,7 @@ class Job:
 
     plan: Plan
     progress: Progress | None = None
+    person: str = ""
     may_proceed: Callable[[], bool] | None = None
     done: list[Operation] = Factory(list)
     error: Exception | None = None
@@ -57,7 +58,8 @@ class Task:
 
     @property
     def people(self) -> tuple[str, ...]:
-        return self.job.plan.people + self.operation.people
+        people = self.job.plan.people + self.operation.people
+        return (*people, self.job.person) if self.job.person else people
 
 
 def left_of(job: Job) -> Sequence[Operation]:

@@ -6,6 +6,7 @@ from typing import Any
 from walker_collector import MISSING
 from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import Context, Item, PushContext, Rule
+from walker_collector.people.identity import identifiers
 from walker_collector.plugins import Registry, connect
 
 BASE = {"id": "e1", "timestamp": 1_700_000_100_000, "user": {"id": "u1"}}
@@ -29,7 +30,10 @@ class Harness:
     def item(self, name: str, data: Any = MISSING, skip: bool = False, **event: Any) -> Item:
         made = {**BASE, "name": name, **event}
         rule = Rule(key=name, skip=skip)
-        return Item(made, data, rule, PushContext(self.context, made, {}))
+        context = PushContext(
+            self.context, made, {}, person=next(iter(identifiers(made["user"] or {})), "")
+        )
+        return Item(made, data, rule, context)
 
     def push(self, *items: Item) -> dict[int, Exception]:
         assert self.hooks.push_batch is not None

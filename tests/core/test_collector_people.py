@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +32,7 @@ from tests.core.support import (
 from walker_collector import (
     Collector,
     EventError,
+    Item,
     Rejected,
     RetryLater,
     SpoolError,
@@ -56,6 +57,28 @@ def guarded(record: Record, spool: Path | None = None, **settings: Any) -> FlowC
 
 def held(collector: Collector) -> int:
     return collector.status().destinations["there"].held
+
+
+# --- one person under several identifiers ----------------------------------------------------
+
+
+def test_events_of_one_person_are_told_as_such_whichever_identifier_they_name() -> None:
+    people: dict[int, str] = {}
+    gate = threading.Event()
+
+    def push_batch(batch: Sequence[Item]) -> None:
+        people.update((item.event["data"]["n"], item.context.person) for item in batch)
+
+    cls = plugin(None, push_batch, init=lambda context: gate.wait(PATIENCE), linger=0)
+    with running(one(cls)) as collector:
+        collector.push(event(0, "first"))
+        collector.push(event(1, user=S))
+        collector.push(event(2, user={"id": "ines", **S}))
+        collector.push(event(3, "ines"))
+        collector.push(event(4, user={}))
+        gate.set()
+        assert collector.flush(PATIENCE)
+    assert people == {0: "id:first", 1: "id:ines", 2: "id:ines", 3: "id:ines", 4: ""}
 
 
 # --- somebody else in the same browser -------------------------------------------------------

@@ -222,6 +222,17 @@ def test_failed_event_holds_back_its_person_only(hook: Hook) -> None:
     assert hook.bodies == [1, 2, 4]
 
 
+def test_failed_event_holds_back_its_person_whatever_identifier_the_later_ones_name(
+    hook: Hook,
+) -> None:
+    hook.answer(500)
+    http = make(hook.url())
+    before, after = http.item("a b", 1, user={"session": "s"}), http.item("a b", 2)
+    before.context.person = after.context.person = "id:u1"
+    assert list(http.push(before, after)) == [0, 1]
+    assert hook.bodies == [1]
+
+
 def test_failed_event_of_nobody_holds_back_no_one(hook: Hook) -> None:
     hook.answer(500)
     http = make(hook.url())

@@ -18,6 +18,7 @@ from walker_dest_customerio.operations import (
     SendEmail,
     Suppress,
     Track,
+    TrackAnonymous,
     Unsuppress,
 )
 from walker_dest_customerio.plan import Plan
@@ -142,6 +143,20 @@ def test_later_events_wait_behind_one_of_the_same_person_that_must_be_retried(
     assert "earlier event of the same person" in reason(waits)
     assert other.error is None
     assert names(customerio) == ["other"]
+
+
+def test_later_events_wait_whichever_identifier_the_earlier_one_named(
+    either: Delivery, customerio: Sandbox
+) -> None:
+    """A session's events may wait for a retry when its visitor signs in."""
+    visit = Plan([TrackAnonymous("s1", "visit", {})], anonymous_id="s1")
+    sign_in = Plan([track("u1")], person="u1")
+    first, waits = Job(visit, person="id:u1"), Job(sign_in, person="id:u1")
+    customerio.fault("status", status=500, path="/api", times=2)
+    either.deliver([first, waits])
+    assert isinstance(first.error, RetryLater)
+    assert isinstance(waits.error, RetryLater | NotAttempted)
+    assert names(customerio) == []
 
 
 def test_message_that_must_wait_holds_back_the_next_message_and_no_event(

@@ -135,6 +135,7 @@ class Dispatcher:
         attempt = self._attempt_of(entry[0])
         context = context_for(self._destination, said.bases[entry[1]], event, attempt, progress)
         context.proceed = partial(self._may_proceed, task, said)
+        context.person = task.person
         task.notice = event["name"] == CONSENT_CHANGED
         if task.notice:
             return Item(event, MISSING, None, context)

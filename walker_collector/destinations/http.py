@@ -84,7 +84,7 @@ class _Requests:
         waiting: dict[str, Exception] = {}
         everybody: Exception | None = None
         for index, item in items.items():
-            person = _person(item.event)
+            person = item.context.person
             failure = everybody or waiting.get(person) or self._attempt(item)
             if failure is None:
                 continue
@@ -114,8 +114,3 @@ class HttpDestination(_Requests):
 
     settings: ClassVar = HttpSettings
     aliases: ClassVar = {API: WalkerosApi}
-
-
-def _person(event: Event) -> str:
-    user = event.get("user") or {}
-    return str(user.get("id") or user.get("device") or user.get("session") or "")

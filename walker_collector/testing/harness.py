@@ -14,6 +14,7 @@ from walker_collector.events import Bounds, decode, encode
 from walker_collector.flowfile import load_flow
 from walker_collector.hookspecs import Context, Event, Item, Person, PushContext
 from walker_collector.people.gate import granted
+from walker_collector.people.identity import identifiers
 from walker_collector.plugins import Registry
 
 PACKAGE = "under-test"
@@ -125,7 +126,8 @@ class Harness:
         copy = decode(encode(event, Bounds()))
         copy["consent"] = granted(event.get("consent") or {})
         progress = self._parts.setdefault(str(event["id"]), _Parts())
-        context = PushContext(self.context, copy, copy["consent"], progress=progress)
+        person = next(iter(identifiers(copy.get("user") or {})), "")
+        context = PushContext(self.context, copy, copy["consent"], progress=progress, person=person)
         mapped = self._destination.mapper(copy, context)
         if mapped.outcome != "deliver":
             raise ValueError(f"the mapping sends nothing of {event['name']}: {mapped.outcome}")
