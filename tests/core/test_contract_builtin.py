@@ -14,7 +14,7 @@ from walker_collector.destinations.console import ConsoleDestination
 from walker_collector.destinations.file import FileDestination
 from walker_collector.destinations.http import HttpDestination
 from walker_collector.testing import Backend, DestinationContract, Events, Recorder
-from walker_collector.testing.contract.secrecy import ConsentSnapshot
+from walker_collector.testing.contract.secrecy_contract import Output
 from walker_collector.testing.recorder import RecorderDestination
 
 
@@ -53,9 +53,9 @@ class TestConsole(DestinationContract):
             recover=monkeypatch.undo,
         )
 
-    def test_no_personal_data_is_printed(self, said: ConsentSnapshot) -> None:
+    def test_no_personal_data_is_printed(self, output: Output) -> None:
         """Printing events is what it is for."""
-        assert said.reasons or "ann.user@example.org" in said.printed
+        assert output.reasons or "ann.user@example.org" in output.printed
 
 
 class TestFile(DestinationContract):

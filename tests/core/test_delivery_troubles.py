@@ -9,8 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.core.support import PATIENCE, Clock, Record, event, one, plugin, running, until
-from tests.core.test_worker import nudge, status
+from tests.core.support import (
+    PATIENCE,
+    Clock,
+    Record,
+    event,
+    one,
+    plugin,
+    running,
+    until,
+    wake_workers,
+)
+from tests.core.test_worker import status
 from walker_collector import (
     Collector,
     Item,
@@ -109,7 +119,7 @@ def test_probe_is_an_event_of_somebody_else() -> None:
         collector.push(event(2, "a"))
         collector.push(event(3, "b"))
         clock.advance(50)
-        nudge(collector)
+        wake_workers(collector)
         record.wait_for(1)
         assert record.numbers == [3]
         until(lambda: status(collector).state == "ready")
@@ -161,7 +171,7 @@ def test_what_every_event_meets_loses_none(
 
 def deliver_later(collector: Collector, clock: Clock) -> bool:
     clock.advance(700_000)
-    nudge(collector)
+    wake_workers(collector)
     return status(collector).delivered == status(collector).accepted
 
 
@@ -185,7 +195,7 @@ def test_events_that_are_really_bad_are_dead_letters_after_a_recovery() -> None:
 
 def later(collector: Collector, clock: Clock, events: int) -> bool:
     clock.advance(700_000)
-    nudge(collector)
+    wake_workers(collector)
     said = status(collector)
     return said.delivered + said.dead == events and not said.waiting
 
@@ -270,7 +280,7 @@ def test_next_event_arrives_whatever_was_raised(
 
 def moved(collector: Collector, clock: Clock) -> bool:
     clock.advance(700_000)
-    nudge(collector)
+    wake_workers(collector)
     return True
 
 

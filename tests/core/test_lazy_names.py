@@ -49,7 +49,7 @@ def test_pytest_imports_nothing_of_the_collector_until_a_fixture_is_used(tmp_pat
 
 def test_fixture_brings_what_it_needs(tmp_path: Path) -> None:
     test = "def test_event(walker_event): assert walker_event('order complete')['name']\n"
-    assert "walker_collector.testing.events" in imported_by_pytest(tmp_path, test)
+    assert "walker_collector.testing.sample_events" in imported_by_pytest(tmp_path, test)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The kit for plugin authors: its contract notices what is broken, its helpers do what they say."""
+"""The kit for plugin authors: its contract notices broken destinations, its tools work."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from walker_collector import (
     hookimpl,
 )
 from walker_collector.testing import Events, Harness, Recorder, registry_of
-from walker_collector.testing.contract import base
+from walker_collector.testing.contract import contract_base
 
 CASES = Path(__file__).parent / "testing_kit" / "broken.py"
 
@@ -78,11 +78,11 @@ def test_contract_notices(broken: str, outcomes: Outcomes) -> None:
     [
         ("TestNoBackend", "TestNoBackend needs a fixture `backend` that returns a Backend"),
         ("TestSkipless", "look at `rule.skip`"),
-        ("TestGossip", "a reason may name fields and ids, no personal data"),
+        ("TestGossip", "a reason may name fields and ids, but no personal data"),
         ("TestSameForAll", "data.total is left out by the mapping"),
         ("TestPlainToken", "use Secret for the settings token"),
         ("TestUnchecked", "give the field an attrs validator that raises ValueError"),
-        ("TestNeverDown", "what a person must mend is DestinationDown"),
+        ("TestNeverDown", "a failure that a person must mend is DestinationDown"),
     ],
 )
 def test_failing_contract_says_what_to_mend(broken: str, advice: str, outcomes: Outcomes) -> None:
@@ -103,7 +103,7 @@ def test_contract_says_what_it_could_not_look_at(outcomes: Outcomes) -> None:
 def test_contract_says_why_events_still_wait(
     walker_recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "PATIENCE", 0.05)
+    monkeypatch.setattr(contract_base, "DELIVERY_TIMEOUT", 0.05)
     walker_recorder.fail(DestinationDown("check settings.token"))
     with Collector.from_config(
         {"destinations": {"destination": walker_recorder.entry()}},
@@ -111,7 +111,7 @@ def test_contract_says_why_events_still_wait(
     ) as collector:
         collector.push("order complete", wait=True)
         with pytest.raises(pytest.fail.Exception, match=r"1 event.* is down: check settings.token"):
-            base.hurry(collector)
+            contract_base.flush_or_fail(collector)
         collector.close(timeout=0)
 
 

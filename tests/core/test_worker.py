@@ -51,11 +51,6 @@ def status(collector: Collector, name: str = "there") -> DestinationStatus:
     return collector.status().destinations[name]
 
 
-def nudge(collector: Collector) -> None:
-    """Have the workers look at a clock that was moved, and wait until they have."""
-    wake_workers(collector)
-
-
 class Server:
     """A destination that fails when and as long as it is told to."""
 
@@ -97,7 +92,7 @@ def test_retry_holds_back_that_person_only() -> None:
         assert record.numbers == [2, 3]
         busy[0] = False
         clock.advance(59_999)
-        nudge(collector)
+        wake_workers(collector)
         assert record.numbers == [2, 3]
         clock.advance(1)
         assert collector.flush(PATIENCE)
@@ -150,12 +145,12 @@ def test_waits_grow_with_failures_and_chance() -> None:
         collector.push(event(1))
         for tries, wait in enumerate((500, 1_000, 2_000, 4_000), 1):
             while status(collector).retried < tries:
-                nudge(collector)
+                wake_workers(collector)
             clock.advance(wait - 1)
-            nudge(collector)
+            wake_workers(collector)
             assert len(server.calls) == tries
             clock.advance(1)
-            nudge(collector)
+            wake_workers(collector)
 
 
 def test_attempt_is_counted_for_the_plugin() -> None:
@@ -181,10 +176,10 @@ def test_batch_that_fails_as_a_whole_pauses_the_destination() -> None:
     cls = plugin(None, server.push_batch, linger=0)
     with running(one(cls, retry=RetryConfig()), now=clock) as collector:
         collector.push(event(1, "a"))
-        nudge(collector)
+        wake_workers(collector)
         until(lambda: bool(status(collector).reason))
         collector.push(event(2, "b"))
-        nudge(collector)
+        wake_workers(collector)
         assert server.calls == [[1]]
         assert (status(collector).waiting, status(collector).reason) == (2, "over quota")
         server.failure = None
@@ -207,10 +202,10 @@ def test_breaker_opens_probes_with_one_event_and_closes() -> None:
         tried = len(server.calls)
         assert tried == 3
         clock.advance(9_999)
-        nudge(collector)
+        wake_workers(collector)
         assert len(server.calls) == tried
         clock.advance(1)
-        nudge(collector)
+        wake_workers(collector)
         until(lambda: len(server.calls) == tried + 1 and status(collector).in_flight == 0)
         assert (status(collector).state, status(collector).reason) == ("failing", "500")
         server.failure = None
@@ -231,11 +226,11 @@ def test_probe_of_a_batching_destination_is_one_event() -> None:
     cls = plugin(None, server.push_batch, linger=0)
     with running(one(cls, **settings), now=clock, random_=lambda: 0.0) as collector:
         collector.push_many([event(n, f"u{n}") for n in range(10)])
-        nudge(collector)
+        wake_workers(collector)
         until(lambda: status(collector).state == "failing")
         assert server.calls == [list(range(10))]
         clock.advance(300_000)
-        nudge(collector)
+        wake_workers(collector)
         until(lambda: len(server.calls) == 2 and status(collector).in_flight == 0)
         assert server.calls[1] == [0]
         server.failure = None
@@ -256,7 +251,7 @@ def test_destination_that_is_down_keeps_its_events_and_says_why() -> None:
         assert len(server.calls) == 1
         assert not collector.flush(timeout=10), "nothing can go within ten seconds"
         clock.advance(15_000)
-        nudge(collector)
+        wake_workers(collector)
         until(lambda: len(server.calls) == 2 and status(collector).in_flight == 0)
         server.failure = None
         clock.advance(30_000)
@@ -273,7 +268,7 @@ def test_event_outlives_any_time_that_its_destination_is_down() -> None:
         for _ in range(3):
             until(lambda: status(collector).state == "down" and not status(collector).in_flight)
             clock.advance(10**9)
-            nudge(collector)
+            wake_workers(collector)
         server.failure = None
         clock.advance(10**9)
         assert collector.flush(PATIENCE)
@@ -412,7 +407,7 @@ def test_outage_does_not_use_up_the_attempts_of_an_event() -> None:
         collector.push(event(1))
         while len(server.calls) < 10:
             clock.advance(10)
-            nudge(collector)
+            wake_workers(collector)
             until(lambda: not status(collector).in_flight)
         server.failure = None
         clock.advance(10)

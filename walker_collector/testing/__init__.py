@@ -1,4 +1,4 @@
-"""For plugin authors: a contract to test a destination against, and what such tests are made of.
+"""A kit for plugin authors: tests that every destination must pass, and tools for other tests.
 
     from walker_collector.testing import Backend, DestinationContract
 
@@ -9,8 +9,7 @@
         def backend(self, service):
             return Backend(settings={"url": service.url}, received=lambda: service.ids)
 
-Needs pytest, which the extra `testing` brings. pytest then knows the fixtures `walker_event` and
-`walker_recorder`.
+Requires pytest (extra `testing`), which then has the fixtures `walker_event` and `walker_recorder`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What stands at the other end of a destination under test."""
+"""The other end of a destination under test, as its author describes it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,20 +8,20 @@ from attrs import Factory, field, frozen
 
 @frozen(kw_only=True)
 class Backend:
-    """The other end of a destination: the real thing, or a stand-in that answers like it.
+    """The service behind a destination: the real one, or a stand-in that responds like it.
 
-    Only the first two are required; without the others the tests that need them are skipped,
-    each with the name of what it lacks.
+    Only `settings` and `received` are required. A test that needs another field is skipped without
+    it, and names the field.
 
-    settings: the destination's settings that lead here, as a flow file has them.
+    settings: settings of the destination that lead here, as in a flow file.
     received: returns the ids of the events that have arrived, in the order of arrival.
-    config: what else the destination needs to be told: `data`, `mapping`, ...
-    content: returns what arrived of the event with this id, without what differs between any
-        two events (the id, the time of arrival). What differs in `data.total` differs here.
-    reject: parts of an event that the destination must refuse for ever, such as
+    config: other config of the destination, beside `settings`: `data`, `mapping`, ...
+    content: returns the content that arrived for an event id, without the parts that differ
+        between any two events (id, time of arrival). It must depend on `data.total`.
+    reject: parts of an event that the destination must refuse for good, such as
         `{"data": {"total": "none"}}`.
-    retry: makes every delivery fail from now on in a way that passes: busy, unreachable.
-    down: makes every delivery fail from now on until a person acts: credentials revoked.
+    retry: makes deliveries fail from now on with a failure that passes: busy, unreachable.
+    down: makes deliveries fail from now on until a person acts: credentials revoked.
     recover: ends `retry` and `down`.
     """
 

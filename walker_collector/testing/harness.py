@@ -1,4 +1,4 @@
-"""One destination by itself: its hooks called as the collector calls them, without its queues."""
+"""One destination by itself: its hooks, called as by the collector, without queues and retries."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -18,25 +18,25 @@ from walker_collector.people.identity import identifiers
 from walker_collector.plugins import Registry
 
 PACKAGE = "under-test"
-"""What a flow calls the plugin that `registry_of` holds."""
+"""Name of the plugin in the registry that `registry_of` returns."""
 
 
 def registry_of(plugin: type, package: str = PACKAGE) -> Registry:
-    """Return a registry with this destination class alone; raises PluginError."""
+    """Return a registry with this destination class alone; raises PluginError if it is none."""
     registry = Registry()
     registry.register(package, plugin)
     return registry
 
 
 def entry(settings: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return a flow's entry for the plugin under test."""
+    """Return the entry for a flow file of the plugin under test."""
     own = {"settings": dict(settings)} if settings else {}
     return {"package": PACKAGE, "config": {**(config or {}), **own}}
 
 
 @define
-class _Parts:
-    """The progress of one event's delivery, kept over its attempts."""
+class _Progress:
+    """Progress of one event's delivery, kept in memory from attempt to attempt."""
 
     parts: dict[str, PartState] = Factory(dict)
     reasons: dict[str, str] = Factory(dict)
@@ -62,18 +62,19 @@ class _Parts:
 
 
 class Harness:
-    """Calls the hooks of one configured destination; initialised inside a `with` block.
+    """Calls the hooks of one configured destination; a `with` block runs `init` and `shutdown`.
 
         with Harness(MyDestination, {"url": url}) as destination:
             destination.push(event)
 
-    plugin: the destination's class.
-    settings, config: as a flow file has them; `config` is what stands beside `settings`.
-    id: of the destination.
+    plugin: class of the destination.
+    settings: settings of the destination, as in a flow file.
+    config: other keys of its config, such as `mapping`.
+    id: id of the destination.
     extensions: plugins that wrap it, by name.
-    credentials: False stands in for absent secrets, as `walker simulate` does.
+    credentials: False allows for missing secrets, like `walker simulate`.
 
-    Raises ConfigError for settings that the plugin does not take.
+    Raises ConfigError for settings that the plugin refuses.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Harness:
         flow = {"destinations": {id: entry(settings or {}, config)}}
         loaded = load_flow(flow, registry=registry, credentials=credentials)
         self._destination = build_destinations(loaded, registry)[0]
-        self._parts: dict[str, _Parts] = {}
+        self._progress: dict[str, _Progress] = {}
 
     def __enter__(self) -> Self:
         self.init()
@@ -108,7 +109,7 @@ class Harness:
 
     @property
     def context(self) -> Context:
-        """What the hooks are told of the destination."""
+        """The context that the hooks get."""
         return self._destination.context
 
     @property
@@ -122,10 +123,10 @@ class Harness:
         return self._destination.hooks.push_batch is not None
 
     def item(self, event: Event) -> Item:
-        """Return a copy of the event, mapped; raises ValueError where it would not be sent."""
+        """Return a copy of the event, mapped; raises ValueError if the mapping does not send it."""
         copy = decode(encode(event, Bounds()))
         copy["consent"] = granted(event.get("consent") or {})
-        progress = self._parts.setdefault(str(event["id"]), _Parts())
+        progress = self._progress.setdefault(str(event["id"]), _Progress())
         person = next(iter(identifiers(copy.get("user") or {})), "")
         context = PushContext(self.context, copy, copy["consent"], progress=progress, person=person)
         mapped = self._destination.mapper(copy, context)
@@ -135,7 +136,7 @@ class Harness:
         return Item(mapped.event, mapped.data, mapped.rule, context)
 
     def init(self) -> None:
-        """Prepare the destination; raises what the plugin raises, as all hooks do."""
+        """Call `init`. Exceptions of the plugin pass through, here and in all hooks."""
         self._destination.hooks.init(context=self.context)
 
     def push(self, event: Event) -> None:
@@ -160,7 +161,7 @@ class Harness:
         return push_batch(batch=items, context=self.context) or {}
 
     def deliver(self, *events: Event) -> None:
-        """Deliver by `push_batch` where the plugin has it, else one by one; raise a failure."""
+        """Deliver events through `push_batch` if there is one, else one by one; raise a failure."""
         if not self.batches:
             for event in events:
                 self.push(event)
@@ -169,14 +170,14 @@ class Harness:
             raise failure
 
     def simulate(self, event: Event) -> Any:
-        """Return what the plugin's `simulate` answers."""
+        """Return the result of the plugin's `simulate`."""
         item = self.item(event)
         return self.instance.simulate(item.event, item.data, item.rule, item.context)
 
     def consent(self, update: Consent, person: Person | None = None, *, timestamp: int = 0) -> None:
-        """Tell the destination of a change; without a person, of the process default.
+        """Call `consent` with a change; without a person, of the process default.
 
-        `timestamp` (ms) is when it was made.
+        `timestamp` is the time of the change, in ms since 1970.
         """
         user = {} if person is None else attrs.asdict(person, filter=lambda _, value: bool(value))
         event = {"name": CONSENT_CHANGED, "data": update, "user": user, "timestamp": timestamp}
@@ -184,9 +185,9 @@ class Harness:
         self._destination.hooks.consent(update=update, state=update, person=person, context=context)
 
     def erased(self, person: Person | None) -> None:
-        """Say that a person was erased; None is everybody."""
+        """Call `erased` for a person; None stands for everybody."""
         self._destination.hooks.erased(person=person, context=self.context)
 
     def shutdown(self) -> None:
-        """Let the destination flush and release."""
+        """Call `shutdown`."""
         self._destination.hooks.shutdown(context=self.context)

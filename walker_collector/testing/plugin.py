@@ -1,7 +1,7 @@
-"""The fixtures that come with walker-collector; pytest finds them through its entry points.
+"""Fixtures of walker-collector, which pytest finds through its entry points.
 
-pytest imports this module at every start, in every project that has the collector installed. It
-imports nothing of the collector, therefore, until a fixture is used.
+pytest imports this module at every start, in every project that has the collector installed. So
+it imports nothing of the collector until a fixture is used.
 """
 
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ import pytest
 if TYPE_CHECKING:
     from walker_collector.testing import Events, Recorder
 
-# The contract's bare asserts explain themselves only when pytest has rewritten them.
+# Without it the bare asserts of the contract would fail without an explanation.
 pytest.register_assert_rewrite("walker_collector.testing.contract")
 
 
 @pytest.fixture
 def walker_event() -> "Events":
-    """A maker of complete events, numbered from 1: `walker_event("order complete", data={...})`."""
+    """Makes complete events, numbered from 1: `walker_event("order complete", data={...})`."""
     from walker_collector.testing import Events
 
     return Events()
@@ -25,7 +25,7 @@ def walker_event() -> "Events":
 
 @pytest.fixture
 def walker_recorder() -> "Recorder":
-    """A destination that keeps what it is given: `with walker_recorder.collector() as c: ...`."""
+    """Records deliveries: `with walker_recorder.collector() as collector: ...`."""
     from walker_collector.testing import Recorder
 
     return Recorder()

@@ -1,4 +1,4 @@
-"""A destination that keeps what it is given: for tests of applications, flows and extensions."""
+"""A destination that records deliveries, for tests of applications, flows and extensions."""
 
 from collections import deque
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ PACKAGE = "recorder"
 
 @frozen
 class Delivery:
-    """What one destination was given of one event."""
+    """One event as given to one destination: the event, mapped data, and the matching rule."""
 
     destination: str
     event: Event
@@ -25,15 +25,15 @@ class Delivery:
 
 @define(eq=False)
 class Recorder:
-    """Keeps every delivery, in order, and fails when told to.
+    """Records every delivery, in order; fails on demand.
 
         recorder = Recorder()
         with recorder.collector() as collector:
             place_order(collector)
         assert recorder.names == ["order complete"]
 
-    deliveries: what was given, by `push`.
-    consents: what was said about consent: the update, and whose it is.
+    deliveries: one item per `push`.
+    consents: changes of consent, each with its person; None stands for the process default.
     """
 
     deliveries: list[Delivery] = Factory(list)
@@ -55,32 +55,32 @@ class Recorder:
         self._failures.extend(failures)
 
     def entry(self, **config: Any) -> dict[str, Any]:
-        """Return a flow's entry for a destination that delivers here."""
+        """Return the entry for a flow file of a destination that delivers here."""
         return {"package": PACKAGE, "config": {**config, "env": {PACKAGE: self}}}
 
     def registry(self) -> Registry:
-        """Return a registry that knows the package `recorder`, and nothing else."""
+        """Return a registry with the package `recorder` alone."""
         registry = Registry()
         registry.register(PACKAGE, RecorderDestination)
         return registry
 
     def collector(self, **config: Any) -> Collector:
-        """Return a collector with one destination, `recorder`; `config` is that destination's.
+        """Return a collector with one destination `recorder`, configured by `config`.
 
-        Raises ConfigError, as `Collector.from_config` does.
+        Raises ConfigError, like `Collector.from_config`.
         """
         flow = {"destinations": {PACKAGE: self.entry(**config)}}
         return Collector.from_config(flow, registry=self.registry())
 
     def take(self, delivery: Delivery) -> None:
-        """Keep a delivery, or raise the next failure."""
+        """Record a delivery, or raise the next failure."""
         if self._failures:
             raise self._failures.popleft()
         self.deliveries.append(delivery)
 
 
 class RecorderDestination:
-    """Gives everything to the recorder that `env` holds."""
+    """Passes deliveries and consent to the recorder in `env`."""
 
     settings: ClassVar = None
     rule_settings: ClassVar = None

@@ -1,11 +1,11 @@
-"""The contract of a destination, as tests to subclass."""
+"""The contract of destinations, as test classes to subclass."""
 
-from walker_collector.testing.contract.delivery import DeliveryContract
-from walker_collector.testing.contract.failures import FailureContract
-from walker_collector.testing.contract.lifecycle import LifecycleContract
-from walker_collector.testing.contract.secrecy import SecrecyContract
-from walker_collector.testing.contract.settings import SettingsContract
-from walker_collector.testing.contract.simulation import SimulationContract
+from walker_collector.testing.contract.delivery_contract import DeliveryContract
+from walker_collector.testing.contract.failure_contract import FailureContract
+from walker_collector.testing.contract.lifecycle_contract import LifecycleContract
+from walker_collector.testing.contract.secrecy_contract import SecrecyContract
+from walker_collector.testing.contract.settings_contract import SettingsContract
+from walker_collector.testing.contract.simulation_contract import SimulationContract
 
 
 class DestinationContract(
@@ -16,10 +16,12 @@ class DestinationContract(
     SecrecyContract,
     SimulationContract,
 ):
-    """What every destination must do; subclass it with a plugin and a backend.
+    """Tests that every destination must pass; subclass it with a plugin and a backend.
 
-    Set `plugin`, and give a fixture `backend` that returns a `Backend`. Set `package` to the
-    entry point's name to have the installation tested as well, and `bad_settings` to values that
-    your validators must refuse, by key. A test that does not fit your destination is overridden
-    by name, with the reason beside it.
+    plugin: class of the destination.
+    package: name of the entry point, to have the installation tested as well.
+    bad_settings: values that your validators must refuse, by key.
+
+    Define a fixture `backend` that returns a `Backend`. Override a test that cannot hold for your
+    destination, with the reason in its docstring.
     """

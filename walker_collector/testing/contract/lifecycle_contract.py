@@ -1,4 +1,4 @@
-"""Beginning, consent, end."""
+"""The hooks around deliveries: init, shutdown, consent, erased."""
 
 import time
 
@@ -7,27 +7,27 @@ import pytest
 from walker_collector.hookspecs import Person
 from walker_collector.plugins import implements
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.base import ContractBase, hurry
-from walker_collector.testing.events import Events
+from walker_collector.testing.contract.contract_base import ContractBase, flush_or_fail
+from walker_collector.testing.sample_events import Events
 
 _SHUTDOWN_SECONDS = 5.0
 
 
 class LifecycleContract(ContractBase):
-    """The hooks around the deliveries."""
+    """The destination starts and ends quietly, and takes consent and erasures at any time."""
 
     def test_init_delivers_nothing(self, backend: Backend) -> None:
         with self.harness_of(backend):
             assert list(backend.received()) == []
 
-    def test_what_was_delivered_is_there_after_shutdown(
+    def test_delivered_events_are_there_after_shutdown(
         self, backend: Backend, event: Events
     ) -> None:
         sent = event.several(3)
         with self.harness_of(backend) as harness:
             harness.deliver(*sent)
         assert list(backend.received()) == [one["id"] for one in sent], (
-            "returning from push means delivered; what is buffered beyond must be out at shutdown"
+            "push returns when an event is delivered; shutdown must flush anything still buffered"
         )
 
     def test_shutdown_takes_no_longer_than_seconds(self, backend: Backend, event: Events) -> None:
@@ -47,7 +47,7 @@ class LifecycleContract(ContractBase):
     )
     def test_changes_of_consent_are_taken(self, backend: Backend, person: Person | None) -> None:
         if not implements(self.plugin, "consent"):
-            pytest.skip("the plugin does not listen to consent")
+            pytest.skip("the plugin has no hook consent")
         with self.harness_of(backend) as harness:
             harness.consent({"marketing": True}, person)
             harness.consent({"marketing": False, "analytics": True}, person)
@@ -61,7 +61,7 @@ class LifecycleContract(ContractBase):
         self, backend: Backend, event: Events, person: Person | None
     ) -> None:
         if not implements(self.plugin, "erased"):
-            pytest.skip("the plugin does not hear of erasures")
+            pytest.skip("the plugin has no hook erased")
         sent = event.several(2)
         harness = self.harness_of(backend)
         harness.erased(person)
@@ -70,7 +70,7 @@ class LifecycleContract(ContractBase):
             harness.erased(person)
             harness.deliver(sent[1])
         assert list(backend.received()) == [one["id"] for one in sent], (
-            "an erasure drops what is remembered of a person; events that come later are delivered"
+            "an erasure drops the memory of a person; their later events are delivered"
         )
 
     def test_event_waits_for_consent_and_arrives_when_it_is_granted(
@@ -79,8 +79,8 @@ class LifecycleContract(ContractBase):
         sent = event()
         with self.collecting(backend, consent={"marketing": True}) as collector:
             collector.push(sent)
-            hurry(collector)
+            flush_or_fail(collector)
             assert list(backend.received()) == []
             collector.consent({"marketing": True}, user={"id": "u1"})
-            hurry(collector)
+            flush_or_fail(collector)
         assert list(backend.received()) == [sent["id"]]

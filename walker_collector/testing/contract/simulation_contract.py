@@ -1,4 +1,4 @@
-"""Simulating: what would be called, without doing it."""
+"""Simulation: the calls of a delivery, without making them."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.base import ContractBase
-from walker_collector.testing.events import Events
+from walker_collector.testing.contract.contract_base import ContractBase
 from walker_collector.testing.harness import Harness
+from walker_collector.testing.sample_events import Events
 
 
 class SimulationContract(ContractBase):
-    """`simulate` says what `push` would do and does nothing."""
+    """`simulate` returns the calls of `push` and makes none."""
 
-    def test_simulate_tells_calls_as_json(self, backend: Backend, event: Events) -> None:
+    def test_simulate_returns_calls_as_json(self, backend: Backend, event: Events) -> None:
         calls = self._simulating(backend).simulate(event())
         assert calls == json.loads(json.dumps(calls)), "calls must be plain JSON: lists, not tuples"
         assert all(isinstance(call, list) and isinstance(call[0], str) for call in calls), (
@@ -33,7 +33,7 @@ class SimulationContract(ContractBase):
         assert len(harness.simulate(event())) < len(default)
 
     def _simulating(self, backend: Backend, **changes: Any) -> Harness:
-        """Return the destination without `init`, as `walker simulate` uses it."""
+        """Return the destination before `init`, as in `walker simulate`."""
         if not hasattr(self.plugin, "simulate"):
-            pytest.skip("the plugin has no simulate: nobody can see what it would do")
+            pytest.skip("the plugin has no simulate")
         return self.harness_of(backend, **changes)

@@ -1,4 +1,4 @@
-"""What arrives: every event, once, in order, by either hook, from any thread."""
+"""Every event arrives once, in order, through either hook, from any thread."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +9,15 @@ import pytest
 
 from walker_collector.hookspecs import Event
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.base import (
+from walker_collector.testing.contract.contract_base import (
     ContractBase,
-    answer,
-    hurry,
-    needed,
-    taken_or_rejected,
+    delivered_or_rejected,
+    failure_of,
+    flush_or_fail,
+    require,
 )
-from walker_collector.testing.events import Events
 from walker_collector.testing.harness import Harness
+from walker_collector.testing.sample_events import Events
 
 _UNUSUAL: dict[str, Any] = {
     "empty": "",
@@ -29,6 +29,8 @@ _UNUSUAL: dict[str, Any] = {
     "nested": {"list": [1, [2, {"deep": True}], None], "object": {}},
     "key with spaces": 1,
 }
+
+_CONTENT = "the content that arrived for an event, to compare two events"
 
 _EVERY_PART: dict[str, Any] = {
     "data": {"total": 1, "list": [{"a": 1}], "object": {"b": [2]}},
@@ -42,7 +44,7 @@ _EVERY_PART: dict[str, Any] = {
 
 
 class DeliveryContract(ContractBase):
-    """Events arrive as they should."""
+    """Events arrive once, in order and unchanged."""
 
     def test_event_arrives(self, backend: Backend, harness: Harness, event: Events) -> None:
         sent = event()
@@ -60,12 +62,12 @@ class DeliveryContract(ContractBase):
         self, backend: Backend, harness: Harness, event: Events
     ) -> None:
         if not (harness.batches and hasattr(self.plugin, "push")):
-            pytest.skip("the plugin has one of the two only")
+            pytest.skip("the plugin has only one of push and push_batch")
         first, second = event(data={"total": 1}), event(data={"total": 1})
         harness.push(first)
         harness.push_batch([second])
         _arrived(backend, [first, second])
-        content = needed(backend.content, "content", "what arrived of an event, to compare both")
+        content = require(backend.content, "content", _CONTENT)
         assert content(first["id"]) == content(second["id"]), (
             "push and push_batch must do the same with the same event"
         )
@@ -73,14 +75,14 @@ class DeliveryContract(ContractBase):
     def test_events_with_different_data_arrive_with_different_content(
         self, backend: Backend, harness: Harness, event: Events
     ) -> None:
-        content = needed(backend.content, "content", "what arrived of an event, to look at it")
+        content = require(backend.content, "content", _CONTENT)
         sent = [event(data={"total": total}) for total in (1, 2)]
         harness.deliver(*sent)
         _arrived(backend, sent)
         first, second = (content(one["id"]) for one in sent)
         assert first != second, (
-            "of events with data.total 1 and 2 the same has arrived: the destination sends"
-            " something else than it is given, or data.total is left out by the mapping in"
+            "events with data.total 1 and 2 arrived with the same content: the destination sends"
+            " something else than its data, or data.total is left out by the mapping in"
             " Backend(config=...) or by Backend(content=...)"
         )
 
@@ -89,7 +91,7 @@ class DeliveryContract(ContractBase):
         with self.collecting(backend, concurrency=4, batch={"size": 3}) as collector:
             for one in sent:
                 collector.push(one)
-            hurry(collector)
+            flush_or_fail(collector)
         _arrived(backend, sent)
 
     def test_events_from_many_threads_all_arrive(self, backend: Backend, event: Events) -> None:
@@ -98,13 +100,13 @@ class DeliveryContract(ContractBase):
             with ThreadPoolExecutor(len(crowd)) as threads:
                 for results in threads.map(collector.push_many, crowd):
                     assert all(results)
-            hurry(collector)
+            flush_or_fail(collector)
             assert collector.dead() == []
         ids = list(backend.received())
         for sent in crowd:
             own = {one["id"] for one in sent}
             assert [id for id in ids if id in own] == [one["id"] for one in sent], (
-                "hooks are called from several threads at once: what they share needs a lock"
+                "hooks run on several threads at once: guard shared state with a lock"
             )
 
     def test_rule_with_skip_leaves_out_the_default_call(
@@ -113,7 +115,7 @@ class DeliveryContract(ContractBase):
         with self.harness_of(backend, mapping={"*": {"*": {"skip": True}}}) as harness:
             harness.deliver(event())
         assert list(backend.received()) == [], (
-            "a rule with `skip` asks for its settings' actions only: look at `rule.skip`"
+            "a rule with `skip` wants the actions of its settings only: look at `rule.skip`"
         )
 
     def test_event_and_data_are_left_as_they_were(self, harness: Harness, event: Events) -> None:
@@ -121,26 +123,30 @@ class DeliveryContract(ContractBase):
         if not isinstance(item.data, dict):
             item.data = deepcopy({**item.event, **item.event["data"]})
         before = deepcopy((item.event, item.data))
-        assert answer(harness, item) is None
-        assert (item.event, item.data) == before, "push changed the event or the data it was given"
+        assert failure_of(harness, item) is None
+        assert (item.event, item.data) == before, "push changed its event or data"
 
     def test_event_that_nothing_maps_is_delivered_or_rejected(
         self, backend: Backend, event: Events
     ) -> None:
         with self.harness_of(backend, data=None, mapping=None, include=None) as harness:
-            taken_or_rejected(answer(harness, harness.item(event())), "data that is MISSING")
+            delivered_or_rejected(
+                failure_of(harness, harness.item(event())), "data that is MISSING"
+            )
 
     def test_event_of_nobody_is_delivered_or_rejected(
         self, harness: Harness, event: Events
     ) -> None:
-        taken_or_rejected(answer(harness, harness.item(event(user={}))), "an event without a user")
+        delivered_or_rejected(
+            failure_of(harness, harness.item(event(user={}))), "an event without a user"
+        )
 
     @pytest.mark.parametrize("value", _UNUSUAL.values(), ids=_UNUSUAL.keys())
     def test_unusual_data_is_delivered_or_rejected(
         self, harness: Harness, event: Events, value: Any
     ) -> None:
         unusual = event(data={"total": value, "id": "o1"})
-        taken_or_rejected(answer(harness, harness.item(unusual)), "unusual data")
+        delivered_or_rejected(failure_of(harness, harness.item(unusual)), "unusual data")
 
     def test_two_destinations_of_one_plugin_do_not_disturb_each_other(
         self, backend: Backend, event: Events

@@ -1,4 +1,4 @@
-"""What the settings take and refuse, each mistake with its place."""
+"""Settings: good ones are accepted, bad ones refused, each with its path."""
 
 from collections.abc import Mapping
 from types import NoneType, UnionType
@@ -12,7 +12,7 @@ from walker_collector.errors import ConfigError
 from walker_collector.plugins import Registry, verify_destination
 from walker_collector.structuring import disk_key
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.base import ContractBase
+from walker_collector.testing.contract.contract_base import ContractBase
 from walker_collector.testing.harness import Harness
 
 _PLACE = "destinations.destination.config.settings"
@@ -21,7 +21,7 @@ _CREDENTIALS = ("token", "key", "password", "secret")
 
 
 class SettingsContract(ContractBase):
-    """The plugin can be loaded, and its settings say what is wrong with a flow file."""
+    """The plugin can be loaded, and its settings find the mistakes of a flow file."""
 
     def test_plugin_can_be_loaded(self) -> None:
         verify_destination("under-test", self.plugin)
@@ -68,18 +68,20 @@ class SettingsContract(ContractBase):
 
     def test_bad_settings_are_refused_with_their_place(self, backend: Backend) -> None:
         if not self.bad_settings:
-            pytest.skip("bad_settings = {...} is not set: values that your validators refuse")
+            pytest.skip(
+                "bad_settings = {...} is not set: values that your validators refuse, by key"
+            )
         for key, value in self.bad_settings.items():
             assert f"{_PLACE}.{key}" in self._problems({**backend.settings, key: value}, backend), (
-                f"{value!r} for {key} was taken: give the field an attrs validator that raises"
-                " ValueError with what to write instead"
+                f"{value!r} for {key} was accepted: give the field an attrs validator that raises"
+                " ValueError and says what to write instead"
             )
 
     def test_credentials_are_secrets(self) -> None:
         shown = [field.name for field in self._fields() if _is_plain_credential(field)]
         assert not shown, (
-            f"use Secret for the settings {', '.join(shown)}: a plain str shows itself in logs and"
-            " errors (where a name only sounds like a credential's, override this test)"
+            f"use Secret for the settings {', '.join(shown)}: a plain str is shown in logs and"
+            " errors (if a name only sounds like a credential, override this test)"
         )
 
     def _fields(self) -> "list[attrs.Attribute[Any]]":
@@ -90,7 +92,7 @@ class SettingsContract(ContractBase):
         return [field for field in attrs.fields(cls) if field.init]
 
     def _problems(self, settings: Mapping[str, Any], backend: Backend) -> dict[str, str]:
-        """Return what is wrong with the settings, by place."""
+        """Return the message of each problem with the settings, by path."""
         try:
             Harness(self.plugin, settings, config=backend.config)
         except ConfigError as error:
@@ -99,19 +101,19 @@ class SettingsContract(ContractBase):
 
 
 def _is_scalar(cls: Any) -> bool:
-    """Tell whether nothing but plain text, numbers and booleans fits the type."""
+    """Return whether a type allows plain text, numbers and booleans only."""
     if get_origin(cls) in (Union, UnionType):
         return all(map(_is_scalar, get_args(cls)))
     return cls in _SCALARS or get_origin(cls) is Literal
 
 
 def _is_plain_credential(field: "attrs.Attribute[Any]") -> bool:
-    """Tell whether a setting is called a credential and is not kept as one."""
+    """Return whether a setting has the name of a credential, but is plain text."""
     return field.name.removesuffix("s").endswith(_CREDENTIALS) and _is_plain_text(field.type)
 
 
 def _is_plain_text(cls: Any) -> bool:
-    """Tell whether a str that shows itself fits the type, alone or as an item or value."""
+    """Return whether a type allows a plain str, alone or as an item or value."""
     if get_origin(cls) is Literal:
         return False
     arguments = get_args(cls)

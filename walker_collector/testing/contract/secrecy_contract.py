@@ -1,4 +1,4 @@
-"""What must not be shown: credentials and personal data, in any text that reaches a person."""
+"""No credential and no personal data in reasons, logs, output and repr."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,19 +9,19 @@ import pytest
 from walker_collector.config import Secret
 from walker_collector.hookspecs import Item
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.base import ContractBase, answer, breaking, needed
-from walker_collector.testing.events import Events
+from walker_collector.testing.contract.contract_base import ContractBase, failure_of, fault, require
 from walker_collector.testing.harness import Harness
+from walker_collector.testing.sample_events import Events
 
 _SHORTEST = 4
-"""Characters below which a secret is found in any text by chance."""
+"""Characters; a shorter secret would be found in any text by chance."""
 _EMAILS = ("ann.user@example.org", "ann.data@example.org", "ann.mapped@example.org")
-"""In the user of an event, in its data, and in what the mapping made of it."""
+"""Addresses in the user of an event, in its data, and in its mapped data."""
 
 
 @attrs.frozen
-class ConsentSnapshot:
-    """What a destination has said from `init` to `shutdown`."""
+class Output:
+    """Text that a destination has produced from `init` to `shutdown`."""
 
     reasons: str
     log: str
@@ -29,71 +29,73 @@ class ConsentSnapshot:
 
 
 class SecrecyContract(ContractBase):
-    """Secrets stay secret, and so does what is known of persons."""
+    """Neither secrets nor personal data leave the destination in any text for people."""
 
     @pytest.fixture(params=["none", "reject", "retry", "down"])
     def trouble(self, request: pytest.FixtureRequest) -> str:
-        """What fails."""
+        """The fault to inject; none, too."""
         return str(request.param)
 
     @pytest.fixture
-    def said(
+    def output(
         self,
         trouble: str,
         backend: Backend,
         event: Events,
         caplog: pytest.LogCaptureFixture,
         capsys: pytest.CaptureFixture[str],
-    ) -> ConsentSnapshot:
-        """What the destination says when it begins, delivers and fails, at every level."""
+    ) -> Output:
+        """Reasons, log at every level, and printed text of init, a delivery and a failure."""
         caplog.set_level("DEBUG")
         reasons = "\n".join(map(str, self._failures(trouble, backend, event)))
         printed = capsys.readouterr()
-        return ConsentSnapshot(reasons, caplog.text, printed.out + printed.err)
+        return Output(reasons, caplog.text, printed.out + printed.err)
 
     def test_repr_shows_no_secret(self, harness: Harness) -> None:
         shown = [repr(harness.context), repr(harness.context.settings), repr(harness.instance)]
         for secret in _secrets_or_skip(harness):
             assert not any(secret in text for text in shown), (
-                "repr shows a secret: declare the field as Secret, and keep what `reveal()` gave"
-                " out of attrs classes, or under field(repr=False)"
+                "repr shows a secret: declare the field as Secret, and keep the result of"
+                " `reveal()` out of attrs classes, or in a field(repr=False)"
             )
 
-    def test_no_secret_is_said(self, backend: Backend, said: ConsentSnapshot) -> None:
+    def test_no_secret_is_shown(self, backend: Backend, output: Output) -> None:
         for secret in _secrets_or_skip(self.harness_of(backend)):
-            assert secret not in said.reasons, "the reason of a failure shows a secret"
-            assert secret not in said.log, "the log shows a secret"
-            assert secret not in said.printed, "a secret is printed"
+            assert secret not in output.reasons, "the reason of a failure shows a secret"
+            assert secret not in output.log, "the log shows a secret"
+            assert secret not in output.printed, "a secret is printed"
 
-    def test_reasons_and_log_hold_no_personal_data(self, said: ConsentSnapshot) -> None:
+    def test_reasons_and_log_hold_no_personal_data(self, output: Output) -> None:
         for email in _EMAILS:
-            assert email not in said.reasons, "a reason may name fields and ids, no personal data"
-            assert email not in said.log, "the log may name fields and ids, no personal data"
+            assert email not in output.reasons, (
+                "a reason may name fields and ids, but no personal data"
+            )
+            assert email not in output.log, "the log may name fields and ids, but no personal data"
 
-    def test_no_personal_data_is_printed(self, said: ConsentSnapshot) -> None:
+    def test_no_personal_data_is_printed(self, output: Output) -> None:
         for email in _EMAILS:
-            assert email not in said.printed, "personal data is printed, to stdout or stderr"
+            assert email not in output.printed, "personal data is printed, to stdout or stderr"
 
     def _failures(self, trouble: str, backend: Backend, event: Events) -> Iterator[Exception]:
-        """Yield what fails, in `init` too; with the trouble `none` nothing needs to."""
-        refused = "parts of an event that is refused for ever"
-        parts = needed(backend.reject, "reject", refused) if trouble == "reject" else {}
-        fail = breaking(backend, trouble) if trouble in ("retry", "down") else None
+        """Yield the failures of a delivery and of `init`; the trouble `none` need not cause any."""
+        refused = "parts of an event that the destination refuses for good"
+        parts = require(backend.reject, "reject", refused) if trouble == "reject" else {}
+        fail = fault(backend, trouble) if trouble in ("retry", "down") else None
         with self.harness_of(backend) as harness:
             if fail:
                 fail()
-            failure = answer(harness, _personal(harness, event, parts))
+            failure = failure_of(harness, _personal(harness, event, parts))
             if failure:
                 yield failure
         try:
             with self.harness_of(backend):
                 pass
-        except Exception as error:  # whatever the plugin raises is its answer
+        except Exception as error:  # any exception is a failure here
             yield error
 
 
 def _personal(harness: Harness, event: Events, parts: Mapping[str, Any]) -> Item:
-    """Return a mapped event that holds something personal wherever it can."""
+    """Return a mapped event with personal data in its user, its data and its mapped data."""
     user, data, mapped = _EMAILS
     own = {
         **parts,

@@ -1,4 +1,4 @@
-"""Complete events for tests, the same ones at every run."""
+"""Complete events for tests, the same at every run."""
 
 from itertools import count
 from typing import Any, Final
@@ -20,20 +20,20 @@ def _counter() -> "count[int]":
 
 @define(eq=False)
 class Events:
-    """Makes events as the collector completes them, numbered from 1 and one second apart.
+    """Makes events, completed as by the collector, numbered from 1 and one second apart.
 
         events = Events()
-        events("order complete", data={"total": 55})    # id "e1", of the person "u1"
+        events("order complete", data={"total": 55})    # id "e1", user "u1"
         events("order complete", user={"id": "u2"})     # id "e2"
 
-    prefix: what the ids begin with.
+    prefix: start of the ids.
     """
 
     prefix: str = "e"
     _count: "count[int]" = field(init=False, factory=_counter)
 
     def __call__(self, name: str = "order complete", /, **parts: Any) -> Event:
-        """Return an event; without `user` it is u1's. Raises EventError for parts no event has."""
+        """Return an event, by default of the user `u1`. Raises EventError for unknown parts."""
         check_parts(parts)
         number = next(self._count)
         event = complete(
