@@ -1,5 +1,6 @@
 """One process per spool; forked workers and restarts get or leave the right one."""
 
+import fcntl
 import json
 import os
 import resource
@@ -243,3 +244,11 @@ def test_abandoned_spool_stays_its_parents(spool: Path) -> None:
     parent.learn(PeopleUpdate(aliases={"a": "b"}))
     assert parent.link("a") == ("b", None)
     parent.close()
+
+
+def test_who_looks_at_the_lock_of_a_free_spool_keeps_nobody_from_it(spool: Path) -> None:
+    SpoolLock(spool).release()
+    looking = os.open(spool.with_name("spool.db.lock"), os.O_RDWR)
+    fcntl.flock(looking, fcntl.LOCK_EX)
+    threading.Timer(0.02, os.close, [looking]).start()
+    SpoolLock(spool).release()

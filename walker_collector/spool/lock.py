@@ -33,6 +33,8 @@ def _locks(spool: Path) -> Any:
     return _FCNTL
 
 
+_A_LOOK: Final = 0.1
+"""How long (s) the lock of a free spool may be taken: whoever asks for it holds it for a moment."""
 _INHERITED: list[object] = []
 """What a forked child must neither use nor close; kept so that nothing closes it."""
 
@@ -55,12 +57,16 @@ class SpoolLock:
 
     def _acquire(self, spool: Path) -> FileIO:
         fcntl = _locks(spool)
+        deadline = time.monotonic() + _A_LOOK
         while True:
             file = self._open(spool)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 file.close()
+                if time.monotonic() < deadline:
+                    time.sleep(_A_LOOK / 20)
+                    continue
                 raise SpoolError(
                     f"spool {spool}: in use by {holder(self.path)}; stop that process, or give "
                     "this one a spool of its own. `walker spool` and `walker dead list` may look "
