@@ -1,4 +1,4 @@
-"""Every error of the collector, each for the person who must act."""
+"""All errors of the collector; messages name the problem, its place and the remedy."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,19 @@ class WalkerError(Exception):
 
 @frozen
 class Problem:
-    """One mistake in a flow file: where it is, what is wrong, what to do."""
+    """One mistake in a flow file: its place, and a message with the remedy."""
 
     path: str
     message: str
 
     def __str__(self) -> str:
-        # A plugin's reason may have lines; whoever counts problems counts lines.
+        # A plugin's reason may have several lines, but a list of problems has one line for each.
         message = " ".join(self.message.split("\n"))
         return f"{self.path}: {message}" if self.path else message
 
 
 class ConfigError(WalkerError):
-    """A flow that cannot be loaded; `problems` lists every mistake with its path."""
+    """The flow cannot be loaded; `problems` lists every mistake with its path."""
 
     def __init__(self, problems: Sequence[Problem] | str, source: str | None = None) -> None:
         if isinstance(problems, str):
@@ -37,7 +37,7 @@ class ConfigError(WalkerError):
 
 
 class EventError(WalkerError):
-    """An event that cannot be accepted: its name, shape, depth or size."""
+    """The event cannot be accepted, for its name, shape, depth or size."""
 
 
 class SpoolError(WalkerError):
@@ -45,7 +45,7 @@ class SpoolError(WalkerError):
 
 
 class SpoolFull(SpoolError):
-    """No room for the event within the configured wait; nothing already accepted suffers."""
+    """There was no room for the event within the configured wait; accepted events are safe."""
 
 
 class CollectorClosed(WalkerError):
@@ -53,9 +53,9 @@ class CollectorClosed(WalkerError):
 
 
 class ReentrantCall(WalkerError):
-    """A call from within another one of the same collector and thread, by a signal handler say.
+    """A signal handler, say, called the collector inside another call on the same thread.
 
-    It would wait for locks that its own thread holds.
+    The call would wait for locks that its own thread holds.
     """
 
 
@@ -64,7 +64,7 @@ class PluginError(WalkerError):
 
 
 class ScaffoldError(WalkerError):
-    """A new package cannot be made: its name, or something that stands in its place."""
+    """A new package cannot be created, for its name or for files in its place."""
 
 
 class Rejected(WalkerError):
@@ -81,7 +81,7 @@ class Rejected(WalkerError):
 class RetryLater(WalkerError):
     """Raised by a destination: a transient failure; the event is delivered again later.
 
-    `after` is the wait in seconds the other side asked for (Retry-After), if it did.
+    `after` is the wait (s) that the service asked for (Retry-After), if any.
     """
 
     def __init__(self, reason: str, after: float | None = None) -> None:
@@ -93,7 +93,7 @@ class RetryLater(WalkerError):
 class DestinationDown(WalkerError):
     """Raised by a destination: it cannot deliver anything (bad credentials, wrong region).
 
-    Its events stay where they are; it is tried again slowly, and after a restart.
+    Its events are kept. It is tried again at long intervals, and after a restart.
     """
 
     def __init__(self, reason: str) -> None:
@@ -102,10 +102,10 @@ class DestinationDown(WalkerError):
 
 
 class NothingToSend(WalkerError):
-    """Raised by a destination: the event asks nothing of it, so there was no call to make.
+    """Raised by a destination: the event gives it nothing to send, so there was no call to make.
 
-    The event is done; figures, log and `walker simulate` say `empty` rather than delivered.
-    `reason` says what is missing, without a person's data.
+    The event is finished; figures, log and `walker simulate` say `empty` rather than delivered.
+    `reason` names the missing data, without a person's own.
     """
 
     def __init__(self, reason: str) -> None:
@@ -114,10 +114,10 @@ class NothingToSend(WalkerError):
 
 
 class NotAttempted(WalkerError):
-    """Raised by a destination: the event was not tried, since something else came in between.
+    """Raised by a destination: the event was not attempted, and may have to wait.
 
-    For events of a batch for which `context.may_proceed(item)` said no, or that must wait for an
-    earlier event of the same person. It costs no attempt: the event is decided on again at once.
+    For events of a batch for which `context.may_proceed(item)` returned False, or that must wait
+    for an earlier event of the same person. It costs no attempt: the event is queued again at once.
     """
 
     def __init__(self, reason: str = "") -> None:

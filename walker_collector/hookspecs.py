@@ -2,8 +2,8 @@
 
 A destination is a class found through the entry-point group `walker_collector.destinations`.
 The collector makes one instance of it per configured destination and registers that instance
-under the destination's id, so `self` is the place for connections and memory. The class says
-what it can be told, as attrs classes:
+under the destination's id, so `self` is the place for connections and memory. The class declares
+its settings as attrs classes:
 
     from attrs import frozen
     from walker_collector import Secret, Value, hookimpl
@@ -16,7 +16,7 @@ what it can be told, as attrs classes:
 
     class MyDestination:
         settings = Settings
-        rule_settings = None          # or an attrs class: what a rule's `settings` may hold
+        rule_settings = None          # or an attrs class, for a rule's `settings`
         aliases = ()                  # other names a flow may use as `package`, or a mapping of
                                       # such names to classes with settings of their own
 
@@ -26,13 +26,13 @@ what it can be told, as attrs classes:
         @hookimpl
         def push(self, event, data, rule, context): ...
 
-Only `push` or `push_batch` is required. Hook arguments may be left out, never invented:
-a hook that asks for an argument that does not exist is refused when it is loaded.
+Only `push` or `push_batch` is required. A hook may leave out arguments that it does not need;
+one with an argument that does not exist is refused when it is loaded.
 Keys are camelCase in a flow file and snake_case in the class; both spellings are read, and
 nothing is coerced. Fields may be of any JSON type, `Literal`, enums, other attrs classes, lists
 and dicts of these, `Secret`, `Value`, and callables (in a file: `"module:name"`). attrs
-validators that raise ValueError become problems with the field's place; a docstring line
-`field: what it is`, with the name as in the class, becomes its description in the JSON Schema.
+validators that raise ValueError become problems with the field's place. A docstring line
+`field: description`, with the name as in the class, goes into the JSON Schema.
 
 `walker simulate` needs no credentials: it fills in absent fields of type `Secret`, and those
 with `field(metadata={"credential": True})`.
@@ -40,41 +40,42 @@ with `field(metadata={"credential": True})`.
 Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
 
     api_version: int            the `API_VERSION` the plugin was written for (default 1)
-    concurrency: int            deliveries under way at once (default 1)
-    batch_size: int             events given to one `push_batch` (default 100)
-    batch_bytes: int            bytes of events given to one `push_batch` (default unbounded)
-    linger: int                 ms that a batch which is not full waits for company (default 20)
-    mapping: dict               rules the destination ships; a flow's `extend` builds on them
+    concurrency: int            deliveries in flight at once (default 1)
+    batch_size: int             events in one `push_batch` (default 100)
+    batch_bytes: int            bytes of events in one `push_batch` (default unlimited)
+    linger: int                 ms that a batch waits for more events, if not full (default 20)
+    mapping: dict               rules that come with the destination; a flow's `extend` can use them
     message_parts: tuple[str, ...]
                                 the parts of a delivery (`context.progress`) that are messages to
                                 people: a replay of dead letters can leave them out
     wants_consent(settings) -> bool
-                                whether these settings make use of the `consent` hook at all
+                                whether the `consent` hook is needed with these settings
     simulate(event, data, rule, context) -> list[list]
-                                what `push` would call, without doing it and without `init`;
-                                `SimulatedCalls` says what of the event does not get there
+                                the calls that `push` would make, without `init` and without making
+                                them; a `SimulatedCalls` adds warnings
     simulate_consent(update, state, person, context) -> list[list]
-                                likewise for `consent`
+                                the same for `consent`
     check(settings, rules) -> iterable of (place, message)
-                                static; what does not fit together, found when a flow is loaded.
-                                `rules` is entity -> action -> RuleConfig, or a list of them; the
-                                place is below the destination's config: `settings.appApiKey`
+                                static; settings and rules that do not fit together, found when a
+                                flow is loaded. `rules` is entity -> action -> RuleConfig, or a list
+                                of them; the place is below the destination's config:
+                                `settings.appApiKey`
     advise(config) -> iterable of (place, message)
-                                static; what works otherwise than it reads, for `walker validate`
-                                and the log; `config` is the DestinationConfig
+                                static; warnings about configuration with an unexpected effect, for
+                                `walker validate` and the log; `config` is the DestinationConfig
 
 Optional attribute of an extension, beside the same hooks:
 
     watch(context)              called for each destination when a collector is made, and before
-                                its `init`: to read `context.status()` from then on
+                                its `init`; `context.status()` can be read from then on
 
-Within one `API_VERSION` no hook and no argument changes or goes; new ones may come. What is to go
-with the next one is marked before by pluggy's `warn_on_impl` or `warn_on_impl_args`: a plugin
-that uses it still works, with a DeprecationWarning at its own line when it is loaded.
+Within one `API_VERSION` no hook or argument changes or is removed; new ones may be added. Those
+that the next version removes are marked first, by pluggy's `warn_on_impl` or `warn_on_impl_args`:
+a plugin that uses them still works, with a DeprecationWarning at its own line when it is loaded.
 
-Hooks of one destination instance are called from worker threads: `push` and `push_batch`
-from as many as `concurrency` says, `init` before all of them and `shutdown` after; `erased` from
-whoever erases.
+Hooks of one destination instance are called on worker threads: `push` and `push_batch` on up to
+`concurrency` of them, `init` before and `shutdown` after all of these; `erased` on the thread that
+erases.
 """
 
 import logging
@@ -88,7 +89,7 @@ from walker_collector.config import BatchConfig, Consent, DestinationConfig, Par
 
 PROJECT: Final = "walker_collector"
 API_VERSION: Final = 1
-"""Raised when a hook changes so that plugins must change too."""
+"""The version of the hooks; it goes up with a change that plugins must follow."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -98,28 +99,28 @@ Event = dict[str, Any]
 
 
 class Progress(Protocol):
-    """The state of each part of one event's delivery; kept with the event, also over a crash.
+    """The state of each part of one event's delivery, kept with the event across crashes.
 
-    For destinations that make several calls per event, each with a fate of its own: a retry
-    leaves out the parts that are done or rejected, and a part that was begun but never finished
-    may have happened. Every record is on disk when the call returns, where there is a spool.
+    For destinations that make several calls per event, each with its own result: a retry leaves
+    out the parts that are done or rejected, and a part that was begun but never finished may have
+    happened. With a spool, every record is on disk when the call returns.
     """
 
     @property
     def parts(self) -> Mapping[str, PartState]:
-        """The state of every part that has one; mostly, and at first always, of none."""
+        """The states of the parts that have one; mostly empty, and always at first."""
 
     def state(self, part: str) -> PartState | None:
-        """Return "begun", "done", "rejected", or None where the part was never begun."""
+        """Return "begun", "done", "rejected", or None if the part was never begun."""
 
     def reason(self, part: str) -> str:
-        """Return the reason that a rejected part was given; "" for any other."""
+        """Return the reason of a rejected part; "" for any other."""
 
     def begin(self, part: str) -> None:
         """Record that the part is about to be tried; for calls that must not be repeated."""
 
     def abandon(self, part: str) -> None:
-        """Record that the try surely had no effect: the part is as if never begun."""
+        """Record that the attempt surely had no effect: the part counts as never begun."""
 
     def finish(self, part: str) -> None:
         """Record that the part is done."""
@@ -130,13 +131,12 @@ class Progress(Protocol):
 
 @frozen(eq=False)
 class Context:
-    """What a destination is told once: its id, its settings, its surroundings.
+    """The context of a destination, passed to `init`: its id, settings and services.
 
-    `warn(message, *args)` logs what may happen to many events: a message at most once in ten
-    seconds, with the number of the others. `status()` returns the destination's figures
-    (`DestinationStatus`: waiting, held, dead, ...); `forget(user)` erases a person from the
-    collector, once what is under way to them is done.
-    The last two are not there in a simulation.
+    `warn(message, *args)` logs a warning that may be about many events: the same message at most
+    once in ten seconds, with the number of the others. `status()` returns the destination's
+    figures (`DestinationStatus`: waiting, held, dead, ...); `forget(user)` erases a person from
+    the collector, after their deliveries in flight. A simulation has neither of these two.
     """
 
     id: str
@@ -153,11 +153,11 @@ class Context:
         return self.logger.warning
 
     def may_proceed(self, item: "Item") -> bool:
-        """Tell whether an event of a batch may still be sent.
+        """Return whether an event of a batch may still be sent.
 
-        A destination that makes calls of its own for the events of a batch asks before each: no
-        after a withdrawal or an erasure of its person. It then names the event among the failures,
-        as NotAttempted.
+        A destination that makes one call per event of a batch asks before each. After a withdrawal
+        or an erasure the answer is False; the event then belongs among the failures, as
+        NotAttempted.
         """
         proceed = item.context.proceed
         return proceed is None or proceed()
@@ -165,11 +165,11 @@ class Context:
 
 @define(eq=False)
 class PushContext:
-    """What a destination is told with one event; the scope of its mapping values.
+    """The context of one event, passed to `push`; also the scope of the mapping values.
 
-    person: whose event it is, the same text for all events of theirs in a batch, whichever of
-        their identifiers each one names; "" where it is nobody's. Only good for comparing: behind
-        an event that is to be tried again, later ones of the same person wait.
+    person: a text that stands for the event's person, equal for all of their events in a batch,
+        whichever identifiers these have; "" without a person. It is good for comparisons only:
+        later events of a person must wait behind one that will be retried.
     """
 
     destination: Context
@@ -214,7 +214,7 @@ class Rule:
 
 @define(eq=False)
 class Item:
-    """One event of a batch, with exactly what `push` would be given."""
+    """One event of a batch, with the arguments that `push` would get."""
 
     event: Event
     data: Any
@@ -223,10 +223,10 @@ class Item:
 
 
 class SimulatedCalls(list[list[Any]]):
-    """The calls that `simulate` returns, with what is to be said about them.
+    """The calls that `simulate` returns, with warnings about them.
 
-    warnings: what of the event is left out or changed, though the rest is delivered.
-    refused: what the service will surely refuse, and why; the calls are those that remain.
+    warnings: parts of the event that are left out or changed, though the rest is delivered.
+    refused: the reason why the service will surely refuse some calls; the others remain.
     """
 
     def __init__(
@@ -252,10 +252,10 @@ class Person:
 
 @hookspec
 def init(context: Context) -> None:
-    """Called once before the first push: connect, check credentials, raise to refuse.
+    """Connect and check credentials: called once before the first push; raise to refuse.
 
-    `DestinationDown` and `RetryLater` keep the destination's events and try again later; any other
-    exception does the same and is logged as a bug.
+    After `DestinationDown` and `RetryLater` the events are kept, and `init` is called again later;
+    any other exception does the same, and is logged as a bug.
     """
 
 
@@ -263,47 +263,46 @@ def init(context: Context) -> None:
 def push(event: Event, data: Any, rule: Rule | None, context: PushContext) -> Any:
     """Deliver one event.
 
-    `event` is the event after policies and renaming; `data` is what the mapping made of it
-    (MISSING where it made nothing); `rule` is the rule that matched, or None.
-    Return = delivered. Raise `NothingToSend` (the event asks nothing of this destination),
+    `event` is the event after policies and renaming; `data` is the mapped data, or MISSING; `rule`
+    is the rule that matched, or None.
+    Return = delivered. Raise `NothingToSend` (the event gives this destination nothing to send),
     `Rejected` (never retry: dead letter), `RetryLater` (transient), `DestinationDown` (stop this
-    destination, keep its events). Anything else is taken for a
-    bug: retried a few times, then a dead letter.
+    destination, keep its events). Any other exception counts as a bug: it is retried a few times,
+    then the event is a dead letter.
     """
 
 
 @hookspec(firstresult=True)
 def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exception] | None:
-    """Deliver several events; optional, used instead of `push` where it exists.
+    """Deliver several events; optional, and used instead of `push` if it exists.
 
-    Events of one person stand in their order. Return the failures: index in the batch ->
+    The events of one person are in order. Return the failures: index in the batch ->
     `NothingToSend`, `NotAttempted`, `Rejected`, `RetryLater`, `DestinationDown` or another
-    exception; what is not named was delivered. Raising `RetryLater` or `DestinationDown` fails
+    exception; all other events were delivered. Raising `RetryLater` or `DestinationDown` fails
     the whole batch; after `Rejected` or any other exception each event is tried again alone, in a
-    batch of one. Either way, what had arrived before may arrive twice.
+    batch of one. Either way, events that had arrived before may arrive twice.
     """
 
 
 @hookspec
 def consent(update: Consent, state: Consent, person: Person | None, context: PushContext) -> None:
-    """A person's consent changed, or the process default (`person` is None).
+    """Follow a change of a person's consent, or of the process default (`person` is None).
 
-    `update` is what was said, `state` what holds now for that person. `context.event` is the
-    change as it was queued; its `timestamp` (ms) says when it was made.
+    `update` is the change, `state` the person's consent after it. `context.event` is the change as
+    it was queued; its `timestamp` (ms) says when it was made.
     """
 
 
 @hookspec
 def erased(person: Person | None, context: Context) -> None:
-    """A person was erased from the collector, and their events are gone.
+    """Drop the memory of an erased person; the collector has removed all of their events.
 
-    Drop what is remembered of them in memory: that they were seen, what was told of them. Called
-    once for each erasure. `person` has the id they are known by, one device and one session; where
-    memory goes by another name, drop all of it. None means everybody. Comes from the thread that
-    erases, at the same time as other hooks, and maybe before `init`.
+    Called once for each erasure. `person` has their id, one device and one session; a memory with
+    other keys is dropped as a whole. None means everybody. Called on the thread that erases, at
+    the same time as other hooks, and perhaps before `init`.
     """
 
 
 @hookspec
 def shutdown(context: Context) -> None:
-    """Called once after the last push: flush and release. Must not take more than seconds."""
+    """Flush and release: called once after the last push. It must not take more than seconds."""

@@ -1,9 +1,9 @@
-"""Work that no signal handler can break off, and waits that each may.
+"""Work that signal handlers cannot interrupt, and waits that they can.
 
-Python runs signal handlers in the main thread, between any two of its calls; a handler may raise,
-as `sys.exit` does, or call the collector itself. What is changed in several steps there is changed
-on another thread instead, which no handler interrupts. And whoever waits there holds no lock
-meanwhile: `threading.Condition` and `threading.Event` may be left locked by such an exception.
+Python runs signal handlers on the main thread, between any two instructions. A handler may raise,
+as `sys.exit` does, or call the collector itself. So changes that take several steps are made on
+another thread, where no handler runs. And the main thread holds no lock while it waits: an
+exception can leave `threading.Condition` and `threading.Event` locked.
 """
 
 import sys
@@ -16,30 +16,32 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_GLANCE: Final = 1.0
-"""How long (s) a thread waits at most before it looks again: a wake-up may have been broken off."""
-_PATIENCE: Final = 10.0
-"""How long (s) an interrupted thread waits for the work that it has begun."""
+_POLL_INTERVAL: Final = 1.0
+"""Longest wait (s) before a condition is checked again, as a wake-up may be interrupted."""
+_GRACE: Final = 10.0
+"""Wait (s) of an interrupted thread for work that has begun."""
 
 
 def uninterrupted(work: Callable[[], T]) -> T:
-    """Return what `work` returns, or raise what it raises; in the main thread it is done by
-    another, so that it comes to its end whatever a signal handler raises here meanwhile.
+    """Call `work` so that signal handlers cannot interrupt it; return its result.
 
-    The caller must hold no lock that `work` takes.
+    Called on the main thread, it runs `work` on another thread, to the end, even if a handler
+    raises here. An exception of `work` is raised. The caller must hold no lock that `work` takes.
     """
     if get_ident() != threading.main_thread().ident:
         return work()
     results: list[T] = []
     errors: list[BaseException] = []
     claims = [None]
-    over = allocate_lock()
+    over = allocate_lock()  # a bare lock: released once, by the thread that has done the work
     over.acquire()
 
     def run() -> None:
+        # If a handler raises RuntimeError right after the thread has started, both threads get
+        # here. `pop` is atomic, so one of them does the work.
         try:
             claims.pop()
-        except IndexError:  # the other thread does it
+        except IndexError:
             return
         try:
             results.append(work())
@@ -55,8 +57,8 @@ def uninterrupted(work: Callable[[], T]) -> T:
             run()
         over.acquire()
     except BaseException:
-        if not results and not errors:
-            over.acquire(timeout=_PATIENCE)
+        if not results and not errors:  # the work is still running: let it end first
+            over.acquire(timeout=_GRACE)
         raise
     if errors:
         raise errors[0]
@@ -64,22 +66,25 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
 
 class Notifier:
-    """Wakes the threads that wait for a change."""
+    """Wakes threads that wait for a change: a condition variable without a lock to leave locked.
+
+    Each waiting thread adds a latch, a lock of its own, and blocks on it until it is released.
+    """
 
     def __init__(self) -> None:
         self._latches: deque[threading.Lock] = deque()
 
     def notify_all(self) -> None:
-        """Have every thread that waits look again."""
+        """Wake every waiting thread, to check its condition again."""
         latches = self._latches
         for _ in range(len(latches)):
             try:
                 latches.popleft().release()
-            except IndexError:  # another thread was quicker
+            except IndexError:  # another thread has released them
                 return
 
     def wait_for(self, holds: Callable[[], bool], deadline: float) -> bool:
-        """Wait until a condition holds; False where it does not at the monotonic `deadline` (s)."""
+        """Wait until a condition is true; return False at the monotonic `deadline` (s)."""
         while not holds():
             left = deadline - time.monotonic()
             if left <= 0:
@@ -87,35 +92,35 @@ class Notifier:
             latch = allocate_lock()
             latch.acquire()
             self._latches.append(latch)
-            if holds():  # it may have come to hold before the latch was seen
+            if holds():  # it may have become true before the latch was added
                 return True
-            latch.acquire(timeout=min(left, _GLANCE))
+            latch.acquire(timeout=min(left, _POLL_INTERVAL))
         return True
 
     def wait(self, timeout: float, lock: threading.RLock) -> None:
-        """Wait for a change, at most `timeout` s, with a lock released that is held once.
+        """Wait for a change, at most `timeout` s; release `lock`, held once, in the meantime.
 
-        Not where a signal handler may interrupt: see `uninterrupted`.
+        Only for threads that no signal handler can interrupt: see `uninterrupted`.
         """
         latch = allocate_lock()
         latch.acquire()
         self._latches.append(latch)
         lock.release()
         try:
-            latch.acquire(timeout=max(0.0, min(timeout, _GLANCE)))
+            latch.acquire(timeout=max(0.0, min(timeout, _POLL_INTERVAL)))
         finally:
             lock.acquire()
 
 
 def process_is_ending() -> bool:
-    """Whether the main thread has ended: the interpreter waits for the other threads."""
+    """Return whether the main thread has ended, and the interpreter waits for the others."""
     return not threading.main_thread().is_alive()
 
 
 def within_logging() -> bool:
-    """Whether the calling thread is inside the logging module, whose locks it may hold.
+    """Return whether the calling thread is inside the logging module, and may hold its locks.
 
-    A signal handler that then waits for another thread may wait for one that wants to log.
+    A signal handler must not wait for another thread then, as that thread may want to log.
     """
     frame = sys._getframe()  # as the logging module itself does
     while frame.f_back is not None:

@@ -8,11 +8,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 EARLIEST: Final = -62_135_596_800_000
 LATEST: Final = 253_402_300_799_999
-"""The years 1 to 9999: what ISO 8601 and `datetime` can say, in ms since 1970."""
+"""The years 1 to 9999, the range of ISO 8601 and `datetime`, in ms since 1970."""
 
 
 def now_ms() -> int:
-    """Return the present as ms since 1970."""
+    """Return the current time as ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -26,8 +26,7 @@ def to_ms(moment: date) -> int:
 def parse_ms(text: str) -> int:
     """Return ISO 8601 text as ms since 1970; without a zone it is UTC, without a time midnight.
 
-    Raises ValueError for other text, digits alone among it: whether `20260302` is a date or a
-    number cannot be told.
+    Raises ValueError for other text, and for digits alone: `20260302` may be a date or a number.
     """
     text = text.strip()
     if text.isdecimal():

@@ -1,4 +1,4 @@
-"""How keys, places and kinds of value are named to the person who wrote them."""
+"""Names of keys, places and kinds of value, for messages to the author of a flow."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 _LISTED: Final = 40
-"""Names that are listed where none is near."""
+"""Names in a message when none is similar."""
 _COMPARED: Final = 200
-"""Names, and letters of one, that are compared: it takes a square of both."""
+"""Names that are compared, and letters of one: the time grows with the square of both."""
 _PLAIN_KEY = re.compile(r"[^.\[\]\"\s]+")
 
 
@@ -32,7 +32,7 @@ def join(path: str, *keys: str | int) -> str:
 
 
 def hint(word: str, known: Iterable[str], label: str = "known") -> str:
-    """Return `; did you mean X?` for a near miss, else the list of what is known."""
+    """Return `; did you mean X?` for a near miss, else a list of the known names."""
     names = sorted(known)
     if close := _nearest(word, names):
         return f"; did you mean {close}?"
@@ -51,7 +51,7 @@ def _nearest(word: str, names: list[str]) -> str | None:
 
 
 def kind(value: Any) -> str:
-    """Return the sort of a JSON value, never the value itself: it may be a secret."""
+    """Return the kind of a JSON value; never the value itself, which may be a secret."""
     match value:
         case None:
             return "null"

@@ -1,8 +1,8 @@
-"""Plugins: found through entry points, verified, and joined to the hooks of each destination.
+"""Plugins: found through entry points, verified, and resolved to the hooks of each destination.
 
 A plugin that cannot be used (import error, unknown hook argument, another API version, a name
-that another one has) is listed with its reason and never takes the others down; but nothing runs
-without an extension that is installed.
+that is taken) is listed with the reason and does not affect the others. An installed extension
+that cannot be used is an error, though: its work would be left undone without notice.
 """
 
 import inspect
@@ -16,7 +16,7 @@ import pluggy
 from attrs import Factory, define, frozen
 
 from walker_collector import hookspecs
-from walker_collector.config import DestinationConfig, DestinationEntry
+from walker_collector.config import DestinationEntry
 from walker_collector.errors import PluginError
 from walker_collector.naming import hint
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 _PREFIX: Final = re.compile(r"^(@[^/]+/)?((server|web|walker)-)?(destination-|dest-)?")
-"""What names of packages begin with: `@walkeros/server-destination-`, `walker-dest-`."""
+"""Common beginnings of package names: `@walkeros/server-destination-`, `walker-dest-`."""
 
 DESTINATIONS: Final = "walker_collector.destinations"
 EXTENSIONS: Final = "walker_collector.extensions"
 
 Hook = Callable[..., Any]
-"""A resolved hook: called with keyword arguments only, as pluggy asks."""
+"""A resolved hook, called with keyword arguments only, as pluggy requires."""
 
 
 @frozen(kw_only=True)
 class PluginInfo:
-    """What is known about one installed plugin; `error` says why it cannot be used."""
+    """An installed plugin; `error` says why it cannot be used."""
 
     name: str
     kind: Literal["destination", "extension"]
@@ -47,7 +47,7 @@ class PluginInfo:
     error: str | None = None
 
     def class_of(self, package: str) -> type:
-        """Return the class that a name or alias stands for: an alias may have one of its own."""
+        """Return the class for a name or an alias, which may have a class of its own."""
         aliases = getattr(self.plugin, "aliases", ())
         own = aliases.get(package) if isinstance(aliases, Mapping) else None
         return own or self.plugin  # type: ignore[no-any-return]  # verified to be a class
@@ -55,21 +55,23 @@ class PluginInfo:
 
 @define
 class Registry:
-    """The plugins that a flow may name; filled by `discover` and `register`."""
+    """The plugins available to flows; filled by `discover` and `register`."""
 
     _known: dict[str, PluginInfo] = Factory(dict)
     _extensions: dict[str, PluginInfo] = Factory(dict)
 
     def discover(self) -> "Registry":
         """Add every installed plugin; returns the registry itself."""
-        from importlib.metadata import entry_points  # a seventh of all that is imported
+        from importlib.metadata import (
+            entry_points,
+        )  # here, as it takes a seventh of the import time
 
         self._known |= _all_loaded(entry_points(group=DESTINATIONS), "destination")
         self._extensions |= _all_loaded(entry_points(group=EXTENSIONS), "extension")
         return self
 
     def register(self, name: str, plugin: type) -> None:
-        """Add a destination class from code; raises `PluginError` where it breaks the contract."""
+        """Add a destination class from code; raises `PluginError` if it breaks the contract."""
         verify_destination(name, plugin)
         self._known[name] = PluginInfo(
             name=name,
@@ -91,18 +93,18 @@ class Registry:
         )
 
     def installed(self) -> list[PluginInfo]:
-        """Return all plugins by name, destinations first, the unusable ones with their reason."""
+        """Return all plugins by name, destinations first, unusable ones with the reason."""
         return [*_by_name(self._known), *_by_name(self._extensions)]
 
     def unusable_extensions(self) -> list[PluginInfo]:
-        """Return the extensions that are installed and cannot be used, by name."""
+        """Return the installed extensions that cannot be used, by name."""
         return [info for info in _by_name(self._extensions) if info.error is not None]
 
     def extensions(self) -> dict[str, Any]:
         """Return the extensions by name.
 
-        Raises `PluginError` where one cannot be used: what it is to keep from destinations, or to
-        do about every event, would be left undone in silence.
+        Raises `PluginError` if one cannot be used: it may have to keep data from destinations, or
+        to see every event, and that would be left undone without notice.
         """
         for info in self.unusable_extensions():
             raise PluginError(f"extension {info.name} {unusable(info)}")
@@ -111,7 +113,7 @@ class Registry:
     def find(self, package: str) -> type:
         """Return the destination class of a name or alias.
 
-        Raises `PluginError` saying what is installed, or why the plugin cannot be used.
+        Raises `PluginError` with the installed names, or the reason why it cannot be used.
         """
         info = self._known.get(package) or self._find_alias(package)
         if info.error is not None:
@@ -128,7 +130,7 @@ class Registry:
         return found[0]
 
     def _not_installed(self, package: str) -> str:
-        """Say what was perhaps meant: names are compared without what all packages begin with."""
+        """Return a message with the nearest name, compared without the common beginnings."""
         names = {name for info in self._known.values() for name in (info.name, *info.aliases)}
         near = {_PREFIX.sub("", name): name for name in sorted(names)}
         close = get_close_matches(_PREFIX.sub("", package), near, n=1)
@@ -145,7 +147,7 @@ def _by_name(plugins: Mapping[str, PluginInfo]) -> list[PluginInfo]:
 
 
 def unusable(info: PluginInfo) -> str:
-    """Say of an installed plugin, after its name, why it cannot be used and what to do."""
+    """Return the reason why a plugin cannot be used and the remedy, to follow its name."""
     package = info.distribution or "its package"
     return f"({info.origin}) cannot be used: {info.error}; mend or uninstall {package}"
 
@@ -153,7 +155,7 @@ def unusable(info: PluginInfo) -> str:
 def _all_loaded(
     points: Iterable["EntryPoint"], kind: Literal["destination", "extension"]
 ) -> dict[str, PluginInfo]:
-    """Load plugins; of two that have one name, none is used, as nobody could tell which."""
+    """Load plugins; of two with the same name neither is used, as the choice would be arbitrary."""
     found: dict[str, PluginInfo] = {}
     for point in points:
         info = _loaded(point, kind)
@@ -183,7 +185,7 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
             plugin = plugin()
     except PluginError as error:
         return attrs.evolve(info, error=str(error))
-    except (Exception, SystemExit) as error:  # importing runs foreign code: anything may come out
+    except (Exception, SystemExit) as error:  # importing runs the plugin's code
         return attrs.evolve(info, error=f"{type(error).__name__}: {error}")
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
@@ -247,7 +249,11 @@ def verify_hooks(name: str, plugin: Any) -> None:
 
 
 def _verify_call(name: str, plugin: Any, hook: str) -> None:
-    """Refuse what would be taken for a hook that did its work although it never began."""
+    """Refuse functions that would seem to have worked without ever running.
+
+    These are hooks without a mark, which are never called, and async ones and generators, which
+    return at once.
+    """
     function = getattr(plugin, hook, None)
     if function is None:
         return
@@ -271,7 +277,7 @@ def _verify_call(name: str, plugin: Any, hook: str) -> None:
 def _explain(
     name: str, plugin: Any, manager: pluggy.PluginManager, error: pluggy.PluginValidationError
 ) -> str:
-    """Name the plugin, the hook and the argument at fault."""
+    """Return a message with the plugin, the hook and the argument at fault."""
     specs = {spec: _arguments(getattr(hookspecs, spec)) for spec in _SPECS}
     for hook in dir(plugin):
         if manager.parse_hookimpl_opts(plugin, hook) is None:
@@ -289,11 +295,13 @@ def _arguments(function: Any) -> tuple[str, ...]:
     return tuple(name for name in inspect.signature(function).parameters if name != "self")
 
 
-_SPECS: Final = ("init", "push", "push_batch", "consent", "erased", "shutdown")
+_SPECS: Final = tuple(
+    name for name, spec in vars(hookspecs).items() if hasattr(spec, f"{hookspecs.PROJECT}_spec")
+)
 
 
 def implements(plugin: Any, hook: str) -> bool:
-    """Tell whether a plugin has the hook."""
+    """Return whether a plugin has the hook."""
     return hasattr(getattr(plugin, hook, None), f"{hookspecs.PROJECT}_impl")
 
 
@@ -303,16 +311,18 @@ def _make_manager() -> pluggy.PluginManager:
     return manager
 
 
-# --- connection ------------------------------------------------------------------------------
+# --- hooks of a destination ------------------------------------------------------------------
 
 
 @frozen(eq=False)
 class Hooks:
-    """The hooks of one destination, resolved once: extensions and that destination take part.
+    """The hooks of one destination: its own, and those of the extensions.
 
-    `push_batch` is None where the destination has none; where it has one, it is used.
+    `instance` is the destination's plugin. `push_batch` is None if the plugin has none, and used
+    instead of `push` if it has one.
     """
 
+    instance: Any
     init: Hook
     push: Hook
     push_batch: Hook | None
@@ -321,21 +331,11 @@ class Hooks:
     shutdown: Hook
 
 
-@frozen(eq=False)
-class Connected:
-    """A destination ready for use: its instance, its configuration and its hooks."""
+class _PluginProxy:
+    """Registered with pluggy in place of a plugin, since pluggy compares and hashes plugins.
 
-    id: str
-    config: DestinationConfig
-    instance: Any
-    hooks: Hooks
-
-
-class _Seat:
-    """What is registered in place of a plugin: pluggy compares and hashes what it holds.
-
-    Two instances of one attrs class may be equal, or not hashable at all; seats never are.
-    Holds the plugin's hooks as attributes of its own, where pluggy's static look-up finds them.
+    Two instances of one attrs class may be equal, or not hashable at all. A proxy has the plugin's
+    hooks as attributes of its own, where pluggy's static look-up finds them.
     """
 
     def __init__(self, plugin: Any) -> None:
@@ -347,42 +347,37 @@ class _Seat:
 
 def connect(
     destinations: Mapping[str, DestinationEntry], extensions: Mapping[str, Any] | None = None
-) -> dict[str, Connected]:
-    """Make one instance per destination and resolve its hooks.
+) -> dict[str, Hooks]:
+    """Instantiate the plugin of each destination and return its resolved hooks, by id.
 
-    Extensions are registered first, so that a destination comes before their plain hooks and
-    inside their wrappers. Raises `PluginError` where an instance cannot be made.
+    Extensions are registered first, so that a destination is called before their plain hooks and
+    inside their wrappers. Raises `PluginError` if a plugin cannot be instantiated.
     """
     manager = _make_manager()
     for name, extension in (extensions or {}).items():
-        manager.register(_Seat(extension), f"extension {name}")
-    seats = {id: _Seat(_instance(id, entry.plugin)) for id, entry in destinations.items()}
-    for id, seat in seats.items():
-        manager.register(seat, id)
+        manager.register(_PluginProxy(extension), f"extension {name}")
+    proxies = {id: _PluginProxy(_instance(id, entry.plugin)) for id, entry in destinations.items()}
+    for id, proxy in proxies.items():
+        manager.register(proxy, id)
     return {
-        id: Connected(
-            id=id,
-            config=destinations[id].config,
-            instance=seat.plugin,
-            hooks=_resolve(manager, seat, [other for other in seats.values() if other is not seat]),
-        )
-        for id, seat in seats.items()
+        id: _resolve(manager, proxy, [other for other in proxies.values() if other is not proxy])
+        for id, proxy in proxies.items()
     }
 
 
 def _instance(id: str, plugin: type) -> Any:
     try:
         return plugin()
-    except (Exception, SystemExit) as error:  # a plugin's own code: anything may come out
+    except (Exception, SystemExit) as error:  # from the plugin's own code
         raise PluginError(
             f"destination {id}: {plugin.__qualname__}() failed: {type(error).__name__}: {error}"
         ) from error
 
 
 def _direct(caller: pluggy.HookCaller, name: str) -> Hook:
-    """Return the plugin's own method where nothing else takes part and it takes every argument.
+    """Return the plugin's own method if it takes every argument and no extension takes part.
 
-    pluggy's call would add to every event as much as it costs to decode it.
+    A call through pluggy takes as long as decoding the event.
     """
     implementations = caller.get_hookimpls()
     if len(implementations) != 1 or implementations[0].wrapper or implementations[0].hookwrapper:
@@ -392,15 +387,18 @@ def _direct(caller: pluggy.HookCaller, name: str) -> Hook:
     return implementations[0].function
 
 
-def _resolve(manager: pluggy.PluginManager, seat: _Seat, others: list[_Seat]) -> Hooks:
+def _resolve(
+    manager: pluggy.PluginManager, proxy: _PluginProxy, others: list[_PluginProxy]
+) -> Hooks:
     def hook(name: str) -> pluggy.HookCaller:
         return manager.subset_hook_caller(name, others)
 
     return Hooks(
+        instance=proxy.plugin,
         init=hook("init"),
         push=_direct(hook("push"), "push"),
         push_batch=_direct(hook("push_batch"), "push_batch")
-        if implements(seat, "push_batch")
+        if implements(proxy, "push_batch")
         else None,
         consent=hook("consent"),
         erased=hook("erased"),

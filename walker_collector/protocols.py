@@ -1,13 +1,13 @@
-"""The hooks as types, so that a type checker can hold a plugin against the contract.
+"""The hooks as protocols, for type checkers.
 
-The collector reads hooks by name and needs no base class. Who wants the annotations checked
-derives from the protocols of the hooks the class has:
+The collector finds hooks by name and needs no base class. To have the annotations checked, derive
+from the protocols of the hooks that the class has:
 
     class MyDestination(Init, PushBatch, Shutdown): ...
 
-Then mypy reports a hook whose argument is missing, misspelt or of another type. A hook checked
-so takes all of its arguments, though pluggy would let it leave some out. Arguments are given by
-keyword; their meaning stands in `walker_collector.hookspecs`.
+Then mypy reports a hook with an argument that is missing, misspelt or of another type. Such a hook
+takes all of its arguments, though pluggy would let it leave some out. Arguments are passed by
+keyword; `walker_collector.hookspecs` describes them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ class PushBatch(Protocol):
 
 
 class Consent(Protocol):
-    """Hears of changes of consent."""
+    """Follows changes of consent."""
 
     def consent(
         self,
@@ -52,7 +52,7 @@ class Consent(Protocol):
 
 
 class Erased(Protocol):
-    """Drops what is remembered of a person who was erased."""
+    """Drops the memory of an erased person."""
 
     def erased(self, *, person: Person | None, context: Context) -> None: ...
 
@@ -64,7 +64,7 @@ class Shutdown(Protocol):
 
 
 class Simulate(Protocol):
-    """Tells what `push` would call, without doing it and without `init`."""
+    """Returns the calls that `push` would make, without `init` and without making them."""
 
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
@@ -72,7 +72,7 @@ class Simulate(Protocol):
 
 
 class SimulateConsent(Protocol):
-    """Tells what `consent` would call, without doing it and without `init`."""
+    """Returns the calls that `consent` would make, without `init` and without making them."""
 
     def simulate_consent(
         self,
@@ -84,14 +84,14 @@ class SimulateConsent(Protocol):
 
 
 class Advise(Protocol):
-    """Warns of what works otherwise than it reads when a flow is loaded."""
+    """Warns, when a flow is loaded, of configuration with an unexpected effect."""
 
     @staticmethod
     def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]: ...
 
 
 class Check(Protocol):
-    """Finds what does not fit together when a flow is loaded."""
+    """Finds, when a flow is loaded, settings and rules that do not fit together."""
 
     @staticmethod
     def check(

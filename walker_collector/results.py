@@ -1,4 +1,4 @@
-"""What a collector answers: to one event, and about itself."""
+"""Results of a push, and the status of a collector."""
 
 import time
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from walker_collector.delivery import Answer, DestinationStatus
 from walker_collector.interrupts import Notifier, process_is_ending
 
 _FOREVER: Final = 86_400.0 * 365
-"""Seconds; locks take no times without end."""
+"""Seconds; locks do not accept an infinite time."""
 _BAD: Final = frozenset({"failed", "closed"})
 
 
-@define  # not frozen, as one is made per event: that would take three times as long
+@define  # one is made per event, and a frozen class would take three times as long
 class PushResult:
-    """What is known of an event when `push` returns.
+    """The result of a push: the event's id, and a status per destination.
 
     `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
     for consent), "ignored" (by a rule), "dropped" (consent denied and `queue` false), and after
-    `wait=True` also "delivered", "empty" (nothing was asked of it), "failed" (a dead letter),
-    "erased" (its person was, meanwhile) or "closed" (the collector was, before it was delivered:
-    with a spool it waits there, in memory it is lost); `reasons` says why, where there is a why.
+    `wait=True` also "delivered", "empty" (the event gave it nothing to send), "failed" (a dead
+    letter), "erased" (its person was erased first) or "closed" (the collector was closed first:
+    with a spool the event waits there, in memory it is lost). `reasons` has a reason for some.
     """
 
     id: str
@@ -32,13 +32,13 @@ class PushResult:
 
     @property
     def ok(self) -> bool:
-        """Whether no destination failed, or was closed before it had answered."""
+        """Whether no destination has the status "failed" or "closed"."""
         return _BAD.isdisjoint(self.destinations.values())
 
 
 @frozen(kw_only=True)
 class Status:
-    """The figures of a collector: accepted since it began, and those of each destination."""
+    """The figures of a collector: events accepted since its start, and each destination's."""
 
     accepted: int
     durable: bool
@@ -60,14 +60,14 @@ class Waiter:
             self._changes.notify_all()
 
     def complete(self) -> bool:
-        """Whether every destination has answered."""
+        """Return whether every destination has answered."""
         return len(self.answers) >= self.expected
 
     def wait(self, timeout: float | None, closing: float) -> None:
         """Wait for the answers, at most `timeout` s.
 
-        Once the main thread has ended, the interpreter waits for this one: then no longer than
-        `closing` s, as long as a closing collector waits for deliveries.
+        After the main thread has ended, the interpreter waits for this thread: then the wait is at
+        most `closing` s, the time that a closing collector takes for deliveries.
         """
         deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
         if self._changes.wait_for(lambda: self.complete() or process_is_ending(), deadline):
@@ -76,7 +76,7 @@ class Waiter:
 
 
 def answered(accepted: PushResult, waiter: Waiter) -> PushResult:
-    """Return what is known of an event after those who were asked have answered."""
+    """Return the result of a push with the answers of the destinations."""
     statuses = dict(accepted.destinations)
     reasons = {}
     for destination, answer in dict(waiter.answers).items():

@@ -20,6 +20,7 @@ from walker_collector.delivery import (
 )
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import build_destinations
+from walker_collector.error_details import reason_of
 from walker_collector.errors import EventError, NothingToSend, Rejected
 from walker_collector.events import (
     Bounds,
@@ -30,7 +31,6 @@ from walker_collector.events import (
     merge,
     plain_object,
 )
-from walker_collector.failures import reason_of
 from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.intake.commands import COMMANDS, address, consent_change, plain_statement
 from walker_collector.mapping import UNMATCHED, Mapped

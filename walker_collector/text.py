@@ -1,4 +1,4 @@
-"""Text of others that is kept or shown: made storable, and bounded.
+"""Make text of others safe to store and to show: valid UTF-8, and bounded.
 
 A reason may come from a server, a plugin or an exception. It must neither stop the thread that
 handles it nor be refused by the spool, which stores UTF-8.
@@ -7,19 +7,19 @@ handles it nor be refused by the spool, which stores UTF-8.
 from typing import Final
 
 REASON_MAX: Final = 500
-"""Characters of a reason that are kept."""
+"""Characters of a reason that are stored."""
 
 
 def storable(text: object, limit: int = REASON_MAX) -> str:
-    """Return the text as UTF-8 can hold it, cut to `limit` characters; never raises.
+    """Return the text in valid Unicode, cut to `limit` characters; never raises.
 
-    Lone surrogates become question marks. What is no text, or cannot be turned into one, is named
-    by its type.
+    Lone surrogates become question marks. Objects are converted by `str`; if that fails, the
+    result names their type.
     """
     try:
         shown = text if type(text) is str else str(text)
         return shown[:limit].encode("utf-8", "replace").decode("utf-8")
-    except BaseException:  # `__str__` of a foreign class may raise anything, SystemExit included
+    except BaseException:  # `__str__` of a plugin's class may raise anything, even SystemExit
         return f"<{type(text).__name__} without a text>"
 
 

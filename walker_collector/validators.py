@@ -1,4 +1,4 @@
-"""Checks for attrs fields, each with a message that stands alone after the field's place."""
+"""Validators for attrs fields, with messages that follow the field's place."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 from walker_collector.moments import EARLIEST, LATEST, parse_ms
 
 Validator = Callable[[Any, Any, Any], None]
-"""Instance, attribute, value. The value is Any: its type would become that of the field in mypy."""
+"""Takes instance, attribute and value. The value is Any, else mypy would take its type for the
+field's."""
 
 
 def filled(_: Any, __: Any, value: Any) -> None:
@@ -30,7 +31,7 @@ def names_destination(_: Any, __: Any, value: str | None) -> None:
 
 
 def names_file(_: Any, __: Any, value: str) -> None:
-    """Refuse a path that can only be a folder, or is none."""
+    """Refuse paths that can only be a folder, and text that is no path."""
     if Path(value).name in ("", "..") or value.endswith("/") or "\0" in value:
         raise ValueError("must name a file, such as spool.db")
 
@@ -46,11 +47,11 @@ def at_least(least: int) -> Validator:
 
 
 MOST_MS: Final = 100 * 365 * 86_400_000
-"""A hundred years: a longer time is a mistake, and more than a lock can wait for."""
+"""A hundred years. A longer time is a mistake, and more than a lock accepts."""
 
 
 def between(least: int, most: int) -> Validator:
-    """Refuse numbers outside these two; None passes."""
+    """Refuse numbers outside this range; None passes."""
 
     def check(_: Any, __: Any, value: float | None) -> None:
         if value is not None and not least <= value <= most:
@@ -89,7 +90,7 @@ LOG_LEVELS: Final = ("error", "warn", "info", "debug")
 
 
 def log_level(_: Any, __: Any, value: str | int | None) -> None:
-    """Refuse values that are no level of a log."""
+    """Refuse values that are not log levels; None passes."""
     known = range(len(LOG_LEVELS)) if isinstance(value, int) else (*LOG_LEVELS, "warning")
     if value is not None and (value.lower() if isinstance(value, str) else value) not in known:
         names = ", ".join(LOG_LEVELS)
@@ -97,7 +98,7 @@ def log_level(_: Any, __: Any, value: str | int | None) -> None:
 
 
 def web_address(_: Any, __: Any, value: Any) -> None:
-    """Refuse text that is no URL of http or https, with a host; None passes."""
+    """Refuse text that is not a URL with http or https and a host; None passes."""
     if value is None:
         return
     parts = urlsplit(value)  # raises ValueError for a bad IPv6 address
@@ -108,7 +109,7 @@ def web_address(_: Any, __: Any, value: Any) -> None:
 
 
 def https_origin(_: Any, __: Any, value: Any) -> None:
-    """Refuse text that is not `https://host` or `https://host:port` alone; None passes."""
+    """Refuse text other than `https://host` or `https://host:port`; None passes."""
     if value is None:
         return
     parts = urlsplit(value)
@@ -124,9 +125,9 @@ def _check_port(parts: SplitResult) -> None:
 
 
 def credential(_: Any, __: Any, value: Any) -> None:
-    """Refuse a credential with characters that no header carries; None passes.
+    """Refuse a credential with characters that a header cannot carry; None passes.
 
-    It would fail with every event. The message never shows the credential.
+    Every delivery would fail with it. The message never shows the credential.
     """
     wrong = _foreign(str.__str__(value)) if value is not None else ""
     if wrong:

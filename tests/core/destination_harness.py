@@ -18,10 +18,9 @@ class Harness:
     def __init__(self, package: str, settings: Mapping[str, Any], **config: Any) -> None:
         entry = {"package": package, "config": {"settings": settings, **config}}
         flow = load_flow({"destinations": {"d": entry}}, registry=Registry().discover())
-        self.connected = connect(flow.destinations)["d"]
-        config_ = self.connected.config
+        self.hooks = connect(flow.destinations)["d"]
+        config_ = flow.destinations["d"].config
         self.context = Context(id="d", settings=config_.settings, config=config_)
-        self.hooks = self.connected.hooks
 
     def init(self) -> "Harness":
         self.hooks.init(context=self.context)
@@ -40,7 +39,7 @@ class Harness:
         return dict(self.hooks.push_batch(batch=list(items), context=self.context) or {})
 
     def simulate(self, item: Item) -> list[list[Any]]:
-        calls: list[list[Any]] = self.connected.instance.simulate(
+        calls: list[list[Any]] = self.hooks.instance.simulate(
             item.event, item.data, item.rule, item.context
         )
         return calls

@@ -11,7 +11,7 @@ import pytest
 
 from walker_collector import Collector, ConfigError, PluginError, hookimpl
 from walker_collector.config import DestinationConfig, DestinationEntry, FlowConfig
-from walker_collector.plugins import Connected, PluginInfo, Registry, connect
+from walker_collector.plugins import Hooks, PluginInfo, Registry, connect
 
 PACKAGE = {
     "walker_good.py": """
@@ -129,7 +129,7 @@ class Recorder:
         self.calls.append(("shutdown", None))
 
 
-def connected(extensions: dict[str, Any] | None = None, **plugins: type) -> dict[str, Connected]:
+def connected(extensions: dict[str, Any] | None = None, **plugins: type) -> dict[str, Hooks]:
     entries = {
         id: DestinationEntry(package=id, plugin=plugin, config=DestinationConfig())
         for id, plugin in plugins.items()
@@ -137,8 +137,8 @@ def connected(extensions: dict[str, Any] | None = None, **plugins: type) -> dict
     return connect(entries, extensions)
 
 
-def push(destination: Connected, event: Any) -> Any:
-    return destination.hooks.push(event=event, data=None, rule=None, context=None)
+def push(hooks: Hooks, event: Any) -> Any:
+    return hooks.push(event=event, data=None, rule=None, context=None)
 
 
 # --- discovery --------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def test_extension_is_registered_from_code_as_class_or_instance() -> None:
 def test_hooks_of_a_destination_reach_that_instance_only() -> None:
     both = connected(a=Recorder, b=Recorder)
     push(both["a"], 1)
-    both["b"].hooks.shutdown(context=None)
+    both["b"].shutdown(context=None)
     assert both["a"].instance.calls == [("push", 1)]
     assert both["b"].instance.calls == [("shutdown", None)]
 
@@ -381,8 +381,8 @@ def test_batch_hook_is_there_only_where_the_destination_has_one() -> None:
             return {0: ValueError("no")}
 
     both = connected(a=Recorder, b=Batches)
-    assert both["a"].hooks.push_batch is None
-    push_batch = both["b"].hooks.push_batch
+    assert both["a"].push_batch is None
+    push_batch = both["b"].push_batch
     assert push_batch is not None
     assert list(push_batch(batch=[1], context=None)) == [0]
 

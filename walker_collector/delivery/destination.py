@@ -14,7 +14,7 @@ from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.hookspecs import PROJECT, Context, Event, Progress, PushContext
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate, granted
-from walker_collector.plugins import Connected, Hooks, Registry, connect, implements
+from walker_collector.plugins import Hooks, Registry, connect, implements
 from walker_collector.spool import FRESH, Attempt
 from walker_collector.validators import LOG_LEVELS
 
@@ -99,7 +99,10 @@ def build_destinations(
     """
     enabled = {id: entry for id, entry in flow.destinations.items() if not entry.config.disabled}
     extensions = registry.extensions() if registry else {}
-    return [_destination(item, host) for item in connect(enabled, extensions).values()]
+    return [
+        _destination(id, enabled[id].config, hooks, host)
+        for id, hooks in connect(enabled, extensions).items()
+    ]
 
 
 def announce(destinations: Iterable[Destination], registry: Registry | None) -> None:
@@ -111,26 +114,28 @@ def announce(destinations: Iterable[Destination], registry: Registry | None) -> 
                 watch(destination.context)
 
 
-def _destination(connected: Connected, host: Host | None) -> Destination:
-    config, plugin = connected.config, connected.instance
-    logger = _logger(connected.id, config)
+def _destination(
+    id: str, config: DestinationConfig, hooks: Hooks, host: Host | None
+) -> Destination:
+    plugin = hooks.instance
+    logger = _logger(id, config)
     context = Context(
-        id=connected.id,
+        id=id,
         settings=config.settings,
         config=config,
         env=config.env,
         logger=logger,
-        status=partial(host.status_of, connected.id) if host else None,
+        status=partial(host.status_of, id) if host else None,
         forget=host.forget_soon if host else None,
         warn=LogLimiter(logger, time.monotonic).warning,
     )
-    batched = connected.hooks.push_batch is not None
+    batched = hooks.push_batch is not None
     size = config.batch.size if config.batch and config.batch.size else None
     return Destination(
-        id=connected.id,
+        id=id,
         config=config,
         context=context,
-        hooks=connected.hooks,
+        hooks=hooks,
         mapper=compile_mapping(config),
         ignoring=compile_ignoring(config),
         instance=plugin,

@@ -26,6 +26,7 @@ from walker_collector.delivery.outcome import (
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import TimeLimit
 from walker_collector.delivery.trace import event_id, trace
+from walker_collector.error_details import after_of, place_of, reason_of
 from walker_collector.errors import (
     DestinationDown,
     NotAttempted,
@@ -36,7 +37,6 @@ from walker_collector.errors import (
     SpoolError,
 )
 from walker_collector.events import decode
-from walker_collector.failures import after_of, place_of, reason_of
 from walker_collector.hookspecs import Event, Item, Person, Progress
 from walker_collector.mapping import UNMATCHED
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore

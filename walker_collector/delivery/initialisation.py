@@ -9,8 +9,8 @@ import attrs
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
+from walker_collector.error_details import after_of, place_of, reason_of
 from walker_collector.errors import DestinationDown, RetryLater
-from walker_collector.failures import after_of, place_of, reason_of
 from walker_collector.text import describe
 
 

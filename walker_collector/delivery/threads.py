@@ -6,8 +6,8 @@ from typing import Final
 
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import Batch, Wait
+from walker_collector.error_details import place_of
 from walker_collector.errors import SpoolError
-from walker_collector.failures import place_of
 from walker_collector.interrupts import uninterrupted
 from walker_collector.text import describe, storable
 

@@ -20,7 +20,7 @@ from walker_collector.delivery.settlement import Settlement
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.threads import PAUSE, WorkerThreads
 from walker_collector.delivery.waiters import OnAnswer, Waiters
-from walker_collector.failures import place_of
+from walker_collector.error_details import place_of
 from walker_collector.hookspecs import Person
 from walker_collector.interrupts import Notifier
 from walker_collector.people.consent import ConsentStore

@@ -1,7 +1,7 @@
-"""Events: from what an application hands in to a complete, plain-JSON event.
+"""Events: completed from the parts that an application passes, and encoded as JSON.
 
-An accepted event is kept as JSON bytes, which are quick to make, cheap to hold (nothing for the
-garbage collector to walk) and what a spool stores anyway.
+An accepted event is kept as JSON bytes: they are quick to make, cost the garbage collector
+nothing, and a spool stores them anyway.
 """
 
 from walker_collector.events.complete import (

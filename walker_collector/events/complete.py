@@ -1,4 +1,4 @@
-"""From what an application hands in to a complete event: names, defaults, checks.
+"""Complete the event that an application passes: names, defaults, checks.
 
 The shape is walkerOS version 4's (`WalkerOS.Event`). Everything here is pure: time, ids and
 counters are passed in.
@@ -48,14 +48,14 @@ _TEXT_OR_NONE: Final = frozenset({str, type(None)})
 
 @define(eq=False)
 class Defaults:
-    """All that a collector adds to its events.
+    """The values that a collector adds to its events.
 
-    new_id: makes an id. trace: the same for all events of a run. count: numbers them.
-    name, release: of this collector, in `source.release`; in place of a name stands the platform of
-        the event's source, in place of a release the version of this package.
-    user: the base of every event's user. globals: the floor under every event's globals.
-    period: the times that are taken for an event's.
-    on_unknown: is told each key of an event that is no part of one, and left out.
+    new_id: returns a new id. trace: the same for all events of a run. count: numbers them.
+    name, release: of this collector, in `source.release`. The platform of the event's source
+        replaces a missing name, the version of this package a missing release.
+    user, globals: merged below every event's own.
+    period: the accepted times of events.
+    on_unknown: called with each key that no event has; such keys are left out.
     """
 
     new_id: Callable[[], str]
@@ -88,8 +88,8 @@ class Defaults:
     def source(self, own: Any) -> dict[str, Any]:
         """Return an event's source: its own statements, completed by the collector.
 
-        As in walkerOS (collector, handle.ts): only what says nothing is of type `collector`, and
-        an event that brings its number leaves the collector's as it is.
+        As in walkerOS (collector, handle.ts): only an event without a source gets the type
+        `collector`, and an event with a count of its own does not advance the collector's.
         """
         if own is None:
             return {
@@ -109,7 +109,7 @@ class Defaults:
         }
 
     def _release_after(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the releases that an event has passed, this collector's the last."""
+        """Return the releases of all collectors that the event has passed, this one last."""
         passed = own.get("release") or {}
         if not isinstance(passed, dict):
             raise EventError("source.release: must be an object")
@@ -121,8 +121,8 @@ class Defaults:
 def split_name(name: Any) -> tuple[str, str]:
     """Return entity and action of an event name; further words are part of the name only.
 
-    Raises EventError where the name is missing, no string, lacks one of the two, or begins with
-    "walker", which is for commands.
+    Raises EventError if the name is missing, not a string, lacks one of the two, or begins with
+    "walker", which is reserved for commands.
     """
     if not isinstance(name, str):
         kind = "missing" if name is None else f"of type {type(name).__name__}"
@@ -146,28 +146,29 @@ def _words(name: str) -> tuple[str, str]:
 
 
 def check_parts(parts: Mapping[str, Any]) -> None:
-    """Refuse keyword parts that no event has, naming the one that was probably meant."""
+    """Raise EventError for an unknown keyword part, with the one that was probably meant."""
     for key in parts:
         if key not in _KNOWN:
             raise EventError(f"{key}: unknown part of an event{hint_at_part(key)}")
 
 
 def hint_at_part(key: str) -> str:
-    """Return, after the name of a part that no event has, the one that was probably meant."""
+    """Return text to follow an unknown part: the one that was probably meant."""
     near = difflib.get_close_matches(key, KEYS, 1)
     return f"; did you mean {near[0]}?" if near else f"; an event has {', '.join(KEYS)}"
 
 
 def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults) -> dict[str, Any]:
-    """Return the event with everything walkerOS's collector adds to one.
+    """Return the event completed as walkerOS's collector does.
 
-    `now` is in ms, `timing` in s since the collector began. Keys that no event has are left out.
-    Raises EventError for a bad name, a part of the wrong type or a time that cannot be. The result
+    `now` is in ms, `timing` in s since the start of the collector. Unknown keys are left out.
+    Raises EventError for a bad name, a part of the wrong type or an impossible time. The result
     may share values with `raw`; `encode` makes it independent.
     """
     name = raw.get("name")
     words = split_name(name)
     event = _over_defaults(raw, words, now, timing)
+    # One test for most events, before any check of single parts.
     if not _is_usual(event, defaults.period, now):
         event = _over_defaults(_given(raw, defaults.on_unknown), words, now, timing)
         _check_and_convert(event, defaults.period, now)
@@ -190,7 +191,7 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
 def _over_defaults(
     raw: Mapping[str, Any], words: tuple[str, str], now: int, timing: float
 ) -> dict[str, Any]:
-    """Return the default parts overlaid with the given ones, a name among them."""
+    """Return the default parts, overlaid with the given ones."""
     entity, action = words
     return {
         "name": None,
@@ -212,11 +213,11 @@ def _over_defaults(
 
 
 _USUAL: Final = len(KEYS) - 1
-"""How many keys a complete event has that says nothing about consent."""
+"""The number of keys of a complete event without consent."""
 
 
 def _is_usual(event: dict[str, Any], period: Period, now: int) -> bool:
-    """Return whether all parts are of the very types JSON has, with nothing to convert."""
+    """Return whether all parts have exactly the types of JSON, so that nothing is converted."""
     return (
         len(event) == _USUAL + ("consent" in event)
         and type(event["data"]) is dict
@@ -260,7 +261,7 @@ def _check_and_convert(event: dict[str, Any], period: Period, now: int) -> None:
 
 _NAMES_OF_KINDS: Final = {dict: "an object", list: "a list", str: "text", float: "a number"}
 _ALSO: Final[Mapping[type, Any]] = {list: tuple, float: int | Decimal}
-"""What is taken in place of a kind."""
+"""Other types that are accepted for a kind."""
 
 
 def _check_part(key: str, value: Any, kind: type, name: Any) -> None:
@@ -282,9 +283,9 @@ def _check_nested(nested: Sequence[Any], name: Any) -> None:
 
 
 def check_grants(consent: Mapping[Any, Any]) -> None:
-    """Raise EventError for consent with keys that are no text, or values neither true nor false.
+    """Raise EventError for consent with keys other than text, or values neither true nor false.
 
-    Whatever else is taken for true or false grants by mistake: the text "denied" is truthy.
+    Any other value would grant by mistake: the text "denied" is truthy.
     """
     for key, value in consent.items():
         if not isinstance(key, str) or not isinstance(value, bool):
@@ -292,10 +293,9 @@ def check_grants(consent: Mapping[Any, Any]) -> None:
 
 
 def plain_object(what: str, value: Any, bounds: Bounds) -> dict[str, Any]:
-    """Return an object as the plain JSON that events carry, independent of its origin.
+    """Return an object as plain JSON, independent of its origin, for the part `what` of events.
 
-    `what` is the part of an event it is for. Raises EventError where it is no object, or where
-    no event could carry it (see `encode`).
+    Raises EventError if it is not an object, or no event could have it (see `encode`).
     """
     if not isinstance(value, Mapping):
         raise EventError(f"{what}: must be an object, not {type(value).__name__}")
@@ -305,7 +305,7 @@ def plain_object(what: str, value: Any, bounds: Bounds) -> dict[str, Any]:
 
 
 def _id(value: Any) -> str | None:
-    """Return an id as text; none, or an empty one, is to be made up."""
+    """Return an id as text; a missing or empty one is returned as it is."""
     if value is None or type(value) is str:
         return value
     if not isinstance(value, str | int | UUID) or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Events as JSON: from Python values to plain bytes and back."""
+"""Encode events as JSON, and decode them."""
 
 import dataclasses
 import enum
@@ -23,7 +23,7 @@ _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 @frozen
 class Bounds:
-    """How deep (levels of nesting) and how large (bytes of JSON) one event may be."""
+    """The limits of one event: levels of nesting, bytes of JSON."""
 
     depth: int = 32
     bytes: int = 1_000_000
@@ -34,24 +34,25 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
 
     datetime and date become ISO 8601 (naive ones are UTC), Decimal a number, UUID text, an enum
     its value, tuples and sets lists, attrs and dataclass objects objects; NaN and infinities are
-    left out. Raises EventError naming the path of what JSON can't hold, or the bound exceeded.
+    left out. Raises EventError with the path of a value that JSON cannot hold, or the limit
+    exceeded.
     """
     try:
         body = orjson.dumps(event, _plain, _OPTIONS)
     except (orjson.JSONEncodeError, RecursionError) as error:
         body = _walked(event, bounds)
         if error.__cause__ is not None and not isinstance(error.__cause__, TypeError):
-            # No object did, or the walk would have met it: a signal handler raised in `_plain`.
+            # The walk has found no such object, so a signal handler raised inside `_plain`.
             raise error.__cause__ from None
     if b"null" in body and not _are_none(event, body.count(b"null")):
-        # NaN is null to orjson; only a walk can tell it from a null that was meant.
+        # orjson writes NaN as null; only a walk over the values tells it from None.
         body = _walked(event, bounds)
     if len(body) > bounds.bytes:
         raise EventError(
             f"event {str(event.get('name'))[:80]!r} has {len(body):,} bytes of JSON; "
             f"the limit is {bounds.bytes:,} (collector.maxBytes)"
         )
-    # Cheap upper bound first: an event can't be deeper than it has brackets.
+    # A cheap upper bound first: the depth cannot exceed the number of brackets.
     brackets = body.count(b"{") + body.count(b"[")
     if brackets > bounds.depth and _may_be_deeper(event, bounds.depth):
         _check_depth(orjson.loads(body), "", bounds.depth)
@@ -59,14 +60,14 @@ def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
 
 
 def _are_none(event: Mapping[str, Any], nulls: int) -> bool:
-    """Whether so many nulls in an event's JSON were None, all of them."""
+    """Return whether every null in the JSON came from None (none from NaN)."""
     unseen: list[Any] = [event]
     for value in unseen:
         for child in value.values() if type(value) is dict else value:
             if child is None:
                 nulls -= 1
                 if not nulls:
-                    return True  # the usual end: there is one, and it is near the top
+                    return True  # mostly there is one null, near the top
                 continue
             kind = type(child)
             if kind is dict or kind is list:
@@ -80,7 +81,7 @@ def _are_none(event: Mapping[str, Any], nulls: int) -> bool:
 
 
 def _may_be_deeper(value: Any, depth: int) -> bool:
-    """Return whether it is nested deeper than that, or holds objects that JSON does not have."""
+    """Return whether a value is nested deeper than `depth`, or holds types that JSON lacks."""
     if depth <= 0:
         return True
     for child in value.values() if type(value) is dict else value:
@@ -99,7 +100,7 @@ def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:
         raise
     except (RecursionError, orjson.JSONEncodeError):
         raise EventError("event is nested too deeply to be written as JSON") from None
-    except Exception as error:  # the methods of foreign objects may raise anything
+    except Exception as error:  # from the methods of the application's objects
         raise EventError(
             f"event cannot be written as JSON: an object in it raised {type(error).__name__}"
         ) from error
@@ -134,7 +135,7 @@ def _number(value: float | Decimal) -> float:
 
 
 def fields_of(value: Any) -> dict[str, Any] | None:
-    """Return the fields of an attrs or dataclass object by name; None where it is neither."""
+    """Return the fields of an attrs or dataclass object by name; None if it is neither."""
     if attrs.has(type(value)):
         return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
     if dataclasses.is_dataclass(type(value)):
@@ -147,7 +148,7 @@ def _ordered(value: set[Any] | frozenset[Any]) -> list[Any]:
 
 
 class _Absent:
-    """A value that is left out of objects, and null in lists, where positions matter."""
+    """Marks a value that is left out of objects; in lists, where positions matter, it is null."""
 
 
 _ABSENT: Final = _Absent()
@@ -224,6 +225,6 @@ def _check_depth(value: Any, path: str, depth: int) -> None:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Return the event that `encode` wrote; a fresh object at every call."""
+    """Return the event encoded in `body`, as a new object at every call."""
     event: dict[str, Any] = orjson.loads(body)
     return event

@@ -1,4 +1,4 @@
-"""One object over another, as walkerOS merges them (core, assign.ts)."""
+"""Merge one object over another, as walkerOS does (core, assign.ts)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -8,7 +8,7 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both as one object, `above` winning; two lists under one key are united.
+    """Return both objects as one: `above` wins, and two lists under one key are united.
 
     Shallow: an object replaces an object.
     """
@@ -20,7 +20,10 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unite(first: list[Any], second: Sequence[Any]) -> list[Any]:
-    """Return the first list with the items it lacks of the second; containers by identity."""
+    """Return the first list with the items of the second that it lacks.
+
+    Objects and lists are compared by identity, as in JavaScript.
+    """
     united = list(first)
     seen = {_mark(item) for item in first}
     for item in second:

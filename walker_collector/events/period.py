@@ -1,4 +1,4 @@
-"""Between which times an event may have happened."""
+"""The accepted times of events."""
 
 from datetime import date
 from typing import Any, Final
@@ -13,14 +13,14 @@ OLDEST: Final = "1990-01-01"
 
 _HUGE: Final = 2**63
 _UNITS: Final = (("seconds", 1000), ("microseconds", 1e-3), ("nanoseconds", 1e-6))
-"""What a number may be by mistake, and what makes ms of it."""
+"""Units that a number may be in by mistake, and their factors to ms."""
 
 
 @frozen
 class Period:
-    """The times that are taken for an event's: not before `oldest`, not long after now.
+    """The accepted times of events: not before `oldest`, not long after now.
 
-    oldest: ms since 1970. ahead: ms that a time may be ahead of now.
+    oldest: ms since 1970. ahead: ms that a time may be after now.
     """
 
     oldest: int = parse_ms(OLDEST)
@@ -28,20 +28,20 @@ class Period:
 
     @classmethod
     def of(cls, oldest: int | str | None, ahead: int) -> "Period":
-        """Make one as a flow has it: `oldest` is ms or an ISO date, None any time at all."""
+        """Return the period of a flow; its `oldest` is ms or an ISO date, None for any time."""
         if oldest is None:
             return cls(EARLIEST, ahead)
         return cls(parse_ms(oldest) if isinstance(oldest, str) else oldest, ahead)
 
     def ends(self, now: int) -> int:
-        """Return the last time that is taken: ms since 1970."""
+        """Return the last accepted time (ms since 1970)."""
         return min(now + self.ahead, LATEST)
 
     def read(self, value: Any, now: int) -> int | float:
-        """Return an event's timestamp in ms since 1970; 0 stands for none, as in walkerOS.
+        """Return an event's timestamp in ms since 1970; 0 means none, as in walkerOS.
 
-        A number is ms; text is ISO 8601. Raises EventError for what is no time, and for one
-        outside, saying what to write.
+        A number is ms; text is ISO 8601. Raises EventError, with advice, for other values and for
+        times outside the period.
         """
         if isinstance(value, str):
             ms: int | float = _of_text(value)
@@ -54,7 +54,7 @@ class Period:
         return ms
 
     def _outside(self, value: Any, ms: float, now: int) -> str:
-        """Return the reason why a time is refused, and the advice."""
+        """Return the reason to refuse a time, with advice."""
         for unit, factor in _UNITS:
             if value is ms and max(self.oldest, 0) < (meant := int(ms * factor)) <= self.ends(now):
                 return f"{ms} seems to be in {unit}; write milliseconds: {meant}"
@@ -98,5 +98,5 @@ def _of_text(text: str) -> int:
 def _of_date(moment: date) -> int:
     try:
         return to_ms(moment)
-    except Exception as error:  # the time zone of a datetime is foreign code
+    except Exception as error:  # from the time zone of a datetime, which may be anybody's class
         raise EventError(f"timestamp: its time zone raised {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""What an exception of a plugin says: reason, wait and place, whatever its class made of them."""
+"""Reason, wait and place of a plugin's exception, even if its class has odd attributes."""
 
 import traceback
 from typing import Any
@@ -13,7 +13,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def after_of(error: BaseException) -> float | None:
-    """Return the wait (s) that an error asks for, where it is a number."""
+    """Return the wait (s) that an error asks for, if it is a number."""
     after: Any = getattr(error, "after", None)
     return after if isinstance(after, int | float) else None
 
