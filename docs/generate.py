@@ -14,7 +14,7 @@ from walker_collector import Registry
 from walker_collector.destinations.console import ConsoleDestination
 from walker_collector.destinations.file import FileDestination
 from walker_collector.destinations.http import HttpDestination
-from walker_collector.schema import flow_schema
+from walker_collector.flow.json_schema import flow_schema
 from walker_dest_customerio.destination import CustomerioDestination
 
 REFERENCE = Path(__file__).parent / "reference"

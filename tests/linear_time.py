@@ -15,14 +15,14 @@ from walker_collector.cli.lines import parse
 from walker_collector.cli.output import printable
 from walker_collector.clients import retry_after
 from walker_collector.events import Bounds, decode, encode, split_name
-from walker_collector.flowfile.destination import _VERSIONED
-from walker_collector.flowfile.references import Surroundings, resolve
+from walker_collector.flow.destination_entry import _VERSIONED
+from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.types.environment import _WHOLE
 from walker_collector.mapping.paths import delete_by_path, get_by_path, set_by_path
 from walker_collector.moments import parse_ms
 from walker_collector.naming import hint, join
 from walker_collector.people.identity import identifiers as keys_of
 from walker_collector.plugins import _PREFIX
-from walker_collector.structuring.environment import _WHOLE
 from walker_collector.text import describe
 from walker_collector.validators import HEADER_NAME, HEADER_VALUE
 from walker_dest_customerio import answers, dates, identity, ids, limits, troubles
@@ -73,7 +73,7 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "core: header name": HEADER_NAME.fullmatch,
     "core: header value": HEADER_VALUE.fullmatch,
     "core: package": _VERSIONED.fullmatch,
-    "core: reference": lambda text: resolve(text, Surroundings({}), "a"),
+    "core: reference": lambda text: resolve(text, ReferenceContext({}), "a"),
     "core: place": lambda text: join("a", text),
     "core: hint": lambda text: hint(text, ["customerio", "console"]),
     "core: keys of people": lambda text: keys_of({"id": text, "session": text}),

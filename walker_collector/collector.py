@@ -23,7 +23,7 @@ from walker_collector.events import (
     Bounds,
     Defaults,
 )
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import is_command, plain_person
 from walker_collector.intake.in_flight import Door, inside, looking, reentrant

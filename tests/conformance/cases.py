@@ -8,7 +8,7 @@ from attrs import frozen
 
 from walker_collector import MISSING
 from walker_collector.config import ValueSpec
-from walker_collector.structuring import structure_or_raise
+from walker_collector.flow.types import structure_or_raise
 
 FOLDER = Path(__file__).parent
 

@@ -11,8 +11,8 @@ import pytest
 from tests.conformance.cases import Surroundings, case_by_id, load, same, value_spec
 from walker_collector import MISSING, ConfigError
 from walker_collector.config import DestinationConfig
+from walker_collector.flow.types import structure_or_raise
 from walker_collector.mapping import compile_mapping, compile_value
-from walker_collector.structuring import structure_or_raise
 
 REFUSED = ["edge-7", "edge-8", "edge-11", "edge-12"]
 YIELDS = {

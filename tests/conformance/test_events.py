@@ -7,9 +7,9 @@ import pytest
 from tests.conformance.cases import Surroundings, expected, identifiers, load, same
 from walker_collector import MISSING
 from walker_collector.config import DestinationConfig
+from walker_collector.flow.types import structure_or_raise
 from walker_collector.mapping import Mapped, compile_mapping, find_rule
 from walker_collector.people.gate import grants
-from walker_collector.structuring import structure_or_raise
 
 EVENTS = load("event.ndjson", "event") + load("edge_cases.ndjson", "event")
 LOOKUPS = load("edge_cases.ndjson", "mapping")

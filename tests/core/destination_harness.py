@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from walker_collector import MISSING
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.hookspecs import Context, Item, PushContext, Rule
 from walker_collector.people.identity import identifiers
 from walker_collector.plugins import Registry, connect

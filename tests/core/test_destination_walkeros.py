@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.destination_harness import BASE, Harness
 from walker_collector import Collector, ConfigError
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 
 API = "@walkeros/server-destination-api"

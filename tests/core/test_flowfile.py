@@ -18,7 +18,7 @@ from walker_collector.config import (
     PathSpec,
     RuleConfig,
 )
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.mapping import Value
 from walker_collector.plugins import Registry
 

@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 
 from tests.core.test_structuring import SPECS
 from walker_collector import Secret, hookimpl
+from walker_collector.flow.json_schema import flow_schema, rule_settings_schema, settings_schema
 from walker_collector.mapping import Value
 from walker_collector.plugins import Registry
-from walker_collector.schema import flow_schema, rule_settings_schema, settings_schema
 
 
 class Color(Enum):

@@ -18,7 +18,7 @@ from walker_collector import (
     Rule,
     hookimpl,
 )
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.simulation import Simulated, Simulation
 
 NOW = 1_700_000_000_000

@@ -20,7 +20,7 @@ from tests.core.support import PATIENCE, in_threads
 from tests.support import program
 from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.spool import (
     Attempt,
     Change,

@@ -21,8 +21,8 @@ from walker_collector.config import (
     RuleConfig,
     ValueSpec,
 )
+from walker_collector.flow.types import structure, structure_or_raise
 from walker_collector.mapping import Value
-from walker_collector.structuring import structure, structure_or_raise
 from walker_collector.validators import at_least, filled, positive
 
 PATHS = st.text("abc.*0", min_size=0, max_size=6)

@@ -7,7 +7,7 @@ import pytest
 
 from walker_collector import ConfigError, Secret, hookimpl
 from walker_collector.config import FlowConfig
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 
 

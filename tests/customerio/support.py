@@ -7,7 +7,7 @@ from attrs import define, field
 
 from walker_collector import MISSING, Context, Item, PushContext, Rule
 from walker_collector.config import DestinationConfig, PartState
-from walker_collector.structuring import structure_or_raise
+from walker_collector.flow.types import structure_or_raise
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 CREDENTIALS = {"siteId": "site", "apiKey": "track-secret", "appApiKey": "app-secret"}

@@ -10,7 +10,7 @@ from tests.conformance.cases import case_by_id, identifiers, load, same
 from tests.customerio.support import CREDENTIALS
 from walker_collector import Context, NothingToSend, PushContext
 from walker_collector.config import DestinationConfig
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.mapping import Mapper, compile_mapping
 from walker_collector.people.gate import grants
 from walker_collector.plugins import Registry

@@ -7,7 +7,7 @@ import pytest
 
 from tests.customerio.support import NOON
 from walker_collector import Collector
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_dest_customerio.sandbox import Sandbox
 
 DAY = 86_400_000

@@ -4,7 +4,7 @@ import pytest
 
 from tests.customerio.support import context_of, event_of, item_of, settings_of
 from walker_collector import ConfigError
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 from walker_dest_customerio.destination import CustomerioDestination
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.customerio.support import CREDENTIALS, NOON
 from walker_collector import Collector
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.simulation import Simulated, Simulation
 from walker_collector.spool import DeadLetter
 from walker_dest_customerio.sandbox import Sandbox

@@ -7,7 +7,7 @@ from customerio import CustomerIO
 
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PushContext
 from walker_dest_customerio.identify_cache import IdentifyCache, Workspace
 from walker_dest_customerio.operations import Message, Operation

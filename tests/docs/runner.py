@@ -17,9 +17,9 @@ from tests.docs import customerio
 from tests.docs.pages import Block, Row
 from walker_collector import MISSING
 from walker_collector.config import ValueSpec
+from walker_collector.flow.types import structure_or_raise
 from walker_collector.mapping import compile_value
 from walker_collector.mapping.scope import LocalScope
-from walker_collector.structuring import structure_or_raise
 
 Json = Any
 PROGRAMS = Path(sys.executable).parent

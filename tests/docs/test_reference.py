@@ -24,8 +24,8 @@ from walker_collector.config import (
 from walker_collector.destinations.console import ConsoleSettings
 from walker_collector.destinations.file import FileSettings
 from walker_collector.destinations.http import HttpSettings
+from walker_collector.flow.types import disk_key
 from walker_collector.mapping import Value
-from walker_collector.structuring import disk_key
 from walker_dest_customerio import limits
 from walker_dest_customerio.settings import RuleSettings, Settings
 

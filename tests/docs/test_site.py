@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from tests.docs.pages import ROOT
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 
 DOCS = ROOT / "docs"
 SCHEMA = DOCS / "reference" / "flow.schema.json"

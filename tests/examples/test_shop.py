@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from tests.examples.support import EXAMPLES, read, simulated
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 
 FOLDER = EXAMPLES / "shop"
 

@@ -14,7 +14,7 @@ from walker_dest_postgres.destination import PostgresDestination
 from tests.plugins.conftest import Database
 from tests.plugins.support import EXAMPLES, warehouse_environment
 from walker_collector import Collector, PushResult, Registry
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_dest_customerio.sandbox import Sandbox
 
 SHOP = EXAMPLES / "shop"

@@ -13,7 +13,7 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.moments import now_ms
 from walker_collector.plugins import Registry
 

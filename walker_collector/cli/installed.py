@@ -7,8 +7,8 @@ import orjson
 
 from walker_collector.cli.options import examples, json_option
 from walker_collector.cli.output import print_json, print_table, printable
+from walker_collector.flow.json_schema import flow_schema, rule_settings_schema, settings_schema
 from walker_collector.plugins import PluginInfo, Registry
-from walker_collector.schema import flow_schema, rule_settings_schema, settings_schema
 
 _COLUMNS = ("name", "kind", "version", "distribution", "origin")
 

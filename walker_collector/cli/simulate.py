@@ -19,7 +19,7 @@ from walker_collector.cli.options import (
 )
 from walker_collector.cli.output import print_json, printable, to_json
 from walker_collector.errors import EventError
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PROJECT
 from walker_collector.moments import now_ms
 from walker_collector.simulation import Call, Simulated, Simulation, Status

@@ -11,7 +11,7 @@ from walker_collector.cli.options import examples, flow_argument, flow_option, j
 from walker_collector.cli.output import counted, print_json
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 
 
 @click.command(

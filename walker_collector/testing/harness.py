@@ -11,7 +11,7 @@ from walker_collector.config import Consent, PartState
 from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
-from walker_collector.flowfile import load_flow
+from walker_collector.flow import load_flow
 from walker_collector.hookspecs import Context, Event, Item, Person, PushContext
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import identifiers

@@ -8,9 +8,9 @@ import pytest
 from tests.conformance.cases import same
 from walker_collector import MISSING
 from walker_collector.config import DestinationConfig, ValueSpec
+from walker_collector.flow.types import structure, structure_or_raise
 from walker_collector.mapping import compile_mapping, compile_value
 from walker_collector.mapping.scope import LocalScope
-from walker_collector.structuring import structure, structure_or_raise
 
 EVENT: dict[str, Any] = {
     "name": "profile update",

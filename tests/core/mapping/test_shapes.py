@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from tests.core.mapping.strategies import CONSENT, EVENTS, SPECS
 from walker_collector import MISSING
 from walker_collector.config import ValueSpec
+from walker_collector.flow.types import structure_or_raise
 from walker_collector.mapping import compile_value, may_make_object
 from walker_collector.mapping.scope import LocalScope
-from walker_collector.structuring import structure_or_raise
 
 MAY: list[Any] = [
     "data",

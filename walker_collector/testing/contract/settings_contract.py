@@ -9,8 +9,8 @@ import pytest
 
 from walker_collector.config import Secret
 from walker_collector.errors import ConfigError
+from walker_collector.flow.types import disk_key
 from walker_collector.plugins import Registry, verify_destination
-from walker_collector.structuring import disk_key
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.contract.contract_base import ContractBase
 from walker_collector.testing.harness import Harness

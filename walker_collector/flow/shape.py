@@ -28,7 +28,7 @@ IDLE_COLLECTOR_KEYS: Final = frozenset(
         "next",
     }
 )
-"""Keys of walkerOS's collector that change nothing here, or not without a problem (steps.py)."""
+"""Keys of walkerOS's collector that change nothing, or are refused by `unsupported.py`."""
 
 
 @frozen(kw_only=True)

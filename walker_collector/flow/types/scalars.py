@@ -5,9 +5,9 @@ from enum import Enum
 from typing import Any, get_args
 
 from walker_collector.config import EnvText, Placeholder, Secret
+from walker_collector.flow.types.environment import option, typed
+from walker_collector.flow.types.place import InvalidValue
 from walker_collector.naming import hint, kind
-from walker_collector.structuring.environment import option, typed
-from walker_collector.structuring.places import Unfit
 
 
 def scalar_hook(cls: type[Any], accepts: tuple[type, ...], name: str) -> Callable[[Any, Any], Any]:
@@ -23,7 +23,7 @@ def scalar_hook(cls: type[Any], accepts: tuple[type, ...], name: str) -> Callabl
         if cls is int and isinstance(raw, float) and raw.is_integer():
             return int(raw)  # JSON knows one kind of number: 1e3 is a whole one
         if not isinstance(raw, accepts) or (isinstance(raw, bool) and cls is not bool):
-            raise Unfit(f"expected {name}, got {kind(raw)}")
+            raise InvalidValue(f"expected {name}, got {kind(raw)}")
         return cls(raw) if cls in (float, Secret) or isinstance(raw, EnvText) else raw
 
     return hook
@@ -37,7 +37,7 @@ def enum_hook(raw: Any, cls: type[Enum]) -> Enum:
         return cls(raw)
     except ValueError:
         options = (str(member.value) for member in cls)
-        raise Unfit(f"not one of the choices{hint(str(raw), options, 'choices')}") from None
+        raise InvalidValue(f"not one of the choices{hint(str(raw), options, 'choices')}") from None
 
 
 def literal_hook(cls: Any) -> Callable[[Any, Any], Any]:
@@ -51,6 +51,6 @@ def literal_hook(cls: Any) -> Callable[[Any, Any], Any]:
             raw = option(raw, options) or str(raw)
         if any(raw == option and type(raw) is type(option) for option in options):
             return raw
-        raise Unfit(f"not one of the choices{hint(str(raw), map(str, options), 'choices')}")
+        raise InvalidValue(f"not one of the choices{hint(str(raw), map(str, options), 'choices')}")
 
     return hook

@@ -6,8 +6,8 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, Final
 
+from walker_collector.flow.types.place import InvalidValue
 from walker_collector.naming import kind
-from walker_collector.structuring.places import Unfit
 
 CODE_PREFIX: Final = "$code:"
 CODE_ADVICE: Final = (
@@ -38,27 +38,27 @@ def callable_hook(raw: Any, _: Any) -> Callable[..., Any]:
         return raw  # type: ignore[no-any-return]  # callable() does not narrow Any
     if isinstance(raw, str):
         return load_callable(raw)
-    raise Unfit(f'expected a callable, written "module:name", got {kind(raw)}')
+    raise InvalidValue(f'expected a callable, written "module:name", got {kind(raw)}')
 
 
 def load_callable(reference: str) -> Callable[..., Any]:
-    """Import the callable of a `"module:name"`; raises `Unfit` with advice where that fails."""
+    """Import the callable named `"module:name"`, or raise `InvalidValue` with advice."""
     if reference.startswith(CODE_PREFIX):
-        raise Unfit(CODE_ADVICE)
+        raise InvalidValue(CODE_ADVICE)
     module, _, name = reference.partition(":")
     if not module or not name:
-        raise Unfit('expected a callable, written "module:name"')
+        raise InvalidValue('expected a callable, written "module:name"')
     if not _IMPORTING.get():
         return _not_imported
     try:
         found: Any = import_module(module)
     except (Exception, SystemExit) as error:  # importing runs foreign code: anything may come out
         reason = f"{type(error).__name__}: {error}"
-        raise Unfit(
+        raise InvalidValue(
             f"cannot import module {module} ({reason}); install it, or put its folder on PYTHONPATH"
         ) from error
     for attribute in name.split("."):
         found = getattr(found, attribute, None)
     if not callable(found):
-        raise Unfit(f"module {module} has no callable {name}")
+        raise InvalidValue(f"module {module} has no callable {name}")
     return found  # type: ignore[no-any-return]  # callable() does not narrow Any

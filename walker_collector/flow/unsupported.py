@@ -7,8 +7,8 @@ would not is a warning, or nothing.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from walker_collector.flowfile.findings import Findings
-from walker_collector.flowfile.shape import Flow
+from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.shape import Flow
 from walker_collector.naming import join
 
 TRANSFORMERS: Final = (
@@ -54,44 +54,46 @@ _NOT_RUN: Final = {
 }
 
 
-def check_steps(shape: Flow, found: Findings) -> None:
+def check_steps(shape: Flow, diagnostics: Diagnostics) -> None:
     """Report steps that are not run: problems where they would change deliveries, else warnings."""
     for key, instead in _NOT_RUN.items():
         if getattr(shape, key):
-            found.warnings.append(f"{key}: not run here; {instead}")
+            diagnostics.warnings.append(f"{key}: not run here; {instead}")
     for id, source in shape.sources.items():
         if isinstance(source, Mapping):
-            _check_source(join("sources", id), source, found)
+            _check_source(join("sources", id), source, diagnostics)
 
 
-def _check_source(path: str, source: Mapping[str, Any], found: Findings) -> None:
+def _check_source(path: str, source: Mapping[str, Any], diagnostics: Diagnostics) -> None:
     config = source.get("config")
     config = config if isinstance(config, Mapping) else {}
     if source.get("disabled") is True or config.get("disabled") is True:
         return
-    _refuse(path, source, _CHAINS_OF_SOURCE, found)
-    _refuse(join(path, "config"), config, _OF_SOURCE | _CHAINS_OF_SOURCE, found)
+    _refuse(path, source, _CHAINS_OF_SOURCE, diagnostics)
+    _refuse(join(path, "config"), config, _OF_SOURCE | _CHAINS_OF_SOURCE, diagnostics)
 
 
-def check_collector(raw: Mapping[str, Any], found: Findings) -> None:
+def check_collector(raw: Mapping[str, Any], diagnostics: Diagnostics) -> None:
     """Report keys of the collector that would change deliveries and are not supported."""
-    _refuse("collector", raw, _OF_COLLECTOR, found)
+    _refuse("collector", raw, _OF_COLLECTOR, diagnostics)
     if raw.get("run") is False:
-        found.add(
+        diagnostics.add(
             "collector.run",
             "there is no run command here: events are accepted at once; remove it, and push when"
             " they may be",
         )
 
 
-def refuse_unsupported(path: str, keys: Mapping[str, Any], found: Findings) -> None:
+def refuse_unsupported(path: str, keys: Mapping[str, Any], diagnostics: Diagnostics) -> None:
     """Report keys of a destination that would change deliveries and are not supported."""
-    _refuse(path, keys, UNSUPPORTED, found)
+    _refuse(path, keys, UNSUPPORTED, diagnostics)
 
 
-def _refuse(path: str, keys: Mapping[str, Any], advice: Mapping[str, str], found: Findings) -> None:
+def _refuse(
+    path: str, keys: Mapping[str, Any], advice: Mapping[str, str], diagnostics: Diagnostics
+) -> None:
     for key in _present(keys, advice):
-        found.add(join(path, key), advice[key])
+        diagnostics.add(join(path, key), advice[key])
 
 
 def _present(keys: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:

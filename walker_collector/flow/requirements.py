@@ -11,8 +11,8 @@ from typing import Any, Final
 import attrs
 
 from walker_collector.config import CollectorConfig, DestinationEntry
-from walker_collector.flowfile.destination import ReadDestination
-from walker_collector.flowfile.findings import Findings
+from walker_collector.flow.destination_entry import ReadDestination
+from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.naming import hint, join
 
 _ALWAYS: Final = frozenset({"run", "ready"})
@@ -21,17 +21,17 @@ _EVENTS: Final = frozenset({*_ALWAYS, *_GIVEN, "config", "custom", "session"})
 
 
 def settle_requirements(
-    read: Mapping[str, ReadDestination], collector: CollectorConfig, found: Findings
+    read: Mapping[str, ReadDestination], collector: CollectorConfig, diagnostics: Diagnostics
 ) -> dict[str, DestinationEntry]:
     """Return the destinations by id, with their requirements checked."""
     happened = _ALWAYS | {name for name in _GIVEN if getattr(collector, name)}
-    ids = _ids(read, found)
+    ids = _ids(read, diagnostics)
     settled = {}
     for key, destination in read.items():
         path = join("destinations", key, "config", "require")
         kept = [name for name in destination.require if name in read or name not in happened]
         for name in kept:
-            _check(key, name, path, read, found)
+            _check(key, name, path, read, diagnostics)
         if entry := destination.entry:
             require = [ids.get(name, name) for name in kept]
             config = attrs.evolve(entry.config, require=require)
@@ -39,28 +39,30 @@ def settle_requirements(
     return settled
 
 
-def _ids(read: Mapping[str, ReadDestination], found: Findings) -> dict[str, str]:
+def _ids(read: Mapping[str, ReadDestination], diagnostics: Diagnostics) -> dict[str, str]:
     """Return the id of each destination by its key in the file: that key, unless `id` is given."""
     ids: dict[str, str] = {}
     for key, destination in read.items():
         given = destination.entry.config.id if destination.entry else None
         if given and (given in read or given in ids.values()) and given != key:
-            found.add(join("destinations", key, "config", "id"), f"another one is called {given}")
+            diagnostics.add(
+                join("destinations", key, "config", "id"), f"another one is called {given}"
+            )
         ids[key] = given or key
     return ids
 
 
 def _check(
-    id: str, name: str, path: str, read: Mapping[str, ReadDestination], found: Findings
+    id: str, name: str, path: str, read: Mapping[str, ReadDestination], diagnostics: Diagnostics
 ) -> None:
     if name not in read:
-        found.add(path, _missing(name, read))
+        diagnostics.add(path, _missing(name, read))
         return
     required = read[name].entry
     if required and required.config.disabled:
-        found.add(path, f"destination {name} is disabled: it is never ready")
+        diagnostics.add(path, f"destination {name} is disabled: it is never ready")
     if id in _awaited(name, read):
-        found.add(path, f"{id} and {name} wait for each other")
+        diagnostics.add(path, f"{id} and {name} wait for each other")
 
 
 def _missing(name: str, read: Iterable[str]) -> str:

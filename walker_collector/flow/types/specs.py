@@ -8,11 +8,11 @@ from cattrs.errors import ClassValidationError
 
 from walker_collector.config import AlternativesSpec, EnvText, ObjectSpec, PathSpec, ValueSpec
 from walker_collector.errors import ConfigError
+from walker_collector.flow.types.environment import typed
+from walker_collector.flow.types.functions import CODE_ADVICE, CODE_PREFIX
+from walker_collector.flow.types.place import PLACE, InvalidValue, at
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
-from walker_collector.structuring.callables import CODE_ADVICE, CODE_PREFIX
-from walker_collector.structuring.environment import typed
-from walker_collector.structuring.places import PLACE, Unfit, at
 
 
 def spec_hook(_: Any, converter: Converter) -> Callable[[Any, Any], ValueSpec]:
@@ -23,13 +23,13 @@ def spec_hook(_: Any, converter: Converter) -> Callable[[Any, Any], ValueSpec]:
             return raw
         if isinstance(raw, str):
             if raw.startswith(CODE_PREFIX):
-                raise Unfit(CODE_ADVICE)
+                raise InvalidValue(CODE_ADVICE)
             return PathSpec(str(raw) if isinstance(raw, EnvText) else raw)
         if isinstance(raw, list | tuple):
             return AlternativesSpec(converter.structure(raw, tuple[ValueSpec, ...]))
         if isinstance(raw, Mapping):
             return converter.structure(raw, ObjectSpec)
-        raise Unfit(f"expected a path, a list of alternatives or an object, got {kind(raw)}")
+        raise InvalidValue(f"expected a path, a list of alternatives or an object, got {kind(raw)}")
 
     return hook
 
@@ -44,7 +44,7 @@ def value_hook(_: Any, converter: Converter) -> Callable[[Any, Any], Value]:
         try:
             return Value(spec, PLACE.get())
         except ConfigError as error:  # a callable that cannot be called with a value
-            raise Unfit("; ".join(problem.message for problem in error.problems)) from error
+            raise InvalidValue("; ".join(problem.message for problem in error.problems)) from error
 
     return hook
 
@@ -55,12 +55,12 @@ def consent_hook(raw: Any, _: Any) -> dict[str, bool]:
     The string "false" would grant.
     """
     if not isinstance(raw, Mapping):
-        raise Unfit(f"expected an object of consent keys, got {kind(raw)}")
+        raise InvalidValue(f"expected an object of consent keys, got {kind(raw)}")
     grants, errors = {}, []
     for key, value in raw.items():
         try:
             grants[key] = _grant(value)
-        except Unfit as error:
+        except InvalidValue as error:
             errors.append(at(error, key))
     if errors:
         raise ClassValidationError("consent", errors, dict)
@@ -72,4 +72,4 @@ def _grant(value: Any) -> bool:
         return bool(typed(value, bool))
     if value is None or isinstance(value, bool | int | float):
         return bool(value)
-    raise Unfit(f"expected true or false, got {kind(value)}")
+    raise InvalidValue(f"expected true or false, got {kind(value)}")

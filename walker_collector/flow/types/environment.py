@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, Final
 
 from walker_collector.config import EnvText
-from walker_collector.structuring.places import Unfit
+from walker_collector.flow.types.place import InvalidValue
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True} | {
@@ -18,7 +18,7 @@ _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True} | {
 
 
 def typed(text: EnvText, cls: type[Any]) -> Any:
-    """Return the text as an int, a float or a bool; raises `Unfit` saying what to set."""
+    """Return the text as an int, a float or a bool; raises `InvalidValue` saying what to set."""
     word = text.strip()
     if cls is bool and (found := _WORDS.get(word.lower())) is not None:
         return found
@@ -27,7 +27,7 @@ def typed(text: EnvText, cls: type[Any]) -> Any:
     if cls is float and (number := _number(word)) is not None:
         return number
     wanted = {bool: "true or false", int: "a whole number", float: "a number"}[cls]
-    raise Unfit(f"expected {wanted}, and environment variable {text.name} holds none")
+    raise InvalidValue(f"expected {wanted}, and environment variable {text.name} holds none")
 
 
 def _number(word: str) -> float | None:

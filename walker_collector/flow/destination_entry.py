@@ -16,18 +16,18 @@ from walker_collector.config import (
     TransformerConfig,
 )
 from walker_collector.errors import ConfigError, PluginError, Problem
-from walker_collector.flowfile.findings import Findings
-from walker_collector.flowfile.inheritance import inherit
-from walker_collector.flowfile.references import Surroundings, resolve
-from walker_collector.flowfile.rules import check_keys, read_rules, sound_rules
-from walker_collector.flowfile.settings import read_settings
-from walker_collector.flowfile.shape import IDLE_CONFIG_KEYS, Entry
-from walker_collector.flowfile.steps import UNSUPPORTED, refuse_unsupported
-from walker_collector.flowfile.transformers import Transformers
+from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.inheritance import inherit
+from walker_collector.flow.plugin_settings import read_settings
+from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.rule_tree import check_keys, read_rules, sound_rules
+from walker_collector.flow.shape import IDLE_CONFIG_KEYS, Entry
+from walker_collector.flow.transformers import Transformers
+from walker_collector.flow.types import CODE_PREFIX, disk_key, structure
+from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
 from walker_collector.mapping import compile_mapping
 from walker_collector.naming import join, kind
 from walker_collector.plugins import Registry
-from walker_collector.structuring import CODE_PREFIX, disk_key, structure
 from walker_collector.validators import names_destination
 
 _OF_CONFIG: Final = {disk_key(field) for field in attrs.fields(DestinationConfig)} - {
@@ -52,36 +52,36 @@ class ReadDestination:
 def read_destination(
     id: str,
     raw_entry: Any,
-    around: Surroundings,
+    context: ReferenceContext,
     registry: Registry,
     transformers: Transformers,
-    found: Findings,
+    diagnostics: Diagnostics,
 ) -> ReadDestination:
-    """Read one destination; what is wrong with it is told to `found`."""
+    """Read one destination; report its problems to `diagnostics`."""
     path = join("destinations", id)
-    before = len(found.problems)
+    before = len(diagnostics.problems)
     try:
         names_destination(None, None, id)
     except ValueError as error:
-        found.add(path, str(error))
-    entry = _read_entry(raw_entry, around, path, found)
+        diagnostics.add(path, str(error))
+    entry = _read_entry(raw_entry, context, path, diagnostics)
     if entry is None:
         return ReadDestination()
-    around = around.with_variables(entry.variables)
-    if disabled := _is_disabled(entry, around):
-        around = attrs.evolve(around, lenient=True)
-    raw = _merged(entry, path, around, found)
+    context = context.with_variables(entry.variables)
+    if disabled := _is_disabled(entry, context):
+        context = attrs.evolve(context, lenient=True)
+    raw = _merged(entry, path, context, diagnostics)
     if not disabled:
-        refuse_unsupported(path, attrs.asdict(entry, recurse=False), found)
-        refuse_unsupported(join(path, "config"), raw, found)
+        refuse_unsupported(path, attrs.asdict(entry, recurse=False), diagnostics)
+        refuse_unsupported(join(path, "config"), raw, diagnostics)
     config = {key: value for key, value in raw.items() if key not in {*UNSUPPORTED, "before"}}
     chain = () if disabled else _chain(entry, raw, path, transformers)
     require = _required(config.get("require"))
-    plugin = _find_plugin(entry, path, registry, found)
+    plugin = _find_plugin(entry, path, registry, diagnostics)
     if plugin is None:
         return ReadDestination(require=require)
-    made = _read_config(plugin, config, join(path, "config"), around.lenient, found)
-    if made is None or len(found.problems) > before:
+    made = _read_config(plugin, config, join(path, "config"), context.lenient, diagnostics)
+    if made is None or len(diagnostics.problems) > before:
         return ReadDestination(require=require)
     made = attrs.evolve(made, before=chain)
     ready = DestinationEntry(package=entry.package or "", plugin=plugin, config=made)
@@ -99,30 +99,32 @@ def _chain(
     return ()
 
 
-def _read_entry(raw: Any, around: Surroundings, path: str, found: Findings) -> Entry | None:
+def _read_entry(
+    raw: Any, context: ReferenceContext, path: str, diagnostics: Diagnostics
+) -> Entry | None:
     """Return the keys beside `config`, which like `env` is not resolved yet."""
     if not isinstance(raw, Mapping):
-        found.read(raw, Entry, path)
+        diagnostics.read(raw, Entry, path)
         return None
     variables = raw.get("variables")
-    around = around.with_variables(variables if isinstance(variables, Mapping) else None)
+    context = context.with_variables(variables if isinstance(variables, Mapping) else None)
     misplaced = [key for key in raw if key in _OF_CONFIG]
     for key in misplaced:
-        found.add(join(path, key), "stands inside config, as in walkerOS")
+        diagnostics.add(join(path, key), "stands inside config, as in walkerOS")
     kept = {key: value for key, value in raw.items() if key not in misplaced}
     scalars = {key: kept[key] for key in ("package", "disabled") if key in kept}
     if "disabled" in scalars:
-        scalars["disabled"], _ = resolve(scalars["disabled"], attrs.evolve(around, lenient=True))
-    return found.read({**kept, **scalars}, Entry, path)
+        scalars["disabled"], _ = resolve(scalars["disabled"], attrs.evolve(context, lenient=True))
+    return diagnostics.read({**kept, **scalars}, Entry, path)
 
 
-def _is_disabled(entry: Entry, around: Surroundings) -> bool:
+def _is_disabled(entry: Entry, context: ReferenceContext) -> bool:
     if entry.disabled:
         return True
-    around = attrs.evolve(around, lenient=True)
-    config = resolve(entry.config, around)[0] if isinstance(entry.config, str) else entry.config
+    context = attrs.evolve(context, lenient=True)
+    config = resolve(entry.config, context)[0] if isinstance(entry.config, str) else entry.config
     disabled = config.get("disabled") if isinstance(config, Mapping) else None
-    return structure(resolve(disabled, around)[0], bool)[0] is True
+    return structure(resolve(disabled, context)[0], bool)[0] is True
 
 
 def _required(raw: Any) -> tuple[str, ...]:
@@ -130,13 +132,15 @@ def _required(raw: Any) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str))
 
 
-def _find_plugin(entry: Entry, path: str, registry: Registry, found: Findings) -> type | None:
+def _find_plugin(
+    entry: Entry, path: str, registry: Registry, diagnostics: Diagnostics
+) -> type | None:
     if entry.code is not None:
-        found.add(join(path, "code"), _advice_on_code(entry))
+        diagnostics.add(join(path, "code"), _advice_on_code(entry))
         if not entry.package:
             return None
     if not entry.package:
-        found.add(
+        diagnostics.add(
             join(path, "package"), "required: which plugin delivers the events, such as console"
         )
         return None
@@ -144,7 +148,7 @@ def _find_plugin(entry: Entry, path: str, registry: Registry, found: Findings) -
     try:
         return registry.find(versioned[1] if versioned else entry.package)
     except PluginError as error:
-        found.add(join(path, "package"), str(error))
+        diagnostics.add(join(path, "package"), str(error))
         return None
 
 
@@ -159,15 +163,17 @@ def _advice_on_code(entry: Entry) -> str:
     return "the name of an export, which says nothing here; name its package instead"
 
 
-def _merged(entry: Entry, path: str, around: Surroundings, found: Findings) -> dict[str, Any]:
+def _merged(
+    entry: Entry, path: str, context: ReferenceContext, diagnostics: Diagnostics
+) -> dict[str, Any]:
     """Return the raw config, references resolved, with the keys walkerOS allows beside it."""
     beside = {"id": entry.id, "logger": entry.logger, "mock": entry.mock, "env": entry.env}
     given = {key: value for key, value in beside.items() if value not in (None, MISSING)}
-    outer = found.take(resolve(given, around, path))
-    inner = found.take(resolve(entry.config, around, join(path, "config")))
+    outer = diagnostics.take(resolve(given, context, path))
+    inner = diagnostics.take(resolve(entry.config, context, join(path, "config")))
     if not isinstance(inner, Mapping):
         if not isinstance(inner, Placeholder):
-            found.add(join(path, "config"), f"expected an object, got {kind(inner)}")
+            diagnostics.add(join(path, "config"), f"expected an object, got {kind(inner)}")
         inner = {}
     config = {
         **outer,
@@ -181,10 +187,10 @@ def _merged(entry: Entry, path: str, around: Surroundings, found: Findings) -> d
 
 
 def _read_config(
-    plugin: Any, raw: Mapping[str, Any], path: str, lenient: bool, found: Findings
+    plugin: Any, raw: Mapping[str, Any], path: str, lenient: bool, diagnostics: Diagnostics
 ) -> DestinationConfig | None:
     settings, wrong = read_settings(
-        plugin, raw.get("settings"), join(path, "settings"), lenient, found
+        plugin, raw.get("settings"), join(path, "settings"), lenient, diagnostics
     )
     config = {key: value for key, value in raw.items() if key != "mapping"}
     config["settings"] = settings
@@ -194,36 +200,38 @@ def _read_config(
     problems += check_keys(inherited.rules, place)
     result, more = structure(config, DestinationConfig, path)
     problems += more
-    found.warnings += inherited.warnings
-    found.problems += [*wrong, *inherited.problems, *map(inherited.locate, problems)]
+    diagnostics.warnings += inherited.warnings
+    diagnostics.problems += [*wrong, *inherited.problems, *map(inherited.locate, problems)]
     if result is not None:
-        _compile(result, path, found)
+        _compile(result, path, diagnostics)
     if not wrong:
         broken = {problem.path for problem in (*inherited.problems, *problems)}
-        _check(plugin, settings, sound_rules(config["mapping"], place, broken), path, found)
+        _check(plugin, settings, sound_rules(config["mapping"], place, broken), path, diagnostics)
     if result is not None and not wrong:
-        _advise(plugin, result, path, found)
+        _advise(plugin, result, path, diagnostics)
     return result
 
 
-def _compile(config: DestinationConfig, path: str, found: Findings) -> None:
+def _compile(config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
     """Report the problems that the mapping's compiler finds."""
     try:
         compile_mapping(config)
     except ConfigError as error:
-        found.problems += [Problem(f"{path}.{item.path}", item.message) for item in error.problems]
+        diagnostics.problems += [
+            Problem(f"{path}.{item.path}", item.message) for item in error.problems
+        ]
 
 
-def _advise(plugin: Any, config: DestinationConfig, path: str, found: Findings) -> None:
+def _advise(plugin: Any, config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
     """Report the warnings that the plugin has of its configuration."""
     advise = getattr(plugin, "advise", None)
     for place, message in advise(config) if advise is not None else ():
-        found.warnings.append(f"{path}.{place}: {message}")
+        diagnostics.warnings.append(f"{path}.{place}: {message}")
 
 
-def _check(plugin: Any, settings: Any, rules: Rules, path: str, found: Findings) -> None:
+def _check(plugin: Any, settings: Any, rules: Rules, path: str, diagnostics: Diagnostics) -> None:
     """Report the problems that the plugin finds in its configuration."""
     check = getattr(plugin, "check", None)
     if check is not None:
         for place, message in check(settings, rules):
-            found.add(f"{path}.{place}" if place else path, message)
+            diagnostics.add(f"{path}.{place}" if place else path, message)

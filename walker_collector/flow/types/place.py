@@ -14,7 +14,7 @@ PLACE: Final[ContextVar[str]] = ContextVar("place", default="")
 """The place of the value being structured; a `Value` keeps it for its error messages."""
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value that its place cannot take; the text is the problem's message."""
 
 

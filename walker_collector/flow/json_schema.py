@@ -24,7 +24,7 @@ from walker_collector.config import (
     Secret,
     ValueSpec,
 )
-from walker_collector.flowfile.shape import (
+from walker_collector.flow.shape import (
     IDLE_COLLECTOR_KEYS,
     IDLE_CONFIG_KEYS,
     VERSION,
@@ -33,10 +33,10 @@ from walker_collector.flowfile.shape import (
     FlowFile,
     ShortFlow,
 )
-from walker_collector.flowfile.steps import UNSUPPORTED
+from walker_collector.flow.types import SHORT_FORM, SYNONYMS, disk_key
+from walker_collector.flow.unsupported import UNSUPPORTED
 from walker_collector.mapping import Value
 from walker_collector.plugins import PluginInfo, Registry
-from walker_collector.structuring import SHORT_FORM, SYNONYMS, disk_key
 
 Schema = dict[str, Any]
 

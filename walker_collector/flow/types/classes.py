@@ -16,8 +16,8 @@ from walker_collector.config import (
     Placeholder,
     RuleConfig,
 )
+from walker_collector.flow.types.place import InvalidValue, at, part
 from walker_collector.naming import camel, hint, kind
-from walker_collector.structuring.places import Unfit, at, part
 
 SHORT_FORM: Final[Mapping[type, str]] = {BatchConfig: "wait", BreakerConfig: "threshold"}
 """Which field a bare number sets."""
@@ -61,7 +61,7 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
             errors.append(at(error, key))
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in keys:
-            errors.append(at(Unfit("required, but missing"), disk_key(field)))
+            errors.append(at(InvalidValue("required, but missing"), disk_key(field)))
     stood_in = {name for name, key in keys.items() if isinstance(raw[key], Placeholder)}
     checked = {name: keys[name] for name in values if name not in stood_in}
     errors += _refused(fields, checked, values)
@@ -93,7 +93,7 @@ def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
     if short and isinstance(raw, int | float | EnvText) and not isinstance(raw, bool):
         return {short: raw}
     if not isinstance(raw, Mapping):
-        raise Unfit(f"expected an object{' or a number' if short else ''}, got {kind(raw)}")
+        raise InvalidValue(f"expected an object{' or a number' if short else ''}, got {kind(raw)}")
     return raw
 
 
@@ -109,9 +109,9 @@ def _spelled(
         name = known.get(key)
         if name is None:
             told = f"unknown key{hint(str(key), spellings) if hints else ''}"
-            errors.append(at(Unfit(told), str(key)))
+            errors.append(at(InvalidValue(told), str(key)))
         elif name in keys and raw[keys[name]] != raw[key]:
-            errors.append(at(Unfit(f"contradicts {keys[name]}: they mean the same"), key))
+            errors.append(at(InvalidValue(f"contradicts {keys[name]}: they mean the same"), key))
         else:
             keys[name] = key
     return keys

@@ -12,12 +12,12 @@ from attrs import define, frozen
 
 from walker_collector.config import DestinationConfig, TransformerConfig
 from walker_collector.errors import ConfigError, Problem
-from walker_collector.flowfile.findings import Findings
-from walker_collector.flowfile.references import Surroundings, resolve
-from walker_collector.flowfile.rules import check_keys
+from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.rule_tree import check_keys
+from walker_collector.flow.types import structure
 from walker_collector.mapping import compile_mapping
 from walker_collector.naming import hint, join, kind
-from walker_collector.structuring import structure
 
 _ADVICE: Final = (
     "transformers of packages are not run here; use policy, data and mapping of the destination,"
@@ -64,8 +64,8 @@ class Transformers:
     """The transformers of a flow, read where a chain names them."""
 
     raw: Mapping[str, Any]
-    around: Surroundings
-    found: Findings
+    context: ReferenceContext
+    diagnostics: Diagnostics
 
     def chain(self, route: Any, path: str) -> tuple[TransformerConfig, ...]:
         """Return the steps that `route`, which stands at `path`, leads through, in order."""
@@ -74,7 +74,7 @@ class Transformers:
     def _steps(self, route: Any, path: str, passed: tuple[str, ...]) -> list[TransformerConfig]:
         names = [route] if isinstance(route, str) else route
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            self.found.add(path, _STATIC)
+            self.diagnostics.add(path, _STATIC)
             return []
         steps: list[TransformerConfig] = []
         for name in names:
@@ -89,7 +89,7 @@ class Transformers:
             return []  # a circle ends where it closes
         if name not in self.raw:
             near = hint(name, self.raw, "there are")
-            self.found.add(path, f"there is no transformer {name}{near}")
+            self.diagnostics.add(path, f"there is no transformer {name}{near}")
             return []
         place = join("transformers", name)
         entry, made = self._read(self.raw[name], place)
@@ -97,7 +97,7 @@ class Transformers:
         before: list[TransformerConfig] = []
         after: list[TransformerConfig] = []
         if isinstance(entry.before, list):
-            self.found.add(join(place, "before"), _FORK)
+            self.diagnostics.add(join(place, "before"), _FORK)
         elif entry.before:
             before = self._steps(entry.before, join(place, "before"), passed)
         if entry.next and walks:
@@ -107,7 +107,7 @@ class Transformers:
     def _read(self, raw: Any, place: str) -> tuple[_Chains, list[TransformerConfig]]:
         """Return the chains of an entry, and its own step: none where it changes nothing."""
         if not isinstance(raw, Mapping):
-            self.found.add(place, f"expected an object, got {kind(raw)}")
+            self.diagnostics.add(place, f"expected an object, got {kind(raw)}")
             return _Chains(), []
         config = raw.get("config")
         config = config if isinstance(config, Mapping) else {}
@@ -117,38 +117,40 @@ class Transformers:
         for where, keys in ((place, raw), (join(place, "config"), config)):
             for key in _UNSUPPORTED:
                 if keys.get(key) not in (None, "", [], {}):
-                    self.found.add(join(where, key), _UNSUPPORTED[key])
+                    self.diagnostics.add(join(where, key), _UNSUPPORTED[key])
         self._check_places(raw, config, place)
         chains = _Chains(before=raw.get("before") or config.get("before"), next=after)
         if not raw.get("mapping"):
             return chains, []
         variables = raw.get("variables")
-        around = self.around.with_variables(variables if isinstance(variables, Mapping) else None)
-        return chains, self._read_mapping(raw["mapping"], around, join(place, "mapping"))
+        context = self.context.with_variables(variables if isinstance(variables, Mapping) else None)
+        return chains, self._read_mapping(raw["mapping"], context, join(place, "mapping"))
 
     def _check_places(self, raw: Mapping[str, Any], config: Mapping[str, Any], place: str) -> None:
         """Refuse steps that stand where nobody reads them."""
         for key in _MISPLACED:
             if key in config:
                 right = join(place, "mapping") if key == "mapping" else join(place, "mapping", key)
-                self.found.add(
+                self.diagnostics.add(
                     join(place, "config", key), f"is not read there; write it as {right}"
                 )
         for key in raw:
             if key in _MISPLACED and key != "mapping":
                 right = join(place, "mapping", key)
-                self.found.add(join(place, key), f"is not read there; write it as {right}")
+                self.diagnostics.add(join(place, key), f"is not read there; write it as {right}")
             elif key not in _ENTRY and not key.startswith("$"):
-                self.found.add(join(place, key), f"unknown key{hint(key, _ENTRY)}")
+                self.diagnostics.add(join(place, key), f"unknown key{hint(key, _ENTRY)}")
 
-    def _read_mapping(self, raw: Any, around: Surroundings, place: str) -> list[TransformerConfig]:
-        mapping = self.found.take(resolve(raw, around, place))
+    def _read_mapping(
+        self, raw: Any, context: ReferenceContext, place: str
+    ) -> list[TransformerConfig]:
+        mapping = self.diagnostics.take(resolve(raw, context, place))
         if not isinstance(mapping, Mapping):
-            self.found.add(place, f"expected an object, got {kind(mapping)}")
+            self.diagnostics.add(place, f"expected an object, got {kind(mapping)}")
             return []
         kept = {key: value for key, value in mapping.items() if key not in _IDLE}
-        step = self.found.take(structure(kept, TransformerConfig, place))
-        self.found.problems += check_keys(kept.get("mapping"), join(place, "mapping"))
+        step = self.diagnostics.take(structure(kept, TransformerConfig, place))
+        self.diagnostics.problems += check_keys(kept.get("mapping"), join(place, "mapping"))
         if step is None:
             return []
         self._check(step, place)
@@ -159,7 +161,7 @@ class Transformers:
             for action, rules in actions.items():
                 for rule in rules if isinstance(rules, list) else [rules]:
                     if rule.consent:
-                        self.found.add(
+                        self.diagnostics.add(
                             join(place, "mapping", entity, action, "consent"),
                             "a transformer asks for no consent; write it as consent of the"
                             " destination, or of one of its rules",
@@ -167,6 +169,6 @@ class Transformers:
         try:
             compile_mapping(DestinationConfig(policy=step.policy, mapping=step.mapping))
         except ConfigError as error:
-            self.found.problems += [
+            self.diagnostics.problems += [
                 Problem(f"{place}.{item.path}", item.message) for item in error.problems
             ]

@@ -11,20 +11,20 @@ from cattrs import Converter
 
 from walker_collector.config import Consent, Secret, ValueSpec
 from walker_collector.errors import ConfigError, Problem
-from walker_collector.mapping import Value
-from walker_collector.structuring.callables import callable_hook
-from walker_collector.structuring.classes import class_hook
-from walker_collector.structuring.containers import (
+from walker_collector.flow.types.classes import class_hook
+from walker_collector.flow.types.containers import (
     is_mapping,
     is_sequence,
     list_hook,
     mapping_hook,
     union_hook,
 )
-from walker_collector.structuring.environment import plain
-from walker_collector.structuring.places import PLACE, problems
-from walker_collector.structuring.scalars import enum_hook, literal_hook, scalar_hook
-from walker_collector.structuring.specs import consent_hook, spec_hook, value_hook
+from walker_collector.flow.types.environment import plain
+from walker_collector.flow.types.functions import callable_hook
+from walker_collector.flow.types.place import PLACE, problems
+from walker_collector.flow.types.scalars import enum_hook, literal_hook, scalar_hook
+from walker_collector.flow.types.specs import consent_hook, spec_hook, value_hook
+from walker_collector.mapping import Value
 
 T = TypeVar("T")
 

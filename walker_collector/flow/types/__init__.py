@@ -5,14 +5,14 @@ camelCase and snake_case; an unknown one is a mistake, because a mapping that is
 applied is worse than none.
 """
 
-from walker_collector.structuring.callables import (
+from walker_collector.flow.types.classes import SHORT_FORM, SYNONYMS, disk_key
+from walker_collector.flow.types.converter import converter, structure, structure_or_raise
+from walker_collector.flow.types.functions import (
     CODE_ADVICE,
     CODE_PREFIX,
     load_callable,
     without_imports,
 )
-from walker_collector.structuring.classes import SHORT_FORM, SYNONYMS, disk_key
-from walker_collector.structuring.converter import converter, structure, structure_or_raise
 
 __all__ = [
     "CODE_ADVICE",

@@ -16,7 +16,7 @@ _DEPTH: Final = 60
 """Levels that a flow may be nested; the deepest known one has 20."""
 
 
-def read_source(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def parse_flow(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """Return the plain values of a flow and the name of where they came from.
 
     Raises `ConfigError` for a file that cannot be read or parsed, with line and column.

@@ -7,14 +7,14 @@ import attrs
 
 from walker_collector.config import Secret, Unset
 from walker_collector.errors import Problem
-from walker_collector.flowfile.findings import Findings
-from walker_collector.flowfile.references import STAND_IN
+from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.references import STAND_IN
+from walker_collector.flow.types import disk_key, structure
 from walker_collector.naming import join, kind
-from walker_collector.structuring import disk_key, structure
 
 
 def read_settings(
-    plugin: Any, raw: Any, path: str, lenient: bool, found: Findings
+    plugin: Any, raw: Any, path: str, lenient: bool, diagnostics: Diagnostics
 ) -> tuple[Any, list[Problem]]:
     """Structure a destination's settings; `lenient` stands in for absent secrets.
 
@@ -25,7 +25,7 @@ def read_settings(
     raw = {} if raw is None else raw
     if cls is not None and isinstance(raw, Mapping):
         for key in _unset_options(raw, cls):
-            found.forgive(join(path, key))
+            diagnostics.forgive(join(path, key))
             raw = {other: value for other, value in raw.items() if other != key}
         raw = _with_stand_ins(raw, cls) if lenient else raw
     return structure_own(raw, cls, path)

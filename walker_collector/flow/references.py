@@ -14,8 +14,8 @@ from attrs import Factory, define, frozen
 
 from walker_collector.config import EnvText, Placeholder, Secret, Unset
 from walker_collector.errors import Problem
+from walker_collector.flow.types import CODE_ADVICE, CODE_PREFIX
 from walker_collector.naming import hint, join, kind
-from walker_collector.structuring import CODE_ADVICE, CODE_PREFIX
 
 _NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"
 _PATH = rf"{_NAME}(?:\.{_NAME})*"
@@ -38,25 +38,25 @@ _UNSUPPORTED: Final = {
 
 
 @frozen
-class Surroundings:
+class ReferenceContext:
     """The names that references may use. `lenient`: an unset one is stood in for, not a problem."""
 
     environ: Mapping[str, str]
     variables: Mapping[str, Any] = Factory(dict)
     lenient: bool = False
 
-    def with_variables(self, inner: Mapping[str, Any] | None) -> "Surroundings":
-        """Return these surroundings with more variables; the inner ones win."""
+    def with_variables(self, inner: Mapping[str, Any] | None) -> "ReferenceContext":
+        """Return this context with more variables; the inner ones win."""
         merged = {**self.variables, **(inner or {})}
-        return Surroundings(self.environ, merged, self.lenient)
+        return ReferenceContext(self.environ, merged, self.lenient)
 
 
-def resolve(raw: Any, surroundings: Surroundings, path: str = "") -> tuple[Any, list[Problem]]:
+def resolve(raw: Any, context: ReferenceContext, path: str = "") -> tuple[Any, list[Problem]]:
     """Return `raw` with every reference replaced, and a problem for each that could not be.
 
     A reference with a problem is replaced by a placeholder, so that the rest can be checked.
     """
-    resolver = _Resolver(surroundings)
+    resolver = _Resolver(context)
     try:
         return resolver.value(raw, path), resolver.problems
     except _TooLarge as error:
@@ -80,7 +80,7 @@ def _advice_on_code(path: str) -> str:
 
 @define
 class _Resolver:
-    around: Surroundings
+    context: ReferenceContext
     problems: list[Problem] = Factory(list)
     visiting: tuple[str, ...] = ()
     values: int = 0
@@ -131,21 +131,21 @@ class _Resolver:
     def whole_env(self, match: re.Match[str], path: str) -> str:
         name = match["env"]
         text = self.env(match, path)
-        if name not in self.around.environ and match["default"] is None:
-            return text if self.around.lenient else Unset(text)
+        if name not in self.context.environ and match["default"] is None:
+            return text if self.context.lenient else Unset(text)
         return text if isinstance(text, Secret | Placeholder) else EnvText(text, name)
 
     def env(self, match: re.Match[str], path: str) -> str:
         name, default = match["env"], match["default"]
-        if name in self.around.environ:
-            return self.around.environ[name]
+        if name in self.context.environ:
+            return self.context.environ[name]
         if default is not None:
             return self.inline(default, path)
         advice = f"set it, or write a default: $env.{name}:default"
         return self.unset(path, f"environment variable {name} is not set; {advice}")
 
     def secret(self, name: str, path: str) -> str:
-        environ = self.around.environ
+        environ = self.context.environ
         if name in environ:
             return Secret(environ[name])
         file = environ.get(f"{name}_FILE")
@@ -171,7 +171,7 @@ class _Resolver:
 
     def variable(self, reference: str, path: str) -> Any:
         name, *deep = reference.split(".")
-        variables = self.around.variables
+        variables = self.context.variables
         if name not in variables:
             advice = "define it under variables" + hint(name, variables, "defined")
             return self.fail(path, f"variable {name} is not defined; {advice}")
@@ -188,7 +188,7 @@ class _Resolver:
         return value
 
     def unset(self, path: str, message: str) -> str:
-        return STAND_IN if self.around.lenient else self.fail(path, message)
+        return STAND_IN if self.context.lenient else self.fail(path, message)
 
     def fail(self, path: str, message: str) -> Placeholder:
         self.problems.append(Problem(path, message))

@@ -5,10 +5,10 @@ from typing import Any
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.errors import Problem
-from walker_collector.flowfile.findings import is_below
-from walker_collector.flowfile.settings import structure_own
+from walker_collector.flow.diagnostics import is_below
+from walker_collector.flow.plugin_settings import structure_own
+from walker_collector.flow.types import structure
 from walker_collector.naming import join
-from walker_collector.structuring import structure
 
 
 def read_rules(plugin: Any, raw: Any, path: str) -> tuple[Any, list[Problem]]:

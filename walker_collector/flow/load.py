@@ -14,17 +14,17 @@ import attrs
 
 from walker_collector.config import CollectorConfig, DestinationEntry, FlowConfig, Placeholder
 from walker_collector.errors import ConfigError
-from walker_collector.flowfile.destination import read_destination
-from walker_collector.flowfile.findings import Findings
-from walker_collector.flowfile.references import Surroundings, resolve
-from walker_collector.flowfile.requirements import settle_requirements
-from walker_collector.flowfile.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
-from walker_collector.flowfile.source import read_source
-from walker_collector.flowfile.steps import check_collector, check_steps
-from walker_collector.flowfile.transformers import Transformers
+from walker_collector.flow.destination_entry import read_destination
+from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.parse import parse_flow
+from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.requirements import settle_requirements
+from walker_collector.flow.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
+from walker_collector.flow.transformers import Transformers
+from walker_collector.flow.types import structure, structure_or_raise, without_imports
+from walker_collector.flow.unsupported import check_collector, check_steps
 from walker_collector.naming import hint, kind
 from walker_collector.plugins import Registry, unusable
-from walker_collector.structuring import structure, structure_or_raise, without_imports
 
 _ROOM: Final = CollectorConfig().queue_max
 """How many events may wait in memory at least, unless the flow says how long a push waits.
@@ -61,44 +61,44 @@ def _load(
     registry: Registry | None,
     credentials: bool,
 ) -> FlowConfig:
-    raw, name = read_source(source)
-    found = Findings()
-    shape, flow_name, shared = _choose(raw, flow, name, found)
-    around = Surroundings(environ, lenient=not credentials)
-    around = around.with_variables(shared).with_variables(shape.variables)
-    _check_platform(shape, found)
-    check_steps(shape, found)
-    collector = _read_collector(shape.collector, around, found)
+    raw, name = parse_flow(source)
+    diagnostics = Diagnostics()
+    shape, flow_name, shared = _choose(raw, flow, name, diagnostics)
+    context = ReferenceContext(environ, lenient=not credentials)
+    context = context.with_variables(shared).with_variables(shape.variables)
+    _check_platform(shape, diagnostics)
+    check_steps(shape, diagnostics)
+    collector = _read_collector(shape.collector, context, diagnostics)
     registry = Registry().discover() if registry is None else registry
-    destinations = _read_destinations(shape, collector, around, registry, found)
+    destinations = _read_destinations(shape, collector, context, registry, diagnostics)
     if not any(not entry.config.disabled for entry in destinations.values()):
-        found.warnings.append(
+        diagnostics.warnings.append(
             "destinations: there are none in use; events are accepted and go nowhere"
         )
-    found.raise_for(name)
+    diagnostics.raise_for(name)
     return FlowConfig(
         collector=collector,
         destinations=destinations,
         name=flow_name,
         source=name,
-        warnings=tuple(found.warnings),
+        warnings=tuple(diagnostics.warnings),
     )
 
 
 def _choose(
-    raw: Mapping[str, Any], flow: str | None, source: str, found: Findings
+    raw: Mapping[str, Any], flow: str | None, source: str, diagnostics: Diagnostics
 ) -> tuple[Flow, str, Mapping[str, Any]]:
     """Return the flow, its name, and the variables of its file."""
     _check_version(raw.get("version", VERSION), source)
     if "flows" not in raw:
         if flow not in (None, "default"):
             raise ConfigError(f"the file is one flow, named default; there is no {flow}", source)
-        return found.read(raw, ShortFlow), "default", {}
+        return diagnostics.read(raw, ShortFlow), "default", {}
     file = structure_or_raise(raw, FlowFile, source=source)
     name = flow or _only_flow(file, source)
     if name not in file.flows:
         raise ConfigError(f"there is no flow {name}{hint(name, file.flows, 'flows')}", source)
-    return found.read(file.flows[name], Flow), name, file.variables
+    return diagnostics.read(file.flows[name], Flow), name, file.variables
 
 
 def _check_version(version: Any, source: str) -> None:
@@ -119,35 +119,37 @@ def _only_flow(file: FlowFile, source: str) -> str:
     return next(iter(file.flows))
 
 
-def _check_platform(shape: Flow, found: Findings) -> None:
+def _check_platform(shape: Flow, diagnostics: Diagnostics) -> None:
     if shape.config.platform == "web":
         message = 'a web flow runs in browsers; this runs flows with "platform": "server"'
-        found.add("config.platform", message)
+        diagnostics.add("config.platform", message)
 
 
-def _read_collector(raw: Any, around: Surroundings, found: Findings) -> CollectorConfig:
+def _read_collector(
+    raw: Any, context: ReferenceContext, diagnostics: Diagnostics
+) -> CollectorConfig:
     if isinstance(raw, str):
-        raw = found.take(resolve(raw, around, "collector"))
+        raw = diagnostics.take(resolve(raw, context, "collector"))
     raw = {} if raw is None else raw
     if not isinstance(raw, Mapping):
         if not isinstance(raw, Placeholder):
-            found.add("collector", f"expected an object, got {kind(raw)}")
+            diagnostics.add("collector", f"expected an object, got {kind(raw)}")
         return CollectorConfig()
-    check_collector(raw, found)
+    check_collector(raw, diagnostics)
     plain = {key: value for key, value in raw.items() if key not in IDLE_COLLECTOR_KEYS}
-    resolved = found.take(resolve(plain, around, "collector"))
+    resolved = diagnostics.take(resolve(plain, context, "collector"))
     static = resolved.pop("globalsStatic", None)
     if isinstance(static, Mapping):
         resolved["globals"] = {**static, **(resolved.get("globals") or {})}
     elif static is not None:
-        found.add("collector.globalsStatic", f"expected an object, got {kind(static)}")
-    collector = found.take(structure(resolved, CollectorConfig, "collector"))
+        diagnostics.add("collector.globalsStatic", f"expected an object, got {kind(static)}")
+    collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
     if collector is None:
         return CollectorConfig()
     bounded = not resolved.keys().isdisjoint({"queueWait", "queue_wait"})
     if bounded or collector.queue_max >= _ROOM:
         return collector
-    found.warnings.append(
+    diagnostics.warnings.append(
         f"collector.queueMax: as in walkerOS, it refuses no event before {_ROOM:,} wait; beside"
         " queueWait it bounds how many do"
     )
@@ -157,15 +159,15 @@ def _read_collector(raw: Any, around: Surroundings, found: Findings) -> Collecto
 def _read_destinations(
     shape: Flow,
     collector: CollectorConfig,
-    around: Surroundings,
+    context: ReferenceContext,
     registry: Registry,
-    found: Findings,
+    diagnostics: Diagnostics,
 ) -> dict[str, DestinationEntry]:
     for extension in registry.unusable_extensions():
-        found.add(f"extension {extension.name}", unusable(extension))
-    transformers = Transformers(shape.transformers, around, found)
+        diagnostics.add(f"extension {extension.name}", unusable(extension))
+    transformers = Transformers(shape.transformers, context, diagnostics)
     read = {
-        id: read_destination(id, entry, around, registry, transformers, found)
+        id: read_destination(id, entry, context, registry, transformers, diagnostics)
         for id, entry in shape.destinations.items()
     }
-    return settle_requirements(read, collector, found)
+    return settle_requirements(read, collector, diagnostics)

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 from attrs import Factory, define
 
 from walker_collector.errors import ConfigError, Problem
+from walker_collector.flow.types import structure, structure_or_raise
 from walker_collector.naming import join
-from walker_collector.structuring import structure, structure_or_raise
 
 T = TypeVar("T")
 
 
 @define
-class Findings:
+class Diagnostics:
     """Every problem and warning so far."""
 
     problems: list[Problem] = Factory(list)

@@ -9,9 +9,9 @@ from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
 from walker_collector.config import EnvText, Secret, ValueSpec
+from walker_collector.flow.types.place import InvalidValue, at, part
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
-from walker_collector.structuring.places import Unfit, at, part
 
 
 def list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -21,9 +21,9 @@ def list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
     def hook(raw: Any, _: Any) -> Any:
         if not isinstance(raw, list | tuple):
-            raise Unfit(f"expected a list, got {kind(raw)}")
+            raise InvalidValue(f"expected a list, got {kind(raw)}")
         if fixed and len(raw) != len(args):
-            raise Unfit(f"expected exactly {len(args)} items, got {len(raw)}")
+            raise InvalidValue(f"expected exactly {len(args)} items, got {len(raw)}")
         types = args if fixed else [args[0]] * len(raw)
         items = zip(range(len(raw)), raw, types, strict=True)
         return origin(_structure_items(converter, items).values())
@@ -37,7 +37,7 @@ def mapping_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
     def hook(raw: Any, _: Any) -> Any:
         if not isinstance(raw, Mapping):
-            raise Unfit(f"expected an object, got {kind(raw)}")
+            raise InvalidValue(f"expected an object, got {kind(raw)}")
         return _structure_items(converter, ((key, value, item) for key, value in raw.items()))
 
     return hook
@@ -78,7 +78,7 @@ def _first_fitting(converter: Converter, raw: Any, members: list[Any]) -> Any:
         members = sorted(members, key=lambda member: member is str)
     fitting = [member for member in members if _has_shape(raw, member)]
     if not fitting:
-        raise Unfit(f"expected {' or '.join(map(_type_name, members))}, got {kind(raw)}")
+        raise InvalidValue(f"expected {' or '.join(map(_type_name, members))}, got {kind(raw)}")
     for member in fitting:
         try:
             return converter.structure(raw, member)
