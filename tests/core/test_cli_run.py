@@ -185,7 +185,7 @@ def test_run_ends_where_the_only_destination_left_is_down(tmp_path: Path) -> Non
     assert result.exit_code == 1
     found = figures(result.stdout)["destinations"]
     assert (found["out"]["delivered"], found["down"]["waiting"]) == (3, 3)
-    assert "give it a path in a folder" in found["down"]["reason"]
+    assert "set path to a file in a folder" in found["down"]["reason"]
     assert "are lost" in result.stderr
 
 

@@ -150,7 +150,7 @@ def test_folder_that_is_not_there_stops_the_destination(tmp_path: Path) -> None:
     path = tmp_path / "none" / "events"
     with pytest.raises(DestinationDown) as caught:
         Harness("file", {"path": str(path)}).init()
-    assert str(caught.value).startswith(f"{path}: No such file or directory; give it a path")
+    assert str(caught.value).startswith(f"{path}: No such file or directory; set path to a file")
 
 
 def test_folder_that_vanishes_later_stops_the_destination(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_disk_that_fills_within_a_batch_fails_only_what_was_not_written(path: Pa
     )
     reasons, first, second = json.loads(result.stdout)
     assert (first, second) == ([2, 3], [])
-    assert reasons[0] == f"{path}: the disk took only a part of the events"
+    assert reasons[0] == f"{path}: only a part of the events could be written"
     assert path.read_text() == "11\n22\n3\n33\n44\n"
 
 

@@ -103,7 +103,7 @@ def test_file_says_what_it_cannot_do() -> None:
 
 
 def test_columns_are_required_and_plain_paths() -> None:
-    columns = {"format": "csv needs fields: which paths of the event are the columns"}
+    columns = {"format": "csv requires fields: the paths of the event that are its columns"}
     assert problems(FILE, {"filename": "x", "format": "csv"}) == columns
     assert problems(FILE, {"filename": "x", "format": "csv", "fields": []}) == columns
     assert problems(FILE, {"filename": "x", "format": "tsv", "fields": ["nested.*.data"]}) == {

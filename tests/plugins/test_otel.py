@@ -328,10 +328,10 @@ def test_fault_of_its_own_is_not_taken_for_a_missing_package(tmp_path: Path) -> 
     code = """
         import sys
 
-        sys.modules["walker_collector.otel.figures"] = None
+        sys.modules["walker_collector.otel.status_metrics"] = None
         from walker_collector import Registry
 
         (otel,) = [info for info in Registry().discover().installed() if info.name == "otel"]
         print(otel.error)
     """
-    assert "walker_collector.otel.figures" in run(code, cwd=tmp_path)
+    assert "walker_collector.otel.status_metrics" in run(code, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Appending whole lines to a file that others append to as well, with rotation by size."""
+"""Appends whole lines to a file shared with other processes, with rotation by size."""
 
 import fcntl
 import os
@@ -12,11 +12,12 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 class Appender:
-    """One file, written by whole lines: each block is a single write to an O_APPEND descriptor.
+    """A file that grows by whole lines; several processes may append to it.
 
-    So lines of several processes never mix. A file renamed from outside is noticed and a new
-    one begun. With `max_bytes`, writers agree by a lock (`PATH.lock`) on who rotates.
-    Methods raise OSError as the system reports it.
+    Each block of lines is a single write to an O_APPEND descriptor, so lines of several processes
+    never mix. After a rename from outside (logrotate) the next write starts a new file. With
+    `max_bytes`, writers take a lock (`PATH.lock`), so that only one of them rotates.
+    Methods raise OSError.
     """
 
     def __init__(self, path: str, *, max_bytes: int | None, keep: int, fsync: bool) -> None:
@@ -27,7 +28,7 @@ class Appender:
         self._descriptor: int | None = None
 
     def open(self) -> int:
-        """Open the file unless it is open; return its size in bytes."""
+        """Open the file if it is not open, and return its size in bytes."""
         if self._descriptor is not None and not self._is_current(self._descriptor):
             self.close()
         if self._descriptor is None:
@@ -37,7 +38,7 @@ class Appender:
         return os.fstat(self._descriptor).st_size
 
     def append(self, lines: Sequence[bytes]) -> int:
-        """Append lines (each with its newline); return how many of them were wholly written."""
+        """Append lines (with their newlines), and return the number written completely."""
         if not lines:
             return 0
         if self._max_bytes is None:
@@ -47,7 +48,7 @@ class Appender:
             return self._append_rotating(lines, self._max_bytes)
 
     def close(self) -> None:
-        """Close the file; a later call of another method opens it again."""
+        """Close the file; the next call of another method opens it again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -60,6 +61,7 @@ class Appender:
             if count == 0 and size > 0:
                 self._rotate()
                 continue
+            # A line beyond max_bytes gets a file of its own.
             chunk = lines[done : done + max(count, 1)]
             written = self._write(chunk, alone=True)
             done += written
@@ -68,8 +70,10 @@ class Appender:
         return done
 
     def _write(self, lines: Sequence[bytes], *, alone: bool) -> int:
-        """Write what the disk takes; `alone`: nobody else writes meanwhile, so that the part of a
-        line can be taken back. Otherwise the next write ends it.
+        """Write lines, as many as fit on the disk; return the number written completely.
+
+        `alone` means that no other process is writing: then the rest of a torn line is cut off.
+        Otherwise a cut could destroy lines of others, so the next write ends the torn line instead.
         """
         assert self._descriptor is not None
         lead = b"\n" if _ends_torn(self._descriptor) else b""
@@ -119,12 +123,12 @@ class Appender:
 
 
 def _fitting(lines: Sequence[bytes], room: int) -> int:
-    """Return how many lines, from the first on, have at most `room` bytes together."""
+    """Return how many of the first lines fit into `room` bytes together."""
     return sum(end <= room for end in accumulate(map(len, lines)))
 
 
 def _ends_torn(descriptor: int) -> bool:
-    """Tell whether a regular file ends within a line: a writer was cut off, or the disk full."""
+    """Return whether a regular file ends within a line, after a crash or on a full disk."""
     about = os.fstat(descriptor)
     if not stat.S_ISREG(about.st_mode) or about.st_size == 0:
         return False

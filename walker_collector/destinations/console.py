@@ -1,4 +1,4 @@
-"""Events on the terminal: for a first look at a flow, and for pipes."""
+"""Events on the terminal, for a first look at a flow and for pipes."""
 
 import sys
 from collections.abc import Sequence
@@ -7,25 +7,25 @@ from typing import Any, ClassVar, Literal
 
 from attrs import frozen
 
-from walker_collector.destinations.payload import payload, skipped, to_json
-from walker_collector.destinations.walkeros import DEMO, DemoSettings
+from walker_collector.destinations.payload import is_skipped, payload, to_json
+from walker_collector.destinations.walkeros_settings import DEMO, DemoSettings
 from walker_collector.errors import DestinationDown
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 
 
 @frozen(kw_only=True)
 class ConsoleSettings:
-    """How events are shown.
+    """Settings of the console destination.
 
-    format: `line` is for people (time, name, what the mapping made); `ndjson` for programs.
-    stream: where to.
+    format: `line` for people (time, name, mapped data), `ndjson` for programs.
+    stream: `stdout` or `stderr`.
     """
 
     format: Literal["line", "ndjson"] = "line"
     stream: Literal["stdout", "stderr"] = "stdout"
 
 
-class _Printed:
+class _Console:
     """Writes events to stdout or stderr, in order."""
 
     rule_settings: ClassVar = None
@@ -33,7 +33,7 @@ class _Printed:
 
     @hookimpl
     def push(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
-        if not skipped(rule):
+        if not is_skipped(rule):
             _write(self._text(event, data, context.settings), context.settings)
 
     @hookimpl
@@ -41,35 +41,35 @@ class _Printed:
         lines = [
             self._text(item.event, item.data, context.settings)
             for item in batch
-            if not skipped(item.rule)
+            if not is_skipped(item.rule)
         ]
         _write("".join(lines), context.settings)
 
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
-        return [] if skipped(rule) else [["write", payload(event, data)]]
+        return [] if is_skipped(rule) else [["write", payload(event, data)]]
 
     def _text(self, event: Event, data: Any, settings: Any) -> str:
         return _line(event, data, settings)
 
 
-class WalkerosDemo(_Printed):
-    """walkerOS's `destination-demo`: events under a heading, whatever the mapping made of them."""
+class WalkerosDemo(_Console):
+    """walkerOS's `destination-demo`: the events themselves, without mapping, under a heading."""
 
     settings: ClassVar = DemoSettings
 
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
-        return [] if skipped(rule) else [["write", context.settings.content(event)]]
+        return [] if is_skipped(rule) else [["write", context.settings.content(event)]]
 
     def _text(self, event: Event, data: Any, settings: Any) -> str:
         shown: str = settings.text(event)
         return shown
 
 
-class ConsoleDestination(_Printed):
+class ConsoleDestination(_Console):
     """Writes one line per event to stdout or stderr, in order."""
 
     settings: ClassVar = ConsoleSettings
@@ -86,7 +86,7 @@ def _line(event: Event, data: Any, settings: ConsoleSettings) -> str:
 
 
 def _printable(name: str) -> str:
-    """Return the name without control characters: they could steer the terminal."""
+    """Return the name without control characters, which could control the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 

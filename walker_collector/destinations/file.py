@@ -1,4 +1,4 @@
-"""Events in a file: one JSON line each, safe to share between processes."""
+"""Events in a file that several processes may share: one JSON line each."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ from attrs import field, frozen
 
 from walker_collector.clients import at_least, filled
 from walker_collector.destinations.appender import Appender
-from walker_collector.destinations.payload import payload, skipped, to_json
-from walker_collector.destinations.walkeros import FILE, LinesSettings
+from walker_collector.destinations.payload import is_skipped, payload, to_json
+from walker_collector.destinations.walkeros_settings import FILE, LinesSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 )
 
 
 @frozen(kw_only=True)
 class FileSettings:
-    """Where events are written.
+    """Settings of the file destination.
 
-    path: the file; its folder must exist. It is made readable for its owner only.
+    path: the file; its folder must exist. A new file is readable by its owner only.
     format: `ndjson`, one JSON value per line.
-    max_bytes: a file that would grow beyond is renamed to `PATH.1`, that to `PATH.2`, and so on.
-    keep: how many renamed files stay; the oldest is deleted.
-    fsync: wait for the disk after every write; safe against a loss of power, and slow.
+    max_bytes: size limit; a file that would exceed it becomes `PATH.1`, and `PATH.1` `PATH.2`, ...
+    keep: number of renamed files to keep; older ones are deleted.
+    fsync: wait for the disk after every write; safe against power loss, but slow.
     """
 
     path: str = field(validator=filled)
@@ -37,7 +37,7 @@ class FileSettings:
     fsync: bool = False
 
 
-class _Lines:
+class _LineWriter:
     """Appends one line per event, in order."""
 
     rule_settings: ClassVar = None
@@ -67,8 +67,8 @@ class _Lines:
             written = self._appender.append(list(lines.values()))
         except OSError as error:
             raise _failure(error, context.settings.path) from None
-        late = RetryLater(f"{context.settings.path}: the disk took only a part of the events")
-        return failures | dict.fromkeys(list(lines)[written:], late)
+        rest = RetryLater(f"{context.settings.path}: only a part of the events could be written")
+        return failures | dict.fromkeys(list(lines)[written:], rest)
 
     @hookimpl
     def shutdown(self, context: Context) -> None:
@@ -77,16 +77,16 @@ class _Lines:
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
-        return [] if skipped(rule) else [["write", payload(event, data)]]
+        return [] if is_skipped(rule) else [["write", payload(event, data)]]
 
     def _lines(
         self, batch: Sequence[Item], context: Context
     ) -> tuple[dict[int, bytes], dict[int, Exception]]:
-        """Return the line of each event by its index, and what cannot be a line."""
+        """Return by index the line of each event, and the failures of those that have none."""
         lines: dict[int, bytes] = {}
         failures: dict[int, Exception] = {}
         for index, item in enumerate(batch):
-            if skipped(item.rule):
+            if is_skipped(item.rule):
                 continue
             try:
                 lines[index] = self._line(item, context)
@@ -98,8 +98,8 @@ class _Lines:
         return to_json(payload(item.event, item.data)) + b"\n"
 
 
-class WalkerosFile(_Lines):
-    """walkerOS's `server-destination-file`: one line per event, whatever the mapping made of it."""
+class WalkerosFile(_LineWriter):
+    """walkerOS's `server-destination-file`: one line per event, without mapping."""
 
     settings: ClassVar = LinesSettings
 
@@ -114,14 +114,14 @@ class WalkerosFile(_Lines):
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
-        return [] if skipped(rule) else [["write", event]]
+        return [] if is_skipped(rule) else [["write", event]]
 
     def _line(self, item: Item, context: Context) -> bytes:
         settings: LinesSettings = context.settings
         return settings.line(item.event)
 
 
-class FileDestination(_Lines):
+class FileDestination(_LineWriter):
     """Appends one JSON line per event, in order."""
 
     settings: ClassVar = FileSettings
@@ -129,8 +129,10 @@ class FileDestination(_Lines):
 
 
 def _failure(error: OSError, path: str) -> Exception:
-    """Return what a failed write means: space may come back; rights and folders need a person."""
+    """Return the error for a failed write: a full disk may pass, missing rights do not."""
     reason = f"{path}: {error.strerror}"
-    if error.errno in _PASSING:
+    if error.errno in _TRANSIENT:
         return RetryLater(reason)
-    return DestinationDown(f"{reason}; give it a path in a folder that this process may write to")
+    return DestinationDown(
+        f"{reason}; set path to a file in a folder that this process may write to"
+    )

@@ -1,4 +1,4 @@
-"""Events to a URL: a webhook."""
+"""Events to a URL, as JSON: a webhook."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -8,20 +8,20 @@ from attrs import Factory, field, frozen
 from walker_collector.clients import positive, sendable_headers, web_address
 from walker_collector.config import Secret
 from walker_collector.destinations.http_client import HttpClient, ServiceUnavailable, shown
-from walker_collector.destinations.payload import payload, skipped
-from walker_collector.destinations.walkeros import API, ApiSettings
+from walker_collector.destinations.payload import is_skipped, payload
+from walker_collector.destinations.walkeros_settings import API, ApiSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 
 
 @frozen(kw_only=True)
 class HttpSettings:
-    """Where and how events are sent.
+    """Settings of the http destination.
 
-    url: http or https; what it holds of credentials is never shown.
-    method: of the request.
-    headers: additional ones; their values are never shown.
-    timeout: of a request, in ms.
+    url: http or https; credentials in it are never shown.
+    method: method of the request.
+    headers: additional headers; their values are never shown.
+    timeout: timeout of a request, in ms.
     batch: send several events as one JSON list, instead of one request each.
     ca_file: a PEM file of certificate authorities to trust instead of the system's.
     """
@@ -34,8 +34,8 @@ class HttpSettings:
     ca_file: str | None = None
 
 
-class _Requests:
-    """Sends events as JSON: what the mapping made of each, or the event itself."""
+class _Webhook:
+    """Sends events as JSON: the mapped data of each, or the event itself."""
 
     rule_settings: ClassVar = None
     concurrency: ClassVar = 4
@@ -58,7 +58,7 @@ class _Requests:
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
-        items = {index: item for index, item in enumerate(batch) if not skipped(item.rule)}
+        items = {index: item for index, item in enumerate(batch) if not is_skipped(item.rule)}
         if not context.settings.batch:
             return self._send_each(items)
         if items:
@@ -72,7 +72,7 @@ class _Requests:
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext
     ) -> list[list[Any]]:
-        if skipped(rule):
+        if is_skipped(rule):
             return []
         settings = context.settings
         body = payload(event, data)
@@ -103,14 +103,14 @@ class _Requests:
         return None
 
 
-class WalkerosApi(_Requests):
+class WalkerosApi(_Webhook):
     """walkerOS's `server-destination-api`: one request per event."""
 
     settings: ClassVar = ApiSettings
 
 
-class HttpDestination(_Requests):
-    """Sends events as JSON: what the mapping made of each, or the event itself."""
+class HttpDestination(_Webhook):
+    """Sends events as JSON: the mapped data of each, or the event itself."""
 
     settings: ClassVar = HttpSettings
     aliases: ClassVar = {API: WalkerosApi}

@@ -1,4 +1,4 @@
-"""What the built-in destinations send of an event, and its JSON."""
+"""The content that the built-in destinations send for an event, and its JSON."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from walker_collector.hookspecs import Event, Rule
 
 
 def payload(event: Event, data: Any) -> Any:
-    """Return what the mapping made; the event itself where it made nothing."""
+    """Return the mapped data, or the event itself if there is none."""
     return event if data is MISSING else data
 
 
 def part_of(event: Event, path: str) -> Any:
-    """Return the part of an event at a dotted path; MISSING where there is none."""
+    """Return the value at a dotted path of an event, or MISSING."""
     value: Any = event
     for key in path.split("."):
         if type(value) is dict:
@@ -27,13 +27,13 @@ def part_of(event: Event, path: str) -> Any:
     return value
 
 
-def skipped(rule: Rule | None) -> bool:
-    """Tell whether the rule leaves out the default call (`skip`): here it is the only one."""
+def is_skipped(rule: Rule | None) -> bool:
+    """Return whether the rule skips the default call, which is the only one here."""
     return rule is not None and rule.skip
 
 
 def to_json(value: Any) -> bytes:
-    """Return compact JSON on one line; raises `Rejected` for what JSON cannot say."""
+    """Return compact JSON on one line; raises Rejected for a value that JSON cannot express."""
     try:
         return orjson.dumps(value)
     except TypeError as error:

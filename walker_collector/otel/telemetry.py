@@ -1,4 +1,4 @@
-"""The extension itself: wraps the hooks of every destination."""
+"""The OpenTelemetry extension: wraps the hooks of every destination."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, StatusCode
 
 from walker_collector.hookspecs import Context, Event, Item, PushContext, hookimpl
-from walker_collector.otel.figures import Figures
+from walker_collector.otel.status_metrics import StatusMetrics
 from walker_collector.version import __version__
 
 _NAME: Final = "walker_collector"
-_IDS_AT_MOST: Final = 100
+_IDS_MAX: Final = 100
 
 
 class OpenTelemetry:
-    """Measures deliveries and traces them; without providers, through the global ones."""
+    """Measures and traces deliveries, through the global providers unless others are given."""
 
     def __init__(
         self,
@@ -26,17 +26,17 @@ class OpenTelemetry:
     ) -> None:
         meter = metrics.get_meter(_NAME, __version__, meter_provider)
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
-        self._figures = Figures(meter)
+        self._status = StatusMetrics(meter)
         self._sizes = meter.create_histogram(
             "walker.batch.size", "{event}", "Events given to one push_batch."
         )
         self._durations = meter.create_histogram(
-            "walker.delivery.duration", "s", "How long push or push_batch took."
+            "walker.delivery.duration", "s", "Duration of push or push_batch."
         )
 
     def watch(self, context: Context) -> None:
-        """Begin to read a destination's figures: also of one that holds everything, or is down."""
-        self._figures.watch(context)
+        """Include a destination in the metrics, even if it never delivers anything."""
+        self._status.watch(context)
 
     @hookimpl(wrapper=True)
     def push(self, event: Event, context: PushContext) -> Generator[None, Any, Any]:
@@ -60,11 +60,11 @@ class OpenTelemetry:
         try:
             return (yield)
         finally:
-            self._figures.unwatch(context)
+            self._status.unwatch(context)
 
     @contextmanager
     def _delivery(self, hook: str, destination: str, events: Sequence[Event]) -> Iterator[Span]:
-        """Trace and time one call. An exception's text may quote data: only its type is told."""
+        """Trace and time one call. The text of an exception stays here, since it may quote data."""
         labels = {"walker.destination": destination}
         began = perf_counter()
         with self._tracer.start_as_current_span(
@@ -88,5 +88,5 @@ def _about(destination: str, events: Sequence[Event]) -> dict[str, Any]:
         "walker.destination": destination,
         "walker.event.count": len(events),
         "walker.event.names": sorted({str(event["name"]) for event in events}),
-        "walker.event.ids": [str(event.get("id", "")) for event in events[:_IDS_AT_MOST]],
+        "walker.event.ids": [str(event.get("id", "")) for event in events[:_IDS_MAX]],
     }

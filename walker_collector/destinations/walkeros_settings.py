@@ -1,8 +1,7 @@
-"""Settings of walkerOS's own destinations, as its flows write them.
+"""Settings of walkerOS's own destinations, with the keys of its flows.
 
-What they deliver is what the originals deliver: `server-destination-api` sends what the mapping
-made, `server-destination-file` and `destination-demo` write the event itself, whatever the mapping
-made of it.
+As in the originals, `server-destination-api` sends the mapped data, while
+`server-destination-file` and `destination-demo` write the event itself, without mapping.
 """
 
 import csv
@@ -30,12 +29,12 @@ def _no_javascript(_: Any, __: Any, value: Any) -> None:
 
 @frozen(kw_only=True)
 class ApiSettings:
-    """Where and how events are sent; as in walkerOS's `server-destination-api`.
+    """Settings of walkerOS's `server-destination-api`.
 
-    url: http or https; what it holds of credentials is never shown.
-    method: of the request.
-    headers: additional ones; their values are never shown.
-    timeout: of a request, in ms.
+    url: http or https; credentials in it are never shown.
+    method: method of the request.
+    headers: additional headers; their values are never shown.
+    timeout: timeout of a request, in ms.
     transform: not supported, as it is JavaScript.
     """
 
@@ -64,16 +63,16 @@ def _paths(_: Any, __: Any, value: list[str] | None) -> None:
 
 def _columns(instance: Any, _: Any, value: Any) -> None:
     if value != "jsonl" and not getattr(instance, "fields", None):
-        raise ValueError(f"{value} needs fields: which paths of the event are the columns")
+        raise ValueError(f"{value} requires fields: the paths of the event that are its columns")
 
 
 @frozen(kw_only=True)
 class LinesSettings:
-    """Where events are written; as in walkerOS's `server-destination-file`.
+    """Settings of walkerOS's `server-destination-file`.
 
-    filename: the file; its folder is made where it is missing.
+    filename: the file; a missing folder is created.
     format: `jsonl`, one event per line, or columns: `tsv`, `csv`.
-    fields: paths of the event, the columns of `tsv` and `csv`.
+    fields: paths of the event that are the columns of `tsv` and `csv`.
     """
 
     filename: Any = field(validator=[_static, filled])
@@ -85,11 +84,11 @@ class LinesSettings:
 
     @property
     def path(self) -> str:
-        """The file, by the name that other destinations give it."""
+        """The file; `path` is its name in the settings of the file destination."""
         return str(self.filename)
 
     def line(self, event: Event) -> bytes:
-        """Return the event as one line; raises `Rejected` for what JSON cannot say."""
+        """Return the event as one line; raises Rejected for a value that JSON cannot express."""
         if self.format == "jsonl":
             return to_json(event) + b"\n"
         cells = [_cell(part_of(event, path)) for path in self.fields]
@@ -110,10 +109,10 @@ def _cell(value: Any) -> str:
 
 @frozen(kw_only=True)
 class DemoSettings:
-    """How events are shown; as in walkerOS's `destination-demo`.
+    """Settings of walkerOS's `destination-demo`.
 
-    name: what each event is headed with.
-    values: paths of the event, to show these parts only.
+    name: heading of each event.
+    values: paths of the event; only these parts are shown.
     """
 
     name: str = "demo"

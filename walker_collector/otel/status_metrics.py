@@ -1,4 +1,4 @@
-"""What each destination's status says, as instruments that are read when metrics are collected."""
+"""The status of each destination, as observable instruments: read when metrics are collected."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -16,23 +16,23 @@ _COUNTERS: Final = {
     "accepted": "Events accepted for the destination.",
     "delivered": "Events delivered.",
     "ignored": "Events that the mapping ignores.",
-    "empty": "Events that asked nothing of the destination.",
-    "retried": "Deliveries that will be tried again.",
+    "empty": "Events with nothing to send.",
+    "retried": "Deliveries that will be retried.",
     "died": "Events that became dead letters.",
-    "replayed": "Dead letters that were told to wait again.",
-    "requeued": "Dead letters that wait again, since the destination refused everything.",
-    "dropped": "Events let go of, as queueMax, queueAge or queue: false say.",
-    "dead_dropped": "Dead letters beyond dlqMax, which are gone.",
+    "replayed": "Dead letters put back into the queue by a replay.",
+    "requeued": "Dead letters put back into the queue, as the destination had refused every event.",
+    "dropped": "Events dropped by the limits queueMax and queueAge, or by queue: false.",
+    "dead_dropped": "Dead letters dropped by the limit dlqMax.",
 }
 _LEVELS: Final = {
-    "waiting": "Events that wait for their delivery.",
+    "waiting": "Events waiting for delivery.",
     "held": "Events held for consent.",
     "dead": "Dead letters.",
 }
 
 
-class Figures:
-    """Instruments over the destinations that are watched, as long as they are."""
+class StatusMetrics:
+    """Instruments over the status of all watched destinations."""
 
     def __init__(self, meter: Meter) -> None:
         self._watched: WeakKeyDictionary[Context, int] = WeakKeyDictionary()
@@ -49,17 +49,17 @@ class Figures:
             "walker.queue.age",
             [self._reading("oldest_age")],
             "s",
-            "Age of the oldest event that waits.",
+            "Age of the oldest waiting event.",
         )
 
     def watch(self, context: Context) -> None:
-        """Begin to read a destination's status."""
+        """Include a destination in the metrics."""
         if context.status is not None:
             with self._lock:
                 self._watched[context] = os.getpid()
 
     def unwatch(self, context: Context) -> None:
-        """Stop reading a destination's status."""
+        """Exclude a destination from the metrics."""
         with self._lock:
             self._watched.pop(context, None)
 
@@ -73,7 +73,7 @@ class Figures:
         return read
 
     def _statuses(self) -> list[tuple[str, Any]]:
-        """Return the status of each destination of this process: a fork's parent has its own."""
+        """Return the status of each destination of this process; its parent watches its own."""
         with self._lock:
             watched = [context for context, pid in self._watched.items() if pid == os.getpid()]
         return [(context.id, context.status()) for context in watched if context.status]
