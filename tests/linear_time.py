@@ -25,7 +25,7 @@ from walker_collector.people.identity import identifiers as keys_of
 from walker_collector.plugins import _PREFIX
 from walker_collector.text import describe
 from walker_collector.validators import HEADER_NAME, HEADER_VALUE
-from walker_dest_customerio import answers, dates, identity, ids, limits, troubles
+from walker_dest_customerio import dates, event_ids, identity, limits, responses, transport_errors
 from walker_dest_customerio.sandbox import checks
 
 LENGTH: Final = 100_000
@@ -57,7 +57,7 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "shape of an email address": identity.is_email,
     "keys of people": lambda text: identity.person_keys({"email": text, "id": text}),
     "identity": identity.identity,
-    "ULID": lambda text: ids.event_id({"id": text, "timestamp": 1}, text, "track"),
+    "ULID": lambda text: event_ids.event_id({"id": text, "timestamp": 1}, text, "track"),
     "dates": lambda text: dates.with_seconds({"at": text, "later": [f"20240501T12{text}"]}),
     "times": dates.as_seconds,
     "length": lambda text: limits.is_longer(text, 150),
@@ -66,9 +66,9 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "sandbox: email": checks.is_email,
     "sandbox: phone": checks.is_phone,
     "sandbox: ULID": checks.is_ulid,
-    "answers: tunnel": troubles._TUNNEL.search,
-    "answers: account": answers._ACCOUNT.search,
-    "answers: messages": lambda text: answers.messages(text.encode("utf-8", "replace")),
+    "answers: tunnel": transport_errors._TUNNEL.search,
+    "answers: account": responses._ACCOUNT.search,
+    "answers: messages": lambda text: responses.messages(text.encode("utf-8", "replace")),
     "core: Retry-After": lambda text: retry_after(text, 0.0),
     "core: header name": HEADER_NAME.fullmatch,
     "core: header value": HEADER_VALUE.fullmatch,

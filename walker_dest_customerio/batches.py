@@ -1,4 +1,4 @@
-"""Which operations may share a request: waves in time, requests by size. Pure."""
+"""Which operations may share a request: stages in time, requests by size. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
@@ -12,36 +12,36 @@ OPERATION_BYTES: Final = limits.OPERATION
 _FRAME_BYTES: Final = len(b'{"batch":[]}')
 
 
-def waves(
-    tasks: Sequence[T], alone: Callable[[T], bool], people: Callable[[T], Iterable[str]]
+def stages(
+    tasks: Sequence[T], exclusive: Callable[[T], bool], people: Callable[[T], Iterable[str]]
 ) -> list[list[T]]:
-    """Split tasks into waves: each wave is over before the next begins.
+    """Split tasks into stages: each stage is over before the next begins.
 
-    Customer.io does not promise an order within a request. A task that is alone shares its wave
+    Customer.io does not promise an order within a request. A task that is alone shares its stage
     with nothing else of its people: it comes after all that was before it, and before all that
     follows. Everything else goes as early as that allows, in the order given.
     """
-    if not any(map(alone, tasks)):
+    if not any(map(exclusive, tasks)):
         return [list(tasks)] if tasks else []
     last: dict[str, int] = {}
     free: dict[str, int] = {}
     found: list[list[T]] = []
     for task in tasks:
         names = tuple(people(task))
-        if alone(task):
-            wave = max((last.get(name, -1) + 1 for name in names), default=0)
+        if exclusive(task):
+            stage = max((last.get(name, -1) + 1 for name in names), default=0)
         else:
-            wave = max((free.get(name, 0) for name in names), default=0)
+            stage = max((free.get(name, 0) for name in names), default=0)
         for name in names:
-            last[name] = max(wave, last.get(name, -1))
-            free[name] = max(wave + alone(task), free.get(name, 0))
-        while len(found) <= wave:
+            last[name] = max(stage, last.get(name, -1))
+            free[name] = max(stage + exclusive(task), free.get(name, 0))
+        while len(found) <= stage:
             found.append([])
-        found[wave].append(task)
+        found[stage].append(task)
     return found
 
 
-def requests(
+def split_by_size(
     things: Iterable[T], size_of: Callable[[T], int], limit: int = REQUEST_BYTES
 ) -> Iterator[list[T]]:
     """Group things into requests of at most `limit` bytes; `size_of` is that of one of them."""

@@ -151,7 +151,7 @@ def _in_seconds(value: float) -> int:
     return math.floor(value)
 
 
-def made_seconds(value: dict[str, Any], *keys: str) -> dict[str, Any]:
+def with_seconds_at(value: dict[str, Any], *keys: str) -> dict[str, Any]:
     """Return an object with what stands under `keys` as unix seconds, as far as that is a time."""
     found: Mapping[str, int] = {
         key: when for key in keys if key in value and (when := as_seconds(value[key])) is not None

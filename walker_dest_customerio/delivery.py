@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Literal
 
-from walker_dest_customerio.batches import waves
+from walker_dest_customerio.batches import stages
 from walker_dest_customerio.clients import Clients
-from walker_dest_customerio.jobs import Job, Task, conclude, left_of
-from walker_dest_customerio.rounds import Round
+from walker_dest_customerio.event_delivery import (
+    EventDelivery,
+    Task,
+    conclude,
+    remaining_operations,
+)
+from walker_dest_customerio.sender import Sender
 
-__all__ = ["Delivery", "Job"]
+__all__ = ["Delivery", "EventDelivery"]
 
 
 class Delivery:
@@ -23,26 +28,26 @@ class Delivery:
         self._clients = clients
         self._mode = mode
 
-    def deliver(self, jobs: Sequence[Job]) -> list[Exception]:
+    def deliver(self, jobs: Sequence[EventDelivery]) -> list[Exception]:
         """Do the operations of all jobs, each job's in order, each person's jobs in order.
 
         Each job's `done` and `error` tell what became of it. A refused operation stops no other.
         Behind one that is undecided, nothing of the same person is begun; where an API cannot be
         reached or asks to wait, nothing more is sent to it. Returns the errors that stopped one.
         """
-        round_ = Round(self._clients)
-        tasks = [Task(job, operation) for job in jobs for operation in left_of(job)]
+        sender = Sender(self._clients)
+        tasks = [Task(job, operation) for job in jobs for operation in remaining_operations(job)]
         if self._mode == "single":
             for task in tasks:
-                round_.alone(task)
+                sender.send_single(task)
         else:
-            round_.write(tasks)
+            sender.encode(tasks)
             ready = [task for task in tasks if task.error is None]
-            for wave in waves(ready, attrgetter("is_alone"), attrgetter("people")):
-                round_.wave(wave)
+            for stage in stages(ready, attrgetter("is_exclusive"), attrgetter("people")):
+                sender.send_stage(stage)
         for job in jobs:
             conclude(job)
-        return list(round_.halted.values())
+        return list(sender.halted.values())
 
     def close(self) -> None:
         """Close the connections."""

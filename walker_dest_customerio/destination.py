@@ -23,12 +23,12 @@ from walker_collector import (
     hookimpl,
 )
 from walker_dest_customerio.clients import open_clients
-from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.delivery import Delivery, EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
 from walker_dest_customerio.identity import identifiers, identity_of, person_keys
 from walker_dest_customerio.operations import MESSAGE_PARTS, Call, Identify, Json
-from walker_dest_customerio.plan import UNIDENTIFIED, Plan, plan, stamp
+from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan
 from walker_dest_customerio.settings import (
     BY_ID,
     ConsentAttributes,
@@ -92,7 +92,7 @@ class CustomerioDestination:
         Raises RetryLater or DestinationDown where it is Customer.io that fails: for every event.
         """
         failures, halted = self._deliver(batch)
-        if len(batch) > 1 and (trouble := _everybodys(failures, len(batch), halted)):
+        if len(batch) > 1 and (trouble := _common_failure(failures, len(batch), halted)):
             raise trouble
         return failures
 
@@ -112,7 +112,7 @@ class CustomerioDestination:
         identify = consent_identify(update, state, person, context)
         if identify is None:
             return
-        job = Job(Plan([identify], person=identify.person))
+        job = EventDelivery(Plan([identify], person=identify.person))
         self._ready_delivery().deliver([job])
         identify.doubt(self._identified(context.settings))  # its attributes are not all there are
         if job.error is not None:
@@ -146,7 +146,7 @@ class CustomerioDestination:
         Raises what `push` would raise for the event itself.
         """
         cache = self._identified(context.settings)
-        planned = asking(plan(event, data, rule, context, cache, time.time()))
+        planned = require_operations(plan(event, data, rule, context, cache, time.time()))
         calls = SimulatedCalls(warnings=planned.warnings)
         refused = []
         for operation in planned.operations:
@@ -220,7 +220,7 @@ def _check_ca_file(path: str | None) -> None:
         raise DestinationDown(f"settings.caFile: {path} holds no certificate (PEM)") from None
 
 
-def _forget(item: Item, job: Job) -> None:
+def _forget(item: Item, job: EventDelivery) -> None:
     """Have the collector erase a person too, where the settings ask for it.
 
     By now nothing is left to try; an earlier attempt may have been the one that did it.
@@ -234,20 +234,24 @@ def _forget(item: Item, job: Job) -> None:
         context.forget(item.event.get("user") or {})
 
 
-def _job(item: Item, overlay: Overlay, now: float) -> Job:
+def _job(item: Item, overlay: Overlay, now: float) -> EventDelivery:
     try:
-        planned = asking(plan(item.event, item.data, item.rule, item.context, overlay, now))
+        planned = require_operations(
+            plan(item.event, item.data, item.rule, item.context, overlay, now)
+        )
     except (Rejected, NothingToSend) as error:
         progress = item.context.progress
         if isinstance(error, NothingToSend) and progress is not None and progress.parts:
-            return Job(Plan(()), progress)  # an earlier attempt has done what there was to do
-        return Job(UNIDENTIFIED, error=error)
+            return EventDelivery(
+                Plan(()), progress
+            )  # an earlier attempt has done what there was to do
+        return EventDelivery(UNIDENTIFIED, error=error)
     for operation in planned.operations:
         if operation.refusal is None:
             operation.note(overlay, now)
     for warning in planned.warnings:
         item.context.destination.warn("event %s: %s", item.event.get("id"), warning)
-    return Job(planned, item.context.progress, item.context.person, _gate(item))
+    return EventDelivery(planned, item.context.progress, item.context.person, _gate(item))
 
 
 def _gate(item: Item) -> Callable[[], bool] | None:
@@ -257,7 +261,7 @@ def _gate(item: Item) -> Callable[[], bool] | None:
     return partial(item.context.destination.may_proceed, item)
 
 
-def _everybodys(
+def _common_failure(
     failures: Mapping[int, Exception], count: int, halted: Sequence[Exception]
 ) -> Exception | None:
     """Return the trouble that kept every event from being delivered, if it was the same API's."""
@@ -267,7 +271,7 @@ def _everybodys(
     return None
 
 
-def asking(planned: Plan) -> Plan:
+def require_operations(planned: Plan) -> Plan:
     """Return a plan that asks for something.
 
     Raises Unidentified where it names nobody, NothingToSend where it asks for nothing.
@@ -295,7 +299,7 @@ def consent_identify(
     customer = None if person is None else customer_of(person, state, context)
     if not attributes or customer is None:
         return None
-    when = stamp(context.event, settings, time.time())
+    when = identify_timestamp(context.event, settings, time.time())
     unix = settings.timestamps == "unix"
     made, warnings = sendable({"_update": True, **attributes}, unix, time.time())
     for warning in warnings:

@@ -21,7 +21,7 @@ _REMEMBERED_CLEARS: Final = 10_000
 class IdentifyMemory(Protocol):
     """What people were identified with, each as the fingerprint of their attributes."""
 
-    def get(self, person: str, stamp: float) -> int | None:
+    def get(self, person: str, timestamp: float) -> int | None:
         """Return the fingerprint of the attributes that are surely known at the time of a stamp
         (unix s), or None.
         """
@@ -116,7 +116,7 @@ class IdentifyCache:
         self._lock = Lock()
         workspace.join(self)
 
-    def get(self, person: str, stamp: float) -> int | None:
+    def get(self, person: str, timestamp: float) -> int | None:
         # Without the lock, which would take twice as long as the rest: each of the calls is safe by
         # itself, and who is forgotten in between is rightly not known any more.
         try:
@@ -124,7 +124,7 @@ class IdentifyCache:
         except KeyError:
             return None
         entry = self._entries.get(person)
-        if entry is None or stamp > entry[1] or self._clock() - entry[2] >= self._age:
+        if entry is None or timestamp > entry[1] or self._clock() - entry[2] >= self._age:
             return None
         return entry[0]
 
@@ -223,11 +223,11 @@ class Overlay:
         self._cache = cache
         self._changes: dict[str, tuple[int, float, Sequence[str]] | None] = {}
 
-    def get(self, person: str, stamp: float) -> int | None:
+    def get(self, person: str, timestamp: float) -> int | None:
         if person not in self._changes:
-            return self._cache.get(person, stamp)
+            return self._cache.get(person, timestamp)
         change = self._changes[person]
-        return None if change is None or stamp > change[1] else change[0]
+        return None if change is None or timestamp > change[1] else change[0]
 
     def put(self, person: str, fingerprint: int, keys: Sequence[str], until: float) -> None:
         self._changes[person] = (fingerprint, until, (*_keys_of(person), *keys))

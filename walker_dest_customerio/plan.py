@@ -13,18 +13,10 @@ from attrs import define
 
 from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.dates import with_seconds
+from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyMemory
 from walker_dest_customerio.identity import identifiers, identity_of, person_keys, with_texts
-from walker_dest_customerio.ids import event_id
-from walker_dest_customerio.lifecycle import (
-    Step,
-    messages,
-    object_of,
-    page_of,
-    seconds,
-    steps_of,
-)
 from walker_dest_customerio.operations import (
     Identify,
     Json,
@@ -35,6 +27,14 @@ from walker_dest_customerio.operations import (
     Track,
     TrackAnonymous,
     fingerprint,
+)
+from walker_dest_customerio.rule_actions import (
+    Action,
+    actions_of,
+    messages,
+    page_arguments,
+    resolve_object,
+    seconds,
 )
 from walker_dest_customerio.settings import RuleSettings, Settings
 
@@ -68,24 +68,24 @@ UNIDENTIFIED = Plan((), "unidentified")
 
 
 @define(eq=False)
-class _Recipe:
+class CompiledRule:
     """What a rule asks for, found once for all of its events: mostly no steps, no messages."""
 
     settings: RuleSettings
     page: bool
-    steps: tuple[Step, ...]
+    actions: tuple[Action, ...]
     messages: bool
     name: str | None
     skip: bool
 
 
 @lru_cache(maxsize=4096)
-def _recipe(rule: Rule | None) -> _Recipe:
+def _compile_rule(rule: Rule | None) -> CompiledRule:
     settings: RuleSettings = (rule and rule.settings) or _NO_SETTINGS
-    return _Recipe(
+    return CompiledRule(
         settings,
         settings.page is not None,
-        steps_of(settings),
+        actions_of(settings),
         settings.send_email is not None or settings.send_push is not None,
         rule.name if rule is not None and isinstance(rule.name, str) else None,
         rule is not None and rule.skip,
@@ -106,55 +106,59 @@ def plan(
     the time an identify claims: Customer.io ignores every later update of a person stamped in the
     future. Raises Rejected where a value cannot be sent at all.
     """
-    recipe = _recipe(rule)
+    compiled = _compile_rule(rule)
     settings: Settings = context.settings
     person = identity_of(settings.customer_id, event, context)
     if person is None:
-        planned = _of_stranger(event, data, context, recipe)
+        planned = _plan_anonymous(event, data, context, compiled)
     else:
-        planned = _of_person(person, event, data, context, recipe, memory, now)
+        planned = _plan_person(person, event, data, context, compiled, memory, now)
     for operation in planned.operations:
         operation.refusal = operation.problem(now)
     return planned
 
 
-def _of_person(
+def _plan_person(
     person: str,
     event: Json,
     data: Any,
     context: PushContext,
-    recipe: _Recipe,
+    compiled: CompiledRule,
     memory: IdentifyMemory,
     now: float,
 ) -> Plan:
     operations: list[Operation] = []
     warnings: list[str] = []
-    identify = _identify(event, context, recipe, person, memory, now, warnings)
+    identify = _identify(event, context, compiled, person, memory, now, warnings)
     if identify is not None:
         operations.append(identify)
-    if recipe.page and (seen := page_of(event, context, recipe.settings, person, recipe.name)):
+    if compiled.page and (
+        seen := page_arguments(event, context, compiled.settings, person, compiled.name)
+    ):
         operations.append(Page(*seen))
-    if recipe.steps:
-        made = (step(event, context, recipe.settings, person) for step in recipe.steps)
+    if compiled.actions:
+        made = (action(event, context, compiled.settings, person) for action in compiled.actions)
         operations += [operation for operation in made if operation is not None]
-    if recipe.messages:
-        operations += messages(event, context, recipe.settings)
-    if not recipe.skip:
-        operations.append(_track(Track, person, event, data, context, recipe, warnings))
+    if compiled.messages:
+        operations += messages(event, context, compiled.settings)
+    if not compiled.skip:
+        operations.append(_track(Track, person, event, data, context, compiled, warnings))
     return Plan(operations, "deliver", person, None, warnings)
 
 
-def _of_stranger(event: Json, data: Any, context: PushContext, recipe: _Recipe) -> Plan:
+def _plan_anonymous(event: Json, data: Any, context: PushContext, compiled: CompiledRule) -> Plan:
     who = identity_of(context.settings.anonymous_id, event, context)
     if who is None:
         return UNIDENTIFIED
     operations: list[Operation] = []
     warnings: list[str] = []
-    if recipe.page and (seen := page_of(event, context, recipe.settings, who, recipe.name)):
+    if compiled.page and (
+        seen := page_arguments(event, context, compiled.settings, who, compiled.name)
+    ):
         operations.append(PageAnonymous(*seen))
-    operations += messages(event, context, recipe.settings)
-    if not recipe.skip:
-        operations.append(_track(TrackAnonymous, who, event, data, context, recipe, warnings))
+    operations += messages(event, context, compiled.settings)
+    if not compiled.skip:
+        operations.append(_track(TrackAnonymous, who, event, data, context, compiled, warnings))
     return Plan(operations, "deliver", None, who, warnings)
 
 
@@ -164,10 +168,10 @@ def _track(
     event: Json,
     data: Any,
     context: PushContext,
-    recipe: _Recipe,
+    compiled: CompiledRule,
     warnings: list[str],
 ) -> Occurrence:
-    name = event["name"] if recipe.name is None else recipe.name
+    name = event["name"] if compiled.name is None else compiled.name
     known: Json = {}
     if isinstance(data, dict):
         known = with_seconds(data) if context.settings.timestamps == "unix" else data
@@ -189,19 +193,19 @@ def _kind(value: Any) -> str:
 def _identify(
     event: Json,
     context: PushContext,
-    recipe: _Recipe,
+    compiled: CompiledRule,
     person: str,
     memory: IdentifyMemory,
     now: float,
     warnings: list[str],
 ) -> Identify | None:
     settings: Settings = context.settings
-    of_rule = recipe.settings.identify
-    made = object_of(settings.identify if of_rule is None else of_rule, event, context)
+    of_rule = compiled.settings.identify
+    made = resolve_object(settings.identify if of_rule is None else of_rule, event, context)
     if made is None:
         return None
     attributes = with_texts(made, "id", "anonymous_id")
-    print_, when = fingerprint(attributes), stamp(event, settings, now)
+    print_, when = fingerprint(attributes), identify_timestamp(event, settings, now)
     if memory.get(person, math.inf if when is None else when) == print_:
         return None
     attributes, told = sendable(attributes, settings.timestamps == "unix", now)
@@ -209,7 +213,7 @@ def _identify(
     return Identify(person, attributes, when, print_)
 
 
-def stamp(event: Json, settings: Settings, now: float) -> int | None:
+def identify_timestamp(event: Json, settings: Settings, now: float) -> int | None:
     """Return the time (unix s) an identify claims: its event's, never one to come, or none."""
     when = seconds(event) if settings.identify_timestamp else None
     return when if when is None or when <= now else int(now)

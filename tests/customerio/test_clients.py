@@ -8,8 +8,8 @@ from requests.adapters import HTTPAdapter
 
 from tests.customerio.support import closed_port, settings_of
 from walker_collector import DestinationDown, Rejected, RetryLater
-from walker_dest_customerio.answers import NoAnswer, Refused, Untaken
 from walker_dest_customerio.clients import Clients, open_clients
+from walker_dest_customerio.responses import NoResponse, NotProcessed, RequestRejected
 from walker_dest_customerio.sandbox import Sandbox
 
 Open = Callable[..., Clients]
@@ -104,12 +104,12 @@ def test_redirect_is_not_followed(connect: Open, customerio: Sandbox) -> None:
 
 
 def test_connection_that_is_refused_surely_had_no_effect(connect: Open) -> None:
-    with pytest.raises(Untaken, match=r"no connection to 127.*refused"):
+    with pytest.raises(NotProcessed, match=r"no connection to 127.*refused"):
         connect(trackUrl=f"https://127.0.0.1:{closed_port()}").track.delete("u1")
 
 
 def test_host_without_an_address_surely_had_no_effect(connect: Open) -> None:
-    with pytest.raises(Untaken):
+    with pytest.raises(NotProcessed):
         connect(trackUrl="https://no-such-host.invalid").track.delete("u1")
 
 
@@ -118,13 +118,13 @@ def test_answer_that_never_comes_leaves_doubt(
     connect: Open, customerio: Sandbox, kind: str
 ) -> None:
     customerio.fault(kind)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         connect(timeout=200).track.delete("u1")
 
 
 def test_success_that_is_no_json_is_not_customerios(connect: Open, customerio: Sandbox) -> None:
     customerio.fault("garbage")
-    with pytest.raises(NoAnswer, match="proxy"):
+    with pytest.raises(NoResponse, match="proxy"):
         connect().track.delete("u1")
 
 
@@ -156,7 +156,7 @@ def test_bad_credentials_stop_the_destination_without_being_shown(connect: Open)
 
 
 def test_refusal_says_what_customerio_said_and_not_what_was_sent(connect: Open) -> None:
-    with pytest.raises(Refused, match="longer than 1000 bytes") as caught:
+    with pytest.raises(RequestRejected, match="longer than 1000 bytes") as caught:
         connect().track.identify("person@example.com", note="private" * 200)
     assert "private" not in str(caught.value)
     assert "person@" not in str(caught.value)

@@ -15,11 +15,11 @@ import pytest
 from tests.customerio import sockets
 from tests.customerio.support import Memory, closed_port, settings_of
 from walker_collector import DestinationDown, Rejected, Secret
-from walker_dest_customerio.answers import NoAnswer, Untaken
 from walker_dest_customerio.clients import Clients, open_clients
-from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.delivery import Delivery, EventDelivery
 from walker_dest_customerio.operations import SendEmail, Track
 from walker_dest_customerio.plan import Plan
+from walker_dest_customerio.responses import NoResponse, NotProcessed
 from walker_dest_customerio.sandbox import Sandbox
 from walker_dest_customerio.sandbox.certificates import server_context
 
@@ -81,10 +81,10 @@ PROXIES: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-def mail(clients: Clients, progress: Memory) -> Job:
+def mail(clients: Clients, progress: Memory) -> EventDelivery:
     """Deliver an event that sends a mail; return what became of it."""
     request = {"transactional_message_id": 1, "to": "a@b.com", "identifiers": {"id": "u1"}}
-    job = Job(Plan([SendEmail(request), Track("u1", "seen", {})], person="u1"), progress)
+    job = EventDelivery(Plan([SendEmail(request), Track("u1", "seen", {})], person="u1"), progress)
     Delivery(clients).deliver([job])
     return job
 
@@ -95,9 +95,9 @@ def check_sent_later(
     progress = Memory()
     for _ in range(2):
         job = mail(clients, progress)
-        assert isinstance(job.error, Untaken)
+        assert isinstance(job.error, NotProcessed)
         assert job.error.reason.startswith(f"App API: no connection to {host}")
-        with pytest.raises(Untaken, match=reason):
+        with pytest.raises(NotProcessed, match=reason):
             raise job.error
         assert "secret" not in job.error.reason
     assert progress.parts == {"track": "done"}
@@ -131,7 +131,9 @@ def test_mail_is_sent_later_where_a_proxy_did_not_let_it_through(
 
 
 def test_host_without_an_address_is_named_with_the_cause(connect: Open) -> None:
-    with pytest.raises(Untaken, match=r"no connection to no-such-host\.invalid \(no address: .+\)"):
+    with pytest.raises(
+        NotProcessed, match=r"no connection to no-such-host\.invalid \(no address: .+\)"
+    ):
         connect(trackUrl="https://no-such-host.invalid").track.delete("u1")
 
 
@@ -249,7 +251,7 @@ def test_odd_retry_after_is_a_wait_like_any_other(
     connect: Open, customerio: Sandbox, value: str
 ) -> None:
     customerio.fault("status", status=429, retry_after=value)
-    with pytest.raises(Untaken) as caught:
+    with pytest.raises(NotProcessed) as caught:
         connect().track.delete("u1")
     assert caught.value.after is None or 0 <= caught.value.after <= 3600
 
@@ -269,7 +271,7 @@ def test_answer_that_drips_ends_with_the_time_limit(tmp_path: Path) -> None:
         url, ca_file = f"https://127.0.0.1:{port}", str(tmp_path / "ca.pem")
         clients = open_clients(settings_of(trackUrl=url, caFile=ca_file, timeout=1_000))
         began = time.monotonic()
-        with pytest.raises(NoAnswer, match=r"none within 1 s"):
+        with pytest.raises(NoResponse, match=r"none within 1 s"):
             clients.track.delete("u1")
         assert time.monotonic() - began < 5
         over.set()
@@ -300,12 +302,12 @@ def test_answer_without_an_end_is_not_read_to_it(tmp_path: Path, status: int) ->
     with sockets.listening(answer) as port:
         url, ca_file = f"https://127.0.0.1:{port}", str(tmp_path / "ca.pem")
         clients = open_clients(settings_of(trackUrl=url, caFile=ca_file))
-        with pytest.raises(NoAnswer, match=r"no answer from .*AnswerTooLong"):
+        with pytest.raises(NoResponse, match=r"no answer from .*ResponseTooLong"):
             clients.track.delete("u1")
         clients.close()
 
 
 def test_answer_that_breaks_off_is_no_answer(connect: Open, customerio: Sandbox) -> None:
     customerio.fault("reset_body")
-    with pytest.raises(NoAnswer, match="no answer from 127"):
+    with pytest.raises(NoResponse, match="no answer from 127"):
         connect().track.delete("u1")

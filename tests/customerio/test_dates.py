@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walker_dest_customerio.dates import as_seconds, made_seconds, with_seconds
+from walker_dest_customerio.dates import as_seconds, with_seconds, with_seconds_at
 
 MAY_DAY = 1_714_564_800  # 2024-05-01T12:00:00Z
 
@@ -141,7 +141,7 @@ def test_keys_that_are_named_keep_their_text() -> None:
 )
 def test_what_must_be_a_time_is_taken_in_any_unit_and_form(value: object) -> None:
     assert as_seconds(value) == MAY_DAY
-    assert made_seconds({"send_at": value, "other": 1}, "send_at") == {
+    assert with_seconds_at({"send_at": value, "other": 1}, "send_at") == {
         "send_at": MAY_DAY,
         "other": 1,
     }
@@ -155,4 +155,4 @@ def test_day_alone_is_its_midnight_where_a_time_is_wanted() -> None:
 def test_what_is_no_time_stays_as_it_is(value: object) -> None:
     assert as_seconds(value) is None
     made = {"send_at": value}
-    assert made_seconds(made, "send_at") is made
+    assert with_seconds_at(made, "send_at") is made

@@ -6,9 +6,8 @@ import pytest
 
 from tests.customerio.support import Memory, closed_port, settings_of
 from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater
-from walker_dest_customerio.answers import NoAnswer, Untaken
 from walker_dest_customerio.clients import open_clients
-from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.delivery import Delivery, EventDelivery
 from walker_dest_customerio.operations import (
     Delete,
     DeleteDevice,
@@ -22,6 +21,7 @@ from walker_dest_customerio.operations import (
     Unsuppress,
 )
 from walker_dest_customerio.plan import Plan
+from walker_dest_customerio.responses import NoResponse, NotProcessed
 from walker_dest_customerio.sandbox import Sandbox
 
 Open = Callable[..., Delivery]
@@ -52,8 +52,8 @@ def either(connect: Open, request: pytest.FixtureRequest) -> Delivery:
     return connect(delivery=request.param)
 
 
-def job_of(person: str, *operations: Operation, progress: Memory | None = None) -> Job:
-    return Job(Plan(operations, person=person), progress)
+def job_of(person: str, *operations: Operation, progress: Memory | None = None) -> EventDelivery:
+    return EventDelivery(Plan(operations, person=person), progress)
 
 
 def track(person: str, name: str = "seen", **data: Any) -> Track:
@@ -77,7 +77,7 @@ def names(customerio: Sandbox) -> list[str]:
     return [event["name"] for event in customerio.events]
 
 
-def reason(job: Job) -> str:
+def reason(job: EventDelivery) -> str:
     assert isinstance(job.error, Rejected | RetryLater | DestinationDown | NotAttempted)
     return job.error.reason
 
@@ -151,7 +151,7 @@ def test_later_events_wait_whichever_identifier_the_earlier_one_named(
     """A session's events may wait for a retry when its visitor signs in."""
     visit = Plan([TrackAnonymous("s1", "visit", {})], anonymous_id="s1")
     sign_in = Plan([track("u1")], person="u1")
-    first, waits = Job(visit, person="id:u1"), Job(sign_in, person="id:u1")
+    first, waits = EventDelivery(visit, person="id:u1"), EventDelivery(sign_in, person="id:u1")
     customerio.fault("status", status=500, path="/api", times=2)
     either.deliver([first, waits])
     assert isinstance(first.error, RetryLater)
@@ -195,7 +195,7 @@ def test_api_that_cannot_be_reached_is_not_tried_for_every_event(connect: Open) 
         jobs = [job_of(f"u{at}", track(f"u{at}"), Delete(person=f"u{at}")) for at in range(3)]
         delivery.deliver(jobs)
         assert all(job.error is jobs[0].error for job in jobs)
-        assert isinstance(jobs[0].error, Untaken)
+        assert isinstance(jobs[0].error, NotProcessed)
 
 
 def test_asked_to_wait_nothing_more_is_sent(either: Delivery, customerio: Sandbox) -> None:
@@ -353,7 +353,7 @@ def test_app_api_that_does_not_answer_costs_one_message_and_not_all(
         jobs += [job_of("u9", track("u9"))]
         connect(timeout=1_000, delivery=mode).deliver(jobs)
         kinds = [type(job.error) for job in jobs]
-        assert kinds == [Rejected, NoAnswer, NoAnswer, NoAnswer, type(None)]
+        assert kinds == [Rejected, NoResponse, NoResponse, NoResponse, type(None)]
         assert [job.progress and job.progress.parts for job in jobs[1:4]] == [{}] * 3
         customerio.clear_faults()
 

@@ -28,8 +28,8 @@ from walker_collector import (
     RetryLater,
 )
 from walker_collector.plugins import Registry, verify_destination
-from walker_dest_customerio.answers import Untaken
 from walker_dest_customerio.destination import CustomerioDestination, Unidentified
+from walker_dest_customerio.responses import NotProcessed
 from walker_dest_customerio.sandbox import Sandbox
 
 EMAIL = {"identify": {"map": {"email": "user.email"}}}
@@ -215,7 +215,10 @@ def test_empty_events_beside_an_outage_are_empty_still(either: Ready, customerio
     customerio.fault("status", status=503)
     empty = either.item(event_of(id="e2"), rule=rule_of(skip=True, identify={"value": 1}))
     failures = either.batch(either.item(), empty)
-    assert {at: type(error) for at, error in failures.items()} == {0: Untaken, 1: NothingToSend}
+    assert {at: type(error) for at, error in failures.items()} == {
+        0: NotProcessed,
+        1: NothingToSend,
+    }
 
 
 def test_event_of_which_a_part_was_done_before_is_not_empty(either: Ready) -> None:

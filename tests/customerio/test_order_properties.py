@@ -13,7 +13,7 @@ from tests.customerio.scripted import FAULTS, Scripted
 from tests.customerio.support import Memory, settings_of
 from walker_collector import Rejected
 from walker_dest_customerio.clients import open_clients
-from walker_dest_customerio.delivery import Delivery, Job
+from walker_dest_customerio.delivery import Delivery, EventDelivery
 from walker_dest_customerio.operations import (
     AddDevice,
     Identify,
@@ -96,7 +96,10 @@ def deliver_all(delivery: Delivery, given_events: Sequence[Event], cuts: Sequenc
             return
         cut = cuts[attempt] if attempt < len(cuts) else len(left)
         batch = left[: max(1, cut)]
-        jobs = [Job(Plan(event.operations, person=event.person), event.progress) for event in batch]
+        jobs = [
+            EventDelivery(Plan(event.operations, person=event.person), event.progress)
+            for event in batch
+        ]
         delivery.deliver(jobs)
         for event, job in zip(batch, jobs, strict=True):
             event.error = job.error
@@ -188,6 +191,6 @@ def test_nothing_overtakes_within_one_delivery_among_people_who_are_one(
 ) -> None:
     server = Scripted(script, poison)
     clients = server.into(open_clients(settings_of(rateLimit=1e9, appRateLimit=1e9)))
-    jobs = [Job(Plan(event.operations, person=event.person)) for event in given_events]
+    jobs = [EventDelivery(Plan(event.operations, person=event.person)) for event in given_events]
     Delivery(clients, mode).deliver(jobs)
     check_order_of_linked_people(server, given_events)

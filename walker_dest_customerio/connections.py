@@ -19,35 +19,35 @@ from typing import Any, Literal
 
 from customerio.client_base import TCPKeepAliveHTTPAdapter
 
-Stage = Literal["connect", "proxy", "handshake", "ready", "sent"]
+Phase = Literal["connect", "proxy", "handshake", "ready", "sent"]
 """How far a request came: to the connection, the proxy's CONNECT, TLS; its first byte has left."""
 
 
-class _Request(threading.local):
+class _CurrentRequest(threading.local):
     """The request that this thread is making."""
 
-    stage: Stage = "sent"
+    phase: Phase = "sent"
 
 
-_request = _Request()
+_request = _CurrentRequest()
 
 
-def begin() -> None:
+def start_request() -> None:
     """Note that this thread makes a request, of which nothing has left."""
-    _request.stage = "ready"
+    _request.phase = "ready"
 
 
-def hand_over() -> None:
+def assume_sent() -> None:
     """Take it that the request leaves; an adapter of ours knows better."""
-    _request.stage = "sent"
+    _request.phase = "sent"
 
 
-def stage() -> Stage:
+def phase() -> Phase:
     """Return how far this thread's last request came."""
-    return _request.stage
+    return _request.phase
 
 
-class _WithinTimeout(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """Reads a socket's answer within the socket's timeout, counted from now on."""
 
     def __init__(self, raw: io.RawIOBase, sock: Any) -> None:
@@ -75,52 +75,52 @@ class _WithinTimeout(io.RawIOBase):
         super().close()
 
 
-class _Answer(http.client.HTTPResponse):
+class _BoundedResponse(http.client.HTTPResponse):
     """An answer that must be complete within the socket's timeout."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         raw = self.fp.detach()
-        self.fp = io.BufferedReader(_WithinTimeout(raw, sock))
+        self.fp = io.BufferedReader(_DeadlineReader(raw, sock))
 
 
-class _Noting:
+class _TrackedConnection:
     """Notes how far a request comes; mixed into urllib3's connections."""
 
     _tunnel_host: str | None
-    response_class = _Answer
+    response_class = _BoundedResponse
 
     def connect(self) -> None:
-        _request.stage = "connect"
+        _request.phase = "connect"
         super().connect()  # type: ignore[misc]  # urllib3's connection
-        _request.stage = "ready"
+        _request.phase = "ready"
 
     def _new_conn(self) -> Any:
         made = super()._new_conn()  # type: ignore[misc]  # urllib3's connection
-        _request.stage = "proxy" if self._tunnel_host else "handshake"
+        _request.phase = "proxy" if self._tunnel_host else "handshake"
         return made
 
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]  # http.client's connection
-        _request.stage = "handshake"
+        _request.phase = "handshake"
 
     def send(self, data: Any) -> None:
-        if _request.stage == "ready":
-            _request.stage = "sent"
+        if _request.phase == "ready":
+            _request.phase = "sent"
         super().send(data)  # type: ignore[misc]  # urllib3's connection
 
 
 @lru_cache
-def _noting(pool: type[Any]) -> type[Any]:
+def _tracked_pool(pool: type[Any]) -> type[Any]:
     """Return a pool class with connections that note what they send."""
-    connection = type(pool.ConnectionCls.__name__, (_Noting, pool.ConnectionCls), {})
+    connection = type(pool.ConnectionCls.__name__, (_TrackedConnection, pool.ConnectionCls), {})
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
-def _note(manager: Any) -> None:
+def _track_connections(manager: Any) -> None:
     """Have all connections of a pool manager, a proxy's or not, note what they send."""
     classes = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _noting(classes[scheme]) for scheme in classes}
+    manager.pool_classes_by_scheme = {scheme: _tracked_pool(classes[scheme]) for scheme in classes}
 
 
 class Adapter(TCPKeepAliveHTTPAdapter):  # type: ignore[misc]  # the SDK ships no types
@@ -129,17 +129,17 @@ class Adapter(TCPKeepAliveHTTPAdapter):  # type: ignore[misc]  # the SDK ships n
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Make the pools of direct connections."""
         super().init_poolmanager(*args, **options)
-        _note(self.poolmanager)
+        _track_connections(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Return the pools of connections through a proxy."""
         is_new = proxy not in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **options)
         if is_new:
-            _note(manager)
+            _track_connections(manager)
         return manager
 
     def send(self, *args: Any, **options: Any) -> Any:
         """Send a request, of which nothing has left so far."""
-        _request.stage = "ready"
+        _request.phase = "ready"
         return super().send(*args, **options)

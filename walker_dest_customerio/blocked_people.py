@@ -22,21 +22,21 @@ def api_of(operation: Operation) -> ApiName:
 
 
 @define
-class Ordering:
+class BlockedPeople:
     """The people of whom something is undecided, by the API that it goes to."""
 
-    _behind: dict[ApiName, set[str]] = Factory(lambda: {api: set() for api in _APIS})
-    _unchanged: set[str] = Factory(set)
+    _by_api: dict[ApiName, set[str]] = Factory(lambda: {api: set() for api in _APIS})
+    _with_pending_change: set[str] = Factory(set)
     """People of whom a change (identify, device, merge, suppression) is undecided."""
 
-    def hold(self, operation: Operation, people: tuple[str, ...]) -> None:
+    def add(self, operation: Operation, people: tuple[str, ...]) -> None:
         """Note an undecided operation of these people."""
-        self._behind[api_of(operation)].update(people)
+        self._by_api[api_of(operation)].update(people)
         if not isinstance(operation, Message | Occurrence):
-            self._unchanged.update(people)
+            self._with_pending_change.update(people)
 
-    def holds(self, operation: Operation, people: tuple[str, ...]) -> bool:
+    def contains(self, operation: Operation, people: tuple[str, ...]) -> bool:
         """Tell whether an operation of these people must wait."""
-        if not self._behind[api_of(operation)].isdisjoint(people):
+        if not self._by_api[api_of(operation)].isdisjoint(people):
             return True
-        return isinstance(operation, Message) and not self._unchanged.isdisjoint(people)
+        return isinstance(operation, Message) and not self._with_pending_change.isdisjoint(people)

@@ -2,16 +2,16 @@ import orjson
 import pytest
 
 from walker_collector import DestinationDown, Rejected, RetryLater, WalkerError
-from walker_dest_customerio.answers import (
+from walker_dest_customerio.responses import (
     APP,
     TRACK,
     Api,
-    Refused,
-    Untaken,
+    NotProcessed,
+    RequestRejected,
     batch_errors,
-    is_answer,
-    messages,
-    refusal,
+    error_for_response,
+    error_messages,
+    is_api_response,
 )
 
 NOW = 1_700_000_000.0
@@ -21,25 +21,25 @@ def answer(
     status: int, content: object = None, api: Api = TRACK, region: str = "us", **headers: str
 ) -> WalkerError:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal(api, status, named, orjson.dumps(content), region, NOW)
+    return error_for_response(api, status, named, orjson.dumps(content), region, NOW)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 503])
 def test_request_that_was_not_taken_is_retried(status: int) -> None:
-    assert isinstance(answer(status), Untaken)
+    assert isinstance(answer(status), NotProcessed)
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 504, 522, 524, 101])
 def test_error_of_the_server_is_retried_though_it_may_have_had_its_effect(status: int) -> None:
     error = answer(status)
     assert isinstance(error, RetryLater)
-    assert not isinstance(error, Untaken)
+    assert not isinstance(error, NotProcessed)
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 405, 409, 413, 422])
 def test_request_that_can_never_succeed_is_refused(status: int) -> None:
     error = answer(status)
-    assert isinstance(error, Refused)
+    assert isinstance(error, RequestRejected)
     assert error.status == status
 
 
@@ -100,19 +100,19 @@ def test_wait_that_was_asked_for_is_passed_on() -> None:
     ],
 )
 def test_messages_are_found_in_every_shape(content: object, said: list[str]) -> None:
-    assert messages(orjson.dumps(content)) == said
+    assert error_messages(orjson.dumps(content)) == said
 
 
 def test_body_that_is_no_json_says_nothing() -> None:
-    assert messages(b"<html>") == []
-    assert not is_answer(b"<html>")
-    assert not is_answer(b"[]")
-    assert not is_answer(b"")
-    assert is_answer(b"{}\n")
+    assert error_messages(b"<html>") == []
+    assert not is_api_response(b"<html>")
+    assert not is_api_response(b"[]")
+    assert not is_api_response(b"")
+    assert is_api_response(b"{}\n")
 
 
 def test_message_as_long_as_a_letter_is_cut() -> None:
-    assert len(messages(orjson.dumps({"meta": {"error": "x" * 10_000}}))[0]) == 300
+    assert len(error_messages(orjson.dumps({"meta": {"error": "x" * 10_000}}))[0]) == 300
 
 
 def test_items_of_a_batch_come_with_their_index_if_they_have_one() -> None:

@@ -20,11 +20,11 @@ _UNTAKEN: Final = frozenset({408, 425, 429, 503})
 _ACCOUNT: Final = re.compile(r"\baccount\b|approved|confirmed|do not send", re.IGNORECASE)
 
 
-class Untaken(RetryLater):
+class NotProcessed(RetryLater):
     """A transient failure of which it is certain that the request had no effect."""
 
 
-class NoAnswer(RetryLater):
+class NoResponse(RetryLater):
     """A request that got no answer, or none that is Customer.io's; it may have had its effect."""
 
 
@@ -34,7 +34,7 @@ class Invalid(Rejected):
     status = "invalid"
 
 
-class Refused(Rejected):
+class RequestRejected(Rejected):
     """A request refused for what it holds, or where it went; `status` is the HTTP status."""
 
     def __init__(self, reason: str, status: int) -> None:
@@ -55,11 +55,11 @@ TRACK: Final = Api("Track API", "settings.siteId and settings.apiKey", "settings
 APP: Final = Api("App API", "settings.appApiKey", "settings.apiUrl")
 
 
-def refusal(
+def error_for_response(
     api: Api, status: int, headers: Mapping[str, str], body: bytes, region: str, now: float
 ) -> WalkerError:
     """Return the error for an answer that is no success; `now` (unix s) is for Retry-After."""
-    said = "; ".join(messages(body))
+    said = "; ".join(error_messages(body))
     what = f"{api.name} answered {status}" + (f": {said}" if said else "")
     if 300 <= status < 400:
         other = "eu" if region == "us" else "us"
@@ -69,18 +69,18 @@ def refusal(
         )
     if status == 403 and api is APP and not _ACCOUNT.search(said):
         # It forbids single messages too; only a refusal of the account concerns all of them.
-        return Refused(what, status)
+        return RequestRejected(what, status)
     after = retry_after(headers.get("Retry-After"), now, LONGEST_WAIT)
     if status in _UNTAKEN:
-        return Untaken(what, after)
+        return NotProcessed(what, after)
     check = f"check {api.credentials}"
     if status == 403:
         check += " and the state of the account"
     error = error_for_status(status, what, after, credentials=check)
-    return Refused(what, status) if error is None or isinstance(error, Rejected) else error
+    return RequestRejected(what, status) if error is None or isinstance(error, Rejected) else error
 
 
-def is_answer(body: bytes) -> bool:
+def is_api_response(body: bytes) -> bool:
     """Tell whether a success can be Customer.io's, which always is a JSON object."""
     try:
         return isinstance(orjson.loads(body), dict)
@@ -88,7 +88,7 @@ def is_answer(body: bytes) -> bool:
         return False
 
 
-def messages(body: bytes) -> list[str]:
+def error_messages(body: bytes) -> list[str]:
     """Return the error messages of an answer in any of the shapes the APIs use."""
     content = _parsed(body)
     meta = content.get("meta")

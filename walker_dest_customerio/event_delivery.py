@@ -13,13 +13,13 @@ from walker_collector import (
     RetryLater,
     SpoolError,
 )
-from walker_dest_customerio.answers import Invalid
 from walker_dest_customerio.operations import Message, Operation
 from walker_dest_customerio.plan import Plan
+from walker_dest_customerio.responses import Invalid
 
 
 @define(eq=False)
-class Job:
+class EventDelivery:
     """The delivery of one event.
 
     The people of its plan, and the collector's `person`, have their later events wait for this one.
@@ -47,13 +47,13 @@ class Task:
     """One operation of one job.
 
     entry: its part of a batch, "" where it goes by itself.
-    is_alone: nothing else of its people may share its wave.
+    is_exclusive: nothing else of its people may share its wave.
     """
 
-    job: Job
+    job: EventDelivery
     operation: Operation
     entry: bytes = b""
-    is_alone: bool = True
+    is_exclusive: bool = True
     error: Exception | None = None
 
     @property
@@ -62,7 +62,7 @@ class Task:
         return (*people, self.job.person) if self.job.person else people
 
 
-def left_of(job: Job) -> Sequence[Operation]:
+def remaining_operations(job: EventDelivery) -> Sequence[Operation]:
     """Return what is left to do of a job: not what an earlier attempt has done, or was refused."""
     earlier = job.progress.parts if job.progress is not None else None
     if not earlier:
@@ -71,7 +71,7 @@ def left_of(job: Job) -> Sequence[Operation]:
     return [op for op in job.plan.operations if earlier.get(op.part, "begun") == "begun"]
 
 
-def conclude(job: Job) -> None:
+def conclude(job: EventDelivery) -> None:
     """Set the job's error, and keep the states of its parts for another attempt or a dead letter.
 
     As long as anything may be tried again, the event is; then it is rejected for what was refused.
@@ -92,7 +92,7 @@ def conclude(job: Job) -> None:
             _record(job, job.progress)
 
 
-def _refusals(job: Job) -> dict[str, str]:
+def _refusals(job: EventDelivery) -> dict[str, str]:
     """Return the reason of each part that was refused, also by an earlier attempt."""
     progress, found = job.progress, {}
     if progress is not None and (earlier := progress.parts):
@@ -112,7 +112,7 @@ def _precedence(error: Exception) -> tuple[int, float]:
     return (3, 0.0) if isinstance(error, NotAttempted) else (2, 0.0)
 
 
-def _record(job: Job, progress: Progress) -> None:
+def _record(job: EventDelivery, progress: Progress) -> None:
     """Record what is done and what was refused; messages have recorded that themselves."""
     for operation in job.done:
         if not isinstance(operation, Message):

@@ -3,8 +3,8 @@ from attrs import define, field
 
 from tests.customerio.support import Memory
 from walker_collector import DestinationDown, RetryLater
-from walker_dest_customerio.answers import NoAnswer, Refused, Untaken
-from walker_dest_customerio.once import InDoubt, once
+from walker_dest_customerio.at_most_once import InDoubt, at_most_once
+from walker_dest_customerio.responses import NoResponse, NotProcessed, RequestRejected
 
 
 @define
@@ -26,37 +26,37 @@ class Crash(BaseException):
 
 def test_success_is_kept() -> None:
     call, progress = Call(), Memory()
-    once("send_email", progress, call)
+    at_most_once("send_email", progress, call)
     assert call.made == 1
     assert progress.parts == {"send_email": "done"}
 
 
-@pytest.mark.parametrize("error", [Untaken("refused", 3.0), DestinationDown("bad key")])
+@pytest.mark.parametrize("error", [NotProcessed("refused", 3.0), DestinationDown("bad key")])
 def test_try_without_effect_may_be_repeated(error: Exception) -> None:
     call, progress = Call([error, error, error]), Memory()
     for _ in range(3):
         with pytest.raises(type(error)):
-            once("send_email", progress, call)
+            at_most_once("send_email", progress, call)
         assert progress.parts == {}
-    once("send_email", progress, call)
+    at_most_once("send_email", progress, call)
     assert call.made == 1
     assert progress.parts == {"send_email": "done"}
 
 
 def test_refusal_is_kept_with_its_reason() -> None:
     progress = Memory()
-    with pytest.raises(Refused):
-        once("send_email", progress, Call([Refused("no such template", 400)]))
+    with pytest.raises(RequestRejected):
+        at_most_once("send_email", progress, Call([RequestRejected("no such template", 400)]))
     assert progress.parts == {"send_email": "rejected"}
     assert progress.reason("send_email") == "no such template"
 
 
-@pytest.mark.parametrize("error", [NoAnswer("read timeout"), RetryLater("answered 500")])
+@pytest.mark.parametrize("error", [NoResponse("read timeout"), RetryLater("answered 500")])
 def test_try_in_doubt_is_never_repeated_and_stays_begun(error: Exception) -> None:
     call, progress = Call([error]), Memory()
     for _ in range(3):
         with pytest.raises(InDoubt, match="may have been sent"):
-            once("send_email", progress, call)
+            at_most_once("send_email", progress, call)
     assert call.made == 0
     assert progress.parts == {"send_email": "begun"}
 
@@ -64,34 +64,34 @@ def test_try_in_doubt_is_never_repeated_and_stays_begun(error: Exception) -> Non
 def test_try_cut_off_by_a_crash_is_never_repeated() -> None:
     call, progress = Call([Crash()]), Memory()
     with pytest.raises(Crash):
-        once("send_email", progress, call)
+        at_most_once("send_email", progress, call)
     with pytest.raises(InDoubt, match="may have been sent"):
-        once("send_email", progress, call)
+        at_most_once("send_email", progress, call)
     assert call.made == 0
 
 
 def test_later_try_cut_off_by_a_crash_is_never_repeated() -> None:
-    call, progress = Call([Untaken("refused"), Crash()]), Memory()
-    with pytest.raises(Untaken):
-        once("send_email", progress, call)
+    call, progress = Call([NotProcessed("refused"), Crash()]), Memory()
+    with pytest.raises(NotProcessed):
+        at_most_once("send_email", progress, call)
     with pytest.raises(Crash):
-        once("send_email", progress, call)
+        at_most_once("send_email", progress, call)
     with pytest.raises(InDoubt, match="may have been sent"):
-        once("send_email", progress, call)
+        at_most_once("send_email", progress, call)
 
 
 def test_try_that_was_begun_elsewhere_is_not_repeated() -> None:
     call = Call()
     with pytest.raises(InDoubt, match=r"^the message may have been sent"):
-        once("send_email", Memory({"send_email": "begun"}), call)
+        at_most_once("send_email", Memory({"send_email": "begun"}), call)
     assert call.made == 0
 
 
 def test_without_progress_doubt_still_ends_it() -> None:
     with pytest.raises(InDoubt, match="may have been sent"):
-        once("send_push", None, Call([NoAnswer("reset")]))
-    with pytest.raises(Untaken):
-        once("send_push", None, Call([Untaken("refused")]))
+        at_most_once("send_push", None, Call([NoResponse("reset")]))
+    with pytest.raises(NotProcessed):
+        at_most_once("send_push", None, Call([NotProcessed("refused")]))
     call = Call()
-    once("send_push", None, call)
+    at_most_once("send_push", None, call)
     assert call.made == 1

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from walker_collector import DestinationDown, WalkerError
-from walker_dest_customerio.answers import Api, NoAnswer, Untaken
-from walker_dest_customerio.wire import Stage
+from walker_dest_customerio.connections import Phase
+from walker_dest_customerio.responses import Api, NoResponse, NotProcessed
 
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 _NETWORK: Final = (socket.gaierror, ConnectionError, TimeoutError, ssl.SSLError, HTTPException)
@@ -35,28 +35,28 @@ class Route:
         return host if self.proxy is None else f"{host} through the proxy {_place(self.proxy)}"
 
 
-def trouble(api: Api, error: Exception, route: Route, stage: Stage) -> WalkerError:
-    """Return the error for a request without an answer; Untaken where it surely never left."""
+def transport_error(api: Api, error: Exception, route: Route, phase: Phase) -> WalkerError:
+    """Return the error for a request without an answer; NotProcessed where it surely never left."""
     causes = list(_causes(error))
     if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
         return DestinationDown(
             f"{api.name}: the certificate of {route} is not trusted; check {api.host} and "
             "settings.caFile"
         )
-    if stage == "sent":
-        return NoAnswer(f"{api.name}: no answer from {route} ({_cause(causes, route)})")
-    if stage == "ready" or not any(map(_is_network, causes)):
+    if phase == "sent":
+        return NoResponse(f"{api.name}: no answer from {route} ({_cause(causes, route)})")
+    if phase == "ready" or not any(map(_is_network, causes)):
         return DestinationDown(
             f"{api.name}: no request to {route} can be made ({type(causes[-1]).__name__}); check "
             f"{api.host}, {api.credentials}, and what the environment says of proxies and "
             "certificates"
         )
     refusal = _proxy_refusal(causes)
-    cause = refusal or f"{_STAGES[stage]}{_cause(causes, route)}"
-    return Untaken(f"{api.name}: no connection to {route} ({cause})")
+    cause = refusal or f"{_PHASES[phase]}{_cause(causes, route)}"
+    return NotProcessed(f"{api.name}: no connection to {route} ({cause})")
 
 
-_STAGES: Final[dict[Stage, str]] = {
+_PHASES: Final[dict[Phase, str]] = {
     "connect": "",
     "proxy": "the proxy: ",
     "handshake": "TLS handshake: ",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from walker_dest_customerio.ids import event_id
+from walker_dest_customerio.event_ids import event_id
 
 EVENT = {"id": "e1", "timestamp": 1_700_000_000_123}
 

@@ -1,6 +1,6 @@
 """What a mapping rule asks of Customer.io beside its event: pure, no I/O.
 
-Each step makes one operation of an event, or none where the rule's value does not make what the
+Each action makes one operation of an event, or none where the rule's value does not make what the
 operation needs. Conditions are those of walkerOS's Customer.io destination.
 """
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from walker_collector import MISSING, PushContext
 from walker_dest_customerio import limits
-from walker_dest_customerio.dates import made_seconds, with_seconds
+from walker_dest_customerio.dates import with_seconds, with_seconds_at
+from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identity import with_texts
-from walker_dest_customerio.ids import event_id
 from walker_dest_customerio.operations import (
     AddDevice,
     Delete,
@@ -28,28 +28,28 @@ from walker_dest_customerio.operations import (
 )
 from walker_dest_customerio.settings import RuleSettings
 
-Step = Callable[[Json, PushContext, RuleSettings, str], Operation | None]
+Action = Callable[[Json, PushContext, RuleSettings, str], Operation | None]
 """Makes an operation of event, context, the rule's settings and the person's customer id."""
 
 _NUMBERS = (int, float)
 
 
-def steps_of(settings: RuleSettings) -> tuple[Step, ...]:
-    """Return the steps that the rule's settings ask for, in the order they happen."""
-    return tuple(step for name, step in _STEPS if getattr(settings, name))
+def actions_of(settings: RuleSettings) -> tuple[Action, ...]:
+    """Return the actions that the rule's settings ask for, in the order they happen."""
+    return tuple(action for name, action in _ACTIONS if getattr(settings, name))
 
 
 def messages(event: Json, context: PushContext, settings: RuleSettings) -> Iterator[Message]:
     """Yield the messages that the rule asks for; strangers get them as well."""
-    email = object_of(settings.send_email, event, context)
+    email = resolve_object(settings.send_email, event, context)
     if email is not None:
         yield SendEmail(_message(email))
-    push = object_of(settings.send_push, event, context)
+    push = resolve_object(settings.send_push, event, context)
     if push is not None:
         yield SendPush(_message(with_texts(push, "to")))
 
 
-def object_of(value: Any, event: Json, context: PushContext) -> Json | None:
+def resolve_object(value: Any, event: Json, context: PushContext) -> Json | None:
     """Resolve a configured value; None unless it is there and makes an object."""
     made = MISSING if value is None else value(event, context)
     return made if isinstance(made, dict) else None
@@ -61,7 +61,7 @@ def seconds(event: Json) -> int | None:
     return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
 
 
-def page_of(
+def page_arguments(
     event: Json, context: PushContext, settings: RuleSettings, who: str, name: str | None
 ) -> tuple[str, str, Json, int | None, str | None] | None:
     """Return what a page view is made of, or None where the rule's `page` makes none.
@@ -69,7 +69,7 @@ def page_of(
     Its name is that of the rule, else the URL as far as its query, as many bytes as Customer.io
     takes; its data holds the whole URL.
     """
-    made = object_of(settings.page, event, context)
+    made = resolve_object(settings.page, event, context)
     url = made and made.get("url")
     if not made or not isinstance(url, str) or not url:
         return None
@@ -99,27 +99,27 @@ def _unsuppress(
 def _add_device(
     event: Json, context: PushContext, settings: RuleSettings, person: str
 ) -> Operation | None:
-    made = object_of(settings.add_device, event, context)
+    made = resolve_object(settings.add_device, event, context)
     device = _device(made)
     if made is None or device is None:
         return None
     data = made.get("data")
     id_, platform = device
-    details = made_seconds(data, "last_used") if isinstance(data, dict) else None
+    details = with_seconds_at(data, "last_used") if isinstance(data, dict) else None
     return AddDevice(person, id_, platform, details)
 
 
 def _delete_device(
     event: Json, context: PushContext, settings: RuleSettings, person: str
 ) -> Operation | None:
-    device = _device(object_of(settings.delete_device, event, context))
+    device = _device(resolve_object(settings.delete_device, event, context))
     return None if device is None else DeleteDevice(person, *device)
 
 
 def _merge(
     event: Json, context: PushContext, settings: RuleSettings, person: str
 ) -> Operation | None:
-    made = object_of(settings.merge, event, context)
+    made = resolve_object(settings.merge, event, context)
     texts = made and with_texts(made, "primaryId", "secondaryId")
     parts = _strings(texts, "primaryType", "primaryId", "secondaryType", "secondaryId")
     return None if parts is None else Merge(*parts)
@@ -132,12 +132,12 @@ def _device(made: Json | None) -> list[str] | None:
 
 def _message(request: Json) -> Json:
     """Return a message with numeric ids and tokens as texts, and its times as unix seconds."""
-    request = made_seconds(request, "send_at")
+    request = with_seconds_at(request, "send_at")
     named, device = request.get("identifiers"), request.get("custom_device")
     if isinstance(named, dict):
         request = {**request, "identifiers": with_texts(named, *named)}
     if isinstance(device, dict):
-        device = made_seconds(with_texts(device, "token"), "last_used")
+        device = with_seconds_at(with_texts(device, "token"), "last_used")
         request = {**request, "custom_device": device}
     return request
 
@@ -149,7 +149,7 @@ def _strings(made: Json | None, *keys: str) -> list[str] | None:
     return strings if len(strings) == len(keys) else None
 
 
-_STEPS: tuple[tuple[str, Step], ...] = (
+_ACTIONS: tuple[tuple[str, Action], ...] = (
     ("destroy", _delete),
     ("suppress", _suppress),
     ("unsuppress", _unsuppress),

@@ -8,7 +8,7 @@ how a replay knows that the message may have been sent.
 from collections.abc import Callable
 
 from walker_collector import DestinationDown, Progress, Rejected, RetryLater
-from walker_dest_customerio.answers import Untaken
+from walker_dest_customerio.responses import NotProcessed
 
 
 class InDoubt(Rejected):
@@ -22,7 +22,7 @@ class InDoubt(Rejected):
         )
 
 
-def once(part: str, progress: Progress | None, call: Callable[[], object]) -> None:
+def at_most_once(part: str, progress: Progress | None, call: Callable[[], object]) -> None:
     """Make the call, unless an earlier try of it may have had an effect.
 
     Raises InDoubt where that cannot be excluded, now or later; what the call raises where it
@@ -41,7 +41,7 @@ def once(part: str, progress: Progress | None, call: Callable[[], object]) -> No
     except Rejected as error:
         progress.reject(part, error.reason)
         raise
-    except (Untaken, DestinationDown):
+    except (NotProcessed, DestinationDown):
         progress.abandon(part)
         raise
     progress.finish(part)
@@ -50,7 +50,7 @@ def once(part: str, progress: Progress | None, call: Callable[[], object]) -> No
 def _try(call: Callable[[], object]) -> None:
     try:
         call()
-    except Untaken:
+    except NotProcessed:
         raise
     except RetryLater as error:
         raise InDoubt(error.reason, error) from None

@@ -1,0 +1,59 @@
+"""The operations of Customer.io, one class for each.
+
+Each operation knows its call (as `walker simulate` prints it), its version 1 request through the
+official SDK (`send`), and its entry in a Track v2 batch (`entry`). The shapes of entries are those
+of https://docs.customer.io/integrations/api/track/, POST /api/v2/batch.
+"""
+
+from walker_dest_customerio.operations.base import Call, Json, Operation, PersonOperation
+from walker_dest_customerio.operations.devices import PLATFORMS, AddDevice, DeleteDevice
+from walker_dest_customerio.operations.messages import (
+    MESSAGE_PARTS,
+    Message,
+    SendEmail,
+    SendPush,
+)
+from walker_dest_customerio.operations.occurrences import (
+    Occurrence,
+    Page,
+    PageAnonymous,
+    Track,
+    TrackAnonymous,
+)
+from walker_dest_customerio.operations.people import (
+    FRESH,
+    MERGE_TYPES,
+    Delete,
+    Identify,
+    Merge,
+    Suppress,
+    Unsuppress,
+    fingerprint,
+)
+
+__all__ = [
+    "FRESH",
+    "MERGE_TYPES",
+    "MESSAGE_PARTS",
+    "PLATFORMS",
+    "AddDevice",
+    "Call",
+    "Delete",
+    "DeleteDevice",
+    "Identify",
+    "Json",
+    "Merge",
+    "Message",
+    "Occurrence",
+    "Operation",
+    "Page",
+    "PageAnonymous",
+    "PersonOperation",
+    "SendEmail",
+    "SendPush",
+    "Suppress",
+    "Track",
+    "TrackAnonymous",
+    "Unsuppress",
+    "fingerprint",
+]

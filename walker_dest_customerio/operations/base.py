@@ -1,0 +1,94 @@
+"""The base of all operations of Customer.io.
+
+Nothing changes an operation once it is made; the classes are not frozen because several are made
+per event, which would take three times as long. Keyword arguments would take twice as long too:
+where that counts, operations are made with positional ones.
+"""
+
+from typing import Any, ClassVar
+
+from attrs import define, field
+
+from walker_dest_customerio import limits
+from walker_dest_customerio.identify_cache import IdentifyMemory
+from walker_dest_customerio.identity import identifiers
+
+Json = dict[str, Any]
+Call = list[Any]
+
+DOT_SEGMENTS = (".", "..")
+
+
+@define
+class Operation:
+    """One thing asked of Customer.io.
+
+    part: its name, unique within an event.
+    alone: nothing else of the same person may share its request, as the order within one is not
+        promised and here decides who exists afterwards.
+    refusal: why Customer.io will surely refuse it, so that it is not sent; None where it may be.
+    """
+
+    part: ClassVar[str]
+    exclusive: ClassVar[bool] = False
+
+    refusal: str | None = field(default=None, init=False, eq=False, repr=False)
+
+    @property
+    def call(self) -> Call:
+        """The call in the words of `walker simulate`."""
+        raise NotImplementedError
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Keys of the persons concerned, besides the event's own."""
+        return ()
+
+    def send(self, client: Any) -> Any:
+        """Make the call through an SDK client; raises what the client raises."""
+        raise NotImplementedError
+
+    def entry(self) -> Json | None:
+        """Return the entry in a v2 batch, or None where it can only be sent by itself."""
+        raise NotImplementedError
+
+    def problem(self, now: float) -> str | None:
+        """Return why Customer.io will surely refuse it; `now` is in unix seconds."""
+        return None
+
+    def size_problem(self) -> str | None:
+        """Return why Customer.io will surely refuse so much; takes as long as to write it."""
+        return None
+
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        """Tell the memory of people what follows from this having been done at `now` (unix s)."""
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        """Tell the memory of people what is uncertain while this may or may not have been done."""
+
+
+def id_problem(id_: str, what: str = "the id") -> str | None:
+    if id_ in DOT_SEGMENTS:
+        return f"{what} is one or two dots, which cannot stand in the path of a request"
+    return length_problem(what, id_, limits.PERSON_ID)
+
+
+def length_problem(what: str, text: str, limit: int) -> str | None:
+    if limits.is_longer(text, limit):
+        size = len(text.encode("utf-8", "replace"))
+        return f"{what} has {size:,} bytes; Customer.io takes at most {limit}"
+    return None
+
+
+@define
+class PersonOperation(Operation):
+    """An operation on one person; `person` is a customer id."""
+
+    person: str
+
+    def problem(self, now: float) -> str | None:
+        return id_problem(self.person)
+
+    def person_entry(self, action: str, **rest: Any) -> Json:
+        named = identifiers(self.person)
+        return {"type": "person", "identifiers": named, "action": action, **rest}

@@ -1,0 +1,222 @@
+"""Operations that create, update, merge or remove people."""
+
+import math
+from typing import Any
+
+from attrs import define, field
+
+from walker_dest_customerio import identify_attributes
+from walker_dest_customerio.encode import dumps
+from walker_dest_customerio.identify_cache import IdentifyMemory
+from walker_dest_customerio.identity import identifiers, person_keys
+from walker_dest_customerio.operations.base import (
+    Call,
+    Json,
+    Operation,
+    PersonOperation,
+    id_problem,
+)
+
+MERGE_TYPES = frozenset({"id", "email", "cio_id"})
+FRESH = 60
+"""Seconds within which a stamp is about now: longer than a delivery takes that is tried again, with
+room for clocks that differ; shorter than it takes people to change what was just sent.
+"""
+
+
+@define
+class Identify(PersonOperation):
+    """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones.
+
+    `fingerprint`: of the attributes as they were made; None where they are not all there is to say.
+    """
+
+    part = "identify"
+
+    attributes: Json
+    timestamp: int | None = None
+    fingerprint: int | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def call(self) -> Call:
+        return ["identify", self.person, self.attributes]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        return person_keys(self.attributes)
+
+    def problem(self, now: float) -> str | None:
+        return id_problem(self.person) or identify_attributes.problem(self.attributes)
+
+    def send(self, client: Any) -> Any:
+        """Make the PUT behind `client.identify`, whose keywords leave no room for one named id."""
+        body = self.attributes
+        if self.timestamp is not None:
+            body = {"_timestamp": self.timestamp, **body}
+        return client.send_request("PUT", client.get_customer_query_string(self.person), body)
+
+    def entry(self) -> Json | None:
+        """Return the entry: what v1 takes among the attributes stands beside them in v2.
+
+        v2 adds relationships with an identify but cannot cut them: then there is no entry.
+        """
+        attributes = self.attributes
+        beside: Json = {}
+        if self.timestamp is not None:
+            beside["timestamp"] = self.timestamp
+        if "_timestamp" in attributes or "cio_relationships" in attributes:
+            attributes = dict(attributes)
+            if "_timestamp" in attributes:
+                beside["timestamp"] = attributes.pop("_timestamp")
+            if "cio_relationships" in attributes:
+                relationships = _added(attributes.pop("cio_relationships"))
+                if relationships is None:
+                    return None
+                beside["cio_relationships"] = relationships
+        return self.person_entry("identify", **beside, attributes=attributes)
+
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        """Remember what was told, as far as Customer.io has surely taken it.
+
+        It answers 200 and ignores an update that is stamped before the person's last change,
+        whoever made that. Only what is stamped about now is surely newer; what bears an earlier
+        stamp counts for others of about that time.
+        """
+        if self.fingerprint is None:
+            memory.discard(self.person)
+            return
+        stamp = self.attributes.get("_timestamp", self.timestamp)
+        until = math.inf if stamp is None or now - stamp <= FRESH else stamp + FRESH
+        memory.put(self.person, self.fingerprint, self.people, until)
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        memory.discard(self.person)
+
+
+def _added(value: Any) -> Any:
+    """Return relationships in v2's form: a list, all of them to add; None where v1 must do it."""
+    if not isinstance(value, dict):
+        return value
+    return value.get("relationships") if value.get("action") == "add_relationships" else None
+
+
+def fingerprint(attributes: Json) -> int:
+    """Return a number that equal attributes share, whatever their order.
+
+    Only comparable within this process. Raises Rejected where JSON cannot hold the attributes.
+    """
+    return hash(dumps(attributes, "identify", sort_keys=True))
+
+
+@define
+class ExistenceOperation(PersonOperation):
+    """An operation that decides whether a person is there: nothing that was told them counts on."""
+
+    exclusive = True
+
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        self.doubt(memory)
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        memory.discard_people(person_keys(identifiers(self.person)))
+
+
+@define
+class Delete(ExistenceOperation):
+    """Remove a person; a later identify may create them anew."""
+
+    part = "delete"
+
+    @property
+    def call(self) -> Call:
+        return ["delete", self.person]
+
+    def send(self, client: Any) -> Any:
+        return client.delete(self.person)
+
+    def entry(self) -> Json:
+        return self.person_entry("delete")
+
+
+@define
+class Suppress(ExistenceOperation):
+    """Remove a person and refuse their identifiers until they are unsuppressed."""
+
+    part = "suppress"
+
+    @property
+    def call(self) -> Call:
+        return ["suppress", self.person]
+
+    def send(self, client: Any) -> Any:
+        return client.suppress(self.person)
+
+    def entry(self) -> Json:
+        return self.person_entry("suppress")
+
+
+@define
+class Unsuppress(ExistenceOperation):
+    """Accept a suppressed person's identifiers again; it does not bring the person back."""
+
+    part = "unsuppress"
+
+    @property
+    def call(self) -> Call:
+        return ["unsuppress", self.person]
+
+    def send(self, client: Any) -> Any:
+        return client.unsuppress(self.person)
+
+    def entry(self) -> Json:
+        return self.person_entry("unsuppress")
+
+
+@define
+class Merge(Operation):
+    """Move the secondary person into the primary one; types are id, email or cio_id."""
+
+    part = "merge"
+    exclusive = True
+
+    primary_type: str
+    primary_id: str
+    secondary_type: str
+    secondary_id: str
+
+    @property
+    def call(self) -> Call:
+        primary = [self.primary_type, self.primary_id]
+        return ["merge_customers", *primary, self.secondary_type, self.secondary_id]
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        primary = person_keys({self.primary_type: self.primary_id})
+        return (*primary, *person_keys({self.secondary_type: self.secondary_id}))
+
+    def problem(self, now: float) -> str | None:
+        for name, value in (
+            ("primaryType", self.primary_type),
+            ("secondaryType", self.secondary_type),
+        ):
+            if value not in MERGE_TYPES:
+                return f"{name} must be id, email or cio_id; see the rule's merge"
+        primary = id_problem(self.primary_id, "primaryId")
+        return primary or id_problem(self.secondary_id, "secondaryId")
+
+    def send(self, client: Any) -> Any:
+        return client.merge_customers(*self.call[1:])
+
+    def entry(self) -> Json:
+        return {
+            "type": "person",
+            "action": "merge",
+            "primary": {self.primary_type: self.primary_id},
+            "secondary": {self.secondary_type: self.secondary_id},
+        }
+
+    def note(self, memory: IdentifyMemory, now: float) -> None:
+        memory.discard_people(self.people)
+
+    def doubt(self, memory: IdentifyMemory) -> None:
+        memory.discard_people(self.people)
