@@ -77,7 +77,7 @@ class KeyedQueue:
             self._give_way(parked)
 
     def _park_behind_retries(self, entries: Sequence[Entry]) -> tuple[list[Entry], set[str]]:
-        """Park the entries of people who are busy; return the others, and these people."""
+        """Park entries of busy people; return the other entries, and the busy people."""
         others: list[Entry] = []
         people: set[str] = set()
         for entry in entries:

@@ -47,7 +47,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         return len(self._workers)
 
     def start(self) -> None:
-        """Begin to deliver; tell of events that the spool keeps for other destinations."""
+        """Start all workers; warn of events in the spool for destinations not in the flow."""
         for destination, counts in self._spool.counts().items():
             waiting = sum(counts.values())
             if destination not in self and waiting:
@@ -67,15 +67,17 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
                 self._workers[id_].enqueue(entries, state, waiter)
 
     def release(self, people: set[str] | None) -> None:
-        """Release the events that these people's (None: everybody's) consent admits, and those of
-        the people whom keys have turned out to be; all of them or none.
+        """Queue held events of these people (None: everybody's) that consent admits now.
+
+        So are events of keys merged into these people.
         """
         workers = [worker for worker, _ in self.active if worker.concerns(people)]
         if workers:
+            # A signal handler must not leave one destination released and another not.
             uninterrupted(lambda: [worker.release(people) for worker in workers])
 
     def maintain(self) -> None:
-        """Drop events held for too long, and write what the spool does not have yet."""
+        """Drop events held longer than `queueAge`, and write unwritten updates to the spool."""
         for worker, _ in self.active:
             if worker.needs_maintenance:
                 worker.maintain()
@@ -87,7 +89,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         *,
         without_messages: bool,
     ) -> int:
-        """Deliver dead letters, by destination, again; return how many there were."""
+        """Queue dead letters, given by destination, again; return their count."""
         return sum(
             self[id_].replay(
                 found, {*without, *(self[id_].message_parts if without_messages else ())}
@@ -97,7 +99,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         )
 
     def delete_dead(self, letters: Mapping[str, list[DeadLetter]]) -> int:
-        """Delete dead letters, by destination; return how many there were."""
+        """Delete dead letters, given by destination; return their count."""
         deleted = 0
         for id_, found in letters.items():
             count = self._spool.bury(found)
@@ -107,13 +109,13 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         return deleted
 
     def flush(self, deadline: float, given_up: Callable[[], bool]) -> bool:
-        """Wait until nothing waits anywhere; as DestinationWorker.flush."""
-        # All of them first, so that every worker is told to hurry, also behind one that can't.
+        """Wait until no worker has waiting events; see DestinationWorker.flush."""
+        # A list, so that every worker is flushed, even after one that cannot be.
         done = [worker.flush(deadline, given_up) for worker in self.values()]
         return all(done)
 
     def stop(self, expired: Callable[[], bool]) -> int:
-        """Stop all workers; return, and report, how many events are left."""
+        """Stop all workers; log and return the number of events that are left."""
         for worker in self.values():
             worker.stop(expired)
         return sum(self._report_left(worker.id, worker.status()) for worker in self.values())

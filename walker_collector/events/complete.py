@@ -293,9 +293,10 @@ def check_grants(consent: Mapping[Any, Any]) -> None:
 
 
 def plain_object(what: str, value: Any, bounds: Bounds) -> dict[str, Any]:
-    """Return an object as plain JSON, independent of its origin, for the part `what` of events.
+    """Return an object as plain JSON, independent of its origin, for one part of events.
 
-    Raises EventError if it is not an object, or no event could have it (see `encode`).
+    `what` is the part. Raises EventError if the value is not an object, or no event could have it
+    (see `encode`).
     """
     if not isinstance(value, Mapping):
         raise EventError(f"{what}: must be an object, not {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""Find events that a destination ignores whatever is granted: nobody need hold them for consent."""
+"""Find events that a destination ignores under any consent, so that they need not be held."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -25,7 +25,7 @@ class Ignoring:
         return self._by_name(name) is True
 
     def by_conditions(self, name: str, body: bytes) -> bool:
-        """Return whether conditions have an event ignored, and look at no consent to tell."""
+        """Return whether conditions, without reading consent, lead to a rule that ignores it."""
         if self._find is None or self._by_name(name) is not None:
             return False
         consent = _UnknownConsent(unknown=True)
@@ -42,22 +42,22 @@ def compile_ignoring(config: DestinationConfig) -> Ignoring | None:
     """Return the test for events that a destination ignores; None if it is true for no event."""
     written = [split(path)[0][0] for path in config.policy or ()]
     if config.before or "name" in written:
-        return None  # the rule is looked up by another name than the event comes with
+        return None  # the rule is looked up by another name than the event came with
     otherwise = config.unmatched == "ignore"
     by_name = compile_name_test(config.mapping, lambda rule: rule.ignore, otherwise=otherwise)
     if by_name is None:
         return None
-    # Conditions see the event as policies have left it, which these make of consent as well.
+    # Conditions see the event after policies, and policies may read consent.
     find = None if written else compile_lookup(config.mapping, lambda key, where, rule: rule.ignore)
     return Ignoring(by_name, find, otherwise)
 
 
 class _LooksAtConsent(BaseException):
-    """A condition looks at consent. Not caught by what guards conditions."""
+    """A condition reads consent. A BaseException, as `guarded` catches every Exception."""
 
 
 class _UnknownConsent(dict[str, Any]):
-    """Stands for consent that is not known yet: whoever looks at it is noted, and stopped."""
+    """A placeholder for consent that is not known yet; reading it is noted, and raises."""
 
     looked_at = False
 
