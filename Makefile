@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: setup check demo test test-services coverage soak lint types bench docs dist
+.PHONY: setup check demo test test-services test-quick coverage soak lint types bench docs dist
 
 setup: $(STAMP)
 
@@ -40,6 +40,20 @@ test-services: setup
 coverage:
 	@$(MAKE) --no-print-directory test COVER="--cov --cov-report="
 	@$(MAKE) --no-print-directory test-services COVER="--cov --cov-append --cov-report=term --cov-fail-under=95"
+
+# The quick part, with another interpreter or the lowest versions of dependencies that are allowed, in a
+# virtualenv that holds no more than this needs:
+#   make test-quick PYTHON=python3.13 VENV=.venv-3.13
+#   make test-quick LOWEST=yes VENV=.venv-lowest
+# (What `walker new` writes is tested with ruff and mypy, which are not there.)
+test-quick: QUICK := tests/core tests/customerio tests/conformance tests/emulator \
+	tests/test_linear_time.py tests/test_version.py --ignore tests/core/test_scaffold.py
+test-quick:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) .ci/lowest.py >$(VENV)/lowest.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(LOWEST),--constraint $(VENV)/lowest.txt) \
+		--editable ".[test]" --editable "./walker_dest_customerio[sandbox]"
+	$(PYTEST) $(QUICK)
 
 # The large forms of some tests: minutes, on a machine that has nothing else to do.
 soak: setup

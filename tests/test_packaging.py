@@ -1,5 +1,6 @@
 """The distributions as they are published: what is in their wheels, and what these say."""
 
+import re
 import zipfile
 from email.message import Message
 from email.parser import Parser
@@ -54,6 +55,16 @@ def test_metadata_says_what_a_person_needs_to_choose(package: str, wheels: Wheel
     assert about["Requires-Python"] == ">=3.11"
     assert "Typing :: Typed" in about.get_all("Classifier", [])
     assert "# " in about.get_payload()
+
+
+@published
+def test_classifiers_name_what_is_tested(package: str, wheels: Wheels) -> None:
+    classifiers = metadata(wheels[package]).get_all("Classifier", [])
+    versions = {text for text in classifiers if re.fullmatch(r".*Python :: 3\.\d+", text)}
+    others = re.findall(r'"\$\(interpreter (.*)\)"', (ROOT / ".ci" / "run").read_text("utf-8"))
+    assert versions == {f"Programming Language :: Python :: {v}" for v in ("3.11", *others)}
+    systems = {text for text in classifiers if text.startswith("Operating System")}
+    assert systems == {"Operating System :: POSIX"}
 
 
 @published
