@@ -2,6 +2,10 @@
 
 Keys are camelCase on disk and snake_case in Python; both spellings are read.
 The shape is walkerOS version 4's: `flows.<name>.destinations.<id>.config`.
+
+A field's metadata holds the other ways to write it: `key` is its name on disk, if not its own in
+camelCase; `synonyms` are further names; `short` marks the field that a bare number sets in place of
+the object. `credential` marks a field that a simulation fills in when it is absent.
 """
 
 from collections.abc import Callable, Mapping
@@ -142,7 +146,7 @@ class BatchConfig:
     age: ms since its first event.
     """
 
-    wait: int | None = field(default=None, validator=ms(0))
+    wait: int | None = field(default=None, validator=ms(0), metadata={"short": True})
     size: int | None = field(default=None, validator=at_least(1))
     age: int | None = field(default=None, validator=ms(0))
 
@@ -173,7 +177,7 @@ class RuleConfig:
     include: list[Section] | None = None
     remove: list[str] | None = None
     ignore: bool = False
-    skip: bool = False
+    skip: bool = field(default=False, metadata={"synonyms": ("silent",)})
     condition: Callable[..., Any] | None = None
     consent: Consent | None = None
     batch: BatchConfig | None = None
@@ -206,7 +210,7 @@ class BreakerConfig:
     cooldown: ms until one event is tried again.
     """
 
-    threshold: int = field(default=5, validator=at_least(1))
+    threshold: int = field(default=5, validator=at_least(1), metadata={"short": True})
     cooldown: int = field(default=30_000, validator=ms(0))
 
 

@@ -1,6 +1,7 @@
 """JSON Schema: it accepts what loads, and refuses what does not."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from enum import Enum
 from typing import Any, ClassVar, Literal
 
@@ -146,6 +147,19 @@ def test_settings_are_accepted_or_refused(settings: dict[str, Any], valid: bool)
 @given(SPECS)
 def test_every_value_of_the_mapping_language_is_valid(spec: Any) -> None:
     assert SETTINGS.is_valid({**KEYS, "identify": spec})
+
+
+def test_type_that_a_plugin_reads_by_its_own_hook_is_described_as_anything() -> None:
+    @attrs.frozen
+    class Paid:
+        price: Decimal
+
+    class Till:
+        settings = Paid
+
+    validator = Draft202012Validator(settings_schema(Till))
+    assert validator.is_valid({"price": "1.50"})
+    assert validator.is_valid({"price": 1.5})
 
 
 def test_plugin_without_settings_takes_none() -> None:

@@ -1,11 +1,11 @@
-"""From plain JSON values to attrs classes: strict, and with every mistake collected.
+"""Every kind of setting: read from plain JSON values, and described as JSON Schema.
 
-Nothing is coerced: a number is not a string and a string is not a boolean. Keys are read in
-camelCase and snake_case; an unknown one is a mistake, because a mapping that is silently not
-applied is worse than none.
+Reading is strict and collects every mistake. Nothing is coerced: a number is not a string, and a
+string is not a boolean. Keys are read in camelCase and snake_case. An unknown key is a mistake,
+because a mapping that is silently not applied is worse than none.
 """
 
-from walker_collector.flow.types.classes import SHORT_FORM, SYNONYMS, disk_key
+from walker_collector.flow.types.classes import describe_fields, disk_key
 from walker_collector.flow.types.converter import converter, structure, structure_or_raise
 from walker_collector.flow.types.functions import (
     CODE_ADVICE,
@@ -13,13 +13,16 @@ from walker_collector.flow.types.functions import (
     load_callable,
     without_imports,
 )
+from walker_collector.flow.types.kind import Schema
+from walker_collector.flow.types.schema_builder import SchemaBuilder
 
 __all__ = [
     "CODE_ADVICE",
     "CODE_PREFIX",
-    "SHORT_FORM",
-    "SYNONYMS",
+    "Schema",
+    "SchemaBuilder",
     "converter",
+    "describe_fields",
     "disk_key",
     "load_callable",
     "structure",

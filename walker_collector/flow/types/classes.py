@@ -1,6 +1,7 @@
 """attrs classes: keys in both spellings, unknown ones refused, every validator heard."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
@@ -9,21 +10,11 @@ import attrs
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
-from walker_collector.config import (
-    BatchConfig,
-    BreakerConfig,
-    EnvText,
-    Placeholder,
-    RuleConfig,
-)
+from walker_collector.config import EnvText, Placeholder, Secret
+from walker_collector.flow.types.docstrings import field_docs, summary
+from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
 from walker_collector.flow.types.place import InvalidValue, at, part
 from walker_collector.naming import camel, hint, kind
-
-SHORT_FORM: Final[Mapping[type, str]] = {BatchConfig: "wait", BreakerConfig: "threshold"}
-"""Which field a bare number sets."""
-
-SYNONYMS: Final[Mapping[type, dict[str, str]]] = {RuleConfig: {"silent": "skip"}}
-"""Other keys that are read, and the field each means."""
 
 _HINTED: Final = 100
 """Unknown keys of one object that are compared with the known ones."""
@@ -36,8 +27,22 @@ def disk_key(attribute: "attrs.Attribute[Any]") -> str:
     return str(attribute.metadata.get("key") or camel(attribute.name))
 
 
-def class_hook(cls: type[Any], converter: Converter) -> Callable[[Any, Any], Any]:
-    """Return how an attrs class is built from an object."""
+def synonyms(cls: type[Any]) -> dict[str, str]:
+    """Return the other names that a class's fields have on disk (metadata `synonyms`)."""
+    return {
+        other: field.name
+        for field in attrs.fields(cls)
+        for other in field.metadata.get("synonyms", ())
+    }
+
+
+def short_form(cls: type[Any]) -> str | None:
+    """Return the field that a bare number sets (metadata `short`)."""
+    return next((field.name for field in attrs.fields(cls) if field.metadata.get("short")), None)
+
+
+def read_class(cls: type[Any], converter: Converter) -> Hook:
+    """Return the hook that builds an attrs class from an object."""
     attrs.resolve_types(cls)
     fields = {field.name: field for field in attrs.fields(cls) if field.init}
 
@@ -89,7 +94,7 @@ def _is_left_out(field: "attrs.Attribute[Any]", raw: Any) -> bool:
 
 
 def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
-    short = SHORT_FORM.get(cls)
+    short = short_form(cls)
     if short and isinstance(raw, int | float | EnvText) and not isinstance(raw, bool):
         return {short: raw}
     if not isinstance(raw, Mapping):
@@ -102,7 +107,7 @@ def _spelled(
 ) -> dict[str, str]:
     """Return field name -> the key as the person spelled it."""
     spellings = {disk_key(field): name for name, field in fields.items()}
-    known = spellings | {name: name for name in fields} | SYNONYMS.get(cls, {})
+    known = spellings | {name: name for name in fields} | synonyms(cls)
     keys: dict[str, str] = {}
     hints = len(raw) <= len(known) + _HINTED  # of thousands, each would be compared
     for key in raw:
@@ -139,3 +144,54 @@ def _refused(
             continue  # it looks at a field that is not there; the instance will have them all
         except Exception as error:  # validators of plugins: anything may come out
             yield at(error, key)
+
+
+def describe_class(cls: type[Any], describer: Describer) -> Schema:
+    """Return the schema of an attrs class, by reference: two may refer to each other."""
+    schema = describer.defined(_definition(cls), lambda: describe_fields(cls, describer))
+    return {"anyOf": [{"type": "number"}, schema]} if short_form(cls) else schema
+
+
+def describe_fields(cls: type[Any], describer: Describer, **other: Schema) -> Schema:
+    """Return the schema of an attrs class; `other` replaces properties, by their disk keys."""
+    attrs.resolve_types(cls)
+    fields = {disk_key(field): field for field in attrs.fields(cls) if field.init}
+    docs = field_docs(cls, [field.name for field in fields.values()])
+    properties = {
+        key: _describe_field(field, docs.get(field.name), other.get(key), describer)
+        for key, field in fields.items()
+    }
+    names = {
+        key: {"description": f"Another name of {name}."} for key, name in synonyms(cls).items()
+    }
+    schema: Schema = {
+        "type": "object",
+        "description": summary(cls),
+        "properties": {**properties, **names, **describer.extra_properties(cls)},
+        "additionalProperties": False,
+    }
+    required = [key for key, field in fields.items() if field.default is attrs.NOTHING]
+    return {**schema, "required": required} if required else schema
+
+
+def _describe_field(
+    field: "attrs.Attribute[Any]",
+    description: str | None,
+    instead: Schema | None,
+    describer: Describer,
+) -> Schema:
+    schema = describer.part(field.type or Any) if instead is None else dict(instead)
+    default = field.default
+    if isinstance(default, str | int | float) and not isinstance(default, Secret):
+        schema["default"] = default
+    return {**schema, "description": description} if description else schema
+
+
+def _definition(cls: type) -> str:
+    """Return the name of a class's definition: two plugins may each have a class `Settings`."""
+    if cls.__module__ == EnvText.__module__:
+        return cls.__name__
+    return re.sub(r"[^\w.]", "_", f"{cls.__module__}.{cls.__qualname__}")
+
+
+CLASS: Final = Kind(attrs.has, read_class, describe_class)

@@ -1,21 +1,22 @@
 """Lists, objects by key, and choices between types."""
 
-from collections.abc import Callable, Iterable, Mapping
-from types import NoneType
-from typing import Any, Final, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
 from walker_collector.config import EnvText, Secret, ValueSpec
+from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
 from walker_collector.flow.types.place import InvalidValue, at, part
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
 
 
-def list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """Return how a list, tuple or set is read; a tuple of fixed length wants exactly that."""
+def read_list(cls: Any, converter: Converter) -> Hook:
+    """Return the hook that reads a list, tuple or set; a tuple may have a fixed length."""
     origin, args = get_origin(cls) or cls, get_args(cls) or (Any,)
     fixed = origin is tuple and Ellipsis not in args
 
@@ -31,8 +32,21 @@ def list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     return hook
 
 
-def mapping_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """Return how an object of free keys is read."""
+def describe_list(cls: Any, describer: Describer) -> Schema:
+    """Return the schema of a list, tuple or set."""
+    args = get_args(cls)
+    if get_origin(cls) is tuple and Ellipsis not in args:
+        return {
+            "type": "array",
+            "prefixItems": [describer.part(item) for item in args],
+            "minItems": len(args),
+            "maxItems": len(args),
+        }
+    return {"type": "array", "items": describer.part(args[0]) if args else {}}
+
+
+def read_mapping(cls: Any, converter: Converter) -> Hook:
+    """Return the hook that reads an object of free keys."""
     item = (get_args(cls) or (str, Any))[1]
 
     def hook(raw: Any, _: Any) -> Any:
@@ -41,6 +55,12 @@ def mapping_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
         return _structure_items(converter, ((key, value, item) for key, value in raw.items()))
 
     return hook
+
+
+def describe_mapping(cls: Any, describer: Describer) -> Schema:
+    """Return the schema of an object of free keys."""
+    args = get_args(cls)
+    return {"type": "object", **({"additionalProperties": describer.part(args[1])} if args else {})}
 
 
 def _structure_items(converter: Converter, items: Iterable[tuple[Any, Any, Any]]) -> dict[Any, Any]:
@@ -55,10 +75,10 @@ def _structure_items(converter: Converter, items: Iterable[tuple[Any, Any, Any]]
     return structured
 
 
-def union_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """Return how one of several types is read: the first that takes the value.
+def read_union(cls: Any, converter: Converter) -> Hook:
+    """Return the hook that reads one of several types: the first that takes the value.
 
-    Where none does, the one that looks most like it explains why.
+    If none does, the error comes from the last type that has the value's shape.
     """
     members = [member for member in get_args(cls) if member is not NoneType]
     nullable = NoneType in get_args(cls)
@@ -71,6 +91,13 @@ def union_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
         return _first_fitting(converter, raw, members)
 
     return hook
+
+
+def describe_union(cls: Any, describer: Describer) -> Schema:
+    """Return the schema of a choice between types."""
+    null = {"type": "null"}
+    members = [null if item is NoneType else describer.of(item) for item in get_args(cls)]
+    return {"anyOf": members}
 
 
 def _first_fitting(converter: Converter, raw: Any, members: list[Any]) -> Any:
@@ -88,7 +115,7 @@ def _first_fitting(converter: Converter, raw: Any, members: list[Any]) -> Any:
 
 
 def _has_shape(raw: Any, cls: Any) -> bool:
-    """Tell whether raw is the kind of JSON value that `cls` is built from."""
+    """Return whether raw is the kind of JSON value that `cls` is built from."""
     origin = get_origin(cls) or cls
     if isinstance(raw, Mapping):
         return attrs.has(origin) or is_mapping(origin) or origin in (ValueSpec, Value)
@@ -112,12 +139,17 @@ def _type_name(cls: Any) -> str:
 
 
 def is_sequence(cls: Any) -> bool:
-    """Tell whether a type, generic or not, is a list, tuple or set."""
+    """Return whether a type, generic or not, is a list, tuple or set."""
     origin = get_origin(cls) or cls
     return isinstance(origin, type) and issubclass(origin, list | tuple | set | frozenset)
 
 
 def is_mapping(cls: Any) -> bool:
-    """Tell whether a type, generic or not, is an object of free keys."""
+    """Return whether a type, generic or not, is an object of free keys."""
     origin = get_origin(cls) or cls
     return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+LIST: Final = Kind(is_sequence, read_list, describe_list)
+MAPPING: Final = Kind(is_mapping, read_mapping, describe_mapping)
+UNION: Final = Kind(lambda cls: get_origin(cls) in (Union, UnionType), read_union, describe_union)

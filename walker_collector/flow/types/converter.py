@@ -1,66 +1,23 @@
-"""The one converter: which type is read how."""
+"""The converter: reads plain values into every kind of setting."""
 
-from collections.abc import Callable
-from collections.abc import Callable as AbstractCallable
-from enum import Enum
-from types import UnionType
-from typing import Any, Final, Literal, TypeVar, Union, get_origin
+from typing import Any, Final, TypeVar
 
-import attrs
 from cattrs import Converter
 
-from walker_collector.config import Consent, Secret, ValueSpec
 from walker_collector.errors import ConfigError, Problem
-from walker_collector.flow.types.classes import class_hook
-from walker_collector.flow.types.containers import (
-    is_mapping,
-    is_sequence,
-    list_hook,
-    mapping_hook,
-    union_hook,
-)
-from walker_collector.flow.types.environment import plain
-from walker_collector.flow.types.functions import callable_hook
+from walker_collector.flow.types.kinds import KINDS
 from walker_collector.flow.types.place import PLACE, problems
-from walker_collector.flow.types.scalars import enum_hook, literal_hook, scalar_hook
-from walker_collector.flow.types.specs import consent_hook, spec_hook, value_hook
-from walker_collector.mapping import Value
 
 T = TypeVar("T")
-
-# In both tables the last entry that matches a type is used.
-_FACTORIES: Final[list[tuple[Callable[[Any], bool], Callable[..., Any]]]] = [
-    (attrs.has, class_hook),
-    (is_sequence, list_hook),
-    (is_mapping, mapping_hook),
-    (lambda cls: get_origin(cls) in (Union, UnionType), union_hook),
-    (lambda cls: get_origin(cls) is Literal, literal_hook),
-    (lambda cls: cls is ValueSpec, spec_hook),
-    (lambda cls: cls is Value, value_hook),
-]
-_HOOKS: Final[list[tuple[Callable[[Any], bool], Callable[[Any, Any], Any]]]] = [
-    (lambda cls: cls is Any, lambda raw, _: plain(raw)),
-    (lambda cls: cls == Consent, consent_hook),
-    (lambda cls: AbstractCallable in (cls, get_origin(cls)), callable_hook),
-]
-_SCALARS: Final[list[tuple[type, Callable[[Any, Any], Any]]]] = [
-    (Enum, enum_hook),  # by class, as cattrs before 26 has a hook of its own for it there
-    (str, scalar_hook(str, (str,), "a string")),
-    (Secret, scalar_hook(Secret, (str,), "a string")),
-    (bool, scalar_hook(bool, (bool,), "true or false")),
-    (int, scalar_hook(int, (int,), "a whole number")),
-    (float, scalar_hook(float, (int, float), "a number")),
-]
 
 
 def _make_converter() -> Converter:
     made = Converter(detailed_validation=True)
-    for matches, factory in _FACTORIES:
-        made.register_structure_hook_factory(matches, factory)
-    for matches, hook in _HOOKS:
-        made.register_structure_hook_func(matches, hook)
-    for cls, hook in _SCALARS:
-        made.register_structure_hook(cls, hook)
+    for kind in KINDS:
+        if isinstance(kind.matches, type):  # cattrs has own hooks for some classes: replace them
+            made.register_structure_hook(kind.matches, kind.read(kind.matches, made))
+        else:
+            made.register_structure_hook_factory(kind.matches, kind.read)
     return made
 
 

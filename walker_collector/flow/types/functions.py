@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
+from walker_collector.flow.types.kind import Kind, Schema
 from walker_collector.flow.types.place import InvalidValue
 from walker_collector.naming import kind
 
@@ -32,8 +33,8 @@ def _not_imported(value: Any, context: Any) -> Any:
     raise RuntimeError("a flow was read without its callables, and called one")
 
 
-def callable_hook(raw: Any, _: Any) -> Callable[..., Any]:
-    """Read a callable: itself, or its name."""
+def read_callable(raw: Any, _: Any) -> Callable[..., Any]:
+    """Return a callable given as itself or by its name."""
     if callable(raw):
         return raw  # type: ignore[no-any-return]  # callable() does not narrow Any
     if isinstance(raw, str):
@@ -62,3 +63,15 @@ def load_callable(reference: str) -> Callable[..., Any]:
     if not callable(found):
         raise InvalidValue(f"module {module} has no callable {name}")
     return found  # type: ignore[no-any-return]  # callable() does not narrow Any
+
+
+_SCHEMA: Final[Schema] = {
+    "type": "string",
+    "pattern": "^[^:$]+:[^:]+$",
+    "description": 'A "module:name".',
+}
+CALLABLE: Final = Kind(
+    lambda cls: Callable in (cls, get_origin(cls)),
+    lambda *_: read_callable,
+    lambda *_: dict(_SCHEMA),
+)

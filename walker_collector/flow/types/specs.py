@@ -1,22 +1,31 @@
 """The mapping language's own types: values, and consent."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
-from walker_collector.config import AlternativesSpec, EnvText, ObjectSpec, PathSpec, ValueSpec
+from walker_collector.config import (
+    AlternativesSpec,
+    Consent,
+    EnvText,
+    ObjectSpec,
+    PathSpec,
+    ValueSpec,
+)
 from walker_collector.errors import ConfigError
+from walker_collector.flow.types.containers import describe_mapping
 from walker_collector.flow.types.environment import typed
 from walker_collector.flow.types.functions import CODE_ADVICE, CODE_PREFIX
+from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
 from walker_collector.flow.types.place import PLACE, InvalidValue, at
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
 
 
-def spec_hook(_: Any, converter: Converter) -> Callable[[Any, Any], ValueSpec]:
-    """Return how a value is read: a path, a list of alternatives, or an object."""
+def read_spec(_: Any, converter: Converter) -> Hook:
+    """Return the hook that reads a value: a path, a list of alternatives, or an object."""
 
     def hook(raw: Any, _: Any) -> ValueSpec:
         if isinstance(raw, ValueSpec):
@@ -34,8 +43,8 @@ def spec_hook(_: Any, converter: Converter) -> Callable[[Any, Any], ValueSpec]:
     return hook
 
 
-def value_hook(_: Any, converter: Converter) -> Callable[[Any, Any], Value]:
-    """Return how a plugin's mapping value is read: compiled, and knowing its place."""
+def read_value(_: Any, converter: Converter) -> Hook:
+    """Return the hook that compiles a plugin's mapping value, which keeps its place."""
 
     def hook(raw: Any, _: Any) -> Value:
         if isinstance(raw, Value):
@@ -49,10 +58,25 @@ def value_hook(_: Any, converter: Converter) -> Callable[[Any, Any], Value]:
     return hook
 
 
-def consent_hook(raw: Any, _: Any) -> dict[str, bool]:
-    """Read consent: truthy is granted, as in walkerOS; but a string is a mistake.
+def describe_value(_: Any, describer: Describer) -> Schema:
+    """Return the schema of a value, which may hold values."""
+    return describer.defined(
+        "Value",
+        lambda: {
+            "description": "How a value is found in an event: a path, alternatives, or steps.",
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"$ref": "#/$defs/Value"}},
+                describer.of(ObjectSpec),
+            ],
+        },
+    )
 
-    The string "false" would grant.
+
+def read_consent(raw: Any, _: Any) -> dict[str, bool]:
+    """Return consent by key: truthy is granted, as in walkerOS, but a string is refused.
+
+    Any other rule for strings would take "false" for a grant.
     """
     if not isinstance(raw, Mapping):
         raise InvalidValue(f"expected an object of consent keys, got {kind(raw)}")
@@ -73,3 +97,8 @@ def _grant(value: Any) -> bool:
     if value is None or isinstance(value, bool | int | float):
         return bool(value)
     raise InvalidValue(f"expected true or false, got {kind(value)}")
+
+
+SPEC: Final = Kind(lambda cls: cls is ValueSpec, read_spec, describe_value)
+VALUE: Final = Kind(lambda cls: cls is Value, read_value, describe_value)
+CONSENT: Final = Kind(lambda cls: cls == Consent, lambda *_: read_consent, describe_mapping)
