@@ -5,6 +5,7 @@ written in C has returned, and at the end of a loop's round. A profile function 
 same places, but for the loops, whose rounds here all have calls.
 """
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -32,9 +33,11 @@ def at_moment(number: int, handler: Callable[[], object], call: Callable[[], obj
             sys.setprofile(None)
             handler()
 
+    gc.disable()  # others have callbacks there, and Python ignores what is raised in them
     sys.setprofile(profile)
     try:
         call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return passed >= number
