@@ -97,8 +97,10 @@ def test_long_digits_that_are_no_integer_are_read() -> None:
 
 def test_deep_line_with_a_long_number_is_read_or_refused_as_nested_too_deeply() -> None:
     text = b'{"a":' * 1_000 + b"1" * 19 + b"}" * 1_000
-    with pytest.raises(EventError, match="nested too deeply"):
-        parse(text)
+    try:
+        assert parse(text).keys() == {"a"}  # since 3.13 Python's JSON goes this deep
+    except EventError as error:
+        assert "nested too deeply" in str(error)  # noqa: PT017  # either is right
 
 
 def test_windows_line_ends_are_read() -> None:

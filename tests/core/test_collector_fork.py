@@ -201,7 +201,7 @@ def test_fork_while_calls_with_a_time_limit_are_under_way_leaves_the_child_usabl
         pushed: list[int] = []
 
         def push() -> None:
-            while not stop.is_set():
+            while not stop.is_set():  # bounded: set below in any case
                 collector.push_many([event(n, f"u{n}") for n in range(20)])
                 pushed.append(20)
 

@@ -20,7 +20,7 @@ def listening(handle: Handler) -> Iterator[int]:
 
 
 def _serve(server: socket.socket, handle: Handler) -> None:
-    while True:
+    while True:  # bounded: the server is shut down at the end of `listening`
         try:
             connection, _ = server.accept()
         except OSError:  # the test is over
@@ -81,14 +81,14 @@ def proxy(beyond: Handler | None = None) -> Handler:
             back = threading.Thread(target=_pump, args=(target, connection), daemon=True)
             back.start()
             _pump(connection, target)
-            back.join()
+            back.join()  # bounded: both sockets are closed when a test is over
 
     return handle
 
 
 def _request_line(connection: socket.socket) -> str:
     head = b""
-    while not head.endswith(b"\r\n\r\n"):
+    while not head.endswith(b"\r\n\r\n"):  # bounded: an end of the stream ends it
         head += connection.recv(1) or b"\r\n\r\n"
     return head.decode()
 

@@ -107,12 +107,12 @@ def ended(pid: int) -> int | None:
     """Return the exit status of a child; None where it does not end in time."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        found, status = os.waitpid(pid, os.WNOHANG)
+        found, status = os.waitpid(pid, os.WNOHANG)  # bounded: does not wait
         if found:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.002)
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    os.waitpid(pid, 0)  # bounded: it was killed
     return None
 
 
