@@ -5,12 +5,13 @@ or `remove` is merged onto it, and null clears an inherited field.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import Factory, define
 
 from walker_collector.errors import Problem
+from walker_collector.flow.rule_tree import map_rules
 from walker_collector.naming import join, kind
 
 
@@ -38,7 +39,7 @@ class Inherited:
 def inherit(rules: Any, plugin: Any, path: str) -> Inherited:
     """Merge the raw rules of a flow onto the raw rules that a destination's class ships.
 
-    Rules that are not entity -> action -> rule are left as they are, for structuring to refuse.
+    Rules that are not entity -> action -> rule are left as they are, for `structure` to refuse.
     """
     shipped: Mapping[str, Any] = getattr(plugin, "mapping", None) or {}
     if not shipped and rules is None:
@@ -47,23 +48,13 @@ def inherit(rules: Any, plugin: Any, path: str) -> Inherited:
     if not isinstance(rules, Mapping) or not all(isinstance(a, Mapping) for a in rules.values()):
         return Inherited(rules)
     result = Inherited({entity: dict(actions) for entity, actions in shipped.items()})
-    for entity, action, rule in _entries(rules):
-        base = shipped.get(entity, {}).get(action)
-        place = join(path, entity, action)
-        if isinstance(rule, list):
-            made: Any = [
-                _built(item, base, join(place, index), result) for index, item in enumerate(rule)
-            ]
-        else:
-            made = _built(rule, base, place, result)
-        result.rules.setdefault(entity, {})[action] = made
+
+    def build(rule: Any, entity: str, action: str, place: str) -> Any:
+        return _built(rule, shipped.get(entity, {}).get(action), place, result)
+
+    for entity, actions in map_rules(rules, build, path).items():
+        result.rules.setdefault(entity, {}).update(actions)
     return result
-
-
-def _entries(rules: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    for entity, actions in rules.items():
-        for action, rule in actions.items():
-            yield entity, action, rule
 
 
 def _built(rule: Any, base: Any, place: str, result: Inherited) -> Any:

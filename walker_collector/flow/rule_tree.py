@@ -1,6 +1,6 @@
 """The rules of a destination: their keys, and the settings that are the plugin's own."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from walker_collector.config import RuleConfig, Rules
@@ -8,7 +8,28 @@ from walker_collector.errors import Problem
 from walker_collector.flow.diagnostics import is_below
 from walker_collector.flow.plugin_settings import structure_own
 from walker_collector.flow.types import structure
+from walker_collector.mapping import walk_rules
 from walker_collector.naming import join
+
+
+def map_rules(rules: Any, change: Callable[[Any, str, str, str], Any], path: str) -> Any:
+    """Return raw rules with each replaced by `change(rule, entity, action, place)`.
+
+    Parts of another shape stay as they are, for `structure` to refuse.
+    """
+    if not isinstance(rules, Mapping):
+        return rules
+    changed = {
+        entity: dict(actions) if isinstance(actions, Mapping) else actions
+        for entity, actions in rules.items()
+    }
+    for entity, action, place, rule in walk_rules(rules, path):
+        changed[entity][action] = (
+            [change(item, entity, action, join(place, at)) for at, item in enumerate(rule)]
+            if isinstance(rule, list)
+            else change(rule, entity, action, place)
+        )
+    return changed
 
 
 def read_rules(plugin: Any, raw: Any, path: str) -> tuple[Any, list[Problem]]:
@@ -16,24 +37,14 @@ def read_rules(plugin: Any, raw: Any, path: str) -> tuple[Any, list[Problem]]:
     cls = getattr(plugin, "rule_settings", None)
     problems: list[Problem] = []
 
-    def rule(raw: Any, path: str) -> Any:
-        if isinstance(raw, list):
-            return [rule(item, join(path, index)) for index, item in enumerate(raw)]
-        if not isinstance(raw, Mapping) or raw.get("settings") is None:
-            return raw
-        settings, found = structure_own(raw["settings"], cls, join(path, "settings"))
+    def read(rule: Any, _: str, __: str, place: str) -> Any:
+        if not isinstance(rule, Mapping) or rule.get("settings") is None:
+            return rule
+        settings, found = structure_own(rule["settings"], cls, join(place, "settings"))
         problems.extend(found)
-        return {**raw, "settings": settings}
+        return {**rule, "settings": settings}
 
-    def actions(raw: Any, path: str) -> Any:
-        if not isinstance(raw, Mapping):
-            return raw
-        return {action: rule(item, join(path, action)) for action, item in raw.items()}
-
-    if not isinstance(raw, Mapping):
-        return raw, []
-    rules = {entity: actions(item, join(path, entity)) for entity, item in raw.items()}
-    return rules, problems
+    return map_rules(raw, read, path), problems
 
 
 def check_keys(rules: Any, path: str) -> list[Problem]:
@@ -41,17 +52,16 @@ def check_keys(rules: Any, path: str) -> list[Problem]:
 
     Rules are looked up by the first two words of an event's name, one level for each.
     """
-    if not isinstance(rules, Mapping):
-        return []
-    problems = []
-    for entity, actions in rules.items():
-        if _has_space(entity):
-            problems.append(Problem(join(path, entity), _advice(entity, "an entity")))
-            continue
-        for action in actions if isinstance(actions, Mapping) else ():
-            if _has_space(action):
-                advice = _advice(f"{entity} {action}", "an action")
-                problems.append(Problem(join(path, entity, action), advice))
+    problems = [
+        Problem(join(path, entity), _advice(entity, "an entity"))
+        for entity in (rules if isinstance(rules, Mapping) else ())
+        if _has_space(entity)
+    ]
+    problems += [
+        Problem(place, _advice(f"{entity} {action}", "an action"))
+        for entity, action, place, _ in walk_rules(rules, path)
+        if _has_space(action) and not _has_space(entity)
+    ]
     return problems
 
 
@@ -70,11 +80,9 @@ def _advice(name: str, what: str) -> str:
 def sound_rules(rules: Any, path: str, broken: Collection[str]) -> Rules:
     """Return the rules that have no problem, structured; `broken` are the places of problems."""
     sound: Rules = {}
-    for entity, actions in rules.items() if isinstance(rules, Mapping) else ():
-        for action, rule in actions.items() if isinstance(actions, Mapping) else ():
-            place = join(path, entity, action)
-            if any(is_below(problem, place) for problem in broken):
-                continue
-            made, _ = structure({action: rule}, dict[str, RuleConfig | list[RuleConfig]])
-            sound.setdefault(entity, {}).update(made or {})
+    for entity, action, place, rule in walk_rules(rules, path):
+        if any(is_below(problem, place) for problem in broken):
+            continue
+        made, _ = structure({action: rule}, dict[str, RuleConfig | list[RuleConfig]])
+        sound.setdefault(entity, {}).update(made or {})
     return sound

@@ -16,7 +16,7 @@ from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.rule_tree import check_keys
 from walker_collector.flow.types import structure
-from walker_collector.mapping import compile_mapping
+from walker_collector.mapping import compile_mapping, each_rule
 from walker_collector.naming import hint, join, kind
 
 _ADVICE: Final = (
@@ -157,15 +157,13 @@ class Transformers:
         return [step]
 
     def _check(self, step: TransformerConfig, place: str) -> None:
-        for entity, actions in (step.mapping or {}).items():
-            for action, rules in actions.items():
-                for rule in rules if isinstance(rules, list) else [rules]:
-                    if rule.consent:
-                        self.diagnostics.add(
-                            join(place, "mapping", entity, action, "consent"),
-                            "a transformer asks for no consent; write it as consent of the"
-                            " destination, or of one of its rules",
-                        )
+        for where, rule in each_rule(step.mapping, join(place, "mapping")):
+            if rule.consent:
+                self.diagnostics.add(
+                    join(where, "consent"),
+                    "a transformer asks for no consent; write it as consent of the destination, or"
+                    " of one of its rules",
+                )
         try:
             compile_mapping(DestinationConfig(policy=step.policy, mapping=step.mapping))
         except ConfigError as error:

@@ -5,7 +5,7 @@ The exact entity, else `*`; within it the exact action, else its `*`; if that yi
 condition applies. Source: walkerOS, getMappingEvent.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -29,6 +29,25 @@ def find_rule(rules: Rules | None, event: Event, scope: Scope) -> tuple[str, Rul
     return compile_lookup(rules, lambda key, where, rule: (key, rule))(event, scope)
 
 
+def walk_rules(rules: Any, path: str = "") -> Iterator[tuple[str, str, str, Any]]:
+    """Yield entity, action, place and rule of each entry; a rule may be a list of them.
+
+    The rules may be raw, as a file has them: parts of another shape are passed over.
+    """
+    for entity, actions in rules.items() if isinstance(rules, Mapping) else ():
+        for action, rule in actions.items() if isinstance(actions, Mapping) else ():
+            yield entity, action, join(path, entity, action), rule
+
+
+def each_rule(rules: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the place of every rule and the rule itself, those in lists one by one."""
+    for _, _, place, rule in walk_rules(rules, path):
+        if isinstance(rule, list | tuple):
+            yield from ((join(place, index), item) for index, item in enumerate(rule))
+        else:
+            yield place, rule
+
+
 def compile_lookup(
     rules: Rules | None, build: Callable[[str, str, RuleConfig], T], where: str = "mapping"
 ) -> Find[T]:
@@ -41,7 +60,7 @@ def compile_lookup(
     candidates = _compile_candidates(rules, build, where)
     cached = lru_cache(maxsize=1024)(candidates)
     # Most events have a rule of exactly their name, without a condition: one look into a dict.
-    names = [f"{entity} {action}" for entity, actions in rules.items() for action in actions]
+    names = [f"{entity} {action}" for entity, action, _, _ in walk_rules(rules)]
     direct = _unconditional((name, candidates(name)) for name in names)
 
     def find(event: Event, scope: Scope) -> T | None:
@@ -63,7 +82,7 @@ def compile_name_test(
     Conditions are not evaluated: the rules that may apply must agree. For an event without a rule
     the answer is `otherwise`. None if it is true for no name.
     """
-    if not rules or not (otherwise or any(map(holds, _all(rules)))):
+    if not rules or not (otherwise or any(holds(rule) for _, rule in each_rule(rules))):
         return None
     candidates = _compile_candidates(rules, lambda key, where, rule: holds(rule), "mapping")
 
@@ -79,12 +98,6 @@ def compile_name_test(
         return answers.pop() if len(answers) == 1 else None
 
     return certain
-
-
-def _all(rules: Rules) -> Iterable[RuleConfig]:
-    for actions in rules.values():
-        for rule in actions.values():
-            yield from (rule,) if isinstance(rule, RuleConfig) else rule
 
 
 def _compile_candidates(
