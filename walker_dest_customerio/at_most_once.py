@@ -1,8 +1,8 @@
-"""Calls that must never be made twice, over retries and crashes.
+"""Calls that must never be made twice, across retries and crashes.
 
-The App API knows no repetition, so a message is sent again only where it is certain that no earlier
-try had an effect. A try is recorded before it begins. It stays begun where it is in doubt, which is
-how a replay knows that the message may have been sent.
+The App API cannot detect duplicates, so a message is sent again only if no earlier attempt can have
+had an effect. An attempt is recorded as begun before the call. If its result is unknown it stays
+begun, so that a later attempt or a replay knows that the message may have been sent.
 """
 
 from collections.abc import Callable
@@ -12,27 +12,27 @@ from walker_dest_customerio.responses import NotProcessed
 
 
 class InDoubt(Rejected):
-    """A message that may have been sent: it is not sent again. `cause`: the trouble it met."""
+    """A message that may have been sent, and is not sent again; `cause` is the original error."""
 
     def __init__(self, reason: str, cause: RetryLater | None = None) -> None:
         self.cause = cause
         super().__init__(
             f"the message may have been sent ({reason}), so it is not sent again; "
-            "look in Customer.io whether it was"
+            "check in Customer.io whether it was"
         )
 
 
 def at_most_once(part: str, progress: Progress | None, call: Callable[[], object]) -> None:
-    """Make the call, unless an earlier try of it may have had an effect.
+    """Make the call unless an earlier attempt may have had an effect.
 
-    Raises InDoubt where that cannot be excluded, now or later; what the call raises where it
-    surely had none.
+    Raises InDoubt if an effect of this or an earlier attempt cannot be excluded, else the error of
+    the call.
     """
     if progress is None:
         _try(call)
         return
     if progress.state(part) == "begun":
-        raise InDoubt("an earlier try was cut off, or got no answer")
+        raise InDoubt("an earlier attempt was cut off, or got no answer")
     progress.begin(part)
     try:
         _try(call)

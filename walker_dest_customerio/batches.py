@@ -1,4 +1,4 @@
-"""Which operations may share a request: stages in time, requests by size. Pure."""
+"""Grouping of operations into requests: stages in time, then by size. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
@@ -15,16 +15,17 @@ _FRAME_BYTES: Final = len(b'{"batch":[]}')
 def stages(
     tasks: Sequence[T], exclusive: Callable[[T], bool], people: Callable[[T], Iterable[str]]
 ) -> list[list[T]]:
-    """Split tasks into stages: each stage is over before the next begins.
+    """Split tasks into stages; each stage is settled before the next starts.
 
-    Customer.io does not promise an order within a request. A task that is alone shares its stage
-    with nothing else of its people: it comes after all that was before it, and before all that
-    follows. Everything else goes as early as that allows, in the order given.
+    Customer.io does not promise an order within a request. So an exclusive task (delete,
+    merge, ...) is the only one of its people in its stage: everything of theirs before it is in an
+    earlier stage, everything after it in a later one. Other tasks go into the first stage that this
+    allows, in the order given.
     """
     if not any(map(exclusive, tasks)):
         return [list(tasks)] if tasks else []
-    last: dict[str, int] = {}
-    free: dict[str, int] = {}
+    last: dict[str, int] = {}  # per person: the last stage with a task of theirs
+    free: dict[str, int] = {}  # per person: the first stage after their last exclusive task
     found: list[list[T]] = []
     for task in tasks:
         names = tuple(people(task))
@@ -44,7 +45,7 @@ def stages(
 def split_by_size(
     things: Iterable[T], size_of: Callable[[T], int], limit: int = REQUEST_BYTES
 ) -> Iterator[list[T]]:
-    """Group things into requests of at most `limit` bytes; `size_of` is that of one of them."""
+    """Group things into requests of at most `limit` bytes, given the bytes of each."""
     group: list[T] = []
     total = _FRAME_BYTES
     for thing in things:

@@ -1,8 +1,8 @@
-"""Which operations must wait because an earlier one of the same person is undecided. Pure.
+"""People with an undecided operation: their later operations must wait. Pure.
 
 Within one delivery, nothing of a person is sent to an API after something earlier of theirs failed
-there without a final answer. The two APIs are apart: a message never holds back what goes to the
-Track API, and waits itself only for what changes its person.
+there without a final answer. The APIs are independent: a message never blocks the Track API, and
+waits only for changes of its person.
 """
 
 from typing import Final, Literal
@@ -23,14 +23,15 @@ def api_of(operation: Operation) -> ApiName:
 
 @define
 class BlockedPeople:
-    """The people of whom something is undecided, by the API that it goes to."""
+    """People with an undecided operation, per API."""
 
     _by_api: dict[ApiName, set[str]] = Factory(lambda: {api: set() for api in _APIS})
     _with_pending_change: set[str] = Factory(set)
-    """People of whom a change (identify, device, merge, suppression) is undecided."""
+    # A change is an identify, a device, a merge or a suppression; an event changes nobody, so that
+    # messages need not wait for one.
 
     def add(self, operation: Operation, people: tuple[str, ...]) -> None:
-        """Note an undecided operation of these people."""
+        """Block these people behind an undecided operation."""
         self._by_api[api_of(operation)].update(people)
         if not isinstance(operation, Message | Occurrence):
             self._with_pending_change.update(people)

@@ -1,4 +1,4 @@
-"""The official SDK's clients, with one method replaced: the one that meets the network.
+"""The official SDK's clients with one method replaced: the one that makes the request.
 
 Every call of the SDK (`identify`, `track`, `batch`, `send_email`, ...) ends in `send_request`. The
 SDK's own retries requests that may have been received, follows redirects without credentials, hides
@@ -35,16 +35,16 @@ from walker_dest_customerio.transport_errors import Route, transport_error
 _JSON: Final = {"Content-Type": "application/json"}
 _CHUNK_BYTES: Final = 65_536
 _MAX_RESPONSE_BYTES: Final = 4_000_000
-"""Bytes, unpacked. One that refuses each of a batch's operations at length has some 100,000."""
+"""After decompression. Errors for every operation of a full batch take about 100,000 bytes."""
 
 
 class ResponseTooLong(Exception):
-    """An answer that is longer than any of Customer.io's can be."""
+    """A response longer than any that Customer.io sends."""
 
 
 @frozen(eq=False)
 class ClientOptions:
-    """What a client needs to know beside what the SDK's constructor takes."""
+    """Options of a client that the SDK's constructor does not take."""
 
     api: Api
     region: str
@@ -54,7 +54,7 @@ class ClientOptions:
 
 
 class _OneRequest:
-    """A single request per call, classified; mixed into the SDK's clients."""
+    """Mixin for the SDK's clients: make one request per call, and classify its errors."""
 
     options: ClientOptions
     http: requests.Session
@@ -63,9 +63,9 @@ class _OneRequest:
     _send_options: dict[str, Any] | None = None
 
     def send_request(self, method: str, url: str, data: Any) -> requests.Response:
-        """Make one request; return an answer that is a success.
+        """Make one request and return its successful response.
 
-        Raises Rejected, RetryLater or DestinationDown. Data may hold ready JSON (orjson.Fragment).
+        Raises Rejected, RetryLater or DestinationDown. Data may hold encoded JSON (Fragment).
         """
         own = self.options
         _reject_dot_segments(url)
@@ -81,11 +81,11 @@ class _OneRequest:
         return response
 
     def wait_for_turn(self) -> None:
-        """Wait until the rate limit lets the next request go."""
+        """Wait until the rate limit allows the next request."""
         self.options.limit.wait()
 
     def _exchange(self, method: str, url: str, body: bytes) -> requests.Response:
-        """Make the request and read its answer; raises the collector's errors alone."""
+        """Make the request and read the response; raises only the collector's errors."""
         connections.start_request()
         try:
             made = self._prepared(method, url, body)
@@ -93,23 +93,23 @@ class _OneRequest:
             connections.assume_sent()
             response = self.http.send(made, **options)
             _read_body(response)
-        except Exception as error:  # whatever it is, it is not the event's fault
+        except Exception as error:  # never the event's fault, whatever the cause
             route = Route(url, self._proxy(url), self.timeout)
-            # Its text has the customer's id in a URL.
+            # The exception's text quotes the URL, and with it the customer's id.
             raise transport_error(self.options.api, error, route, connections.phase()) from None
         return response
 
     def _proxy(self, url: str) -> str | None:
-        """Return the proxy that the environment names for the URL."""
+        """Return the proxy that the environment sets for the URL."""
         proxies = (self._send_options or {}).get("proxies")
         proxy: str | None = select_proxy(url, proxies) if proxies else None
         return proxy
 
     def _prepared(self, method: str, url: str, body: bytes) -> requests.PreparedRequest:
-        """Return the request, ready to be sent.
+        """Return the prepared request.
 
-        Batches all go to one place: only the body is new, and to prepare the rest of it costs a
-        quarter of sending it. With cookies, which come and go, it is prepared anew.
+        All batches go to one URL and differ only in their body. Preparing the rest each time would
+        cost a quarter of the request, so the last one is copied, unless there are cookies.
         """
         template = self._template
         if (
@@ -124,10 +124,10 @@ class _OneRequest:
         return made
 
     def _environment_options(self, url: str) -> dict[str, Any]:
-        """Return the options that the session's `request` finds anew for each request.
+        """Return the options of `Session.send`, with proxies and CA file of the environment.
 
-        Which proxies and authorities the environment names costs a quarter of a request to find
-        out. All of a client's requests go to one host, so that the answer is the same for each.
+        Reading the environment costs a quarter of a request. All requests of a client go to one
+        host, so the options are the same for each and are read once.
         """
         if self._send_options is None:
             verify = self.options.ca_file or True
@@ -136,17 +136,16 @@ class _OneRequest:
                 **found,
                 "timeout": self.timeout,
                 "allow_redirects": False,
-                "stream": True,  # an answer is read as far as it may be one, see `_read_body`
+                "stream": True,  # so that `_read_body` can limit the size
             }
         return self._send_options
 
     def _build_session(self) -> requests.Session:
-        """Make the SDK's session, without what stands in the way of one classified request.
+        """Build the SDK's session without retries, .netrc and redirects.
 
-        With `retries=0` the SDK still makes urllib3 swallow answers of 500 to 504, their status and
-        their Retry-After with them. requests looks for credentials in a .netrc where a session has
-        no `auth`, and puts them in the place of the header; and it reads where a redirect leads
-        even if it does not follow.
+        Even with `retries=0` the SDK has urllib3 turn responses of 500 to 504 into exceptions
+        without status and Retry-After. Without `auth`, requests replaces the Authorization header
+        by credentials of a .netrc. And it parses the target of a redirect that it does not follow.
         """
         session: requests.Session = super()._build_session()  # type: ignore[misc]  # the SDK's
         session.mount("https://", connections.Adapter(max_retries=Retry(0, read=False)))
@@ -164,7 +163,7 @@ def _no_redirect(response: requests.Response) -> None:
 
 
 def _read_body(response: requests.Response) -> None:
-    """Read an answer, which may be packed; raises ResponseTooLong."""
+    """Read a response, decompressed; raises ResponseTooLong."""
     if isinstance(response._content, bytes):
         return
     chunks, size = [], 0
@@ -178,7 +177,7 @@ def _read_body(response: requests.Response) -> None:
 
 
 def _reject_dot_segments(url: str) -> None:
-    """Refuse ids that HTTP reads as steps in a path: they would lead to somebody else's place."""
+    """Refuse ids that are dot segments: HTTP would resolve them to the URL of another person."""
     if "/." in url and not {".", ".."}.isdisjoint(urlsplit(url).path.split("/")):
         raise Invalid("an id of one or two dots cannot stand in the path of a request")
 
@@ -234,7 +233,7 @@ def open_clients(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> Clients:
-    """Return the clients for these settings; nothing is sent yet. All times are in seconds."""
+    """Return clients for these settings, without connecting. All times are in seconds."""
 
     def options(api: Api, rate: float) -> ClientOptions:
         return ClientOptions(

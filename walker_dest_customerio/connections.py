@@ -1,11 +1,11 @@
-"""Connections that know whether anything of a request has left, and that end every wait.
+"""Connections that record how far a request came, and that bound the time of a response.
 
 A mail whose request never left may be sent later; one whose request may have arrived must not.
-urllib3's exceptions do not tell: a connection that is reset in the TLS handshake looks like one
-that is reset while the answer is waited for. So each connection notes the first byte it sends.
+urllib3's exceptions do not distinguish a reset during the TLS handshake from a reset while waiting
+for the response. So each connection records when it sends the first byte.
 
-A socket's timeout begins anew with every byte that comes, so that an answer which drips would never
-end. Here it bounds the whole of an answer.
+A socket's timeout starts again with every byte received, so a response that drips would never time
+out. Here the timeout bounds the whole response.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from customerio.client_base import TCPKeepAliveHTTPAdapter
 
 Phase = Literal["connect", "proxy", "handshake", "ready", "sent"]
-"""How far a request came: to the connection, the proxy's CONNECT, TLS; its first byte has left."""
+"""Connecting, the proxy's CONNECT, TLS handshake, connected but nothing sent, first byte sent."""
 
 
 class _CurrentRequest(threading.local):
@@ -33,22 +33,22 @@ _request = _CurrentRequest()
 
 
 def start_request() -> None:
-    """Note that this thread makes a request, of which nothing has left."""
+    """Start a request on this thread; nothing of it is sent yet."""
     _request.phase = "ready"
 
 
 def assume_sent() -> None:
-    """Take it that the request leaves; an adapter of ours knows better."""
+    """Assume that the request is sent, as under a foreign adapter; ours records the truth."""
     _request.phase = "sent"
 
 
 def phase() -> Phase:
-    """Return how far this thread's last request came."""
+    """Return the phase that this thread's last request reached."""
     return _request.phase
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket's answer within the socket's timeout, counted from now on."""
+    """Reads a socket until a deadline: the socket's timeout, counted from now."""
 
     def __init__(self, raw: io.RawIOBase, sock: Any) -> None:
         self._raw = raw
@@ -62,7 +62,7 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         left = self._ends_at - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer is not complete")
+            raise TimeoutError("the response is not complete")
         if self._timeout is not None:
             self._sock.settimeout(left)
         count: int | None = self._raw.readinto(buffer)
@@ -76,7 +76,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _BoundedResponse(http.client.HTTPResponse):
-    """An answer that must be complete within the socket's timeout."""
+    """A response that must be complete within the socket's timeout."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -85,7 +85,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _TrackedConnection:
-    """Notes how far a request comes; mixed into urllib3's connections."""
+    """Mixin for urllib3's connections: record the phase of the request."""
 
     _tunnel_host: str | None
     response_class = _BoundedResponse
@@ -112,19 +112,19 @@ class _TrackedConnection:
 
 @lru_cache
 def _tracked_pool(pool: type[Any]) -> type[Any]:
-    """Return a pool class with connections that note what they send."""
+    """Return a pool class with tracked connections."""
     connection = type(pool.ConnectionCls.__name__, (_TrackedConnection, pool.ConnectionCls), {})
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
 def _track_connections(manager: Any) -> None:
-    """Have all connections of a pool manager, a proxy's or not, note what they send."""
+    """Make all pools of a manager use tracked connections."""
     classes = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {scheme: _tracked_pool(classes[scheme]) for scheme in classes}
 
 
 class Adapter(TCPKeepAliveHTTPAdapter):  # type: ignore[misc]  # the SDK ships no types
-    """The SDK's adapter, on connections that note what they send."""
+    """The SDK's adapter, with tracked connections."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Make the pools of direct connections."""
@@ -140,6 +140,6 @@ class Adapter(TCPKeepAliveHTTPAdapter):  # type: ignore[misc]  # the SDK ships n
         return manager
 
     def send(self, *args: Any, **options: Any) -> Any:
-        """Send a request, of which nothing has left so far."""
+        """Send a request and record its phase."""
         _request.phase = "ready"
         return super().send(*args, **options)

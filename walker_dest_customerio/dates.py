@@ -15,7 +15,7 @@ _ISO: Final = re.compile(
     r"[Tt]([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?(?:[.,]([0-9]+))?"
     r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-"""Any form of ISO 8601 that names a day and a time; the first group is the day."""
+"""Every form of ISO 8601 with a day and a time; the first group is the day."""
 _LONGEST: Final = 80
 """Characters; more than a clock can tell."""
 _SHORTEST: Final = len("2024122T12Z")
@@ -23,7 +23,7 @@ _T: Final = frozenset("Tt")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _COARSER: Final = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
-"""From which number on it is ns, µs or ms: in seconds, 1e11 is the year 5138."""
+"""Least number that is ns, µs or ms: in seconds, 1e11 is the year 5138."""
 
 
 def with_seconds(value: dict[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
@@ -126,10 +126,10 @@ def _offset(zone: str) -> int:
 
 
 def as_seconds(value: Any) -> int | None:
-    """Return what must be a time as unix seconds; None where it is none.
+    """Return a time of any form as unix seconds, or None if the value is no time.
 
-    Takes numbers (what cannot be seconds is ms, µs or ns), their digits, `datetime`, and ISO 8601:
-    without a zone it is UTC, without a time midnight.
+    Accepts numbers (ms, µs or ns if too large for seconds), numbers as text, `datetime`, and ISO
+    8601: UTC unless it has a zone, midnight unless it has a time.
     """
     if isinstance(value, datetime):
         value = value.isoformat()
@@ -152,7 +152,7 @@ def _in_seconds(value: float) -> int:
 
 
 def with_seconds_at(value: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """Return an object with what stands under `keys` as unix seconds, as far as that is a time."""
+    """Return an object with the times under `keys` as unix seconds."""
     found: Mapping[str, int] = {
         key: when for key in keys if key in value and (when := as_seconds(value[key])) is not None
     }

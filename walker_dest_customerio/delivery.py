@@ -1,7 +1,8 @@
-"""From planned operations to Customer.io, through the official SDK's clients.
+"""Delivery of planned operations to Customer.io, through the official SDK's clients.
 
 `batch` puts many operations into a request (Track v2), `single` makes one SDK call for each.
-Transactional messages always go one by one. Nothing is retried here: each job's error says how.
+Transactional messages always go one by one. Nothing is retried here; each delivery's error tells
+the collector whether to.
 """
 
 from collections.abc import Sequence
@@ -22,21 +23,25 @@ __all__ = ["Delivery", "EventDelivery"]
 
 
 class Delivery:
-    """Delivers jobs through the clients; one instance may serve several threads."""
+    """Delivers events through the clients; one instance may serve several threads."""
 
     def __init__(self, clients: Clients, mode: Literal["batch", "single"] = "batch") -> None:
         self._clients = clients
         self._mode = mode
 
-    def deliver(self, jobs: Sequence[EventDelivery]) -> list[Exception]:
-        """Do the operations of all jobs, each job's in order, each person's jobs in order.
+    def deliver(self, deliveries: Sequence[EventDelivery]) -> list[Exception]:
+        """Send the operations of all deliveries, in order for each event and each person.
 
-        Each job's `done` and `error` tell what became of it. A refused operation stops no other.
-        Behind one that is undecided, nothing of the same person is begun; where an API cannot be
-        reached or asks to wait, nothing more is sent to it. Returns the errors that stopped one.
+        Sets `done`, `failed` and `error` of each delivery. A refused operation stops no other.
+        After an undecided one, nothing more of the same person is sent; after an error of a whole
+        API (unreachable, or it asks to wait), nothing more is sent there. Returns those errors.
         """
         sender = Sender(self._clients)
-        tasks = [Task(job, operation) for job in jobs for operation in remaining_operations(job)]
+        tasks = [
+            Task(delivery, operation)
+            for delivery in deliveries
+            for operation in remaining_operations(delivery)
+        ]
         if self._mode == "single":
             for task in tasks:
                 sender.send_single(task)
@@ -45,8 +50,8 @@ class Delivery:
             ready = [task for task in tasks if task.error is None]
             for stage in stages(ready, attrgetter("is_exclusive"), attrgetter("people")):
                 sender.send_stage(stage)
-        for job in jobs:
-            conclude(job)
+        for delivery in deliveries:
+            conclude(delivery)
         return list(sender.halted.values())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The Customer.io destination: the collector's hooks, on plan and delivery."""
+"""The Customer.io destination: the collector's hooks, on top of plan and delivery."""
 
 import math
 import ssl
@@ -39,11 +39,11 @@ from walker_dest_customerio.settings import (
 )
 
 _ERASING = {"destroy": "delete", "suppress": "suppress"}
-"""The names of rule settings, and the parts of a delivery that they stand for."""
+"""Parts of a delivery that erase a person, by the name of their rule setting."""
 
 
 class Unidentified(Rejected):
-    """An event that names nobody, so Customer.io has nowhere to put it."""
+    """An event that identifies no person."""
 
     status = "unidentified"
 
@@ -63,7 +63,7 @@ class CustomerioDestination:
 
     @staticmethod
     def wants_consent(settings: Settings) -> bool:
-        """Tell whether changes of consent set any attributes."""
+        """Return whether changes of consent set any attributes."""
         return bool(settings.on_consent)
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class CustomerioDestination:
     def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
         """Deliver several events; return the failures by index.
 
-        Raises RetryLater or DestinationDown where it is Customer.io that fails: for every event.
+        Raises RetryLater or DestinationDown if every event failed because an API did.
         """
         failures, halted = self._deliver(batch)
         if len(batch) > 1 and (trouble := _common_failure(failures, len(batch), halted)):
@@ -104,25 +104,26 @@ class CustomerioDestination:
         person: Person | None,
         context: PushContext,
     ) -> None:
-        """Set the attributes that `onConsent` has for what a person granted or denied.
+        """Set the attributes of `onConsent` for the granted and denied keys.
 
-        They bear the time of the change, as an identify bears that of its event: of what the same
-        person did next, nothing may seem older than this.
+        Like an identify they carry the time of the change: later updates of the person must not
+        be older than this one, or Customer.io ignores them.
         """
         identify = consent_identify(update, state, person, context)
         if identify is None:
             return
-        job = EventDelivery(Plan([identify], person=identify.person))
-        self._ready_delivery().deliver([job])
-        identify.doubt(self._identified(context.settings))  # its attributes are not all there are
-        if job.error is not None:
-            raise job.error
+        delivery = EventDelivery(Plan([identify], person=identify.person))
+        self._ready_delivery().deliver([delivery])
+        identify.doubt(self._identified(context.settings))  # not all of the attributes
+        if delivery.error is not None:
+            raise delivery.error
 
     @hookimpl
     def erased(self, person: Person | None, context: Context) -> None:
-        """Forget what a person was identified with; everybody, where it cannot be told who it is.
+        """Drop a person from the identify cache.
 
-        Only an id is the same in what the collector and Customer.io know of a person.
+        The collector's and Customer.io's keys of a person agree only for an id that `customerId`
+        reads. In all other cases the whole cache is cleared: too much rather than too little.
         """
         if self._cache is None:
             return
@@ -141,9 +142,9 @@ class CustomerioDestination:
     def simulate(
         self, event: Json, data: Any, rule: Rule | None, context: PushContext
     ) -> SimulatedCalls:
-        """Return the calls `push` would make, as if those returned before had been delivered.
+        """Return the calls of `push`, assuming that all earlier ones were delivered.
 
-        Raises what `push` would raise for the event itself.
+        Raises the errors of `push` that the event itself causes.
         """
         cache = self._identified(context.settings)
         planned = require_operations(plan(event, data, rule, context, cache, time.time()))
@@ -153,7 +154,7 @@ class CustomerioDestination:
             problem = operation.refusal or operation.size_problem()
             if problem is None:
                 calls.append(operation.call)
-                operation.note(cache, -math.inf)  # as if each event were delivered as it happens
+                operation.note(cache, -math.inf)  # as if delivered at the event's time
             else:
                 refused.append(f"{operation.part}: {problem}")
         calls.refused = "; ".join(refused) or None
@@ -162,7 +163,7 @@ class CustomerioDestination:
     def simulate_consent(
         self, update: Consent, state: Consent, person: Person | None, context: PushContext
     ) -> list[Call]:
-        """Return the calls that `consent` would make."""
+        """Return the calls of `consent`."""
         identify = consent_identify(update, state, person, context)
         if identify is None:
             return []
@@ -170,27 +171,31 @@ class CustomerioDestination:
         return [identify.call]
 
     def _deliver(self, batch: Sequence[Item]) -> tuple[dict[int, Exception], list[Exception]]:
-        """Plan and deliver events in order; return the failures by index, and what stopped an API.
+        """Plan and deliver events in order; return failures by index, and errors of whole APIs.
 
-        Each event is planned as if those before it had been delivered; what was delivered is
-        remembered afterwards, in the same order.
+        Each event is planned as if those before it had been delivered. Only after the delivery are
+        the identifies that succeeded remembered, in the same order.
         """
         context = batch[0].context.destination
         overlay = Overlay(self._identified(context.settings))
         now = time.time()
-        jobs = [_job(item, overlay, now) for item in batch]
-        halted = self._ready_delivery().deliver(jobs)
-        for job in jobs:
-            for operation in job.done:
+        deliveries = [_delivery_of(item, overlay, now) for item in batch]
+        halted = self._ready_delivery().deliver(deliveries)
+        for delivery in deliveries:
+            for operation in delivery.done:
                 operation.note(overlay.delivered, now)
-            for task in job.failed:
+            for task in delivery.failed:
                 if not isinstance(task.error, Rejected):
                     task.operation.doubt(overlay.delivered)
         if context.settings.forget_on and context.forget is not None:
-            for item, job in zip(batch, jobs, strict=True):
-                if job.error is None or isinstance(job.error, Rejected):
-                    _forget(item, job)
-        return {at: job.error for at, job in enumerate(jobs) if job.error is not None}, halted
+            for item, delivery in zip(batch, deliveries, strict=True):
+                if delivery.error is None or isinstance(delivery.error, Rejected):
+                    _forget(item, delivery)
+        return {
+            at: delivery.error
+            for at, delivery in enumerate(deliveries)
+            if delivery.error is not None
+        }, halted
 
     def _identified(self, settings: Settings) -> IdentifyCache:
         if self._cache is None:
@@ -220,21 +225,21 @@ def _check_ca_file(path: str | None) -> None:
         raise DestinationDown(f"settings.caFile: {path} holds no certificate (PEM)") from None
 
 
-def _forget(item: Item, job: EventDelivery) -> None:
-    """Have the collector erase a person too, where the settings ask for it.
+def _forget(item: Item, delivery: EventDelivery) -> None:
+    """Have the collector erase a person after Customer.io deleted them, if `forgetOn` says so.
 
-    By now nothing is left to try; an earlier attempt may have been the one that did it.
+    Called when nothing of the event is left to try. An earlier attempt may have done the deletion.
     """
     context = item.context.destination
     wanted = {_ERASING[name] for name in context.settings.forget_on}
-    done = {operation.part for operation in job.done}
-    if job.progress is not None:
-        done |= {part for part, state in job.progress.parts.items() if state == "done"}
+    done = {operation.part for operation in delivery.done}
+    if delivery.progress is not None:
+        done |= {part for part, state in delivery.progress.parts.items() if state == "done"}
     if context.forget is not None and done & wanted:
         context.forget(item.event.get("user") or {})
 
 
-def _job(item: Item, overlay: Overlay, now: float) -> EventDelivery:
+def _delivery_of(item: Item, overlay: Overlay, now: float) -> EventDelivery:
     try:
         planned = require_operations(
             plan(item.event, item.data, item.rule, item.context, overlay, now)
@@ -242,9 +247,7 @@ def _job(item: Item, overlay: Overlay, now: float) -> EventDelivery:
     except (Rejected, NothingToSend) as error:
         progress = item.context.progress
         if isinstance(error, NothingToSend) and progress is not None and progress.parts:
-            return EventDelivery(
-                Plan(()), progress
-            )  # an earlier attempt has done what there was to do
+            return EventDelivery(Plan(()), progress)  # done by an earlier attempt
         return EventDelivery(UNIDENTIFIED, error=error)
     for operation in planned.operations:
         if operation.refusal is None:
@@ -255,7 +258,7 @@ def _job(item: Item, overlay: Overlay, now: float) -> EventDelivery:
 
 
 def _gate(item: Item) -> Callable[[], bool] | None:
-    """Return the question that is asked before each call: whether the event may still be sent."""
+    """Return the check to run before each call: whether the event may still be sent."""
     if item.context.proceed is None:
         return None
     return partial(item.context.destination.may_proceed, item)
@@ -264,7 +267,7 @@ def _gate(item: Item) -> Callable[[], bool] | None:
 def _common_failure(
     failures: Mapping[int, Exception], count: int, halted: Sequence[Exception]
 ) -> Exception | None:
-    """Return the trouble that kept every event from being delivered, if it was the same API's."""
+    """Return the error if errors of whole APIs kept every event from being delivered."""
     errors = [error for error in failures.values() if not isinstance(error, NotAttempted)]
     if len(failures) == count and errors and all(error in halted for error in errors):
         return errors[0]
@@ -272,9 +275,9 @@ def _common_failure(
 
 
 def require_operations(planned: Plan) -> Plan:
-    """Return a plan that asks for something.
+    """Return the plan if it has operations.
 
-    Raises Unidentified where it names nobody, NothingToSend where it asks for nothing.
+    Raises Unidentified for an event without a person, NothingToSend for one without operations.
     """
     if planned.status == "unidentified":
         raise Unidentified(
@@ -289,10 +292,10 @@ def require_operations(planned: Plan) -> Plan:
 def consent_identify(
     update: Consent, state: Consent, person: Person | None, context: PushContext
 ) -> Identify | None:
-    """Return what a change of consent asks for; None where it names nobody, or sets nothing.
+    """Return the identify for a change of consent, or None without a person or attributes.
 
-    It updates only people whom Customer.io knows, unless the attributes say otherwise: a "no" is no
-    reason to keep somebody's data.
+    By default it updates only existing people (`_update`): a denial is no reason to create a
+    profile.
     """
     settings: Settings = context.settings
     attributes = consent_attributes(settings.on_consent, update)
@@ -308,7 +311,7 @@ def consent_identify(
 
 
 def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, update: Consent) -> Json:
-    """Return the attributes for what was granted and denied, in the order of the settings."""
+    """Return the attributes for the granted and denied keys, in the order of the settings."""
     attributes: Json = {}
     for key, chosen in (on_consent or {}).items():
         if key in update:
@@ -317,9 +320,9 @@ def consent_attributes(on_consent: Mapping[str, ConsentAttributes] | None, updat
 
 
 def customer_of(person: Person, state: Consent, context: PushContext) -> str | None:
-    """Return the customer id of a person known by the collector's identifiers alone, or None.
+    """Return the customer id of a person known only by the collector's identifiers, or None.
 
-    That is what `customerId` finds in an event which has these and nothing else.
+    It is resolved by `customerId` from an event that has these identifiers and nothing else.
     """
     names = {"id": person.id, "device": person.device, "session": person.session}
     event: Json = {"user": {key: value for key, value in names.items() if value is not None}}

@@ -1,4 +1,4 @@
-"""What is to be delivered of each event, and what became of it."""
+"""The delivery of one event: its operations, their results, and the event's outcome."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -22,13 +22,14 @@ from walker_dest_customerio.responses import Invalid
 class EventDelivery:
     """The delivery of one event.
 
-    The people of its plan, and the collector's `person`, have their later events wait for this one.
-
+    person: the collector's key of its person. Later events of that person, and of the people of the
+        plan, wait for this one.
     may_proceed: asked before each call whether the event may still be sent.
-    done: the operations that this delivery did.
-    error: why the event is not delivered, if it is not; each operation has a fate of its own.
-    failed: what this delivery did not do. is_stopped: the event may not be sent any more.
-    was_begun: an earlier attempt has done something, or was refused.
+    done: the operations that succeeded.
+    error: the reason if the event is not delivered; operations fail one by one.
+    failed: the operations that did not succeed.
+    is_stopped: the event may not be sent any more.
+    was_begun: an earlier attempt recorded the state of some part.
     """
 
     plan: Plan
@@ -44,13 +45,13 @@ class EventDelivery:
 
 @define(eq=False)
 class Task:
-    """One operation of one job.
+    """One operation of a delivery.
 
-    entry: its part of a batch, "" where it goes by itself.
-    is_exclusive: nothing else of its people may share its wave.
+    entry: its JSON in a batch; empty if it needs a request of its own.
+    is_exclusive: nothing else of the same people may share its stage.
     """
 
-    job: EventDelivery
+    delivery: EventDelivery
     operation: Operation
     entry: bytes = b""
     is_exclusive: bool = True
@@ -58,66 +59,66 @@ class Task:
 
     @property
     def people(self) -> tuple[str, ...]:
-        people = self.job.plan.people + self.operation.people
-        return (*people, self.job.person) if self.job.person else people
+        people = self.delivery.plan.people + self.operation.people
+        return (*people, self.delivery.person) if self.delivery.person else people
 
 
-def remaining_operations(job: EventDelivery) -> Sequence[Operation]:
-    """Return what is left to do of a job: not what an earlier attempt has done, or was refused."""
-    earlier = job.progress.parts if job.progress is not None else None
+def remaining_operations(delivery: EventDelivery) -> Sequence[Operation]:
+    """Return the operations that earlier attempts neither finished nor had refused."""
+    earlier = delivery.progress.parts if delivery.progress is not None else None
     if not earlier:
-        return job.plan.operations
-    job.was_begun = True
-    return [op for op in job.plan.operations if earlier.get(op.part, "begun") == "begun"]
+        return delivery.plan.operations
+    delivery.was_begun = True
+    return [op for op in delivery.plan.operations if earlier.get(op.part, "begun") == "begun"]
 
 
-def conclude(job: EventDelivery) -> None:
-    """Set the job's error, and keep the states of its parts for another attempt or a dead letter.
+def conclude(delivery: EventDelivery) -> None:
+    """Set the delivery's error and record its parts for the next attempt or a dead letter.
 
-    As long as anything may be tried again, the event is; then it is rejected for what was refused.
+    The event is retried while any operation may be; after that, refused operations reject it.
     """
-    if not job.failed and not job.was_begun:
+    if not delivery.failed and not delivery.was_begun:
         return
-    errors = [task.error for task in job.failed if task.error is not None]
+    errors = [task.error for task in delivery.failed if task.error is not None]
     open_ = [error for error in errors if not isinstance(error, Rejected)]
-    refusals = _refusals(job)
+    refusals = _refusals(delivery)
     if open_:
-        job.error = min(open_, key=_precedence)
+        delivery.error = min(open_, key=_precedence)
     elif refusals:
         reason = "; ".join(f"{part}: {text}" for part, text in refusals.items())
         found_here = len(errors) == len(refusals) and all(map(_is_invalid, errors))
-        job.error = Invalid(reason) if found_here else Rejected(reason)
-    if job.error is not None and job.progress is not None:
-        with contextlib.suppress(RetryLater, SpoolError):  # what is not recorded is done again
-            _record(job, job.progress)
+        delivery.error = Invalid(reason) if found_here else Rejected(reason)
+    if delivery.error is not None and delivery.progress is not None:
+        with contextlib.suppress(RetryLater, SpoolError):  # then they are repeated
+            _record(delivery, delivery.progress)
 
 
-def _refusals(job: EventDelivery) -> dict[str, str]:
-    """Return the reason of each part that was refused, also by an earlier attempt."""
-    progress, found = job.progress, {}
+def _refusals(delivery: EventDelivery) -> dict[str, str]:
+    """Return the reason of each refused part, those of earlier attempts included."""
+    progress, found = delivery.progress, {}
     if progress is not None and (earlier := progress.parts):
         found = {part: progress.reason(part) for part in earlier if earlier[part] == "rejected"}
-    for task in job.failed:
+    for task in delivery.failed:
         if isinstance(task.error, Rejected):
             found[task.operation.part] = task.error.reason
     return found
 
 
 def _precedence(error: Exception) -> tuple[int, float]:
-    """Order errors that leave something to do: first the one that is to decide on the event."""
+    """Return the sort key of an error that allows a retry: the first decides on the event."""
     if isinstance(error, DestinationDown):
         return (0, 0.0)
     if isinstance(error, RetryLater):
-        return (1, -(error.after or 0.0))  # whoever asked for the longest wait
+        return (1, -(error.after or 0.0))  # the longest wait asked for comes first
     return (3, 0.0) if isinstance(error, NotAttempted) else (2, 0.0)
 
 
-def _record(job: EventDelivery, progress: Progress) -> None:
-    """Record what is done and what was refused; messages have recorded that themselves."""
-    for operation in job.done:
+def _record(delivery: EventDelivery, progress: Progress) -> None:
+    """Record finished and refused parts, except messages: `at_most_once` has recorded them."""
+    for operation in delivery.done:
         if not isinstance(operation, Message):
             progress.finish(operation.part)
-    for task in job.failed:
+    for task in delivery.failed:
         if isinstance(task.error, Rejected) and not isinstance(task.operation, Message):
             progress.reject(task.operation.part, task.error.reason)
 

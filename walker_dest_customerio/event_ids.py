@@ -1,4 +1,4 @@
-"""Event ids by which Customer.io knows a repetition."""
+"""Event ids that let Customer.io drop duplicates."""
 
 from hashlib import blake2b
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""From the attributes a mapping made to those that Customer.io takes. Pure."""
+"""Conversion of mapped attributes into those that Customer.io accepts. Pure."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -15,11 +15,11 @@ CONTROL: Final = frozenset({"_timestamp", "_update", "cio_relationships"})
 _UNDATED: Final = IDENTIFIERS | CONTROL
 _UNLIMITED: Final = CONTROL | {"cio_subscription_preferences"}
 _UNIX: Final = ("_timestamp", "created_at")
-"""What Customer.io reads as a time, whatever else is text."""
+"""Attributes that Customer.io reads as times, independent of `timestamps`."""
 
 
 def sendable(made: Json, unix: bool, now: float) -> tuple[Json, tuple[str, ...]]:
-    """Return attributes in the form Customer.io takes, and what is to be said about them.
+    """Return attributes in the form Customer.io accepts, and warnings about them.
 
     `unix`: full date-times become unix seconds. `now` (unix s) bounds `_timestamp`: after an update
     stamped in the future, Customer.io ignores the person's updates until then. An attribute that is
@@ -61,7 +61,7 @@ def _with_times(attributes: Json, now: float) -> Json:
 
 
 def _overlong(attributes: Json) -> Iterator[tuple[str, str]]:
-    """Yield each attribute that is too long by itself, with what is to be said about it."""
+    """Yield each attribute that is too long, with a warning."""
     for name, value in attributes.items():
         if limits.is_longer(name, limits.ATTRIBUTE_NAME):
             what, limit = f"the name of attribute {name[:30]!r}...", limits.ATTRIBUTE_NAME

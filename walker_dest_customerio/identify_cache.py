@@ -1,8 +1,8 @@
-"""The attributes that people were identified with last, so as not to send them again.
+"""Memory of the attributes sent for each person, so that unchanged ones are not sent again.
 
-A destination remembers for itself, as another one may tell Customer.io other attributes. But a
-person who is deleted, suppressed or merged is so for the whole workspace: that clears them in every
-destination of it in this process. What other processes do to a person, age heals.
+Each destination has a memory of its own, as another may send other attributes. But deleting,
+suppressing or merging a person affects the whole workspace: it clears them in every destination of
+that workspace in this process. Changes by other processes are unknown; entries expire for that.
 """
 
 import time
@@ -15,32 +15,34 @@ from weakref import WeakSet, WeakValueDictionary
 from walker_dest_customerio.identity import identifiers, person_keys
 
 _REMEMBERED_CLEARS: Final = 10_000
-"""More than happen while a batch is under way."""
+"""More than happen while a batch is in flight."""
 
 
 class IdentifyMemory(Protocol):
-    """What people were identified with, each as the fingerprint of their attributes."""
+    """Fingerprint of the attributes last sent, per person."""
 
     def get(self, person: str, timestamp: float) -> int | None:
-        """Return the fingerprint of the attributes that are surely known at the time of a stamp
-        (unix s), or None.
+        """Return the fingerprint of the attributes that Customer.io certainly has, or None.
+
+        `timestamp` (unix s) is that of the next identify.
         """
 
     def put(self, person: str, fingerprint: int, keys: Sequence[str], until: float) -> None:
-        """Note what a person, who is known by these keys as well, was identified with.
+        """Remember the attributes sent for a person, known by these further keys.
 
-        Stamps later than `until` (unix s) may be after a change that has undone it.
+        For identifies later than `until` (unix s) they do not count: Customer.io may have ignored
+        them in favour of a change made since.
         """
 
     def discard(self, person: str) -> None:
-        """Note that it is not certain any more what this destination has told of a person."""
+        """Drop a person: their attributes at Customer.io are uncertain."""
 
     def discard_people(self, keys: Sequence[str]) -> None:
-        """Note that nothing is known any more of the people with these keys, in the workspace."""
+        """Drop the people with these keys, in every destination of the workspace."""
 
 
 class Workspace:
-    """The memories of one workspace's destinations, and when who was cleared."""
+    """The identify caches of one workspace, and a log of cleared people."""
 
     def __init__(self) -> None:
         self._caches: WeakSet[IdentifyCache] = WeakSet()
@@ -50,16 +52,16 @@ class Workspace:
         self._oldest = 0
 
     def join(self, cache: "IdentifyCache") -> None:
-        """Have a cache cleared with the others."""
+        """Add a cache, to be cleared with the others."""
         with self._lock:
             self._caches.add(cache)
 
     def mark(self) -> int:
-        """Return a point in time, for `cleared_since`."""
+        """Return the current position of the log, for `cleared_since`."""
         return self._count
 
     def cleared_since(self, keys: Iterable[str], mark: int) -> bool:
-        """Tell whether anybody with these keys was cleared, or may have been, since the mark."""
+        """Return whether anybody with these keys was, or may have been, cleared since the mark."""
         if mark == self._count:
             return False
         with self._lock:
@@ -117,8 +119,8 @@ class IdentifyCache:
         workspace.join(self)
 
     def get(self, person: str, timestamp: float) -> int | None:
-        # Without the lock, which would take twice as long as the rest: each of the calls is safe by
-        # itself, and who is forgotten in between is rightly not known any more.
+        # The lock would take twice as long as the rest. Each call is atomic by itself; a person
+        # dropped between them reads as unknown, which is right.
         try:
             self._entries.move_to_end(person)
         except KeyError:
@@ -136,9 +138,10 @@ class IdentifyCache:
         until: float,
         since: int | None = None,
     ) -> None:
-        """Note what a person was identified with, by a request that began at the mark `since`.
+        """Remember the attributes sent for a person by a request started at the mark `since`.
 
-        Nothing is noted where they were cleared meanwhile: nobody knows which came first.
+        A person cleared since then is not remembered: the order of the two at Customer.io is
+        unknown, and remembering would suppress an identify that a new profile needs.
         """
         known_by = {*_keys_of(person), *keys}
         others = tuple(hash(key) for key in known_by if _name_in(key) != person)
@@ -166,7 +169,7 @@ class IdentifyCache:
                 self._drop(person)
 
     def known_by(self, keys: Iterable[str]) -> list[str]:
-        """Return the people remembered under these keys."""
+        """Return the remembered people with these keys."""
         with self._lock:
             return list(self._known_by(keys))
 
@@ -207,15 +210,17 @@ def _keys_of(person: str) -> tuple[str, ...]:
 
 
 def _name_in(key: str) -> str:
-    """Return the customer id that a key is of, unless it is an email in another case."""
+    """Return the customer id of a key; wrong only for an email in another case."""
     kind, _, name = key.partition(":")
     return f"cio_{name}" if kind == "cio_id" else name
 
 
 class Overlay:
-    """What will be known once the events planned so far are delivered; the cache stays as it is.
+    """Changes to a cache by a batch that is planned but not delivered yet.
 
-    Its second use is `delivered`: the cache as these events' deliveries may change it.
+    Planning reads and writes the overlay, so an event does not repeat the identify of an earlier
+    one in the batch, and a failed delivery leaves no trace. Actual deliveries are written through
+    `delivered`, which ignores people cleared since the batch was planned.
     """
 
     def __init__(self, cache: IdentifyCache) -> None:

@@ -1,4 +1,4 @@
-"""By which names Customer.io knows a person. Pure."""
+"""Identifiers of people at Customer.io. Pure."""
 
 import math
 from typing import Any, Final

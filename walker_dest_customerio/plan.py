@@ -1,4 +1,4 @@
-"""From a mapped event to the operations it asks of Customer.io: pure, no I/O.
+"""Plans the Customer.io operations of a mapped event: pure, no I/O.
 
 Order and conditions are those of walkerOS's Customer.io destination. Values are resolved against
 the event as the mapping left it, so a policy that blanks `user.id` makes the event anonymous.
@@ -45,9 +45,9 @@ _NO_SETTINGS = RuleSettings()
 
 @define
 class Plan:
-    """What one event asks of Customer.io, in order, and by which name it knows its person.
+    """The operations of one event, in order, and its person's id.
 
-    `warnings`: what of the event does not reach Customer.io although the rest does.
+    `warnings` name the parts of the event that do not reach Customer.io although the rest does.
     """
 
     operations: Sequence[Operation]
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Keys of the persons the event is about."""
+        """Keys of the event's person."""
         if self.person is not None:
             return person_keys(identifiers(self.person))
         return () if self.anonymous_id is None else (f"anonymous:{self.anonymous_id}",)
@@ -69,7 +69,7 @@ UNIDENTIFIED = Plan((), "unidentified")
 
 @define(eq=False)
 class CompiledRule:
-    """What a rule asks for, found once for all of its events: mostly no steps, no messages."""
+    """The parts of a rule that apply to each of its events; most rules have no actions."""
 
     settings: RuleSettings
     page: bool
@@ -102,9 +102,9 @@ def plan(
 ) -> Plan:
     """Return the operations of a mapped event.
 
-    `memory` says what people were last identified with; it is not changed. `now` (unix s) bounds
-    the time an identify claims: Customer.io ignores every later update of a person stamped in the
-    future. Raises Rejected where a value cannot be sent at all.
+    `memory` holds the attributes last sent; it is not changed. `now` (unix s) is an upper bound of
+    an identify's timestamp: after one in the future, Customer.io ignores all updates of the person
+    until then. Raises Rejected if a value cannot be sent at all.
     """
     compiled = _compile_rule(rule)
     settings: Settings = context.settings
@@ -214,6 +214,6 @@ def _identify(
 
 
 def identify_timestamp(event: Json, settings: Settings, now: float) -> int | None:
-    """Return the time (unix s) an identify claims: its event's, never one to come, or none."""
+    """Return the timestamp of an identify (unix s), at most now; None if the setting is off."""
     when = seconds(event) if settings.identify_timestamp else None
     return when if when is None or when <= now else int(now)

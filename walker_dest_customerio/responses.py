@@ -1,7 +1,8 @@
-"""What Customer.io's answers say: which of the collector's errors each one is.
+"""Translation of Customer.io's responses into the collector's errors.
 
-The table follows the vendor's own clients; the shapes of errors are those of the references of
-Track v1, Track v2 and App API. No reason ever quotes a request, which holds people's data.
+Status codes are read as in the vendor's own clients; the shapes of errors are those of the
+references of Track v1, Track v2 and App API. Reasons never quote a request: it contains personal
+data.
 """
 
 import re
@@ -21,21 +22,21 @@ _ACCOUNT: Final = re.compile(r"\baccount\b|approved|confirmed|do not send", re.I
 
 
 class NotProcessed(RetryLater):
-    """A transient failure of which it is certain that the request had no effect."""
+    """A transient failure of a request that certainly had no effect."""
 
 
 class NoResponse(RetryLater):
-    """A request that got no answer, or none that is Customer.io's; it may have had its effect."""
+    """A request without a response of Customer.io's; it may have had an effect."""
 
 
 class Invalid(Rejected):
-    """What Customer.io surely refuses, found without asking it."""
+    """A request that Customer.io would certainly refuse; it was not made."""
 
     status = "invalid"
 
 
 class RequestRejected(Rejected):
-    """A request refused for what it holds, or where it went; `status` is the HTTP status."""
+    """A request refused for its content or its URL; `status` is the HTTP status."""
 
     def __init__(self, reason: str, status: int) -> None:
         self.status = status
@@ -44,7 +45,7 @@ class RequestRejected(Rejected):
 
 @frozen
 class Api:
-    """One of the two APIs, in the words of whoever must set it right."""
+    """One of the two APIs, with the settings that error messages name."""
 
     name: str
     credentials: str
@@ -58,7 +59,7 @@ APP: Final = Api("App API", "settings.appApiKey", "settings.apiUrl")
 def error_for_response(
     api: Api, status: int, headers: Mapping[str, str], body: bytes, region: str, now: float
 ) -> WalkerError:
-    """Return the error for an answer that is no success; `now` (unix s) is for Retry-After."""
+    """Return the error for a response that is no success; `now` (unix s) is for Retry-After."""
     said = "; ".join(error_messages(body))
     what = f"{api.name} answered {status}" + (f": {said}" if said else "")
     if 300 <= status < 400:
@@ -68,7 +69,7 @@ def error_for_response(
             f"or look at {api.host}"
         )
     if status == 403 and api is APP and not _ACCOUNT.search(said):
-        # It forbids single messages too; only a refusal of the account concerns all of them.
+        # The App API also answers 403 for a single message; only one about the account stops all.
         return RequestRejected(what, status)
     after = retry_after(headers.get("Retry-After"), now, LONGEST_WAIT)
     if status in _UNTAKEN:
@@ -81,7 +82,7 @@ def error_for_response(
 
 
 def is_api_response(body: bytes) -> bool:
-    """Tell whether a success can be Customer.io's, which always is a JSON object."""
+    """Return whether a body is a JSON object, as in every success of Customer.io."""
     try:
         return isinstance(orjson.loads(body), dict)
     except orjson.JSONDecodeError:
@@ -89,7 +90,7 @@ def is_api_response(body: bytes) -> bool:
 
 
 def error_messages(body: bytes) -> list[str]:
-    """Return the error messages of an answer in any of the shapes the APIs use."""
+    """Return the error messages of a response, in any of the shapes that the APIs use."""
     content = _parsed(body)
     meta = content.get("meta")
     found: list[Any] = []
@@ -100,7 +101,7 @@ def error_messages(body: bytes) -> list[str]:
 
 
 def batch_errors(body: bytes) -> list[tuple[int | None, str]]:
-    """Return index in the batch and message of each refused item; None where no index is told."""
+    """Return index in the batch (None if missing) and message of each refused item."""
     return [
         (_index(item), _message(item) or "no reason given")
         for item in _as_list(_parsed(body).get("errors"))

@@ -1,7 +1,7 @@
-"""What a mapping rule asks of Customer.io beside its event: pure, no I/O.
+"""Operations that a mapping rule adds to its event: pure, no I/O.
 
-Each action makes one operation of an event, or none where the rule's value does not make what the
-operation needs. Conditions are those of walkerOS's Customer.io destination.
+Each action makes one operation from an event, or none if the rule's value resolves to nothing
+usable. Conditions are those of walkerOS's Customer.io destination.
 """
 
 import math
@@ -29,18 +29,18 @@ from walker_dest_customerio.operations import (
 from walker_dest_customerio.settings import RuleSettings
 
 Action = Callable[[Json, PushContext, RuleSettings, str], Operation | None]
-"""Makes an operation of event, context, the rule's settings and the person's customer id."""
+"""Makes an operation from event, context, the rule's settings and the customer id."""
 
 _NUMBERS = (int, float)
 
 
 def actions_of(settings: RuleSettings) -> tuple[Action, ...]:
-    """Return the actions that the rule's settings ask for, in the order they happen."""
+    """Return the actions of a rule, in the order of their execution."""
     return tuple(action for name, action in _ACTIONS if getattr(settings, name))
 
 
 def messages(event: Json, context: PushContext, settings: RuleSettings) -> Iterator[Message]:
-    """Yield the messages that the rule asks for; strangers get them as well."""
+    """Yield the messages of a rule; anonymous people get them as well."""
     email = resolve_object(settings.send_email, event, context)
     if email is not None:
         yield SendEmail(_message(email))
@@ -50,13 +50,13 @@ def messages(event: Json, context: PushContext, settings: RuleSettings) -> Itera
 
 
 def resolve_object(value: Any, event: Json, context: PushContext) -> Json | None:
-    """Resolve a configured value; None unless it is there and makes an object."""
+    """Return the object that a configured value resolves to, or None."""
     made = MISSING if value is None else value(event, context)
     return made if isinstance(made, dict) else None
 
 
 def seconds(event: Json) -> int | None:
-    """Return the event's time in unix seconds; 0 counts as none."""
+    """Return the event's time in unix seconds, or None; 0 counts as missing."""
     when = event.get("timestamp")
     return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
 
@@ -64,7 +64,7 @@ def seconds(event: Json) -> int | None:
 def page_arguments(
     event: Json, context: PushContext, settings: RuleSettings, who: str, name: str | None
 ) -> tuple[str, str, Json, int | None, str | None] | None:
-    """Return what a page view is made of, or None where the rule's `page` makes none.
+    """Return the arguments of a Page, or None if the rule's `page` resolves to none.
 
     Its name is that of the rule, else the URL as far as its query, as many bytes as Customer.io
     takes; its data holds the whole URL.
@@ -143,7 +143,7 @@ def _message(request: Json) -> Json:
 
 
 def _strings(made: Json | None, *keys: str) -> list[str] | None:
-    """Return the values under `keys` if each is a string with something in it."""
+    """Return the values under `keys` if all are non-empty strings."""
     found = [(made or {}).get(key) for key in keys]
     strings = [value for value in found if isinstance(value, str) and value]
     return strings if len(strings) == len(keys) else None

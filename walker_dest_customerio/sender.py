@@ -1,4 +1,4 @@
-"""One round of delivery: requests in order, and what each failure holds back."""
+"""Sends the operations of a batch of events, and stops at failures as far as each one requires."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ from walker_dest_customerio.responses import (
 
 _HALTING = (NotProcessed, NoResponse, DestinationDown)
 _MAX_SERVER_ERRORS: Final = 2
-"""Errors of the server, each over another operation and none accepted between, that stop an API."""
+"""Consecutive server errors, over different operations, after which an API counts as down."""
 _MAX_REJECTIONS: Final = 20
-"""Events refused, each by a request of its own and none accepted between, that stop an API."""
+"""Events refused one by one, without a success between, after which an API counts as down."""
 
 
 class Sender:
-    """One round of delivery: what has gone wrong in it holds back what it must."""
+    """Sends operations during one delivery; earlier failures block people, or a whole API."""
 
     def __init__(self, clients: Clients) -> None:
         self.halted: dict[ApiName, Exception] = {}
@@ -42,18 +42,18 @@ class Sender:
         self._rejected: dict[ApiName, set[int]] = {"track": set(), "app": set()}
 
     def encode(self, tasks: Sequence[Task]) -> None:
-        """Write the tasks' entries, where they have one that a batch takes."""
+        """Encode the tasks' batch entries; a task that cannot be in a batch keeps none."""
         for task in tasks:
             try:
                 text = _entry(task.operation)
-            except Exception as error:  # of one operation: the others go on
+            except Exception as error:  # concerns one operation: the others go on
                 self._fail([task], error)
             else:
                 if text:
                     task.entry, task.is_exclusive = text, task.operation.exclusive
 
     def send_stage(self, tasks: Sequence[Task]) -> None:
-        """Do tasks of which all may share a request, but for those without an entry."""
+        """Send the tasks of one stage: in as few batches as possible, tasks without entry alone."""
         for group in split_by_size([task for task in tasks if task.entry], _size):
             self._send_batch(group)
         for task in tasks:
@@ -61,18 +61,18 @@ class Sender:
                 self.send_single(task)
 
     def send_single(self, task: Task) -> None:
-        """Do a task by an SDK call of its own."""
+        """Send a task by an SDK call of its own."""
         if not self._admit([task]):
             return
         operation = task.operation
         try:
             if isinstance(operation, Message):
                 at_most_once(
-                    operation.part, task.job.progress, lambda: self._send_message(operation)
+                    operation.part, task.delivery.progress, lambda: self._send_message(operation)
                 )
             else:
                 _call(operation, self._clients.track)
-        except SpoolError as error:  # that it is begun could not be recorded: so it is not
+        except SpoolError as error:  # "begun" was not recorded, so the message was not sent
             self._fail([task], RetryLater(str(error)))
         except Exception as error:
             self._fail([task], error)
@@ -88,27 +88,33 @@ class Sender:
         return self._clients.app if api_of(operation) == "app" else self._clients.track
 
     def _send_batch(self, tasks: Sequence[Task]) -> None:
-        """Do tasks with one request; where it fails as a whole, find out for which of them."""
+        """Send tasks in one request. If it fails as a whole, bisect to find the tasks at fault."""
         group = self._admit(tasks)
         error = self._request(group) if group else None
         if error is None:
             return
-        # An error of the server over one event's operations says nothing more in pieces.
+        # After a server error, bisecting only serves to spare other events. With a single event in
+        # the request there is none to spare, and each piece would load a struggling server.
         if len(group) == 1 or (isinstance(error, RetryLater) and _is_one_event(group)):
             self._fail(group, error)
         else:
             self._bisect(group)
 
     def _bisect(self, group: Sequence[Task]) -> None:
-        """Do a group in halves: the second begins once the first is decided, as far as it can be,
-        and without the people of whom something is not.
+        """Send a group in two halves.
+
+        A batch may hold several operations of a person, in order. So the second half starts after
+        the first is settled, and `_admit` drops from it the people whom the first left undecided.
+        A single bad operation among n costs about 2 log2(n) requests. Repeating those of its
+        neighbours that the failed request may have stored is harmless: identifies are absolute and
+        events carry ids by which Customer.io drops duplicates.
         """
         middle = len(group) // 2
         for half in (group[:middle], group[middle:]):
             self._send_batch(half)
 
     def _request(self, group: Sequence[Task]) -> Exception | None:
-        """Make one request; return an error that may be about only some of several tasks."""
+        """Make one request. Return an error that may concern only some of its tasks."""
         try:
             answer = self._clients.track.batch([orjson.Fragment(task.entry) for task in group])
         except _HALTING as error:
@@ -116,7 +122,7 @@ class Sender:
         except RequestRejected as error:
             if error.status not in (404, 405):
                 return error
-            advice = "batches do not go there; check settings.trackUrl"
+            advice = "batches cannot be sent to it; check settings.trackUrl"
             self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
         except RetryLater as error:
             return error
@@ -127,10 +133,10 @@ class Sender:
     def _apply_batch_errors(
         self, group: Sequence[Task], errors: list[tuple[int | None, str]]
     ) -> None:
-        """Note item by item what was accepted.
+        """Settle each task of an accepted batch from the errors that came with it.
 
-        An error without a usable index is some item's: the rest is sent again in halves until it
-        is clear whose. Repeating an operation does no harm.
+        An error without a usable index belongs to an unknown task. The tasks not named are then
+        bisected until a request of one task shows it; repeating the others does no harm.
         """
         if not errors:
             self._succeed(group)
@@ -153,9 +159,10 @@ class Sender:
             self._succeed(rest)
 
     def _admit(self, tasks: Sequence[Task]) -> list[Task]:
-        """Wait for the turn of a call; return the tasks that may go then. Others have their error.
+        """Wait for the rate limit, then return the tasks that may be sent; fail the others.
 
-        Whether an event may proceed is asked last, so that nothing comes between that and the call.
+        `may_proceed` comes after the wait, directly before the request: meanwhile consent may be
+        withdrawn, or the person erased.
         """
         if not self._is_unimpeded:
             tasks = [task for task in tasks if self._is_admitted(task)]
@@ -166,40 +173,40 @@ class Sender:
         admitted = []
         asked: EventDelivery | None = None
         for task in tasks:
-            job = task.job
-            if job is not asked:
-                _check_may_proceed(job)
-            asked = job
-            calm = self._is_unimpeded and not job.is_stopped  # as almost always
+            delivery = task.delivery
+            if delivery is not asked:
+                _check_may_proceed(delivery)
+            asked = delivery
+            calm = self._is_unimpeded and not delivery.is_stopped  # the usual case
             if calm or self._is_admitted(task):
                 admitted.append(task)
         return admitted
 
     def _is_admitted(self, task: Task) -> bool:
-        """Tell whether nothing keeps a task from being sent now; else it has its error."""
+        """Return whether a task may be sent now; fail it otherwise."""
         error = self._obstacle(task)
         if error is not None:
             self._fail([task], error)
         return error is None
 
     def _obstacle(self, task: Task) -> Exception | None:
-        """Return the reason why a task may not go now."""
-        if task.job.is_stopped:
-            return NotAttempted("withdrawn, or erased, before it was sent")
+        """Return the reason that a task may not be sent now, or None."""
+        if task.delivery.is_stopped:
+            return NotAttempted("consent was withdrawn, or the person erased, before it was sent")
         if self._blocked.contains(task.operation, task.people):
             return NotAttempted("waits for an earlier event of the same person")
         return self.halted.get(api_of(task.operation)) if self.halted else None
 
     def _succeed(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            task.job.done.append(task.operation)
+            task.delivery.done.append(task.operation)
         if tasks:
             api = api_of(tasks[0].operation)
             self._server_errors[api] = 0
             self._rejected[api].clear()
 
     def _fail(self, tasks: Sequence[Task], error: Exception) -> None:
-        """Note the error of tasks that share an API; all but a refusal holds others back."""
+        """Fail tasks of one API. Unless refused, they block later operations of their people."""
         cause = error.cause if isinstance(error, InDoubt) and error.cause else error
         api = api_of(tasks[0].operation)
         self._update_halted(api, tasks, cause)
@@ -207,19 +214,19 @@ class Sender:
             self._is_unimpeded = False
         for task in tasks:
             task.error = error
-            task.job.failed.append(task)
+            task.delivery.failed.append(task)
             if not isinstance(error, Rejected):
                 self._blocked.add(task.operation, task.people)
 
     def _update_halted(self, api: ApiName, tasks: Sequence[Task], cause: Exception) -> None:
-        """Stop an API that an error says is in trouble, alone or by what came before it."""
+        """Halt an API after an error that concerns all its requests, or after too many errors."""
         if isinstance(cause, RetryLater):
             self._server_errors[api] += 1
         if isinstance(cause, _HALTING) or self._server_errors[api] >= _MAX_SERVER_ERRORS:
             self.halted.setdefault(api, cause)
         if isinstance(cause, RequestRejected):
             refused = self._rejected[api]
-            refused.update(id(task.job) for task in tasks)
+            refused.update(id(task.delivery) for task in tasks)
             if len(refused) >= _MAX_REJECTIONS:
                 self.halted.setdefault(
                     api, NotProcessed(f"{cause.reason}; it refuses every request")
@@ -231,18 +238,18 @@ def _size(task: Task) -> int:
     return len(task.entry)
 
 
-def _check_may_proceed(job: EventDelivery) -> None:
-    """Ask whether a job may proceed; once told no, it is not asked again."""
-    if job.may_proceed is None or job.is_stopped:
+def _check_may_proceed(delivery: EventDelivery) -> None:
+    """Stop a delivery that may not proceed any more."""
+    if delivery.may_proceed is None or delivery.is_stopped:
         return
     try:
-        job.is_stopped = not job.may_proceed()
-    except SpoolError:  # nobody can tell: then not
-        job.is_stopped = True
+        delivery.is_stopped = not delivery.may_proceed()
+    except SpoolError:  # consent is unknown, so nothing is sent
+        delivery.is_stopped = True
 
 
 def _entry(operation: Operation) -> bytes:
-    """Return the operation's part of a batch; "" where it goes by itself."""
+    """Return an operation's batch entry; empty if it needs a request of its own."""
     if isinstance(operation, Message):
         return b""
     if operation.refusal is not None:
@@ -261,8 +268,8 @@ def _call(operation: Operation, client: Any) -> None:
     except CustomerIOException as error:  # the SDK itself refuses blank ids
         raise Rejected(str(error)) from None
     except UnicodeError:
-        raise Invalid("an id holds half a character, which no path can") from None
+        raise Invalid("an id contains a lone surrogate, which no URL can encode") from None
 
 
 def _is_one_event(group: Sequence[Task]) -> bool:
-    return all(task.job is group[0].job for task in group)
+    return all(task.delivery is group[0].delivery for task in group)

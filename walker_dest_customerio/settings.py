@@ -1,4 +1,4 @@
-"""What the Customer.io destination can be told: its settings, and those of a mapping rule."""
+"""Settings of the Customer.io destination and of its mapping rules."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -24,7 +24,7 @@ _VISITOR = Value(
 
 def _login(_: Any, __: Any, value: str) -> None:
     if ":" in value:
-        raise ValueError("must not hold a colon, which ends it in the request")
+        raise ValueError("must not contain a colon: in the request it would end there")
 
 
 @frozen(kw_only=True)
@@ -39,28 +39,28 @@ class ConsentAttributes:
 class Settings:
     """Settings of the Customer.io destination.
 
-    site_id: which workspace, at the Track API; with api_key its credentials.
-    api_key: the credential of the Track API.
-    app_api_key: credential of the App API; needed for transactional messages.
-    region: where the account is hosted.
+    site_id: the id of the workspace; with api_key the credentials of the Track API.
+    api_key: the key of the Track API.
+    app_api_key: the key of the App API; needed for transactional messages.
+    region: the data center of the account.
     timeout: of a request, in ms.
-    customer_id: where an event names a known person.
-    anonymous_id: where it names them as long as they are not known.
-    identify: the attributes of a person; a rule's own `identify` goes before it.
-    track_url, api_url: other hosts (https://host:port), for a sandbox or a proxy.
+    customer_id: the value that identifies a known person in an event.
+    anonymous_id: the value that identifies an anonymous person.
+    identify: the attributes of a person; a rule's own `identify` takes precedence.
+    track_url, api_url: other hosts (https://host:port), such as a sandbox or a proxy.
     ca_file: a PEM file to trust there.
-    delivery: many operations per request (Track v2), or one (v1).
+    delivery: many operations per request (`batch`, Track v2), or one (`single`, v1).
     rate_limit, app_rate_limit: requests per second to the Track and the App API.
-    identify_timestamp: an identify bears its event's time, so that a late one never undoes a newer
-        one. Turn it off to backfill: Customer.io ignores what is older than the last change.
+    identify_timestamp: an identify carries its event's time, so that a late one never undoes a
+        newer one. Turn it off to backfill: Customer.io ignores updates older than the last change.
     timestamps: full date-times (ISO 8601 with a zone) in attributes and event data become unix
-        seconds, which is what Customer.io compares dates by; `text` leaves them as they are.
-    on_consent: consent key -> attributes to set when a person grants or denies it.
-    forget_on: "destroy", "suppress": once Customer.io has done it to a person, the collector erases
-        them too: what waits, is held or dead, and what they said of consent.
-    identify_age: seconds after which an identify is repeated even if nothing has changed: whoever
-        else changes or deletes people is not known here.
-    people_max: how many people's last attributes are remembered, to not repeat them.
+        seconds, the form in which Customer.io compares dates; `text` leaves them as they are.
+    on_consent: for each consent key, the attributes to set when a person grants or denies it.
+    forget_on: "destroy", "suppress": after this operation the collector erases the person, too:
+        their waiting, held and dead events, and their consent.
+    identify_age: seconds after which an identify is repeated even if nothing has changed, as other
+        systems may have changed or deleted the person.
+    people_max: the number of people whose last attributes are remembered and not repeated.
     """
 
     site_id: str = field(validator=[filled, credential, _login], metadata={"credential": True})
@@ -87,11 +87,11 @@ class Settings:
 
 @frozen(kw_only=True)
 class RuleSettings:
-    """What a mapping rule asks of Customer.io beside its event.
+    """Settings of a mapping rule: operations beside its event.
 
     identify: attributes, instead of those of the destination's `identify`.
-    page: an object with `url`; what else it holds is the page's data.
-    destroy, suppress, unsuppress: true, and nothing else, does it to the person.
+    page: an object with `url`; its other keys are the page's data.
+    destroy, suppress, unsuppress: only `true` executes the operation.
     add_device, delete_device: an object with `deviceId` and `platform` (and `data` to add).
     merge: an object with `primaryType`, `primaryId`, `secondaryType` and `secondaryId`.
     send_email, send_push: the body of a transactional message; needs the App API key.
@@ -110,7 +110,7 @@ class RuleSettings:
 
 
 def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    """Yield path and message of every rule that sends messages the settings give no key for."""
+    """Yield path and message for each rule that sends messages without an App API key."""
     if settings.app_api_key:
         return
     for path, rule in _each(rules):
@@ -123,7 +123,7 @@ def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterabl
 
 
 def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
-    """Yield path and message of data that surely is no object, and of names that are too long."""
+    """Yield path and message for data that cannot be an object, and for names too long."""
     told = "makes no object, which is what Customer.io takes: events go out without data"
     if not may_make_object(config.data):
         yield "data", told
@@ -140,7 +140,7 @@ def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
 
 
 def _each(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Every rule with its path under `mapping`; an action may have a list of them."""
+    """Yield each rule with its path under `mapping`; an action may have several."""
     for entity, actions in rules.items():
         for action, rule in actions.items():
             if isinstance(rule, list):

@@ -1,7 +1,7 @@
-"""What kept a request from being answered, in words: host, proxy and cause. Pure.
+"""Errors for requests without a response, naming host, proxy and cause. Pure.
 
-A reason never quotes an exception's text, which may hold a URL and with it a person's id, or what
-the other side said.
+Reasons never quote an exception's text: it may contain a URL with a person's id, or words of the
+other side.
 """
 
 import re
@@ -24,7 +24,7 @@ _NETWORK: Final = (socket.gaierror, ConnectionError, TimeoutError, ssl.SSLError,
 
 @frozen
 class Route:
-    """The way of a request: the URL, the proxy between (None: none), the time limit in s."""
+    """URL of a request, its proxy (None: direct), and its time limit in seconds."""
 
     url: str
     proxy: str | None
@@ -36,7 +36,7 @@ class Route:
 
 
 def transport_error(api: Api, error: Exception, route: Route, phase: Phase) -> WalkerError:
-    """Return the error for a request without an answer; NotProcessed where it surely never left."""
+    """Return the error for a request without a response; NotProcessed if nothing was sent."""
     causes = list(_causes(error))
     if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
         return DestinationDown(
@@ -48,8 +48,8 @@ def transport_error(api: Api, error: Exception, route: Route, phase: Phase) -> W
     if phase == "ready" or not any(map(_is_network, causes)):
         return DestinationDown(
             f"{api.name}: no request to {route} can be made ({type(causes[-1]).__name__}); check "
-            f"{api.host}, {api.credentials}, and what the environment says of proxies and "
-            "certificates"
+            f"{api.host}, {api.credentials}, and the environment's proxy and "
+            "certificate settings"
         )
     refusal = _proxy_refusal(causes)
     cause = refusal or f"{_PHASES[phase]}{_cause(causes, route)}"
@@ -64,20 +64,20 @@ _PHASES: Final[dict[Phase, str]] = {
 
 
 def _proxy_refusal(causes: list[BaseException]) -> str:
-    """Say how a proxy answered CONNECT, where it refused."""
+    """Return the reason if a proxy refused CONNECT, else an empty string."""
     found = _TUNNEL.search(str(causes[-1]))
     return f"the proxy answered {found[1]}" if found else ""
 
 
 def _is_network(cause: BaseException) -> bool:
-    """Tell whether a cause is a matter of networks, and not of what the process was told."""
+    """Return whether a cause lies in the network, not in the process's configuration."""
     if isinstance(cause, _NETWORK) or _TUNNEL.search(str(cause)):
         return True
     return isinstance(cause, OSError) and cause.errno is not None
 
 
 def _cause(causes: list[BaseException], route: Route) -> str:
-    """Name the cause of a failure in the words of the system, or of ours."""
+    """Describe the cause of a failure, in the operating system's words where it has some."""
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"none within {route.timeout:g} s"
     last = causes[-1]
@@ -91,12 +91,12 @@ def _cause(causes: list[BaseException], route: Route) -> str:
 
 
 def _place(url: str) -> str:
-    """Return the host of a URL and its port, if it has one, without credentials."""
+    """Return host and port of a URL, without credentials."""
     return urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[2]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from requests' exception to urllib3's inside it and on to the first cause."""
+    """Yield an exception and those inside it, from requests' to the first cause."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left:

@@ -21,12 +21,12 @@ DOT_SEGMENTS = (".", "..")
 
 @define
 class Operation:
-    """One thing asked of Customer.io.
+    """One operation of Customer.io.
 
     part: its name, unique within an event.
     alone: nothing else of the same person may share its request, as the order within one is not
         promised and here decides who exists afterwards.
-    refusal: why Customer.io will surely refuse it, so that it is not sent; None where it may be.
+    refusal: the reason that Customer.io would refuse it, so that it is not sent; else None.
     """
 
     part: ClassVar[str]
@@ -36,7 +36,7 @@ class Operation:
 
     @property
     def call(self) -> Call:
-        """The call in the words of `walker simulate`."""
+        """The call as `walker simulate` prints it."""
         raise NotImplementedError
 
     @property
@@ -45,7 +45,7 @@ class Operation:
         return ()
 
     def send(self, client: Any) -> Any:
-        """Make the call through an SDK client; raises what the client raises."""
+        """Make the call through an SDK client; raises the client's errors."""
         raise NotImplementedError
 
     def entry(self) -> Json | None:
@@ -53,18 +53,18 @@ class Operation:
         raise NotImplementedError
 
     def problem(self, now: float) -> str | None:
-        """Return why Customer.io will surely refuse it; `now` is in unix seconds."""
+        """Return the reason that Customer.io would refuse it, or None; `now` is in unix seconds."""
         return None
 
     def size_problem(self) -> str | None:
-        """Return why Customer.io will surely refuse so much; takes as long as to write it."""
+        """Return the reason that it is too large, or None; encodes it, so call it late."""
         return None
 
     def note(self, memory: IdentifyMemory, now: float) -> None:
-        """Tell the memory of people what follows from this having been done at `now` (unix s)."""
+        """Update the memory after this operation was delivered at `now` (unix s)."""
 
     def doubt(self, memory: IdentifyMemory) -> None:
-        """Tell the memory of people what is uncertain while this may or may not have been done."""
+        """Update the memory while it is unknown whether this operation was delivered."""
 
 
 def id_problem(id_: str, what: str = "the id") -> str | None:

@@ -13,10 +13,10 @@ from walker_dest_customerio.operations.base import Call, Json, Operation
 
 @define
 class Message(Operation):
-    """A transactional message of the App API, which knows no repetition: never sent twice.
+    """A transactional message: never sent twice, as the App API cannot detect duplicates.
 
-    `request` is the body as Customer.io documents it. It waits for what its event asks before it
-    and holds back what comes after, so it is `exclusive`.
+    `request` is the body as Customer.io documents it. Earlier operations of its event come
+    before it and later ones after it, so it is `exclusive`.
     """
 
     exclusive = True

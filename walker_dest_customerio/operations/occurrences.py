@@ -22,12 +22,12 @@ _SHORT_NAME = limits.EVENT_NAME // 4
 
 @define
 class Occurrence(Operation):
-    """Something that happened: an event, in Customer.io's words.
+    """An event or a page view.
 
-    who: the customer id of whom it happened to; of a TrackAnonymous, their anonymous id.
-    data: what is known of it.
+    who: the customer id of its person; of a TrackAnonymous or PageAnonymous, their anonymous id.
+    data: its properties.
     timestamp: when it happened, in unix seconds.
-    id: the ULID by which Customer.io knows a repetition.
+    id: the ULID by which Customer.io drops duplicates.
     """
 
     action: ClassVar[str] = "event"
@@ -46,7 +46,7 @@ class Occurrence(Operation):
 
     @property
     def named(self) -> Json:
-        """The identifiers of whom it happened to."""
+        """The identifier object of its person."""
         return identifiers(self.who)
 
     def problem(self, now: float) -> str | None:
@@ -62,7 +62,7 @@ class Occurrence(Operation):
         return f"data of {size:,} bytes of JSON; Customer.io takes at most {limits.EVENT_DATA:,}"
 
     def entry(self) -> Json:
-        """Return the entry in a v2 batch; what v1 calls data is attributes there."""
+        """Return the entry in a v2 batch, which calls the data attributes."""
         entry: Json = {
             "type": "person",
             "identifiers": self.named,

@@ -28,7 +28,7 @@ room for clocks that differ; shorter than it takes people to change what was jus
 class Identify(PersonOperation):
     """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones.
 
-    `fingerprint`: of the attributes as they were made; None where they are not all there is to say.
+    `fingerprint`: of the mapped attributes; None if they are not all of the person's.
     """
 
     part = "identify"
@@ -49,7 +49,7 @@ class Identify(PersonOperation):
         return id_problem(self.person) or identify_attributes.problem(self.attributes)
 
     def send(self, client: Any) -> Any:
-        """Make the PUT behind `client.identify`, whose keywords leave no room for one named id."""
+        """Make the PUT of `client.identify`, which cannot take an attribute named `id`."""
         body = self.attributes
         if self.timestamp is not None:
             body = {"_timestamp": self.timestamp, **body}
@@ -76,11 +76,12 @@ class Identify(PersonOperation):
         return self.person_entry("identify", **beside, attributes=attributes)
 
     def note(self, memory: IdentifyMemory, now: float) -> None:
-        """Remember what was told, as far as Customer.io has surely taken it.
+        """Remember the attributes as far as Customer.io has certainly stored them.
 
-        It answers 200 and ignores an update that is stamped before the person's last change,
-        whoever made that. Only what is stamped about now is surely newer; what bears an earlier
-        stamp counts for others of about that time.
+        Customer.io answers 200 but ignores an update older than the person's last change, by
+        anybody. Only an update with about the current time is certainly newer than that change, so
+        it counts without end. An older one may have been ignored: it counts for other updates of
+        about its own time, which would be ignored just as well.
         """
         if self.fingerprint is None:
             memory.discard(self.person)
@@ -101,7 +102,7 @@ def _added(value: Any) -> Any:
 
 
 def fingerprint(attributes: Json) -> int:
-    """Return a number that equal attributes share, whatever their order.
+    """Return a hash of attributes, independent of their order.
 
     Only comparable within this process. Raises Rejected where JSON cannot hold the attributes.
     """
@@ -110,7 +111,7 @@ def fingerprint(attributes: Json) -> int:
 
 @define
 class ExistenceOperation(PersonOperation):
-    """An operation that decides whether a person is there: nothing that was told them counts on."""
+    """An operation that creates or removes a person: earlier identifies do not count after it."""
 
     exclusive = True
 
