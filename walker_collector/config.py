@@ -47,11 +47,11 @@ PartState = Literal["begun", "done", "rejected"]
 """How far one part of an event's delivery is; begun: it may have happened."""
 
 Section = Literal["data", "globals", "context", "user", "source", "event", "all"]
-"""What `include` may name: the sections of an event that walkerOS flattens, or all of them."""
+"""The names for `include`: the sections of an event that walkerOS flattens, or all of them."""
 
 
 class Secret(str):
-    """A string that never shows itself: `repr` and `format` are masked."""
+    """A string with a masked `repr` and `format`, so that it never appears in logs or errors."""
 
     __slots__ = ()
 
@@ -67,13 +67,13 @@ class Secret(str):
 
 
 class Placeholder(str):
-    """Stands for a credential or an unset environment variable in a simulation."""
+    """Replacement for a credential or an unset environment variable in a simulation."""
 
     __slots__ = ()
 
 
 class Unset(Placeholder):
-    """Stands for a value that is a whole `$env.NAME` with nothing set and no default."""
+    """Placeholder for a whole value `$env.NAME` that is not set and has no default."""
 
     __slots__ = ()
 
@@ -113,13 +113,13 @@ class ObjectSpec(ValueSpec):
     """The object form of a value; an empty one resolves to nothing.
 
     key: the path of the input.
-    value: what stands where nothing is found.
+    value: the default if nothing is found.
     map: an object, each key a value of its own.
     loop: a list and the value made of each of its items.
     set: a list of values.
     fn: a callable that makes the value.
     condition: a callable that must hold.
-    consent: what must be granted, any one of it.
+    consent: consent keys, one of which must be granted.
     validate: a callable that the result must pass.
     nullable: null is a value where it stands, in what the value yields too; it goes before `value`
         and later alternatives. The values inside say otherwise by a `nullable` of their own.
@@ -153,22 +153,22 @@ class BatchConfig:
 
 @frozen(kw_only=True)
 class RuleConfig:
-    """One mapping rule: what becomes of the events of one entity and action.
+    """One mapping rule: the treatment of the events of one entity and action.
 
-    `settings` is an instance of the plugin's `rule_settings`. `extend` of a flow file is gone
-    by now: the rule is already merged onto the one the destination ships.
+    `settings` is an instance of the plugin's `rule_settings`. `extend` of a flow
+    file is already applied: the rule is merged onto the one that the destination ships.
 
     name: the event's name for the destination.
-    data: what is sent; merged over the destination's own data.
+    data: the data to send, merged over the destination's own data.
     policy: event paths and the values they get before the mapping reads them.
     include: sections of the event that are added to the data.
-    remove: paths that are taken out of the data at last.
+    remove: paths that are taken out of the data, as the last step.
     ignore: send nothing.
     skip: do what `settings` say, but not the destination's default call.
     condition: a callable that must hold for this rule of a list.
-    consent: what must be granted, any one of it.
+    consent: consent keys, one of which must be granted.
     batch: how these events are batched.
-    settings: what the package offers for rules.
+    settings: the package's own settings for rules.
     """
 
     name: str | None = None
@@ -251,15 +251,15 @@ class DestinationConfig:
     `settings` is an instance of the plugin's `settings` class.
 
     id: of the destination, in results, figures, log and spool; else the key it stands under.
-    consent: what must be granted for an event to be delivered, any one of it.
+    consent: consent keys, one of which must be granted before an event is delivered.
     consent_mode: `all` asks for every key of `consent`.
-    settings: what the package offers.
-    data: what is sent of every event.
+    settings: the package's own settings.
+    data: the data to send for every event.
     include: sections of the event that are added to the data.
     policy: event paths and the values they get before the mapping reads them.
     mapping: rules by entity and action; `*` stands for any.
-    unmatched: what becomes of events that no rule of `mapping` is for: `send` them as they are (the
-        log names each once), `ignore` them, or take them for an `error`: a dead letter.
+    unmatched: the treatment of events without a rule in `mapping`: `send` them unchanged (the log
+        names each once), `ignore` them, or make a dead letter of them as an `error`.
     before: transformers that events pass before policy and mapping; in a file, their names.
     env: objects that code hands to the destination.
     queue: keep events until consent is granted; without it they are dropped.
@@ -274,7 +274,7 @@ class DestinationConfig:
     concurrency: deliveries under way at once.
     rate_limit: deliveries per second at most.
     timeout: ms a delivery may take; 0 is the same as none given.
-    mock: what stands for a delivery: nothing is sent.
+    mock: the result of a pretended delivery; nothing is sent.
     logger: `level` of the destination's log.
     """
 
@@ -335,11 +335,11 @@ class SpoolConfig:
 
 @frozen(kw_only=True)
 class CollectorConfig:
-    """What the collector itself is told: starting state, spool, bounds of an event.
+    """Settings of the collector itself: starting state, spool, bounds of an event.
 
-    consent: what is granted at the start.
-    user: what every event's user has, unless it says otherwise.
-    globals: what every event's globals have, unless it says otherwise.
+    consent: consent granted at the start.
+    user: defaults for the user of every event.
+    globals: defaults for the globals of every event.
     spool: where accepted events wait; without it, in memory.
     queue_max: how many events wait in memory.
     queue_wait: ms a push waits for room.
@@ -373,7 +373,7 @@ class CollectorConfig:
 class FlowConfig:
     """One flow: the collector and its destinations by id.
 
-    `warnings` says, a line each, what of the file is not done here.
+    `warnings` lists the parts of the file that have no effect here, a line each.
     """
 
     collector: CollectorConfig = Factory(CollectorConfig)

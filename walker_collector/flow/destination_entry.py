@@ -1,4 +1,4 @@
-"""One entry of `destinations`: its plugin found, its settings and rules structured."""
+"""Read one entry of `destinations`: find its plugin, build its settings and rules."""
 
 import re
 from collections.abc import Mapping
@@ -35,14 +35,14 @@ _OF_CONFIG: Final = {disk_key(field) for field in attrs.fields(DestinationConfig
 }
 """Keys that walkerOS reads in `config` only."""
 _VERSIONED: Final = re.compile(r"(@?[^@]+)@.+")
-"""A package with the version walkerOS's bundler would fetch; what is installed counts here."""
+"""A package with a version, for walkerOS's bundler. Here the installed version is used."""
 
 
 @frozen
 class ReadDestination:
-    """A destination as it was read: ready for use, or `entry` None where there are problems.
+    """One destination after reading: `entry` is None if it has problems.
 
-    `require` names what it waits for, whatever else is wrong with it.
+    `require` names the destinations to wait for. It is known despite problems elsewhere.
     """
 
     entry: DestinationEntry | None = None
@@ -91,7 +91,7 @@ def read_destination(
 def _chain(
     entry: Entry, config: Mapping[str, Any], path: str, transformers: Transformers
 ) -> tuple[TransformerConfig, ...]:
-    """Return the transformers that events pass first: named beside the config, else inside."""
+    """Return the transformers before the mapping; `before` beside the config wins."""
     if entry.before:
         return transformers.chain(entry.before, join(path, "before"))
     if config.get("before"):
@@ -102,7 +102,7 @@ def _chain(
 def _read_entry(
     raw: Any, context: ReferenceContext, path: str, diagnostics: Diagnostics
 ) -> Entry | None:
-    """Return the keys beside `config`, which like `env` is not resolved yet."""
+    """Return the keys beside `config`. References in `config` and `env` are resolved later."""
     if not isinstance(raw, Mapping):
         diagnostics.read(raw, Entry, path)
         return None
@@ -166,7 +166,7 @@ def _advice_on_code(entry: Entry) -> str:
 def _merged(
     entry: Entry, path: str, context: ReferenceContext, diagnostics: Diagnostics
 ) -> dict[str, Any]:
-    """Return the raw config, references resolved, with the keys walkerOS allows beside it."""
+    """Return the config with references resolved and the keys that walkerOS allows beside it."""
     beside = {"id": entry.id, "logger": entry.logger, "mock": entry.mock, "env": entry.env}
     given = {key: value for key, value in beside.items() if value not in (None, MISSING)}
     outer = diagnostics.take(resolve(given, context, path))
@@ -223,14 +223,14 @@ def _compile(config: DestinationConfig, path: str, diagnostics: Diagnostics) -> 
 
 
 def _advise(plugin: Any, config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
-    """Report the warnings that the plugin has of its configuration."""
+    """Report the plugin's warnings about its configuration."""
     advise = getattr(plugin, "advise", None)
     for place, message in advise(config) if advise is not None else ():
         diagnostics.warnings.append(f"{path}.{place}: {message}")
 
 
 def _check(plugin: Any, settings: Any, rules: Rules, path: str, diagnostics: Diagnostics) -> None:
-    """Report the problems that the plugin finds in its configuration."""
+    """Report the plugin's objections to its configuration."""
     check = getattr(plugin, "check", None)
     if check is not None:
         for place, message in check(settings, rules):

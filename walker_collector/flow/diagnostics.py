@@ -1,4 +1,4 @@
-"""What is found while a flow is read: problems and warnings, gathered to be told together."""
+"""Problems and warnings of a flow, collected while it is read and reported together."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -30,13 +30,13 @@ class Diagnostics:
         return value
 
     def forgive(self, path: str) -> None:
-        """Make warnings of the problems of a place that is left out."""
+        """Turn the problems of a place into warnings, because that place is left out."""
         left = [problem for problem in self.problems if problem.path == path]
         self.problems = [problem for problem in self.problems if problem.path != path]
         self.warnings += [f"{path}: {problem.message}; it is left out" for problem in left]
 
     def read(self, raw: Any, cls: type[T], path: str = "") -> T:
-        """Build `cls` with every field optional; a field with a problem is told and left out."""
+        """Build `cls` without the fields that have problems, and report these; all are optional."""
         result, problems = structure(raw, cls, path)
         self.problems.extend(problems)
         if result is not None:
@@ -49,7 +49,7 @@ class Diagnostics:
         return structure_or_raise(sound, cls)
 
     def raise_for(self, source: str) -> None:
-        """Raise `ConfigError` if there are problems: one for each place, the first found."""
+        """Raise `ConfigError` if there are problems, with the first one of each place."""
         if self.problems:
             first = {problem.path: problem for problem in reversed(self.problems)}
             kept = [problem for problem in self.problems if first[problem.path] is problem]
@@ -57,5 +57,5 @@ class Diagnostics:
 
 
 def is_below(path: str, place: str) -> bool:
-    """Tell whether a place is another one, or inside it."""
+    """Return whether a path is a place, or lies inside it."""
     return path == place or path.startswith((f"{place}.", f"{place}["))

@@ -1,4 +1,4 @@
-"""`extend`: the rules of a flow, built on the rules that its destination ships.
+"""Merge the rules of a flow onto the rules that its destination ships (`extend`).
 
 As in walkerOS (core, mergeMapping.ts): a plain rule replaces the shipped one; one with `extend`
 or `remove` is merged onto it, and null clears an inherited field.
@@ -17,9 +17,9 @@ from walker_collector.naming import join, kind
 
 @define
 class Inherited:
-    """The rules in force, still raw, with the problems and warnings found on the way.
+    """Merged rules, still raw, with the problems and warnings of the merge.
 
-    `patches` holds, by the place of a rule, which keys came out of its `extend`.
+    `patches` holds, by the place of a rule, the keys that came out of its `extend`.
     """
 
     rules: Any
@@ -28,7 +28,7 @@ class Inherited:
     warnings: list[str] = Factory(list)
 
     def locate(self, problem: Problem) -> Problem:
-        """Return the problem with the place it has on disk: inside `extend`, if that is so."""
+        """Return the problem with its place on disk, which may be inside `extend`."""
         for place, keys in self.patches.items():
             rest = problem.path.removeprefix(f"{place}.")
             if rest != problem.path and re.split(r"[.\[]", rest)[0] in keys:

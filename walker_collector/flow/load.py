@@ -1,7 +1,7 @@
-"""The steps from a file to a flow: read, choose the flow, resolve, structure.
+"""Load a flow: parse the file, choose a flow in it, resolve references, build the classes.
 
-Each step collects all it finds. Places in problems are below the flow chosen, whatever the
-file's shape: `destinations.crm.config.settings.siteId`.
+Every step collects its problems instead of stopping at the first. Places in them start below the
+chosen flow, also in a file of several flows: `destinations.crm.config.settings.siteId`.
 """
 
 import os
@@ -27,10 +27,11 @@ from walker_collector.naming import hint, kind
 from walker_collector.plugins import Registry, unusable
 
 _ROOM: Final = CollectorConfig().queue_max
-"""How many events may wait in memory at least, unless the flow says how long a push waits.
+"""Least number of events that may wait in memory, unless the flow sets `queueWait`.
 
-walkerOS's `collector.queueMax` refuses nothing: it bounds what a destination that is added later
-gets of earlier events. So it bounds here only in a flow that has `queueWait`, which walkerOS lacks.
+In walkerOS, `collector.queueMax` refuses no event: it limits the earlier events that a destination
+gets when it is added later. A flow written for walkerOS must not start to refuse events here, so
+a smaller number counts only beside `queueWait`, which walkerOS does not have.
 """
 
 
@@ -45,10 +46,10 @@ def load_flow(
 ) -> FlowConfig:
     """Read a flow: a path to JSON or TOML, or a mapping; `flow` names one of several.
 
-    With `credentials=False`, for simulations, what is not set in the environment and every
-    absent secret is stood in for. With `imports=False`, for what maps no event, the callables that
-    the flow names are not imported: a flow is code. Raises `ConfigError` listing every problem with
-    its place.
+    With `credentials=False`, for simulations, placeholders replace unset environment variables and
+    absent secrets. With `imports=False`, for commands that map no event, the callables that the
+    flow names are not imported: importing runs their code. Raises `ConfigError` listing every
+    problem with its place.
     """
     with nullcontext() if imports else without_imports():
         return _load(source, flow, environ, registry, credentials)

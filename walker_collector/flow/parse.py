@@ -1,4 +1,4 @@
-"""Where a flow comes from: a JSON file, a TOML file, or a mapping in code."""
+"""Parse a flow from a JSON file, a TOML file, or a mapping in code."""
 
 import json
 import tomllib
@@ -17,7 +17,7 @@ _DEPTH: Final = 60
 
 
 def parse_flow(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """Return the plain values of a flow and the name of where they came from.
+    """Return the plain values of a flow and the name of their source.
 
     Raises `ConfigError` for a file that cannot be read or parsed, with line and column.
     """
@@ -90,7 +90,7 @@ def _parse_json(text: str, name: str) -> Any:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that is there twice: the first one would silently have no effect."""
+    """Return the object, or refuse a duplicate key: the first one would silently be lost."""
     result = dict(pairs)
     if len(result) != len(pairs):
         counts = Counter(key for key, _ in pairs)

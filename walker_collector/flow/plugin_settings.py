@@ -1,4 +1,4 @@
-"""A plugin's own part of the configuration: its settings."""
+"""Read the settings that belong to a plugin."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +16,10 @@ from walker_collector.naming import join, kind
 def read_settings(
     plugin: Any, raw: Any, path: str, lenient: bool, diagnostics: Diagnostics
 ) -> tuple[Any, list[Problem]]:
-    """Structure a destination's settings; `lenient` stands in for absent secrets.
+    """Build a destination's settings; with `lenient`, placeholders replace absent secrets.
 
-    One that is optional and whose environment variable is not set is left out with a warning, as
-    in walkerOS.
+    An optional setting with an unset environment variable is left out with a warning, as in
+    walkerOS.
     """
     cls = getattr(plugin, "settings", None)
     raw = {} if raw is None else raw
@@ -32,7 +32,7 @@ def read_settings(
 
 
 def structure_own(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Problem]]:
-    """Structure a plugin's own part of the configuration; without a class it takes nothing."""
+    """Build a plugin's own part of the configuration; a plugin without a class takes none."""
     if cls is not None:
         return structure(raw, cls, path)
     if raw == {}:
@@ -53,9 +53,9 @@ def _unset_options(raw: Mapping[str, Any], cls: type[Any]) -> list[str]:
 
 
 def _with_stand_ins(raw: Mapping[str, Any], cls: type[Any]) -> dict[str, Any]:
-    """Return the settings with every absent credential stood in for.
+    """Return the settings with a placeholder for every absent credential.
 
-    A credential is a field of type `Secret`, or one whose metadata says `credential`.
+    A credential is a field of type `Secret`, or one with `credential` in its metadata.
     """
     attrs.resolve_types(cls)
     absent = {

@@ -1,4 +1,4 @@
-"""References inside a flow file: `$env.NAME`, `$secret.NAME` and `$var.name`.
+"""Resolve references inside a flow file: `$env.NAME`, `$secret.NAME` and `$var.name`.
 
 The grammar is walkerOS's (core, references.ts): a dot walks, a colon starts a literal. A
 reference that is a whole string keeps the type of what it names, and the text of the environment
@@ -39,7 +39,10 @@ _UNSUPPORTED: Final = {
 
 @frozen
 class ReferenceContext:
-    """The names that references may use. `lenient`: an unset one is stood in for, not a problem."""
+    """Environment and variables for references.
+
+    With `lenient`, a placeholder replaces an unset name, which is no problem then.
+    """
 
     environ: Mapping[str, str]
     variables: Mapping[str, Any] = Factory(dict)

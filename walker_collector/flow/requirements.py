@@ -1,8 +1,8 @@
-"""`require`: which destinations one waits for, and which events of walkerOS's collector.
+"""Check `require`: the destinations that must be ready before another one.
 
-In walkerOS it names events of the collector. What has happened when a flow starts, or is given by
-its collector, needs no wait; anything else would never come here, where consent and users are not
-those of the process.
+In walkerOS, `require` may also name events of the collector. An event that has happened when the
+flow starts, or that the collector's configuration stands for, needs no wait. Any other is refused:
+it would never come, because consent and users belong to people here and not to the process.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The rules of a destination: their keys, and the settings that are the plugin's own."""
+"""Check and read the rules of a destination: entity -> action -> a rule or a list of rules."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -69,11 +69,11 @@ def _has_space(key: Any) -> bool:
     return isinstance(key, str) and " " in key
 
 
-def _advice(name: str, what: str) -> str:
+def _advice(name: str, expected: str) -> str:
     entity, action, *_ = [word for word in name.split(" ") if word] + ["*", "*"]
     return (
-        f"a key here is {what}, one word, as rules are found by the first two words of an event's "
-        f'name: this one never matches; write {{"{entity}": {{"{action}": {{...}}}}}}'
+        f"a key here is {expected}, one word, as rules are found by the first two words of an "
+        f'event\'s name: this one never matches; write {{"{entity}": {{"{action}": {{...}}}}}}'
     )
 
 

@@ -1,7 +1,7 @@
 """The outer shape of a flow file: walkerOS version 4, and its shorthand of one flow.
 
-Only keys are decided here; what is inside a destination or the collector is read later, once
-references are resolved.
+Only the outer keys are read here. The inside of destinations and of the collector is read later,
+after references are resolved.
 """
 
 from typing import Any, Final, Literal
@@ -82,10 +82,10 @@ class Entry:
 class Flow:
     """One flow: the collector, and its destinations by their ids.
 
-    config: what the flow says about itself.
+    config: options of the flow itself.
     collector: the starting state, where events wait, and bounds.
     packages: for walkerOS's bundler; not used here.
-    destinations: which package gets the events, by an id of your choice.
+    destinations: the packages that get the events, each under an id of your choice.
     variables: for `$var.name`; they go before those of the file.
     transformers: steps that change events, named by a destination's `before`.
     sources, stores: not run here; a warning says so.

@@ -48,7 +48,7 @@ _ENTRY: Final = frozenset(
 _MISPLACED: Final = ("mapping", "policy", "data", "include", "consent")
 """Keys of a mapping: walkerOS passes over them in `config`, and the event goes out unchanged."""
 _IDLE: Final = ("data", "include", "consent")
-"""What walkerOS leaves out of a transformer's mapping."""
+"""Keys that walkerOS ignores in a transformer's mapping."""
 
 
 @frozen(kw_only=True)
@@ -68,7 +68,7 @@ class Transformers:
     diagnostics: Diagnostics
 
     def chain(self, route: Any, path: str) -> tuple[TransformerConfig, ...]:
-        """Return the steps that `route`, which stands at `path`, leads through, in order."""
+        """Return the steps of the chain `route` at `path`, in order."""
         return tuple(self._steps(route, path, ()))
 
     def _steps(self, route: Any, path: str, passed: tuple[str, ...]) -> list[TransformerConfig]:
@@ -84,7 +84,7 @@ class Transformers:
     def _step(
         self, name: str, path: str, passed: tuple[str, ...], *, walks: bool
     ) -> list[TransformerConfig]:
-        """Return one step, those before it, and, of a chain that walks, those after it."""
+        """Return a step with the steps before it and, if the chain walks, after it."""
         if name in passed:
             return []  # a circle ends where it closes
         if name not in self.raw:
@@ -105,7 +105,7 @@ class Transformers:
         return [*before, *made, *after]
 
     def _read(self, raw: Any, place: str) -> tuple[_Chains, list[TransformerConfig]]:
-        """Return the chains of an entry, and its own step: none where it changes nothing."""
+        """Return the chains of an entry and its own step, if it changes anything."""
         if not isinstance(raw, Mapping):
             self.diagnostics.add(place, f"expected an object, got {kind(raw)}")
             return _Chains(), []
@@ -127,7 +127,7 @@ class Transformers:
         return chains, self._read_mapping(raw["mapping"], context, join(place, "mapping"))
 
     def _check_places(self, raw: Mapping[str, Any], config: Mapping[str, Any], place: str) -> None:
-        """Refuse steps that stand where nobody reads them."""
+        """Refuse keys at places where walkerOS does not read them."""
         for key in _MISPLACED:
             if key in config:
                 right = join(place, "mapping") if key == "mapping" else join(place, "mapping", key)

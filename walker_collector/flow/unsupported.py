@@ -1,7 +1,7 @@
-"""Steps of a walkerOS flow that are not run here: sources, transformers, stores, hooks.
+"""Report the steps of a walkerOS flow that are not run here, such as sources, stores and hooks.
 
-A step that would change what is delivered is a problem that says what to write instead; one that
-would not is a warning, or nothing.
+A step that would change the delivered data is a problem with advice on the replacement. Any other
+is a warning, or passes in silence.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ UNSUPPORTED: Final = {
     "state": _STATE,
     "credentials": "write credentials into settings, as the package names them",
 }
-"""Keys of a walkerOS destination that would change what is delivered, and what to do instead."""
+"""Keys of a walkerOS destination that would change the delivered data, each with advice."""
 
 _OF_COLLECTOR: Final = {
     "before": TRANSFORMERS,
@@ -55,7 +55,7 @@ _NOT_RUN: Final = {
 
 
 def check_steps(shape: Flow, diagnostics: Diagnostics) -> None:
-    """Report steps that are not run: problems where they would change deliveries, else warnings."""
+    """Report steps that are not run, as problems if they would change deliveries, else warnings."""
     for key, instead in _NOT_RUN.items():
         if getattr(shape, key):
             diagnostics.warnings.append(f"{key}: not run here; {instead}")
@@ -97,5 +97,5 @@ def _refuse(
 
 
 def _present(keys: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
-    """Yield the keys that say something: an empty list, object or text is as none."""
+    """Yield the keys with a value; an empty list, object or text counts as absent."""
     return (key for key in names if keys.get(key) not in (None, "", [], {}, False))

@@ -113,8 +113,8 @@ def _spelled(
     for key in raw:
         name = known.get(key)
         if name is None:
-            told = f"unknown key{hint(str(key), spellings) if hints else ''}"
-            errors.append(at(InvalidValue(told), str(key)))
+            message = f"unknown key{hint(str(key), spellings) if hints else ''}"
+            errors.append(at(InvalidValue(message), str(key)))
         elif name in keys and raw[keys[name]] != raw[key]:
             errors.append(at(InvalidValue(f"contradicts {keys[name]}: they mean the same"), key))
         else:

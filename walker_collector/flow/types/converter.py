@@ -26,7 +26,7 @@ converter: Final = _make_converter()
 
 
 def structure(raw: Any, cls: type[T], path: str = "") -> tuple[T | None, list[Problem]]:
-    """Build `cls` from plain values; never raises for what they hold.
+    """Build `cls` from plain values; never raises for wrong values.
 
     Returns the object and no problems, or None and every problem, each with its place on disk
     below `path`.

@@ -1,4 +1,4 @@
-"""Text of the environment, where a place wants something else: numbers and booleans."""
+"""Convert text of the environment to the number, boolean or option that a setting expects."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True} | {
 
 
 def typed(text: EnvText, cls: type[Any]) -> Any:
-    """Return the text as an int, a float or a bool; raises `InvalidValue` saying what to set."""
+    """Return the text as an int, a float or a bool; raises `InvalidValue` naming the variable."""
     word = text.strip()
     if cls is bool and (found := _WORDS.get(word.lower())) is not None:
         return found

@@ -21,7 +21,7 @@ _IMPORTING: Final[ContextVar[bool]] = ContextVar("importing", default=True)
 
 @contextmanager
 def without_imports() -> Iterator[None]:
-    """Read the names of callables without importing them; their stand-ins cannot be called."""
+    """Read the names of callables without importing them; the results cannot be called."""
     outer = _IMPORTING.set(False)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Where on disk a value stands, on the way down and in what goes wrong."""
+"""Track the place of a value on disk, for nested values and for error messages."""
 
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -11,7 +11,7 @@ from walker_collector.errors import Problem
 from walker_collector.naming import join
 
 PLACE: Final[ContextVar[str]] = ContextVar("place", default="")
-"""The place of the value being structured; a `Value` keeps it for its error messages."""
+"""Place of the value being read; a `Value` keeps it for its error messages."""
 
 
 class InvalidValue(ValueError):
@@ -19,7 +19,7 @@ class InvalidValue(ValueError):
 
 
 def part(converter: Converter, raw: Any, cls: Any, key: str | int) -> Any:
-    """Structure the part at `key` of the value being structured."""
+    """Read the part at `key` of the value being read."""
     outer = PLACE.set(join(PLACE.get(), key))
     try:
         return converter.structure(raw, cls)

@@ -34,7 +34,7 @@ _SCALAR_TYPES: Final = frozenset({"integer", "number", "boolean"})
 
 @define
 class SchemaBuilder:
-    """Turns types into schemas; what refers to itself or is shared stands in `definitions`.
+    """Describes types as schemas; `definitions` holds the shared and the recursive ones.
 
     `extra` holds, by class, the keys that it takes on disk beside its fields.
     """
