@@ -147,24 +147,26 @@ def _plan_person(
 
 
 def _plan_anonymous(event: Json, data: Any, context: PushContext, compiled: CompiledRule) -> Plan:
-    who = identity_of(context.settings.anonymous_id, event, context)
-    if who is None:
+    anonymous_id = identity_of(context.settings.anonymous_id, event, context)
+    if anonymous_id is None:
         return UNIDENTIFIED
     operations: list[Operation] = []
     warnings: list[str] = []
     if compiled.page and (
-        seen := page_arguments(event, context, compiled.settings, who, compiled.name)
+        seen := page_arguments(event, context, compiled.settings, anonymous_id, compiled.name)
     ):
         operations.append(PageAnonymous(*seen))
     operations += messages(event, context, compiled.settings)
     if not compiled.skip:
-        operations.append(_track(TrackAnonymous, who, event, data, context, compiled, warnings))
-    return Plan(operations, "deliver", None, who, warnings)
+        operations.append(
+            _track(TrackAnonymous, anonymous_id, event, data, context, compiled, warnings)
+        )
+    return Plan(operations, "deliver", None, anonymous_id, warnings)
 
 
 def _track(
     kind: type[Occurrence],
-    who: str,
+    identity: str,
     event: Json,
     data: Any,
     context: PushContext,
@@ -179,7 +181,7 @@ def _track(
         warnings.append(
             f"data is {_kind(data)}, and Customer.io takes an object: the event goes out without it"
         )
-    return kind(who, name, known, seconds(event), event_id(event, context.id, "track"))
+    return kind(identity, name, known, seconds(event), event_id(event, context.id, "track"))
 
 
 def _kind(value: Any) -> str:
@@ -205,12 +207,12 @@ def _identify(
     if made is None:
         return None
     attributes = with_texts(made, "id", "anonymous_id")
-    print_, when = fingerprint(attributes), identify_timestamp(event, settings, now)
-    if memory.get(person, math.inf if when is None else when) == print_:
+    digest, when = fingerprint(attributes), identify_timestamp(event, settings, now)
+    if memory.get(person, math.inf if when is None else when) == digest:
         return None
-    attributes, told = sendable(attributes, settings.timestamps == "unix", now)
-    warnings += told
-    return Identify(person, attributes, when, print_)
+    attributes, attribute_warnings = sendable(attributes, settings.timestamps == "unix", now)
+    warnings += attribute_warnings
+    return Identify(person, attributes, when, digest)
 
 
 def identify_timestamp(event: Json, settings: Settings, now: float) -> int | None:

@@ -62,7 +62,7 @@ def seconds(event: Json) -> int | None:
 
 
 def page_arguments(
-    event: Json, context: PushContext, settings: RuleSettings, who: str, name: str | None
+    event: Json, context: PushContext, settings: RuleSettings, identity: str, name: str | None
 ) -> tuple[str, str, Json, int | None, str | None] | None:
     """Return the arguments of a Page, or None if the rule's `page` resolves to none.
 
@@ -75,7 +75,7 @@ def page_arguments(
         return None
     data = with_seconds(made, ("url",)) if context.settings.timestamps == "unix" else made
     named = limits.cut(name or url.partition("?")[0] or url, limits.EVENT_NAME)
-    return who, named, data, seconds(event), event_id(event, context.id, "page")
+    return identity, named, data, seconds(event), event_id(event, context.id, "page")
 
 
 def _delete(

@@ -24,7 +24,7 @@ _SHORT_NAME = limits.EVENT_NAME // 4
 class Occurrence(Operation):
     """An event or a page view.
 
-    who: the customer id of its person; of a TrackAnonymous or PageAnonymous, their anonymous id.
+    identity: the customer id of its person; in TrackAnonymous and PageAnonymous an anonymous id.
     data: its properties.
     timestamp: when it happened, in unix seconds.
     id: the ULID by which Customer.io drops duplicates.
@@ -32,28 +32,28 @@ class Occurrence(Operation):
 
     action: ClassVar[str] = "event"
 
-    who: str
+    identity: str
     name: str
     data: Json
     timestamp: int | None = None
     id: str | None = None
 
     @property
-    def described(self) -> Json:
+    def summary(self) -> Json:
         """The event in the words of `walker simulate`, which leave out the id."""
-        described = {"name": self.name, "data": self.data}
-        return described if self.timestamp is None else {**described, "timestamp": self.timestamp}
+        summary = {"name": self.name, "data": self.data}
+        return summary if self.timestamp is None else {**summary, "timestamp": self.timestamp}
 
     @property
-    def named(self) -> Json:
+    def identifier_object(self) -> Json:
         """The identifier object of its person."""
-        return identifiers(self.who)
+        return identifiers(self.identity)
 
     def problem(self, now: float) -> str | None:
-        who, name = self.who, self.name
-        if 2 < len(who) <= _SHORT_ID and len(name) <= _SHORT_NAME:  # as with almost all
+        identity, name = self.identity, self.name
+        if 2 < len(identity) <= _SHORT_ID and len(name) <= _SHORT_NAME:  # as with almost all
             return None
-        return id_problem(who) or length_problem("the name", name.strip(), limits.EVENT_NAME)
+        return id_problem(identity) or length_problem("the name", name.strip(), limits.EVENT_NAME)
 
     def size_problem(self) -> str | None:
         size = len(dumps(self.data, "its data"))
@@ -65,7 +65,7 @@ class Occurrence(Operation):
         """Return the entry in a v2 batch, which calls the data attributes."""
         entry: Json = {
             "type": "person",
-            "identifiers": self.named,
+            "identifiers": self.identifier_object,
             "action": self.action,
             "name": self.name,
             "attributes": self.data,
@@ -85,10 +85,12 @@ class Track(Occurrence):
 
     @property
     def call(self) -> Call:
-        return ["track", self.who, self.described]
+        return ["track", self.identity, self.summary]
 
     def send(self, client: Any) -> Any:
-        return client.track(self.who, self.name, self.data, id=self.id, timestamp=self.timestamp)
+        return client.track(
+            self.identity, self.name, self.data, id=self.id, timestamp=self.timestamp
+        )
 
 
 @define
@@ -103,15 +105,15 @@ class TrackAnonymous(Occurrence):
 
     @property
     def call(self) -> Call:
-        return ["track_anonymous", self.who, self.described]
+        return ["track_anonymous", self.identity, self.summary]
 
     @property
-    def named(self) -> Json:
-        return {"anonymous_id": self.who}
+    def identifier_object(self) -> Json:
+        return {"anonymous_id": self.identity}
 
     def send(self, client: Any) -> Any:
         return client.track_anonymous(
-            self.who, self.name, self.data, id=self.id, timestamp=self.timestamp
+            self.identity, self.name, self.data, id=self.id, timestamp=self.timestamp
         )
 
 
@@ -127,7 +129,7 @@ class Page(Occurrence):
     def call(self) -> Call:
         """The call as the SDK has it, which takes the URL for the name."""
         data = {key: value for key, value in self.data.items() if key != "url"}
-        call = [self.verb, self.who, self.data.get("url", self.name)]
+        call = [self.verb, self.identity, self.data.get("url", self.name)]
         return [*call, data] if data else call
 
     def body(self) -> Json:
@@ -144,7 +146,9 @@ class Page(Occurrence):
 
         Its keywords leave no room for data named `page` or `customer_id` either.
         """
-        return client.send_request("POST", client.get_event_query_string(self.who), self.body())
+        return client.send_request(
+            "POST", client.get_event_query_string(self.identity), self.body()
+        )
 
 
 @define
@@ -154,9 +158,9 @@ class PageAnonymous(Page):
     verb = "pageview_anonymous"
 
     @property
-    def named(self) -> Json:
-        return {"anonymous_id": self.who}
+    def identifier_object(self) -> Json:
+        return {"anonymous_id": self.identity}
 
     def send(self, client: Any) -> Any:
-        body = {**self.body(), "anonymous_id": self.who}
+        body = {**self.body(), "anonymous_id": self.identity}
         return client.send_request("POST", client.get_events_query_string(), body)
