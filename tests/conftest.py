@@ -1,7 +1,7 @@
 """Two rings of tests: those that need nothing but Python, and those that need services.
 
 Without `-m`, tests that need services are left out, and a line at the end says which; `-m services`
-runs these alone, and `-m ""` all.
+runs these alone.
 """
 
 import re
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item, services in zip(items, needs, strict=True):
         if services:
             item.add_marker("services")
-    if "-m" in config.invocation_params.args or config.option.markexpr:
+    if config.option.markexpr:
         return
     left_out = [item for item, services in zip(items, needs, strict=True) if services]
     config.stash[LEFT_OUT] = Counter(" and ".join(services) for services in needs if services)
