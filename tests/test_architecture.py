@@ -35,13 +35,6 @@ def test_the_plugin_uses_public_names_of_the_core_only() -> None:
     assert used <= PUBLIC
 
 
-def test_the_examples_use_public_names_of_the_core_only() -> None:
-    files = (ROOT / "examples").glob("walker-*/*/*.py")
-    used = {use for path in files for use in imports_of_the_core(path)}
-    assert ("walker_collector", "hookimpl") in used
-    assert used <= PUBLIC
-
-
 def test_every_public_name_is_there() -> None:
     modules = {"walker_collector": walker_collector, "walker_collector.clients": clients}
     assert [use for use in PUBLIC if not hasattr(modules[use[0]], use[1])] == []

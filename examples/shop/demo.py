@@ -1,10 +1,10 @@
-"""A day at the shop, end to end: its events, through `walker run`, to a local Customer.io.
+"""Three days at the shop, end to end: its events, through `walker run`, to a local Customer.io.
 
     python examples/shop/demo.py
 
-Starts the sandbox over TLS, runs the flow beside this file as anybody would from a shell, and
-prints what then is in Customer.io and in the archive. Leaves nothing behind. Exit status 0 where
-every event is accounted for.
+Starts the sandbox over TLS, runs the flow beside this file as from a shell, and prints the contents
+of Customer.io and of the archive. Leaves nothing behind. Exit status 0 if every event is accounted
+for.
 """
 
 import os
@@ -26,7 +26,7 @@ FEW = 5
 
 
 def environment(sandbox: Sandbox, output: str) -> dict[str, str]:
-    """What the flow file asks the environment for."""
+    """Return the environment variables that the flow file requires."""
     return {
         **os.environ,
         "CIO_SITE_ID": sandbox.site_id,
@@ -40,7 +40,7 @@ def environment(sandbox: Sandbox, output: str) -> dict[str, str]:
 
 
 def people(sandbox: Sandbox) -> Table:
-    """Who is in Customer.io, with what."""
+    """Return the people in Customer.io, with attributes, devices and events."""
     columns = ("person", "email", "first name", "unsubscribed", "devices", "events")
     table = Table(*columns, title="People")
     for name, person in sandbox.people.items():
@@ -57,7 +57,7 @@ def people(sandbox: Sandbox) -> Table:
 
 
 def events(sandbox: Sandbox) -> Table:
-    """How many events of each name there are, page views together."""
+    """Return the number of events by name, of page views in all."""
     counts = Counter(
         "page views" if event["type"] == "page" else event["name"] for event in sandbox.events
     )
@@ -68,7 +68,7 @@ def events(sandbox: Sandbox) -> Table:
 
 
 def messages(sandbox: Sandbox) -> Table:
-    """The first few emails."""
+    """Return the first few messages."""
     sent = sandbox.messages
     title = f"Transactional messages: {len(sent)}, the first {FEW} of them"
     table = Table("channel", "to", "message", "data", title=title)
@@ -80,7 +80,7 @@ def messages(sandbox: Sandbox) -> Table:
 
 
 def report(sandbox: Sandbox, archive: Path) -> None:
-    """Print what is where now."""
+    """Print the contents of Customer.io and of the archive."""
     console = Console(highlight=False, width=100)
     console.print("\nWhat the local Customer.io holds", style="bold")
     for table in (people(sandbox), events(sandbox), messages(sandbox)):

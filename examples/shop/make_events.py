@@ -1,4 +1,4 @@
-"""Writes `events.ndjson`: three days of a tea shop, made up, and the same at every run.
+"""Writes `events.ndjson`: three invented days of a tea shop, the same at every run.
 
 python make_events.py > events.ndjson
 """
@@ -25,7 +25,7 @@ TEAS = (
     ("POT-001", "Clay Teapot", 39.0),
 )
 
-# id, first name, what they do beside shopping
+# id, first name, role beside shopping
 PEOPLE = (
     ("amara", "Amara", "app"),
     ("bjorn", "Björn", "app"),
@@ -46,7 +46,7 @@ Step: TypeAlias = "Callable[[Visit], Iterator[Json]]"
 
 
 class Visit:
-    """One visit of one person: who they are to the shop so far, and what time it is."""
+    """One visit of one person: their identity so far, and the present time."""
 
     def __init__(self, random: Random, person: tuple[str, str, str], number: int, at: int) -> None:
         self.random = random
@@ -57,7 +57,7 @@ class Visit:
         self.user: Json = {"session": self.session}
 
     def event(self, name: str, data: Json | None = None, **parts: Any) -> Json:
-        """One event, some seconds after the one before."""
+        """Return an event, some seconds after the previous one."""
         self.at += self.random.randrange(4_000, 90_000)
         made = {"name": name, "data": data or {}, "user": dict(self.user), "timestamp": self.at}
         return {**made, **parts}
@@ -92,7 +92,7 @@ def use_the_app(visit: Visit) -> Iterator[Json]:
 
 
 def fill_the_cart(visit: Visit) -> Iterator[Json]:
-    """Add teas, change one's mind, and buy what is left, two times out of three."""
+    """Add teas, remove one of many, and buy the rest, two times out of three."""
     cart = [
         {"sku": sku, "name": name, "price": price, "quantity": visit.random.randrange(1, 4)}
         for sku, name, price in visit.random.sample(TEAS, visit.random.randrange(1, 4))
@@ -114,7 +114,7 @@ def buy(visit: Visit, cart: list[Json]) -> Json:
 
 
 def decide_on_consent(visit: Visit) -> Iterator[Json]:
-    """What the cookie banner is told, if anything: most people agree at their first visit."""
+    """Answer the cookie banner, or not: most people agree at their first visit."""
     late, silent = visit.role == "consents late", visit.role == "never says"
     if not silent and visit.number == (3 if late else 1):
         yield visit.says(visit.role != "refuses")
@@ -128,7 +128,7 @@ def take_leave(visit: Visit) -> Iterator[Json]:
 
 
 def visits(random: Random) -> list[list[Json]]:
-    """Every visit, in the order they begin: three of each person, one a day."""
+    """Return all visits in the order of their start: three per person, one a day."""
     made = []
     for day in range(3):
         for person in PEOPLE:
@@ -139,7 +139,7 @@ def visits(random: Random) -> list[list[Json]]:
 
 
 def steps(visit: Visit) -> Iterator[Step]:
-    """What is done in a visit; at the first, it is known only late who it is."""
+    """Yield the steps of a visit; at the first visit people sign in late."""
     arrive = [look_around, decide_on_consent, sign_in]
     yield from arrive if visit.number == 1 else reversed(arrive)
     yield fill_the_cart

@@ -3,9 +3,8 @@
     pip install -r requirements.txt
     flask --app app run
 
-The collector knows many visitors at once: every event says whose it is, and consent is recorded
-for the one who gave it. `push` returns as soon as the event is accepted, so no visitor waits for
-Customer.io.
+One collector serves all visitors: every event names its user, and consent is recorded per user.
+`push` returns as soon as the event is accepted, so no visitor waits for Customer.io.
 """
 
 import os
@@ -30,12 +29,12 @@ TEAS = {
 app = Flask(__name__)
 app.secret_key = os.environ.get("SHOP_SECRET") or secrets.token_hex()
 app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
-# Made once per process. A server that forks its workers afterwards is fine: each opens its own.
+# Once per process. A server may fork its workers afterwards: each opens its own connections.
 collector = Collector.from_file(HERE / "flow.json")
 
 
 def visitor() -> dict[str, str]:
-    """Who is asking: their session, and once they have signed in, who they are."""
+    """Return the user of the request: the session, and once signed in, id and email."""
     session.setdefault("visitor", uuid.uuid4().hex)
     user = {"session": session["visitor"]}
     if "customer" in session:
@@ -44,7 +43,7 @@ def visitor() -> dict[str, str]:
 
 
 def happened(name: str, **parts: Any) -> PushResult:
-    """Tell the collector what this visitor did."""
+    """Push an event of this visitor."""
     return collector.push(name, user=visitor(), context={"page": [request.path, 0]}, **parts)
 
 
@@ -56,7 +55,7 @@ def shop() -> str:
 
 @app.post("/consent")
 def consent() -> Response:
-    """The banner: what this visitor allows, for all their events past and to come."""
+    """Record the answer to the banner, for events of this visitor so far and from now on."""
     collector.consent({"marketing": request.form.get("marketing") == "yes"}, user=visitor())
     return redirect(url_for("shop"))
 
@@ -94,9 +93,9 @@ def order() -> Response:
 
 @app.post("/account/erase")
 def erase() -> Response:
-    """Close the account: Customer.io deletes the person, the collector forgets them.
+    """Close the account: Customer.io deletes the person, then the collector forgets them.
 
-    Not before Customer.io has answered: what is forgotten is not delivered any more.
+    In this order, since events of a forgotten person are not delivered any more.
     """
     result = happened("account close", wait=True, timeout=5)
     if "accepted" not in result.destinations.values():
@@ -107,5 +106,5 @@ def erase() -> Response:
 
 @app.get("/status")
 def status() -> dict[str, Any]:
-    """For monitoring: what waits, is held, was delivered or failed, at each destination."""
+    """Return the status of each destination, for monitoring."""
     return asdict(collector.status())

@@ -156,14 +156,14 @@ def test_event_that_comes_twice_is_kept_once(path: Path, walker_event: Events) -
     assert query(path, "SELECT count(*) FROM events") == [(1,)]
 
 
-def test_value_that_a_column_does_not_hold_is_refused_by_name(
+def test_value_that_does_not_fit_its_column_is_refused_by_name(
     path: Path, walker_event: Events
 ) -> None:
     with shop(path) as destination:
         events = [walker_event(data={"total": total}) for total in (1, "private", 2)]
         failures = destination.push_batch(events)
     assert {index: str(failure) for index, failure in failures.items()} == {
-        1: "column total holds number, not such a text"
+        1: "column total has type number; this text does not fit"
     }
     assert query(path, "SELECT total FROM events") == [(1.0,), (2.0,)]
 
@@ -251,7 +251,7 @@ def test_every_value_fits_the_column_made_for_it(value: Any) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(kind: Any, value: Any) -> None:
-    with pytest.raises(Rejected, match=f"column c holds {kind}"):
+    with pytest.raises(Rejected, match=f"column c has type {kind}"):
         cell(value, kind, "c")
 
 

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import psycopg
 import pytest
-from walker_dest_postgres.answers import failure, refused_login
 from walker_dest_postgres.destination import PostgresDestination
+from walker_dest_postgres.errors import connection_error, statement_error
 from walker_dest_postgres.rows import row_of
 
 from tests.plugins.conftest import APPLICATION, Database
@@ -190,7 +190,7 @@ def test_time_beyond_the_calendar_is_refused(walker_event: Events) -> None:
     ],
 )
 def test_failed_connection_passes_unless_the_server_refuses(words: str, kind: type) -> None:
-    assert type(refused_login(psycopg.OperationalError(words))) is kind
+    assert type(connection_error(psycopg.OperationalError(words))) is kind
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_failed_connection_passes_unless_the_server_refuses(words: str, kind: ty
     ],
 )
 def test_failed_statement_is_told_by_its_code(error: type[psycopg.Error], kind: type) -> None:
-    made = failure(error("a message with a private value"))
+    made = statement_error(error("a message with a private value"))
     assert type(made) is kind
     assert "private" not in str(made)

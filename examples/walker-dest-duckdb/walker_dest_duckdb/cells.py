@@ -1,4 +1,4 @@
-"""Values of events as columns take them."""
+"""From values of events to values of columns."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from walker_dest_duckdb.settings import Kind
 
 
 def kind_of(value: Any) -> Kind | None:
-    """Return what a column made for this value holds; None where the value does not tell."""
+    """Return the column type for a value, or None for a null."""
     match value:
         case None:
             return None
@@ -24,21 +24,21 @@ def kind_of(value: Any) -> Kind | None:
 
 
 def cell(value: Any, kind: Kind, column: str) -> Any:
-    """Return a value as a column of this kind takes it.
+    """Return a value converted for a column of this type.
 
-    Raises Rejected, which names the column and never the value, where it does not.
+    Raises Rejected if that is impossible; the reason names the column and never the value.
     """
     if value is None:
         return None
     try:
-        return _TAKEN[kind](value)
+        return _CONVERTERS[kind](value)
     except (TypeError, ValueError, OverflowError):
-        raise Rejected(f"column {column} holds {kind}, not {_noun(value)}") from None
+        raise Rejected(f"column {column} has type {kind}; {_noun(value)} does not fit") from None
 
 
 def _noun(value: Any) -> str:
-    return {"text": "such a text", "json": "an object or a list"}.get(
-        kind_of(value) or "", f"such a {kind_of(value)}"
+    return {"text": "this text", "json": "an object or a list"}.get(
+        kind_of(value) or "", f"this {kind_of(value)}"
     )
 
 
@@ -74,7 +74,7 @@ def _time(value: Any) -> str:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
-_TAKEN: Final[Mapping[Kind, Callable[[Any], Any]]] = {
+_CONVERTERS: Final[Mapping[Kind, Callable[[Any], Any]]] = {
     "text": _text,
     "number": _number,
     "integer": _integer,

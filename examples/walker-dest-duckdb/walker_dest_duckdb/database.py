@@ -1,4 +1,4 @@
-"""The database: tables that grow by the columns they need, and rows added to them."""
+"""The database: tables that gain columns as needed, and inserts of rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,18 +21,18 @@ _TYPES: Final[Mapping[Kind, str]] = {
     "json": "JSON",
 }
 _KINDS: Final = {type_: kind for kind, type_ in _TYPES.items()}
-_PASSING: Final = (
+_TRANSIENT: Final = (
     duckdb.IOException,  # such as a full disk
     duckdb.OutOfMemoryException,
     duckdb.TransactionException,  # another connection changes the same table
 )
 
 
-class Database:
-    """A database file, with one connection that one thread at a time uses."""
+class DuckdbDatabase:
+    """A database file with one connection. Safe to use from several threads, one at a time."""
 
     def __init__(self, path: str) -> None:
-        """Open the file, made where it is not there; raises DestinationDown."""
+        """Open the file, or create it; raises DestinationDown."""
         self._path = path
         self._lock = Lock()
         try:
@@ -42,10 +42,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator["Tables"]:
-        """Give the tables to one thread; what it does is done as a whole, or not at all.
+        """Run a block on the tables, in one thread at a time and as one transaction.
 
-        Raises RetryLater for what passes and DestinationDown for what a person must mend. Both
-        name the kind of error only, since DuckDB's messages may quote values.
+        Raises RetryLater for errors that pass, DestinationDown for those that a person must mend.
+        Reasons have the type of the error only, since DuckDB's messages may quote values.
         """
         with self._lock:
             try:
@@ -60,7 +60,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Write what is not in the file yet, and close it."""
+        """Write pending changes to the file, and close it."""
         with self._lock:
             self._connection.close()
 
@@ -68,25 +68,25 @@ class Database:
         try:
             self._connection.rollback()
         except duckdb.Error:
-            return  # the error has ended the transaction already
+            return  # the error itself has ended the transaction
 
     def _failure(self, error: duckdb.Error) -> Exception:
         reason = f"{self._path}: {type(error).__name__}"
-        if isinstance(error, _PASSING):
+        if isinstance(error, _TRANSIENT):
             return RetryLater(reason)
         return DestinationDown(f"{reason}; do the tables have the columns that events fill?")
 
 
 class Tables:
-    """The tables, within a transaction."""
+    """The tables of a database, within a transaction."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
     def columns(self, table: str) -> Columns:
-        """Return what a table holds; nothing for one that is not there.
+        """Return the columns of a table, none if it does not exist.
 
-        Raises DestinationDown for a column of a type that nothing is written as.
+        Raises DestinationDown for a column of an unsupported type.
         """
         found = self._connection.execute(
             "SELECT lower(column_name), data_type FROM duckdb_columns()"
@@ -104,7 +104,7 @@ class Tables:
         return columns
 
     def prepare(self, table: str, kinds: Columns) -> None:
-        """Make a table, or add the columns it lacks."""
+        """Create a table, or add missing columns to it."""
         name = _identifier(table)
         there = self.columns(table)
         if not there:
@@ -117,7 +117,7 @@ class Tables:
                 )
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
-        """Add rows to a table, in order; those whose event is there already are left out."""
+        """Insert rows into a table, in order, except those of events that it has already."""
         kinds = {column: kind for row in rows for column, kind in row.kinds.items()}
         self.prepare(table, kinds)
         fresh = self._fresh(table, rows)
@@ -132,7 +132,7 @@ class Tables:
         )
 
     def _fresh(self, table: str, rows: Sequence[Row]) -> list[Row]:
-        """Return the rows of new events, each once; ON CONFLICT would lose their order."""
+        """Return the rows of new events, each once. ON CONFLICT would not keep their order."""
         by_id: dict[str, Row] = {}
         for row in rows:
             by_id.setdefault(row.cells["event_id"], row)
@@ -159,5 +159,5 @@ def _literal(text: str) -> str:
 
 
 def _first_line(error: duckdb.Error) -> str:
-    """Return what opening a file failed with; no values have been seen yet."""
+    """Return the cause of a failed opening; at that point it cannot quote values."""
     return str(error).splitlines()[0]

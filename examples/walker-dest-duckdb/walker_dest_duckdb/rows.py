@@ -1,4 +1,4 @@
-"""From mapped events to rows: pure, no database."""
+"""From mapped events to rows; pure, without a database."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -12,12 +12,12 @@ from walker_dest_duckdb.settings import SHARED, Kind, RuleSettings, Settings
 NO_RULE: Final = RuleSettings()
 
 Columns = Mapping[str, Kind]
-"""Column, in lower case -> what it holds."""
+"""Name of a column, in lower case -> its type."""
 
 
 @frozen
 class Row:
-    """One event for one table: column -> value, and what each of these columns holds."""
+    """One event for one table: value and type of each column."""
 
     table: str
     cells: Mapping[str, Any]
@@ -27,10 +27,10 @@ class Row:
 def rows_of(
     batch: Sequence[Item], settings: Settings, columns_of: Callable[[str], Columns]
 ) -> tuple[list[Row], dict[int, Exception]]:
-    """Return the rows of a batch, and by index why an event makes none.
+    """Return the rows of a batch, and by index the failures of events that have none.
 
-    `columns_of` tells what a table has; what a row adds is there for those after it. An event
-    whose rule says skip makes no row.
+    `columns_of` returns the columns of a table; a column that a row adds exists for all later
+    rows. An event has no row if its rule says skip.
     """
     rows: list[Row] = []
     failures: dict[int, Exception] = {}
@@ -53,29 +53,30 @@ def rows_of(
 
 def table_of(rule: Rule | None, settings: Settings) -> str:
     """Return the name of the table for the events of a rule."""
-    return told(rule).table or settings.table
+    return rule_settings(rule).table or settings.table
 
 
-def told(rule: Rule | None) -> RuleSettings:
-    """Return what the rule asks for."""
+def rule_settings(rule: Rule | None) -> RuleSettings:
+    """Return the settings of a rule, or the defaults."""
     return (rule and rule.settings) or NO_RULE
 
 
 def row_of(event: Event, data: Any, rule: Rule | None, table: str, there: Columns) -> Row:
-    """Return an event's row for a table with these columns.
+    """Return the row of an event for a table with the columns `there`.
 
-    A column is of the kind it has, else of the kind its rule says, else of its value's. Raises
-    Rejected, naming the column, for a value that it does not hold.
+    A new column gets the type from the rule, else from its value. Raises Rejected, which names the
+    column, for a value that does not fit.
     """
     cells: dict[str, Any] = {}
     kinds: dict[str, Kind] = {}
     for key, value in (*_shared(event), *_data(event, data)):
-        name = key.lower()  # DuckDB's names differ by more than case
-        kind = there.get(name) or SHARED.get(name) or told(rule).columns.get(key) or kind_of(value)
+        name = key.lower()  # names in DuckDB are case-insensitive
+        known = there.get(name) or SHARED.get(name)
+        kind = known or rule_settings(rule).columns.get(key) or kind_of(value)
         if name in cells:
             raise Rejected(f"column {name} is filled twice; give the key another name")
         if kind is None:
-            continue  # null says nothing of a column that is not there
+            continue  # a null has no type for a new column
         cells[name], kinds[name] = cell(value, kind, name), kind
     return Row(table, cells, kinds)
 
@@ -90,7 +91,7 @@ def _shared(event: Event) -> Iterator[tuple[str, Any]]:
 
 
 def _data(event: Event, data: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the data by column; what is no object stands in one called `value`."""
+    """Yield the data by column; any data but an object go into a column `value`."""
     if data is MISSING:
         data = event.get("data")
     yield from data.items() if isinstance(data, dict) else [("value", data)]

@@ -1,4 +1,4 @@
-"""What the DuckDB destination can be told: its settings, and those of a mapping rule."""
+"""Settings of the DuckDB destination, and of its mapping rules."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
@@ -8,7 +8,7 @@ from attrs import Factory, field, frozen
 from walker_collector.clients import filled
 
 Kind = Literal["text", "number", "integer", "boolean", "time", "json"]
-"""What a column holds; `time` takes milliseconds since 1970 and ISO 8601."""
+"""Type of a column; `time` accepts milliseconds since 1970 and ISO 8601."""
 
 SHARED: Final[Mapping[str, Kind]] = {
     "event_id": "text",
@@ -17,15 +17,15 @@ SHARED: Final[Mapping[str, Kind]] = {
     "user_id": "text",
     "session_id": "text",
 }
-"""The columns that every table has; the first is its key."""
+"""The columns of every table; the first is its key."""
 
 
 @frozen(kw_only=True)
 class Settings:
-    """Where events are kept.
+    """Settings of the destination.
 
-    path: the database's file; its folder must exist.
-    table: the table of events whose rule names none.
+    path: file of the database; its folder must exist.
+    table: table of events if their rule has none.
     """
 
     path: str = field(validator=filled)
@@ -34,11 +34,11 @@ class Settings:
 
 @frozen(kw_only=True)
 class RuleSettings:
-    """Where a rule's events go, and what their columns hold.
+    """Settings of a mapping rule.
 
-    table: instead of the destination's.
-    columns: what each key of the mapped data holds. Those listed are there from the start; any
-        other key becomes a column with its first value, of that value's kind.
+    table: table of the rule's events, instead of the destination's.
+    columns: column type of keys of the mapped data. These columns are created at the start; any
+        other key becomes a column with its first value, of that value's type.
     """
 
     table: str | None = field(default=None, validator=filled)
@@ -46,7 +46,7 @@ class RuleSettings:
 
 
 def each_rule(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, RuleSettings]]:
-    """Yield the place of each rule that has settings, and these."""
+    """Yield the path of each rule that has settings, and the settings."""
     for entity, actions in rules.items():
         for action, made in actions.items():
             for index, rule in enumerate(made if isinstance(made, list) else [made]):
@@ -60,9 +60,9 @@ def each_rule(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Rul
 
 
 def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield what a flow declares of columns that cannot be."""
-    for place, told in each_rule(rules):
-        for name in told.columns:
+    """Yield path and message of each declared column that every table has already."""
+    for place, own in each_rule(rules):
+        for name in own.columns:
             if name.lower() in SHARED:
                 message = "every table has this column, of the event itself; use another key"
                 yield f"mapping.{place}.settings.columns.{name}", message

@@ -1,4 +1,4 @@
-"""The database: connections that several threads share, and rows that are upserted."""
+"""The database: a pool of connections, and upserts of rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import psycopg
 from attrs import astuple, fields
 from psycopg.sql import SQL, Composed, Identifier
 
-from walker_dest_postgres.answers import failure, refused_login
+from walker_dest_postgres.errors import connection_error, statement_error
 from walker_dest_postgres.rows import Row
 from walker_dest_postgres.settings import Settings
 
@@ -36,8 +36,8 @@ _UPSERT: Final = SQL(
 )
 
 
-class Database:
-    """A PostgreSQL database; safe to use from several threads.
+class PostgresDatabase:
+    """A PostgreSQL database. Safe to use from several threads.
 
     Methods raise RetryLater, DestinationDown or Rejected.
     """
@@ -47,12 +47,12 @@ class Database:
         self._idle: LifoQueue[Connection] = LifoQueue()
 
     def create(self, table: str) -> None:
-        """Make a table where it is not there."""
+        """Create a table if it does not exist."""
         with self._connected() as connection:
             connection.execute(_CREATE.format(table=_identifier(table)))
 
     def upsert(self, table: str, rows: Sequence[Row]) -> None:
-        """Add rows, all or none; a row whose event is there already takes its place."""
+        """Insert rows, all or none; a row replaces an earlier one of the same event."""
         last = {row.event_id: row for row in rows}  # one statement may touch a row once only
         columns = [list(values) for values in zip(*map(astuple, last.values()), strict=True)]
         with self._connected() as connection:
@@ -65,21 +65,21 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Lend a connection, in a transaction of its own."""
-        connection = self._alive() or self._connect()
+        """Lend a connection within a transaction."""
+        connection = self._reusable() or self._connect()
         try:
             with connection.transaction():
                 yield connection
         except psycopg.Error as error:
-            raise failure(error) from None
+            raise statement_error(error) from None
         finally:
             if connection.closed:
                 connection.close()
             else:
                 self._idle.put(connection)
 
-    def _alive(self) -> Connection | None:
-        """Return an idle connection that the server has not closed meanwhile."""
+    def _reusable(self) -> Connection | None:
+        """Return an idle connection that the server has not closed, or None."""
         while (connection := self._take_idle()) is not None:
             try:
                 connection.execute("")
@@ -106,7 +106,7 @@ class Database:
                 options=f"-c statement_timeout={timeout}",
             )
         except psycopg.OperationalError as error:
-            raise refused_login(error) from None
+            raise connection_error(error) from None
 
 
 def _upsert(table: str) -> Composed:

@@ -15,13 +15,13 @@ from walker_collector import (
     Rule,
     hookimpl,
 )
-from walker_dest_postgres.database import Database
-from walker_dest_postgres.rows import Placed, placed, row_of, table_of
+from walker_dest_postgres.database import PostgresDatabase
+from walker_dest_postgres.rows import TableRow, row_of, table_of, table_row
 from walker_dest_postgres.settings import RuleSettings, Settings
 
 
 class PostgresDestination:
-    """Keeps each event as a row under its id, each batch in one statement per table."""
+    """Stores each event as a row under its id, each batch in one statement per table."""
 
     settings: ClassVar = Settings
     rule_settings: ClassVar = RuleSettings
@@ -29,29 +29,29 @@ class PostgresDestination:
     concurrency: ClassVar = 2
 
     def __init__(self) -> None:
-        self._database: Database | None = None
+        self._database: PostgresDatabase | None = None
 
     @hookimpl
     def init(self, context: Context) -> None:
-        """Connect, and make the tables that the flow names."""
-        self._database = Database(context.settings)
+        """Connect, and create the tables that the flow names."""
+        self._database = PostgresDatabase(context.settings)
         if not context.settings.create:
             return
         try:
             for table in sorted(named_tables(context)):
                 self._database.create(table)
         except (Rejected, RetryLater) as error:
-            # The server is not up yet, or another process has just made the table.
+            # The server is still starting, or another process is creating the same table.
             raise DestinationDown(error.reason) from None
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:
-        """Upsert the rows of a batch; return by index what PostgreSQL does not take."""
+        """Upsert the rows of a batch; return by index the failures of refused events."""
         failures: dict[int, Exception] = {}
-        groups: defaultdict[str, list[Placed]] = defaultdict(list)
+        groups: defaultdict[str, list[TableRow]] = defaultdict(list)
         for index, item in enumerate(batch):
             try:
-                row = placed(index, item, context.settings)
+                row = table_row(index, item, context.settings)
             except Rejected as error:
                 failures[index] = error
                 continue
@@ -76,9 +76,9 @@ class PostgresDestination:
         row = row_of(event, data)
         return [["upsert", table_of(rule, context.settings), row.event_id, row.data]]
 
-    def _upsert(self, group: Sequence[Placed], failures: dict[int, Exception]) -> None:
-        """Upsert rows of one table; where one is refused, halve until it stands alone."""
-        assert self._database is not None  # init came before
+    def _upsert(self, group: Sequence[TableRow], failures: dict[int, Exception]) -> None:
+        """Upsert rows of one table; on a refusal, bisect until the refused row is alone."""
+        assert self._database is not None  # the collector calls init first
         try:
             self._database.upsert(group[0].table, [item.row for item in group])
         except Rejected as error:

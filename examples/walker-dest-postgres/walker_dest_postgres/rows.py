@@ -1,4 +1,4 @@
-"""From mapped events to rows: pure, no database."""
+"""From mapped events to rows; pure, without a database."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,12 +24,12 @@ class Row:
 
 def table_of(rule: Rule | None, settings: Settings) -> str:
     """Return the name of the table for the events of a rule."""
-    told: RuleSettings | None = rule.settings if rule else None
-    return (told and told.table) or settings.table
+    own: RuleSettings | None = rule.settings if rule else None
+    return (own and own.table) or settings.table
 
 
 def row_of(event: Event, data: Any) -> Row:
-    """Return the row of a mapped event; raises Rejected for a time that no calendar has."""
+    """Return the row of a mapped event; raises Rejected for a time beyond the calendar."""
     user = event.get("user") or {}
     try:
         moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
@@ -50,16 +50,16 @@ def _text(value: Any) -> str | None:
 
 
 @frozen
-class Placed:
-    """A row with the table it is for, and its place in the batch."""
+class TableRow:
+    """A row for a table, with its index in the batch."""
 
     index: int
     table: str
     row: Row
 
 
-def placed(index: int, item: Item, settings: Settings) -> Placed | None:
-    """Return where the row of an item goes; None where its rule says skip. Raises Rejected."""
+def table_row(index: int, item: Item, settings: Settings) -> TableRow | None:
+    """Return the row of an item, or None if its rule says skip. Raises Rejected."""
     if item.rule is not None and item.rule.skip:
         return None
-    return Placed(index, table_of(item.rule, settings), row_of(item.event, item.data))
+    return TableRow(index, table_of(item.rule, settings), row_of(item.event, item.data))

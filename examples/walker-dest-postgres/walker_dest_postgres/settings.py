@@ -1,4 +1,4 @@
-"""What the PostgreSQL destination can be told: its settings, and those of a mapping rule."""
+"""Settings of the PostgreSQL destination, and of its mapping rules."""
 
 import re
 from typing import Any, Final
@@ -28,12 +28,12 @@ def _table(_: Any, __: Any, value: str | None) -> None:
 
 @frozen(kw_only=True)
 class Settings:
-    """Where events are kept.
+    """Settings of the destination.
 
-    url: of the database, with user and password: postgresql://user:password@host/database.
-    table: of events whose rule names none; `schema.name` is possible.
-    create: make tables that are not there.
-    timeout: of connecting, and of a statement, in ms.
+    url: address of the database, with user and password: postgresql://user:password@host/database.
+    table: table of events if their rule has none; also as `schema.name`.
+    create: create missing tables.
+    timeout: timeout of connecting, and of a statement, in ms.
     """
 
     url: Secret = field(validator=_conninfo)
@@ -44,9 +44,9 @@ class Settings:
 
 @frozen(kw_only=True)
 class RuleSettings:
-    """Where a rule's events go.
+    """Settings of a mapping rule.
 
-    table: instead of the destination's.
+    table: table of the rule's events, instead of the destination's.
     """
 
     table: str | None = field(default=None, validator=_table)

@@ -1,1 +1,1 @@
-"""An extension for walker-collector: email addresses are scrubbed from what leaves."""
+"""An extension for walker-collector: removes email addresses from outgoing events."""

@@ -1,4 +1,4 @@
-"""The extension: wraps the deliveries of every destination but those that need the addresses."""
+"""The extension: wraps the deliveries of every destination, except those that need addresses."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -8,11 +8,11 @@ from walker_collector import Context, Event, Item, PushContext, Rejected, hookim
 from walker_ext_scrub.text import scrubbed
 
 EXCEPT: Final = "WALKER_SCRUB_EXCEPT"
-"""Environment variable: ids of destinations that get everything, with commas between."""
+"""Environment variable: ids of destinations that get addresses, separated by commas."""
 
 
 class Scrub:
-    """Scrubs email addresses from what is delivered, except to `spared` (default: customerio)."""
+    """Removes email addresses from deliveries, except to `spared` (default: customerio)."""
 
     def __init__(self, spared: Sequence[str] | None = None) -> None:
         names = os.environ.get(EXCEPT, "customerio").split(",") if spared is None else spared
@@ -37,9 +37,9 @@ class Scrub:
 
 
 def _scrub_in_place(event: dict[str, Any]) -> None:
-    """Put scrubbed values into the object itself: a wrapper cannot hand on another one.
+    """Put scrubbed values into the object itself, as a wrapper cannot pass on another one.
 
-    What stands below is replaced and not changed, since the mapping may share it.
+    Nested values are replaced, not changed, since the mapping may share them.
     """
     clean = scrubbed(event)
     if clean is not event:
@@ -48,7 +48,7 @@ def _scrub_in_place(event: dict[str, Any]) -> None:
 
 
 def _scrub_data(data: Any) -> None:
-    """Scrub what the mapping made; raises Rejected where that is a bare address."""
+    """Scrub the mapped data in place; raises Rejected if they are a bare address."""
     if isinstance(data, dict):
         _scrub_in_place(data)
     elif isinstance(data, list):
