@@ -185,7 +185,7 @@ class RuleConfig:
 
 
 Rules = dict[str, dict[str, RuleConfig | list[RuleConfig]]]
-"""entity -> action -> a rule, or a list of them: the first whose condition holds applies."""
+"""entity -> action -> a rule, or a list of them: the first with a true condition applies."""
 
 
 @frozen(kw_only=True)

@@ -60,20 +60,17 @@ def read_destination(
     """Read one destination; report its problems to `diagnostics`."""
     path = join("destinations", id)
     before = len(diagnostics.problems)
-    try:
-        names_destination(None, None, id)
-    except ValueError as error:
-        diagnostics.add(path, str(error))
+    _check_id(id, path, diagnostics)
     entry = _read_entry(raw_entry, context, path, diagnostics)
     if entry is None:
         return ReadDestination()
     context = context.with_variables(entry.variables)
     if disabled := _is_disabled(entry, context):
+        # It is not run, so the machine need not have its secrets.
         context = attrs.evolve(context, lenient=True)
     raw = _merged(entry, path, context, diagnostics)
     if not disabled:
-        refuse_unsupported(path, attrs.asdict(entry, recurse=False), diagnostics)
-        refuse_unsupported(join(path, "config"), raw, diagnostics)
+        _refuse_unsupported(entry, raw, path, diagnostics)
     config = {key: value for key, value in raw.items() if key not in {*UNSUPPORTED, "before"}}
     chain = () if disabled else _chain(entry, raw, path, transformers)
     require = _required(config.get("require"))
@@ -86,6 +83,21 @@ def read_destination(
     made = attrs.evolve(made, before=chain)
     ready = DestinationEntry(package=entry.package or "", plugin=plugin, config=made)
     return ReadDestination(ready, require)
+
+
+def _check_id(id: str, path: str, diagnostics: Diagnostics) -> None:
+    try:
+        names_destination(None, None, id)
+    except ValueError as error:
+        diagnostics.add(path, str(error))
+
+
+def _refuse_unsupported(
+    entry: Entry, config: Mapping[str, Any], path: str, diagnostics: Diagnostics
+) -> None:
+    """Report unsupported keys, beside `config` and inside it: walkerOS reads both places."""
+    refuse_unsupported(path, attrs.asdict(entry, recurse=False), diagnostics)
+    refuse_unsupported(join(path, "config"), config, diagnostics)
 
 
 def _chain(
@@ -205,6 +217,8 @@ def _read_config(
     if result is not None:
         _compile(result, path, diagnostics)
     if not wrong:
+        # The plugin checks the sound rules even if others are broken, so that one run of
+        # `walker validate` shows every problem.
         broken = {problem.path for problem in (*inherited.problems, *problems)}
         _check(plugin, settings, sound_rules(config["mapping"], place, broken), path, diagnostics)
     if result is not None and not wrong:
