@@ -92,8 +92,8 @@ class CustomerioDestination:
         Raises RetryLater or DestinationDown if every event failed because an API did.
         """
         failures, halted = self._deliver(batch)
-        if len(batch) > 1 and (trouble := _common_failure(failures, len(batch), halted)):
-            raise trouble
+        if len(batch) > 1 and (error := _common_failure(failures, len(batch), halted)):
+            raise error
         return failures
 
     @hookimpl
