@@ -37,7 +37,7 @@ TABLES: list[tuple[str, str, type[Any]]] = [
     ("flow-file.md", "Batch", BatchConfig),
     ("flow-file.md", "Retry", RetryConfig),
     ("flow-file.md", "Breaker", BreakerConfig),
-    ("mapping.md", "What a rule may say", RuleConfig),
+    ("mapping.md", "Keys of a rule", RuleConfig),
     ("customerio.md", "Settings", Settings),
     ("customerio.md", "Rule settings", RuleSettings),
     ("destinations.md", "console", ConsoleSettings),
