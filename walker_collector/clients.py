@@ -9,9 +9,8 @@ import math
 import time
 from collections.abc import Callable
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.validators import (
@@ -26,6 +25,9 @@ from walker_collector.validators import (
     web_address,
 )
 
+if TYPE_CHECKING:
+    import ssl
+
 __all__ = [
     "RateLimiter",
     "Validator",
@@ -38,6 +40,7 @@ __all__ = [
     "positive",
     "retry_after",
     "sendable_headers",
+    "tls_context",
     "web_address",
 ]
 
@@ -107,6 +110,9 @@ def retry_after(value: str | None, now: float, longest: float = DAY) -> float | 
 
 
 def _unix(date: str) -> float:
+    # The import takes 10 ms, and most processes never meet a date.
+    from email.utils import parsedate_to_datetime
+
     moment = parsedate_to_datetime(date)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
@@ -145,3 +151,19 @@ def error_for_status(
     if status < 400:
         return DestinationDown(f"{reason}: redirects are not followed; {address}")
     return Rejected(reason)
+
+
+def tls_context(ca_file: str | None, setting: str = "caFile") -> "ssl.SSLContext":
+    """Return a TLS context that trusts the authorities of a PEM file, or of the system if None.
+
+    Raises DestinationDown, which names the setting, if the file cannot be read or has no
+    certificate.
+    """
+    import ssl  # slow to import as well
+
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise DestinationDown(f"{setting}: {ca_file}: not a PEM file of certificates") from None
+    except OSError as error:
+        raise DestinationDown(f"{setting}: {ca_file}: {error.strerror}") from None

@@ -1,11 +1,9 @@
 """The Customer.io destination: the collector's hooks, on top of plan and delivery."""
 
 import math
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from walker_collector import (
@@ -22,6 +20,7 @@ from walker_collector import (
     SimulatedCalls,
     hookimpl,
 )
+from walker_collector.clients import tls_context
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
@@ -74,7 +73,8 @@ class CustomerioDestination:
     def init(self, context: Context) -> None:
         """Make the clients; nothing is sent."""
         settings: Settings = context.settings
-        _check_ca_file(settings.ca_file)
+        if settings.ca_file is not None:
+            tls_context(settings.ca_file, "settings.caFile")  # fails here, not with every event
         self._cache = _cache_of(settings)
         self._delivery = Delivery(open_clients(settings), settings.delivery)
 
@@ -212,17 +212,6 @@ def _cache_of(settings: Settings, *, simulated: bool = False) -> IdentifyCache:
     host = (settings.track_url or settings.region).rstrip("/").lower()
     workspace = workspace_of(settings.site_id, host, simulated=simulated)
     return IdentifyCache(settings.people_max, settings.identify_age, workspace)
-
-
-def _check_ca_file(path: str | None) -> None:
-    if path is None:
-        return
-    if not Path(path).is_file():
-        raise DestinationDown(f"settings.caFile: there is no file {path}")
-    try:
-        ssl.create_default_context(cafile=path)
-    except (ssl.SSLError, OSError):
-        raise DestinationDown(f"settings.caFile: {path} holds no certificate (PEM)") from None
 
 
 def _forget(item: Item, delivery: EventDelivery) -> None:

@@ -1,11 +1,14 @@
 """The kit for plugins that are clients: rates, Retry-After, statuses, checks of settings."""
 
 import math
+import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +24,7 @@ from walker_collector.clients import (
     positive,
     retry_after,
     sendable_headers,
+    tls_context,
     web_address,
 )
 
@@ -184,6 +188,31 @@ def test_error_for_a_person_says_which_setting_to_check(status: int, advice: str
     assert isinstance(error, DestinationDown)
     assert error.reason.startswith(f"the service answered {status}: ")
     assert error.reason.endswith(f"; check {advice}")
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+def test_authorities_of_a_file_are_trusted_instead_of_the_systems(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    (authority,) = tls_context(str(tmp_path / "ca.pem")).get_ca_certs()
+    assert (("organizationName", f"trustme v{trustme.__version__}"),) in authority["subject"]
+    assert tls_context(None).verify_mode == ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file or directory"), ("no PEM", "not a PEM file of certificates")],
+)
+def test_file_without_authorities_stops_the_destination(
+    content: str | None, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content:
+        path.write_text(content)
+    with pytest.raises(DestinationDown) as caught:
+        tls_context(str(path), "settings.caFile")
+    assert caught.value.reason == f"settings.caFile: {path}: {reason}"
 
 
 # --- checks of settings --------------------------------------------------------------------------

@@ -369,7 +369,7 @@ def test_authority_file_that_is_missing_stops_the_destination() -> None:
 def test_a_ca_file_that_holds_no_certificate_is_refused_when_it_is_opened(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("not a certificate")
-    with pytest.raises(DestinationDown, match=r"settings\.caFile.*holds no certificate"):
+    with pytest.raises(DestinationDown, match=r"settings\.caFile.*not a PEM file of certificates"):
         CustomerioDestination().init(context_of(caFile=str(file)))
 
 

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import urllib3
 
-from walker_collector.clients import error_for_status, retry_after
+from walker_collector.clients import error_for_status, retry_after, tls_context
 from walker_collector.destinations.payload import to_json
 from walker_collector.errors import DestinationDown, RetryLater, WalkerError
 
@@ -44,7 +44,7 @@ class HttpClient:
             block=True,
             retries=False,
             timeout=urllib3.Timeout(total=timeout),
-            ssl_context=_trust(ca_file),
+            ssl_context=tls_context(ca_file),
         )
 
     def send(self, value: Any) -> None:
@@ -126,15 +126,6 @@ def _headers(parts: SplitResult, given: Mapping[str, str]) -> dict[str, str]:
     for name, value in given.items():
         headers[name] = str.__str__(value)
     return dict(headers)
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except ssl.SSLError:
-        raise DestinationDown(f"caFile {ca_file}: not a PEM file of certificates") from None
-    except OSError as error:
-        raise DestinationDown(f"caFile {ca_file}: {error.strerror}") from None
 
 
 def _finish(response: urllib3.BaseHTTPResponse) -> None:
