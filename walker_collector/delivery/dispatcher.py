@@ -97,9 +97,15 @@ class Dispatcher:
         self._send(tasks, said)
         if self._destination.context.logger.isEnabledFor(logging.INFO):
             trace(self._destination, tasks)
-        return [
+        outcomes = [
             task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
         ]
+        for task in tasks:
+            if task.item is not None:
+                # A task and its context refer to each other: only the garbage collector would
+                # free them. And a call that hung may return after this, and must not go on.
+                task.item.context.proceed = _never
+        return outcomes
 
     def _prepared(
         self, tasks: Iterable[Task], waiting: set[str], said: ConsentSnapshot
@@ -387,6 +393,11 @@ class Dispatcher:
         )
         brief = f"an unexpected {type(error).__name__} in {where} at {place}"
         return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
+
+
+def _never() -> bool:
+    """Return that an event must not be sent: its delivery is over."""
+    return False
 
 
 def _with_consent(task: Task) -> Outcome:
