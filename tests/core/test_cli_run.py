@@ -217,7 +217,7 @@ def test_without_a_timeout_a_run_outlasts_failures(tmp_path: Path) -> None:
             for _ in range(3):
                 assert server.came.acquire(timeout=20)
             server.status = 204
-            out, _ = process.communicate(timeout=20)
+            out, _ = process.communicate(timeout=80)
     assert process.returncode == 0
     assert figures(out)["destinations"]["there"]["delivered"] == 1
 
