@@ -35,6 +35,7 @@ class Sender:
 
     def __init__(self, clients: Clients) -> None:
         self.halted: dict[ApiName, Exception] = {}
+        self._suspended: set[ApiName] = set()
         self._clients = clients
         self._blocked = BlockedPeople()
         self._is_unimpeded = True
@@ -195,7 +196,10 @@ class Sender:
             return NotAttempted("consent was withdrawn, or the person erased, before it was sent")
         if self._blocked.contains(task.operation, task.people):
             return NotAttempted("waits for an earlier event of the same person")
-        return self.halted.get(api_of(task.operation)) if self.halted else None
+        api = api_of(task.operation)
+        if api in self._suspended:
+            return NotAttempted("events of others failed before it")
+        return self.halted.get(api) if self.halted else None
 
     def _succeed(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -220,9 +224,16 @@ class Sender:
 
     def _update_halted(self, api: ApiName, tasks: Sequence[Task], cause: Exception) -> None:
         """Halt an API after an error that concerns all its requests, or after too many errors."""
+        if cause is self.halted.get(api):
+            return  # it failed for that error, not by a request of its own
         if isinstance(cause, RetryLater):
             self._server_errors[api] += 1
-        if isinstance(cause, _HALTING) or self._server_errors[api] >= _MAX_SERVER_ERRORS:
+        if api == "track" and len(tasks) == 1 and _may_concern_one(cause):
+            # The request of one event, which may be in trouble by itself. After some of these in a
+            # row the others are not attempted: the core finds out whether everybody is.
+            if self._server_errors[api] >= _MAX_SERVER_ERRORS:
+                self._suspended.add(api)
+        elif isinstance(cause, _HALTING) or self._server_errors[api] >= _MAX_SERVER_ERRORS:
             self.halted.setdefault(api, cause)
         if isinstance(cause, RequestRejected):
             refused = self._rejected[api]
@@ -232,6 +243,14 @@ class Sender:
                     api, NotProcessed(f"{cause.reason}; it refuses every request")
                 )
                 self._is_unimpeded = False
+
+
+def _may_concern_one(cause: Exception) -> bool:
+    """Return whether a failed request may fail for its event alone.
+
+    Not where the other side asks to wait: that concerns every request.
+    """
+    return isinstance(cause, NotProcessed | NoResponse) and cause.after is None
 
 
 def _size(task: Task) -> int:

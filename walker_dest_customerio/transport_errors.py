@@ -48,8 +48,7 @@ def transport_error(api: Api, error: Exception, route: Route, phase: Phase) -> W
     if phase == "ready" or not any(map(_is_network, causes)):
         return DestinationDown(
             f"{api.name}: no request to {route} can be made ({type(causes[-1]).__name__}); check "
-            f"{api.host}, {api.credentials}, and the environment's proxy and "
-            "certificate settings"
+            f"{api.host}, {api.credentials}, and the proxies and certificates of the environment"
         )
     refusal = _proxy_refusal(causes)
     cause = refusal or f"{_PHASES[phase]}{_cause(causes, route)}"

@@ -44,7 +44,8 @@ def imported_by_pytest(folder: Path, test: str) -> set[str]:
 def test_pytest_imports_nothing_of_the_collector_until_a_fixture_is_used(tmp_path: Path) -> None:
     imported = imported_by_pytest(tmp_path, "def test_nothing(): pass\n")
     assert {name for name in imported if name.startswith("walker_")} == LIGHT
-    assert not imported & {"attrs", "cattrs", "orjson", "sqlite3", "urllib3"}
+    # Not sqlite3: coverage, which may measure this process as well, imports it.
+    assert not imported & {"attrs", "cattrs", "orjson", "urllib3"}
 
 
 def test_fixture_brings_what_it_needs(tmp_path: Path) -> None:

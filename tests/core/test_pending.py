@@ -15,8 +15,9 @@ from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
 from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import Entry, State
 from walker_collector.spool import Record as Accepted
-from walker_collector.spool import State
+from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
 
 
@@ -104,3 +105,24 @@ def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool
     pending.settle_delivered(batch)
     with pytest.raises(RetryLater, match="given up"):
         pending.mark(entry, "mail", "done")
+
+
+def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:
+    """The visitor's first event waits for a retry; the second is looked at as they sign in."""
+    spool = MemorySpool()
+    consents = ConsentStore(spool, {}, 10, Clock())
+    (destination,) = build_destinations(flow(plugin(Record().push)))
+    log = LogLimiter(logging.getLogger(), time.monotonic)
+    pending = PendingEvents(destination, spool, consents, Clock(), log, lambda: None)
+    queue = pending.state.queue
+    pending.add([(1, "session:s", 0, b"{}"), (2, "session:s", 0, b"{}")], State.WAITING)
+    first = pending.take(lambda: queue.take(1, None))
+    assert first
+    queue.retry(10**15, first.entries[0])
+
+    def signing_in() -> list[Entry]:
+        if not consents.keys_of({"id": "ana"}) & {"session:s"}:
+            consents.identify({"id": "ana", "session": "s"})
+        return queue.take(9, None)
+
+    assert pending.take(signing_in) is None

@@ -190,12 +190,30 @@ def test_track_api_that_fails_holds_back_a_message_only_where_its_person_is_to_c
 
 
 def test_api_that_cannot_be_reached_is_not_tried_for_every_event(connect: Open) -> None:
-    for mode in ("batch", "single"):
-        delivery = connect(delivery=mode, trackUrl=f"https://127.0.0.1:{closed_port()}")
-        jobs = [job_of(f"u{at}", track(f"u{at}"), Delete(person=f"u{at}")) for at in range(3)]
-        delivery.deliver(jobs)
-        assert all(job.error is jobs[0].error for job in jobs)
-        assert isinstance(jobs[0].error, NotProcessed)
+    nowhere = f"https://127.0.0.1:{closed_port()}"
+    jobs = [job_of(f"u{at}", track(f"u{at}"), Delete(person=f"u{at}")) for at in range(3)]
+    connect(trackUrl=nowhere).deliver(jobs)
+    assert all(job.error is jobs[0].error for job in jobs)
+    assert isinstance(jobs[0].error, NotProcessed)
+
+
+def test_requests_of_single_events_that_fail_leave_the_others_to_another_round(
+    connect: Open,
+) -> None:
+    """Two in a row may be their events' trouble; whether it is everybody's, the core finds out."""
+    nowhere = f"https://127.0.0.1:{closed_port()}"
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(5)]
+    connect(delivery="single", trackUrl=nowhere).deliver(jobs)
+    assert [type(job.error) for job in jobs] == [*[NotProcessed] * 2, *[NotAttempted] * 3]
+
+
+def test_event_whose_own_request_fails_stops_nobody_elses(
+    connect: Open, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=503, path="/api/v1/customers/u0/", times=None)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(4)]
+    connect(delivery="single").deliver(jobs)
+    assert [type(job.error) for job in jobs] == [NotProcessed, *[type(None)] * 3]
 
 
 def test_asked_to_wait_nothing_more_is_sent(either: Delivery, customerio: Sandbox) -> None:

@@ -73,6 +73,11 @@ class Holds:
                 {*people, *dict(self._joins.copy())}
             )
 
+    @property
+    def has_new_joins(self) -> bool:
+        """Whether identities were merged since `follow_joins`."""
+        return bool(self._joins)
+
     def follow_joins(self) -> None:
         """Re-key held and in-flight entries after identity merges.
 

@@ -187,6 +187,11 @@ class PendingEvents:
         except BaseException:
             self.state.queue.put_back(entries)
             raise
+        if self.holds.has_new_joins:
+            # Somebody signed in meanwhile: an entry may have been taken as the person's although
+            # the session's earlier ones are in flight.
+            self.state.queue.put_back(entries)
+            return self.take(take)
         if overtaken := self.holds.overtaken(entries, said):
             # A grant is known, but its held events are not queued yet, and they must go first.
             self.state.queue.put_back(entries)

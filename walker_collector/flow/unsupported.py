@@ -39,6 +39,7 @@ _OF_SOURCE: Final = {
     "policy": f"{_NOT_APPLIED}; write it as policy of each destination",
     "mapping": f"{_NOT_APPLIED}; write its rules into the mapping of each destination",
     "include": f"{_NOT_APPLIED}; write it as include of each destination",
+    "require": f"{_NOT_APPLIED}; write it as require, or as consent, of each destination",
     "data": f"{_NOT_APPLIED}; write it as data of each destination",
 }
 _CHAINS_OF_SOURCE: Final = {
@@ -69,7 +70,7 @@ def _check_source(path: str, source: Mapping[str, Any], diagnostics: Diagnostics
     config = config if isinstance(config, Mapping) else {}
     if source.get("disabled") is True or config.get("disabled") is True:
         return
-    _refuse(path, source, _CHAINS_OF_SOURCE, diagnostics)
+    _refuse(path, source, {**_CHAINS_OF_SOURCE, "require": _OF_SOURCE["require"]}, diagnostics)
     _refuse(join(path, "config"), config, _OF_SOURCE | _CHAINS_OF_SOURCE, diagnostics)
 
 
