@@ -15,7 +15,7 @@ from attrs import define, field
 
 from tests.core.destination_harness import BASE, Harness
 from tests.support import join
-from walker_collector import ConfigError, DestinationDown, Rejected, RetryLater
+from walker_collector import ConfigError, DestinationDown, NotAttempted, Rejected, RetryLater
 from walker_collector.destinations.http_client import ServiceUnavailable, failure_of
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -218,8 +218,28 @@ def test_failed_event_holds_back_its_person_only(hook: Hook) -> None:
         http.item("a b", 3),
         http.item("a b", 4, user={}),
     )
-    assert list(failures) == [0, 2]
+    assert {index: type(error) for index, error in failures.items()} == {
+        0: RetryLater,
+        2: NotAttempted,
+    }
     assert hook.bodies == [1, 2, 4]
+
+
+def test_event_that_may_not_be_sent_any_more_is_left_out_with_its_persons_later_ones(
+    hook: Hook,
+) -> None:
+    http = make(hook.url())
+    first, second, third, other = (
+        http.item("a b", number, user={"id": user})
+        for number, user in enumerate(("u1", "u1", "u1", "u2"))
+    )
+    second.context.proceed = lambda: not hook.bodies  # withdrawn while the first was on its way
+    failures = http.push(first, second, third, other)
+    assert {index: type(error) for index, error in failures.items()} == {
+        1: NotAttempted,
+        2: NotAttempted,
+    }
+    assert hook.bodies == [0, 3]
 
 
 def test_failed_event_holds_back_its_person_whatever_identifier_the_later_ones_name(

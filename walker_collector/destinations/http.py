@@ -10,7 +10,7 @@ from walker_collector.config import Secret
 from walker_collector.destinations.http_client import HttpClient, ServiceUnavailable, shown
 from walker_collector.destinations.payload import is_skipped, payload
 from walker_collector.destinations.walkeros_settings import API, ApiSettings
-from walker_collector.errors import DestinationDown, Rejected, RetryLater
+from walker_collector.errors import DestinationDown, NotAttempted, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
 
 
@@ -79,23 +79,29 @@ class _Webhook:
         return [[settings.method.lower(), shown(settings.url), [body] if settings.batch else body]]
 
     def _send_each(self, items: Mapping[int, Item]) -> dict[int, Exception]:
-        """Send one request per event; a person's later events wait behind a failed one."""
+        """Send one request per event, and return the failures by index."""
         failures: dict[int, Exception] = {}
-        waiting: dict[str, Exception] = {}
+        behind: set[str] = set()
         everybody: Exception | None = None
         for index, item in items.items():
             person = item.context.person
-            failure = everybody or waiting.get(person) or self._attempt(item)
+            failure = everybody or self._attempt(item, behind)
             if failure is None:
                 continue
             failures[index] = failure
             if isinstance(failure, ServiceUnavailable | DestinationDown):
                 everybody = failure
-            elif isinstance(failure, RetryLater) and person:
-                waiting[person] = failure
+            elif not isinstance(failure, Rejected) and person:
+                # Their later events must not arrive before this one.
+                behind.add(person)
         return failures
 
-    def _attempt(self, item: Item) -> Exception | None:
+    def _attempt(self, item: Item, behind: set[str]) -> Exception | None:
+        """Send one event; return its failure, or None. `behind`: people with a failed event."""
+        if item.context.person in behind:
+            return NotAttempted("waits for an earlier event of the same person")
+        if not item.context.destination.may_proceed(item):
+            return NotAttempted("consent was withdrawn, or the person erased, before it was sent")
         try:
             self._client.send(payload(item.event, item.data))
         except (Rejected, RetryLater, DestinationDown) as error:
