@@ -45,9 +45,9 @@ coverage:
 # virtualenv that holds no more than this needs:
 #   make test-quick PYTHON=python3.13 VENV=.venv-3.13
 #   make test-quick LOWEST=yes VENV=.venv-lowest
-# (What `walker new` writes is tested with ruff and mypy, which are not there.)
-test-quick: QUICK := tests/core tests/customerio tests/conformance tests/emulator \
-	tests/test_linear_time.py tests/test_version.py --ignore tests/core/test_scaffold.py
+test-quick: QUICK := tests/conformance tests/customerio tests/core/mapping tests/test_version.py \
+	$(wildcard tests/core/test_collector*.py tests/core/test_spool_*.py tests/core/test_flow*.py) \
+	$(addprefix tests/core/test_,events.py worker.py dispatcher.py cli_run.py cli_simulate.py process_exit.py)
 test-quick:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PYTHON) .ci/lowest.py >$(VENV)/lowest.txt
