@@ -230,10 +230,22 @@ def test_event_refused_again_after_a_recovery_is_final() -> None:
     assert state.without_refusals([1], [REFUSED]) == [REFUSED]
 
 
-@pytest.mark.parametrize("first", [DOWN, Outcome("unavailable", "429", after=15.0)])
-def test_pause_is_not_cut_short_by_what_was_in_flight_and_fails_later(first: Outcome) -> None:
+BUSY_FOR_LONG = Outcome("unavailable", "429", after=60.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pause"),
+    [
+        (DOWN, Outcome("unavailable", "503"), 15_000),
+        (BUSY_FOR_LONG, Outcome("unavailable", "503"), 60_000),
+        (BUSY_FOR_LONG, DOWN, 60_000),
+    ],
+)
+def test_pause_is_not_cut_short_by_what_was_in_flight_and_fails_later(
+    first: Outcome, second: Outcome, pause: int
+) -> None:
     state = health()
     state.judge(of(first, "a"), 0)
-    state.judge(of(Outcome("unavailable", "503"), "b"), 1_000)
-    assert state.wait(14_999, nothing_new) == 1
-    assert state.wait(15_000, nothing_new) == 0
+    state.judge(of(second, "b"), 1_000)
+    assert state.wait(pause - 1, nothing_new) == 1
+    assert state.wait(pause, nothing_new) == 0

@@ -99,6 +99,31 @@ def test_retry_holds_back_that_person_only() -> None:
         assert record.of("a") == [0, 1, 4]
 
 
+def test_fresh_event_waits_for_no_more_than_one_retry_where_each_is_a_call_of_its_own() -> None:
+    clock, quick = Clock(), threading.Event()
+    calls: list[int] = []
+    quick.set()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        calls.append(event["data"]["n"])
+        assert quick.wait(PATIENCE)
+        if event["data"]["n"] < 20:
+            raise RetryLater("busy", after=60)
+
+    with running(one(plugin(push), retry=RetryConfig()), now=clock) as collector:
+        collector.push_many([event(n, f"u{n}") for n in range(20)])
+        until(lambda: status(collector).due == 20)
+        calls.clear()
+        quick.clear()
+        clock.advance(60_000)
+        collector.flush(timeout=0)
+        until(lambda: len(calls) == 1)
+        collector.push(event(20, "fresh"))
+        quick.set()
+        until(lambda: 20 in calls)
+        assert calls.index(20) == 1
+
+
 def once_busy(first: int) -> tuple[list[int], PushBatch]:
     """Return a hook that puts off the first events once, and the numbers of all it was given."""
     calls: list[int] = []
