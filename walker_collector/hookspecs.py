@@ -78,9 +78,11 @@ Hooks of one destination instance are called on worker threads: `push` and `push
 erases.
 """
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from operator import attrgetter
+from typing import Any, Final, Protocol, cast
 
 import pluggy
 from attrs import define, field, frozen
@@ -180,25 +182,12 @@ class PushContext:
     proceed: Callable[[], bool] | None = field(default=None, repr=False)
     person: str = field(default="", repr=False)
 
-    @property
-    def id(self) -> str:
-        return self.destination.id
-
-    @property
-    def settings(self) -> Any:
-        return self.destination.settings
-
-    @property
-    def config(self) -> DestinationConfig:
-        return self.destination.config
-
-    @property
-    def env(self) -> Mapping[str, Any]:
-        return self.destination.env
-
-    @property
-    def logger(self) -> logging.Logger:
-        return self.destination.logger
+    # Read in C, as they are read several times for each event.
+    id = cast(str, property(attrgetter("destination.id")))
+    settings = cast(Any, property(attrgetter("destination.settings")))
+    config = cast(DestinationConfig, property(attrgetter("destination.config")))
+    env = cast(Mapping[str, Any], property(attrgetter("destination.env")))
+    logger = cast(logging.Logger, property(attrgetter("destination.logger")))
 
 
 @frozen(eq=False)
@@ -306,3 +295,16 @@ def erased(person: Person | None, context: Context) -> None:
 @hookspec
 def shutdown(context: Context) -> None:
     """Flush and release: called once after the last push. It must not take more than seconds."""
+
+
+def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the arguments of a hook or its specification, without `self`."""
+    return tuple(name for name in inspect.signature(function).parameters if name != "self")
+
+
+HOOKS: Final[Mapping[str, tuple[str, ...]]] = {
+    name: arguments_of(spec)
+    for name, spec in list(globals().items())
+    if hasattr(spec, f"{PROJECT}_spec")
+}
+"""Every hook, with its arguments."""

@@ -1,4 +1,4 @@
-"""Plugins: found through entry points, verified, and resolved to the hooks of each destination.
+"""Plugins: found through entry points, and verified against the contract of `hookspecs`.
 
 A plugin that cannot be used (import error, unknown hook argument, another API version, a name
 that is taken) is listed with the reason and does not affect the others. An installed extension
@@ -7,7 +7,7 @@ that cannot be used is an error, though: its work would be left undone without n
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,9 +15,9 @@ import attrs
 import pluggy
 from attrs import Factory, define, frozen
 
-from walker_collector import hookspecs
-from walker_collector.config import DestinationEntry
 from walker_collector.errors import PluginError
+from walker_collector.hooks import implements, make_manager
+from walker_collector.hookspecs import API_VERSION, HOOKS, PROJECT, arguments_of
 from walker_collector.naming import hint
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ _PREFIX: Final = re.compile(r"^(@[^/]+/)?((server|web|walker)-)?(destination-|de
 
 DESTINATIONS: Final = "walker_collector.destinations"
 EXTENSIONS: Final = "walker_collector.extensions"
-
-Hook = Callable[..., Any]
-"""A resolved hook, called with keyword arguments only, as pluggy requires."""
 
 
 @frozen(kw_only=True)
@@ -190,9 +187,6 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
 
-# --- verification ----------------------------------------------------------------------------
-
-
 def verify_destination(name: str, plugin: Any) -> None:
     """Check a destination class, and those of its aliases, against the contract.
 
@@ -233,18 +227,18 @@ def _verify_message_parts(name: str, plugin: type) -> None:
 def verify_hooks(name: str, plugin: Any) -> None:
     """Check hook names and arguments, and the API version; raises `PluginError`."""
     version = getattr(plugin, "api_version", 1)
-    if version != hookspecs.API_VERSION:
+    if version != API_VERSION:
         raise PluginError(
             f"plugin {name} was written for hook API {version}, this collector has"
-            f" {hookspecs.API_VERSION}: install matching versions of both"
+            f" {API_VERSION}: install matching versions of both"
         )
-    manager = _make_manager()
+    manager = make_manager()
     try:
         manager.register(plugin, name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(_explain(name, plugin, manager, error)) from error
-    for hook in _SPECS:
+    for hook in HOOKS:
         _verify_call(name, plugin, hook)
 
 
@@ -265,7 +259,7 @@ def _verify_call(name: str, plugin: Any, hook: str) -> None:
         raise PluginError(
             f"plugin {name}: hook {hook} is async; hooks run in threads: write a plain function"
         )
-    options = getattr(function, f"{hookspecs.PROJECT}_impl")
+    options = getattr(function, f"{PROJECT}_impl")
     wraps = options.get("wrapper") or options.get("hookwrapper")
     if inspect.isgeneratorfunction(function) and not wraps:
         raise PluginError(
@@ -278,129 +272,13 @@ def _explain(
     name: str, plugin: Any, manager: pluggy.PluginManager, error: pluggy.PluginValidationError
 ) -> str:
     """Return a message with the plugin, the hook and the argument at fault."""
-    specs = {spec: _arguments(getattr(hookspecs, spec)) for spec in _SPECS}
     for hook in dir(plugin):
         if manager.parse_hookimpl_opts(plugin, hook) is None:
             continue
-        if hook not in specs:
-            return f"plugin {name}: there is no hook {hook}{hint(hook, specs)}"
-        for argument in _arguments(getattr(plugin, hook)):
-            if argument not in specs[hook]:
-                given = ", ".join(specs[hook])
+        if hook not in HOOKS:
+            return f"plugin {name}: there is no hook {hook}{hint(hook, HOOKS)}"
+        for argument in arguments_of(getattr(plugin, hook)):
+            if argument not in HOOKS[hook]:
+                given = ", ".join(HOOKS[hook])
                 return f"plugin {name}: hook {hook} has no argument {argument} (there are: {given})"
     return f"plugin {name}: {error}"
-
-
-def _arguments(function: Any) -> tuple[str, ...]:
-    return tuple(name for name in inspect.signature(function).parameters if name != "self")
-
-
-_SPECS: Final = tuple(
-    name for name, spec in vars(hookspecs).items() if hasattr(spec, f"{hookspecs.PROJECT}_spec")
-)
-
-
-def implements(plugin: Any, hook: str) -> bool:
-    """Return whether a plugin has the hook."""
-    return hasattr(getattr(plugin, hook, None), f"{hookspecs.PROJECT}_impl")
-
-
-def _make_manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    return manager
-
-
-# --- hooks of a destination ------------------------------------------------------------------
-
-
-@frozen(eq=False)
-class Hooks:
-    """The hooks of one destination: its own, and those of the extensions.
-
-    `instance` is the destination's plugin. `push_batch` is None if the plugin has none, and used
-    instead of `push` if it has one.
-    """
-
-    instance: Any
-    init: Hook
-    push: Hook
-    push_batch: Hook | None
-    consent: Hook
-    erased: Hook
-    shutdown: Hook
-
-
-class _PluginProxy:
-    """Registered with pluggy in place of a plugin, since pluggy compares and hashes plugins.
-
-    Two instances of one attrs class may be equal, or not hashable at all. A proxy has the plugin's
-    hooks as attributes of its own, where pluggy's static look-up finds them.
-    """
-
-    def __init__(self, plugin: Any) -> None:
-        self.plugin = plugin
-        for hook in _SPECS:
-            if implements(plugin, hook):
-                setattr(self, hook, getattr(plugin, hook))
-
-
-def connect(
-    destinations: Mapping[str, DestinationEntry], extensions: Mapping[str, Any] | None = None
-) -> dict[str, Hooks]:
-    """Instantiate the plugin of each destination and return its resolved hooks, by id.
-
-    Extensions are registered first, so that a destination is called before their plain hooks and
-    inside their wrappers. Raises `PluginError` if a plugin cannot be instantiated.
-    """
-    manager = _make_manager()
-    for name, extension in (extensions or {}).items():
-        manager.register(_PluginProxy(extension), f"extension {name}")
-    proxies = {id: _PluginProxy(_instance(id, entry.plugin)) for id, entry in destinations.items()}
-    for id, proxy in proxies.items():
-        manager.register(proxy, id)
-    return {
-        id: _resolve(manager, proxy, [other for other in proxies.values() if other is not proxy])
-        for id, proxy in proxies.items()
-    }
-
-
-def _instance(id: str, plugin: type) -> Any:
-    try:
-        return plugin()
-    except (Exception, SystemExit) as error:  # from the plugin's own code
-        raise PluginError(
-            f"destination {id}: {plugin.__qualname__}() failed: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _direct(caller: pluggy.HookCaller, name: str) -> Hook:
-    """Return the plugin's own method if it takes every argument and no extension takes part.
-
-    A call through pluggy takes as long as decoding the event.
-    """
-    implementations = caller.get_hookimpls()
-    if len(implementations) != 1 or implementations[0].wrapper or implementations[0].hookwrapper:
-        return caller
-    if set(implementations[0].argnames) != set(_arguments(getattr(hookspecs, name))):
-        return caller
-    return implementations[0].function
-
-
-def _resolve(
-    manager: pluggy.PluginManager, proxy: _PluginProxy, others: list[_PluginProxy]
-) -> Hooks:
-    def hook(name: str) -> pluggy.HookCaller:
-        return manager.subset_hook_caller(name, others)
-
-    return Hooks(
-        instance=proxy.plugin,
-        init=hook("init"),
-        push=_direct(hook("push"), "push"),
-        push_batch=_direct(hook("push_batch"), "push_batch")
-        if implements(proxy, "push_batch")
-        else None,
-        consent=hook("consent"),
-        erased=hook("erased"),
-        shutdown=hook("shutdown"),
-    )

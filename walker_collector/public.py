@@ -36,7 +36,7 @@ from walker_collector.hookspecs import (
     SimulatedCalls,
     hookimpl,
 )
-from walker_collector.mapping import Value, may_make_object
+from walker_collector.mapping import Value, each_rule, may_make_object
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status
 from walker_collector.spool import DeadLetter
@@ -76,6 +76,7 @@ __all__ = [
     "Status",
     "Value",
     "WalkerError",
+    "each_rule",
     "hookimpl",
     "may_make_object",
 ]

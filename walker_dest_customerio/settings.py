@@ -1,6 +1,6 @@
 """Settings of the Customer.io destination and of its mapping rules."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from attrs import Factory, field, frozen
@@ -11,6 +11,7 @@ from walker_collector import (
     PathSpec,
     Secret,
     Value,
+    each_rule,
     may_make_object,
 )
 from walker_collector.clients import at_least, credential, filled, https_origin, positive
@@ -113,11 +114,11 @@ def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterabl
     """Yield path and message for each rule that sends messages without an App API key."""
     if settings.app_api_key:
         return
-    for path, rule in _each(rules):
+    for path, rule in each_rule(rules, "mapping"):
         for name, key in (("send_email", "sendEmail"), ("send_push", "sendPush")):
             if getattr(rule.settings, name, None) is not None:
                 yield (
-                    f"mapping.{path}.settings.{key}",
+                    f"{path}.settings.{key}",
                     "transactional messages go through the App API; set settings.appApiKey",
                 )
 
@@ -127,23 +128,13 @@ def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
     told = "makes no object, which is what Customer.io takes: events go out without data"
     if not may_make_object(config.data):
         yield "data", told
-    for path, rule in _each(config.mapping or {}):
+    for path, rule in each_rule(config.mapping, "mapping"):
         if rule.skip or rule.ignore:
             continue
         if not may_make_object(rule.data):
-            yield f"mapping.{path}.data", told
+            yield f"{path}.data", told
         if rule.name and is_longer(rule.name.strip(), EVENT_NAME):
             yield (
-                f"mapping.{path}.name",
+                f"{path}.name",
                 f"takes more than Customer.io's {EVENT_NAME} bytes: it refuses these events",
             )
-
-
-def _each(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield each rule with its path under `mapping`; an action may have several."""
-    for entity, actions in rules.items():
-        for action, rule in actions.items():
-            if isinstance(rule, list):
-                yield from ((f"{entity}.{action}.{at}", one) for at, one in enumerate(rule))
-            else:
-                yield f"{entity}.{action}", rule

@@ -5,9 +5,10 @@ from typing import Any
 
 from walker_collector import MISSING
 from walker_collector.flow import load_flow
+from walker_collector.hooks import connect
 from walker_collector.hookspecs import Context, Item, PushContext, Rule
 from walker_collector.people.identity import identifiers
-from walker_collector.plugins import Registry, connect
+from walker_collector.plugins import Registry
 
 BASE = {"id": "e1", "timestamp": 1_700_000_100_000, "user": {"id": "u1"}}
 

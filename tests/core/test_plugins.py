@@ -11,7 +11,8 @@ import pytest
 
 from walker_collector import Collector, ConfigError, PluginError, hookimpl
 from walker_collector.config import DestinationConfig, DestinationEntry, FlowConfig
-from walker_collector.plugins import Hooks, PluginInfo, Registry, connect
+from walker_collector.hooks import Hooks, connect
+from walker_collector.plugins import PluginInfo, Registry
 
 PACKAGE = {
     "walker_good.py": """

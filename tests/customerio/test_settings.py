@@ -114,7 +114,7 @@ def test_messages_without_the_key_of_their_api_are_a_mistake() -> None:
     found = problems_of(KEYS, mapping)
     assert len(found) == 2
     assert found[0].startswith(f"{PLACE}.mapping.order.complete.settings.sendEmail: ")
-    assert found[1].startswith(f"{PLACE}.mapping.order.*.1.settings.sendPush: ")
+    assert found[1].startswith(f"{PLACE}.mapping.order.*[1].settings.sendPush: ")
     assert all("settings.appApiKey" in problem for problem in found)
     load({**KEYS, "appApiKey": "app"}, mapping)
 
@@ -157,7 +157,7 @@ def test_data_that_plainly_is_no_object_is_warned_of_with_its_place() -> None:
     assert list(flow.warnings) == [
         f"{PLACE}.data: {LOST}",
         f"{PLACE}.mapping.order.complete.data: {LOST}",
-        f"{PLACE}.mapping.order.cancel.0.data: {LOST}",
+        f"{PLACE}.mapping.order.cancel[0].data: {LOST}",
         f"{PLACE}.mapping.order.long.name: takes more than Customer.io's 100 bytes: it refuses"
         " these events",
     ]

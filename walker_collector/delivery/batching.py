@@ -4,14 +4,12 @@ from collections.abc import Iterable
 
 from walker_collector.config import BatchConfig, Rules
 from walker_collector.delivery.task import Task
+from walker_collector.mapping import each_rule
 
 
 def any_rule_batches(rules: Rules | None) -> bool:
     """Return whether any rule has a batch of its own."""
-    found = [rule for actions in (rules or {}).values() for rule in actions.values()]
-    return any(
-        rule.batch for item in found for rule in (item if isinstance(item, list) else [item])
-    )
+    return any(rule.batch for _, rule in each_rule(rules))
 
 
 def split(tasks: Iterable[Task]) -> list[list[Task]]:

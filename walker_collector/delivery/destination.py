@@ -11,10 +11,11 @@ from attrs import frozen
 
 from walker_collector.config import Consent, DestinationConfig, FlowConfig
 from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.hooks import Hooks, connect, implements
 from walker_collector.hookspecs import PROJECT, Context, Event, Progress, PushContext
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate, granted
-from walker_collector.plugins import Hooks, Registry, connect, implements
+from walker_collector.plugins import Registry
 from walker_collector.spool import FRESH, Attempt
 from walker_collector.validators import LOG_LEVELS
 

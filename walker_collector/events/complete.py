@@ -182,9 +182,9 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
         event["globals"] = merge(defaults.globals, event["globals"])
     if defaults.user:
         event["user"] = merge(defaults.user, event["user"])
+    event["source"] = defaults.source(event["source"])
     if not event["id"]:
         event["id"] = defaults.new_id()
-    event["source"] = defaults.source(event["source"])
     return event
 
 

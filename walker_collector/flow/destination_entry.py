@@ -69,20 +69,17 @@ def read_destination(
         # It is not run, so the machine need not have its secrets.
         context = attrs.evolve(context, lenient=True)
     raw = _merged(entry, path, context, diagnostics)
-    if not disabled:
-        _refuse_unsupported(entry, raw, path, diagnostics)
-    config = {key: value for key, value in raw.items() if key not in {*UNSUPPORTED, "before"}}
-    chain = () if disabled else _chain(entry, raw, path, transformers)
-    require = _required(config.get("require"))
+    chain = () if disabled else _chain(entry, raw, path, transformers, diagnostics)
     plugin = _find_plugin(entry, path, registry, diagnostics)
+    require = _required(raw.get("require"))
     if plugin is None:
         return ReadDestination(require=require)
-    made = _read_config(plugin, config, join(path, "config"), context.lenient, diagnostics)
-    if made is None or len(diagnostics.problems) > before:
+    config = _read_config(plugin, raw, path, context.lenient, diagnostics)
+    if config is None or len(diagnostics.problems) > before:
         return ReadDestination(require=require)
-    made = attrs.evolve(made, before=chain)
-    ready = DestinationEntry(package=entry.package or "", plugin=plugin, config=made)
-    return ReadDestination(ready, require)
+    config = attrs.evolve(config, before=chain)
+    made = DestinationEntry(package=entry.package or "", plugin=plugin, config=config)
+    return ReadDestination(made, require)
 
 
 def _check_id(id: str, path: str, diagnostics: Diagnostics) -> None:
@@ -92,18 +89,19 @@ def _check_id(id: str, path: str, diagnostics: Diagnostics) -> None:
         diagnostics.add(path, str(error))
 
 
-def _refuse_unsupported(
-    entry: Entry, config: Mapping[str, Any], path: str, diagnostics: Diagnostics
-) -> None:
-    """Report unsupported keys, beside `config` and inside it: walkerOS reads both places."""
+def _chain(
+    entry: Entry,
+    config: Mapping[str, Any],
+    path: str,
+    transformers: Transformers,
+    diagnostics: Diagnostics,
+) -> tuple[TransformerConfig, ...]:
+    """Return the transformers before the mapping, and report steps that are not supported.
+
+    walkerOS reads both beside `config` and inside it; `before` beside it wins.
+    """
     refuse_unsupported(path, attrs.asdict(entry, recurse=False), diagnostics)
     refuse_unsupported(join(path, "config"), config, diagnostics)
-
-
-def _chain(
-    entry: Entry, config: Mapping[str, Any], path: str, transformers: Transformers
-) -> tuple[TransformerConfig, ...]:
-    """Return the transformers before the mapping; `before` beside the config wins."""
     if entry.before:
         return transformers.chain(entry.before, join(path, "before"))
     if config.get("before"):
@@ -201,10 +199,11 @@ def _merged(
 def _read_config(
     plugin: Any, raw: Mapping[str, Any], path: str, lenient: bool, diagnostics: Diagnostics
 ) -> DestinationConfig | None:
+    path = join(path, "config")
     settings, wrong = read_settings(
         plugin, raw.get("settings"), join(path, "settings"), lenient, diagnostics
     )
-    config = {key: value for key, value in raw.items() if key != "mapping"}
+    config = {key: value for key, value in raw.items() if key not in {*UNSUPPORTED, "before"}}
     config["settings"] = settings
     place = join(path, "mapping")
     inherited = inherit(raw.get("mapping"), plugin, place)

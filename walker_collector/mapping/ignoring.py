@@ -48,7 +48,8 @@ def compile_ignoring(config: DestinationConfig) -> Ignoring | None:
     if by_name is None:
         return None
     # Conditions see the event after policies, and policies may read consent.
-    find = None if written else compile_lookup(config.mapping, lambda key, where, rule: rule.ignore)
+    lookup = compile_lookup(config.mapping, lambda key, where, rule: rule.ignore)
+    find = None if written else lookup.find
     return Ignoring(by_name, find, otherwise)
 
 

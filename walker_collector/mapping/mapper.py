@@ -121,7 +121,8 @@ def _compile(config: DestinationConfig, where: str) -> Mapper:
             else _full_mapper(steps, shared, config.consent_mode)
         )
 
-    find = compile_lookup(config.mapping, build, join(where, "mapping"))
+    lookup = compile_lookup(config.mapping, build, join(where, "mapping"))
+    by_name, find = lookup.by_name, lookup.find
     ignored = bool(config.mapping) and config.unmatched == "ignore"
     otherwise = build(None, join(where, "mapping"), RuleConfig(ignore=ignored))
     if config.mapping and config.unmatched == "error":
@@ -130,8 +131,9 @@ def _compile(config: DestinationConfig, where: str) -> Mapper:
     def map_event(event: Event, scope: Scope) -> Mapped:
         if policies:
             event = _apply(policies, event, LocalScope(event, scope.consent))
-        map_by_rule = find(event, scope) or otherwise
-        return map_by_rule(event, scope)
+        name = event.get("name")
+        map_by_rule = by_name.get(name) if type(name) is str else None
+        return (map_by_rule or find(event, scope) or otherwise)(event, scope)
 
     return map_event
 

@@ -7,7 +7,9 @@ condition applies. Source: walkerOS, getMappingEvent.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.hookspecs import Event
@@ -26,7 +28,7 @@ def find_rule(rules: Rules | None, event: Event, scope: Scope) -> tuple[str, Rul
 
     For tools and tests; `compile_lookup` is the fast form.
     """
-    return compile_lookup(rules, lambda key, where, rule: (key, rule))(event, scope)
+    return compile_lookup(rules, lambda key, where, rule: (key, rule)).find(event, scope)
 
 
 def walk_rules(rules: Any, path: str = "") -> Iterator[tuple[str, str, str, Any]]:
@@ -48,29 +50,37 @@ def each_rule(rules: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield place, rule
 
 
+@frozen(eq=False)
+class Lookup(Generic[T]):
+    """Finds the rule of an event.
+
+    by_name: the rules that apply to every event of a name, as they have no condition. Most events
+        have one: a single look into a dict finds it.
+    find: finds the rule of any event.
+    """
+
+    by_name: Mapping[str, T]
+    find: Find[T]
+
+
 def compile_lookup(
     rules: Rules | None, build: Callable[[str, str, RuleConfig], T], where: str = "mapping"
-) -> Find[T]:
-    """Build every rule with `build(key, where, rule)`; return a function that finds an event's.
+) -> Lookup[T]:
+    """Build every rule with `build(key, where, rule)`; return the lookup of the results.
 
     Raises ConfigError for a `condition` with the wrong parameters.
     """
     if not rules:
-        return lambda event, scope: None
+        return Lookup({}, lambda event, scope: None)
     candidates = _compile_candidates(rules, build, where)
     cached = lru_cache(maxsize=1024)(candidates)
-    # Most events have a rule of exactly their name, without a condition: one look into a dict.
-    names = [f"{entity} {action}" for entity, action, _, _ in walk_rules(rules)]
-    direct = _unconditional((name, candidates(name)) for name in names)
 
     def find(event: Event, scope: Scope) -> T | None:
         name = event.get("name")
-        if type(name) is not str:
-            return None
-        built = direct.get(name)
-        return _first(cached(name), event, scope) if built is None else built
+        return _first(cached(name), event, scope) if type(name) is str else None
 
-    return find
+    names = [f"{entity} {action}" for entity, action, _, _ in walk_rules(rules)]
+    return Lookup(_unconditional((name, candidates(name)) for name in names), find)
 
 
 def compile_name_test(

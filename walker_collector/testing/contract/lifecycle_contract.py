@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from walker_collector.hooks import implements
 from walker_collector.hookspecs import Person
-from walker_collector.plugins import implements
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.contract.contract_base import ContractBase, flush_or_fail
 from walker_collector.testing.sample_events import Events

@@ -1,0 +1,108 @@
+"""The hooks of each destination: its plugin's own, with those of the extensions around them."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from walker_collector import hookspecs
+from walker_collector.config import DestinationEntry
+from walker_collector.errors import PluginError
+from walker_collector.hookspecs import HOOKS, PROJECT
+
+Hook = Callable[..., Any]
+"""A resolved hook, called with keyword arguments only, as pluggy requires."""
+
+
+class Hooks:
+    """The hooks of one destination, each under its name, and its plugin as `instance`.
+
+    `push_batch` is None if the plugin has none; else it is used instead of `push`.
+    """
+
+    def __init__(self, instance: Any, hooks: Mapping[str, Hook | None]) -> None:
+        self.instance = instance
+        self.__dict__.update(hooks)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, hook: str) -> Any: ...
+
+
+def make_manager() -> pluggy.PluginManager:
+    """Return a plugin manager that knows the collector's hooks."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def implements(plugin: Any, hook: str) -> bool:
+    """Return whether a plugin has the hook."""
+    return hasattr(getattr(plugin, hook, None), f"{PROJECT}_impl")
+
+
+def connect(
+    destinations: Mapping[str, DestinationEntry], extensions: Mapping[str, Any] | None = None
+) -> dict[str, Hooks]:
+    """Instantiate the plugin of each destination and return its resolved hooks, by id.
+
+    Extensions are registered first, so that a destination is called before their plain hooks and
+    inside their wrappers. Raises `PluginError` if a plugin cannot be instantiated.
+    """
+    manager = make_manager()
+    for name, extension in (extensions or {}).items():
+        manager.register(_PluginProxy(extension), f"extension {name}")
+    proxies = {id: _PluginProxy(_instance(id, entry.plugin)) for id, entry in destinations.items()}
+    for id, proxy in proxies.items():
+        manager.register(proxy, id)
+    return {
+        id: _resolve(manager, proxy, [other for other in proxies.values() if other is not proxy])
+        for id, proxy in proxies.items()
+    }
+
+
+class _PluginProxy:
+    """Registered with pluggy in place of a plugin, since pluggy compares and hashes plugins.
+
+    Two instances of one attrs class may be equal, or not hashable at all. A proxy has the plugin's
+    hooks as attributes of its own, where pluggy's static look-up finds them.
+    """
+
+    def __init__(self, plugin: Any) -> None:
+        self.plugin = plugin
+        for hook in HOOKS:
+            if implements(plugin, hook):
+                setattr(self, hook, getattr(plugin, hook))
+
+
+def _instance(id: str, plugin: type) -> Any:
+    try:
+        return plugin()
+    except (Exception, SystemExit) as error:  # from the plugin's own code
+        raise PluginError(
+            f"destination {id}: {plugin.__qualname__}() failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _resolve(
+    manager: pluggy.PluginManager, proxy: _PluginProxy, others: list[_PluginProxy]
+) -> Hooks:
+    hooks: dict[str, Hook | None] = {
+        name: _direct(manager.subset_hook_caller(name, others)) for name in HOOKS
+    }
+    if not implements(proxy, "push_batch"):
+        hooks["push_batch"] = None  # an extension may have one, which wraps nothing here
+    return Hooks(proxy.plugin, hooks)
+
+
+def _direct(caller: pluggy.HookCaller) -> Hook:
+    """Return the plugin's own method if it takes every argument and no extension takes part.
+
+    A call through pluggy takes as long as decoding the event.
+    """
+    implementations = caller.get_hookimpls()
+    if len(implementations) != 1 or implementations[0].wrapper or implementations[0].hookwrapper:
+        return caller
+    if set(implementations[0].argnames) != set(HOOKS[caller.name]):
+        return caller
+    return implementations[0].function
