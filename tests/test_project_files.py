@@ -1,0 +1,55 @@
+"""The files around the code say the same as the code, the Makefile and CI."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+PROJECTS: Final = (".", "walker_dest_customerio")
+
+
+def project(folder: str) -> dict[str, Any]:
+    """The table `project` of a package's pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))
+    return dict(table["project"])
+
+
+def test_packages_have_the_same_urls() -> None:
+    assert project(PROJECTS[0])["urls"] == project(PROJECTS[1])["urls"]
+
+
+def test_urls_lead_to_files_of_the_repository() -> None:
+    urls = project(".")["urls"]
+    paths = [re.search(r"/(?:tree|blob)/main/(.+)", url) for url in urls.values()]
+    assert all((ROOT / path[1]).exists() for path in paths if path)
+
+
+def test_pre_commit_runs_the_same_as_make_check() -> None:
+    hooks = re.findall(
+        r"entry: \.venv/bin/(.+)", (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    )
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    recipes = [
+        re.search(rf"^{name}:.*\n((?:\t.+\n)+)", makefile, re.M) for name in ("lint", "check")
+    ]
+    commands = [
+        line.strip().removeprefix("$(BIN)/").removesuffix(" .")
+        for recipe in recipes
+        for line in (recipe[1] if recipe else "").splitlines()
+    ]
+    assert [hook.replace(" --force-exclude", "") for hook in hooks] == commands
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "RELEASING.md"])
+def test_verbs_and_files_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    verbs = set(re.findall(r"(?:`|^ +)make ([\w-]+)", text, re.MULTILINE))
+    assert [verb for verb in verbs if not re.search(rf"^{verb}:", makefile, re.M)] == []
+    files = re.findall(r"`((?:\.?\w+/)+\w+\.\w+|\w+\.md|\.[\w-]+\.yaml)`", text)
+    places = (ROOT, ROOT / "walker_collector", ROOT / "walker_dest_customerio")
+    missing = [file for file in files if not any((place / file).exists() for place in places)]
+    assert missing == []
