@@ -55,9 +55,11 @@ test-quick:
 		--editable ".[test]" --editable "./walker_dest_customerio[sandbox]"
 	$(PYTEST) $(QUICK)
 
-# The large forms of some tests: minutes, on a machine that has nothing else to do.
+# The long forms: more examples, kills and events. Hours, on a machine that has nothing else to do.
+# Some of them: make soak ONLY=tests/soak, or ONLY="tests/core -k order"
+soak: ONLY = tests
 soak: setup
-	$(BIN)/python -m pytest --timeout=900 tests/soak
+	WALKER_TESTS=long $(BIN)/python -m pytest --timeout=3600 -o norecursedirs=.* -m "long and not services" $(ONLY)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
-"""Two rings of tests: those that need nothing but Python, and those that need services.
+"""Three rings of tests: what needs nothing but Python, what needs services, and the long forms.
 
-Without `-m`, tests that need services are left out, and a line at the end says which; `-m services`
-runs these alone.
+Without `-m`, tests that need services are left out, and tests that have a long form run in their
+short one (`tests/forms.py`); the last lines say which. `-m services` runs the first of these alone.
 """
 
 import re
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.forms import LONG, has_long_form
 from tests.services import missing, needed_by
 from tests.wheelhouse import PIP, once_for_all, run
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
-"""Services -> how many tests were left out that need them."""
+"""Why tests were left out, and what runs them -> how many."""
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 
@@ -30,19 +31,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs services; leave it out unless marks were asked for."""
+    """Mark what needs services, and what has a long form; leave out the services' tests unless
+    marks were asked for.
+    """
     if wandering := [item.nodeid for item in items if ADDRESS.search(item.nodeid)]:
         raise pytest.UsageError(f"these ids differ between processes: {', '.join(wandering)}")
-    needs = [needed_by(item) for item in items]
-    for item, services in zip(items, needs, strict=True):
+    needs = {item: needed_by(item) for item in items}
+    for item, services in needs.items():
         if services:
             item.add_marker("services")
+        if has_long_form(item):
+            item.add_marker("long")
     if config.option.markexpr:
         return
-    left_out = [item for item, services in zip(items, needs, strict=True) if services]
-    config.stash[LEFT_OUT] = Counter(" and ".join(services) for services in needs if services)
-    items[:] = [item for item, services in zip(items, needs, strict=True) if not services]
+    left_out = [item for item in items if needs[item]]
+    items[:] = [item for item in items if not needs[item]]
     config.hook.pytest_deselected(items=left_out)
+    reasons = [f"need {' and '.join(needs[item])}: make test-services" for item in left_out]
+    if not LONG:
+        reasons += ["in a short form: make soak" for item in items if has_long_form(item)]
+    config.stash[LEFT_OUT] = Counter(reasons)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -64,21 +72,20 @@ def pytest_testnodedown(node: object) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    """Say in a line what was not run, and why."""
+    """Say what was not run, or not in full, and why."""
     yield
-    left_out = sorted(config.stash.get(LEFT_OUT, Counter()).items())
-    parts = [f"{count} need {services}: make test-services" for services, count in left_out]
-    reasons = Counter(_reason(report) for report in terminalreporter.getreports("skipped"))
-    parts += [f"{count} skipped: {reason}" for reason, count in reasons.most_common()]
-    if parts:
-        terminalreporter.write_line(f"Tests not run: {'; '.join(parts)}")
+    left_out = config.stash.get(LEFT_OUT, Counter())
+    skipped = Counter(_reason(report) for report in terminalreporter.getreports("skipped"))
+    reasons = [*sorted(left_out.items(), reverse=True), *skipped.most_common()]
+    for reason, count in reasons:
+        terminalreporter.write_line(f"Tests not run: {count} {reason}")
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     path, _, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
     if CONTRACT in path:
-        return "what the contract asks does not concern the plugin (-rs tells more)"
-    return reason.removeprefix("Skipped: ")
+        return "skipped: what the contract asks does not concern the plugin (-rs tells more)"
+    return f"skipped: {reason.removeprefix('Skipped: ')}"
 
 
 @pytest.fixture(scope="session")

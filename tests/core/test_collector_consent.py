@@ -1,6 +1,5 @@
 """Consent at the collector: who is held, who is released, in which order, and who is forgotten."""
 
-import os
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -8,7 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -27,6 +25,7 @@ from tests.core.support import (
     running,
     until,
 )
+from tests.forms import examples
 from walker_collector import Collector, DestinationDown, Rejected, RetryLater
 from walker_collector.config import FlowConfig, RuleConfig
 
@@ -696,12 +695,7 @@ class Visits(RuleBasedStateMachine):
 
 
 TestVisits = Visits.TestCase
-TestVisits.settings = settings(
-    max_examples=int(os.environ.get("WALKER_EXAMPLES", "40")),
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestVisits.settings = examples(25, stateful_step_count=20)
 
 
 def test_event_that_was_held_when_the_process_died_between_grant_and_release_goes(

@@ -26,11 +26,13 @@ from tests.core.support import (
     running,
     until,
 )
+from tests.forms import form
 from tests.support import exit_status
 from walker_collector import Collector, DestinationDown
 from walker_collector.spool.lock import lock_is_free
 
 ROOT = Path(__file__).parents[2]
+FORKS = form(8, 100)
 MARKETING = {"marketing": True}
 SPOOLS = {"spool.db", "spool.db-shm", "spool.db-wal", "spool.db.lock"}
 
@@ -192,6 +194,7 @@ def test_fork_while_threads_push_leaves_the_child_usable(
     assert counts == Counter([*expected, *[1_000_000] * 5])
 
 
+@pytest.mark.long
 def test_fork_while_calls_with_a_time_limit_are_under_way_leaves_the_child_usable(
     spool: Path | None, tmp_path: Path
 ) -> None:
@@ -214,13 +217,13 @@ def test_fork_while_calls_with_a_time_limit_are_under_way_leaves_the_child_usabl
             assert collector.close(PATIENCE)
 
         try:
-            assert [exit_status(in_fork(child)) for _ in range(20)] == [0] * 20
+            assert [exit_status(in_fork(child)) for _ in range(FORKS)] == [0] * FORKS
         finally:
             stop.set()
             thread.join(PATIENCE)
         assert collector.flush(PATIENCE)
     counts = Counter(n for _, n in delivered(out))
-    assert counts == Counter({1_000_000: 20, **dict.fromkeys(range(20), len(pushed))})
+    assert counts == Counter({1_000_000: FORKS, **dict.fromkeys(range(20), len(pushed))})
 
 
 def test_grandchild_is_a_child_as_well(spool: Path | None, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Who an event is of, at the collector: signing in, shared browsers, statements, erasure."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -11,7 +10,6 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -29,6 +27,7 @@ from tests.core.support import (
     running,
     until,
 )
+from tests.forms import examples
 from walker_collector import (
     Collector,
     EventError,
@@ -233,12 +232,7 @@ class Browsers(RuleBasedStateMachine):
 
 
 TestBrowsers = Browsers.TestCase
-TestBrowsers.settings = settings(
-    max_examples=int(os.environ.get("WALKER_EXAMPLES", "40")),
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestBrowsers.settings = examples(25, stateful_step_count=20)
 
 
 # --- signing in ------------------------------------------------------------------------------

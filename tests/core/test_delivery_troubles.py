@@ -90,9 +90,9 @@ def test_retries_that_are_slow_to_fail_delay_nobody_else() -> None:
     cls = plugin(push, concurrency=4)
     retry = RetryConfig(base=1, cap=50)
     with running(one(cls, breaker=BreakerConfig(), retry=retry)) as collector:
-        for n in range(20):
+        for n in range(10):
             collector.push(event(n, f"u{n}"))
-        until(lambda: status(collector).retried >= 20, "all that are in trouble have failed")
+        until(lambda: status(collector).retried >= 10, "all that are in trouble have failed")
         pushed: dict[int, float] = {}
         for n in range(20, 320):
             pushed[n] = time.monotonic()

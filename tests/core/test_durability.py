@@ -1,6 +1,5 @@
 """Killed at any moment, and resumed; and how much memory a long backlog takes."""
 
-import os
 import random
 import subprocess
 import sys
@@ -12,18 +11,17 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, Clock, event, one, plugin, running, until
+from tests.forms import form
 from tests.support import LIFETIME, program
 from walker_collector import PushContext, RetryLater
 from walker_collector.config import RetryConfig
 
 ROOT = Path(__file__).parents[2]
 
-# A larger run: WALKER_KILLS=100 WALKER_EVENTS=100000 WALKER_PEOPLE=1000
-# WALKER_MEMORY_EVENTS=1000000 pytest tests/core/test_durability.py
-KILLS = int(os.environ.get("WALKER_KILLS", "10"))
-EVENTS = int(os.environ.get("WALKER_EVENTS", "5000"))
-PEOPLE = int(os.environ.get("WALKER_PEOPLE", "200"))
-MEMORY_EVENTS = int(os.environ.get("WALKER_MEMORY_EVENTS", "60000"))
+KILLS = form(5, 100)
+EVENTS = form(3_000, 100_000)
+PEOPLE = form(200, 1_000)
+MEMORY_EVENTS = form(50_000, 1_000_000)
 RUN = max(LIFETIME, EVENTS / 100)
 """Seconds a pusher may live."""
 
@@ -48,6 +46,7 @@ def push_until(folder: Path, start: int, kill_at: int | None) -> tuple[int, str]
     return accepted, line
 
 
+@pytest.mark.long
 def test_process_that_is_killed_loses_nothing_it_accepted(tmp_path: Path) -> None:
     chance = random.Random(5)
     accepted = 0
@@ -163,6 +162,7 @@ MEMORY = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
 def test_memory_stays_flat_however_many_events_pass(durable: bool, tmp_path: Path) -> None:
     spool = str(tmp_path / "spool.db") if durable else ""

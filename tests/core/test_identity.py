@@ -13,12 +13,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.core.people_model import USERS, Model
 from tests.core.support import Clock
+from tests.forms import examples
 from walker_collector import EventError
 from walker_collector.config import SpoolConfig
 from walker_collector.people.consent import ConsentStore
@@ -324,7 +325,7 @@ class Identities(RuleBasedStateMachine):
 
 
 TestIdentities = Identities.TestCase
-TestIdentities.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestIdentities.settings = examples(30, stateful_step_count=30)
 
 
 # --- bounds ----------------------------------------------------------------------------------

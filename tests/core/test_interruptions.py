@@ -15,6 +15,7 @@ import pytest
 
 from tests.core.interruptions import Interruption, at_moment
 from tests.core.support import PATIENCE, Record, config, event, flow, plugin, running
+from tests.forms import form
 from walker_collector import Collector, CollectorClosed, PushResult, Rejected, SpoolError
 from walker_collector.people.consent import ConsentStore
 
@@ -137,6 +138,7 @@ def test_every_event_of_a_group_is_accepted_as_a_whole_or_not_at_all(
     assert shop.delivered("consenting") == shop.delivered("one")
 
 
+@pytest.mark.long
 @raised
 def test_sign_in_is_learned_as_a_whole_or_not_at_all(
     raised: type[BaseException], shop: Shop
@@ -147,7 +149,8 @@ def test_sign_in_is_learned_as_a_whole_or_not_at_all(
     def sign_in(n: int) -> None:
         shop.collector.push(event(3 * n + 1, user=user(n)))
 
-    for n in count(1):
+    # In the short form, the two kinds take turns.
+    for n in count(1 + 2 * (raised is Stopped), form(4, 1)):
         shop.collector.push(event(3 * n, user={"session": f"s{n}"}))
         shop.collector.consent({"other": True}, user={"session": f"s{n}"})
         more = broken_off(lambda n=n: sign_in(n), n, raised)
@@ -294,6 +297,7 @@ CALLS: Mapping[str, Callable[[Collector], list[int]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
 @pytest.mark.parametrize(
     ("call", "leaves"),
@@ -313,7 +317,9 @@ def test_handler_may_close_during_any_call(
 ) -> None:
     """A handler closes the collector, and may raise then, while its thread is inside a call."""
     caplog.set_level(logging.INFO)  # closing and deliveries log, whose locks the call may hold
-    for number in count(1, 9 if durable else 1 if call == "push" else 3):
+    step = form(18 if durable else 2 if call == "push" else 6, 1)
+    # In the short form, a handler that raises takes the moments between those of one that returns.
+    for number in count(1 + leaves * step // 2, step):
         shop = Shop(tmp_path / f"{number}.db" if durable else None)
         collector = shop.collector
         accepted = [n for n in (1, 2, 3) if collector.push(event(n, consent=MARKETING)).ok]

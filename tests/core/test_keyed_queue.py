@@ -3,11 +3,11 @@
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.core.support import entry
+from tests.forms import examples
 from walker_collector import SpoolError
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.keyed_queue import KeyedQueue
@@ -342,7 +342,7 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestDeliveries.settings = examples(30, stateful_step_count=30)
 
 
 # --- held events -----------------------------------------------------------------------------
@@ -418,7 +418,7 @@ class Holding(RuleBasedStateMachine):
 
 
 TestHolding = Holding.TestCase
-TestHolding.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestHolding.settings = examples(30, stateful_step_count=40)
 
 
 def test_limit_of_none_holds_nothing() -> None:

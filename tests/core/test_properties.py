@@ -1,6 +1,5 @@
 """Whatever fails, in whatever order: every event arrives once, and each person's in order."""
 
-import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -8,15 +7,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import Factory, define
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.support import PATIENCE, Record, config, event, flow, in_threads, one, plugin
+from tests.forms import examples
 from walker_collector import Collector, DestinationDown, Item, Rejected, RetryLater
 from walker_collector.config import BatchConfig, BreakerConfig, DestinationConfig, RuleConfig
 
-EXAMPLES = int(os.environ.get("WALKER_EXAMPLES", "40"))
-RELAXED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 PEOPLE = ("a", "b", "c", None)
 
 
@@ -89,7 +87,7 @@ def numbers_of(collector: Collector) -> Counter[int]:
 EVENTS = st.lists(st.tuples(st.sampled_from(PEOPLE), st.booleans()), min_size=1, max_size=60)
 
 
-@RELAXED
+@examples(25)
 @given(
     events=EVENTS,
     seed=st.integers(0, 2**32),
@@ -141,7 +139,7 @@ def test_every_event_arrives_once_and_each_persons_in_order(
         spool_window.WINDOW = before  # type: ignore[misc]  # as above
 
 
-@RELAXED
+@examples(25)
 @given(
     seed=st.integers(0, 2**32),
     batched=st.booleans(),

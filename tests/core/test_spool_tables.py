@@ -8,9 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.forms import examples
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import Attempt, Change, Entry, Record, Run, State
 from walker_collector.spool.directory import directory
@@ -175,7 +176,7 @@ class Both:
 
 
 @given(BEGIN, st.lists(STEP, min_size=8, max_size=25))
-@settings(max_examples=50, deadline=None)
+@examples(20)
 def test_spool_holds_what_its_events_have_come_to(
     first: tuple[Any, ...], steps: list[tuple[Any, ...]]
 ) -> None:

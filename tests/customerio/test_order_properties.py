@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from attrs import Factory, define
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.customerio.scripted import FAULTS, Scripted
 from tests.customerio.support import Memory, settings_of
+from tests.forms import examples
 from walker_collector import Rejected
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, EventDelivery
@@ -157,7 +158,7 @@ def check_fates(server: Scripted, given_events: Sequence[Event]) -> None:
         assert isinstance(event.error, Rejected) is bool(wrong)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     events(),
     scripts,
@@ -179,7 +180,7 @@ def test_nothing_overtakes_nothing_is_lost_no_message_is_sent_twice(
     check_fates(server, given_events)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(70)
 @given(
     events(),
     scripts,

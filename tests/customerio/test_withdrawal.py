@@ -9,7 +9,7 @@ import pytest
 from walker_collector import Collector
 from walker_dest_customerio.sandbox import Sandbox
 
-PEOPLE = 100
+PEOPLE = 60
 WORKERS = 4
 MARKETING = {"marketing": True}
 
@@ -32,7 +32,7 @@ def user(n: int) -> dict[str, str]:
 
 @pytest.fixture(params=["single", "batch"])
 def collector(customerio: Sandbox, request: pytest.FixtureRequest) -> Iterator[Collector]:
-    """A collector whose events of a hundred people are being delivered, call by call."""
+    """A collector whose events of many people are being delivered, call by call."""
     customerio.fault("latency", ms=20, times=None)
     with Collector.from_config(flow(customerio, request.param)) as collector:
         for n in range(PEOPLE):

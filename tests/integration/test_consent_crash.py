@@ -1,21 +1,22 @@
 """Grants, withdrawals and events of many people, killed and resumed, against the sandbox."""
 
 import json
-import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.forms import form
 from tests.integration.consenter import Step, steps
 from tests.integration.flows import arrivals, flow
 from tests.support import LIFETIME, program
 from walker_dest_customerio.sandbox import Sandbox
 
-# A larger run: WALKER_CONSENT_STEPS=20000 WALKER_CONSENT_PEOPLE=1000 pytest tests/integration
-STEPS = int(os.environ.get("WALKER_CONSENT_STEPS", "3000"))
-PEOPLE = int(os.environ.get("WALKER_CONSENT_PEOPLE", "60"))
-SEED, KILLS = 11, 6
+STEPS = form(2_000, 20_000)
+PEOPLE = form(60, 1_000)
+SEED, KILLS = 11, form(4, 30)
 RUN = max(LIFETIME, STEPS / 100)
 """Seconds a process may live."""
 SCRIPT = Path(__file__).with_name("consenter.py")
@@ -54,6 +55,7 @@ def allowed_and_owed(script: list[Step]) -> tuple[set[int], set[int]]:
     return allowed, owed
 
 
+@pytest.mark.long
 def test_consent_holds_through_kills(tmp_path: Path) -> None:
     moments = sorted(random.Random(3).sample(range(50, STEPS), KILLS))
     with Sandbox() as sandbox:

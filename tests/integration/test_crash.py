@@ -1,7 +1,6 @@
 """Killed at any moment, and resumed: nothing acknowledged is lost, doubled or out of order."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -10,13 +9,15 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.forms import form
 from tests.support import LIFETIME, program
 from walker_dest_customerio.sandbox import Sandbox
 
-# A larger run: WALKER_CRASH_EVENTS=100000 WALKER_CRASH_PEOPLE=1000 pytest tests/integration
-EVENTS = int(os.environ.get("WALKER_CRASH_EVENTS", "6000"))
-PEOPLE = int(os.environ.get("WALKER_CRASH_PEOPLE", "100"))
-KILLS = int(os.environ.get("WALKER_CRASH_KILLS", "10"))
+EVENTS = form(3_000, 100_000)
+PEOPLE = form(100, 1_000)
+KILLS = form(5, 50)
 RUN = max(LIFETIME, EVENTS / 100)
 """Seconds a pusher may live."""
 PUSHER = Path(__file__).with_name("pusher.py")
@@ -66,6 +67,7 @@ def first_arrivals(sandbox: Sandbox) -> dict[str, list[int]]:
     return orders
 
 
+@pytest.mark.long
 def test_a_process_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
     chance = random.Random(7)
     moments = sorted(chance.sample(range(100, EVENTS), KILLS))

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.forms import form
 from tests.integration.outages import Outage, faults_of, numbered, run
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", form([1], [*range(1, 9)]))
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("mode", ["batch", "single"])
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.forms import form
 from tests.integration.terminated import NAMES
 
 ROOT = Path(__file__).parents[2]
-CHILDREN = 40
+CHILDREN = form(12, 200)
 
 
 KNOWN = ("exit twice", "memory")
@@ -20,6 +21,7 @@ KNOWN = ("exit twice", "memory")
 accepted is lost there either."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["memory", "durable"])
 @pytest.mark.parametrize("handler", ["exit", "close", "close and exit", "exit twice"])
 def test_process_that_is_terminated_at_any_moment_loses_nothing(
@@ -32,7 +34,7 @@ def test_process_that_is_terminated_at_any_moment_loses_nothing(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=form(110, 800),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -7,17 +7,18 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 
 from tests.core.mapping.interpreter import resolve
 from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, PLAIN_SPECS, STRANGE
+from tests.forms import examples
 from walker_collector.config import MISSING, ObjectSpec, PathSpec, Secret, ValueSpec
 from walker_collector.mapping import codegen, compile_value
 from walker_collector.mapping.codegen import CallNode, LoopNode, ObjectNode, ReadNode, write
 from walker_collector.mapping.pruning import prune
 from walker_collector.mapping.scope import LocalScope
 
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(100)
 
 
 def found(spec: ValueSpec, value: Any, consent: Any = None) -> Any:

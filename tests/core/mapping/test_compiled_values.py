@@ -3,17 +3,18 @@
 from copy import deepcopy
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.conformance.cases import same
 from tests.core.mapping.interpreter import resolve
 from tests.core.mapping.strategies import CONSENT, EVENTS, JSON, MAPS, NEVER_NULLABLE, SPECS
+from tests.forms import examples
 from walker_collector.config import MISSING, AlternativesSpec, ObjectSpec, PathSpec, ValueSpec
 from walker_collector.mapping import Value, compile_value
 from walker_collector.mapping.scope import LocalScope
 
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = examples(100)
 
 
 def nulls_in_objects(value: Any) -> bool:

@@ -4,11 +4,12 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conformance.cases import same
 from tests.core.mapping.strategies import CONSENT, EVENTS, MAPS, SPECS
+from tests.forms import examples
 from walker_collector.config import (
     MISSING,
     AlternativesSpec,
@@ -201,7 +202,7 @@ CONFIGS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(70)
 @given(CONFIGS, EVENTS, CONSENT)
 def test_mapping_changes_no_event_and_gives_the_same_answer_again(
     config: DestinationConfig, event: dict[str, Any], consent: dict[str, bool]
@@ -215,7 +216,7 @@ def test_mapping_changes_no_event_and_gives_the_same_answer_again(
     assert once.outcome == again.outcome
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(70)
 @given(st.none() | SPECS | MAPS, st.none() | st.just("purchase"), EVENTS, CONSENT)
 def test_rule_of_no_more_than_a_name_and_data_is_mapped_as_any_other(
     data: Any, name: str | None, event: dict[str, Any], consent: dict[str, bool]

@@ -1,9 +1,10 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from tests.core.mapping.strategies import CONSENT, EVENTS, SPECS
+from tests.forms import examples
 from walker_collector import MISSING
 from walker_collector.config import ValueSpec
 from walker_collector.flow.types import structure_or_raise
@@ -41,7 +42,7 @@ def test_value_says_plainly_that_it_makes_no_object(raw: Any, answer: bool) -> N
     assert may_make_object(structure_or_raise(raw, ValueSpec)) is answer
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(SPECS, EVENTS, CONSENT)
 def test_value_of_which_it_is_said_never_makes_one(
     spec: ValueSpec, event: Any, consent: Any

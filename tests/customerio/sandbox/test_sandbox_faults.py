@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 from customerio import CustomerIO, CustomerIOException
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.customerio.sandbox.conftest import Web
@@ -16,8 +16,6 @@ from walker_dest_customerio.sandbox.faults import FaultQueue, fault_from
 
 PERSON = "/api/v1/customers/u1"
 BATCH = "/api/v2/batch"
-
-calm = settings(deadline=None)  # a busy machine is no failure
 
 
 def put(web: Web) -> requests.Response:
@@ -232,7 +230,6 @@ def hits(fault: Fault, count: int) -> list[bool]:
     return [queue.next_for(PERSON).fault is not None for _ in range(count)]
 
 
-@calm
 @given(every=st.integers(1, 9), times=st.integers(1, 5))
 def test_every_nth_request_is_hit_so_many_times(every: int, times: int) -> None:
     fault = Fault(kind="reset", every=every, times=times)
@@ -240,7 +237,6 @@ def test_every_nth_request_is_hit_so_many_times(every: int, times: int) -> None:
     assert hits(fault, 50) == expected
 
 
-@calm
 @given(seed=st.integers(), probability=st.floats(0, 1))
 def test_chance_is_fixed_by_the_seed(seed: int, probability: float) -> None:
     fault = Fault(kind="reset", probability=probability, seed=seed, times=None)
@@ -249,7 +245,6 @@ def test_chance_is_fixed_by_the_seed(seed: int, probability: float) -> None:
     assert probability < 1 or all(hits(fault, 50))
 
 
-@calm
 @given(
     st.fixed_dictionaries(
         {"kind": st.text() | st.sampled_from(["status", "hang"])},
