@@ -40,7 +40,7 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _describes(paragraph: Sequence[str], known: set[str]) -> bool:
-    """Tell whether the paragraph says of fields what they are."""
+    """Return whether the paragraph describes fields."""
     found = [_FIELDS.match(line) for line in paragraph if not line.startswith(" ")]
     return all(match and known.issuperset(match["names"].split(", ")) for match in found)
 

@@ -9,9 +9,10 @@ Schema = Mapping[str, Any]
 INTRODUCTION: Final = """\
 # Every key of a flow file
 
-This page is made from the JSON Schema of a flow file (`python docs/generate.py`); what the keys are
-for stands in [the description of the file](../flow-file.md). The schema itself is
-[flow.schema.json](flow.schema.json). With it, an editor completes keys and marks mistakes:
+This page lists the type, default and meaning of every key. [The flow file](../flow-file.md)
+explains them with examples. The page is made from the JSON Schema of flow files,
+[flow.schema.json](flow.schema.json), by `python docs/generate.py`. With the schema, an editor
+completes keys and marks mistakes:
 
 ```json
 {
@@ -20,12 +21,12 @@ for stands in [the description of the file](../flow-file.md). The schema itself 
 }
 ```
 
-`walker schema --flow > flow.schema.json` writes the schema of what is installed, with the settings
-of your own destinations.
+`walker schema --flow > flow.schema.json` writes the schema for your installation, with the settings
+of all installed destinations.
 
-`$env.NAME` and `$secret.NAME` give text, so they stand where text may; `$var.name` stands for
-anything. A number or a boolean comes from `$var` only, for nothing is coerced. A file may spell its
-keys in snake_case as well; this schema, and so an editor, knows camelCase only.
+`$env.NAME` and `$secret.NAME` are allowed for text; `$var.name` is allowed everywhere. A whole
+`$env.NAME` may also be a number or a boolean. A flow file may have its keys in snake_case as well;
+the schema, and so an editor, has camelCase only.
 """
 _SECTIONS: Final = {
     "Value": "Value",
