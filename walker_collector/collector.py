@@ -429,12 +429,12 @@ class Collector:
 
     def before_fork(self) -> None:
         """Let no thread be inside SQLite, whose locks a child would inherit, held by nobody."""
-        if not self._forked and get_ident() not in self._door.inside:
+        if self._spool.durable and not self._forked and get_ident() not in self._door.inside:
             self._spool.pause()
 
     def after_fork_in_parent(self) -> None:
         """Let threads in again."""
-        if not self._forked:
+        if not self._forked and self._spool.durable:
             self._spool.resume()
 
     def after_fork_in_child(self) -> None:

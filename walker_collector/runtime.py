@@ -22,7 +22,7 @@ def open_spool(config: CollectorConfig, *, forked: bool = False) -> Spool:
     if config.spool is None:
         return MemorySpool()
     # Imported here: a collector in memory needs neither SQLite nor file locks.
-    from walker_collector.spool.slots import open_free_slot, open_own
+    from walker_collector.spool.sqlite.slots import open_free_slot, open_own
 
     return open_free_slot(config.spool) if forked else open_own(config.spool)
 

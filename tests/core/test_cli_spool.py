@@ -25,9 +25,9 @@ from tests.core.cli_support import (
     write_flow,
 )
 from walker_collector.config import SpoolConfig
-from walker_collector.spool import Record, State
-from walker_collector.spool.slots import slot_path
+from walker_collector.spool import NewEvent, State
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.slots import slot_path
 
 
 @define
@@ -118,7 +118,7 @@ def add(path: str, destination: str, state: State) -> None:
     """Store an event, as a worker process does."""
     body = json.dumps({"id": "w1", "name": "order complete", "user": {}}).encode()
     with closing(SqliteSpool(SpoolConfig(path=path))) as spool:
-        spool.append([Record("", 1, body, {destination: state})], lambda _: None)
+        spool.append([NewEvent("", 1, body, {destination: state})], lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from tests.core.support import (
 from tests.forms import form
 from tests.support import exit_status
 from walker_collector import Collector, DestinationDown
-from walker_collector.spool.lock import lock_is_free
+from walker_collector.spool.sqlite.lock import lock_is_free
 
 ROOT = Path(__file__).parents[2]
 FORKS = form(8, 100)

@@ -444,7 +444,7 @@ def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
     with running(one(cls, tmp_path / "spool.db", consent=MARKETING)) as collector:
         collector.push(event(1))
         spool: Any = collector._spool
-        spool._writer.connection.execute("DROP TABLE told")
+        spool._commits.connection.execute("DROP TABLE consents")
         with pytest.raises(SpoolError):
             collector.consent(MARKETING, user={"id": "u1"})
         assert collector.push(event(2)).destinations == {"there": "held"}
@@ -620,7 +620,7 @@ def test_nothing_that_is_replayed_begins_after_its_person_was_erased(
         refuse[0] = False
         letters = collector.dead()
         with collector._workers["there"]._pending.erasures.erasing({"id:ana"}):
-            erasing_during(collector, monkeypatch, "revive", lambda: collector.replay(letters))
+            erasing_during(collector, monkeypatch, "requeue", lambda: collector.replay(letters))
         assert collector.flush(PATIENCE)
         there = collector.status().destinations["there"]
         assert (there.waiting, there.dead, record.numbers) == (0, 0, [])

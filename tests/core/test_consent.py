@@ -12,7 +12,7 @@ from tests.core.support import Clock, in_threads
 from walker_collector.config import SpoolConfig
 from walker_collector.people.consent import ConsentStore, Grant
 from walker_collector.people.gate import compile_gate, granted, grants
-from walker_collector.spool import Spool, Told, later_of
+from walker_collector.spool import ConsentRecord, Spool, later_of
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -129,7 +129,7 @@ TOLD = st.dictionaries(st.sampled_from("ab"), st.tuples(st.booleans(), st.intege
 
 @given(TOLD, TOLD, TOLD)
 def test_merging_statements_depends_on_no_order_and_of_two_at_once_the_denial_holds(
-    one: Told, two: Told, three: Told
+    one: ConsentRecord, two: ConsentRecord, three: ConsentRecord
 ) -> None:
     merged = later_of(one, two)
     assert merged == later_of(two, one)

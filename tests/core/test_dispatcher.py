@@ -32,7 +32,7 @@ from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.events import Bounds, encode
 from walker_collector.people.consent import ConsentStore, identifiers
-from walker_collector.spool import FRESH, Attempt, Entry
+from walker_collector.spool import FRESH, DeliveryState, Entry
 from walker_collector.spool.memory import MemorySpool
 
 
@@ -54,7 +54,7 @@ class Bench:
     settings: Mapping[str, Any]
     consents: ConsentStore = Factory(lambda: ConsentStore(MemorySpool(), {}, 100, Clock()))
     turns: Callable[[], bool] = lambda: True
-    attempt: Attempt = FRESH
+    attempt: DeliveryState = FRESH
     is_current: Callable[[Entry], bool] = lambda entry: True
 
     def run(self, *entries: Entry) -> list[Outcome]:
@@ -104,7 +104,7 @@ def test_events_are_pushed_in_order_with_what_the_mapping_made_of_them() -> None
         def push(self, event: Any, data: Any, rule: Any, context: Any) -> None:
             seen.append((event["name"], data, rule and rule.key, context.attempt, context.id))
 
-    made = Bench(Keeps, {"mapping": rules}, attempt=Attempt(count=2))
+    made = Bench(Keeps, {"mapping": rules}, attempt=DeliveryState(count=2))
     assert made.kinds(entry(1), entry(2, name="page view")) == ["delivered", "delivered"]
     assert seen == [
         ("purchase", 1, "order complete", 3, "there"),
@@ -238,7 +238,7 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
     dispatch = Dispatcher(
         attrs.evolve(destination, mapper=broken),
         made.consents,
-        lambda seq: Attempt(),
+        lambda seq: DeliveryState(),
         lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
         lambda: True,
         lambda seq, person: True,

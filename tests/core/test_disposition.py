@@ -14,7 +14,7 @@ from walker_collector.delivery.outcome import (
     dispose,
     in_order,
 )
-from walker_collector.spool import FRESH, Entry, State
+from walker_collector.spool import FRESH, Entry, UpdateKind
 
 NOW = 1_000_000
 
@@ -79,8 +79,8 @@ def test_first_unfinished_entry_of_a_person_waits_as_long_as_any_later_one(
             assert ordered[mine[0]].due == max(dues)
             change = ordered[mine[0]].change
             assert change is not None
-            assert (change.entry, change.state) == (entries[mine[0]], State.WAITING)
-            assert change.attempt.count == made[mine[0]].attempt.count
+            assert (change.entry, change.kind) == (entries[mine[0]], UpdateKind.RETRIED)
+            assert change.delivery.count == made[mine[0]].attempt.count
         for at in mine[1:]:
             assert ordered[at] == made[at]
     for at, name in enumerate(people):

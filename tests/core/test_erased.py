@@ -94,7 +94,7 @@ def test_erasure_that_a_start_makes_up_for_is_no_news_to_it(
 
     path = str(tmp_path / "spool.db")
     spool = SqliteSpool(SpoolConfig(path=path))
-    spool.owe({"id:u1"})
+    spool.schedule_erasure({"id:u1"})
     spool.close()
     registry = Registry()
     registry.register("remembering", plugin)
@@ -105,4 +105,4 @@ def test_erasure_that_a_start_makes_up_for_is_no_news_to_it(
     with Collector.from_config(flow, registry=registry) as collector:
         plugin.collector = collector
         assert plugin.heard == []
-        assert not collector._spool.owed()
+        assert not collector._spool.pending_erasures()

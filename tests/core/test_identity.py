@@ -24,9 +24,9 @@ from walker_collector import EventError
 from walker_collector.config import SpoolConfig
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS, identifiers
-from walker_collector.spool import PeopleUpdate, Spool, Told, people
+from walker_collector.spool import ConsentRecord, PeopleUpdate, Spool
 from walker_collector.spool.memory import MemorySpool
-from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite import SqliteSpool, people_tables
 
 
 class Name(StrEnum):
@@ -340,25 +340,26 @@ def test_acquaintances_are_bounded() -> None:
     assert consents.keys_of({"id": "u0"}) == {"id:u0"}
 
 
-def test_failed_write_teaches_nothing() -> None:
-    class Full(MemorySpool):
+def test_failed_write_teaches_nothing(tmp_path: Path) -> None:
+    class Full(SqliteSpool):
         def learn(self, update: PeopleUpdate) -> None:
             raise OSError("disk")
 
-    consents = ledger_of(Full())
-    joins = consents.follow()
-    with pytest.raises(OSError, match="disk"):
-        consents.identify({"id": "u", "session": "s"})
-    assert consents.canonical("session:s") == "session:s"
-    assert not joins
+    with closing(Full(SpoolConfig(path=str(tmp_path / "spool.db")))) as spool:
+        consents = ledger_of(spool)
+        joins = consents.follow()
+        with pytest.raises(OSError, match="disk"):
+            consents.identify({"id": "u", "session": "s"})
+        assert consents.canonical("session:s") == "session:s"
+        assert not joins
 
 
 # --- spools whose aliases are not straight ---------------------------------------------------
 
 
-def set_aliases(path: Path, aliases: dict[str, str], told: dict[str, Told]) -> None:
+def set_aliases(path: Path, aliases: dict[str, str], told: dict[str, ConsentRecord]) -> None:
     with opened(path) as spool:
-        spool.learn(PeopleUpdate(told=told))
+        spool.learn(PeopleUpdate(consents=told))
     with closing(sqlite3.connect(path)) as db, db:
         db.executemany("INSERT INTO aliases VALUES (?, ?)", aliases.items())
 
@@ -412,7 +413,7 @@ KEYS = st.sampled_from(["id:u", "device:a", "device:b", "device:c", "session:s",
 
 @given(st.dictionaries(KEYS, KEYS))
 def test_any_aliases_lead_to_people_who_are_no_aliases(aliases: dict[str, str]) -> None:
-    found = people.resolved(aliases)
+    found = people_tables.resolved(aliases)
     assert found.keys() >= aliases.keys()
     for key, person in found.items():
         assert found.get(person, person) == person
@@ -423,7 +424,7 @@ def test_any_aliases_lead_to_people_who_are_no_aliases(aliases: dict[str, str]) 
 
 def test_long_chain_of_aliases_is_followed_in_time_by_its_length() -> None:
     aliases = {f"session:{n}": f"session:{n + 1}" for n in range(100_000)}
-    assert set(people.resolved(aliases).values()) == {"session:100000"}
+    assert set(people_tables.resolved(aliases).values()) == {"session:100000"}
 
 
 # --- what another process has learned --------------------------------------------------------
@@ -472,7 +473,7 @@ def test_what_was_said_apart_is_merged_and_of_two_at_once_the_denial_holds(tmp_p
         spool.learn(
             PeopleUpdate(
                 aliases={"session:s": "id:u"},
-                told={
+                consents={
                     "id:u": {"a": (True, 10), "b": (True, 10), "d": (True, 7), "e": (False, 7)},
                     "session:t": {"c": (True, 10)},
                 },
@@ -482,19 +483,19 @@ def test_what_was_said_apart_is_merged_and_of_two_at_once_the_denial_holds(tmp_p
         spool.learn(
             PeopleUpdate(
                 aliases={"session:t": "id:v"},
-                told={
+                consents={
                     "id:u": {"a": (False, 5), "b": (False, 20), "d": (False, 7), "e": (True, 7)},
                     "session:s": {"f": (False, 30)},
                 },
             )
         )
         spool.adopt(other)
-        assert spool.told("id:u") == {
+        assert spool.consent_of("id:u") == {
             "a": (True, 10),
             "b": (False, 20),
             "d": (False, 7),
             "e": (False, 7),
             "f": (False, 30),
         }
-        assert spool.told("id:v") == {"c": (True, 10)}
-        assert spool.told("session:s") == spool.told("session:t") == {}
+        assert spool.consent_of("id:v") == {"c": (True, 10)}
+        assert spool.consent_of("session:s") == spool.consent_of("session:t") == {}

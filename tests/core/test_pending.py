@@ -15,8 +15,7 @@ from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import Entry, State
-from walker_collector.spool import Record as Accepted
+from walker_collector.spool import Entry, NewEvent, State
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -31,7 +30,7 @@ def spool(tmp_path: Path) -> Iterator[SqliteSpool]:
 def accept(spool: SqliteSpool, *states: State) -> None:
     """Have events in the spool that nobody was offered, as after a restart."""
     spool.append(
-        [Accepted("id:a", Clock()(), b"{}", {"there": s}) for s in states], lambda accepted: None
+        [NewEvent("id:a", Clock()(), b"{}", {"there": s}) for s in states], lambda accepted: None
     )
 
 
@@ -56,7 +55,7 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
     accept(spool, State.HELD, State.WAITING)
     thawed: list[int] = []
     pending = pending_of(spool, thawed)
-    with spool._writer.turn:  # whoever writes has to wait
+    with spool._commits.turn:  # whoever writes has to wait
         with pending.lock:
             pending.holds.unhold(pending.state.held.of(None))
         # Another thread records it, before the one that released it comes to do so.
@@ -75,10 +74,10 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
 def test_released_event_that_could_not_be_recorded_is_not_passed_over(spool: SqliteSpool) -> None:
     accept(spool, State.HELD, State.WAITING)
     pending = pending_of(spool, [])
-    spool._writer.alone(lambda db: db.execute("PRAGMA query_only = ON"))
+    spool._commits.alone(lambda db: db.execute("PRAGMA query_only = ON"))
     pending.holds.release(None)
     assert not pending._refill()
-    spool._writer.alone(lambda db: db.execute("PRAGMA query_only = OFF"))
+    spool._commits.alone(lambda db: db.execute("PRAGMA query_only = OFF"))
     pending.holds.expire()
     assert pending._refill()
     assert taken(pending) == [1, 2]

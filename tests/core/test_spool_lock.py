@@ -19,15 +19,15 @@ from tests.support import exit_status, program
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import PeopleUpdate
-from walker_collector.spool.lock import SpoolLock, holder, lock_is_free
-from walker_collector.spool.slots import left_behind, open_free_slot, open_own, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.lock import SpoolLock, holder, lock_is_free
+from walker_collector.spool.sqlite.slots import left_behind, open_free_slot, open_own, slot_path
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from walker_collector.spool.lock import SpoolLock
+from walker_collector.spool.sqlite.lock import SpoolLock
 lock = SpoolLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
@@ -226,7 +226,7 @@ def test_slot_that_cannot_be_taken_over_is_left_and_reported(
     beside = spool.with_name("spool.1.db")
     beside.write_bytes(b"no database at all" * 50)
     open_own(SpoolConfig(path=str(spool))).close()
-    assert f"what waits in {beside} stays there: spool {beside}: " in caplog.text
+    assert f"the events in {beside} stay there: spool {beside}: " in caplog.text
     assert beside.exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.support import PATIENCE, until
 from walker_collector.config import SpoolConfig
-from walker_collector.spool import Entry, Record, State
+from walker_collector.spool import Entry, NewEvent, State
 from walker_collector.spool.sqlite import SqliteSpool
 
 
@@ -27,31 +27,31 @@ def spool(path: Path) -> Iterator[SqliteSpool]:
 
 def append(spool: SqliteSpool, count: int = 1) -> list[Entry]:
     entries: list[Entry] = []
-    records = [Record("id:u1", 1, b"x" * 2_000, {"there": State.WAITING})] * count
+    records = [NewEvent("id:u1", 1, b"x" * 2_000, {"there": State.WAITING})] * count
     spool.append(records, lambda runs: entries.extend(entry for run, _ in runs for entry in run))
     return entries
 
 
 def frames(spool: SqliteSpool) -> int:
     """Return how many pages the log has, after writing back what can be."""
-    (row,) = spool._writer.alone(lambda db: db.execute("PRAGMA wal_checkpoint").fetchall())
+    (row,) = spool._commits.alone(lambda db: db.execute("PRAGMA wal_checkpoint").fetchall())
     return int(row[1])
 
 
 def test_log_begins_anew_however_many_events_pass(
     spool: SqliteSpool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("walker_collector.spool.log.LONG_LOG", 1_000_000)
+    monkeypatch.setattr("walker_collector.spool.sqlite.checkpointer.LONG_LOG", 1_000_000)
     for _ in range(40):
-        spool.finish("there", append(spool, 100))
+        spool.ack("there", append(spool, 100))
     assert path.with_name("spool.db-wal").stat().st_size < 3_000_000
 
 
 def test_most_is_written_back_while_others_write(spool: SqliteSpool, path: Path) -> None:
     append(spool, 1_000)
     assert path.stat().st_size < 1_000_000
-    worker = threading.Thread(target=spool._log.write_back)
-    with spool._writer.turn:  # somebody writes
+    worker = threading.Thread(target=spool._checkpointer.write_back)
+    with spool._commits.turn:  # somebody writes
         worker.start()
         until(lambda: path.stat().st_size > 2_000_000)
     worker.join(PATIENCE)
@@ -61,15 +61,15 @@ def test_most_is_written_back_while_others_write(spool: SqliteSpool, path: Path)
 
 def test_nobody_waits_for_who_writes_back_already(spool: SqliteSpool) -> None:
     append(spool, 100)
-    with spool._log.turn:
-        spool._log.write_back()
+    with spool._checkpointer.turn:
+        spool._checkpointer.write_back()
     assert frames(spool) > 50
 
 
 def test_what_cannot_be_written_back_is_safe_in_the_log(spool: SqliteSpool, path: Path) -> None:
     append(spool, 100)
-    spool._log.connection.close()
-    spool._log.write_back()
+    spool._checkpointer.connection.close()
+    spool._checkpointer.write_back()
     append(spool)
     spool.close()
     again = SqliteSpool(SpoolConfig(path=str(path)))
@@ -80,14 +80,14 @@ def test_what_cannot_be_written_back_is_safe_in_the_log(spool: SqliteSpool, path
 def test_who_waits_to_write_is_let_in_while_a_file_shrinks(
     spool: SqliteSpool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("walker_collector.spool.sqlite._VACUUM_PAGES", 20)
+    monkeypatch.setattr("walker_collector.spool.sqlite.checkpointer._VACUUM_PAGES", 20)
     entries = [entry for _ in range(20) for entry in append(spool, 500)]
-    spool._log.write_back()
+    spool._checkpointer.write_back()
     large = path.stat().st_size
     over: list[str] = []
 
     def finish() -> None:
-        spool.finish("there", entries)
+        spool.ack("there", entries)
         over.append("finished")
 
     def push() -> None:

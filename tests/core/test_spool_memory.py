@@ -5,16 +5,24 @@ from collections.abc import Sequence
 import pytest
 
 from tests.core.support import in_threads
-from walker_collector.spool import Attempt, Change, Entry, Record, Run, State
+from walker_collector.spool import (
+    DeliveryState,
+    Entry,
+    EntryRun,
+    NewEvent,
+    SpoolUpdate,
+    State,
+    UpdateKind,
+)
 from walker_collector.spool.memory import MemorySpool
 
 
-def numbers_of(runs: Sequence[Run]) -> list[int]:
+def numbers_of(runs: Sequence[EntryRun]) -> list[int]:
     return [entry[0] for entries, _ in runs for entry in entries]
 
 
-def record(person: str = "id:u1", body: bytes = b"{}") -> Record:
-    return Record(person, 5, body, {"there": State.WAITING})
+def record(person: str = "id:u1", body: bytes = b"{}") -> NewEvent:
+    return NewEvent(person, 5, body, {"there": State.WAITING})
 
 
 def entry_of(spool: MemorySpool, person: str = "id:u1") -> Entry:
@@ -23,9 +31,9 @@ def entry_of(spool: MemorySpool, person: str = "id:u1") -> Entry:
     return offered[0]
 
 
-def bury_alive(spool: MemorySpool, entry: Entry, destination: str = "there") -> None:
-    attempt = Attempt(3, reason="no", parts={"a": "done", "b": "begun"}, consent={"x": True})
-    spool.settle(destination, [Change(entry, State.DEAD, attempt, at=9)])
+def make_dead(spool: MemorySpool, entry: Entry, destination: str = "there") -> None:
+    attempt = DeliveryState(3, reason="no", parts={"a": "done", "b": "begun"}, consent={"x": True})
+    spool.settle(destination, [SpoolUpdate(entry, UpdateKind.DEAD, attempt, at=9)])
 
 
 def test_events_are_numbered_and_offered_in_order_from_many_threads() -> None:
@@ -42,20 +50,17 @@ def test_events_are_numbered_and_offered_in_order_from_many_threads() -> None:
     assert offered == list(range(1, 2_401))
 
 
-def test_nothing_is_read_back_but_dead_letters() -> None:
+def test_waiting_events_are_not_kept() -> None:
     spool = MemorySpool()
     entry_of(spool)
-    assert (spool.load("there", 0, 9), spool.held("there"), spool.counts()) == ([], [], {})
-    assert (spool.told("id:u1"), spool.link("id:u1")) == ({}, (None, None))
-    assert (spool.aliases_of("id:u1"), spool.last_stamp()) == ([], 0)
+    assert (spool.size(), spool.counts(), spool.dead()) == (0, {}, [])
     assert not spool.durable
-    assert not spool.any_told()
 
 
 def test_dead_letter_says_what_why_and_when() -> None:
     spool = MemorySpool()
     entry = entry_of(spool)
-    bury_alive(spool, entry)
+    make_dead(spool, entry)
     (letter,) = spool.dead("there")
     assert (letter.seq, letter.person, letter.body) == (entry[0], "id:u1", b"{}")
     assert (letter.reason, letter.attempts, letter.consent) == ("no", 3, {"x": True})
@@ -65,24 +70,24 @@ def test_dead_letter_says_what_why_and_when() -> None:
     assert spool.size() == 1
 
 
-def test_revived_letter_is_an_entry_again_once_without_what_was_done() -> None:
+def test_requeued_letter_is_an_entry_again_once_without_what_was_done() -> None:
     spool = MemorySpool()
     entry = entry_of(spool)
-    bury_alive(spool, entry)
+    make_dead(spool, entry)
     letters = spool.dead()
-    (stored,) = spool.revive(letters)
+    (stored,) = spool.requeue(letters)
     assert stored.entry == entry
-    assert stored.attempt == Attempt(parts={"a": "done"})
-    assert spool.revive(letters) == []
+    assert stored.delivery == DeliveryState(parts={"a": "done"})
+    assert spool.requeue(letters) == []
     assert spool.dead() == []
 
 
 def test_buried_letters_are_gone() -> None:
     spool = MemorySpool()
     for _ in range(3):
-        bury_alive(spool, entry_of(spool))
+        make_dead(spool, entry_of(spool))
     assert [letter.seq for letter in spool.dead(limit=2)] == [1, 2]
-    assert spool.bury(spool.dead(limit=2)) == 2
+    assert spool.delete_dead(spool.dead(limit=2)) == 2
     assert [letter.seq for letter in spool.dead()] == [3]
 
 
@@ -90,9 +95,9 @@ def test_buried_letters_are_gone() -> None:
 def test_forgotten_person_has_no_letters(people: list[str]) -> None:
     spool = MemorySpool()
     for person in ("id:u1", "id:u2"):
-        bury_alive(spool, entry_of(spool, person))
-    bury_alive(spool, entry_of(spool), "elsewhere")
-    forgotten = spool.forget(people)
-    assert forgotten.seqs == {1, 3}
-    assert forgotten.counts == {("there", State.DEAD): 1, ("elsewhere", State.DEAD): 1}
+        make_dead(spool, entry_of(spool, person))
+    make_dead(spool, entry_of(spool), "elsewhere")
+    erased = spool.erase(people)
+    assert erased.seqs == {1, 3}
+    assert erased.counts == {("there", State.DEAD): 1, ("elsewhere", State.DEAD): 1}
     assert [letter.person for letter in spool.dead()] == ["id:u2"]

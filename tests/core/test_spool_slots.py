@@ -7,13 +7,13 @@ import pytest
 
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
-from walker_collector.spool import Record, State
-from walker_collector.spool.slots import open_own, slot_path
+from walker_collector.spool import NewEvent, State
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.slots import open_own, slot_path
 
 
-def record(body: bytes = b"{}") -> Record:
-    return Record("id:u1", 1, body, {"out": State.WAITING})
+def record(body: bytes = b"{}") -> NewEvent:
+    return NewEvent("id:u1", 1, body, {"out": State.WAITING})
 
 
 def accept(spool: SqliteSpool, count: int) -> None:
@@ -63,4 +63,4 @@ def test_a_file_left_behind_that_cannot_be_read_stays_and_is_told(
         spool = open_own(shared(tmp_path))
     spool.close()
     assert broken.exists()
-    assert "spool.1.db stays there" in caplog.text
+    assert "spool.1.db stay there" in caplog.text

@@ -22,21 +22,21 @@ from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.flow import load_flow
 from walker_collector.spool import (
-    Attempt,
-    Change,
+    DeliveryState,
     Entry,
+    EntryRun,
+    NewEvent,
     PeopleUpdate,
-    Record,
-    Run,
+    SpoolUpdate,
     State,
-    Stored,
-    tables,
+    StoredEntry,
+    UpdateKind,
 )
-from walker_collector.spool.sqlite import VERSION, SqliteSpool
+from walker_collector.spool.sqlite import VERSION, SqliteSpool, event_tables
 
 ROOT = Path(__file__).parents[2]
 WAITING, HELD, DEAD = State.WAITING, State.HELD, State.DEAD
-Offered = Sequence[Run]
+Offered = Sequence[EntryRun]
 
 
 def numbers_of(runs: Offered) -> list[int]:
@@ -47,18 +47,18 @@ def ignore(accepted: Offered) -> None:
     """Take what is offered, and do nothing."""
 
 
-def record(person: str = "id:u1", body: bytes = b"{}", at: int = 5, **states: State) -> Record:
-    return Record(person, at, body, states or {"there": WAITING})
+def record(person: str = "id:u1", body: bytes = b"{}", at: int = 5, **states: State) -> NewEvent:
+    return NewEvent(person, at, body, states or {"there": WAITING})
 
 
-def append(spool: SqliteSpool, *records: Record) -> list[Entry]:
+def append(spool: SqliteSpool, *records: NewEvent) -> list[Entry]:
     entries: list[Entry] = []
     spool.append(records, lambda runs: entries.extend(entry for run, _ in runs for entry in run))
     return entries
 
 
-def done(entry: Entry) -> Change:
-    return Change(entry, None)
+def done(entry: Entry) -> SpoolUpdate:
+    return SpoolUpdate(entry, UpdateKind.ACKED)
 
 
 def config(path: Path, **changes: Any) -> SpoolConfig:
@@ -113,14 +113,20 @@ def test_events_are_read_back_in_order_of_acceptance_by_destination(spool: Sqlit
 
 
 def test_everything_is_there_after_a_restart(path: Path) -> None:
-    attempt = Attempt(2, 99, "no", {"identify": "done"}, {"marketing": True})
+    attempt = DeliveryState(2, 99, "no", {"identify": "done"}, {"marketing": True})
     with opened(path) as spool:
         first, second, third = append(spool, record(), record(), record())
-        spool.settle("there", [Change(first, WAITING, attempt, 8), Change(second, HELD, attempt)])
-        spool.settle("there", [Change(third, DEAD, attempt, 9)])
+        spool.settle(
+            "there",
+            [
+                SpoolUpdate(first, UpdateKind.RETRIED, attempt, 8),
+                SpoolUpdate(second, UpdateKind.HELD, attempt),
+            ],
+        )
+        spool.settle("there", [SpoolUpdate(third, UpdateKind.DEAD, attempt, 9)])
     with opened(path) as spool:
-        assert spool.load("there", 0, 9) == [Stored(first, attempt)]
-        assert spool.held("there") == [Stored(second, attempt)]
+        assert spool.load("there", 0, 9) == [StoredEntry(first, attempt)]
+        assert spool.held("there") == [StoredEntry(second, attempt)]
         (letter,) = spool.dead("there")
         assert (letter.reason, letter.attempts, letter.died_at) == ("no", 2, 9)
         assert letter.consent == {"marketing": True}
@@ -139,14 +145,14 @@ def test_event_is_gone_when_its_last_destination_has_answered(spool: SqliteSpool
 def test_destination_that_is_done_is_not_asked_again_while_another_is_not(path: Path) -> None:
     with opened(path) as spool:
         first, second = append(spool, *[record(a=WAITING, b=WAITING)] * 2)
-        spool.finish("a", [first])
-        spool.settle("a", [Change(first, WAITING, Attempt(1, 9, "late"))])
-        spool.settle("a", [Change(first, WAITING, released=True)])
+        spool.ack("a", [first])
+        spool.settle("a", [SpoolUpdate(first, UpdateKind.RETRIED, DeliveryState(1, 9, "late"))])
+        spool.settle("a", [SpoolUpdate(first, UpdateKind.RELEASED)])
         assert [s.entry for s in spool.load("a", 0, 9)] == [second]
         assert [s.entry for s in spool.load("b", 0, 9)] == [first, second]
     with opened(path) as spool:
         assert spool.counts() == {"a": {WAITING: 1}, "b": {WAITING: 2}}
-        spool.finish("b", [first, second])
+        spool.ack("b", [first, second])
         assert [s.entry for s in spool.load("a", 0, 9)] == [second]
         assert spool.counts() == {"a": {WAITING: 1}}
 
@@ -155,78 +161,88 @@ def test_what_was_said_of_a_finished_event_goes_with_it(spool: SqliteSpool) -> N
     for accepted in (record(a=WAITING), record(a=WAITING, b=WAITING)):
         entries = append(spool, *[accepted] * 3)
         for name in accepted.states:
-            spool.settle(name, [Change(e, WAITING, Attempt(1, reason="no")) for e in entries])
-            spool.finish(name, entries[::2])
-            spool.finish(name, entries)
+            spool.settle(
+                name,
+                [
+                    SpoolUpdate(e, UpdateKind.RETRIED, DeliveryState(1, reason="no"))
+                    for e in entries
+                ],
+            )
+            spool.ack(name, entries[::2])
+            spool.ack(name, entries)
     assert spool.size() == 0
-    assert spool._read("SELECT count(*) FROM deliveries") == [(0,)]
+    assert spool._rows("SELECT count(*) FROM deliveries") == [(0,)]
 
 
 def test_released_event_keeps_what_is_done_of_it(spool: SqliteSpool) -> None:
     (entry,) = append(spool, record())
-    attempt = Attempt(2, 99, "no", {"identify": "done"})
-    spool.settle("there", [Change(entry, HELD, attempt)])
-    spool.settle("there", [Change(entry, WAITING, released=True)])
+    attempt = DeliveryState(2, 99, "no", {"identify": "done"})
+    spool.settle("there", [SpoolUpdate(entry, UpdateKind.HELD, attempt)])
+    spool.settle("there", [SpoolUpdate(entry, UpdateKind.RELEASED)])
     (stored,) = spool.load("there", 0, 9)
-    assert (stored.attempt.count, stored.attempt.due) == (2, 0)
-    assert stored.attempt.parts == {"identify": "done"}
+    assert (stored.delivery.count, stored.delivery.due) == (2, 0)
+    assert stored.delivery.parts == {"identify": "done"}
 
 
 def test_release_that_comes_too_late_changes_nothing(spool: SqliteSpool) -> None:
     dead, gone = append(spool, record(), record())
-    spool.settle("there", [Change(dead, DEAD, Attempt(1, reason="no")), done(gone)])
-    spool.settle("there", [Change(e, WAITING, released=True) for e in (dead, gone)])
+    spool.settle(
+        "there", [SpoolUpdate(dead, UpdateKind.DEAD, DeliveryState(1, reason="no")), done(gone)]
+    )
+    spool.settle("there", [SpoolUpdate(e, UpdateKind.RELEASED) for e in (dead, gone)])
     assert spool.counts() == {"there": {DEAD: 1}}
 
 
 def test_oldest_says_since_when_and_how_many_are_late(spool: SqliteSpool) -> None:
     first, _ = append(spool, record(at=3), record(at=5))
-    spool.settle("there", [Change(first, WAITING, Attempt(1, due=99))])
+    spool.settle("there", [SpoolUpdate(first, UpdateKind.RETRIED, DeliveryState(1, due=99))])
     assert spool.oldest() == {"there": (3, 1)}
 
 
 # --- dead letters ----------------------------------------------------------------------------
 
 
-def bury_alive(spool: SqliteSpool, *entries: Entry) -> None:
+def make_dead(spool: SqliteSpool, *entries: Entry) -> None:
     parts = {"identify": "done", "sendEmail": "begun"}
     for at, entry in enumerate(entries):
-        spool.settle("there", [Change(entry, DEAD, Attempt(3, 7, "no", parts), at)])
+        spool.settle(
+            "there", [SpoolUpdate(entry, UpdateKind.DEAD, DeliveryState(3, 7, "no", parts), at)]
+        )
 
 
 def test_dead_letters_come_oldest_first_and_bounded(spool: SqliteSpool) -> None:
     entries = append(spool, record(), record(), record())
-    bury_alive(spool, *reversed(entries))
+    make_dead(spool, *reversed(entries))
     assert [letter.seq for letter in spool.dead()] == [3, 2, 1]
     assert [letter.seq for letter in spool.dead("there", 2)] == [3, 2]
     assert spool.dead("elsewhere") == []
 
 
-def test_revived_letter_waits_again_once_with_what_is_done_of_it(spool: SqliteSpool) -> None:
+def test_requeued_letter_waits_again_once_with_what_is_done_of_it(spool: SqliteSpool) -> None:
     entries = append(spool, record())
-    bury_alive(spool, *entries)
+    make_dead(spool, *entries)
     letters = spool.dead()
-    expected = [Stored(entries[0], Attempt(parts={"identify": "done"}))]
-    assert spool.revive(letters) == expected
-    assert spool.revive(letters) == []
+    expected = [StoredEntry(entries[0], DeliveryState(parts={"identify": "done"}))]
+    assert spool.requeue(letters) == expected
+    assert spool.requeue(letters) == []
     assert spool.load("there", 0, 9) == expected
     assert spool.dead() == []
 
 
 def test_letter_given_twice_is_buried_once(spool: SqliteSpool) -> None:
     (entry,) = append(spool, record(there=WAITING, elsewhere=WAITING))
-    spool.settle("there", [Change(entry, DEAD, Attempt(reason="no"))])
+    spool.settle("there", [SpoolUpdate(entry, UpdateKind.DEAD, DeliveryState(reason="no"))])
     (letter,) = spool.dead("there")
-    assert spool.bury([letter, letter]) == 1
+    assert spool.delete_dead([letter, letter]) == 1
     assert spool.counts() == {"elsewhere": {WAITING: 1}}
 
 
 def test_buried_letter_is_gone_for_its_destination_only(spool: SqliteSpool) -> None:
     (entry,) = append(spool, record(there=WAITING, elsewhere=WAITING))
-    bury_alive(spool, entry)
+    make_dead(spool, entry)
     letters = spool.dead()
-    assert spool.bury(letters) == 1
-    assert spool.bury(letters) == 0
+    assert spool.delete_dead(letters) == 1
+    assert spool.delete_dead(letters) == 0
     assert spool.counts() == {"elsewhere": {WAITING: 1}}
     spool.settle("elsewhere", [done(entry)])
     assert spool.size() == 0
@@ -248,7 +264,7 @@ def test_event_is_safe_before_it_is_offered(spool: SqliteSpool, path: Path) -> N
 
 def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: SqliteSpool) -> None:
     commits: list[str] = []
-    db = spool._writer.connection
+    db = spool._commits.connection
 
     def trace(sql: str) -> None:
         if sql == "COMMIT" or not (db.in_transaction or sql.startswith("BEGIN")):
@@ -258,10 +274,10 @@ def test_busy_threads_share_commits_and_a_quiet_one_waits_for_nobody(spool: Sqli
     append(spool, record())
     assert len(commits) == 2  # the destination's number is one
     threads = [threading.Thread(target=append, args=(spool, record())) for _ in range(20)]
-    with spool._writer.turn:
+    with spool._commits.turn:
         for thread in threads:
             thread.start()
-        while len(spool._writer._jobs) < 20:
+        while len(spool._commits._queue) < 20:
             threading.Event().wait(0.001)
     for thread in threads:
         thread.join(PATIENCE)
@@ -303,15 +319,15 @@ def grouped(spool: SqliteSpool, *works: Any) -> list[Any]:
 
     def run_one(at: int) -> None:
         try:
-            results[at] = spool._writer.run(works[at])
+            results[at] = spool._commits.run(works[at])
         except BaseException as error:
             results[at] = error
 
     threads = [threading.Thread(target=run_one, args=(at,)) for at in range(len(works))]
-    with spool._writer.turn:
+    with spool._commits.turn:
         for at, thread in enumerate(threads):
             thread.start()
-            while len(spool._writer._jobs) <= at:
+            while len(spool._commits._queue) <= at:
                 threading.Event().wait(0.001)
     for thread in threads:
         thread.join(PATIENCE)
@@ -363,7 +379,7 @@ def test_push_that_is_interrupted_when_it_is_committed_leaves_a_spool_that_works
     spool: SqliteSpool, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
     """A signal's handler may raise between SQLite's commit and whatever comes next."""
-    insert, raised = tables.insert, []
+    insert, raised = event_tables.insert, []
 
     def interrupted(*args: Any) -> None:
         insert(*args)
@@ -371,7 +387,7 @@ def test_push_that_is_interrupted_when_it_is_committed_leaves_a_spool_that_works
             raised.append(kind())
             raise raised[0]
 
-    monkeypatch.setattr(tables, "insert", interrupted)
+    monkeypatch.setattr(event_tables, "insert", interrupted)
     offered: list[int] = []
     with contextlib.suppress(kind):
         spool.append([record()], lambda runs: offered.extend(numbers_of(runs)))
@@ -398,12 +414,12 @@ def test_deliveries_to_several_destinations_empty_a_file_that_may_not_grow(
 ) -> None:
     states = {"a": WAITING, "b": WAITING, "c": WAITING}
     entries = append(spool, *[record(body=b"x" * 500, **states) for _ in range(2_000)])
-    db = spool._writer.connection
+    db = spool._commits.connection
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count = {pages}")
     for at in range(0, 2_000, 500):
         for destination in states:
-            spool.finish(destination, entries[at : at + 500])
+            spool.ack(destination, entries[at : at + 500])
     assert spool.size() == 0
     assert spool.counts() == {}
 
@@ -435,7 +451,7 @@ def test_file_shrinks_after_a_large_backlog_is_delivered(path: Path) -> None:
         entries: list[Entry] = []
         for _ in range(60):
             entries += append(spool, *[record(body=body)] * 500)
-        spool._writer.alone(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        spool._commits.alone(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
         assert path.stat().st_size > 60_000_000
         for start in range(0, len(entries), 500):
             spool.settle("there", [done(entry) for entry in entries[start : start + 500]])
@@ -556,14 +572,14 @@ def test_spool_is_its_owners_alone(path: Path) -> None:
 def test_held_spool_may_be_looked_at(path: Path) -> None:
     with opened(path) as spool:
         entries = append(spool, record(), record(there=HELD), record())
-        bury_alive(spool, entries[2])
+        make_dead(spool, entries[2])
         look = SqliteSpool(config(path), read_only=True)
         assert look.counts() == {"there": {WAITING: 1, HELD: 1, DEAD: 1}}
         assert [letter.seq for letter in look.dead()] == [3]
         append(spool, record())
         assert look.counts()["there"][WAITING] == 2
         with pytest.raises(SpoolError, match="readonly"):
-            look.bury(look.dead())
+            look.delete_dead(look.dead())
         look.close()
 
 
@@ -578,7 +594,7 @@ FILL = """
     import json, sys, threading
     from walker_collector import SpoolError
     from walker_collector.config import SpoolConfig
-    from walker_collector.spool import Change, Record, State
+    from walker_collector.spool import SpoolUpdate, NewEvent, State, UpdateKind
     from walker_collector.spool.sqlite import SqliteSpool
 
     spool = SqliteSpool(SpoolConfig(path=sys.argv[1]))
@@ -587,7 +603,7 @@ FILL = """
         for _ in range(2000):
             try:
                 spool.append(
-                    [Record("id:u", 1, b"x" * 1000, {"there": State.WAITING})],
+                    [NewEvent("id:u", 1, b"x" * 1000, {"there": State.WAITING})],
                     lambda runs: entries.extend(entry for run, _ in runs for entry in run),
                 )
             except SpoolError as error:
@@ -603,9 +619,9 @@ FILL = """
     sys.stdin.readline()
     settled = 0
     for entry in kept[:200]:
-        spool.settle("there", [Change(entry, None)])
+        spool.settle("there", [SpoolUpdate(entry, UpdateKind.ACKED)])
         settled += 1
-    spool.append([Record("id:u", 1, b"new", {"there": State.WAITING})], lambda accepted: None)
+    spool.append([NewEvent("id:u", 1, b"new", {"there": State.WAITING})], lambda accepted: None)
     print(json.dumps({"size": spool.size(), "settled": settled}))
     spool.close()
 """
@@ -675,37 +691,39 @@ def test_forgotten_person_leaves_no_trace_on_disk(path: Path) -> None:
             body = f'{{"email":"{who}@example.org","pad":"{"x" * 3000}"}}'.encode()
             (entry,) = append(spool, record(f"id:{who}", body, a=WAITING, b=HELD))
             if n % 2:
-                spool.settle("a", [Change(entry, DEAD, Attempt(1, reason=f"id {who}"))])
+                spool.settle(
+                    "a", [SpoolUpdate(entry, UpdateKind.DEAD, DeliveryState(1, reason=f"id {who}"))]
+                )
         spool.learn(
             PeopleUpdate(
                 aliases={"session:erased-4711-s": "id:erased-4711", "device:d": "id:other-1"},
                 signed_in={"device:d": "id:erased-4711"},
-                told={"id:erased-4711": {"marketing": (True, 1)}},
+                consents={"id:erased-4711": {"marketing": (True, 1)}},
             )
         )
-        spool.owe(["id:erased-4711"])
-        assert spool.owed() == {"id:erased-4711"}
+        spool.schedule_erasure(["id:erased-4711"])
+        assert spool.pending_erasures() == {"id:erased-4711"}
         assert any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
-        forgotten = spool.forget(["id:erased-4711", "session:erased-4711-s"])
-        assert len(forgotten.seqs) == 100
-        assert forgotten.counts == {("a", WAITING): 50, ("a", DEAD): 50, ("b", HELD): 100}
+        erased = spool.erase(["id:erased-4711", "session:erased-4711-s"])
+        assert len(erased.seqs) == 100
+        assert erased.counts == {("a", WAITING): 50, ("a", DEAD): 50, ("b", HELD): 100}
         assert not any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
         assert spool.size() == 200
-        assert (spool.told("id:erased-4711"), spool.link("session:erased-4711-s")) == (
+        assert (spool.consent_of("id:erased-4711"), spool.link("session:erased-4711-s")) == (
             {},
             (None, None),
         )
         assert spool.link("device:d") == ("id:other-1", None)
-        assert spool.owed() == set()
+        assert spool.pending_erasures() == set()
 
 
 def test_compact_file_holds_nothing_but_what_is_kept(path: Path) -> None:
     with opened(path) as spool:
         # As where SQLite has left a copy behind.
-        spool._writer.connection.execute("PRAGMA secure_delete = OFF")
+        spool._commits.connection.execute("PRAGMA secure_delete = OFF")
         append(spool, *[record("id:erased", b'"erased-4711"') for _ in range(50)])
         (kept,) = append(spool, record("id:other"))
-        spool.forget(["id:erased"])
+        spool.erase(["id:erased"])
         assert any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
         spool.compact()
         assert not any(b"erased-4711" in file.read_bytes() for file in path.parent.iterdir())
@@ -724,23 +742,29 @@ def test_finished_event_leaves_no_trace_once_the_log_is_written_back(path: Path)
 
 def test_what_another_spool_holds_is_taken_over_with_its_attempts(path: Path) -> None:
     other = path.with_name("spool.1.db")
-    attempt = Attempt(2, 99, "no", {"identify": "done"}, {"marketing": True})
+    attempt = DeliveryState(2, 99, "no", {"identify": "done"}, {"marketing": True})
     with opened(other) as spool:
         first, second, third = append(
             spool, record("id:a"), record("id:b", elsewhere=HELD), record("id:c")
         )
-        spool.settle("there", [Change(first, WAITING, attempt), Change(third, DEAD, attempt, 9)])
-        spool.settle("elsewhere", [Change(second, HELD, attempt)])
-        spool.owe(["id:z"])
+        spool.settle(
+            "there",
+            [
+                SpoolUpdate(first, UpdateKind.RETRIED, attempt),
+                SpoolUpdate(third, UpdateKind.DEAD, attempt, 9),
+            ],
+        )
+        spool.settle("elsewhere", [SpoolUpdate(second, UpdateKind.HELD, attempt)])
+        spool.schedule_erasure(["id:z"])
     with opened(path) as spool:
         append(spool, record("id:own"))
         assert spool.adopt(other) == 3
         waiting = spool.load("there", 0, 9)
         assert [stored.entry[:2] for stored in waiting] == [(1, "id:own"), (2, "id:a")]
-        assert waiting[1].attempt.parts == {"identify": "done"}
+        assert waiting[1].delivery.parts == {"identify": "done"}
         assert [stored.entry[:2] for stored in spool.held("elsewhere")] == [(3, "id:b")]
         assert [(letter.seq, letter.died_at) for letter in spool.dead()] == [(4, 9)]
-        assert spool.owed() == {"id:z"}
+        assert spool.pending_erasures() == {"id:z"}
         assert append(spool, record())[0][0] == 5
         assert spool.size() == 5
     assert {file.name for file in path.parent.iterdir()} == {"spool.db", "spool.db.lock"}
@@ -750,12 +774,12 @@ def test_what_another_spool_was_done_with_is_not_delivered_again(path: Path) -> 
     other = path.with_name("spool.1.db")
     with opened(other) as spool:
         (entry,) = append(spool, record(a=WAITING, b=WAITING))
-        spool.finish("a", [entry])
+        spool.ack("a", [entry])
     with opened(path) as spool:
         append(spool, record(b=WAITING))
         spool.adopt(other)
         assert spool.counts() == {"b": {WAITING: 2}}
-        spool.finish("b", [stored.entry for stored in spool.load("b", 0, 9)])
+        spool.ack("b", [stored.entry for stored in spool.load("b", 0, 9)])
         assert spool.size() == 0
 
 
@@ -773,7 +797,7 @@ def test_spool_that_could_not_be_taken_over_is_left(path: Path) -> None:
     with opened(other) as spool:
         append(spool, record())
     with opened(path) as spool:
-        spool._writer.connection.execute("DROP TABLE deliveries")
+        spool._commits.connection.execute("DROP TABLE deliveries")
         with pytest.raises(SpoolError):
             spool.adopt(other)
     with opened(other) as spool:
@@ -797,7 +821,7 @@ def test_closed_spool_refuses_instead_of_losing(path: Path) -> None:
 @pytest.mark.parametrize(("sync", "level"), [("normal", 1), ("full", 2)])
 def test_sync_says_what_a_commit_survives(path: Path, sync: str, level: int) -> None:
     with opened(path, sync=sync) as spool:
-        assert spool._writer.alone(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
+        assert spool._commits.alone(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (
             level,
         )
 

@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 
 from tests.forms import examples
 from walker_collector.config import SpoolConfig
-from walker_collector.spool import Attempt, Change, Entry, Record, Run, State
-from walker_collector.spool.directory import directory
+from walker_collector.spool import (
+    DeliveryState,
+    Entry,
+    EntryRun,
+    NewEvent,
+    SpoolUpdate,
+    State,
+    UpdateKind,
+)
 from walker_collector.spool.sqlite import SqliteSpool
-from walker_collector.spool.tables import finish, runs_of
+from walker_collector.spool.sqlite.catalog import read_catalog
+from walker_collector.spool.sqlite.event_tables import ack, runs_of
 
 WAITING, HELD, DEAD = State.WAITING, State.HELD, State.DEAD
+KIND = {WAITING: UpdateKind.RETRIED, HELD: UpdateKind.HELD, DEAD: UpdateKind.DEAD}
 IDS = ("a", "b", "c")
 
 
@@ -35,12 +44,12 @@ class Model:
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self.states: dict[int, dict[str, State]] = {}
-        self.audience: dict[int, frozenset[str]] = {}
+        self.subscribers: dict[int, frozenset[str]] = {}
 
     def accept(self, entry: Entry, states: Mapping[str, State]) -> None:
         self.entries[entry[0]] = entry
         self.states[entry[0]] = dict(states)
-        self.audience[entry[0]] = frozenset(states)
+        self.subscribers[entry[0]] = frozenset(states)
 
     def at(self, id_: str, *wanted: State) -> list[Entry]:
         found = [seq for seq, states in self.states.items() if states.get(id_) in wanted]
@@ -73,11 +82,11 @@ ID = st.sampled_from(IDS)
 CHOSEN = st.sets(st.integers(0, 5), min_size=1)
 STEP = st.one_of(
     st.tuples(st.just("append"), st.lists(FIRST, min_size=1, max_size=3), st.sampled_from([1, 60])),
-    st.tuples(st.just("finish"), ID, CHOSEN),
-    st.tuples(st.just("finish"), ID, CHOSEN),
+    st.tuples(st.just("ack"), ID, CHOSEN),
+    st.tuples(st.just("ack"), ID, CHOSEN),
     st.tuples(st.just("settle"), ID, CHOSEN, st.sampled_from([WAITING, HELD, DEAD])),
-    st.tuples(st.sampled_from(["release", "revive", "bury"]), ID),
-    st.tuples(st.just("forget"), st.integers(0, 2)),
+    st.tuples(st.sampled_from(["release", "requeue", "delete_dead"]), ID),
+    st.tuples(st.just("erase"), st.integers(0, 2)),
     st.tuples(st.just("reopen")),
 )
 BEGIN = st.tuples(st.just("append"), st.just([dict.fromkeys(IDS, WAITING)]), st.just(3))
@@ -93,7 +102,7 @@ class Both:
 
     def append(self, states: list[dict[str, State]], times: int) -> None:
         records = [
-            Record(f"id:u{n % 3}", n, b"x" * n, first)
+            NewEvent(f"id:u{n % 3}", n, b"x" * n, first)
             for first in states
             for n in range(1, times + 1)
         ]
@@ -108,52 +117,52 @@ class Both:
     def _chosen(self, id_: str, chosen: set[int]) -> list[Entry]:
         entries = list(self.model.entries.values())
         found = [entries[-1 - at] for at in chosen if at < len(entries)]
-        return [entry for entry in found if id_ in self.model.audience[entry[0]]]
+        return [entry for entry in found if id_ in self.model.subscribers[entry[0]]]
 
     def settle(self, id_: str, chosen: set[int], state: State) -> None:
         """Settle some events: waiting ones, or such that are done or gone, too late."""
         entries = self._chosen(id_, chosen)
-        attempt = Attempt(1, 2, "no", {"mail": "done"}, {"marketing": True})
-        self.spool.settle(id_, [Change(entry, state, attempt, 3) for entry in entries])
+        attempt = DeliveryState(1, 2, "no", {"mail": "done"}, {"marketing": True})
+        self.spool.settle(id_, [SpoolUpdate(entry, KIND[state], attempt, 3) for entry in entries])
         for entry in entries:
             self.model.put(id_, entry[0], state)
 
-    def finish(self, id_: str, chosen: set[int]) -> None:
+    def ack(self, id_: str, chosen: set[int]) -> None:
         entries = [e for e in self._chosen(id_, chosen) if e[0] in self.model.states]
-        self.spool.finish(id_, entries)
+        self.spool.ack(id_, entries)
         for entry in entries:
             self.model.put(id_, entry[0], None)
 
     def release(self, id_: str) -> None:
         entries = self.model.at(id_, HELD)
-        self.spool.settle(id_, [Change(entry, WAITING, released=True) for entry in entries])
+        self.spool.settle(id_, [SpoolUpdate(entry, UpdateKind.RELEASED) for entry in entries])
         for entry in entries:
             self.model.put(id_, entry[0], WAITING)
 
-    def revive(self, id_: str) -> None:
-        found = self.spool.revive(self.spool.dead(id_))
+    def requeue(self, id_: str) -> None:
+        found = self.spool.requeue(self.spool.dead(id_))
         assert sorted(stored.entry for stored in found) == self.model.at(id_, DEAD)
         for stored in found:
             self.model.put(id_, stored.entry[0], WAITING)
 
-    def bury(self, id_: str) -> None:
+    def delete_dead(self, id_: str) -> None:
         dead = self.model.at(id_, DEAD)
-        assert self.spool.bury(self.spool.dead(id_)) == len(dead)
+        assert self.spool.delete_dead(self.spool.dead(id_)) == len(dead)
         for entry in dead:
             self.model.put(id_, entry[0], None)
 
-    def forget(self, person: int) -> None:
+    def erase(self, person: int) -> None:
         before = self.model.counts()
         gone = {seq for seq in self.model.states if self.model.entries[seq][1] == f"id:u{person}"}
-        forgotten = self.spool.forget([f"id:u{person}"])
-        assert forgotten.seqs == gone
+        erased = self.spool.erase([f"id:u{person}"])
+        assert erased.seqs == gone
         for seq in gone:
             del self.model.states[seq]
         after = self.model.counts()
         for id_, states in before.items():
             for state, count in states.items():
                 left = after.get(id_, {}).get(state, 0)
-                assert forgotten.counts.get((id_, state), 0) == count - left
+                assert erased.counts.get((id_, state), 0) == count - left
 
     def reopen(self) -> None:
         self.spool.close()
@@ -163,7 +172,7 @@ class Both:
         spool, model = self.spool, self.model
         assert spool.counts() == model.counts()
         assert spool.size() == len(model.states)
-        assert spool._writer.bytes == sum(len(model.entries[seq][3]) for seq in model.states)
+        assert spool._commits.bytes == sum(len(model.entries[seq][3]) for seq in model.states)
         for id_ in IDS:
             assert [s.entry for s in spool.load(id_, 0, 10_000)] == model.at(id_, WAITING)
             assert [s.entry for s in spool.held(id_)] == model.at(id_, HELD)
@@ -193,17 +202,17 @@ def test_spool_holds_what_its_events_have_come_to(
 
 def test_destinations_that_are_done_in_one_commit_need_an_event_no_more(tmp_path: Path) -> None:
     with closing(SqliteSpool(SpoolConfig(path=str(tmp_path / "spool.db")))) as spool:
-        runs: list[Run] = []
-        spool.append([Record("p", 1, b"{}", dict.fromkeys(IDS, WAITING))] * 3, runs.extend)
+        runs: list[EntryRun] = []
+        spool.append([NewEvent("p", 1, b"{}", dict.fromkeys(IDS, WAITING))] * 3, runs.extend)
         ((entries, _),) = runs
-        known = directory(spool._writer.connection)
+        known = read_catalog(spool._commits.connection)
         for id_ in IDS:
-            spool._know([id_])
+            spool._catalog.ensure(frozenset((id_,)))
 
         def all_at_once(db: sqlite3.Connection) -> list[int]:
-            stale = directory(db)
-            return [finish(db, stale, id_, entries)[0][0] for id_ in IDS]
+            stale = read_catalog(db)
+            return [ack(db, stale, id_, entries).events for id_ in IDS]
 
-        assert known.audiences.keys() == {frozenset(IDS)}
-        assert spool._writer.run(all_at_once) == [0, 0, 3]
+        assert known.subscribers.keys() == {frozenset(IDS)}
+        assert spool._commits.run(all_at_once) == [0, 0, 3]
         assert spool.load("c", 0, 9) == []

@@ -775,7 +775,7 @@ def test_push_that_waits_for_an_answer_does_not_wait_for_company() -> None:
 
 def sql(collector: Collector, statement: str) -> None:
     spool: Any = collector._spool
-    spool._writer.alone(lambda db: db.execute(statement))
+    spool._commits.alone(lambda db: db.execute(statement))
 
 
 def test_what_the_spool_cannot_take_now_is_recorded_later(tmp_path: Path) -> None:
@@ -810,8 +810,8 @@ def test_worker_goes_on_once_the_spool_tells_who_somebody_is(
     impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The start looks at the aliases as well; here only the delivery is to miss them.
-    monkeypatch.setattr("walker_collector.spool.people.straighten", lambda db: None)
-    monkeypatch.setattr("walker_collector.spool.damage.mend", lambda path, db: None)
+    monkeypatch.setattr("walker_collector.spool.sqlite.people_tables.straighten", lambda db: None)
+    monkeypatch.setattr("walker_collector.spool.sqlite.mend.mend", lambda path, db: None)
     record, spool = Record(), tmp_path / "spool.db"
     with running(one(plugin(record.push, init=failing_init), spool)) as collector:
         for n in (1, 2):
@@ -836,11 +836,11 @@ def test_worker_goes_on_once_the_spool_tells_what_somebody_said(
         collector.push(event(1, "a"))
         until(lambda: status(collector).in_flight == 1)
         collector.push(event(2, "b"))
-        sql(collector, "ALTER TABLE told RENAME TO hidden")
+        sql(collector, "ALTER TABLE consents RENAME TO hidden")
         gate.set()
         record.wait_for(1)
         assert not collector.flush(timeout=0.1)
-        sql(collector, "ALTER TABLE hidden RENAME TO told")
+        sql(collector, "ALTER TABLE hidden RENAME TO consents")
         assert collector.flush(PATIENCE)
     assert record.numbers == [1, 2]
 

@@ -76,7 +76,7 @@ def test_an_erasure_begun_before_a_crash_is_finished_by_the_next_process(tmp_pat
             collector.push_many(event(number, PEOPLE) for number in range(100))
             assert collector.flush(timeout=30)
         opened = SqliteSpool(SpoolConfig(path=str(spool)))
-        opened.owe({"id:u7"})
+        opened.schedule_erasure({"id:u7"})
         opened.close()
         with Collector.from_config(config) as collector:
             assert collector.status().destinations["held"].held == 100 - 5

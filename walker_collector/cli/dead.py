@@ -190,7 +190,7 @@ def drop(
         if letters and not yes:
             question = f"Drop {counted(len(letters), 'dead letter')} for good?"
             click.confirm(question, abort=True, err=True)
-        count = spool.bury(letters)
+        count = spool.delete_dead(letters)
     click.echo(f"{counted(count, 'dead letter')} dropped", err=True)
 
 

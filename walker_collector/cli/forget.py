@@ -49,7 +49,7 @@ def forget(
     with owning(spool_of(flow, name)) as spool:
         # Without a collector, which would deliver the person's events before it erases them.
         consents = ConsentStore(spool, {}, people_max=100, now=now_ms)
-        count = len(spool.forget(consents.keys_of(user)).seqs)
+        count = len(spool.erase(consents.keys_of(user)).seqs)
         spool.compact()
     if as_json:
         print_json({"events": count})

@@ -12,7 +12,7 @@ from walker_collector.cli.options import FILE, examples, flow_option, json_optio
 from walker_collector.cli.output import counted, duration, print_json, print_table
 from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
 from walker_collector.moments import now_ms
-from walker_collector.spool import Change, State
+from walker_collector.spool import SpoolUpdate, State, UpdateKind
 from walker_collector.spool.sqlite import SqliteSpool
 
 _PAGE: Final = 10_000
@@ -116,7 +116,9 @@ def stored_counts(spools: Iterable[SqliteSpool], now: int) -> dict[str, StoredCo
 
 def _clear(store: SqliteSpool, destination: str) -> None:
     """Remove all events stored for a destination."""
-    store.bury(store.dead(destination))
-    store.settle(destination, [Change(item.entry, None) for item in store.held(destination)])
+    store.delete_dead(store.dead(destination))
+    store.settle(
+        destination, [SpoolUpdate(item.entry, UpdateKind.ACKED) for item in store.held(destination)]
+    )
     while waiting := store.load(destination, 0, _PAGE):
-        store.settle(destination, [Change(item.entry, None) for item in waiting])
+        store.settle(destination, [SpoolUpdate(item.entry, UpdateKind.ACKED) for item in waiting])

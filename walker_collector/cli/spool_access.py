@@ -11,8 +11,8 @@ from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.naming import hint
-from walker_collector.spool.slots import SLOTS, left_behind, living, slot_path
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.slots import SLOTS, left_behind, living, slot_path
 
 _SQLITE: Final = b"SQLite format 3\0"
 _HEAD: Final = 1_024

@@ -18,14 +18,14 @@ class DeadLetters:
         Returns the number of them that were still there.
         """
         with self._state.unacked.writing, self._state.refill_paused():
-            revived = self._state.spool.revive(letters, without)
+            requeued = self._state.spool.requeue(letters, without)
             with self._state.lock:
-                self._state.dead -= len(revived)
+                self._state.dead -= len(requeued)
                 self._state.attempts.update(
-                    (item.entry[0], item.attempt) for item in revived if item.attempt.parts
+                    (item.entry[0], item.delivery) for item in requeued if item.delivery.parts
                 )
-                self._state.queue_again([stored.entry for stored in revived])
-        return len(revived)
+                self._state.queue_again([stored.entry for stored in requeued])
+        return len(requeued)
 
     def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
         """Queue dead letters again as `requeue` does, and count them as replayed."""
@@ -50,7 +50,9 @@ class DeadLetters:
         excess = self._state.dead - spared - self._state.destination.config.dlq_max
         if excess <= 0:
             return 0
-        dropped = self._state.spool.bury(self._state.spool.dead(self._state.destination.id, excess))
+        dropped = self._state.spool.delete_dead(
+            self._state.spool.dead(self._state.destination.id, excess)
+        )
         with self._state.lock:
             self._state.dead -= dropped
             self._state.counts.dead_dropped += dropped

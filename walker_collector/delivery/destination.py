@@ -16,7 +16,7 @@ from walker_collector.hookspecs import PROJECT, Context, Event, Progress, PushCo
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate, granted
 from walker_collector.plugins import Registry
-from walker_collector.spool import FRESH, Attempt
+from walker_collector.spool import FRESH, DeliveryState
 from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE: Final = 100
@@ -68,7 +68,7 @@ def context_for(
     destination: Destination,
     base: Consent,
     event: Event,
-    attempt: Attempt = FRESH,
+    attempt: DeliveryState = FRESH,
     progress: Progress | None = None,
 ) -> PushContext:
     """Return the context for one event, with the consent that counts for it.

@@ -41,7 +41,7 @@ from walker_collector.hookspecs import Event, Item, Person, Progress
 from walker_collector.mapping import UNMATCHED
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.people.identity import KINDS
-from walker_collector.spool import Attempt, Entry
+from walker_collector.spool import DeliveryState, Entry
 from walker_collector.text import describe, storable
 
 CONSENT_CHANGED: Final = "walker consent"
@@ -65,7 +65,7 @@ class Dispatcher:
         self,
         destination: Destination,
         consents: ConsentStore,
-        attempt_of: Callable[[int], Attempt],
+        attempt_of: Callable[[int], DeliveryState],
         progress_of: Callable[[Entry], Progress],
         acquire_rate_limit: Callable[[], bool],
         is_new: Callable[[int, str], bool],

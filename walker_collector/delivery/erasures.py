@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.outcome import Disposition
 from walker_collector.delivery.pending_state import PendingState
-from walker_collector.spool import FRESH, Change, Entry, Forgotten, State
+from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
 
 
 class Erasures:
@@ -72,7 +72,7 @@ class Erasures:
             self._state.attempts.pop(entry[0], None)
         return {entry[0] for entry in [*removed, *held]}
 
-    def on_erased(self, people: set[str], removed: Forgotten) -> set[int]:
+    def on_erased(self, people: set[str], removed: Erased) -> set[int]:
         """Adjust memory after the spool has removed these people's events.
 
         Returns the numbers of events that were in memory only.
@@ -101,7 +101,9 @@ class Erasures:
         if not self._revoked:
             return dispositions
         return [
-            Disposition(Change(entry, None), FRESH) if entry[0] in self._revoked else item
+            Disposition(SpoolUpdate(entry, UpdateKind.ACKED), FRESH)
+            if entry[0] in self._revoked
+            else item
             for entry, item in zip(entries, dispositions, strict=True)
         ]
 

@@ -9,7 +9,7 @@ from walker_collector.events import decode
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.people.gate import granted
-from walker_collector.spool import Change, Entry, State
+from walker_collector.spool import Entry, SpoolUpdate, UpdateKind
 
 _MANY_JOINS: Final = 1_000
 _TOO_MANY_HELD: Final = "queueMax: more events than that held for consent"
@@ -24,7 +24,8 @@ class Holds:
         self._joins = state.consents.follow()
         self._joined: set[int] = set()
         """Held entries re-keyed by an identity merge, which the person's consent may admit."""
-        for stored in state.spool.held(state.destination.id):
+        stored_entries = state.spool.held(state.destination.id) if state.spool.durable else []
+        for stored in stored_entries:
             entry = restore.held(stored, state.now())
             if entry is not None:
                 # The consent that refused it is not stored, so it is checked anew.
@@ -98,7 +99,7 @@ class Holds:
         """Move held entries to the queue; the spool gets the update with the next write."""
         for entry in entries:
             self._state.held.remove(entry)
-        self._state.unacked.add(Change(entry, State.WAITING, released=True) for entry in entries)
+        self._state.unacked.add(SpoolUpdate(entry, UpdateKind.RELEASED) for entry in entries)
         self._state.queue_again(entries)
 
     def overtaken(self, batch: list[Entry], said: ConsentSnapshot) -> list[Entry]:
@@ -159,7 +160,7 @@ class Holds:
         self._state.counts.dropped += len(entries)
         for entry in entries:
             self._state.attempts.pop(entry[0], None)
-        self._state.unacked.add(Change(entry, None) for entry in entries)
+        self._state.unacked.add(SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries)
         self._state.log.warning(
             "destination %s: %d event(s) dropped (%s)",
             self._state.destination.id,

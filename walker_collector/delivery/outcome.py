@@ -8,7 +8,7 @@ from attrs import frozen
 
 from walker_collector.config import Consent, RetryConfig
 from walker_collector.delivery.backoff import asked, backoff, exhausted, unavailable_wait
-from walker_collector.spool import Attempt, Change, Entry, State
+from walker_collector.spool import DeliveryState, Entry, SpoolUpdate, UpdateKind
 
 OutcomeKind = Literal[
     "delivered",
@@ -69,25 +69,25 @@ BUG_ATTEMPTS: Final = 5
 class Disposition:
     """The update of an entry in the spool (None: no update), and its delivery state in memory."""
 
-    change: Change | None
-    attempt: Attempt
+    change: SpoolUpdate | None
+    attempt: DeliveryState
 
     @property
     def due(self) -> int | None:
         """The time of the next attempt (ms); None if the entry is done or needs no wait."""
-        waits = self.change is not None and self.change.state is State.WAITING
+        waits = self.change is not None and self.change.kind is UpdateKind.RETRIED
         return self.attempt.due if waits else None
 
     @property
     def is_done(self) -> bool:
         """Whether the entry has left the queue: delivered, held or dead."""
-        return self.change is not None and self.change.state is not State.WAITING
+        return self.change is not None and self.change.kind is not UpdateKind.RETRIED
 
 
 def dispose(
     entry: Entry,
     outcome: Outcome,
-    before: Attempt,
+    before: DeliveryState,
     retry: RetryConfig,
     *,
     failing: bool,
@@ -101,10 +101,10 @@ def dispose(
     """
     kind = outcome.kind
     if kind in ("delivered", "notified", "ignored", "empty", "dropped"):
-        return Disposition(Change(entry, None), before)
+        return Disposition(SpoolUpdate(entry, UpdateKind.ACKED), before)
     if kind == "held":
         held = attrs.evolve(before, consent=outcome.consent)
-        return Disposition(Change(entry, State.HELD, held, now), held)
+        return Disposition(SpoolUpdate(entry, UpdateKind.HELD, held, now), held)
     if kind == "not_attempted":
         return Disposition(None, before)
     # A rejection or a bug is about this event even then, so it counts.
@@ -116,14 +116,14 @@ def dispose(
         consent=outcome.consent,
     )
     if kind == "rejected":
-        return Disposition(Change(entry, State.DEAD, attempt, now), attempt)
+        return Disposition(SpoolUpdate(entry, UpdateKind.DEAD, attempt, now), attempt)
     return _retry_or_give_up(entry, outcome, attempt, retry, now, random)
 
 
 def _retry_or_give_up(
     entry: Entry,
     outcome: Outcome,
-    attempt: Attempt,
+    attempt: DeliveryState,
     retry: RetryConfig,
     now: int,
     random: Callable[[], float],
@@ -133,7 +133,7 @@ def _retry_or_give_up(
     over = exhausted(attempt.count, limit, age, retry.age)
     if over and not outcome.down:  # while it is down, events are kept whatever their age
         dead = attrs.evolve(attempt, reason=f"given up after {over}: {outcome.reason}")
-        return Disposition(Change(entry, State.DEAD, dead, now), dead)
+        return Disposition(SpoolUpdate(entry, UpdateKind.DEAD, dead, now), dead)
     if outcome.kind == "unavailable":  # the health of the destination makes it wait
         return Disposition(None, attempt)
     if outcome.counted:
@@ -141,7 +141,7 @@ def _retry_or_give_up(
     else:
         wait = unavailable_wait(retry, age, random)
     later = attrs.evolve(attempt, due=now + max(wait, asked(outcome.after, retry.cap)))
-    return Disposition(Change(entry, State.WAITING, later, now), later)
+    return Disposition(SpoolUpdate(entry, UpdateKind.RETRIED, later, now), later)
 
 
 def in_order(
@@ -164,5 +164,7 @@ def in_order(
         if ordered is dispositions:  # a copy only if something changes, which is rare
             ordered = list(dispositions)
         later = attrs.evolve(ordered[first].attempt, due=due)
-        ordered[first] = Disposition(Change(entries[first], State.WAITING, later, now), later)
+        ordered[first] = Disposition(
+            SpoolUpdate(entries[first], UpdateKind.RETRIED, later, now), later
+        )
     return ordered

@@ -19,7 +19,15 @@ from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retry_turns import RetryTurns
 from walker_collector.errors import RetryLater
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
-from walker_collector.spool import FRESH, Attempt, Change, Entry, Spool, State
+from walker_collector.spool import (
+    FRESH,
+    DeliveryState,
+    Entry,
+    Spool,
+    SpoolUpdate,
+    State,
+    UpdateKind,
+)
 
 
 @frozen
@@ -250,9 +258,9 @@ class PendingEvents:
             elif outcome.kind == "held" and self.holds.consent(entry, bases) != outcome.consent:
                 # The consent has changed since the decision, and the release that followed did not
                 # find this entry held. It is decided on again; the spool has it as held so far.
-                self.state.unacked.add([Change(entry, State.WAITING, released=True)])
+                self.state.unacked.add([SpoolUpdate(entry, UpdateKind.RELEASED)])
                 back.append(entry)
-            elif change is not None and change.state is not State.WAITING:
+            elif change is not None and change.kind is not UpdateKind.RETRIED:
                 self._leave(entry, change)
                 done.append(entry)
             else:
@@ -263,7 +271,7 @@ class PendingEvents:
                 elif change is None:  # not attempted, or the destination was unavailable
                     back.append(entry)
                 else:
-                    self.state.queue.retry(change.attempt.due, entry)
+                    self.state.queue.retry(change.delivery.due, entry)
                     retrying |= {person} - {""}
         self.state.queue.hold_back(behind)
         self.state.queue.finish(done)
@@ -275,19 +283,19 @@ class PendingEvents:
         if disposition.attempt != FRESH:
             self.state.attempts[entry[0]] = disposition.attempt
 
-    def _leave(self, entry: Entry, change: Change | None = None) -> None:
+    def _leave(self, entry: Entry, change: SpoolUpdate | None = None) -> None:
         """Take an entry out of the waiting ones: it is gone, held or dead."""
         self.state.waiting -= 1
         self.state.attempts.pop(entry[0], None)
-        if change is None or change.state is None:
+        if change is None or change.kind is UpdateKind.ACKED:
             return
-        if change.state is State.DEAD:
+        if change.kind is UpdateKind.DEAD:
             self.state.dead += 1
             self.state.counts.died += 1
             return
-        if change.attempt.parts:
-            self.state.attempts[entry[0]] = change.attempt
-        self.holds.hold([entry], change.attempt.consent)
+        if change.delivery.parts:
+            self.state.attempts[entry[0]] = change.delivery
+        self.holds.hold([entry], change.delivery.consent)
 
     def put_back(self, batch: Batch, due: int) -> None:
         """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
@@ -307,7 +315,7 @@ class PendingEvents:
 
     # --- delivery states -------------------------------------------------------------------
 
-    def attempt_of(self, seq: int) -> Attempt:
+    def attempt_of(self, seq: int) -> DeliveryState:
         """Return the delivery state that earlier attempts have left."""
         return self.state.attempts.get(seq, FRESH)
 
@@ -323,5 +331,6 @@ class PendingEvents:
             after = self.attempt_of(entry[0]).with_part(part, state, reason)
             self.state.attempts[entry[0]] = after
         self.state.spool.settle(
-            self.state.destination.id, [Change(entry, State.WAITING, after, self.state.now())]
+            self.state.destination.id,
+            [SpoolUpdate(entry, UpdateKind.RETRIED, after, self.state.now())],
         )

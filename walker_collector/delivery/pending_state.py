@@ -12,7 +12,7 @@ from walker_collector.delivery.status import Counts
 from walker_collector.delivery.unacked import UnackedUpdates
 from walker_collector.delivery.window import SpoolWindow
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import Attempt, Entry, Spool, State
+from walker_collector.spool import DeliveryState, Entry, Spool, State
 
 
 class PendingState:
@@ -44,7 +44,7 @@ class PendingState:
         self.unacked = UnackedUpdates(
             spool, destination.id, self.lock, self.window, on_refill_resumed, log
         )
-        self.attempts: dict[int, Attempt] = {}
+        self.attempts: dict[int, DeliveryState] = {}
         """Delivery states of entries that were tried before, by their numbers."""
         self.counts = Counts()
         counts = spool.counts().get(destination.id, {})

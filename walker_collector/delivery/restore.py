@@ -3,7 +3,7 @@
 import attrs
 
 from walker_collector.delivery.pending_state import PendingState
-from walker_collector.spool import FRESH, Change, Entry, State, Stored, damage
+from walker_collector.spool import FRESH, Entry, SpoolUpdate, StoredEntry, UpdateKind, damage
 
 
 class Restore:
@@ -13,29 +13,29 @@ class Restore:
         self._state = state
         self._unwritten = False
 
-    def waiting(self, stored: Stored, now: int) -> None:
+    def waiting(self, stored: StoredEntry, now: int) -> None:
         """Queue an entry, or make a dead letter of a damaged one."""
         state = self._state
         if stored.damage:
             state.waiting -= 1
             self._set_aside(stored, now)
             return
-        if stored.attempt is not FRESH:
-            state.attempts[stored.entry[0]] = stored.attempt
+        if stored.delivery is not FRESH:
+            state.attempts[stored.entry[0]] = stored.delivery
         # No retry waits longer than `cap`, whatever is on disk or was done to the clock.
-        due = min(stored.attempt.due, now + state.destination.config.retry.cap)
+        due = min(stored.delivery.due, now + state.destination.config.retry.cap)
         if due > now:
             state.queue.restore(due, _not_later(stored.entry, now))
         else:
             state.queue.add([_not_later(stored.entry, now)])
 
-    def held(self, stored: Stored, now: int) -> Entry | None:
+    def held(self, stored: StoredEntry, now: int) -> Entry | None:
         """Return an entry to hold again; None if it was damaged and is now a dead letter."""
         if stored.damage:
             self._set_aside(stored, now)
             return None
-        if stored.attempt.parts:
-            self._state.attempts[stored.entry[0]] = stored.attempt
+        if stored.delivery.parts:
+            self._state.attempts[stored.entry[0]] = stored.delivery
         return _not_later(stored.entry, now)
 
     def take_unwritten(self) -> bool:
@@ -43,10 +43,10 @@ class Restore:
         unwritten, self._unwritten = self._unwritten, False
         return unwritten
 
-    def _set_aside(self, stored: Stored, now: int) -> None:
+    def _set_aside(self, stored: StoredEntry, now: int) -> None:
         state = self._state
-        attempt = attrs.evolve(stored.attempt, reason=damage.reason_of(stored.damage))
-        state.unacked.add([Change(stored.entry, State.DEAD, attempt, now)])
+        attempt = attrs.evolve(stored.delivery, reason=damage.reason_of(stored.damage))
+        state.unacked.add([SpoolUpdate(stored.entry, UpdateKind.DEAD, attempt, now)])
         state.dead += 1
         state.counts.died += 1
         self._unwritten = True

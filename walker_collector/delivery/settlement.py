@@ -18,7 +18,7 @@ from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.trace import event_id
 from walker_collector.delivery.waiters import Waiters
 from walker_collector.errors import SpoolError
-from walker_collector.spool import Change, Entry, State
+from walker_collector.spool import Entry, SpoolUpdate, UpdateKind
 from walker_collector.text import storable
 
 
@@ -165,12 +165,12 @@ class Settlement:
         elif change == "recovered":
             self._log.info("destination %s delivers again", self._id)
 
-    def _log_death(self, entry: Entry, outcome: Outcome, change: Change | None) -> None:
-        if change is None or change.state is not State.DEAD:
+    def _log_death(self, entry: Entry, outcome: Outcome, change: SpoolUpdate | None) -> None:
+        if change is None or change.kind is not UpdateKind.DEAD:
             return
         self._health.refusals.died(entry[0])
         # The text of an unexpected exception may quote the event: it is in the spool, not in logs.
-        cause = outcome.brief or change.attempt.reason
+        cause = outcome.brief or change.delivery.reason
         self._log.warning(
             "destination %s: event %s is a dead letter: %s", self._id, event_id(entry), cause
         )

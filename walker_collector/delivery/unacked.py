@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.window import SpoolWindow
 from walker_collector.errors import SpoolError
-from walker_collector.spool import Change, Entry, Spool, State
+from walker_collector.spool import Entry, Spool, SpoolUpdate, UpdateKind
 
 
 class UnackedUpdates:
@@ -32,7 +32,7 @@ class UnackedUpdates:
         self._window = window
         self._on_refill_resumed = on_refill_resumed
         self._log = log
-        self._updates: list[Change] = []
+        self._updates: list[SpoolUpdate] = []
         self.writing = threading.RLock()
         """Held while memory and spool differ; never waited for under `lock`. An erasure takes its
         counts from the spool, and so needs both to be the same."""
@@ -40,11 +40,11 @@ class UnackedUpdates:
     def __bool__(self) -> bool:
         return bool(self._updates)
 
-    def add(self, updates: Iterable[Change]) -> None:
+    def add(self, updates: Iterable[SpoolUpdate]) -> None:
         """Keep updates for the next write."""
         self._updates += updates
 
-    def write(self, updates: Iterable[Change] = ()) -> None:
+    def write(self, updates: Iterable[SpoolUpdate] = ()) -> None:
         """Write the kept updates, then these."""
         with self.writing:
             self._write(updates)
@@ -56,12 +56,12 @@ class UnackedUpdates:
             self._write(())
             yield
 
-    def _write(self, updates: Iterable[Change]) -> None:
+    def _write(self, updates: Iterable[SpoolUpdate]) -> None:
         with self._lock:
             changes = [*self._updates, *updates]
             self._updates = []
             # A release must be on disk before more entries are read from there, or it is missed.
-            releases = any(change.released for change in changes)
+            releases = any(change.kind is UpdateKind.RELEASED for change in changes)
             if releases:
                 self._window.pause_refill()
         if not changes:
@@ -81,14 +81,15 @@ class UnackedUpdates:
     def ack(self, entries: list[Entry]) -> None:
         """Acknowledge delivered entries: the fast twin of `write`, as most are delivered."""
         if self._updates:
-            self.write(Change(entry, None) for entry in entries)
+            self.write(SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries)
             return
         try:
-            self._spool.finish(self._destination, entries)
+            if self._spool.durable:
+                self._spool.ack(self._destination, entries)
         except SpoolError as error:
             self._log.error("destination %s: %s", self._destination, error)
             with self._lock:
-                self._updates += [Change(entry, None) for entry in entries]
+                self._updates += [SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries]
 
     def resume_refill(self) -> None:
         """Allow reading from the spool again, and wake a worker if there is more to read."""
@@ -98,10 +99,12 @@ class UnackedUpdates:
 
     def releases_beyond(self, seq: int) -> bool:
         """Return whether an entry above this number is released, but still held on disk."""
-        return any(change.released and change.entry[0] > seq for change in self._updates)
+        return any(
+            change.kind is UpdateKind.RELEASED and change.entry[0] > seq for change in self._updates
+        )
 
     @property
     def count(self) -> int:
         """The number of entries that have left the queue for good, unknown to the spool."""
-        gone = (None, State.DEAD)
-        return len({change.entry[0] for change in self._updates if change.state in gone})
+        gone = (UpdateKind.ACKED, UpdateKind.DEAD)
+        return len({change.entry[0] for change in self._updates if change.kind in gone})

@@ -5,7 +5,7 @@ from typing import Final
 
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.status import Answer
-from walker_collector.spool import Change, Entry, State
+from walker_collector.spool import Entry, SpoolUpdate, State, UpdateKind
 
 OnAnswer = Callable[[str, Answer], None]
 """Called once, with the destination's id and its answer."""
@@ -37,15 +37,15 @@ class Waiters:
                 self._answer(entry[0], Answer("held", "consent not granted"))
 
     def settle(
-        self, entry: Entry, outcome: Outcome, change: Change | None, erased: Collection[int]
+        self, entry: Entry, outcome: Outcome, change: SpoolUpdate | None, erased: Collection[int]
     ) -> None:
         """Give the answer that follows from an outcome, if any."""
         if not self._waiting:
             return
         if entry[0] in erased:
             self._answer(entry[0], _ERASED)
-        elif change is not None and change.state is State.DEAD:
-            self._answer(entry[0], Answer("failed", change.attempt.reason))
+        elif change is not None and change.kind is UpdateKind.DEAD:
+            self._answer(entry[0], Answer("failed", change.delivery.reason))
         elif outcome.kind in _FINAL:
             self._answer(entry[0], Answer(outcome.kind, outcome.reason))
         elif outcome.kind != "not_attempted":

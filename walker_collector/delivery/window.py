@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from walker_collector.spool import Entry, Spool, Stored
+from walker_collector.spool import Entry, Spool, StoredEntry
 
 WINDOW: Final = 10_000
 """Waiting entries that are kept in memory beside a durable spool; the others stay on disk."""
@@ -20,7 +20,7 @@ class SpoolWindow:
     def __init__(self, spool: Spool, destination: str) -> None:
         self.loaded_up_to = 0
         self.more_on_disk = spool.durable
-        self._spool = spool
+        self._disk = spool if spool.durable else None
         self._destination = destination
         self._refill_pauses = 0
 
@@ -34,7 +34,7 @@ class SpoolWindow:
         last = entries[-1][0]
         if entries[0][0] <= self.loaded_up_to:  # read from the spool before they were handed over
             entries = [entry for entry in entries if entry[0] > self.loaded_up_to]
-        room = max(0, WINDOW - in_memory) if self._spool.durable else len(entries)
+        room = max(0, WINDOW - in_memory) if self._disk else len(entries)
         if len(entries) <= room:
             return entries, False, max(self.loaded_up_to, last)
         return entries[:room], True, max(self.loaded_up_to, entries[room][0] - 1)
@@ -52,10 +52,10 @@ class SpoolWindow:
         """Return whether to read the next slice: memory runs low, and no pause forbids it."""
         return self.more_on_disk and not self._refill_pauses and in_memory < WINDOW // 2
 
-    def read_on(self) -> list[Stored]:
+    def read_on(self) -> list[StoredEntry]:
         """Read and return the next slice from disk. Raises SpoolError."""
         limit = min(_SLICE, WINDOW)
-        stored = self._spool.load(self._destination, self.loaded_up_to, limit)
+        stored = self._disk.load(self._destination, self.loaded_up_to, limit) if self._disk else []
         if stored:
             self.loaded_up_to = stored[-1].entry[0]
         if len(stored) < limit:

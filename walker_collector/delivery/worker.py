@@ -24,7 +24,7 @@ from walker_collector.error_details import place_of
 from walker_collector.hookspecs import Person
 from walker_collector.interrupts import Notifier
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DeadLetter, Entry, Forgotten, Spool, State
+from walker_collector.spool import DeadLetter, Entry, Erased, Spool, State
 
 
 class DestinationWorker:
@@ -201,7 +201,7 @@ class DestinationWorker:
         """Keep memory and spool the same inside the block."""
         return self._pending.state.unacked.in_step()
 
-    def on_erased(self, people: set[str], removed: Forgotten) -> set[int]:
+    def on_erased(self, people: set[str], removed: Erased) -> set[int]:
         """Adjust memory after the spool has removed these people's events.
 
         Returns the numbers of events that were in memory only.

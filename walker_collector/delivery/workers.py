@@ -9,7 +9,7 @@ from walker_collector.delivery.waiters import OnAnswer
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DeadLetter, Run, Spool
+from walker_collector.spool import DeadLetter, EntryRun, Spool
 
 logger = logging.getLogger("walker_collector")
 
@@ -60,7 +60,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         for worker in self.values():
             worker.start()
 
-    def enqueue(self, runs: Sequence[Run], waiter: OnAnswer | None = None) -> None:
+    def enqueue(self, runs: Sequence[EntryRun], waiter: OnAnswer | None = None) -> None:
         """Hand committed events to the workers, in the order of their numbers."""
         for entries, states in runs:
             for id_, state in states.items():
@@ -102,7 +102,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         """Delete dead letters, given by destination; return their count."""
         deleted = 0
         for id_, found in letters.items():
-            count = self._spool.bury(found)
+            count = self._spool.delete_dead(found)
             deleted += count
             if id_ in self:
                 self[id_].count_deleted(count)

@@ -15,7 +15,7 @@ from walker_collector.intake.reading import blamed
 from walker_collector.intake.room import Room
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
-from walker_collector.spool import Record, Spool, State
+from walker_collector.spool import NewEvent, Spool, State
 
 _UNKNOWN_SHOWN: Final = 20
 """Keys that no event has, and that are told one by one."""
@@ -69,7 +69,7 @@ class Intake:
         """Return a group of events that are to be stored with one commit."""
         return Group(self)
 
-    def _prepare(self, raw: Mapping[str, Any]) -> tuple[Record, PushResult]:
+    def _prepare(self, raw: Mapping[str, Any]) -> tuple[NewEvent, PushResult]:
         """Return an event ready to be stored, and the first answer of each destination."""
         now = self._now()
         try:
@@ -82,7 +82,7 @@ class Intake:
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
             self._count_unstored(event, statuses)
-        return Record(person, now, body, states), PushResult(event["id"], statuses)
+        return NewEvent(person, now, body, states), PushResult(event["id"], statuses)
 
     def _complete(self, raw: Mapping[str, Any], now: int) -> tuple[dict[str, Any], bytes]:
         event = complete(raw, now, (now - self._began) // 10 / 100, self._defaults)
@@ -121,7 +121,7 @@ class Intake:
             elif status == "dropped":
                 self._workers[id_].count_dropped()
 
-    def _store(self, records: Sequence[Record], version: int, waiter: Waiter | None) -> None:
+    def _store(self, records: Sequence[NewEvent], version: int, waiter: Waiter | None) -> None:
         """Store events that were gated by that version of the consents."""
         enqueue = partial(self._workers.enqueue, waiter=waiter) if waiter else self._workers.enqueue
         self._room.make(records)
@@ -134,7 +134,7 @@ class Intake:
         if version != self._consents.version:
             self._catch_up(records)
 
-    def _catch_up(self, records: Iterable[Record]) -> None:
+    def _catch_up(self, records: Iterable[NewEvent]) -> None:
         """Release events held by a decision that a grant has overtaken."""
         people = {item.person for item in records if State.HELD in item.states.values()}
         if people:
@@ -147,7 +147,7 @@ class Group:
     def __init__(self, intake: Intake) -> None:
         self.results: list[PushResult | WalkerError] = []
         self._intake = intake
-        self._records: dict[int, Record] = {}
+        self._records: dict[int, NewEvent] = {}
         self._version = intake._consents.version
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import identifiers
 from walker_collector.results import PushResult
-from walker_collector.spool import PeopleUpdate, Record, Spool, State
+from walker_collector.spool import NewEvent, PeopleUpdate, Spool, State
 
 COMMANDS: Final = ("walker consent", "walker user", "walker globals")
 
@@ -116,10 +116,10 @@ class Commands:
         if states:
             now = self._now()
             change = consent_change(update, state, user, id=self._defaults.new_id(), now=now)
-            notice = [Record(person, now, encode(change, self._bounds), states)]
+            notice = [NewEvent(person, now, encode(change, self._bounds), states)]
             self._room.make(notice, wait=False)
             self._spool.append(notice, self._workers.enqueue, told)
-        elif told is not None:
+        elif told is not None and self._spool.durable:
             self._spool.learn(told)
 
 

@@ -8,7 +8,7 @@ from walker_collector.config import CollectorConfig
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolFull
 from walker_collector.intake.in_flight import Door
-from walker_collector.spool import Record, Spool, State
+from walker_collector.spool import NewEvent, Spool, State
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Room:
             time.sleep(_GLANCE)
             self._door.check()  # nobody waits for room while the collector closes
 
-    def make(self, records: Sequence[Record], *, wait: bool = True) -> None:
+    def make(self, records: Sequence[NewEvent], *, wait: bool = True) -> None:
         """Wait until the queues in memory have room; raises SpoolFull where they get none."""
         if self._spool.durable:
             return

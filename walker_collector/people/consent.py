@@ -15,7 +15,7 @@ from walker_collector.config import Consent
 from walker_collector.errors import SpoolError
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import Identified, IdentityGraph, Joins, identifiers
-from walker_collector.spool import Forgotten, PeopleUpdate, Spool, Told, later_of
+from walker_collector.spool import ConsentRecord, Erased, PeopleStore, PeopleUpdate, Spool, later_of
 
 
 @frozen
@@ -68,6 +68,7 @@ class ConsentStore:
         self, spool: Spool, default: Consent, people_max: int, now: Callable[[], int]
     ) -> None:
         self._spool = spool
+        self._people: PeopleStore | None = spool if spool.durable else None
         self._default: dict[str, bool] = dict(default)
         self._now = now
         self._max = people_max
@@ -75,10 +76,10 @@ class ConsentStore:
         self._identities = IdentityGraph(spool, people_max)
         self._lock = self._identities.lock
         self.canonical = self._identities.canonical
-        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._told: OrderedDict[str, ConsentRecord] = OrderedDict()
         self._unfinished: _Learned | None = None
-        self._is_empty = not (spool.durable and spool.any_told())
-        self._last_stamp = spool.last_stamp()
+        self._is_empty = not (self._people and self._people.has_consent())
+        self._last_stamp = self._people.last_stamp() if self._people else 0
         self.version = 0
 
     @property
@@ -140,7 +141,7 @@ class ConsentStore:
             signed_in={
                 key: None if graph.canonical(key) == person else person for key in found.signed_in
             },
-            told=told,
+            consents=told,
         )
         self._apply(_Learned(found, keys, update))
         # Where none of them said anything, no decision is another one now.
@@ -156,7 +157,7 @@ class ConsentStore:
         self._unfinished = learned
         try:
             with self._identities.unchanged(learned.update.aliases):
-                self._spool.learn(learned.update)
+                self._write(learned.update)
                 self._show(learned)
         except SpoolError:  # nothing was written
             self._unfinished = None
@@ -170,7 +171,7 @@ class ConsentStore:
                 graph.join(theirs, root, found.person)
             for key in found.signed_in:
                 graph.sign_in(key, found.person)
-            for key, told in learned.update.told.items():
+            for key, told in learned.update.consents.items():
                 self._cache(key, told)
 
     def _finish(self) -> None:
@@ -179,7 +180,7 @@ class ConsentStore:
             self._apply(self._unfinished)
             self.version += 1
 
-    def _merge(self, found: Identified) -> tuple[dict[str, Told], bool]:
+    def _merge(self, found: Identified) -> tuple[dict[str, ConsentRecord], bool]:
         """Return the statements to store after a join, and whether any of the people has one."""
         said = {root: self._consent_of(root) for root in found.joining}
         before = self._consent_of(found.person) if said else {}
@@ -188,7 +189,7 @@ class ConsentStore:
         merged = before
         for theirs in said.values():
             merged = later_of(merged, theirs)
-        emptied: dict[str, Told] = {root: {} for root, theirs in said.items() if theirs}
+        emptied: dict[str, ConsentRecord] = {root: {} for root, theirs in said.items() if theirs}
         return {found.person: merged, **emptied}, True
 
     def keys_of(self, user: Mapping[str, Any]) -> set[str]:
@@ -203,7 +204,7 @@ class ConsentStore:
         """Return all keys that events of these people may be filed under."""
         return set().union(*map(self._identities.all_keys, people))
 
-    def erase(self, people: set[str]) -> Forgotten | None:
+    def erase(self, people: set[str]) -> Erased | None:
         """Erase these keys here and in the spool. None, with nothing done, where other keys have
         turned out to be the same people's.
         """
@@ -211,7 +212,7 @@ class ConsentStore:
             self._finish()
             if not self.all_keys(people) <= people:
                 return None
-            removed = self._spool.forget(people)
+            removed = self._spool.erase(people)
             with self._lock:
                 for key in people:
                     self._told.pop(key, None)
@@ -239,15 +240,19 @@ class ConsentStore:
             at = self._stamp()
             told = {**self._consent_of(person), **{k: (bool(v), at) for k, v in update.items()}}
             state = {key: value for key, (value, _) in told.items()}
-            change = PeopleUpdate(told={person: told})
+            change = PeopleUpdate(consents={person: told})
             if keep is None:
-                self._spool.learn(change)
+                self._write(change)
             else:
                 keep(change, person, state)
             self._cache(person, told)
             self._is_empty = False
             self.version += 1
         return person, state
+
+    def _write(self, update: PeopleUpdate) -> None:
+        if self._people:
+            self._people.learn(update)
 
     def _stamp(self) -> int:
         """Return the stamp of a statement: above all before it, however the clock was set.
@@ -263,17 +268,17 @@ class ConsentStore:
             return {}
         return {key: value for key, (value, _) in self._consent_of(person).items()}
 
-    def _consent_of(self, person: str) -> Told:
+    def _consent_of(self, person: str) -> ConsentRecord:
         with self._lock:
             told = self._told.get(person)
             if told is None:
-                told = self._spool.told(person)
+                told = self._people.consent_of(person) if self._people else {}
                 self._cache(person, told)
             else:
                 self._told.move_to_end(person)
             return told
 
-    def _cache(self, person: str, told: Told) -> None:
+    def _cache(self, person: str, told: ConsentRecord) -> None:
         with self._lock:
             self._told[person] = told
             self._told.move_to_end(person)

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from walker_collector.hookspecs import Person
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
-from walker_collector.spool import Forgotten, Spool
+from walker_collector.spool import Erased, Spool
 
 IN_FLIGHT_WAIT: Final = 30.0
 """How long (s) an erasure waits for deliveries in flight."""
@@ -26,7 +26,7 @@ class Worker(Protocol):
 
     def in_step(self) -> AbstractContextManager[None]: ...
 
-    def on_erased(self, people: set[str], removed: Forgotten) -> set[int]: ...
+    def on_erased(self, people: set[str], removed: Erased) -> set[int]: ...
 
     def tell_erased(self, person: Person) -> None: ...
 
@@ -49,7 +49,7 @@ class Erasure:
 
     def finish(self) -> None:
         """Do the erasures that a process before this one has left undone."""
-        if pending := self._spool.owed():
+        if self._spool.durable and (pending := self._spool.pending_erasures()):
             self.erase(pending, tell=False)  # destinations remember nobody yet
 
     def erase(self, people: set[str], *, tell: bool = True) -> int:
@@ -80,7 +80,8 @@ class Erasure:
 
         With a durable spool it happens even if the process ends before.
         """
-        self._spool.owe(people)
+        if self._spool.durable:
+            self._spool.schedule_erasure(people)
         thread = threading.Thread(target=self._erase_aside, args=(people,), name="walker-forget")
         thread.start()
         self._threads.add(thread)

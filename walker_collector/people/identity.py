@@ -25,7 +25,7 @@ from attrs import frozen
 
 from walker_collector.errors import EventError
 from walker_collector.events import Bounds, plain_object
-from walker_collector.spool import Spool
+from walker_collector.spool import PeopleStore, Spool
 
 KINDS: Final = ("id", "device", "session")
 """The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
@@ -108,7 +108,7 @@ class IdentityGraph:
 
     def __init__(self, spool: Spool, limit: int) -> None:
         self.lock = threading.RLock()
-        self._spool = spool
+        self._people: PeopleStore | None = spool if spool.durable else None
         self._limit = limit
         self._links: OrderedDict[str, Link] = OrderedDict()
         self._keys: dict[str, set[str]] = {}
@@ -185,7 +185,8 @@ class IdentityGraph:
         """Return all keys that events of a person may be filed under."""
         with self.lock:
             cached = {key for key in self._keys.get(person, ()) if self._owned(key, person)}
-        return {person, *cached, *self._spool.aliases_of(person)}
+        stored = self._people.aliases_of(person) if self._people else ()
+        return {person, *cached, *stored}
 
     def _owned(self, key: str, person: str) -> bool:
         return key in self._links and self._links[key].owner == person
@@ -198,7 +199,7 @@ class IdentityGraph:
                 return link
             link = self._pinned.get(key)
             if link is None:
-                owner, signed_in = self._spool.link(key)
+                owner, signed_in = self._people.link(key) if self._people else (None, None)
                 link = Link(owner or key, signed_in or owner or key)
             self._cache(key, link)
             return link

@@ -1,30 +1,23 @@
-"""Rows that are not as they were written: made so by a disk, or by hand.
+"""Checks of stored rows that a disk, or somebody's hand, may have damaged.
 
-What is wrong with a single event makes a dead letter of it when it is read. What would be wrong
-with everything, or with the figures, is mended when the spool is opened.
+A damaged event becomes a dead letter when it is read. Damage that would stop a start, or falsify
+the figures, is mended when the spool is opened.
 """
 
 import json
-import logging
-import sqlite3
-import time
-from pathlib import Path
 from typing import Any, Final
 
 from walker_collector.events import PARTS, decode
 
 LATEST: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999: times beyond are none."""
-_DAY: Final = 86_400_000
+"""The last millisecond of the year 9999; later times are damage."""
 _STATES: Final = ("begun", "done", "rejected")
 _PARTS: Final[dict[str, type]] = {**PARTS, "name": str, "id": str}
-_REASON: Final = "damaged in the spool: "
-
-logger = logging.getLogger("walker_collector")
+REASON: Final = "damaged in the spool: "
 
 
 def of_event(person: Any, at: Any, body: Any) -> str:
-    """Return what is wrong with an event's row; "" where nothing is."""
+    """Return the fault of an event's row; "" if it has none."""
     if not isinstance(person, str):
         return f"its person is {_kind(person)}"
     if not isinstance(at, int):
@@ -42,7 +35,7 @@ def of_event(person: Any, at: Any, body: Any) -> str:
 
 
 def of_delivery(attempts: Any, due: Any, reason: Any, parts: Any, consent: Any) -> str:
-    """Return what is wrong with the record of an event's deliveries; "" where nothing is."""
+    """Return the fault of a delivery's row; "" if it has none."""
     if not isinstance(attempts, int) or not isinstance(due, int):
         return "its attempts are no numbers"
     if not isinstance(reason, str | None):
@@ -57,11 +50,11 @@ def of_delivery(attempts: Any, due: Any, reason: Any, parts: Any, consent: Any) 
 
 def reason_of(damage: str) -> str:
     """Return the reason of the dead letter that damage makes of an event."""
-    return _REASON + damage
+    return REASON + damage
 
 
 def text(value: Any) -> str:
-    """Return text as it is, and anything else as none."""
+    """Return text as it is, and anything else as empty."""
     return value if isinstance(value, str) else ""
 
 
@@ -71,7 +64,7 @@ def number(value: Any, most: int = LATEST) -> int:
 
 
 def body(value: Any) -> bytes:
-    """Return the JSON of an event as bytes, whatever it is."""
+    """Return the JSON of an event as bytes; empty if it is something else."""
     return value.encode("utf-8", "replace") if isinstance(value, str) else bytes_of(value)
 
 
@@ -80,12 +73,12 @@ def bytes_of(value: Any) -> bytes:
 
 
 def objects(column: Any) -> dict[str, Any]:
-    """Return the object in a column of JSON, empty where there is none that can be read."""
+    """Return the object in a column of JSON; empty if it cannot be read."""
     return _object(column) or {}
 
 
 def decoded(raw: bytes) -> str:
-    """Return text that may be damaged as text."""
+    """Decode text, with bad bytes replaced."""
     return raw.decode("utf-8", "replace")
 
 
@@ -110,63 +103,3 @@ def _are_parts(parts: dict[str, Any] | None) -> bool:
 
 def _kind(value: Any) -> str:
     return f"of the type {type(value).__name__}"
-
-
-# --- mended when a spool is opened ---------------------------------------------------------------
-
-_NOWHERE: Final = (
-    "SELECT count(*) FROM events WHERE audience NOT IN (SELECT audience FROM audiences)"
-)
-_NOT_TEXT: Final = "typeof({0}) <> 'text' OR typeof({1}) <> 'text'"
-_MENDED: Final = (
-    (
-        "record(s) of deliveries of no event removed",
-        """DELETE FROM deliveries WHERE NOT EXISTS (
-        SELECT 1 FROM events e JOIN audiences a USING (audience)
-        WHERE e.seq = deliveries.seq AND a.destination = deliveries.destination)""",
-    ),
-    (
-        "event(s) of an unknown state made dead letters",
-        f"""UPDATE deliveries SET state = 2, changed = :now, reason = '{_REASON}its state'
-        WHERE typeof(state) <> 'integer' OR state NOT IN (0, 1, 2)""",
-    ),
-    (
-        "statement(s) about consent by nobody removed",
-        f"DELETE FROM told WHERE {_NOT_TEXT.format('person', 'key')}",
-    ),
-    (
-        "statement(s) about consent that cannot be read made denials",
-        """UPDATE told SET granted = 0
-        WHERE typeof(granted) <> 'integer' OR granted NOT IN (0, 1) OR typeof(at) <> 'integer'""",
-    ),
-    (
-        "statement(s) about consent at no possible time made to be of now",
-        "UPDATE told SET at = :now * 1000 WHERE typeof(at) <> 'integer' OR at > :tomorrow * 1000",
-    ),
-    (
-        "identifier(s) that are no text removed",
-        f"DELETE FROM aliases WHERE {_NOT_TEXT.format('alias', 'person')}",
-    ),
-    (
-        "identifier(s) that are no text removed",
-        f"DELETE FROM signed_in WHERE {_NOT_TEXT.format('key', 'person')}",
-    ),
-    ("erasure(s) of nobody removed", "DELETE FROM owed WHERE typeof(person) <> 'text'"),
-)
-
-
-def mend(path: Path, db: sqlite3.Connection) -> None:
-    """Mend what would stop every start or make the figures wrong; say so in the log."""
-    now = time.time_ns() // 1_000_000
-    for what, statement in _MENDED:
-        count = db.execute(statement, {"now": now, "tomorrow": now + _DAY}).rowcount
-        if count > 0:
-            logger.error("spool %s is damaged: %d %s", path, count, what)
-    (nowhere,) = db.execute(_NOWHERE).fetchone()
-    if nowhere:
-        logger.error(
-            "spool %s is damaged: %d event(s) are for destinations that it does not name; they "
-            "stay where they are",
-            path,
-            nowhere,
-        )

@@ -1,27 +1,34 @@
-"""From rows to what the collector works with, and back."""
+"""Rows of a database as entries and dead letters, and back."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from walker_collector.config import PartState
-from walker_collector.spool import Attempt, Change, DeadLetter, Stored, damage
+from walker_collector.spool import damage
+from walker_collector.spool.base import (
+    DeadLetter,
+    DeliveryState,
+    SpoolUpdate,
+    State,
+    StoredEntry,
+)
 from walker_collector.text import storable
 
 
-def stored(row: tuple[Any, ...]) -> Stored:
-    """Return a waiting or held entry from its row; nulls where it was never tried."""
+def stored_entry(row: tuple[Any, ...]) -> StoredEntry:
+    """Return a waiting or held entry from its row, which has nulls if it was never tried."""
     seq, person, at, body, attempts, due, reason, parts, consent = row
     wrong = damage.of_event(person, at, body)
     if not wrong and attempts is not None:
         wrong = damage.of_delivery(attempts, due, reason, parts, consent)
     entry = (seq, damage.text(person), damage.number(at), damage.body(body))
     if wrong:
-        return Stored(entry, damage=wrong)
+        return StoredEntry(entry, damage=wrong)
     if not (attempts or due or parts or consent):
-        return Stored(entry)
+        return StoredEntry(entry)
     states, refusals = _states(parts)
-    attempt = Attempt(
+    delivery = DeliveryState(
         damage.number(attempts),
         damage.number(due),
         storable(reason or ""),
@@ -29,10 +36,10 @@ def stored(row: tuple[Any, ...]) -> Stored:
         damage.objects(consent),
         refusals,
     )
-    return Stored(entry, attempt)
+    return StoredEntry(entry, delivery)
 
 
-def letter(row: tuple[Any, ...]) -> DeadLetter:
+def letter_of(row: tuple[Any, ...]) -> DeadLetter:
     """Return a dead letter from its row."""
     seq, destination, reason, attempts, accepted_at, died_at, person, body, consent, parts = row
     return DeadLetter(
@@ -49,32 +56,30 @@ def letter(row: tuple[Any, ...]) -> DeadLetter:
     )
 
 
-def change_row(change: Change, number: int) -> tuple[Any, ...]:
-    """Return the row of a delivery that goes on, at the destination of that number."""
-    attempt = change.attempt
+def delivery_row(update: SpoolUpdate, state: State, number: int) -> tuple[Any, ...]:
+    """Return the row of a delivery in a state, at the destination of that number."""
+    delivery = update.delivery
     return (
-        int(change.state or 0),
-        attempt.count,
-        attempt.due,
-        change.at,
-        storable(attempt.reason) or None,
-        parts_column(attempt),
-        json_or_null(attempt.consent),
-        change.entry[0],
+        int(state),
+        delivery.count,
+        delivery.due,
+        update.at,
+        storable(delivery.reason) or None,
+        parts_column(delivery),
+        json_or_null(delivery.consent),
+        update.entry[0],
         number,
     )
 
 
-def parts_column(attempt: Attempt) -> str | None:
+def parts_column(delivery: DeliveryState) -> str | None:
     """Return the parts of a delivery as JSON: the state of each, with the reason of a refusal."""
-    refusals = {part: ["rejected", reason] for part, reason in attempt.refusals.items()}
-    return json_or_null({**attempt.parts, **refusals})
+    refusals = {part: ["rejected", reason] for part, reason in delivery.refusals.items()}
+    return json_or_null({**delivery.parts, **refusals})
 
 
 def _states(column: Any) -> tuple[dict[str, PartState], dict[str, str]]:
-    """Return the state of each part, and the reasons of those that were refused; none of those
-    where any is damaged.
-    """
+    """Return the state of each part, and the reason of each refused one; nothing if damaged."""
     if column is None or damage.of_delivery(0, 0, None, column, None):
         return {}, {}
     found = damage.objects(column)
@@ -83,5 +88,5 @@ def _states(column: Any) -> tuple[dict[str, PartState], dict[str, str]]:
 
 
 def json_or_null(value: Mapping[str, Any]) -> str | None:
-    """Return a mapping as JSON; None where nothing is in it."""
+    """Return a mapping as JSON; None if it is empty."""
     return json.dumps(dict(value)) if value else None

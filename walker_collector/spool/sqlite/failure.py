@@ -1,4 +1,4 @@
-"""What an error of SQLite means for the person who must act."""
+"""Errors of SQLite, as errors that say what to do."""
 
 import sqlite3
 from pathlib import Path
@@ -7,7 +7,7 @@ from walker_collector.errors import SpoolError
 
 
 def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
-    """Return the error to raise for a spool, with what can be done about it."""
+    """Return the error to raise for a spool, with the remedy."""
     text = str(error)
     hint = "see the operating system's log"
     if is_full(error):
@@ -23,7 +23,7 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether SQLite could not write; a file size limit shows as an I/O error."""
+    """Return whether SQLite had no room to write; a file size limit shows as an I/O error."""
     return isinstance(error, sqlite3.Error) and (
         "disk is full" in str(error) or "disk I/O error" in str(error)
     )

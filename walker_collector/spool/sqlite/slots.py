@@ -1,8 +1,8 @@
-"""Which file a process spools to: its own, or where several share a path the first free one.
+"""The spool file of a process: the configured one, or a slot beside it.
 
-Two processes cannot share a file. A forked worker, and a process that is told to, takes the
-first of `spool.db`, `spool.1.db`, `spool.2.db`, ... that no living process holds, so that a
-restarted one resumes what its predecessor left.
+Two processes cannot share a file. A forked worker, or a process with `shared`, takes the first of
+`spool.db`, `spool.1.db`, `spool.2.db`, ... that no living process holds, so that a restarted one
+goes on with the events of its predecessor.
 """
 
 import logging
@@ -13,8 +13,8 @@ import attrs
 
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
-from walker_collector.spool.lock import lock_is_free
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.lock import lock_is_free
 
 SLOTS: Final = 256
 
@@ -30,10 +30,10 @@ def slot_path(path: str, slot: int) -> str:
 
 
 def open_own(config: SpoolConfig) -> SqliteSpool:
-    """Open the configured spool, or one beside it where it is shared.
+    """Open the configured spool, or one beside it if it is shared.
 
-    The process that has the configured file takes over what those that are gone left beside it.
-    Raises SpoolError where another process has it and it is not shared.
+    The process with the configured file adopts the slots of ended processes. Raises SpoolError if
+    another process holds the file and it is not shared.
     """
     spool = open_free_slot(config) if config.shared else SqliteSpool(config)
     if spool.path == Path(config.path):
@@ -41,12 +41,12 @@ def open_own(config: SpoolConfig) -> SqliteSpool:
             try:
                 spool.adopt(path)
             except SpoolError as error:  # taken by a process that starts now, or unusable
-                logger.warning("what waits in %s stays there: %s", path, error)
+                logger.warning("the events in %s stay there: %s", path, error)
     return spool
 
 
 def open_free_slot(config: SpoolConfig) -> SqliteSpool:
-    """Open the first slot that no process holds; raises SpoolError where none is free."""
+    """Open the first slot that no process holds. Raises SpoolError if there is none."""
     for slot in range(SLOTS):
         candidate = attrs.evolve(config, path=slot_path(config.path, slot))
         if not lock_is_free(Path(candidate.path)):
@@ -54,19 +54,19 @@ def open_free_slot(config: SpoolConfig) -> SqliteSpool:
         try:
             return SqliteSpool(candidate)
         except SpoolError:
-            # Taken in between by another worker, or unusable; the last slot's error is shown.
+            # Taken in between by another worker, or unusable. The last slot's error is raised.
             if slot == SLOTS - 1:
                 raise
     raise SpoolError(f"spool {config.path}: {SLOTS} worker slots are all in use")
 
 
 def left_behind(config: SpoolConfig) -> list[Path]:
-    """Return the slots of workers that are gone, with whatever waits in them."""
+    """Return the slots of ended workers."""
     return [path for path in _beside(config) if lock_is_free(path)]
 
 
 def living(config: SpoolConfig) -> list[Path]:
-    """Return the slots that workers hold."""
+    """Return the slots of living workers."""
     return [path for path in _beside(config) if not lock_is_free(path)]
 
 

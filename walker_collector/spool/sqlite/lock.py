@@ -1,4 +1,4 @@
-"""One process per spool: a lock file that names its holder."""
+"""The lock of a spool: one process at a time, named in the lock file."""
 
 import importlib
 import json
@@ -33,10 +33,10 @@ def _locks(spool: Path) -> Any:
     return _FCNTL
 
 
-_A_LOOK: Final = 0.1
-"""How long (s) the lock of a free spool may be taken: whoever asks for it holds it for a moment."""
+_GLANCE: Final = 0.1
+"""How long (s) to wait for a lock: a process that only asks for it holds it for a moment."""
 _INHERITED: list[object] = []
-"""What a forked child must neither use nor close; kept so that nothing closes it."""
+"""Open things that a forked child must neither use nor close; kept so that nothing closes them."""
 
 
 def keep_inherited(*things: object) -> None:
@@ -45,10 +45,10 @@ def keep_inherited(*things: object) -> None:
 
 
 class SpoolLock:
-    """Holds `PATH.lock` for this process; the file says who holds it.
+    """Holds `PATH.lock` for this process, and writes its name into the file.
 
-    Raises SpoolError naming the holder where another process has it, or the reason where the
-    folder can't be written. The lock goes with the process, however it ends.
+    Raises SpoolError with the name of another holder, or the reason why the file cannot be
+    written. The lock ends with the process, however that ends.
     """
 
     def __init__(self, spool: Path) -> None:
@@ -57,7 +57,7 @@ class SpoolLock:
 
     def _acquire(self, spool: Path) -> FileIO:
         fcntl = _locks(spool)
-        deadline = time.monotonic() + _A_LOOK
+        deadline = time.monotonic() + _GLANCE
         while True:
             file = self._open(spool)
             try:
@@ -65,12 +65,12 @@ class SpoolLock:
             except OSError:
                 file.close()
                 if time.monotonic() < deadline:
-                    time.sleep(_A_LOOK / 20)
+                    time.sleep(_GLANCE / 20)
                     continue
                 raise SpoolError(
                     f"spool {spool}: in use by {holder(self.path)}; stop that process, or give "
-                    "this one a spool of its own. `walker spool` and `walker dead list` may look "
-                    "meanwhile."
+                    "this one a spool of its own. `walker spool status` and `walker dead list` may "
+                    "read it while that process runs."
                 ) from None
             if _is_at(file, self.path):
                 self._write(file)
@@ -114,14 +114,15 @@ class SpoolLock:
         self.release()
 
     def abandon(self) -> None:
-        """Leave the lock to the parent process, in a forked child: it holds as long as that has
-        it, and no longer.
+        """Leave the lock to the parent process, in a forked child.
+
+        The child's copy is closed, or the lock would outlive the parent.
         """
         self.release()
 
 
 def _is_at(file: FileIO, path: Path) -> bool:
-    """Tell whether an open file is still the one at its path."""
+    """Return whether an open file is still the one at its path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -129,7 +130,7 @@ def _is_at(file: FileIO, path: Path) -> bool:
 
 
 def holder(path: Path) -> str:
-    """Return who holds a lock file, for an error message."""
+    """Return the name of the process that holds a lock file, for an error message."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         return (
@@ -140,7 +141,7 @@ def holder(path: Path) -> str:
 
 
 def lock_is_free(spool: Path) -> bool:
-    """Tell whether no living process holds a spool."""
+    """Return whether no living process holds a spool."""
     path = spool.with_name(spool.name + ".lock")
     if not path.exists():
         return True

@@ -1,22 +1,23 @@
-"""The statements over identities and consent, and how two spools' knowledge of people is united.
+"""The statements over identities and consent, and the merge of those of two spools.
 
-Every function is given the writer's connection, within a transaction.
+Every function is given the connection of the group commit, within a transaction.
 """
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from walker_collector.spool import PeopleUpdate, Told, later_of
+from walker_collector.spool.base import ConsentRecord, PeopleUpdate, later_of
 
 LINK: Final = (
     "SELECT (SELECT person FROM aliases WHERE alias = ?1),"
     " (SELECT person FROM signed_in WHERE key = ?1)"
 )
+CONSENT: Final = "SELECT key, granted, stamp FROM consents WHERE person = ?"
 _OWNED: Final = "INSERT OR REPLACE INTO aliases VALUES (?, ?)"
-# An id is a person itself, never an alias. Mostly nobody without an id has aliases at all, so that
-# the index tells at once.
-_CROOKED: Final = """
+# An id is a person itself, never an alias. Mostly no person without an id has aliases, so that the
+# index answers at once.
+_INDIRECT: Final = """
 SELECT 1 FROM aliases WHERE alias >= 'id:' AND alias < 'id;'
 UNION ALL
 SELECT 1 FROM aliases a JOIN aliases b ON b.alias = a.person
@@ -32,15 +33,15 @@ def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
             db.execute("DELETE FROM signed_in WHERE key = ?", (key,))
         else:
             db.execute("INSERT OR REPLACE INTO signed_in VALUES (?, ?)", (key, person))
-    for person, told in update.told.items():
-        db.execute("DELETE FROM told WHERE person = ?", (person,))
-        rows = [(person, key, granted, at) for key, (granted, at) in told.items()]
-        db.executemany("INSERT INTO told VALUES (?, ?, ?, ?)", rows)
+    for person, consent in update.consents.items():
+        db.execute("DELETE FROM consents WHERE person = ?", (person,))
+        rows = [(person, key, granted, stamp) for key, (granted, stamp) in consent.items()]
+        db.executemany("INSERT INTO consents VALUES (?, ?, ?, ?)", rows)
 
 
-def forget(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> None:
+def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> None:
     """Delete these keys with their statements. A key with a later sign-in becomes that person's."""
-    db.executemany("DELETE FROM told WHERE person = ?", keys)
+    db.executemany("DELETE FROM consents WHERE person = ?", keys)
     db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
     db.executemany("DELETE FROM signed_in WHERE person = ?", keys)
     inherited = "SELECT key, person FROM signed_in WHERE key = ?"
@@ -49,8 +50,8 @@ def forget(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> None:
 
 
 def straighten(db: sqlite3.Connection) -> None:
-    """Have every alias lead to its person directly: mend chains and circles, whatever made them."""
-    if db.execute(_CROOKED).fetchone() is None:
+    """Make every alias lead to its person directly; a circle would never end."""
+    if db.execute(_INDIRECT).fetchone() is None:
         return
     aliases = dict(db.execute("SELECT alias, person FROM aliases").fetchall())
     people = resolved(aliases)
@@ -58,7 +59,7 @@ def straighten(db: sqlite3.Connection) -> None:
     owned = [(key, person) for key, person in people.items() if key != person]
     db.executemany(_OWNED, owned)
     for key, person in owned:
-        _move_told(db, key, person)
+        _move_consent(db, key, person)
 
 
 def resolved(aliases: Mapping[str, str]) -> dict[str, str]:
@@ -86,46 +87,47 @@ def _strength(key: str) -> tuple[bool, str]:
     return key.startswith("session:"), key
 
 
-def _move_told(db: sqlite3.Connection, key: str, person: str) -> None:
+def _move_consent(db: sqlite3.Connection, key: str, person: str) -> None:
     """Make the statements filed under a key a person's."""
-    said = _told(db, key)
-    if said:
-        merged = later_of(_told(db, person), said)
-        learn(db, PeopleUpdate(told={person: merged, key: {}}))
+    moved = _consent_of(db, key)
+    if moved:
+        merged = later_of(_consent_of(db, person), moved)
+        learn(db, PeopleUpdate(consents={person: merged, key: {}}))
 
 
-def _told(db: sqlite3.Connection, person: str) -> Told:
-    rows = db.execute("SELECT key, granted, at FROM told WHERE person = ?", (person,))
-    return {key: (bool(granted), at) for key, granted, at in rows}
+def _consent_of(db: sqlite3.Connection, person: str) -> ConsentRecord:
+    rows = db.execute(CONSENT, (person,))
+    return {key: (bool(granted), stamp) for key, granted, stamp in rows}
 
 
 # --- another spool's ------------------------------------------------------------------------
 
 
-def unite(
+def merge_people(
     db: sqlite3.Connection,
     aliases: Iterable[tuple[str, str]],
     signed_in: Iterable[tuple[str, str]],
-    told: Iterable[tuple[str, str, bool, int]],
-    owed: Sequence[tuple[str]],
+    consents: Iterable[tuple[str, str, bool, int]],
+    pending_erasures: Sequence[tuple[str]],
 ) -> None:
     """Add the identities and statements of another spool: people are joined root to root.
 
     A key that belongs to one signed-in person here and to another there stays as it is here.
     """
     for key, person in aliases:
-        _join(db, _owner(db, key), _owner(db, person))
+        _merge(db, _owner(db, key), _owner(db, person))
     db.executemany(
         "INSERT OR IGNORE INTO signed_in SELECT ?1, ?2"
         " WHERE EXISTS (SELECT 1 FROM aliases WHERE alias = ?1 AND person <> ?2)",
         signed_in,
     )
-    for person, key, granted, at in told:
+    for person, key, granted, stamp in consents:
         owner = _owner(db, person)
-        merged = later_of(_told(db, owner), {key: (bool(granted), at)})
-        learn(db, PeopleUpdate(told={owner: merged}))
-    theirs = [(key,) for (key,) in owed if (_owner(db, key),) in owed]
-    db.executemany("INSERT OR IGNORE INTO owed VALUES (?)", theirs)
+        merged = later_of(_consent_of(db, owner), {key: (bool(granted), stamp)})
+        learn(db, PeopleUpdate(consents={owner: merged}))
+    # A pending erasure counts here only if the key's owner here is to be erased as well.
+    theirs = [(key,) for (key,) in pending_erasures if (_owner(db, key),) in pending_erasures]
+    db.executemany("INSERT OR IGNORE INTO pending_erasures VALUES (?)", theirs)
 
 
 def _owner(db: sqlite3.Connection, key: str) -> str:
@@ -133,14 +135,14 @@ def _owner(db: sqlite3.Connection, key: str) -> str:
     return key if row is None else str(row[0])
 
 
-def _join(db: sqlite3.Connection, one: str, other: str) -> None:
+def _merge(db: sqlite3.Connection, one: str, other: str) -> None:
     """Make two people one, unless both have an id."""
     weaker, person = sorted((one, other), key=_weakness, reverse=True)
     if one == other or weaker.startswith("id:"):
         return
     db.execute("UPDATE aliases SET person = ? WHERE person = ?", (person, weaker))
     db.execute(_OWNED, (weaker, person))
-    _move_told(db, weaker, person)
+    _move_consent(db, weaker, person)
 
 
 def _weakness(key: str) -> int:

@@ -1,0 +1,290 @@
+"""The types of a spool, and the protocols of its engines.
+
+A spool keeps accepted events until every destination has acknowledged them. An event is stored
+once, with a state of its own for each destination, and is deleted with its last acknowledgement.
+"""
+
+import enum
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from attrs import define, evolve, field, frozen
+
+from walker_collector.config import PartState
+
+Entry = tuple[int, str, int, bytes]
+"""An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
+
+A plain tuple, since queues hold many: the garbage collector stops looking at tuples of scalars.
+"""
+
+
+class State(enum.IntEnum):
+    """The state of an event at one destination, as it is stored."""
+
+    WAITING = 0
+    HELD = 1
+    DEAD = 2
+
+
+@define  # not frozen, as one is made per event: that would take three times as long
+class NewEvent:
+    """An event to accept, with its first state at each destination."""
+
+    person: str
+    at: int
+    body: bytes = field(repr=False)
+    states: Mapping[str, State]
+
+
+@frozen
+class DeliveryState:
+    """The trace that earlier deliveries of an entry have left.
+
+    count: attempts. due: the earliest time of the next one (ms since 1970). parts: the state of
+    each part of the delivery. consent: the granted keys of the last decision. refusals: the reason
+    of each rejected part.
+    """
+
+    count: int = 0
+    due: int = 0
+    reason: str = ""
+    parts: Mapping[str, PartState] = field(factory=dict)
+    consent: Mapping[str, bool] = field(factory=dict)
+    refusals: Mapping[str, str] = field(factory=dict)
+
+    def with_part(self, part: str, state: PartState | None, reason: str = "") -> "DeliveryState":
+        """Return this state with one part in another state; None: the part was never begun."""
+        parts = {name: known for name, known in self.parts.items() if name != part}
+        refusals = {name: text for name, text in self.refusals.items() if name != part}
+        if state is not None:
+            parts[part] = state
+        if state == "rejected":
+            refusals[part] = reason
+        return evolve(self, parts=parts, refusals=refusals)
+
+
+FRESH = DeliveryState()
+
+
+@frozen
+class StoredEntry:
+    """An entry read back from the spool; `damage` names the fault of its row, "" if it has none."""
+
+    entry: Entry
+    delivery: DeliveryState = FRESH
+    damage: str = ""
+
+
+class UpdateKind(enum.Enum):
+    """The change of an entry at one destination.
+
+    ACKED: finished there. RETRIED: waits for another attempt. HELD: waits for consent. RELEASED:
+    not held any more, its delivery state unchanged. DEAD: a dead letter.
+    """
+
+    ACKED = enum.auto()
+    RETRIED = enum.auto()
+    HELD = enum.auto()
+    RELEASED = enum.auto()
+    DEAD = enum.auto()
+
+
+@define  # not frozen, as one is made per event and destination
+class SpoolUpdate:
+    """An update of an entry at one destination, made at `at` (ms since 1970)."""
+
+    entry: Entry
+    kind: UpdateKind
+    delivery: DeliveryState = FRESH
+    at: int = 0
+
+
+@frozen
+class DeadLetter:
+    """An event that one destination will not get, and why; times in ms since 1970.
+
+    `consent` is what was granted when it was tried last, `parts` the state of each part of the
+    delivery: "done", "rejected", or "begun", which may have happened.
+    """
+
+    seq: int
+    destination: str
+    reason: str
+    attempts: int
+    accepted_at: int
+    died_at: int
+    person: str
+    body: bytes = field(repr=False)
+    consent: Mapping[str, bool] = field(factory=dict)
+    parts: Mapping[str, PartState] = field(factory=dict)
+
+
+@frozen
+class Erased:
+    """The numbers of removed events, and their count per destination and state."""
+
+    seqs: set[int]
+    counts: Mapping[tuple[str, State], int] = field(factory=dict)
+
+
+ConsentRecord = Mapping[str, tuple[bool, int]]
+"""The statements of a person: consent key -> (granted, stamp). The higher stamp is the later."""
+
+
+def later_of(one: ConsentRecord, other: ConsentRecord) -> ConsentRecord:
+    """Return the later statement of each consent key; of two with one stamp, the denial."""
+    merged = dict(one)
+    for key, (granted, at) in other.items():
+        known = merged.get(key)
+        if known is None or (at, not granted) > (known[1], not known[0]):
+            merged[key] = (granted, at)
+    return merged
+
+
+@frozen
+class PeopleUpdate:
+    """An update about people, written as a whole.
+
+    aliases: keys, and the owner of the events filed under each from now on.
+    signed_in: keys of somebody else, and the last person to sign in there; None: the owner again.
+    consents: people, and all their statements.
+    """
+
+    aliases: Mapping[str, str] = field(factory=dict)
+    signed_in: Mapping[str, str | None] = field(factory=dict)
+    consents: Mapping[str, ConsentRecord] = field(factory=dict)
+
+
+EntryRun = tuple[list[Entry], Mapping[str, State]]
+"""Entries with consecutive numbers, and the first states that they share."""
+
+OnCommitted = Callable[[Sequence[EntryRun]], None]
+
+
+def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
+    """Return the events as entries, numbered from `seq` on, in runs that share their states."""
+    runs: list[EntryRun] = []
+    states: Mapping[str, State] | None = None
+    for at, event in enumerate(events, seq):
+        if event.states is not states and event.states != states:
+            states = event.states
+            entries: list[Entry] = []
+            runs.append((entries, states))
+        entries.append((at, event.person, event.at, event.body))
+    return runs
+
+
+# --- protocols -----------------------------------------------------------------------------------
+# Every method may be called from any thread. Those that write raise SpoolError, with nothing
+# written.
+
+
+class EventStore(Protocol):
+    """The part that every engine has: it accepts events, and keeps dead letters."""
+
+    def append(
+        self,
+        events: Sequence[NewEvent],
+        on_committed: OnCommitted,
+        learned: PeopleUpdate | None = None,
+    ) -> Sequence[int]:
+        """Accept events and return their numbers.
+
+        `on_committed` gets the entries before this returns, in the order of their numbers over
+        all threads. `learned` is written in the same transaction.
+        """
+
+    def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
+        """Write updates of entries at a destination."""
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """Return the number of stored entries for each destination and state."""
+
+    def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
+        """Return the dead letters, oldest first."""
+
+    def requeue(
+        self, letters: Iterable[DeadLetter], without: Collection[str] = ()
+    ) -> list[StoredEntry]:
+        """Make dead letters wait again, their attempts reset; return those that were still there.
+
+        Parts that are done stay done, and the parts named in `without` count as done.
+        """
+
+    def delete_dead(self, letters: Iterable[DeadLetter]) -> int:
+        """Delete dead letters; return the number of those that were still there."""
+
+    def erase(self, keys: Iterable[str]) -> Erased:
+        """Remove every event, dead letter, alias and statement of these keys, on disk too.
+
+        A key under which somebody else has signed in becomes that person's.
+        """
+
+    def size(self) -> int:
+        """Return the number of events kept."""
+
+    def close(self) -> None:
+        """Release files and locks; the stored events stay."""
+
+
+class PeopleStore(Protocol):
+    """The identities and consents of people, as a durable engine keeps them."""
+
+    def learn(self, update: PeopleUpdate) -> None:
+        """Write an update about people."""
+
+    def consent_of(self, person: str) -> ConsentRecord:
+        """Return the statements of a person about consent."""
+
+    def has_consent(self) -> bool:
+        """Return whether there is any statement about consent."""
+
+    def last_stamp(self) -> int:
+        """Return the stamp of the last statement; 0 if there is none."""
+
+    def link(self, key: str) -> tuple[str | None, str | None]:
+        """Return the owner of a key, and the other person who signed in under it last."""
+
+    def aliases_of(self, person: str) -> list[str]:
+        """Return the other keys that belong to a person."""
+
+    def schedule_erasure(self, keys: Iterable[str]) -> None:
+        """Note that these keys are to be erased, in case the process ends before."""
+
+    def pending_erasures(self) -> set[str]:
+        """Return the keys that are still to be erased."""
+
+
+class VolatileSpool(EventStore, Protocol):
+    """A spool that ends with its process: waiting and held entries live in the queues alone."""
+
+    durable: Literal[False]
+
+
+class DurableSpool(EventStore, PeopleStore, Protocol):
+    """A spool that outlives its process."""
+
+    durable: Literal[True]
+
+    def load(self, destination: str, after: int, limit: int) -> list[StoredEntry]:
+        """Return waiting entries numbered above `after`, in order."""
+
+    def held(self, destination: str) -> list[StoredEntry]:
+        """Return the entries held for consent, in order."""
+
+    def ack(self, destination: str, entries: Sequence[Entry]) -> None:
+        """Acknowledge entries for a destination: `settle` for the usual case."""
+
+    def pause(self) -> None:
+        """Wait until no thread is at work in the spool, and let none begin: before a fork."""
+
+    def resume(self) -> None:
+        """Let work begin again, in the parent."""
+
+    def abandon(self) -> None:
+        """Leave everything to the parent process, in a forked child."""
+
+
+Spool = VolatileSpool | DurableSpool
+"""Any spool; `if spool.durable` tells a type checker which."""

@@ -1,0 +1,273 @@
+"""The statements over events and their deliveries.
+
+A call of SQLite releases the interpreter, and a busy thread may keep it for milliseconds then. So
+many events take few statements: rows are inserted many at a time, and deleted by runs of
+consecutive numbers.
+
+Every function is given the connection of the group commit, within a transaction.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from walker_collector.spool.base import (
+    DeadLetter,
+    Entry,
+    Erased,
+    SpoolUpdate,
+    State,
+    StoredEntry,
+    UpdateKind,
+)
+from walker_collector.spool.letters import entry_of, requeued
+from walker_collector.spool.rows import delivery_row, parts_column
+from walker_collector.spool.sqlite import people_tables
+from walker_collector.spool.sqlite.catalog import Catalog, read_catalog, register
+
+Runs = list[tuple[int, int]]
+"""Numbers as runs of consecutive ones, each by its first and last."""
+
+
+class Deleted(NamedTuple):
+    """The number of deleted events, their bytes, and the catalog after that.
+
+    letters: the number of deleted dead letters.
+    """
+
+    events: int
+    size: int
+    catalog: Catalog
+    letters: int = 0
+
+
+_ROWS: Final = 50
+_INSERT: Final = "INSERT INTO events (seq, person, at, body, subscribers) VALUES "
+_INSERT_ONE: Final = f"{_INSERT} (?, ?, ?, ?, ?)"
+_INSERT_MANY: Final = _INSERT + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS)
+_SET_ASIDE: Final = "INSERT INTO deliveries (seq, destination, state) VALUES (?, ?, ?)"
+
+_DELETE: Final = "DELETE FROM events WHERE seq BETWEEN ? AND ? AND subscribers = ?"
+_SUBSCRIBERS: Final = "SELECT DISTINCT subscribers FROM events WHERE seq BETWEEN ? AND ?"
+_UNSUBSCRIBE: Final = (
+    "UPDATE events SET subscribers = ?4 WHERE seq BETWEEN ?1 AND ?2 AND subscribers = ?3"
+)
+_DELETE_DELIVERIES: Final = "DELETE FROM deliveries WHERE seq BETWEEN ? AND ? AND destination = ?"
+_KEEP: Final = """
+INSERT INTO deliveries (state, attempts, due, changed, reason, parts, consent, seq, destination)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (
+  SELECT 1 FROM events e JOIN subscribers s ON s.number = e.subscribers
+  WHERE e.seq = ?8 AND s.destination = ?9)
+ON CONFLICT (seq, destination) DO UPDATE SET
+  state = excluded.state, attempts = excluded.attempts, due = excluded.due,
+  changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
+  consent = excluded.consent
+"""
+_RELEASE: Final = (
+    "UPDATE deliveries SET state = 0, due = 0 WHERE seq = ? AND destination = ? AND state = 1"
+)
+_REQUEUE: Final = (
+    "UPDATE deliveries SET state = 0, attempts = 0, due = 0, reason = NULL, parts = ? "
+    "WHERE seq = ? AND destination = ? AND state = 2"
+)
+_IS_DEAD: Final = "SELECT 1 FROM deliveries WHERE seq = ? AND destination = ? AND state = 2"
+
+_ENTRY: Final = (
+    "SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent"
+)
+# SQLite needs to see `state > 0` in order to use the index over entries that are set aside.
+HELD: Final = f"""
+{_ENTRY} FROM deliveries d JOIN events e ON e.seq = d.seq
+WHERE d.destination = ? AND d.state > 0 AND d.state = 1 ORDER BY d.seq
+"""
+WAITING: Final = f"""
+{_ENTRY} FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
+WHERE e.seq > ?2 AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
+  AND coalesce(d.state, 0) = 0
+ORDER BY e.seq LIMIT ?3
+"""
+DEAD: Final = """
+SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0),
+  e.person, e.body, d.consent, d.parts
+FROM deliveries d JOIN destinations t ON t.number = d.destination JOIN events e ON e.seq = d.seq
+WHERE d.state > 0 AND d.state = 2 AND (?1 IS NULL OR t.id = ?1)
+ORDER BY d.changed, d.seq LIMIT ?2
+"""
+SIZE: Final = "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
+COUNTS: Final = """
+WITH accepted AS (SELECT subscribers, count(*) AS n FROM events GROUP BY subscribers),
+  aside AS (
+    SELECT destination, state, count(*) AS n FROM deliveries WHERE state > 0 GROUP BY 1, 2),
+  parts AS (
+    SELECT s.destination, 0 AS state, n FROM accepted JOIN subscribers s ON s.number = subscribers
+    UNION ALL SELECT destination, 0, -n FROM aside
+    UNION ALL SELECT destination, state, n FROM aside)
+SELECT t.id, state, sum(n) FROM parts JOIN destinations t ON t.number = parts.destination
+GROUP BY 1, 2 HAVING sum(n) > 0
+"""
+_EVERY_ENTRY: Final = """
+JOIN subscribers s ON s.number = e.subscribers JOIN destinations t ON t.number = s.destination
+LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = s.destination
+"""
+OLDEST: Final = f"""
+SELECT t.id, min(e.at), sum(coalesce(d.state = 0 AND d.due > 0, 0)) FROM events e {_EVERY_ENTRY}
+WHERE coalesce(d.state, 0) IN (0, 1) GROUP BY 1
+"""
+_KEYS: Final = 500
+_LEAVING: Final = "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person IN"
+_COUNTS_OF_LEAVING: Final = f"""
+SELECT t.id, coalesce(d.state, 0) AS now, count(*) FROM leaving JOIN events e USING (seq)
+{_EVERY_ENTRY} GROUP BY 1, 2
+"""
+
+
+def runs_of(numbers: Iterable[int]) -> Runs:
+    """Return numbers, each given once, as runs."""
+    seqs = sorted(numbers)
+    if not seqs:
+        return []
+    breaks = [(a, b) for a, b in pairwise(seqs) if b != a + 1]
+    firsts = [seqs[0], *(b for _, b in breaks)]
+    lasts = [*(a for a, _ in breaks), seqs[-1]]
+    return list(zip(firsts, lasts, strict=True))
+
+
+def insert(
+    db: sqlite3.Connection,
+    known: Catalog,
+    entries: Sequence[Entry],
+    states: Mapping[str, State],
+) -> None:
+    """Insert events that share their first states."""
+    subscribers = known.subscribers[frozenset(states)]
+    many = len(entries) - len(entries) % _ROWS
+    for at in range(0, many, _ROWS):
+        values: list[Any] = []
+        for entry in entries[at : at + _ROWS]:
+            values += entry
+            values.append(subscribers)
+        db.execute(_INSERT_MANY, values)
+    db.executemany(_INSERT_ONE, [(*entry, subscribers) for entry in entries[many:]])
+    for id_, state in states.items():
+        if state is not State.WAITING:
+            number = known.numbers[id_]
+            db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
+
+
+def has(db: sqlite3.Connection, seq: int) -> bool:
+    """Return whether there is an event of this number."""
+    return db.execute("SELECT 1 FROM events WHERE seq = ?", (seq,)).fetchone() is not None
+
+
+def settle(
+    db: sqlite3.Connection, known: Catalog, destination: str, updates: Sequence[SpoolUpdate]
+) -> Deleted:
+    """Write updates of entries at a destination."""
+    kinds: dict[UpdateKind, list[SpoolUpdate]] = {kind: [] for kind in UpdateKind}
+    for update in updates:
+        kinds[update.kind].append(update)
+    deleted = ack(db, known, destination, [item.entry for item in kinds[UpdateKind.ACKED]])
+    number = known.numbers[destination]
+    for kind, state in _STATES.items():
+        db.executemany(_KEEP, [delivery_row(item, state, number) for item in kinds[kind]])
+    db.executemany(_RELEASE, [(item.entry[0], number) for item in kinds[UpdateKind.RELEASED]])
+    return deleted
+
+
+_STATES: Final = {
+    UpdateKind.RETRIED: State.WAITING,
+    UpdateKind.HELD: State.HELD,
+    UpdateKind.DEAD: State.DEAD,
+}
+
+
+def ack(
+    db: sqlite3.Connection, known: Catalog, destination: str, entries: Sequence[Entry]
+) -> Deleted:
+    """Acknowledge events for a destination; delete those without other subscribers."""
+    if not entries:
+        return Deleted(0, 0, known)
+    sizes = {entry[0]: len(entry[3]) for entry in entries}
+    runs = runs_of(sizes)
+    # First those of this destination alone, which are most: deleting takes no room, so that a full
+    # disk empties, and nothing has to be read.
+    alone = known.subscribers[frozenset((destination,))]
+    count = db.executemany(_DELETE, [(*run, alone) for run in runs]).rowcount
+    number = known.numbers[destination]
+    db.executemany(_DELETE_DELIVERIES, [(*run, number) for run in runs])
+    if count == len(sizes):
+        return Deleted(count, sum(sizes.values()), known)
+    known = _unsubscribe(db, destination, runs)
+    left = _numbers_in(db, runs) if count else sizes.keys()
+    return Deleted(count, sum(size for seq, size in sizes.items() if seq not in left), known)
+
+
+def _unsubscribe(db: sqlite3.Connection, destination: str, runs: Runs) -> Catalog:
+    """Remove a destination from the subscribers of events that other destinations still need."""
+    known = read_catalog(db)  # the transaction itself may have added sets
+    members = {number: ids for ids, number in known.subscribers.items()}
+    for run in runs:
+        for (subscribers,) in db.execute(_SUBSCRIBERS, run).fetchall():
+            if destination not in members.get(subscribers, ()):  # acknowledged before, or damaged
+                continue
+            left = members[subscribers] - {destination}
+            if left not in known.subscribers:
+                known = register(db, [left])
+            db.execute(_UNSUBSCRIBE, (*run, subscribers, known.subscribers[left]))
+    return known
+
+
+def _numbers_in(db: sqlite3.Connection, runs: Runs) -> set[int]:
+    """Return the numbers of the events that there are in these runs."""
+    query = "SELECT seq FROM events WHERE seq BETWEEN ? AND ?"
+    return {seq for run in runs for (seq,) in db.execute(query, run).fetchall()}
+
+
+def requeue(
+    db: sqlite3.Connection,
+    known: Catalog,
+    letters: Sequence[DeadLetter],
+    without: Collection[str] = (),
+) -> list[StoredEntry]:
+    """Make dead letters wait again; return those that were still dead."""
+    found = []
+    for letter in letters:
+        entry = requeued(letter, without)
+        row = (parts_column(entry.delivery), letter.seq, known.numbers[letter.destination])
+        if db.execute(_REQUEUE, row).rowcount:
+            found.append(entry)
+    return found
+
+
+def delete_dead(db: sqlite3.Connection, known: Catalog, letters: Sequence[DeadLetter]) -> Deleted:
+    """Acknowledge dead letters for their destinations."""
+    dead: dict[str, dict[int, Entry]] = {}
+    for letter in letters:
+        if db.execute(_IS_DEAD, (letter.seq, known.numbers[letter.destination])).fetchone():
+            dead.setdefault(letter.destination, {})[letter.seq] = entry_of(letter)
+    total = Deleted(0, 0, known, sum(map(len, dead.values())))
+    for id_, entries in dead.items():
+        deleted = ack(db, total.catalog, id_, list(entries.values()))
+        events, size = total.events + deleted.events, total.size + deleted.size
+        total = Deleted(events, size, deleted.catalog, total.letters)
+    return total
+
+
+def erase(db: sqlite3.Connection, wanted: Iterable[str]) -> tuple[Erased, int]:
+    """Delete everything of these keys. Return the deleted events, and their bytes."""
+    keys = [(key,) for key in {*wanted}]
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS leaving (seq INTEGER PRIMARY KEY, size)")
+    db.execute("DELETE FROM leaving")
+    for at in range(0, len(keys), _KEYS):  # without an index by person, each scans all events
+        some = [key for (key,) in keys[at : at + _KEYS]]
+        marks = ", ".join("?" * len(some))
+        db.execute(f"{_LEAVING} ({marks})", some)
+    seqs = {row[0] for row in db.execute("SELECT seq FROM leaving")}
+    (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM leaving").fetchone()
+    counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
+    db.execute("DELETE FROM deliveries WHERE seq IN (SELECT seq FROM leaving)")
+    db.execute("DELETE FROM events WHERE seq IN (SELECT seq FROM leaving)")
+    people_tables.erase(db, keys)
+    db.executemany("DELETE FROM pending_erasures WHERE person = ?", keys)
+    return Erased(seqs, {(id_, State(state)): n for id_, state, n in counts}), size

@@ -1,0 +1,211 @@
+"""Group commit: the thread whose turn it is commits the writes of all threads that wait.
+
+So a busy process pays one commit for many events, and a quiet one waits for no other thread.
+"""
+
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import define
+
+from walker_collector.errors import SpoolError, WalkerError
+from walker_collector.spool.sqlite.failure import is_full, spool_error
+from walker_collector.spool.sqlite.schema import PAGE
+from walker_collector.text import describe
+
+Tally = tuple[int, int]
+"""The events, and bytes of events, that a write has added to the spool."""
+
+
+@define
+class _Transaction:
+    """The transaction of a group of writes."""
+
+    committed: bool = False
+
+
+_NONE: Final = _Transaction()
+
+
+@define(eq=False)
+class _Write:
+    """One write, and its state."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    tally: Callable[[Any], Tally] | None = None
+    then: Callable[[Any], None] | None = None
+    single: bool = False
+    transaction: _Transaction = _NONE
+    result: Any = None
+    counted: bool = False
+    error: BaseException | None = None
+    done: bool = False
+
+
+class GroupCommit:
+    """Runs writes in groups, on one connection.
+
+    A signal handler may raise in the committing thread at any moment. That thread first finishes
+    what it has begun: others wait for it, and memory must know everything that is on disk. So
+    every step can be repeated, and none counts twice.
+
+    `events` and `bytes` are stored in the spool; `grown` is about the number of bytes changed since
+    the log was written back. `turn` is held by the thread that commits.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.connection = connection
+        self.turn = threading.Lock()
+        self.events = 0
+        self.bytes = 0
+        self.grown = 0
+        self._path = path
+        self._queue: deque[_Write] = deque()
+        self._full = False
+
+    def run(
+        self,
+        work: Callable[[sqlite3.Connection], Any],
+        then: Callable[[Any], None] | None = None,
+        tally: Callable[[Any], Tally] | None = None,
+        *,
+        single: bool = False,
+    ) -> Any:
+        """Run `work` in a committed transaction, and return its result.
+
+        Then `tally` of the result is counted, and `then` called with it, in the order of the
+        commits and before any other write. `work` and `then` are repeated after a signal handler
+        has raised in them. `single`: `work` is one statement, a transaction by itself.
+        """
+        write = _Write(work, tally, then, single)
+        self._queue.append(write)
+        with self.turn:
+            try:
+                self._drain()
+            except BaseException:
+                self._drain()
+                raise
+        if write.error is not None:
+            raise write.error
+        return write.result
+
+    def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Run `work` outside any transaction, while no other thread writes."""
+        with self.turn:
+            try:
+                return work(self.connection)
+            except sqlite3.Error as error:
+                raise spool_error(self._path, error) from error
+
+    def _drain(self) -> None:
+        if self._full:
+            self._make_room()
+        # A write leaves the queue only when it is done: an interrupted thread finds it again, and
+        # a thread whose write another has done finds nothing.
+        writes = [write for write in list(self._queue) if not write.done]
+        if writes:
+            self._run_group(writes)
+        while self._queue and self._queue[0].done:
+            self._queue.popleft()
+
+    def _make_room(self) -> None:
+        """Write the log back into the database and empty it; on a full disk that is all the room
+        there is.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            scrub(self.connection)
+            self._full = False
+
+    def _run_group(self, writes: Sequence[_Write]) -> None:
+        try:
+            self._run(writes)
+        except Exception as error:
+            if is_full(error):
+                self._full = True
+                self._make_room()
+            # One bad write must not fail its neighbours: each is repeated by itself.
+            for write in writes:
+                self._repeat(write)
+            if not isinstance(error, sqlite3.Error) and all(
+                write.error is None for write in writes
+            ):
+                raise  # no write was bad: a signal handler raised
+
+    def _repeat(self, write: _Write) -> None:
+        try:
+            self._run([write])
+        except sqlite3.Error as error:
+            write.error = spool_error(self._path, error)
+        except WalkerError as error:
+            write.error = error
+        except Exception as error:  # any other must reach its own caller, too
+            write.error = SpoolError(f"spool {self._path}: cannot write: {describe(error)}")
+            write.error.__cause__ = error
+        write.done = True
+
+    def _run(self, writes: Sequence[_Write]) -> None:
+        # After an interruption some may be committed, but not published yet.
+        uncommitted = [write for write in writes if not write.transaction.committed]
+        if uncommitted:
+            self._commit(uncommitted)
+        for write in writes:
+            if not write.done:
+                self._publish(write)
+                write.done = True
+
+    def _commit(self, writes: Sequence[_Write]) -> None:
+        db, transaction = self.connection, _Transaction()
+        if db.in_transaction:  # a thread was interrupted even before its rollback
+            db.execute("ROLLBACK")
+        together = len(writes) > 1 or not writes[0].single
+        committing = False
+        for write in writes:
+            write.transaction = transaction
+        try:
+            if together:
+                db.execute("BEGIN IMMEDIATE")
+            for write in writes:
+                write.result = write.work(db)
+            if together:
+                committing = True
+                db.execute("COMMIT")
+            transaction.committed = True
+        except BaseException as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            elif committing and not isinstance(error, sqlite3.Error):
+                # SQLite has committed, and a signal handler raised before the next line.
+                transaction.committed = True
+            raise
+
+    def _publish(self, write: _Write) -> None:
+        """Count a committed write, and call its `then`."""
+        if write.tally is not None and not write.counted:
+            events, size = write.tally(write.result)
+            grown = abs(size) + PAGE
+            # Nothing is called between these lines, so that no signal handler runs.
+            write.counted = True
+            self.events += events
+            self.bytes += size
+            self.grown += grown
+        if write.then is None:
+            return
+        try:
+            write.then(write.result)
+        except Exception as error:  # a committed write must not be repeated
+            try:
+                write.then(write.result)
+            except Exception:
+                write.error = error
+            else:
+                raise  # the second call succeeded, so a signal handler had raised in the first
+
+
+def scrub(db: sqlite3.Connection) -> None:
+    """Move the whole log into the database, and leave no copy of deleted rows in it."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
