@@ -7,7 +7,7 @@ raises the collector's errors. Hosts, paths, session, authentication and keep-al
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,9 +17,11 @@ from customerio import APIClient, CustomerIO, Regions
 from requests.utils import select_proxy
 from urllib3.util.retry import Retry
 
+from walker_collector import WalkerError
 from walker_collector.clients import RateLimiter
 from walker_dest_customerio import connections
 from walker_dest_customerio.encode import dumps
+from walker_dest_customerio.operations import ApiName
 from walker_dest_customerio.responses import (
     APP,
     TRACK,
@@ -33,13 +35,6 @@ from walker_dest_customerio.settings import Settings
 from walker_dest_customerio.transport_errors import Route, transport_error
 
 _JSON: Final = {"Content-Type": "application/json"}
-_CHUNK_BYTES: Final = 65_536
-_MAX_RESPONSE_BYTES: Final = 4_000_000
-"""After decompression. Errors for every operation of a full batch take about 100,000 bytes."""
-
-
-class ResponseTooLong(Exception):
-    """A response longer than any that Customer.io sends."""
 
 
 @frozen(eq=False)
@@ -48,7 +43,6 @@ class ClientOptions:
 
     api: Api
     region: str
-    limit: RateLimiter
     ca_file: str | None
     now: Callable[[], float]
 
@@ -67,49 +61,46 @@ class _OneRequest:
 
         Raises Rejected, RetryLater or DestinationDown. Data may hold encoded JSON (Fragment).
         """
-        own = self.options
-        _reject_dot_segments(url)
-        response = self._exchange(method, url, dumps(data, "request"))
-        status, headers, content = response.status_code, response.headers, response.content
+        if "/." in url and not {".", ".."}.isdisjoint(urlsplit(url).path.split("/")):
+            # HTTP would resolve the segment to the URL of another person.
+            raise Invalid("an id of one or two dots cannot stand in the path of a request")
+        body = dumps(data, "request")
+        try:
+            made, options = self._prepared(method, url, body)
+        except Exception as error:
+            raise self._no_response(url, error, "ready") from None
+        try:
+            response = connections.exchange(self.http, made, options)
+        except Exception as error:  # never the event's fault, whatever the cause
+            # The exception's text quotes the URL, and with it the customer's id.
+            raise self._no_response(url, error, connections.phase()) from None
+        status, content = response.status_code, response.content
         if not 200 <= status < 300:
-            raise error_for_response(own.api, status, headers, content, own.region, own.now())
+            own = self.options
+            raise error_for_response(
+                own.api, status, response.headers, content, own.region, own.now()
+            )
         if not content.strip():
             response._content = b"{}"  # the SDK reads JSON from every success
         elif not is_api_response(content):
-            what = f"{own.api.name} answered {status} with something that is not JSON"
-            raise NoResponse(f"{what}; is there a proxy between? See {own.api.host}")
+            what = f"{self.options.api.name} answered {status} with something that is not JSON"
+            raise NoResponse(f"{what}; is there a proxy between? See {self.options.api.host}")
         return response
 
-    def wait_for_turn(self) -> None:
-        """Wait until the rate limit allows the next request."""
-        self.options.limit.wait()
-
-    def _exchange(self, method: str, url: str, body: bytes) -> requests.Response:
-        """Make the request and read the response; raises only the collector's errors."""
-        connections.start_request()
-        try:
-            made = self._prepared(method, url, body)
-            options = self._environment_options(url)
-            connections.assume_sent()
-            response = self.http.send(made, **options)
-            _read_body(response)
-        except Exception as error:  # never the event's fault, whatever the cause
-            route = Route(url, self._proxy(url), self.timeout)
-            # The exception's text quotes the URL, and with it the customer's id.
-            raise transport_error(self.options.api, error, route, connections.phase()) from None
-        return response
-
-    def _proxy(self, url: str) -> str | None:
-        """Return the proxy that the environment sets for the URL."""
+    def _no_response(self, url: str, error: Exception, phase: connections.Phase) -> WalkerError:
         proxies = (self._send_options or {}).get("proxies")
         proxy: str | None = select_proxy(url, proxies) if proxies else None
-        return proxy
+        return transport_error(self.options.api, error, Route(url, proxy, self.timeout), phase)
 
-    def _prepared(self, method: str, url: str, body: bytes) -> requests.PreparedRequest:
-        """Return the prepared request.
+    def _prepared(
+        self, method: str, url: str, body: bytes
+    ) -> tuple[requests.PreparedRequest, dict[str, Any]]:
+        """Return the prepared request, and the options of `Session.send`.
 
         All batches go to one URL and differ only in their body. Preparing the rest each time would
-        cost a quarter of the request, so the last one is copied, unless there are cookies.
+        cost a quarter of the request, so the last one is copied, unless there are cookies. Reading
+        proxies and CA file from the environment costs another quarter; all requests of a client go
+        to one host, so they are read once.
         """
         template = self._template
         if (
@@ -119,16 +110,6 @@ class _OneRequest:
         ):
             template = self.http.prepare_request(requests.Request(method, url, _JSON))
             self._template = None if "Cookie" in template.headers else template
-        made = template.copy()
-        made.prepare_body(body, None)
-        return made
-
-    def _environment_options(self, url: str) -> dict[str, Any]:
-        """Return the options of `Session.send`, with proxies and CA file of the environment.
-
-        Reading the environment costs a quarter of a request. All requests of a client go to one
-        host, so the options are the same for each and are read once.
-        """
         if self._send_options is None:
             verify = self.options.ca_file or True
             found = self.http.merge_environment_settings(url, {}, None, verify, None)
@@ -136,9 +117,11 @@ class _OneRequest:
                 **found,
                 "timeout": self.timeout,
                 "allow_redirects": False,
-                "stream": True,  # so that `_read_body` can limit the size
+                "stream": True,  # so that the size can be limited
             }
-        return self._send_options
+        made = template.copy()
+        made.prepare_body(body, None)
+        return made, self._send_options
 
     def _build_session(self) -> requests.Session:
         """Build the SDK's session without retries, .netrc and redirects.
@@ -150,36 +133,12 @@ class _OneRequest:
         session: requests.Session = super()._build_session()  # type: ignore[misc]  # the SDK's
         session.mount("https://", connections.Adapter(max_retries=Retry(0, read=False)))
         session.auth = session.auth or _keep_headers
-        session.get_redirect_target = _no_redirect  # type: ignore[method-assign, assignment]  # see above
+        session.get_redirect_target = connections.no_redirect  # type: ignore[method-assign, assignment]  # see above
         return session
 
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _no_redirect(response: requests.Response) -> None:
-    return None
-
-
-def _read_body(response: requests.Response) -> None:
-    """Read a response, decompressed; raises ResponseTooLong."""
-    if isinstance(response._content, bytes):
-        return
-    chunks, size = [], 0
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_RESPONSE_BYTES:
-            response.close()
-            raise ResponseTooLong
-    response._content = b"".join(chunks)
-
-
-def _reject_dot_segments(url: str) -> None:
-    """Refuse ids that are dot segments: HTTP would resolve them to the URL of another person."""
-    if "/." in url and not {".", ".."}.isdisjoint(urlsplit(url).path.split("/")):
-        raise Invalid("an id of one or two dots cannot stand in the path of a request")
 
 
 class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK ships no types
@@ -215,10 +174,11 @@ class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships 
 
 @frozen(eq=False)
 class Clients:
-    """One client per API; `app` is None without an App API key."""
+    """One client per API; `app` is None without an App API key. Each API has a rate limit."""
 
     track: TrackClient
     app: AppClient | None
+    limits: Mapping[ApiName, RateLimiter]
 
     def close(self) -> None:
         """Close the connections of both."""
@@ -235,15 +195,17 @@ def open_clients(
 ) -> Clients:
     """Return clients for these settings, without connecting. All times are in seconds."""
 
-    def options(api: Api, rate: float) -> ClientOptions:
-        return ClientOptions(
-            api, settings.region, RateLimiter(rate, clock, sleep), settings.ca_file, now
-        )
+    def options(api: Api) -> ClientOptions:
+        return ClientOptions(api, settings.region, settings.ca_file, now)
 
-    track = TrackClient(settings, options(TRACK, settings.rate_limit))
-    if not settings.app_api_key:
-        return Clients(track, None)
-    return Clients(track, AppClient(settings, options(APP, settings.app_rate_limit)))
+    return Clients(
+        TrackClient(settings, options(TRACK)),
+        AppClient(settings, options(APP)) if settings.app_api_key else None,
+        {
+            "track": RateLimiter(settings.rate_limit, clock, sleep),
+            "app": RateLimiter(settings.app_rate_limit, clock, sleep),
+        },
+    )
 
 
 def _region(settings: Settings) -> Any:

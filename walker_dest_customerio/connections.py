@@ -15,12 +15,21 @@ import math
 import threading
 import time
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+import requests
 from customerio.client_base import TCPKeepAliveHTTPAdapter
 
 Phase = Literal["connect", "proxy", "handshake", "ready", "sent"]
 """Connecting, the proxy's CONNECT, TLS handshake, connected but nothing sent, first byte sent."""
+
+_CHUNK_BYTES: Final = 65_536
+_MAX_RESPONSE_BYTES: Final = 4_000_000
+"""After decompression. Errors for every operation of a full batch take about 100,000 bytes."""
+
+
+class ResponseTooLong(Exception):
+    """A response longer than any that Customer.io sends."""
 
 
 class _CurrentRequest(threading.local):
@@ -32,14 +41,27 @@ class _CurrentRequest(threading.local):
 _request = _CurrentRequest()
 
 
-def start_request() -> None:
-    """Start a request on this thread; nothing of it is sent yet."""
-    _request.phase = "ready"
+def exchange(
+    session: requests.Session, made: requests.PreparedRequest, options: dict[str, Any]
+) -> requests.Response:
+    """Send a request and read its response, decompressed; raises ResponseTooLong."""
+    _request.phase = "sent"  # as far as a foreign adapter knows; ours records the truth
+    response = session.send(made, **options)
+    if isinstance(response._content, bytes):
+        return response
+    chunks, size = [], 0
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _MAX_RESPONSE_BYTES:
+            response.close()
+            raise ResponseTooLong
+    response._content = b"".join(chunks)
+    return response
 
 
-def assume_sent() -> None:
-    """Assume that the request is sent, as under a foreign adapter; ours records the truth."""
-    _request.phase = "sent"
+def no_redirect(response: requests.Response) -> None:
+    """Return no target of a redirect, in the place of `Session.get_redirect_target`."""
 
 
 def phase() -> Phase:

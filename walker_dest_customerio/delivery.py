@@ -5,55 +5,295 @@ Transactional messages always go one by one. Nothing is retried here; each deliv
 the collector whether to.
 """
 
+import time
+from collections import defaultdict
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
-from walker_dest_customerio.batches import stages
+import orjson
+from customerio import CustomerIOException
+
+from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater, SpoolError
+from walker_dest_customerio.at_most_once import at_most_once
+from walker_dest_customerio.batches import OPERATION_BYTES, REQUEST_BYTES, split_by_size, stages
 from walker_dest_customerio.clients import Clients
+from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.event_delivery import (
     EventDelivery,
     Task,
     conclude,
     remaining_operations,
 )
-from walker_dest_customerio.sender import Sender
+from walker_dest_customerio.obstacles import HALTING, Obstacles
+from walker_dest_customerio.operations import ApiName, Message, Operation
+from walker_dest_customerio.responses import (
+    Invalid,
+    RequestRejected,
+    batch_errors,
+)
 
-__all__ = ["Delivery", "EventDelivery"]
+Mode = Literal["batch", "single"]
 
 
 class Delivery:
     """Delivers events through the clients; one instance may serve several threads."""
 
-    def __init__(self, clients: Clients, mode: Literal["batch", "single"] = "batch") -> None:
+    def __init__(self, clients: Clients, mode: Mode = "batch") -> None:
         self._clients = clients
         self._mode = mode
 
-    def deliver(self, deliveries: Sequence[EventDelivery]) -> list[Exception]:
+    def deliver(
+        self, deliveries: Sequence[EventDelivery], now: float | None = None
+    ) -> dict[ApiName, Exception]:
         """Send the operations of all deliveries, in order for each event and each person.
 
         Sets `done`, `failed` and `error` of each delivery. A refused operation stops no other.
         After an undecided one, nothing more of the same person is sent; after an error of a whole
-        API (unreachable, or it asks to wait), nothing more is sent there. Returns those errors.
+        API (unreachable, or it asks to wait), nothing more is sent there. Returns those errors by
+        API. `now` is in unix seconds.
         """
-        sender = Sender(self._clients)
-        tasks = [
-            Task(delivery, operation)
-            for delivery in deliveries
-            for operation in remaining_operations(delivery)
-        ]
-        if self._mode == "single":
+        sender = _Sender(self._clients, time.time() if now is None else now)
+        tasks: list[Task] = []
+        for delivery in deliveries:
+            operations, progress = delivery.plan.operations, delivery.progress
+            if progress is not None and (earlier := progress.parts):
+                operations = remaining_operations(delivery, earlier)
+            tasks += [Task(delivery, operation) for operation in operations]
+        if self._mode == "batch":
+            sender.send_batches(tasks)
+        else:
             for task in tasks:
                 sender.send_single(task)
-        else:
-            sender.encode(tasks)
-            ready = [task for task in tasks if task.error is None]
-            for stage in stages(ready, attrgetter("is_exclusive"), attrgetter("people")):
-                sender.send_stage(stage)
         for delivery in deliveries:
-            conclude(delivery)
-        return list(sender.halted.values())
+            if delivery.failed or delivery.has_earlier_attempts:
+                conclude(delivery)
+        return sender.obstacles.halted if sender.obstacles else {}
 
     def close(self) -> None:
         """Close the connections."""
         self._clients.close()
+
+
+class _Sender:
+    """Sends the operations of one delivery, as far as earlier failures let them.
+
+    obstacles: None as long as nothing has failed, as almost always.
+    """
+
+    def __init__(self, clients: Clients, now: float) -> None:
+        self.obstacles: Obstacles | None = None
+        self._clients = clients
+        self._now = now
+
+    def send_batches(self, tasks: Sequence[Task]) -> None:
+        """Send tasks in as few batches as their order and size allow."""
+        ready, size, is_plain = [], 0, True
+        for task in tasks:
+            try:
+                task.entry = self._entry(task.operation)
+            except Exception as error:  # concerns one operation: the others go on
+                self._fail([task], error)
+                continue
+            task.is_exclusive = task.operation.exclusive or not task.entry
+            ready.append(task)
+            size += len(task.entry) + 1
+            is_plain = is_plain and not task.is_exclusive
+        if is_plain and size < REQUEST_BYTES - 100:
+            if ready:
+                self._send_batch(ready)
+            return
+        for stage in stages(ready, _is_exclusive, _people_of):
+            self._send_stage(stage)
+
+    def _entry(self, operation: Operation) -> bytes:
+        """Return an operation's batch entry; empty if it needs a request of its own."""
+        if isinstance(operation, Message):
+            return b""
+        if (problem := operation.problem(self._now)) is not None:
+            raise Invalid(problem)
+        entry = operation.entry()
+        text = b"" if entry is None else dumps(entry, "it")
+        return text if len(text) <= OPERATION_BYTES else b""
+
+    def _send_stage(self, tasks: Sequence[Task]) -> None:
+        """Send the tasks of one stage: in as few batches as possible, tasks without entry alone."""
+        for group in split_by_size([task for task in tasks if task.entry], _size):
+            self._send_batch(group)
+        for task in tasks:
+            if not task.entry:
+                self.send_single(task)
+
+    def send_single(self, task: Task) -> None:
+        """Send a task by an SDK call of its own."""
+        if not self._admit([task]):
+            return
+        operation = task.operation
+        try:
+            if isinstance(operation, Message):
+                at_most_once(
+                    operation.part, task.delivery.progress, lambda: self._send_message(operation)
+                )
+            else:
+                self._call(operation, self._clients.track)
+        except SpoolError as error:  # "begun" was not recorded, so the message was not sent
+            self._fail([task], RetryLater(str(error)))
+        except Exception as error:
+            self._fail([task], error)
+        else:
+            self._succeed([task])
+
+    def _send_message(self, message: Message) -> None:
+        if self._clients.app is None:
+            raise Rejected("transactional messages need settings.appApiKey")
+        self._call(message, self._clients.app)
+
+    def _call(self, operation: Operation, client: Any) -> None:
+        problem = operation.problem(self._now) or operation.size_problem()
+        if problem is not None:
+            raise Invalid(problem)
+        try:
+            operation.send(client)
+        except CustomerIOException as error:  # the SDK itself refuses blank ids
+            raise Rejected(str(error)) from None
+        except UnicodeError:
+            raise Invalid("an id contains a lone surrogate, which no URL can encode") from None
+
+    def _send_batch(self, tasks: Sequence[Task]) -> None:
+        """Send tasks in one request. If it fails as a whole, bisect to find the tasks at fault."""
+        group = self._admit(tasks)
+        error = self._request(group) if group else None
+        if error is None:
+            return
+        # After a server error, bisecting only serves to spare other events. With a single event in
+        # the request there is none to spare, and each piece would load a struggling server.
+        if len(group) == 1 or (isinstance(error, RetryLater) and _is_one_event(group)):
+            self._fail(group, error)
+        else:
+            self._bisect(group)
+
+    def _bisect(self, group: Sequence[Task]) -> None:
+        """Send a group in two halves.
+
+        A batch may hold several operations of a person, in order. So the second half starts after
+        the first is settled, and `_admit` drops from it the people whom the first left undecided.
+        A single bad operation among n costs about 2 log2(n) requests. Repeating those of its
+        neighbours that the failed request may have stored is harmless: identifies are absolute and
+        events carry ids by which Customer.io drops duplicates.
+        """
+        middle = len(group) // 2
+        for half in (group[:middle], group[middle:]):
+            self._send_batch(half)
+
+    def _request(self, group: Sequence[Task]) -> Exception | None:
+        """Make one request. Return an error that may concern only some of its tasks."""
+        try:
+            answer = self._clients.track.batch([orjson.Fragment(task.entry) for task in group])
+        except HALTING as error:
+            self._fail(group, error)
+        except RequestRejected as error:
+            if error.status not in (404, 405):
+                return error
+            advice = "batches cannot be sent to it; check settings.trackUrl"
+            self._fail(group, DestinationDown(f"{error.reason}: {advice}"))
+        except RetryLater as error:
+            return error
+        else:
+            self._apply_batch_errors(group, batch_errors(answer.content))
+        return None
+
+    def _apply_batch_errors(
+        self, group: Sequence[Task], errors: list[tuple[int | None, str]]
+    ) -> None:
+        """Settle each task of an accepted batch from the errors that came with it.
+
+        An error without a usable index belongs to an unknown task. The tasks not named are then
+        bisected until a request of one task shows it; repeating the others does no harm.
+        """
+        if not errors:
+            self._succeed(group)
+            return
+        refused: dict[int, list[str]] = defaultdict(list)
+        unplaced = []
+        for index, message in errors:
+            if index is None or not 0 <= index < len(group):
+                unplaced.append(message)
+            else:
+                refused[index].append(message)
+        if unplaced and len(group) == 1:
+            refused[0] += unplaced
+        for index, messages in refused.items():
+            self._fail([group[index]], Rejected("; ".join(messages)))
+        rest = [task for index, task in enumerate(group) if index not in refused]
+        if unplaced and rest:
+            self._bisect(rest)
+        else:
+            self._succeed(rest)
+
+    def _admit(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """Wait for the rate limit, then return the tasks that may be sent; fail the others.
+
+        Each event is asked about after the wait, directly before the request: during the wait its
+        consent may be withdrawn, or its person erased.
+        """
+        if self.obstacles:
+            tasks = [task for task in tasks if self._is_admitted(task)]
+        if not tasks:
+            return tasks
+        self._clients.limits[tasks[0].operation.api].wait()
+        asked: EventDelivery | None = None
+        is_any_stopped = False
+        for task in tasks:
+            delivery = task.delivery
+            if delivery is asked:
+                continue
+            asked = delivery
+            if delivery.may_proceed is not None and not delivery.is_stopped:
+                try:
+                    delivery.is_stopped = not delivery.may_proceed()
+                except SpoolError:  # consent is unknown, so nothing is sent
+                    delivery.is_stopped = True
+            is_any_stopped = is_any_stopped or delivery.is_stopped
+        if is_any_stopped:
+            # Task by task: one that is dropped blocks the later ones of its person.
+            tasks = [task for task in tasks if self._is_admitted(task)]
+        return tasks
+
+    def _is_admitted(self, task: Task) -> bool:
+        """Return whether a task may be sent now; fail it otherwise."""
+        error: Exception | None = None
+        if task.delivery.is_stopped:
+            error = NotAttempted("consent was withdrawn, or the person erased, before it was sent")
+        elif self.obstacles:
+            error = self.obstacles.before(task)
+        if error is not None:
+            self._fail([task], error)
+        return error is None
+
+    def _succeed(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            task.delivery.done.append(task.operation)
+        if tasks and self.obstacles:
+            self.obstacles.succeeded(tasks[0].operation.api)
+
+    def _fail(self, tasks: Sequence[Task], error: Exception) -> None:
+        self.obstacles = self.obstacles or Obstacles()
+        self.obstacles.failed(tasks, error)
+        for task in tasks:
+            task.error = error
+            task.delivery.failed.append(task)
+
+
+def _size(task: Task) -> int:
+    return len(task.entry)
+
+
+def _is_exclusive(task: Task) -> bool:
+    return task.is_exclusive
+
+
+def _people_of(task: Task) -> tuple[str, ...]:
+    return task.people
+
+
+def _is_one_event(group: Sequence[Task]) -> bool:
+    return all(task.delivery is group[0].delivery for task in group)

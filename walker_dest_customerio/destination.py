@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from walker_collector import (
@@ -22,11 +21,12 @@ from walker_collector import (
 )
 from walker_collector.clients import tls_context
 from walker_dest_customerio.clients import open_clients
-from walker_dest_customerio.delivery import Delivery, EventDelivery
+from walker_dest_customerio.delivery import Delivery
+from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
-from walker_dest_customerio.identity import identifiers, identity_of, person_keys
-from walker_dest_customerio.operations import MESSAGE_PARTS, Call, Identify, Json
+from walker_dest_customerio.identity import identity_of, key_of
+from walker_dest_customerio.operations import MESSAGE_PARTS, ApiName, Call, Identify, Json
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan
 from walker_dest_customerio.settings import (
     BY_ID,
@@ -131,7 +131,7 @@ class CustomerioDestination:
         if person is None or person.id is None or settings.customer_id != BY_ID:
             self._cache.clear()
         else:
-            self._cache.discard_people(person_keys(identifiers(person.id)))
+            self._cache.discard_people((key_of(person.id),))
 
     @hookimpl
     def shutdown(self, context: Context) -> None:
@@ -146,12 +146,12 @@ class CustomerioDestination:
 
         Raises the errors of `push` that the event itself causes.
         """
-        cache = self._identified(context.settings)
-        planned = require_operations(plan(event, data, rule, context, cache, time.time()))
+        cache, now = self._identified(context.settings), time.time()
+        planned = require_operations(plan(event, data, rule, context, cache, now))
         calls = SimulatedCalls(warnings=planned.warnings)
         refused = []
         for operation in planned.operations:
-            problem = operation.refusal or operation.size_problem()
+            problem = operation.problem(now) or operation.size_problem()
             if problem is None:
                 calls.append(operation.call)
                 operation.note(cache, -math.inf)  # as if delivered at the event's time
@@ -170,32 +170,34 @@ class CustomerioDestination:
         identify.doubt(self._identified(context.settings))
         return [identify.call]
 
-    def _deliver(self, batch: Sequence[Item]) -> tuple[dict[int, Exception], list[Exception]]:
-        """Plan and deliver events in order; return failures by index, and errors of whole APIs.
+    def _deliver(
+        self, batch: Sequence[Item]
+    ) -> tuple[dict[int, Exception], dict[ApiName, Exception]]:
+        """Plan and deliver events in order; return failures by index, errors of whole APIs by API.
 
         Each event is planned as if those before it had been delivered. Only after the delivery are
         the identifies that succeeded remembered, in the same order.
         """
-        context = batch[0].context.destination
-        overlay = Overlay(self._identified(context.settings))
+        destination = batch[0].context.destination
+        overlay = Overlay(self._identified(destination.settings))
         now = time.time()
         deliveries = [_delivery_of(item, overlay, now) for item in batch]
-        halted = self._ready_delivery().deliver(deliveries)
-        for delivery in deliveries:
+        halted = self._ready_delivery().deliver(deliveries, now)
+        failures: dict[int, Exception] = {}
+        for at, delivery in enumerate(deliveries):
             for operation in delivery.done:
-                operation.note(overlay.delivered, now)
+                if operation.is_remembered:
+                    operation.note(overlay.delivered, now)
             for task in delivery.failed:
                 if not isinstance(task.error, Rejected):
                     task.operation.doubt(overlay.delivered)
-        if context.settings.forget_on and context.forget is not None:
+            if delivery.error is not None:
+                failures[at] = delivery.error
+        if destination.settings.forget_on and destination.forget is not None:
             for item, delivery in zip(batch, deliveries, strict=True):
                 if delivery.error is None or isinstance(delivery.error, Rejected):
                     _forget(item, delivery)
-        return {
-            at: delivery.error
-            for at, delivery in enumerate(deliveries)
-            if delivery.error is not None
-        }, halted
+        return failures, halted
 
     def _identified(self, settings: Settings) -> IdentifyCache:
         if self._cache is None:
@@ -229,37 +231,35 @@ def _forget(item: Item, delivery: EventDelivery) -> None:
 
 
 def _delivery_of(item: Item, overlay: Overlay, now: float) -> EventDelivery:
+    context = item.context
     try:
-        planned = require_operations(
-            plan(item.event, item.data, item.rule, item.context, overlay, now)
-        )
+        planned = plan(item.event, item.data, item.rule, context, overlay, now)
+        if not planned.operations:
+            require_operations(planned)
     except (Rejected, NothingToSend) as error:
-        progress = item.context.progress
+        progress = context.progress
         if isinstance(error, NothingToSend) and progress is not None and progress.parts:
             return EventDelivery(Plan(()), progress)  # done by an earlier attempt
         return EventDelivery(UNIDENTIFIED, error=error)
     for operation in planned.operations:
-        if operation.refusal is None:
+        if operation.is_remembered and operation.problem(now) is None:
             operation.note(overlay, now)
     for warning in planned.warnings:
-        item.context.destination.warn("event %s: %s", item.event.get("id"), warning)
-    return EventDelivery(planned, item.context.progress, item.context.person, _gate(item))
-
-
-def _gate(item: Item) -> Callable[[], bool] | None:
-    """Return the check to run before each call: whether the event may still be sent."""
-    if item.context.proceed is None:
-        return None
-    return partial(item.context.destination.may_proceed, item)
+        context.destination.warn("event %s: %s", item.event.get("id"), warning)
+    return EventDelivery(planned, context.progress, context.person, context.proceed)
 
 
 def _common_failure(
-    failures: Mapping[int, Exception], count: int, halted: Sequence[Exception]
+    failures: Mapping[int, Exception], count: int, halted: Mapping[ApiName, Exception]
 ) -> Exception | None:
-    """Return the error if errors of whole APIs kept every event from being delivered."""
+    """Return the error of the Track API if it kept every event from being delivered.
+
+    An error of the App API is never one of the destination: events without messages may go.
+    """
     errors = [error for error in failures.values() if not isinstance(error, NotAttempted)]
-    if len(failures) == count and errors and all(error in halted for error in errors):
-        return errors[0]
+    whole = halted.get("track")
+    if len(failures) == count and errors and all(error is whole for error in errors):
+        return whole
     return None
 
 

@@ -1,7 +1,7 @@
 """The delivery of one event: its operations, their results, and the event's outcome."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import Factory, define
 
@@ -29,7 +29,7 @@ class EventDelivery:
     error: the reason if the event is not delivered; operations fail one by one.
     failed: the operations that did not succeed.
     is_stopped: the event may not be sent any more.
-    was_begun: an earlier attempt recorded the state of some part.
+    has_earlier_attempts: an earlier attempt recorded the state of some part.
     """
 
     plan: Plan
@@ -40,7 +40,7 @@ class EventDelivery:
     error: Exception | None = None
     failed: list["Task"] = Factory(list)
     is_stopped: bool = False
-    was_begun: bool = False
+    has_earlier_attempts: bool = False
 
 
 @define(eq=False)
@@ -59,16 +59,16 @@ class Task:
 
     @property
     def people(self) -> tuple[str, ...]:
+        """Keys of all people concerned; later operations of theirs wait for this one."""
         people = self.delivery.plan.people + self.operation.people
         return (*people, self.delivery.person) if self.delivery.person else people
 
 
-def remaining_operations(delivery: EventDelivery) -> Sequence[Operation]:
+def remaining_operations(
+    delivery: EventDelivery, earlier: Mapping[str, str]
+) -> Sequence[Operation]:
     """Return the operations that earlier attempts neither finished nor had refused."""
-    earlier = delivery.progress.parts if delivery.progress is not None else None
-    if not earlier:
-        return delivery.plan.operations
-    delivery.was_begun = True
+    delivery.has_earlier_attempts = True
     return [op for op in delivery.plan.operations if earlier.get(op.part, "begun") == "begun"]
 
 
@@ -77,8 +77,6 @@ def conclude(delivery: EventDelivery) -> None:
 
     The event is retried while any operation may be; after that, refused operations reject it.
     """
-    if not delivery.failed and not delivery.was_begun:
-        return
     errors = [task.error for task in delivery.failed if task.error is not None]
     open_ = [error for error in errors if not isinstance(error, Rejected)]
     refusals = _refusals(delivery)

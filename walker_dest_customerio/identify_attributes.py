@@ -1,5 +1,6 @@
 """Conversion of mapped attributes into those that Customer.io accepts. Pure."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,24 +15,31 @@ CONTROL: Final = frozenset({"_timestamp", "_update", "cio_relationships"})
 """Keys that steer an identify and are no attributes (Track API reference)."""
 _UNDATED: Final = IDENTIFIERS | CONTROL
 _UNLIMITED: Final = CONTROL | {"cio_subscription_preferences"}
+_LEAST_LIMIT: Final = min(limits.PERSON_ID, limits.ATTRIBUTE_NAME, limits.ATTRIBUTE_VALUE)
 _UNIX: Final = ("_timestamp", "created_at")
 """Attributes that Customer.io reads as times, independent of `timestamps`."""
 
 
-def sendable(made: Json, unix: bool, now: float) -> tuple[Json, tuple[str, ...]]:
+def sendable(
+    made: Json, unix: bool, now: float, size: float = math.inf
+) -> tuple[Json, tuple[str, ...]]:
     """Return attributes in the form Customer.io accepts, and warnings about them.
 
-    `unix`: full date-times become unix seconds. `now` (unix s) bounds `_timestamp`: after an update
-    stamped in the future, Customer.io ignores the person's updates until then. An attribute that is
-    too long is left out, as it would cost the whole identify.
+    The result is `made` itself if that has the form already. `unix`: full date-times become unix
+    seconds. `now` (unix s) bounds `_timestamp`: after an update stamped in the future, Customer.io
+    ignores the person's updates until then. An attribute that is too long is left out, as it would
+    cost the whole identify. `size`: the bytes of their JSON, if known.
     """
-    attributes = with_seconds(made, _UNDATED) if unix else made
+    attributes = with_texts(made, "id", "anonymous_id")
+    if unix:
+        attributes = with_seconds(attributes, _UNDATED)
     if not attributes.keys().isdisjoint(_UNIX):
         attributes = _with_times(attributes, now)
     if "cio_relationships" in attributes:
         related = _relationships(attributes["cio_relationships"], unix)
         attributes = {**attributes, "cio_relationships": related}
-    overlong = dict(_overlong(attributes))
+    # JSON shorter than the least limit has nothing in it that exceeds any.
+    overlong = {} if size <= _LEAST_LIMIT else dict(_overlong(attributes))
     if not overlong:
         return attributes, ()
     kept = {name: value for name, value in attributes.items() if name not in overlong}

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Final, Protocol
 from weakref import WeakSet, WeakValueDictionary
 
-from walker_dest_customerio.identity import identifiers, person_keys
+from walker_dest_customerio.identity import key_of
 
 _REMEMBERED_CLEARS: Final = 10_000
 """More than happen while a batch is in flight."""
@@ -143,10 +143,10 @@ class IdentifyCache:
         A person cleared since then is not remembered: the order of the two at Customer.io is
         unknown, and remembering would suppress an identify that a new profile needs.
         """
-        known_by = {*_keys_of(person), *keys}
-        others = tuple(hash(key) for key in known_by if _name_in(key) != person)
+        own = key_of(person)
+        others = tuple([hash(key) for key in {own, *keys} if _name_in(key) != person])
         with self._lock:
-            if since is not None and self.workspace.cleared_since(known_by, since):
+            if since is not None and self.workspace.cleared_since((own, *keys), since):
                 return
             self._drop(person)
             self._entries[person] = (fingerprint, until, self._clock(), others)
@@ -205,10 +205,6 @@ class IdentifyCache:
                 self._people.pop(key, None)
 
 
-def _keys_of(person: str) -> tuple[str, ...]:
-    return person_keys(identifiers(person))
-
-
 def _name_in(key: str) -> str:
     """Return the customer id of a key; wrong only for an email in another case."""
     kind, _, name = key.partition(":")
@@ -224,9 +220,17 @@ class Overlay:
     """
 
     def __init__(self, cache: IdentifyCache) -> None:
-        self.delivered: IdentifyMemory = _Since(cache, cache.workspace.mark())
         self._cache = cache
+        self._mark = cache.workspace.mark()
+        self._delivered: IdentifyMemory | None = None
         self._changes: dict[str, tuple[int, float, Sequence[str]] | None] = {}
+
+    @property
+    def delivered(self) -> IdentifyMemory:
+        """The cache, as the deliveries of the batch may change it."""
+        if self._delivered is None:
+            self._delivered = _Since(self._cache, self._mark)
+        return self._delivered
 
     def get(self, person: str, timestamp: float) -> int | None:
         if person not in self._changes:
@@ -235,7 +239,7 @@ class Overlay:
         return None if change is None or timestamp > change[1] else change[0]
 
     def put(self, person: str, fingerprint: int, keys: Sequence[str], until: float) -> None:
-        self._changes[person] = (fingerprint, until, (*_keys_of(person), *keys))
+        self._changes[person] = (fingerprint, until, keys)
 
     def discard(self, person: str) -> None:
         self._changes[person] = None
@@ -245,7 +249,7 @@ class Overlay:
         own = [
             person
             for person, change in self._changes.items()
-            if change is not None and not gone.isdisjoint(change[2])
+            if change is not None and not gone.isdisjoint((key_of(person), *change[2]))
         ]
         self._changes.update(dict.fromkeys((*own, *self._cache.known_by(keys))))
 

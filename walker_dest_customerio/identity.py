@@ -29,6 +29,8 @@ def identity_of(value: Value, event: Event, context: PushContext) -> str | None:
     an email address.
     """
     found = value(event, context)
+    if type(found) is str and found and not found.isspace():  # as with almost all
+        return found
     name = identity(found)
     if name is None and found is not MISSING and isinstance(value.spec, AlternativesSpec):
         others = (identity(Value(spec)(event, context)) for spec in value.spec.items)
@@ -58,13 +60,25 @@ def is_email(text: str) -> bool:
     return bool(name) and "@" not in host and "." in host[1:-1] and text.split() == [text]
 
 
+def key_of(person: str) -> str:
+    """Return the key of the person with a customer id; equal keys, equal persons."""
+    if person[:4] == _CIO_ID:
+        return f"cio_id:{person[4:]}"
+    if "@" in person and "email" in identifiers(person):
+        return f"email:{person.lower()}"
+    return f"id:{person}"
+
+
 def person_keys(named: dict[str, Any]) -> tuple[str, ...]:
-    """Return a key per person named in an identifier object; equal keys, equal persons."""
-    return tuple(
-        f"{kind}:{value.lower() if kind == 'email' else value}"
-        for kind in ("id", "email", "cio_id")
-        if isinstance(value := named.get(kind), str)
-    )
+    """Return a key per person named in an identifier object."""
+    keys = []
+    if isinstance(value := named.get("id"), str):
+        keys.append(f"id:{value}")
+    if isinstance(value := named.get("email"), str):
+        keys.append(f"email:{value.lower()}")
+    if isinstance(value := named.get("cio_id"), str):
+        keys.append(f"cio_id:{value}")
+    return tuple(keys)
 
 
 def with_texts(made: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from attrs import define
 
 from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.dates import with_seconds
+from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyMemory
-from walker_dest_customerio.identity import identifiers, identity_of, person_keys, with_texts
+from walker_dest_customerio.identity import identity_of, key_of
 from walker_dest_customerio.operations import (
     Identify,
     Json,
@@ -26,21 +27,20 @@ from walker_dest_customerio.operations import (
     PageAnonymous,
     Track,
     TrackAnonymous,
-    fingerprint,
 )
 from walker_dest_customerio.rule_actions import (
     Action,
+    MappedEvent,
     actions_of,
     messages,
     page_arguments,
-    resolve_object,
-    seconds,
 )
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 Status = Literal["deliver", "unidentified"]
 
 _NO_SETTINGS = RuleSettings()
+_NUMBERS = (int, float)
 
 
 @define
@@ -60,7 +60,7 @@ class Plan:
     def people(self) -> tuple[str, ...]:
         """Keys of the event's person."""
         if self.person is not None:
-            return person_keys(identifiers(self.person))
+            return (key_of(self.person),)
         return () if self.anonymous_id is None else (f"anonymous:{self.anonymous_id}",)
 
 
@@ -107,81 +107,59 @@ def plan(
     until then. Raises Rejected if a value cannot be sent at all.
     """
     compiled = _compile_rule(rule)
-    settings: Settings = context.settings
+    settings: Settings = context.destination.settings
+    mapped = MappedEvent(
+        event, data, context, settings, compiled.settings, compiled.name, seconds(event)
+    )
     person = identity_of(settings.customer_id, event, context)
     if person is None:
-        planned = _plan_anonymous(event, data, context, compiled)
-    else:
-        planned = _plan_person(person, event, data, context, compiled, memory, now)
-    for operation in planned.operations:
-        operation.refusal = operation.problem(now)
-    return planned
-
-
-def _plan_person(
-    person: str,
-    event: Json,
-    data: Any,
-    context: PushContext,
-    compiled: CompiledRule,
-    memory: IdentifyMemory,
-    now: float,
-) -> Plan:
+        return _plan_anonymous(mapped, compiled)
     operations: list[Operation] = []
     warnings: list[str] = []
-    identify = _identify(event, context, compiled, person, memory, now, warnings)
+    identify = _identify(mapped, person, memory, now, warnings)
     if identify is not None:
         operations.append(identify)
-    if compiled.page and (
-        seen := page_arguments(event, context, compiled.settings, person, compiled.name)
-    ):
+    if compiled.page and (seen := page_arguments(mapped, person)):
         operations.append(Page(*seen))
     if compiled.actions:
-        made = (action(event, context, compiled.settings, person) for action in compiled.actions)
+        made = (action(mapped, person) for action in compiled.actions)
         operations += [operation for operation in made if operation is not None]
     if compiled.messages:
-        operations += messages(event, context, compiled.settings)
+        operations += messages(mapped)
     if not compiled.skip:
-        operations.append(_track(Track, person, event, data, context, compiled, warnings))
+        operations.append(_track(Track, person, mapped, warnings))
     return Plan(operations, "deliver", person, None, warnings)
 
 
-def _plan_anonymous(event: Json, data: Any, context: PushContext, compiled: CompiledRule) -> Plan:
-    anonymous_id = identity_of(context.settings.anonymous_id, event, context)
+def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
+    anonymous_id = identity_of(mapped.settings.anonymous_id, mapped.event, mapped.context)
     if anonymous_id is None:
         return UNIDENTIFIED
     operations: list[Operation] = []
     warnings: list[str] = []
-    if compiled.page and (
-        seen := page_arguments(event, context, compiled.settings, anonymous_id, compiled.name)
-    ):
+    if compiled.page and (seen := page_arguments(mapped, anonymous_id)):
         operations.append(PageAnonymous(*seen))
-    operations += messages(event, context, compiled.settings)
+    if compiled.messages:
+        operations += messages(mapped)
     if not compiled.skip:
-        operations.append(
-            _track(TrackAnonymous, anonymous_id, event, data, context, compiled, warnings)
-        )
+        operations.append(_track(TrackAnonymous, anonymous_id, mapped, warnings))
     return Plan(operations, "deliver", None, anonymous_id, warnings)
 
 
 def _track(
-    kind: type[Occurrence],
-    identity: str,
-    event: Json,
-    data: Any,
-    context: PushContext,
-    compiled: CompiledRule,
-    warnings: list[str],
+    kind: type[Occurrence], identity: str, mapped: MappedEvent, warnings: list[str]
 ) -> Occurrence:
-    name = event["name"] if compiled.name is None else compiled.name
+    event, data = mapped.event, mapped.data
     known: Json = {}
     if isinstance(data, dict):
-        known = with_seconds(data) if context.settings.timestamps == "unix" else data
+        known = with_seconds(data) if mapped.settings.timestamps == "unix" else data
     elif data is not MISSING:
         warnings.append(
             f"data is {_kind(data)}, and Customer.io takes an object: the event goes out without it"
         )
-    return kind(identity, name, known, seconds(event), event_id(event, context.id, "track"))
+    name = event["name"] if mapped.name is None else mapped.name
+    id_ = event_id(event, mapped.context.destination.id, "track")
+    return kind(identity, name, known, mapped.when, id_)
 
 
 def _kind(value: Any) -> str:
@@ -193,29 +171,40 @@ def _kind(value: Any) -> str:
 
 
 def _identify(
-    event: Json,
-    context: PushContext,
-    compiled: CompiledRule,
-    person: str,
-    memory: IdentifyMemory,
-    now: float,
-    warnings: list[str],
+    mapped: MappedEvent, person: str, memory: IdentifyMemory, now: float, warnings: list[str]
 ) -> Identify | None:
-    settings: Settings = context.settings
-    of_rule = compiled.settings.identify
-    made = resolve_object(settings.identify if of_rule is None else of_rule, event, context)
-    if made is None:
+    """Return the identify of an event; None if it has no attributes, or none that changed.
+
+    The attributes are encoded once, for their fingerprint; if they can be sent as they are, the
+    request holds the same bytes.
+    """
+    settings = mapped.settings
+    when = _at_most(now, mapped.when) if settings.identify_timestamp else None
+    value = settings.identify if mapped.rule.identify is None else mapped.rule.identify
+    made = MISSING if value is None else value(mapped.event, mapped.context)
+    if not isinstance(made, dict):
         return None
-    attributes = with_texts(made, "id", "anonymous_id")
-    digest, when = fingerprint(attributes), identify_timestamp(event, settings, now)
-    if memory.get(person, math.inf if when is None else when) == digest:
+    encoded = dumps(made, "identify", sort_keys=True)
+    fingerprint = hash(encoded)  # comparable within this process only
+    if memory.get(person, math.inf if when is None else when) == fingerprint:
         return None
-    attributes, attribute_warnings = sendable(attributes, settings.timestamps == "unix", now)
+    attributes, attribute_warnings = sendable(
+        made, settings.timestamps == "unix", now, len(encoded)
+    )
     warnings += attribute_warnings
-    return Identify(person, attributes, when, digest)
+    return Identify(person, attributes, when, fingerprint, encoded if attributes is made else None)
 
 
 def identify_timestamp(event: Json, settings: Settings, now: float) -> int | None:
     """Return the timestamp of an identify (unix s), at most now; None if the setting is off."""
-    when = seconds(event) if settings.identify_timestamp else None
+    return _at_most(now, seconds(event)) if settings.identify_timestamp else None
+
+
+def seconds(event: Json) -> int | None:
+    """Return the event's time in unix seconds, or None; 0 counts as missing."""
+    when = event.get("timestamp")
+    return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
+
+
+def _at_most(now: float, when: int | None) -> int | None:
     return when if when is None or when <= now else int(now)

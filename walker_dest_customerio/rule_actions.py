@@ -4,11 +4,12 @@ Each action makes one operation from an event, or none if the rule's value resol
 usable. Conditions are those of walkerOS's Customer.io destination.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from walker_collector import MISSING, PushContext
+from attrs import define
+
+from walker_collector import MISSING, PushContext, Value
 from walker_dest_customerio import limits
 from walker_dest_customerio.dates import with_seconds, with_seconds_at
 from walker_dest_customerio.event_ids import event_id
@@ -26,12 +27,34 @@ from walker_dest_customerio.operations import (
     Suppress,
     Unsuppress,
 )
-from walker_dest_customerio.settings import RuleSettings
+from walker_dest_customerio.settings import RuleSettings, Settings
 
-Action = Callable[[Json, PushContext, RuleSettings, str], Operation | None]
-"""Makes an operation from event, context, the rule's settings and the customer id."""
 
-_NUMBERS = (int, float)
+@define(eq=False)
+class MappedEvent:
+    """An event with its mapped data, and the settings that decide on its operations.
+
+    rule: the settings of its rule.
+    name: the name that its rule gives it, if any.
+    when: its time in unix seconds.
+    """
+
+    event: Json
+    data: Any
+    context: PushContext
+    settings: Settings
+    rule: RuleSettings
+    name: str | None
+    when: int | None
+
+    def resolve(self, value: Value | None) -> Json | None:
+        """Return the object that a configured value resolves to, or None."""
+        made = MISSING if value is None else value(self.event, self.context)
+        return made if isinstance(made, dict) else None
+
+
+Action = Callable[[MappedEvent, str], Operation | None]
+"""Makes an operation from an event and the customer id of its person."""
 
 
 def actions_of(settings: RuleSettings) -> tuple[Action, ...]:
@@ -39,67 +62,48 @@ def actions_of(settings: RuleSettings) -> tuple[Action, ...]:
     return tuple(action for name, action in _ACTIONS if getattr(settings, name))
 
 
-def messages(event: Json, context: PushContext, settings: RuleSettings) -> Iterator[Message]:
+def messages(mapped: MappedEvent) -> Iterator[Message]:
     """Yield the messages of a rule; anonymous people get them as well."""
-    email = resolve_object(settings.send_email, event, context)
+    email = mapped.resolve(mapped.rule.send_email)
     if email is not None:
         yield SendEmail(_message(email))
-    push = resolve_object(settings.send_push, event, context)
+    push = mapped.resolve(mapped.rule.send_push)
     if push is not None:
         yield SendPush(_message(with_texts(push, "to")))
 
 
-def resolve_object(value: Any, event: Json, context: PushContext) -> Json | None:
-    """Return the object that a configured value resolves to, or None."""
-    made = MISSING if value is None else value(event, context)
-    return made if isinstance(made, dict) else None
-
-
-def seconds(event: Json) -> int | None:
-    """Return the event's time in unix seconds, or None; 0 counts as missing."""
-    when = event.get("timestamp")
-    return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
-
-
 def page_arguments(
-    event: Json, context: PushContext, settings: RuleSettings, identity: str, name: str | None
+    mapped: MappedEvent, identity: str
 ) -> tuple[str, str, Json, int | None, str | None] | None:
     """Return the arguments of a Page, or None if the rule's `page` resolves to none.
 
     Its name is that of the rule, else the URL as far as its query, as many bytes as Customer.io
     takes; its data holds the whole URL.
     """
-    made = resolve_object(settings.page, event, context)
+    made = mapped.resolve(mapped.rule.page)
     url = made and made.get("url")
     if not made or not isinstance(url, str) or not url:
         return None
-    data = with_seconds(made, ("url",)) if context.settings.timestamps == "unix" else made
-    named = limits.cut(name or url.partition("?")[0] or url, limits.EVENT_NAME)
-    return identity, named, data, seconds(event), event_id(event, context.id, "page")
+    data = with_seconds(made, ("url",)) if mapped.settings.timestamps == "unix" else made
+    name = limits.cut(mapped.name or url.partition("?")[0] or url, limits.EVENT_NAME)
+    id_ = event_id(mapped.event, mapped.context.destination.id, "page")
+    return identity, name, data, mapped.when, id_
 
 
-def _delete(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
-    return Delete(person) if settings.destroy is True else None
+def _delete(mapped: MappedEvent, person: str) -> Operation | None:
+    return Delete(person) if mapped.rule.destroy is True else None
 
 
-def _suppress(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
-    return Suppress(person) if settings.suppress is True else None
+def _suppress(mapped: MappedEvent, person: str) -> Operation | None:
+    return Suppress(person) if mapped.rule.suppress is True else None
 
 
-def _unsuppress(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
-    return Unsuppress(person) if settings.unsuppress is True else None
+def _unsuppress(mapped: MappedEvent, person: str) -> Operation | None:
+    return Unsuppress(person) if mapped.rule.unsuppress is True else None
 
 
-def _add_device(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
-    made = resolve_object(settings.add_device, event, context)
+def _add_device(mapped: MappedEvent, person: str) -> Operation | None:
+    made = mapped.resolve(mapped.rule.add_device)
     device = _device(made)
     if made is None or device is None:
         return None
@@ -109,17 +113,13 @@ def _add_device(
     return AddDevice(person, id_, platform, details)
 
 
-def _delete_device(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
-    device = _device(resolve_object(settings.delete_device, event, context))
+def _delete_device(mapped: MappedEvent, person: str) -> Operation | None:
+    device = _device(mapped.resolve(mapped.rule.delete_device))
     return None if device is None else DeleteDevice(person, *device)
 
 
-def _merge(
-    event: Json, context: PushContext, settings: RuleSettings, person: str
-) -> Operation | None:
-    made = resolve_object(settings.merge, event, context)
+def _merge(mapped: MappedEvent, person: str) -> Operation | None:
+    made = mapped.resolve(mapped.rule.merge)
     texts = made and with_texts(made, "primaryId", "secondaryId")
     parts = _strings(texts, "primaryType", "primaryId", "secondaryType", "secondaryId")
     return None if parts is None else Merge(*parts)

@@ -221,9 +221,9 @@ def test_requests_are_paced_per_api(customerio: Sandbox) -> None:
     settings = settings_of(**customerio.settings(), rateLimit=10, appRateLimit=5)
     clients = open_clients(settings, clock=lambda: 0.0, sleep=slept.append)
     for _ in range(3):
-        clients.track.wait_for_turn()
+        clients.limits["track"].wait()
     assert slept == [0.1, 0.2]
     assert clients.app is not None
-    clients.app.wait_for_turn()
+    clients.limits["app"].wait()
     assert slept == [0.1, 0.2]
     clients.close()

@@ -16,7 +16,8 @@ from tests.customerio import sockets
 from tests.customerio.support import Memory, closed_port, settings_of
 from walker_collector import DestinationDown, Rejected, Secret
 from walker_dest_customerio.clients import Clients, open_clients
-from walker_dest_customerio.delivery import Delivery, EventDelivery
+from walker_dest_customerio.delivery import Delivery
+from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.operations import SendEmail, Track
 from walker_dest_customerio.plan import Plan
 from walker_dest_customerio.responses import NoResponse, NotProcessed

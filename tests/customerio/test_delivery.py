@@ -7,7 +7,8 @@ import pytest
 from tests.customerio.support import Memory, closed_port, settings_of
 from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater
 from walker_dest_customerio.clients import open_clients
-from walker_dest_customerio.delivery import Delivery, EventDelivery
+from walker_dest_customerio.delivery import Delivery
+from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.operations import (
     Delete,
     DeleteDevice,
@@ -287,7 +288,7 @@ def test_event_withdrawn_while_its_call_waits_for_its_turn_is_not_sent(
     waited: list[float] = []
     settings = settings_of(**customerio.settings(), rateLimit=1)
     clients = open_clients(settings, clock=lambda: 0.0, sleep=waited.append)
-    clients.track.wait_for_turn()  # the next one has to wait
+    clients.limits["track"].wait()  # the next one has to wait
     job = job_of("u1", track("u1"))
     job.may_proceed = lambda: not waited
     Delivery(clients, mode).deliver([job])

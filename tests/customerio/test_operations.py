@@ -20,7 +20,6 @@ from walker_dest_customerio.operations import (
     Track,
     TrackAnonymous,
     Unsuppress,
-    fingerprint,
 )
 from walker_dest_customerio.sandbox import Sandbox
 
@@ -299,8 +298,3 @@ def test_operations_concern_everyone_they_name() -> None:
     assert merge.people == ("id:1", "email:a@b.c")
     assert Identify(person="1", attributes={"email": "a@b.c"}).people == ("email:a@b.c",)
     assert Track("1", "purchase", {}).people == ()
-
-
-def test_equal_attributes_have_one_fingerprint_in_any_order() -> None:
-    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
-    assert fingerprint({"a": 1}) != fingerprint({"a": 2})

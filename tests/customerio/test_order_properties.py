@@ -14,7 +14,8 @@ from tests.customerio.support import Memory, settings_of
 from tests.forms import examples
 from walker_collector import Rejected
 from walker_dest_customerio.clients import open_clients
-from walker_dest_customerio.delivery import Delivery, EventDelivery
+from walker_dest_customerio.delivery import Delivery
+from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.operations import (
     AddDevice,
     Identify,

@@ -304,3 +304,9 @@ def test_every_event_has_a_plan_with_parts_that_differ(
     parts = [operation.part for operation in planned.operations]
     assert len(parts) == len(set(parts))
     assert (planned.status == "unidentified") == (not planned.people)
+
+
+def test_attributes_in_another_order_are_no_change() -> None:
+    planner = Planner({"identify": "data"})
+    for data, made in (({"a": 1, "b": [2]}, 2), ({"b": [2], "a": 1}, 1), ({"a": 1}, 2)):
+        assert len(planner.calls(event_of(data=data))) == made

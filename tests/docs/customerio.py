@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import orjson
 from customerio import CustomerIO
 
 from walker_collector.delivery.destination import build_destinations
@@ -67,7 +68,8 @@ def requests(event: Json, config: Json) -> list[Request]:
 def entries(event: Json, config: Json) -> list[Json]:
     """Return what the event has in the list of a batch."""
     made = (operation.entry() for operation in operations(event, config))
-    return [entry for entry in made if entry is not None]
+    # By way of JSON: parts of an entry may be encoded already.
+    return [orjson.loads(orjson.dumps(entry)) for entry in made if entry is not None]
 
 
 def parse_requests(text: str) -> list[Request]:

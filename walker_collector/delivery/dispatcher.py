@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from walker_collector.config import MISSING, Consent
+from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.backoff import wary_from
 from walker_collector.delivery.batching import any_rule_batches, split
 from walker_collector.delivery.destination import Destination, context_for
@@ -66,7 +66,7 @@ class Dispatcher:
         destination: Destination,
         consents: ConsentStore,
         attempt_of: Callable[[int], DeliveryState],
-        progress_of: Callable[[Entry], Progress],
+        progress_of: Callable[[Entry, Mapping[str, PartState], Mapping[str, str]], Progress],
         acquire_rate_limit: Callable[[], bool],
         is_new: Callable[[int, str], bool],
         is_current: Callable[[Entry], bool],
@@ -137,8 +137,8 @@ class Dispatcher:
     def _map(self, task: Task, said: ConsentSnapshot) -> Item | Outcome:
         entry = task.entry
         event = decode(entry[3])
-        progress = self._progress_of(entry)
         attempt = self._attempt_of(entry[0])
+        progress = self._progress_of(entry, attempt.parts, attempt.refusals)
         context = context_for(self._destination, said.bases[entry[1]], event, attempt, progress)
         context.proceed = partial(self._may_proceed, task, said)
         context.person = task.person

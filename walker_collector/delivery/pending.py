@@ -319,11 +319,13 @@ class PendingEvents:
         """Return the delivery state that earlier attempts have left."""
         return self.state.attempts.get(seq, FRESH)
 
-    def mark(self, entry: Entry, part: str, state: PartState | None, reason: str = "") -> None:
+    def mark(
+        self, entry: Entry, part: str, state: PartState | None, reason: str = ""
+    ) -> DeliveryState:
         """Write the state of one part of an entry's delivery durably; None: not begun.
 
-        Raises RetryLater after the delivery was given up (`timeout`), so that a call that hung
-        goes no further when it returns.
+        Return the delivery state with it. Raises RetryLater after the delivery was given up
+        (`timeout`), so that a call that hung goes no further when it returns.
         """
         with self.lock:
             if entry[0] not in self.state.in_flight:
@@ -334,3 +336,4 @@ class PendingEvents:
             self.state.destination.id,
             [SpoolUpdate(entry, UpdateKind.RETRIED, after, self.state.now())],
         )
+        return after

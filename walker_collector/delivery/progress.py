@@ -15,25 +15,27 @@ class EntryProgress:
 
     _pending: PendingEvents
     _entry: Entry
-
-    @property
-    def parts(self) -> Mapping[str, PartState]:
-        return self._pending.attempt_of(self._entry[0]).parts
+    parts: Mapping[str, PartState]
+    _refusals: Mapping[str, str]
 
     def state(self, part: str) -> PartState | None:
         return self.parts.get(part)
 
     def reason(self, part: str) -> str:
-        return self._pending.attempt_of(self._entry[0]).refusals.get(part, "")
+        return self._refusals.get(part, "")
 
     def begin(self, part: str) -> None:
-        self._pending.mark(self._entry, part, "begun")
+        self._mark(part, "begun")
 
     def abandon(self, part: str) -> None:
-        self._pending.mark(self._entry, part, None)
+        self._mark(part, None)
 
     def finish(self, part: str) -> None:
-        self._pending.mark(self._entry, part, "done")
+        self._mark(part, "done")
 
     def reject(self, part: str, reason: str) -> None:
-        self._pending.mark(self._entry, part, "rejected", reason)
+        self._mark(part, "rejected", reason)
+
+    def _mark(self, part: str, state: PartState | None, reason: str = "") -> None:
+        after = self._pending.mark(self._entry, part, state, reason)
+        self.parts, self._refusals = after.parts, after.refusals

@@ -116,7 +116,7 @@ def _host(parts: SplitResult) -> str:
 
 
 def _headers(parts: SplitResult, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers to send; the given ones win, whatever their case."""
+    """Return the headers to send; given ones replace the defaults in any case of letters."""
     headers = urllib3.HTTPHeaderDict(
         {"Content-Type": "application/json", "User-Agent": "walker-collector"}
     )

@@ -5,7 +5,7 @@ official SDK (`send`), and its entry in a Track v2 batch (`entry`). The shapes o
 of https://docs.customer.io/integrations/api/track/, POST /api/v2/batch.
 """
 
-from walker_dest_customerio.operations.base import Call, Json, Operation, PersonOperation
+from walker_dest_customerio.operations.base import ApiName, Call, Json, Operation, PersonOperation
 from walker_dest_customerio.operations.devices import PLATFORMS, AddDevice, DeleteDevice
 from walker_dest_customerio.operations.messages import (
     MESSAGE_PARTS,
@@ -28,7 +28,6 @@ from walker_dest_customerio.operations.people import (
     Merge,
     Suppress,
     Unsuppress,
-    fingerprint,
 )
 
 __all__ = [
@@ -37,6 +36,7 @@ __all__ = [
     "MESSAGE_PARTS",
     "PLATFORMS",
     "AddDevice",
+    "ApiName",
     "Call",
     "Delete",
     "DeleteDevice",
@@ -55,5 +55,4 @@ __all__ = [
     "Track",
     "TrackAnonymous",
     "Unsuppress",
-    "fingerprint",
 ]

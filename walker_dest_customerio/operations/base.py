@@ -1,13 +1,13 @@
 """The base of all operations of Customer.io.
 
-Nothing changes an operation once it is made; the classes are not frozen because several are made
-per event, which would take three times as long. Keyword arguments would take twice as long too:
-where that counts, operations are made with positional ones.
+An operation never changes after it is made. Still the classes are not frozen: several are made per
+event, and that would take three times as long. Keyword arguments would take twice as long, so the
+common ones are made with positional arguments.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from attrs import define, field
+from attrs import define
 
 from walker_dest_customerio import limits
 from walker_dest_customerio.identify_cache import IdentifyMemory
@@ -15,6 +15,7 @@ from walker_dest_customerio.identity import identifiers
 
 Json = dict[str, Any]
 Call = list[Any]
+ApiName = Literal["track", "app"]
 
 DOT_SEGMENTS = (".", "..")
 
@@ -24,15 +25,16 @@ class Operation:
     """One operation of Customer.io.
 
     part: its name, unique within an event.
-    alone: nothing else of the same person may share its request, as the order within one is not
+    api: the API that it goes to.
+    exclusive: nothing else of the same person may share its request, as the order within one is not
         promised and here decides who exists afterwards.
-    refusal: the reason that Customer.io would refuse it, so that it is not sent; else None.
+    is_remembered: its delivery changes the identify memory.
     """
 
     part: ClassVar[str]
+    api: ClassVar[ApiName] = "track"
     exclusive: ClassVar[bool] = False
-
-    refusal: str | None = field(default=None, init=False, eq=False, repr=False)
+    is_remembered: ClassVar[bool] = False
 
     @property
     def call(self) -> Call:
@@ -49,7 +51,7 @@ class Operation:
         raise NotImplementedError
 
     def entry(self) -> Json | None:
-        """Return the entry in a v2 batch, or None where it can only be sent by itself."""
+        """Return the entry in a v2 batch, or None if it needs a request of its own."""
         raise NotImplementedError
 
     def problem(self, now: float) -> str | None:
@@ -57,7 +59,7 @@ class Operation:
         return None
 
     def size_problem(self) -> str | None:
-        """Return the reason that it is too large, or None; encodes it, so call it late."""
+        """Return the reason that it is too large, or None; slow, as it encodes the operation."""
         return None
 
     def note(self, memory: IdentifyMemory, now: float) -> None:

@@ -21,7 +21,7 @@ def token_problem(token: str) -> str | None:
 
 @define
 class AddDevice(PersonOperation):
-    """Add or update a device; `data` is None where the mapping made none."""
+    """Add or update a device; `data` is None if the mapping has none."""
 
     part = "add_device"
 
@@ -43,7 +43,7 @@ class AddDevice(PersonOperation):
 
     @property
     def details(self) -> Json:
-        """The data in the API's form: `last_used` on top, all that is custom under `attributes`.
+        """The data in the API's form: `last_used` on top, custom keys under `attributes`.
 
         The SDK's `add_device` would put everything on top, where Customer.io ignores it.
         """

@@ -19,6 +19,7 @@ class Message(Operation):
     before it and later ones after it, so it is `exclusive`.
     """
 
+    api = "app"
     exclusive = True
 
     request: Json

@@ -17,7 +17,7 @@ from walker_dest_customerio.operations.base import (
 
 _SHORT_ID = limits.PERSON_ID // 4
 _SHORT_NAME = limits.EVENT_NAME // 4
-"""Characters in which no limit is reached, whatever they are."""
+"""Characters that stay within the limit in bytes, even if each takes four."""
 
 
 @define
@@ -40,7 +40,7 @@ class Occurrence(Operation):
 
     @property
     def summary(self) -> Json:
-        """The event in the words of `walker simulate`, which leave out the id."""
+        """The event as `walker simulate` prints it, without the id."""
         summary = {"name": self.name, "data": self.data}
         return summary if self.timestamp is None else {**summary, "timestamp": self.timestamp}
 
@@ -95,7 +95,7 @@ class Track(Occurrence):
 
 @define
 class TrackAnonymous(Occurrence):
-    """An event of someone not known yet; Customer.io keeps it for the person they turn out to be.
+    """An event of an anonymous person; Customer.io keeps it until the person is identified.
 
     `anonymous_id` as the sole identifier of a v2 event is not in the reference, yet what the
     destinations of Segment and RudderStack send.
@@ -127,7 +127,7 @@ class Page(Occurrence):
 
     @property
     def call(self) -> Call:
-        """The call as the SDK has it, which takes the URL for the name."""
+        """The SDK's call, which takes the URL for the name."""
         data = {key: value for key, value in self.data.items() if key != "url"}
         call = [self.verb, self.identity, self.data.get("url", self.name)]
         return [*call, data] if data else call
@@ -142,7 +142,7 @@ class Page(Occurrence):
         return body
 
     def send(self, client: Any) -> Any:
-        """Make the POST behind `client.pageview`, which knows neither id nor timestamp.
+        """Make the POST behind `client.pageview`, which takes neither id nor timestamp.
 
         Its keywords leave no room for data named `page` or `customer_id` either.
         """
@@ -153,7 +153,7 @@ class Page(Occurrence):
 
 @define
 class PageAnonymous(Page):
-    """A page view of someone not known yet; `client.track_anonymous` cannot send a page."""
+    """A page view of an anonymous person; `client.track_anonymous` cannot send a page."""
 
     verb = "pageview_anonymous"
 

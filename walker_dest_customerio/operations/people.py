@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
+import orjson
 from attrs import define, field
 
 from walker_dest_customerio import identify_attributes
-from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.identify_cache import IdentifyMemory
-from walker_dest_customerio.identity import identifiers, person_keys
+from walker_dest_customerio.identity import key_of, person_keys
 from walker_dest_customerio.operations.base import (
     Call,
     Json,
@@ -19,23 +19,29 @@ from walker_dest_customerio.operations.base import (
 
 MERGE_TYPES = frozenset({"id", "email", "cio_id"})
 FRESH = 60
-"""Seconds within which a stamp is about now: longer than a delivery takes that is tried again, with
-room for clocks that differ; shorter than it takes people to change what was just sent.
+"""Seconds within which a timestamp counts as current.
+
+Longer than a retried delivery takes, with room for clocks that differ; shorter than the time until
+somebody changes the same attributes again.
 """
 
 
 @define
 class Identify(PersonOperation):
-    """Create or update a person; `timestamp` (unix s) keeps a late one from undoing newer ones.
+    """Create or update a person.
 
-    `fingerprint`: of the mapped attributes; None if they are not all of the person's.
+    timestamp: in unix seconds; Customer.io ignores an update older than the last one.
+    fingerprint: a hash of the mapped attributes; None if they are not all of the person's.
+    encoded: the JSON of the attributes, if they are encoded already.
     """
 
     part = "identify"
+    is_remembered = True
 
     attributes: Json
     timestamp: int | None = None
     fingerprint: int | None = field(default=None, eq=False, repr=False)
+    encoded: bytes | None = field(default=None, eq=False, repr=False)
 
     @property
     def call(self) -> Call:
@@ -56,11 +62,11 @@ class Identify(PersonOperation):
         return client.send_request("PUT", client.get_customer_query_string(self.person), body)
 
     def entry(self) -> Json | None:
-        """Return the entry: what v1 takes among the attributes stands beside them in v2.
+        """Return the entry, or None for an identify that removes relationships: v2 can only add.
 
-        v2 adds relationships with an identify but cannot cut them: then there is no entry.
+        Version 1 takes timestamp and relationships among the attributes, v2 beside them.
         """
-        attributes = self.attributes
+        attributes: Any = self.attributes
         beside: Json = {}
         if self.timestamp is not None:
             beside["timestamp"] = self.timestamp
@@ -73,6 +79,8 @@ class Identify(PersonOperation):
                 if relationships is None:
                     return None
                 beside["cio_relationships"] = relationships
+        elif self.encoded is not None:
+            attributes = orjson.Fragment(self.encoded)
         return self.person_entry("identify", **beside, attributes=attributes)
 
     def note(self, memory: IdentifyMemory, now: float) -> None:
@@ -95,36 +103,29 @@ class Identify(PersonOperation):
 
 
 def _added(value: Any) -> Any:
-    """Return relationships in v2's form: a list, all of them to add; None where v1 must do it."""
+    """Return relationships to add, as the list that v2 takes; None if they are to be removed."""
     if not isinstance(value, dict):
         return value
     return value.get("relationships") if value.get("action") == "add_relationships" else None
 
 
-def fingerprint(attributes: Json) -> int:
-    """Return a hash of attributes, independent of their order.
-
-    Only comparable within this process. Raises Rejected where JSON cannot hold the attributes.
-    """
-    return hash(dumps(attributes, "identify", sort_keys=True))
-
-
 @define
 class ExistenceOperation(PersonOperation):
-    """An operation that creates or removes a person: earlier identifies do not count after it."""
+    """An operation that creates or removes a person; earlier identifies do not count after it."""
 
     exclusive = True
+    is_remembered = True
 
     def note(self, memory: IdentifyMemory, now: float) -> None:
         self.doubt(memory)
 
     def doubt(self, memory: IdentifyMemory) -> None:
-        memory.discard_people(person_keys(identifiers(self.person)))
+        memory.discard_people((key_of(self.person),))
 
 
 @define
 class Delete(ExistenceOperation):
-    """Remove a person; a later identify may create them anew."""
+    """Remove a person; a later identify creates them again."""
 
     part = "delete"
 
@@ -179,6 +180,7 @@ class Merge(Operation):
 
     part = "merge"
     exclusive = True
+    is_remembered = True
 
     primary_type: str
     primary_id: str
