@@ -79,3 +79,33 @@ def test_modules_of_the_package_are_there_without_an_import_of_their_own() -> No
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+WITHOUT_PYTEST = """
+import sys
+sys.modules["pytest"] = None  # as if it were not installed
+from walker_collector.testing import Events, Harness, Recorder
+recorder = Recorder()
+with recorder.collector() as collector:
+    collector.push("order complete")
+print(recorder.names)
+try:
+    from walker_collector.testing import DestinationContract
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_recorder_needs_no_pytest_and_the_contract_names_the_extra() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYTEST],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "['order complete']",
+        'DestinationContract needs pytest: pip install pytest, or "walker-collector[testing]"',
+    ]

@@ -9,7 +9,8 @@
         def backend(self, service):
             return Backend(settings={"url": service.url}, received=lambda: service.ids)
 
-Requires pytest (extra `testing`), which then has the fixtures `walker_event` and `walker_recorder`.
+`DestinationContract` requires pytest (extra `testing`), the other names do not. Where pytest is
+installed, it has the fixtures `walker_event` and `walker_recorder`.
 """
 
 from typing import TYPE_CHECKING
