@@ -6,27 +6,37 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := $(VENV)/.installed-for-demo
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal $(AGAIN)
 
 .PHONY: setup check demo test test-services test-quick coverage soak lint types bench docs dist
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml walker_dest_customerio/pyproject.toml
+$(STAMP): pyproject.toml walker_dest_customerio/pyproject.toml | $(BIN)/python
+	@echo "Installing both packages and all tools into $(VENV): one to four minutes"
+	@$(PIP) --editable ".[dev]" --editable "./walker_dest_customerio[sandbox]"
+	@touch $@
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--editable ".[dev]" --editable "./walker_dest_customerio[sandbox]"
-	touch $@
+	$(PYTHON) -m venv $(VENV)
 
 # Before a commit: seconds, where mypy has its cache. `make test` is for before a merge.
 check: lint
 	$(BIN)/mypy --strict
 
 # A shop's events, through the collector, to a local Customer.io and a file.
-demo: setup
-	$(BIN)/python examples/shop/demo.py
+# Without `make setup` it installs no more than it needs.
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))
+	@$(BIN)/python examples/shop/demo.py
+
+$(DEMO): pyproject.toml walker_dest_customerio/pyproject.toml | $(BIN)/python
+	@echo "Installing the collector and a local Customer.io into $(VENV): up to a minute"
+	@$(PIP) --editable . --editable "./walker_dest_customerio[sandbox]"
+	@touch $@
 
 # What needs nothing but Python; its last lines say what was left out. A part: .venv/bin/pytest PATH
 test: setup
@@ -51,7 +61,7 @@ test-quick: QUICK := tests/conformance tests/customerio tests/core/mapping tests
 test-quick:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PYTHON) .ci/lowest.py >$(VENV)/lowest.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(LOWEST),--constraint $(VENV)/lowest.txt) \
+	$(PIP) $(if $(LOWEST),--constraint $(VENV)/lowest.txt) \
 		--editable ".[test]" --editable "./walker_dest_customerio[sandbox]"
 	$(PYTEST) $(QUICK)
 
@@ -73,7 +83,7 @@ types: setup
 # Speed, side by side with others (docs/performance.md). Some of it: make bench ONLY="core durable"
 # Quicker and rougher: WALKER_BENCH_SCALE=0.1 make bench
 bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(PIP) --editable ".[bench]"
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 # The documentation as a site (site/index.html), warnings being errors; and every example in it.

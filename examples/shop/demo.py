@@ -23,6 +23,14 @@ from walker_dest_customerio.sandbox import Sandbox
 HERE = Path(__file__).parent
 WALKER = Path(sys.executable).with_name("walker")
 FEW = 5
+NEXT = """
+To look at next:
+  {walker} simulate examples/shop/flow.json examples/shop/events.ndjson
+                                    the calls of each event
+  examples/shop/README.md           the shop, and a real workspace
+  docs/tutorial/first-flow.md       a flow of your own, in a quarter of an hour
+  docs/how-it-works.md              the path of an event
+"""
 
 
 def environment(sandbox: Sandbox, output: str) -> dict[str, str]:
@@ -102,6 +110,7 @@ def main() -> int:
             check=False,
         )
         report(sandbox, Path(output) / "events.ndjson")
+    print(NEXT.format(walker=os.path.relpath(WALKER)))
     return done.returncode
 
 
