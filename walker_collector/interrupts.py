@@ -12,7 +12,7 @@ import time
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,7 @@ _POLL_INTERVAL: Final = 1.0
 """Longest wait (s) before a condition is checked again, as a wake-up may be interrupted."""
 _GRACE: Final = 10.0
 """Wait (s) of an interrupted thread for work that has begun."""
+_FOREVER: Final = float("inf")
 
 
 def uninterrupted(work: Callable[[], T]) -> T:
@@ -30,39 +31,73 @@ def uninterrupted(work: Callable[[], T]) -> T:
     """
     if get_ident() != threading.main_thread().ident:
         return work()
-    results: list[T] = []
-    errors: list[BaseException] = []
-    claims = [None]
-    over = allocate_lock()  # a bare lock: released once, by the thread that has done the work
-    over.acquire()
+    run = SingleRun(work)
+    try:
+        run.begin(here=True)
+        run.wait(_FOREVER)
+    except BaseException:  # a handler raised; work that has begun ends first
+        if not run.cancel():
+            run.wait(time.monotonic() + _GRACE)
+        raise
+    return run.result()
 
-    def run() -> None:
-        # If a handler raises RuntimeError right after the thread has started, both threads get
-        # here. `pop` is atomic, so one of them does the work.
-        try:
-            claims.pop()
-        except IndexError:
+
+class SingleRun(Generic[T]):
+    """Work that runs once, on a thread without signal handlers, however often it is begun.
+
+    `over` is True after it has ended.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._claims: list[None] = [None]
+        self._results: list[T] = []
+        self._error: BaseException | None = None
+        self.over = False
+        self._changes = Notifier()
+
+    def begin(self, *, here: bool) -> None:
+        """Begin the work, unless it has begun.
+
+        Without further threads, as when the interpreter is about to end, it runs `here` or not at
+        all.
+        """
+        if not self._claims:
             return
         try:
-            results.append(work())
-        except BaseException as error:  # handed to the caller, whatever it is
-            errors.append(error)
-        finally:
-            over.release()
+            start_new_thread(self._run, ())  # at once or not at all, unlike the start of a Thread
+        except RuntimeError:
+            if here:
+                self._run()
 
-    try:
+    def cancel(self) -> bool:
+        """Prevent work that has not begun; return whether it was prevented."""
         try:
-            start_new_thread(run, ())  # at once or not at all, unlike the start of a Thread
-        except RuntimeError:  # no more threads: the interpreter is about to end
-            run()
-        over.acquire()
-    except BaseException:
-        if not results and not errors:  # the work is still running: let it end first
-            over.acquire(timeout=_GRACE)
-        raise
-    if errors:
-        raise errors[0]
-    return results[0]
+            self._claims.pop()  # atomic: of several threads, one gets the claim
+        except IndexError:
+            return False
+        return True
+
+    def _run(self) -> None:
+        if not self.cancel():  # two have begun it at once
+            return
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # raised by `result`, whatever it is
+            self._error = error
+        finally:
+            self.over = True
+            self._changes.notify_all()
+
+    def wait(self, deadline: float) -> bool:
+        """Wait for the end, until the monotonic `deadline` (s); return whether it has ended."""
+        return self._changes.wait_for(lambda: self.over, deadline)
+
+    def result(self) -> T:
+        """Return the result of work that has ended, or raise its exception."""
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
 
 
 class Notifier:

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when the first of them is asked for.
+"""Lazy packages: their public names are imported at the first use of one.
 
 pytest imports the package at every start, in every project that has it installed, to find the
 fixtures in `testing.plugin`: that must not import all of the collector.

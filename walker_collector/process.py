@@ -1,7 +1,7 @@
-"""Exit and fork: which collectors are open in this process, and what happens to them at its end.
+"""Exit and fork: closes the open collectors of this process, and pauses them for a fork.
 
 Every collector registers here. They are closed when the interpreter exits, and when a child of
-`multiprocessing` ends, which runs no `atexit`. Before a fork no thread may be inside a spool.
+`multiprocessing` ends, which runs no `atexit`. During a fork no thread may be inside a spool.
 """
 
 import atexit
@@ -19,7 +19,7 @@ logger = logging.getLogger("walker_collector")
 
 
 class Member(Protocol):
-    """A collector, as far as the process is concerned."""
+    """The methods of a collector that exit and fork call."""
 
     def close(self) -> bool: ...
 
@@ -33,21 +33,21 @@ class Member(Protocol):
 _members: "weakref.WeakSet[Member]" = weakref.WeakSet()
 _forking: Final = threading.Lock()
 _paused: Final[list[Member]] = []
-"""Those that wait for the process to have forked."""
+"""The collectors that are paused for a fork."""
 
 
 def enter(member: Member) -> None:
-    """Note that a collector is open."""
+    """Add an open collector."""
     _members.add(member)
 
 
 def leave(member: Member) -> None:
-    """Note that a collector is closed."""
+    """Remove a closed collector."""
     _members.discard(member)
 
 
 def close_all() -> None:
-    """Close every open collector, delivering what can be delivered."""
+    """Close every open collector; each delivers its waiting events first, within its timeout."""
     interrupted: BaseException | None = None
     for member in list(_members):
         try:
@@ -95,7 +95,7 @@ def _after_fork_in_child() -> None:
 
 
 class _Watch:
-    """Stands for this module among the things that multiprocessing tells of a fork."""
+    """The object that multiprocessing calls back about a fork, on behalf of this module."""
 
     known = False
 

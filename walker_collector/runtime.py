@@ -1,15 +1,16 @@
-"""Everything of a collector that a forked child makes anew: spool, people, workers, intake."""
+"""The working parts of a collector, which a forked child makes anew."""
 
+import itertools
+import os
 from collections.abc import Callable
 
 from walker_collector.config import CollectorConfig, FlowConfig
 from walker_collector.delivery.destination import Host, announce, build_destinations
 from walker_collector.delivery.workers import DestinationWorkers
-from walker_collector.events import Defaults
+from walker_collector.events import Bounds, Defaults
 from walker_collector.intake.accept import Intake
-from walker_collector.intake.commands import Commands
-from walker_collector.intake.in_flight import Door
-from walker_collector.intake.room import Room
+from walker_collector.intake.in_flight import InFlight
+from walker_collector.intake.sink import SpoolSink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.plugins import Registry
@@ -28,7 +29,7 @@ def open_spool(config: CollectorConfig, *, forked: bool = False) -> Spool:
 
 
 class Runtime:
-    """The working parts of a collector, over one spool."""
+    """Intake, people, workers and erasure, over one spool. It closes the spool if it fails."""
 
     def __init__(
         self,
@@ -37,24 +38,41 @@ class Runtime:
         registry: Registry | None,
         host: Host,
         defaults: Defaults,
-        door: Door,
+        in_flight: InFlight,
         now: Callable[[], int],
         random: Callable[[], float],
     ) -> None:
         config = flow.collector
         self.spool = spool
-        self._registry = registry
-        self._destinations = build_destinations(flow, registry, host)
-        self.consents = ConsentStore(spool, config.consent, config.people_max, now)
-        self.workers = DestinationWorkers(self._destinations, spool, self.consents, now, random)
-        self.erasure = Erasure(self.workers, self.consents, spool)
-        room = Room(config, spool, self.workers, door)
-        parts = (config, defaults, spool, self.consents, self.workers, room, now)
-        self.intake = Intake(*parts)
-        self.commands = Commands(*parts)
+        try:
+            destinations = build_destinations(flow, registry, host)
+            self.consents = ConsentStore(spool, config.consent, config.people_max, now)
+            self.workers = DestinationWorkers(destinations, spool, self.consents, now, random)
+            self.erasure = Erasure(self.workers, self.consents, spool)
+            sink = SpoolSink(config, spool, self.workers, in_flight)
+            self.bounds = bounds = Bounds(config.max_depth, config.max_bytes)
+            defaults.trace = os.urandom(16).hex()
+            defaults.count = itertools.count(1).__next__
+            self.intake = Intake(defaults, bounds, self.consents, sink, now, began=now())
+            announce(destinations, registry)
+        except BaseException:
+            spool.close()
+            raise
 
     def start(self) -> None:
-        """Tell the extensions, finish the erasures of a process before, begin to deliver."""
-        announce(self._destinations, self._registry)
-        self.erasure.finish()
-        self.workers.start()
+        """Finish the erasures that an earlier process has left pending; begin to deliver."""
+        try:
+            self.erasure.finish()
+            self.workers.start()
+        except BaseException:
+            self.spool.close()
+            raise
+
+    def stop(self, deadline: float, expired: Callable[[], bool]) -> bool:
+        """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""
+        try:
+            self.workers.flush(deadline, expired)
+            self.erasure.wait(deadline)
+            return self.workers.stop(expired) == 0
+        finally:
+            self.spool.close()

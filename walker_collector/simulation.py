@@ -1,64 +1,52 @@
-"""What each event would do: the collector's decisions on a flow, with no delivery.
+"""Simulate a flow: the effects of each event, without delivering it.
 
-Consent, holding and releasing, and mapping are those of a real run; a destination is asked what it
-would call. Nothing is initialised, sent or stored. Extensions take no part: they are code of other
-people's that may do anything.
+Events come in as in a real run, and are held, released and mapped in the same way; each destination
+is asked for the calls that it would make. Nothing is initialised, sent or stored. Extensions are
+not run: they are foreign code that may do anything.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from attrs import Factory, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.delivery import (
-    CONSENT_CHANGED,
-    Destination,
-    context_for,
-    person_of,
-)
+from walker_collector.delivery import CONSENT_CHANGED, Destination, context_for, person_of
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.error_details import reason_of
-from walker_collector.errors import EventError, NothingToSend, Rejected
-from walker_collector.events import (
-    Bounds,
-    Defaults,
-    complete,
-    decode,
-    encode,
-    merge,
-    plain_object,
-)
+from walker_collector.errors import NothingToSend, Rejected
+from walker_collector.events import Bounds, Defaults, decode
 from walker_collector.hookspecs import Event, PushContext, Rule
-from walker_collector.intake.commands import COMMANDS, address, consent_change, plain_statement
+from walker_collector.intake.accept import Intake, UnknownKeys
 from walker_collector.mapping import UNMATCHED, Mapped
-from walker_collector.people.consent import ConsentStore, Grant, News
+from walker_collector.people.consent import ConsentStore, Grant
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import KINDS
-from walker_collector.spool import Entry
+from walker_collector.spool import Entry, NewEvent, PeopleUpdate
 from walker_collector.spool.memory import MemorySpool
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
 Call = list[Any]
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Simulated:
-    """What one event would do at one destination.
+    """The effect of one event at one destination.
 
-    event: its name as given. person: the key of whom it is about; "" for nobody.
-    status: `held` waits for consent, `dropped` is denied by a destination that holds nothing;
-        `ignored` is sent nothing, by rule; `empty` asks nothing of the destination, for `error`;
-        `unidentified` and `invalid` would be dead letters, for `error`.
-    warnings: what of the event is left out or changed, though the rest is delivered.
+    event: its name as given. person: the key of its person; "" for nobody.
+    status: `held`: it waits for consent. `dropped`: consent is denied, and the destination holds
+        no events. `ignored`: a rule says so. `empty`: it gives the destination nothing to send;
+        `error` is the reason. `unidentified`, `invalid`: it would be a dead letter, for `error`.
+    warnings: the parts of the event that are left out or changed, though the rest is delivered.
     rule: the key of the rule that matched.
-    required, rule_required: the consent that destination and rule ask for.
-    mode: whether any one of that is enough, or all.
-    grants: each key of consent that holds for the event, with where it comes from.
+    required, rule_required: the consent that destination and rule require.
+    mode: whether any one of the required keys is enough, or all are needed.
+    grants: each key of consent that holds for the event, with its source.
     policies: the paths that policies have written.
-    known: what is no secret of the person's: identifiers and names of the event.
+    known: values that are no secret of the person: identifiers and names of the event.
     """
 
     event: str
@@ -78,7 +66,7 @@ class Simulated:
 
 
 class Simulation:
-    """A flow's collector without deliveries.
+    """The intake of a flow, with a sink that asks destinations instead of delivering to them.
 
     `now` returns ms since 1970 and `new_id` ids for events that have none.
     """
@@ -87,73 +75,71 @@ class Simulation:
         self, flow: FlowConfig, *, now: Callable[[], int], new_id: Callable[[], str]
     ) -> None:
         config = flow.collector
-        self._consents = ConsentStore(MemorySpool(), config.consent, config.people_max, now)
-        self._stages = [_Stage(item, self._consents) for item in build_destinations(flow)]
-        self._bounds = Bounds(config.max_depth, config.max_bytes)
-        self._defaults = Defaults.of(config, new_id, trace="simulation")
-        self._now = now
-        self._new_id = new_id
-        self._next_seq = itertools.count(1).__next__
+        consents = ConsentStore(MemorySpool(), config.consent, config.people_max, now)
+        self._sink = _SimulatedSink(build_destinations(flow), consents)
+        self._intake = Intake(
+            Defaults.of(config, new_id, trace="simulation", on_unknown=UnknownKeys()),
+            Bounds(config.max_depth, config.max_bytes),
+            consents,
+            self._sink,
+            now,
+        )
 
     def push(self, raw: Mapping[str, Any]) -> list[Simulated]:
-        """Return what an event would do at each destination, after the held events it releases.
+        """Return the effects of an event at each destination, after the held events it releases.
 
-        A command yields what it releases, after what destinations do about a change of consent.
-        Raises EventError for an event or command that is none.
+        A command yields the events that it releases, after the calls that destinations make for a
+        change of consent itself. Raises EventError for an invalid event or command.
         """
-        if raw.get("name") in COMMANDS:
-            return self._command(raw)
-        entry, news = self._accept(raw)
-        people = [entry[1]] if news == "said" else []
-        released = self._release(people) if news else []
-        return [*released, *(stage.take(entry) for stage in self._stages)]
+        self._intake.accept(raw, wait=False)
+        return self._sink.take_results()
 
-    def _accept(self, raw: Mapping[str, Any]) -> tuple[Entry, News]:
-        """Return the completed event, and whether people turned out to be one."""
-        now = self._now()
-        event = complete(raw, now, 0.0, self._defaults)
-        body = encode(event, self._bounds)
-        person, news = self._consents.identify(event["user"])
-        return (self._next_seq(), person, now, body), news
 
-    def _command(self, raw: Mapping[str, Any]) -> list[Simulated]:
-        data = raw.get("data")
-        if not isinstance(data, Mapping):
-            raise EventError(f"{raw['name']}: data must be an object")
-        if raw["name"] == "walker consent":
-            return self._consent(data, raw.get("user"))
-        defaults = self._defaults
-        if raw["name"] == "walker user":
-            defaults.user = merge(defaults.user, plain_object("user", data, self._bounds))
-        else:
-            defaults.globals = merge(defaults.globals, plain_object("globals", data, self._bounds))
-        return []
+class _SimulatedSink:
+    """Asks each destination about the events that a spool would store."""
 
-    def _consent(self, update: Consent, user: Mapping[str, Any] | None) -> list[Simulated]:
-        update, user = plain_statement(update, user, self._bounds)
-        if user is None:
-            self._consents.set_default(update)
-            told = self._announce(update, self._consents.default, {}, "")
-            return [*told, *self._release(None)]
-        person, state = self._consents.record_consent(update, user)
-        told = self._announce(update, state, address(user, person), person)
-        return [*told, *self._release([person])]
+    def __init__(self, destinations: Sequence[Destination], consents: ConsentStore) -> None:
+        self.destinations = destinations
+        self._stages = [_Stage(item, consents) for item in destinations]
+        self._next_seq = itertools.count(1).__next__
+        self._notices: list[NewEvent] = []
+        self._results: list[Simulated] = []
 
-    def _announce(
-        self, update: Consent, state: Consent, user: Mapping[str, Any], person: str
-    ) -> list[Simulated]:
-        change = consent_change(update, state, user, id=self._new_id(), now=self._now())
-        told = (stage.tell(change, person) for stage in self._stages)
-        return [result for result in told if result is not None]
+    def take_results(self) -> list[Simulated]:
+        """Return the results since the last call."""
+        results, self._results = self._results, []
+        return results
 
-    def _release(self, people: Iterable[str] | None) -> list[Simulated]:
-        chosen = None if people is None else list(people)
-        return [result for stage in self._stages for result in stage.release(chosen)]
+    def store(self, records: Sequence[NewEvent], on_answer: object = None) -> None:
+        """Ask about events."""
+        for record in records:
+            entry = (self._next_seq(), record.person, record.at, record.body)
+            self._results += [stage.take(entry) for stage in self._stages]
+
+    def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
+        """Count nothing: `store` asks about these events too."""
+
+    def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
+        """Keep a notice until its statement counts, which is when `release` is called."""
+        self._notices += notice
+
+    def release(self, people: Iterable[str] | None) -> None:
+        """Ask about a change of consent, then about the held events that may go now."""
+        notices, self._notices = self._notices, []
+        for notice in notices:
+            answers = (stage.notify(decode(notice.body), notice.person) for stage in self._stages)
+            self._results += [answer for answer in answers if answer is not None]
+        for stage in self._stages:
+            self._results += stage.release(people)
+
+    def wait_for_room(self, work: Callable[[], T]) -> T:
+        """Call `work`; there is always room."""
+        return work()
 
 
 @frozen
 class _Answer:
-    """What a destination would do with an event."""
+    """A destination's answer to an event."""
 
     status: Status
     calls: list[Call] = Factory(list)
@@ -171,13 +157,14 @@ class _Stage:
         self._held = ConsentHold(destination.config.queue_max)
 
     def take(self, entry: Entry) -> Simulated:
+        """Return the effect of an event, and hold it if consent is missing."""
         result = self._rehearse(entry)
         if result.status == "held":
             self._held.add(entry)
         return result
 
     def release(self, people: Iterable[str] | None) -> list[Simulated]:
-        """Return what became of the held events of these people that may now go."""
+        """Return the effects of the held events of these people that consent admits now."""
         joined: set[int] = set()
         while self._joins:
             joined.update(self._held.join(*self._joins.popleft()))
@@ -189,8 +176,8 @@ class _Stage:
                 results.append(result)
         return results
 
-    def tell(self, change: Event, person: str) -> Simulated | None:
-        """Return what a change of consent would do by itself; None where that is nothing."""
+    def notify(self, change: Event, person: str) -> Simulated | None:
+        """Return the effect of a change of consent itself; None if it has none."""
         destination = self._destination
         simulate = getattr(destination.instance, "simulate_consent", None)
         if simulate is None or not destination.listens or self._mocked:
@@ -212,7 +199,7 @@ class _Stage:
         )
 
     def _rehearse(self, entry: Entry) -> Simulated:
-        """Decide as a delivery would; the mapping is asked for the rule of denied events too."""
+        """Decide as a delivery would. Denied events are mapped as well, to show their rule."""
         destination, (_, person, _, body) = self._destination, entry
         event = decode(body)
         name, own = event["name"], event.get("consent") or {}
@@ -261,12 +248,12 @@ class _Stage:
 
     @property
     def _mocked(self) -> bool:
-        """Whether nothing is ever sent."""
+        """Whether the destination is mocked, and nothing is ever sent."""
         return self._destination.config.mock is not MISSING
 
 
 def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
-    """Return what a plugin says it would call, or why it would refuse."""
+    """Return the calls that a plugin says it would make, or its reason to refuse."""
     try:
         calls = simulate(*arguments)
     except NothingToSend as error:

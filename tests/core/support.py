@@ -169,7 +169,7 @@ def wake_workers(collector: Collector) -> None:
     Afterwards, what has not happened will not happen before the clock is moved again. The first
     look may be that of a worker that just finishes; only the second surely is for work.
     """
-    clock = collector._now
+    clock = collector._life.runtime.intake._now
     assert isinstance(clock, Clock), "a clock that passes by itself cannot be waited for"
     for _ in range(2):
         looks = clock.looks.copy()
@@ -197,7 +197,9 @@ def _workers(collector: Collector) -> list[threading.Thread]:
 
 def is_erasing(collector: Collector) -> bool:
     """Tell whether an erasure waits for what is in flight."""
-    return any(worker._pending.erasures._revoked for worker in collector._workers.values())
+    return any(
+        worker._pending.erasures._revoked for worker in collector._life.runtime.workers.values()
+    )
 
 
 def once(holds: Callable[[], object], then: Callable[[], object]) -> None:

@@ -590,7 +590,7 @@ def test_close_needs_no_further_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     collector.push(event(1))
     collector.push(event(2, consent=MARKETING))
     record.wait_for(1)
-    monkeypatch.setattr("walker_collector.closing.start_new_thread", refuse)
+    monkeypatch.setattr("walker_collector.interrupts.start_new_thread", refuse)
     monkeypatch.setattr("walker_collector.interrupts.start_new_thread", refuse)
     collector.consent(MARKETING, user={"id": "u1"})
     assert collector.close(PATIENCE)
@@ -666,7 +666,7 @@ SCRIPT = """
         for n in range(number * 20, number * 20 + 20):
             collector.push(event(n))
     # What becomes of the events of this one depends on threads: nothing closes it.
-    collectors[0].close = broken
+    collectors[0]._life.close = broken
 """
 
 

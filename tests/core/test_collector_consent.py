@@ -518,7 +518,7 @@ def test_event_that_comes_just_after_the_spool_has_erased_its_person_is_delivere
     with running(one(plugin(record.push), spool)) as collector:
         collector.push(event(0, "b"))
         assert collector.flush(PATIENCE)
-        consents = collector._runtime.erasure._consents
+        consents = collector._life.runtime.erasure._consents
         erase = consents.erase
 
         def erase_and_push(people: set[str]) -> Any:
@@ -705,7 +705,7 @@ def test_event_that_was_held_when_the_process_died_between_grant_and_release_goe
     with running(guarded(record, spool)) as collector:
         collector.push(event(1))
         # What a process has done that dies right after the grant is on disk.
-        collector._consents.record_consent(MARKETING, {"id": "u1"})
+        collector._life.runtime.consents.record_consent(MARKETING, {"id": "u1"})
     with running(guarded(record, spool)) as collector:
         assert collector.flush(PATIENCE)
     assert record.numbers == [1]
@@ -719,7 +719,7 @@ def test_event_accepted_right_after_a_grant_does_not_overtake_what_that_releases
         for n in (1, 2):
             collector.push(event(n))
         # The grant is known, and another thread has yet to release what was held.
-        collector._consents.record_consent(MARKETING, {"id": "u1"})
+        collector._life.runtime.consents.record_consent(MARKETING, {"id": "u1"})
         collector.push(event(3))
         assert collector.flush(PATIENCE)
     assert record.numbers == [1, 2, 3]
@@ -736,4 +736,4 @@ def test_destination_that_is_down_does_not_keep_consent_from_being_recorded(
         collector.push(event(1))
         collector.consent(MARKETING, user={"id": "u1"})
         collector.consent(WITHDRAWN, user={"id": "u1"})
-        assert collector._consents.state("id:u1") == WITHDRAWN
+        assert collector._life.runtime.consents.state("id:u1") == WITHDRAWN

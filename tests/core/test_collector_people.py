@@ -268,7 +268,7 @@ def test_later_events_wait_for_what_the_session_has_under_way_though_others_see_
         collector.push(event(1, user=S))
         assert begun.wait(PATIENCE)
         # The join is known, and whoever learned it has yet to do anything about it.
-        collector._consents.identify({"id": "ana", **S})
+        collector._life.runtime.consents.identify({"id": "ana", **S})
         collector.push(event(2, "ana"))
         collector.push(event(3, "other"))
         record.wait_for(1)
@@ -315,7 +315,7 @@ def test_person_with_many_sessions_costs_no_more_for_each(spool: Path | None) ->
         for n in range(300):
             collector.push(event(n, user={"id": "ana", "session": f"s{n}"}))
         looked_at: list[Any] = []
-        graph = collector._consents._identities
+        graph = collector._life.runtime.consents._identities
         lookup = graph._lookup
         graph._lookup = lambda key: looked_at.append(key) or lookup(key)  # type: ignore[method-assign,func-returns-value]  # counts
         collector.push(event(300, user={"id": "ana", "session": "new"}))
@@ -391,7 +391,7 @@ def test_statement_about_a_user_that_no_event_could_carry_is_refused_whole(
             with pytest.raises(EventError):
                 call()
         assert collector.push(event(1)).destinations == {"there": "held"}
-        assert collector._consents.is_empty
+        assert collector._life.runtime.consents.version == 0
         assert told == []
 
 
@@ -430,12 +430,12 @@ def test_statement_for_which_there_is_no_room_is_not_made(way: int, spool: Path 
         with pytest.raises(SpoolFull):
             state(collector)
         assert collector.status().destinations["held"].held == 2
-        assert collector._consents.default == {}
-        assert collector._consents.state("id:u1") == {}
+        assert collector._life.runtime.consents.default == {}
+        assert collector._life.runtime.consents.state("id:u1") == {}
         collector.bury(collector.dead())
         assert collector.forget({"id": "u1"}) == 2
         state(collector)
-        assert collector._consents.decide({}, "id:u1") == MARKETING
+        assert collector._life.runtime.consents.decide({}, "id:u1") == MARKETING
 
 
 def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
@@ -443,7 +443,7 @@ def test_statement_that_the_disk_refuses_is_not_made(tmp_path: Path) -> None:
     cls = plugin(Record().push, consent=lambda update, state, person: told.append(update))
     with running(one(cls, tmp_path / "spool.db", consent=MARKETING)) as collector:
         collector.push(event(1))
-        spool: Any = collector._spool
+        spool: Any = collector._life.runtime.spool
         spool._commits.connection.execute("DROP TABLE consents")
         with pytest.raises(SpoolError):
             collector.consent(MARKETING, user={"id": "u1"})
@@ -465,7 +465,7 @@ def test_statement_that_a_signal_breaks_off_is_whole(
     record = Record()
     with running(guarded(record, tmp_path / "spool.db")) as collector:
         collector.push(event(1))
-        spool: Any = collector._spool
+        spool: Any = collector._life.runtime.spool
         learn = spool.learn
 
         def interrupted(*args: Any) -> None:
@@ -517,7 +517,8 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
         forgetting.start()
         # It has looked who the person is, and waits for what is under way.
-        until(lambda: collector._workers["held"]._pending.state.window._refill_pauses > 0)
+        window = collector._life.runtime.workers["held"]._pending.state.window
+        until(lambda: window._refill_pauses > 0)
         collector.push({**event(3, user={"id": "ana", **S}), "name": "page view"})
         gate.set()
         forgetting.join(PATIENCE)
@@ -544,7 +545,7 @@ def test_event_that_fails_while_its_person_is_erased_is_gone(
         erased: list[int] = []
         forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
         forgetting.start()
-        until(lambda: bool(collector._workers["there"]._pending.erasures._revoked))
+        until(lambda: bool(collector._life.runtime.workers["there"]._pending.erasures._revoked))
         gate.set()
         forgetting.join(PATIENCE)
         assert erased == [1]
@@ -560,13 +561,13 @@ def erasing_during(
     """Erase Ana while another call is between the spool's record and memory; return when both
     have.
     """
-    spool: Any = collector._spool
+    spool: Any = collector._life.runtime.spool
     done, inside = getattr(spool, method), threading.Event()
     forgetting = threading.Thread(target=lambda: collector.forget({"id": "ana"}))
 
     def slowly(*args: Any) -> Any:
         inside.set()
-        until(collector._runtime.erasure._lock.locked)
+        until(collector._life.runtime.erasure._lock.locked)
         forgetting.join(0.2)  # it waits for this; else it has all the time it needs
         result = done(*args)
         forgetting.join(0.2)
@@ -589,7 +590,7 @@ def test_grant_and_erasure_at_once_leave_nothing_that_waits(
     record = Record()
     with running(guarded(record, spool)) as collector:
         collector.push(event(1, "other"))
-        with collector._workers["there"]._pending.erasures.erasing({"id:ana"}):
+        with collector._life.runtime.workers["there"]._pending.erasures.erasing({"id:ana"}):
             for n in (2, 3):
                 collector.push(event(n, "ana"))
             erasing_during(
@@ -619,7 +620,7 @@ def test_nothing_that_is_replayed_begins_after_its_person_was_erased(
         until(lambda: len(collector.dead()) == 1)
         refuse[0] = False
         letters = collector.dead()
-        with collector._workers["there"]._pending.erasures.erasing({"id:ana"}):
+        with collector._life.runtime.workers["there"]._pending.erasures.erasing({"id:ana"}):
             erasing_during(collector, monkeypatch, "requeue", lambda: collector.replay(letters))
         assert collector.flush(PATIENCE)
         there = collector.status().destinations["there"]

@@ -105,4 +105,4 @@ def test_erasure_that_a_start_makes_up_for_is_no_news_to_it(
     with Collector.from_config(flow, registry=registry) as collector:
         plugin.collector = collector
         assert plugin.heard == []
-        assert not collector._spool.pending_erasures()
+        assert not collector._life.runtime.spool.pending_erasures()

@@ -156,10 +156,10 @@ def test_sign_in_is_learned_as_a_whole_or_not_at_all(
         more = broken_off(lambda n=n: sign_in(n), n, raised)
         # What was learned shows in what the next statement is about.
         shop.collector.consent(MARKETING, user={"id": f"u{n}"})
-        consents = shop.collector._consents
+        consents = shop.collector._life.runtime.consents
         joined = consents.canonical(f"session:s{n}") == f"id:u{n}"
         if shop.spool:
-            fresh = ConsentStore(shop.collector._spool, {}, 100, lambda: 0)
+            fresh = ConsentStore(shop.collector._life.runtime.spool, {}, 100, lambda: 0)
             assert (fresh.canonical(f"session:s{n}") == f"id:u{n}") == joined
             assert fresh.decide({}, f"session:s{n}") == consents.decide({}, f"session:s{n}")
         shop.check()

@@ -774,7 +774,7 @@ def test_push_that_waits_for_an_answer_does_not_wait_for_company() -> None:
 
 
 def sql(collector: Collector, statement: str) -> None:
-    spool: Any = collector._spool
+    spool: Any = collector._life.runtime.spool
     spool._commits.alone(lambda db: db.execute(statement))
 
 

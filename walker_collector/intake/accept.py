@@ -1,73 +1,98 @@
-"""The way of an event from the door to the spool: complete, encode, identify, gate, store."""
+"""The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
-import itertools
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
-from walker_collector.config import CollectorConfig
-from walker_collector.delivery.workers import DestinationWorkers
-from walker_collector.errors import SpoolFull, WalkerError
+from attrs import define, field
+
+from walker_collector.delivery.destination import Destination
+from walker_collector.errors import WalkerError
 from walker_collector.events import Bounds, Defaults, complete, encode, hint_at_part
-from walker_collector.intake.reading import blamed
-from walker_collector.intake.room import Room
+from walker_collector.intake.commands import COMMANDS, Commands
+from walker_collector.intake.reading import blamed, raw_event, until_it_raises
+from walker_collector.intake.sink import Sink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
-from walker_collector.spool import NewEvent, Spool, State
+from walker_collector.spool import NewEvent, State
 
-_UNKNOWN_SHOWN: Final = 20
-"""Keys that no event has, and that are told one by one."""
-
+_GROUP: Final = 500
+"""Events of a `push_many` that are stored with one commit."""
+_UNKNOWN_MAX: Final = 20
+"""Unknown keys of events that are logged, once each."""
 _STATES: Final = {"accepted": State.WAITING, "held": State.HELD}
 """The first states of an event in the spool; with other answers it is not stored."""
 
 logger = logging.getLogger("walker_collector")
 
 
+@define(eq=False)
 class Intake:
-    """Accepts events: the only path from an application, a file or a source to the spool.
+    """Accepts events: the only path from an application, a file or a source to the sink.
 
-    `defaults` complete events; they live as long as the collector, this as long as its spool.
+    `defaults` complete events. `began` (ms) is the start that their `timing` counts from; None in
+    a simulation, where it is always 0.
     """
 
-    def __init__(
-        self,
-        config: CollectorConfig,
-        defaults: Defaults,
-        spool: Spool,
-        consents: ConsentStore,
-        workers: DestinationWorkers,
-        room: Room,
-        now: Callable[[], int],
-    ) -> None:
-        self.accepted = 0
-        self._defaults = defaults
-        self._bounds = Bounds(config.max_depth, config.max_bytes)
-        self._spool = spool
-        self._consents = consents
-        self._workers = workers
-        self._room = room
-        self._now = now
-        self._began = now()
-        defaults.trace = os.urandom(16).hex()
-        defaults.count = itertools.count(1).__next__
+    _defaults: Defaults
+    _bounds: Bounds
+    _consents: ConsentStore
+    _sink: Sink
+    _now: Callable[[], int]
+    _began: int | None = None
+    accepted: int = field(default=0, init=False)
+    commands: Commands = field(init=False)
+    _known_person: Callable[[Mapping[str, Any]], str | None] = field(init=False)
+    _gates: Sequence[tuple[str, Destination, Callable[[str], bool] | None, bool]] = field(
+        init=False
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self.commands = Commands(
+            self._defaults, self._bounds, self._consents, self._sink, self._now
+        )
+        self._known_person = self._consents.known_person
+        self._gates = [
+            (item.id, item, item.ignoring.by_name if item.ignoring else None, item.requires_consent)
+            for item in self._sink.destinations
+        ]
 
     def accept(self, raw: Mapping[str, Any], *, wait: bool) -> tuple[PushResult, Waiter | None]:
-        """Accept one event; `wait` asks for a waiter, which gathers the destinations' answers."""
+        """Accept an event, or run a command.
+
+        `wait` asks for a waiter, which gathers the destinations' answers.
+        """
+        if _is_command(raw):
+            self.commands.run(raw)
+            return PushResult(""), None
         version = self._consents.version
         record, result = self._prepare(raw)
-        if not record.states:
-            self.accepted += 1
-            return result, None
-        waiter = Waiter(len(record.states)) if wait else None
+        waiter = Waiter(len(record.states)) if wait and record.states else None
         self._store([record], version, waiter)
         return result, waiter
 
-    def group(self) -> "Group":
-        """Return a group of events that are to be stored with one commit."""
-        return Group(self)
+    def accept_many(
+        self, events: Iterable[Any], check_open: Callable[[], object]
+    ) -> list[PushResult | WalkerError]:
+        """Accept events and run commands, in groups; an event that is refused stops no others.
+
+        Returns for each its result, or the error that `accept` would have raised.
+        """
+        group = _Group(self)
+        for event in until_it_raises(events):
+            try:
+                check_open()
+                raw = raw_event(event, {})
+                if _is_command(raw):
+                    group.store()  # the events before it
+                    self.commands.run(raw)
+                    group.results.append(PushResult(""))
+                else:
+                    group.add(raw)
+            except WalkerError as error:
+                group.results.append(error)
+        group.store()
+        return group.results
 
     def _prepare(self, raw: Mapping[str, Any]) -> tuple[NewEvent, PushResult]:
         """Return an event ready to be stored, and the first answer of each destination."""
@@ -76,17 +101,25 @@ class Intake:
             event, body = self._complete(raw, now)
         except Exception as error:
             raise blamed(error, lambda: self._complete(raw, now)) from None
-        person, news = self._consents.identify(event["user"])
-        if news:
-            self._workers.release({person} if news == "said" else set())
+        person = self._known_person(event["user"])
+        if person is None:
+            person = self._identify(event["user"])
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
-            self._count_unstored(event, statuses)
+            self._sink.count_unstored(event, statuses)
         return NewEvent(person, now, body, states), PushResult(event["id"], statuses)
 
     def _complete(self, raw: Mapping[str, Any], now: int) -> tuple[dict[str, Any], bytes]:
-        event = complete(raw, now, (now - self._began) // 10 / 100, self._defaults)
+        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
+        event = complete(raw, now, timing, self._defaults)
         return event, encode(event, self._bounds)
+
+    def _identify(self, user: Mapping[str, Any]) -> str:
+        """Return the person; release the events that what was learned of them admits."""
+        person, news = self._consents.identify(user)
+        if news:
+            self._sink.release({person} if news == "said" else set())
+        return person
 
     def _gate(
         self, event: Mapping[str, Any], body: bytes, person: str
@@ -95,54 +128,41 @@ class Intake:
 
         Returns the first states, and the first answers.
         """
-        name, own = event["name"], event.get("consent") or {}
+        name, consent = event["name"], None
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
-        consent: Mapping[str, Any] | None = None
-        for worker, destination in self._workers.active:
+        for id_, destination, ignores, requires_consent in self._gates:
             status = "accepted"
-            if destination.ignoring is not None and destination.ignoring.by_name(name):
+            if ignores is not None and ignores(name):
                 status = "ignored"
-            elif destination.requires_consent:
+            elif requires_consent:
                 if consent is None:
-                    consent = self._consents.decide(own, person)
+                    consent = self._consents.decide(event.get("consent") or {}, person)
                 if not destination.admits(consent):
                     status = destination.status_when_denied(name, body)
-            statuses[worker.id] = status
+            statuses[id_] = status
             if status in _STATES:
-                states[worker.id] = _STATES[status]
+                states[id_] = _STATES[status]
         return states, statuses
-
-    def _count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
-        """Count the event at the destinations that it is not stored for."""
-        for id_, status in statuses.items():
-            if status == "ignored":
-                self._workers[id_].count_ignored(event["id"], event["name"])
-            elif status == "dropped":
-                self._workers[id_].count_dropped()
 
     def _store(self, records: Sequence[NewEvent], version: int, waiter: Waiter | None) -> None:
         """Store events that were gated by that version of the consents."""
-        enqueue = partial(self._workers.enqueue, waiter=waiter) if waiter else self._workers.enqueue
-        self._room.make(records)
-        try:
-            self._spool.append(records, enqueue)
-        except SpoolFull:
-            self._room.wait_for(lambda: self._spool.append(records, enqueue))
-        self._workers.maintain()
+        self._sink.store(records, waiter)
         self.accepted += len(records)
         if version != self._consents.version:
-            self._catch_up(records)
-
-    def _catch_up(self, records: Iterable[NewEvent]) -> None:
-        """Release events held by a decision that a grant has overtaken."""
-        people = {item.person for item in records if State.HELD in item.states.values()}
-        if people:
-            self._workers.release(people)
+            # Release the events held by a decision that a grant has overtaken.
+            people = {item.person for item in records if State.HELD in item.states.values()}
+            if people:
+                self._sink.release(people)
 
 
-class Group:
-    """Events that are stored together; one that is refused does not stop the others."""
+def _is_command(raw: Mapping[str, Any]) -> bool:
+    name = raw.get("name")
+    return isinstance(name, str) and name in COMMANDS
+
+
+class _Group:
+    """Events that are stored together; one that is refused stops no others."""
 
     def __init__(self, intake: Intake) -> None:
         self.results: list[PushResult | WalkerError] = []
@@ -150,20 +170,16 @@ class Group:
         self._records: dict[int, NewEvent] = {}
         self._version = intake._consents.version
 
-    def __len__(self) -> int:
-        return len(self._records)
-
     def add(self, raw: Mapping[str, Any]) -> None:
-        """Add an event; raises EventError for one that cannot be accepted."""
+        """Add an event; raises EventError if it cannot be accepted."""
         record, result = self._intake._prepare(raw)
-        if record.states:
-            self._records[len(self.results)] = record
-        else:
-            self._intake.accepted += 1
+        self._records[len(self.results)] = record
         self.results.append(result)
+        if len(self._records) >= _GROUP:
+            self.store()
 
     def store(self) -> None:
-        """Store the events added since the last time; an error becomes the result of each."""
+        """Store the events added since the last call; an error becomes the result of each."""
         if self._records:
             try:
                 self._intake._store(list(self._records.values()), self._version, None)
@@ -175,13 +191,13 @@ class Group:
 
 
 class UnknownKeys:
-    """Warns of keys that are no part of an event, each once: one may be misspelt."""
+    """Warns of keys that no event has, each once: one may be misspelt."""
 
     def __init__(self) -> None:
         self._seen: set[Any] = set()
 
     def __call__(self, key: Any) -> None:
-        if key in self._seen or len(self._seen) >= _UNKNOWN_SHOWN:
+        if key in self._seen or len(self._seen) >= _UNKNOWN_MAX:
             return
         self._seen.add(key)
         shown = str(key)[:80]

@@ -1,4 +1,4 @@
-"""The door of a collector: which threads are inside one of its calls, and whether it is closed."""
+"""The calls in flight inside a collector, by thread; and the end of accepting calls."""
 
 import functools
 import time
@@ -8,59 +8,59 @@ from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from walker_collector.errors import CollectorClosed, ReentrantCall
 
-_GLANCE: Final = 0.002
-"""How long (s) whoever closes the door waits between looks at those inside."""
+_POLL_INTERVAL: Final = 0.002
+"""Time (s) between checks of the calls that closing waits for."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Door:
-    """Knows the threads that are inside; once it is closed, nobody new gets in.
+class InFlight:
+    """The threads inside a call of a collector; closed, it admits no further calls.
 
-    `inside` maps the identifier of a thread to whether closing waits for its call to end. A call
-    enters and leaves by single operations of that mapping: locks, counts and context managers
-    could be left behind by a signal handler that raises between two steps.
+    `inside` maps a thread's identifier to whether closing waits for its call. `leaving` has the
+    threads inside whose waits are to end, as they have asked to close. A call enters and leaves by
+    single operations of `inside`: a signal handler that raises between two steps could leave a
+    lock, a count or a context manager behind.
     """
 
     def __init__(self) -> None:
         self.inside: dict[int, bool] = {}
         self.leaving: set[int] = set()
-        """The threads inside that were asked to close: what they wait for is to end."""
         self.closed = False
 
     def after_fork(self) -> None:
-        """Note, in a forked child, that those inside are not there."""
+        """Drop the parent's threads, in a forked child."""
         self.inside = {}
         self.leaving = set()
 
-    def check(self) -> None:
-        """Raise CollectorClosed where the door is closed."""
+    def check_open(self) -> None:
+        """Raise CollectorClosed if the collector is closed."""
         if self.closed:
             raise CollectorClosed("the collector is closed; the event was not accepted")
 
     def wait_until_empty(self, expired: Callable[[], bool]) -> None:
-        """Wait, until the time has expired, for the calls that closing waits for."""
+        """Wait for the calls that closing waits for, until `expired` returns True."""
         while any(list(self.inside.values())) and not expired():
-            time.sleep(_GLANCE)
+            time.sleep(_POLL_INTERVAL)
 
 
-class _HasDoor(Protocol):
-    _door: Door
+class _HasInFlight(Protocol):
+    _in_flight: InFlight
 
 
-S = TypeVar("S", bound=_HasDoor)
+S = TypeVar("S", bound=_HasInFlight)
 
 
 def inside(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Have the calling thread be inside the door during a method.
+    """Decorate a method: closing waits for its calls.
 
-    Raises ReentrantCall where it is inside already: whoever called holds locks.
+    Within another call of the same thread it raises ReentrantCall, as that one may hold locks.
     """
 
     @functools.wraps(method)
     def entered(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        threads, me = self._door.inside, get_ident()
+        threads, me = self._in_flight.inside, get_ident()
         if me in threads:
             raise reentrant(method.__name__)
         try:
@@ -73,13 +73,14 @@ def inside(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P]
 
 
 def looking(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Have the calling thread be inside the door during a method that closing need not wait for,
-    and that another call of the same thread may be interrupted for.
+    """Decorate a method that only reads: closing does not wait for its calls.
+
+    It may be called within another call of the same thread.
     """
 
     @functools.wraps(method)
     def entered(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        threads, me = self._door.inside, get_ident()
+        threads, me = self._in_flight.inside, get_ident()
         if me in threads:
             return method(self, *args, **kwargs)
         try:

@@ -1,4 +1,4 @@
-"""Reading the input of an application, whose objects may raise anything."""
+"""Read the input of an application, whose objects may raise anything."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, Any]:
-    """Return what was handed to `push` as one mapping; raises EventError for what is no event."""
+    """Return the arguments of `push` as one mapping; raises EventError if they are no event."""
     if type(event) is dict and not parts:  # the usual case, and much the cheapest test
         return event
     if isinstance(event, str):
@@ -23,17 +23,15 @@ def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[
             f"an event is a name or a mapping, not {type(event).__name__}; "
             'write push("order complete", data={...})'
         )
-    if parts:
-        check_parts(parts)
-    try:
-        return {**event, **parts}
-    except Exception as error:
-        raise blamed(error, lambda: {**event, **parts}) from None
+    check_parts(parts)
+    return readable(lambda: {**event, **parts})
 
 
 def blamed(error: Exception, read: Callable[[], object]) -> Exception:
-    """Return the error of something that could not be read: an EventError that names what one of
-    its objects has raised. Where reading it again goes well, a signal handler has raised instead.
+    """Return the error to raise for an input that could not be read.
+
+    That is an EventError naming the exception of one of its objects. If reading it again succeeds,
+    a signal handler has raised instead, and its exception is returned.
     """
     if isinstance(error, WalkerError):
         return error
@@ -48,7 +46,7 @@ def blamed(error: Exception, read: Callable[[], object]) -> Exception:
 
 
 def readable(read: Callable[[], T]) -> T:
-    """Return what reading something gives; raises no foreign exceptions."""
+    """Return the result of reading an input; raises EventError if one of its objects raises."""
     try:
         return read()
     except Exception as error:
@@ -56,7 +54,7 @@ def readable(read: Callable[[], T]) -> T:
 
 
 def until_it_raises(events: Iterable[Any]) -> Iterator[Any]:
-    """Yield events; where their iterator raises, an EventError that says so, as the last."""
+    """Yield events; if their iterator raises, yield an EventError that says so, and end."""
     count = 0
     try:
         for event in events:

@@ -1,11 +1,10 @@
-"""Consent: the decision for an event, and the consents of statements.
+"""Consent: the statements of people, and the decision for an event.
 
 walkerOS keeps one consent state, right for a browser tab. A server has many visitors: here
-consent belongs to a person, and the process default is what holds where nobody said anything.
+consent belongs to a person, and the process default holds for people without statements.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -14,13 +13,14 @@ from attrs import frozen
 from walker_collector.config import Consent
 from walker_collector.errors import SpoolError
 from walker_collector.people.gate import granted
-from walker_collector.people.identity import Identified, IdentityGraph, Joins, identifiers
-from walker_collector.spool import ConsentRecord, Erased, PeopleStore, PeopleUpdate, Spool, later_of
+from walker_collector.people.identity import Identified, IdentityGraph, identifiers
+from walker_collector.people.records import ConsentRecords
+from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
 
 
 @frozen
 class Grant:
-    """Where one key of a decision comes from: the event, the person, or the default."""
+    """One key of a decision, with its source: the event, the person, or the default."""
 
     key: str
     granted: bool
@@ -29,8 +29,10 @@ class Grant:
 
 @frozen
 class ConsentSnapshot:
-    """What is granted for people's events that say nothing themselves, as of a version of the
-    consents; and as whom each of their keys is known.
+    """The consent of people at one version of the store.
+
+    `bases` has the keys granted for each person's events, `names` the key that each person is
+    known by.
     """
 
     version: int
@@ -40,7 +42,7 @@ class ConsentSnapshot:
 
 @frozen
 class _Learned:
-    """What identifiers have taught: the keys of each person who joins, and what is stored."""
+    """A step of learning: the keys of each person who joins another, and the update to store."""
 
     found: Identified
     keys: Mapping[str, set[str]]
@@ -48,53 +50,44 @@ class _Learned:
 
 
 News = Literal["joined", "said"] | None
-"""What was learned: people turned out to be one, and "said": with statements of several."""
+"""The news in an event's identifiers: people were merged; "said": and they have statements."""
 
 
 class ConsentStore:
     """The statements of people about consent, and the keys that lead to them; thread-safe.
 
-    `version` changes with every statement, so that a decision can be told to be overtaken.
-    Holds the most recent `people_max` people in memory; with a durable spool the others are
-    read back from it, without one they are forgotten.
+    `version` changes with every statement, which shows whether a decision is overtaken. The most
+    recent `people_max` people are in memory; with a durable spool the others are read back from
+    it, without one they are forgotten.
 
-    Workers ask it while they are locked, and whoever writes to the spool may have to wait for a
-    worker: so what is in memory has a lock that is never held while the spool is written, and
-    statements have one of their own. What is written is shown afterwards, so that nobody acts on
-    what then fails.
+    A worker asks while it holds its own lock, and a thread that writes to the spool may wait for a
+    worker. So the lock of the memory is never held during a write, and statements have a lock of
+    their own. A change becomes visible after it is stored, so that nobody acts on one that fails.
     """
 
     def __init__(
         self, spool: Spool, default: Consent, people_max: int, now: Callable[[], int]
     ) -> None:
         self._spool = spool
-        self._people: PeopleStore | None = spool if spool.durable else None
         self._default: dict[str, bool] = dict(default)
-        self._now = now
-        self._max = people_max
         self._recording = threading.RLock()
         self._identities = IdentityGraph(spool, people_max)
-        self._lock = self._identities.lock
+        self._records = ConsentRecords(spool, people_max, now, self._identities.lock)
         self.canonical = self._identities.canonical
-        self._told: OrderedDict[str, ConsentRecord] = OrderedDict()
+        self.known_person = self._identities.known_person
+        self.follow = self._identities.follow
         self._unfinished: _Learned | None = None
-        self._is_empty = not (self._people and self._people.has_consent())
-        self._last_stamp = self._people.last_stamp() if self._people else 0
         self.version = 0
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nobody said anything yet, so that the default holds for everybody."""
-        return self._is_empty
-
-    @property
     def default(self) -> dict[str, bool]:
-        """The consent that holds where neither event nor person said anything."""
+        """The consent that holds if neither event nor person states anything."""
         return dict(self._default)
 
     def set_default(self, update: Consent, keep: Callable[[Consent], object] | None = None) -> None:
-        """Change the process default. `keep` is called with it before anybody else sees it, and
-        where that raises nothing has changed.
+        """Change the process default.
+
+        `keep` is called with it before anybody else sees it; if it raises, nothing changes.
         """
         with self._recording:
             default = {**self._default, **update}
@@ -105,19 +98,12 @@ class ConsentStore:
 
     # --- people ----------------------------------------------------------------------------
 
-    def follow(self) -> Joins:
-        """Return a queue that gets every join of two people when it becomes visible."""
-        return self._identities.follow()
-
     def identify(self, user: Mapping[str, Any]) -> tuple[str, News]:
         """Learn from the identifiers that an event or call names together.
 
-        Return the person's key, and whether people turned out to be one: then events held under a
-        weaker identifier are this person's.
+        Returns the person's key, and the news: after a merge, events held under a weaker
+        identifier are this person's.
         """
-        known = self._identities.recognise(user)
-        if known is not None:
-            return known, None
         keys = identifiers(user)
         if not keys:
             return "", None
@@ -132,7 +118,7 @@ class ConsentStore:
             return found.person, self._learn(found) if found.is_news else None
 
     def _learn(self, found: Identified) -> News:
-        """Join people without an id to this one, their statements too, and note sign-ins."""
+        """Merge people without an id into this one, with their statements, and note sign-ins."""
         graph, person = self._identities, found.person
         keys = {root: graph.all_keys(root) for root in found.joining}
         told, said = self._merge(found)
@@ -144,20 +130,22 @@ class ConsentStore:
             consents=told,
         )
         self._apply(_Learned(found, keys, update))
-        # Where none of them said anything, no decision is another one now.
+        # If none of them has stated anything, no decision changes.
         self.version += said
         if told:
             return "said"
         return "joined" if found.joining else None
 
     def _apply(self, learned: _Learned) -> None:
-        """Store and show what was learned. Broken off by a signal handler, it is done again later:
-        the spool may have it, or write it with the next transaction.
+        """Store the update, then make it visible.
+
+        If a signal handler interrupts it, it is repeated later, as the spool may have the update,
+        or write it with the next transaction.
         """
         self._unfinished = learned
         try:
             with self._identities.unchanged(learned.update.aliases):
-                self._write(learned.update)
+                self._records.store(learned.update)
                 self._show(learned)
         except SpoolError:  # nothing was written
             self._unfinished = None
@@ -166,24 +154,24 @@ class ConsentStore:
 
     def _show(self, learned: _Learned) -> None:
         graph, found = self._identities, learned.found
-        with self._lock:
+        with graph.lock:
             for root, theirs in learned.keys.items():
                 graph.join(theirs, root, found.person)
             for key in found.signed_in:
                 graph.sign_in(key, found.person)
-            for key, told in learned.update.consents.items():
-                self._cache(key, told)
+            for key, record in learned.update.consents.items():
+                self._records.put(key, record)
 
     def _finish(self) -> None:
-        """Do what a signal handler has broken off."""
+        """Repeat the step that a signal handler has interrupted."""
         if self._unfinished is not None:
             self._apply(self._unfinished)
             self.version += 1
 
     def _merge(self, found: Identified) -> tuple[dict[str, ConsentRecord], bool]:
-        """Return the statements to store after a join, and whether any of the people has one."""
-        said = {root: self._consent_of(root) for root in found.joining}
-        before = self._consent_of(found.person) if said else {}
+        """Return the statements to store after a merge, and whether any of the people has one."""
+        said = {root: self._records.get(root) for root in found.joining}
+        before = self._records.get(found.person) if said else {}
         if not any(said.values()):
             return {}, bool(before)
         merged = before
@@ -205,18 +193,18 @@ class ConsentStore:
         return set().union(*map(self._identities.all_keys, people))
 
     def erase(self, people: set[str]) -> Erased | None:
-        """Erase these keys here and in the spool. None, with nothing done, where other keys have
-        turned out to be the same people's.
+        """Erase these keys here and in the spool.
+
+        Returns None, with nothing erased, if the same people have further keys since.
         """
         with self._recording:
             self._finish()
             if not self.all_keys(people) <= people:
                 return None
             removed = self._spool.erase(people)
-            with self._lock:
-                for key in people:
-                    self._told.pop(key, None)
-                self._identities.forget(people)
+            with self._identities.lock:
+                self._records.drop(people)
+                self._identities.erase(people)
         return removed
 
     # --- statements ------------------------------------------------------------------------
@@ -237,53 +225,24 @@ class ConsentStore:
             person, _ = self.identify(user)
             if not person:
                 raise ValueError("user needs an id, a device or a session")
-            at = self._stamp()
-            told = {**self._consent_of(person), **{k: (bool(v), at) for k, v in update.items()}}
-            state = {key: value for key, (value, _) in told.items()}
-            change = PeopleUpdate(consents={person: told})
+            at = self._records.next_stamp()
+            new = {key: (bool(value), at) for key, value in update.items()}
+            record = {**self._records.get(person), **new}
+            state = _state(record)
+            change = PeopleUpdate(consents={person: record})
             if keep is None:
-                self._write(change)
+                self._records.store(change)
             else:
                 keep(change, person, state)
-            self._cache(person, told)
-            self._is_empty = False
+            self._records.put(person, record)
             self.version += 1
         return person, state
 
-    def _write(self, update: PeopleUpdate) -> None:
-        if self._people:
-            self._people.learn(update)
-
-    def _stamp(self) -> int:
-        """Return the stamp of a statement: above all before it, however the clock was set.
-
-        It is the clock's time in thousandths of ms, so that those of several processes compare.
-        """
-        self._last_stamp = max(self._last_stamp + 1, self._now() * 1_000)
-        return self._last_stamp
-
     def state(self, person: str) -> dict[str, bool]:
-        """Return what a person said, as it stands now."""
-        if self._is_empty or not person:
+        """Return all statements of a person, as they are now."""
+        if self._records.is_empty or not person:
             return {}
-        return {key: value for key, (value, _) in self._consent_of(person).items()}
-
-    def _consent_of(self, person: str) -> ConsentRecord:
-        with self._lock:
-            told = self._told.get(person)
-            if told is None:
-                told = self._people.consent_of(person) if self._people else {}
-                self._cache(person, told)
-            else:
-                self._told.move_to_end(person)
-            return told
-
-    def _cache(self, person: str, told: ConsentRecord) -> None:
-        with self._lock:
-            self._told[person] = told
-            self._told.move_to_end(person)
-            if len(self._told) > self._max:
-                self._told.popitem(last=False)
+        return _state(self._records.get(person))
 
     # --- decisions -------------------------------------------------------------------------
 
@@ -293,28 +252,33 @@ class ConsentStore:
         return {**base, **own} if base and own else base or own
 
     def base(self, person: str) -> Mapping[str, Any]:
-        """Return what holds for a person's events that say nothing themselves."""
-        if self._is_empty:
+        """Return the consent that holds for a person's events without consent of their own."""
+        if self._records.is_empty:
             return self._default
         return {**self._default, **self.state(self.canonical(person))}
 
     def snapshot(self, people: Iterable[str]) -> ConsentSnapshot:
-        """Return what is granted for each of these people's events (see `base`)."""
-        version = self.version  # read first: what is said meanwhile makes this one outdated
+        """Return the consent granted for each of these people's events (see `base`)."""
+        version = self.version  # read first: a statement made since then outdates the snapshot
         names = {person: self.canonical(person) for person in people}
-        if self._is_empty:
+        if self._records.is_empty:
             return ConsentSnapshot(version, dict.fromkeys(names, granted(self._default)), names)
         return ConsentSnapshot(
             version, {person: granted(self.base(person)) for person in names}, names
         )
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
-        """Return each key of the decision with where it comes from."""
+        """Return each key of the decision with its source."""
         said = self.state(self.canonical(person))
         return [
             Grant(key, bool(value), source(key, own, said))
             for key, value in self.decide(own, person).items()
         ]
+
+
+def _state(record: ConsentRecord) -> dict[str, bool]:
+    """Return the consent that statements amount to."""
+    return {key: value for key, (value, _) in record.items()}
 
 
 def source(key: str, own: Mapping[str, Any], said: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ IN_FLIGHT_WAIT: Final = 30.0
 
 
 class Worker(Protocol):
-    """A destination's worker, as far as an erasure is concerned."""
+    """The methods of a destination's worker that an erasure calls."""
 
     destination: Any
 
@@ -48,12 +48,12 @@ class Erasure:
         self._threads: set[threading.Thread] = set()
 
     def finish(self) -> None:
-        """Do the erasures that a process before this one has left undone."""
+        """Finish the erasures that an earlier process has left pending."""
         if self._spool.durable and (pending := self._spool.pending_erasures()):
             self.erase(pending, tell=False)  # destinations remember nobody yet
 
     def erase(self, people: set[str], *, tell: bool = True) -> int:
-        """Erase these keys, and others that turn out to be the same people's.
+        """Erase these keys, and others of the same people that an event names in between.
 
         Waits for deliveries in flight to them. Returns the number of events removed.
         """
@@ -87,7 +87,7 @@ class Erasure:
         self._threads.add(thread)
 
     def wait(self, deadline: float) -> None:
-        """Wait for the erasures that were begun, until the monotonic `deadline` (s)."""
+        """Wait for the pending erasures, until the monotonic `deadline` (s)."""
         for thread in list(self._threads):
             thread.join(max(0.1, deadline - time.monotonic()))
 
@@ -101,9 +101,9 @@ class Erasure:
         return self._workers.values()
 
     def _remove(self, people: set[str]) -> set[int] | None:
-        """Remove everything of these keys at once; return the numbers of the events.
+        """Remove everything of these keys in one step; return the numbers of the events.
 
-        None, with nothing done, where more keys have turned out to be theirs.
+        Returns None, with nothing removed, if the same people have further keys since.
         """
         with ExitStack() as in_step:
             for worker in self._all():
@@ -116,7 +116,7 @@ class Erasure:
 
 
 def _as_person(keys: Iterable[str]) -> Person:
-    """Return the person of these keys, by one of each kind."""
+    """Return the person with these keys, by one of each kind."""
     named: dict[str, str] = {}
     for key in sorted(keys):
         kind, _, name = key.partition(":")

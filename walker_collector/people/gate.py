@@ -7,7 +7,7 @@ from walker_collector.config import Consent
 
 
 def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any") -> bool:
-    """Tell whether `state` satisfies `required`.
+    """Return whether `state` satisfies `required`.
 
     Any one of the required keys is enough (walkerOS's rule); `mode="all"` wants every key.
     No requirement, or an empty one, is always satisfied. A key required as false can't be met.
@@ -16,11 +16,11 @@ def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any"
 
 
 Gate = Callable[[Mapping[str, Any]], bool]
-"""Tells whether a state of consent is enough."""
+"""A function that tests whether a state of consent is enough."""
 
 
 def compile_gate(required: Consent | None, mode: str = "any") -> Gate:
-    """Return the function that tells whether a state satisfies `required`; see `grants`."""
+    """Return a function that tests whether a state satisfies `required`; see `grants`."""
     if not required:
         return lambda state: True
     if mode == "all":
@@ -38,5 +38,5 @@ def compile_gate(required: Consent | None, mode: str = "any") -> Gate:
 
 
 def granted(state: Mapping[str, Any]) -> dict[str, bool]:
-    """Return only what is granted: what an event carries as its `consent` from the gate on."""
+    """Return the granted keys: the `consent` of an event from the gate on."""
     return {key: True for key, value in state.items() if value}

@@ -1,17 +1,17 @@
 """Identity: the links from identifiers to people.
 
 `user.id`, `user.device` and `user.session` are keys of a person: `id:ines`, `device:d-1`,
-`session:s-1`. An event or a call that names several keys tells that they belong together:
+`session:s-1`. Keys that an event or a call names together belong together:
 
 - An id is a person. The first id that is named with a device or session owns the events filed under
   it until then, for good.
 - An id that is named with a key of somebody else signs in there: earlier events stay with their
   owner, new events under that key alone are filed for the new person.
-- Without an id, a key that is nobody's joins the person of the other key. If the keys lead to two
-  people, the session decides, and nothing changes.
+- Without an id, an unknown key joins the person of the other key. If the keys lead to two people,
+  the session decides, and nothing changes.
 
-So the events filed under a key have one owner, who never changes, and joins go from root to root:
-circles cannot arise. Every key leads to its root directly.
+So the events filed under a key have one owner for good, and joins go from root to root: circles
+cannot arise. Every key leads to its root directly.
 """
 
 import threading
@@ -32,19 +32,19 @@ KINDS: Final = ("id", "device", "session")
 _PREFIXES: Final = tuple((f"{kind}:", kind) for kind in KINDS)
 _WEAKER: Final = _PREFIXES[1:]
 _PLAIN: Final = frozenset({str, int, UUID})
-"""Types whose text is what they become as JSON."""
+"""Types with the same text in Python and in JSON."""
 _BOUNDS: Final = Bounds()
 
 Joins = deque[tuple[str, str]]
-"""Each key that was a person of its own and joined another, with that, in order."""
+"""Joins in order: a key that was a person of its own, and the person that it has joined."""
 
 
 def identifiers(user: Mapping[str, Any]) -> list[str]:
     """Return the keys under which a user is known (`id:u1`, `session:s1`), strongest first.
 
-    An identifier is what it becomes as JSON, so a Decimal or an Enum is what destinations get.
-    Numbers count as text: 42, 42.0 and "42" are one person. What is empty, true, false or no
-    finite number identifies nobody. Raises EventError for a list or an object.
+    An identifier is read as JSON, so a Decimal or an Enum is the text that destinations get.
+    Numbers count as text: 42, 42.0 and "42" are one person. An empty text, true, false, NaN and
+    infinity identify nobody. Raises EventError for a list or an object.
     """
     keys = []
     for prefix, kind in _PREFIXES:
@@ -85,8 +85,8 @@ class Link(NamedTuple):
 class Identified:
     """The person named by several keys together, and the news in that.
 
-    `joining` are people without an id who turn out to be this one. `signed_in` are keys of
-    somebody else; this person is the last who signed in under them.
+    `joining` are people without an id that are merged into this one. `signed_in` are keys of
+    somebody else; this person is the last to have signed in under them.
     """
 
     person: str
@@ -95,7 +95,7 @@ class Identified:
 
     @property
     def is_news(self) -> bool:
-        """Whether anything is to be learned."""
+        """Whether there is anything to learn."""
         return bool(self.joining or self.signed_in)
 
 
@@ -124,9 +124,10 @@ class IdentityGraph:
 
     # --- looking up ------------------------------------------------------------------------
 
-    def recognise(self, user: Mapping[str, Any]) -> str | None:
-        """Return the person where all identifiers are known to be theirs, as with almost every
-        event; None where that takes a closer look.
+    def known_person(self, user: Mapping[str, Any]) -> str | None:
+        """Return the person if all identifiers are known to be theirs, as in almost every event.
+
+        None: a closer look is needed.
         """
         id_ = user.get("id")
         if type(id_) is int:
@@ -208,7 +209,7 @@ class IdentityGraph:
 
     @contextmanager
     def unchanged(self, keys: Iterable[str]) -> Iterator[None]:
-        """Show these keys as they are now, although the spool may know better already."""
+        """Show these keys unchanged inside the block, while the spool is being updated."""
         with self.lock:
             self._pinned = {key: self._lookup(key) for key in keys}
         try:
@@ -226,13 +227,15 @@ class IdentityGraph:
                 self._cache(key, Link(person, person))
 
     def sign_in(self, key: str, person: str) -> None:
-        """File new events under somebody else's key for this person from now on."""
+        """File new events under a key of somebody else for this person from now on."""
         with self.lock:
             self._cache(key, Link(self._lookup(key).owner, person))
 
-    def forget(self, people: set[str]) -> None:
-        """Drop these keys. Where somebody else has signed in under one of them, it is theirs; one
-        that was somebody else's before is so again.
+    def erase(self, people: set[str]) -> None:
+        """Drop these keys.
+
+        A key under which somebody else has signed in becomes theirs; one that was somebody else's
+        before is so again.
         """
         with self.lock:
             keys = people.union(*(self._keys.get(person, ()) for person in people))

@@ -1,0 +1,135 @@
+"""The sink of an intake: the spool and its workers, which accepted events go to."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from walker_collector.config import CollectorConfig
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.waiters import OnAnswer
+from walker_collector.delivery.workers import DestinationWorkers
+from walker_collector.errors import SpoolFull
+from walker_collector.intake.in_flight import InFlight
+from walker_collector.spool import NewEvent, PeopleUpdate, Spool, State
+
+T = TypeVar("T")
+
+_POLL_INTERVAL: Final = 0.01
+"""Time (s) between attempts to write to a spool that is full."""
+
+
+class Sink(Protocol):
+    """The place where an intake puts events: spool and workers, or a simulation."""
+
+    @property
+    def destinations(self) -> Sequence[Destination]:
+        """The destinations that events go to."""
+
+    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> None:
+        """Store events, also those that no destination takes; waits for room."""
+
+    def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
+        """Count an event at the destinations that do not take it."""
+
+    def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
+        """Store a statement with its notice, both or neither; raises SpoolFull at once."""
+
+    def release(self, people: set[str] | None) -> None:
+        """Release held events of these people (None: everybody's) that consent admits now."""
+
+    def wait_for_room(self, work: Callable[[], T]) -> T:
+        """Call `work`, again and again while it raises SpoolFull, for as long as a push waits."""
+
+
+class SpoolSink:
+    """Stores events in the spool, hands them to the workers, and waits for room in both.
+
+    A call waits up to `collector.queueWait`, then it raises SpoolFull.
+    """
+
+    def __init__(
+        self,
+        config: CollectorConfig,
+        spool: Spool,
+        workers: DestinationWorkers,
+        in_flight: InFlight,
+    ) -> None:
+        self.destinations = [destination for _, destination in workers.active]
+        self._config = config
+        self._spool = spool
+        self._workers = workers
+        self._in_flight = in_flight
+        self._bounded = [] if spool.durable else [worker for worker, _ in workers.active]
+        """The workers that keep their queue in memory."""
+
+    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> None:
+        """Store the events that any destination takes, and queue them."""
+        records = [record for record in records if record.states]
+        if not records:
+            return
+        enqueue = self._workers.enqueue
+        if on_answer is not None:
+            enqueue = partial(enqueue, waiter=on_answer)
+        if self._bounded:
+            self._make_room(records, self._config.queue_wait)
+        try:
+            self._spool.append(records, enqueue)
+        except SpoolFull:
+            self.wait_for_room(lambda: self._spool.append(records, enqueue))
+        self._workers.maintain()
+
+    def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
+        """Count an event at the destinations that ignore or drop it."""
+        for id_, status in statuses.items():
+            if status == "ignored":
+                self._workers[id_].count_ignored(event["id"], event["name"])
+            elif status == "dropped":
+                self._workers[id_].count_dropped()
+
+    def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
+        """Store a statement with its notice, which queues among the person's events.
+
+        Raises SpoolFull at once, as the caller holds a lock that other statements wait for.
+        """
+        if notice:
+            self._make_room(notice, 0)
+            self._spool.append(notice, self._workers.enqueue, update)
+        elif update is not None and self._spool.durable:
+            self._spool.learn(update)
+
+    def release(self, people: set[str] | None) -> None:
+        """Release held events of these people (None: everybody's) that consent admits now."""
+        self._workers.release(people)
+
+    def wait_for_room(self, work: Callable[[], T]) -> T:
+        """Call `work` until the spool has room for it; raises SpoolFull after `queueWait`."""
+        deadline = time.monotonic() + self._config.queue_wait / 1000
+        while True:
+            try:
+                return work()
+            except SpoolFull:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_POLL_INTERVAL)
+            self._in_flight.check_open()  # nobody waits for room while the collector closes
+
+    def _make_room(self, records: Sequence[NewEvent], wait: int) -> None:
+        """Wait up to `wait` ms for room in the queues in memory; raises SpoolFull."""
+        limit = self._config.queue_max
+        for worker in self._bounded:
+            if worker.waiting + len(records) <= limit:
+                continue
+            count = sum(item.states.get(worker.id) is State.WAITING for item in records)
+            deadline = time.monotonic() + wait / 1000
+            if count and not worker.wait_for_room(count, limit, deadline, self._is_closed):
+                self._in_flight.check_open()
+                raise SpoolFull(
+                    f"destination {worker.id}: {limit:,} events wait already (collector.queueMax) "
+                    f"and none left within {self._config.queue_wait:,} ms "
+                    "(collector.queueWait); the event was not accepted. Configure "
+                    "collector.spool to let them wait on disk"
+                )
+
+    def _is_closed(self) -> bool:
+        return self._in_flight.closed

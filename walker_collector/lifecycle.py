@@ -1,0 +1,145 @@
+"""The life of a collector: its runtime, from the start to the close, also across a fork."""
+
+import threading
+import time
+from _thread import get_ident
+from collections.abc import Callable
+from typing import Final
+
+from walker_collector import process
+from walker_collector.closing import Closing
+from walker_collector.intake.in_flight import InFlight
+from walker_collector.interrupts import process_is_ending, within_logging
+from walker_collector.runtime import Runtime
+
+_FOREVER: Final = 86_400.0 * 365
+"""Seconds; locks do not accept an infinite time."""
+
+
+class Lifecycle:
+    """Opens a collector's runtime, opens it again in a forked child, and closes it once.
+
+    `build` makes a runtime, given whether the process is a forked child. `close_timeout` is the
+    time (s) that closing waits for deliveries.
+    """
+
+    runtime: Runtime
+
+    def __init__(
+        self, build: Callable[[bool], Runtime], in_flight: InFlight, close_timeout: float
+    ) -> None:
+        self.close_timeout = close_timeout
+        self.forked = False
+        self._build = build
+        self._in_flight = in_flight
+        self._closings: dict[str, Closing] = {}
+        """At most one: `setdefault` happens once, also if a signal handler interrupts it."""
+        self._reopening = threading.Lock()
+
+    # --- open ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the runtime of the process that the collector is made in."""
+        self._start(forked=False)
+        process.enter(self)
+
+    def _start(self, *, forked: bool) -> None:
+        self.runtime = self._build(forked)
+        self.runtime.start()  # now that the hooks which it calls may use the collector
+
+    def open(self) -> Runtime:
+        """Return the runtime of this process; raises CollectorClosed."""
+        self._in_flight.check_open()
+        return self.own()
+
+    def own(self) -> Runtime:
+        """Return the runtime of this process: a forked child makes its own when it needs one."""
+        if self.forked:
+            with self._reopening:
+                if self.forked:
+                    self._start(forked=True)
+                    self.forked = False
+        return self.runtime
+
+    # --- flush -----------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until nothing waits; see Collector.flush."""
+        threads, me = self._in_flight.inside, get_ident()
+        if self.forked:
+            return True  # the waiting events are the parent's
+        if me in threads or within_logging():
+            return False  # it would wait for something that its own thread may hold
+        deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
+        try:
+            self._in_flight.leaving.discard(me)
+            threads[me] = False
+            return self._flush(deadline, me)
+        finally:
+            threads.pop(me, None)
+
+    def _flush(self, deadline: float, me: int) -> bool:
+        workers, leaving = self.runtime.workers, self._in_flight.leaving
+        if workers.flush(deadline, lambda: me in leaving or process_is_ending()):
+            return True
+        # The interpreter waits for this thread: no longer than for a collector that closes.
+        deadline = min(deadline, time.monotonic() + self.close_timeout)
+        return workers.flush(deadline, lambda: me in leaving or not process_is_ending())
+
+    # --- close -----------------------------------------------------------------------------
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Close, or wait for the close that is under way; see Collector.close."""
+        self._in_flight.closed = True
+        if self.forked and not self._in_flight.inside:
+            process.leave(self)
+            return True  # the waiting events are the parent's
+        deadline = time.monotonic() + min(
+            self.close_timeout if timeout is None else timeout, _FOREVER
+        )
+        closing = self._closings.setdefault("one", Closing(self._end, deadline))
+        waits = not self._cannot_wait()
+        closing.begin(here=waits)
+        if not waits and not closing.over:
+            return False
+        return closing.wait()
+
+    def _cannot_wait(self) -> bool:
+        """Return whether closing would wait for the calling thread, or for a lock it may hold."""
+        me, workers = get_ident(), self.runtime.workers.values()
+        if me in self._in_flight.inside:
+            self._in_flight.leaving.add(me)
+            for worker in workers:
+                worker.wake_waiting()
+            return True
+        return within_logging() or any(worker.is_worker(me) for worker in workers)
+
+    def _end(self, closing: Closing) -> bool:
+        """Close, on a thread without signal handlers; return whether nothing is left."""
+        self._in_flight.wait_until_empty(closing.expired)
+        try:
+            return self.forked or self.runtime.stop(closing.deadline, closing.expired)
+        finally:
+            process.leave(self)
+
+    # --- fork ------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Pause SQLite, so that a forked child inherits no held lock."""
+        spool = self.runtime.spool
+        if spool.durable and not self.forked and get_ident() not in self._in_flight.inside:
+            spool.pause()
+
+    def after_fork_in_parent(self) -> None:
+        """Resume SQLite in the parent."""
+        if self.runtime.spool.durable and not self.forked:
+            self.runtime.spool.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Leave everything to the parent; `own` makes the child's runtime."""
+        self.forked = True
+        self._reopening = threading.Lock()
+        self._closings = {}
+        self._in_flight.after_fork()
+        if self.runtime.spool.durable:
+            self.runtime.spool.abandon()

@@ -1,0 +1,67 @@
+"""The records of consent: the statements of each person, in memory and in the spool."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from walker_collector.spool import ConsentRecord, PeopleStore, PeopleUpdate, Spool
+
+
+class ConsentRecords:
+    """The statements of the `limit` people who were asked for last, and the order of statements.
+
+    With a durable spool the others are read back from it; without one they are dropped. `lock`
+    guards the memory, and is never held while the spool is written.
+    """
+
+    def __init__(
+        self, spool: Spool, limit: int, now: Callable[[], int], lock: threading.RLock
+    ) -> None:
+        self._store: PeopleStore | None = spool if spool.durable else None
+        self._limit = limit
+        self._now = now
+        self._lock = lock
+        self._people: OrderedDict[str, ConsentRecord] = OrderedDict()
+        self._last_stamp = self._store.last_stamp() if self._store else 0
+        self.is_empty = not (self._store and self._store.has_consent())
+        """Whether nobody has stated anything yet, so that the default holds for everybody."""
+
+    def next_stamp(self) -> int:
+        """Return the stamp of a new statement: above all before it, however the clock is set.
+
+        It is the clock's time in thousandths of ms, so that those of several processes compare.
+        """
+        self._last_stamp = max(self._last_stamp + 1, self._now() * 1_000)
+        return self._last_stamp
+
+    def get(self, person: str) -> ConsentRecord:
+        """Return all statements of a person."""
+        with self._lock:
+            record = self._people.get(person)
+            if record is None:
+                record = self._store.consent_of(person) if self._store else {}
+                self.put(person, record)
+            else:
+                self._people.move_to_end(person)
+            return record
+
+    def store(self, update: PeopleUpdate) -> None:
+        """Store an update about people, in a durable spool; raises SpoolError."""
+        if self._store:
+            self._store.learn(update)
+
+    def put(self, person: str, record: ConsentRecord) -> None:
+        """Keep all statements of a person in memory; the spool has them already."""
+        with self._lock:
+            if record:
+                self.is_empty = False
+            self._people[person] = record
+            self._people.move_to_end(person)
+            if len(self._people) > self._limit:
+                self._people.popitem(last=False)
+
+    def drop(self, people: Iterable[str]) -> None:
+        """Drop these people from memory; the spool has erased them."""
+        with self._lock:
+            for person in people:
+                self._people.pop(person, None)
