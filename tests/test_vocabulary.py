@@ -13,9 +13,7 @@ import pytest
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("walker_collector", "walker_dest_customerio")
 
-UNFINISHED: Final = (
-    "walker_collector/spool",
-)
+UNFINISHED: Final = ("walker_collector/spool",)
 """Rooms (a file, or a folder) that are not written in these words yet. Only ever shorter."""
 
 NAMES: Final = {

@@ -127,6 +127,14 @@ def statuses(results: list[Simulated]) -> list[str]:
     return [item.status for item in results]
 
 
+def test_key_that_no_event_has_is_named_as_in_a_run(caplog: pytest.LogCaptureFixture) -> None:
+    flow = simulation()
+    assert statuses(flow.push({**event(1), "dat": {"n": 2}})) == ["deliver"]
+    assert [record.message for record in caplog.records] == [
+        "'dat' is no part of an event and is left out; did you mean data?"
+    ]
+
+
 # --- consent -----------------------------------------------------------------------------------
 
 
