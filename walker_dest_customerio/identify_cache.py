@@ -41,7 +41,7 @@ class IdentifyMemory(Protocol):
         """Drop the people with these keys, in every destination of the workspace."""
 
 
-class Workspace:
+class WorkspaceCaches:
     """The identify caches of one workspace, and a log of cleared people."""
 
     def __init__(self) -> None:
@@ -81,17 +81,17 @@ class Workspace:
             cache.drop(keys)
 
 
-_workspaces: WeakValueDictionary[tuple[str, str, bool], Workspace] = WeakValueDictionary()
+_workspaces: WeakValueDictionary[tuple[str, str, bool], WorkspaceCaches] = WeakValueDictionary()
 _finding: Final = Lock()
 
 
-def workspace_of(site_id: str, host: str, *, simulated: bool = False) -> Workspace:
+def workspace_of(site_id: str, host: str, *, simulated: bool = False) -> WorkspaceCaches:
     """Return this process's record of a workspace; a simulation has one of its own."""
     key = (site_id, host, simulated)
     with _finding:
         found = _workspaces.get(key)
         if found is None:
-            found = _workspaces[key] = Workspace()
+            found = _workspaces[key] = WorkspaceCaches()
         return found
 
 
@@ -106,7 +106,7 @@ class IdentifyCache:
         self,
         limit: int,
         age: float,
-        workspace: Workspace,
+        workspace: WorkspaceCaches,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.workspace = workspace

@@ -4,16 +4,21 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, Workspace, workspace_of
+from walker_dest_customerio.identify_cache import (
+    IdentifyCache,
+    Overlay,
+    WorkspaceCaches,
+    workspace_of,
+)
 
 NOW = 1_800_000_000.0
 ALWAYS = math.inf
 
 
 def cache_of(
-    limit: int = 10, age: float = 60.0, workspace: Workspace | None = None
+    limit: int = 10, age: float = 60.0, workspace: WorkspaceCaches | None = None
 ) -> IdentifyCache:
-    return IdentifyCache(limit, age, workspace or Workspace())
+    return IdentifyCache(limit, age, workspace or WorkspaceCaches())
 
 
 def test_people_seen_last_are_remembered() -> None:
@@ -27,7 +32,7 @@ def test_people_seen_last_are_remembered() -> None:
 
 def test_what_is_older_than_its_age_is_forgotten() -> None:
     now = 0.0
-    cache = IdentifyCache(10, 60.0, Workspace(), lambda: now)
+    cache = IdentifyCache(10, 60.0, WorkspaceCaches(), lambda: now)
     cache.put("a", 1, (), ALWAYS)
     now = 59.9
     assert cache.get("a", NOW) == 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.customerio.support import NOON, context_of, event_of, item_of, rule_of
 from walker_collector import MISSING, Rejected, Rule
-from walker_dest_customerio.identify_cache import IdentifyCache, Workspace
+from walker_dest_customerio.identify_cache import IdentifyCache, WorkspaceCaches
 from walker_dest_customerio.plan import Plan, plan
 
 NOON_S = NOON // 1000
@@ -18,7 +18,7 @@ class Planner:
     """Plans events one after the other, each as if those before it had been delivered."""
 
     settings: dict[str, Any] = field(factory=dict)
-    cache: IdentifyCache = field(factory=lambda: IdentifyCache(100, 60, Workspace()))
+    cache: IdentifyCache = field(factory=lambda: IdentifyCache(100, 60, WorkspaceCaches()))
 
     def plan(
         self,

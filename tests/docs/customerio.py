@@ -10,7 +10,7 @@ from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PushContext
-from walker_dest_customerio.identify_cache import IdentifyCache, Workspace
+from walker_dest_customerio.identify_cache import IdentifyCache, WorkspaceCaches
 from walker_dest_customerio.operations import Message, Operation
 from walker_dest_customerio.plan import plan
 
@@ -46,7 +46,9 @@ def operations(event: Json, config: Json) -> list[Operation]:
     context = PushContext(destination.context, event, event.get("consent") or {})
     mapped = destination.mapper(event, context)
     context.event = mapped.event
-    made = plan(mapped.event, mapped.data, mapped.rule, context, IdentifyCache(10, 60, Workspace()))
+    made = plan(
+        mapped.event, mapped.data, mapped.rule, context, IdentifyCache(10, 60, WorkspaceCaches())
+    )
     return list(made.operations)
 
 

@@ -7,9 +7,9 @@ import orjson
 from attrs import frozen
 
 from walker_dest_customerio.sandbox.checks import is_object
+from walker_dest_customerio.sandbox.received import JsonObject
 from walker_dest_customerio.sandbox.response import Response
 from walker_dest_customerio.sandbox.workspace import Workspace
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 
 @frozen

@@ -16,9 +16,9 @@ import orjson
 from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.api_call import ApiCall
 from walker_dest_customerio.sandbox.checks import is_integer, is_object, is_text, unknown_keys
+from walker_dest_customerio.sandbox.received import JsonObject, ReceivedSend, identifier
 from walker_dest_customerio.sandbox.response import Response, as_json, one_error
 from walker_dest_customerio.sandbox.v1_checks import MERGE_KINDS, PLATFORMS
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject, Send, identifier
 
 SHARED_SWITCHES = frozenset(
     {"disable_message_retention", "send_to_unsubscribed", "queue_draft", "auto_create"}
@@ -68,7 +68,7 @@ def _send(call: ApiCall, channel: str) -> Response:
         return one_error(413, "Total attachment size exceeds the limit")
     names = request.get("identifiers")
     who = identifier(*next(iter(names.items()))) if names else None
-    message = call.workspace.send(Send(channel, request, who), call.now)
+    message = call.workspace.send(ReceivedSend(channel, request, who), call.now)
     answer = {"delivery_id": message["delivery_id"], "queued_at": message["queued_at"]}
     if request.get("send_at", 0) > call.now:
         answer["send_at"] = request["send_at"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from walker_dest_customerio.sandbox.workspace_operations import Identifier, JsonObject, identifier
+from walker_dest_customerio.sandbox.received import Identifier, JsonObject, identifier
 
 CONTROL = frozenset({"_timestamp", "_update", "cio_relationships"})
 """Keys of an identify that control it and are never stored (Track API reference)."""

@@ -11,13 +11,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-from walker_dest_customerio.sandbox import views
 from walker_dest_customerio.sandbox.certificates import server_context
 from walker_dest_customerio.sandbox.faults import Fault, fault_from
-from walker_dest_customerio.sandbox.record import RequestRecord
+from walker_dest_customerio.sandbox.received import JsonObject
+from walker_dest_customerio.sandbox.sandbox_state import SandboxState
 from walker_dest_customerio.sandbox.server import Server
 from walker_dest_customerio.sandbox.service import Credentials, Service
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 SITE_ID = "sandbox-site"
 API_KEY = "sandbox-api-key"
@@ -25,7 +24,7 @@ APP_API_KEY = "sandbox-app-api-key"
 _EVERYWHERE = {"0.0.0.0", "::", ""}
 
 
-class Sandbox:
+class Sandbox(SandboxState):
     """A local Customer.io: Track v1 and v2 and the transactional App API over TLS, on one port.
 
         with Sandbox() as sandbox:
@@ -41,7 +40,7 @@ class Sandbox:
     region: the answer of /api/v1/accounts/region.
     allow_email_change: the workspace setting "Allow updates to email using ID".
 
-    The properties return copies.
+    Its state is in the properties of `SandboxState`.
     """
 
     def __init__(
@@ -65,9 +64,8 @@ class Sandbox:
         self.app_api_key = app_api_key
         self.latency_ms = latency_ms
         self._ca_file = None if ca_file is None else Path(ca_file)
-        self._service = Service(
-            Credentials(site_id, api_key, app_api_key), clock, region, allow_email_change
-        )
+        credentials = Credentials(site_id, api_key, app_api_key)
+        super().__init__(Service(credentials, clock, region, allow_email_change))
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._tls: ssl.SSLContext | None = None
         self._thread: threading.Thread | None = None
@@ -175,55 +173,6 @@ class Sandbox:
             "apiUrl": self.api_url,
             "caFile": self.ca_file,
         }
-
-    @property
-    def people(self) -> dict[str, JsonObject]:
-        """People by id (else email, phone, cio_<id>): attributes, devices, events and more."""
-        return self._service.view(views.people_view)
-
-    @property
-    def events(self) -> list[JsonObject]:
-        """All stored events: people's, anonymous ones and invites, in the order of arrival."""
-        return self._service.view(views.all_events_view)
-
-    @property
-    def anonymous_events(self) -> dict[str, list[JsonObject]]:
-        """The events without a person yet, by anonymous_id."""
-        return self._service.view(views.anonymous_view)
-
-    @property
-    def messages(self) -> list[JsonObject]:
-        """Transactional messages: channel, delivery_id, queued_at, person, suppressed, request."""
-        return self._service.view(lambda workspace: [dict(item) for item in workspace.messages])
-
-    @property
-    def suppressed(self) -> list[str]:
-        """Suppressed identifiers."""
-        return self._service.view(views.suppressed_view)
-
-    @property
-    def ignored(self) -> list[JsonObject]:
-        """Operations accepted with 200 but without effect: operation, person, reason."""
-        return self._service.view(lambda workspace: [dict(item) for item in workspace.ignored])
-
-    @property
-    def requests(self) -> list[RequestRecord]:
-        """The latest 10,000 API requests, oldest first."""
-        return self._service.requests()
-
-    @property
-    def counters(self) -> JsonObject:
-        """Requests, endpoints, statuses, faults, operations, rejected, duplicates, ignored,
-        largest_batch."""
-        return self._service.counters()
-
-    def state(self) -> JsonObject:
-        """Return the state as GET /sandbox/state does."""
-        return self._service.state()
-
-    def wait_for_requests(self, count: int, timeout: float = 5.0) -> list[RequestRecord]:
-        """Wait for `count` requests since the last reset; TimeoutError after `timeout` s."""
-        return self._service.wait_for_requests(count, timeout)
 
     def fault(self, kind: str, **options: Any) -> Fault:
         """Add a fault after those in force; `options` are the fields of `Fault`.

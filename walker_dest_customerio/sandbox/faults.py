@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from attrs import asdict, define, field, fields, frozen
 
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
+from walker_dest_customerio.sandbox.received import JsonObject
 
 FaultKind = Literal["latency", "status", "hang", "reset", "reset_body", "redirect", "garbage"]
 

@@ -1,10 +1,10 @@
 """The profiles of a workspace, and the identifiers they are found by."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import define, field
 
-from walker_dest_customerio.sandbox.workspace_operations import Identifier, JsonObject, ObjectKey
+from walker_dest_customerio.sandbox.received import Identifier, JsonObject, ObjectKey
 
 
 @define
@@ -42,6 +42,14 @@ class Profile:
                 return self.identifiers[kind]
         return f"cio_{self.cio_id}"
 
+    def has_other(self, who: Identifier) -> bool:
+        """Return whether it has another identifier of the same kind."""
+        return self.identifiers.get(who.kind, who.value) != who.value
+
+    def add_events(self, events: Iterable[StoredEvent]) -> None:
+        """Add events, in the order of arrival."""
+        self.events = sorted([*self.events, *events], key=lambda event: event.sequence)
+
 
 class Profiles:
     """Profiles by each of their identifiers. Every identifier belongs to one profile at most."""
@@ -64,6 +72,16 @@ class Profiles:
         person = Profile(f"a3{self._created:06d}")
         self._people[person.cio_id] = person
         self._named[Identifier("cio_id", person.cio_id)] = person
+        return person
+
+    def find_or_create(self, who: Identifier) -> Profile | None:
+        """Find a person or create them; a cio_id cannot be used to create one."""
+        person = self.find(who)
+        if person is None and who.kind != "cio_id":
+            person = self.create()
+            self.name(person, who)
+            if who.kind != "id":
+                person.attributes[who.kind] = who.value
         return person
 
     def name(self, person: Profile, who: Identifier) -> None:

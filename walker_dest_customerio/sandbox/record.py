@@ -4,7 +4,7 @@ from collections import Counter, deque
 
 from attrs import define, field, frozen
 
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
+from walker_dest_customerio.sandbox.received import JsonObject
 
 REQUESTS_KEPT = 10_000
 

@@ -14,10 +14,10 @@ from attrs import define, field, frozen
 from walker_dest_customerio.sandbox import app_endpoints, v1_endpoints, v2_endpoints, views
 from walker_dest_customerio.sandbox.api_call import ApiCall, Handler
 from walker_dest_customerio.sandbox.faults import Disturbance, Fault, FaultQueue
+from walker_dest_customerio.sandbox.received import JsonObject
 from walker_dest_customerio.sandbox.record import RequestLog, RequestRecord
 from walker_dest_customerio.sandbox.response import Response, one_error
 from walker_dest_customerio.sandbox.workspace import Workspace
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 View = TypeVar("View")
 

@@ -20,7 +20,7 @@ from walker_dest_customerio.sandbox.checks import (
     overlong_values,
     unknown_keys,
 )
-from walker_dest_customerio.sandbox.workspace_operations import Identifier, JsonObject
+from walker_dest_customerio.sandbox.received import Identifier, JsonObject
 
 EVENT_FIELDS = frozenset({"name", "id", "type", "timestamp", "data", "anonymous_id"})
 EVENT_TYPES = ("event", "page", "screen")

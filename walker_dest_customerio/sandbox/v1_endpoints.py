@@ -6,28 +6,28 @@ from typing import Any
 from walker_dest_customerio.sandbox import v1_checks
 from walker_dest_customerio.sandbox.api_call import ApiCall
 from walker_dest_customerio.sandbox.checks import is_email
+from walker_dest_customerio.sandbox.received import (
+    Identifier,
+    JsonObject,
+    ObjectKey,
+    ReceivedAddDevice,
+    ReceivedDelete,
+    ReceivedDeleteDevice,
+    ReceivedEvent,
+    ReceivedIdentify,
+    ReceivedMerge,
+    ReceivedOperation,
+    ReceivedRelate,
+    ReceivedSuppress,
+    ReceivedUnsuppress,
+    identifier,
+)
 from walker_dest_customerio.sandbox.response import (
     ACCEPTED,
     Response,
     as_json,
     error_list,
     one_error,
-)
-from walker_dest_customerio.sandbox.workspace_operations import (
-    AddDevice,
-    Delete,
-    DeleteDevice,
-    Event,
-    Identifier,
-    Identify,
-    JsonObject,
-    Merge,
-    ObjectKey,
-    Operation,
-    Relate,
-    Suppress,
-    Unsuppress,
-    identifier,
 )
 
 MALFORMED = one_error(400, "request body must be a JSON object")
@@ -49,8 +49,8 @@ def identify(call: ApiCall) -> Response:
     return error_list(problems) if problems else _apply(call, _identify(who, attributes))
 
 
-def _identify(who: Identifier, attributes: JsonObject) -> Iterable[Operation]:
-    yield Identify(
+def _identify(who: Identifier, attributes: JsonObject) -> Iterable[ReceivedOperation]:
+    yield ReceivedIdentify(
         who,
         attributes,
         timestamp=attributes.get("_timestamp"),
@@ -60,7 +60,7 @@ def _identify(who: Identifier, attributes: JsonObject) -> Iterable[Operation]:
     for item in relate.get("relationships", []):
         target = object_key(item["identifiers"])
         remove = relate["action"] == "delete_relationships"
-        yield Relate(who, target, item.get("relationship_attributes", {}), remove)
+        yield ReceivedRelate(who, target, item.get("relationship_attributes", {}), remove)
 
 
 def object_key(names: JsonObject) -> ObjectKey:
@@ -88,8 +88,8 @@ def track_anonymous(call: ApiCall) -> Response:
     return error_list(problems) if problems else _apply(call, [_event(None, event)])
 
 
-def _event(who: Identifier | None, event: JsonObject) -> Event:
-    return Event(
+def _event(who: Identifier | None, event: JsonObject) -> ReceivedEvent:
+    return ReceivedEvent(
         who,
         kind=event.get("type", "event"),
         name=event["name"],
@@ -102,17 +102,17 @@ def _event(who: Identifier | None, event: JsonObject) -> Event:
 
 def delete(call: ApiCall) -> Response:
     """DELETE /customers/{identifier}"""
-    return _apply_to_person(call, Delete)
+    return _apply_to_person(call, ReceivedDelete)
 
 
 def suppress(call: ApiCall) -> Response:
     """POST /customers/{identifier}/suppress"""
-    return _apply_to_person(call, Suppress)
+    return _apply_to_person(call, ReceivedSuppress)
 
 
 def unsuppress(call: ApiCall) -> Response:
     """POST /customers/{identifier}/unsuppress"""
-    return _apply_to_person(call, Unsuppress)
+    return _apply_to_person(call, ReceivedUnsuppress)
 
 
 def add_device(call: ApiCall) -> Response:
@@ -124,13 +124,13 @@ def add_device(call: ApiCall) -> Response:
     if problems:
         return error_list(problems)
     device = dict(content["device"])
-    return _apply(call, [AddDevice(who, device.pop("id"), device)])
+    return _apply(call, [ReceivedAddDevice(who, device.pop("id"), device)])
 
 
 def delete_device(call: ApiCall) -> Response:
     """DELETE /customers/{identifier}/devices/{device_id}"""
     who = identifier_in_path(call.params["identifier"])
-    return _apply(call, [DeleteDevice(who, call.params["device_id"])])
+    return _apply(call, [ReceivedDeleteDevice(who, call.params["device_id"])])
 
 
 def merge(call: ApiCall) -> Response:
@@ -142,10 +142,10 @@ def merge(call: ApiCall) -> Response:
     return one_error(400, problem) if problem else _apply(call, [merge_of(content)])
 
 
-def merge_of(content: JsonObject) -> Merge:
+def merge_of(content: JsonObject) -> ReceivedMerge:
     """Read a merge; the body is the same in v1 and v2."""
     pair = (content["primary"], content["secondary"])
-    return Merge(*(identifier(*next(iter(names.items()))) for names in pair))
+    return ReceivedMerge(*(identifier(*next(iter(names.items()))) for names in pair))
 
 
 def region(call: ApiCall) -> Response:
@@ -160,7 +160,7 @@ def _apply_to_person(call: ApiCall, operation: Any) -> Response:
     return error_list(problems) if problems else _apply(call, [operation(who)])
 
 
-def _apply(call: ApiCall, operations: Iterable[Operation]) -> Response:
+def _apply(call: ApiCall, operations: Iterable[ReceivedOperation]) -> Response:
     for operation in operations:
         call.workspace.apply(operation, call.now)
     return ACCEPTED

@@ -26,9 +26,9 @@ from walker_dest_customerio.sandbox.checks import (
     overlong_values,
     unknown_keys,
 )
+from walker_dest_customerio.sandbox.received import JsonObject
 from walker_dest_customerio.sandbox.response import FieldError, invalid, missing
 from walker_dest_customerio.sandbox.v1_checks import MERGE_KINDS, PLATFORMS
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 FieldCheck: TypeAlias = Callable[[JsonObject], Iterator[FieldError]]
 

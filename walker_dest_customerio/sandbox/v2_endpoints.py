@@ -5,6 +5,23 @@ from typing import Any, TypeAlias
 
 from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox.api_call import ApiCall
+from walker_dest_customerio.sandbox.received import (
+    Identifier,
+    JsonObject,
+    ReceivedAddDevice,
+    ReceivedDelete,
+    ReceivedDeleteDevice,
+    ReceivedDeleteObject,
+    ReceivedEvent,
+    ReceivedIdentify,
+    ReceivedIdentifyObject,
+    ReceivedOperation,
+    ReceivedRelate,
+    ReceivedRelateAnonymous,
+    ReceivedSuppress,
+    ReceivedUnsuppress,
+    identifier,
+)
 from walker_dest_customerio.sandbox.response import (
     ACCEPTED,
     FieldError,
@@ -16,25 +33,8 @@ from walker_dest_customerio.sandbox.response import (
 )
 from walker_dest_customerio.sandbox.v1_endpoints import merge_of, object_key
 from walker_dest_customerio.sandbox.v2_checks import check_operation
-from walker_dest_customerio.sandbox.workspace_operations import (
-    AddDevice,
-    Delete,
-    DeleteDevice,
-    DeleteObject,
-    Event,
-    Identifier,
-    Identify,
-    IdentifyObject,
-    JsonObject,
-    Operation,
-    Relate,
-    RelateAnonymous,
-    Suppress,
-    Unsuppress,
-    identifier,
-)
 
-Reader: TypeAlias = Callable[[JsonObject], Iterable[Operation]]
+Reader: TypeAlias = Callable[[JsonObject], Iterable[ReceivedOperation]]
 
 NOT_JSON = [invalid("", "request body must be a JSON object")]
 
@@ -100,9 +100,9 @@ def _who(content: JsonObject) -> Identifier:
     return identifier(*next(iter(content["identifiers"].items())))
 
 
-def _identify(content: JsonObject) -> Iterator[Operation]:
+def _identify(content: JsonObject) -> Iterator[ReceivedOperation]:
     attributes = content.get("attributes", {})
-    yield Identify(
+    yield ReceivedIdentify(
         _who(content),
         attributes,
         timestamp=content.get("timestamp", attributes.get("_timestamp")),
@@ -111,10 +111,10 @@ def _identify(content: JsonObject) -> Iterator[Operation]:
     yield from _add_relationships(content)
 
 
-def _event(content: JsonObject) -> Iterator[Operation]:
+def _event(content: JsonObject) -> Iterator[ReceivedOperation]:
     who = _who(content)
     anonymous = who.kind == "anonymous_id"
-    yield Event(
+    yield ReceivedEvent(
         None if anonymous else who,
         kind=content["action"],
         name=content["name"],
@@ -125,70 +125,70 @@ def _event(content: JsonObject) -> Iterator[Operation]:
     )
 
 
-def _add_device(content: JsonObject) -> Iterator[Operation]:
+def _add_device(content: JsonObject) -> Iterator[ReceivedOperation]:
     device = dict(content["device"])
-    yield AddDevice(_who(content), device.pop("token"), device)
+    yield ReceivedAddDevice(_who(content), device.pop("token"), device)
 
 
-def _delete_device(content: JsonObject) -> Iterator[Operation]:
-    yield DeleteDevice(_who(content), content["device"]["token"])
+def _delete_device(content: JsonObject) -> Iterator[ReceivedOperation]:
+    yield ReceivedDeleteDevice(_who(content), content["device"]["token"])
 
 
-def _relationships(content: JsonObject, remove: bool) -> Iterator[Operation]:
+def _relationships(content: JsonObject, remove: bool) -> Iterator[ReceivedOperation]:
     for item in content.get("cio_relationships", []):
         target = object_key(item["identifiers"])
-        yield Relate(_who(content), target, item.get("relationship_attributes", {}), remove)
+        yield ReceivedRelate(_who(content), target, item.get("relationship_attributes", {}), remove)
 
 
-def _add_relationships(content: JsonObject) -> Iterator[Operation]:
+def _add_relationships(content: JsonObject) -> Iterator[ReceivedOperation]:
     return _relationships(content, remove=False)
 
 
-def _remove_relationships(content: JsonObject) -> Iterator[Operation]:
+def _remove_relationships(content: JsonObject) -> Iterator[ReceivedOperation]:
     return _relationships(content, remove=True)
 
 
-def _identify_object(content: JsonObject) -> Iterator[Operation]:
-    yield IdentifyObject(object_key(content["identifiers"]), content.get("attributes", {}))
+def _identify_object(content: JsonObject) -> Iterator[ReceivedOperation]:
+    yield ReceivedIdentifyObject(object_key(content["identifiers"]), content.get("attributes", {}))
     yield from _add_object_relationships(content)
 
 
-def _object_anonymous(content: JsonObject) -> Iterator[Operation]:
+def _object_anonymous(content: JsonObject) -> Iterator[ReceivedOperation]:
     target = object_key(content["identifiers"])
-    yield IdentifyObject(target, content.get("attributes", {}))
+    yield ReceivedIdentifyObject(target, content.get("attributes", {}))
     for item in content["cio_relationships"]:
         anonymous_id = item["identifiers"]["anonymous_id"]
-        yield RelateAnonymous(anonymous_id, target, item.get("relationship_attributes", {}))
+        yield ReceivedRelateAnonymous(anonymous_id, target, item.get("relationship_attributes", {}))
 
 
-def _delete_object(content: JsonObject) -> Iterator[Operation]:
-    yield DeleteObject(object_key(content["identifiers"]))
+def _delete_object(content: JsonObject) -> Iterator[ReceivedOperation]:
+    yield ReceivedDeleteObject(object_key(content["identifiers"]))
 
 
-def _object_relationships(content: JsonObject, remove: bool) -> Iterator[Operation]:
+def _object_relationships(content: JsonObject, remove: bool) -> Iterator[ReceivedOperation]:
     target = object_key(content["identifiers"])
     for item in content.get("cio_relationships", []):
-        yield Relate(_who(item), target, item.get("relationship_attributes", {}), remove)
+        yield ReceivedRelate(_who(item), target, item.get("relationship_attributes", {}), remove)
 
 
-def _add_object_relationships(content: JsonObject) -> Iterator[Operation]:
+def _add_object_relationships(content: JsonObject) -> Iterator[ReceivedOperation]:
     return _object_relationships(content, remove=False)
 
 
-def _remove_object_relationships(content: JsonObject) -> Iterator[Operation]:
+def _remove_object_relationships(content: JsonObject) -> Iterator[ReceivedOperation]:
     return _object_relationships(content, remove=True)
 
 
 READERS: dict[tuple[str, str], Reader] = {
     ("person", "identify"): _identify,
-    ("person", "delete"): lambda content: [Delete(_who(content))],
+    ("person", "delete"): lambda content: [ReceivedDelete(_who(content))],
     ("person", "event"): _event,
     ("person", "page"): _event,
     ("person", "screen"): _event,
     ("person", "add_device"): _add_device,
     ("person", "delete_device"): _delete_device,
-    ("person", "suppress"): lambda content: [Suppress(_who(content))],
-    ("person", "unsuppress"): lambda content: [Unsuppress(_who(content))],
+    ("person", "suppress"): lambda content: [ReceivedSuppress(_who(content))],
+    ("person", "unsuppress"): lambda content: [ReceivedUnsuppress(_who(content))],
     ("person", "merge"): lambda content: [merge_of(content)],
     ("person", "add_relationships"): _add_relationships,
     ("person", "delete_relationships"): _remove_relationships,

@@ -4,8 +4,8 @@ import copy
 from collections.abc import Iterable
 
 from walker_dest_customerio.sandbox.profiles import Profile, StoredEvent
+from walker_dest_customerio.sandbox.received import JsonObject
 from walker_dest_customerio.sandbox.workspace import Workspace
-from walker_dest_customerio.sandbox.workspace_operations import JsonObject
 
 
 def people_view(workspace: Workspace) -> dict[str, JsonObject]:
@@ -60,15 +60,15 @@ def _event_view(event: StoredEvent, person: str | None) -> JsonObject:
 def all_events_view(workspace: Workspace) -> list[JsonObject]:
     """Return all stored events: people's, anonymous ones and invites, in the order of arrival."""
     owned = [(event, person.key) for person in workspace.people for event in person.events]
-    unowned = [event for events in workspace.anonymous.values() for event in events]
-    everything = [*owned, *((event, None) for event in [*unowned, *workspace.invites])]
+    unowned = [event for events in workspace.anonymous.events.values() for event in events]
+    everything = [*owned, *((event, None) for event in [*unowned, *workspace.anonymous.invites])]
     everything.sort(key=lambda pair: pair[0].sequence)
     return [_event_view(event, person) for event, person in everything]
 
 
 def anonymous_view(workspace: Workspace) -> dict[str, list[JsonObject]]:
     """Return the events without a person yet, by anonymous_id."""
-    return {name: event_views(events) for name, events in workspace.anonymous.items()}
+    return {name: event_views(events) for name, events in workspace.anonymous.events.items()}
 
 
 def suppressed_view(workspace: Workspace) -> list[str]:
@@ -81,7 +81,7 @@ def workspace_view(workspace: Workspace) -> JsonObject:
     return {
         "people": people_view(workspace),
         "anonymous_events": anonymous_view(workspace),
-        "invites": event_views(workspace.invites),
+        "invites": event_views(workspace.anonymous.invites),
         "messages": copy.deepcopy(workspace.messages),
         "objects": {str(key): dict(value) for key, value in workspace.objects.items()},
         "suppressed": suppressed_view(workspace),

@@ -5,30 +5,31 @@ that Customer.io accepts with 200 and does not apply are noted in `ignored`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from walker_dest_customerio import limits
+from walker_dest_customerio.sandbox.anonymous import AnonymousActivity
 from walker_dest_customerio.sandbox.attributes import identifiers_in, with_changes, with_defaults
 from walker_dest_customerio.sandbox.profiles import Profile, Profiles, StoredEvent
-from walker_dest_customerio.sandbox.workspace_operations import (
-    AddDevice,
-    Delete,
-    DeleteDevice,
-    DeleteObject,
-    Event,
+from walker_dest_customerio.sandbox.received import (
     Identifier,
-    Identify,
-    IdentifyObject,
     JsonObject,
-    Merge,
     ObjectKey,
-    Operation,
-    Relate,
-    RelateAnonymous,
-    Send,
-    Suppress,
-    Unsuppress,
+    ReceivedAddDevice,
+    ReceivedDelete,
+    ReceivedDeleteDevice,
+    ReceivedDeleteObject,
+    ReceivedEvent,
+    ReceivedIdentify,
+    ReceivedIdentifyObject,
+    ReceivedMerge,
+    ReceivedOperation,
+    ReceivedRelate,
+    ReceivedRelateAnonymous,
+    ReceivedSend,
+    ReceivedSuppress,
+    ReceivedUnsuppress,
 )
 
 IGNORED_KEPT = 10_000
@@ -56,8 +57,7 @@ class Workspace:
     def __init__(self, *, allow_email_change: bool = False) -> None:
         self.allow_email_change = allow_email_change
         self.people = Profiles()
-        self.anonymous: dict[str, list[StoredEvent]] = {}
-        self.invites: list[StoredEvent] = []
+        self.anonymous = AnonymousActivity()
         self.objects: dict[ObjectKey, JsonObject] = {}
         self.messages: list[JsonObject] = []
         self.ignored: deque[JsonObject] = deque(maxlen=IGNORED_KEPT)
@@ -66,28 +66,26 @@ class Workspace:
         self.suppressed: dict[Identifier, frozenset[Identifier]] = {}
         self._seen_ids: set[str] = set()
         self._sequence = 0
-        self._anonymous_owners: dict[str, tuple[Profile, float]] = {}
-        self._anonymous_relationships: dict[str, dict[ObjectKey, JsonObject]] = {}
         self._appliers: dict[type[Any], Callable[[Any, float], None]] = {
-            Identify: self._identify,
-            Delete: self._delete,
-            Suppress: self._suppress,
-            Unsuppress: self._unsuppress,
-            Merge: self._merge,
-            Event: self._event,
-            AddDevice: self._add_device,
-            DeleteDevice: self._delete_device,
-            Relate: self._relate,
-            RelateAnonymous: self._relate_anonymous,
-            IdentifyObject: self._identify_object,
-            DeleteObject: self._delete_object,
+            ReceivedIdentify: self._identify,
+            ReceivedDelete: self._delete,
+            ReceivedSuppress: self._suppress,
+            ReceivedUnsuppress: self._unsuppress,
+            ReceivedMerge: self._merge,
+            ReceivedEvent: self._event,
+            ReceivedAddDevice: self._add_device,
+            ReceivedDeleteDevice: self._delete_device,
+            ReceivedRelate: self._relate,
+            ReceivedRelateAnonymous: self._relate_anonymous,
+            ReceivedIdentifyObject: self._identify_object,
+            ReceivedDeleteObject: self._delete_object,
         }
 
-    def apply(self, operation: Operation, now: float) -> None:
+    def apply(self, operation: ReceivedOperation, now: float) -> None:
         """Apply an operation to the state; `now` is the time of receipt (unix s)."""
         self._appliers[type(operation)](operation, now)
 
-    def send(self, operation: Send, now: float) -> JsonObject:
+    def send(self, operation: ReceivedSend, now: float) -> JsonObject:
         """Record a transactional message and return the record.
 
         A missing person is created (README of the official SDK; the `auto_create` field of the App
@@ -97,7 +95,7 @@ class Workspace:
         blocked = operation.person is not None and operation.person in self.suppressed
         person = None
         if operation.person is not None and not blocked:
-            person = self._find_or_create(operation.person)
+            person = self.people.find_or_create(operation.person)
         device = operation.request.get("custom_device")
         if person is not None and device is not None:
             details = {name: value for name, value in device.items() if name != "token"}
@@ -113,7 +111,7 @@ class Workspace:
         self.messages.append(message)
         return message
 
-    def _identify(self, operation: Identify, now: float) -> None:
+    def _identify(self, operation: ReceivedIdentify, now: float) -> None:
         """Create or update a person.
 
         The whole call is dropped at a conflict of identifiers, at a change of one that is set, and
@@ -137,11 +135,15 @@ class Workspace:
         if "email" not in person.attributes:  # removed by "" or null, so it identifies no longer
             self.people.unname(person, "email")
         anonymous_id = operation.attributes.get("anonymous_id")
-        if anonymous_id:
-            self._claim_anonymous(person, anonymous_id, operation, now)
+        if anonymous_id and not self.anonymous.claim(person, anonymous_id, now):
+            self._ignore(operation, operation.person, ANONYMOUS_TAKEN)
 
     def _refusal(
-        self, operation: Identify, person: Profile | None, names: list[Identifier], stamp: int
+        self,
+        operation: ReceivedIdentify,
+        person: Profile | None,
+        names: list[Identifier],
+        stamp: int,
     ) -> str | None:
         """Return the reason not to apply an identify, or None."""
         if any(who in self.suppressed for who in names):
@@ -153,7 +155,8 @@ class Workspace:
             return FAILED_CHANGE if operation.never_create else None
         if any(self.people.find(who) not in (None, person) for who in names):
             return CONFLICT
-        if not by_cio_id and any(self._renames(person, who) for who in names):
+        fixed = [who for who in names if who.kind != "email" or not self.allow_email_change]
+        if not by_cio_id and any(map(person.has_other, fixed)):
             return RENAME
         if person.edited_at is not None and stamp < person.edited_at:
             return OUTDATED
@@ -161,37 +164,12 @@ class Workspace:
             return TOO_MANY
         return None
 
-    def _renames(self, person: Profile, who: Identifier) -> bool:
-        if who.kind == "email" and self.allow_email_change:
-            return False
-        return person.identifiers.get(who.kind, who.value) != who.value
-
-    def _claim_anonymous(
-        self, person: Profile, anonymous_id: str, cause: Identify, now: float
-    ) -> None:
-        """Give a person the anonymous events of `anonymous_id`, up to 30 days old.
-
-        An anonymous_id is not reusable (reference): a second person gets no events by it. The same
-        person may be identified with it again, and gets the events since.
-        """
-        owner, _ = self._anonymous_owners.get(anonymous_id, (person, now))
-        if owner is not person:
-            self._ignore(cause, cause.person, ANONYMOUS_TAKEN)
-            return
-        self._anonymous_owners[anonymous_id] = (person, now)
-        if anonymous_id not in person.anonymous_ids:
-            person.anonymous_ids.append(anonymous_id)
-        oldest = now - limits.ANONYMOUS_KEPT
-        earlier = self.anonymous.pop(anonymous_id, [])
-        _add_events(person, (event for event in earlier if event.received_at >= oldest))
-        person.relationships.update(self._anonymous_relationships.pop(anonymous_id, {}))
-
-    def _delete(self, operation: Delete, now: float) -> None:
+    def _delete(self, operation: ReceivedDelete, now: float) -> None:
         """Remove a person; a missing one is not an error."""
         if person := self._existing(operation, operation.person):
             self._remove(person)
 
-    def _suppress(self, operation: Suppress, now: float) -> None:
+    def _suppress(self, operation: ReceivedSuppress, now: float) -> None:
         """Remove a person and block their identifiers, or the given one of an unknown person."""
         person = self.people.find(operation.person)
         if person is None and operation.person.kind == "cio_id":
@@ -205,12 +183,12 @@ class Workspace:
         group = frozenset(names)
         self.suppressed.update(dict.fromkeys(group, group))
 
-    def _unsuppress(self, operation: Unsuppress, now: float) -> None:
+    def _unsuppress(self, operation: ReceivedUnsuppress, now: float) -> None:
         """Unblock all identifiers that were suppressed together; the profile stays removed."""
         for who in self.suppressed.get(operation.person, frozenset()):
             del self.suppressed[who]
 
-    def _merge(self, operation: Merge, now: float) -> None:
+    def _merge(self, operation: ReceivedMerge, now: float) -> None:
         """Move the secondary person into the primary: unset attributes, events, devices, and more.
 
         Nothing happens unless both exist. The secondary's id and email are taken over if the
@@ -232,12 +210,10 @@ class Workspace:
         primary.attributes = with_defaults(primary.attributes, secondary.attributes)
         primary.devices = {**secondary.devices, **primary.devices}
         primary.relationships = {**secondary.relationships, **primary.relationships}
-        _add_events(primary, secondary.events)
-        for anonymous_id in secondary.anonymous_ids:
-            primary.anonymous_ids.append(anonymous_id)
-            self._anonymous_owners[anonymous_id] = (primary, now)
+        primary.add_events(secondary.events)
+        self.anonymous.move(secondary.anonymous_ids, primary, now)
 
-    def _event(self, operation: Event, now: float) -> None:
+    def _event(self, operation: ReceivedEvent, now: float) -> None:
         """Store an event, unless its id was seen before on any person's event.
 
         An event of an unknown person creates them: the reference does not say, and dropping the
@@ -249,51 +225,24 @@ class Workspace:
                 self._ignore(operation, operation.person, DUPLICATE)
                 return
             self._seen_ids.add(operation.id.upper())
-        if operation.person is None:
-            self._anonymous_event(operation, now)
-        elif person := self._addressee(operation, operation.person):
-            person.events.append(self._stored(operation, now))
-
-    def _anonymous_event(self, operation: Event, now: float) -> None:
-        """Store an anonymous event, or an invite.
-
-        Up to five minutes after an identify, events of its anonymous_id go to the person; later
-        ones wait for another identify.
-        """
-        event = self._stored(operation, now)
-        if operation.anonymous_id is None:
-            self.invites.append(event)
-            return
-        person, joined_at = self._anonymous_owners.get(operation.anonymous_id, (None, 0.0))
-        if person is not None and now - joined_at <= limits.ANONYMOUS_JOIN:
-            person.events.append(event)
-        else:
-            self.anonymous.setdefault(operation.anonymous_id, []).append(event)
-
-    def _stored(self, operation: Event, now: float) -> StoredEvent:
         self._sequence += 1
-        return StoredEvent(
-            sequence=self._sequence,
-            kind=operation.kind,
-            name=operation.name.strip(),
-            data=operation.data,
-            id=operation.id,
-            timestamp=int(now) if operation.timestamp is None else operation.timestamp,
-            received_at=now,
-            anonymous_id=operation.anonymous_id,
-        )
+        event = _stored(operation, self._sequence, now)
+        if operation.person is None:
+            self.anonymous.add_event(event, now)
+        elif person := self._addressee(operation, operation.person):
+            person.events.append(event)
 
-    def _add_device(self, operation: AddDevice, now: float) -> None:
+    def _add_device(self, operation: ReceivedAddDevice, now: float) -> None:
         """Add or replace a device; an unknown person is created, as by an event."""
         if person := self._addressee(operation, operation.person):
             person.devices[operation.token] = operation.details
 
-    def _delete_device(self, operation: DeleteDevice, now: float) -> None:
+    def _delete_device(self, operation: ReceivedDeleteDevice, now: float) -> None:
         """Remove a device; a missing one is not an error."""
         if person := self._existing(operation, operation.person):
             person.devices.pop(operation.token, None)
 
-    def _relate(self, operation: Relate, now: float) -> None:
+    def _relate(self, operation: ReceivedRelate, now: float) -> None:
         """Add or remove a relationship of a known person; a missing object is created."""
         person = self._existing(operation, operation.person)
         if person is None:
@@ -305,49 +254,33 @@ class Workspace:
         current = person.relationships.get(operation.target, {})
         person.relationships[operation.target] = with_changes(current, operation.attributes)
 
-    def _relate_anonymous(self, operation: RelateAnonymous, now: float) -> None:
+    def _relate_anonymous(self, operation: ReceivedRelateAnonymous, now: float) -> None:
         """Add a relationship to the person identified by the anonymous_id, now or later."""
         self.objects.setdefault(operation.target, {})
-        person, _ = self._anonymous_owners.get(operation.anonymous_id, (None, 0.0))
-        relationships = (
-            person.relationships
-            if person is not None
-            else self._anonymous_relationships.setdefault(operation.anonymous_id, {})
-        )
-        relationships[operation.target] = operation.attributes
+        self.anonymous.relate(operation.anonymous_id, operation.target, operation.attributes)
 
-    def _identify_object(self, operation: IdentifyObject, now: float) -> None:
+    def _identify_object(self, operation: ReceivedIdentifyObject, now: float) -> None:
         """Create or update an object."""
         current = self.objects.get(operation.target, {})
         self.objects[operation.target] = with_changes(current, operation.attributes)
 
-    def _delete_object(self, operation: DeleteObject, now: float) -> None:
+    def _delete_object(self, operation: ReceivedDeleteObject, now: float) -> None:
         """Remove an object and every relationship to it."""
         self.objects.pop(operation.target, None)
         for person in self.people:
             person.relationships.pop(operation.target, None)
 
-    def _find_or_create(self, who: Identifier) -> Profile | None:
-        """Find a person or create them; a cio_id cannot be used to create one."""
-        person = self.people.find(who)
-        if person is None and who.kind != "cio_id":
-            person = self.people.create()
-            self.people.name(person, who)
-            if who.kind != "id":
-                person.attributes[who.kind] = who.value
-        return person
-
-    def _addressee(self, cause: Operation, who: Identifier) -> Profile | None:
+    def _addressee(self, cause: ReceivedOperation, who: Identifier) -> Profile | None:
         """Find or create a person; None, and noted, if suppressed or an unknown cio_id."""
         if who in self.suppressed:
             self._ignore(cause, who, SUPPRESSED)
             return None
-        person = self._find_or_create(who)
+        person = self.people.find_or_create(who)
         if person is None:
             self._ignore(cause, who, UNKNOWN_CIO_ID)
         return person
 
-    def _existing(self, cause: Operation, who: Identifier) -> Profile | None:
+    def _existing(self, cause: ReceivedOperation, who: Identifier) -> Profile | None:
         """Find a person; None, and noted, if there is none."""
         person = self.people.find(who)
         if person is None:
@@ -356,16 +289,26 @@ class Workspace:
 
     def _remove(self, person: Profile) -> None:
         self.people.remove(person)
-        for anonymous_id in person.anonymous_ids:
-            del self._anonymous_owners[anonymous_id]
+        self.anonymous.release(person)
 
-    def _ignore(self, cause: Operation, who: Identifier | None, reason: str) -> None:
+    def _ignore(self, cause: ReceivedOperation, who: Identifier | None, reason: str) -> None:
         """Note an operation that was accepted without effect."""
         self.ignored_count += 1
-        note = {"operation": type(cause).__name__, "person": str(who) if who else None}
+        note = {
+            "operation": type(cause).__name__.removeprefix("Received"),
+            "person": str(who) if who else None,
+        }
         self.ignored.append({**note, "reason": reason})
 
 
-def _add_events(person: Profile, events: Iterable[StoredEvent]) -> None:
-    """Add events to a person's, in the order of arrival."""
-    person.events = sorted([*person.events, *events], key=lambda event: event.sequence)
+def _stored(operation: ReceivedEvent, sequence: int, now: float) -> StoredEvent:
+    return StoredEvent(
+        sequence=sequence,
+        kind=operation.kind,
+        name=operation.name.strip(),
+        data=operation.data,
+        id=operation.id,
+        timestamp=int(now) if operation.timestamp is None else operation.timestamp,
+        received_at=now,
+        anonymous_id=operation.anonymous_id,
+    )

@@ -15,29 +15,29 @@ from walker_dest_customerio.sandbox.api_call import ApiCall, Handler
 from walker_dest_customerio.sandbox.app_endpoints import send_email, send_push
 from walker_dest_customerio.sandbox.attributes import is_unsubscribed, with_changes, with_defaults
 from walker_dest_customerio.sandbox.checks import is_ulid
+from walker_dest_customerio.sandbox.received import (
+    Identifier,
+    ReceivedAddDevice,
+    ReceivedDelete,
+    ReceivedEvent,
+    ReceivedIdentify,
+    ReceivedMerge,
+    ReceivedOperation,
+    ReceivedSuppress,
+    ReceivedUnsuppress,
+    identifier,
+)
 from walker_dest_customerio.sandbox.response import Response
 from walker_dest_customerio.sandbox.v1_endpoints import identifier_in_path
 from walker_dest_customerio.sandbox.v2_endpoints import READERS, batch, entity
 from walker_dest_customerio.sandbox.views import all_events_view, people_view, workspace_view
 from walker_dest_customerio.sandbox.workspace import Workspace
-from walker_dest_customerio.sandbox.workspace_operations import (
-    AddDevice,
-    Delete,
-    Event,
-    Identifier,
-    Identify,
-    Merge,
-    Operation,
-    Suppress,
-    Unsuppress,
-    identifier,
-)
 
 U1, U2 = identifier("id", "u1"), identifier("id", "u2")
 EMAIL = identifier("email", "A@b.c")
 
 
-def workspace(*operations: Operation, **options: Any) -> Workspace:
+def workspace(*operations: ReceivedOperation, **options: Any) -> Workspace:
     result = Workspace(**options)
     for operation in operations:
         result.apply(operation, NOW)
@@ -50,35 +50,37 @@ def reasons(state: Workspace) -> list[str]:
 
 def test_conflicting_identifiers_drop_the_update() -> None:
     state = workspace(
-        Identify(U1, {"email": "a@b.c"}),
-        Identify(U2, {"plan": "free"}),
-        Identify(U2, {"email": "A@B.C", "plan": "pro"}),
+        ReceivedIdentify(U1, {"email": "a@b.c"}),
+        ReceivedIdentify(U2, {"plan": "free"}),
+        ReceivedIdentify(U2, {"email": "A@B.C", "plan": "pro"}),
     )
     assert people_view(state)["u2"]["attributes"] == {"plan": "free"}
     assert reasons(state) == ["attribute update failure: an identifier belongs to someone else"]
 
 
 def test_identifier_is_changed_by_cio_id_only() -> None:
-    state = workspace(Identify(U1, {"email": "a@b.c"}), Identify(U1, {"email": "new@b.c"}))
+    state = workspace(
+        ReceivedIdentify(U1, {"email": "a@b.c"}), ReceivedIdentify(U1, {"email": "new@b.c"})
+    )
     assert reasons(state) == ["attribute update failure: changing an identifier needs cio_<id>"]
     cio = Identifier("cio_id", people_view(state)["u1"]["cio_id"])
-    state.apply(Identify(cio, {"email": "new@b.c", "id": "u9"}), NOW)
+    state.apply(ReceivedIdentify(cio, {"email": "new@b.c", "id": "u9"}), NOW)
     assert people_view(state)["u9"]["email"] == "new@b.c"
-    state.apply(Identify(EMAIL, {"plan": "pro"}), NOW)
+    state.apply(ReceivedIdentify(EMAIL, {"plan": "pro"}), NOW)
     assert list(people_view(state)) == ["u9", "a@b.c"]
 
 
 def test_email_may_change_by_id_where_the_workspace_allows_it() -> None:
     state = workspace(
-        Identify(U1, {"email": "a@b.c"}),
-        Identify(U1, {"email": "new@b.c"}),
+        ReceivedIdentify(U1, {"email": "a@b.c"}),
+        ReceivedIdentify(U1, {"email": "new@b.c"}),
         allow_email_change=True,
     )
     assert people_view(state)["u1"]["email"] == "new@b.c"
 
 
 def test_removed_email_no_longer_finds_the_person() -> None:
-    state = workspace(Identify(U1, {"email": "a@b.c"}), Identify(U1, {"email": ""}))
+    state = workspace(ReceivedIdentify(U1, {"email": "a@b.c"}), ReceivedIdentify(U1, {"email": ""}))
     assert people_view(state)["u1"]["email"] is None
     assert state.people.find(EMAIL) is None
 
@@ -86,10 +88,10 @@ def test_removed_email_no_longer_finds_the_person() -> None:
 def test_unknown_cio_id_is_dropped_everywhere() -> None:
     ghost = Identifier("cio_id", "a3999999")
     state = workspace(
-        Identify(ghost, {"email": "a@b.c"}),
-        Event(ghost, "event", "seen", {}),
-        AddDevice(ghost, "T", {}),
-        Suppress(ghost),
+        ReceivedIdentify(ghost, {"email": "a@b.c"}),
+        ReceivedEvent(ghost, "event", "seen", {}),
+        ReceivedAddDevice(ghost, "T", {}),
+        ReceivedSuppress(ghost),
     )
     assert people_view(state) == {}
     assert state.suppressed == {}
@@ -97,26 +99,26 @@ def test_unknown_cio_id_is_dropped_everywhere() -> None:
 
 
 def test_suppressing_by_cio_id_blocks_the_other_names() -> None:
-    state = workspace(Identify(U1, {"email": "a@b.c"}))
+    state = workspace(ReceivedIdentify(U1, {"email": "a@b.c"}))
     cio = Identifier("cio_id", people_view(state)["u1"]["cio_id"])
-    state.apply(Suppress(cio), NOW)
+    state.apply(ReceivedSuppress(cio), NOW)
     assert set(state.suppressed) == {U1, EMAIL}
-    state.apply(Unsuppress(U1), NOW)
-    state.apply(Unsuppress(U1), NOW)
+    state.apply(ReceivedUnsuppress(U1), NOW)
+    state.apply(ReceivedUnsuppress(U1), NOW)
     assert state.suppressed == {}
 
 
 def test_a_stranger_can_be_suppressed_in_advance() -> None:
-    state = workspace(Suppress(U1), Identify(EMAIL, {"id": "u1"}))
+    state = workspace(ReceivedSuppress(U1), ReceivedIdentify(EMAIL, {"id": "u1"}))
     assert people_view(state) == {}
     assert reasons(state) == ["suppressed"]
 
 
 def test_a_profile_has_at_most_300_attributes() -> None:
     state = workspace(
-        Identify(U1, {f"a{n}": n for n in range(300)}),
-        Identify(U1, {"one": "more"}),
-        Identify(U1, {"a1": None, "one": "instead"}),
+        ReceivedIdentify(U1, {f"a{n}": n for n in range(300)}),
+        ReceivedIdentify(U1, {"one": "more"}),
+        ReceivedIdentify(U1, {"a1": None, "one": "instead"}),
     )
     assert reasons(state) == ["more than 300 attributes"]
     assert len(people_view(state)["u1"]["attributes"]) == 300
@@ -124,9 +126,9 @@ def test_a_profile_has_at_most_300_attributes() -> None:
 
 def test_anonymous_id_is_not_reusable_by_someone_else() -> None:
     state = workspace(
-        Identify(U1, {"anonymous_id": "a1"}),
-        Identify(U2, {"anonymous_id": "a1", "plan": "pro"}),
-        Event(None, "event", "seen", {}, anonymous_id="a1"),
+        ReceivedIdentify(U1, {"anonymous_id": "a1"}),
+        ReceivedIdentify(U2, {"anonymous_id": "a1", "plan": "pro"}),
+        ReceivedEvent(None, "event", "seen", {}, anonymous_id="a1"),
     )
     assert [event["person"] for event in all_events_view(state)] == ["u1"]
     assert reasons(state) == ["anonymous_id belongs to someone else"]
@@ -134,41 +136,41 @@ def test_anonymous_id_is_not_reusable_by_someone_else() -> None:
 
 
 def test_anonymous_events_join_for_thirty_days() -> None:
-    state = workspace(Event(None, "event", "old", {}, anonymous_id="a1"))
-    state.apply(Event(None, "event", "new", {}, anonymous_id="a1"), NOW + 1)
-    state.apply(Identify(U1, {"anonymous_id": "a1"}), NOW + 30 * 86_400 + 1)
+    state = workspace(ReceivedEvent(None, "event", "old", {}, anonymous_id="a1"))
+    state.apply(ReceivedEvent(None, "event", "new", {}, anonymous_id="a1"), NOW + 1)
+    state.apply(ReceivedIdentify(U1, {"anonymous_id": "a1"}), NOW + 30 * 86_400 + 1)
     assert [event["name"] for event in people_view(state)["u1"]["events"]] == ["new"]
 
 
 def test_anonymous_id_goes_along_in_a_merge_and_is_free_after_a_delete() -> None:
     state = workspace(
-        Identify(U1, {}),
-        Identify(U2, {"anonymous_id": "a1"}),
-        Merge(U1, U2),
-        Event(None, "event", "seen", {}, anonymous_id="a1"),
+        ReceivedIdentify(U1, {}),
+        ReceivedIdentify(U2, {"anonymous_id": "a1"}),
+        ReceivedMerge(U1, U2),
+        ReceivedEvent(None, "event", "seen", {}, anonymous_id="a1"),
     )
     assert people_view(state)["u1"]["anonymous_ids"] == ["a1"]
     assert len(people_view(state)["u1"]["events"]) == 1
-    state.apply(Delete(U1), NOW)
-    state.apply(Identify(U2, {"anonymous_id": "a1"}), NOW)
+    state.apply(ReceivedDelete(U1), NOW)
+    state.apply(ReceivedIdentify(U2, {"anonymous_id": "a1"}), NOW)
     assert people_view(state)["u2"]["anonymous_ids"] == ["a1"]
 
 
 def test_merging_someone_with_themselves_does_nothing() -> None:
-    state = workspace(Identify(U1, {"email": "a@b.c"}), Merge(U1, EMAIL))
+    state = workspace(ReceivedIdentify(U1, {"email": "a@b.c"}), ReceivedMerge(U1, EMAIL))
     assert reasons(state) == ["primary and secondary are the same person"]
     assert list(people_view(state)) == ["u1"]
 
 
 def test_an_id_that_is_anothers_email_hides_nobody() -> None:
-    state = workspace(Identify(identifier("id", "a@b.c"), {}), Identify(EMAIL, {}))
+    state = workspace(ReceivedIdentify(identifier("id", "a@b.c"), {}), ReceivedIdentify(EMAIL, {}))
     assert list(people_view(state)) == ["a@b.c", "cio_a3000002"]
 
 
 def test_a_person_without_a_name_is_shown_by_cio_id() -> None:
-    state = workspace(Identify(EMAIL, {}))
+    state = workspace(ReceivedIdentify(EMAIL, {}))
     cio = Identifier("cio_id", people_view(state)["a@b.c"]["cio_id"])
-    state.apply(Identify(cio, {"email": None}), NOW)
+    state.apply(ReceivedIdentify(cio, {"email": None}), NOW)
     assert list(people_view(state)) == [f"cio_{cio.value}"]
 
 
@@ -303,7 +305,7 @@ def test_any_message_is_queued_or_rejected(handler: Handler, content: dict[str, 
 names = st.sampled_from([U1, U2, EMAIL, Identifier("cio_id", "a3000001")])
 operations = st.one_of(
     st.builds(
-        Identify,
+        ReceivedIdentify,
         names,
         st.fixed_dictionaries(
             {},
@@ -316,13 +318,13 @@ operations = st.one_of(
         st.none() | st.integers(NOW - 3, NOW + 3),
         st.booleans(),
     ),
-    st.builds(Delete, names),
-    st.builds(Suppress, names),
-    st.builds(Unsuppress, names),
-    st.builds(Merge, names, names),
-    st.builds(AddDevice, names, st.just("T"), st.just({"platform": "ios"})),
+    st.builds(ReceivedDelete, names),
+    st.builds(ReceivedSuppress, names),
+    st.builds(ReceivedUnsuppress, names),
+    st.builds(ReceivedMerge, names, names),
+    st.builds(ReceivedAddDevice, names, st.just("T"), st.just({"platform": "ios"})),
     st.builds(
-        Event,
+        ReceivedEvent,
         st.none() | names,
         st.just("event"),
         st.just("x"),
@@ -335,7 +337,7 @@ operations = st.one_of(
 
 @given(st.lists(operations, max_size=25), st.booleans())
 def test_every_history_leaves_a_consistent_workspace(
-    history: list[Operation], allow_email_change: bool
+    history: list[ReceivedOperation], allow_email_change: bool
 ) -> None:
     state = workspace(*history, allow_email_change=allow_email_change)
     for person in state.people:

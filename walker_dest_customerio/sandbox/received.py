@@ -33,7 +33,7 @@ class ObjectKey(NamedTuple):
 
 
 @frozen
-class Identify:
+class ReceivedIdentify:
     """Create or update a person; `timestamp` (unix s) orders updates."""
 
     person: Identifier
@@ -43,28 +43,28 @@ class Identify:
 
 
 @frozen
-class Delete:
+class ReceivedDelete:
     """Remove a person; a later call may create them again."""
 
     person: Identifier
 
 
 @frozen
-class Suppress:
+class ReceivedSuppress:
     """Remove a person and block their identifiers until unsuppressed."""
 
     person: Identifier
 
 
 @frozen
-class Unsuppress:
+class ReceivedUnsuppress:
     """Free the identifiers of a suppressed person."""
 
     person: Identifier
 
 
 @frozen
-class Merge:
+class ReceivedMerge:
     """Move the secondary person into the primary one."""
 
     primary: Identifier
@@ -72,7 +72,7 @@ class Merge:
 
 
 @frozen
-class Event:
+class ReceivedEvent:
     """Store an event of kind `event`, `page` or `screen`.
 
     Without `person` it is anonymous; without `anonymous_id` as well, an invite to
@@ -89,7 +89,7 @@ class Event:
 
 
 @frozen
-class AddDevice:
+class ReceivedAddDevice:
     """Add or update a device; `details` are platform, last_used and attributes."""
 
     person: Identifier
@@ -98,7 +98,7 @@ class AddDevice:
 
 
 @frozen
-class DeleteDevice:
+class ReceivedDeleteDevice:
     """Remove a device from a person."""
 
     person: Identifier
@@ -106,7 +106,7 @@ class DeleteDevice:
 
 
 @frozen
-class Relate:
+class ReceivedRelate:
     """Add or remove a relationship of a person to an object; never creates the person."""
 
     person: Identifier
@@ -116,7 +116,7 @@ class Relate:
 
 
 @frozen
-class RelateAnonymous:
+class ReceivedRelateAnonymous:
     """Add a relationship of an object to a person identified by `anonymous_id`, now or later."""
 
     anonymous_id: str
@@ -125,7 +125,7 @@ class RelateAnonymous:
 
 
 @frozen
-class IdentifyObject:
+class ReceivedIdentifyObject:
     """Create or update an object."""
 
     target: ObjectKey
@@ -133,14 +133,14 @@ class IdentifyObject:
 
 
 @frozen
-class DeleteObject:
+class ReceivedDeleteObject:
     """Remove an object and every relationship to it."""
 
     target: ObjectKey
 
 
 @frozen
-class Send:
+class ReceivedSend:
     """Queue a transactional message; `channel` is `email` or `push`."""
 
     channel: str
@@ -148,17 +148,17 @@ class Send:
     person: Identifier | None = None
 
 
-Operation: TypeAlias = (
-    Identify
-    | Delete
-    | Suppress
-    | Unsuppress
-    | Merge
-    | Event
-    | AddDevice
-    | DeleteDevice
-    | Relate
-    | RelateAnonymous
-    | IdentifyObject
-    | DeleteObject
+ReceivedOperation: TypeAlias = (
+    ReceivedIdentify
+    | ReceivedDelete
+    | ReceivedSuppress
+    | ReceivedUnsuppress
+    | ReceivedMerge
+    | ReceivedEvent
+    | ReceivedAddDevice
+    | ReceivedDeleteDevice
+    | ReceivedRelate
+    | ReceivedRelateAnonymous
+    | ReceivedIdentifyObject
+    | ReceivedDeleteObject
 )
