@@ -4,12 +4,17 @@ import inspect
 import os
 import signal
 import subprocess
+import sys
+import textwrap
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
 PATIENCE = 20.0
 """How long (s) a test waits for what must happen, before it fails."""
 LIFETIME = 100.0
@@ -70,6 +75,53 @@ def end(process: "subprocess.Popen[str]") -> None:
         with suppress(BrokenPipeError):
             if pipe:
                 pipe.close()
+
+
+def python(code: str, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run code in an interpreter of its own, from the root of the repository, to its end.
+
+    It must succeed, but for `check=False`.
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        **{"cwd": ROOT, "capture_output": True, "text": True, "timeout": 60, "check": False}
+        | {name: value for name, value in options.items() if name != "check"},
+    )
+    if options.get("check", True):
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def run_until(
+    command: Sequence[object], start: int, kill_at: int | None, timeout: float = LIFETIME
+) -> tuple[int, str]:
+    """Run a program that prints how far it has come, a number a line, from `start` on.
+
+    It is killed once it has come to `kill_at`. Return how far it had come, and its last line.
+    """
+    done, line = start, ""
+    with program(command, timeout, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for line in map(str.strip, process.stdout):
+            if line.isdigit():
+                done = int(line)
+            if kill_at is not None and done >= kill_at:
+                process.kill()  # what it had done by then is in the pipe: read on
+    return done, line
+
+
+def in_fork(child: Callable[[], object]) -> int:
+    """Run a function in a forked child; return the child's process id."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return pid
 
 
 def exit_status(pid: int, timeout: float = PATIENCE) -> int:

@@ -24,6 +24,8 @@ from walker_collector.spool import Entry
 until = wait_until
 QUICK = RetryConfig(base=1, cap=5)
 UNBREAKABLE = BreakerConfig(threshold=1_000_000)
+MARKETING = {"marketing": True}
+WITHDRAWN = {"marketing": False}
 
 
 class Clock:
@@ -141,6 +143,16 @@ def flow(
 def one(cls: type, spool: Any = None, **settings: Any) -> FlowConfig:
     """Return a flow with the one destination `there`, configured so."""
     return flow({"there": (cls, config(**settings))}, spool)
+
+
+def guarded(record: Record, spool: Any = None, **settings: Any) -> FlowConfig:
+    """Return a flow with the one destination `there`, which wants consent for marketing."""
+    return one(plugin(record.push), spool, **{"consent": MARKETING, **settings})
+
+
+def held(collector: Collector) -> int:
+    """Return how many events the destination `there` holds."""
+    return collector.status_of("there").held
 
 
 @contextmanager

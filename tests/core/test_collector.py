@@ -4,9 +4,6 @@ import gc
 import json
 import logging
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections import defaultdict
@@ -19,6 +16,7 @@ import attrs
 import pytest
 
 from tests.core.support import (
+    MARKETING,
     PATIENCE,
     QUICK,
     Clock,
@@ -32,6 +30,7 @@ from tests.core.support import (
     running,
     until,
 )
+from tests.support import python
 from walker_collector import (
     Collector,
     CollectorClosed,
@@ -47,17 +46,9 @@ from walker_collector import (
 )
 from walker_collector.config import RetryConfig, RuleConfig
 
-ROOT = Path(__file__).parents[2]
-MARKETING = {"marketing": True}
-
 
 def down(event: Any, context: Any) -> None:
     raise DestinationDown("no key")
-
-
-@pytest.fixture(params=[False, True], ids=["memory", "durable"])
-def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    return tmp_path / "spool.db" if request.param else None
 
 
 # --- pushing ---------------------------------------------------------------------------------
@@ -674,14 +665,7 @@ def test_what_waits_at_exit_is_delivered_although_another_collector_cannot_be_cl
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(out)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = python(SCRIPT, out)
     delivered = [n for n in map(int, out.read_text().split()) if n >= 20]
     assert sorted(delivered) == list(range(20, 60))
     assert "a collector could not be closed at exit" in done.stderr

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.core.support import (
+    MARKETING,
     PATIENCE,
+    WITHDRAWN,
     Clock,
     Record,
     config,
     event,
     flow,
+    guarded,
+    held,
     in_threads,
     is_erasing,
     once,
@@ -27,24 +31,7 @@ from tests.core.support import (
 )
 from tests.forms import examples
 from walker_collector import Collector, DestinationDown, Rejected, RetryLater
-from walker_collector.config import FlowConfig, RuleConfig
-
-MARKETING = {"marketing": True}
-WITHDRAWN = {"marketing": False}
-
-
-@pytest.fixture(params=[False, True], ids=["memory", "durable"])
-def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    return tmp_path / "spool.db" if request.param else None
-
-
-def guarded(record: Record, spool: Path | None = None, **settings: Any) -> FlowConfig:
-    return one(plugin(record.push), spool, **{"consent": MARKETING, **settings})
-
-
-def held(collector: Collector) -> int:
-    return collector.status().destinations["there"].held
-
+from walker_collector.config import RuleConfig
 
 # --- holding and releasing -------------------------------------------------------------------
 

@@ -2,11 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import (
+    MARKETING,
     PATIENCE,
     Record,
     config,
@@ -27,13 +24,11 @@ from tests.core.support import (
     until,
 )
 from tests.forms import form
-from tests.support import exit_status
+from tests.support import exit_status, in_fork, python
 from walker_collector import Collector, DestinationDown
 from walker_collector.spool.sqlite.lock import lock_is_free
 
-ROOT = Path(__file__).parents[2]
 FORKS = form(8, 100)
-MARKETING = {"marketing": True}
 SPOOLS = {"spool.db", "spool.db-shm", "spool.db-wal", "spool.db.lock"}
 
 
@@ -63,18 +58,6 @@ def delivered(path: Path) -> list[tuple[int, int]]:
     """Return process id and number of every delivery, in the order they came."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [(int(pid), int(n)) for pid, n in map(str.split, lines)]
-
-
-def in_fork(child: Callable[[], object]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return pid
 
 
 def down(event: Any, context: Any) -> None:
@@ -314,12 +297,7 @@ SERVER = """
 
 def test_workers_that_end_deliver_what_waits(spool: Path | None, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SERVER), str(out), str(spool or "")],
-        cwd=ROOT,
-        timeout=60,
-        check=True,
-    )
+    python(SERVER, out, spool or "")
     numbers = [0, *range(100, 110), *range(200, 210)]
     assert Counter(n for _, n in delivered(out)) == Counter(numbers)
 

@@ -15,12 +15,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.core.people_model import USERS, Model
 from tests.core.support import (
+    MARKETING,
     PATIENCE,
+    WITHDRAWN,
     Clock,
     Record,
     config,
     event,
     flow,
+    guarded,
+    held,
     in_threads,
     one,
     plugin,
@@ -40,22 +44,7 @@ from walker_collector import (
 from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
 from walker_collector.people.identity import identifiers
 
-MARKETING = {"marketing": True}
-WITHDRAWN = {"marketing": False}
 S = {"session": "s"}
-
-
-@pytest.fixture(params=[False, True], ids=["memory", "durable"])
-def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    return tmp_path / "spool.db" if request.param else None
-
-
-def guarded(record: Record, spool: Path | None = None, **settings: Any) -> FlowConfig:
-    return one(plugin(record.push), spool, **{"consent": MARKETING, **settings})
-
-
-def held(collector: Collector) -> int:
-    return collector.status().destinations["there"].held
 
 
 # --- one person under several identifiers ----------------------------------------------------

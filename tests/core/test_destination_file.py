@@ -2,7 +2,6 @@
 
 import json
 import stat
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.core.destination_harness import BASE, Harness
-from tests.support import program
+from tests.support import program, python
 from walker_collector import ConfigError, DestinationDown, Rejected, RetryLater
 
 Make = Callable[..., Harness]
@@ -185,14 +184,7 @@ def test_disk_that_fills_within_a_batch_fails_only_what_was_not_written(path: Pa
         file.shutdown()
         print(json.dumps([[str(first[n]) for n in first], sorted(first), sorted(second)]))
     """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    result = python(code)
     reasons, first, second = json.loads(result.stdout)
     assert (first, second) == ([2, 3], [])
     assert reasons[0] == f"{path}: only a part of the events could be written"
@@ -219,14 +211,7 @@ def test_rotation_stops_where_the_disk_is_full(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4, resource.RLIM_INFINITY))
         print(sorted(file.push(*[file.item("a b", n) for n in (11, 22, 33)])))
     """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    result = python(code)
     assert json.loads(result.stdout) == [1, 2]
     assert path.read_text() == "11\n"  # nobody else writes: the part of a line is taken back
 

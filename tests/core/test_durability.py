@@ -1,9 +1,7 @@
 """Killed at any moment, and resumed; and how much memory a long backlog takes."""
 
 import random
-import subprocess
 import sys
-import textwrap
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,9 @@ import pytest
 
 from tests.core.support import PATIENCE, Clock, event, one, plugin, running, until
 from tests.forms import form
-from tests.support import LIFETIME, program
+from tests.support import LIFETIME, python, run_until
 from walker_collector import PushContext, RetryLater
 from walker_collector.config import RetryConfig
-
-ROOT = Path(__file__).parents[2]
 
 KILLS = form(5, 100)
 EVENTS = form(3_000, 100_000)
@@ -28,22 +24,8 @@ RUN = max(LIFETIME, EVENTS / 100)
 
 def push_until(folder: Path, start: int, kill_at: int | None) -> tuple[int, str]:
     """Push from an event on, killed once `kill_at` is accepted; return how many were, last line."""
-    arguments = [str(folder), *map(str, (EVENTS, PEOPLE, start, start))]
-    accepted, line = start, ""
-    with program(
-        [sys.executable, "-m", "tests.core.pusher", *arguments],
-        timeout=RUN,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        for line in map(str.strip, process.stdout):
-            if line.isdigit():
-                accepted = int(line)
-            if kill_at is not None and accepted >= kill_at:
-                process.kill()
-                break
-    return accepted, line
+    command = [sys.executable, "-m", "tests.core.pusher", folder, EVENTS, PEOPLE, start, start]
+    return run_until(command, start, kill_at, RUN)
 
 
 @pytest.mark.long
@@ -92,15 +74,7 @@ KILL_INSIDE = """
 
 
 def run_inside(*arguments: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILL_INSIDE), *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout.splitlines()
+    return python(KILL_INSIDE, *arguments, check=False).stdout.splitlines()
 
 
 def test_what_is_begun_and_done_of_an_event_survives_a_kill(tmp_path: Path) -> None:
@@ -165,13 +139,6 @@ MEMORY = """
 @pytest.mark.long
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
 def test_memory_stays_flat_however_many_events_pass(durable: bool, tmp_path: Path) -> None:
-    spool = str(tmp_path / "spool.db") if durable else ""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MEMORY), str(MEMORY_EVENTS), spool],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
+    spool = tmp_path / "spool.db" if durable else ""
+    done = python(MEMORY, MEMORY_EVENTS, spool, timeout=form(300, 3_000))
     assert float(done.stdout) < 20, "MB more than after the first fifth"

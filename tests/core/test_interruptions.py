@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 
 from tests.core.interruptions import Interruption, at_moment
-from tests.core.support import PATIENCE, Record, config, event, flow, plugin, running
+from tests.core.support import MARKETING, PATIENCE, Record, config, event, flow, plugin, running
 from tests.forms import form
 from walker_collector import Collector, CollectorClosed, PushResult, Rejected, SpoolError
 from walker_collector.people.consent import ConsentStore
-
-MARKETING = {"marketing": True}
 
 
 class Shop:

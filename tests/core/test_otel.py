@@ -1,8 +1,6 @@
 """OpenTelemetry: figures, sizes, durations and spans of deliveries, with the real SDK."""
 
 import os
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from tests.support import exit_status
+from tests.support import exit_status, python
 from walker_collector import (
     Collector,
     Context,
@@ -266,19 +264,6 @@ def test_what_the_destination_does_is_inside_the_span(
     assert seen == [span.context.span_id]
 
 
-def run(code: str, *options: str, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(code)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_extension_is_found_and_goes_to_the_global_providers(tmp_path: Path) -> None:
     code = """
         from opentelemetry import trace
@@ -294,7 +279,7 @@ def test_extension_is_found_and_goes_to_the_global_providers(tmp_path: Path) -> 
             collector.push("order complete")
         print(*(span.name for span in spans.get_finished_spans()))
     """
-    assert run(code, cwd=tmp_path).endswith("push_batch log\n")
+    assert python(code, cwd=tmp_path).stdout.endswith("push_batch log\n")
 
 
 WITHOUT_API = """
@@ -319,7 +304,8 @@ def test_without_opentelemetry_the_extension_is_there_and_does_nothing(tmp_path:
         with Collector.from_config(flow, registry=registry) as collector:
             print(collector.push("order complete", wait=True).destinations)
     """
-    lines = run(textwrap.dedent(WITHOUT_API) + textwrap.dedent(code), cwd=tmp_path).splitlines()
+    code = textwrap.dedent(WITHOUT_API) + textwrap.dedent(code)
+    lines = python(code, cwd=tmp_path).stdout.splitlines()
     assert lines[0] == "[('otel', None)]"
     assert lines[-1] == "{'log': 'delivered'}"
 
@@ -334,4 +320,4 @@ def test_fault_of_its_own_is_not_taken_for_a_missing_package(tmp_path: Path) -> 
         (otel,) = [info for info in Registry().discover().installed() if info.name == "otel"]
         print(otel.error)
     """
-    assert "walker_collector.otel.status_metrics" in run(code, cwd=tmp_path)
+    assert "walker_collector.otel.status_metrics" in python(code, cwd=tmp_path).stdout

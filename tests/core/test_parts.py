@@ -16,11 +16,6 @@ from walker_collector import (
 from walker_collector.plugins import verify_destination
 
 
-@pytest.fixture(params=["memory", "durable"])
-def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    return tmp_path / "spool.db" if request.param == "durable" else None
-
-
 def test_rejected_part_is_not_tried_again_and_its_reason_is_kept(spool: Path | None) -> None:
     seen: list[tuple[dict[str, str], str]] = []
 

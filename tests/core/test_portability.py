@@ -1,12 +1,10 @@
 """Systems without fork and file locks, such as Windows: what works there, and what says why not."""
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import python
 
 ELSEWHERE = """
     import os, sys
@@ -19,16 +17,7 @@ ELSEWHERE = """
 
 def elsewhere(code: str, *args: str) -> str:
     """Run code as on a system without fork and file locks; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(ELSEWHERE) + textwrap.dedent(code), *args],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return python(textwrap.dedent(ELSEWHERE) + textwrap.dedent(code), *args).stdout
 
 
 def test_events_are_delivered_from_memory() -> None:

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from tests.core.cli_support import completed
-from tests.core.support import PATIENCE, Record, config, event, flow, plugin, until
+from tests.core.support import MARKETING, PATIENCE, Record, config, event, flow, plugin, until
 from walker_collector import Collector, DestinationDown, RetryLater
 from walker_collector.config import RetryConfig
 
-MARKETING = {"marketing": True}
 EVENTS = 6
 BAD = 3
 """The number of the event that is damaged."""

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.core.support import PATIENCE, in_threads, until
-from tests.support import exit_status, program
+from tests.support import exit_status, in_fork, program
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import PeopleUpdate
@@ -46,18 +46,6 @@ def held_elsewhere(spool: Path) -> Iterator["subprocess.Popen[str]"]:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
-
-
-def in_fork(child: Callable[[], object]) -> int:
-    """Run a function in a forked child; return the child's process id."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return pid
 
 
 def test_second_process_is_refused_and_told_who_has_it(spool: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, in_threads
-from tests.support import program
+from tests.support import program, python
 from walker_collector import ConfigError, SpoolError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.flow import load_flow
@@ -83,19 +83,6 @@ def path(tmp_path: Path) -> Path:
 def spool(path: Path) -> Iterator[SqliteSpool]:
     with opened(path) as spool:
         yield spool
-
-
-def run(script: str, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run a script in a process of its own, from the root of the repository."""
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
 
 
 # --- what is kept ----------------------------------------------------------------------------
@@ -541,7 +528,7 @@ def public() -> Iterator[Path]:
 
 @needs_root
 def test_folder_that_may_not_be_written_is_refused(public: Path) -> None:
-    answer = run(AS_NOBODY, public / "spool.db")
+    answer = python(AS_NOBODY, public / "spool.db", check=False)
     assert "cannot write its lock file: Permission denied" in answer.stdout, answer.stderr
     assert "a folder that it may write to" in answer.stdout
 
@@ -554,7 +541,7 @@ def test_file_that_may_not_be_written_is_refused(public: Path) -> None:
         pass
     path.with_name("spool.db.lock").chmod(0o666)
     path.chmod(0o644)
-    answer = run(AS_NOBODY, path)
+    answer = python(AS_NOBODY, path, check=False)
     assert "give the process a folder and file that it may write to" in answer.stdout, answer
 
 

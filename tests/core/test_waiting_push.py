@@ -1,8 +1,5 @@
 """Pushes that wait for their answer: every wait ends, whatever happens meanwhile."""
 
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -12,16 +9,11 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running, until
+from tests.support import python
 from walker_collector import Collector, NotAttempted, PushResult, RetryLater
 from walker_collector.config import RetryConfig
 
-ROOT = Path(__file__).parents[2]
 SLOW = RetryConfig(base=600_000, cap=600_000)
-
-
-@pytest.fixture(params=[False, True], ids=["memory", "durable"])
-def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    return tmp_path / "spool.db" if request.param else None
 
 
 def pushed(collector: Collector, *people: str) -> Callable[[], list[PushResult]]:
@@ -186,14 +178,7 @@ def test_thread_that_waits_does_not_keep_a_process_from_ending(
     call: str, spool: Path | None
 ) -> None:
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(ENDING), str(spool or ""), call],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
+    done = python(ENDING, spool or "", call, timeout=PATIENCE)
     assert time.monotonic() - began < PATIENCE
     assert f"closed with {2 if call == 'push' else 1} event(s)" in done.stderr
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.core.support import (
+    MARKETING,
     PATIENCE,
     Clock,
     PushBatch,
@@ -43,8 +44,6 @@ from walker_collector.config import (
     RetryConfig,
     RuleConfig,
 )
-
-MARKETING = {"marketing": True}
 
 
 def status(collector: Collector, name: str = "there") -> DestinationStatus:

@@ -2,7 +2,6 @@
 
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from tests.forms import form
 from tests.integration.consenter import Step, steps
 from tests.integration.flows import arrivals, flow
-from tests.support import LIFETIME, program
+from tests.support import LIFETIME, run_until
 from walker_dest_customerio.sandbox import Sandbox
 
 STEPS = form(2_000, 20_000)
@@ -22,19 +21,10 @@ RUN = max(LIFETIME, STEPS / 100)
 SCRIPT = Path(__file__).with_name("consenter.py")
 
 
-def run_until(path: Path, start: int, kill_at: int | None) -> tuple[int, str]:
+def decide_until(path: Path, start: int, kill_at: int | None) -> tuple[int, str]:
     """Run from a step on, killed once `kill_at` is acknowledged; return steps done, last line."""
-    arguments = [str(path), *map(str, (SEED, STEPS, PEOPLE, start))]
-    command = [sys.executable, "-m", "tests.integration.consenter", *arguments]
-    done, line = start, ""
-    with program(command, timeout=RUN, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for line in map(str.strip, process.stdout):
-            if line.isdigit():
-                done = int(line)
-            if kill_at is not None and done >= kill_at:
-                process.kill()  # what it has done until now is in the pipe: read on
-    return done, line
+    module = [sys.executable, "-m", "tests.integration.consenter"]
+    return run_until([*module, path, SEED, STEPS, PEOPLE, start], start, kill_at, RUN)
 
 
 def allowed_and_owed(script: list[Step]) -> tuple[set[int], set[int]]:
@@ -65,8 +55,8 @@ def test_consent_holds_through_kills(tmp_path: Path) -> None:
         )
         done = 0
         for moment in moments:
-            done, _ = run_until(path, done, moment)
-        done, last = run_until(path, done, None)
+            done, _ = decide_until(path, done, moment)
+        done, last = decide_until(path, done, None)
         orders = arrivals(sandbox)
     assert (done, last) == (STEPS, "drained")
     allowed, owed = allowed_and_owed(steps(SEED, STEPS, PEOPLE))

@@ -2,8 +2,6 @@
 
 import json
 import random
-import signal
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.forms import form
-from tests.support import LIFETIME, program
+from tests.support import LIFETIME, run_until
 from walker_dest_customerio.sandbox import Sandbox
 
 EVENTS = form(3_000, 100_000)
@@ -44,19 +42,9 @@ def write_flow(folder: Path, sandbox: Sandbox) -> Path:
     return path
 
 
-def run_until(flow: Path, start: int, kill_at: int | None) -> tuple[int, str]:
+def push_until(flow: Path, start: int, kill_at: int | None) -> tuple[int, str]:
     """Run a pusher, killed once it has acknowledged `kill_at`; return what it did, last line."""
-    command = [sys.executable, str(PUSHER), str(flow), str(EVENTS), str(PEOPLE), str(start)]
-    done, line = start, ""
-    with program(command, timeout=RUN, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for line in map(str.strip, process.stdout):
-            if line.isdigit():
-                done = int(line)
-            if kill_at is not None and done >= kill_at:
-                process.send_signal(signal.SIGKILL)
-                break
-    return done, line
+    return run_until([sys.executable, PUSHER, flow, EVENTS, PEOPLE, start], start, kill_at, RUN)
 
 
 def first_arrivals(sandbox: Sandbox) -> dict[str, list[int]]:
@@ -75,8 +63,8 @@ def test_a_process_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: 
         flow = write_flow(tmp_path, sandbox)
         done = 0
         for moment in moments:
-            done, _ = run_until(flow, done, moment)
-        done, last = run_until(flow, done, None)
+            done, _ = push_until(flow, done, moment)
+        done, last = push_until(flow, done, None)
         orders = first_arrivals(sandbox)
     assert (done, last) == (EVENTS, "drained")
     assert sorted(number for order in orders.values() for number in order) == list(range(EVENTS))
@@ -88,8 +76,8 @@ def test_what_was_accepted_before_a_kill_is_delivered_by_the_next_process(tmp_pa
     with Sandbox() as sandbox:
         flow = write_flow(tmp_path, sandbox)
         sandbox.stop()
-        done, _ = run_until(flow, 0, EVENTS // 2)
+        done, _ = push_until(flow, 0, EVENTS // 2)
         sandbox.start()
-        run_until(flow, EVENTS, None)
+        push_until(flow, EVENTS, None)
         arrived: list[Any] = list(sandbox.events)
     assert len(arrived) >= done

@@ -2,8 +2,6 @@
 
 import json
 import random
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from tests.emulator import Emulator
 from tests.emulator.arrivals import doubles, inversions, numbers
 from tests.emulator.faults import PASSING, outage
-from tests.support import program
+from tests.support import run_until
 
 EVENTS, PEOPLE, KILLS = 20_000, 400, 8
 PUSHER = Path(__file__).parents[1] / "integration" / "pusher.py"
@@ -40,15 +38,7 @@ def write_flow(folder: Path, emulator: Emulator, mode: str) -> Path:
 def push(flow: Path, count: int, start: int, kill_at: int | None) -> tuple[int, str]:
     """Push from a number on, killed once `kill_at` is accepted; return what was, and its last."""
     command = [sys.executable, PUSHER, flow, count, PEOPLE, start]
-    done, line = start, ""
-    with program(command, timeout=300, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for line in map(str.strip, process.stdout):
-            if line.isdigit():
-                done = int(line)
-            if kill_at is not None and done >= kill_at:
-                process.send_signal(signal.SIGKILL)
-    return done, line
+    return run_until(command, start, kill_at, timeout=300)
 
 
 @pytest.mark.parametrize("seed", range(1, 5))

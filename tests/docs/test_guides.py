@@ -1,4 +1,4 @@
-"""How-to guides: following them leads where they say."""
+"""Tutorials and how-to guides: following them leads where they say."""
 
 from pathlib import Path
 
@@ -7,8 +7,12 @@ import pytest
 from tests.docs.pages import ROOT, dead_links, parts
 from tests.docs.shell import Shell
 
+FOLDERS = ("tutorial", "howto")
+
 guides = pytest.mark.parametrize(
-    "path", sorted((ROOT / "docs" / "howto").glob("*.md")), ids=lambda path: path.stem
+    "path",
+    [path for folder in FOLDERS for path in sorted((ROOT / "docs" / folder).glob("*.md"))],
+    ids=lambda path: path.stem,
 )
 
 
