@@ -210,7 +210,7 @@ def _workers(collector: Collector) -> list[threading.Thread]:
 def is_erasing(collector: Collector) -> bool:
     """Tell whether an erasure waits for what is in flight."""
     return any(
-        worker._pending.erasures._revoked for worker in collector._life.runtime.workers.values()
+        worker.pending.erasures.revoked for worker in collector._life.runtime.workers.values()
     )
 
 

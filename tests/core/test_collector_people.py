@@ -506,7 +506,7 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
         forgetting.start()
         # It has looked who the person is, and waits for what is under way.
-        window = collector._life.runtime.workers["held"]._pending.state.window
+        window = collector._life.runtime.workers["held"].pending.state.window
         until(lambda: window._refill_pauses > 0)
         collector.push({**event(3, user={"id": "ana", **S}), "name": "page view"})
         gate.set()
@@ -534,7 +534,7 @@ def test_event_that_fails_while_its_person_is_erased_is_gone(
         erased: list[int] = []
         forgetting = threading.Thread(target=lambda: erased.append(collector.forget({"id": "ana"})))
         forgetting.start()
-        until(lambda: bool(collector._life.runtime.workers["there"]._pending.erasures._revoked))
+        until(lambda: bool(collector._life.runtime.workers["there"].pending.erasures.revoked))
         gate.set()
         forgetting.join(PATIENCE)
         assert erased == [1]
@@ -579,7 +579,7 @@ def test_grant_and_erasure_at_once_leave_nothing_that_waits(
     record = Record()
     with running(guarded(record, spool)) as collector:
         collector.push(event(1, "other"))
-        with collector._life.runtime.workers["there"]._pending.erasures.erasing({"id:ana"}):
+        with collector._life.runtime.workers["there"].pending.erasures.erasing({"id:ana"}):
             for n in (2, 3):
                 collector.push(event(n, "ana"))
             erasing_during(
@@ -609,7 +609,7 @@ def test_nothing_that_is_replayed_begins_after_its_person_was_erased(
         until(lambda: len(collector.dead()) == 1)
         refuse[0] = False
         letters = collector.dead()
-        with collector._life.runtime.workers["there"]._pending.erasures.erasing({"id:ana"}):
+        with collector._life.runtime.workers["there"].pending.erasures.erasing({"id:ana"}):
             erasing_during(collector, monkeypatch, "requeue", lambda: collector.replay(letters))
         assert collector.flush(PATIENCE)
         there = collector.status().destinations["there"]

@@ -28,8 +28,10 @@ from walker_collector import (
 from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, RuleConfig
 from walker_collector.delivery.destination import Destination, build_destinations
 from walker_collector.delivery.dispatcher import Dispatcher
+from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
+from walker_collector.delivery.preparation import Preparation
 from walker_collector.events import Bounds, encode
 from walker_collector.people.consent import ConsentStore, identifiers
 from walker_collector.spool import FRESH, DeliveryState, Entry
@@ -42,8 +44,19 @@ def entry(n: int, person: str = "u1", name: str = "order complete", **parts: Any
     return (n, (identifiers(event["user"]) or [""])[0], 0, encode(event, Bounds()))
 
 
-def throttle(destination: Destination) -> LogLimiter:
-    return LogLimiter(destination.context.logger, lambda: 0.0)
+def dispatcher(
+    destination: Destination,
+    consents: ConsentStore,
+    attempts: Mapping[int, DeliveryState],
+    turns: Callable[[], bool],
+    erasing: Any,
+) -> Dispatcher:
+    calls = HookCalls(destination, LogLimiter(destination.context.logger, lambda: 0.0))
+    progress: Any = None  # nobody asks for it here
+    preparation = Preparation(destination, attempts, lambda *given: progress, calls)
+    return Dispatcher(
+        destination, consents, preparation, calls, turns, lambda seq, person: True, erasing
+    )
 
 
 @define(eq=False)
@@ -55,21 +68,17 @@ class Bench:
     consents: ConsentStore = Factory(lambda: ConsentStore(MemorySpool(), {}, 100, Clock()))
     turns: Callable[[], bool] = lambda: True
     attempt: DeliveryState = FRESH
-    is_current: Callable[[Entry], bool] = lambda entry: True
+    revoked: set[int] = Factory(set)
+    blocked: set[str] = Factory(set)
 
     def run(self, *entries: Entry) -> list[Outcome]:
         (destination,) = build_destinations(flow({"there": (self.cls, config(**self.settings))}))
-        dispatch = Dispatcher(
-            destination,
-            self.consents,
-            lambda seq: self.attempt,
-            lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
-            self.turns,
-            lambda seq, person: True,
-            self.is_current,
-            throttle(destination),
-        )
+        attempts = {entry[0]: self.attempt for entry in entries}
+        dispatch = dispatcher(destination, self.consents, attempts, self.turns, self)
         return dispatch.run(entries, self.consents.snapshot({entry[1] for entry in entries}))
+
+    def may_proceed(self, entry: Entry) -> bool:
+        return entry[0] not in self.revoked
 
     def kinds(self, *entries: Entry) -> list[str]:
         return [outcome.kind for outcome in self.run(*entries)]
@@ -235,16 +244,8 @@ def test_event_that_cannot_be_mapped_holds_back_its_persons_later_ones() -> None
             raise SystemError("broken mapping")
         return mapper(event, scope)
 
-    dispatch = Dispatcher(
-        attrs.evolve(destination, mapper=broken),
-        made.consents,
-        lambda seq: DeliveryState(),
-        lambda entry: None,  # type: ignore[arg-type,return-value]  # nobody asks for it here
-        lambda: True,
-        lambda seq, person: True,
-        lambda entry: True,
-        throttle(destination),
-    )
+    destination = attrs.evolve(destination, mapper=broken)
+    dispatch = dispatcher(destination, made.consents, {}, lambda: True, made)
     entries = [entry(1, "a"), entry(2, "b"), entry(3, "a")]
     outcomes = dispatch.run(entries, made.consents.snapshot({e[1] for e in entries}))
     assert [o.kind for o in outcomes] == ["bug", "delivered", "not_attempted"]
@@ -594,16 +595,15 @@ def test_batch_is_asked_again_before_each_call_of_its_own() -> None:
 def test_nothing_of_a_person_goes_out_once_their_erasure_began() -> None:
     made = Bench(plugin(), {})
     asked: list[tuple[int, bool]] = []
-    erased = {3}
+    made.revoked.add(3)
 
     def push_batch(batch: Sequence[Item]) -> None:
-        erased.add(2)
+        made.revoked.add(2)
         asked.extend(
             (item.event["data"]["n"], item.context.destination.may_proceed(item)) for item in batch
         )
 
     made.cls = plugin(None, push_batch)
-    made.is_current = lambda entry: entry[0] not in erased
     kinds = made.kinds(entry(1, "a"), entry(2, "b"), entry(3, "c"))
     assert asked == [(1, True), (2, False)]
     assert kinds[2] == "not_attempted"

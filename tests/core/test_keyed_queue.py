@@ -56,15 +56,15 @@ def taken_in_turn(queue: KeyedQueue) -> list[list[int]]:
 def test_events_of_nobody_hold_back_nothing() -> None:
     queue = queue_of(entry(1, ""), entry(2, ""), entry(3, ""))
     (first,) = queue.take(1, None)
-    queue.retry(50, first)
+    queue.retries.add(50, first)
     assert numbers(queue.take(9, None)) == [2, 3]
 
 
 def test_retry_holds_back_that_person_until_it_is_due() -> None:
     queue = queue_of(entry(1, "id:a"), entry(2, "id:a"), entry(3, "id:b"))
     batch = queue.take(1, None)
-    queue.retry(50, batch[0])
-    assert (queue.retrying, queue.next_due) == (1, 50)
+    queue.retries.add(50, batch[0])
+    assert (len(queue.retries), queue.retries.next_due) == (1, 50)
     assert numbers(queue.take(9, None)) == [3]
     queue.wake(49)
     assert not queue.ready
@@ -75,7 +75,7 @@ def test_retry_holds_back_that_person_until_it_is_due() -> None:
 def test_due_retries_come_after_fresh_events_and_within_the_size() -> None:
     queue = queue_of(*(entry(n, f"id:{n}", body=b"12345678") for n in range(5)))
     for item in queue.take(2, None):
-        queue.retry(50, item)
+        queue.retries.add(50, item)
     queue.wake(50)
     assert numbers(queue.take(4, None)) == [2, 3, 4, 0]
     assert numbers(queue.take(4, 1)) == [1]
@@ -84,7 +84,7 @@ def test_due_retries_come_after_fresh_events_and_within_the_size() -> None:
 def test_one_due_retry_can_be_taken_by_itself() -> None:
     queue = queue_of(entry(1, "id:a"), entry(2, "id:b"), entry(3, "id:c"))
     for item in queue.take(2, None):
-        queue.retry(50, item)
+        queue.retries.add(50, item)
     queue.wake(50)
     queue.block(["id:a"])
     assert numbers(queue.take_retry()) == [2]
@@ -105,7 +105,7 @@ def test_events_put_back_come_before_what_parked_behind_them() -> None:
 def test_events_held_back_behind_a_retry_keep_their_order() -> None:
     queue = queue_of(*(entry(n, "id:a") for n in range(5)))
     first, *others = queue.take(4, None)
-    queue.retry(50, first)
+    queue.retries.add(50, first)
     assert queue.take(9, None) == []
     queue.hold_back(others)
     queue.wake(50)
@@ -120,7 +120,7 @@ def test_older_event_is_inserted_before_its_persons_newer_ones() -> None:
 
 def test_older_event_that_comes_during_a_retry_goes_before_it() -> None:
     queue = queue_of(entry(4, "id:a"), entry(5, "id:a"))
-    queue.retry(50, queue.take(1, None)[0])
+    queue.retries.add(50, queue.take(1, None)[0])
     assert queue.take(9, None) == []
     queue.insert([entry(2, "id:a")])
     assert queue.take(9, None) == []
@@ -130,7 +130,7 @@ def test_older_event_that_comes_during_a_retry_goes_before_it() -> None:
 
 def test_older_event_that_comes_before_its_persons_due_retry_is_taken_goes_before_it() -> None:
     queue = queue_of(entry(4, "id:a"), entry(5, "id:a"), entry(6, "id:b"))
-    queue.retry(50, queue.take(1, None)[0])
+    queue.retries.add(50, queue.take(1, None)[0])
     queue.wake(50)
     queue.insert([entry(2, "id:a")])
     assert queue.take_retry() == []
@@ -139,7 +139,7 @@ def test_older_event_that_comes_before_its_persons_due_retry_is_taken_goes_befor
 
 def test_older_event_that_nobody_has_looked_at_goes_before_a_retry_that_wakes() -> None:
     queue = queue_of(entry(4, "id:a"))
-    queue.retry(50, queue.take(1, None)[0])
+    queue.retries.add(50, queue.take(1, None)[0])
     queue.insert([entry(2, "id:a"), entry(3, "id:b")])
     queue.wake(50)
     assert numbers(queue.take(9, None)) == [2, 3, 4]
@@ -148,7 +148,7 @@ def test_older_event_that_nobody_has_looked_at_goes_before_a_retry_that_wakes() 
 def test_places_of_a_batch_are_kept_for_retries_however_much_else_is_ready() -> None:
     queue = queue_of(*(entry(n, f"id:{n}") for n in range(50)))
     for item in queue.take(5, None):
-        queue.retry(50, item)
+        queue.retries.add(50, item)
     queue.wake(50)
     assert numbers(queue.take(20, None)) == [*range(5, 23), 0, 1]
     assert numbers(queue.take(9, None)) == [*range(23, 31), 2]
@@ -178,7 +178,7 @@ def test_login_waits_for_what_is_under_way_to_the_anonymous_session() -> None:
     joined: dict[str, str] = {}
     queue = queue_of(*(entry(n, "session:s") for n in (1, 2)), joined=joined)
     (first,) = queue.take(1, None)
-    queue.retry(50, first)
+    queue.retries.add(50, first)
     assert queue.take(9, None) == []
     joined["session:s"] = "id:a"
     queue.rejoin(["session:s", "id:a"])
@@ -225,7 +225,7 @@ def test_event_whose_person_cannot_be_looked_up_is_put_back_all_the_same() -> No
     queue = KeyedQueue(canonical)
     queue.add([entry(1, "id:a"), entry(2, "id:b")])
     first, second = queue.take(2, None)
-    queue.retry(50, first)
+    queue.retries.add(50, first)
     readable[0] = False
     queue.put_back([second])
     readable[0] = True
@@ -234,7 +234,7 @@ def test_event_whose_person_cannot_be_looked_up_is_put_back_all_the_same() -> No
 
 def test_removed_events_are_gone_wherever_they_waited() -> None:
     queue = queue_of(*(entry(n, "id:a") for n in range(4)), entry(9, "id:b"))
-    queue.retry(50, queue.take(1, None)[0])
+    queue.retries.add(50, queue.take(1, None)[0])
     queue.take(1, None)  # the other person's; the rest parks
     queue.add([entry(10, "id:a"), entry(11, "id:b")])
     removed = queue.remove(lambda item: item[1] == "id:a")
@@ -300,7 +300,7 @@ class Deliveries(RuleBasedStateMachine):
                 self.arrived[item[1]].append(item[0])
                 done.append(item)
                 continue
-            self.queue.retry(self.now + data.draw(st.integers(0, 9)), item)
+            self.queue.retries.add(self.now + data.draw(st.integers(0, 9)), item)
             failed |= {item[1]} - {""}
         self.queue.hold_back(behind)
         self.queue.finish(done)

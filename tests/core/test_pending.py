@@ -14,6 +14,7 @@ from walker_collector.config import SpoolConfig
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
+from walker_collector.delivery.pending_state import PendingState
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Entry, NewEvent, State
 from walker_collector.spool.memory import MemorySpool
@@ -36,14 +37,18 @@ def accept(spool: SqliteSpool, *states: State) -> None:
 
 def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
     (destination,) = build_destinations(flow(plugin(Record().push)))
+    consents = ConsentStore(spool, {}, 10, Clock())
+    log = LogLimiter(logging.getLogger(), time.monotonic)
     return PendingEvents(
-        destination,
-        spool,
-        ConsentStore(spool, {}, 10, Clock()),
-        Clock(),
-        LogLimiter(logging.getLogger(), time.monotonic),
-        lambda: thawed.append(1),
+        PendingState(destination, spool, consents, Clock(), log, lambda: thawed.append(1))
     )
+
+
+def refill(pending: PendingEvents) -> bool:
+    """Have the next slice read if it may be; return whether there was any."""
+    before = len(pending.state.queue)
+    pending._refill(Clock()())
+    return len(pending.state.queue) > before
 
 
 def taken(pending: PendingEvents) -> list[int]:
@@ -61,12 +66,12 @@ def test_released_event_that_is_not_yet_so_on_disk_is_not_passed_over(spool: Sql
         # Another thread records it, before the one that released it comes to do so.
         other = threading.Thread(target=pending.state.unacked.write, args=([],))
         other.start()
-        until(lambda: not pending.state.unacked)
-        assert not pending._refill()
+        until(lambda: not pending.state.unacked.updates)
+        assert not refill(pending)
         assert thawed == []
     other.join(PATIENCE)
     assert thawed == [1]
-    assert pending._refill()
+    assert refill(pending)
     assert taken(pending) == [1, 2]
     assert pending.state.waiting == 2
 
@@ -76,10 +81,10 @@ def test_released_event_that_could_not_be_recorded_is_not_passed_over(spool: Sql
     pending = pending_of(spool, [])
     spool._commits.alone(lambda db: db.execute("PRAGMA query_only = ON"))
     pending.holds.release(None)
-    assert not pending._refill()
+    assert not refill(pending)
     spool._commits.alone(lambda db: db.execute("PRAGMA query_only = OFF"))
     pending.holds.expire()
-    assert pending._refill()
+    assert refill(pending)
     assert taken(pending) == [1, 2]
 
 
@@ -87,16 +92,16 @@ def test_nothing_is_read_twice_while_it_is_set_aside_and_queued_again(spool: Sql
     accept(spool, *[State.WAITING] * 3)
     pending = pending_of(spool, [])
     with pending.state.refill_paused():
-        assert not pending._refill()
-    assert pending._refill()
-    assert not pending._refill(), "all is read"
+        assert not refill(pending)
+    assert refill(pending)
+    assert not refill(pending), "all is read"
     assert taken(pending) == [1, 2, 3]
 
 
 def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool) -> None:
     accept(spool, State.WAITING)
     pending = pending_of(spool, [])
-    pending._refill()
+    refill(pending)
     batch = pending.take(lambda: pending.state.queue.take(1, None))
     assert batch
     (entry,) = batch.entries
@@ -112,12 +117,12 @@ def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:
     consents = ConsentStore(spool, {}, 10, Clock())
     (destination,) = build_destinations(flow(plugin(Record().push)))
     log = LogLimiter(logging.getLogger(), time.monotonic)
-    pending = PendingEvents(destination, spool, consents, Clock(), log, lambda: None)
+    pending = PendingEvents(PendingState(destination, spool, consents, Clock(), log, lambda: None))
     queue = pending.state.queue
     pending.add([(1, "session:s", 0, b"{}"), (2, "session:s", 0, b"{}")], State.WAITING)
     first = pending.take(lambda: queue.take(1, None))
     assert first
-    queue.retry(10**15, first.entries[0])
+    queue.retries.add(10**15, first.entries[0])
 
     def signing_in() -> list[Entry]:
         if not consents.keys_of({"id": "ana"}) & {"session:s"}:

@@ -1,7 +1,7 @@
 """The turns of retries and fresh events. Pure."""
 
 from tests.core.support import entry
-from walker_collector.delivery.retry_turns import RetryTurns
+from walker_collector.delivery.retries import RetryTurns
 
 
 def test_retries_and_fresh_events_take_turns() -> None:

@@ -802,7 +802,7 @@ def test_what_the_spool_cannot_take_now_is_recorded_later(tmp_path: Path) -> Non
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a worker read again soon from a spool that cannot be read."""
-    monkeypatch.setattr("walker_collector.delivery.threads.PAUSE", 0.01)
+    monkeypatch.setattr("walker_collector.delivery.worker.PAUSE", 0.01)
 
 
 def test_worker_goes_on_once_the_spool_tells_who_somebody_is(

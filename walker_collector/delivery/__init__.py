@@ -4,9 +4,9 @@ from walker_collector.delivery.destination import (
     Destination,
     announce,
     build_destinations,
-    context_for,
 )
-from walker_collector.delivery.dispatcher import CONSENT_CHANGED, person_of
+from walker_collector.delivery.hook_calls import person_of
+from walker_collector.delivery.preparation import CONSENT_CHANGED, context_for
 from walker_collector.delivery.status import Answer, DestinationStatus
 from walker_collector.delivery.worker import DestinationWorker
 

@@ -7,7 +7,7 @@ arithmetic and the queue does the waiting.
 
 from collections.abc import Callable
 
-from attrs import define
+from attrs import define, field
 
 from walker_collector.config import BreakerConfig, RetryConfig
 
@@ -69,6 +69,11 @@ class Breaker:
     early_at: int = 0
     probing: bool = False
     _early_wait: int = EARLY_PROBE
+    _wary_from: int = field(init=False)
+
+    @_wary_from.default
+    def _first_wary(self) -> int:
+        return wary_from(self.config.threshold)
 
     @property
     def open(self) -> bool:
@@ -79,10 +84,6 @@ class Breaker:
     def wary(self) -> bool:
         """Whether it is open, or two more failures would open it."""
         return self.failures >= self._wary_from
-
-    @property
-    def _wary_from(self) -> int:
-        return wary_from(self.config.threshold)
 
     def allows(self, now: int) -> bool:
         """Return whether a delivery may start at `now` (ms)."""

@@ -16,7 +16,7 @@ class ConsentHold:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._entries: OrderedDict[int, Entry] = OrderedDict()
+        self.entries: OrderedDict[int, Entry] = OrderedDict()
         # OrderedDict, as the first key is removed again and again: a plain dict would scan the
         # places of all keys removed before.
         self._people: dict[str, OrderedDict[int, None]] = {}
@@ -28,7 +28,7 @@ class ConsentHold:
         self._under: dict[int, Consent] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __contains__(self, person: str) -> bool:
         """Whether any entries of a person are held."""
@@ -39,23 +39,23 @@ class ConsentHold:
 
         Returns the entries evicted to stay within the limit.
         """
-        if entry[0] in self._entries:
+        if entry[0] in self.entries:
             return []
-        self._entries[entry[0]] = entry
+        self.entries[entry[0]] = entry
         seqs = self._people.setdefault(entry[1], OrderedDict())
         seqs[entry[0]] = None
         self._count(entry[1], len(seqs) - 1, len(seqs))
         if under is not None:
             self._under[entry[0]] = under
         out = []
-        while len(self._entries) > self._limit:
+        while len(self.entries) > self._limit:
             out.append(self._pop(self._next_out()))
         return out
 
     def mend(self) -> None:
         """Rebuild the indexes from the entries, after a signal handler has raised inside `add`."""
         self._people = {}
-        for seq, entry in self._entries.items():
+        for seq, entry in self.entries.items():
             self._people.setdefault(entry[1], OrderedDict())[seq] = None
         self._by_count = {}
         for person, seqs in self._people.items():
@@ -76,14 +76,14 @@ class ConsentHold:
         The oldest comes first.
         """
         if people is None:
-            return sorted(self._entries.values())
+            return sorted(self.entries.values())
         seqs = {seq for person in people for seq in self._people.get(person, ())}
-        seqs.update(seq for seq in also if seq in self._entries)
-        return [self._entries[seq] for seq in sorted(seqs)]
+        seqs.update(seq for seq in also if seq in self.entries)
+        return [self.entries[seq] for seq in sorted(seqs)]
 
     def remove(self, entry: Entry) -> bool:
         """Remove an entry; return whether it was held."""
-        if entry[0] not in self._entries:
+        if entry[0] not in self.entries:
             return False
         self._pop(entry[0])
         return True
@@ -94,8 +94,8 @@ class ConsentHold:
         if joining is None:
             return ()
         for seq in joining:
-            entry = self._entries[seq]
-            self._entries[seq] = (seq, person, *entry[2:])
+            entry = self.entries[seq]
+            self.entries[seq] = (seq, person, *entry[2:])
         own = self._people.setdefault(person, OrderedDict())
         before = len(own)
         # Not sorted by age: a person may gain a session with every event, and sorting all of
@@ -109,10 +109,10 @@ class ConsentHold:
         """Return the held entries accepted before `at` (ms)."""
         # Entries are held in the order of acceptance, but for the few that are held again: if the
         # first is young enough, the search is not worth its time.
-        first = next(iter(self._entries.values()), None)
+        first = next(iter(self.entries.values()), None)
         if first is None or first[2] >= at:
             return []
-        return [entry for entry in self._entries.values() if entry[2] < at]
+        return [entry for entry in self.entries.values() if entry[2] < at]
 
     def _next_out(self) -> int:
         """Return the number of the oldest entry of the person with the most entries."""
@@ -120,7 +120,7 @@ class ConsentHold:
         return next(iter(self._people[person]))
 
     def _pop(self, seq: int) -> Entry:
-        entry = self._entries.pop(seq)
+        entry = self.entries.pop(seq)
         self._under.pop(seq, None)
         seqs = self._people[entry[1]]
         del seqs[seq]

@@ -31,6 +31,14 @@ class DeadLetters:
         """Queue dead letters again as `requeue` does, and count them as replayed."""
         count = self.requeue(letters, without)
         self._state.counts.replayed += count
+        self._state.wake()
+        return count
+
+    def delete(self, letters: Sequence[DeadLetter]) -> int:
+        """Delete dead letters; return their count."""
+        count = self._state.spool.delete_dead(letters)
+        with self._state.lock:
+            self._state.dead -= count
         return count
 
     def requeue_refused(self, seqs: Container[int]) -> int:

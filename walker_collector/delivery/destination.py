@@ -9,14 +9,13 @@ from typing import Any, Final, Literal, Protocol
 import attrs
 from attrs import frozen
 
-from walker_collector.config import Consent, DestinationConfig, FlowConfig
+from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.hooks import Hooks, connect, implements
-from walker_collector.hookspecs import PROJECT, Context, Event, Progress, PushContext
+from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
-from walker_collector.people.gate import Gate, compile_gate, granted
+from walker_collector.people.gate import Gate, compile_gate
 from walker_collector.plugins import Registry
-from walker_collector.spool import FRESH, DeliveryState
 from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE: Final = 100
@@ -29,9 +28,9 @@ _LINGER: Final = 20
 class Destination:
     """A destination ready for use: configuration, hooks, compiled mapping.
 
-    `admits` checks the consent that the destination as a whole requires. `ignoring` says which
-    events its rules ignore in any case (None: no event). `listens`: changes of consent are
-    delivered to it.
+    `admits` checks the consent that the destination as a whole requires; if it does,
+    `requires_consent` is true. `ignoring` says which events its rules ignore in any case (None: no
+    event). `listens`: changes of consent are delivered to it.
     """
 
     id: str
@@ -47,14 +46,14 @@ class Destination:
     concurrency: int = 1
     linger: int = 0
     admits: Gate = attrs.field(init=False)
+    requires_consent: bool = attrs.field(init=False)
 
     @admits.default
     def _gate(self) -> Gate:
         return compile_gate(self.config.consent, self.config.consent_mode)
 
-    @property
-    def requires_consent(self) -> bool:
-        """Whether the destination as a whole requires consent."""
+    @requires_consent.default
+    def _requires_consent(self) -> bool:
         return bool(self.config.consent)
 
     def status_when_denied(self, name: str, body: bytes) -> Literal["ignored", "held", "dropped"]:
@@ -62,24 +61,6 @@ class Destination:
         if self.ignoring is not None and self.ignoring.by_conditions(name, body):
             return "ignored"
         return "held" if self.config.queue else "dropped"
-
-
-def context_for(
-    destination: Destination,
-    base: Consent,
-    event: Event,
-    attempt: DeliveryState = FRESH,
-    progress: Progress | None = None,
-) -> PushContext:
-    """Return the context for one event, with the consent that counts for it.
-
-    `base` is the consent granted by the person; the event's own consent overrides it. The result
-    replaces the event's `consent`, as walkerOS does.
-    """
-    own = event.get("consent")
-    state = granted({**base, **own}) if own else dict(base)
-    event["consent"] = state
-    return PushContext(destination.context, event, state, attempt.count + 1, progress)
 
 
 class Host(Protocol):

@@ -1,12 +1,14 @@
 """Erase people from one destination: remove their entries, and stop those in flight."""
 
 import time
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.outcome import Disposition
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.error_details import place_of
+from walker_collector.hookspecs import Person
 from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
 
 
@@ -16,7 +18,9 @@ class Erasures:
     def __init__(self, state: PendingState, holds: Holds) -> None:
         self._state = state
         self._holds = holds
-        self._revoked: set[int] = set()
+        self.blocked = state.queue.people.blocked
+        """People who are being erased."""
+        self.revoked: set[int] = set()
         """Entries in flight of an erased person: none of their further parts is sent."""
         self._settling: set[int] = set()
         """Entries in flight with a disposition that is being written to the spool."""
@@ -26,35 +30,46 @@ class Erasures:
     @contextmanager
     def erasing(self, people: set[str]) -> Iterator[None]:
         """Neither read nor take entries of these people inside the block."""
-        with self._state.refill_paused():
-            with self._state.lock:
-                self._state.queue.block(people)
+        state = self._state
+        with state.refill_paused():
+            with state.lock:
+                state.queue.block(people)
             try:
                 yield
             finally:
-                with self._state.lock:
-                    self._state.queue.unblock(people)
+                with state.lock:
+                    state.queue.unblock(people)
+        state.wake()
 
-    def erase(self, people: set[str], wait: Callable[[float], object], deadline: float) -> set[int]:
+    def in_step(self) -> AbstractContextManager[None]:
+        """Keep memory and spool the same inside the block."""
+        return self._state.unacked.in_step()
+
+    def erase(self, people: set[str], deadline: float) -> set[int]:
         """Remove these people's events from memory; return their numbers.
 
-        The spool removes those on disk. `wait` is called until their entries in flight are
-        settled, or until the monotonic `deadline` (s).
+        The spool removes those on disk. Waits for their entries in flight, until the monotonic
+        `deadline` (s).
         """
+        state = self._state
 
         def in_flight() -> set[int]:
-            return {seq for seq, entry in self._state.in_flight.items() if entry[1] in people}
+            return {seq for seq, entry in state.in_flight.items() if entry[1] in people}
 
-        self._holds.follow_joins()
-        self.erased.clear()
-        # The disposition of an entry that is being settled is decided, and stands.
-        revoked = in_flight() - self._settling
-        self._revoked |= revoked
-        gone = self._remove(people)
-        while in_flight() and time.monotonic() < deadline:
-            wait(deadline - time.monotonic())
-        self._revoked |= in_flight()
-        return gone | self._remove(people) | (self.erased & revoked)
+        with state.lock:
+            self._holds.follow_joins()
+            self.erased.clear()
+            # The disposition of an entry that is being settled is decided, and stands.
+            revoked = in_flight() - self._settling
+            self.revoked |= revoked
+            gone = self._remove(people)
+            while in_flight() and (left := deadline - time.monotonic()) > 0:
+                state.changed.wait(left, lock=state.lock)
+            self.revoked |= in_flight()
+            gone |= self._remove(people) | (self.erased & revoked)
+            state.waiters.erased(gone)
+            state.changed.notify_all()
+        return gone
 
     def _remove(self, people: set[str], among: Container[int] | None = None) -> set[int]:
         """Remove these people's entries, or those `among` these numbers; return their numbers."""
@@ -77,20 +92,38 @@ class Erasures:
 
         Returns the numbers of events that were in memory only.
         """
-        # Pushed or replayed since `erase`. What a durable spool still has was accepted after it
-        # removed the others: taken out of memory, it would wait on disk for nobody to read it.
-        gone = self._remove(people, removed.seqs if self._state.spool.durable else None)
-        waiting = removed.counts.get((self._state.destination.id, State.WAITING), 0)
-        # Entries in flight are subtracted when they are settled.
-        self._state.waiting -= waiting - sum(seq in removed.seqs for seq in self._state.in_flight)
-        self._state.dead -= removed.counts.get((self._state.destination.id, State.DEAD), 0)
+        state, id_, in_flight = self._state, self._state.destination.id, self._state.in_flight
+        with state.lock:
+            # Pushed or replayed since `erase`. What a durable spool still has was accepted after it
+            # removed the others: taken out of memory, it would wait on disk for nobody to read it.
+            gone = self._remove(people, removed.seqs if state.spool.durable else None)
+            # Entries in flight are subtracted when they are settled.
+            waiting = removed.counts.get((id_, State.WAITING), 0)
+            state.waiting -= waiting - sum(seq in removed.seqs for seq in in_flight)
+            state.dead -= removed.counts.get((id_, State.DEAD), 0)
+            state.waiters.erased((gone | removed.seqs) - in_flight.keys())
+            state.changed.notify_all()
         return gone
+
+    def notify(self, person: Person) -> None:
+        """Call the hook `erased`, for the destination to drop its memory of a person."""
+        destination = self._state.destination
+        if destination.config.disabled:
+            return
+        try:
+            destination.hooks.erased(person=person, context=destination.context)
+        except BaseException as error:  # a plugin's bug must not stop an erasure
+            self._state.log.error(
+                "destination %s: erased raised %s at %s",
+                destination.id,
+                type(error).__name__,
+                place_of(error),
+            )
 
     def may_proceed(self, entry: Entry) -> bool:
         """Return whether an entry in flight may still be sent: not if its person is erased."""
-        return entry[0] not in self._revoked and not self._state.queue.is_blocked(
-            self._state.queue.person(entry)
-        )
+        people = self._state.queue.people
+        return entry[0] not in self.revoked and people.of.get(entry[0]) not in people.blocked
 
     def decide(self, entries: list[Entry], dispositions: list[Disposition]) -> list[Disposition]:
         """Return the dispositions to write; entries erased while in flight are always removed.
@@ -98,11 +131,11 @@ class Erasures:
         The other entries count as settling, so that an erasure that begins now waits for them.
         """
         self._settling.update(entry[0] for entry in entries)
-        if not self._revoked:
+        if not self.revoked:
             return dispositions
         return [
             Disposition(SpoolUpdate(entry, UpdateKind.ACKED), FRESH)
-            if entry[0] in self._revoked
+            if entry[0] in self.revoked
             else item
             for entry, item in zip(entries, dispositions, strict=True)
         ]
@@ -110,14 +143,13 @@ class Erasures:
     def settled(self, entry: Entry, *, delivered: bool) -> bool:
         """Note that an entry is settled; return whether its person was erased while in flight."""
         self._settling.discard(entry[0])
-        if entry[0] not in self._revoked:
+        if entry[0] not in self.revoked:
             return False
-        self._revoked.discard(entry[0])
+        self.revoked.discard(entry[0])
         if not delivered:
             self.erased.add(entry[0])
         return True
 
     def all_delivered(self, entries: list[Entry]) -> None:
         """Note that the entries of a batch are settled as delivered."""
-        if self._revoked:
-            self._revoked.difference_update(entry[0] for entry in entries)
+        self.revoked.difference_update(entry[0] for entry in entries)

@@ -39,6 +39,8 @@ class Health:
     whole_failures: int = 0
     pause_until: int = 0
     ready: bool = False
+    untroubled: bool = True
+    """Whether no failure or refusal is remembered, so that the others need not be asked."""
     refusals: RefusalRun = Factory(RefusalRun)
     _failing_people: OrderedDict[str, None] = Factory(OrderedDict)
     """People with a failure since their last success; a bounded set, the oldest first."""
@@ -75,6 +77,14 @@ class Health:
         if self.breaker.probing:
             return None
         if self.breaker.allows(now):
+            self.untroubled = not (
+                self.down
+                or self.breaker.failures
+                or self._failing_people
+                or self._streak
+                or self.refusals.events
+                or self.reason
+            )
             return 0
         # Failures that the plugin reports for the whole destination need no early probes: they do
         # not depend on the person.
@@ -123,6 +133,7 @@ class Health:
     def judge(self, judged: Sequence[Judged], now: int) -> HealthChange | None:
         """Learn from the outcomes of a batch; return the change of health to log, if any."""
         probed, self.breaker.probing = self.breaker.probing, False
+        self.untroubled = False
         new_failures = self._learn(judged)
         outcomes = [outcome for _, _, outcome in judged]
         whole = next((item for item in outcomes if item.kind == "unavailable"), None)

@@ -21,7 +21,8 @@ class Holds:
 
     def __init__(self, state: PendingState, restore: Restore) -> None:
         self._state = state
-        self._joins = state.consents.follow()
+        self.joins = state.consents.follow()
+        """Identity merges since the last `follow_joins`."""
         self._joined: set[int] = set()
         """Held entries re-keyed by an identity merge, which the person's consent may admit."""
         stored_entries = state.spool.held(state.destination.id) if state.spool.durable else []
@@ -60,24 +61,25 @@ class Holds:
                 self.unhold(entries)
             if entries:
                 self._state.unacked.write()
+        # A release pauses the reading from disk; a thread that wanted to read has gone to sleep.
+        if entries or people is None or self._state.window.more_on_disk:
+            self._state.wake()
         return entries
 
-    def holds_any_of(self, people: set[str]) -> bool:
+    def concerns(self, people: set[str] | None) -> bool:
         """Return whether any events of these people, or of keys merged into them, are held.
 
-        Also true when many merges are queued: without deliveries only `release` works them off.
+        Also true for None, everybody, and when many merges are queued: without deliveries only
+        `release` works them off.
         """
+        if people is None:
+            return True
         with self._state.lock:
-            if self._joined or len(self._joins) > _MANY_JOINS:
+            if self._joined or len(self.joins) > _MANY_JOINS:
                 return True
-            return bool(self._state.held) and self._state.held.concerns(
-                {*people, *dict(self._joins.copy())}
+            return bool(self._state.held.entries) and self._state.held.concerns(
+                {*people, *dict(self.joins.copy())}
             )
-
-    @property
-    def has_new_joins(self) -> bool:
-        """Whether identities were merged since `follow_joins`."""
-        return bool(self._joins)
 
     def follow_joins(self) -> None:
         """Re-key held and in-flight entries after identity merges.
@@ -85,8 +87,8 @@ class Holds:
         Called before entries are taken. An event accepted after a sign-in is in the queue only
         after its merge is in `_joins`, so it waits for the session's events in flight.
         """
-        while self._joins:
-            key, person = self._joins.popleft()
+        while self.joins:
+            key, person = self.joins.popleft()
             self._state.queue.rejoin([key])
             self._joined.update(self._state.held.join(key, person))
 
@@ -104,8 +106,6 @@ class Holds:
 
     def overtaken(self, batch: list[Entry], said: ConsentSnapshot) -> list[Entry]:
         """Return held events that consent admits now, and that a batch would overtake."""
-        if not self._state.held:
-            return []
         people = {person for person in said.names.values() if person in self._state.held}
         bases: dict[str, Consent] = {}
         # Only those older than the batch: newer ones are not overtaken, and may be beyond the
@@ -126,15 +126,10 @@ class Holds:
             bases[person] = self._state.consents.base(person)
         return granted({**bases[person], **(decode(entry[3]).get("consent") or {})})
 
-    @property
-    def needs_maintenance(self) -> bool:
-        """Whether entries are held, or updates kept for the next write."""
-        return bool(self._state.unacked or self._state.held)
-
     def expire(self) -> None:
         """Drop entries held longer than `queueAge`, and write the updates that are kept."""
         with self._state.lock:
-            needed = bool(self._state.unacked or self._expired())
+            needed = bool(self._state.unacked.updates or self._expired())
         if needed:
             uninterrupted(self._expire_now)
 
@@ -149,7 +144,7 @@ class Holds:
             for entry in expired:
                 self._state.held.remove(entry)
             self._drop(expired, _TOO_LONG_HELD)
-            unacked = bool(self._state.unacked)
+            unacked = bool(self._state.unacked.updates)
         if unacked:
             self._state.unacked.write()
 

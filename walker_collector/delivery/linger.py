@@ -9,12 +9,15 @@ from walker_collector.config import BatchConfig
 
 @define
 class Linger:
-    """The wait of a batch: `wait` ms after every arrival, but at most `age` ms after the first."""
+    """The wait of a batch: `wait` ms after every arrival, but at most `age` ms after the first.
+
+    `first_at` and `last_at` are the times (ms) of the first and the last arrival.
+    """
 
     wait: int
     age: int
-    _first_at: int = 0
-    _last_at: int = 0
+    first_at: int = 0
+    last_at: int = 0
 
     @classmethod
     def of(cls, batch: BatchConfig | None, default: int) -> Self:
@@ -25,14 +28,10 @@ class Linger:
 
     def arrived(self, now: int) -> None:
         """Note that events have been queued."""
-        self._last_at = now
-        if not self._first_at:
-            self._first_at = now
-
-    def taken(self, now: int, *, more: bool) -> None:
-        """Note that a batch was taken, and whether `more` events are queued."""
-        self._first_at = now if more else 0
+        self.last_at = now
+        self.first_at = self.first_at or now
 
     def left(self, now: int) -> int:
-        """Return the rest of the wait (ms)."""
-        return max(0, min(self._last_at + self.wait, self._first_at + self.age) - now)
+        """Return the rest of the wait (ms); 0 if the clock was set back since the arrival."""
+        end = min(self.last_at + self.wait, self.first_at + self.age)
+        return end - now if now < end <= now + self.age else 0

@@ -1,33 +1,24 @@
 """The pending events of one destination: waiting, held for consent, or in flight."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 
 from walker_collector.config import Consent, PartState
 from walker_collector.delivery.dead_letters import DeadLetters
-from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.linger import Linger
-from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Disposition, Outcome
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
-from walker_collector.delivery.retry_turns import RetryTurns
+from walker_collector.delivery.retries import RetryTurns
 from walker_collector.errors import RetryLater
-from walker_collector.people.consent import ConsentSnapshot, ConsentStore
-from walker_collector.spool import (
-    FRESH,
-    DeliveryState,
-    Entry,
-    Spool,
-    SpoolUpdate,
-    State,
-    UpdateKind,
-)
+from walker_collector.people.consent import ConsentSnapshot
+from walker_collector.spool import FRESH, DeliveryState, Entry, SpoolUpdate, State, UpdateKind
 
 
 @frozen
@@ -54,28 +45,26 @@ class Wait:
     ms: int | None
 
 
+_IDLE: Final = Wait(None)
+
+
 class PendingEvents:
     """The entries of one destination: `add` queues them, `next` takes batches, `settle` ends them.
 
     Holds, erasures and dead letters have modules of their own, over the same state.
     """
 
-    def __init__(
-        self,
-        destination: Destination,
-        spool: Spool,
-        consents: ConsentStore,
-        now: Callable[[], int],
-        log: LogLimiter,
-        on_refill_resumed: Callable[[], None],
-    ) -> None:
-        self.state = state = PendingState(destination, spool, consents, now, log, on_refill_resumed)
+    def __init__(self, state: PendingState) -> None:
+        destination = state.destination
+        self.state = state
         self.lock = state.lock
         self._restore = Restore(state)
         self.holds = Holds(state, self._restore)
         self.erasures = Erasures(state, self.holds)
         self.dead_letters = DeadLetters(state)
-        self.linger = Linger.of(destination.config.batch, destination.linger)
+        self._linger = Linger.of(destination.config.batch, destination.linger)
+        self._batch_size = destination.batch_size
+        self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
         self.retry_turns = RetryTurns(max(1, destination.concurrency // 2))
         self._newest = 0
         """The number of the last entry that was added."""
@@ -88,125 +77,145 @@ class PendingEvents:
         A signal handler may raise in here. The call is then repeated with the same entries, and
         none of them is added or counted twice.
         """
-        last, count = entries[-1][0], len(entries)
+        (first, _, _, _), (last, _, at, _) = entries[0], entries[-1]
         if last <= self._newest:  # the call before was complete
             return
+        count, pending, linger = len(entries), self.state, self._linger
+        window, counts = pending.window, pending.counts
         if state is State.HELD:
             self.holds.hold(entries)
-            self.state.window.seen(last)
-            self.state.counts.accepted += count
+            window.seen(last)
+            counts.accepted += count
             self._newest = last
             return
-        pending = self.state
-        window, counts, enqueue = pending.window, pending.counts, pending.queue.ready.extend
-        fitting, more_on_disk, loaded_up_to = window.admit(entries, len(pending.queue))
+        fitting, more_on_disk, loaded_up_to = entries, False, last
+        if (
+            window.more_on_disk
+            or first <= window.loaded_up_to
+            or pending.waiting + count > window.limit
+        ):
+            fitting, more_on_disk, loaded_up_to = window.admit(entries, len(pending.queue))
+        enqueue = pending.queue.ready.extend
         # No call between these lines, so no signal handler can run: all of them happen, or none.
         counts.accepted += count
         pending.waiting += count
         self._newest = last
         window.more_on_disk = more_on_disk
         window.loaded_up_to = loaded_up_to
+        linger.last_at = at
+        linger.first_at = linger.first_at or at
         enqueue(fitting)
 
-    def _refill(self) -> bool:
-        """Load the next slice of waiting entries from disk when memory runs low.
+    def queued(self) -> None:
+        """Note that entries were queued otherwise: released, replayed, or put back."""
+        self._linger.arrived(self.state.now())
 
-        Returns whether any were loaded.
-        """
-        if not self.state.window.wants_refill(len(self.state.queue)):
-            return False
+    @property
+    def has_more(self) -> bool:
+        """Whether another thread may have something to do, now or later."""
+        queue, window = self.state.queue, self.state.window
+        return bool(queue.ready or queue.retries.later or queue.retries.due or window.more_on_disk)
+
+    def _refill(self, now: int) -> None:
+        """Load the next slice of waiting entries from disk when memory runs low."""
+        window = self.state.window
+        if not window.wants_refill(len(self.state.queue)):
+            return
         # A released entry that the disk still calls held would be passed over for good.
-        if self.state.unacked.releases_beyond(self.state.window.loaded_up_to):
-            return False
-        stored, now = self.state.window.read_on(), self.state.now()
+        if self.state.unacked.releases_beyond(window.loaded_up_to):
+            return
+        stored = window.read_on()
         for item in stored:
             self._restore.waiting(item, now)
-        return bool(stored)
+        if stored:
+            self._linger.arrived(now)
 
     # --- next ------------------------------------------------------------------------------
 
     def next(self, now: int, health: Health, *, hurried: bool) -> Batch | Wait:
         """Return the next batch, or the wait for one; `hurried`: without linger.
 
-        An empty batch means that updates are to be written.
+        An empty batch means that updates are to be written. Asks nobody about anything that plain
+        attributes say does not matter now: this runs several times per event.
 
         Raises SpoolError, with nothing taken.
         """
-        self.state.queue.wake(now)
-        wait = self.paused(now, health)
-        if wait != 0:
+        state, linger = self.state, self._linger
+        queue, retries = state.queue, state.queue.retries
+        if retries.later and retries.later[0][0] <= now:
+            queue.wake(now)
+        if not health.untroubled and (wait := self.paused(now, health)) != 0:
             return Wait(wait)
-        if self._refill():
-            self.linger.arrived(now)
-        if self._restore.take_unwritten():
+        if state.window.more_on_disk:
+            self._refill(now)
+        if state.unwritten:
+            state.unwritten = False
             return _NOTHING
-        queue = self.state.queue
-        if queue.ready or queue.due:
-            full = len(self.state.queue.ready) >= self.state.destination.batch_size
-            wait = 0 if hurried or full or queue.due else self.linger.left(now)
-            if wait:
-                return Wait(wait)
+        if queue.ready or retries.due:
+            hurried = hurried or bool(retries.due) or len(queue.ready) >= self._batch_size
+            if not hurried and now - linger.first_at < linger.age and (left := linger.left(now)):
+                return Wait(left)
             # None although entries are ready: all of their people are busy, and they were parked.
             if batch := self._next_batch(now, health):
                 return batch
-        due = self.state.queue.next_due
-        return Wait(None if due is None else max(1, due - now))
+        return Wait(max(1, retries.later[0][0] - now)) if retries.later else _IDLE
 
     def paused(self, now: int, health: Health) -> int | None:
         """Return the wait (ms) before the destination's health allows a delivery to start.
 
         None: until the probe in flight is back.
         """
-        return health.wait(now, lambda: self.state.queue.has_new(health.is_new))
+        return health.wait(now, lambda: has_probe(self.state.queue, health.is_new))
 
     def _next_batch(self, now: int, health: Health) -> Batch | None:
         queue, destination = self.state.queue, self.state.destination
-        batch_size, size_bytes = destination.batch_size, destination.batch_bytes
-        if health.cautious:
-            batch = self.take(lambda: queue.take_probe(health.is_new, health.random))
-        elif destination.hooks.push_batch is not None and batch_size > 1:
-            batch = self.take(lambda: queue.take(batch_size, size_bytes))
+        size, size_bytes = destination.batch_size, destination.batch_bytes
+        if not health.untroubled and health.cautious:
+            batch = self.take(take_probe, queue, health.is_new, health.random)
+        elif self._batches:
+            batch = self.take(queue.take, size, size_bytes)
         # Each event is a call of its own: retries that are slow to fail get some of the threads.
-        elif self.retry_turns.next(bool(queue.ready), bool(queue.due)):
+        elif self.retry_turns.next(bool(queue.ready), bool(queue.retries.due)):
             batch = self.take(queue.take_retry)
             self.retry_turns.taken(batch.entries if batch else ())
         else:
-            size = self._batch_size()
-            batch = self.take(lambda: queue.take_ready(size, size_bytes))
+            # The ready events are split evenly by threads.
+            share = -(-len(queue.ready) // destination.concurrency)
+            batch = self.take(queue.take_ready, max(1, min(size, share)), size_bytes)
             self.retry_turns.taken_ready()
         if batch is not None:
-            health.started()
-            self.linger.taken(now, more=bool(self.state.queue.ready))
+            if not health.untroubled:
+                health.started()
+            self._linger.first_at = now if queue.ready else 0
         return batch
 
-    def _batch_size(self) -> int:
-        """Return the batch size without push_batch: the ready events, split evenly by threads."""
-        destination = self.state.destination
-        share = -(-len(self.state.queue.ready) // destination.concurrency)
-        return max(1, min(destination.batch_size, share))
-
-    def take(self, take: Callable[[], list[Entry]]) -> Batch | None:
-        """Put the entries that `take` takes from the queue in flight; None if there are none."""
-        self.holds.follow_joins()
-        entries = take()
+    def take(self, take: Callable[..., list[Entry]], *args: Any) -> Batch | None:
+        """Put the entries in flight that `take(*args)` takes from the queue; None if none."""
+        state, holds = self.state, self.holds
+        if holds.joins:
+            holds.follow_joins()
+        entries = take(*args)
+        if not entries:
+            return None
         try:
             # One snapshot for the whole batch, so that a grant cannot come between two events.
-            said = self.state.consents.snapshot({entry[1] for entry in entries})
+            said = state.consents.snapshot({entry[1] for entry in entries})
         except BaseException:
-            self.state.queue.put_back(entries)
+            state.queue.put_back(entries)
             raise
-        if self.holds.has_new_joins:
+        if holds.joins:
             # Somebody signed in meanwhile: an entry may have been taken as the person's although
             # the session's earlier ones are in flight.
-            self.state.queue.put_back(entries)
-            return self.take(take)
-        if overtaken := self.holds.overtaken(entries, said):
+            state.queue.put_back(entries)
+            return self.take(take, *args)
+        if state.held.entries and (overtaken := holds.overtaken(entries, said)):
             # A grant is known, but its held events are not queued yet, and they must go first.
-            self.state.queue.put_back(entries)
-            self.holds.unhold(overtaken)
-            return self.take(take)
-        self.state.in_flight.update({entry[0]: entry for entry in entries})
-        return Batch(entries, said) if entries else None
+            state.queue.put_back(entries)
+            holds.unhold(overtaken)
+            return self.take(take, *args)
+        for entry in entries:
+            state.in_flight[entry[0]] = entry
+        return Batch(entries, said)
 
     # --- settle ----------------------------------------------------------------------------
 
@@ -215,73 +224,73 @@ class PendingEvents:
     ) -> None:
         """Move the entries of a batch by their dispositions, which are in the spool."""
         self.holds.follow_joins()
-        self._move(batch.entries, outcomes, dispositions)
+        self.state.counts.batches += 1
+        # Collected first: the queue sorts the entries that return to it, so they return at once.
+        done: list[Entry] = []
+        others: list[tuple[Entry, int | None]] = []
+        bases: dict[str, Consent] = {}
+        for entry, outcome, disposition in zip(batch.entries, outcomes, dispositions, strict=True):
+            del self.state.in_flight[entry[0]]
+            self.retry_turns.settled(entry)
+            self.state.counts.add(outcome.kind)
+            if self._leaves(entry, outcome, disposition, bases):
+                done.append(entry)
+            else:
+                others.append((entry, disposition.due))
+        self.state.queue.finish(done)
+        self._return(others)
 
     def settle_delivered(self, batch: Batch) -> None:
         """Settle a batch of which every event was delivered, as most are.
 
         The fast twin of `settle`: the same result, without a decision per entry.
         """
-        entries = batch.entries
-        self.state.counts.batches += 1
-        self.state.counts.delivered += len(entries)
-        self.state.waiting -= len(entries)
+        state, entries = self.state, batch.entries
+        state.counts.batches += 1
+        state.counts.delivered += len(entries)
+        state.waiting -= len(entries)
         for entry in entries:
-            del self.state.in_flight[entry[0]]
-            if self.state.attempts:  # mostly empty, as mostly nothing was tried before
-                self.state.attempts.pop(entry[0], None)
+            del state.in_flight[entry[0]]
+            if state.attempts:  # mostly empty, as mostly nothing was tried before
+                state.attempts.pop(entry[0], None)
                 self.retry_turns.settled(entry)
-        self.erasures.all_delivered(entries)
-        self.state.queue.finish(entries)
+        if self.erasures.revoked:
+            self.erasures.all_delivered(entries)
+        state.queue.finish(entries)
 
-    def _move(
-        self, entries: list[Entry], outcomes: list[Outcome], dispositions: list[Disposition]
-    ) -> None:
-        """Move entries out of flight: out of the queue, on hold, to a retry, or back in line."""
-        self.state.counts.batches += 1
-        # Collected first: the queue sorts the entries that return to it, so they return at once.
-        done: list[Entry] = []
-        back: list[Entry] = []
-        behind: list[Entry] = []
-        bases: dict[str, Consent] = {}
-        retrying: set[str] = set()
-        for entry, outcome, disposition in zip(entries, outcomes, dispositions, strict=True):
-            del self.state.in_flight[entry[0]]
-            self.retry_turns.settled(entry)
-            self.state.counts.add(outcome.kind)
-            person = self.state.queue.person(entry)
-            change = disposition.change
-            arrived = outcome.kind in ("delivered", "notified")
-            if self.erasures.settled(entry, delivered=arrived):
-                self._leave(entry)
-                done.append(entry)
-            elif outcome.kind == "held" and self.holds.consent(entry, bases) != outcome.consent:
-                # The consent has changed since the decision, and the release that followed did not
-                # find this entry held. It is decided on again; the spool has it as held so far.
-                self.state.unacked.add([SpoolUpdate(entry, UpdateKind.RELEASED)])
-                back.append(entry)
-            elif change is not None and change.kind is not UpdateKind.RETRIED:
-                self._leave(entry, change)
-                done.append(entry)
-            else:
-                self._remember(entry, disposition)
-                if person in retrying:
-                    # An earlier entry of its person waits for a retry, and this one goes after it.
-                    behind.append(entry)
-                elif change is None:  # not attempted, or the destination was unavailable
-                    back.append(entry)
-                else:
-                    self.state.queue.retry(change.delivery.due, entry)
-                    retrying |= {person} - {""}
-        self.state.queue.hold_back(behind)
-        self.state.queue.finish(done)
-        self.state.queue.put_back(back)
+    def put_back(self, batch: Batch, due: int) -> None:
+        """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
+        others: list[tuple[Entry, int | None]] = []
+        for entry in batch.entries:
+            if self.state.in_flight.pop(entry[0], None) is not None:  # else settled before that
+                self.retry_turns.settled(entry)
+                others.append((entry, due))
+        self._return(others)
 
-    def _remember(self, entry: Entry, disposition: Disposition) -> None:
-        if disposition.change is not None:
-            self.state.counts.retried += 1
+    def _leaves(
+        self,
+        entry: Entry,
+        outcome: Outcome,
+        disposition: Disposition,
+        bases: dict[str, Consent],
+    ) -> bool:
+        """Note the disposition of an entry; return whether the entry leaves the waiting ones."""
+        state, change = self.state, disposition.change
+        if self.erasures.settled(entry, delivered=outcome.kind in ("delivered", "notified")):
+            self._leave(entry)
+            return True
+        if outcome.kind == "held" and self.holds.consent(entry, bases) != outcome.consent:
+            # The consent has changed since the decision, and the release that followed did not
+            # find this entry held. It is decided on again; the spool has it as held so far.
+            state.unacked.add([SpoolUpdate(entry, UpdateKind.RELEASED)])
+            return False
+        if disposition.is_done:
+            self._leave(entry, change)
+            return True
+        state.counts.retried += change is not None
         if disposition.attempt != FRESH:
-            self.state.attempts[entry[0]] = disposition.attempt
+            state.attempts[entry[0]] = disposition.attempt
+        return False
 
     def _leave(self, entry: Entry, change: SpoolUpdate | None = None) -> None:
         """Take an entry out of the waiting ones: it is gone, held or dead."""
@@ -297,21 +306,24 @@ class PendingEvents:
             self.state.attempts[entry[0]] = change.delivery
         self.holds.hold([entry], change.delivery.consent)
 
-    def put_back(self, batch: Batch, due: int) -> None:
-        """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
-        first: set[str] = set()
+    def _return(self, entries: list[tuple[Entry, int | None]]) -> None:
+        """Queue entries that were in flight, each for its time due (ms), or in its place (None)."""
+        queue = self.state.queue
+        back: list[Entry] = []
         behind: list[Entry] = []
-        for entry in batch.entries:
-            if self.state.in_flight.pop(entry[0], None) is None:  # settled before the interruption
-                continue
-            self.retry_turns.settled(entry)
-            person = self.state.queue.person(entry)
-            if person in first:
+        retrying: set[str] = set()
+        for entry, due in entries:
+            person = queue.people.of.get(entry[0], "")
+            if person in retrying:
+                # An earlier entry of its person waits for a retry, and this one goes after it.
                 behind.append(entry)
+            elif due is None:  # not attempted, or the destination was unavailable
+                back.append(entry)
             else:
-                first |= {person} - {""}
-                self.state.queue.retry(due, entry)
-        self.state.queue.hold_back(behind)
+                queue.retries.add(due, entry)
+                retrying |= {person} - {""}
+        queue.hold_back(behind)
+        queue.put_back(back)
 
     # --- delivery states -------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ from walker_collector.delivery.keyed_queue import KeyedQueue
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.status import Counts
 from walker_collector.delivery.unacked import UnackedUpdates
+from walker_collector.delivery.waiters import Waiters
 from walker_collector.delivery.window import SpoolWindow
+from walker_collector.interrupts import Notifier
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import DeliveryState, Entry, Spool, State
 
@@ -19,7 +21,7 @@ class PendingState:
     """The entries of one destination by their place (queue, hold, flight, disk), and counters.
 
     `lock` guards everything. It is never held while the spool is written; but entries are read
-    from disk under it, so that none is read twice.
+    from disk under it, so that none is read twice. `wake` wakes a worker for queued entries.
     """
 
     def __init__(
@@ -29,23 +31,27 @@ class PendingState:
         consents: ConsentStore,
         now: Callable[[], int],
         log: LogLimiter,
-        on_refill_resumed: Callable[[], None],
+        wake: Callable[[], None],
     ) -> None:
         self.destination = destination
         self.spool = spool
         self.consents = consents
         self.now = now
         self.log = log
+        self.wake = wake
         self.lock = threading.RLock()
         self.queue = KeyedQueue(consents.canonical)
         self.held = ConsentHold(destination.config.queue_max)
         self.in_flight: dict[int, Entry] = {}
         self.window = SpoolWindow(spool, destination.id)
-        self.unacked = UnackedUpdates(
-            spool, destination.id, self.lock, self.window, on_refill_resumed, log
-        )
+        self.unacked = UnackedUpdates(spool, destination.id, self.lock, self.window, wake, log)
+        self.waiters = Waiters(destination.id, durable=spool.durable)
+        self.changed = Notifier()
+        """Notified when entries have moved."""
         self.attempts: dict[int, DeliveryState] = {}
         """Delivery states of entries that were tried before, by their numbers."""
+        self.unwritten = False
+        """Whether damaged entries have become dead letters that the spool does not know of."""
         self.counts = Counts()
         counts = spool.counts().get(destination.id, {})
         self.waiting = counts.get(State.WAITING, 0)

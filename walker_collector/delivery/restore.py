@@ -11,7 +11,6 @@ class Restore:
 
     def __init__(self, state: PendingState) -> None:
         self._state = state
-        self._unwritten = False
 
     def waiting(self, stored: StoredEntry, now: int) -> None:
         """Queue an entry, or make a dead letter of a damaged one."""
@@ -38,18 +37,13 @@ class Restore:
             self._state.attempts[stored.entry[0]] = stored.delivery
         return _not_later(stored.entry, now)
 
-    def take_unwritten(self) -> bool:
-        """Return, once, whether there are new dead letters to write to the spool."""
-        unwritten, self._unwritten = self._unwritten, False
-        return unwritten
-
     def _set_aside(self, stored: StoredEntry, now: int) -> None:
         state = self._state
         attempt = attrs.evolve(stored.delivery, reason=damage.reason_of(stored.damage))
         state.unacked.add([SpoolUpdate(stored.entry, UpdateKind.DEAD, attempt, now)])
         state.dead += 1
         state.counts.died += 1
-        self._unwritten = True
+        state.unwritten = True
         state.log.error(
             "destination %s: event number %d in the spool is damaged (%s); it is a dead letter",
             state.destination.id,

@@ -1,12 +1,8 @@
 """Settle batches: initialise, dispatch, judge the outcomes, write them, move the entries."""
 
-from collections.abc import Callable
-
-from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.health import Health, HealthChange
 from walker_collector.delivery.initialisation import Initialisation
-from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import (
     DELIVERED,
     Disposition,
@@ -16,7 +12,6 @@ from walker_collector.delivery.outcome import (
 )
 from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.trace import event_id
-from walker_collector.delivery.waiters import Waiters
 from walker_collector.errors import SpoolError
 from walker_collector.spool import Entry, SpoolUpdate, UpdateKind
 from walker_collector.text import storable
@@ -26,43 +21,41 @@ class Settlement:
     """Delivers batches and settles their outcomes.
 
     Outcomes are written to the spool before the entries move in memory. After a crash before that
-    write, the events are delivered again (at least once). `settled` is called, with the lock held,
-    after the entries have moved.
+    write, the events are delivered again (at least once). `changed` is notified, with the lock
+    held, after the entries have moved.
     """
 
     def __init__(
         self,
-        destination: Destination,
         pending: PendingEvents,
         health: Health,
         initialisation: Initialisation,
         dispatcher: Dispatcher,
-        waiters: Waiters,
-        settled: Callable[[], None],
-        now: Callable[[], int],
-        log: LogLimiter,
     ) -> None:
-        self._id = destination.id
-        self._retry = destination.config.retry
+        state = pending.state
+        self._id = state.destination.id
+        self._durable = state.spool.durable
+        self._retry = state.destination.config.retry
         self._pending = pending
         self._health = health
         self._initialisation = initialisation
         self._dispatcher = dispatcher
-        self._waiters = waiters
-        self._settled = settled
-        self._now = now
-        self._log = log
+        self._waiters = state.waiters
+        self._changed = state.changed
+        self._now = state.now
+        self._log = state.log
 
     def deliver(self, batch: Batch) -> None:
         """Deliver a batch and settle the outcome of each entry; for an empty one, write updates."""
         if not batch.entries:
             self._write()
             return
-        refused = self._initialisation.ensure()
-        if refused is not None:
-            self._settle(batch, [refused] * len(batch.entries))
-            return
-        self._health.ready = True
+        if not self._initialisation.done:
+            refused = self._initialisation.ensure()
+            if refused is not None:
+                self._settle(batch, [refused] * len(batch.entries))
+                return
+            self._health.ready = True
         outcomes = self._dispatcher.run(batch.entries, batch.said)
         # Mostly every event is delivered, and then no decision per entry is needed.
         if outcomes.count(DELIVERED) == len(outcomes):
@@ -84,28 +77,32 @@ class Settlement:
                 self._log_death(entry, outcome, item.change)
                 self._waiters.settle(entry, outcome, item.change, pending.erasures.erased)
             self.answer_blocked()
-            self._settled()
+            self._changed.notify_all()
         self._requeue_refused()
         self._bound_dead()
 
     def _settle_delivered(self, batch: Batch) -> None:
-        with self._pending.lock:
-            self._report(self._health.delivered(batch.said.names.values()))
-        self._pending.state.unacked.ack(batch.entries)
-        with self._pending.lock:
-            self._pending.settle_delivered(batch)
-            self._waiters.delivered(batch.entries)
-            self._settled()
+        pending, health = self._pending, self._health
+        if not health.untroubled:
+            with pending.lock:
+                self._report(health.delivered(batch.said.names.values()))
+        if self._durable or pending.state.unacked.updates:
+            pending.state.unacked.ack(batch.entries)
+        with pending.lock:
+            pending.settle_delivered(batch)
+            if self._waiters.waiting:
+                self._waiters.delivered(batch.entries)
+            self._changed.notify_all()
 
     def _write(self) -> None:
         self._pending.state.unacked.write()
         with self._pending.lock:
-            self._settled()
+            self._changed.notify_all()
         self._bound_dead()
 
     def answer_blocked(self) -> None:
         """Answer the pushes that wait for a destination without deliveries for the time being."""
-        if self._waiters and self._pending.paused(self._now(), self._health):
+        if self._waiters.waiting and self._pending.paused(self._now(), self._health):
             self._waiters.blocked(self._pending.state.in_flight, self._health.reason)
 
     def _judge(self, batch: Batch, outcomes: list[Outcome], now: int) -> list[Outcome]:
@@ -139,7 +136,7 @@ class Settlement:
             return
         self._log.warning("destination %s: %d dead letter(s) queued again", self._id, count)
         with self._pending.lock:
-            self._settled()
+            self._changed.notify_all()
 
     def _bound_dead(self) -> None:
         try:

@@ -1,5 +1,7 @@
 """One entry of a batch on its way through a delivery."""
 
+from collections.abc import Callable
+
 from attrs import define
 
 from walker_collector.delivery.outcome import NOT_ATTEMPTED, Outcome
@@ -11,11 +13,13 @@ from walker_collector.spool import Entry
 class Task:
     """The delivery of one entry: the item to send, and its outcome.
 
-    `notice`: the entry is a change of consent, for the hook `consent`, rather than an event.
+    `may_proceed` says whether the entry may still be sent. `notice`: the entry is a change of
+    consent, for the hook `consent`, rather than an event.
     """
 
     entry: Entry
     person: str
+    may_proceed: Callable[[], bool]
     item: Item | None = None
     notice: bool = False
     outcome: Outcome = NOT_ATTEMPTED

@@ -32,17 +32,15 @@ class UnackedUpdates:
         self._window = window
         self._on_refill_resumed = on_refill_resumed
         self._log = log
-        self._updates: list[SpoolUpdate] = []
+        self.updates: list[SpoolUpdate] = []
+        """Updates for the next write."""
         self.writing = threading.RLock()
         """Held while memory and spool differ; never waited for under `lock`. An erasure takes its
         counts from the spool, and so needs both to be the same."""
 
-    def __bool__(self) -> bool:
-        return bool(self._updates)
-
     def add(self, updates: Iterable[SpoolUpdate]) -> None:
         """Keep updates for the next write."""
-        self._updates += updates
+        self.updates += updates
 
     def write(self, updates: Iterable[SpoolUpdate] = ()) -> None:
         """Write the kept updates, then these."""
@@ -58,8 +56,8 @@ class UnackedUpdates:
 
     def _write(self, updates: Iterable[SpoolUpdate]) -> None:
         with self._lock:
-            changes = [*self._updates, *updates]
-            self._updates = []
+            changes = [*self.updates, *updates]
+            self.updates = []
             # A release must be on disk before more entries are read from there, or it is missed.
             releases = any(change.kind is UpdateKind.RELEASED for change in changes)
             if releases:
@@ -70,7 +68,7 @@ class UnackedUpdates:
             self._spool.settle(self._destination, changes)
         except BaseException as error:
             with self._lock:  # in front of those added since, which may be about the same entries
-                self._updates = [*changes, *self._updates]
+                self.updates = [*changes, *self.updates]
             if not isinstance(error, SpoolError):
                 raise  # a signal handler raised
             self._log.error("destination %s: %s", self._destination, error)
@@ -80,7 +78,7 @@ class UnackedUpdates:
 
     def ack(self, entries: list[Entry]) -> None:
         """Acknowledge delivered entries: the fast twin of `write`, as most are delivered."""
-        if self._updates:
+        if self.updates:
             self.write(SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries)
             return
         try:
@@ -89,7 +87,7 @@ class UnackedUpdates:
         except SpoolError as error:
             self._log.error("destination %s: %s", self._destination, error)
             with self._lock:
-                self._updates += [SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries]
+                self.updates += [SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries]
 
     def resume_refill(self) -> None:
         """Allow reading from the spool again, and wake a worker if there is more to read."""
@@ -100,11 +98,11 @@ class UnackedUpdates:
     def releases_beyond(self, seq: int) -> bool:
         """Return whether an entry above this number is released, but still held on disk."""
         return any(
-            change.kind is UpdateKind.RELEASED and change.entry[0] > seq for change in self._updates
+            change.kind is UpdateKind.RELEASED and change.entry[0] > seq for change in self.updates
         )
 
     @property
     def count(self) -> int:
         """The number of entries that have left the queue for good, unknown to the spool."""
         gone = (UpdateKind.ACKED, UpdateKind.DEAD)
-        return len({change.entry[0] for change in self._updates if change.kind in gone})
+        return len({change.entry[0] for change in self.updates if change.kind in gone})

@@ -24,15 +24,12 @@ class Waiters:
     def __init__(self, destination: str, *, durable: bool) -> None:
         self._destination = destination
         self._closed = _CLOSED[durable]
-        self._waiting: dict[int, OnAnswer] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting: dict[int, OnAnswer] = {}
 
     def add(self, entries: list[Entry], state: State, on_answer: OnAnswer) -> None:
         """Add a push that waits for these entries; held ones are answered at once."""
         for entry in entries:
-            self._waiting[entry[0]] = on_answer
+            self.waiting[entry[0]] = on_answer
             if state is State.HELD:
                 self._answer(entry[0], Answer("held", "consent not granted"))
 
@@ -40,7 +37,7 @@ class Waiters:
         self, entry: Entry, outcome: Outcome, change: SpoolUpdate | None, erased: Collection[int]
     ) -> None:
         """Give the answer that follows from an outcome, if any."""
-        if not self._waiting:
+        if not self.waiting:
             return
         if entry[0] in erased:
             self._answer(entry[0], _ERASED)
@@ -53,27 +50,26 @@ class Waiters:
 
     def delivered(self, entries: list[Entry]) -> None:
         """Answer that these entries were delivered."""
-        if self._waiting:
-            for entry in entries:
-                self._answer(entry[0], Answer("delivered"))
+        for entry in entries:
+            self._answer(entry[0], Answer("delivered"))
 
     def blocked(self, in_flight: Collection[int], reason: str) -> None:
         """Answer, for entries not in flight, that the destination gets no deliveries for now."""
         answer = Answer("accepted", f"will be tried later: {reason}")
-        for seq in self._waiting.keys() - set(in_flight):
+        for seq in self.waiting.keys() - set(in_flight):
             self._answer(seq, answer)
 
     def erased(self, seqs: Collection[int]) -> None:
         """Answer that the people of these events were erased."""
-        for seq in self._waiting.keys() & set(seqs):
+        for seq in self.waiting.keys() & set(seqs):
             self._answer(seq, _ERASED)
 
     def closed(self) -> None:
         """Answer to all that the collector is closed."""
-        for seq in list(self._waiting):
+        for seq in list(self.waiting):
             self._answer(seq, self._closed)
 
     def _answer(self, seq: int, answer: Answer) -> None:
-        on_answer = self._waiting.pop(seq, None)
+        on_answer = self.waiting.pop(seq, None)
         if on_answer is not None:
             on_answer(self._destination, answer)

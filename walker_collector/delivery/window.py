@@ -1,5 +1,6 @@
 """The window: the first waiting entries are in memory, the others in the spool alone."""
 
+import sys
 from typing import Final
 
 from walker_collector.spool import Entry, Spool, StoredEntry
@@ -20,6 +21,8 @@ class SpoolWindow:
     def __init__(self, spool: Spool, destination: str) -> None:
         self.loaded_up_to = 0
         self.more_on_disk = spool.durable
+        self.limit = WINDOW if spool.durable else sys.maxsize
+        """Waiting entries that surely fit into memory."""
         self._disk = spool if spool.durable else None
         self._destination = destination
         self._refill_pauses = 0

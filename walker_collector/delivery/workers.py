@@ -71,16 +71,18 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
 
         So are events of keys merged into these people.
         """
-        workers = [worker for worker, _ in self.active if worker.concerns(people)]
-        if workers:
+        all_holds = [worker.pending.holds for worker, _ in self.active]
+        concerned = [holds for holds in all_holds if holds.concerns(people)]
+        if concerned:
             # A signal handler must not leave one destination released and another not.
-            uninterrupted(lambda: [worker.release(people) for worker in workers])
+            uninterrupted(lambda: [holds.release(people) for holds in concerned])
 
     def maintain(self) -> None:
         """Drop events held longer than `queueAge`, and write unwritten updates to the spool."""
         for worker, _ in self.active:
-            if worker.needs_maintenance:
-                worker.maintain()
+            state = worker.pending.state
+            if state.held.entries or state.unacked.updates:
+                worker.pending.holds.expire()
 
     def replay(
         self,
@@ -91,7 +93,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
     ) -> int:
         """Queue dead letters, given by destination, again; return their count."""
         return sum(
-            self[id_].replay(
+            self[id_].pending.dead_letters.replay(
                 found, {*without, *(self[id_].message_parts if without_messages else ())}
             )
             for id_, found in letters.items()
@@ -100,13 +102,12 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
 
     def delete_dead(self, letters: Mapping[str, list[DeadLetter]]) -> int:
         """Delete dead letters, given by destination; return their count."""
-        deleted = 0
-        for id_, found in letters.items():
-            count = self._spool.delete_dead(found)
-            deleted += count
-            if id_ in self:
-                self[id_].count_deleted(count)
-        return deleted
+        return sum(
+            self[id_].pending.dead_letters.delete(found)
+            if id_ in self
+            else self._spool.delete_dead(found)
+            for id_, found in letters.items()
+        )
 
     def flush(self, deadline: float, given_up: Callable[[], bool]) -> bool:
         """Wait until no worker has waiting events; see DestinationWorker.flush."""

@@ -82,10 +82,8 @@ class SpoolSink:
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that ignore or drop it."""
         for id_, status in statuses.items():
-            if status == "ignored":
-                self._workers[id_].count_ignored(event["id"], event["name"])
-            elif status == "dropped":
-                self._workers[id_].count_dropped()
+            if status in ("ignored", "dropped"):
+                self._workers[id_].count_unstored(status, event["id"], event["name"])
 
     def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
         """Store a statement with its notice, which queues among the person's events.

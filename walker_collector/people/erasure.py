@@ -15,10 +15,8 @@ IN_FLIGHT_WAIT: Final = 30.0
 """How long (s) an erasure waits for deliveries in flight."""
 
 
-class Worker(Protocol):
-    """The methods of a destination's worker that an erasure calls."""
-
-    destination: Any
+class Erasing(Protocol):
+    """The erasures of one destination."""
 
     def erasing(self, people: set[str]) -> AbstractContextManager[None]: ...
 
@@ -28,7 +26,7 @@ class Worker(Protocol):
 
     def on_erased(self, people: set[str], removed: Erased) -> set[int]: ...
 
-    def tell_erased(self, person: Person) -> None: ...
+    def notify(self, person: Person) -> None: ...
 
 
 class Workers(Protocol):
@@ -63,16 +61,15 @@ class Erasure:
         with self._lock, ExitStack() as erasing:
             while removed is None:  # mostly once
                 people = self._consents.all_keys(people)
-                for worker in self._all():
-                    erasing.enter_context(worker.erasing(people))
-                for worker in self._all():
-                    gone |= worker.erase(people, deadline)
+                for erasures in self._all():
+                    erasing.enter_context(erasures.erasing(people))
+                for erasures in self._all():
+                    gone |= erasures.erase(people, deadline)
                 removed = self._remove(people)
             if tell:  # while no delivery to them begins
                 person = _as_person(people)
-                for worker in self._all():
-                    if not worker.destination.config.disabled:
-                        worker.tell_erased(person)
+                for erasures in self._all():
+                    erasures.notify(person)
         return len(gone | removed)
 
     def begin(self, people: set[str]) -> None:
@@ -97,8 +94,8 @@ class Erasure:
         finally:
             self._threads.discard(threading.current_thread())
 
-    def _all(self) -> Iterable[Worker]:
-        return self._workers.values()
+    def _all(self) -> Iterable[Erasing]:
+        return [worker.pending.erasures for worker in self._workers.values()]
 
     def _remove(self, people: set[str]) -> set[int] | None:
         """Remove everything of these keys in one step; return the numbers of the events.
@@ -106,12 +103,12 @@ class Erasure:
         Returns None, with nothing removed, if the same people have further keys since.
         """
         with ExitStack() as in_step:
-            for worker in self._all():
-                in_step.enter_context(worker.in_step())
+            for erasures in self._all():
+                in_step.enter_context(erasures.in_step())
             removed = self._consents.erase(people)
             if removed is None:
                 return None
-            found = (worker.on_erased(people, removed) for worker in self._all())
+            found = (erasures.on_erased(people, removed) for erasures in self._all())
             return removed.seqs.union(*found)
 
 

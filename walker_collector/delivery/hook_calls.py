@@ -1,0 +1,129 @@
+"""Call the hooks of a destination, and turn what they raise into outcomes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, NOTIFIED, Outcome
+from walker_collector.delivery.task import Task
+from walker_collector.delivery.timeout import TimeLimit
+from walker_collector.delivery.trace import event_id
+from walker_collector.error_details import after_of, place_of, reason_of
+from walker_collector.errors import (
+    DestinationDown,
+    NotAttempted,
+    NothingToSend,
+    PluginError,
+    Rejected,
+    RetryLater,
+    SpoolError,
+)
+from walker_collector.hookspecs import Event, Item, Person
+from walker_collector.people.identity import KINDS
+from walker_collector.text import describe, storable
+
+FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
+"""The `status` of rejections that a plugin finds without asking the service."""
+
+
+class HookCalls:
+    """Calls `push`, `push_batch` and `consent`, within the destination's `timeout`."""
+
+    def __init__(self, destination: Destination, log: LogLimiter) -> None:
+        timeout = destination.config.timeout
+        self._destination = destination
+        self._hooks = destination.hooks
+        self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
+        self._log = log
+
+    def push(self, task: Task) -> Outcome:
+        """Send one event, or a change of consent, by itself; never raises."""
+        item = task.item
+        assert item is not None
+        try:
+            if task.notice:
+                self._call(self._notify, item)
+                return NOTIFIED
+            self._call(
+                self._hooks.push,
+                event=item.event,
+                data=item.data,
+                rule=item.rule,
+                context=item.context,
+            )
+        except BaseException as error:  # even SystemExit must not end the thread that delivers
+            return self.outcome_of(error, task)
+        return DELIVERED
+
+    def push_batch(self, tasks: Sequence[Task]) -> Mapping[int, BaseException]:
+        """Send a batch; return the failures by their index. Raises whatever the hook raises."""
+        failures = self._call(
+            self._hooks.push_batch,
+            batch=[task.item for task in tasks],
+            context=self._destination.context,
+        )
+        if failures is None:
+            return {}
+        if isinstance(failures, Mapping) and all(
+            type(index) is int and 0 <= index < len(tasks) and isinstance(error, BaseException)
+            for index, error in failures.items()
+        ):
+            return failures
+        plugin = type(self._destination.instance).__qualname__
+        raise PluginError(
+            f"{plugin}.push_batch must return None, or exceptions by the index of their events"
+        )
+
+    def outcome_of(self, error: BaseException, task: Task) -> Outcome:
+        """Return the outcome of an event whose call has raised, or reported, this."""
+        if isinstance(error, NothingToSend):
+            return Outcome("empty", reason_of(error))
+        if isinstance(error, NotAttempted):
+            return NOT_ATTEMPTED
+        if isinstance(error, Rejected):
+            known = getattr(error, "status", None) in FOUND_BY_PLUGIN
+            return Outcome("rejected", reason_of(error), known=known)
+        if isinstance(error, RetryLater):
+            return Outcome("retry", reason_of(error), after=after_of(error))
+        if isinstance(error, DestinationDown):
+            return Outcome("unavailable", reason_of(error), down=True)
+        if isinstance(error, SpoolError):  # progress could not be recorded
+            return Outcome("retry", storable(error))
+        return self.bug(error, "push", task)
+
+    def bug(self, error: BaseException, where: str, task: Task) -> Outcome:
+        """Log an unexpected exception, and return it as an outcome."""
+        place = place_of(error)
+        # The exception's text may quote an event; the log gets type and place only.
+        self._log.error(
+            "destination %s: %s raised %s at %s (event %s)",
+            self._destination.id,
+            where,
+            type(error).__name__,
+            place,
+            event_id(task.entry),
+        )
+        brief = f"an unexpected {type(error).__name__} in {where} at {place}"
+        return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
+
+    def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._limit(hook, *args, **kwargs) if self._limit else hook(*args, **kwargs)
+
+    def _notify(self, item: Item) -> None:
+        self._hooks.consent(
+            update=item.event["data"],
+            state=item.event["custom"],
+            person=person_of(item.event),
+            context=item.context,
+        )
+
+
+def person_of(event: Event) -> Person | None:
+    """Return the person of a change of consent; None: the process default."""
+    user = event.get("user") or {}
+    return Person(**{key: _text(user.get(key)) for key in KINDS}) if user else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

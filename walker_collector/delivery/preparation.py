@@ -1,0 +1,127 @@
+"""Prepare an entry for its call: decode it, check consent, map it."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from walker_collector.config import MISSING, Consent, PartState
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.hook_calls import HookCalls
+from walker_collector.delivery.outcome import IGNORED, Outcome, OutcomeKind
+from walker_collector.delivery.task import Task
+from walker_collector.errors import SpoolError
+from walker_collector.events import decode
+from walker_collector.hookspecs import Event, Item, Progress, PushContext
+from walker_collector.mapping import UNMATCHED
+from walker_collector.people.consent import ConsentSnapshot
+from walker_collector.people.gate import granted
+from walker_collector.spool import FRESH, DeliveryState, Entry
+
+CONSENT_CHANGED: Final = "walker consent"
+"""The event name of a change of consent in the queues of destinations that listen to it."""
+_UNMATCHED_MAX: Final = 50
+"""Names of events without a rule that are logged, once each."""
+_REFUSED: Final = Outcome("rejected", UNMATCHED, known=True)
+
+
+def context_for(
+    destination: Destination,
+    base: Consent,
+    event: Event,
+    attempt: DeliveryState = FRESH,
+    progress: Progress | None = None,
+) -> PushContext:
+    """Return the context for one event, with the consent that counts for it.
+
+    `base` is the consent granted by the person; the event's own consent overrides it. The result
+    replaces the event's `consent`, as walkerOS does.
+    """
+    own = event.get("consent")
+    state = granted({**base, **own}) if own else dict(base)
+    event["consent"] = state
+    return PushContext(destination.context, event, state, attempt.count + 1, progress)
+
+
+class Preparation:
+    """Makes items for the hooks of one destination.
+
+    `attempts` has the delivery states of entries that were tried before, by their numbers.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        attempts: Mapping[int, DeliveryState],
+        progress_of: Callable[[Entry, Mapping[str, PartState], Mapping[str, str]], Progress],
+        calls: HookCalls,
+    ) -> None:
+        config = destination.config
+        self._destination = destination
+        self._attempts = attempts
+        self._progress_of = progress_of
+        self._calls = calls
+        self._warns_unmatched = bool(config.mapping) and config.data is None
+        self._unmatched: set[str] = set()
+
+    def prepare(self, task: Task, said: ConsentSnapshot) -> None:
+        """Give the task an item to send, or an outcome that needs no call. Raises SpoolError."""
+        try:
+            made = self._map(task, said)
+        except SpoolError:
+            raise
+        except BaseException as error:  # from a function of the plugin or the user in the mapping
+            made = self._calls.bug(error, "mapping", task)
+        if isinstance(made, Item):
+            task.item = made
+        else:
+            task.item, task.outcome = None, made
+
+    def admits(self, task: Task, said: ConsentSnapshot) -> bool:
+        """Return whether an entry may still be sent under this consent. Raises SpoolError."""
+        try:
+            return isinstance(self._map(task, said), Item)
+        except SpoolError:
+            raise
+        except BaseException:  # from a function in the mapping: the next attempt tells of it
+            return False
+
+    def _map(self, task: Task, said: ConsentSnapshot) -> Item | Outcome:
+        entry, destination = task.entry, self._destination
+        event = decode(entry[3])
+        attempt = self._attempts.get(entry[0], FRESH)
+        progress = self._progress_of(entry, attempt.parts, attempt.refusals)
+        context = context_for(destination, said.bases[entry[1]], event, attempt, progress)
+        context.person = task.person
+        context.proceed = task.may_proceed
+        if event["name"] == CONSENT_CHANGED:
+            task.notice = True
+            return Item(event, MISSING, None, context)
+        if destination.requires_consent and not destination.admits(context.consent):
+            return self._denied(context.consent)
+        mapped = destination.mapper(event, context)
+        if mapped.outcome != "deliver":
+            return self._not_mapped(mapped.outcome, context.consent)
+        if mapped.rule is None and self._warns_unmatched:
+            self._warn_unmatched(event["name"])
+        context.event = mapped.event
+        return Item(mapped.event, mapped.data, mapped.rule, context)
+
+    def _not_mapped(self, outcome: str, consent: Consent) -> Outcome:
+        if outcome == "ignored":
+            return IGNORED
+        return self._denied(consent) if outcome == "denied" else _REFUSED
+
+    def _denied(self, consent: Consent) -> Outcome:
+        kind: OutcomeKind = "held" if self._destination.config.queue else "dropped"
+        return Outcome(kind, "consent not granted", consent=consent)
+
+    def _warn_unmatched(self, name: str) -> None:
+        """Log a name without a rule, the first time it comes up."""
+        if name in self._unmatched or len(self._unmatched) >= _UNMATCHED_MAX:
+            return
+        self._unmatched.add(name)
+        self._destination.context.logger.warning(
+            "destination %s: no rule of its mapping is for %r, which goes out without data; write "
+            "one, or set unmatched to ignore or error",
+            self._destination.id,
+            name[:80],
+        )
