@@ -20,8 +20,8 @@ _GROUP: Final = 500
 """Events of a `push_many` that are stored with one commit."""
 _UNKNOWN_MAX: Final = 20
 """Unknown keys of events that are logged, once each."""
-_STATES: Final = {"accepted": State.WAITING, "held": State.HELD}
-"""The first states of an event in the spool; with other answers it is not stored."""
+_WAITING: Final = State.WAITING
+_HELD: Final = State.HELD
 
 logger = logging.getLogger("walker_collector")
 
@@ -97,10 +97,12 @@ class Intake:
     def _prepare(self, raw: Mapping[str, Any]) -> tuple[NewEvent, PushResult]:
         """Return an event ready to be stored, and the first answer of each destination."""
         now = self._now()
+        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:
-            event, body = self._complete(raw, now)
+            event = complete(raw, now, timing, self._defaults)
+            body = encode(event, self._bounds)
         except Exception as error:
-            raise blamed(error, lambda: self._complete(raw, now)) from None
+            raise blamed(error, lambda: self._read_again(raw, now)) from None
         person = self._known_person(event["user"])
         if person is None:
             person = self._identify(event["user"])
@@ -109,10 +111,8 @@ class Intake:
             self._sink.count_unstored(event, statuses)
         return NewEvent(person, now, body, states), PushResult(event["id"], statuses)
 
-    def _complete(self, raw: Mapping[str, Any], now: int) -> tuple[dict[str, Any], bytes]:
-        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
-        event = complete(raw, now, timing, self._defaults)
-        return event, encode(event, self._bounds)
+    def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
+        return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
 
     def _identify(self, user: Mapping[str, Any]) -> str:
         """Return the person; release the events that what was learned of them admits."""
@@ -132,17 +132,19 @@ class Intake:
         states: dict[str, State] = {}
         statuses: dict[str, str] = {}
         for id_, destination, ignores, requires_consent in self._gates:
-            status = "accepted"
             if ignores is not None and ignores(name):
-                status = "ignored"
-            elif requires_consent:
+                statuses[id_] = "ignored"
+                continue
+            if requires_consent:
                 if consent is None:
-                    consent = self._consents.decide(event.get("consent") or {}, person)
+                    consent = self._consents.decide(event.get("consent"), person)
                 if not destination.admits(consent):
-                    status = destination.status_when_denied(name, body)
-            statuses[id_] = status
-            if status in _STATES:
-                states[id_] = _STATES[status]
+                    statuses[id_] = status = destination.status_when_denied(name, body)
+                    if status == "held":
+                        states[id_] = _HELD
+                    continue
+            statuses[id_] = "accepted"
+            states[id_] = _WAITING
         return states, statuses
 
     def _store(self, records: Sequence[NewEvent], version: int, waiter: Waiter | None) -> None:

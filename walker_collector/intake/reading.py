@@ -1,20 +1,23 @@
 """Read the input of an application, whose objects may raise anything."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from walker_collector.errors import EventError, WalkerError
-from walker_collector.events import check_parts
+from walker_collector.events import KEYS, check_parts
 
 T = TypeVar("T")
+
+_PARTS: Final = frozenset(KEYS)
 
 
 def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, Any]:
     """Return the arguments of `push` as one mapping; raises EventError if they are no event."""
     if type(event) is dict and not parts:  # the usual case, and much the cheapest test
         return event
-    if isinstance(event, str):
+    if not _PARTS.issuperset(parts):
         check_parts(parts)
+    if isinstance(event, str):
         return {**parts, "name": event}
     if isinstance(event, EventError):
         raise event
@@ -23,7 +26,6 @@ def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[
             f"an event is a name or a mapping, not {type(event).__name__}; "
             'write push("order complete", data={...})'
         )
-    check_parts(parts)
     return readable(lambda: {**event, **parts})
 
 

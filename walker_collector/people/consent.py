@@ -246,10 +246,10 @@ class ConsentStore:
 
     # --- decisions -------------------------------------------------------------------------
 
-    def decide(self, own: Mapping[str, Any], person: str) -> Mapping[str, Any]:
+    def decide(self, own: Mapping[str, Any] | None, person: str) -> Mapping[str, Any]:
         """Return the consent that holds for an event: its own, else the person's, else default."""
-        base = self.base(person)
-        return {**base, **own} if base and own else base or own
+        base = self._default if self._records.is_empty else self.base(person)
+        return {**base, **own} if own else base
 
     def base(self, person: str) -> Mapping[str, Any]:
         """Return the consent that holds for a person's events without consent of their own."""

@@ -164,6 +164,9 @@ OnCommitted = Callable[[Sequence[EntryRun]], None]
 
 def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
     """Return the events as entries, numbered from `seq` on, in runs that share their states."""
+    if len(events) == 1:  # a push, and much cheaper so
+        event = events[0]
+        return [([(seq, event.person, event.at, event.body)], event.states)]
     runs: list[EntryRun] = []
     states: Mapping[str, State] | None = None
     for at, event in enumerate(events, seq):
