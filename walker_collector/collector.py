@@ -1,6 +1,5 @@
 """The collector: the facade that an application uses."""
 
-import logging
 import os
 import random
 from _thread import get_ident
@@ -26,8 +25,9 @@ from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, answered
 from walker_collector.runtime import Runtime, open_spool
 from walker_collector.spool import DeadLetter
+from walker_collector.text import get_logger
 
-logger = logging.getLogger("walker_collector")
+logger = get_logger("walker_collector")
 
 
 _ids: Final[list[str]] = []

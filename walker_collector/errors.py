@@ -1,8 +1,16 @@
 """All errors of the collector; messages name the problem, its place and the remedy."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import frozen
+
+from walker_collector.text import brief, visible
+
+_PROBLEMS_MAX: Final = 1_000
+"""Problems of a flow that are told one by one."""
+_PATH_MAX: Final = 500
+_MESSAGE_MAX: Final = 2_000
 
 
 class WalkerError(Exception):
@@ -17,9 +25,13 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        # A plugin's reason may have several lines, but a list of problems has one line for each.
-        message = " ".join(self.message.split("\n"))
-        return f"{self.path}: {message}" if self.path else message
+        shown = self.shown()
+        return f"{shown.path}: {shown.message}" if shown.path else shown.message
+
+    def shown(self) -> "Problem":
+        """Return the problem as people get it: on a line, of a bounded length."""
+        path, message = brief(self.path, _PATH_MAX), brief(self.message, _MESSAGE_MAX)
+        return Problem(visible(path), visible(message))
 
 
 class ConfigError(WalkerError):
@@ -28,10 +40,12 @@ class ConfigError(WalkerError):
     def __init__(self, problems: Sequence[Problem] | str, source: str | None = None) -> None:
         if isinstance(problems, str):
             problems = [Problem("", problems)]
-        self.problems = tuple(problems)
+        count = len(problems)
+        self.problems = tuple(problem.shown() for problem in problems[:_PROBLEMS_MAX])
+        if count > _PROBLEMS_MAX:
+            self.problems += (Problem("", f"and {count - _PROBLEMS_MAX:,} more problems"),)
         self.source = source
-        head = f"{source}: " if source else ""
-        count = len(self.problems)
+        head = f"{visible(source)}: " if source else ""
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         super().__init__(f"{head}{count} problem{'s' if count != 1 else ''}{lines}")
 

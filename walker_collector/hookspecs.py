@@ -88,6 +88,7 @@ import pluggy
 from attrs import define, field, frozen
 
 from walker_collector.config import BatchConfig, Consent, DestinationConfig, PartState
+from walker_collector.text import get_logger
 
 PROJECT: Final = "walker_collector"
 API_VERSION: Final = 1
@@ -145,7 +146,7 @@ class Context:
     settings: Any
     config: DestinationConfig
     env: Mapping[str, Any] = field(repr=False, factory=dict)
-    logger: logging.Logger = field(repr=False, factory=lambda: logging.getLogger(PROJECT))
+    logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))
     status: Callable[[], Any] | None = field(repr=False, default=None)
     forget: Callable[[Mapping[str, Any]], None] | None = field(repr=False, default=None)
     warn: Callable[..., None] = field(repr=False)

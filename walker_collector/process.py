@@ -5,17 +5,18 @@ Every collector registers here. They are closed when the interpreter exits, and 
 """
 
 import atexit
-import logging
 import os
 import sys
 import threading
 import weakref
 from typing import Any, Final, Protocol
 
+from walker_collector.text import get_logger
+
 _FIRST: Final = 100
 """Priority among the finalizers of multiprocessing: before those of its queues and managers."""
 
-logger = logging.getLogger("walker_collector")
+logger = get_logger("walker_collector")
 
 
 class Member(Protocol):

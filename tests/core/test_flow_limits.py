@@ -53,7 +53,7 @@ def test_nesting_in_toml_is_refused(tmp_path: Path) -> None:
 def test_key_that_is_there_twice_among_many_is_found_soon(tmp_path: Path) -> None:
     keys = ",".join(f'"k{n}":1' for n in range(60_000))
     found = refusal(tmp_path / "a.json", f'{{"variables":{{{keys},"k59999":2}}}}')
-    assert found == {"": 'not valid JSON: key "k59999" is there twice in one object'}
+    assert found == {"variables.k59999": "the key is there twice"}
 
 
 @pytest.mark.parametrize("shape", ["text", "list"])
@@ -81,7 +81,7 @@ def test_thousands_of_unknown_keys_are_told_soon(tmp_path: Path) -> None:
     config = {f"k{n}": 1 for n in range(3_000)}
     flow = {"destinations": {"p": {"package": "plain", "config": config}}}
     found = refusal(tmp_path / "a.json", json.dumps(flow))
-    assert set(found.values()) == {"unknown key"}
+    assert set(found.values()) == {"unknown key", "and 2,000 more problems"}
 
 
 def test_text_that_is_no_unicode_is_refused() -> None:
@@ -102,7 +102,7 @@ def test_id_that_cannot_be_shown_on_a_line_is_refused(id: str) -> None:
     assert list(problems({"destinations": {"p": entry}})) == ["destinations.p.config.id"]
 
 
-@pytest.mark.parametrize("ms", [10**300, 1e300, 4_000_000_000_000])
+@pytest.mark.parametrize("ms", [1e300, 4_000_000_000_000])
 def test_time_of_more_than_a_hundred_years_is_refused(ms: float) -> None:
     config = {"timeout": ms, "retry": {"cap": ms}, "queueAge": ms, "breaker": {"cooldown": ms}}
     flow = {

@@ -1,6 +1,5 @@
 """`walker simulate`: show the effects of each event."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +22,9 @@ from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PROJECT
 from walker_collector.moments import now_ms
 from walker_collector.simulation import Call, Simulated, Simulation, Status
+from walker_collector.text import get_logger
 
-logger = logging.getLogger(PROJECT)
+logger = get_logger(PROJECT)
 
 _COLORS = {"deliver": "green", "held": "yellow", "unidentified": "red", "invalid": "red"}
 

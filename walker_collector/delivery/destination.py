@@ -16,6 +16,7 @@ from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate
 from walker_collector.plugins import Registry
+from walker_collector.text import get_logger
 from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE: Final = 100
@@ -140,7 +141,7 @@ def _declared(plugin: object, attribute: str, default: int) -> int:
 
 
 def _logger(id: str, config: DestinationConfig) -> logging.Logger:
-    logger = logging.getLogger(f"{PROJECT}.destinations.{id}")
+    logger = get_logger(f"{PROJECT}.destinations.{id}")
     level = config.logger.level if config.logger else None
     if isinstance(level, int):
         level = LOG_LEVELS[level]

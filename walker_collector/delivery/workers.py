@@ -1,6 +1,5 @@
 """The workers of all destinations of a flow."""
 
-import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from walker_collector.delivery.destination import Destination
@@ -10,8 +9,9 @@ from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import DeadLetter, EntryRun, Spool
+from walker_collector.text import get_logger
 
-logger = logging.getLogger("walker_collector")
+logger = get_logger("walker_collector")
 
 
 class DestinationWorkers(Mapping[str, DestinationWorker]):

@@ -219,7 +219,10 @@ def _read_config(
         # The plugin checks the sound rules even if others are broken, so that one run of
         # `walker validate` shows every problem.
         broken = {problem.path for problem in (*inherited.problems, *problems)}
-        _check(plugin, settings, sound_rules(config["mapping"], place, broken), path, diagnostics)
+        sound = (
+            sound_rules(config["mapping"], place, broken) if broken else result and result.mapping
+        )
+        _check(plugin, settings, sound or {}, path, diagnostics)
     if result is not None and not wrong:
         _advise(plugin, result, path, diagnostics)
     return result

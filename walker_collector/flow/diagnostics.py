@@ -41,10 +41,11 @@ class Diagnostics:
         self.problems.extend(problems)
         if result is not None:
             return result
+        broken = outer_places(problem.path for problem in problems)
         sound = {
             key: value
             for key, value in (raw.items() if isinstance(raw, Mapping) else ())
-            if not any(is_below(problem.path, join(path, key)) for problem in problems)
+            if join(path, key) not in broken
         }
         return structure_or_raise(sound, cls)
 
@@ -56,6 +57,10 @@ class Diagnostics:
             raise ConfigError(kept, source)
 
 
-def is_below(path: str, place: str) -> bool:
-    """Return whether a path is a place, or lies inside it."""
-    return path == place or path.startswith((f"{place}.", f"{place}["))
+def outer_places(paths: Iterable[str]) -> set[str]:
+    """Return the paths, and every place that one of them lies in."""
+    return {
+        path[:end]
+        for path in paths
+        for end in (*(at for at, char in enumerate(path) if char in ".["), len(path))
+    }

@@ -11,6 +11,7 @@ from typing import Any
 from attrs import Factory, define
 
 from walker_collector.errors import Problem
+from walker_collector.flow.diagnostics import outer_places
 from walker_collector.flow.rule_tree import map_rules
 from walker_collector.naming import join, kind
 
@@ -29,9 +30,9 @@ class Inherited:
 
     def locate(self, problem: Problem) -> Problem:
         """Return the problem with its place on disk, which may be inside `extend`."""
-        for place, keys in self.patches.items():
+        for place in outer_places([problem.path]) & self.patches.keys():
             rest = problem.path.removeprefix(f"{place}.")
-            if rest != problem.path and re.split(r"[.\[]", rest)[0] in keys:
+            if rest != problem.path and re.split(r"[.\[]", rest)[0] in self.patches[place]:
                 return Problem(f"{place}.extend.{rest}", problem.message)
         return problem
 

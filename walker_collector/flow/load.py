@@ -25,7 +25,9 @@ from walker_collector.flow.types import structure, structure_or_raise, without_i
 from walker_collector.flow.unsupported import check_collector, check_steps
 from walker_collector.naming import hint, kind
 from walker_collector.plugins import Registry, unusable
+from walker_collector.text import brief, visible
 
+_WARNING_MAX: Final = 2_000
 _ROOM: Final = CollectorConfig().queue_max
 """Least number of events that may wait in memory, unless the flow sets `queueWait`.
 
@@ -82,7 +84,7 @@ def _load(
         destinations=destinations,
         name=flow_name,
         source=name,
-        warnings=tuple(diagnostics.warnings),
+        warnings=tuple(visible(brief(text, _WARNING_MAX)) for text in diagnostics.warnings),
     )
 
 
@@ -139,11 +141,7 @@ def _read_collector(
     check_collector(raw, diagnostics)
     plain = {key: value for key, value in raw.items() if key not in IDLE_COLLECTOR_KEYS}
     resolved = diagnostics.take(resolve(plain, context, "collector"))
-    static = resolved.pop("globalsStatic", None)
-    if isinstance(static, Mapping):
-        resolved["globals"] = {**static, **(resolved.get("globals") or {})}
-    elif static is not None:
-        diagnostics.add("collector.globalsStatic", f"expected an object, got {kind(static)}")
+    _merge_globals(resolved, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
     if collector is None:
         return CollectorConfig()
@@ -155,6 +153,19 @@ def _read_collector(
         " queueWait it bounds how many do"
     )
     return attrs.evolve(collector, queue_max=_ROOM)
+
+
+def _merge_globals(collector: dict[str, Any], diagnostics: Diagnostics) -> None:
+    """Put walkerOS's `globalsStatic` below `globals`."""
+    static = collector.pop("globalsStatic", None)
+    if static is None:
+        return
+    if not isinstance(static, Mapping):
+        diagnostics.add("collector.globalsStatic", f"expected an object, got {kind(static)}")
+        return
+    own = collector.get("globals")
+    if own is None or isinstance(own, Mapping):  # else `structure` refuses it
+        collector["globals"] = {**static, **(own or {})}
 
 
 def _read_destinations(

@@ -1,6 +1,7 @@
 """Parse a flow from a JSON file, a TOML file, or a mapping in code."""
 
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
@@ -10,10 +11,20 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from walker_collector.errors import ConfigError, Problem
+from walker_collector.flow.source_file import read_text
 from walker_collector.naming import join, kind
 
 _DEPTH: Final = 60
 """Levels that a flow may be nested; the deepest known one has 20."""
+_MOST: Final = 50_000
+"""Values of a flow file. The largest known one has 3,000; each takes time to check."""
+_ENDLESS: Final = re.compile(r"[0-9_]{4300}")
+"""More digits than Python reads."""
+_PART: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY: Final = re.compile(
+    rf"(?:^|[\[{{,])[ \t]*+(?:{_PART}[ \t]*+\.[ \t]*+){{{_DEPTH},}}", re.M
+)
+"""A dotted key of TOML nested too deeply: parsing takes time by the square of its length."""
 
 
 def parse_flow(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -26,26 +37,36 @@ def parse_flow(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any
         return source, "flow"
     path = Path(source)
     name = str(path)
-    text = _read_text(path)
+    text = read_text(path)
     raw = _parse_toml(text, name) if path.suffix == ".toml" else _parse_json(text, name)
     if not isinstance(raw, Mapping):
         raise ConfigError(f"expected an object at the top, got {kind(raw)}", name)
-    _check_values(raw, name)
+    if _check_values(raw, name) > _MOST:
+        raise ConfigError(f"the file has more than {_MOST:,} values; that is no flow", name)
     return raw, name
 
 
-def _check_values(raw: Mapping[str, Any], name: str) -> None:
-    """Refuse deep nesting and text that is not Unicode: no later step could handle them."""
+def _check_values(raw: Mapping[str, Any], name: str) -> int:
+    """Refuse values that no later step could handle: nesting, numbers, text that is not Unicode.
+
+    Returns the number of values.
+    """
     problems: list[Problem] = []
+    count = 0
     left: list[tuple[Any, str, int]] = [(raw, "", 0)]
     while left:
         value, path, depth = left.pop()
+        count += 1
         if isinstance(value, str):
             if not _is_unicode(value):
                 problems.append(Problem(path, "not valid Unicode: it has a lone surrogate"))
             continue
         if not isinstance(value, Mapping | list | tuple):
+            if isinstance(value, int | float) and not _is_storable(value):
+                problems.append(Problem(path, _TOO_LARGE))
             continue
+        if isinstance(value, _WithTwin):
+            problems.append(Problem(join(path, value.key), "the key is there twice"))
         if depth > _DEPTH:
             raise ConfigError([Problem(path, f"nested more than {_DEPTH} levels deep")], name)
         if isinstance(value, Mapping):
@@ -58,6 +79,15 @@ def _check_values(raw: Mapping[str, Any], name: str) -> None:
             left += [(item, join(path, index), depth + 1) for index, item in enumerate(value)]
     if problems:
         raise ConfigError(problems, name)
+    return count
+
+
+_TOO_LARGE: Final = "a number beyond 64 bits, or not finite; write it as text"
+
+
+def _is_storable(number: float) -> bool:
+    """Return whether events can have a number; NaN and infinities are in no JSON."""
+    return isfinite(number) if isinstance(number, float) else -(2**63) <= number < 2**64
 
 
 def _is_unicode(text: str) -> bool:
@@ -68,15 +98,6 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 text (byte {error.start})", str(path)) from None
-    except OSError as error:
-        raise ConfigError(f"cannot read the file: {error.strerror}", str(path)) from None
-
-
 def _parse_json(text: str, name: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
@@ -84,18 +105,32 @@ def _parse_json(text: str, name: str) -> Any:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(f"not valid JSON: {error.msg} ({where})", name) from None
     except ValueError as error:
-        raise ConfigError(f"not valid JSON: {error}", name) from None
+        raise ConfigError(f"not valid JSON: {_reason(error, text)}", name) from None
     except RecursionError:
         raise ConfigError("not valid JSON: nested too deeply", name) from None
 
 
+def _reason(error: ValueError, text: str) -> str:
+    """Return the reason of a parser, with the line of a number that is too long to be read."""
+    if found := _ENDLESS.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        return f"a number of thousands of digits (line {line})"
+    return str(error)
+
+
+class _WithTwin(dict[str, Any]):
+    """An object with a key that its JSON has twice, so that one value is lost."""
+
+    key: str
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object, or refuse a duplicate key: the first one would silently be lost."""
+    """Return the object; one with a duplicate key is marked, to be refused with its place."""
     result = dict(pairs)
     if len(result) != len(pairs):
         counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        raise ValueError(f"key {json.dumps(twice)} is there twice in one object")
+        result = _WithTwin(result)
+        result.key = next(key for key, count in counts.items() if count > 1)
     return result
 
 
@@ -104,10 +139,13 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _parse_toml(text: str, name: str) -> Any:
+    if long := _LONG_KEY.search(text):
+        line = text.count("\n", 0, long.start() + 1) + 1
+        raise ConfigError(f"nested more than {_DEPTH} levels deep (line {line})", name)
     try:
         raw = tomllib.loads(text)
     except ValueError as error:  # an integer of thousands of digits is no TOMLDecodeError
-        raise ConfigError(f"not valid TOML: {error}", name) from None
+        raise ConfigError(f"not valid TOML: {_reason(error, text)}", name) from None
     except RecursionError:
         raise ConfigError("not valid TOML: nested too deeply", name) from None
     problems: list[Problem] = []

@@ -5,7 +5,7 @@ from typing import Any
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.errors import Problem
-from walker_collector.flow.diagnostics import is_below
+from walker_collector.flow.diagnostics import outer_places
 from walker_collector.flow.plugin_settings import structure_own
 from walker_collector.flow.types import structure
 from walker_collector.mapping import walk_rules
@@ -80,8 +80,9 @@ def _advice(name: str, expected: str) -> str:
 def sound_rules(rules: Any, path: str, broken: Collection[str]) -> Rules:
     """Return the rules that have no problem, structured; `broken` are the places of problems."""
     sound: Rules = {}
+    without = outer_places(broken)
     for entity, action, place, rule in walk_rules(rules, path):
-        if any(is_below(problem, place) for problem in broken):
+        if place in without:
             continue
         made, _ = structure({action: rule}, dict[str, RuleConfig | list[RuleConfig]])
         sound.setdefault(entity, {}).update(made or {})

@@ -1,6 +1,5 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from walker_collector.intake.sink import Sink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import NewEvent, State
+from walker_collector.text import get_logger
 
 _GROUP: Final = 500
 """Events of a `push_many` that are stored with one commit."""
@@ -23,7 +23,7 @@ _UNKNOWN_MAX: Final = 20
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
 
-logger = logging.getLogger("walker_collector")
+logger = get_logger("walker_collector")
 
 
 @define(eq=False)

@@ -5,7 +5,6 @@ logged once per place in the flow.
 """
 
 import inspect
-import logging
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +14,9 @@ from walker_collector.errors import ConfigError, EventError, Problem
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.mapping.pruning import prune
 from walker_collector.mapping.scope import Resolve, Scope
+from walker_collector.text import get_logger
 
-logger = logging.getLogger("walker_collector.mapping")
+logger = get_logger("walker_collector.mapping")
 
 
 def guarded(

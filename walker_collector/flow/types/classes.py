@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -55,7 +56,7 @@ def read_class(cls: type[Any], converter: Converter) -> Hook:
 def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -> Any:
     raw = _long_form(cls, raw)
     errors: list[Exception] = []
-    keys = _spelled(cls, fields, raw, errors)
+    keys = _spelled(cls, raw, errors)
     values: dict[str, Any] = {}
     for name, key in keys.items():
         if _is_left_out(fields[name], raw[key]):
@@ -102,12 +103,17 @@ def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
     return raw
 
 
-def _spelled(
-    cls: type[Any], fields: Fields, raw: Mapping[str, Any], errors: list[Exception]
-) -> dict[str, str]:
+@lru_cache(maxsize=1024)
+def _spellings(cls: type[Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return field name by disk key, and by every way to write it."""
+    fields = [field for field in attrs.fields(cls) if field.init]
+    spellings = {disk_key(field): field.name for field in fields}
+    return spellings, spellings | {field.name: field.name for field in fields} | synonyms(cls)
+
+
+def _spelled(cls: type[Any], raw: Mapping[str, Any], errors: list[Exception]) -> dict[str, str]:
     """Return field name -> the key as the person spelled it."""
-    spellings = {disk_key(field): name for name, field in fields.items()}
-    known = spellings | {name: name for name in fields} | synonyms(cls)
+    spellings, known = _spellings(cls)  # type: ignore[arg-type]  # classes are hashable
     keys: dict[str, str] = {}
     hints = len(raw) <= len(known) + _HINTED  # of thousands, each would be compared
     for key in raw:

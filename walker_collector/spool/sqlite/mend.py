@@ -1,6 +1,5 @@
 """Repairs when a spool is opened, of damage that would stop a start or falsify the figures."""
 
-import logging
 import sqlite3
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from walker_collector.spool import damage
 from walker_collector.spool.sqlite import people_tables
 from walker_collector.spool.sqlite.group_commit import GroupCommit
 from walker_collector.spool.sqlite.schema import CHECKED_BYTES
+from walker_collector.text import get_logger
 
 _DAY: Final = 86_400_000
 _NOWHERE: Final = (
@@ -55,7 +55,7 @@ _MENDED: Final = (
 )
 
 
-logger = logging.getLogger("walker_collector")
+logger = get_logger("walker_collector")
 
 
 def mend(path: Path, commits: GroupCommit) -> None:

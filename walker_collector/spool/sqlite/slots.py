@@ -5,7 +5,6 @@ Two processes cannot share a file. A forked worker, or a process with `shared`, 
 goes on with the events of its predecessor.
 """
 
-import logging
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +14,11 @@ from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
 from walker_collector.spool.sqlite import SqliteSpool
 from walker_collector.spool.sqlite.lock import lock_is_free
+from walker_collector.text import get_logger
 
 SLOTS: Final = 256
 
-logger = logging.getLogger("walker_collector")
+logger = get_logger("walker_collector")
 
 
 def slot_path(path: str, slot: int) -> str:
