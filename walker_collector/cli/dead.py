@@ -239,7 +239,7 @@ def _event_id(letter: DeadLetter) -> str:
 
 
 def _event(letter: DeadLetter) -> dict[str, Any]:
-    """Return the event of a dead letter; of a damaged one what can be told."""
+    """Return the event of a dead letter; of a damaged one, its number as its id."""
     nothing = {"id": f"number {letter.seq}", "name": "?"}
     try:
         return {**nothing, **decode(letter.body)}

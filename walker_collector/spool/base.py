@@ -247,7 +247,7 @@ class PeopleStore(Protocol):
         """Return the stamp of the last statement; 0 if there is none."""
 
     def link(self, key: str) -> tuple[str | None, str | None]:
-        """Return the owner of a key, and the other person who signed in under it last."""
+        """Return the owner of a key, and the last other person to sign in under it."""
 
     def aliases_of(self, person: str) -> list[str]:
         """Return the other keys that belong to a person."""

@@ -32,17 +32,17 @@ for no more than all of them."""
 class Checkpointer:
     """Keeps the files of a spool short, beside the thread that commits.
 
-    `connection` is for this alone, `file` a descriptor of the database, None if it is read only.
+    `connection` is for this alone, `descriptor` one of the database, None if it is read-only.
     `turn` is held while the files are being shortened.
     """
 
     def __init__(
-        self, commits: GroupCommit, connection: sqlite3.Connection, file: int | None
+        self, commits: GroupCommit, connection: sqlite3.Connection, descriptor: int | None
     ) -> None:
         self.connection = connection
         self.turn = threading.Lock()
         self._commits = commits
-        self._file = file
+        self._descriptor = descriptor
         self._had_many = True
         self._checked_at = 0
 
@@ -52,10 +52,13 @@ class Checkpointer:
         Called after deletions, which are committed whatever happens here: a failure is left to the
         next call.
         """
+        may_shrink, is_long = self._may_shrink(), self._commits.grown >= LONG_LOG
+        if not (may_shrink or is_long):
+            return
         with contextlib.suppress(SpoolError):
-            if self._may_shrink() and self._commits.alone(_free_pages) >= _FREE.stop:
+            if may_shrink and self._commits.alone(_free_pages) >= _FREE.stop:
                 self._shrink()
-            if self._commits.grown >= LONG_LOG:
+            if is_long:
                 self.write_back()
 
     def _may_shrink(self) -> bool:
@@ -78,14 +81,14 @@ class Checkpointer:
 
     def write_back(self) -> None:
         """Write the log back into the database, unless another thread does so already."""
-        if self._file is None or self.turn.locked():
+        if self._descriptor is None or self.turn.locked():
             return
         with self.turn:
             self._commits.grown = 0
             # A part that cannot be written back now stays in the log, where it is safe.
             with contextlib.suppress(sqlite3.Error, SpoolError, OSError):
                 _checkpoint(self.connection)
-                os.fsync(self._file)
+                os.fsync(self._descriptor)
                 self._commits.alone(_checkpoint)
 
     def scrub(self) -> None:

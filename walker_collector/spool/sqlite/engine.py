@@ -31,11 +31,11 @@ from walker_collector.spool.sqlite.catalog import CachedCatalog
 from walker_collector.spool.sqlite.checkpointer import Checkpointer
 from walker_collector.spool.sqlite.event_tables import Deleted
 from walker_collector.spool.sqlite.failure import spool_error
-from walker_collector.spool.sqlite.file import SpoolFile
 from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally
 from walker_collector.spool.sqlite.lock import keep_inherited
-from walker_collector.spool.sqlite.reader import Reader
 from walker_collector.spool.sqlite.schema import prepare
+from walker_collector.spool.sqlite.spool_file import SpoolFile
+from walker_collector.spool.sqlite.spool_reader import SpoolReader
 
 _LAST: Final = 2**62
 """The last stamp of a statement that is taken for one."""
@@ -55,22 +55,24 @@ class SqliteSpool:
     def __init__(self, config: SpoolConfig, *, read_only: bool = False) -> None:
         self.path = Path(config.path)
         self._config = config
-        self._file = SpoolFile(self.path, read_only=read_only)
+        self._spool_file = SpoolFile(self.path, read_only=read_only)
         self._pause = self._hold_turns()
         try:
-            self._commits = GroupCommit(self._file.connect(), self.path)
-            self._reader = Reader(self._file.connect(), self.path)
+            self._commits = GroupCommit(self._spool_file.connect(), self.path)
+            self._reader = SpoolReader(self._spool_file.connect(), self.path)
             self._checkpointer = Checkpointer(
-                self._commits, self._file.connect(), self._file.descriptor
+                self._commits, self._spool_file.connect(), self._spool_file.descriptor
             )
-            # It reads little text, so that a tolerant factory costs little; see Reader.
+            # It reads little text, so that a tolerant factory costs little; see SpoolReader.
             self._commits.connection.text_factory = damage.decoded
-            prepare(self._file.real, self._commits.connection, config.sync, read_only=read_only)
+            prepare(
+                self._spool_file.real, self._commits.connection, config.sync, read_only=read_only
+            )
             if not read_only:
                 mend.mend(self.path, self._commits)
             self._look_up()
         except BaseException as error:
-            self._file.close()
+            self._spool_file.close()
             if isinstance(error, sqlite3.Error):
                 raise spool_error(self.path, error) from error
             raise
@@ -79,6 +81,7 @@ class SqliteSpool:
         """Read the catalog and the figures from disk."""
         self._catalog = CachedCatalog(self._commits)
         ((self._seq, self._commits.events, self._commits.bytes),) = self._rows(event_tables.SIZE)
+        self._last_old = self._seq
 
     # --- accepting -------------------------------------------------------------------------
 
@@ -135,13 +138,13 @@ class SqliteSpool:
     # --- delivering ------------------------------------------------------------------------
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
-        self._catalog.ensure_each([destination])
+        self._catalog.ensure(frozenset((destination,)))
         self._delete(
             lambda db: event_tables.settle(db, self._catalog.current, destination, updates)
         )
 
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
-        self._catalog.ensure_each([destination])
+        self._catalog.ensure(frozenset((destination,)))
         self._delete(lambda db: event_tables.ack(db, self._catalog.current, destination, entries))
 
     def load(self, destination: str, after: int, limit: int) -> list[StoredEntry]:
@@ -264,14 +267,14 @@ class SqliteSpool:
             raise
         self._look_up()
         with other._turns():
-            other._file.remove()
+            other._spool_file.remove()
         return len(left.events)
 
     # --- the end ---------------------------------------------------------------------------
 
     def close(self) -> None:
         with self._turns():
-            self._file.close()
+            self._spool_file.close()
 
     def pause(self) -> None:
         self._pause = self._hold_turns()
@@ -289,7 +292,7 @@ class SqliteSpool:
 
     def abandon(self) -> None:
         keep_inherited(self._pause)
-        self._file.abandon()
+        self._spool_file.abandon()
 
     # --- private ---------------------------------------------------------------------------
 
@@ -300,7 +303,8 @@ class SqliteSpool:
         return deleted
 
     def _note_deleted(self, deleted: Deleted) -> None:
-        self._catalog.update(deleted.catalog)
+        if deleted.catalog is not self._catalog.current:
+            self._catalog.update(deleted.catalog)
 
     def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         return self._reader.rows(sql, args)
@@ -309,7 +313,9 @@ class SqliteSpool:
         number = self._catalog.current.numbers.get(destination)
         if number is None:
             return []
-        return [stored_entry(row) for row in self._rows(sql, (number, *args))]
+        # The JSON of events that this process itself has accepted is not checked for damage.
+        old = self._last_old
+        return [stored_entry(row, parse=row[0] <= old) for row in self._rows(sql, (number, *args))]
 
 
 def _different(events: Sequence[NewEvent]) -> list[Mapping[str, State]]:

@@ -1,4 +1,4 @@
-"""Errors of SQLite, as errors that say what to do."""
+"""Errors of SQLite as SpoolErrors with a remedy."""
 
 import sqlite3
 from pathlib import Path

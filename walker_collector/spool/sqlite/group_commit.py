@@ -1,4 +1,4 @@
-"""Group commit: the thread whose turn it is commits the writes of all threads that wait.
+"""Group commit: one thread at a time commits the writes of all threads that wait.
 
 So a busy process pays one commit for many events, and a quiet one waits for no other thread.
 """

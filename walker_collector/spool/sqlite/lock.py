@@ -53,7 +53,7 @@ class SpoolLock:
 
     def __init__(self, spool: Path) -> None:
         self.path = spool.with_name(spool.name + ".lock")
-        self._file: FileIO | None = self._acquire(spool)
+        self._lock_file: FileIO | None = self._acquire(spool)
 
     def _acquire(self, spool: Path) -> FileIO:
         fcntl = _locks(spool)
@@ -104,9 +104,9 @@ class SpoolLock:
 
     def release(self) -> None:
         """Give the lock up."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
 
     def remove(self) -> None:
         """Give the lock up and delete its file."""

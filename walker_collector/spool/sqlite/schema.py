@@ -21,7 +21,7 @@ VERSION: Final = 3
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
-"""Bytes after which the log should be written back; at twice as many whoever commits does it."""
+"""Bytes after which the log is written back; at twice as many, by the thread that commits."""
 CHECKED_BYTES: Final = 64 * 1024 * 1024
 """Files up to this size are checked whole when opened; larger ones would keep the start waiting."""
 

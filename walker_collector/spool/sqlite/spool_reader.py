@@ -10,7 +10,7 @@ from walker_collector.spool import damage
 from walker_collector.spool.sqlite.failure import spool_error
 
 
-class Reader:
+class SpoolReader:
     """Runs queries, one at a time; `turn` is held by the thread that reads."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
