@@ -104,6 +104,14 @@ class RetryLater(WalkerError):
         super().__init__(reason)
 
 
+class PartDown(RetryLater):
+    """Raised by a destination: a part of it cannot be used, such as a second API of its service.
+
+    The event waits, and this costs it no attempt; others are delivered. The reason stands in the
+    status and in the log, and names the remedy.
+    """
+
+
 class DestinationDown(WalkerError):
     """Raised by a destination: it cannot deliver anything (bad credentials, wrong region).
 

@@ -13,7 +13,14 @@ from typing import Any, Literal
 import orjson
 from customerio import CustomerIOException
 
-from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater, SpoolError
+from walker_collector import (
+    DestinationDown,
+    NotAttempted,
+    PartDown,
+    Rejected,
+    RetryLater,
+    SpoolError,
+)
 from walker_dest_customerio.at_most_once import at_most_once
 from walker_dest_customerio.batches import OPERATION_BYTES, REQUEST_BYTES, split_by_size, stages
 from walker_dest_customerio.clients import Clients
@@ -135,6 +142,9 @@ class _Sender:
                 )
             else:
                 self._call(operation, self._clients.track)
+        except DestinationDown as error:
+            # The APIs are apart: messages wait, and all else is delivered.
+            self._fail([task], PartDown(error.reason) if operation.api == "app" else error)
         except SpoolError as error:  # "begun" was not recorded, so the message was not sent
             self._fail([task], RetryLater(str(error)))
         except Exception as error:

@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from walker_collector import DestinationDown, NotAttempted, Rejected, RetryLater
+from walker_collector import DestinationDown, NotAttempted, PartDown, Rejected, RetryLater
 from walker_dest_customerio.at_most_once import InDoubt
 from walker_dest_customerio.event_delivery import Task
 from walker_dest_customerio.operations import ApiName, Message, Occurrence
 from walker_dest_customerio.responses import NoResponse, NotProcessed, RequestRejected
 
-HALTING: Final = (NotProcessed, NoResponse, DestinationDown)
+HALTING: Final = (NotProcessed, NoResponse, DestinationDown, PartDown)
 """Errors that concern all requests of their API."""
 _MAX_SERVER_ERRORS: Final = 2
 """Consecutive server errors, over different operations, after which an API counts as down."""

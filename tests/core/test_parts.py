@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 
 from tests.core.support import PATIENCE, event, one, plugin, running
+from tests.support import wait_until
 from walker_collector import (
     EventError,
+    Item,
+    PartDown,
     PluginError,
     PushContext,
     Rejected,
     RetryLater,
 )
+from walker_collector.config import BreakerConfig, RetryConfig
 from walker_collector.plugins import verify_destination
 
 
@@ -156,3 +160,36 @@ def test_message_parts_are_a_tuple_of_names(declared: object) -> None:
     cls = plugin(lambda event, context: None, message_parts=declared)
     with pytest.raises(PluginError, match="message_parts must be a tuple of names"):
         verify_destination("there", cls)
+
+
+@pytest.mark.parametrize("hook", ["push", "push_batch"])
+def test_part_that_is_down_costs_its_events_no_attempt_and_stops_no_others(
+    spool: Path | None, hook: str
+) -> None:
+    is_down, tried = [True], [0]
+
+    def push(event: Any, context: PushContext) -> None:
+        if event["name"] == "mail due" and is_down:
+            tried[0] += 1
+            raise PartDown("the mailer refuses the key; set settings.mailKey")
+
+    def push_batch(batch: list[Item]) -> None:
+        for item in batch:
+            push(item.event, item.context)
+
+    made = plugin(push) if hook == "push" else plugin(None, push_batch, batch_size=1)
+    retry = RetryConfig(base=1, cap=5, attempts=2)
+    with running(one(made, spool, retry=retry, breaker=BreakerConfig(threshold=3))) as collector:
+        for n in range(8):
+            collector.push("mail due", user={"id": f"m{n}"})
+        wait_until(lambda: tried[0] >= 40)
+        for n in range(8):
+            collector.push("order complete", user={"id": f"o{n}"})
+        wait_until(lambda: collector.status().destinations["there"].delivered == 8)
+        status = collector.status().destinations["there"]
+        assert (status.state, status.dead, status.waiting) == ("ready", 0, 8)
+        assert status.reason == "the mailer refuses the key; set settings.mailKey"
+        is_down.clear()
+        assert collector.flush(PATIENCE)
+        status = collector.status().destinations["there"]
+        assert (status.delivered, status.dead, status.reason) == (16, 0, "")

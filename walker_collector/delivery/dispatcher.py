@@ -20,7 +20,7 @@ from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, Outcome
 from walker_collector.delivery.preparation import Preparation
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.trace import trace
-from walker_collector.errors import DestinationDown, RetryLater, SpoolError
+from walker_collector.errors import DestinationDown, PartDown, RetryLater, SpoolError
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.spool import Entry
 from walker_collector.text import storable
@@ -212,6 +212,8 @@ class _Run:
             return True
         try:
             failures = calls.push_batch(tasks)
+        except PartDown as error:  # not the whole destination, so each event waits by itself
+            failures = dict.fromkeys(range(len(tasks)), error)
         except (RetryLater, DestinationDown) as error:
             whole = attrs.evolve(calls.outcome_of(error, tasks[0]), kind="unavailable")
             for task in tasks:
@@ -235,6 +237,8 @@ class _Run:
         calls = self.parts.calls
         try:
             failures = calls.push_batch([task])
+        except PartDown as error:
+            return calls.outcome_of(error, task)
         except (RetryLater, DestinationDown) as error:
             return attrs.evolve(calls.outcome_of(error, task), kind="unavailable")
         except BaseException as error:  # even SystemExit must not end the thread that delivers

@@ -12,7 +12,7 @@ from walker_collector.delivery.backoff import Breaker, asked, backoff, down_dela
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.refusals import RefusalRun
 
-HealthChange = Literal["down", "failing", "retrying", "recovered"]
+HealthChange = Literal["down", "part down", "failing", "retrying", "recovered"]
 Judged = tuple[int, str, Outcome]
 """An entry's number, its person, and the outcome of its delivery."""
 
@@ -28,13 +28,15 @@ class Health:
     A person's failures are not the destination's: while one person's events fail and the others'
     arrive, further failures of that person say nothing about the destination.
 
-    `reason` says why it does not deliver; times in ms.
+    `reason` says why it does not deliver, `part_reason` why a part of it did not when it was needed
+    last; times in ms.
     """
 
     retry: RetryConfig
     breaker: Breaker
     random: Callable[[], float]
     reason: str = ""
+    part_reason: str = ""
     down: int = 0
     whole_failures: int = 0
     pause_until: int = 0
@@ -145,6 +147,14 @@ class Health:
         if any(item.kind in _ANSWERS and not item.known for item in outcomes):
             return self._recover()
         return self._failed_singly(outcomes, new_failures, probed, now)
+
+    def note_parts(self, outcomes: Iterable[Outcome]) -> HealthChange | None:
+        """Note failures of a part of the destination, which say nothing about the rest of it."""
+        reason = next((item.reason for item in outcomes if item.part), None)
+        if reason is None:
+            return None
+        self.part_reason = reason
+        return "part down"
 
     def delivered(self, people: Iterable[str]) -> HealthChange | None:
         """Learn that a batch of events of these people was delivered: the fast twin of `judge`."""

@@ -14,6 +14,7 @@ from walker_collector.errors import (
     DestinationDown,
     NotAttempted,
     NothingToSend,
+    PartDown,
     PluginError,
     Rejected,
     RetryLater,
@@ -84,6 +85,8 @@ class HookCalls:
         if isinstance(error, Rejected):
             known = getattr(error, "status", None) in FOUND_BY_PLUGIN
             return Outcome("rejected", reason_of(error), known=known)
+        if isinstance(error, PartDown):
+            return Outcome("retry", reason_of(error), counted=False, part=True)
         if isinstance(error, RetryLater):
             return Outcome("retry", reason_of(error), after=after_of(error))
         if isinstance(error, DestinationDown):

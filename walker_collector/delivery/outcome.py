@@ -36,6 +36,7 @@ class Outcome:
     after: the wait (s) that the service asked for.
     down: an unavailable destination cannot deliver anything at all.
     counted: whether a retry is one of the event's `attempts`.
+    part: a part of the destination cannot be used, which is no failure of the event or the whole.
     known: the plugin found the rejection without asking the service.
     brief: the reason without text of others, for logs and figures; "" if `reason` has none.
     """
@@ -45,6 +46,7 @@ class Outcome:
     after: float | None = None
     down: bool = False
     counted: bool = True
+    part: bool = False
     known: bool = False
     brief: str = ""
     consent: Consent = attrs.field(factory=dict)

@@ -110,7 +110,9 @@ class Settlement:
         seqs = [entry[0] for entry in batch.entries]
         people = [person or f"event {seq}" for seq, person in zip(seqs, batch.people, strict=True)]
         outcomes = self._health.single_out(people, outcomes)
-        self._report(self._health.judge(list(zip(seqs, people, outcomes, strict=True)), now))
+        judged = [item for item in zip(seqs, people, outcomes, strict=True) if not item[2].part]
+        self._report(self._health.judge(judged, now))
+        self._report(self._health.note_parts(outcomes))
         return self._health.without_refusals(seqs, outcomes)
 
     def _dispose(self, entry: Entry, outcome: Outcome, now: int) -> Disposition:
@@ -155,6 +157,9 @@ class Settlement:
         reason = self._health.reason
         if change == "down":
             self._log.error("destination %s is down: %s", self._id, reason)
+        elif change == "part down":
+            part = self._health.part_reason
+            self._log.error("destination %s: events wait, others are delivered: %s", self._id, part)
         elif change == "failing":
             self._log.warning("destination %s: %s; trying again", self._id, reason)
         elif change == "retrying":

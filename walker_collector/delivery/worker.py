@@ -207,12 +207,12 @@ class DestinationWorker:
         """Return the current figures."""
         state = self._state
         with self._lock:
-            oldest = state.queue.oldest
+            oldest, retries = state.queue.oldest, len(state.queue.retries)
             return DestinationStatus(
                 state=self._health.state,
-                reason=self._health.reason,
+                reason=self._health.reason or (self._health.part_reason if retries else ""),
                 waiting=state.waiting,
-                due=len(state.queue.retries),
+                due=retries,
                 held=len(state.held),
                 dead=state.dead,
                 in_flight=len(state.in_flight),
