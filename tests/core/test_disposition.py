@@ -35,13 +35,13 @@ def test_wait_that_was_asked_for_is_kept_to_the_millisecond() -> None:
 
 def test_failure_that_is_not_counted_waits_about_as_long_as_the_event_is_old() -> None:
     made = disposed(Outcome("retry", "503", counted=False))
-    assert (made.due, made.attempt.count) == (NOW + 60_000, 0)
+    assert (made.due, made.delivery.count) == (NOW + 60_000, 0)
     assert disposed(Outcome("retry", "503", counted=False), chance=0.5).due == NOW + 30_000
 
 
 def test_failure_while_the_destination_fails_is_none_of_the_events_attempts() -> None:
-    assert disposed(Outcome("retry", "503"), failing=True).attempt.count == 0
-    assert disposed(Outcome("retry", "503")).attempt.count == 1
+    assert disposed(Outcome("retry", "503"), failing=True).delivery.count == 0
+    assert disposed(Outcome("retry", "503")).delivery.count == 1
 
 
 def test_what_was_not_attempted_leaves_no_trace() -> None:
@@ -77,10 +77,10 @@ def test_first_unfinished_entry_of_a_person_waits_as_long_as_any_later_one(
         dues = [due for at in mine if (due := made[at].due) is not None]
         if dues:
             assert ordered[mine[0]].due == max(dues)
-            change = ordered[mine[0]].change
+            change = ordered[mine[0]].update
             assert change is not None
             assert (change.entry, change.kind) == (entries[mine[0]], UpdateKind.RETRIED)
-            assert change.delivery.count == made[mine[0]].attempt.count
+            assert change.delivery.count == made[mine[0]].delivery.count
         for at in mine[1:]:
             assert ordered[at] == made[at]
     for at, name in enumerate(people):

@@ -15,6 +15,7 @@ from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.progress import EntryProgress
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Entry, NewEvent, State
 from walker_collector.spool.memory import MemorySpool
@@ -105,10 +106,11 @@ def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool
     batch = pending.take(lambda: pending.state.queue.take(1, None))
     assert batch
     (entry,) = batch.entries
-    pending.mark(entry, "mail", "begun")
+    progress = EntryProgress(pending.state, entry, {}, {})
+    progress.begin("mail")
     pending.settle_delivered(batch)
     with pytest.raises(RetryLater, match="given up"):
-        pending.mark(entry, "mail", "done")
+        progress.finish("mail")
 
 
 def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:

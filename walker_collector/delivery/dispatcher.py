@@ -27,7 +27,7 @@ from walker_collector.text import storable
 
 
 class Erasing(Protocol):
-    """The people who are being erased, and the entries in flight that an erasure has revoked."""
+    """People under erasure, and the entries in flight that an erasure has revoked."""
 
     blocked: set[str]
     revoked: set[int]
@@ -57,15 +57,16 @@ class Dispatcher:
     def _any_rule_batches(self) -> bool:
         return any_rule_batches(self.destination.config.mapping)
 
-    def run(self, entries: Sequence[Entry], said: ConsentSnapshot) -> list[Outcome]:
+    def run(self, entries: Sequence[Entry], snapshot: ConsentSnapshot) -> list[Outcome]:
         """Deliver entries in order and return their outcomes; never raises.
 
-        `said` is the consent of their people, one snapshot for the whole batch: a grant in between
+        `snapshot` is the consent of their people, the same for the whole batch: a grant in between
         must not let a later event overtake an earlier one. A withdrawal in between counts.
         """
-        run = _Run(self, said)
+        run = _Run(self, snapshot)
+        names, may_proceed = snapshot.names, run.may_proceed
         tasks = run.tasks = [
-            Task(entry, said.names[entry[1]], partial(run.may_proceed, at))
+            Task(entry, names[entry[1]], partial(may_proceed, at))
             for at, entry in enumerate(entries)
         ]
         run.send()
@@ -81,10 +82,10 @@ class Dispatcher:
 
 @define(eq=False)
 class _Run:
-    """One batch under way. `waiting`: people whose later events wait behind one of this batch."""
+    """One batch under way. `waiting`: people with an event that holds back their later ones."""
 
     parts: Dispatcher
-    said: ConsentSnapshot
+    snapshot: ConsentSnapshot
     tasks: list[Task] = Factory(list)
     waiting: set[str] = Factory(set)
 
@@ -119,18 +120,18 @@ class _Run:
             return False
         if (erasing.revoked or erasing.blocked) and not erasing.may_proceed(task.entry):
             return False
-        if self.said.version == parts.consents.version:
+        if self.snapshot.version == parts.consents.version:
             return True
         return parts.preparation.admits(task, parts.consents.snapshot([task.entry[1]]))
 
     def _prepared(self) -> Iterator[Task]:
-        """Map the tasks and yield those to send; those of people who wait are left out.
+        """Map the tasks and yield those to send; those of waiting people are left out.
 
         A person whose event cannot be mapped waits, so that later ones stay behind it.
         """
         prepare, waiting = self.parts.preparation.prepare, self.waiting
         for task in self.tasks:
-            prepare(task, self.said)
+            prepare(task, self.snapshot)
             if task.item is None:
                 self._note(task)
             elif task.person not in waiting:
@@ -155,22 +156,22 @@ class _Run:
 
     def _may_go(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """Return the tasks that may still be sent, right before their call."""
-        erasing, consents, said = self.parts.erasing, self.parts.consents, self.said
+        erasing, consents, snapshot = self.parts.erasing, self.parts.consents, self.snapshot
         if erasing.revoked or erasing.blocked:
             tasks = [task for task in tasks if erasing.may_proceed(task.entry)]
-        outdated = said.version != consents.version
+        outdated = snapshot.version != consents.version
         if not outdated and not self.waiting:
             return tasks  # as almost always: consent has not changed, and nothing has failed
         if outdated:
             # Consent has changed since the batch was mapped. A withdrawal must count; an event
             # that a grant would admit is not among these tasks, and is decided on again later.
-            said = consents.snapshot({task.entry[1] for task in tasks})
+            snapshot = consents.snapshot({task.entry[1] for task in tasks})
         going = []
         for task in tasks:
             if task.person in self.waiting:
                 continue
             if outdated:
-                self.parts.preparation.prepare(task, said)
+                self.parts.preparation.prepare(task, snapshot)
             if task.item is not None:
                 going.append(task)
             elif task.person:

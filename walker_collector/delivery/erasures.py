@@ -19,7 +19,7 @@ class Erasures:
         self._state = state
         self._holds = holds
         self.blocked = state.queue.people.blocked
-        """People who are being erased."""
+        """People under erasure."""
         self.revoked: set[int] = set()
         """Entries in flight of an erased person: none of their further parts is sent."""
         self._settling: set[int] = set()

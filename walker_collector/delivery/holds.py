@@ -104,9 +104,9 @@ class Holds:
         self._state.unacked.add(SpoolUpdate(entry, UpdateKind.RELEASED) for entry in entries)
         self._state.queue_again(entries)
 
-    def overtaken(self, batch: list[Entry], said: ConsentSnapshot) -> list[Entry]:
+    def overtaken(self, batch: list[Entry], snapshot: ConsentSnapshot) -> list[Entry]:
         """Return held events that consent admits now, and that a batch would overtake."""
-        people = {person for person in said.names.values() if person in self._state.held}
+        people = {person for person in snapshot.names.values() if person in self._state.held}
         bases: dict[str, Consent] = {}
         # Only those older than the batch: newer ones are not overtaken, and may be beyond the
         # window, from where they would be read a second time.

@@ -1,4 +1,4 @@
-"""Call the hooks of a destination, and turn what they raise into outcomes."""
+"""Calls of the hooks of a destination; their exceptions become outcomes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -77,7 +77,7 @@ class HookCalls:
         )
 
     def outcome_of(self, error: BaseException, task: Task) -> Outcome:
-        """Return the outcome of an event whose call has raised, or reported, this."""
+        """Return the outcome of an event, given the error of its call."""
         if isinstance(error, NothingToSend):
             return Outcome("empty", reason_of(error))
         if isinstance(error, NotAttempted):

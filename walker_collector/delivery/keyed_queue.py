@@ -93,7 +93,7 @@ class BusyPeople:
         return removed
 
     def rejoin(self, key: str, person: str) -> None:
-        """Make what a key has taken and parked a person's."""
+        """Re-key the taken and parked entries of a key to a person."""
         if person == key or key not in self.counts:
             return
         # Both keys may have entries in flight; the person is busy until all of them are done.
@@ -252,7 +252,7 @@ class KeyedQueue:
         self.retries.add(due, entry)
 
     def wake(self, now: int) -> None:
-        """Make the retries due whose time has come at `now` (ms)."""
+        """Move the retries that are due at `now` (ms) to the due ones."""
         # A grant may have released an older event of the person, which must go first.
         overtaken = self.retries.wake(now, self.people.has_older)
         if overtaken:

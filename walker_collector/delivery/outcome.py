@@ -71,19 +71,19 @@ BUG_ATTEMPTS: Final = 5
 class Disposition:
     """The update of an entry in the spool (None: no update), and its delivery state in memory."""
 
-    change: SpoolUpdate | None
-    attempt: DeliveryState
+    update: SpoolUpdate | None
+    delivery: DeliveryState
 
     @property
     def due(self) -> int | None:
         """The time of the next attempt (ms); None if the entry is done or needs no wait."""
-        waits = self.change is not None and self.change.kind is UpdateKind.RETRIED
-        return self.attempt.due if waits else None
+        waits = self.update is not None and self.update.kind is UpdateKind.RETRIED
+        return self.delivery.due if waits else None
 
     @property
     def is_done(self) -> bool:
         """Whether the entry has left the queue: delivered, held or dead."""
-        return self.change is not None and self.change.kind is not UpdateKind.RETRIED
+        return self.update is not None and self.update.kind is not UpdateKind.RETRIED
 
 
 def dispose(
@@ -165,7 +165,7 @@ def in_order(
             continue
         if ordered is dispositions:  # a copy only if something changes, which is rare
             ordered = list(dispositions)
-        later = attrs.evolve(ordered[first].attempt, due=due)
+        later = attrs.evolve(ordered[first].delivery, due=due)
         ordered[first] = Disposition(
             SpoolUpdate(entries[first], UpdateKind.RETRIED, later, now), later
         )

@@ -1,11 +1,12 @@
 """The pending events of one destination: waiting, held for consent, or in flight."""
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
 
-from walker_collector.config import Consent, PartState
+from walker_collector.config import Consent
 from walker_collector.delivery.dead_letters import DeadLetters
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.health import Health
@@ -16,9 +17,10 @@ from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
-from walker_collector.errors import RetryLater
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.spool import FRESH, DeliveryState, Entry, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
+
+_person_key: Final = itemgetter(1)
 
 
 @frozen
@@ -26,12 +28,12 @@ class Batch:
     """Entries in flight, with the consent of their people when they were taken."""
 
     entries: list[Entry]
-    said: ConsentSnapshot
+    snapshot: ConsentSnapshot
 
     @property
     def people(self) -> list[str]:
         """The person of each entry, by the key that was known when it was taken."""
-        return [self.said.names[entry[1]] for entry in self.entries]
+        return [self.snapshot.names[entry[1]] for entry in self.entries]
 
 
 _NOTHING: Final = Batch([], ConsentSnapshot(0, {}, {}))
@@ -66,6 +68,8 @@ class PendingEvents:
         self._batch_size = destination.batch_size
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
         self.retry_turns = RetryTurns(max(1, destination.concurrency // 2))
+        self.has_more = False
+        """Whether other threads may have something to do after the last batch, now or later."""
         self._newest = 0
         """The number of the last entry that was added."""
 
@@ -109,12 +113,6 @@ class PendingEvents:
     def queued(self) -> None:
         """Note that entries were queued otherwise: released, replayed, or put back."""
         self._linger.arrived(self.state.now())
-
-    @property
-    def has_more(self) -> bool:
-        """Whether another thread may have something to do, now or later."""
-        queue, window = self.state.queue, self.state.window
-        return bool(queue.ready or queue.retries.later or queue.retries.due or window.more_on_disk)
 
     def _refill(self, now: int) -> None:
         """Load the next slice of waiting entries from disk when memory runs low."""
@@ -187,6 +185,12 @@ class PendingEvents:
             if not health.untroubled:
                 health.started()
             self._linger.first_at = now if queue.ready else 0
+            self.has_more = bool(
+                queue.ready
+                or queue.retries.later
+                or queue.retries.due
+                or self.state.window.more_on_disk
+            )
         return batch
 
     def take(self, take: Callable[..., list[Entry]], *args: Any) -> Batch | None:
@@ -199,7 +203,7 @@ class PendingEvents:
             return None
         try:
             # One snapshot for the whole batch, so that a grant cannot come between two events.
-            said = state.consents.snapshot({entry[1] for entry in entries})
+            snapshot = state.consents.snapshot(set(map(_person_key, entries)))
         except BaseException:
             state.queue.put_back(entries)
             raise
@@ -208,14 +212,14 @@ class PendingEvents:
             # the session's earlier ones are in flight.
             state.queue.put_back(entries)
             return self.take(take, *args)
-        if state.held.entries and (overtaken := holds.overtaken(entries, said)):
+        if state.held.entries and (overtaken := holds.overtaken(entries, snapshot)):
             # A grant is known, but its held events are not queued yet, and they must go first.
             state.queue.put_back(entries)
             holds.unhold(overtaken)
             return self.take(take, *args)
         for entry in entries:
             state.in_flight[entry[0]] = entry
-        return Batch(entries, said)
+        return Batch(entries, snapshot)
 
     # --- settle ----------------------------------------------------------------------------
 
@@ -275,7 +279,7 @@ class PendingEvents:
         bases: dict[str, Consent],
     ) -> bool:
         """Note the disposition of an entry; return whether the entry leaves the waiting ones."""
-        state, change = self.state, disposition.change
+        state, update = self.state, disposition.update
         if self.erasures.settled(entry, delivered=outcome.kind in ("delivered", "notified")):
             self._leave(entry)
             return True
@@ -285,26 +289,26 @@ class PendingEvents:
             state.unacked.add([SpoolUpdate(entry, UpdateKind.RELEASED)])
             return False
         if disposition.is_done:
-            self._leave(entry, change)
+            self._leave(entry, update)
             return True
-        state.counts.retried += change is not None
-        if disposition.attempt != FRESH:
-            state.attempts[entry[0]] = disposition.attempt
+        state.counts.retried += update is not None
+        if disposition.delivery != FRESH:
+            state.attempts[entry[0]] = disposition.delivery
         return False
 
-    def _leave(self, entry: Entry, change: SpoolUpdate | None = None) -> None:
+    def _leave(self, entry: Entry, update: SpoolUpdate | None = None) -> None:
         """Take an entry out of the waiting ones: it is gone, held or dead."""
         self.state.waiting -= 1
         self.state.attempts.pop(entry[0], None)
-        if change is None or change.kind is UpdateKind.ACKED:
+        if update is None or update.kind is UpdateKind.ACKED:
             return
-        if change.kind is UpdateKind.DEAD:
+        if update.kind is UpdateKind.DEAD:
             self.state.dead += 1
             self.state.counts.died += 1
             return
-        if change.delivery.parts:
-            self.state.attempts[entry[0]] = change.delivery
-        self.holds.hold([entry], change.delivery.consent)
+        if update.delivery.parts:
+            self.state.attempts[entry[0]] = update.delivery
+        self.holds.hold([entry], update.delivery.consent)
 
     def _return(self, entries: list[tuple[Entry, int | None]]) -> None:
         """Queue entries that were in flight, each for its time due (ms), or in its place (None)."""
@@ -324,28 +328,3 @@ class PendingEvents:
                 retrying |= {person} - {""}
         queue.hold_back(behind)
         queue.put_back(back)
-
-    # --- delivery states -------------------------------------------------------------------
-
-    def attempt_of(self, seq: int) -> DeliveryState:
-        """Return the delivery state that earlier attempts have left."""
-        return self.state.attempts.get(seq, FRESH)
-
-    def mark(
-        self, entry: Entry, part: str, state: PartState | None, reason: str = ""
-    ) -> DeliveryState:
-        """Write the state of one part of an entry's delivery durably; None: not begun.
-
-        Return the delivery state with it. Raises RetryLater after the delivery was given up
-        (`timeout`), so that a call that hung goes no further when it returns.
-        """
-        with self.lock:
-            if entry[0] not in self.state.in_flight:
-                raise RetryLater("this delivery was given up")
-            after = self.attempt_of(entry[0]).with_part(part, state, reason)
-            self.state.attempts[entry[0]] = after
-        self.state.spool.settle(
-            self.state.destination.id,
-            [SpoolUpdate(entry, UpdateKind.RETRIED, after, self.state.now())],
-        )
-        return after

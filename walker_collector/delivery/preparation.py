@@ -29,6 +29,8 @@ def context_for(
     event: Event,
     attempt: DeliveryState = FRESH,
     progress: Progress | None = None,
+    proceed: Callable[[], bool] | None = None,
+    person: str = "",
 ) -> PushContext:
     """Return the context for one event, with the consent that counts for it.
 
@@ -38,7 +40,8 @@ def context_for(
     own = event.get("consent")
     state = granted({**base, **own}) if own else dict(base)
     event["consent"] = state
-    return PushContext(destination.context, event, state, attempt.count + 1, progress)
+    attempts = attempt.count + 1
+    return PushContext(destination.context, event, state, attempts, progress, proceed, person)
 
 
 class Preparation:
@@ -62,10 +65,10 @@ class Preparation:
         self._warns_unmatched = bool(config.mapping) and config.data is None
         self._unmatched: set[str] = set()
 
-    def prepare(self, task: Task, said: ConsentSnapshot) -> None:
+    def prepare(self, task: Task, snapshot: ConsentSnapshot) -> None:
         """Give the task an item to send, or an outcome that needs no call. Raises SpoolError."""
         try:
-            made = self._map(task, said)
+            made = self._map(task, snapshot)
         except SpoolError:
             raise
         except BaseException as error:  # from a function of the plugin or the user in the mapping
@@ -75,23 +78,22 @@ class Preparation:
         else:
             task.item, task.outcome = None, made
 
-    def admits(self, task: Task, said: ConsentSnapshot) -> bool:
+    def admits(self, task: Task, snapshot: ConsentSnapshot) -> bool:
         """Return whether an entry may still be sent under this consent. Raises SpoolError."""
         try:
-            return isinstance(self._map(task, said), Item)
+            return isinstance(self._map(task, snapshot), Item)
         except SpoolError:
             raise
         except BaseException:  # from a function in the mapping: the next attempt tells of it
             return False
 
-    def _map(self, task: Task, said: ConsentSnapshot) -> Item | Outcome:
+    def _map(self, task: Task, snapshot: ConsentSnapshot) -> Item | Outcome:
         entry, destination = task.entry, self._destination
         event = decode(entry[3])
         attempt = self._attempts.get(entry[0], FRESH)
         progress = self._progress_of(entry, attempt.parts, attempt.refusals)
-        context = context_for(destination, said.bases[entry[1]], event, attempt, progress)
-        context.person = task.person
-        context.proceed = task.may_proceed
+        base, proceed, person = snapshot.bases[entry[1]], task.may_proceed, task.person
+        context = context_for(destination, base, event, attempt, progress, proceed, person)
         if event["name"] == CONSENT_CHANGED:
             task.notice = True
             return Item(event, MISSING, None, context)

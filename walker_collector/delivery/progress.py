@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from attrs import define
 
 from walker_collector.config import PartState
-from walker_collector.delivery.pending import PendingEvents
-from walker_collector.spool import Entry
+from walker_collector.delivery.pending_state import PendingState
+from walker_collector.errors import RetryLater
+from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
 
 
 @define(eq=False)  # one is made per event, and a frozen class would take three times as long
 class EntryProgress:
     """The progress of one entry's delivery; see hookspecs.Progress."""
 
-    _pending: PendingEvents
+    _state: PendingState
     _entry: Entry
     parts: Mapping[str, PartState]
     _refusals: Mapping[str, str]
@@ -37,5 +38,17 @@ class EntryProgress:
         self._mark(part, "rejected", reason)
 
     def _mark(self, part: str, state: PartState | None, reason: str = "") -> None:
-        after = self._pending.mark(self._entry, part, state, reason)
+        """Write the state of a part durably; None: not begun.
+
+        Raises RetryLater after the delivery was given up (`timeout`), so that a call that hung
+        goes no further when it returns.
+        """
+        pending, entry = self._state, self._entry
+        with pending.lock:
+            if entry[0] not in pending.in_flight:
+                raise RetryLater("this delivery was given up")
+            before = pending.attempts.get(entry[0], FRESH)
+            after = pending.attempts[entry[0]] = before.with_part(part, state, reason)
+        update = SpoolUpdate(entry, UpdateKind.RETRIED, after, pending.now())
+        pending.spool.settle(pending.destination.id, [update])
         self.parts, self._refusals = after.parts, after.refusals

@@ -20,7 +20,7 @@ class Retries:
     later: list[tuple[int, int, Entry]] = Factory(list)
     """A heap of time due (ms), number, and entry."""
     due: deque[Entry] = Factory(deque)
-    """Retries whose time has come."""
+    """Retries that may be taken."""
 
     def __len__(self) -> int:
         return len(self.later) + len(self.due)

@@ -13,7 +13,7 @@ from walker_collector.delivery.outcome import (
 from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.trace import event_id
 from walker_collector.errors import SpoolError
-from walker_collector.spool import Entry, SpoolUpdate, UpdateKind
+from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
 from walker_collector.text import storable
 
 
@@ -56,7 +56,7 @@ class Settlement:
                 self._settle(batch, [refused] * len(batch.entries))
                 return
             self._health.ready = True
-        outcomes = self._dispatcher.run(batch.entries, batch.said)
+        outcomes = self._dispatcher.run(batch.entries, batch.snapshot)
         # Mostly every event is delivered, and then no decision per entry is needed.
         if outcomes.count(DELIVERED) == len(outcomes):
             self._settle_delivered(batch)
@@ -70,12 +70,12 @@ class Settlement:
             made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
             made = pending.erasures.decide(entries, in_order(entries, batch.people, made, now))
         # Without the lock: the spool hands over new entries while it writes, and they need it.
-        pending.state.unacked.write(item.change for item in made if item.change is not None)
+        pending.state.unacked.write(item.update for item in made if item.update is not None)
         with pending.lock:
             pending.settle(batch, outcomes, made)
             for entry, outcome, item in zip(entries, outcomes, made, strict=True):
-                self._log_death(entry, outcome, item.change)
-                self._waiters.settle(entry, outcome, item.change, pending.erasures.erased)
+                self._log_death(entry, outcome, item.update)
+                self._waiters.settle(entry, outcome, item.update, pending.erasures.erased)
             self.answer_blocked()
             self._changed.notify_all()
         self._requeue_refused()
@@ -85,7 +85,7 @@ class Settlement:
         pending, health = self._pending, self._health
         if not health.untroubled:
             with pending.lock:
-                self._report(health.delivered(batch.said.names.values()))
+                self._report(health.delivered(batch.snapshot.names.values()))
         if self._durable or pending.state.unacked.updates:
             pending.state.unacked.ack(batch.entries)
         with pending.lock:
@@ -119,7 +119,7 @@ class Settlement:
         return dispose(
             entry,
             outcome,
-            self._pending.attempt_of(entry[0]),
+            self._pending.state.attempts.get(entry[0], FRESH),
             self._retry,
             failing=self._health.failing,
             now=now,
@@ -167,12 +167,12 @@ class Settlement:
         elif change == "recovered":
             self._log.info("destination %s delivers again", self._id)
 
-    def _log_death(self, entry: Entry, outcome: Outcome, change: SpoolUpdate | None) -> None:
-        if change is None or change.kind is not UpdateKind.DEAD:
+    def _log_death(self, entry: Entry, outcome: Outcome, update: SpoolUpdate | None) -> None:
+        if update is None or update.kind is not UpdateKind.DEAD:
             return
         self._health.refusals.died(entry[0])
         # The text of an unexpected exception may quote the event: it is in the spool, not in logs.
-        cause = outcome.brief or change.delivery.reason
+        cause = outcome.brief or update.delivery.reason
         self._log.warning(
             "destination %s: event %s is a dead letter: %s", self._id, event_id(entry), cause
         )

@@ -56,19 +56,19 @@ class UnackedUpdates:
 
     def _write(self, updates: Iterable[SpoolUpdate]) -> None:
         with self._lock:
-            changes = [*self.updates, *updates]
+            written = [*self.updates, *updates]
             self.updates = []
             # A release must be on disk before more entries are read from there, or it is missed.
-            releases = any(change.kind is UpdateKind.RELEASED for change in changes)
+            releases = any(update.kind is UpdateKind.RELEASED for update in written)
             if releases:
                 self._window.pause_refill()
-        if not changes:
+        if not written:
             return
         try:
-            self._spool.settle(self._destination, changes)
+            self._spool.settle(self._destination, written)
         except BaseException as error:
             with self._lock:  # in front of those added since, which may be about the same entries
-                self.updates = [*changes, *self.updates]
+                self.updates = [*written, *self.updates]
             if not isinstance(error, SpoolError):
                 raise  # a signal handler raised
             self._log.error("destination %s: %s", self._destination, error)
@@ -98,11 +98,11 @@ class UnackedUpdates:
     def releases_beyond(self, seq: int) -> bool:
         """Return whether an entry above this number is released, but still held on disk."""
         return any(
-            change.kind is UpdateKind.RELEASED and change.entry[0] > seq for change in self.updates
+            update.kind is UpdateKind.RELEASED and update.entry[0] > seq for update in self.updates
         )
 
     @property
     def count(self) -> int:
         """The number of entries that have left the queue for good, unknown to the spool."""
         gone = (UpdateKind.ACKED, UpdateKind.DEAD)
-        return len({change.entry[0] for change in self.updates if change.kind in gone})
+        return len({update.entry[0] for update in self.updates if update.kind in gone})

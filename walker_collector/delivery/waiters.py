@@ -34,15 +34,15 @@ class Waiters:
                 self._answer(entry[0], Answer("held", "consent not granted"))
 
     def settle(
-        self, entry: Entry, outcome: Outcome, change: SpoolUpdate | None, erased: Collection[int]
+        self, entry: Entry, outcome: Outcome, update: SpoolUpdate | None, erased: Collection[int]
     ) -> None:
         """Give the answer that follows from an outcome, if any."""
         if not self.waiting:
             return
         if entry[0] in erased:
             self._answer(entry[0], _ERASED)
-        elif change is not None and change.kind is UpdateKind.DEAD:
-            self._answer(entry[0], Answer("failed", change.delivery.reason))
+        elif update is not None and update.kind is UpdateKind.DEAD:
+            self._answer(entry[0], Answer("failed", update.delivery.reason))
         elif outcome.kind in _FINAL:
             self._answer(entry[0], Answer(outcome.kind, outcome.reason))
         elif outcome.kind != "not_attempted":

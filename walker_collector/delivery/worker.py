@@ -67,7 +67,7 @@ class DestinationWorker:
         dispatcher = Dispatcher(
             destination,
             consents,
-            Preparation(destination, state.attempts, partial(EntryProgress, pending), calls),
+            Preparation(destination, state.attempts, partial(EntryProgress, state), calls),
             calls,
             self._acquire_rate_limit,
             health.is_new,
