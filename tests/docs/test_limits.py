@@ -1,0 +1,164 @@
+"""The page of limits has the figures of the code, and settings that exist."""
+
+import re
+from importlib import import_module
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from tests.docs.pages import ROOT, Row, parts
+from walker_collector.config import (
+    BatchConfig,
+    BreakerConfig,
+    CollectorConfig,
+    DestinationConfig,
+    RetryConfig,
+    SpoolConfig,
+)
+from walker_collector.destinations.http import HttpSettings
+from walker_collector.flow.types import disk_key
+from walker_dest_customerio.settings import Settings
+
+DAY: Final = 86_400_000
+SECOND: Final = 1000
+
+FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
+    "an event as JSON": ((CollectorConfig, "max_bytes"), 1, "bytes"),
+    "nesting of an event": ((CollectorConfig, "max_depth"), 1, "levels"),
+    "time of an event in the past": ((CollectorConfig, "oldest"), 1, ""),
+    "time of an event in the future": ((CollectorConfig, "max_ahead"), DAY // 24, "hours"),
+    "events that wait in memory, per destination": ((CollectorConfig, "queue_max"), 1, "events"),
+    "events in the spool": ((SpoolConfig, "max_events"), 1, "events"),
+    "size of the events in the spool": ((SpoolConfig, "max_bytes"), 1, "bytes"),
+    "wait of push for room": ((CollectorConfig, "queue_wait"), SECOND, "s"),
+    "waiting events that a destination has in memory beside a spool": (
+        "walker_collector.delivery.window:WINDOW",
+        1,
+        "events",
+    ),
+    "events held for consent, per destination": ((DestinationConfig, "queue_max"), 1, "events"),
+    "time that an event is held": ((DestinationConfig, "queue_age"), DAY, "days"),
+    "dead letters, per destination": ((DestinationConfig, "dlq_max"), 1, "events"),
+    "people with identities and consent in memory": (
+        (CollectorConfig, "people_max"),
+        1,
+        "people",
+    ),
+    "spool files of one path": ("walker_collector.spool.sqlite.slots:SLOTS", 1, "files"),
+    "attempts of an event": ((RetryConfig, "attempts"), 1, "attempts"),
+    "attempts of an event that meets a bug": (
+        "walker_collector.delivery.outcome:BUG_ATTEMPTS",
+        1,
+        "attempts",
+    ),
+    "age of an event that is retried": ((RetryConfig, "age"), DAY, "days"),
+    "wait before a retry, also by Retry-After": ((RetryConfig, "cap"), SECOND, "s"),
+    "failures in a row": ((BreakerConfig, "threshold"), 1, "failures"),
+    "pause of an open breaker": ((BreakerConfig, "cooldown"), SECOND, "s"),
+    "first pause of a destination that is down": (
+        "walker_collector.delivery.backoff:DOWN_BASE",
+        SECOND,
+        "s",
+    ),
+    "longest pause of a destination that is down": (
+        "walker_collector.delivery.backoff:DOWN_CAP",
+        SECOND,
+        "s",
+    ),
+    "different events refused in a row": ("walker_collector.delivery.refusals:EVENTS", 1, "events"),
+    "people with these refused events": ("walker_collector.delivery.refusals:PEOPLE", 1, "people"),
+    "events in a batch": ("walker_collector.delivery.destination:_BATCH_SIZE", 1, "events"),
+    "linger of a batch": ("walker_collector.delivery.destination:_LINGER", 1, "ms"),
+    "calls that timeout has left behind": (
+        "walker_collector.delivery.timeout:_GIVEN_UP_MAX",
+        1,
+        "calls",
+    ),
+    "stored text of a reason": ("walker_collector.text:REASON_MAX", 1, "characters"),
+    "repeated log message": ("walker_collector.delivery.log_limiter:_INTERVAL", 1, "s"),
+    "request of http": ((HttpSettings, "timeout"), SECOND, "s"),
+    "answer of http": ("walker_collector.destinations.http_client:_READ_MAX", 1, "bytes"),
+    "request of customerio": ((Settings, "timeout"), SECOND, "s"),
+    "answer of customerio": ("walker_dest_customerio.connections:_MAX_RESPONSE_BYTES", 1, "bytes"),
+    "wait of close for deliveries": ((CollectorConfig, "close_timeout"), SECOND, "s"),
+    "wait of close for a plugin's shutdown": ("walker_collector.closing:_GRACE", 1, "s"),
+    "wait of forget for calls in flight": (
+        "walker_collector.people.erasure:IN_FLIGHT_WAIT",
+        1,
+        "s",
+    ),
+    "time without a delivery, at the end of walker run": (
+        "walker_collector.cli.drain:STALLED",
+        1,
+        "s",
+    ),
+    "a line of events, or a JSON document": ("walker_collector.cli.lines:LONGEST", 1, "bytes"),
+    "bad lines that walker run shows": ("walker_collector.cli.reader:SHOWN", 1, "lines"),
+    "events that walker run reads ahead": ("walker_collector.cli.reader:READ_AHEAD", 1, "events"),
+    "nesting of a flow file": ("walker_collector.flow.parse:_DEPTH", 1, "levels"),
+    "values of a flow file": ("walker_collector.flow.parse:_MOST", 1, "values"),
+    "values that references make": ("walker_collector.flow.references:_LARGEST", 1, "values"),
+    "text that references make": ("walker_collector.flow.references:_LONGEST", 1, "characters"),
+    "id of a destination": ("walker_collector.validators:_ID_MAX", 1, "characters"),
+}
+"""Limit -> where the code has it (a field's default, or a constant), the divisor, and the unit."""
+
+BY_NATURE: Final = {"a whole number": "64 bits"}
+"""Limits without a constant: JSON is written by a library that has them."""
+
+ROWS: Final = [
+    part
+    for part in parts(ROOT / "docs" / "reference" / "limits.md")
+    if isinstance(part, Row) and "limit" in part.cells
+]
+CLASSES: Final = {
+    "retry": RetryConfig,
+    "breaker": BreakerConfig,
+    "batch": BatchConfig,
+    "settings": HttpSettings,
+}
+
+
+def limit_of(row: Row) -> str:
+    """The name of a row's limit, without the marks of code."""
+    return row.cells["limit"].replace("`", "")
+
+
+def figure(limit: str) -> str:
+    """A limit as the code has it, as it is written on the page."""
+    if limit in BY_NATURE:
+        return BY_NATURE[limit]
+    place, divisor, unit = FIGURES[limit]
+    if isinstance(place, str):
+        module, _, name = place.partition(":")
+        value = getattr(import_module(module), name)
+    else:
+        value = getattr(attrs.fields(place[0]), place[1]).default
+    if isinstance(value, str):
+        return value
+    assert value % divisor == 0
+    return f"{int(value // divisor):,} {unit}"
+
+
+def test_every_limit_is_on_the_page_once() -> None:
+    assert sorted(map(limit_of, ROWS)) == sorted({*FIGURES, *BY_NATURE})
+
+
+@pytest.mark.parametrize("row", ROWS, ids=limit_of)
+def test_figure_is_that_of_the_code(row: Row) -> None:
+    assert row.cells["figure"] == figure(limit_of(row))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=limit_of)
+def test_setting_of_a_limit_exists(row: Row) -> None:
+    by = row.cells["set by"]
+    named = re.findall(r"`([\w.]+)`", by)
+    if by == "fixed" or not named:
+        assert by == "fixed" or by.startswith("`")  # or an option of the command line
+        return
+    (name,) = named
+    group, _, key = name.rpartition(".")
+    fallback = SpoolConfig if "of the spool" in by else None
+    classes = [CLASSES[group]] if group else [fallback or CollectorConfig, DestinationConfig]
+    assert any(key == disk_key(field) for cls in classes for field in attrs.fields(cls))
