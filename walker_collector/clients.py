@@ -21,6 +21,7 @@ from walker_collector.validators import (
     filled,
     https_origin,
     positive,
+    request_timeout,
     sendable_headers,
     web_address,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "filled",
     "https_origin",
     "positive",
+    "request_timeout",
     "retry_after",
     "sendable_headers",
     "tls_context",

@@ -78,10 +78,20 @@ class Collector:
             logger.warning("%s: %s", flow.source, warning)
 
     @classmethod
-    def from_file(cls, path: str | Path, *, flow: str | None = None) -> Self:
-        """Load a flow file (JSON or TOML) and start; raises ConfigError listing every problem."""
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        flow: str | None = None,
+        functions: Iterable[str] | None = None,
+    ) -> Self:
+        """Load a flow file (JSON or TOML) and start; raises ConfigError listing every problem.
+
+        A flow file is trusted like code, unless `functions` lists the modules whose callables it
+        may name (`fn`, `condition`, `validate`), with their submodules: `["myapp.mappings"]`.
+        """
         registry = Registry().discover()
-        return cls(load_flow(path, flow=flow, registry=registry), registry)
+        return cls(load_flow(path, flow=flow, registry=registry, functions=functions), registry)
 
     @classmethod
     def from_config(

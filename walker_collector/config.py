@@ -5,7 +5,8 @@ The shape is walkerOS version 4's: `flows.<name>.destinations.<id>.config`.
 
 A field's metadata holds the other ways to write it: `key` is its name on disk, if not its own in
 camelCase; `synonyms` are further names; `short` marks the field that a bare number sets in place of
-the object. `credential` marks a field that a simulation fills in when it is absent.
+the object. `credential` marks a field that a simulation fills in when it is absent;
+`certificates` one that names a file, which is looked at unless credentials may be absent.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,12 +17,16 @@ from attrs import Factory, field, frozen
 from walker_collector.validators import (
     at_least,
     between,
+    identifies,
     log_level,
     moment,
     ms,
     names_destination,
+    names_event,
     names_file,
     positive,
+    read_paths,
+    reads_path,
 )
 
 
@@ -98,7 +103,7 @@ class ValueSpec:
 class PathSpec(ValueSpec):
     """A dotted path (`data.id`, `nested.*.data.sku`); the empty path is the whole input."""
 
-    path: str
+    path: str = field(validator=reads_path)
 
 
 @frozen
@@ -125,7 +130,7 @@ class ObjectSpec(ValueSpec):
         and later alternatives. The values inside say otherwise by a `nullable` of their own.
     """
 
-    key: str | None = None
+    key: str | None = field(default=None, validator=reads_path)
     value: Any = MISSING
     map: dict[str, ValueSpec | None] | None = None
     loop: tuple[ValueSpec, ValueSpec] | None = None
@@ -171,11 +176,11 @@ class RuleConfig:
     settings: the package's own settings for rules.
     """
 
-    name: str | None = None
+    name: str | None = field(default=None, validator=names_event)
     data: ValueSpec | None = None
-    policy: dict[str, ValueSpec] | None = None
+    policy: dict[str, ValueSpec] | None = field(default=None, validator=read_paths)
     include: list[Section] | None = None
-    remove: list[str] | None = None
+    remove: list[str] | None = field(default=None, validator=read_paths)
     ignore: bool = False
     skip: bool = field(default=False, metadata={"synonyms": ("silent",)})
     condition: Callable[..., Any] | None = None
@@ -198,7 +203,7 @@ class TransformerConfig:
     mapping: rules by entity and action.
     """
 
-    policy: dict[str, ValueSpec] | None = None
+    policy: dict[str, ValueSpec] | None = field(default=None, validator=read_paths)
     mapping: Rules | None = None
 
 
@@ -284,7 +289,7 @@ class DestinationConfig:
     settings: Any = None
     data: ValueSpec | None = None
     include: list[Section] | None = None
-    policy: dict[str, ValueSpec] | None = None
+    policy: dict[str, ValueSpec] | None = field(default=None, validator=read_paths)
     mapping: Rules | None = None
     unmatched: Literal["send", "ignore", "error"] = "send"
     before: tuple[TransformerConfig, ...] = Factory(tuple)
@@ -354,13 +359,13 @@ class CollectorConfig:
     """
 
     consent: Consent = Factory(dict)
-    user: dict[str, Any] = Factory(dict)
+    user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
     queue_max: int = field(default=100_000, validator=at_least(1))
     queue_wait: int = field(default=5_000, validator=ms(0))
-    max_depth: int = field(default=32, validator=at_least(1))
-    max_bytes: int = field(default=1_000_000, validator=at_least(1))
+    max_depth: int = field(default=32, validator=between(1, 100))
+    max_bytes: int = field(default=1_000_000, validator=between(1, 100_000_000))
     people_max: int = field(default=100_000, validator=at_least(1))
     close_timeout: int = field(default=10_000, validator=ms(0))
     oldest: int | str | None = field(default="1990-01-01", validator=moment)

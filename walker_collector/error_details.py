@@ -22,3 +22,14 @@ def place_of(error: BaseException) -> str:
     """Return file and line where an exception was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+
+
+def failure_of(error: BaseException) -> str:
+    """Return an exception of foreign code for messages: its type and place, and no more.
+
+    Its text may quote a secret or a person's data. Python's own text about imports, syntax and
+    names quotes neither, and is shown.
+    """
+    if isinstance(error, ImportError | SyntaxError | AttributeError | NameError):
+        return f"{type(error).__name__}: {storable(error)}"
+    return f"{type(error).__name__} at {place_of(error)}"

@@ -7,6 +7,7 @@ import pluggy
 
 from walker_collector import hookspecs
 from walker_collector.config import DestinationEntry
+from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hookspecs import HOOKS, PROJECT
 
@@ -80,7 +81,7 @@ def _instance(id: str, plugin: type) -> Any:
         return plugin()
     except (Exception, SystemExit) as error:  # from the plugin's own code
         raise PluginError(
-            f"destination {id}: {plugin.__qualname__}() failed: {type(error).__name__}: {error}"
+            f"destination {id}: {plugin.__qualname__}() raised {failure_of(error)}"
         ) from error
 
 

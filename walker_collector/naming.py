@@ -2,14 +2,33 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, Final
 
 _LISTED: Final = 40
 """Names in a message when none is similar."""
 _COMPARED: Final = 200
-"""Names that are compared, and letters of one: the time grows with the square of both."""
+"""Names that a word is compared with, at most."""
+_LETTERS: Final = 40
+"""Letters of a word that is compared: the time grows with their square."""
+_HINTS: Final = 500
+"""Words of a flow that are compared: in one with thousands of mistakes, the others get no hint."""
+_left: ContextVar[Iterator[int] | None] = ContextVar("hints left", default=None)
+
+
+@contextmanager
+def bounded_hints() -> Iterator[None]:
+    """Bound the time for near misses while one flow is read."""
+    outer = _left.set(iter(range(_HINTS)))
+    try:
+        yield
+    finally:
+        _left.reset(outer)
+
+
 _PLAIN_KEY = re.compile(r"[^.\[\]\"\s]+")
 
 
@@ -41,7 +60,8 @@ def hint(word: str, known: Iterable[str], label: str = "known") -> str:
 
 
 def _nearest(word: str, names: list[str]) -> str | None:
-    if len(names) > _COMPARED or len(word) > _COMPARED:
+    left = _left.get()
+    if len(names) > _COMPARED or len(word) > _LETTERS or (left and next(left, None) is None):
         return None
     close = get_close_matches(word, names, n=1)
     if close:

@@ -7,7 +7,9 @@ that cannot be used is an error, though: its work would be left undone without n
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,6 +17,7 @@ import attrs
 import pluggy
 from attrs import Factory, define, frozen
 
+from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hooks import implements, make_manager
 from walker_collector.hookspecs import API_VERSION, HOOKS, PROJECT, arguments_of
@@ -176,14 +179,15 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
         version=point.dist.version if point.dist else None,
     )
     try:
-        plugin = point.load()
+        with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
+            plugin = point.load()
         (verify_destination if kind == "destination" else verify_hooks)(point.name, plugin)
         if kind == "extension" and isinstance(plugin, type):
             plugin = plugin()
     except PluginError as error:
         return attrs.evolve(info, error=str(error))
-    except (Exception, SystemExit) as error:  # importing runs the plugin's code
-        return attrs.evolve(info, error=f"{type(error).__name__}: {error}")
+    except BaseException as error:  # importing runs the plugin's code, which may even try to exit
+        return attrs.evolve(info, error=failure_of(error))
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
 

@@ -1,7 +1,7 @@
 """Validators for attrs fields, with messages that follow the field's place."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -23,8 +23,8 @@ _ID_MAX: Final = 200
 
 
 def names_destination(_: Any, __: Any, value: str | None) -> None:
-    """Refuse an id that is empty, or cannot be shown on a line; None passes."""
-    if value is not None and not (0 < len(value) <= _ID_MAX and value.isprintable()):
+    """Refuse an id that is blank, or cannot be shown on a line; None passes."""
+    if value is not None and not (value.strip() and len(value) <= _ID_MAX and value.isprintable()):
         raise ValueError(
             f"an id is 1 to {_ID_MAX} characters, none of them a line end or control character"
         )
@@ -36,14 +36,53 @@ def names_file(_: Any, __: Any, value: str) -> None:
         raise ValueError("must name a file, such as spool.db")
 
 
+SEGMENTS_MAX: Final = 60
+"""Segments of a path. Events are nested less deeply."""
+
+
+def reads_path(_: Any, __: Any, value: Any) -> None:
+    """Refuse a path with more segments than any event has; None passes."""
+    if value is not None and value.count(".") >= SEGMENTS_MAX:
+        raise ValueError(f"a path of more than {SEGMENTS_MAX} segments")
+
+
+def read_paths(_: Any, __: Any, values: Iterable[str] | None) -> None:
+    """Refuse paths, or an object by paths, as `reads_path` does; None passes."""
+    for value in values or ():
+        reads_path(_, __, value)
+
+
+_NAME_MAX: Final = 500
+
+
+def names_event(_: Any, __: Any, value: str | None) -> None:
+    """Refuse a name that is too long, or cannot be shown on a line; None passes."""
+    if value is not None and not (len(value) <= _NAME_MAX and value.isprintable()):
+        raise ValueError(
+            f"a name has up to {_NAME_MAX} characters, no line end or control character"
+        )
+
+
+_KEYS_OF_A_PERSON: Final = ("id", "device", "session")
+
+
+def identifies(_: Any, __: Any, user: Mapping[str, Any]) -> None:
+    """Refuse identifiers of a user that are neither text nor numbers: they would be nobody's."""
+    for key in _KEYS_OF_A_PERSON:
+        value = user.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+            raise ValueError(f"{key} must be text or a number, as it identifies a person")
+
+
+_MOST: Final = 10**15
+"""More of anything is a mistake."""
+
+
 def at_least(least: int) -> Validator:
-    """Refuse numbers below `least`; None passes."""
-
-    def check(_: Any, __: Any, value: float | None) -> None:
-        if value is not None and value < least:
-            raise ValueError(f"must be at least {least}, got {value:g}")
-
-    return check
+    """Refuse numbers below `least`, and beyond any use; None passes."""
+    return between(least, _MOST)
 
 
 MOST_MS: Final = 100 * 365 * 86_400_000
@@ -67,9 +106,19 @@ def ms(least: int) -> Validator:
 
 
 def positive(_: Any, __: Any, value: Any) -> None:
-    """Refuse zero and below; None passes."""
+    """Refuse zero and below, and numbers beyond any use; None passes."""
     if value is not None and value <= 0:
         raise ValueError(f"must be more than 0, got {value}")
+    if value is not None and value > _MOST:
+        raise ValueError(f"must be at most {_MOST:,}, got {value:.4g}")
+
+
+_REQUEST_MAX: Final = 86_400_000
+
+
+def request_timeout(_: Any, __: Any, value: int | None) -> None:
+    """Refuse a timeout (ms) of no time, or of more than a day, which no socket takes."""
+    between(1, _REQUEST_MAX)(_, __, value)
 
 
 def moment(_: Any, __: Any, value: int | str | None) -> None:
@@ -101,27 +150,61 @@ def web_address(_: Any, __: Any, value: Any) -> None:
     """Refuse text that is not a URL with http or https and a host; None passes."""
     if value is None:
         return
-    parts = urlsplit(value)  # raises ValueError for a bad IPv6 address
-    visible = not any(char.isspace() or not char.isprintable() for char in value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not visible:
+    parts = _split_url(value)
+    visible = not any(char.isspace() or not char.isprintable() or char == "\\" for char in value)
+    if not parts or parts.scheme not in ("http", "https") or not parts.hostname or not visible:
         raise ValueError("must be http://host/... or https://host/...")
-    _check_port(parts)
+    _check_address(parts)
 
 
 def https_origin(_: Any, __: Any, value: Any) -> None:
     """Refuse text other than `https://host` or `https://host:port`; None passes."""
     if value is None:
         return
-    parts = urlsplit(value)
-    more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if parts.scheme != "https" or not parts.hostname or more or _foreign(value):
+    parts = _split_url(value)
+    more = parts and (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
+    if not parts or parts.scheme != "https" or not parts.hostname or more or _foreign(value):
         raise ValueError("must be https://host or https://host:port, without a path")
-    _check_port(parts)
+    _check_address(parts)
 
 
-def _check_port(parts: SplitResult) -> None:
-    if parts.port == 0:  # reading it raises ValueError for more than 65535, and for no number
+def _split_url(value: str) -> SplitResult | None:
+    """Return the parts of a URL; None for a bad address, which Python's message would quote."""
+    try:
+        return urlsplit(value)
+    except ValueError:
+        return None
+
+
+_LABEL: Final = re.compile(r"[\w](?:[\w-]{0,61}[\w])?")
+
+
+def _check_address(parts: SplitResult) -> None:
+    """Refuse a port or host that no machine has."""
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
         raise ValueError("port must be 1 to 65535")
+    host = parts.hostname or ""
+    labels = host.removesuffix(".").split(".")
+    is_name = len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+    if ":" not in host and not is_name:  # an IPv6 address was checked with its brackets
+        raise ValueError("has no valid host name")
+
+
+def check_certificates(path: str) -> None:
+    """Raise ValueError unless the file exists and holds certificates."""
+    if not Path(path).is_file():  # false for a path with a null character, too
+        raise ValueError("there is no such file")
+    import ssl  # here, as hardly a flow names a file of certificates
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError as error:  # SSLError is one
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else "it is no PEM file"
+        raise ValueError(f"holds no certificates: {reason}") from None
 
 
 def credential(_: Any, __: Any, value: Any) -> None:

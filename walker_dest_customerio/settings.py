@@ -14,7 +14,14 @@ from walker_collector import (
     each_rule,
     may_make_object,
 )
-from walker_collector.clients import at_least, credential, filled, https_origin, positive
+from walker_collector.clients import (
+    at_least,
+    credential,
+    filled,
+    https_origin,
+    positive,
+    request_timeout,
+)
 from walker_dest_customerio.limits import EVENT_NAME, is_longer
 
 BY_ID = Value(PathSpec("user.id"), "customerId")
@@ -68,13 +75,13 @@ class Settings:
     api_key: Secret = field(validator=[filled, credential])
     app_api_key: Secret | None = field(default=None, validator=credential)
     region: Literal["us", "eu"] = "us"
-    timeout: int = field(default=10_000, validator=positive)
+    timeout: int = field(default=10_000, validator=request_timeout)
     customer_id: Value = BY_ID
     anonymous_id: Value = _VISITOR
     identify: Value | None = None
     track_url: str | None = field(default=None, validator=https_origin)
     api_url: str | None = field(default=None, validator=https_origin)
-    ca_file: str | None = None
+    ca_file: str | None = field(default=None, metadata={"certificates": True})
     delivery: Literal["batch", "single"] = "batch"
     rate_limit: float = field(default=100.0, validator=positive)
     app_rate_limit: float = field(default=100.0, validator=positive)

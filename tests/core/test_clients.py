@@ -255,7 +255,7 @@ def test_good_setting_passes(check: Check, good: Any) -> None:
         (web_address, "https://example.org/\n", "must be http://host/"),
         (web_address, "https://example.org:99999", "[Pp]ort"),
         (web_address, "https://example.org:0", "port must be 1 to 65535"),
-        (web_address, "https://[bad", "IPv6"),
+        (web_address, "https://[bad", "must be http://host/"),
         (https_origin, "http://proxy", "must be https://host"),
         (https_origin, "https://proxy/path", "must be https://host"),
         (https_origin, "https://user:password@proxy", "must be https://host"),

@@ -320,15 +320,15 @@ def test_tls_with_a_server_that_speaks_none_is_retried(hook: Hook) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [(None, "No such file or directory"), ("no PEM", "not a PEM file")]
+    ("text", "reason"), [(None, "there is no such file"), ("no PEM", "it is no PEM file")]
 )
-def test_authority_that_cannot_be_read_refuses_the_start(
+def test_authority_that_cannot_be_read_is_a_problem_of_the_flow(
     tmp_path: Path, text: str | None, reason: str
 ) -> None:
     path = tmp_path / "ca.pem"
     if text:
         path.write_text(text)
-    with pytest.raises(DestinationDown, match=reason):
+    with pytest.raises(ConfigError, match=reason):
         make("https://localhost", caFile=str(path))
 
 
@@ -363,7 +363,7 @@ def test_simulation_of_a_batch_shows_a_list() -> None:
     [
         ({"url": "ftp://x"}, "url: must be http://host/... or https://host/..."),
         ({"url": "https:///x"}, "url: must be http://host/... or https://host/..."),
-        ({"timeout": 0}, "timeout: must be more than 0, got 0"),
+        ({"timeout": 0}, "timeout: must be at least 1, got 0"),
         ({"headers": {"a b": "x"}}, "headers: 'a b' is not the name of a header"),
         (
             {"headers": {"a": "hunter2\r\nb: c"}},

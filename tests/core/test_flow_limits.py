@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.core.test_flowfile import load, problems
-from walker_collector import ConfigError
+from walker_collector import ConfigError, Registry, hookimpl
+from walker_collector.flow import load_flow
 
 SOON = 5.0
 """Seconds that the quickest machine takes a tenth of."""
@@ -137,11 +139,187 @@ def test_commands_that_map_nothing_import_nothing_of_a_flow(tmp_path: Path) -> N
     assert marked.exists()
 
 
-def test_module_that_exits_when_it_is_imported_is_a_problem(
+LEAVING = {
+    "exits": ("import sys; sys.exit(0)", "SystemExit"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "raises_anything": ("raise BaseException('secret')", "BaseException"),
+    "never_ends": ("def f(): f()\nf()", "RecursionError"),
+    "raises_at_look_up": ("def __getattr__(name): raise SystemExit(0)", "SystemExit"),
+}
+
+
+@pytest.mark.parametrize("module", LEAVING)
+def test_module_that_leaves_when_it_is_imported_is_a_problem(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, name = LEAVING[module]
+    (tmp_path / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = {"package": "plain", "config": {"data": {"fn": f"{module}:f"}}}
+    (message,) = problems({"destinations": {"p": entry}}).values()
+    assert f"{name} at {tmp_path / module}.py:" in message
+    assert "secret" not in message
+
+
+def test_module_that_prints_when_it_is_imported_leaves_stdout_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "chatty.py").write_text("print('hello')\nf = str")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = {"package": "plain", "config": {"data": {"fn": "chatty:f"}}}
+    load({"destinations": {"p": entry}})
+    assert tuple(capsys.readouterr()) == ("", "hello\n")
+
+
+class Exits:
+    """A destination whose checks try to end the process."""
+
+    @hookimpl
+    def push(self, event: Any) -> None: ...
+
+    @staticmethod
+    def check(settings: Any, rules: Any) -> Any:
+        raise SystemExit(0)
+
+    @staticmethod
+    def advise(config: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_checks_of_a_package_that_raise_are_a_problem_of_its_destination() -> None:
+    registry = Registry()
+    registry.register("exits", Exits)
+    with pytest.raises(ConfigError, match=r"check of the package raised SystemExit at .*\.py:\d+"):
+        load_flow({"destinations": {"out": {"package": "exits"}}}, registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("function", "module"),
+    [
+        ("os:system", "os"),
+        ("ours:system", "posix"),
+        ("ours:os.system", "os"),
+        ("builtins:str", "builtins"),
+        ("oursore:f", "oursore"),
+    ],
+)
+def test_functions_of_other_modules_than_allowed_are_refused(
+    function: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ours.py").write_text("import os\nfrom os import system\ndef f(value): return 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def found(name: str, *allowed: str) -> list[str]:
+        entry = {"package": "console", "config": {"data": {"fn": name}}}
+        try:
+            load_flow({"destinations": {"out": entry}}, functions=allowed)
+        except ConfigError as error:
+            return [problem.message for problem in error.problems]
+        return []
+
+    refused = [f"functions of module {module} are not allowed here (allowed: ours)"]
+    assert found(function, "ours.*") == refused
+    assert found("ours:f", "ours") == []
+    assert found("ours:f") == ["functions of module ours are not allowed here (allowed: none)"]
+
+
+def write_dotted_key(path: Path) -> Path:
+    path.write_text("a = 1\n" + ".".join(["b"] * 100_000) + " = 1")
+    return path
+
+
+def make_pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def test_dotted_key_of_toml_without_end_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nested more than 60 levels deep \(line 2\)"):
+        load(write_dotted_key(tmp_path / "flow.toml"))
+
+
+def test_file_that_never_ends_or_never_comes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "leaves.py").write_text("import sys; sys.exit(0)")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    entry = {"package": "plain", "config": {"data": {"fn": "leaves:f"}}}
-    (message,) = problems({"destinations": {"p": entry}}).values()
-    assert message.startswith("cannot import module leaves (SystemExit: 0)")
+    monkeypatch.setattr("walker_collector.flow.source_file._WAIT", 0.1)
+    large = tmp_path / "large.json"
+    with large.open("wb") as file:
+        file.truncate(100_000_000)
+    for path, reason in {
+        Path("/dev/zero"): "neither a file nor a pipe",
+        tmp_path: "neither a file nor a pipe",
+        make_pipe(tmp_path / "pipe.json"): "nothing came through the pipe",
+        large: "more than 2,000,000 bytes",
+        tmp_path / "none.json": "No such file",
+        Path("a\0b"): "null byte",
+    }.items():
+        with pytest.raises(ConfigError, match=reason):
+            load(path)
+
+
+def test_flow_is_read_from_a_pipe_that_is_slow(tmp_path: Path) -> None:
+    pipe = make_pipe(tmp_path / "flow.json")
+    writer = threading.Thread(target=pipe.write_text, args=['{"destinations": {}}'])
+    writer.start()
+    assert load(pipe).destinations == {}
+    writer.join(10)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"collector": {"globals": {"a": 1e999999}}}', "collector.globals.a"),
+        ('{"collector": {"globals": {"a": [99999999999999999999]}}}', "collector.globals.a[0]"),
+        ('{"collector": {"globals": [1], "globalsStatic": {"a": 1}}}', "collector.globals"),
+        ('{"collector": {"user": {"id": true}}}', "collector.user"),
+        ('{"collector": {"user": {"session": {}}}}', "collector.user"),
+        ('{"collector": {"maxDepth": 1e18}}', "collector.maxDepth"),
+        ('{"collector": {"peopleMax": 1e300}}', "collector.peopleMax"),
+        ('{"collector": {"consent": {"a\\nb": true}}}', "collector.consent"),
+        ('{"collector": {"spool": {"path": "/nowhere/spool.db"}}}', "collector.spool.path"),
+    ],
+)
+def test_value_that_no_event_could_have_or_use_is_refused(
+    text: str, place: str, tmp_path: Path
+) -> None:
+    assert [path.partition('["')[0] for path in refusal(tmp_path / "a.json", text)] == [place]
+
+
+@pytest.mark.parametrize("path", ["a." * 5_000, "*." * 100_000])
+def test_path_of_more_segments_than_an_event_has_is_refused(path: str) -> None:
+    for config in (
+        {"data": path},
+        {"policy": {path: "data.x"}},
+        {"data": {"key": path}},
+        {"mapping": {"a": {"b": {"remove": [path]}}}},
+    ):
+        ((_, message),) = problems({"destinations": {"p": entry_of(config)}}).items()
+        assert message == "a path of more than 60 segments"
+
+
+def entry_of(config: dict[str, Any]) -> dict[str, Any]:
+    return {"package": "plain", "config": config}
+
+
+def test_chains_of_variables_end() -> None:
+    for last in ('"$var.v0"', '{"a": "$var.v0"}'):
+        variables = {f"v{n}": json.loads(last.replace("v0", f"v{n + 1}")) for n in range(3_000)}
+        flow = {"variables": variables, "destinations": {"p": entry_of({"data": "$var.v0"})}}
+        ((place, message),) = problems(flow).items()
+        assert place.startswith("destinations.p.config.data")
+        assert message.startswith("variables make more of it than")
+
+
+@pytest.mark.parametrize("known", [60, 199])
+def test_thousands_of_names_that_nobody_knows_are_told_soon(known: int, tmp_path: Path) -> None:
+    names = [f"x{'y' * 30}{n}" for n in range(30)]
+    destinations = {f"d{n}{'z' * 30}": entry_of({"require": names}) for n in range(known)}
+    assert refusal(tmp_path / "a.json", json.dumps({"destinations": destinations}))
+
+
+def test_mistakes_in_thousands_of_rules_are_told_soon(tmp_path: Path) -> None:
+    rules = {f"e{n}": {"a": {"dat": "x"}, "b": {"extend": {"dat": 1}}} for n in range(6_000)}
+    found = refusal(
+        tmp_path / "a.json", json.dumps({"destinations": {"p": entry_of({"mapping": rules})}})
+    )
+    assert len(found) == 1_001

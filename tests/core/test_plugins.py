@@ -205,7 +205,7 @@ def test_usable_extensions_are_offered_as_instances(installed: Registry) -> None
 BROKEN = {
     "walker_bad_argument:Bad": "no argument evnt",
     "walker_bad_import:Gone": "No module named 'no_such_module'",
-    "walker_exits:Scrub": "SystemExit: 3",
+    "walker_exits:Scrub": "SystemExit at ",
 }
 
 
@@ -232,7 +232,7 @@ def test_plugin_that_exits_when_imported_takes_nothing_down(folder: Path) -> Non
     install(folder, PACKAGE | {"walker_exits.py": "raise SystemExit(3)"})
     install_points(folder, "walker_dest_exits", destinations="exits = walker_exits:Exits")
     registry = Registry().discover()
-    assert info(registry, "exits").error == "SystemExit: 3"
+    assert str(info(registry, "exits").error).startswith("SystemExit at ")
     assert registry.find("good")
 
 
@@ -241,7 +241,7 @@ def test_plugin_that_exits_when_made_is_told_by_its_destination() -> None:
         def __init__(self) -> None:
             raise SystemExit(3)
 
-    with pytest.raises(PluginError, match=r"destination a: .*Exits\(\) failed: SystemExit: 3"):
+    with pytest.raises(PluginError, match=r"destination a: .*Exits\(\) raised SystemExit at "):
         connected(a=Exits)
 
 
@@ -432,9 +432,10 @@ def test_exception_of_a_destination_passes_the_wrappers(installed: Registry) -> 
 def test_instance_that_cannot_be_made_names_the_destination() -> None:
     class Picky(Recorder):
         def __init__(self) -> None:
-            raise RuntimeError("no licence")
+            raise RuntimeError("no licence for ines@example.com")
 
     with pytest.raises(PluginError) as caught:
         connected(crm=Picky)
     assert str(caught.value).startswith("destination crm: ")
-    assert str(caught.value).endswith("failed: RuntimeError: no licence")
+    assert f"raised RuntimeError at {__file__}:" in str(caught.value)
+    assert "ines" not in str(caught.value)

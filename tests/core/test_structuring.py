@@ -38,7 +38,9 @@ SPECS = st.recursive(
                 "map": st.dictionaries(st.text(max_size=3), st.none() | inner, max_size=3),
                 "loop": st.tuples(inner, inner).map(list),
                 "set": st.lists(st.none() | inner, max_size=2),
-                "consent": st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2),
+                "consent": st.dictionaries(
+                    st.text(max_size=3).filter(str.isprintable), st.booleans(), max_size=2
+                ),
             },
         ),
     ),

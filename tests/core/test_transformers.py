@@ -77,11 +77,6 @@ def problems(before: Any, **transformers: Any) -> dict[str, str]:
         ),
         (
             "redact",
-            {"redact": {**REDACT, "next": "rename"}, "rename": {**RENAME, "next": "redact"}},
-            ("purchase made", {"t": 5, "m": ""}),
-        ),
-        (
-            "redact",
             {
                 "redact": {**REDACT, "config": {"disabled": True}, "next": "rename"},
                 "rename": RENAME,
@@ -169,6 +164,19 @@ def test_step_that_is_not_run_here_is_refused(transformer: Any, key: str, advice
     found = problems("a", a=transformer, redact=REDACT, drop=DROP)
     assert list(found) == [f"transformers.a.{key}"]
     assert advice in found[f"transformers.a.{key}"]
+
+
+@pytest.mark.parametrize("key", ["next", "before"])
+def test_chain_that_is_a_circle_is_refused(key: str) -> None:
+    found = problems("redact", redact={**REDACT, key: "rename"}, rename={**RENAME, key: "redact"})
+    message = "transformers name each other in a circle: redact -> rename -> redact"
+    assert found == {"destinations.out.before": message}
+
+
+def test_chain_that_grows_with_every_step_is_refused() -> None:
+    steps = {f"t{n}": {**RENAME, "before": f"t{n + 1}", "next": f"t{n + 1}"} for n in range(60)}
+    found = problems("t0", **steps, t60=RENAME)
+    assert found == {"destinations.out.before": "a chain of more than 100 transformers"}
 
 
 def test_chain_that_leads_nowhere_is_refused() -> None:

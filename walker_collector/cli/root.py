@@ -17,6 +17,7 @@ from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.validate import validate
 from walker_collector.errors import ConfigError, WalkerError
+from walker_collector.flow.types import allow_functions
 from walker_collector.version import __version__
 
 INTERRUPTED = 130
@@ -54,12 +55,23 @@ def _message(error: WalkerError) -> str:
 )
 @click.version_option(__version__, message="walker %(version)s")
 @click.option("-v", "--verbose", count=True, help="Log more: -v each batch, -vv each event.")
+@click.option(
+    "--functions",
+    metavar="MODULES",
+    help='Modules, by commas, whose functions a flow may name, with their submodules; "" for none. '
+    "Without it, and without the environment variable WALKER_FUNCTIONS: all.",
+)
 @click.pass_context
-def main(ctx: click.Context, verbose: int) -> None:
+def main(ctx: click.Context, verbose: int, functions: str | None) -> None:
     """Collect events, and deliver them to the destinations of a flow file.
 
     walker COMMAND --help has examples of a command.
     """
+    if functions is None:  # not by click, which takes an empty variable for none
+        functions = os.environ.get("WALKER_FUNCTIONS")
+    if functions is not None:
+        names = [name.strip() for name in functions.split(",") if name.strip()]
+        ctx.with_resource(allow_functions(names))
     if os.environ.get("NO_COLOR"):
         ctx.color = False
     ctx.with_resource(log_to_stderr(verbose))

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.clients import positive, sendable_headers, web_address
+from walker_collector.clients import request_timeout, sendable_headers, web_address
 from walker_collector.config import Secret
 from walker_collector.destinations.http_client import HttpClient, ServiceUnavailable, shown
 from walker_collector.destinations.payload import is_skipped, payload
@@ -29,9 +29,9 @@ class HttpSettings:
     url: str = field(validator=web_address, repr=shown)
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[str, Secret] = field(default=Factory(dict), validator=sendable_headers)
-    timeout: int = field(default=10_000, validator=positive)
+    timeout: int = field(default=10_000, validator=request_timeout)
     batch: bool = False
-    ca_file: str | None = None
+    ca_file: str | None = field(default=None, metadata={"certificates": True})
 
 
 class _Webhook:

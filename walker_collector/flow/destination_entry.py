@@ -1,7 +1,9 @@
 """Read one entry of `destinations`: find its plugin, build its settings and rules."""
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Final
 
 import attrs
@@ -15,6 +17,7 @@ from walker_collector.config import (
     Rules,
     TransformerConfig,
 )
+from walker_collector.error_details import failure_of
 from walker_collector.errors import ConfigError, PluginError, Problem
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.inheritance import inherit
@@ -241,13 +244,24 @@ def _compile(config: DestinationConfig, path: str, diagnostics: Diagnostics) -> 
 def _advise(plugin: Any, config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
     """Report the plugin's warnings about its configuration."""
     advise = getattr(plugin, "advise", None)
-    for place, message in advise(config) if advise is not None else ():
-        diagnostics.warnings.append(f"{path}.{place}: {message}")
+    with _reported("advise", path, diagnostics):
+        for place, message in advise(config) if advise is not None else ():
+            diagnostics.warnings.append(f"{path}.{place}: {message}")
+
+
+@contextmanager
+def _reported(method: str, path: str, diagnostics: Diagnostics) -> Iterator[None]:
+    """Report an exception of the plugin's code as a problem of its destination."""
+    try:
+        with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
+            yield
+    except BaseException as error:
+        diagnostics.add(path, f"{method} of the package raised {failure_of(error)}")
 
 
 def _check(plugin: Any, settings: Any, rules: Rules, path: str, diagnostics: Diagnostics) -> None:
     """Report the plugin's objections to its configuration."""
     check = getattr(plugin, "check", None)
-    if check is not None:
-        for place, message in check(settings, rules):
-            diagnostics.add(f"{path}.{place}" if place else path, message)
+    with _reported("check", path, diagnostics):
+        for place, message in check(settings, rules) if check is not None else ():
+            diagnostics.add(f"{path}.{place}" if place else path, str(message))

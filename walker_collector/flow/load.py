@@ -5,7 +5,7 @@ chosen flow, also in a file of several flows: `destinations.crm.config.settings.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,20 @@ from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.requirements import settle_requirements
 from walker_collector.flow.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
 from walker_collector.flow.transformers import Transformers
-from walker_collector.flow.types import structure, structure_or_raise, without_imports
+from walker_collector.flow.types import (
+    allow_functions,
+    structure,
+    structure_or_raise,
+    without_imports,
+)
 from walker_collector.flow.unsupported import check_collector, check_steps
-from walker_collector.naming import hint, kind
+from walker_collector.naming import bounded_hints, hint, kind
 from walker_collector.plugins import Registry, unusable
 from walker_collector.text import brief, visible
 
 _WARNING_MAX: Final = 2_000
+_DESTINATIONS_MAX: Final = 1_000
+"""Destinations of a flow. Each has threads of its own; the largest known flow has 40."""
 _ROOM: Final = CollectorConfig().queue_max
 """Least number of events that may wait in memory, unless the flow sets `queueWait`.
 
@@ -45,16 +52,22 @@ def load_flow(
     registry: Registry | None = None,
     credentials: bool = True,
     imports: bool = True,
+    functions: Iterable[str] | None = None,
 ) -> FlowConfig:
     """Read a flow: a path to JSON or TOML, or a mapping; `flow` names one of several.
 
     With `credentials=False`, for simulations, placeholders replace unset environment variables and
     absent secrets. With `imports=False`, for commands that map no event, the callables that the
-    flow names are not imported: importing runs their code. Raises `ConfigError` listing every
-    problem with its place.
+    flow names are not imported: importing runs their code. `functions` lists the modules whose
+    callables a flow may name, with their submodules; None allows any. Raises `ConfigError` listing
+    every problem with its place.
     """
-    with nullcontext() if imports else without_imports():
-        return _load(source, flow, environ, registry, credentials)
+    importing = nullcontext() if imports else without_imports()
+    with bounded_hints(), importing, allow_functions(functions):
+        try:
+            return _load(source, flow, environ, registry, credentials)
+        except RecursionError:  # from a plugin's class, say, which nests its settings
+            raise ConfigError("nested too deeply", str(source)[:200]) from None
 
 
 def _load(
@@ -143,6 +156,10 @@ def _read_collector(
     resolved = diagnostics.take(resolve(plain, context, "collector"))
     _merge_globals(resolved, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
+    if collector and collector.spool and not context.lenient:
+        folder = Path(collector.spool.path).parent
+        if not folder.is_dir():
+            diagnostics.add("collector.spool.path", f"there is no folder {folder}")
     if collector is None:
         return CollectorConfig()
     bounded = not resolved.keys().isdisjoint({"queueWait", "queue_wait"})
@@ -177,6 +194,9 @@ def _read_destinations(
 ) -> dict[str, DestinationEntry]:
     for extension in registry.unusable_extensions():
         diagnostics.add(f"extension {extension.name}", unusable(extension))
+    if len(shape.destinations) > _DESTINATIONS_MAX:
+        diagnostics.add("destinations", f"there are more than {_DESTINATIONS_MAX:,}")
+        return {}
     transformers = Transformers(shape.transformers, context, diagnostics)
     read = {
         id: read_destination(id, entry, context, registry, transformers, diagnostics)

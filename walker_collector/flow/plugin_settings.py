@@ -1,6 +1,6 @@
 """Read the settings that belong to a plugin."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -11,6 +11,7 @@ from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.references import STAND_IN
 from walker_collector.flow.types import disk_key, structure
 from walker_collector.naming import join, kind
+from walker_collector.validators import check_certificates
 
 
 def read_settings(
@@ -28,7 +29,20 @@ def read_settings(
             diagnostics.forgive(join(path, key))
             raw = {other: value for other, value in raw.items() if other != key}
         raw = _with_stand_ins(raw, cls) if lenient else raw
-    return structure_own(raw, cls, path)
+    settings, problems = structure_own(raw, cls, path)
+    if cls is not None and settings is not None and not lenient:
+        problems += _missing_certificates(settings, cls, path)
+    return settings, problems
+
+
+def _missing_certificates(settings: Any, cls: type[Any], path: str) -> Iterator[Problem]:
+    for field in attrs.fields(cls):
+        file = getattr(settings, field.name)
+        if "certificates" in field.metadata and isinstance(file, str):
+            try:
+                check_certificates(file)
+            except ValueError as error:
+                yield Problem(join(path, disk_key(field)), str(error))
 
 
 def structure_own(raw: Any, cls: type | None, path: str) -> tuple[Any, list[Problem]]:

@@ -25,6 +25,7 @@ _ONLY_SECRET: Final = re.compile(r"\$secret\.([A-Z0-9_]+)")
 _INLINE: Final = re.compile(
     rf"\$var\.(?P<var>{_PATH})|\$env\.(?P<env>{_NAME})(?::(?P<default>[^\"}}\s]*))?"
 )
+_DEEPEST: Final = 60
 _LARGEST: Final = 50_000
 _LONGEST: Final = 10_000_000
 STAND_IN: Final = Placeholder("simulated")
@@ -63,7 +64,10 @@ def resolve(raw: Any, context: ReferenceContext, path: str = "") -> tuple[Any, l
     try:
         return resolver.value(raw, path), resolver.problems
     except _TooLarge as error:
-        message = f"variables make more of it than {_LARGEST:,} values or {_LONGEST:,} characters"
+        message = (
+            f"variables make more of it than {_LARGEST:,} values, {_LONGEST:,} characters or"
+            f" {_DEEPEST} levels"
+        )
         nothing: Any = {} if isinstance(raw, Mapping) else STAND_IN
         return nothing, [*resolver.problems, Problem(str(error), message)]
 
@@ -88,18 +92,21 @@ class _Resolver:
     visiting: tuple[str, ...] = ()
     values: int = 0
     length: int = 0
+    depth: int = 0
 
     def value(self, raw: Any, path: str) -> Any:
         self.values += bool(self.visiting)
-        if self.values > _LARGEST or self.length > _LONGEST:
+        if self.values > _LARGEST or self.length > _LONGEST or self.depth > _DEEPEST:
             raise _TooLarge(path)
         if isinstance(raw, str):
             return self.text(raw, path) if "$" in raw else raw
-        if isinstance(raw, Mapping):
-            return {key: self.value(value, join(path, key)) for key, value in raw.items()}
-        if isinstance(raw, list | tuple):
-            return [self.value(value, join(path, index)) for index, value in enumerate(raw)]
-        return raw
+        if not isinstance(raw, Mapping | list | tuple):
+            return raw
+        self.depth += 1
+        items = raw.items() if isinstance(raw, Mapping) else enumerate(raw)
+        found = {key: self.value(value, join(path, key)) for key, value in items}
+        self.depth -= 1
+        return found if isinstance(raw, Mapping) else list(found.values())
 
     def text(self, raw: str, path: str) -> Any:
         if raw.startswith(CODE_PREFIX):
@@ -181,6 +188,8 @@ class _Resolver:
         if name in self.visiting:
             chain = " -> ".join([*self.visiting, name])
             return self.fail(path, f"variables refer to each other in a circle: {chain}")
+        if len(self.visiting) >= _DEEPEST:
+            raise _TooLarge(path)
         outer, self.visiting = self.visiting, (*self.visiting, name)
         value = self.value(variables[name], path)
         self.visiting = outer

@@ -66,7 +66,7 @@ def check_keys(rules: Any, path: str) -> list[Problem]:
 
 
 def _has_space(key: Any) -> bool:
-    return isinstance(key, str) and " " in key
+    return isinstance(key, str) and (" " in key or not key)
 
 
 def _advice(name: str, expected: str) -> str:

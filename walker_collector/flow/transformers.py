@@ -8,7 +8,7 @@ chain itself.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 from walker_collector.config import DestinationConfig, TransformerConfig
 from walker_collector.errors import ConfigError, Problem
@@ -59,6 +59,14 @@ class _Chains:
     next: Any = None
 
 
+_LONGEST: Final = 100
+"""Steps of a chain, with those before and after each."""
+
+
+class _Endless(Exception):
+    """A chain that is a circle, or too long; the text is the problem."""
+
+
 @define
 class Transformers:
     """The transformers of a flow, read where a chain names them."""
@@ -66,10 +74,17 @@ class Transformers:
     raw: Mapping[str, Any]
     context: ReferenceContext
     diagnostics: Diagnostics
+    _read_before: dict[str, tuple[_Chains, list[TransformerConfig]]] = Factory(dict)
+    _left: int = 0
 
     def chain(self, route: Any, path: str) -> tuple[TransformerConfig, ...]:
         """Return the steps of the chain `route` at `path`, in order."""
-        return tuple(self._steps(route, path, ()))
+        self._left = _LONGEST
+        try:
+            return tuple(self._steps(route, path, ()))
+        except _Endless as error:
+            self.diagnostics.add(path, str(error))
+            return ()
 
     def _steps(self, route: Any, path: str, passed: tuple[str, ...]) -> list[TransformerConfig]:
         names = [route] if isinstance(route, str) else route
@@ -86,13 +101,19 @@ class Transformers:
     ) -> list[TransformerConfig]:
         """Return a step with the steps before it and, if the chain walks, after it."""
         if name in passed:
-            return []  # a circle ends where it closes
+            circle = " -> ".join((*passed[passed.index(name) :], name))
+            raise _Endless(f"transformers name each other in a circle: {circle}")
+        self._left -= 1
+        if self._left < 0:
+            raise _Endless(f"a chain of more than {_LONGEST} transformers")
         if name not in self.raw:
             near = hint(name, self.raw, "there are")
             self.diagnostics.add(path, f"there is no transformer {name}{near}")
             return []
         place = join("transformers", name)
-        entry, made = self._read(self.raw[name], place)
+        if name not in self._read_before:
+            self._read_before[name] = self._read(self.raw[name], place)
+        entry, made = self._read_before[name]
         passed = (*passed, name)
         before: list[TransformerConfig] = []
         after: list[TransformerConfig] = []

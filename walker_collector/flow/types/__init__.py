@@ -10,6 +10,7 @@ from walker_collector.flow.types.converter import converter, structure, structur
 from walker_collector.flow.types.functions import (
     CODE_ADVICE,
     CODE_PREFIX,
+    allow_functions,
     load_callable,
     without_imports,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "CODE_PREFIX",
     "Schema",
     "SchemaBuilder",
+    "allow_functions",
     "converter",
     "describe_fields",
     "disk_key",

@@ -63,7 +63,7 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
             continue
         try:
             values[name] = part(converter, raw[key], fields[name].type or Any, key)
-        except Exception as error:  # hooks of plugins: anything may come out
+        except BaseException as error:  # hooks of plugins: anything may come out
             errors.append(at(error, key))
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in keys:
@@ -148,7 +148,7 @@ def _refused(
             validator(draft, fields[name], values[name])
         except AttributeError:
             continue  # it looks at a field that is not there; the instance will have them all
-        except Exception as error:  # validators of plugins: anything may come out
+        except BaseException as error:  # validators of plugins: anything may come out
             yield at(error, key)
 
 

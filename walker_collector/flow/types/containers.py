@@ -68,7 +68,7 @@ def _structure_items(converter: Converter, items: Iterable[tuple[Any, Any, Any]]
     for key, value, cls in items:
         try:
             structured[key] = part(converter, value, cls, key)
-        except Exception as error:  # hooks of plugins: anything may come out
+        except BaseException as error:  # hooks of plugins: anything may come out
             errors.append(at(error, key))
     if errors:
         raise ClassValidationError("items", errors, dict)
@@ -109,7 +109,7 @@ def _first_fitting(converter: Converter, raw: Any, members: list[Any]) -> Any:
     for member in fitting:
         try:
             return converter.structure(raw, member)
-        except Exception as error:  # the next member may take it; the last one explains
+        except BaseException as error:  # the next member may take it; the last one explains
             failure = error
     raise failure
 

@@ -34,7 +34,7 @@ def structure(raw: Any, cls: type[T], path: str = "") -> tuple[T | None, list[Pr
     outer = PLACE.set(path)
     try:
         return converter.structure(raw, cls), []
-    except Exception as error:  # hooks of plugins: anything may come out
+    except BaseException as error:  # hooks of plugins: anything may come out
         return None, list(problems(error, path))
     finally:
         PLACE.reset(outer)

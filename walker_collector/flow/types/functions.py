@@ -1,11 +1,17 @@
-"""Python code that a flow file names: `"module:name"`."""
+"""Python code that a flow file names: `"module:name"`.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+A flow file is trusted like code. Where it is not, a list of modules bounds the code it may name.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Final, get_origin
 
+from walker_collector.error_details import failure_of
 from walker_collector.flow.types.kind import Kind, Schema
 from walker_collector.flow.types.place import InvalidValue
 from walker_collector.naming import kind
@@ -17,6 +23,7 @@ CODE_ADVICE: Final = (
 
 
 _IMPORTING: Final[ContextVar[bool]] = ContextVar("importing", default=True)
+_ALLOWED: Final[ContextVar[tuple[str, ...] | None]] = ContextVar("allowed modules", default=None)
 
 
 @contextmanager
@@ -27,6 +34,20 @@ def without_imports() -> Iterator[None]:
         yield
     finally:
         _IMPORTING.reset(outer)
+
+
+@contextmanager
+def allow_functions(modules: Iterable[str] | None) -> Iterator[None]:
+    """Refuse callables of other modules than these and their submodules; None allows any."""
+    if modules is None:
+        yield
+        return
+    modules = [modules] if isinstance(modules, str) else modules
+    outer = _ALLOWED.set(tuple(module.removesuffix(".*") for module in modules))
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(outer)
 
 
 def _not_imported(value: Any, context: Any) -> Any:
@@ -51,18 +72,39 @@ def load_callable(reference: str) -> Callable[..., Any]:
         raise InvalidValue('expected a callable, written "module:name"')
     if not _IMPORTING.get():
         return _not_imported
-    try:
-        found: Any = import_module(module)
-    except (Exception, SystemExit) as error:  # importing runs foreign code: anything may come out
-        reason = f"{type(error).__name__}: {error}"
-        raise InvalidValue(
-            f"cannot import module {module} ({reason}); install it, or put its folder on PYTHONPATH"
-        ) from error
+    _check_allowed(module)
+    found: Any = _import(module)
     for attribute in name.split("."):
-        found = getattr(found, attribute, None)
+        try:
+            found = getattr(found, attribute, None)
+        except BaseException as error:  # from the module's `__getattr__`
+            raise InvalidValue(f"module {module}: {name} raised {failure_of(error)}") from error
+        if isinstance(found, ModuleType):
+            _check_allowed(found.__name__)
     if not callable(found):
         raise InvalidValue(f"module {module} has no callable {name}")
+    # An allowed module may have imported what is not: `myapp:system`, `myapp:os.system`.
+    _check_allowed(getattr(found, "__module__", None) or module)
     return found  # type: ignore[no-any-return]  # callable() does not narrow Any
+
+
+def _import(module: str) -> ModuleType:
+    try:
+        with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
+            return import_module(module)
+    except BaseException as error:  # importing runs foreign code, which may even try to exit
+        raise InvalidValue(
+            f"cannot import module {module} ({failure_of(error)}); install it, or put its folder on"
+            " PYTHONPATH"
+        ) from error
+
+
+def _check_allowed(module: Any) -> None:
+    allowed = _ALLOWED.get()
+    if allowed is None or any(f"{module}.".startswith(f"{name}.") for name in allowed):
+        return
+    listed = ", ".join(allowed) or "none"
+    raise InvalidValue(f"functions of module {module} are not allowed here (allowed: {listed})")
 
 
 _SCHEMA: Final[Schema] = {

@@ -7,6 +7,7 @@ from typing import Any, Final
 from cattrs import Converter
 from cattrs.errors import BaseValidationError, IterableValidationNote
 
+from walker_collector.error_details import failure_of
 from walker_collector.errors import Problem
 from walker_collector.naming import join
 
@@ -27,13 +28,14 @@ def part(converter: Converter, raw: Any, cls: Any, key: str | int) -> Any:
         PLACE.reset(outer)
 
 
-def at(error: Exception, key: str | int) -> Exception:
-    """Note on an error that it happened at `key`."""
-    error.add_note(IterableValidationNote("", key, None))
-    return error
+def at(error: BaseException, key: str | int) -> Exception:
+    """Return an error with a note that it happened at `key`."""
+    noted = error if isinstance(error, Exception) else InvalidValue(f"raised {failure_of(error)}")
+    noted.add_note(IterableValidationNote("", key, None))
+    return noted
 
 
-def problems(error: Exception, path: str) -> Iterator[Problem]:
+def problems(error: BaseException, path: str) -> Iterator[Problem]:
     """Walk a tree of errors to the mistakes in it, each with its place below `path`."""
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, IterableValidationNote):

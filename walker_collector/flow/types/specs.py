@@ -83,12 +83,24 @@ def read_consent(raw: Any, _: Any) -> dict[str, bool]:
     grants, errors = {}, []
     for key, value in raw.items():
         try:
+            _check_key(key)
             grants[key] = _grant(value)
         except InvalidValue as error:
             errors.append(at(error, key))
     if errors:
         raise ClassValidationError("consent", errors, dict)
     return grants
+
+
+_KEY_MAX: Final = 200
+
+
+def _check_key(key: str) -> None:
+    if len(key) > _KEY_MAX or not key.isprintable():
+        raise InvalidValue(
+            f"a consent key is up to {_KEY_MAX} characters, none of them a line end or control"
+            " character"
+        )
 
 
 def _grant(value: Any) -> bool:
