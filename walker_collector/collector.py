@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from walker_collector.config import Consent, FlowConfig
 from walker_collector.delivery import DestinationStatus, DestinationWorker
 from walker_collector.errors import EventError, WalkerError
-from walker_collector.events import Defaults
+from walker_collector.events import Defaults, plain_object
 from walker_collector.flow import load_flow
 from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import plain_person
@@ -25,7 +25,7 @@ from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, answered
 from walker_collector.runtime import Runtime, open_spool
 from walker_collector.spool import DeadLetter
-from walker_collector.text import get_logger
+from walker_collector.text import get_logger, storable
 
 logger = get_logger("walker_collector")
 
@@ -204,7 +204,8 @@ class Collector:
         it happens even if the process ends before.
         """
         runtime = self._life.runtime
-        runtime.erasure.begin(runtime.consents.keys_of(user))
+        person = readable(lambda: plain_object("user", user, runtime.bounds))
+        runtime.erasure.begin(runtime.consents.keys_of(person))
 
     # --- figures ---------------------------------------------------------------------------
 
@@ -223,11 +224,11 @@ class Collector:
     def status_of(self, destination: str) -> DestinationStatus:
         """Return the figures of one destination; raises EventError for an unknown one."""
         workers = self._life.own().workers
-        worker = workers.get(destination)
+        worker = workers.get(destination) if isinstance(destination, str) else None
         if worker is None:
+            shown = storable(destination, 80)
             raise EventError(
-                f"status_of: there is no destination {destination}"
-                f"{hint(str(destination), workers, 'there are')}"
+                f"status_of: there is no destination {shown}{hint(shown, workers, 'there are')}"
             )
         return worker.status()
 
@@ -252,8 +253,8 @@ class Collector:
         `without_messages`, all messages to people. Every other part is tried again, also one that
         was begun and may have happened. Raises EventError for a part that no letter can have.
         """
-        workers, found = self._life.open().workers, _by_destination(letters)
-        _check_parts(without, found, workers.values())
+        workers, found = self._life.open().workers, _by_destination("replay", letters)
+        without = readable(lambda: _parts(without, found, workers.values()))
         return uninterrupted(
             lambda: workers.replay(found, without, without_messages=without_messages)
         )
@@ -261,7 +262,7 @@ class Collector:
     @inside
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Delete dead letters for good; return their count."""
-        workers, found = self._life.own().workers, _by_destination(letters)
+        workers, found = self._life.own().workers, _by_destination("bury", letters)
         return uninterrupted(lambda: workers.delete_dead(found))
 
     # --- end -------------------------------------------------------------------------------
@@ -298,25 +299,34 @@ class Collector:
         self.close()
 
 
-def _by_destination(letters: Iterable[DeadLetter]) -> dict[str, list[DeadLetter]]:
+def _by_destination(call: str, letters: Iterable[Any]) -> dict[str, list[DeadLetter]]:
+    """Return dead letters by destination; raises EventError, naming the call, for anything else."""
     found: dict[str, list[DeadLetter]] = {}
-    for letter in letters:
+    for letter in readable(lambda: list(letters)):
+        if not isinstance(letter, DeadLetter):
+            raise EventError(f"{call}: takes dead letters of dead(), not {type(letter).__name__}")
         found.setdefault(letter.destination, []).append(letter)
     return found
 
 
-def _check_parts(
-    without: Collection[str],
+def _parts(
+    names: Iterable[str],
     letters: Mapping[str, list[DeadLetter]],
     workers: Iterable[DestinationWorker],
-) -> None:
-    """Raise EventError for a part that no letter has and no destination declares."""
+) -> list[str]:
+    """Return names of parts as a list.
+
+    Raises EventError for a part that no letter has and no destination declares.
+    """
     known = {part for found in letters.values() for letter in found for part in letter.parts}
     known |= {part for worker in workers for part in worker.message_parts}
-    for part in without:
-        if part not in known:
-            there_are = hint(part, known, "there are") if known else "; these have no parts"
-            raise EventError(f"replay: there is no part {part} to leave out{there_are}")
+    parts = list(names)
+    for part in parts:
+        if not isinstance(part, str) or part not in known:
+            shown = storable(part, 80)
+            there_are = hint(shown, known, "there are") if known else "; these have no parts"
+            raise EventError(f"replay: there is no part {shown} to leave out{there_are}")
+    return parts
 
 
 if hasattr(os, "register_at_fork"):  # a child makes ids of its own

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import attrs
 import pytest
 
 from tests.core.support import PATIENCE, Record, event, flow, plugin, running
@@ -68,6 +69,26 @@ class Hidden(enum.Enum):
         raise Broken
 
 
+@attrs.define
+class Slotted:
+    value: Any
+
+
+class Unhashable(str):
+    def __hash__(self) -> int:
+        raise Broken
+
+    def __eq__(self, other: object) -> bool:
+        raise Broken
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def looping() -> dict[str, Any]:
     loop: dict[str, Any] = {}
     loop["loop"] = loop
@@ -84,6 +105,11 @@ UNREADABLE: Mapping[str, Any] = {
     "object": object(),
     "class": Raising,
     "signalling": Decimal("sNaN"),
+    "enum": Hidden.ONE,
+    "enum within": [{"deep": (Hidden.ONE,)}],
+    "enum among slots": Slotted(Hidden.ONE),
+    "deep": nested(10_000),
+    "hash": Unhashable("order complete"),
 }
 PLACES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "data": lambda value: {"data": {"value": value}},
@@ -210,3 +236,84 @@ def test_update_of_consent_that_cannot_be_read_is_refused(update: Any, tmp_path:
             if not isinstance(update, dict) or "\ud800" in update:
                 with pytest.raises(EventError):
                     call(update)
+
+
+NAMED: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "event name": lambda text: {"name": f"order {text}"},
+    "entity": lambda text: {"entity": text},
+    "action": lambda text: {"action": text},
+    "id": lambda text: {"id": text},
+    "user.id": lambda text: {"user": {"id": text}},
+    "user.device": lambda text: {"user": {"device": text}},
+    "user.session": lambda text: {"user": {"id": "ines", "session": text}},
+    "a key of consent": lambda text: {"consent": {text: True}},
+}
+
+
+@pytest.mark.parametrize("part", NAMED)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x" * 501, "limit is 500"),
+        ("x" * 900_000, "limit is 500"),
+        ("\u20ac" * 200, "limit is 500"),
+        ("a\nb", "control character U[+]000A"),
+        ("a\x1b[31m", "control character U[+]001B"),
+        ("a\u2028b", "control character U[+]2028"),
+        ("a\ud800", "lone surrogate"),
+    ],
+    ids=["long", "huge", "wide", "line", "escape", "separator", "surrogate"],
+)
+def test_identifier_or_name_out_of_bounds_is_refused(part: str, text: str, why: str) -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        for _ in range(2):  # also when it was seen before
+            with pytest.raises(EventError, match=f"{part}.*{why}"):
+                collector.push({"name": "order complete", **NAMED[part](text)})
+        assert collector.status().accepted == 0
+
+
+@pytest.mark.parametrize("part", NAMED)
+def test_identifier_or_name_within_bounds_is_taken(part: str) -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        for text in ("x" * 490, "\u20ac" * 160, "caf\u00e9\u00a0\u200d1"):
+            collector.push({"name": "order complete", **NAMED[part](text)})
+
+
+@pytest.mark.parametrize("user", [{"id": "  "}, {"id": "i" * 501}, {"session": "a\nb"}])
+def test_statement_and_erasure_refuse_the_identifiers_that_events_cannot_have(user: Any) -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        with pytest.raises(EventError):
+            collector.consent({"marketing": True}, user=user)
+        with pytest.raises(EventError):
+            collector.forget(user)
+        with pytest.raises(EventError):
+            collector.consent({"k" * 501: True}, user={"id": "ines"})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{1: "a", "1": "b"}, {"x": {True: 1, "True": 2}}, {"x": [{1.5: 1, "1.5": 2}]}],
+    ids=["number", "boolean", "float"],
+)
+def test_keys_that_are_the_same_as_text_are_refused(data: Any) -> None:
+    refused = pytest.raises(EventError, match="two keys of an object are the same as text")
+    with running(flow(plugin(Record().push))) as collector, refused:
+        collector.push("order complete", data=data)
+
+
+@pytest.mark.parametrize("given", [5, None, ["letter"], [None], Raising(), "text"])
+def test_dead_letters_that_are_none_are_refused(given: Any) -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        for call in (collector.replay, collector.bury):
+            with pytest.raises(EventError):
+                call(given)
+        for without in (5, [Raising()], [None], ["part"], [HUGE]):
+            with pytest.raises(EventError):
+                collector.replay([], without)  # type: ignore[arg-type]  # as an application may
+
+
+def test_erasure_asked_for_by_a_destination_refuses_what_cannot_be_read() -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        for user in ({"id": HUGE}, {"id": Hidden.ONE}, Raising()):
+            with pytest.raises(EventError):
+                collector.forget_soon(user)

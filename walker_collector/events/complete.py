@@ -6,9 +6,10 @@ counters are passed in.
 
 import difflib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,8 +18,10 @@ from attrs import Factory, define, field
 from walker_collector.config import CollectorConfig
 from walker_collector.errors import EventError
 from walker_collector.events.encode import Bounds, decode, encode, fields_of
+from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
+from walker_collector.text import storable
 from walker_collector.version import __version__
 
 SCHEMA: Final = "4"
@@ -41,9 +44,6 @@ _KINDS: Final[Mapping[str, type]] = {
     "action": str,
     "timing": float,
 }
-_NOTHING: Final[Mapping[str, Any]] = {}
-_OBJECT_OR_NONE: Final = frozenset({dict, type(None)})
-_TEXT_OR_NONE: Final = frozenset({str, type(None)})
 
 
 @define(eq=False)
@@ -138,6 +138,8 @@ def _words(name: str) -> tuple[str, str]:
             f'event name {name[:80]!r} is not "entity action": two words with one space between, '
             'such as "order complete"'
         )
+    if may_need_check(name):
+        check_identifier("event name", name)
     if words[0] == "walker":
         raise EventError(
             f"{name[:80]!r} is no command; there are walker consent, walker user, walker globals"
@@ -183,8 +185,13 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
     if defaults.user:
         event["user"] = merge(defaults.user, event["user"])
     event["source"] = defaults.source(event["source"])
+    if event["entity"] is not words[0] or event["action"] is not words[1]:
+        check_identifier("entity", event["entity"])
+        check_identifier("action", event["action"])
     if not event["id"]:
         event["id"] = defaults.new_id()
+    elif may_need_check(event["id"]):
+        check_identifier("id", event["id"])
     return event
 
 
@@ -212,29 +219,27 @@ def _over_defaults(
     }
 
 
-_USUAL: Final = len(KEYS) - 1
-"""The number of keys of a complete event without consent."""
+def _usual_types() -> Iterator[tuple[type, ...]]:
+    """Yield the types of the parts of a complete event, in their order, if they are JSON's own."""
+    texts: list[type] = [str, type(None)]
+    objects: list[type] = [dict, type(None)]
+    parts = (str, dict, dict, dict, dict, dict, list, str, str, str, float)
+    for id_, source in product(texts, objects):
+        usual: tuple[type, ...] = (*parts, id_, int, source)
+        yield usual
+        yield (*usual, dict)
+
+
+_USUAL: Final = frozenset(_usual_types())
+"""Types with which no part is converted; an unknown key makes one more."""
 
 
 def _is_usual(event: dict[str, Any], period: Period, now: int) -> bool:
     """Return whether all parts have exactly the types of JSON, so that nothing is converted."""
     return (
-        len(event) == _USUAL + ("consent" in event)
-        and type(event["data"]) is dict
-        and type(event["user"]) is dict
-        and type(event["nested"]) is list
-        and type(event["context"]) is dict
-        and type(event["globals"]) is dict
-        and type(event["custom"]) is dict
-        and type(event["timestamp"]) is int
+        tuple(map(type, event.values())) in _USUAL
+        and (len(event) < len(KEYS) or "consent" in event)
         and period.oldest <= event["timestamp"] <= now + period.ahead
-        and type(event["timing"]) is float
-        and type(event["trigger"]) is str
-        and type(event["entity"]) is str
-        and type(event["action"]) is str
-        and type(event["id"]) in _TEXT_OR_NONE
-        and type(event["source"]) in _OBJECT_OR_NONE
-        and type(event.get("consent", _NOTHING)) is dict
     )
 
 
@@ -283,12 +288,17 @@ def _check_nested(nested: Sequence[Any], name: Any) -> None:
 
 
 def check_grants(consent: Mapping[Any, Any]) -> None:
-    """Raise EventError for consent with keys other than text, or values neither true nor false.
+    """Raise EventError for consent with keys other than short text, or values other than booleans.
 
     Any other value would grant by mistake: the text "denied" is truthy.
     """
     for key, value in consent.items():
-        if not isinstance(key, str) or not isinstance(value, bool):
+        if not isinstance(key, str):
+            shown = storable(key, 80)
+            raise EventError(f"consent.{shown}: a key of consent is text, not {type(key).__name__}")
+        if may_need_check(key):
+            check_identifier("a key of consent", key)
+        if not isinstance(value, bool):
             raise EventError(f"consent.{key}: must be true or false, not {type(value).__name__}")
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import enum
+import gc
+import marshal
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
@@ -15,9 +17,9 @@ from attrs import frozen
 
 from walker_collector.errors import EventError
 
-# orjson by itself leaves out the fields of a dataclass that begin with "_"; and a time zone that
-# raises, as some do beyond the years they know, would end the process.
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_MARSHAL: Final = 2
+"""The quickest format of marshal: it tracks no references."""
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -29,21 +31,24 @@ class Bounds:
     bytes: int = 1_000_000
 
 
-def encode(event: Mapping[str, Any], bounds: Bounds) -> bytes:
+def encode(
+    event: Mapping[str, Any], bounds: Bounds, given: Mapping[str, Any] | None = None
+) -> bytes:
     """Return the event as JSON, independent of the objects it was made of.
 
     datetime and date become ISO 8601 (naive ones are UTC), Decimal a number, UUID text, an enum
     its value, tuples and sets lists, attrs and dataclass objects objects; NaN and infinities are
-    left out. Raises EventError with the path of a value that JSON cannot hold, or the limit
-    exceeded.
+    left out. `given` are the parts that may hold such objects (default: all). Raises EventError
+    with the path of a value that JSON cannot hold, or the limit exceeded.
     """
     try:
-        body = orjson.dumps(event, _plain, _OPTIONS)
-    except (orjson.JSONEncodeError, RecursionError) as error:
+        # orjson runs code of some objects, and ends the process if an Enum raises in there. So it
+        # gets none: marshal refuses all but Python's own types. An object that the garbage
+        # collector does not track runs no code, nor does anything in it; most parts are such.
+        marshal.dumps([*filter(gc.is_tracked, (given or event).values())], _MARSHAL)
+        body = orjson.dumps(event, None, _OPTIONS)
+    except (ValueError, TypeError, RecursionError):
         body = _walked(event, bounds)
-        if error.__cause__ is not None and not isinstance(error.__cause__, TypeError):
-            # The walk has found no such object, so a signal handler raised inside `_plain`.
-            raise error.__cause__ from None
     if b"null" in body and not _are_none(event, body.count(b"null")):
         # orjson writes NaN as null; only a walk over the values tells it from None.
         body = _walked(event, bounds)
@@ -104,22 +109,6 @@ def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:
         raise EventError(
             f"event cannot be written as JSON: an object in it raised {type(error).__name__}"
         ) from error
-
-
-def _plain(value: Any) -> Any:
-    """Turn an object that orjson does not know into one that it does."""
-    if isinstance(value, Decimal):
-        return _number(value)
-    if isinstance(value, date | time):
-        return _iso(value)
-    if isinstance(value, set | frozenset):
-        return _ordered(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    fields = fields_of(value)
-    if fields is None:
-        raise TypeError(type(value).__name__)
-    return fields
 
 
 def _iso(value: date | time) -> str:
@@ -188,12 +177,14 @@ def _container(value: Any, path: str, depth: int) -> Any:
 
 
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
-    result = {}
+    result: dict[str, Any] = {}
     for key, item in value.items():
         name = key.value if isinstance(key, enum.Enum) else key
         if not isinstance(name, str | int | float | UUID | date):
             raise EventError(f"{path}: a {type(key).__name__} cannot be the key of an object")
         text = _text(str(name), path, "the key of an object")
+        if text in result:
+            raise EventError(f"{path}: two keys of an object are the same as text: {text[:80]!r}")
         plain = _normalised(item, f"{path}.{text}" if path else text, depth - 1)
         if plain is not _ABSENT:
             result[text] = plain

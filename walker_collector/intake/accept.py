@@ -14,7 +14,7 @@ from walker_collector.intake.sink import Sink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import NewEvent, State
-from walker_collector.text import get_logger
+from walker_collector.text import get_logger, storable
 
 _GROUP: Final = 500
 """Events of a `push_many` that are stored with one commit."""
@@ -100,7 +100,7 @@ class Intake:
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:
             event = complete(raw, now, timing, self._defaults)
-            body = encode(event, self._bounds)
+            body = encode(event, self._bounds, raw)
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
         person = self._known_person(event["user"])
@@ -160,7 +160,10 @@ class Intake:
 
 def _is_command(raw: Mapping[str, Any]) -> bool:
     name = raw.get("name")
-    return isinstance(name, str) and name in COMMANDS
+    if type(name) is str:
+        return name in COMMANDS
+    # Of a subclass of str only its text counts, whatever its methods say.
+    return isinstance(name, str) and str.__str__(name) in COMMANDS
 
 
 class _Group:
@@ -196,11 +199,11 @@ class UnknownKeys:
     """Warns of keys that no event has, each once: one may be misspelt."""
 
     def __init__(self) -> None:
-        self._seen: set[Any] = set()
+        self._seen: set[str] = set()
 
     def __call__(self, key: Any) -> None:
-        if key in self._seen or len(self._seen) >= _UNKNOWN_MAX:
+        shown = storable(key, 80)
+        if shown in self._seen or len(self._seen) >= _UNKNOWN_MAX:
             return
-        self._seen.add(key)
-        shown = str(key)[:80]
+        self._seen.add(shown)
         logger.warning("%r is no part of an event and is left out%s", shown, hint_at_part(shown))

@@ -40,7 +40,7 @@ class Commands:
 
     def run(self, raw: Mapping[str, Any]) -> None:
         """Run a command that was pushed; raises EventError if it is malformed."""
-        name, data = raw["name"], raw.get("data")
+        name, data = str.__str__(raw["name"]), raw.get("data")
         if not isinstance(data, Mapping):
             raise EventError(f"{name}: data must be an object")
         if name == "walker consent":

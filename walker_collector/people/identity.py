@@ -24,7 +24,13 @@ from uuid import UUID
 from attrs import frozen
 
 from walker_collector.errors import EventError
-from walker_collector.events import Bounds, plain_object
+from walker_collector.events import (
+    SURELY_SHORT,
+    Bounds,
+    check_identifier,
+    may_need_check,
+    plain_object,
+)
 from walker_collector.spool import PeopleStore, Spool
 
 KINDS: Final = ("id", "device", "session")
@@ -44,7 +50,8 @@ def identifiers(user: Mapping[str, Any]) -> list[str]:
 
     An identifier is read as JSON, so a Decimal or an Enum is the text that destinations get.
     Numbers count as text: 42, 42.0 and "42" are one person. An empty text, true, false, NaN and
-    infinity identify nobody. Raises EventError for a list or an object.
+    infinity identify nobody. Raises EventError for a list, an object, and a text that
+    `check_identifier` refuses.
     """
     keys = []
     for prefix, kind in _PREFIXES:
@@ -54,6 +61,8 @@ def identifiers(user: Mapping[str, Any]) -> list[str]:
         else:
             text = "" if value is None else _as_text(kind, value)
         if text:
+            if may_need_check(text):
+                check_identifier(f"user.{kind}", text)
             keys.append(prefix + text)
     return keys
 
@@ -134,6 +143,8 @@ class IdentityGraph:
             id_ = str(id_)
         elif id_ is not None and type(id_) is not str:
             return None
+        if id_ and (len(id_) > SURELY_SHORT or id_[0] == " " or not id_.isprintable()):
+            return None  # `may_need_check`, without a call for each event
         person = "id:" + id_ if id_ else None
         for prefix, kind in _WEAKER:
             value = user.get(kind)
