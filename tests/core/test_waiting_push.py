@@ -144,6 +144,35 @@ def test_push_that_waits_for_a_retry_is_answered_before_that(spool: Path | None)
         assert result.reasons == {"there": "will be tried again: busy"}
 
 
+def test_push_behind_a_retry_of_its_person_is_answered_before_that(spool: Path | None) -> None:
+    def push(event: dict[str, Any], context: Any) -> None:
+        raise RetryLater("busy")
+
+    with running(one(plugin(push), spool, retry=SLOW)) as collector:
+        first = collector.push(event(0, "u"), wait=True, timeout=PATIENCE)
+        behind, other = pushed(collector, "u", "v")()
+    assert first.reasons == {"there": "will be tried again: busy"}
+    assert behind.destinations == {"there": "accepted"}
+    assert "waits behind an earlier event" in behind.reasons["there"]
+    assert other.reasons == first.reasons
+
+
+def test_push_whose_person_begins_to_wait_for_a_retry_is_answered(spool: Path | None) -> None:
+    gate = Gate()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        gate.push(event, context)
+        raise RetryLater("busy")
+
+    with running(one(plugin(push), spool, retry=SLOW)) as collector:
+        answers = pushed(collector, "u")
+        assert gate.reached.wait(PATIENCE)
+        later = pushed(collector, "u", "u")
+        gate.open.set()
+        assert answers()[0].reasons == {"there": "will be tried again: busy"}
+        assert {"behind" in result.reasons["there"] for result in later()} == {True}
+
+
 @pytest.mark.parametrize("timeout", [0, -1, 1e300])
 def test_any_number_is_a_timeout(timeout: float) -> None:
     record = Record()

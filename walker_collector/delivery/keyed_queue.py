@@ -4,7 +4,7 @@ Also known as message groups. Pure state over entries; PendingEvents does the lo
 waiting.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -58,6 +58,16 @@ class BusyPeople:
         """Return whether a parked entry of the person is older than a taken one."""
         parked = self.parked.get(self.of.get(taken[0], ""))
         return parked is not None and min(parked, default=taken) < taken
+
+    def behind_retry(self, in_flight: Iterable[int]) -> Callable[[Entry], bool]:
+        """Return whether an entry waits behind one of its person that waits for a retry."""
+        flying = Counter(self.of.get(seq) for seq in in_flight)
+
+        def is_behind(entry: Entry) -> bool:
+            # In flight under an older key of the person, or taken itself: not behind.
+            return entry[0] not in self.of and self.counts.get(entry[1], 0) > flying[entry[1]]
+
+        return is_behind
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
         """Remove entries from the taken ones; return the parked entries that become ready."""

@@ -101,9 +101,14 @@ class Settlement:
         self._bound_dead()
 
     def answer_blocked(self) -> None:
-        """Answer the pushes that wait for a destination without deliveries for the time being."""
-        if self._waiters.waiting and self._pending.paused(self._now(), self._health):
-            self._waiters.blocked(self._pending.state.in_flight, self._health.reason)
+        """Answer the pushes that wait for a destination without deliveries, or behind a retry."""
+        if not self._waiters.waiting:
+            return
+        state = self._pending.state
+        if self._pending.paused(self._now(), self._health):
+            self._waiters.blocked(state.in_flight, self._health.reason)
+        elif state.queue.retries:
+            self._waiters.behind_retry(state.queue.people.behind_retry(state.in_flight))
 
     def _judge(self, batch: Batch, outcomes: list[Outcome], now: int) -> list[Outcome]:
         """Update the destination's health; return the outcomes corrected by it."""

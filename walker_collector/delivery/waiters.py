@@ -12,6 +12,9 @@ OnAnswer = Callable[[str, Answer], None]
 
 _FINAL: Final = ("delivered", "ignored", "empty", "held", "dropped")
 _ERASED: Final = Answer("erased", "its person was erased")
+_BEHIND: Final = Answer(
+    "accepted", "waits behind an earlier event of its person that will be tried again"
+)
 _CLOSED: Final = {
     True: Answer("closed", "the collector closed before delivery; it waits in the spool"),
     False: Answer("closed", "the collector closed before delivery; it is lost for want of a spool"),
@@ -24,12 +27,12 @@ class Waiters:
     def __init__(self, destination: str, *, durable: bool) -> None:
         self._destination = destination
         self._closed = _CLOSED[durable]
-        self.waiting: dict[int, OnAnswer] = {}
+        self.waiting: dict[int, tuple[Entry, OnAnswer]] = {}
 
     def add(self, entries: list[Entry], state: State, on_answer: OnAnswer) -> None:
         """Add a push that waits for these entries; held ones are answered at once."""
         for entry in entries:
-            self.waiting[entry[0]] = on_answer
+            self.waiting[entry[0]] = entry, on_answer
             if state is State.HELD:
                 self._answer(entry[0], Answer("held", "consent not granted"))
 
@@ -59,6 +62,11 @@ class Waiters:
         for seq in self.waiting.keys() - set(in_flight):
             self._answer(seq, answer)
 
+    def behind_retry(self, is_behind: Callable[[Entry], bool]) -> None:
+        """Answer, for entries behind a retry, that they wait for it: that may take hours."""
+        for seq in [seq for seq, (entry, _) in self.waiting.items() if is_behind(entry)]:
+            self._answer(seq, _BEHIND)
+
     def erased(self, seqs: Collection[int]) -> None:
         """Answer that the people of these events were erased."""
         for seq in self.waiting.keys() & set(seqs):
@@ -70,6 +78,6 @@ class Waiters:
             self._answer(seq, self._closed)
 
     def _answer(self, seq: int, answer: Answer) -> None:
-        on_answer = self.waiting.pop(seq, None)
-        if on_answer is not None:
-            on_answer(self._destination, answer)
+        waiting = self.waiting.pop(seq, None)
+        if waiting is not None:
+            waiting[1](self._destination, answer)
