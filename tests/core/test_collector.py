@@ -175,7 +175,7 @@ def test_push_that_waits_tells_what_every_destination_said(spool: Path | None) -
         }
         assert result.reasons == {
             "bad": "no such list",
-            "busy": "will be tried again: busy",
+            "busy": "will be retried: busy",
             "denied": "consent not granted",
         }
         assert not result.ok

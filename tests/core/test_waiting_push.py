@@ -141,7 +141,7 @@ def test_push_that_waits_for_a_retry_is_answered_before_that(spool: Path | None)
     with running(one(plugin(busy), spool, retry=SLOW)) as collector:
         (result,) = pushed(collector, "ines")()
         assert result.destinations == {"there": "accepted"}
-        assert result.reasons == {"there": "will be tried again: busy"}
+        assert result.reasons == {"there": "will be retried: busy"}
 
 
 def test_push_behind_a_retry_of_its_person_is_answered_before_that(spool: Path | None) -> None:
@@ -151,7 +151,7 @@ def test_push_behind_a_retry_of_its_person_is_answered_before_that(spool: Path |
     with running(one(plugin(push), spool, retry=SLOW)) as collector:
         first = collector.push(event(0, "u"), wait=True, timeout=PATIENCE)
         behind, other = pushed(collector, "u", "v")()
-    assert first.reasons == {"there": "will be tried again: busy"}
+    assert first.reasons == {"there": "will be retried: busy"}
     assert behind.destinations == {"there": "accepted"}
     assert "waits behind an earlier event" in behind.reasons["there"]
     assert other.reasons == first.reasons
@@ -169,7 +169,7 @@ def test_push_whose_person_begins_to_wait_for_a_retry_is_answered(spool: Path | 
         assert gate.reached.wait(PATIENCE)
         later = pushed(collector, "u", "u")
         gate.open.set()
-        assert answers()[0].reasons == {"there": "will be tried again: busy"}
+        assert answers()[0].reasons == {"there": "will be retried: busy"}
         assert {"behind" in result.reasons["there"] for result in later()} == {True}
 
 

@@ -1031,8 +1031,8 @@ def test_destination_that_fails_one_event_at_a_time_says_so(
         until(lambda: status(collector).state == "failing")
     told = [item.getMessage() for item in caplog.records if "busy" in item.getMessage()]
     assert told[:2] == [
-        "destination there: events are to be tried again: busy",
-        "destination there: busy; trying again",
+        "destination there: failed events will be retried: busy",
+        "destination there is failing, retrying: busy",
     ]
 
 

@@ -166,9 +166,9 @@ class Settlement:
             part = self._health.part_reason
             self._log.error("destination %s: events wait, others are delivered: %s", self._id, part)
         elif change == "failing":
-            self._log.warning("destination %s: %s; trying again", self._id, reason)
+            self._log.warning("destination %s is failing, retrying: %s", self._id, reason)
         elif change == "retrying":
-            self._log.warning("destination %s: events are to be tried again: %s", self._id, reason)
+            self._log.warning("destination %s: failed events will be retried: %s", self._id, reason)
         elif change == "recovered":
             self._log.info("destination %s delivers again", self._id)
 

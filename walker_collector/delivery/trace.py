@@ -47,7 +47,7 @@ def trace(destination: Destination, tasks: Sequence[Task]) -> None:
 
 def _shown(task: Task) -> str:
     words = {
-        "retry": "to be tried again",
+        "retry": "to be retried",
         "bug": "failed unexpectedly",
         "not_attempted": "not attempted",
     }

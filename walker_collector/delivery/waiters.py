@@ -13,7 +13,7 @@ OnAnswer = Callable[[str, Answer], None]
 _FINAL: Final = ("delivered", "ignored", "empty", "held", "dropped")
 _ERASED: Final = Answer("erased", "its person was erased")
 _BEHIND: Final = Answer(
-    "accepted", "waits behind an earlier event of its person that will be tried again"
+    "accepted", "waits behind an earlier event of its person that will be retried"
 )
 _CLOSED: Final = {
     True: Answer("closed", "the collector closed before delivery; it waits in the spool"),
@@ -49,7 +49,7 @@ class Waiters:
         elif outcome.kind in _FINAL:
             self._answer(entry[0], Answer(outcome.kind, outcome.reason))
         elif outcome.kind != "not_attempted":
-            self._answer(entry[0], Answer("accepted", f"will be tried again: {outcome.reason}"))
+            self._answer(entry[0], Answer("accepted", f"will be retried: {outcome.reason}"))
 
     def delivered(self, entries: list[Entry]) -> None:
         """Answer that these entries were delivered."""
