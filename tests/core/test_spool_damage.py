@@ -208,6 +208,12 @@ TABLES = {
     "sign-in": "INSERT INTO signed_in VALUES (x'ff', 'id:u1')",
     "erasure": "INSERT INTO pending_erasures VALUES (x'ff')",
     "event for nobody": "INSERT INTO events VALUES (99, 99, 1, '', x'7b7d')",
+    "set without a number": "INSERT INTO subscribers VALUES ('x', 1)",
+    "set of a blob": "INSERT INTO subscribers VALUES (x'ff', 1)",
+    "set of a fraction": "INSERT INTO subscribers VALUES (1e300, 1)",
+    "last set": "INSERT INTO subscribers VALUES (9223372036854775807, 1)",
+    "last event": "INSERT INTO events VALUES (9223372036854775807, 99, 1, '', x'7b7d')",
+    "destination blob": "INSERT INTO destinations VALUES (99, x'ff')",
     "destination": "INSERT INTO destinations VALUES (99, CAST(x'ff' AS TEXT))",
 }
 
@@ -229,6 +235,41 @@ def test_damage_elsewhere_stops_neither_start_nor_deliveries(kind: str, spool: P
         assert sorted(other.numbers) == [*range(1, EVENTS + 1)]
         for figures in collector.status().destinations.values():
             assert (figures.waiting, figures.held, figures.dead) == (0, 0, 0)
+
+
+NOWHERE = {
+    "event": ("UPDATE events SET subscribers = 99", "unknown"),
+    "event of text": ("UPDATE events SET subscribers = 'x'", "unknown"),
+    "name": ("DELETE FROM destinations WHERE id = 'one'", "unknown-"),
+    "name blob": ("UPDATE destinations SET id = x'ff' WHERE id = 'one'", "unknown-"),
+}
+
+
+@pytest.mark.parametrize("kind", NOWHERE)
+def test_events_whose_destination_is_lost_are_kept_and_told(
+    kind: str, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sql, name = NOWHERE[kind]
+    damaged(spool, sql)
+    one = Record()
+    with open_shop(spool, plugin(one.push), plugin(down)) as collector:
+        collector.push(event(EVENTS + 1, "u1"))
+        assert collector.flush(PATIENCE)
+        assert one.numbers == [EVENTS + 1]
+        assert collector.status().stored == EVENTS + 1
+    assert f"{EVENTS} event(s) are kept for destination {name}" in caplog.text
+
+
+@pytest.mark.parametrize("seq", [0, -1, -(2**63), 2**63 - 1, 2**53 + 1])
+def test_event_with_an_impossible_number_is_delivered_last(seq: int, spool: Path) -> None:
+    damaged(spool, "UPDATE events SET seq = ? WHERE seq = ?", seq, BAD)
+    damaged(spool, "UPDATE deliveries SET seq = ? WHERE seq = ?", seq, BAD)
+    one = Record()
+    with open_shop(spool, plugin(one.push), plugin(down)) as collector:
+        assert collector.flush(PATIENCE)
+        collector.push(event(EVENTS + 1, "u1"))
+        assert collector.flush(PATIENCE)
+    assert one.numbers == [1, 2, 4, 5, 6, BAD, EVENTS + 1]
 
 
 def test_damaged_denial_grants_nothing(spool: Path) -> None:

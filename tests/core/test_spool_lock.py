@@ -53,7 +53,7 @@ def test_second_process_is_refused_and_told_who_has_it(spool: Path) -> None:
         with pytest.raises(SpoolError) as caught:
             SpoolLock(spool)
         message = str(caught.value)
-        assert f"spool {spool}: in use by process {process.pid} (-c " in message
+        assert f"spool {spool}: in use by process {process.pid} on " in message
         assert "stop that process, or give this one a spool of its own" in message
         assert not lock_is_free(spool)
 

@@ -58,7 +58,9 @@ class SqliteSpool:
         self._spool_file = SpoolFile(self.path, read_only=read_only)
         self._pause = self._hold_turns()
         try:
-            self._commits = GroupCommit(self._spool_file.connect(), self.path)
+            self._commits = GroupCommit(
+                self._spool_file.connect(), self.path, self._spool_file.check
+            )
             self._reader = SpoolReader(self._spool_file.connect(), self.path)
             self._checkpointer = Checkpointer(
                 self._commits, self._spool_file.connect(), self._spool_file.descriptor

@@ -2,8 +2,11 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 from walker_collector.errors import SpoolError
+
+_CORRUPT: Final = ("not a database", "malformed", "no such table", "no such column", "is a view")
 
 
 def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
@@ -14,7 +17,7 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
         hint = "the disk is full or failing: make room; what was accepted before is safe"
     elif "readonly" in text or "unable to open" in text:
         hint = "give the process a folder and file that it may write to"
-    elif "not a database" in text or "malformed" in text:
+    elif any(sign in text for sign in _CORRUPT):
         hint = (
             "the file is corrupt: move it away to start a new spool, and keep it for "
             "`sqlite3 FILE .recover`"

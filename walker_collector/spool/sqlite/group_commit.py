@@ -55,16 +55,20 @@ class GroupCommit:
     every step can be repeated, and none counts twice.
 
     `events` and `bytes` are stored in the spool; `grown` is about the number of bytes changed since
-    the log was written back. `turn` is held by the thread that commits.
+    the log was written back. `turn` is held by the thread that commits. `check` raises SpoolError
+    if the file is not in its place any more.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, check: Callable[[], None]
+    ) -> None:
         self.connection = connection
         self.turn = threading.Lock()
         self.events = 0
         self.bytes = 0
         self.grown = 0
         self._path = path
+        self._check = check
         self._queue: deque[_Write] = deque()
         self._full = False
 
@@ -128,6 +132,8 @@ class GroupCommit:
             if is_full(error):
                 self._full = True
                 self._make_room()
+            elif isinstance(error, SpoolError):  # the file is lost: what its log has, goes with it
+                self._make_room()
             # One bad write must not fail its neighbours: each is repeated by itself.
             for write in writes:
                 self._repeat(write)
@@ -159,6 +165,7 @@ class GroupCommit:
                 write.done = True
 
     def _commit(self, writes: Sequence[_Write]) -> None:
+        self._check()
         db, transaction = self.connection, _Transaction()
         if db.in_transaction:  # a thread was interrupted even before its rollback
             db.execute("ROLLBACK")

@@ -7,14 +7,36 @@ from typing import Final
 
 from walker_collector.spool import damage
 from walker_collector.spool.sqlite import people_tables
+from walker_collector.spool.sqlite.catalog import register
 from walker_collector.spool.sqlite.group_commit import GroupCommit
 from walker_collector.spool.sqlite.schema import CHECKED_BYTES
 from walker_collector.text import get_logger
 
 _DAY: Final = 86_400_000
-_NOWHERE: Final = (
-    "SELECT count(*) FROM events WHERE subscribers NOT IN (SELECT number FROM subscribers)"
+UNKNOWN: Final = "unknown"
+"""The destination of events whose own is lost, until somebody drops them."""
+_LAST_SEQ: Final = 2**53
+_NUMBER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 2147483647"
+# The few rows that all others depend on; checked in a file of any size.
+_CATALOG: Final = (
+    (
+        "record(s) of destinations that cannot be read removed",
+        f"""DELETE FROM subscribers
+        WHERE NOT ({_NUMBER.format("number")} AND {_NUMBER.format("destination")})""",
+    ),
+    (
+        "destination(s) with a name that cannot be read now called unknown-NUMBER",
+        """UPDATE destinations SET id = 'unknown-' || number
+        WHERE typeof(id) <> 'text' OR id = '' OR length(id) > 1000""",
+    ),
+    (
+        "destination(s) without a name now called unknown-NUMBER",
+        """INSERT INTO destinations SELECT DISTINCT destination, 'unknown-' || destination
+        FROM subscribers WHERE destination NOT IN (SELECT number FROM destinations)""",
+    ),
 )
+_BAD_SEQ: Final = f"seq < 1 OR seq > {_LAST_SEQ}"
+_NOWHERE: Final = "subscribers NOT IN (SELECT number FROM subscribers)"
 _NOT_TEXT: Final = "typeof({0}) <> 'text' OR typeof({1}) <> 'text'"
 _MENDED: Final = (
     (
@@ -60,22 +82,43 @@ logger = get_logger("walker_collector")
 
 def mend(path: Path, commits: GroupCommit) -> None:
     """Repair the damage in a spool, and log each kind with its count."""
+    commits.run(lambda db: _mend_catalog(path, db))
     if path.stat().st_size <= CHECKED_BYTES:  # a larger one would keep its start waiting
-        commits.run(lambda db: _mend(path, db))
+        commits.run(lambda db: _mend_rows(path, db))
     commits.run(people_tables.straighten)
 
 
-def _mend(path: Path, db: sqlite3.Connection) -> None:
+def _mend_catalog(path: Path, db: sqlite3.Connection) -> None:
+    for problem, statement in _CATALOG:
+        _log(path, db.execute(statement).rowcount, problem)
+    bad = db.execute(f"SELECT seq FROM events WHERE {_BAD_SEQ}").fetchall()
+    for (seq,) in bad:  # to the end, as numbers beyond a bound leave none for new events
+        (last,) = db.execute(
+            f"SELECT coalesce(max(seq), 0) FROM events WHERE seq BETWEEN 0 AND {_LAST_SEQ}"
+        ).fetchone()
+        for table in ("events", "deliveries"):
+            db.execute(f"UPDATE {table} SET seq = ? WHERE seq = ?", (last + 1, seq))
+    _log(path, len(bad), "event(s) with an impossible number numbered anew")
+
+
+def _mend_rows(path: Path, db: sqlite3.Connection) -> None:
+    nowhere = db.execute(f"SELECT seq FROM events WHERE {_NOWHERE} LIMIT 1").fetchone()
+    if nowhere:
+        unknown = register(db, [frozenset((UNKNOWN,))]).subscribers[frozenset((UNKNOWN,))]
+        count = db.execute(
+            f"UPDATE events SET subscribers = ? WHERE {_NOWHERE}", (unknown,)
+        ).rowcount
+        _log(
+            path,
+            count,
+            f"event(s) without a destination kept for {UNKNOWN!r} (first: {nowhere[0]})",
+        )
     now = time.time_ns() // 1_000_000
     for problem, statement in _MENDED:
-        count = db.execute(statement, {"now": now, "tomorrow": now + _DAY}).rowcount
-        if count > 0:
-            logger.error("spool %s is damaged: %d %s", path, count, problem)
-    (nowhere,) = db.execute(_NOWHERE).fetchone()
-    if nowhere:
-        logger.error(
-            "spool %s is damaged: %d event(s) are for destinations that it does not name; they "
-            "stay where they are",
-            path,
-            nowhere,
-        )
+        found = db.execute(statement, {"now": now, "tomorrow": now + _DAY})
+        _log(path, found.rowcount, problem)
+
+
+def _log(path: Path, count: int, problem: str) -> None:
+    if count > 0:
+        logger.error("spool %s is damaged: %d %s", path, count, problem)

@@ -70,7 +70,7 @@ def prepare(path: Path, db: sqlite3.Connection, sync: str, *, read_only: bool) -
 
 def _is_empty(path: Path, db: sqlite3.Connection) -> bool:
     """Return whether a database has no tables yet. Raises SpoolError if it is not a spool."""
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    tables = has_tables(db)
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if tables and application != APPLICATION:
@@ -93,7 +93,7 @@ def _check_pages(path: Path, db: sqlite3.Connection) -> None:
         (problem,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if problem != "ok":
             raise SpoolError(
-                f"spool {path}: the file is corrupt ({problem.splitlines()[0][:100]}); move it "
+                f"spool {path}: the file is corrupt ({problem.splitlines()[-1][:100]}); move it "
                 "away to start a new spool, and keep it for `sqlite3 FILE .recover`"
             )
 
@@ -111,8 +111,13 @@ def _configure(db: sqlite3.Connection, sync: str) -> None:
     db.execute(f"PRAGMA wal_autocheckpoint = {2 * LONG_LOG // PAGE}")
 
 
+def has_tables(db: sqlite3.Connection) -> bool:
+    """Return whether a database has any tables; a crash may leave a file without."""
+    return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
 def blank() -> sqlite3.Connection:
-    """Return a database that stands for an empty file, as a crash may leave one."""
+    """Return a database that stands for a file without tables."""
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     db.executescript(_CREATE)
     return db

@@ -5,6 +5,7 @@ Two processes cannot share a file. A forked worker, or a process with `shared`, 
 goes on with the events of its predecessor.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,7 @@ def slot_path(path: str, slot: int) -> str:
     """Return the file of a slot; slot 0 is the configured file itself."""
     if slot == 0:
         return path
-    base = Path(path)
+    base = Path(os.path.realpath(path))  # those of a link are found by whoever opens its target
     return str(base.with_name(f"{base.stem}.{slot}{base.suffix}"))
 
 

@@ -1,5 +1,6 @@
 """The files of a spool: the database, its lock, and SQLite's connections to it."""
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.sqlite.lock import SpoolLock, keep_inherited
-from walker_collector.spool.sqlite.schema import blank
+from walker_collector.spool.sqlite.schema import blank, has_tables
 
 
 class SpoolFile:
@@ -22,6 +23,7 @@ class SpoolFile:
         self.read_only = read_only
         self.real = Path(os.path.realpath(path))  # SQLite's own files and the lock are beside it
         self._opened = ExitStack()
+        self._log: int | None = None
         self._lock = None if read_only else SpoolLock(self.real)
         try:
             self.descriptor = self._open()
@@ -37,9 +39,11 @@ class SpoolFile:
         """
         try:
             self._check_kind()
-            if self.read_only:
+            if self._lock is None:
                 return None
-            descriptor = os.open(self.real, os.O_RDWR | os.O_CREAT, 0o600)
+            self._create()
+            self._lock.cover(self.real)
+            descriptor = os.open(self.real, os.O_RDWR)
         except FileNotFoundError:
             raise SpoolError(f"spool {self.path}: no such file") from None
         except OSError as error:
@@ -48,7 +52,20 @@ class SpoolFile:
                 "and file that it may write to"
             ) from error
         self._opened.callback(os.close, descriptor)
+        self._identity = _identity(os.fstat(descriptor))
         return descriptor
+
+    def _create(self) -> None:
+        """Make a new file with its owner's permissions alone, whatever the process allows.
+
+        SQLite gives the files that it makes beside it the same ones.
+        """
+        with contextlib.suppress(FileExistsError):
+            created = os.open(self.real, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.fchmod(created, 0o600)
+            finally:
+                os.close(created)
 
     def _check_kind(self) -> None:
         """Raise SpoolError for a folder, pipe or device, before anything waits for it."""
@@ -65,22 +82,50 @@ class SpoolFile:
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection to the database, closed with the file. Raises sqlite3.Error."""
-        if self.read_only and self.real.stat().st_size == 0:
-            connection = blank()
-        else:
-            connection = sqlite3.connect(
-                f"{self.real.as_uri()}?mode={'ro' if self.read_only else 'rw'}",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=10,
-            )
+        connection = sqlite3.connect(
+            f"{self.real.as_uri()}?mode={'ro' if self.read_only else 'rw'}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10,
+        )
         self._opened.callback(connection.close)
+        if self.read_only and not has_tables(connection):
+            connection = blank()
+            self._opened.callback(connection.close)
         return connection
 
-    def size(self) -> int:
-        """Return the size of the database (bytes)."""
-        return self.real.stat().st_size
+    def check(self) -> None:
+        """Raise SpoolError if the database or its log is not at its path any more.
+
+        Whatever was written to it from then on would end with this process.
+        """
+        if self.read_only:  # SQLite refuses to write
+            return
+        try:
+            found = _identity(os.stat(self.real))
+        except OSError:
+            raise self._lost("the file was deleted or moved") from None
+        if found != self._identity:
+            raise self._lost("the file was replaced by another")
+        if self._log is None:
+            self._log = self._open_log()
+        elif os.fstat(self._log).st_nlink == 0:
+            raise self._lost(f"{self.real.name}-wal was deleted")
+
+    def _open_log(self) -> int | None:
+        try:
+            log = os.open(f"{self.real}-wal", os.O_RDONLY)
+        except FileNotFoundError:  # made by the first write
+            return None
+        self._opened.callback(os.close, log)
+        return log
+
+    def _lost(self, reason: str) -> SpoolError:
+        return SpoolError(
+            f"spool {self.path}: {reason} while it was in use; this process can store nothing more "
+            "in it: restart it"
+        )
 
     def close(self) -> None:
         """Close everything, and release the lock."""
@@ -100,3 +145,7 @@ class SpoolFile:
         keep_inherited(self._opened)
         if self._lock is not None:
             self._lock.abandon()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

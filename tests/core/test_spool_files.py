@@ -1,0 +1,310 @@
+"""The files of a spool: one owner by every way to them, and nothing stored that is not there."""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.core.support import PATIENCE, Record, config, event, flow, plugin
+from tests.support import program
+from walker_collector import Collector, SpoolError
+from walker_collector.config import SpoolConfig
+from walker_collector.spool import NewEvent, State
+from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.slots import open_own
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+import sys
+from walker_collector.config import SpoolConfig
+from walker_collector.spool.sqlite import SqliteSpool
+spool = SqliteSpool(SpoolConfig(path=sys.argv[1]))
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.db"
+
+
+@contextlib.contextmanager
+def opened(path: Path, *, read_only: bool = False) -> Iterator[SqliteSpool]:
+    spool = SqliteSpool(SpoolConfig(path=str(path)), read_only=read_only)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def append(spool: SqliteSpool) -> None:
+    spool.append([NewEvent("id:u", 1, b"{}", {"out": State.WAITING})], lambda runs: None)
+
+
+# --- one owner -----------------------------------------------------------------------------------
+
+
+def symlink(path: Path) -> Path:
+    other = path.with_name("link.db")
+    other.symlink_to(path)
+    return other
+
+
+def hard_link(path: Path) -> Path:
+    other = path.with_name("hard.db")
+    other.hardlink_to(path)
+    return other
+
+
+def through_a_folder(path: Path) -> Path:
+    folder = path.with_name("folder")
+    folder.symlink_to(path.parent)
+    return folder / path.name
+
+
+def with_dots(path: Path) -> Path:
+    return path.parent / ".." / path.parent.name / path.name
+
+
+def without_its_lock(path: Path) -> Path:
+    path.with_name("spool.db.lock").unlink()
+    return path
+
+
+def with_another_lock(path: Path) -> Path:
+    lock = path.with_name("spool.db.lock")
+    lock.rename(path.with_name("away"))
+    lock.touch()
+    return path
+
+
+ANOTHER_WAY = [
+    symlink,
+    hard_link,
+    through_a_folder,
+    with_dots,
+    without_its_lock,
+    with_another_lock,
+]
+
+
+@pytest.mark.parametrize("way", ANOTHER_WAY)
+def test_spool_of_another_process_is_refused_by_every_way_to_it(
+    way: Callable[[Path], Path], path: Path
+) -> None:
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with program(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        other = way(path)
+        with pytest.raises(SpoolError, match="in use by"), opened(other):
+            pass
+        process.kill()
+        process.wait(PATIENCE)
+        with opened(other) as spool:
+            append(spool)
+
+
+@pytest.mark.parametrize("way", ANOTHER_WAY)
+def test_spool_of_this_process_is_refused_by_every_way_to_it(
+    way: Callable[[Path], Path], path: Path
+) -> None:
+    with opened(path) as spool:
+        with pytest.raises(SpoolError, match="in use by"), opened(way(path)):
+            pass
+        append(spool)
+        assert spool.size() == 1
+    with opened(path) as spool:
+        append(spool)
+
+
+def test_slots_of_a_link_lie_beside_the_spool_itself(path: Path) -> None:
+    link = symlink(path)
+    (path.parent / "elsewhere").mkdir()
+    link = link.rename(path.parent / "elsewhere" / "link.db")
+    with opened(path):
+        slot = open_own(SpoolConfig(path=str(link), shared=True))
+        assert slot.path == path.with_name("spool.1.db")
+        slot.close()
+
+
+# --- lost while in use ---------------------------------------------------------------------------
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def moved(path: Path) -> None:
+    path.rename(path.with_name("moved.db"))
+
+
+def replaced(path: Path) -> None:
+    path.unlink()
+    path.touch()
+
+
+def folder_moved(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+
+
+def everything_deleted(path: Path) -> None:
+    for file in path.parent.glob("spool.db*"):
+        file.unlink()
+
+
+def log_deleted(path: Path) -> None:
+    path.with_name("spool.db-wal").unlink()
+
+
+LOSSES = [deleted, moved, replaced, folder_moved, everything_deleted, log_deleted]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nothing_is_accepted_by_a_spool_that_is_lost(
+    loss: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "folder" / "spool.db"
+    path.parent.mkdir()
+    record, gate = Record(), threading.Event()
+
+    def push(*args: object) -> None:
+        gate.wait(PATIENCE)
+        record.push(*args)  # type: ignore[arg-type]  # whatever the hook is given
+
+    collector = Collector(flow({"out": (plugin(push), config())}, path))
+    try:
+        for n in range(3):
+            collector.push(event(n))
+        loss(path)
+        for _ in range(2):
+            with pytest.raises(SpoolError, match="while it was in use"):
+                collector.push(event(9))
+        with pytest.raises(SpoolError, match="while it was in use"):
+            collector.consent({"marketing": True}, user={"id": "u"})
+        gate.set()
+        record.wait_for(3)
+        assert collector.flush(PATIENCE)
+        assert collector.status_of("out").unrecorded == 3
+    finally:
+        collector.close(timeout=1)
+    assert record.numbers == [0, 1, 2]
+    assert "while it was in use" in caplog.text
+
+
+@pytest.mark.parametrize(("loss", "name"), [(moved, "moved.db"), (log_deleted, "spool.db")])
+def test_accepted_events_are_saved_from_a_log_that_is_lost(
+    loss: Callable[[Path], None], name: str, path: Path
+) -> None:
+    with opened(path) as spool:
+        append(spool)
+        loss(path)
+        with pytest.raises(SpoolError):
+            append(spool)
+    with opened(path.with_name(name), read_only=True) as spool:
+        assert spool.counts() == {"out": {State.WAITING: 1}}
+
+
+# --- what is no spool ----------------------------------------------------------------------------
+
+
+def listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def own_link(path: Path) -> None:
+    path.symlink_to(path)
+
+
+STRANGE = {
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "socket": listening,
+    "null device": lambda path: path.symlink_to("/dev/null"),
+    "endless device": lambda path: path.symlink_to("/dev/zero"),
+    "link to itself": own_link,
+    "link to nowhere": lambda path: path.symlink_to(path.parent / "no" / "spool.db"),
+    "text": lambda path: path.write_text("a novel"),
+    "only a header": lambda path: path.write_bytes(b"SQLite format 3\0"),
+    "lock that is a folder": lambda path: Path(f"{path}.lock").mkdir(),
+    "lock that is a link": lambda path: Path(f"{path}.lock").symlink_to("/etc/hostname"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_file_of_another_kind_is_refused_without_waiting_for_it(kind: str, path: Path) -> None:
+    STRANGE[kind](path)
+    for read_only in (True, False):
+        with pytest.raises(SpoolError, match="spool"), opened(path, read_only=read_only):
+            pass
+
+
+@pytest.mark.parametrize("table", ["events", "deliveries", "consents", "aliases", "subscribers"])
+def test_spool_without_a_table_is_refused_as_corrupt(table: str, path: Path) -> None:
+    with opened(path) as spool:
+        append(spool)
+        spool._commits.alone(lambda db: db.execute(f"DROP TABLE {table}"))
+    with pytest.raises(SpoolError, match="corrupt: move it away"), opened(path):
+        pass
+
+
+def test_spool_that_lost_its_log_before_it_had_tables_is_empty(path: Path) -> None:
+    with opened(path):
+        path.with_name("copy.db").write_bytes(path.read_bytes())
+    with opened(path.with_name("copy.db"), read_only=True) as spool:
+        assert (spool.counts(), spool.dead()) == ({}, [])
+
+
+# --- permissions ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [0, 0o022, 0o777])
+def test_files_are_their_owners_alone_whatever_the_umask(mask: int, path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        with opened(path) as spool:
+            append(spool)
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(
+        ("spool.db", "spool.db-wal", "spool.db-shm", "spool.db.lock"), 0o600
+    )
+
+
+def test_lock_file_names_no_command(path: Path) -> None:
+    path.with_name("spool.db.lock").write_text("")
+    path.with_name("spool.db.lock").chmod(0o644)
+    with opened(path):
+        lock = path.with_name("spool.db.lock")
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+        assert set(json.loads(lock.read_text())) == {"pid", "host", "since"}
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "{", "5", '{"pid": "x", "host": "", "since": ""}', "x" * 9_999, "\xff"]
+)
+def test_foreign_text_in_a_lock_file_neither_stops_nor_shows(text: str, path: Path) -> None:
+    with opened(path):
+        path.with_name("spool.db.lock").write_text(text, encoding="latin-1")
+        with pytest.raises(SpoolError, match="in use by another process"), opened(path):
+            pass
+
+
+def test_name_in_a_lock_file_cannot_steer_a_terminal(path: Path) -> None:
+    with opened(path):
+        name = r'{"pid": 1, "host": "\u001b[2J", "since": "\n"}'
+        path.with_name("spool.db.lock").write_text(name)
+        with pytest.raises(SpoolError) as caught, opened(path):
+            pass
+    assert str(caught.value).isprintable()
