@@ -25,6 +25,11 @@ SECOND: Final = 1000
 
 FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "an event as JSON": ((CollectorConfig, "max_bytes"), 1, "bytes"),
+    "a name, an id, a key of consent": (
+        "walker_collector.events.identifiers:IDENTIFIER_MAX",
+        1,
+        "bytes",
+    ),
     "nesting of an event": ((CollectorConfig, "max_depth"), 1, "levels"),
     "time of an event in the past": ((CollectorConfig, "oldest"), 1, ""),
     "time of an event in the future": ((CollectorConfig, "max_ahead"), DAY // 24, "hours"),
@@ -96,6 +101,14 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "a line of events, or a JSON document": ("walker_collector.cli.lines:LONGEST", 1, "bytes"),
     "bad lines that walker run shows": ("walker_collector.cli.reader:SHOWN", 1, "lines"),
     "events that walker run reads ahead": ("walker_collector.cli.reader:READ_AHEAD", 1, "events"),
+    "size of a flow file": ("walker_collector.flow.source_file:LARGEST", 1, "bytes"),
+    "time to read a flow from a pipe": ("walker_collector.flow.source_file:_WAIT", 1, "s"),
+    "destinations of a flow": ("walker_collector.flow.load:_DESTINATIONS_MAX", 1, "destinations"),
+    "transformers before a destination": (
+        "walker_collector.flow.transformers:_LONGEST",
+        1,
+        "transformers",
+    ),
     "nesting of a flow file": ("walker_collector.flow.parse:_DEPTH", 1, "levels"),
     "values of a flow file": ("walker_collector.flow.parse:_MOST", 1, "values"),
     "values that references make": ("walker_collector.flow.references:_LARGEST", 1, "values"),
