@@ -85,4 +85,5 @@ def kind(value: Any) -> str:
             return "an object"
         case list() | tuple():
             return "a list"
-    return f"a value of type {type(value).__name__}"
+    name = type(value).__name__
+    return "a secret" if name == "Secret" else f"a value of type {name}"

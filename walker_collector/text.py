@@ -5,18 +5,46 @@ handles it, nor be refused by the spool, which stores UTF-8, nor steer a termina
 """
 
 import logging
+import re
 from typing import Final
 
 REASON_MAX: Final = 500
 """Characters of a reason that are stored."""
 
 
+_SHORT: Final = 8
+"""Letters of a secret that is struck out inside longer text; a shorter one may be a usual word."""
+_SECRETS_MAX: Final = 1_000
+_secrets: tuple[str, ...] = ()
+"""The secrets of this process and their telling parts, the longest first."""
+
+
+def remember_secret(secret: str) -> None:
+    """Strike a text out of everything that is shown, logged or stored as a reason from now on."""
+    global _secrets
+    parts = [secret]
+    if "://" in secret:  # of a URL, messages show less than the whole
+        parts += re.split(r"[/?@]+", secret.partition("://")[2], maxsplit=1)[1:]
+    new = {part for part in parts if part and part not in _secrets}
+    if new and len(_secrets) < _SECRETS_MAX:
+        _secrets = tuple(sorted({*_secrets, *new}, key=len, reverse=True))
+
+
+def without_secrets(text: str) -> str:
+    """Return text with the known secrets struck out."""
+    for secret in _secrets:
+        if secret in text and (len(secret) >= _SHORT or secret == text):
+            text = text.replace(secret, "***")
+    return text
+
+
 def visible(text: str) -> str:
-    """Return text on one line, without characters that steer a terminal or change its order.
+    """Return text on one line, without secrets and characters that steer a terminal.
 
     Line ends and tabs become spaces; other characters that are not printable become escapes, such
     as `\\x1b`.
     """
+    text = without_secrets(text)
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
@@ -38,7 +66,7 @@ def storable(text: object, limit: int = REASON_MAX) -> str:
     result names their type.
     """
     try:
-        shown = text if type(text) is str else str(text)
+        shown = without_secrets(text if type(text) is str else str(text))
         return visible(shown[:limit].encode("utf-8", "replace").decode("utf-8"))[:limit]
     except BaseException:  # `__str__` of a plugin's class may raise anything, even SystemExit
         return f"<{type(text).__name__} without a text>"
@@ -59,8 +87,8 @@ class _OneLine(logging.Filter):
             message = record.getMessage()
         except Exception:  # arguments that do not fit, or whose `__str__` raises: logging tells it
             return True
-        if not message.isprintable():
-            record.msg, record.args = visible(message), ()
+        if (shown := visible(message)) != message:
+            record.msg, record.args = shown, ()
         return True
 
 

@@ -212,11 +212,17 @@ def credential(_: Any, __: Any, value: Any) -> None:
 
     Every delivery would fail with it. The message never shows the credential.
     """
-    wrong = _foreign(str.__str__(value)) if value is not None else ""
+    wrong = _foreign(_plain(value)) if value is not None else ""
     if wrong:
         raise ValueError(
             f"holds {_named(wrong)}, which no credential has; was something copied along with it?"
         )
+
+
+def _plain(value: Any) -> str:
+    """Return the text of a setting, which may be a `Secret`."""
+    reveal = getattr(value, "reveal", None)
+    return str.__str__(value) if reveal is None else str.__str__(reveal())
 
 
 def _foreign(text: str) -> str:
@@ -239,5 +245,5 @@ def sendable_headers(_: Any, __: Any, value: Any) -> None:
     for name, text in value.items():
         if not HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a header")
-        if not HEADER_VALUE.fullmatch(str.__str__(text)):
+        if not HEADER_VALUE.fullmatch(_plain(text)):
             raise ValueError(f"the value of {name} has characters that a header cannot carry")

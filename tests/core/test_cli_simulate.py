@@ -97,7 +97,7 @@ def test_names_cannot_steer_the_terminal(tmp_path: Path) -> None:
     lines = [{"name": "order \x1b[2Jcomplete", "consent": {"marketing": True}}]
     result = walker("simulate", mapped(tmp_path), input=ndjson(lines))
     assert "\x1b" not in result.stdout
-    assert "line 1  order ?[2Jcomplete" in result.stdout
+    assert "line 1  order \\x1b[2Jcomplete" in result.stdout
 
 
 def test_nothing_is_sent_written_or_asked_for(tmp_path: Path) -> None:

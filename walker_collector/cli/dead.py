@@ -18,9 +18,10 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import counted, moment, print_json, print_table, printable, to_json
+from walker_collector.cli.output import counted, moment, print_table
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import check_destination, is_spool, owning, reading, spool_of
+from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
 from walker_collector.events import decode
 from walker_collector.spool import DeadLetter
@@ -59,7 +60,7 @@ def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) 
     """
     letters = _read(flow, name, destination)
     if as_json:
-        print_json([_as_object(letter) for letter in letters])
+        say_json([_as_object(letter) for letter in letters])
     else:
         _print_table(letters)
 
@@ -98,7 +99,7 @@ def show(
         if show_data:
             shown["body"] = _event(letter)
         if as_json:
-            print_json(shown)
+            say_json(shown)
         else:
             _print_lines(shown)
 
@@ -153,7 +154,7 @@ def replay(
         count = flow_run.collector.replay(letters, without, without_messages=without_messages)
         if not without_messages:
             _warn_of_repeats(letters, without)
-        click.echo(f"delivering {counted(count, 'dead letter')} again", err=True)
+        say(f"delivering {counted(count, 'dead letter')} again", err=True)
         summary = flow_run.finish(Summary(), timeout)
         flow_run.report(summary, as_json, reading=False)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
@@ -191,7 +192,7 @@ def drop(
             question = f"Drop {counted(len(letters), 'dead letter')} for good?"
             click.confirm(question, abort=True, err=True)
         count = spool.delete_dead(letters)
-    click.echo(f"{counted(count, 'dead letter')} dropped", err=True)
+    say(f"{counted(count, 'dead letter')} dropped", err=True)
 
 
 def _warn_of_repeats(letters: Iterable[DeadLetter], without: Sequence[str]) -> None:
@@ -203,7 +204,7 @@ def _warn_of_repeats(letters: Iterable[DeadLetter], without: Sequence[str]) -> N
         if state == "begun" and part not in without
     )
     for part, count in doubtful.items():
-        click.echo(
+        say(
             f"{part} of {counted(count, 'event')} may have happened already and may now happen "
             f"twice; --without {part} leaves it out",
             err=True,
@@ -283,5 +284,5 @@ def _print_lines(shown: Mapping[str, Any]) -> None:
         if key in ("accepted", "died"):
             value = moment(value)
         text = value if isinstance(value, str) else to_json(value)
-        click.echo(f"{key:<12} {printable(text)}")
-    click.echo()
+        say(f"{key:<12} {text}")
+    say("")

@@ -15,8 +15,8 @@ from walker_collector.cli.options import (
     flow_option,
     json_option,
 )
-from walker_collector.cli.output import print_json, printable, to_json
 from walker_collector.cli.simulate import InvalidLine, LineSimulation, as_object, headline
+from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.people.consent import Grant
 from walker_collector.simulation import Simulated
 
@@ -48,9 +48,11 @@ def explain(flow: Path, events: str, name: str | None, as_json: bool, show_data:
         if isinstance(result, Simulated) and not show_data:
             result = attrs.evolve(result, calls=mask_calls(result.calls, result.known))
         if as_json:
-            print_json({**as_object(number, result), **_reasons(result)})
+            say_json({**as_object(number, result), **_reasons(result)})
         else:
-            click.echo("\n".join([headline(number, result), *_lines(result)]))
+            say(*headline(number, result))
+            for line in _lines(result):
+                say(line)
     sys.exit(0 if simulation.ok else 1)
 
 
@@ -86,7 +88,7 @@ def _reasons(result: Simulated | InvalidLine) -> dict[str, Any]:
 def _lines(result: Simulated | InvalidLine) -> Iterator[str]:
     if isinstance(result, InvalidLine):
         return
-    yield f"    person    {printable(result.person) or 'nobody'}"
+    yield f"    person    {result.person or 'nobody'}"
     yield f"    rule      {result.rule or 'none matches'}"
     for subject, required in (("", result.required), ("the rule ", result.rule_required)):
         if required:
@@ -97,11 +99,11 @@ def _lines(result: Simulated | InvalidLine) -> Iterator[str]:
     if result.policies:
         yield f"    policies  {', '.join(result.policies)}"
     for warning in result.warnings:
-        yield f"    warning   {printable(warning)}"
+        yield f"    warning   {warning}"
     for name, *arguments in result.calls:
         yield f"    call      {name} {' '.join(map(to_json, arguments))}"
 
 
 def _grant_line(grant: Grant) -> str:
     state = "granted" if grant.granted else "denied"
-    return f"{state:<9} {printable(grant.key)} by the {grant.source}"
+    return f"{state:<9} {grant.key} by the {grant.source}"

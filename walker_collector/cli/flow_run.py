@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-import click
 
 from walker_collector.cli.drain import drain
 from walker_collector.cli.options import verbose
-from walker_collector.cli.output import counted, print_json
+from walker_collector.cli.output import counted
 from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
@@ -46,7 +46,7 @@ class FlowRun:
         """
         drain(self.collector, self._stop, timeout, show_left)
         if self._stop.signal:
-            click.echo(
+            say(
                 f"{self._stop.signal.name}: delivering what was accepted, for at most "
                 f"{self._flow.collector.close_timeout / 1000:g} s (collector.closeTimeout); "
                 "the same signal again ends at once.",
@@ -75,7 +75,7 @@ class FlowRun:
         `reading` says whether the run read events.
         """
         if as_json:
-            print_json(summary.as_json(reading))
+            say_json(summary.as_json(reading))
         else:
             print_summary(summary)
         spool = self._flow.collector.spool
@@ -83,13 +83,13 @@ class FlowRun:
             return
         figures = summary.destinations.values()
         if any(item.waiting for item in figures):
-            click.echo(
+            say(
                 f"{spool.path} keeps what waits; the next `walker run` of this flow delivers it. "
                 "`walker spool status` shows it.",
                 err=True,
             )
         if again := sum(item.unrecorded for item in figures):
-            click.echo(
+            say(
                 f"{spool.path} could not record {counted(again, 'finished event')}, for lack of "
                 "room; the next `walker run` of this flow will repeat them. Make room on the disk.",
                 err=True,

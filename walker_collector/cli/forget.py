@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
-from walker_collector.cli.output import counted, print_json
+from walker_collector.cli.output import counted
 from walker_collector.cli.spool_access import owning, spool_of
+from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import identifiers
@@ -52,6 +53,6 @@ def forget(
         count = len(spool.erase(consents.keys_of(user)).seqs)
         spool.compact()
     if as_json:
-        print_json({"events": count})
+        say_json({"events": count})
     else:
-        click.echo(f"{counted(count, 'event')} removed")
+        say(f"{counted(count, 'event')} removed")

@@ -3,10 +3,10 @@
 from typing import Any
 
 import click
-import orjson
 
 from walker_collector.cli.options import examples, json_option
-from walker_collector.cli.output import print_json, print_table, printable
+from walker_collector.cli.output import print_table
+from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.flow.json_schema import flow_schema, rule_settings_schema, settings_schema
 from walker_collector.plugins import PluginInfo, Registry
 
@@ -23,7 +23,7 @@ def destinations(as_json: bool) -> None:
     """
     installed = [_as_object(info) for info in Registry().discover().installed()]
     if as_json:
-        print_json(installed)
+        say_json(installed)
         return
     print_table(
         ("name", "kind", "version", "distribution", "from", "also known as"),
@@ -31,8 +31,7 @@ def destinations(as_json: bool) -> None:
     )
     for info in installed:
         if info["error"]:
-            error = printable(" ".join(info["error"].split("\n")))
-            click.echo(click.style(f"{info['name']} cannot be used: {error}", fg="red"))
+            say(Colored(f"{info['name']} cannot be used: {info['error']}", "red"))
 
 
 def _as_object(info: PluginInfo) -> dict[str, Any]:
@@ -72,4 +71,4 @@ def schema(package: str | None, whole: bool) -> None:
             "settings": settings_schema(plugin),
             "ruleSettings": rule_settings_schema(plugin),
         }
-    click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    say_json(found, indent=True)

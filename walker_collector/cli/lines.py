@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedIOBase
 from typing import Any, Final, cast
 
-import click
 import orjson
 from attrs import frozen
 
 from walker_collector.cli.documents import ADVICE, is_document, split_document
+from walker_collector.cli.streams import say
 from walker_collector.errors import EventError, WalkerError
 
 PIECE: Final = 256 * 1024
@@ -36,7 +36,7 @@ def open_events(path: str) -> Stream:
         return open(path, "rb")
     stream = cast(Stream, sys.stdin.buffer)
     if stream.isatty():
-        click.echo("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)
+        say("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)
     return stream
 
 

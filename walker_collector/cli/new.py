@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from walker_collector.cli.options import examples
+from walker_collector.cli.streams import say
 from walker_collector.scaffold import new_destination
 
 
@@ -31,6 +32,6 @@ def destination(name: str, into: Path) -> None:
     """
     written = new_destination(name, into)
     for path in written:
-        click.echo(path)
+        say(str(path))
     folder = into / f"walker-dest-{name}"
-    click.echo(f"next: pip install -e '{folder}[dev]' && pytest {folder}", err=True)
+    say(f"next: pip install -e '{folder}[dev]' && pytest {folder}", err=True)

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-import orjson
 from attrs import frozen
 
+from walker_collector.cli.streams import harmless, say
 from walker_collector.hookspecs import PROJECT
+from walker_collector.text import visible
 
 # rich is imported where it is used: most commands need neither a table nor a bar.
 if TYPE_CHECKING:
@@ -22,21 +22,6 @@ _WIDE: Final = 200
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
 LONG: Final = 1_000_000
 """Bytes of a file from which on reading it shows a progress bar."""
-
-
-def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    click.echo(to_json(value))
-
-
-def to_json(value: Any) -> str:
-    """Return a value as JSON. Types that JSON lacks become text."""
-    return orjson.dumps(value, default=str).decode()
-
-
-def printable(text: str) -> str:
-    """Return text without control characters, which could steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def counted(count: int, thing: str) -> str:
@@ -81,7 +66,7 @@ def print_table(
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else printable(str(value))
+    return f"{value:,}" if isinstance(value, int) else harmless(visible(str(value)))
 
 
 @frozen
@@ -121,10 +106,17 @@ def progress_bar(size: int | None) -> Iterator[ProgressBar]:
         yield ProgressBar(shown, shown.add_task("reading", total=size))
 
 
+_FORMATTER: Final = logging.Formatter()
+
+
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        lines = [f"{record.levelname.lower()}: {visible(record.getMessage())}"]
+        if record.exc_info:
+            lines += (self.formatter or _FORMATTER).formatException(record.exc_info).split("\n")
         try:
-            click.echo(f"{record.levelname.lower()}: {self.format(record)}", err=True)
+            for line in lines:
+                say(line, err=True)
         except OSError:  # the reader of stderr is gone; the command goes on without it
             return
 

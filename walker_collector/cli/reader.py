@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-import click
 from attrs import define, field
 
 from walker_collector.cli.drain import StallDetector
 from walker_collector.cli.lines import Lines, Stream, parse, read_lines
 from walker_collector.cli.output import ProgressBar
 from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.streams import say
 from walker_collector.cli.summary import Summary
 from walker_collector.collector import Collector
 from walker_collector.errors import EventError, SpoolFull, WalkerError
@@ -53,9 +53,9 @@ class BadLines:
         for number, error in sorted(self._unreported, key=itemgetter(0)):
             self.numbers.append(number)
             if self.all_shown or len(self.numbers) <= SHOWN:
-                click.echo(f"line {number}: {error}", err=True)
+                say(f"line {number}: {error}", err=True)
             elif len(self.numbers) == SHOWN + 1:
-                click.echo(
+                say(
                     "more bad lines are counted, not shown; `walker -v run` shows all, "
                     "--json has their numbers",
                     err=True,

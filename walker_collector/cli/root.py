@@ -1,7 +1,10 @@
 """The group of all commands: version, log level, errors without a traceback."""
 
 import os
-from typing import Any
+import sys
+from contextlib import suppress
+from io import StringIO
+from typing import IO, Any, NoReturn, cast
 
 import click
 
@@ -15,6 +18,7 @@ from walker_collector.cli.output import log_to_stderr
 from walker_collector.cli.run import run
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
+from walker_collector.cli.streams import give_up, prepare_streams, say
 from walker_collector.cli.validate import validate
 from walker_collector.errors import ConfigError, WalkerError
 from walker_collector.flow.types import allow_functions
@@ -29,6 +33,24 @@ class WalkerGroup(click.Group):
     Exit status 1 for errors of the package, 130 for Ctrl-C.
     """
 
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run a command, and exit; whatever it says goes through `streams`."""
+        prepare_streams()
+        try:
+            status = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.ClickException as error:
+            text = StringIO()
+            error.show(cast(IO[str], text))
+            for line in text.getvalue().splitlines():
+                say(line, err=True)
+            status = error.exit_code
+        except click.Abort:
+            say("Aborted!", err=True)
+            status = 1
+        except OSError as error:
+            status = _failed(error)
+        sys.exit(status if isinstance(status, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -36,6 +58,18 @@ class WalkerGroup(click.Group):
             raise click.ClickException(_message(error)) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def _failed(error: OSError) -> int:
+    """Tell why nothing more can be printed, or read; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            give_up(stream)
+    with suppress(OSError):
+        say(f"Error: {error.strerror or type(error).__name__}", err=True)
+    return 1
 
 
 def _message(error: WalkerError) -> str:

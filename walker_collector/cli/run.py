@@ -20,6 +20,7 @@ from walker_collector.cli.options import (
 from walker_collector.cli.output import ProgressBar, progress_bar
 from walker_collector.cli.reader import BadLines, EventReader
 from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.streams import say
 from walker_collector.errors import WalkerError
 
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -75,10 +76,10 @@ def _read(reader: EventReader, stream: Stream, bar: ProgressBar) -> bool:
     try:
         reader.run(stream, bar)
     except WalkerError as error:
-        click.echo(f"Stopped after line {reader.last}: {error}", err=True)
+        say(f"Stopped after line {reader.last}: {error}", err=True)
         return False
     if reader.stop.signal:
-        click.echo(f"Stopped after line {reader.last}.", err=True)
+        say(f"Stopped after line {reader.last}.", err=True)
     return True
 
 

@@ -16,7 +16,7 @@ from walker_collector.cli.options import (
     flow_option,
     json_option,
 )
-from walker_collector.cli.output import print_json, printable, to_json
+from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.errors import EventError
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PROJECT
@@ -102,9 +102,9 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
     simulation = LineSimulation(flow, name)
     for number, result in simulation.run(events):
         if as_json:
-            print_json(as_object(number, result))
+            say_json(as_object(number, result))
             if result.error:
-                click.echo(f"line {number}: {printable(result.error)}", err=True)
+                say(f"line {number}: {result.error}", err=True)
         else:
             _print(number, result)
     sys.exit(0 if simulation.ok else 1)
@@ -128,18 +128,17 @@ def as_object(number: int, result: Simulated | InvalidLine) -> dict[str, Any]:
 
 
 def _print(number: int, result: Simulated | InvalidLine) -> None:
-    click.echo(headline(number, result))
+    say(*headline(number, result))
     for warning in result.warnings:
-        click.echo(f"    warning: {printable(warning)}")
+        say(f"    warning: {warning}")
     for name, *arguments in result.calls:
-        click.echo(f"    {name} {' '.join(map(to_json, arguments))}")
+        say(f"    {name} {' '.join(map(to_json, arguments))}")
 
 
-def headline(number: int, result: Simulated | InvalidLine) -> str:
+def headline(number: int, result: Simulated | InvalidLine) -> tuple[str | Colored, ...]:
     """Return the first line of a result: event, destination, status, rule, error."""
-    status = click.style(result.status, fg=_COLORS.get(result.status))
-    event = printable(result.event or "?")
     where = f" -> {result.destination}" if result.destination else ""
-    rule = f" (rule {printable(result.rule)})" if result.rule else ""
-    error = f": {printable(result.error)}" if result.error else ""
-    return f"line {number}  {event}{where}  {status}{rule}{error}"
+    rule = f" (rule {result.rule})" if result.rule else ""
+    error = f": {result.error}" if result.error else ""
+    status = Colored(result.status, _COLORS.get(result.status))
+    return f"line {number}  {result.event or '?'}{where}  ", status, f"{rule}{error}"

@@ -9,8 +9,9 @@ import click
 from attrs import define
 
 from walker_collector.cli.options import FILE, examples, flow_option, json_option, yes_option
-from walker_collector.cli.output import counted, duration, print_json, print_table
+from walker_collector.cli.output import counted, duration, print_table
 from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
+from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
 from walker_collector.spool import SpoolUpdate, State, UpdateKind
 from walker_collector.spool.sqlite import SqliteSpool
@@ -46,9 +47,9 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
         counts = stored_counts(spools, now_ms())
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
-        print_json({"spool": config.path, "destinations": rows})
+        say_json({"spool": config.path, "destinations": rows})
         return
-    click.echo(config.path)
+    say(str(config.path))
     print_table(
         ("destination", "waiting", "due", "held", "dead", "oldest"),
         [
@@ -77,7 +78,7 @@ def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
             question = f"Drop {counted(count, 'event')} kept for {destination} for good?"
             click.confirm(question, abort=True, err=True)
         _clear(store, destination)
-    click.echo(f"{counted(count, 'event')} dropped", err=True)
+    say(f"{counted(count, 'event')} dropped", err=True)
 
 
 @define

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
-import click
 from attrs import Factory, frozen
 
-from walker_collector.cli.output import counted, print_table, printable
+from walker_collector.cli.output import counted, print_table
+from walker_collector.cli.streams import say
 from walker_collector.delivery import DestinationStatus
 from walker_collector.spool import DeadLetter
 
@@ -90,7 +90,7 @@ def print_summary(summary: Summary) -> None:
         parts = [f"{summary.read:,} read", f"{summary.accepted:,} accepted"]
         parts += [counted(summary.commands, "command")] if summary.commands else []
         parts += [f"{summary.bad:,} bad"] if summary.bad else []
-        click.echo(", ".join(parts), err=True)
+        say(", ".join(parts), err=True)
     figures = {id_: attrs.asdict(item) for id_, item in summary.destinations.items()}
     seldom = [column for column in _SELDOM if any(item[column] for item in figures.values())]
     columns = [*_COLUMNS, *seldom]
@@ -112,6 +112,6 @@ def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool)
     for destination, reasons in by_destination.items():
         shown = reasons.most_common(None if everything else _REASONS)
         for reason, count in shown:
-            click.echo(f"{destination}: {count:,} dead: {printable(reason)}", err=True)
+            say(f"{destination}: {count:,} dead: {reason}", err=True)
         if more := len(reasons) - len(shown):
-            click.echo(f"{destination}: {counted(more, 'more reason')}; {hint}", err=True)
+            say(f"{destination}: {counted(more, 'more reason')}; {hint}", err=True)

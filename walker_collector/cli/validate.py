@@ -8,7 +8,8 @@ import attrs
 import click
 
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
-from walker_collector.cli.output import counted, print_json
+from walker_collector.cli.output import counted
+from walker_collector.cli.streams import say, say_json
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow import load_flow
@@ -45,7 +46,7 @@ def validate(flow: Path, name: str | None, lenient: bool, as_json: bool) -> None
     except ConfigError as error:
         problems = error.problems
     if as_json:
-        print_json(_as_object(flow, config, problems))
+        say_json(_as_object(flow, config, problems))
     else:
         _print(flow, config, problems)
     sys.exit(1 if problems else 0)
@@ -64,11 +65,11 @@ def _as_object(
 
 def _print(flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...]) -> None:
     for problem in problems:
-        click.echo(str(problem))
+        say(str(problem))
     if config is None:
-        click.echo(f"{flow}: {counted(len(problems), 'problem')}", err=True)
+        say(f"{flow}: {counted(len(problems), 'problem')}", err=True)
         return
     for warning in config.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     names = ", ".join(config.destinations) or "none"
-    click.echo(f"{flow}: valid (flow {config.name}; destinations: {names})")
+    say(f"{flow}: valid (flow {config.name}; destinations: {names})")

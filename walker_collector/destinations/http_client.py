@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 import urllib3
 
 from walker_collector.clients import error_for_status, retry_after, tls_context
+from walker_collector.config import Secret
 from walker_collector.destinations.payload import to_json
 from walker_collector.errors import DestinationDown, RetryLater, WalkerError
 
@@ -28,7 +29,7 @@ class HttpClient:
         url: str,
         *,
         method: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, Secret],
         timeout: float,
         ca_file: str | None,
         connections: int,
@@ -115,7 +116,7 @@ def _host(parts: SplitResult) -> str:
     return parts.netloc.rpartition("@")[2]
 
 
-def _headers(parts: SplitResult, given: Mapping[str, str]) -> dict[str, str]:
+def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
     """Return the headers to send; given ones replace the defaults in any case of letters."""
     headers = urllib3.HTTPHeaderDict(
         {"Content-Type": "application/json", "User-Agent": "walker-collector"}
@@ -124,7 +125,7 @@ def _headers(parts: SplitResult, given: Mapping[str, str]) -> dict[str, str]:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers.update(urllib3.make_headers(basic_auth=login))
     for name, value in given.items():
-        headers[name] = str.__str__(value)
+        headers[name] = value.reveal()
     return dict(headers)
 
 

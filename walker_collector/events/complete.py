@@ -15,7 +15,7 @@ from uuid import UUID
 
 from attrs import Factory, define, field
 
-from walker_collector.config import CollectorConfig
+from walker_collector.config import CollectorConfig, revealed
 from walker_collector.errors import EventError
 from walker_collector.events.encode import Bounds, decode, encode, fields_of
 from walker_collector.events.identifiers import check_identifier, may_need_check
@@ -76,8 +76,8 @@ class Defaults:
             new_id,
             name=config.name,
             release=config.release,
-            user=config.user,
-            globals=config.globals,
+            user=revealed(config.user),
+            globals=revealed(config.globals),
             period=Period.of(config.oldest, config.max_ahead),
             **more,
         )

@@ -14,6 +14,7 @@ from attrs import Factory, define, frozen
 
 from walker_collector.config import EnvText, Placeholder, Secret, Unset
 from walker_collector.errors import Problem
+from walker_collector.flow.source_file import Unreadable, read_bounded
 from walker_collector.flow.types import CODE_ADVICE, CODE_PREFIX
 from walker_collector.naming import hint, join, kind
 
@@ -28,6 +29,8 @@ _INLINE: Final = re.compile(
 _DEEPEST: Final = 60
 _LARGEST: Final = 50_000
 _LONGEST: Final = 10_000_000
+_SECRET_MAX: Final = 100_000
+"""Bytes of a file that holds a secret."""
 STAND_IN: Final = Placeholder("simulated")
 
 _CALLABLES: Final = ("fn", "condition", "validate")
@@ -124,13 +127,13 @@ class _Resolver:
             return self.fail(path, "$secret.NAME (capitals) must be the whole string; $env may not")
         return self.inline(raw, path)
 
-    def inline(self, raw: str, path: str) -> str:
+    def inline(self, raw: str, path: str) -> str | Secret:
         found: list[Any] = []
 
         def replaced(match: re.Match[str]) -> str:
             part = self.scalar(match["var"], path) if match["var"] else self.env(match, path)
             found.append(part)
-            return str.__str__(part)
+            return part.reveal() if isinstance(part, Secret) else str.__str__(part)
 
         text = _INLINE.sub(replaced, raw)
         self.length += len(text)
@@ -138,14 +141,14 @@ class _Resolver:
         stood_in = any(isinstance(part, Placeholder) for part in found)
         return Secret(text) if secret else Placeholder(text) if stood_in else text
 
-    def whole_env(self, match: re.Match[str], path: str) -> str:
+    def whole_env(self, match: re.Match[str], path: str) -> str | Secret:
         name = match["env"]
         text = self.env(match, path)
         if name not in self.context.environ and match["default"] is None:
-            return text if self.context.lenient else Unset(text)
+            return text if self.context.lenient or isinstance(text, Secret) else Unset(text)
         return text if isinstance(text, Secret | Placeholder) else EnvText(text, name)
 
-    def env(self, match: re.Match[str], path: str) -> str:
+    def env(self, match: re.Match[str], path: str) -> str | Secret:
         name, default = match["env"], match["default"]
         if name in self.context.environ:
             return self.context.environ[name]
@@ -154,7 +157,7 @@ class _Resolver:
         advice = f"set it, or write a default: $env.{name}:default"
         return self.unset(path, f"environment variable {name} is not set; {advice}")
 
-    def secret(self, name: str, path: str) -> str:
+    def secret(self, name: str, path: str) -> str | Secret:
         environ = self.context.environ
         if name in environ:
             return Secret(environ[name])
@@ -163,18 +166,18 @@ class _Resolver:
             advice = f"set the environment variable {name}, or {name}_FILE to a file that holds it"
             return self.unset(path, f"secret {name} is not set; {advice}")
         try:
-            return Secret(Path(file).read_text("utf-8").rstrip("\r\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            return Secret(read_bounded(Path(file), _SECRET_MAX).decode("utf-8-sig").rstrip("\r\n"))
+        except (Unreadable, UnicodeDecodeError) as error:
+            reason = error if isinstance(error, Unreadable) else "not UTF-8 text"
             return self.unset(path, f"secret {name}: cannot read {file} ({name}_FILE): {reason}")
 
-    def scalar(self, reference: str, path: str) -> str:
+    def scalar(self, reference: str, path: str) -> str | Secret:
         value = self.variable(reference, path)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
             return f"{value:.0f}" if value == int(value) else str(value)
-        if isinstance(value, str):
+        if isinstance(value, str | Secret):
             return value
         advice = f'use it as a whole string: "$var.{reference}"'
         return self.fail(path, f"$var.{reference} is {kind(value)}, inside a string; {advice}")

@@ -1,4 +1,4 @@
-"""Read the text of a flow file: a regular file or a pipe, within bounds of size and time."""
+"""Read files that a flow consists of or names: regular files and pipes, within bounds."""
 
 import os
 import select
@@ -16,6 +16,10 @@ _WAIT: Final = 5.0
 _PIECE: Final = 65_536
 
 
+class Unreadable(Exception):
+    """A file that cannot be read; the text is the reason."""
+
+
 def read_text(path: Path) -> str:
     """Return the text of a flow file, without its byte-order mark.
 
@@ -23,12 +27,9 @@ def read_text(path: Path) -> str:
     """
     name = str(path)
     try:
-        body = _read_bytes(path, name)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"cannot read the file: {reason}", name) from None
-    if len(body) > LARGEST:
-        raise ConfigError(f"the file has more than {LARGEST:,} bytes; that is no flow", name)
+        body = read_bounded(path, LARGEST)
+    except Unreadable as error:
+        raise ConfigError(f"cannot read the file: {error}", name) from None
     if not body.strip():
         raise ConfigError("the file is empty", name)
     try:
@@ -38,30 +39,42 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"not UTF-8 text (line {line}, byte {error.start})", name) from None
 
 
-def _read_bytes(path: Path, name: str) -> bytes:
-    # Without waiting: to open a pipe would wait for its writer.
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a regular file or a pipe; raises `Unreadable` beyond `most` bytes."""
     try:
-        kind = os.fstat(file).st_mode
-        if stat.S_ISFIFO(kind):
-            return _read_pipe(file, name)
-        if not stat.S_ISREG(kind):
-            raise ConfigError("cannot read the file: it is neither a file nor a pipe", name)
-        with os.fdopen(file, "rb", closefd=False) as stream:
-            return stream.read(LARGEST + 1)
-    finally:
-        os.close(file)
+        # Without waiting: to open a pipe would wait for its writer.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = os.open(path, flags)
+        try:
+            body = _read(file, most)
+        finally:
+            os.close(file)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise Unreadable(getattr(error, "strerror", None) or str(error)) from None
+    if len(body) > most:
+        raise Unreadable(f"it has more than {most:,} bytes")
+    return body
 
 
-def _read_pipe(file: int, name: str) -> bytes:
+def _read(file: int, most: int) -> bytes:
+    kind = os.fstat(file).st_mode
+    if stat.S_ISFIFO(kind):
+        return _read_pipe(file, most)
+    if not stat.S_ISREG(kind):
+        raise Unreadable("it is neither a file nor a pipe")
+    with os.fdopen(file, "rb", closefd=False) as stream:
+        return stream.read(most + 1)
+
+
+def _read_pipe(file: int, most: int) -> bytes:
     deadline = time.monotonic() + _WAIT
     body = b""
     poll = select.poll()
     poll.register(file, select.POLLIN)
-    while len(body) <= LARGEST:
+    while len(body) <= most:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
-            raise ConfigError(f"nothing came through the pipe for {_WAIT:g} s", name)
+            raise Unreadable(f"nothing came through the pipe for {_WAIT:g} s")
         piece = os.read(file, _PIECE)
         if not piece:
             break

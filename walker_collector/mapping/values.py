@@ -29,6 +29,7 @@ from walker_collector.config import (
     ObjectSpec,
     PathSpec,
     ValueSpec,
+    revealed,
 )
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.callables import as_json, as_nullable_json, guarded
@@ -118,6 +119,7 @@ def _nothing(value: Any, scope: Scope) -> Any:
 def _constant(value: Any) -> Resolve:
     if value is MISSING:
         return _nothing
+    value = revealed(value)
     if type(value) in PLAIN:
         return lambda _, scope: value
     # A destination may change the data it gets; the constant serves all later events.
@@ -239,6 +241,7 @@ def _compile_key(path: str, default: Any, clean: Clean) -> Resolve:
     if default is MISSING or "*" not in path:
         return compile_path(path, clean)  # `_with_default` adds the default
     segments = split(path)
+    default = revealed(default)
     # Behind a `*` every missing slot gets the default: a copy, as it may be a list or an object.
     return lambda value, scope: clean(copy_json(read_path(value, segments, default)))
 

@@ -22,6 +22,9 @@ def scalar(cls: type[Any], accepts: tuple[type, ...], name: str, schema: Schema)
             return typed(raw, cls)
         if isinstance(raw, Placeholder) and cls in (int, float, bool):
             return cls()
+        if isinstance(raw, Secret) and cls in (str, Secret):
+            # The package wants text, and may show it: known secrets are struck out wherever.
+            return raw if cls is Secret else raw.reveal()
         if cls is int and isinstance(raw, float) and raw.is_integer():
             return int(raw)  # JSON knows one kind of number: 1e3 is a whole one
         if not isinstance(raw, accepts) or (isinstance(raw, bool) and cls is not bool):

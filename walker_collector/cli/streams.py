@@ -1,0 +1,120 @@
+"""The one place that prints: lines that neither steer a terminal nor command a build server.
+
+Text may come from events, servers, plugins, flow files, file names and arguments. A stream may
+have any encoding, or be closed.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import click
+import orjson
+from attrs import frozen
+
+from walker_collector.text import visible, without_secrets
+
+_COMMAND: Final = re.compile(r"^(\s*):(?=:)|#(?=#(?:\[|vso\[|teamcity\[))", re.IGNORECASE)
+"""Commands that GitHub, Azure and TeamCity obey when they stand in a build's log."""
+_STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+@frozen
+class Colored:
+    """A part of a line in a color."""
+
+    text: str
+    color: str | None
+
+
+def say(*parts: str | Colored, err: bool = False) -> None:
+    """Print a line, on stderr if `err`."""
+    shown = "".join(
+        click.style(visible(part.text), fg=part.color)
+        if isinstance(part, Colored)
+        else visible(part)
+        for part in parts
+    )
+    click.echo(harmless(shown), file=_stream(err))
+
+
+def harmless(line: str) -> str:
+    """Return a line that no build server takes for a command."""
+    return _COMMAND.sub(r"\g<0> ", line)
+
+
+def say_json(value: Any, *, indent: bool = False) -> None:
+    """Print a value as JSON; types that JSON lacks become text."""
+    text = to_json(value, orjson.OPT_INDENT_2 if indent else 0)
+    stream = _stream(False)
+    click.echo(escaped(text, getattr(stream, "encoding", None) or "utf-8"), file=stream)
+
+
+def to_json(value: Any, option: int = 0) -> str:
+    """Return a value as JSON, without secrets; types that JSON lacks become text."""
+    return orjson.dumps(_without_secrets(value), default=str, option=option).decode()
+
+
+def escaped(text: str, encoding: str) -> str:
+    """Return JSON in ASCII where its letters could steer a terminal or have no code in `encoding`.
+
+    Outside of strings, JSON has neither.
+    """
+    text = re.sub(r"##(?=\[|vso\[|teamcity\[)", r"#\\u0023", text, flags=re.IGNORECASE)
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return re.sub(r"[^\x00-\x7e]", _escape, text)
+    return text if text.isprintable() else re.sub(r"[^\n\x20-\x7e]", _escape_odd, text)
+
+
+def _escape_odd(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else _escape(match)
+
+
+def _escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _without_secrets(value: Any) -> Any:
+    if type(value) is str:
+        return without_secrets(value)
+    if isinstance(value, dict):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in value]
+    return value
+
+
+def _stream(err: bool) -> TextIO:
+    return sys.stderr if err else sys.stdout
+
+
+def prepare_streams() -> None:
+    """Replace closed standard streams, and let the others print letters they have no code for."""
+    for number, (name, mode) in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                # Keep the number taken: a file of ours that got it would receive what is printed.
+                os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # for good
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def give_up(stream: TextIO) -> None:
+    """Discard what a stream still holds, which cannot be written: Python would try at its end."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, number)
+    os.close(null)
