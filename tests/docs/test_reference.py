@@ -10,6 +10,7 @@ import click
 import pytest
 
 from tests.docs.pages import ROOT, Row, parts
+from walker_collector import config, public
 from walker_collector.cli import main
 from walker_collector.config import (
     MISSING,
@@ -25,6 +26,7 @@ from walker_collector.destinations.console import ConsoleSettings
 from walker_collector.destinations.file import FileSettings
 from walker_collector.destinations.http import HttpSettings
 from walker_collector.flow.types import disk_key
+from walker_collector.hookspecs import HOOKS
 from walker_collector.mapping import Value
 from walker_dest_customerio import limits
 from walker_dest_customerio.settings import RuleSettings, Settings
@@ -83,6 +85,14 @@ def test_limits_of_customerio_are_those_of_the_code() -> None:
     assert [[*row.cells.values()] for row in rows] == [
         [limit.of, f"{limit.figure:,} {limit.unit}", limit.source] for limit in limits.TABLE
     ]
+
+
+def test_every_public_name_is_on_the_page_of_the_api() -> None:
+    text = (DOCS / "reference" / "api.md").read_text("utf-8")
+    named = set(re.findall(r"^\.\. (?:auto\w+|data):: (?:[\w.]+\.)?(\w+)$", text, re.MULTILINE))
+    whole = {name for name in vars(config) if not name.startswith("_")}
+    hooks = set(HOOKS) | {"hookimpl"}
+    assert set(public.__all__) - named - whole - hooks == set()
 
 
 def test_every_command_and_option_is_told() -> None:
