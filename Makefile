@@ -24,12 +24,12 @@ $(BIN)/python:
 		{ echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Before a commit: seconds, where mypy has its cache. `make test` is for before a merge.
+# Before a commit; takes seconds once mypy has its cache. Before a merge: `make test`.
 check: lint
 	$(BIN)/mypy --strict
 
 # A shop's events, through the collector, to a local Customer.io and a file.
-# Without `make setup` it installs no more than it needs.
+# Without an earlier `make setup` it installs only the packages it needs.
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))
 	@$(BIN)/python examples/shop/demo.py
 
@@ -38,11 +38,11 @@ $(DEMO): pyproject.toml walker_dest_customerio/pyproject.toml | $(BIN)/python
 	@$(PIP) --editable . --editable "./walker_dest_customerio[sandbox]"
 	@touch $@
 
-# What needs nothing but Python; its last lines say what was left out. A part: .venv/bin/pytest PATH
+# Tests that need only Python; the last lines list the tests left out. Some of them: .venv/bin/pytest PATH
 test: setup
 	$(PYTEST) $(COVER)
 
-# What needs PostgreSQL or a package index: it starts what it needs, and skips what is missing.
+# Tests that need PostgreSQL or a package index: starts servers itself, and skips tests without their service.
 test-services: setup
 	$(PYTEST) -m services $(COVER)
 
@@ -51,8 +51,8 @@ coverage:
 	@$(MAKE) --no-print-directory test COVER="--cov --cov-report="
 	@$(MAKE) --no-print-directory test-services COVER="--cov --cov-append --cov-report=term --cov-fail-under=95"
 
-# The quick part, with another interpreter or the lowest versions of dependencies that are allowed, in a
-# virtualenv that holds no more than this needs:
+# A quick part of the tests, with another interpreter or the lowest allowed dependencies, in a virtualenv of
+# its own:
 #   make test-quick PYTHON=python3.13 VENV=.venv-3.13
 #   make test-quick LOWEST=yes VENV=.venv-lowest
 test-quick: QUICK := tests/conformance tests/customerio tests/core/mapping tests/test_version.py \
@@ -80,18 +80,18 @@ types: setup
 	$(BIN)/mypy --strict
 	$(BIN)/mypy --strict $(wildcard examples/*/*.py)
 
-# Speed, side by side with others (docs/performance.md). Some of it: make bench ONLY="core durable"
+# Benchmarks beside other libraries (docs/performance.md). Some of them: make bench ONLY="core durable"
 # Quicker and rougher: WALKER_BENCH_SCALE=0.1 make bench
 bench: setup
 	$(PIP) --editable ".[bench]"
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
-# The documentation as a site (site/index.html), warnings being errors; and every example in it.
+# Build the documentation as a site (site/index.html), with warnings as errors, and run its examples.
 docs: setup
 	$(BIN)/sphinx-build -W -n --keep-going --quiet -b html docs site
 	$(BIN)/python -m pytest tests/docs
 
-# Both packages as they are published (RELEASING.md), into dist/; from a copy, as building leaves folders behind.
+# Build both packages as they are published (RELEASING.md) into dist/, from a copy of the committed files.
 dist: setup
 	rm -rf dist && mkdir dist
 	git archive HEAD | tar -x -C dist --one-top-level=source
