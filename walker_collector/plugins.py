@@ -149,7 +149,7 @@ def _by_name(plugins: Mapping[str, PluginInfo]) -> list[PluginInfo]:
 def unusable(info: PluginInfo) -> str:
     """Return the reason why a plugin cannot be used and the remedy, to follow its name."""
     package = info.distribution or "its package"
-    return f"({info.origin}) cannot be used: {info.error}; mend or uninstall {package}"
+    return f"({info.origin}) cannot be used: {info.error}; repair or uninstall {package}"
 
 
 def _all_loaded(

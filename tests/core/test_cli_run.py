@@ -195,7 +195,7 @@ def test_what_is_left_stays_in_the_spool_for_the_next_run(tmp_path: Path) -> Non
     flow = write_flow(tmp_path, {"out": to_file(out)}, spool=spool)
     first = walker("run", flow, input=ndjson([event(1), event(2)]))
     assert first.exit_code == 1
-    assert f"{spool['path']} keeps what waits; the next `walker run`" in first.stderr
+    assert f"{spool['path']} keeps the waiting events; the next `walker run`" in first.stderr
     folder.mkdir()
     second = walker("run", flow, input=ndjson([event(3)]))
     assert second.exit_code == 0

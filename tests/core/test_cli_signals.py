@@ -80,8 +80,10 @@ def test_signal_leaves_what_cannot_go_in_the_spool(
             code, told = finished(process)
     assert code == status
     assert "Stopped after line 2." in told
-    assert f"{signal.Signals(number).name}: delivering what was accepted, for at most 0.2 s" in told
-    assert f"{spool['path']} keeps what waits; the next `walker run`" in told
+    assert (
+        f"{signal.Signals(number).name}: delivering the accepted events, for at most 0.2 s" in told
+    )
+    assert f"{spool['path']} keeps the waiting events; the next `walker run`" in told
     counted = completed("spool", "status", flow, "--json")
     assert json.loads(counted.stdout)["destinations"]["there"]["waiting"] == 2
 
@@ -136,7 +138,7 @@ def test_signal_that_comes_twice_at_once_is_one(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             code, told = finished(process)
     assert code == 143
-    assert "SIGTERM: delivering what was accepted" in told
+    assert "SIGTERM: delivering the accepted events" in told
     assert numbers(out) == [1]
 
 

@@ -222,7 +222,7 @@ def test_nothing_runs_without_an_extension_that_is_installed_but_broken(
     first, second = map(str, caught.value.problems)
     assert first.startswith(f"extension scrub: ({point}) cannot be used: ")
     assert reason in first
-    assert first.endswith("; mend or uninstall walker_ext_broken")
+    assert first.endswith("; repair or uninstall walker_ext_broken")
     assert second.startswith("destinations.bad.package: ")
     with pytest.raises(PluginError, match=r"extension scrub \(walker_.*\) cannot be used"):
         Collector(FlowConfig(), registry)

@@ -47,7 +47,7 @@ class FlowRun:
         drain(self.collector, self._stop, timeout, show_left)
         if self._stop.signal:
             say(
-                f"{self._stop.signal.name}: delivering what was accepted, for at most "
+                f"{self._stop.signal.name}: delivering the accepted events, for at most "
                 f"{self._flow.collector.close_timeout / 1000:g} s (collector.closeTimeout); "
                 "the same signal again ends at once.",
                 err=True,
@@ -84,8 +84,8 @@ class FlowRun:
         figures = summary.destinations.values()
         if any(item.waiting for item in figures):
             say(
-                f"{spool.path} keeps what waits; the next `walker run` of this flow delivers it. "
-                "`walker spool status` shows it.",
+                f"{spool.path} keeps the waiting events; the next `walker run` of this flow "
+                "delivers them. `walker spool status` shows them.",
                 err=True,
             )
         if again := sum(item.unrecorded for item in figures):

@@ -30,7 +30,7 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
     spool = _load(path, name).collector.spool
     if spool is None:
         raise SpoolError(
-            f"{path} has no spool: what waits is kept in the memory of the process that runs it. "
+            f"{path} has no spool: its events wait in the memory of the process that runs it. "
             'Add "collector": {"spool": {"path": "spool.db"}} to keep it on disk'
         )
     if isinstance(spool.path, Placeholder):

@@ -17,7 +17,7 @@ _BEHIND: Final = Answer(
 )
 _CLOSED: Final = {
     True: Answer("closed", "the collector closed before delivery; it waits in the spool"),
-    False: Answer("closed", "the collector closed before delivery; it is lost for want of a spool"),
+    False: Answer("closed", "the collector closed before delivery; without a spool it is lost"),
 }
 
 

@@ -41,7 +41,7 @@ def blamed(error: Exception, read: Callable[[], object]) -> Exception:
         read()
     except Exception:
         name = type(error).__name__
-        made = EventError(f"what was handed in cannot be read: an object in it raised {name}")
+        made = EventError(f"the argument cannot be read: an object in it raised {name}")
         made.__cause__ = error
         return made
     return error

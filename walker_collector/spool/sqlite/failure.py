@@ -14,7 +14,7 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
     text = str(error)
     hint = "see the operating system's log"
     if is_full(error):
-        hint = "the disk is full or failing: make room; what was accepted before is safe"
+        hint = "the disk is full or failing: make room; accepted events are safe"
     elif "readonly" in text or "unable to open" in text:
         hint = "give the process a folder and file that it may write to"
     elif any(sign in text for sign in _CORRUPT):
