@@ -16,14 +16,13 @@ from walker_collector.events.complete import (
     split_name,
 )
 from walker_collector.events.encode import Bounds, decode, encode
-from walker_collector.events.identifiers import SURELY_SHORT, check_identifier, may_need_check
+from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
 
 __all__ = [
     "KEYS",
     "PARTS",
-    "SURELY_SHORT",
     "Bounds",
     "Defaults",
     "Period",

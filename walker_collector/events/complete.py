@@ -168,10 +168,14 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
     may share values with `raw`; `encode` makes it independent.
     """
     name = raw.get("name")
-    words = split_name(name)
+    words = _words(name) if type(name) is str else split_name(name)
     event = _over_defaults(raw, words, now, timing)
-    # One test for most events, before any check of single parts.
-    if not _is_usual(event, defaults.period, now):
+    # One test for most events, before any check of single parts: nothing is to be converted.
+    if not (
+        tuple(map(type, event.values())) in _USUAL
+        and (len(event) < len(KEYS) or "consent" in event)
+        and defaults.period.oldest <= event["timestamp"] <= now + defaults.period.ahead
+    ):
         event = _over_defaults(_given(raw, defaults.on_unknown), words, now, timing)
         _check_and_convert(event, defaults.period, now)
     for item in event["nested"]:
@@ -231,16 +235,7 @@ def _usual_types() -> Iterator[tuple[type, ...]]:
 
 
 _USUAL: Final = frozenset(_usual_types())
-"""Types with which no part is converted; an unknown key makes one more."""
-
-
-def _is_usual(event: dict[str, Any], period: Period, now: int) -> bool:
-    """Return whether all parts have exactly the types of JSON, so that nothing is converted."""
-    return (
-        tuple(map(type, event.values())) in _USUAL
-        and (len(event) < len(KEYS) or "consent" in event)
-        and period.oldest <= event["timestamp"] <= now + period.ahead
-    )
+"""The types of all parts, in their order, with which no part is converted."""
 
 
 def _given(raw: Mapping[Any, Any], on_unknown: Callable[[Any], object]) -> dict[str, Any]:

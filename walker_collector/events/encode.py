@@ -20,6 +20,8 @@ from walker_collector.errors import EventError
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _MARSHAL: Final = 2
 """The quickest format of marshal: it tracks no references."""
+_LEVELS: Final = 4
+"""Levels that an event has if its parts hold nothing nested: `source.release` among them."""
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -43,12 +45,14 @@ def encode(
     """
     try:
         # orjson runs code of some objects, and ends the process if an Enum raises in there. So it
-        # gets none: marshal refuses all but Python's own types. An object that the garbage
-        # collector does not track runs no code, nor does anything in it; most parts are such.
-        marshal.dumps([*filter(gc.is_tracked, (given or event).values())], _MARSHAL)
+        # gets none: marshal refuses all but Python's own types. A part that the garbage collector
+        # does not track, as most, has no code in it, and nothing that could be nested.
+        nested = [*filter(gc.is_tracked, (given or event).values())]
+        if nested:
+            marshal.dumps(nested, _MARSHAL)
         body = orjson.dumps(event, None, _OPTIONS)
     except (ValueError, TypeError, RecursionError):
-        body = _walked(event, bounds)
+        nested, body = [event], _walked(event, bounds)
     if b"null" in body and not _are_none(event, body.count(b"null")):
         # orjson writes NaN as null; only a walk over the values tells it from None.
         body = _walked(event, bounds)
@@ -58,8 +62,11 @@ def encode(
             f"the limit is {bounds.bytes:,} (collector.maxBytes)"
         )
     # A cheap upper bound first: the depth cannot exceed the number of brackets.
-    brackets = body.count(b"{") + body.count(b"[")
-    if brackets > bounds.depth and _may_be_deeper(event, bounds.depth):
+    if (
+        (nested or bounds.depth < _LEVELS)
+        and body.count(b"{") + body.count(b"[") > bounds.depth
+        and _may_be_deeper(event, bounds.depth)
+    ):
         _check_depth(orjson.loads(body), "", bounds.depth)
     return body
 

@@ -8,7 +8,7 @@ from walker_collector.text import storable
 
 IDENTIFIER_MAX: Final = 500
 """Bytes (UTF-8) of an id, a name, or a key of consent."""
-SURELY_SHORT: Final = IDENTIFIER_MAX // 4
+_SURELY_SHORT: Final = IDENTIFIER_MAX // 4
 """Characters of a text that is within the bound, whatever they are."""
 _CONTROLS: Final = frozenset({"Cc", "Zl", "Zp"})
 """Unicode categories of characters that steer a terminal or end a line."""
@@ -33,4 +33,4 @@ def check_identifier(part: str, text: str) -> None:
 
 def may_need_check(text: str) -> bool:
     """Return whether `check_identifier` could refuse a text; False for almost every one."""
-    return len(text) > SURELY_SHORT or not text.isprintable() or text[:1] in ("", " ")
+    return len(text) > _SURELY_SHORT or not text.isprintable() or text[:1] in ("", " ")

@@ -62,13 +62,17 @@ class Intake:
 
         `wait` asks for a waiter, which gathers the destinations' answers.
         """
-        if _is_command(raw):
+        name = raw.get("name")
+        if name in COMMANDS if type(name) is str else _is_command(name):
             self.commands.run(raw)
             return PushResult(""), None
         version = self._consents.version
         record, result = self._prepare(raw)
         waiter = Waiter(len(record.states)) if wait and record.states else None
-        self._store([record], version, waiter)
+        self._sink.store([record], waiter)
+        self.accepted += 1
+        if version != self._consents.version:
+            self._catch_up([record])
         return result, waiter
 
     def accept_many(
@@ -83,7 +87,7 @@ class Intake:
             try:
                 check_open()
                 raw = raw_event(event, {})
-                if _is_command(raw):
+                if _is_command(raw.get("name")):
                     group.store()  # the events before it
                     self.commands.run(raw)
                     group.results.append(PushResult(""))
@@ -147,21 +151,14 @@ class Intake:
             states[id_] = _WAITING
         return states, statuses
 
-    def _store(self, records: Sequence[NewEvent], version: int, waiter: Waiter | None) -> None:
-        """Store events that were gated by that version of the consents."""
-        self._sink.store(records, waiter)
-        self.accepted += len(records)
-        if version != self._consents.version:
-            # Release the events held by a decision that a grant has overtaken.
-            people = {item.person for item in records if State.HELD in item.states.values()}
-            if people:
-                self._sink.release(people)
+    def _catch_up(self, records: Sequence[NewEvent]) -> None:
+        """Release the events held by a decision that a grant has overtaken."""
+        people = {item.person for item in records if _HELD in item.states.values()}
+        if people:
+            self._sink.release(people)
 
 
-def _is_command(raw: Mapping[str, Any]) -> bool:
-    name = raw.get("name")
-    if type(name) is str:
-        return name in COMMANDS
+def _is_command(name: Any) -> bool:
     # Of a subclass of str only its text counts, whatever its methods say.
     return isinstance(name, str) and str.__str__(name) in COMMANDS
 
@@ -186,13 +183,20 @@ class _Group:
     def store(self) -> None:
         """Store the events added since the last call; an error becomes the result of each."""
         if self._records:
-            try:
-                self._intake._store(list(self._records.values()), self._version, None)
-            except WalkerError as error:
-                for at in self._records:
-                    self.results[at] = error
+            self._store(list(self._records.values()))
             self._records.clear()
         self._version = self._intake._consents.version
+
+    def _store(self, records: list[NewEvent]) -> None:
+        try:
+            self._intake._sink.store(records)
+        except WalkerError as error:
+            for at in self._records:
+                self.results[at] = error
+            return
+        self._intake.accepted += len(records)
+        if self._version != self._intake._consents.version:
+            self._intake._catch_up(records)
 
 
 class UnknownKeys:

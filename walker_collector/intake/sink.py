@@ -60,14 +60,16 @@ class SpoolSink:
         self._spool = spool
         self._workers = workers
         self._in_flight = in_flight
-        self._bounded = [] if spool.durable else [worker for worker, _ in workers.active]
+        active = [] if spool.durable else workers.active
+        self._bounded = [(worker, worker.pending.state) for worker, _ in active]
         """The workers that keep their queue in memory."""
 
     def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> None:
         """Store the events that any destination takes, and queue them."""
-        records = [record for record in records if record.states]
-        if not records:
-            return
+        if len(records) > 1 or not records[0].states:
+            records = [record for record in records if record.states]
+            if not records:
+                return
         enqueue = self._workers.enqueue
         if on_answer is not None:
             enqueue = partial(enqueue, waiter=on_answer)
@@ -115,8 +117,8 @@ class SpoolSink:
     def _make_room(self, records: Sequence[NewEvent], wait: int) -> None:
         """Wait up to `wait` ms for room in the queues in memory; raises SpoolFull."""
         limit = self._config.queue_max
-        for worker in self._bounded:
-            if worker.waiting + len(records) <= limit:
+        for worker, state in self._bounded:
+            if state.waiting + len(records) <= limit:
                 continue
             count = sum(item.states.get(worker.id) is State.WAITING for item in records)
             deadline = time.monotonic() + wait / 1000

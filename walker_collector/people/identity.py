@@ -24,13 +24,7 @@ from uuid import UUID
 from attrs import frozen
 
 from walker_collector.errors import EventError
-from walker_collector.events import (
-    SURELY_SHORT,
-    Bounds,
-    check_identifier,
-    may_need_check,
-    plain_object,
-)
+from walker_collector.events import Bounds, check_identifier, may_need_check, plain_object
 from walker_collector.spool import PeopleStore, Spool
 
 KINDS: Final = ("id", "device", "session")
@@ -143,9 +137,8 @@ class IdentityGraph:
             id_ = str(id_)
         elif id_ is not None and type(id_) is not str:
             return None
-        if id_ and (len(id_) > SURELY_SHORT or id_[0] == " " or not id_.isprintable()):
-            return None  # `may_need_check`, without a call for each event
         person = "id:" + id_ if id_ else None
+        is_known = not id_
         for prefix, kind in _WEAKER:
             value = user.get(kind)
             if value is None:
@@ -164,7 +157,8 @@ class IdentityGraph:
                 self._links.move_to_end(key)
             except KeyError:  # another thread has just forgotten it
                 return None
-        return person
+            is_known = True
+        return person if is_known or not may_need_check(str(id_)) else None
 
     def canonical(self, key: str) -> str:
         """Return the owner of the events filed under a key."""
