@@ -29,11 +29,22 @@ from walker_collector.validators import (
 if TYPE_CHECKING:
     import ssl
 
+    from walker_collector.bounded_http import (
+        BoundedConnection,
+        ResponseTooLong,
+        bound_pools,
+        call_within,
+    )
+
 __all__ = [
+    "BoundedConnection",
     "RateLimiter",
+    "ResponseTooLong",
     "Validator",
     "at_least",
     "between",
+    "bound_pools",
+    "call_within",
     "credential",
     "error_for_status",
     "filled",
@@ -47,6 +58,15 @@ __all__ = [
 ]
 
 DAY: Final = 86_400.0
+
+
+def __getattr__(name: str) -> object:
+    """Return a name of `bounded_http`, whose imports most processes do not need."""
+    if name in ("BoundedConnection", "ResponseTooLong", "bound_pools", "call_within"):
+        from walker_collector import bounded_http
+
+        return getattr(bounded_http, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class RateLimiter:
@@ -119,7 +139,10 @@ def _unix(date: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-_TRANSIENT: Final = frozenset({408, 425, 429})
+_REFUSALS: Final = frozenset(
+    {400, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 424, 428, 431, 451}
+)
+"""Statuses about the request itself (RFC 9110 and the registry of statuses)."""
 _CREDENTIALS: Final = {
     401: "the credentials were not accepted",
     403: "the credentials give no right to this",
@@ -136,8 +159,9 @@ def error_for_status(
 ) -> Rejected | RetryLater | DestinationDown | None:
     """Return the error that an HTTP status means for an event, or None for success (2xx).
 
-    RetryLater: 408, 425, 429, 5xx, and 1xx, which is no final response. DestinationDown: 401, 403,
-    and redirects (3xx), which no client should follow with credentials. Rejected: any other 4xx.
+    Rejected: statuses by which a service refuses this request, such as 400, 404, 413 and 422.
+    DestinationDown: 401, 403, and redirects (3xx), which no client should follow with credentials.
+    RetryLater: all others, such as 408, 429 and 5xx; an odd status says nothing about the event.
     Statuses with a meaning of their own at a service are for the caller to handle before.
 
     reason: text for logs and dead letters, such as "the service answered 503", without event data.
@@ -146,13 +170,11 @@ def error_for_status(
     """
     if 200 <= status < 300:
         return None
-    if status in _TRANSIENT or not 200 <= status < 500:
-        return RetryLater(reason, after)
     if status in _CREDENTIALS:
         return DestinationDown(f"{reason}: {_CREDENTIALS[status]}; {credentials}")
-    if status < 400:
+    if 300 <= status < 400:
         return DestinationDown(f"{reason}: redirects are not followed; {address}")
-    return Rejected(reason)
+    return Rejected(reason) if status in _REFUSALS else RetryLater(reason, after)
 
 
 def tls_context(ca_file: str | None, setting: str = "caFile") -> "ssl.SSLContext":

@@ -6,6 +6,7 @@ the status, and puts the request's data into its exceptions; this one makes exac
 raises the collector's errors. Hosts, paths, session, authentication and keep-alive are the SDK's.
 """
 
+import base64
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -132,13 +133,38 @@ class _OneRequest:
         """
         session: requests.Session = super()._build_session()  # type: ignore[misc]  # the SDK's
         session.mount("https://", connections.Adapter(max_retries=Retry(0, read=False)))
-        session.auth = session.auth or _keep_headers
+        session.auth = _authorized(session)
         session.get_redirect_target = connections.no_redirect  # type: ignore[method-assign, assignment]  # see above
         return session
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a client holds credentials, and cannot be pickled")
 
-def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+
+class _Masked(str):
+    """A credential of the SDK's, masked where an object's attributes are shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _authorized(session: requests.Session) -> Callable[[requests.PreparedRequest], Any]:
+    """Return a function that adds a session's credentials, which it takes from the session.
+
+    They are in no attribute then that a traceback or a debugger would show.
+    """
+    header = str(session.headers.pop("Authorization", ""))
+    if isinstance(session.auth, tuple):
+        login = ":".join(session.auth).encode()
+        header = f"Basic {base64.b64encode(login).decode()}"
+
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = header
+        return request
+
+    return authorize
 
 
 class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK ships no types
@@ -149,7 +175,7 @@ class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK shi
         parts = urlsplit(settings.track_url or "")
         super().__init__(
             settings.site_id,
-            settings.api_key.reveal(),
+            _Masked(settings.api_key.reveal()),
             host=parts.hostname,
             port=parts.port,
             region=_region(settings),
@@ -164,7 +190,7 @@ class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships 
     def __init__(self, settings: Settings, options: ClientOptions) -> None:
         self.options = options
         super().__init__(
-            (settings.app_api_key or settings.api_key).reveal(),
+            _Masked((settings.app_api_key or settings.api_key).reveal()),
             url=settings.api_url and settings.api_url.rstrip("/"),
             region=_region(settings),
             retries=0,

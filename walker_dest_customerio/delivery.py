@@ -25,6 +25,7 @@ from walker_dest_customerio.at_most_once import at_most_once
 from walker_dest_customerio.batches import OPERATION_BYTES, REQUEST_BYTES, split_by_size, stages
 from walker_dest_customerio.clients import Clients
 from walker_dest_customerio.encode import dumps
+from walker_dest_customerio.error_text import listed
 from walker_dest_customerio.event_delivery import (
     EventDelivery,
     Task,
@@ -232,7 +233,7 @@ class _Sender:
         if unplaced and len(group) == 1:
             refused[0] += unplaced
         for index, messages in refused.items():
-            self._fail([group[index]], Rejected("; ".join(messages)))
+            self._fail([group[index]], Rejected(listed(messages)))
         rest = [task for index, task in enumerate(group) if index not in refused]
         if unplaced and rest:
             self._bisect(rest)

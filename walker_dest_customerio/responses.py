@@ -1,8 +1,8 @@
 """Translation of Customer.io's responses into the collector's errors.
 
 Status codes are read as in the vendor's own clients; the shapes of errors are those of the
-references of Track v1, Track v2 and App API. Reasons never quote a request: it contains personal
-data.
+references of Track v1, Track v2 and App API. Reasons quote neither a request nor a response: both
+may contain personal data (see `error_text`).
 """
 
 import re
@@ -14,9 +14,9 @@ from attrs import frozen
 
 from walker_collector import DestinationDown, Rejected, RetryLater, WalkerError
 from walker_collector.clients import error_for_status, retry_after
+from walker_dest_customerio.error_text import field_name, known_words, listed
 
 LONGEST_WAIT: Final = 3600.0
-_LONGEST_MESSAGE: Final = 300
 _UNTAKEN: Final = frozenset({408, 425, 429, 503})
 _ACCOUNT: Final = re.compile(r"\baccount\b|approved|confirmed|do not send", re.IGNORECASE)
 
@@ -60,7 +60,7 @@ def error_for_response(
     api: Api, status: int, headers: Mapping[str, str], body: bytes, region: str, now: float
 ) -> WalkerError:
     """Return the error for a response that is no success; `now` (unix s) is for Retry-After."""
-    said = "; ".join(error_messages(body))
+    said = listed(error_messages(body))
     what = f"{api.name} answered {status}" + (f": {said}" if said else "")
     if 300 <= status < 400:
         other = "eu" if region == "us" else "us"
@@ -68,7 +68,7 @@ def error_for_response(
             f"{what}: the account is not in region {region!r}; set settings.region to {other!r}, "
             f"or look at {api.host}"
         )
-    if status == 403 and api is APP and not _ACCOUNT.search(said):
+    if status == 403 and api is APP and not _ACCOUNT.search(body.decode(errors="replace")):
         # The App API also answers 403 for a single message; only one about the account stops all.
         return RequestRejected(what, status)
     after = retry_after(headers.get("Retry-After"), now, LONGEST_WAIT)
@@ -78,7 +78,11 @@ def error_for_response(
     if status == 403:
         check += " and the state of the account"
     error = error_for_status(status, what, after, credentials=check)
-    return RequestRejected(what, status) if error is None or isinstance(error, Rejected) else error
+    if error is None or isinstance(error, Rejected):
+        return RequestRejected(what, status)
+    if 400 <= status < 500 and isinstance(error, RetryLater):
+        return NotProcessed(what, after)  # an odd status of something between; it refused as well
+    return error
 
 
 def is_api_response(body: bytes) -> bool:
@@ -101,11 +105,13 @@ def error_messages(body: bytes) -> list[str]:
 
 
 def batch_errors(body: bytes) -> list[tuple[int | None, str]]:
-    """Return index in the batch (None if missing) and message of each refused item."""
-    return [
-        (_index(item), _message(item) or "no reason given")
-        for item in _as_list(_parsed(body).get("errors"))
-    ]
+    """Return index in the batch (None if missing) and message of each refused item.
+
+    Errors that are not in a list are one of an unknown item.
+    """
+    errors = _parsed(body).get("errors")
+    found = errors if isinstance(errors, list) else [errors] if errors else []
+    return [(_index(item), _message(item) or "no reason given") for item in found]
 
 
 def _index(item: Any) -> int | None:
@@ -114,18 +120,19 @@ def _index(item: Any) -> int | None:
 
 
 def _message(item: Any) -> str:
-    """Return `field: message (reason)` of an error, as far as it has them."""
+    """Return `field: message (reason)` of an error, as far as it has them and they may be shown."""
     if isinstance(item, str):
-        return item[:_LONGEST_MESSAGE]
+        return known_words(item)
     if not isinstance(item, dict):
         return ""
-    field, reason = item.get("field"), item.get("reason")
-    text = str(item.get("message") or item.get("detail") or "")
+    text = item.get("message") or item.get("detail")
+    text = known_words(text) if isinstance(text, str) else ""
+    reason = item.get("reason")
+    reason = known_words(reason.replace("_", " ")) if isinstance(reason, str) else ""
     if reason:
-        text = f"{text} ({reason})" if text else str(reason)
-    if field:
-        text = f"{field}: {text}" if text else str(field)
-    return text[:_LONGEST_MESSAGE]
+        text = f"{text} ({reason})" if text else reason
+    field = field_name(item.get("field"))
+    return f"{field}: {text}" if field and text else field or text
 
 
 def _as_list(value: Any) -> list[Any]:

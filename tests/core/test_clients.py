@@ -166,10 +166,12 @@ def test_every_status_has_one_meaning(status: int) -> None:
         type(None)
         if 200 <= status < 300
         else RetryLater
-        if status in (408, 425, 429) or status >= 500 or status < 200
+        if status in (402, 407, 408, 418, 421, 425, 426, 429) or status >= 500 or status < 200
         else DestinationDown
         if status in (401, 403) or status < 400
         else Rejected
+        if status in (*range(400, 418), 422, 424, 428, 431, 451)
+        else RetryLater
     )
     assert isinstance(error, expected)
     assert not isinstance(error, RetryLater) or error.after == 7

@@ -220,10 +220,11 @@ def test_requests_are_paced_per_api(customerio: Sandbox) -> None:
     slept: list[float] = []
     settings = settings_of(**customerio.settings(), rateLimit=10, appRateLimit=5)
     clients = open_clients(settings, clock=lambda: 0.0, sleep=slept.append)
+    track, app = clients.limits["track"].wait, clients.limits["app"].wait
     for _ in range(3):
-        clients.limits["track"].wait()
+        track()
     assert slept == [0.1, 0.2]
     assert clients.app is not None
-    clients.limits["app"].wait()
+    app()
     assert slept == [0.1, 0.2]
     clients.close()

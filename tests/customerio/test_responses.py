@@ -24,7 +24,7 @@ def answer(
     return error_for_response(api, status, named, orjson.dumps(content), region, NOW)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 503])
+@pytest.mark.parametrize("status", [402, 407, 408, 418, 421, 425, 429, 499, 503])
 def test_request_that_was_not_taken_is_retried(status: int) -> None:
     assert isinstance(answer(status), NotProcessed)
 
@@ -36,7 +36,7 @@ def test_error_of_the_server_is_retried_though_it_may_have_had_its_effect(status
     assert not isinstance(error, NotProcessed)
 
 
-@pytest.mark.parametrize("status", [400, 402, 404, 405, 409, 413, 422])
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 413, 422])
 def test_request_that_can_never_succeed_is_refused(status: int) -> None:
     error = answer(status)
     assert isinstance(error, RequestRejected)
@@ -87,7 +87,7 @@ def test_wait_that_was_asked_for_is_passed_on() -> None:
     ("content", "said"),
     [
         ({"meta": {"error": "name cannot be blank"}}, ["name cannot be blank"]),
-        ({"meta": {"errors": ["one", "two"]}}, ["one", "two"]),
+        ({"meta": {"errors": ["one", "too long"]}}, ["one", "too long"]),
         (
             {"errors": [{"reason": "invalid", "field": "name", "message": "is too long"}]},
             ["name: is too long (invalid)"],
@@ -112,7 +112,56 @@ def test_body_that_is_no_json_says_nothing() -> None:
 
 
 def test_message_as_long_as_a_letter_is_cut() -> None:
-    assert len(error_messages(orjson.dumps({"meta": {"error": "x" * 10_000}}))[0]) == 300
+    assert len(error_messages(orjson.dumps({"meta": {"error": "name " * 10_000}}))[0]) < 300
+
+
+QUOTED = (
+    "ines@private.example",
+    "Ines Private",
+    "4917612345678",
+    "sk_live_51H",
+    "a\x00b",
+    "\u202e",
+)
+
+
+@pytest.mark.parametrize("quoted", QUOTED)
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 413, 418, 422, 429, 500, 503, 999])
+def test_reason_quotes_nothing_that_may_be_data(status: int, quoted: str) -> None:
+    shapes: list[object] = [
+        {"meta": {"error": f"value for attribute '{quoted}' cannot be longer than 1000 bytes"}},
+        {"meta": {"errors": [quoted, [quoted], {quoted: quoted}]}},
+        {"errors": [{"field": quoted, "reason": quoted, "message": quoted, "detail": quoted}]},
+        {"errors": [{"field": [quoted], "reason": {quoted: 1}, "message": [quoted]}, quoted]},
+        {"errors": {quoted: quoted}},
+        {quoted: quoted},
+        [quoted],
+        quoted,
+    ]
+    for api in (TRACK, APP):
+        for shape in shapes:
+            reason = str(answer(status, shape, api))
+            assert quoted not in reason
+            assert not {"Ines", "Private", "example", "4917612345678"} & set(reason.split())
+            assert len(reason) < 1_000
+            assert reason.isprintable()
+
+
+def test_reason_keeps_the_words_of_a_published_message() -> None:
+    said = {"meta": {"errors": ["value for attribute 'note' cannot be longer than 1000 bytes"]}}
+    reason = "Track API answered 400: value for attribute ... cannot be longer than 1000 bytes"
+    assert str(answer(400, said)) == reason
+    fields = {"errors": [{"field": "attributes.plan", "reason": "too_long", "message": "pro!"}]}
+    assert str(answer(400, fields)) == "Track API answered 400: attributes.plan: too long"
+
+
+def test_reason_lists_a_few_of_many_messages() -> None:
+    said = {
+        "meta": {
+            "errors": [f"{word} is required" for word in ["a", "b", "c", "d", "e", "f", "g"]] * 100
+        }
+    }
+    assert str(answer(400, said)).count(";") <= 5
 
 
 def test_items_of_a_batch_come_with_their_index_if_they_have_one() -> None:

@@ -8,7 +8,14 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import urllib3
 
-from walker_collector.clients import error_for_status, retry_after, tls_context
+from walker_collector.clients import (
+    BoundedConnection,
+    bound_pools,
+    call_within,
+    error_for_status,
+    retry_after,
+    tls_context,
+)
 from walker_collector.config import Secret
 from walker_collector.destinations.payload import to_json
 from walker_collector.errors import DestinationDown, RetryLater, WalkerError
@@ -35,11 +42,9 @@ class HttpClient:
         connections: int,
     ) -> None:
         parts = urlsplit(url)
-        self._url = urlunsplit(parts._replace(netloc=_host(parts), fragment=""))
-        self._shown = shown(url)
-        self._method = method
-        self._headers = _headers(parts, headers)
-        self._pool = urllib3.PoolManager(
+        target = urlunsplit(parts._replace(netloc=_host(parts), fragment=""))
+        to_send = _headers(parts, headers)
+        pool = urllib3.PoolManager(
             num_pools=1,
             maxsize=connections,
             block=True,
@@ -47,26 +52,35 @@ class HttpClient:
             timeout=urllib3.Timeout(total=timeout),
             ssl_context=tls_context(ca_file),
         )
+        bound_pools(pool, BoundedConnection)
+
+        def request(body: bytes) -> urllib3.BaseHTTPResponse:
+            with call_within(timeout):
+                response = pool.request(
+                    method,
+                    target,
+                    body=body,
+                    headers=to_send,
+                    redirect=False,
+                    preload_content=False,
+                )
+                _finish(response)
+            return response
+
+        # The credentials in URL and headers are in the function alone: not in `vars` or a pickle.
+        self._request = request
+        self._pool = pool
+        self._shown = shown(url)
 
     def send(self, value: Any) -> None:
         """Send one value, and return when the service has accepted it."""
         body = to_json(value)
         try:
-            response = self._pool.request(
-                self._method,
-                self._url,
-                body=body,
-                headers=self._headers,
-                redirect=False,
-                preload_content=False,
-            )
+            response = self._request(body)
         except urllib3.exceptions.SSLError as error:
             raise self._tls_error(error) from None
-        except urllib3.exceptions.HTTPError as error:
-            raise ServiceUnavailable(
-                f"{self._shown} did not answer: {type(error).__name__}"
-            ) from None
-        _finish(response)
+        except Exception as error:  # whatever is wrong with an answer, no event is to blame
+            raise self._no_response(type(error).__name__) from None
         failure = failure_of(
             self._shown, response.status, response.headers.get("Retry-After"), time.time()
         )
@@ -130,11 +144,14 @@ def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
 
 
 def _finish(response: urllib3.BaseHTTPResponse) -> None:
-    """Read the rest of a short response, so that its connection can be reused."""
+    """Read the rest of a short response, so that its connection can be used again.
+
+    As it came: the status alone decides the event's fate, so nothing is unpacked.
+    """
     try:
-        response.read(_READ_MAX)
-        if response.read(1):
+        response.read(_READ_MAX, decode_content=False)
+        if response.read(1, decode_content=False):
             response.close()
-    except urllib3.exceptions.HTTPError:
-        response.close()  # the status alone decides the event's fate
+    except (urllib3.exceptions.HTTPError, OSError, ValueError):
+        response.close()
     response.release_conn()
