@@ -311,7 +311,7 @@ def test_flow_without_destinations_accepts_and_does_nothing(tmp_path: Path) -> N
     result = walker("run", flow, input=ndjson([event(1)]))
     assert result.exit_code == 0
     assert "1 read, 1 accepted" in result.stderr
-    assert "destinations: there are none in use; events are accepted and go" in result.stderr
+    assert "destinations: the flow uses none; its events are accepted and go" in result.stderr
 
 
 @pytest.mark.parametrize("missing", ["nope.json", "."])

@@ -311,7 +311,7 @@ def test_web_flow_is_a_problem() -> None:
 )
 def test_flow_whose_events_go_nowhere_is_warned_of(destinations: Any) -> None:
     (warning,) = load({"destinations": destinations}).warnings
-    assert warning == "destinations: there are none in use; events are accepted and go nowhere"
+    assert warning == "destinations: the flow uses none; its events are accepted and go nowhere"
 
 
 def test_what_is_not_run_here_is_a_warning() -> None:

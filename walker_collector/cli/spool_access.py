@@ -31,7 +31,7 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
     if spool is None:
         raise SpoolError(
             f"{path} has no spool: its events wait in the memory of the process that runs it. "
-            'Add "collector": {"spool": {"path": "spool.db"}} to keep it on disk'
+            'Add "collector": {"spool": {"path": "spool.db"}} to keep them on disk'
         )
     if isinstance(spool.path, Placeholder):
         raise SpoolError(f"{path}: collector.spool.path names a variable that is not set")

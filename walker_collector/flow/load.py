@@ -89,7 +89,7 @@ def _load(
     destinations = _read_destinations(shape, collector, context, registry, diagnostics)
     if not any(not entry.config.disabled for entry in destinations.values()):
         diagnostics.warnings.append(
-            "destinations: there are none in use; events are accepted and go nowhere"
+            "destinations: the flow uses none; its events are accepted and go nowhere"
         )
     diagnostics.raise_for(name)
     return FlowConfig(
