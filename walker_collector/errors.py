@@ -51,7 +51,13 @@ class ConfigError(WalkerError):
 
 
 class EventError(WalkerError):
-    """The event cannot be accepted, for its name, shape, depth or size."""
+    """The event cannot be accepted, for its name, shape, depth or size.
+
+    Its text, which may quote the event, is one line of valid Unicode, of a bounded length.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(brief(message, _MESSAGE_MAX)))
 
 
 class SpoolError(WalkerError):

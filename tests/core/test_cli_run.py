@@ -412,3 +412,14 @@ def test_delivered_again_is_information(tmp_path: Path) -> None:
             server.status = 204
             _, told = process.communicate(timeout=20)
     assert "info: destination there delivers again" in told
+
+
+def test_name_of_any_type_is_a_bad_line_and_costs_no_other(tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    flow = write_flow(tmp_path, {"out": to_file(out)})
+    odd = [{**event(0), "name": name} for name in ({"a": 1}, [1], None, 5, True, "\ud800 x")]
+    events = write_events(tmp_path, event(1), *odd, event(2))
+    result = walker("run", flow, events, "--json")
+    assert result.exit_code == 1
+    assert figures(result.stdout)["bad_lines"] == [2, 3, 4, 5, 6, 7]
+    assert numbers(out) == [1, 2]

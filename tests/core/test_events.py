@@ -24,6 +24,7 @@ from walker_collector.events import (
     KEYS,
     Bounds,
     Defaults,
+    check_grants,
     check_parts,
     complete,
     decode,
@@ -526,3 +527,13 @@ def test_a_command_that_is_none_is_refused_as_an_event() -> None:
         EventError, match="'walker consnet' is no command; there are walker consent"
     ):
         split_name("walker consnet")
+
+
+@pytest.mark.parametrize("key", ["\ud800", "\x1b[2J", "a\nb", "x" * 100_000])
+def test_refusal_that_quotes_an_event_can_be_shown_anywhere(key: str) -> None:
+    with pytest.raises(EventError) as caught:
+        check_grants({key: 1})
+    shown = str(caught.value)
+    assert shown.isprintable()
+    assert len(shown) < 3_000
+    shown.encode()

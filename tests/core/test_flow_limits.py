@@ -323,3 +323,18 @@ def test_mistakes_in_thousands_of_rules_are_told_soon(tmp_path: Path) -> None:
         tmp_path / "a.json", json.dumps({"destinations": {"p": entry_of({"mapping": rules})}})
     )
     assert len(found) == 1_001
+
+
+@pytest.mark.parametrize("path", ["x" * 5_000, "x" * 5_000 + "/a", "a\x00b/c"])
+def test_path_that_no_system_takes_is_a_problem_of_the_flow(path: str) -> None:
+    entry = {
+        "package": "http",
+        "config": {"settings": {"url": "https://a.example", "caFile": path}},
+    }
+    flow = {"collector": {"spool": {"path": f"{path}/spool.db"}}, "destinations": {"out": entry}}
+    with pytest.raises(ConfigError) as caught:
+        load_flow(flow)
+    assert {problem.path for problem in caught.value.problems} == {
+        "collector.spool.path",
+        "destinations.out.config.settings.caFile",
+    }

@@ -15,7 +15,7 @@ from walker_collector.cli.streams import say
 from walker_collector.cli.summary import Summary
 from walker_collector.collector import Collector
 from walker_collector.errors import EventError, SpoolFull, WalkerError
-from walker_collector.intake.commands import COMMANDS
+from walker_collector.intake.accept import is_command
 from walker_collector.results import PushResult
 
 GROUP: Final = 500
@@ -116,7 +116,7 @@ class EventReader:
                 self.bad.note(number, error)
                 continue
             # A command goes alone, so that a group is accepted as a whole or not at all.
-            if event.get("name") in COMMANDS:
+            if is_command(event.get("name")):
                 self._push(group)
                 self._push([(number, event)])
                 group = []
@@ -154,7 +154,7 @@ class EventReader:
         full = None
         for (number, event), result in zip(group, results, strict=True):
             if isinstance(result, PushResult):
-                command = event.get("name") in COMMANDS
+                command = is_command(event.get("name"))
                 self.accepted += not command
                 self.commands += command
             elif isinstance(result, EventError):

@@ -37,7 +37,4 @@ class LogLimiter:
         self._last[message] = now
         suppressed = self._suppressed.pop(message, 0)
         more = f" (and {suppressed} more like this)" if suppressed else ""
-        try:
-            self._logger.log(level, message + "%s", *args, more)
-        except BaseException:  # a handler or filter of the application's may raise anything
-            self._suppressed[message] = suppressed + 1
+        self._logger.log(level, message + "%s", *args, more)

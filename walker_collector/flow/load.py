@@ -157,8 +157,8 @@ def _read_collector(
     _merge_globals(resolved, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
     if collector and collector.spool and not context.lenient:
-        folder = Path(collector.spool.path).parent
-        if not folder.is_dir():
+        folder = os.path.dirname(collector.spool.path) or "."
+        if not os.path.isdir(folder):
             diagnostics.add("collector.spool.path", f"there is no folder {folder}")
     if collector is None:
         return CollectorConfig()

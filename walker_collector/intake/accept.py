@@ -63,7 +63,7 @@ class Intake:
         `wait` asks for a waiter, which gathers the destinations' answers.
         """
         name = raw.get("name")
-        if name in COMMANDS if type(name) is str else _is_command(name):
+        if name in COMMANDS if type(name) is str else is_command(name):
             self.commands.run(raw)
             return PushResult(""), None
         version = self._consents.version
@@ -87,7 +87,7 @@ class Intake:
             try:
                 check_open()
                 raw = raw_event(event, {})
-                if _is_command(raw.get("name")):
+                if is_command(raw.get("name")):
                     group.store()  # the events before it
                     self.commands.run(raw)
                     group.results.append(PushResult(""))
@@ -158,7 +158,8 @@ class Intake:
             self._sink.release(people)
 
 
-def _is_command(name: Any) -> bool:
+def is_command(name: Any) -> bool:
+    """Return whether the name of what was pushed is that of a command."""
     # Of a subclass of str only its text counts, whatever its methods say.
     return isinstance(name, str) and str.__str__(name) in COMMANDS
 
