@@ -31,7 +31,7 @@ from tests.core.support import (
     running,
     until,
 )
-from tests.forms import examples
+from tests.forms import examples, form
 from walker_collector import (
     Collector,
     EventError,
@@ -45,6 +45,8 @@ from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
 from walker_collector.people.identity import identifiers
 
 S = {"session": "s"}
+AGES = 100 * 365 * 86_400_000
+"""Milliseconds that no clock here passes."""
 
 
 # --- one person under several identifiers ----------------------------------------------------
@@ -150,69 +152,112 @@ def test_session_of_a_person_who_said_no_stays_theirs_when_a_device_comes(
 
 
 class Browsers(RuleBasedStateMachine):
-    """People come, sign in where others did, say yes and no, are erased; the process restarts. What
-    was sent and what is held is what the model of identities says.
+    """People come, sign in where others did, say yes and no, are erased; events are refused and
+    replayed; the clock jumps; the process restarts. What was sent, what is held and what is dead
+    is what the model says, and each person's events came in order.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
         self.model = Model()
+        self.clock = Clock()
         self.visits = self.statements = self.sent = 0
         self.record = Record()
+        self.accepted_now: set[int] = set()
+        """Refused events that were replayed, and are accepted from then on."""
 
     @initialize(durable=st.booleans(), people_max=st.sampled_from([1, 1_000]))
     def begin(self, durable: bool, people_max: int) -> None:
         self.durable = durable
         spool = f"{self.folder.name}/spool.db" if durable else None
-        cls = plugin(self.record.push)
-        destinations = {"there": (cls, config(consent=MARKETING))}
-        self.flow = flow(destinations, spool, people_max=people_max if durable else 1_000)
-        self.collector = Collector(self.flow)
+        destinations = {"there": (plugin(self.push), config(consent=MARKETING, queue_age=AGES))}
+        people = people_max if durable else 1_000
+        self.flow = flow(destinations, spool, people_max=people, oldest=None, max_ahead=AGES)
+        self.collector = Collector(self.flow, now=self.clock)
 
-    def allowed(self, person: str) -> bool:
-        said = self.model.said.get(person, {}).get("marketing")
-        return said is not None and said[1]
+    def push(self, event: dict[str, Any], context: Any) -> None:
+        if self.is_refused(event["data"]["n"]):
+            raise Rejected("not this one")
+        self.record.push(event, context)
 
-    @rule(user=USERS)
-    def visit(self, user: dict[str, str]) -> None:
+    def is_refused(self, n: int) -> bool:
+        return n % 4 == 3 and n not in self.accepted_now
+
+    @rule(user=USERS, own=st.none() | st.none() | st.booleans())
+    def visit(self, user: dict[str, str], own: bool | None) -> None:
         person = self.model.identify(identifiers(user))
         self.model.filed.append((str(self.visits), person))
-        self.collector.push(event(self.visits, user=user))
+        parts: dict[str, Any] = {}
+        if own is not None:
+            self.model.own[str(self.visits)] = own
+            parts = {"consent": {"marketing": own}}
+        self.collector.push(event(self.visits, user=user, **parts))
         self.visits += 1
         self.settle()
 
     @rule(user=USERS, granted=st.booleans())
     def say(self, user: dict[str, str], granted: bool) -> None:
         self.statements += 1
-        person = self.model.identify(identifiers(user))
-        said = self.model.said.setdefault(person, {})
-        said["marketing"] = (self.statements, granted)
+        self.model.say(self.model.identify(identifiers(user)), granted, self.statements)
         self.collector.consent({"marketing": granted}, user=user)
+        self.settle()
+
+    @rule(granted=st.booleans())
+    def say_by_default(self, granted: bool) -> None:
+        self.model.default = granted
+        self.collector.consent({"marketing": granted})
         self.settle()
 
     @rule(user=USERS)
     def forget(self, user: dict[str, str]) -> None:
         addressed = self.model.addressed(identifiers(user))
-        gone = [person for _, person in self.model.filed if person in addressed]
+        gone = [whose for _, whose in self.model.filed + self.model.dead if whose in addressed]
         assert self.collector.forget(user) == len(gone)
         self.model.erase(addressed)
+        self.settle()
+
+    @rule(mended=st.booleans())
+    def replay(self, mended: bool) -> None:
+        """Refused events are delivered if somebody has mended them, and if consent still allows."""
+        if mended:
+            self.accepted_now.update(int(n) for n, _ in self.model.dead)
+        assert self.collector.replay(self.collector.dead()) == len(self.model.dead)
+        self.model.filed += self.model.dead
+        self.model.dead = []
+        self.settle()
+
+    @rule(hours=st.sampled_from([-10_000, -24, -1, 1, 24, 10_000]))
+    def jump(self, hours: int) -> None:
+        self.clock.advance(hours * 3_600_000)
+        self.settle()
 
     @precondition(lambda self: self.durable)
     @rule()
     def restart(self) -> None:
         self.collector.close(timeout=PATIENCE)
-        self.collector = Collector(self.flow)
+        self.model.default = False
+        self.collector = Collector(self.flow, now=self.clock)
         self.settle()
 
     def settle(self) -> None:
-        """Have the model send what may go: what is filed for those who agreed."""
-        due = [int(n) for n, person in self.model.filed if self.allowed(person)]
+        """Have the model send what may go, and compare."""
+        due = [item for item in self.model.filed if self.model.allows(item)]
         assert self.collector.flush(PATIENCE)
-        assert sorted(self.record.numbers[self.sent :]) == sorted(due)
-        self.sent += len(due)
-        self.model.filed = [item for item in self.model.filed if not self.allowed(item[1])]
-        assert held(self.collector) == len(self.model.filed)
+        refused = [item for item in due if self.is_refused(int(item[0]))]
+        sent = [int(n) for n, person in due if (n, person) not in refused]
+        came = self.record.numbers[self.sent :]
+        assert sorted(came) == sorted(sent)
+        whose = {int(n): person for n, person in due}
+        for person in {*whose.values()}:
+            theirs = [n for n in came if whose[n] == person and n not in self.accepted_now]
+            assert theirs == sorted(theirs)
+        self.sent += len(sent)
+        self.model.filed = [item for item in self.model.filed if item not in due]
+        self.model.dead += refused
+        status = self.collector.status_of("there")
+        assert status.held == len(self.model.filed)
+        assert status.dead == len(self.collector.dead()) == len(self.model.dead)
 
     def teardown(self) -> None:
         if hasattr(self, "collector"):
@@ -221,7 +266,7 @@ class Browsers(RuleBasedStateMachine):
 
 
 TestBrowsers = Browsers.TestCase
-TestBrowsers.settings = examples(25, stateful_step_count=20)
+TestBrowsers.settings = examples(40, stateful_step_count=form(20, 50))
 
 
 # --- signing in ------------------------------------------------------------------------------
