@@ -49,12 +49,15 @@ def exchange(
 
 def _read(response: requests.Response) -> bytes:
     chunks, size = [], 0
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_RESPONSE_BYTES:
-            response.close()
-            raise ResponseTooLong
+    try:
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _MAX_RESPONSE_BYTES:
+                raise ResponseTooLong
+    except BaseException:
+        response.close()  # else its connection stays open until the garbage collector comes
+        raise
     return b"".join(chunks)
 
 
