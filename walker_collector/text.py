@@ -54,6 +54,37 @@ def _visible(char: str) -> str:
     return " " if char in "\t\n\r\v\f" else ascii(char)[1:-1]
 
 
+_COMMAND: Final = re.compile(r"^(\s*):(?=:)|#(?=#(?:\[|vso\[|teamcity\[))", re.IGNORECASE)
+"""Commands that GitHub, Azure and TeamCity obey when they stand in a build's log."""
+
+
+def harmless(line: str) -> str:
+    """Return a line that no build server takes for a command."""
+    return _COMMAND.sub(r"\g<0> ", line)
+
+
+def escaped(text: str, encoding: str) -> str:
+    """Return JSON in ASCII where its letters could steer a terminal or have no code in `encoding`.
+
+    Outside of strings, JSON has neither.
+    """
+    text = re.sub(r"##(?=\[|vso\[|teamcity\[)", r"#\\u0023", text, flags=re.IGNORECASE)
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return re.sub(r"[^\x00-\x7e]", _escape, text)
+    return text if text.isprintable() else re.sub(r"[^\n\x20-\x7e]", _escape_odd, text)
+
+
+def _escape_odd(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else _escape(match)
+
+
+def _escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 def brief(text: str, limit: int) -> str:
     """Return text cut to `limit` characters, with dots in place of the rest."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

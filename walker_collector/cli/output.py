@@ -3,15 +3,15 @@
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from walker_collector.cli.streams import harmless, say
+from walker_collector.cli.streams import say
 from walker_collector.hookspecs import PROJECT
-from walker_collector.text import visible
+from walker_collector.text import harmless, visible
 
 # rich is imported where it is used: most commands need neither a table nor a bar.
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def print_table(
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
     console = Console(file=stream, width=None if stream.isatty() else _WIDE)
-    console.print(table)
+    with suppress(OSError) if err else nullcontext():
+        console.print(table)
 
 
 def _cell(value: Any) -> str:
@@ -114,11 +115,8 @@ class _StderrHandler(logging.Handler):
         lines = [f"{record.levelname.lower()}: {visible(record.getMessage())}"]
         if record.exc_info:
             lines += (self.formatter or _FORMATTER).formatException(record.exc_info).split("\n")
-        try:
-            for line in lines:
-                say(line, err=True)
-        except OSError:  # the reader of stderr is gone; the command goes on without it
-            return
+        for line in lines:
+            say(line, err=True)
 
 
 @contextmanager

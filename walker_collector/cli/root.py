@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 from io import StringIO
 from typing import IO, Any, NoReturn, cast
 
@@ -67,8 +66,7 @@ def _failed(error: OSError) -> int:
             stream.flush()
         except OSError:
             give_up(stream)
-    with suppress(OSError):
-        say(f"Error: {error.strerror or type(error).__name__}", err=True)
+    say(f"Error: {error.strerror or type(error).__name__}", err=True)
     return 1
 
 

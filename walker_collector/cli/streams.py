@@ -5,8 +5,8 @@ have any encoding, or be closed.
 """
 
 import os
-import re
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -14,10 +14,8 @@ import click
 import orjson
 from attrs import frozen
 
-from walker_collector.text import visible, without_secrets
+from walker_collector.text import escaped, harmless, visible, without_secrets
 
-_COMMAND: Final = re.compile(r"^(\s*):(?=:)|#(?=#(?:\[|vso\[|teamcity\[))", re.IGNORECASE)
-"""Commands that GitHub, Azure and TeamCity obey when they stand in a build's log."""
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -30,19 +28,15 @@ class Colored:
 
 
 def say(*parts: str | Colored, err: bool = False) -> None:
-    """Print a line, on stderr if `err`."""
+    """Print a line, on stderr if `err`; a command goes on if nobody can read that."""
     shown = "".join(
         click.style(visible(part.text), fg=part.color)
         if isinstance(part, Colored)
         else visible(part)
         for part in parts
     )
-    click.echo(harmless(shown), file=_stream(err))
-
-
-def harmless(line: str) -> str:
-    """Return a line that no build server takes for a command."""
-    return _COMMAND.sub(r"\g<0> ", line)
+    with suppress(OSError) if err else nullcontext():
+        click.echo(harmless(shown), file=_stream(err))
 
 
 def say_json(value: Any, *, indent: bool = False) -> None:
@@ -55,28 +49,6 @@ def say_json(value: Any, *, indent: bool = False) -> None:
 def to_json(value: Any, option: int = 0) -> str:
     """Return a value as JSON, without secrets; types that JSON lacks become text."""
     return orjson.dumps(_without_secrets(value), default=str, option=option).decode()
-
-
-def escaped(text: str, encoding: str) -> str:
-    """Return JSON in ASCII where its letters could steer a terminal or have no code in `encoding`.
-
-    Outside of strings, JSON has neither.
-    """
-    text = re.sub(r"##(?=\[|vso\[|teamcity\[)", r"#\\u0023", text, flags=re.IGNORECASE)
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return re.sub(r"[^\x00-\x7e]", _escape, text)
-    return text if text.isprintable() else re.sub(r"[^\n\x20-\x7e]", _escape_odd, text)
-
-
-def _escape_odd(match: re.Match[str]) -> str:
-    return match[0] if match[0].isprintable() else _escape(match)
-
-
-def _escape(match: re.Match[str]) -> str:
-    units = match[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _without_secrets(value: Any) -> Any:

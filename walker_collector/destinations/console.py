@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TextIO
 
 from attrs import frozen
 
@@ -11,6 +11,7 @@ from walker_collector.destinations.payload import is_skipped, payload, to_json
 from walker_collector.destinations.walkeros_settings import DEMO, DemoSettings
 from walker_collector.errors import DestinationDown
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
+from walker_collector.text import escaped, harmless, visible
 
 
 @frozen(kw_only=True)
@@ -65,8 +66,7 @@ class WalkerosDemo(_Console):
         return [] if is_skipped(rule) else [["write", context.settings.content(event)]]
 
     def _text(self, event: Event, data: Any, settings: Any) -> str:
-        shown: str = settings.text(event)
-        return shown
+        return _escaped(settings.text(event), settings)
 
 
 class ConsoleDestination(_Console):
@@ -77,21 +77,28 @@ class ConsoleDestination(_Console):
 
 
 def _line(event: Event, data: Any, settings: ConsoleSettings) -> str:
-    text = to_json(payload(event, data)).decode()
+    text = _escaped(to_json(payload(event, data)).decode(), settings)
     if settings.format == "ndjson":
         return f"{text}\n"
     moment = datetime.fromtimestamp(event.get("timestamp", 0) / 1000, UTC)
     when = moment.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
-    return f"{when}  {_printable(event['name'])}  {text}\n"
+    return f"{when}  {harmless(visible(event['name']))}  {text}\n"
 
 
-def _printable(name: str) -> str:
-    """Return the name without control characters, which could control the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
+def _escaped(text: str, settings: Any) -> str:
+    """Return JSON that steers no terminal, in letters that the stream has codes for."""
+    return escaped(text, getattr(_stream(settings), "encoding", None) or "utf-8")
+
+
+def _stream(settings: Any) -> TextIO | None:
+    """Return the stream; None where Python was started with a closed one."""
+    return sys.stdout if settings.stream == "stdout" else sys.stderr
 
 
 def _write(text: str, settings: Any) -> None:
-    stream = sys.stdout if settings.stream == "stdout" else sys.stderr
+    stream = _stream(settings)
+    if stream is None:
+        raise DestinationDown(f"cannot write to {settings.stream}: it is closed")
     try:
         stream.write(text)
         stream.flush()
