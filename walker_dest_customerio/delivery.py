@@ -8,7 +8,7 @@ the collector whether to.
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 from customerio import CustomerIOException
@@ -41,6 +41,9 @@ from walker_dest_customerio.responses import (
 )
 
 Mode = Literal["batch", "single"]
+
+_MAX_SEARCHES: Final = 64
+"""Requests of one delivery that search for bad operations. One among 500 takes 18."""
 
 
 class Delivery:
@@ -92,6 +95,7 @@ class _Sender:
         self.obstacles: Obstacles | None = None
         self._clients = clients
         self._now = now
+        self._searches = 0
 
     def send_batches(self, tasks: Sequence[Task]) -> None:
         """Send tasks in as few batches as their order and size allow."""
@@ -180,17 +184,22 @@ class _Sender:
         if len(group) == 1 or (isinstance(error, RetryLater) and _is_one_event(group)):
             self._fail(group, error)
         else:
-            self._bisect(group)
+            self._bisect(group, error)
 
-    def _bisect(self, group: Sequence[Task]) -> None:
-        """Send a group in two halves.
+    def _bisect(self, group: Sequence[Task], error: Exception) -> None:
+        """Send a group in two halves, to find the tasks at fault for an error.
 
         A batch may hold several operations of a person, in order. So the second half starts after
         the first is settled, and `_admit` drops from it the people whom the first left undecided.
         A single bad operation among n costs about 2 log2(n) requests. Repeating those of its
         neighbours that the failed request may have stored is harmless: identifies are absolute and
-        events carry ids by which Customer.io drops duplicates.
+        events carry ids by which Customer.io drops duplicates. With many bad operations, some are
+        found by a later attempt.
         """
+        if self._searches >= _MAX_SEARCHES:
+            self._fail(group, RetryLater(f"{error}; which operations are meant is not known yet"))
+            return
+        self._searches += 2
         middle = len(group) // 2
         for half in (group[:middle], group[middle:]):
             self._send_batch(half)
@@ -236,7 +245,7 @@ class _Sender:
             self._fail([group[index]], Rejected(listed(messages)))
         rest = [task for index, task in enumerate(group) if index not in refused]
         if unplaced and rest:
-            self._bisect(rest)
+            self._bisect(rest, Rejected(listed(unplaced)))
         else:
             self._succeed(rest)
 

@@ -110,8 +110,9 @@ def batch_errors(body: bytes) -> list[tuple[int | None, str]]:
     Errors that are not in a list are one of an unknown item.
     """
     errors = _parsed(body).get("errors")
-    found = errors if isinstance(errors, list) else [errors] if errors else []
-    return [(_index(item), _message(item) or "no reason given") for item in found]
+    if errors and not isinstance(errors, list):
+        return [(None, _message(errors) or "no reason given")]
+    return [(_index(item), _message(item) or "no reason given") for item in _as_list(errors)]
 
 
 def _index(item: Any) -> int | None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -561,6 +562,78 @@ def test_no_errors_in_a_207_means_all_is_well(connect: Open, customerio: Sandbox
     job = job_of("u1", track("u1"))
     connect().deliver([job])
     assert job.error is None
+
+
+ODD_ERRORS: list[object] = [
+    {"errors": "boom"},
+    {"errors": {"batch_index": 0}},
+    {"errors": 7},
+    {"errors": [7, None, [], "text"]},
+    {"errors": [{"batch_index": True}, {"batch_index": 0.0}, {"batch_index": "0"}]},
+    {"errors": [{"batch_index": -1}, {"batch_index": 99}, {"batch_index": 10**30}]},
+    {"errors": [{"message": ["x"], "field": {"a": 1}, "reason": 5, "batch_index": None}]},
+    {"errors": [{}] * 3},
+]
+"""Errors of a batch that do not say which operation they mean."""
+
+
+@pytest.mark.parametrize("content", ODD_ERRORS)
+def test_batch_with_odd_errors_is_sent_in_parts_and_no_event_dies_of_it(
+    connect: Open, customerio: Sandbox, content: object
+) -> None:
+    body = json.dumps(content)  # orjson has no integers as long
+    customerio.fault("status", status=207, body=body)
+    jobs = [job_of(f"u{at}", track(f"u{at}", f"event {at}")) for at in range(4)]
+    connect().deliver(jobs)
+    assert [job.error for job in jobs] == [None] * 4
+    assert names(customerio) == [f"event {at}" for at in range(4)]
+    assert len(customerio.requests) == 3
+
+
+@pytest.mark.parametrize("content", [{}, {"errors": None}, {"errors": []}, {"error": "x"}])
+def test_batch_without_errors_is_delivered(
+    connect: Open, customerio: Sandbox, content: object
+) -> None:
+    customerio.fault("status", status=207, body=json.dumps(content), apply=True)
+    job = job_of("u1", track("u1"))
+    connect().deliver([job])
+    assert job.error is None
+
+
+@pytest.mark.parametrize(
+    "body", ["", "null", "[]", "7", '"x"', "{", "\x00", '{"errors": "\\ud800"}', "[" * 5000, "<p>"]
+)
+def test_batch_with_an_unreadable_answer_is_tried_again(
+    connect: Open, customerio: Sandbox, body: str
+) -> None:
+    customerio.fault("status", status=207, body=body)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(2)]
+    connect().deliver(jobs)
+    expected = type(None) if body == "" else NoResponse
+    assert [type(job.error) for job in jobs] == [expected] * 2
+
+
+def test_errors_named_twice_or_for_every_event_are_those_of_their_events(
+    connect: Open, customerio: Sandbox
+) -> None:
+    found = [{"batch_index": at, "message": "name is too long"} for at in (0, 1, 1, 0, 1)] * 50
+    customerio.fault("status", status=207, body=errors_at(*found))
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(2)]
+    connect().deliver(jobs)
+    assert [reason(job) for job in jobs] == ["track: name is too long"] * 2
+    assert len(customerio.requests) == 1
+
+
+def test_errors_without_an_index_cost_a_bounded_number_of_requests(
+    connect: Open, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=207, body=errors_at({"message": "malformed"}), times=None)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(500)]
+    connect().deliver(jobs)
+    assert len(customerio.requests) < 80
+    kinds = {type(job.error) for job in jobs}
+    assert kinds <= {Rejected, RetryLater, NotAttempted}
+    assert Rejected in kinds
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
