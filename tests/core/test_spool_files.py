@@ -166,12 +166,21 @@ def log_deleted(path: Path) -> None:
     path.with_name("spool.db-wal").unlink()
 
 
+@pytest.fixture
+def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paths of a file are looked at before each write, not some times a second."""
+    monkeypatch.setattr("walker_collector.spool.sqlite.spool_file._CHECKED_EVERY", 0)
+
+
 LOSSES = [deleted, moved, replaced, folder_moved, everything_deleted, log_deleted]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_nothing_is_accepted_by_a_spool_that_is_lost(
-    loss: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    loss: Callable[[Path], None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    looked_at_each_time: None,
 ) -> None:
     path = tmp_path / "folder" / "spool.db"
     path.parent.mkdir()
@@ -203,15 +212,29 @@ def test_nothing_is_accepted_by_a_spool_that_is_lost(
 
 @pytest.mark.parametrize(("loss", "name"), [(moved, "moved.db"), (log_deleted, "spool.db")])
 def test_accepted_events_are_saved_from_a_log_that_is_lost(
-    loss: Callable[[Path], None], name: str, path: Path
+    loss: Callable[[Path], None], name: str, path: Path, looked_at_each_time: None
 ) -> None:
     with opened(path) as spool:
         append(spool)
         loss(path)
         with pytest.raises(SpoolError):
             append(spool)
-    with opened(path.with_name(name), read_only=True) as spool:
-        assert spool.counts() == {"out": {State.WAITING: 1}}
+    assert waiting_in(path.with_name(name)) == 1
+
+
+@pytest.mark.parametrize(("loss", "name"), [(moved, "moved.db"), (log_deleted, "spool.db")])
+def test_accepted_events_are_saved_from_a_lost_log_at_the_close(
+    loss: Callable[[Path], None], name: str, path: Path
+) -> None:
+    with opened(path) as spool:
+        append(spool)
+        loss(path)
+    assert waiting_in(path.with_name(name)) == 1
+
+
+def waiting_in(path: Path) -> int:
+    with opened(path, read_only=True) as spool:
+        return spool.counts()["out"][State.WAITING]
 
 
 # --- what is no spool ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The durable spool: one SQLite file in WAL mode, written in groups."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from walker_collector.spool.sqlite.catalog import CachedCatalog
 from walker_collector.spool.sqlite.checkpointer import Checkpointer
 from walker_collector.spool.sqlite.event_tables import Deleted
 from walker_collector.spool.sqlite.failure import spool_error
-from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally
+from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally, scrub
 from walker_collector.spool.sqlite.lock import keep_inherited
 from walker_collector.spool.sqlite.schema import prepare
 from walker_collector.spool.sqlite.spool_file import SpoolFile
@@ -93,7 +94,7 @@ class SqliteSpool:
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
     ) -> Sequence[int]:
-        size = sum(len(event.body) for event in events)
+        size = sum([len(event.body) for event in events])  # a list is faster for one
         self._check_room(len(events), size)
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
@@ -276,6 +277,9 @@ class SqliteSpool:
 
     def close(self) -> None:
         with self._turns():
+            if not self._spool_file.is_in_place():  # else SQLite itself does so as it closes
+                with contextlib.suppress(sqlite3.Error):
+                    scrub(self._commits.connection)
             self._spool_file.close()
 
     def pause(self) -> None:

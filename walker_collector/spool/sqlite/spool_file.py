@@ -4,12 +4,17 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.sqlite.lock import SpoolLock, keep_inherited
 from walker_collector.spool.sqlite.schema import blank, has_tables
+
+_CHECKED_EVERY: Final = 0.02
+"""Seconds between two looks at the paths of a file in use."""
 
 
 class SpoolFile:
@@ -24,6 +29,7 @@ class SpoolFile:
         self.real = Path(os.path.realpath(path))  # SQLite's own files and the lock are beside it
         self._opened = ExitStack()
         self._log: int | None = None
+        self._checked_at = 0.0
         self._lock = None if read_only else SpoolLock(self.real)
         try:
             self.descriptor = self._open()
@@ -100,14 +106,33 @@ class SpoolFile:
 
         Whatever was written to it from then on would end with this process.
         """
-        if self.read_only:  # SQLite refuses to write
+        if self.descriptor is None:  # read-only: SQLite refuses to write
             return
+        if os.fstat(self.descriptor).st_nlink == 0:
+            raise self._lost("the file was deleted or replaced")
+        # Its path costs more to look at. What is written to a file that was moved is not lost yet.
+        now = time.monotonic()
+        if now - self._checked_at >= _CHECKED_EVERY:
+            self._check_paths()
+            self._checked_at = now
+
+    def is_in_place(self) -> bool:
+        """Return whether the database is at its path, or was closed."""
+        if self.descriptor is None:
+            return True
+        try:
+            self._check_paths()
+        except SpoolError:
+            return False
+        return True
+
+    def _check_paths(self) -> None:
         try:
             found = _identity(os.stat(self.real))
         except OSError:
             raise self._lost("the file was deleted or moved") from None
         if found != self._identity:
-            raise self._lost("the file was replaced by another")
+            raise self._lost("the file was deleted or replaced")
         if self._log is None:
             self._log = self._open_log()
         elif os.fstat(self._log).st_nlink == 0:
@@ -130,12 +155,14 @@ class SpoolFile:
     def close(self) -> None:
         """Close everything, and release the lock."""
         self._opened.close()
+        self.descriptor = None
         if self._lock is not None:
             self._lock.release()
 
     def remove(self) -> None:
         """Close and delete the file. The lock goes last: whoever waits for it finds a new one."""
         self._opened.close()
+        self.descriptor = None
         self.real.unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.remove()
