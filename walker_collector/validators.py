@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -54,11 +55,15 @@ def read_paths(_: Any, __: Any, values: Iterable[str] | None) -> None:
 
 
 _NAME_MAX: Final = 500
+_CONTROLS: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories of characters that steer a terminal, end a line, or are half of one."""
 
 
 def names_event(_: Any, __: Any, value: str | None) -> None:
     """Refuse a name that is too long, or cannot be shown on a line; None passes."""
-    if value is not None and not (len(value) <= _NAME_MAX and value.isprintable()):
+    if value is not None and (
+        len(value) > _NAME_MAX or any(unicodedata.category(char) in _CONTROLS for char in value)
+    ):
         raise ValueError(
             f"a name has up to {_NAME_MAX} characters, no line end or control character"
         )

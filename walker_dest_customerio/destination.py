@@ -27,6 +27,7 @@ from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
 from walker_dest_customerio.identity import identity_of, key_of
 from walker_dest_customerio.operations import MESSAGE_PARTS, ApiName, Call, Identify, Json
+from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan
 from walker_dest_customerio.settings import (
     BY_ID,
@@ -148,15 +149,21 @@ class CustomerioDestination:
         """
         cache, now = self._identified(context.settings), time.time()
         planned = require_operations(plan(event, data, rule, context, cache, now))
-        calls = SimulatedCalls(warnings=planned.warnings)
+        warnings = list(planned.warnings)
+        calls = SimulatedCalls()
         refused = []
         for operation in planned.operations:
             problem = operation.problem(now) or operation.size_problem()
-            if problem is None:
+            if problem == BLANK_NAME and not operation.call[-1]["name"]:
+                # The empty name of a rule: walkerOS makes the call, which Customer.io refuses.
+                calls.append(operation.call)
+                warnings.append(f"{operation.part}: {problem}, so Customer.io refuses it")
+            elif problem is None:
                 calls.append(operation.call)
                 operation.note(cache, -math.inf)  # as if delivered at the event's time
             else:
                 refused.append(f"{operation.part}: {problem}")
+        calls.warnings = tuple(warnings)
         calls.refused = "; ".join(refused) or None
         return calls
 

@@ -529,6 +529,12 @@ def test_a_command_that_is_none_is_refused_as_an_event() -> None:
         split_name("walker consnet")
 
 
+@pytest.mark.parametrize("name", ["Walker consent", "WALKER CONSENT", "walker Consent"])
+def test_command_in_other_letters_is_refused_as_an_event(name: str) -> None:
+    with pytest.raises(EventError, match=f"'{name}' is no command"):
+        split_name(name)
+
+
 @pytest.mark.parametrize("key", ["\ud800", "\x1b[2J", "a\nb", "x" * 100_000])
 def test_refusal_that_quotes_an_event_can_be_shown_anywhere(key: str) -> None:
     with pytest.raises(EventError) as caught:

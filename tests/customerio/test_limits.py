@@ -37,6 +37,7 @@ REFUSED: list[tuple[str, Json, Json, str]] = [
     ("name", of(), {"name": "x" * 101}, "track: the name has 101 bytes"),
     ("name of an event", of(name=f"a {'b' * 100}"), {}, "track: the name has 102 bytes"),
     ("name of many bytes", of(), {"name": SMILE * 26}, "track: the name has 104 bytes"),
+    ("blank name", of(), {"name": "  "}, "track: the name is blank"),
     (
         "data",
         of(data={"text": "x" * 100_000}),
@@ -150,6 +151,16 @@ def test_what_will_surely_be_refused_is_not_sent_and_becomes_a_dead_letter(
     (letter,) = delivered(customerio, event, rule=rule, delivery=delivery)
     assert reason in letter.reason
     assert customerio.requests == []
+
+
+def test_empty_name_of_a_rule_is_simulated_as_in_walkeros_with_a_warning(
+    customerio: Sandbox,
+) -> None:
+    (result,) = simulated(of(), rule={"name": ""})
+    assert (result.status, result.calls[0][2]["name"]) == ("deliver", "")
+    assert result.warnings == ("track: the name is blank, so Customer.io refuses it",)
+    (letter,) = delivered(customerio, of(), rule={"name": ""}, delivery="batch")
+    assert letter.reason == "track: the name is blank"
 
 
 ALLOWED: list[tuple[str, Json, Json]] = [

@@ -140,7 +140,7 @@ def _words(name: str) -> tuple[str, str]:
         )
     if may_need_check(name):
         check_identifier("event name", name)
-    if words[0] == "walker":
+    if words[0].lower() == "walker":  # `Walker Consent` is hardly meant to be an event
         raise EventError(
             f"{name[:80]!r} is no command; there are walker consent, walker user, walker globals"
         )

@@ -1,6 +1,6 @@
 """Events and page views, of people with a customer id and of anonymous ones."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from attrs import define
 
@@ -15,6 +15,8 @@ from walker_dest_customerio.operations.base import (
     length_problem,
 )
 
+BLANK_NAME: Final = "the name is blank"
+"""Customer.io refuses it, though walkerOS sends it: a rule's empty name is a name there."""
 _SHORT_ID = limits.PERSON_ID // 4
 _SHORT_NAME = limits.EVENT_NAME // 4
 """Characters that stay within the limit in bytes, even if each takes four."""
@@ -51,6 +53,8 @@ class Occurrence(Operation):
 
     def problem(self, now: float) -> str | None:
         identity, name = self.identity, self.name
+        if not name.strip():
+            return BLANK_NAME
         if 2 < len(identity) <= _SHORT_ID and len(name) <= _SHORT_NAME:  # as with almost all
             return None
         return id_problem(identity) or length_problem("the name", name.strip(), limits.EVENT_NAME)
