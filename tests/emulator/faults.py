@@ -33,6 +33,13 @@ class Garbage:
 
 
 @frozen
+class Raw:
+    """These bytes are the answer, whatever they are, and the last of the connection; no effect."""
+
+    data: bytes
+
+
+@frozen
 class TooLarge:
     """413 for more operations than this; fewer are accepted."""
 
@@ -53,7 +60,7 @@ class Slow:
     seconds: float
 
 
-Fault = Answer | Reset | Garbage | TooLarge | Refuse | Slow
+Fault = Answer | Reset | Garbage | Raw | TooLarge | Refuse | Slow
 
 
 @define
@@ -87,6 +94,20 @@ PASSING: tuple[Fault, ...] = (
     Reset("accepted"),
     Garbage(),
     Garbage(503),
+    Garbage(207, b'{"errors": "what?"}'),
+    Garbage(
+        207, b'{"errors": [{"batch_index": true}, {"batch_index": -1}, {"batch_index": 9999}, 7]}'
+    ),
+    Garbage(207, b'{"errors": [{"message": "\\ud800"}]}'),
+    Answer(418),
+    Answer(999),
+    Answer(429, retry_after="-1"),
+    Answer(503, retry_after="\u0663"),
+    Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{}"),
+    Raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+    Raw(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
+    Raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500),
+    Raw(b"\xff\x00 no HTTP at all"),
     TooLarge(3),
     TooLarge(50),
     Slow(0.05),

@@ -12,7 +12,7 @@ from typing import Any
 
 import trustme
 
-from tests.emulator.faults import Answer, Fault, Garbage, Poison, Refuse, Reset, Slow, TooLarge
+from tests.emulator.faults import Answer, Fault, Garbage, Poison, Raw, Refuse, Reset, Slow, TooLarge
 from tests.emulator.requests import Credentials, Invalid, Operation, Parsed, Request, parse
 from tests.support import PATIENCE, join
 
@@ -21,6 +21,13 @@ CREDENTIALS = Credentials("emulator-site", "emulator-track-key", "emulator-app-k
 
 class _Gone(Exception):
     """The connection is reset instead of an answer."""
+
+
+class _Said(Exception):
+    """Something that is no response of the emulator's is said, and the connection closed."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class Emulator:
@@ -107,6 +114,9 @@ class Emulator:
                 await writer.drain()
         except _Gone:
             _reset(writer)
+        except _Said as said:
+            writer.write(said.data)
+            writer.close()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
             writer.transport.abort()  # the other side is done
         finally:
@@ -154,6 +164,8 @@ class Emulator:
                 raise _Gone
             case Garbage(status, body):
                 return status, body, {}
+            case Raw(data):
+                raise _Said(data)
             case TooLarge(items) if len(parsed) > items:
                 return 413, _errors(f"more than {items} operations"), {}
         refused, indexed = self._refused(parsed, fault)
