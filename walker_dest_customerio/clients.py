@@ -29,12 +29,14 @@ from walker_dest_customerio.responses import (
     Api,
     Invalid,
     NoResponse,
+    batch_errors,
     error_for_response,
     is_api_response,
 )
 from walker_dest_customerio.settings import Settings
 from walker_dest_customerio.transport_errors import Route, transport_error
 
+BATCH: Final = "/api/v2/batch"
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -86,6 +88,9 @@ class _OneRequest:
         elif not is_api_response(content):
             what = f"{self.options.api.name} answered {status} with something that is not JSON"
             raise NoResponse(f"{what}; is there a proxy between? See {self.options.api.host}")
+        elif not url.endswith(BATCH) and batch_errors(content):
+            # Only a batch has errors beside a success.
+            raise NoResponse(f"{self.options.api.name} answered {status} with errors")
         return response
 
     def _no_response(self, url: str, error: Exception, phase: connections.Phase) -> WalkerError:

@@ -226,26 +226,32 @@ class _Sender:
     ) -> None:
         """Settle each task of an accepted batch from the errors that came with it.
 
-        An error without a usable index belongs to an unknown task. The tasks not named are then
-        bisected until a request of one task shows it; repeating the others does no harm.
+        An error without an index belongs to an unknown task. The tasks not named are then bisected
+        until a request of one task shows it; repeating the others does no harm. An index that no
+        task has is the service's mistake, and says nothing about a task.
         """
         if not errors:
             self._succeed(group)
             return
         refused: dict[int, list[str]] = defaultdict(list)
-        unplaced = []
+        unplaced, odd = [], []
         for index, message in errors:
-            if index is None or not 0 <= index < len(group):
+            if index is None:
                 unplaced.append(message)
-            else:
+            elif 0 <= index < len(group):
                 refused[index].append(message)
+            else:
+                odd.append(message)
         if unplaced and len(group) == 1:
             refused[0] += unplaced
         for index, messages in refused.items():
             self._fail([group[index]], Rejected(listed(messages)))
         rest = [task for index, task in enumerate(group) if index not in refused]
-        if unplaced and rest:
-            self._bisect(rest, Rejected(listed(unplaced)))
+        error = RetryLater(f"errors of operations that were not sent: {listed(unplaced + odd)}")
+        if rest and len(group) > 1 and (unplaced or odd):
+            self._bisect(rest, error)
+        elif rest and odd:
+            self._fail(rest, error)
         else:
             self._succeed(rest)
 

@@ -17,6 +17,7 @@ from walker_collector.clients import error_for_status, retry_after
 from walker_dest_customerio.error_text import field_name, known_words, listed
 
 LONGEST_WAIT: Final = 3600.0
+NO_ITEM: Final = -1
 _UNTAKEN: Final = frozenset({408, 425, 429, 503})
 _ACCOUNT: Final = re.compile(r"\baccount\b|approved|confirmed|do not send", re.IGNORECASE)
 
@@ -105,19 +106,22 @@ def error_messages(body: bytes) -> list[str]:
 
 
 def batch_errors(body: bytes) -> list[tuple[int | None, str]]:
-    """Return index in the batch (None if missing) and message of each refused item.
+    """Return index in the batch and message of each refused item.
 
-    Errors that are not in a list are one of an unknown item.
+    The index is None for an error that has none, and NO_ITEM for one of another shape than the
+    reference's, which says nothing about any item.
     """
     errors = _parsed(body).get("errors")
     if errors and not isinstance(errors, list):
-        return [(None, _message(errors) or "no reason given")]
+        return [(NO_ITEM, _message(errors) or "no reason given")]
     return [(_index(item), _message(item) or "no reason given") for item in _as_list(errors)]
 
 
 def _index(item: Any) -> int | None:
-    index = item.get("batch_index") if isinstance(item, dict) else None
-    return index if isinstance(index, int) and not isinstance(index, bool) else None
+    if isinstance(item, str):
+        return None
+    index = item.get("batch_index") if isinstance(item, dict) and item else NO_ITEM
+    return index if index is None or type(index) is int else NO_ITEM
 
 
 def _message(item: Any) -> str:

@@ -543,11 +543,8 @@ def test_refused_items_are_rejected_and_the_rest_is_delivered(
     assert reason(jobs[1]) == "track: attributes.plan: too long (invalid); name: required"
 
 
-@pytest.mark.parametrize("index", [None, -1, 99, "1"])
-def test_item_without_a_usable_index_is_searched_for(
-    connect: Open, customerio: Sandbox, index: object
-) -> None:
-    broken = errors_at({"batch_index": index, "message": "malformed"})
+def test_item_without_an_index_is_searched_for(connect: Open, customerio: Sandbox) -> None:
+    broken = errors_at({"message": "malformed"})
     customerio.fault("status", status=207, body=broken)
     customerio.fault("status", status=200, body="{}", apply=True)
     customerio.fault("status", status=207, body=broken)
@@ -555,6 +552,26 @@ def test_item_without_a_usable_index_is_searched_for(
     connect().deliver(jobs)
     assert jobs[0].error is None
     assert reason(jobs[1]) == "track: malformed"
+
+
+@pytest.mark.parametrize("index", [-1, 99, "0", True, 0.0, [0]])
+def test_index_that_no_item_has_is_the_services_mistake(
+    connect: Open, customerio: Sandbox, index: object
+) -> None:
+    broken = errors_at({"batch_index": index, "message": "malformed"})
+    customerio.fault("status", status=207, body=broken, times=None)
+    jobs = [job_of(f"u{at}", track(f"u{at}")) for at in range(2)]
+    connect().deliver(jobs)
+    assert {type(job.error) for job in jobs} <= {RetryLater, NotAttempted}
+
+
+def test_errors_beside_a_success_of_one_call_are_no_success(
+    connect: Open, customerio: Sandbox
+) -> None:
+    customerio.fault("status", status=207, body=errors_at({"message": "malformed"}))
+    job = job_of("u1", track("u1"))
+    connect(delivery="single").deliver([job])
+    assert isinstance(job.error, NoResponse)
 
 
 def test_no_errors_in_a_207_means_all_is_well(connect: Open, customerio: Sandbox) -> None:

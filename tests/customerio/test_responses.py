@@ -181,8 +181,8 @@ def test_items_of_a_batch_come_with_their_index_if_they_have_one() -> None:
         (1, "name: is blank (invalid)"),
         (1, "again"),
         (None, "invalid"),
-        (None, "no reason given"),
-        (None, "no reason given"),
+        (-1, "no reason given"),
+        (-1, "no reason given"),
         (None, "text"),
     ]
     assert batch_errors(b"{}") == []
