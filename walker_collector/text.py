@@ -8,6 +8,7 @@ import logging
 import re
 from typing import Final
 
+_TYPE_NAME: Final = type.__dict__["__name__"].__get__
 REASON_MAX: Final = 500
 """Characters of a reason that are stored."""
 
@@ -90,6 +91,12 @@ def brief(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def type_name(value: object) -> str:
+    """Return the name of a value's type, storable; never raises, even if a metaclass would."""
+    name: str = _TYPE_NAME(type(value))
+    return storable(name)
+
+
 def storable(text: object, limit: int = REASON_MAX) -> str:
     """Return the text on one line of valid Unicode, cut to `limit` characters; never raises.
 
@@ -100,13 +107,13 @@ def storable(text: object, limit: int = REASON_MAX) -> str:
         shown = without_secrets(text if type(text) is str else str(text))
         return visible(shown[:limit].encode("utf-8", "replace").decode("utf-8"))[:limit]
     except BaseException:  # `__str__` of a plugin's class may raise anything, even SystemExit
-        return f"<{type(text).__name__} without a text>"
+        return f"<{type_name(text)} without a text>"
 
 
 def describe(error: BaseException, limit: int = REASON_MAX) -> str:
     """Return an exception as `Type: text`, storable; never raises."""
     text = storable(error, limit)
-    name = type(error).__name__
+    name = type_name(error)
     return storable(f"{name}: {text}" if text else name, limit)
 
 

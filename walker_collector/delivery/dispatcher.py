@@ -254,5 +254,7 @@ class _Run:
 def _with_consent(task: Task) -> Outcome:
     """Return the outcome, with the consent it was tried under if the entry will be kept."""
     if task.item is not None and task.outcome.kind in ("rejected", "retry", "bug"):
-        return attrs.evolve(task.outcome, consent=task.item.context.consent)
+        # The plugin had it in hand: only keys as there are in events may go into the spool.
+        consent = {key: True for key in list(task.item.context.consent) if type(key) is str}
+        return attrs.evolve(task.outcome, consent=consent)
     return task.outcome

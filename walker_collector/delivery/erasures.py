@@ -10,6 +10,7 @@ from walker_collector.delivery.pending_state import PendingState
 from walker_collector.error_details import place_of
 from walker_collector.hookspecs import Person
 from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
+from walker_collector.text import type_name
 
 
 class Erasures:
@@ -116,7 +117,7 @@ class Erasures:
             self._state.log.error(
                 "destination %s: erased raised %s at %s",
                 destination.id,
-                type(error).__name__,
+                type_name(error),
                 place_of(error),
             )
 

@@ -124,7 +124,7 @@ class Holds:
         person = entry[1]
         if person not in bases:
             bases[person] = self._state.consents.base(person)
-        return granted({**bases[person], **(decode(entry[3]).get("consent") or {})})
+        return granted({**bases[person], **_own_consent(entry)})
 
     def expire(self) -> None:
         """Drop entries held longer than `queueAge`, and write the updates that are kept."""
@@ -162,3 +162,12 @@ class Holds:
             len(entries),
             reason,
         )
+
+
+def _own_consent(entry: Entry) -> Consent:
+    """Return the consent that an event states itself; none if its row is damaged."""
+    try:
+        own = decode(entry[3]).get("consent")
+    except (ValueError, AttributeError):  # no JSON, or no object; it cannot be mapped either
+        return {}
+    return own if isinstance(own, dict) else {}

@@ -9,7 +9,7 @@ from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, NOTIFIED
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import TimeLimit
 from walker_collector.delivery.trace import event_id
-from walker_collector.error_details import after_of, place_of, reason_of
+from walker_collector.error_details import after_of, attribute_of, place_of, reason_of
 from walker_collector.errors import (
     DestinationDown,
     NotAttempted,
@@ -22,7 +22,7 @@ from walker_collector.errors import (
 )
 from walker_collector.hookspecs import Event, Item, Person
 from walker_collector.people.identity import KINDS
-from walker_collector.text import describe, storable
+from walker_collector.text import describe, storable, type_name
 
 FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections that a plugin finds without asking the service."""
@@ -66,11 +66,15 @@ class HookCalls:
         )
         if failures is None:
             return {}
-        if isinstance(failures, Mapping) and all(
-            type(index) is int and 0 <= index < len(tasks) and isinstance(error, BaseException)
-            for index, error in failures.items()
-        ):
-            return failures
+        if isinstance(failures, Mapping):
+            found = dict(failures.items())  # a class of the plugin's may raise later
+            if all(
+                type(index) is int
+                and 0 <= index < len(tasks)
+                and issubclass(type(error), BaseException)
+                for index, error in found.items()
+            ):
+                return found
         plugin = type(self._destination.instance).__qualname__
         raise PluginError(
             f"{plugin}.push_batch must return None, or exceptions by the index of their events"
@@ -78,20 +82,22 @@ class HookCalls:
 
     def outcome_of(self, error: BaseException, task: Task) -> Outcome:
         """Return the outcome of an event, given the error of its call."""
-        if isinstance(error, NothingToSend):
+        kind = type(error)  # isinstance would ask `__class__` as well, which may raise
+        if issubclass(kind, NothingToSend):
             return Outcome("empty", reason_of(error))
-        if isinstance(error, NotAttempted):
+        if issubclass(kind, NotAttempted):
             return NOT_ATTEMPTED
-        if isinstance(error, Rejected):
-            known = getattr(error, "status", None) in FOUND_BY_PLUGIN
+        if issubclass(kind, Rejected):
+            status = attribute_of(error, "status")
+            known = type(status) is str and status in FOUND_BY_PLUGIN
             return Outcome("rejected", reason_of(error), known=known)
-        if isinstance(error, PartDown):
+        if issubclass(kind, PartDown):
             return Outcome("retry", reason_of(error), counted=False, part=True)
-        if isinstance(error, RetryLater):
+        if issubclass(kind, RetryLater):
             return Outcome("retry", reason_of(error), after=after_of(error))
-        if isinstance(error, DestinationDown):
+        if issubclass(kind, DestinationDown):
             return Outcome("unavailable", reason_of(error), down=True)
-        if isinstance(error, SpoolError):  # progress could not be recorded
+        if issubclass(kind, SpoolError):  # progress could not be recorded
             return Outcome("retry", storable(error))
         return self.bug(error, "push", task)
 
@@ -103,11 +109,11 @@ class HookCalls:
             "destination %s: %s raised %s at %s (event %s)",
             self._destination.id,
             where,
-            type(error).__name__,
+            type_name(error),
             place,
             event_id(task.entry),
         )
-        brief = f"an unexpected {type(error).__name__} in {where} at {place}"
+        brief = f"an unexpected {type_name(error)} in {where} at {place}"
         return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
 
     def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.error_details import after_of, place_of, reason_of
 from walker_collector.errors import DestinationDown, RetryLater
-from walker_collector.text import describe
+from walker_collector.text import describe, type_name
 
 
 class Initialisation:
@@ -54,7 +54,7 @@ class Initialisation:
             self._log_bug("init", error)
             return Outcome("unavailable", f"init failed: {describe(error)}", down=True)
         self.done = True
-        destination.context.logger.info("destination %s: initialised", destination.id)
+        self._log.info("destination %s: initialised", destination.id)
         return None
 
     def shut_down(self) -> None:
@@ -67,13 +67,13 @@ class Initialisation:
         except BaseException as error:  # a plugin's bug must not stop the others' shutdown
             self._log_bug("shutdown", error)
         else:
-            destination.context.logger.info("destination %s: shut down", destination.id)
+            self._log.info("destination %s: shut down", destination.id)
 
     def _log_bug(self, hook: str, error: BaseException) -> None:
         self._log.error(
             "destination %s: %s raised %s at %s",
             self._destination.id,
             hook,
-            type(error).__name__,
+            type_name(error),
             place_of(error),
         )

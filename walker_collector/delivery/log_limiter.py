@@ -37,4 +37,7 @@ class LogLimiter:
         self._last[message] = now
         suppressed = self._suppressed.pop(message, 0)
         more = f" (and {suppressed} more like this)" if suppressed else ""
-        self._logger.log(level, message + "%s", *args, more)
+        try:
+            self._logger.log(level, message + "%s", *args, more)
+        except BaseException:  # a handler or filter of the application's may raise anything
+            self._suppressed[message] = suppressed + 1

@@ -8,7 +8,6 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import IGNORED, Outcome, OutcomeKind
 from walker_collector.delivery.task import Task
-from walker_collector.errors import SpoolError
 from walker_collector.events import decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext
 from walker_collector.mapping import UNMATCHED
@@ -66,11 +65,9 @@ class Preparation:
         self._unmatched: set[str] = set()
 
     def prepare(self, task: Task, snapshot: ConsentSnapshot) -> None:
-        """Give the task an item to send, or an outcome that needs no call. Raises SpoolError."""
+        """Give the task an item to send, or an outcome that needs no call; never raises."""
         try:
             made = self._map(task, snapshot)
-        except SpoolError:
-            raise
         except BaseException as error:  # from a function of the plugin or the user in the mapping
             made = self._calls.bug(error, "mapping", task)
         if isinstance(made, Item):
@@ -79,11 +76,9 @@ class Preparation:
             task.item, task.outcome = None, made
 
     def admits(self, task: Task, snapshot: ConsentSnapshot) -> bool:
-        """Return whether an entry may still be sent under this consent. Raises SpoolError."""
+        """Return whether an entry may still be sent under this consent; never raises."""
         try:
             return isinstance(self._map(task, snapshot), Item)
-        except SpoolError:
-            raise
         except BaseException:  # from a function in the mapping: the next attempt tells of it
             return False
 

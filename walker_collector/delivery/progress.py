@@ -1,6 +1,7 @@
 """The progress of one entry's delivery, part by part, kept in the spool."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import define
 
@@ -8,6 +9,10 @@ from walker_collector.config import PartState
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.errors import RetryLater
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
+from walker_collector.text import storable
+
+_PART_MAX: Final = 200
+"""Characters of a part's name."""
 
 
 @define(eq=False)  # one is made per event, and a frozen class would take three times as long
@@ -44,6 +49,7 @@ class EntryProgress:
         goes no further when it returns.
         """
         pending, entry = self._state, self._entry
+        part, reason = storable(part, _PART_MAX), storable(reason)
         with pending.lock:
             if entry[0] not in pending.in_flight:
                 raise RetryLater("this delivery was given up")

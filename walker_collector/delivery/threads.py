@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.error_details import place_of
 from walker_collector.interrupts import uninterrupted
-from walker_collector.text import storable
+from walker_collector.text import describe, storable
 
 _JOIN_INTERVAL: Final = 0.1
 """Wait (s) for a thread to end, before the time limit is checked again."""
@@ -85,8 +86,15 @@ class WorkerThreads:
     def _run(self) -> None:
         try:
             self._work()
+        except BaseException as error:  # the last resort: it is told, and another takes over
+            self._log.error(
+                "destination %s: a thread ended: %s at %s",
+                self._name,
+                describe(error),
+                place_of(error),
+            )
         finally:
             with self._lock:
-                if not self.stopping:  # so that another can be started in its place
+                if not self.stopping:
                     self._threads.remove(threading.current_thread())
                     self.notify()

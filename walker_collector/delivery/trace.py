@@ -1,5 +1,6 @@
 """Log lines about deliveries: batches by their outcomes, events by their ids."""
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,15 @@ def _id_and_name(entry: Entry) -> tuple[str, str]:
 
 
 def trace(destination: Destination, tasks: Sequence[Task]) -> None:
-    """Log the outcomes of a batch, and at level DEBUG the outcome of each event."""
+    """Log the outcomes of a batch, and at level DEBUG the outcome of each event.
+
+    Never raises, whatever handlers and filters of the application do: the outcomes stand.
+    """
+    with contextlib.suppress(BaseException):
+        _trace(destination, tasks)
+
+
+def _trace(destination: Destination, tasks: Sequence[Task]) -> None:
     logger = destination.context.logger
     kinds = Counter(_shown(task) for task in tasks)
     figures = ", ".join(f"{count} {kind}" for kind, count in kinds.items())

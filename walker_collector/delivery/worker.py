@@ -136,15 +136,15 @@ class DestinationWorker:
 
     def _recover(self, batch: Batch | None, error: BaseException) -> None:
         """Put the entries of a delivery back that ended with an error in the collector itself."""
-        spool = isinstance(error, SpoolError)
-        reason = storable(error) if spool else f"{describe(error)} at {place_of(error)}"
-        self._log.error("destination %s: delivery interrupted: %s", self.id, reason)
         with self._lock:
             self._health.breaker.probing = False
             if batch is not None:
                 self.pending.put_back(batch, self._now() + int(PAUSE * 1000))
             self._changed.notify_all()
             self._threads.notify_all()
+        spool = isinstance(error, SpoolError)
+        reason = storable(error) if spool else f"{describe(error)} at {place_of(error)}"
+        self._log.error("destination %s: delivery interrupted: %s", self.id, reason)
         self._threads.sleep(PAUSE)
 
     def _acquire_rate_limit(self) -> bool:
