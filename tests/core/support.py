@@ -204,7 +204,11 @@ def _in_flight(collector: Collector) -> int:
 
 def _workers(collector: Collector) -> list[threading.Thread]:
     prefixes = tuple(f"walker-{name}-" for name in collector.status().destinations)
-    return [thread for thread in threading.enumerate() if thread.name.startswith(prefixes)]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith(prefixes) and not thread.name.endswith("-call")
+    ]
 
 
 def is_erasing(collector: Collector) -> bool:

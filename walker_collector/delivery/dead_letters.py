@@ -55,13 +55,17 @@ class DeadLetters:
 
         Returns the number deleted. Raises SpoolError.
         """
-        excess = self._state.dead - spared - self._state.destination.config.dlq_max
-        if excess <= 0:
+        state = self._state
+        limit = state.destination.config.dlq_max + spared
+        if state.dead <= limit:
             return 0
-        dropped = self._state.spool.delete_dead(
-            self._state.spool.dead(self._state.destination.id, excess)
-        )
-        with self._state.lock:
-            self._state.dead -= dropped
-            self._state.counts.dead_dropped += dropped
+        # Counted again: of several threads that see the limit exceeded, one deletes the excess.
+        with state.unacked.writing:
+            excess = state.dead - limit
+            if excess <= 0:
+                return 0
+            dropped = state.spool.delete_dead(state.spool.dead(state.destination.id, excess))
+            with state.lock:
+                state.dead -= dropped
+                state.counts.dead_dropped += dropped
         return dropped

@@ -37,6 +37,7 @@ class Destination:
     id: str
     config: DestinationConfig
     context: Context
+    log: LogLimiter = attrs.field(repr=False)
     hooks: Hooks
     mapper: Mapper
     ignoring: Ignoring | None = None
@@ -102,6 +103,7 @@ def _destination(
 ) -> Destination:
     plugin = hooks.instance
     logger = _logger(id, config)
+    log = LogLimiter(logger, time.monotonic)
     context = Context(
         id=id,
         settings=config.settings,
@@ -110,7 +112,7 @@ def _destination(
         logger=logger,
         status=partial(host.status_of, id) if host else None,
         forget=host.forget_soon if host else None,
-        warn=LogLimiter(logger, time.monotonic).warning,
+        warn=log.warning,
     )
     batched = hooks.push_batch is not None
     size = config.batch.size if config.batch and config.batch.size else None
@@ -118,6 +120,7 @@ def _destination(
         id=id,
         config=config,
         context=context,
+        log=log,
         hooks=hooks,
         mapper=compile_mapping(config),
         ignoring=compile_ignoring(config),

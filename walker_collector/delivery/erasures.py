@@ -79,9 +79,10 @@ class Erasures:
             return entry[1] in people and (among is None or entry[0] in among)
 
         removed = self._state.queue.remove(is_gone)
+        held = list(filter(is_gone, self._state.held.of(people)))
         if not self._state.spool.durable:  # else the spool counts what it removes
             self._state.waiting -= len(removed)
-        held = list(filter(is_gone, self._state.held.of(people)))
+            self._state.counts.erased += len(removed) + len(held)
         for entry in held:
             self._state.held.remove(entry)
         for entry in [*removed, *held]:
@@ -100,7 +101,9 @@ class Erasures:
             gone = self._remove(people, removed.seqs if state.spool.durable else None)
             # Entries in flight are subtracted when they are settled.
             waiting = removed.counts.get((id_, State.WAITING), 0)
-            state.waiting -= waiting - sum(seq in removed.seqs for seq in in_flight)
+            waiting -= sum(seq in removed.seqs for seq in in_flight)
+            state.waiting -= waiting
+            state.counts.erased += waiting + removed.counts.get((id_, State.HELD), 0)
             state.dead -= removed.counts.get((id_, State.DEAD), 0)
             state.waiters.erased((gone | removed.seqs) - in_flight.keys())
             state.changed.notify_all()

@@ -236,7 +236,6 @@ class PendingEvents:
         for entry, outcome, disposition in zip(batch.entries, outcomes, dispositions, strict=True):
             del self.state.in_flight[entry[0]]
             self.retry_turns.settled(entry)
-            self.state.counts.add(outcome.kind)
             if self._leaves(entry, outcome, disposition, bases):
                 done.append(entry)
             else:
@@ -281,8 +280,10 @@ class PendingEvents:
         """Note the disposition of an entry; return whether the entry leaves the waiting ones."""
         state, update = self.state, disposition.update
         if self.erasures.settled(entry, delivered=outcome.kind in ("delivered", "notified")):
+            state.counts.add(outcome.kind, otherwise="erased")
             self._leave(entry)
             return True
+        state.counts.add(outcome.kind)
         if outcome.kind == "held" and self.holds.consent(entry, bases) != outcome.consent:
             # The consent has changed since the decision, and the release that followed did not
             # find this entry held. It is decided on again; the spool has it as held so far.

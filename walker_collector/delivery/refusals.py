@@ -1,6 +1,6 @@
 """Refusals in a row: a long run of them is the destination's fault, not the events'."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final
 
 from attrs import Factory, define
@@ -25,12 +25,14 @@ class RefusalRun:
 
     events: dict[int, str] = Factory(dict)
     dead: set[int] = Factory(set)
+    _of: Counter[str] = Factory(Counter)
+    """The number of the events of each person; at most `EVENTS`, since more of one say no more."""
     _excused: OrderedDict[int, None] = Factory(OrderedDict)
 
     @property
     def people(self) -> int:
         """The number of people these events belong to."""
-        return len(set(self.events.values()))
+        return len(self._of)
 
     @property
     def is_general(self) -> bool:
@@ -39,14 +41,16 @@ class RefusalRun:
 
     @property
     def spared(self) -> int:
-        """The number of dead letters to keep, as they may have to be queued again."""
+        """The number of dead letters to keep beyond the limit, as they may be queued again."""
         # One person's refusals never become a general run by themselves.
-        return len(self.dead) if self.people > 1 else 0
+        return min(len(self.dead), EVENTS - 1) if self.people > 1 else 0
 
     def add(self, seq: int, person: str) -> None:
         """Note a refused event, unless there was a success since it was first refused."""
-        if seq not in self._excused:
-            self.events[seq] = person
+        if seq in self._excused or seq in self.events or self._of[person] >= EVENTS:
+            return
+        self.events[seq] = person
+        self._of[person] += 1
 
     def end(self) -> None:
         """End the run, after a success."""
@@ -57,6 +61,7 @@ class RefusalRun:
             self._excused.popitem(last=False)
         self.events.clear()
         self.dead.clear()
+        self._of.clear()
 
     def died(self, seq: int) -> None:
         """Note that an event has become a dead letter, if it belongs to the run."""

@@ -83,7 +83,8 @@ class Settlement:
 
     def _settle_delivered(self, batch: Batch) -> None:
         pending, health = self._pending, self._health
-        if not health.untroubled:
+        troubled = not health.untroubled
+        if troubled:
             with pending.lock:
                 self._report(health.delivered(batch.snapshot.names.values()))
         if self._durable or pending.state.unacked.updates:
@@ -93,6 +94,8 @@ class Settlement:
             if self._waiters.waiting:
                 self._waiters.delivered(batch.entries)
             self._changed.notify_all()
+        if troubled:
+            self._bound_dead()  # those of the run that has ended are not spared any more
 
     def _write(self) -> None:
         self._pending.state.unacked.write()

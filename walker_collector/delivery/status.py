@@ -4,8 +4,14 @@ from typing import Final
 
 from attrs import define, frozen
 
-_COUNTED: Final = ("delivered", "ignored", "empty", "dropped")
-"""Kinds of outcomes with a figure of the same name."""
+_FIGURES: Final = {
+    "delivered": "delivered",
+    "notified": "delivered",
+    "ignored": "ignored",
+    "empty": "empty",
+    "dropped": "dropped",
+}
+"""Kinds of outcomes, and the figures that count them."""
 
 
 @frozen
@@ -23,9 +29,10 @@ class DestinationStatus:
     `dead` counts the dead letters that are kept, `died` those that were added since the start.
     `replayed` counts dead letters that somebody had delivered again, `requeued` those that were
     queued again since the destination had refused everything, `dead_dropped` those deleted beyond
-    `dlqMax`. `empty` counts events that gave the destination nothing to send. For the events of
-    one process,
-    accepted + replayed + requeued = delivered + ignored + empty + died + dropped + waiting + held.
+    `dlqMax`. `empty` counts events that gave the destination nothing to send, `erased` those that
+    left undelivered with their person. Changes of consent count like events. For the events of one
+    process, accepted + replayed + requeued
+    = delivered + ignored + empty + died + dropped + erased + waiting + held.
     `unrecorded` counts events that have left the queue while the spool could not be written: the
     next process would deliver them again.
     """
@@ -46,6 +53,7 @@ class DestinationStatus:
     replayed: int = 0
     requeued: int = 0
     dropped: int = 0
+    erased: int = 0
     dead_dropped: int = 0
     batches: int = 0
     oldest_age: float = 0.0
@@ -65,10 +73,11 @@ class Counts:
     replayed: int = 0
     requeued: int = 0
     dropped: int = 0
+    erased: int = 0
     dead_dropped: int = 0
     batches: int = 0
 
-    def add(self, kind: str) -> None:
-        """Count the outcome of one event, if it has a figure."""
-        if kind in _COUNTED:
-            setattr(self, kind, getattr(self, kind) + 1)
+    def add(self, kind: str, otherwise: str = "") -> None:
+        """Count the outcome of one event, if it has a figure; else under `otherwise`, if given."""
+        if figure := _FIGURES.get(kind, otherwise):
+            setattr(self, figure, getattr(self, figure) + 1)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from walker_collector.errors import DestinationDown, RetryLater
+from walker_collector.errors import DestinationDown, PartDown, RetryLater
 
 _GIVEN_UP_MAX: Final = 8
 """Hanging threads of one destination; more are not started."""
@@ -45,7 +45,10 @@ class TimeLimit:
                 error.append(raised)
 
         thread = threading.Thread(target=run, name=self._name, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as refused:  # too many threads: no fault of the event's
+            raise PartDown(f"no thread for the call: {refused}") from None
         thread.join(self._seconds)
         if thread.is_alive():
             with self._lock:

@@ -14,7 +14,7 @@ from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.initialisation import Initialisation
-from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.log_limiter import INTERVAL
 from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.preparation import Preparation
@@ -51,7 +51,7 @@ class DestinationWorker:
         random: Callable[[], float],
     ) -> None:
         config = destination.config
-        self._log = log = LogLimiter(destination.context.logger, time.monotonic)
+        self._log = log = destination.log
         self.id = destination.id
         self.destination = destination
         self._now = now
@@ -112,15 +112,18 @@ class DestinationWorker:
 
         Nothing that a delivery raises ends it: a dead thread would mean events that wait for ever.
         """
-        threads, pending, health = self._threads, self.pending, self._health
+        threads, pending, health, log = self._threads, self.pending, self._health, self._log
         while not threads.stopping:
             batch: Batch | None = None
             try:
+                if log.suppressed:
+                    log.flush()
                 with self._lock:
                     hurried = bool(self._flushing or self._waiters.waiting)
                     found = pending.next(self._now(), health, hurried=hurried)
                     if not isinstance(found, Batch):
-                        wait = _MAX_WAIT if found.ms is None else min(found.ms / 1000, _MAX_WAIT)
+                        longest = INTERVAL if log.suppressed else _MAX_WAIT
+                        wait = longest if found.ms is None else min(found.ms / 1000, longest)
                         threads.idle += 1
                         try:
                             threads.changed.wait(wait)
@@ -271,3 +274,4 @@ class DestinationWorker:
             self._waiters.closed()
             self._changed.notify_all()
         self._initialisation.shut_down()
+        self._log.flush(due=False)

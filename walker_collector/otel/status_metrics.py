@@ -22,6 +22,7 @@ _COUNTERS: Final = {
     "replayed": "Dead letters put back into the queue by a replay.",
     "requeued": "Dead letters put back into the queue, as the destination had refused every event.",
     "dropped": "Events dropped by the limits queueMax and queueAge, or by queue: false.",
+    "erased": "Events that left undelivered with their erased person.",
     "dead_dropped": "Dead letters dropped by the limit dlqMax.",
 }
 _LEVELS: Final = {

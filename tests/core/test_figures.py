@@ -1,0 +1,229 @@
+"""The figures of a destination add up, and the log counts the lines that it leaves out."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.core.support import PATIENCE, Record, event, one, plugin, running, until
+from walker_collector import Collector, DestinationStatus, Item, Rejected, RetryLater
+from walker_collector.config import RetryConfig
+from walker_collector.delivery.log_limiter import INTERVAL, LogLimiter
+
+MARKETING = {"marketing": True}
+
+
+def there(collector: Collector) -> DestinationStatus:
+    return collector.status().destinations["there"]
+
+
+def assert_adds_up(status: DestinationStatus) -> None:
+    gained = status.accepted + status.replayed + status.requeued
+    ended = status.delivered + status.ignored + status.empty + status.died + status.dropped
+    assert gained == ended + status.erased + status.waiting + status.held, attrs.asdict(status)
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "spool"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "spool.db" if request.param else None
+
+
+def forget_during(collector: Collector, person: str, then: Callable[[], object]) -> None:
+    """Erase a person, and do something as soon as the erasure waits for a delivery in flight."""
+    erasing = threading.Thread(target=lambda: collector.forget({"id": person}))
+    erasing.start()
+    erasures = collector._life.runtime.workers["there"].pending.erasures
+    until(lambda: bool(erasures.revoked))
+    then()
+    erasing.join(PATIENCE)
+    assert not erasing.is_alive()
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "retry", "rejected", "bug", "not attempted"])
+@pytest.mark.parametrize("batching", [False, True], ids=["one by one", "in batches"])
+def test_event_in_flight_while_its_person_is_erased_is_counted_once(
+    batching: bool, outcome: str, spool: Path | None
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        began.set()
+        assert go_on.wait(PATIENCE)
+        if outcome == "retry":
+            raise RetryLater("busy")
+        if outcome == "rejected":
+            raise Rejected("400")
+        if outcome == "bug":
+            raise KeyError
+
+    def push_batch(batch: Sequence[Item]) -> None:
+        push(batch[0].event, batch[0].context)
+
+    cls = plugin(None if batching else push, push_batch if batching else None, linger=0)
+    with running(one(cls, spool)) as collector:
+        collector.push(event(1, "other" if outcome == "not attempted" else "ana"))
+        assert began.wait(PATIENCE)
+        collector.push(event(2, "ana"))
+        if outcome == "not attempted":
+            collector.forget({"id": "ana"})
+            go_on.set()
+        else:
+            forget_during(collector, "ana", go_on.set)
+        assert collector.flush(PATIENCE)
+        status = there(collector)
+        assert_adds_up(status)
+        assert (status.waiting, status.in_flight, status.due) == (0, 0, 0)
+        arrived = 1 if outcome in ("delivered", "not attempted") else 0
+        assert (status.delivered, status.erased) == (arrived, 2 - arrived)
+
+
+def test_events_erased_while_they_wait_are_counted_and_no_retry_is_left(
+    spool: Path | None,
+) -> None:
+    def push(event: dict[str, Any], context: Any) -> None:
+        raise RetryLater("busy")
+
+    retry = RetryConfig(base=3_600_000, cap=3_600_000)
+    with running(one(plugin(push), spool, retry=retry)) as collector:
+        for n in range(3):
+            collector.push(event(n, "ana"))
+        until(lambda: there(collector).due == 1)
+        assert collector.forget({"id": "ana"}) == 3
+        status = there(collector)
+        assert (status.waiting, status.due, status.in_flight, status.erased) == (0, 0, 0, 3)
+        assert_adds_up(status)
+
+
+def test_held_events_that_are_erased_are_counted(spool: Path | None) -> None:
+    with running(one(plugin(Record().push), spool, consent=MARKETING)) as collector:
+        for n in range(3):
+            collector.push(event(n, "ana"))
+        collector.push(event(4, "bob"))
+        assert collector.forget({"id": "ana"}) == 3
+        status = there(collector)
+        assert (status.held, status.erased) == (1, 3)
+        assert_adds_up(status)
+
+
+def test_change_of_consent_counts_like_an_event(spool: Path | None) -> None:
+    cls = plugin(Record().push, consent=lambda update, state, person: None)
+    with running(one(cls, spool)) as collector:
+        collector.consent(MARKETING, user={"id": "ana"})
+        collector.push(event(1, "ana"))
+        assert collector.flush(PATIENCE)
+        assert_adds_up(there(collector))
+        assert there(collector).delivered == 2
+
+
+def test_event_dropped_at_once_for_lack_of_consent_is_accepted_and_dropped() -> None:
+    flow = one(plugin(Record().push), consent=MARKETING, queue=False)
+    with running(flow) as collector:
+        assert collector.push(event(1)).destinations == {"there": "dropped"}
+        assert (there(collector).accepted, there(collector).dropped) == (1, 1)
+        assert_adds_up(there(collector))
+
+
+# --- dead letters ----------------------------------------------------------------------------
+
+
+def test_exactly_so_many_dead_letters_are_kept_when_many_die_at_once(spool: Path | None) -> None:
+    """Eight threads, each with deaths at the same moment as the others."""
+    together = threading.Barrier(8)
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        together.wait(PATIENCE)
+        refused = Rejected("no id")
+        refused.status = "invalid"  # type: ignore[attr-defined]  # found without the service
+        raise refused
+
+    flow = one(plugin(push, concurrency=8), spool, dlq_max=100)
+    with running(flow) as collector:
+        for n in range(160):
+            collector.push(event(n, None))
+        until(lambda: there(collector).died == 160)
+        assert collector.flush(PATIENCE)
+        until(lambda: there(collector).dead == 100, "the oldest are dropped")
+        assert len(collector.dead()) == 100
+        assert there(collector).dead_dropped == 60
+        assert_adds_up(there(collector))
+
+
+def test_letters_of_a_few_people_are_bounded_however_many_die() -> None:
+    def push(event: dict[str, Any], context: Any) -> None:
+        if event["data"]["n"] < 500:
+            raise Rejected("400")
+
+    with running(one(plugin(push), dlq_max=10)) as collector:
+        for n in range(500):
+            collector.push(event(n, f"u{n % 9}"))
+        assert collector.flush(PATIENCE)
+        # Some are spared beyond the limit: they may have to be queued again.
+        until(lambda: 10 <= len(collector.dead()) < 30)
+        collector.push(event(500, "u0"), wait=True, timeout=PATIENCE)
+        until(lambda: there(collector).dead == 10)
+        assert len(collector.dead()) == 10
+
+
+def told(caplog: pytest.LogCaptureFixture, message: str) -> int:
+    """Return how often the log tells a message, those included that it only counts."""
+    lines = [record.getMessage() for record in caplog.records if message in record.getMessage()]
+    more = [re.search(r"\(and ([\d,]+) more like this\)", line) for line in lines]
+    return len(lines) + sum(int(match[1].replace(",", "")) for match in more if match)
+
+
+def test_log_tells_every_death_by_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    def push(event: dict[str, Any], context: Any) -> None:
+        raise Rejected("400")
+
+    with running(one(plugin(push))) as collector:
+        for n in range(100):
+            collector.push(event(n))
+        assert collector.flush(PATIENCE)
+    assert told(caplog, "is a dead letter") == 100
+    assert len([r for r in caplog.records if "is a dead letter" in r.getMessage()]) == 2
+
+
+def test_lines_that_were_left_out_are_told_when_their_time_has_come(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    limiter = LogLimiter(logging.getLogger("limited"), lambda: now[0])
+    for n in range(5):
+        limiter.warning("event %s died", n)
+    limiter.flush()
+    assert [record.getMessage() for record in caplog.records] == ["event 0 died"]
+    now[0] = INTERVAL
+    limiter.flush()
+    limiter.flush()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["event 0 died", "event 4 died (and 3 more like this)"]
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+def test_call_that_gets_no_thread_costs_its_event_no_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record, refused = Record(), [0]
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name.endswith("-call") and refused[0] < 20:
+            refused[0] += 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    retry = RetryConfig(base=1, cap=2, attempts=1)
+    with running(one(plugin(record.push), timeout=10_000, retry=retry)) as collector:
+        collector.push(event(1))
+        record.wait_for(1)
+        assert collector.flush(PATIENCE)
+        assert (there(collector).delivered, there(collector).died) == (1, 0)
+    assert refused == [20]
