@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from walker_collector.cli.documents import is_document, split_document
 from walker_collector.cli.lines import parse
-from walker_collector.cli.output import printable
 from walker_collector.clients import retry_after
 from walker_collector.events import Bounds, decode, encode, split_name
 from walker_collector.flow.destination_entry import _VERSIONED
+from walker_collector.flow.parse import _ENDLESS, _LONG_KEY
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.types.environment import _WHOLE
 from walker_collector.mapping.paths import delete_by_path, get_by_path, set_by_path
@@ -23,7 +23,7 @@ from walker_collector.moments import parse_ms
 from walker_collector.naming import hint, join
 from walker_collector.people.identity import identifiers as keys_of
 from walker_collector.plugins import _PREFIX
-from walker_collector.text import describe
+from walker_collector.text import describe, escaped, harmless, visible
 from walker_collector.validators import HEADER_NAME, HEADER_VALUE
 from walker_dest_customerio import dates, event_ids, identity, limits, responses, transport_errors
 from walker_dest_customerio.sandbox import checks
@@ -86,7 +86,11 @@ CALLS: Final[dict[str, Callable[[str], Any]]] = {
     "core: variable": _WHOLE.fullmatch,
     "core: plugin": lambda text: _PREFIX.sub("", text),
     "core: line": lambda text: parse(text.encode("utf-8", "replace")),
-    "core: printable": printable,
+    "core: visible": visible,
+    "core: harmless": harmless,
+    "core: escaped": lambda text: escaped(text, "ascii"),
+    "core: dotted key": _LONG_KEY.search,
+    "core: many digits": _ENDLESS.search,
     "core: path read": lambda text: get_by_path({"a": [text]}, text[:1000]),
     "core: path set": lambda text: set_by_path({"a": 1}, text[:100], text),
     "core: path deleted": lambda text: delete_by_path({"a": [text]}, text[:1000]),

@@ -1,8 +1,11 @@
 """Lines of events as they come."""
 
+import bz2
+import gzip
 import io
 import itertools
 import json
+import lzma
 import time
 
 import pytest
@@ -55,10 +58,45 @@ def test_byte_order_mark_of_a_single_line_without_end() -> None:
     assert numbered(b"\xef\xbb\xbf{}") == [(1, b"{}")]
 
 
-def test_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cut", [1, 3, 7, 50])
+def test_endless_line_is_passed_over_and_the_rest_goes_on(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lines, "LONGEST", 5)
-    with pytest.raises(WalkerError, match=r"line 2 has more than 5 bytes.*NDJSON"):
-        read(b"{}\n[1, ", b"2, 3")
+    whole = b"{}\n" + b"x" * 40 + b"\n{}\n\n" + b"y" * 30 + b"\n{}"
+    pieces = [whole[at : at + cut] for at in range(0, len(whole), cut)]
+    found = numbered(*pieces)
+    assert [number for number, _ in found] == [1, 2, 3, 5, 6]
+    bad = [number for number, text in found if not is_object(text)]
+    assert bad == [2, 5]
+
+
+def is_object(text: bytes) -> bool:
+    try:
+        return parse(text, 1_000) == {}
+    except EventError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (gzip.compress(b"{}\n"), "gzip"),
+        (b"\x28\xb5\x2f\xfd\x00", "zstd"),
+        (bz2.compress(b"{}"), "bzip2"),
+        (lzma.compress(b"{}"), "xz"),
+        ("{}\n".encode("utf-16"), "iconv"),
+    ],
+)
+def test_file_that_is_no_text_is_told_by_its_kind(text: bytes, reason: str) -> None:
+    with pytest.raises(WalkerError, match=reason):
+        read(text)
+
+
+def test_line_whose_values_would_take_many_times_its_length_is_not_parsed() -> None:
+    text = b'{"a": [' + b"1," * 2_000_000 + b"1]}"
+    with pytest.raises(EventError, match=r"has 4,000,010 bytes; an event has 1,000 at most"):
+        parse(text, 1_000)
 
 
 @pytest.mark.parametrize(

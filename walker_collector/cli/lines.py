@@ -14,11 +14,26 @@ from attrs import frozen
 from walker_collector.cli.documents import ADVICE, is_document, split_document
 from walker_collector.cli.streams import say
 from walker_collector.errors import EventError, WalkerError
+from walker_collector.events import Bounds
 
 PIECE: Final = 256 * 1024
 """Bytes read at once, at most."""
 LONGEST: Final = 64 * 1024 * 1024
-"""Bytes of a line, at most. A file with a longer one is not NDJSON."""
+"""Bytes of a line, or of a document, that are read into memory at most."""
+TOO_LONG: Final = b"<a line of more than 64 MiB>"
+"""Stands for such a line."""
+_LOOSE: Final = 4
+"""A line may have this many times the bytes of its event: spaces and escapes are not kept."""
+_FOREIGN: Final = {
+    b"\x1f\x8b": "compressed by gzip; unpack it with `gunzip -c`",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it with `zstd -dc`",
+    b"\xfd7zXZ": "compressed by xz; unpack it with `xz -dc`",
+    b"BZh": "compressed by bzip2; unpack it with `bunzip2 -c`",
+    b"PK\x03\x04": "a zip archive; unpack it with `unzip -p`",
+    b"\xff\xfe": "UTF-16 text; convert it with `iconv -f utf-16 -t utf-8`",
+    b"\xfe\xff": "UTF-16 text; convert it with `iconv -f utf-16 -t utf-8`",
+}
+"""The beginnings of files that hold no lines of UTF-8."""
 _BOM: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789" else 32 for byte in range(256))
 """Translates every digit to 0 and everything else to a space."""
@@ -73,13 +88,16 @@ def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
     """Yield the lines of a stream as they arrive, many at a time.
 
     A JSON array, or objects over several lines, are read whole: each event is a line, numbered by
-    its position in the array or by the line it begins at. Raises WalkerError for a line, or such a
-    document, of more than 64 MiB.
+    its position in the array or by the line it begins at. A line of more than 64 MiB is passed
+    over, and `TOO_LONG` takes its place. Raises WalkerError for such a document, and for files that
+    hold no text.
     """
     first = 1
     rest = b""
     while piece := read(stream):
         rest += piece
+        if first == 1:
+            _refuse_foreign(rest)
         if first == 1 and (document := is_document(rest.removeprefix(_BOM))) is not False:
             if document is None and len(rest) <= LONGEST:
                 continue
@@ -95,10 +113,26 @@ def read_lines(stream: Stream, read: Read = read_piece) -> Iterator[Lines]:
             yield Lines(first, texts)
         first += len(texts)
         if len(rest) > LONGEST:
-            raise WalkerError(f"line {first} has more than {LONGEST:,} bytes; {ADVICE}")
+            yield Lines(first, [TOO_LONG])
+            first += 1
+            rest = _after_newline(stream, read)
     if rest:
         texts = rest.split(b"\n")
         yield Lines(first, [texts[0].removeprefix(_BOM) if first == 1 else texts[0], *texts[1:]])
+
+
+def _refuse_foreign(begun: bytes) -> None:
+    for beginning, reason in _FOREIGN.items():
+        if begun.startswith(beginning):
+            raise WalkerError(f"the file is {reason}")
+
+
+def _after_newline(stream: Stream, read: Read) -> bytes:
+    """Pass over the rest of a line; return what is read of the next."""
+    while piece := read(stream):
+        if b"\n" in piece:
+            return piece.partition(b"\n")[2]
+    return b""
 
 
 def _to_newline(stream: Stream, read: Read, most: int) -> Iterator[bytes]:
@@ -122,11 +156,18 @@ def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
     return Lines(1, [text for _, text in values], [number for number, _ in values])
 
 
-def parse(text: bytes) -> dict[str, Any]:
-    """Return the JSON object of a line.
+def parse(text: bytes, most: int = Bounds().bytes) -> dict[str, Any]:
+    """Return the JSON object of a line; `most` is the size (bytes) of an event.
 
-    Raises EventError for other text, and for an integer beyond 64 bits.
+    Raises EventError for other text, for an integer beyond 64 bits, and for a line that is too long
+    for an event: its values might take many times its length in memory.
     """
+    if text is TOO_LONG:
+        raise EventError(f"has more than {LONGEST:,} bytes; {ADVICE}")
+    if len(text) > _LOOSE * most:
+        raise EventError(
+            f"has {len(text):,} bytes; an event has {most:,} at most (collector.maxBytes)"
+        )
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -26,6 +26,8 @@ their turn take memory, and have left the processor's cache when it comes.
 """
 _PAUSE: Final = 0.01
 """Seconds of one pause."""
+_NUMBERS_MAX: Final = 100_000
+"""Numbers of bad lines that are kept."""
 SHOWN: Final = 20
 """Bad lines that are shown one by one; more are counted."""
 
@@ -36,10 +38,12 @@ NumberedEvent = tuple[int, dict[str, Any]]
 class BadLines:
     """Counts lines without a valid event, and shows the first of them on stderr.
 
-    all_shown: show every one. numbers: the line numbers, in order.
+    all_shown: show every one. count: how many there are. numbers: their line numbers, in order;
+    of millions, the first ones.
     """
 
     all_shown: bool = False
+    count: int = 0
     numbers: list[int] = field(factory=list)
     _unreported: list[tuple[int, EventError]] = field(factory=list)
 
@@ -51,10 +55,12 @@ class BadLines:
         """Report the lines noted since the last report, in order of their numbers."""
         # A group is parsed before it is pushed, so errors of parsing are noted too early.
         for number, error in sorted(self._unreported, key=itemgetter(0)):
-            self.numbers.append(number)
-            if self.all_shown or len(self.numbers) <= SHOWN:
+            self.count += 1
+            if self.count <= _NUMBERS_MAX:
+                self.numbers.append(number)
+            if self.all_shown or self.count <= SHOWN:
                 say(f"line {number}: {error}", err=True)
-            elif len(self.numbers) == SHOWN + 1:
+            elif self.count == SHOWN + 1:
                 say(
                     "more bad lines are counted, not shown; `walker -v run` shows all, "
                     "--json has their numbers",
@@ -101,17 +107,18 @@ class EventReader:
             read=self.read,
             accepted=self.accepted,
             commands=self.commands,
-            bad=len(self.bad.numbers),
+            bad=self.bad.count,
             bad_lines=tuple(self.bad.numbers),
             complete=complete,
         )
 
     def _push_lines(self, lines: Lines) -> None:
         group: list[NumberedEvent] = []
+        most = self.collector.flow.collector.max_bytes
         for number, text in lines.numbered():
             self.read += 1
             try:
-                event = parse(text)
+                event = parse(text, most)
             except EventError as error:
                 self.bad.note(number, error)
                 continue

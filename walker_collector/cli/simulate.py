@@ -53,6 +53,7 @@ class LineSimulation:
         for warning in config.warnings:
             logger.warning("%s: %s", config.source, warning)
         self._count = 0
+        self._most = config.collector.max_bytes
         self._simulation = Simulation(config, now=now_ms, new_id=self._new_id)
         self.ok = True
 
@@ -72,7 +73,7 @@ class LineSimulation:
     def _push(self, text: bytes) -> list[Simulated] | list[InvalidLine]:
         event = None
         try:
-            event = parse(text)
+            event = parse(text, self._most)
             return self._simulation.push(event)
         except EventError as error:
             return [InvalidLine(name_of(event), str(error))]
