@@ -439,3 +439,19 @@ def test_instance_that_cannot_be_made_names_the_destination() -> None:
     assert str(caught.value).startswith("destination crm: ")
     assert f"raised RuntimeError at {__file__}:" in str(caught.value)
     assert "ines" not in str(caught.value)
+
+
+def test_extension_that_cannot_watch_is_named_without_the_text_of_its_exception() -> None:
+    class Watching:
+        def watch(self, context: Any) -> None:
+            raise ValueError("ines@example.com")
+
+    registry = Registry()
+    registry.register("recorder", Recorder)
+    registry.register_extension("watching", Watching)
+    flow = {"destinations": {"out": {"package": "recorder"}}}
+    with pytest.raises(PluginError) as caught:
+        Collector.from_config(flow, registry=registry)
+    expected = f"extension watching: watch raised ValueError at {__file__}:"
+    assert str(caught.value).startswith(expected)
+    assert "ines" not in str(caught.value)

@@ -303,7 +303,7 @@ def test_event_outlives_any_time_that_its_destination_is_down() -> None:
     ("failure", "reason"),
     [
         (DestinationDown("no key"), "no key"),
-        (ValueError("host"), "init failed: ValueError: host"),
+        (ValueError("ines@example.com"), f"init raised ValueError at {__file__}:"),
     ],
 )
 def test_destination_that_refuses_to_start_keeps_its_events(
@@ -319,7 +319,8 @@ def test_destination_that_refuses_to_start_keeps_its_events(
     with running(one(plugin(record.push, init=init)), now=clock) as collector:
         collector.push(event(1))
         until(lambda: status(collector).state == "down")
-        assert status(collector).reason == reason
+        assert status(collector).reason.startswith(reason)
+        assert "ines" not in status(collector).reason
         clock.advance(15_000)
         assert collector.flush(PATIENCE)
         collector.push(event(2))

@@ -11,6 +11,8 @@ from attrs import frozen
 
 from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.error_details import failure_of
+from walker_collector.errors import PluginError
 from walker_collector.hooks import Hooks, connect, implements
 from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
@@ -91,11 +93,13 @@ def build_destinations(
 
 def announce(destinations: Iterable[Destination], registry: Registry | None) -> None:
     """Call `watch` of the extensions that have it with each destination, before any delivery."""
-    for extension in (registry.extensions() if registry else {}).values():
-        watch = getattr(extension, "watch", None)
-        if watch is not None:
-            for destination in destinations:
+    for name, extension in (registry.extensions() if registry else {}).items():
+        watch: Any = getattr(extension, "watch", None)
+        for destination in destinations if watch else ():
+            try:
                 watch(destination.context)
+            except Exception as error:
+                raise PluginError(f"extension {name}: watch raised {failure_of(error)}") from error
 
 
 def _destination(

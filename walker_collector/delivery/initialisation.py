@@ -9,9 +9,9 @@ import attrs
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
-from walker_collector.error_details import after_of, place_of, reason_of
+from walker_collector.error_details import after_of, failure_of, place_of, reason_of
 from walker_collector.errors import DestinationDown, RetryLater
-from walker_collector.text import describe, type_name
+from walker_collector.text import type_name
 
 
 class Initialisation:
@@ -52,7 +52,7 @@ class Initialisation:
             return Outcome("unavailable", reason_of(error), after=after_of(error))
         except BaseException as error:  # a plugin's bug must not stop the other destinations
             self._log_bug("init", error)
-            return Outcome("unavailable", f"init failed: {describe(error)}", down=True)
+            return Outcome("unavailable", f"init raised {failure_of(error)}", down=True)
         self.done = True
         self._log.info("destination %s: initialised", destination.id)
         return None
