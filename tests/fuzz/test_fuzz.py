@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forms import form
+from tests.fuzz.answers import AnswerFuzz, Kind
 from tests.fuzz.events import EventFuzz, LineFuzz
 from tests.fuzz.flows import FlowFuzz
 
@@ -33,3 +35,15 @@ def test_line_of_any_kind_is_read_or_reported(tmp_path: Path) -> None:
     fuzz = LineFuzz(tmp_path, seed=1)
     fuzz.run(2_000)
     assert fuzz.watch.found == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", form([1], [*range(1, 11)]))
+@pytest.mark.parametrize("kind", ["batch", "single", "http", "http batch"])
+def test_event_ends_once_or_waits_whatever_is_answered(
+    kind: Kind, seed: int, tmp_path: Path
+) -> None:
+    fuzz = AnswerFuzz(kind, seed, tmp_path, durable=seed % 2 == 0)
+    fuzz.run(form(30, 1_000))
+    assert fuzz.found == []
+    assert fuzz.delivered > fuzz.died
