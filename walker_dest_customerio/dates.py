@@ -12,10 +12,13 @@ from typing import Any, Final
 
 _ISO: Final = re.compile(
     r"([0-9]{4}-?(?:[0-9]{2}-?[0-9]{2}|W[0-9]{2}-?[1-7]|[0-9]{3}))"
-    r"[Tt]([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?(?:[.,]([0-9]+))?"
+    r"[Tt ]([0-9]{2})(?::?([0-9]{2})(?::?([0-9]{2}))?)?(?:[.,]([0-9]+))?"
     r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-"""Every form of ISO 8601 with a day and a time; the first group is the day."""
+"""Every form of ISO 8601 with a day and a time; the first group is the day.
+
+A space may stand for the T (RFC 3339), as in text from databases, where a time is asked for.
+"""
 _LONGEST: Final = 80
 """Characters; more than a clock can tell."""
 _SHORTEST: Final = len("2024122T12Z")
@@ -57,8 +60,8 @@ def _converted(value: Any) -> Any:
         return {key: _converted(item) for key, item in value.items()}
     if type(value) is list:
         return [_converted(item) for item in value]
-    if type(value) is not str or len(value) < _SHORTEST:
-        return value
+    if type(value) is not str or len(value) < _SHORTEST or " " in value:
+        return value  # a space is hardly ISO 8601: anybody's text may hold one
     found = parse(value)
     return value if found is None or found[1] is None else found[0] - found[1]
 

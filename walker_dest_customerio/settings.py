@@ -1,7 +1,7 @@
 """Settings of the Customer.io destination and of its mapping rules."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
@@ -136,6 +136,7 @@ def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
     if not may_make_object(config.data):
         yield "data", told
     for path, rule in each_rule(config.mapping, "mapping"):
+        yield from _unread_keys(rule.settings, f"{path}.settings")
         if rule.skip or rule.ignore:
             continue
         if not may_make_object(rule.data):
@@ -145,3 +146,23 @@ def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
                 f"{path}.name",
                 f"takes more than Customer.io's {EVENT_NAME} bytes: it refuses these events",
             )
+
+
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "add_device": ("deviceId", "platform", "data"),
+    "delete_device": ("deviceId", "platform"),
+    "merge": ("primaryType", "primaryId", "secondaryType", "secondaryId"),
+}
+"""The keys that an operation reads of its object."""
+_CAMEL: Final = {"add_device": "addDevice", "delete_device": "deleteDevice", "merge": "merge"}
+
+
+def _unread_keys(settings: Any, path: str) -> Iterable[tuple[str, str]]:
+    """Yield path and message for keys beside those that an operation reads."""
+    for name, keys in _KEYS.items():
+        value = getattr(settings, name, None)
+        made = getattr(value.spec, "map", None) if value is not None else None
+        for key in made or ():
+            if key not in keys:
+                advice = "; write it into data" if "data" in keys else ""
+                yield f"{path}.{_CAMEL[name]}.map.{key}", f"is not sent{advice}"

@@ -168,3 +168,15 @@ def test_age_of_an_identify_is_not_negative() -> None:
     assert problems_of({**KEYS, "identifyAge": -1}) == [
         f"{PLACE}.settings.identifyAge: must be at least 0, got -1"
     ]
+
+
+def test_keys_that_an_operation_does_not_read_are_warned_of() -> None:
+    registry = Registry()
+    registry.register("customerio", CustomerioDestination)
+    device = {"deviceId": "user.device", "platform": {"value": "ios"}, "last_used": "timestamp"}
+    rule = {"skip": True, "settings": {"addDevice": {"map": device}, "deleteDevice": {"map": {}}}}
+    config = {"settings": KEYS, "mapping": {"app": {"open": rule}}}
+    raw = {"destinations": {"customerio": {"package": "customerio", "config": config}}}
+    place = f"{PLACE}.mapping.app.open.settings.addDevice.map.last_used"
+    warnings = load_flow(raw, registry=registry, environ={}).warnings
+    assert warnings == (f"{place}: is not sent; write it into data",)

@@ -98,7 +98,10 @@ def test_relationships_have_times_in_attributes_and_numbers_as_ids() -> None:
     assert told.calls[0][2]["cio_relationships"]["relationships"] == [made, dated]
 
 
-FORMS = [MAY_DAY, MAY_DAY * 1000, MAY_DAY + 0.5, TEXT, "2024-05-01T12:00:00", str(MAY_DAY * 1000)]
+FORMS = [
+    *(MAY_DAY, MAY_DAY * 1000, MAY_DAY + 0.5, TEXT, str(MAY_DAY * 1000)),
+    *("2024-05-01T12:00:00", "2024-05-01 12:00:00", "2024-05-01 14:00:00+02:00"),
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
