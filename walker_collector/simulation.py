@@ -110,11 +110,12 @@ class _SimulatedSink:
         results, self._results = self._results, []
         return results
 
-    def store(self, records: Sequence[NewEvent], on_answer: object = None) -> None:
+    def store(self, records: Sequence[NewEvent], on_answer: object = None) -> int:
         """Ask about events."""
         for record in records:
             entry = (self._next_seq(), record.person, record.at, record.body)
             self._results += [stage.take(entry) for stage in self._stages]
+        return len(records)
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count nothing: `store` asks about these events too."""

@@ -51,12 +51,12 @@ class DeadLetters:
         return count
 
     def bound(self, spared: int) -> int:
-        """Delete the oldest dead letters beyond `dlqMax`, not counting the newest `spared`.
+        """Delete the oldest dead letters beyond `dlqMax`, but none of the newest `spared`.
 
         Returns the number deleted. Raises SpoolError.
         """
         state = self._state
-        limit = state.destination.config.dlq_max + spared
+        limit = max(state.destination.config.dlq_max, spared)
         if state.dead <= limit:
             return 0
         # Counted again: of several threads that see the limit exceeded, one deletes the excess.

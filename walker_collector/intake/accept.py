@@ -183,21 +183,24 @@ class _Group:
 
     def store(self) -> None:
         """Store the events added since the last call; an error becomes the result of each."""
-        if self._records:
-            self._store(list(self._records.values()))
-            self._records.clear()
+        places, records = list(self._records), list(self._records.values())
+        self._records.clear()
+        done = 0
+        while done < len(records):
+            try:
+                done += self._store(records[done:])
+            except WalkerError as error:  # none of the rest has better luck
+                for at in places[done:]:
+                    self.results[at] = error
+                break
         self._version = self._intake._consents.version
 
-    def _store(self, records: list[NewEvent]) -> None:
-        try:
-            self._intake._sink.store(records)
-        except WalkerError as error:
-            for at in self._records:
-                self.results[at] = error
-            return
-        self._intake.accepted += len(records)
+    def _store(self, records: list[NewEvent]) -> int:
+        count = self._intake._sink.store(records)
+        self._intake.accepted += count
         if self._version != self._intake._consents.version:
-            self._intake._catch_up(records)
+            self._intake._catch_up(records[:count])
+        return count
 
 
 class UnknownKeys:

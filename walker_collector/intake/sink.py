@@ -26,8 +26,11 @@ class Sink(Protocol):
     def destinations(self) -> Sequence[Destination]:
         """The destinations that events go to."""
 
-    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> None:
-        """Store events, also those that no destination takes; waits for room."""
+    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> int:
+        """Store events, also those that no destination takes; waits for room.
+
+        Returns the number of the first events that this is done for: as many as there is room for.
+        """
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that do not take it."""
@@ -64,8 +67,23 @@ class SpoolSink:
         self._bounded = [(worker, worker.pending.state) for worker, _ in active]
         """The workers that keep their queue in memory."""
 
-    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> None:
-        """Store the events that any destination takes, and queue them."""
+    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> int:
+        """Store the events that any destination takes, and queue them.
+
+        Returns the number of the first records that this is done for: of a group for which there is
+        no room as a whole, only as many as fit. Waits for the room of a single event.
+        """
+        count = len(records)
+        try:
+            self._store(records, on_answer)
+        except SpoolFull:
+            if count == 1:
+                raise
+            return self.store(records[: count // 2], on_answer)
+        return count
+
+    def _store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None) -> None:
+        wait = self._config.queue_wait if len(records) == 1 else 0
         if len(records) > 1 or not records[0].states:
             records = [record for record in records if record.states]
             if not records:
@@ -74,10 +92,12 @@ class SpoolSink:
         if on_answer is not None:
             enqueue = partial(enqueue, waiter=on_answer)
         if self._bounded:
-            self._make_room(records, self._config.queue_wait)
+            self._make_room(records, wait)
         try:
             self._spool.append(records, enqueue)
         except SpoolFull:
+            if not wait:
+                raise
             self.wait_for_room(lambda: self._spool.append(records, enqueue))
         self._workers.maintain()
 

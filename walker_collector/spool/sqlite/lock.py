@@ -10,6 +10,7 @@ import time
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from walker_collector.errors import SpoolError
 from walker_collector.text import storable
@@ -87,7 +88,7 @@ class SpoolLock:
         # To open it and close it again would drop the locks that SQLite holds for this process.
         if identity in _DATABASES:
             raise _in_use(self._spool, f"process {os.getpid()}, under another name")
-        _DATABASES.add(identity)
+        _DATABASES[identity] = self
         self._identity = identity
         # Elsewhere a lock by flock() may exclude those of SQLite, which are of another kind.
         if sys.platform == "linux":
@@ -102,7 +103,7 @@ class SpoolLock:
                 file.close()
         self._database = self._lock_file = None
         if self._identity is not None:
-            _DATABASES.discard(self._identity)
+            _DATABASES.pop(self._identity, None)
             self._identity = None
 
     def remove(self) -> None:
@@ -119,8 +120,9 @@ class SpoolLock:
 
 
 _Identity = tuple[int, int]
-_DATABASES: Final[set[_Identity]] = set()
-"""Device and inode of the databases that this process holds."""
+_DATABASES: Final = WeakValueDictionary[_Identity, SpoolLock]()
+"""The locks of this process by the device and inode of their database; without those of spools
+that were never closed, but are gone."""
 
 
 def _open(path: Path, spool: Path) -> FileIO:
