@@ -141,6 +141,14 @@ class Colour(enum.Enum):
     LIST = (1, [2])
 
 
+class Hidden(enum.Enum):
+    ONE = 1
+
+    @property
+    def value(self) -> Any:
+        raise Broken
+
+
 class Flag(enum.IntFlag):
     A = 1
 
@@ -233,6 +241,7 @@ KINDS: Final[tuple[Callable[[], Any], ...]] = (
     lambda: Colour.RED,
     lambda: Colour.HUGE,
     lambda: Colour.LIST,
+    lambda: Hidden.ONE,
     lambda: Flag(3),
     lambda: Colour,
     lambda: len,
