@@ -83,9 +83,22 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "stored text of a reason": ("walker_collector.text:REASON_MAX", 1, "characters"),
     "repeated log message": ("walker_collector.delivery.log_limiter:INTERVAL", 1, "s"),
     "request of http": ((HttpSettings, "timeout"), SECOND, "s"),
-    "answer of http": ("walker_collector.destinations.http_client:_READ_MAX", 1, "bytes"),
+    "response of http": (
+        "walker_collector.destinations.http_client:_READ_MAX",
+        1,
+        "bytes",
+    ),
+    "response of a client with bound_pools": (
+        "walker_collector.bounded_http:RESPONSE_BYTES",
+        1,
+        "bytes",
+    ),
     "request of customerio": ((Settings, "timeout"), SECOND, "s"),
-    "answer of customerio": ("walker_dest_customerio.connections:_MAX_RESPONSE_BYTES", 1, "bytes"),
+    "response of customerio, after unpacking": (
+        "walker_dest_customerio.connections:_MAX_RESPONSE_BYTES",
+        1,
+        "bytes",
+    ),
     "wait of close for deliveries": ((CollectorConfig, "close_timeout"), SECOND, "s"),
     "wait of close for a plugin's shutdown": ("walker_collector.closing:_GRACE", 1, "s"),
     "wait of forget for calls in flight": (
