@@ -29,6 +29,11 @@ class Closing:
         """Whether it has ended."""
         return self._run.over
 
+    @property
+    def thread(self) -> int:
+        """The identifier of the thread that closes; 0 before it has begun."""
+        return self._run.thread
+
     def expired(self) -> bool:
         """Return whether the time to wait for deliveries is over."""
         return time.monotonic() >= self.deadline

@@ -123,11 +123,14 @@ class Collector:
         held for consent, or found among the dead letters with a reason.
         Raises EventError for an invalid event, SpoolFull if there is no room within
         `collector.queueWait` ms, SpoolError if the spool cannot be written, CollectorClosed,
-        and ReentrantCall within another call of the same thread (in a signal handler, say).
+        and ReentrantCall within another call of the same thread (in a signal handler, say), or
+        with `wait` within a hook.
         """
         life, threads, me = self._life, self._in_flight.inside, get_ident()
         if me in threads:
             raise reentrant("push")
+        if wait:
+            life.check_may_wait("push(wait=True)")
         try:
             threads[me] = True
             if self._in_flight.closed or life.forked:
@@ -191,9 +194,11 @@ class Collector:
         """Erase a person: their held, waiting and dead events, and their statements of consent.
 
         They leave queues, memory and spool, on disk too. Waits for deliveries in flight to them.
-        Returns the number of events. Raises EventError if `user` has no identifier.
+        Returns the number of events. Raises EventError if `user` has no identifier, and
+        ReentrantCall within a hook, which calls `context.forget`.
         """
         runtime = self._life.open()
+        self._life.check_may_wait("forget")
         person = readable(lambda: plain_person("forget", user, runtime.bounds))
         return uninterrupted(lambda: runtime.erasure.erase(runtime.consents.keys_of(person)))
 
@@ -270,8 +275,9 @@ class Collector:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until no events wait at any destination. Held events do not count.
 
-        Returns False after `timeout` s, or earlier if a waiting event cannot go before then. In a
-        signal handler that has interrupted another call of the collector, False at once.
+        Returns False after `timeout` s, or earlier if a waiting event cannot go before then.
+        Within a hook, or in a signal handler that has interrupted another call of the collector,
+        False at once.
         """
         return self._life.flush(timeout)
 

@@ -45,7 +45,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
 class SingleRun(Generic[T]):
     """Work that runs once, on a thread without signal handlers, however often it is begun.
 
-    `over` is True after it has ended.
+    `over` is True after it has ended. `thread` is the identifier of its thread.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -54,6 +54,7 @@ class SingleRun(Generic[T]):
         self._results: list[T] = []
         self._error: BaseException | None = None
         self.over = False
+        self.thread = 0
         self._changes = Notifier()
 
     def begin(self, *, here: bool) -> None:
@@ -81,6 +82,7 @@ class SingleRun(Generic[T]):
     def _run(self) -> None:
         if not self.cancel():  # two have begun it at once
             return
+        self.thread = get_ident()
         try:
             self._results.append(self._work())
         except BaseException as error:  # raised by `result`, whatever it is

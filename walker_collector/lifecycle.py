@@ -8,6 +8,7 @@ from typing import Final
 
 from walker_collector import process
 from walker_collector.closing import Closing
+from walker_collector.errors import ReentrantCall
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.interrupts import process_is_ending, within_logging
 from walker_collector.runtime import Runtime
@@ -68,8 +69,8 @@ class Lifecycle:
         threads, me = self._in_flight.inside, get_ident()
         if self.forked:
             return True  # the waiting events are the parent's
-        if me in threads or within_logging():
-            return False  # it would wait for something that its own thread may hold
+        if me in threads or within_logging() or self.is_serving(me):
+            return False  # it would wait for something that its own thread does or may hold
         deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
         try:
             self._in_flight.leaving.discard(me)
@@ -112,7 +113,23 @@ class Lifecycle:
             for worker in workers:
                 worker.wake_waiting()
             return True
-        return within_logging() or any(worker.is_worker(me) for worker in workers)
+        return within_logging() or self.is_serving(me)
+
+    def is_serving(self, thread: int) -> bool:
+        """Return whether a thread delivers, erases or closes: it must not wait for the others."""
+        return (
+            thread == self.runtime.erasure.thread
+            or any(closing.thread == thread for closing in list(self._closings.values()))
+            or any(worker.is_worker(thread) for worker in self.runtime.workers.values())
+        )
+
+    def check_may_wait(self, call: str) -> None:
+        """Raise ReentrantCall within a hook: the call would wait for the end of that hook."""
+        if self.is_serving(get_ident()):
+            raise ReentrantCall(
+                f"{call}: called within a hook of a destination, it would wait for itself; in a "
+                "hook, push without wait, and erase with the `forget` of its context"
+            )
 
     def _end(self, closing: Closing) -> bool:
         """Close, on a thread without signal handlers; return whether nothing is left."""

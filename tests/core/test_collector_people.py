@@ -357,6 +357,22 @@ def test_person_with_many_sessions_costs_no_more_for_each(spool: Path | None) ->
         assert held(collector) == 301
 
 
+def test_session_of_a_person_who_said_no_does_not_look_at_all_that_is_held(
+    spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(guarded(Record(), spool)) as collector:
+        collector.consent(WITHDRAWN, user={"id": "ana"})
+        for n in range(100):
+            collector.push(event(n, user={"id": "ana", "session": f"s{n}"}))
+        released: list[Any] = []
+        workers = collector._life.runtime.workers
+        monkeypatch.setattr(workers, "release", released.append)
+        collector.push(event(100, user={"id": "ana", "session": "new"}))
+        collector.push(event(101, user={"id": "ana", "session": "new"}))
+        assert released == [set()]  # only what was filed under the new session
+        assert held(collector) == 102
+
+
 def test_what_workers_learned_apart_is_one_person_once_their_spools_are_one(
     tmp_path: Path,
 ) -> None:

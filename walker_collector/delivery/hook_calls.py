@@ -38,6 +38,10 @@ class HookCalls:
         self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
         self._log = log
 
+    def includes(self, thread: int) -> bool:
+        """Return whether this thread, started for a time limit, is inside a hook."""
+        return self._limit is not None and thread in self._limit.running
+
     def push(self, task: Task) -> Outcome:
         """Send one event, or a change of consent, by itself; never raises."""
         item = task.item

@@ -20,6 +20,8 @@ class TimeLimit:
         self._name = f"walker-{destination}-call"
         self._seconds = seconds
         self._given_up: list[threading.Thread] = []
+        self.running: set[int] = set()
+        """The identifiers of the threads that are inside a hook."""
         self._lock = threading.Lock()
 
     def __call__(self, hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -39,10 +41,14 @@ class TimeLimit:
         error: list[BaseException] = []
 
         def run() -> None:
+            me = threading.get_ident()
+            self.running.add(me)
             try:
                 answer.append(hook(*args, **kwargs))
             except BaseException as raised:  # handed to the caller, whatever it is
                 error.append(raised)
+            finally:
+                self.running.discard(me)
 
         thread = threading.Thread(target=run, name=self._name, daemon=True)
         try:

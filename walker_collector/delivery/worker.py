@@ -63,7 +63,7 @@ class DestinationWorker:
         self._rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
         self._flushing: set[object] = set()
         self._initialisation = Initialisation(destination, log)
-        calls = HookCalls(destination, log)
+        self._calls = calls = HookCalls(destination, log)
         dispatcher = Dispatcher(
             destination,
             consents,
@@ -119,6 +119,8 @@ class DestinationWorker:
                 if log.suppressed:
                     log.flush()
                 with self._lock:
+                    if threads.stopping:  # told so since: nobody would wake it again
+                        return
                     hurried = bool(self._flushing or self._waiters.waiting)
                     found = pending.next(self._now(), health, hurried=hurried)
                     if not isinstance(found, Batch):
@@ -165,7 +167,7 @@ class DestinationWorker:
 
     def is_worker(self, thread: int) -> bool:
         """Return whether the thread with this identifier delivers to this destination."""
-        return self._threads.includes(thread)
+        return self._threads.includes(thread) or self._calls.includes(thread)
 
     # --- room, and figures -----------------------------------------------------------------
 

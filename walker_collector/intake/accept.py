@@ -66,8 +66,7 @@ class Intake:
         if name in COMMANDS if type(name) is str else is_command(name):
             self.commands.run(raw)
             return PushResult(""), None
-        version = self._consents.version
-        record, result = self._prepare(raw)
+        record, result, version = self._prepare(raw)
         waiter = Waiter(len(record.states)) if wait and record.states else None
         self._sink.store([record], waiter)
         self.accepted += 1
@@ -98,8 +97,12 @@ class Intake:
         group.store()
         return group.results
 
-    def _prepare(self, raw: Mapping[str, Any]) -> tuple[NewEvent, PushResult]:
-        """Return an event ready to be stored, and the first answer of each destination."""
+    def _prepare(self, raw: Mapping[str, Any]) -> tuple[NewEvent, PushResult, int]:
+        """Return an event ready to be stored, and the first answer of each destination.
+
+        The third is the version of the consents that decided: with a later one, an event that is
+        held by it is looked at again.
+        """
         now = self._now()
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:
@@ -110,10 +113,11 @@ class Intake:
         person = self._known_person(event["user"])
         if person is None:
             person = self._identify(event["user"])
+        version = self._consents.version
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
             self._sink.count_unstored(event, statuses)
-        return NewEvent(person, now, body, states), PushResult(event["id"], statuses)
+        return NewEvent(person, now, body, states), PushResult(event["id"], statuses), version
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
@@ -171,11 +175,14 @@ class _Group:
         self.results: list[PushResult | WalkerError] = []
         self._intake = intake
         self._records: dict[int, NewEvent] = {}
-        self._version = intake._consents.version
+        self._version = 0
+        """The version of the consents that decided on the first event."""
 
     def add(self, raw: Mapping[str, Any]) -> None:
         """Add an event; raises EventError if it cannot be accepted."""
-        record, result = self._intake._prepare(raw)
+        record, result, version = self._intake._prepare(raw)
+        if not self._records:
+            self._version = version
         self._records[len(self.results)] = record
         self.results.append(result)
         if len(self._records) >= _GROUP:
@@ -193,7 +200,6 @@ class _Group:
                 for at in places[done:]:
                     self.results[at] = error
                 break
-        self._version = self._intake._consents.version
 
     def _store(self, records: list[NewEvent]) -> int:
         count = self._intake._sink.store(records)

@@ -2,14 +2,18 @@
 
 import threading
 import time
-from collections.abc import Iterable, ValuesView
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterable, Iterator, ValuesView
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Final, Protocol
 
+from walker_collector.errors import SpoolError
 from walker_collector.hookspecs import Person
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import Erased, Spool
+from walker_collector.text import get_logger
+
+logger = get_logger("walker_collector")
 
 IN_FLIGHT_WAIT: Final = 30.0
 """How long (s) an erasure waits for deliveries in flight."""
@@ -43,6 +47,8 @@ class Erasure:
         self._consents = consents
         self._spool = spool
         self._lock = threading.Lock()
+        self.thread = 0
+        """The identifier of the thread that erases; 0: none."""
         self._threads: set[threading.Thread] = set()
 
     def finish(self) -> None:
@@ -58,7 +64,7 @@ class Erasure:
         deadline = time.monotonic() + IN_FLIGHT_WAIT
         gone: set[int] = set()
         removed: set[int] | None = None
-        with self._lock, ExitStack() as erasing:
+        with self._alone(), ExitStack() as erasing:
             while removed is None:  # mostly once
                 people = self._consents.all_keys(people)
                 for erasures in self._all():
@@ -72,6 +78,15 @@ class Erasure:
                     erasures.notify(person)
         return len(gone | removed)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
+            self.thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self.thread = 0
+
     def begin(self, people: set[str]) -> None:
         """Erase these keys on a thread of its own.
 
@@ -80,8 +95,8 @@ class Erasure:
         if self._spool.durable:
             self._spool.schedule_erasure(people)
         thread = threading.Thread(target=self._erase_aside, args=(people,), name="walker-forget")
-        thread.start()
         self._threads.add(thread)
+        thread.start()
 
     def wait(self, deadline: float) -> None:
         """Wait for the pending erasures, until the monotonic `deadline` (s)."""
@@ -91,6 +106,8 @@ class Erasure:
     def _erase_aside(self, people: set[str]) -> None:
         try:
             self.erase(people)
+        except SpoolError as error:  # its keys are kept, unless it is closed and in memory
+            logger.warning("erasure put off until the next start: %s", error)
         finally:
             self._threads.discard(threading.current_thread())
 
