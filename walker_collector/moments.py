@@ -1,6 +1,7 @@
 """Points in time: ISO 8601 text and `datetime` to milliseconds since 1970, and back."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -14,6 +15,26 @@ LATEST: Final = 253_402_300_799_999
 def now_ms() -> int:
     """Return the current time as ms since 1970."""
     return time.time_ns() // 1_000_000
+
+
+class SteadyClock:
+    """The time as ms since 1970, passing with the monotonic clock.
+
+    Somebody may set the system's clock back or forward: pauses and waits must not notice. A clock
+    other than `now_ms`, as tests have them, is taken as it is.
+    """
+
+    def __init__(self, now: Callable[[], int] = now_ms) -> None:
+        self._now = now
+        self._is_system = now is now_ms
+        self._offset = now() - time.monotonic_ns() // 1_000_000
+
+    def __call__(self) -> int:
+        return self._offset + time.monotonic_ns() // 1_000_000 if self._is_system else self._now()
+
+    def earlier(self) -> int:
+        """Return the earlier of this time and the system's: an age is the smaller of two."""
+        return min(self(), self._now()) if self._is_system else self._now()
 
 
 def to_ms(moment: date) -> int:

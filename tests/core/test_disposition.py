@@ -25,7 +25,14 @@ def entry(seq: int, person: str = "a") -> Entry:
 
 def disposed(outcome: Outcome, *, failing: bool = False, chance: float = 1.0) -> Disposition:
     return dispose(
-        entry(1), outcome, FRESH, RetryConfig(), failing=failing, now=NOW, random=lambda: chance
+        entry(1),
+        outcome,
+        FRESH,
+        RetryConfig(),
+        failing=failing,
+        now=NOW,
+        age=60_000,
+        random=lambda: chance,
     )
 
 
@@ -67,7 +74,9 @@ def test_first_unfinished_entry_of_a_person_waits_as_long_as_any_later_one(
     entries = [entry(at, person) for at, (person, _, _) in enumerate(steps)]
     outcomes = [Outcome(kind, "why", after=after) for _, kind, after in steps]
     made = [
-        dispose(item, outcome, FRESH, RetryConfig(), failing=False, now=NOW, random=lambda: 0.0)
+        dispose(
+            item, outcome, FRESH, RetryConfig(), failing=False, now=NOW, age=NOW, random=lambda: 0.0
+        )
         for item, outcome in zip(entries, outcomes, strict=True)
     ]
     people = [person for person, _, _ in steps]

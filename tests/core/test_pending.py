@@ -16,6 +16,7 @@ from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.progress import EntryProgress
+from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Entry, NewEvent, State
 from walker_collector.spool.memory import MemorySpool
@@ -41,7 +42,9 @@ def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
     consents = ConsentStore(spool, {}, 10, Clock())
     log = LogLimiter(logging.getLogger(), time.monotonic)
     return PendingEvents(
-        PendingState(destination, spool, consents, Clock(), log, lambda: thawed.append(1))
+        PendingState(
+            destination, spool, consents, SteadyClock(Clock()), log, lambda: thawed.append(1)
+        )
     )
 
 
@@ -119,7 +122,9 @@ def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:
     consents = ConsentStore(spool, {}, 10, Clock())
     (destination,) = build_destinations(flow(plugin(Record().push)))
     log = LogLimiter(logging.getLogger(), time.monotonic)
-    pending = PendingEvents(PendingState(destination, spool, consents, Clock(), log, lambda: None))
+    pending = PendingEvents(
+        PendingState(destination, spool, consents, SteadyClock(Clock()), log, lambda: None)
+    )
     queue = pending.state.queue
     pending.add([(1, "session:s", 0, b"{}"), (2, "session:s", 0, b"{}")], State.WAITING)
     first = pending.take(lambda: queue.take(1, None))

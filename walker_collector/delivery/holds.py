@@ -135,7 +135,7 @@ class Holds:
 
     def _expired(self) -> list[Entry]:
         return self._state.held.older_than(
-            self._state.now() - self._state.destination.config.queue_age
+            self._state.now.earlier() - self._state.destination.config.queue_age
         )
 
     def _expire_now(self) -> None:

@@ -94,9 +94,10 @@ def dispose(
     *,
     failing: bool,
     now: int,
+    age: int,
     random: Callable[[], float],
 ) -> Disposition:
-    """Decide at `now` (ms) how an entry goes on after a delivery.
+    """Decide at `now` (ms) how an entry of this `age` (ms) goes on after a delivery.
 
     While the destination is `failing` for everybody, a failure says nothing about this event, so
     it costs no attempt: only the event's age counts then.
@@ -119,7 +120,7 @@ def dispose(
     )
     if kind == "rejected":
         return Disposition(SpoolUpdate(entry, UpdateKind.DEAD, attempt, now), attempt)
-    return _retry_or_give_up(entry, outcome, attempt, retry, now, random)
+    return _retry_or_give_up(entry, outcome, attempt, retry, now, age, random)
 
 
 def _retry_or_give_up(
@@ -128,9 +129,9 @@ def _retry_or_give_up(
     attempt: DeliveryState,
     retry: RetryConfig,
     now: int,
+    age: int,
     random: Callable[[], float],
 ) -> Disposition:
-    age = now - entry[2]
     limit = min(BUG_ATTEMPTS, retry.attempts) if outcome.kind == "bug" else retry.attempts
     over = exhausted(attempt.count, limit, age, retry.age)
     if over and not outcome.down:  # while it is down, events are kept whatever their age

@@ -13,6 +13,7 @@ from walker_collector.delivery.unacked import UnackedUpdates
 from walker_collector.delivery.waiters import Waiters
 from walker_collector.delivery.window import SpoolWindow
 from walker_collector.interrupts import Notifier
+from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import DeliveryState, Entry, Spool, State
 
@@ -29,7 +30,7 @@ class PendingState:
         destination: Destination,
         spool: Spool,
         consents: ConsentStore,
-        now: Callable[[], int],
+        now: SteadyClock,
         log: LogLimiter,
         wake: Callable[[], None],
     ) -> None:

@@ -131,6 +131,7 @@ class Settlement:
             self._retry,
             failing=self._health.failing,
             now=now,
+            age=self._now.earlier() - entry[2],
             random=self._health.random,
         )
 

@@ -25,6 +25,7 @@ from walker_collector.delivery.threads import WorkerThreads
 from walker_collector.delivery.waiters import OnAnswer
 from walker_collector.error_details import place_of
 from walker_collector.errors import SpoolError
+from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Entry, Spool, State
 from walker_collector.text import describe, storable
@@ -54,8 +55,8 @@ class DestinationWorker:
         self._log = log = destination.log
         self.id = destination.id
         self.destination = destination
-        self._now = now
-        self._state = state = PendingState(destination, spool, consents, now, log, self._wake)
+        self._now = clock = SteadyClock(now)
+        self._state = state = PendingState(destination, spool, consents, clock, log, self._wake)
         self._lock = state.lock
         self._waiters, self._changed = state.waiters, state.changed
         self.pending = pending = PendingEvents(state)
@@ -213,6 +214,7 @@ class DestinationWorker:
         state = self._state
         with self._lock:
             oldest, retries = state.queue.oldest, len(state.queue.retries)
+            age = 0 if oldest is None else max(0, self._now.earlier() - oldest)
             return DestinationStatus(
                 state=self._health.state,
                 reason=self._health.reason or (self._health.part_reason if retries else ""),
@@ -221,7 +223,7 @@ class DestinationWorker:
                 held=len(state.held),
                 dead=state.dead,
                 in_flight=len(state.in_flight),
-                oldest_age=0.0 if oldest is None else max(0.0, (self._now() - oldest) / 1000),
+                oldest_age=age / 1000,
                 unrecorded=state.unacked.count,
                 **attrs.asdict(state.counts),
             )
