@@ -18,7 +18,7 @@ from customerio import APIClient, CustomerIO, Regions
 from requests.utils import select_proxy
 from urllib3.util.retry import Retry
 
-from walker_collector import WalkerError
+from walker_collector import Secret, WalkerError
 from walker_collector.clients import RateLimiter
 from walker_dest_customerio import connections
 from walker_dest_customerio.encode import dumps
@@ -160,13 +160,13 @@ def _authorized(session: requests.Session) -> Callable[[requests.PreparedRequest
 
     They are in no attribute then that a traceback or a debugger would show.
     """
-    header = str(session.headers.pop("Authorization", ""))
+    kind, _, key = str(session.headers.pop("Authorization", "")).partition(" ")
     if isinstance(session.auth, tuple):
-        login = ":".join(session.auth).encode()
-        header = f"Basic {base64.b64encode(login).decode()}"
+        kind, key = "Basic", base64.b64encode(":".join(session.auth).encode()).decode()
+    secret = Secret(key)  # in this form it is struck out of reasons as well
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = header
+        request.headers["Authorization"] = f"{kind} {secret.reveal()}"
         return request
 
     return authorize

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from walker_dest_customerio import limits
 from walker_dest_customerio.dates import as_seconds, with_seconds
+from walker_dest_customerio.error_text import field_name
 from walker_dest_customerio.identity import with_texts
 
 Json = dict[str, Any]
@@ -72,11 +73,16 @@ def _overlong(attributes: Json) -> Iterator[tuple[str, str]]:
     """Yield each attribute that is too long, with a warning."""
     for name, value in attributes.items():
         if limits.is_longer(name, limits.ATTRIBUTE_NAME):
-            what, limit = f"the name of attribute {name[:30]!r}...", limits.ATTRIBUTE_NAME
+            what, limit = "the name of an attribute", limits.ATTRIBUTE_NAME
         elif name in IDENTIFIERS and limits.takes_more(value, limits.PERSON_ID):
             what, limit = f"attribute {name!r}", limits.PERSON_ID
         elif limits.takes_more(value, limits.ATTRIBUTE_VALUE) and name not in _UNLIMITED:
-            what, limit = f"attribute {name!r}", limits.ATTRIBUTE_VALUE
+            # A name may be data itself, where a mapping makes attributes of an object's keys.
+            known = field_name(f"attributes.{name}").removeprefix("attributes.")
+            what, limit = (
+                f"attribute {known!r}" if known else "an attribute",
+                limits.ATTRIBUTE_VALUE,
+            )
         else:
             continue
         yield name, f"{what} takes more than Customer.io's {limit:,} bytes and is left out"

@@ -1,5 +1,6 @@
 """Settings of the Customer.io destination and of its mapping rules."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -33,6 +34,11 @@ _VISITOR = Value(
 def _login(_: Any, __: Any, value: str) -> None:
     if ":" in value:
         raise ValueError("must not contain a colon: in the request it would end there")
+
+
+def _rate(_: Any, __: Any, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError("must be a number of requests per second, more than 0")
 
 
 @frozen(kw_only=True)
@@ -83,8 +89,8 @@ class Settings:
     api_url: str | None = field(default=None, validator=https_origin)
     ca_file: str | None = field(default=None, metadata={"certificates": True})
     delivery: Literal["batch", "single"] = "batch"
-    rate_limit: float = field(default=100.0, validator=positive)
-    app_rate_limit: float = field(default=100.0, validator=positive)
+    rate_limit: float = field(default=100.0, validator=_rate)
+    app_rate_limit: float = field(default=100.0, validator=_rate)
     identify_timestamp: bool = True
     timestamps: Literal["unix", "text"] = "unix"
     on_consent: dict[str, ConsentAttributes] | None = None

@@ -1,6 +1,7 @@
 """The emulator as a server: TLS on a free port, on a thread of its own."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 import struct
@@ -115,8 +116,11 @@ class Emulator:
         except _Gone:
             _reset(writer)
         except _Said as said:
+            writer.transport.set_write_buffer_limits(0)  # `drain` waits until all has left
             writer.write(said.data)
-            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.drain()
+            writer.transport.abort()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, ssl.SSLError):
             writer.transport.abort()  # the other side is done
         finally:

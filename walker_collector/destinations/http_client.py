@@ -4,7 +4,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 import urllib3
 
@@ -138,6 +138,10 @@ def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers.update(urllib3.make_headers(basic_auth=login))
+        for form in (parts.password, unquote(parts.password or ""), headers["Authorization"][6:]):
+            Secret(form or "")  # so that each form is struck out of reasons
+    for text in (parts.query, *(value for _, value in parse_qsl(parts.query))):
+        Secret(text)
     for name, value in given.items():
         headers[name] = value.reveal()
     return dict(headers)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Literal
 import orjson
 from attrs import Factory, field, frozen
 
-from walker_collector.clients import filled, positive, sendable_headers, web_address
+from walker_collector.clients import filled, request_timeout, sendable_headers, web_address
 from walker_collector.config import MISSING, Secret
 from walker_collector.destinations.http_client import shown
 from walker_collector.destinations.payload import part_of, to_json
@@ -41,7 +41,7 @@ class ApiSettings:
     url: str = field(validator=web_address, repr=shown)
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[str, Secret] = field(default=Factory(dict), validator=sendable_headers)
-    timeout: int = field(default=5_000, validator=positive)
+    timeout: int = field(default=5_000, validator=request_timeout)
     transform: Any = field(default=None, validator=_no_javascript)
     batch: ClassVar = False
     ca_file: ClassVar = None
