@@ -175,6 +175,43 @@ def deliver_later(collector: Collector, clock: Clock) -> bool:
     return status(collector).delivered == status(collector).accepted
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["goes on", "restarts"])
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "spool"])
+def test_part_that_was_refused_like_everybodys_is_tried_again_after_the_recovery(
+    durable: bool, restarts: bool, tmp_path: Path
+) -> None:
+    """Twelve people, all of whose next events have a refused part: no other is left to probe."""
+    clock, record = Clock(), Record()
+    broken = [True]
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        progress = context.progress
+        if progress.state("identify") == "rejected":
+            raise Rejected(progress.reason("identify"))
+        if broken[0]:
+            progress.reject("identify", "404")
+            raise Rejected("404")
+        record.push(event, context)
+
+    the_flow = one(plugin(push), tmp_path / "spool.db" if durable else None)
+    with running(the_flow, now=clock) as collector:
+        for n in range(60):
+            collector.push(event(n, f"u{n % 12}"))
+        until(lambda: status(collector).state == "down")
+        for _ in range(20):  # each person's next event is refused once more, while all wait
+            clock.advance(700_000)
+            wake_workers(collector)
+        assert status(collector).waiting == 60
+        broken[0] = False
+        if not (durable and restarts):
+            until(lambda: deliver_later(collector, clock), "everything is delivered")
+    if durable and restarts:
+        with running(the_flow, now=clock) as collector:
+            assert collector.flush(PATIENCE)
+            assert collector.dead() == []
+    assert sorted(record.numbers) == list(range(60))
+
+
 def test_events_that_are_really_bad_are_dead_letters_after_a_recovery() -> None:
     """Of thirty bad events before good ones, the good arrive and the bad come to an end."""
     clock, record = Clock(), Record()

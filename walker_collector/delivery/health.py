@@ -126,7 +126,7 @@ class Health:
         """Turn refusals that belong to a general run into failures of the whole destination."""
         if not (self.down and self.refusals.is_general):
             return outcomes
-        kept = Outcome("unavailable", self.reason, down=True)
+        kept = Outcome("unavailable", self.reason, down=True, refuses_all=True)
         return [
             kept if seq in self.refusals.events and _is_refusal(outcome) else outcome
             for seq, outcome in zip(seqs, outcomes, strict=True)

@@ -35,6 +35,7 @@ class Outcome:
 
     after: the wait (s) that the service asked for.
     down: an unavailable destination cannot deliver anything at all.
+    refuses_all: it refuses every event, so that a refusal says nothing about this one.
     counted: whether a retry is one of the event's `attempts`.
     part: a part of the destination cannot be used, which is no failure of the event or the whole.
     known: the plugin found the rejection without asking the service.
@@ -45,6 +46,7 @@ class Outcome:
     reason: str = ""
     after: float | None = None
     down: bool = False
+    refuses_all: bool = False
     counted: bool = True
     part: bool = False
     known: bool = False
@@ -78,7 +80,7 @@ class Disposition:
     def due(self) -> int | None:
         """The time of the next attempt (ms); None if the entry is done or needs no wait."""
         waits = self.update is not None and self.update.kind is UpdateKind.RETRIED
-        return self.delivery.due if waits else None
+        return self.delivery.due or None if waits else None
 
     @property
     def is_done(self) -> bool:
@@ -138,13 +140,25 @@ def _retry_or_give_up(
         dead = attrs.evolve(attempt, reason=f"given up after {over}: {outcome.reason}")
         return Disposition(SpoolUpdate(entry, UpdateKind.DEAD, dead, now), dead)
     if outcome.kind == "unavailable":  # the health of the destination makes it wait
-        return Disposition(None, attempt)
+        return _wait_for_recovery(entry, outcome, attempt, now)
     if outcome.counted:
         wait = backoff(retry, max(1, attempt.count), random)
     else:
         wait = unavailable_wait(retry, age, random)
     later = attrs.evolve(attempt, due=now + max(wait, asked(outcome.after, retry.cap)))
     return Disposition(SpoolUpdate(entry, UpdateKind.RETRIED, later, now), later)
+
+
+def _wait_for_recovery(
+    entry: Entry, outcome: Outcome, attempt: DeliveryState, now: int
+) -> Disposition:
+    if not (outcome.refuses_all and attempt.refusals):
+        return Disposition(None, attempt)
+    # A refused part is never tried again. If it stayed refused, the event would be refused without
+    # a call, though the destination may have recovered since.
+    parts = {part: state for part, state in attempt.parts.items() if state != "rejected"}
+    anew = attrs.evolve(attempt, parts=parts, refusals={}, due=0)
+    return Disposition(SpoolUpdate(entry, UpdateKind.RETRIED, anew, now), anew)
 
 
 def in_order(
