@@ -4,6 +4,7 @@ A reason may come from a server, a plugin or an exception. It must neither stop 
 handles it, nor be refused by the spool, which stores UTF-8, nor steer a terminal.
 """
 
+import json
 import logging
 import re
 from typing import Final
@@ -23,12 +24,22 @@ _secrets: tuple[str, ...] = ()
 def remember_secret(secret: str) -> None:
     """Strike a text out of everything that is shown, logged or stored as a reason from now on."""
     global _secrets
-    parts = [secret]
-    if "://" in secret:  # of a URL, messages show less than the whole
-        parts += re.split(r"[/?@]+", secret.partition("://")[2], maxsplit=1)[1:]
-    new = {part for part in parts if part and part not in _secrets}
+    texts = [secret, *_telling_parts(secret)]
+    quoted = [form for text in texts for form in (repr(text)[1:-1], json.dumps(text)[1:-1])]
+    plain = [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
+    new = {text for text in (*texts, *quoted, *plain) if text and text not in _secrets}
     if new and len(_secrets) < _SECRETS_MAX:
         _secrets = tuple(sorted({*_secrets, *new}, key=len, reverse=True))
+
+
+def _telling_parts(secret: str) -> list[str]:
+    """Return the parts of a secret URL that stand in messages by themselves."""
+    _, scheme, rest = secret.partition("://")
+    if not scheme:
+        return []
+    host, _, path = rest.partition("/")
+    login = host.rpartition("@")[0]
+    return [login, path, *path.split("?", 1)]
 
 
 def without_secrets(text: str) -> str:

@@ -83,6 +83,23 @@ def test_known_secrets_are_struck_out_of_reasons_problems_and_logs(
     assert "key ***" in caplog.text
 
 
+def test_quoted_secrets_and_parts_of_urls_are_struck_out() -> None:
+    text = 'quo"ted\\and-more\u00e9'
+    Secret(text)
+    Secret("https://user:password-1@hooks.example.com/services/T1-B2-C3?token=none-of-yours")
+    for shown in (
+        f"not {text!r}",
+        json.dumps({"a": text}),
+        json.dumps({"a": text}, ensure_ascii=False),
+        "https://hooks.example.com/services/T1-B2-C3 answered 400",
+        "no login for user:password-1",
+        "token=none-of-yours was refused",
+    ):
+        assert "***" in storable(shown)
+        for part in ("ted", "T1-B2", "password-1", "none-of"):
+            assert part not in storable(shown)
+
+
 def test_reason_is_struck_out_before_it_is_cut() -> None:
     assert TEXT[:8] not in storable("x" * 490 + TEXT)
 
