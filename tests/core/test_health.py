@@ -174,7 +174,7 @@ def test_many_refusals_in_a_row_are_the_destinations_trouble(outcome: Outcome) -
     said = f"{run}, the last: {outcome.shown_reason}"
     assert state.reason == said
     kept = state.without_refusals([19, 50], [outcome, UNKNOWN])
-    assert kept == [Outcome("unavailable", said, down=True), UNKNOWN]
+    assert kept == [Outcome("unavailable", said, down=True, refuses_all=True), UNKNOWN]
     assert state.wait(14_999, lambda: True) == 1
 
 
