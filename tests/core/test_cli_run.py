@@ -423,3 +423,30 @@ def test_name_of_any_type_is_a_bad_line_and_costs_no_other(tmp_path: Path) -> No
     assert result.exit_code == 1
     assert figures(result.stdout)["bad_lines"] == [2, 3, 4, 5, 6, 7]
     assert numbers(out) == [1, 2]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_events_delivered_into_their_own_file_are_read_once(linked: bool, tmp_path: Path) -> None:
+    events = write_events(tmp_path, *(event(n) for n in range(2_000)))
+    out = tmp_path / "link.ndjson" if linked else events
+    if linked:
+        out.symlink_to(events)
+    process = completed("run", write_flow(tmp_path, {"out": to_file(out)}), events)
+    assert process.returncode == 0
+    assert "2,000 read, 2,000 accepted" in process.stderr
+    assert len(events.read_text("utf-8").splitlines()) == 4_000
+
+
+@pytest.mark.parametrize("way", ["itself", "link", "hard link", "log"])
+def test_file_destination_leaves_the_spool_alone(way: str, tmp_path: Path) -> None:
+    spool = tmp_path / "spool.db"
+    out = {"itself": spool, "log": tmp_path / "spool.db-wal"}.get(way, tmp_path / "out.ndjson")
+    flow = write_flow(tmp_path, {"out": to_file(out)}, spool={"path": str(spool)})
+    if way in ("link", "hard link"):
+        spool.touch()
+        (out.symlink_to if way == "link" else out.hardlink_to)(spool)
+    process = completed("run", flow, "--timeout", "1", input=ndjson([event(1)]))
+    assert process.returncode == 1
+    assert "it is an SQLite database, such as a spool" in process.stderr
+    counts = objects(walker("spool", "status", spool, "--json").stdout)
+    assert counts[0]["destinations"]["out"]["waiting"] == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from attrs import define
 
 from tests.core.cli_support import (
     Server,
+    completed,
     consent,
     event,
     ndjson,
@@ -24,6 +26,7 @@ from tests.core.cli_support import (
     walker,
     write_flow,
 )
+from tests.core.support import PATIENCE
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.sqlite import SqliteSpool
@@ -382,3 +385,23 @@ def test_nothing_is_said_done_while_a_worker_keeps_a_spool_beside(
 
 def test_somebody_must_be_named(shop: Shop) -> None:
     assert walker("forget", shop.flow).exit_code == 2
+
+
+def test_flow_from_a_pipe_is_read_once(shop: Shop, tmp_path: Path) -> None:
+    shop.run(event(1))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(shop.flow.read_bytes()))
+    writer.start()
+    result = walker("spool", "status", pipe, "--json")
+    writer.join(PATIENCE)
+    assert result.exit_code == 0, result.output
+    assert objects(result.stdout)[0]["spool"] == str(shop.spool)
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
+def test_device_is_neither_a_flow_nor_a_spool(device: str) -> None:
+    for command in (("spool", "status", device), ("forget", device, "--user-id", "u")):
+        process = completed(*command, timeout=PATIENCE)
+        assert process.returncode in (1, 2)
+        assert "Traceback" not in process.stderr

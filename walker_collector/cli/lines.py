@@ -5,8 +5,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BufferedIOBase
-from typing import Any, Final, cast
+from io import BufferedIOBase, BufferedReader, FileIO
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from attrs import frozen
@@ -15,6 +15,9 @@ from walker_collector.cli.documents import ADVICE, is_document, split_document
 from walker_collector.cli.streams import say
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 PIECE: Final = 256 * 1024
 """Bytes read at once, at most."""
@@ -45,10 +48,23 @@ Stream = BufferedIOBase
 Read = Callable[[Stream], bytes]
 
 
+class _FileAsOpened(FileIO):
+    """A file up to its size at opening: one that grows by its own deliveries would never end."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._left = os.fstat(self.fileno()).st_size or sys.maxsize  # of a pipe: no end known
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        count = super().readinto(memoryview(buffer)[: self._left]) or 0
+        self._left -= count
+        return count
+
+
 def open_events(path: str) -> Stream:
     """Open a file of events, or stdin for "-". On a terminal, say that input is expected."""
     if path != "-":
-        return open(path, "rb")
+        return BufferedReader(_FileAsOpened(path))
     stream = cast(Stream, sys.stdin.buffer)
     if stream.isatty():
         say("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)

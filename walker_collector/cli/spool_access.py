@@ -40,8 +40,15 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
 
 def is_spool(path: Path) -> bool:
     """Return whether a file begins like a spool."""
+    return _head(path, len(_SQLITE)) == _SQLITE
+
+
+def _head(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file; none of a pipe, which can be read only once."""
+    if not path.is_file():
+        return b""
     with path.open("rb") as file:
-        return file.read(len(_SQLITE)) == _SQLITE
+        return file.read(size)
 
 
 def _load(path: Path, name: str | None) -> FlowConfig:
@@ -49,7 +56,7 @@ def _load(path: Path, name: str | None) -> FlowConfig:
         return load_flow(path, flow=name, credentials=False, imports=False)
     except ConfigError:
         # A spool with a damaged beginning is read as a flow file; its problems would mislead.
-        if b"\0" in path.read_bytes()[:_HEAD]:
+        if b"\0" in _head(path, _HEAD):
             raise SpoolError(
                 f"{path} is neither a flow file, which is text, nor a spool: the beginning of an "
                 "SQLite file is missing or damaged. Give the flow file, or restore the spool"

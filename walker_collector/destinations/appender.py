@@ -1,5 +1,6 @@
 """Appends whole lines to a file shared with other processes, with rotation by size."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -9,6 +10,11 @@ from itertools import accumulate
 from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+_DATABASES = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+"""The beginnings of SQLite's files: of a database, and of its write-ahead log."""
+_MAGIC_BYTES = 16
 
 
 class Appender:
@@ -33,6 +39,9 @@ class Appender:
             self.close()
         if self._descriptor is None:
             self._descriptor = os.open(self._path, _FLAGS, 0o600)
+            if os.pread(self._descriptor, _MAGIC_BYTES, 0).startswith(_DATABASES):
+                self.close()
+                raise OSError(errno.EINVAL, "it is an SQLite database, such as a spool")
             if self._fsync:
                 self._sync_folder()
         return os.fstat(self._descriptor).st_size
