@@ -26,6 +26,7 @@ from walker_dest_customerio.operations import ApiName
 from walker_dest_customerio.responses import (
     APP,
     TRACK,
+    USUAL_SUCCESS,
     Api,
     Invalid,
     NoResponse,
@@ -78,6 +79,8 @@ class _OneRequest:
             # The exception's text quotes the URL, and with it the customer's id.
             raise self._no_response(url, error, connections.phase()) from None
         status, content = response.status_code, response.content
+        if 200 <= status < 300 and content.strip() == USUAL_SUCCESS:
+            return response
         if not 200 <= status < 300:
             own = self.options
             raise error_for_response(

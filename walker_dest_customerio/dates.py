@@ -27,6 +27,8 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _COARSER: Final = ((1e17, 10**9), (1e14, 10**6), (1e11, 10**3))
 """Least number that is ns, µs or ms: in seconds, 1e11 is the year 5138."""
+_MOST_NS: Final = 1e20
+"""Ns, in the year 5138; larger numbers are no times, and neither are infinity and NaN."""
 
 
 def with_seconds(value: dict[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
@@ -142,9 +144,9 @@ def as_seconds(value: Any) -> int | None:
             return _in_seconds(int(text))
         found = parse(text) or parse(f"{text}T00Z")
         return None if found is None else found[0] - (found[1] or 0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return _in_seconds(value)
+    return _in_seconds(value) if -_MOST_NS < value < _MOST_NS else None
 
 
 def _in_seconds(value: float) -> int:

@@ -35,6 +35,7 @@ from walker_dest_customerio.event_delivery import (
 from walker_dest_customerio.obstacles import HALTING, Obstacles
 from walker_dest_customerio.operations import ApiName, Message, Operation
 from walker_dest_customerio.responses import (
+    USUAL_SUCCESS,
     Invalid,
     RequestRejected,
     batch_errors,
@@ -218,7 +219,8 @@ class _Sender:
         except RetryLater as error:
             return error
         else:
-            self._apply_batch_errors(group, batch_errors(answer.content))
+            is_usual = answer.content.strip() == USUAL_SUCCESS
+            self._apply_batch_errors(group, [] if is_usual else batch_errors(answer.content))
         return None
 
     def _apply_batch_errors(

@@ -1,12 +1,12 @@
 """Identifiers of people at Customer.io. Pure."""
 
-import math
 from typing import Any, Final
 
 from walker_collector import MISSING, AlternativesSpec, Event, PushContext, Value
 from walker_dest_customerio import limits
 
 _CIO_ID: Final = "cio_"
+_LONGEST: Final = 10**limits.PERSON_ID
 _NUMBERS: Final = (int, float)
 
 
@@ -17,7 +17,9 @@ def identity(value: Any) -> str | None:
     """
     if isinstance(value, str):
         return value if value and not value.isspace() else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not -_LONGEST < value < _LONGEST:  # infinite, NaN, or more digits than an id may have
         return None
     return str(int(value)) if value == int(value) else str(value)
 

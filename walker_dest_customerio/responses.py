@@ -18,6 +18,7 @@ from walker_dest_customerio.error_text import field_name, known_words, listed
 
 LONGEST_WAIT: Final = 3600.0
 NO_ITEM: Final = -1
+USUAL_SUCCESS: Final = b"{}"
 _UNTAKEN: Final = frozenset({408, 425, 429, 503})
 _ACCOUNT: Final = re.compile(r"\baccount\b|approved|confirmed|do not send", re.IGNORECASE)
 

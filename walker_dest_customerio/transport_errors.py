@@ -19,6 +19,7 @@ from walker_dest_customerio.connections import Phase
 from walker_dest_customerio.responses import Api, NoResponse, NotProcessed
 
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
+_LONGEST_PLACE: Final = 200
 _NETWORK: Final = (socket.gaierror, ConnectionError, TimeoutError, ssl.SSLError, HTTPException)
 
 
@@ -90,8 +91,12 @@ def _cause(causes: list[BaseException], route: Route) -> str:
 
 
 def _place(url: str) -> str:
-    """Return host and port of a URL, without credentials."""
-    return urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[2]
+    """Return host and port of a URL, without credentials; the environment may hold anything."""
+    try:
+        place = urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")[2]
+    except ValueError:  # a bad IPv6 address
+        place = ""
+    return place[:_LONGEST_PLACE] or "without a host"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -170,7 +170,19 @@ def test_mail_is_in_doubt_behind_a_proxy_once_its_request_has_left(
     assert "none within 1 s" in job.error.reason
 
 
-@pytest.mark.parametrize("address", ["http://", "http://\u20ac:x@127.0.0.1:9", "http://p:99999"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://",
+        "http://\u20ac:x@127.0.0.1:9",
+        "http://p:99999",
+        "http://[bad",
+        "http://user:secret@[::1",
+        "http://user:secret@p\n:9",
+        "ftp://user:secret@p",
+        "x" * 70_000,
+    ],
+)
 def test_proxy_that_cannot_be_stops_the_destination_and_no_event(
     connect: Open, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -179,6 +191,8 @@ def test_proxy_that_cannot_be_stops_the_destination_and_no_event(
     job = mail(connect(), progress)
     assert isinstance(job.error, DestinationDown)
     assert "proxies" in job.error.reason
+    assert "secret" not in job.error.reason
+    assert len(job.error.reason) < 500
     assert progress.parts == {}
 
 

@@ -151,7 +151,9 @@ def test_day_alone_is_its_midnight_where_a_time_is_wanted() -> None:
     assert as_seconds("2024-05-01") == MAY_DAY - 12 * 3600
 
 
-@pytest.mark.parametrize("value", ["tomorrow", "", True, None, [], {}, math.nan, math.inf, "1e9"])
+@pytest.mark.parametrize(
+    "value", ["tomorrow", "", True, None, [], {}, math.nan, math.inf, 10**400, "1e9"]
+)
 def test_what_is_no_time_stays_as_it_is(value: object) -> None:
     assert as_seconds(value) is None
     made = {"send_at": value}

@@ -24,6 +24,11 @@ def test_not_a_number_and_infinity_are_no_identities() -> None:
     assert identity(float("inf")) is None
 
 
+def test_number_of_more_digits_than_an_id_is_no_identity() -> None:
+    assert identity(10**149) == "1" + "0" * 149
+    assert [identity(10**400), identity(-(10**5000)), identity(1e300)] == [None] * 3
+
+
 def test_identifier_is_told_from_its_shape_as_version_1_does() -> None:
     assert identifiers("42") == {"id": "42"}
     assert identifiers("a@b.com") == {"email": "a@b.com"}
