@@ -10,7 +10,7 @@ from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.flow.json_schema import flow_schema, rule_settings_schema, settings_schema
 from walker_collector.plugins import PluginInfo, Registry
 
-_COLUMNS = ("name", "kind", "version", "distribution", "origin")
+_COLUMNS = ("name", "kind", "version", "distribution")
 
 
 @click.command(epilog=examples("walker destinations", "walker destinations --json"))
@@ -25,11 +25,13 @@ def destinations(as_json: bool) -> None:
     if as_json:
         say_json(installed)
         return
-    print_table(
-        ("name", "kind", "version", "distribution", "from", "also known as"),
-        [(*(info[key] for key in _COLUMNS), ", ".join(info["aliases"])) for info in installed],
-    )
+    print_table(_COLUMNS, [[info[key] for key in _COLUMNS] for info in installed])
+    say("")
     for info in installed:
+        # Long names on lines of their own: nothing is broken on a terminal of 80 columns.
+        say(f"{info['name']} is {info['origin']}")
+        for alias in info["aliases"]:
+            say(f"{info['name']} is also known as {alias}")
         if info["error"]:
             say(Colored(f"{info['name']} cannot be used: {info['error']}", "red"))
 

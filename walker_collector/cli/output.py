@@ -1,6 +1,7 @@
 """Output of commands: JSON for programs; tables, log lines and a progress bar for people."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -59,7 +60,12 @@ def print_table(
         table.add_column(header, justify="right" if number else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
-    console = Console(file=stream, width=None if stream.isatty() else _WIDE)
+    plain = os.environ.get("NO_COLOR")
+    console = Console(
+        file=stream,
+        width=None if stream.isatty() else _WIDE,
+        color_system=None if plain else "auto",
+    )
     with suppress(OSError) if err else nullcontext():
         console.print(table)
 
