@@ -288,6 +288,32 @@ def test_spool_that_lost_its_log_before_it_had_tables_is_empty(path: Path) -> No
         assert (spool.counts(), spool.dead()) == ({}, [])
 
 
+@pytest.mark.parametrize("in_memory", [0, 2**30])
+def test_no_copy_of_a_spool_is_made_outside_its_folder(
+    in_memory: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walker_collector.spool.sqlite.checkpointer.COMPACTED_IN_MEMORY", in_memory)
+    before, seen = open_files(), set[str]()
+    with opened(path) as spool:
+        for _ in range(200):
+            append(spool)
+        spool._commits.connection.set_progress_handler(lambda: seen.update(open_files()), 10)
+        spool.erase(["id:nobody"])
+        spool.compact()
+        spool._commits.connection.set_progress_handler(None, 0)
+    made = {name for name in seen - before if not name.startswith(("/dev", "/proc", "pipe:"))}
+    assert made
+    assert all(name.startswith(f"{path.parent}/") for name in made)
+
+
+def open_files() -> set[str]:
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return found
+
+
 # --- permissions ---------------------------------------------------------------------------------
 
 

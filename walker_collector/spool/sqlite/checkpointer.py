@@ -10,11 +10,12 @@ import contextlib
 import os
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Final
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.sqlite.group_commit import GroupCommit, scrub
-from walker_collector.spool.sqlite.schema import LONG_LOG
+from walker_collector.spool.sqlite.schema import LONG_LOG, PAGE
 
 _FEW: Final = 2_000
 """Events. With fewer left, a file that was large gives its free pages back."""
@@ -27,6 +28,8 @@ _VACUUM_PAGES: Final = 200
 _VACUUM_STEPS: Final = 500
 """Steps of that many pages, half a millisecond each: writers get in between, and deliveries wait
 for no more than all of them."""
+COMPACTED_IN_MEMORY: Final = 64 * 1024 * 1024
+"""Bytes of a database up to which a copy of it is made in memory."""
 
 
 class Checkpointer:
@@ -96,14 +99,15 @@ class Checkpointer:
         with self.turn:
             self._commits.alone(scrub)
 
-    def compact(self) -> None:
+    def compact(self, folder: Path) -> None:
         """Write the database anew, with the stored rows alone.
 
         SQLite overwrites deleted rows, but may leave a copy where it has moved rows before. Takes
-        as much room again while it is at work. Raises SpoolError.
+        as much room again while it is at work: of a small database in memory, of a large one in a
+        nameless file in `folder`. Raises SpoolError.
         """
         with self.turn:
-            self._commits.alone(_compact)
+            self._commits.alone(lambda db: _compact(db, folder))
 
 
 def _checkpoint(db: sqlite3.Connection) -> None:
@@ -122,6 +126,13 @@ def _vacuum(db: sqlite3.Connection) -> int:
     return _free_pages(db)
 
 
-def _compact(db: sqlite3.Connection) -> None:
+def _compact(db: sqlite3.Connection, folder: Path) -> None:
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    if pages * PAGE > COMPACTED_IN_MEMORY:
+        # Without this the copy would be on the disk of /var/tmp.
+        name = str(folder).replace("'", "''")
+        db.execute(f"PRAGMA temp_store_directory = '{name}'")
+        if db.execute("PRAGMA temp_store_directory").fetchall():  # not in every build of SQLite
+            db.execute("PRAGMA temp_store = FILE")
     db.execute("VACUUM")
     scrub(db)

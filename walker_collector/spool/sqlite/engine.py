@@ -251,7 +251,7 @@ class SqliteSpool:
 
     def compact(self) -> None:
         """Write the file anew, with the stored rows alone. Raises SpoolError."""
-        self._checkpointer.compact()
+        self._checkpointer.compact(self._spool_file.real.parent)
 
     # --- other spools ----------------------------------------------------------------------
 
