@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.outcome import Disposition
-from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.error_details import place_of
 from walker_collector.hookspecs import Person
 from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
@@ -79,6 +79,7 @@ class Erasures:
             return entry[1] in people and (among is None or entry[0] in among)
 
         removed = self._state.queue.remove(is_gone)
+        self._state.bytes -= size_of(removed)
         held = list(filter(is_gone, self._state.held.of(people)))
         if not self._state.spool.durable:  # else the spool counts what it removes
             self._state.waiting -= len(removed)

@@ -13,7 +13,7 @@ from walker_collector.delivery.health import Health
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.outcome import Disposition, Outcome
-from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
@@ -93,16 +93,21 @@ class PendingEvents:
             self._newest = last
             return
         fitting, more_on_disk, loaded_up_to = entries, False, last
+        size = size_of(entries) if count > 1 else len(entries[0][3])
         if (
             window.more_on_disk
             or first <= window.loaded_up_to
             or pending.waiting + count > window.limit
+            or pending.bytes + size > window.limit_bytes
         ):
-            fitting, more_on_disk, loaded_up_to = window.admit(entries, len(pending.queue))
+            in_memory = len(pending.queue), pending.bytes
+            fitting, more_on_disk, loaded_up_to = window.admit(entries, *in_memory)
+            size = size_of(fitting)
         enqueue = pending.queue.ready.extend
         # No call between these lines, so no signal handler can run: all of them happen, or none.
         counts.accepted += count
         pending.waiting += count
+        pending.bytes += size
         self._newest = last
         window.more_on_disk = more_on_disk
         window.loaded_up_to = loaded_up_to
@@ -117,7 +122,7 @@ class PendingEvents:
     def _refill(self, now: int) -> None:
         """Load the next slice of waiting entries from disk when memory runs low."""
         window = self.state.window
-        if not window.wants_refill(len(self.state.queue)):
+        if not window.wants_refill(len(self.state.queue), self.state.bytes):
             return
         # A released entry that the disk still calls held would be passed over for good.
         if self.state.unacked.releases_beyond(window.loaded_up_to):
@@ -254,6 +259,7 @@ class PendingEvents:
         state.waiting -= len(entries)
         for entry in entries:
             del state.in_flight[entry[0]]
+            state.bytes -= len(entry[3])
             if state.attempts:  # mostly empty, as mostly nothing was tried before
                 state.attempts.pop(entry[0], None)
                 self.retry_turns.settled(entry)
@@ -300,6 +306,7 @@ class PendingEvents:
     def _leave(self, entry: Entry, update: SpoolUpdate | None = None) -> None:
         """Take an entry out of the waiting ones: it is gone, held or dead."""
         self.state.waiting -= 1
+        self.state.bytes -= len(entry[3])
         self.state.attempts.pop(entry[0], None)
         if update is None or update.kind is UpdateKind.ACKED:
             return

@@ -1,7 +1,7 @@
 """The state of one destination's pending events, shared by the modules that work on it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from walker_collector.delivery.consent_hold import ConsentHold
@@ -51,6 +51,8 @@ class PendingState:
         """Notified when entries have moved."""
         self.attempts: dict[int, DeliveryState] = {}
         """Delivery states of entries that were tried before, by their numbers."""
+        self.bytes = 0
+        """The bytes of JSON of the waiting entries in memory: queued, or in flight."""
         self.unwritten = False
         """Whether damaged entries have become dead letters that the spool does not know of."""
         self.counts = Counts()
@@ -61,7 +63,9 @@ class PendingState:
     def queue_again(self, entries: list[Entry]) -> None:
         """Queue entries that had left the queue; those beyond the window are read in their turn."""
         self.waiting += len(entries)
-        self.queue.insert(sorted(filter(self.window.covers, entries)))
+        queued = sorted(filter(self.window.covers, entries))
+        self.bytes += size_of(queued)
+        self.queue.insert(queued)
 
     @contextmanager
     def refill_paused(self) -> Iterator[None]:
@@ -72,3 +76,8 @@ class PendingState:
             yield
         finally:
             self.unacked.resume_refill()
+
+
+def size_of(entries: Iterable[Entry]) -> int:
+    """Return the bytes of JSON of these entries."""
+    return sum(len(entry[3]) for entry in entries)

@@ -21,6 +21,7 @@ class Restore:
             return
         if stored.delivery is not FRESH:
             state.attempts[stored.entry[0]] = stored.delivery
+        state.bytes += len(stored.entry[3])
         # No retry waits longer than `cap`, whatever is on disk or was done to the clock.
         due = min(stored.delivery.due, now + state.destination.config.retry.cap)
         if due > now:

@@ -1,6 +1,7 @@
 """The window: the first waiting entries are in memory, the others in the spool alone."""
 
 import sys
+from itertools import accumulate, islice
 from typing import Final
 
 from walker_collector.spool import Entry, Spool, StoredEntry
@@ -9,6 +10,8 @@ WINDOW: Final = 10_000
 """Waiting entries that are kept in memory beside a durable spool; the others stay on disk."""
 _SLICE: Final = 1_000
 """Entries read at once. They are read under the worker's lock, and a push may wait for that."""
+EVENT_BYTES: Final = 10_000
+"""Bytes of JSON for each event that a limit by number admits: as many as that on average."""
 
 
 class SpoolWindow:
@@ -22,12 +25,16 @@ class SpoolWindow:
         self.loaded_up_to = 0
         self.more_on_disk = spool.durable
         self.limit = WINDOW if spool.durable else sys.maxsize
-        """Waiting entries that surely fit into memory."""
+        """Waiting entries that surely fit into memory, ..."""
+        self.limit_bytes = self.limit * EVENT_BYTES
+        """... if their JSON has no more bytes than that."""
         self._disk = spool if spool.durable else None
         self._destination = destination
         self._refill_pauses = 0
 
-    def admit(self, entries: list[Entry], in_memory: int) -> tuple[list[Entry], bool, int]:
+    def admit(
+        self, entries: list[Entry], in_memory: int, in_memory_bytes: int
+    ) -> tuple[list[Entry], bool, int]:
         """Return the new entries that fit into memory, and the new `more_on_disk`, `loaded_up_to`.
 
         The others stay on disk until their turn. Changes nothing by itself.
@@ -37,7 +44,11 @@ class SpoolWindow:
         last = entries[-1][0]
         if entries[0][0] <= self.loaded_up_to:  # read from the spool before they were handed over
             entries = [entry for entry in entries if entry[0] > self.loaded_up_to]
-        room = max(0, WINDOW - in_memory) if self._disk else len(entries)
+        room = len(entries)
+        if self._disk:
+            sizes = accumulate((len(entry[3]) for entry in entries), initial=in_memory_bytes)
+            fitting = sum(size <= self.limit_bytes for size in islice(sizes, 1, None))
+            room = min(fitting, max(0, WINDOW - in_memory))
         if len(entries) <= room:
             return entries, False, max(self.loaded_up_to, last)
         return entries[:room], True, max(self.loaded_up_to, entries[room][0] - 1)
@@ -51,17 +62,23 @@ class SpoolWindow:
         """Return whether an entry belongs in memory, rather than being read in its turn."""
         return not self.more_on_disk or entry[0] <= self.loaded_up_to
 
-    def wants_refill(self, in_memory: int) -> bool:
+    def wants_refill(self, in_memory: int, in_memory_bytes: int) -> bool:
         """Return whether to read the next slice: memory runs low, and no pause forbids it."""
-        return self.more_on_disk and not self._refill_pauses and in_memory < WINDOW // 2
+        low = in_memory < WINDOW // 2 and in_memory_bytes < self.limit_bytes // 2
+        return low and self.more_on_disk and not self._refill_pauses
 
     def read_on(self) -> list[StoredEntry]:
         """Read and return the next slice from disk. Raises SpoolError."""
-        limit = min(_SLICE, WINDOW)
-        stored = self._disk.load(self._destination, self.loaded_up_to, limit) if self._disk else []
+        if not self._disk:
+            self.more_on_disk = False
+            return []
+        limit, limit_bytes = min(_SLICE, WINDOW), self.limit_bytes // 2
+        stored = self._disk.load(self._destination, self.loaded_up_to, limit, limit_bytes)
         if stored:
             self.loaded_up_to = stored[-1].entry[0]
-        if len(stored) < limit:
+        # A slice that is short for its bytes is not the last one; one that is empty is.
+        size = sum(len(item.entry[3]) for item in stored)
+        if len(stored) < limit and size < limit_bytes:
             self.more_on_disk = False
         return stored
 

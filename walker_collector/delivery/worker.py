@@ -23,6 +23,7 @@ from walker_collector.delivery.settlement import Settlement
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.threads import WorkerThreads
 from walker_collector.delivery.waiters import OnAnswer
+from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.error_details import place_of
 from walker_collector.errors import SpoolError
 from walker_collector.moments import SteadyClock
@@ -194,14 +195,17 @@ class DestinationWorker:
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
     ) -> bool:
-        """Wait until `count` more entries fit under `limit`.
+        """Wait until `count` more entries fit under `limit`, and their bytes as well.
 
         Returns False at the monotonic `deadline` (s), or when `given_up` returns True.
         """
 
         def fits() -> bool:
             # More than the limit at once fit into an empty queue: else they never would.
-            return self._state.waiting + count <= max(limit, count)
+            state = self._state
+            if state.bytes > limit * EVENT_BYTES and state.waiting:
+                return False
+            return state.waiting + count <= max(limit, count)
 
         return self._changed.wait_for(lambda: fits() or given_up(), deadline) and fits()
 

@@ -7,7 +7,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from walker_collector.config import CollectorConfig
 from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.waiters import OnAnswer
+from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolFull
 from walker_collector.intake.in_flight import InFlight
@@ -138,14 +140,14 @@ class SpoolSink:
         """Wait up to `wait` ms for room in the queues in memory; raises SpoolFull."""
         limit = self._config.queue_max
         for worker, state in self._bounded:
-            if state.waiting + len(records) <= limit:
+            if state.waiting + len(records) <= limit and state.bytes <= limit * EVENT_BYTES:
                 continue
             count = sum(item.states.get(worker.id) is State.WAITING for item in records)
             deadline = time.monotonic() + wait / 1000
             if count and not worker.wait_for_room(count, limit, deadline, self._is_closed):
                 self._in_flight.check_open()
                 raise SpoolFull(
-                    f"destination {worker.id}: {limit:,} events wait already (collector.queueMax) "
+                    f"destination {worker.id}: {_crowd(state, limit)} "
                     f"and none left within {self._config.queue_wait:,} ms "
                     "(collector.queueWait); the event was not accepted. Configure "
                     "collector.spool to let them wait on disk"
@@ -153,3 +155,11 @@ class SpoolSink:
 
     def _is_closed(self) -> bool:
         return self._in_flight.closed
+
+
+def _crowd(state: PendingState, limit: int) -> str:
+    """Return the waiting events that leave no room, with the limit that they have reached."""
+    if state.waiting < limit and state.bytes > limit * EVENT_BYTES:
+        each = f"collector.queueMax leaves {EVENT_BYTES:,} bytes for each of {limit:,} events"
+        return f"{state.waiting:,} events of {state.bytes:,} bytes wait already ({each})"
+    return f"{limit:,} events wait already (collector.queueMax)"

@@ -5,6 +5,7 @@ once, with a state of its own for each destination, and is deleted with its last
 """
 
 import enum
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -270,8 +271,13 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
 
     durable: Literal[True]
 
-    def load(self, destination: str, after: int, limit: int) -> list[StoredEntry]:
-        """Return waiting entries numbered above `after`, in order."""
+    def load(
+        self, destination: str, after: int, limit: int, limit_bytes: int = sys.maxsize
+    ) -> list[StoredEntry]:
+        """Return up to `limit` waiting entries numbered above `after`, in order.
+
+        The last one is that with which their JSON has `limit_bytes`.
+        """
 
     def held(self, destination: str) -> list[StoredEntry]:
         """Return the entries held for consent, in order."""

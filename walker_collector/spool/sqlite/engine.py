@@ -2,8 +2,10 @@
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -36,7 +38,7 @@ from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally, scrub
 from walker_collector.spool.sqlite.lock import keep_inherited
 from walker_collector.spool.sqlite.schema import prepare
 from walker_collector.spool.sqlite.spool_file import SpoolFile
-from walker_collector.spool.sqlite.spool_reader import SpoolReader
+from walker_collector.spool.sqlite.spool_reader import Fetch, SpoolReader, fetch_all
 
 _LAST: Final = 2**62
 """The last stamp of a statement that is taken for one."""
@@ -150,8 +152,11 @@ class SqliteSpool:
         self._catalog.ensure(frozenset((destination,)))
         self._delete(lambda db: event_tables.ack(db, self._catalog.current, destination, entries))
 
-    def load(self, destination: str, after: int, limit: int) -> list[StoredEntry]:
-        return self._entries(event_tables.WAITING, destination, after, limit)
+    def load(
+        self, destination: str, after: int, limit: int, limit_bytes: int = sys.maxsize
+    ) -> list[StoredEntry]:
+        fetch = partial(event_tables.fetch_up_to, limit_bytes)
+        return self._entries(event_tables.WAITING, destination, after, limit, fetch=fetch)
 
     def held(self, destination: str) -> list[StoredEntry]:
         return self._entries(event_tables.HELD, destination)
@@ -312,16 +317,19 @@ class SqliteSpool:
         if deleted.catalog is not self._catalog.current:
             self._catalog.update(deleted.catalog)
 
-    def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
-        return self._reader.rows(sql, args)
+    def _rows(self, sql: str, args: Sequence[Any] = (), fetch: Fetch = fetch_all) -> list[Any]:
+        return self._reader.rows(sql, args, fetch)
 
-    def _entries(self, sql: str, destination: str, *args: int) -> list[StoredEntry]:
+    def _entries(
+        self, sql: str, destination: str, *args: int, fetch: Fetch = fetch_all
+    ) -> list[StoredEntry]:
         number = self._catalog.current.numbers.get(destination)
         if number is None:
             return []
         # The JSON of events that this process itself has accepted is not checked for damage.
         old = self._last_old
-        return [stored_entry(row, parse=row[0] <= old) for row in self._rows(sql, (number, *args))]
+        rows = self._rows(sql, (number, *args), fetch)
+        return [stored_entry(row, parse=row[0] <= old) for row in rows]
 
 
 def _different(events: Sequence[NewEvent]) -> list[Mapping[str, State]]:

@@ -133,6 +133,18 @@ def runs_of(numbers: Iterable[int]) -> Runs:
     return list(zip(firsts, lasts, strict=True))
 
 
+def fetch_up_to(limit_bytes: int, cursor: sqlite3.Cursor) -> list[Any]:
+    """Return rows of WAITING, up to the one with which their JSON has so many bytes."""
+    rows: list[Any] = []
+    size = 0
+    for row in cursor:
+        rows.append(row)
+        size += len(row[3]) if isinstance(row[3], bytes | str) else 0  # else the row is damaged
+        if size >= limit_bytes:
+            break
+    return rows
+
+
 def insert(
     db: sqlite3.Connection,
     known: Catalog,

@@ -2,12 +2,20 @@
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from walker_collector.spool import damage
 from walker_collector.spool.sqlite.failure import spool_error
+
+Fetch = Callable[[sqlite3.Cursor], list[Any]]
+"""Takes the rows that are wanted from a cursor."""
+
+
+def fetch_all(cursor: sqlite3.Cursor) -> list[Any]:
+    """Return all rows of a query."""
+    return cursor.fetchall()
 
 
 class SpoolReader:
@@ -18,20 +26,27 @@ class SpoolReader:
         self._connection = connection
         self._path = path
 
-    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
-        """Return the rows of a query. Raises SpoolError."""
+    def rows(self, sql: str, args: Sequence[Any] = (), fetch: Fetch = fetch_all) -> list[Any]:
+        """Return the rows of a query that `fetch` takes from its cursor. Raises SpoolError."""
         with self.turn:
             try:
                 try:
-                    return self._connection.execute(sql, args).fetchall()
+                    return self._fetched(sql, args, fetch)
                 except sqlite3.OperationalError as error:
                     if "decode" not in str(error):
                         raise
-                    return self._damaged_rows(sql, args)
+                    return self._damaged_rows(sql, args, fetch)
             except sqlite3.Error as error:
                 raise spool_error(self._path, error) from error
 
-    def _damaged_rows(self, sql: str, args: Sequence[Any]) -> list[Any]:
+    def _fetched(self, sql: str, args: Sequence[Any], fetch: Fetch) -> list[Any]:
+        cursor = self._connection.execute(sql, args)
+        try:
+            return fetch(cursor)
+        finally:
+            cursor.close()  # else a query that was not read to its end would go on
+
+    def _damaged_rows(self, sql: str, args: Sequence[Any], fetch: Fetch) -> list[Any]:
         """Return rows with text that is no UTF-8, its bad bytes replaced.
 
         One such text fails the whole query. A tolerant factory for every query would cost a call
@@ -39,6 +54,6 @@ class SpoolReader:
         """
         try:
             self._connection.text_factory = damage.decoded
-            return self._connection.execute(sql, args).fetchall()
+            return self._fetched(sql, args, fetch)
         finally:
             self._connection.text_factory = str
