@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -576,6 +577,33 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         assert collector.status().destinations["held"].held == 0
         assert collector.status().stored == 0
     assert record.numbers == [1]
+
+
+def test_erasure_ends_although_events_name_the_person_with_ever_new_keys(
+    spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record()
+    with running(one(plugin(record.push), spool)) as collector:
+        erasures = collector._life.runtime.workers["there"].pending.erasures
+        erase, numbers = erasures.erase, count(1)
+
+        def erase_and_push(people: set[str], deadline: float) -> set[int]:
+            gone = erase(people, deadline)
+            n = next(numbers)
+            assert n < 10, "it would go on for ever"
+            pusher = threading.Thread(
+                target=collector.push, args=(event(n, user={"id": "ana", "session": f"s{n}"}),)
+            )
+            pusher.start()
+            pusher.join(PATIENCE)
+            assert not pusher.is_alive()
+            return gone
+
+        monkeypatch.setattr(erasures, "erase", erase_and_push)
+        collector.forget({"id": "ana"})
+        monkeypatch.undo()
+        assert collector.flush(PATIENCE)
+        assert collector.forget({"id": "ana"}) == 0
 
 
 @pytest.mark.parametrize("error", [RetryLater("busy"), Rejected("no"), KeyError("bug")])

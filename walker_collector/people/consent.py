@@ -5,7 +5,8 @@ consent belongs to a person, and the process default holds for people without st
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from attrs import frozen
@@ -76,6 +77,8 @@ class ConsentStore:
         self.canonical = self._identities.canonical
         self.known_person = self._identities.known_person
         self.follow = self._identities.follow
+        self._erasing: set[str] = set()
+        """The keys of people under erasure."""
         self._unfinished: _Learned | None = None
         self.version = 0
 
@@ -115,7 +118,9 @@ class ConsentStore:
         with self._recording:
             self._finish()
             found = self._identities.resolve(keys)
-            return found.person, self._learn(found) if found.is_news else None
+            if not found.is_news or not self._erasing.isdisjoint((found.person, *found.joining)):
+                return found.person, None
+            return found.person, self._learn(found)
 
     def _learn(self, found: Identified) -> News:
         """Merge people without an id into this one, with their statements, and note sign-ins."""
@@ -192,19 +197,28 @@ class ConsentStore:
         """Return all keys that events of these people may be filed under."""
         return set().union(*map(self._identities.all_keys, people))
 
-    def erase(self, people: set[str]) -> Erased | None:
-        """Erase these keys here and in the spool.
+    @contextmanager
+    def erasing(self, people: Iterable[str]) -> Iterator[set[str]]:
+        """Learn no further keys of these people inside the block; yield the keys that they have.
 
-        Returns None, with nothing erased, if the same people have further keys since.
+        So an erasure ends, however many events name the people with new keys: these links count as
+        erased. One erasure at a time.
         """
         with self._recording:
             self._finish()
-            if not self.all_keys(people) <= people:
-                return None
-            removed = self._spool.erase(people)
+            self._erasing = keys = self.all_keys(people)
+        try:
+            yield keys
+        finally:
+            self._erasing = set()
+
+    def erase(self, keys: set[str]) -> Erased:
+        """Erase these keys here and in the spool."""
+        with self._recording:
+            removed = self._spool.erase(keys)
             with self._identities.lock:
-                self._records.drop(people)
-                self._identities.erase(people)
+                self._records.drop(keys)
+                self._identities.erase(keys)
         return removed
 
     # --- statements ------------------------------------------------------------------------

@@ -57,26 +57,29 @@ class Erasure:
             self.erase(pending, tell=False)  # destinations remember nobody yet
 
     def erase(self, people: set[str], *, tell: bool = True) -> int:
-        """Erase these keys, and others of the same people that an event names in between.
+        """Erase these keys, and all others of the same people.
 
         Waits for deliveries in flight to them. Returns the number of events removed.
         """
         deadline = time.monotonic() + IN_FLIGHT_WAIT
-        gone: set[int] = set()
-        removed: set[int] | None = None
         with self._alone(), ExitStack() as erasing:
-            while removed is None:  # mostly once
-                people = self._consents.all_keys(people)
-                for erasures in self._all():
-                    erasing.enter_context(erasures.erasing(people))
-                for erasures in self._all():
-                    gone |= erasures.erase(people, deadline)
-                removed = self._remove(people)
+            # Twice: first the long wait, in which an event may name the people with further keys.
+            # Then no more are learned, as events could come with a new one for ever.
+            gone = self._stop(self._consents.all_keys(people), deadline, erasing)
+            keys = erasing.enter_context(self._consents.erasing(people))
+            gone |= self._stop(keys, deadline, erasing)
+            gone |= self._remove(keys)
             if tell:  # while no delivery to them begins
-                person = _as_person(people)
+                person = _as_person(keys)
                 for erasures in self._all():
                     erasures.notify(person)
-        return len(gone | removed)
+        return len(gone)
+
+    def _stop(self, keys: set[str], deadline: float, erasing: ExitStack) -> set[int]:
+        """Stop the deliveries to these keys, until `erasing` is closed; remove them from memory."""
+        for erasures in self._all():
+            erasing.enter_context(erasures.erasing(keys))
+        return set().union(*[erasures.erase(keys, deadline) for erasures in self._all()])
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -114,18 +117,13 @@ class Erasure:
     def _all(self) -> Iterable[Erasing]:
         return [worker.pending.erasures for worker in self._workers.values()]
 
-    def _remove(self, people: set[str]) -> set[int] | None:
-        """Remove everything of these keys in one step; return the numbers of the events.
-
-        Returns None, with nothing removed, if the same people have further keys since.
-        """
+    def _remove(self, keys: set[str]) -> set[int]:
+        """Remove everything of these keys in one step; return the numbers of the events."""
         with ExitStack() as in_step:
             for erasures in self._all():
                 in_step.enter_context(erasures.in_step())
-            removed = self._consents.erase(people)
-            if removed is None:
-                return None
-            found = (erasures.on_erased(people, removed) for erasures in self._all())
+            removed = self._consents.erase(keys)
+            found = (erasures.on_erased(keys, removed) for erasures in self._all())
             return removed.seqs.union(*found)
 
 
