@@ -34,6 +34,11 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "time of an event in the past": ((CollectorConfig, "oldest"), 1, ""),
     "time of an event in the future": ((CollectorConfig, "max_ahead"), DAY // 24, "hours"),
     "events that wait in memory, per destination": ((CollectorConfig, "queue_max"), 1, "events"),
+    "average size of the events in memory": (
+        "walker_collector.delivery.window:EVENT_BYTES",
+        1,
+        "bytes",
+    ),
     "events in the spool": ((SpoolConfig, "max_events"), 1, "events"),
     "size of the events in the spool": ((SpoolConfig, "max_bytes"), 1, "bytes"),
     "wait of push for room": ((CollectorConfig, "queue_wait"), SECOND, "s"),
