@@ -11,7 +11,7 @@ import pytest
 
 from tests import odd_answers
 from walker_collector import DestinationDown, Rejected, RetryLater, Secret
-from walker_collector.destinations.http_client import HttpClient, ServiceUnavailable
+from walker_collector.destinations.http_client import HttpClient, ServiceUnavailable, shown
 
 TIMEOUT = 1.0
 
@@ -124,6 +124,19 @@ def test_next_request_has_its_own_time_and_its_own_answer() -> None:
             except Exception as error:
                 client_saw.append(type(error).__name__)
     assert client_saw == ["sent", "Rejected", "sent"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h/services/T01/B02/x9Xx8Xx7Xx6Xx5Xx4", "https://h/services/T01/B02/***"),
+        ("https://h/bot123456:ABC-DEF1234ghIkl/send", "https://h/***/send"),
+        ("https://h/0b2f7c1e-6b1f-4b52-9d4e-1c2d3e4f5a6b", "https://h/***"),
+        ("https://u:p@h:8443/api/v2/collect?key=1#x", "https://h:8443/api/v2/collect"),
+    ],
+)
+def test_address_is_shown_without_what_may_be_a_credential(url: str, expected: str) -> None:
+    assert shown(url) == expected
 
 
 def test_credentials_are_in_no_attribute_no_pickle_and_no_exception() -> None:

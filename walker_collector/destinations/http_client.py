@@ -24,6 +24,10 @@ _READ_MAX: Final = 65_536
 """Bytes of a response that are read, so that its connection can be reused."""
 
 
+_TOKEN_MIN: Final = 16
+"""Characters of a step in a path that may be a token; a shorter one guards nothing."""
+
+
 class ServiceUnavailable(RetryLater):
     """A transient failure that concerns every event, not the one that was sent."""
 
@@ -121,9 +125,15 @@ def failure_of(where: str, status: int, wait: str | None, now: float) -> WalkerE
 
 
 def shown(url: str) -> str:
-    """Return the URL without the parts that may be credentials: user, password, query."""
+    """Return the URL without the parts that may be credentials: user, password, query, tokens."""
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, _host(parts), parts.path, "", ""))
+    path = "/".join("***" if _is_token(step) else step for step in parts.path.split("/"))
+    return urlunsplit((parts.scheme, _host(parts), path, "", ""))
+
+
+def _is_token(step: str) -> bool:
+    """Return whether a step of a path looks like a token, as webhooks have them in their URLs."""
+    return len(step) >= _TOKEN_MIN and any(char.isdigit() for char in step)
 
 
 def _host(parts: SplitResult) -> str:
@@ -140,7 +150,8 @@ def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
         headers.update(urllib3.make_headers(basic_auth=login))
         for form in (parts.password, unquote(parts.password or ""), headers["Authorization"][6:]):
             Secret(form or "")  # so that each form is struck out of reasons
-    for text in (parts.query, *(value for _, value in parse_qsl(parts.query))):
+    tokens = filter(_is_token, parts.path.split("/"))
+    for text in (*tokens, parts.query, *(value for _, value in parse_qsl(parts.query))):
         Secret(text)
     for name, value in given.items():
         headers[name] = value.reveal()
