@@ -10,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -344,6 +345,20 @@ def test_bad_write_fails_alone(spool: SqliteSpool) -> None:
     assert [type(result) for result in results[1::2]] == [SpoolError, SpoolError]
     assert isinstance(results[1].__cause__, ValueError)
     assert spool.aliases_of("p") == ["a", "b"]
+
+
+def test_lock_of_another_program_fails_writes_once_it_has_been_waited_for(
+    spool: SqliteSpool, path: Path
+) -> None:
+    spool._commits.connection.execute("PRAGMA busy_timeout = 200")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        results = grouped(spool, *map(note, "abcdefghij"))
+        assert time.monotonic() - began < 2
+    assert all("another program has it open" in str(result) for result in results)
+    append(spool, record())
+    assert spool.size() == 1
 
 
 def test_interrupted_write_leaves_the_others_to_their_own(spool: SqliteSpool) -> None:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from walker_collector.errors import SpoolError
 
@@ -17,12 +17,19 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
         hint = "the disk is full or failing: make room; accepted events are safe"
     elif "readonly" in text or "unable to open" in text:
         hint = "give the process a folder and file that it may write to"
+    elif is_locked(error):
+        hint = "another program has it open and is writing: close that program"
     elif any(sign in text for sign in _CORRUPT):
         hint = (
             "the file is corrupt: move it away to start a new spool, and keep it for "
             "`sqlite3 FILE .recover`"
         )
     return SpoolError(f"spool {path}: {text}; {hint}")
+
+
+def is_locked(error: Exception) -> TypeGuard[sqlite3.Error]:
+    """Return whether another program kept SQLite from writing for as long as it waits."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def is_full(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from attrs import define
 
 from walker_collector.errors import SpoolError, WalkerError
-from walker_collector.spool.sqlite.failure import is_full, spool_error
+from walker_collector.spool.sqlite.failure import is_full, is_locked, spool_error
 from walker_collector.spool.sqlite.schema import PAGE
 from walker_collector.text import describe
 
@@ -134,9 +134,13 @@ class GroupCommit:
                 self._make_room()
             elif isinstance(error, SpoolError):  # the file is lost: what its log has, goes with it
                 self._make_room()
-            # One bad write must not fail its neighbours: each is repeated by itself.
+            # One bad write must not fail its neighbours: each is repeated by itself. A lock of
+            # another program is no fault of any, and each would wait for it as long again.
             for write in writes:
-                self._repeat(write)
+                if is_locked(error) and not write.transaction.committed:
+                    write.error, write.done = spool_error(self._path, error), True
+                else:
+                    self._repeat(write)
             if not isinstance(error, sqlite3.Error) and all(
                 write.error is None for write in writes
             ):
