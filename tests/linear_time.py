@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
+from tests.forms import form
 from walker_collector.cli.documents import is_document, split_document
 from walker_collector.cli.lines import parse
 from walker_collector.clients import retry_after
@@ -28,7 +29,7 @@ from walker_collector.validators import HEADER_NAME, HEADER_VALUE
 from walker_dest_customerio import dates, event_ids, identity, limits, responses, transport_errors
 from walker_dest_customerio.sandbox import checks
 
-LENGTH: Final = 100_000
+LENGTH: Final = form(40_000, 100_000)
 SLOW: Final = 2.0
 """Seconds of this process; what is linear takes a hundredth of it."""
 

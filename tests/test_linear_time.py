@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import pytest
+
 PATIENCE = 300.0
 """Seconds for ten thousand texts of 100 kB, which take ten of them."""
 
 
+@pytest.mark.long
 def test_nothing_that_looks_at_texts_of_others_takes_the_square_of_their_length() -> None:
     try:
         subprocess.run(

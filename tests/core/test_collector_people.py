@@ -267,7 +267,7 @@ class Browsers(RuleBasedStateMachine):
 
 
 TestBrowsers = Browsers.TestCase
-TestBrowsers.settings = examples(40, stateful_step_count=form(20, 50))
+TestBrowsers.settings = examples(25, stateful_step_count=form(20, 50))
 
 
 # --- signing in ------------------------------------------------------------------------------

@@ -15,17 +15,19 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL", "walker_collector")
 
 
+@pytest.mark.long
 def test_flow_of_any_kind_is_loaded_or_refused_with_its_problems(tmp_path: Path) -> None:
     fuzz = FlowFuzz(tmp_path, seed=1)
-    fuzz.run(400)
+    fuzz.run(form(250, 2_000))
     assert fuzz.watch.found == []
     assert fuzz.valid > 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durable", [False, True], ids=["memory", "durable"])
 def test_object_of_any_kind_is_accepted_or_refused(durable: bool, tmp_path: Path) -> None:
     fuzz = EventFuzz(tmp_path / "spool.db" if durable else None, seed=1)
-    fuzz.run(400)
+    fuzz.run(form(250, 2_000))
     fuzz.finish()
     assert fuzz.watch.found == []
     assert fuzz.accepted > 20
