@@ -404,3 +404,27 @@ def test_nothing_goes_out_after_forget_however_long_the_batch_takes(
         assert collector.flush(PATIENCE)
         assert allowed == [False]
         assert (status(collector).waiting, status(collector).dead) == (0, 0)
+
+
+# --- calls that hang -------------------------------------------------------------------------
+
+
+def test_calls_that_hang_in_one_collector_do_not_stop_anothers() -> None:
+    """Of the same name: each has its own threads, and its own count of those that hang."""
+    go_on, record = threading.Event(), Record()
+
+    def hang(event: dict[str, Any], context: Any) -> None:
+        assert go_on.wait(PATIENCE)
+
+    limited = {"timeout": 20, "concurrency": 10}
+    with running(one(plugin(hang), **limited)) as hanging:
+        for n in range(30):
+            hanging.push(event(n, f"u{n}"))
+        until(lambda: "have not returned" in status(hanging).reason)
+        with running(one(plugin(record.push), **limited)) as other:
+            for n in range(20):
+                other.push(event(n, f"u{n}"))
+            record.wait_for(20)
+            assert other.flush(PATIENCE)
+            assert status(other).retried == 0
+        go_on.set()

@@ -19,6 +19,7 @@ from walker_collector import (
     Item,
     NotAttempted,
     PartDown,
+    PluginError,
     Rejected,
     RetryLater,
     SpoolError,
@@ -360,6 +361,14 @@ def test_hooks_beside_the_events_may_raise_anything(
         collector.push(event(2, "b"))
         until(lambda: 2 in record.numbers, "the next event arrives")
     assert_nothing_was_interrupted(caplog)
+
+
+@pytest.mark.parametrize("attribute", ["concurrency", "batch_size", "batch_bytes", "linger"])
+@pytest.mark.parametrize("value", ["x", -1, 1.5, True, float("nan"), 10**400, [], TextRaises()])
+def test_plugin_that_declares_no_number_is_refused_at_the_start(attribute: str, value: Any) -> None:
+    cls = plugin(None, Record().push_batch, **{attribute: value})
+    with pytest.raises(PluginError, match=rf"{attribute} must be a whole number from"):
+        Collector(flow({"there": (cls, config())}))
 
 
 # --- the spool's rows ------------------------------------------------------------------------

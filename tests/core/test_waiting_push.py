@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running, until
 from tests.support import python
-from walker_collector import Collector, NotAttempted, PushResult, RetryLater
+from walker_collector import Collector, NotAttempted, PushResult, RetryLater, SpoolError
 from walker_collector.config import RetryConfig
 
 SLOW = RetryConfig(base=600_000, cap=600_000)
@@ -227,3 +227,42 @@ def test_destinations_answer_each_for_itself(spool: Path | None) -> None:
         (result,) = waiting()
         assert result.destinations["fast"] == "delivered"
         assert result.destinations["slow"] in ("delivered", "erased")
+
+
+# --- a collector that cannot deliver ---------------------------------------------------------
+
+
+def test_push_is_answered_where_the_spool_cannot_be_read(tmp_path: Path) -> None:
+    record = Record()
+    with running(one(plugin(record.push), tmp_path / "spool.db")) as collector:
+        consents = collector._life.runtime.consents
+        snapshot = consents.snapshot
+
+        def unreadable(people: Any) -> Any:
+            raise SpoolError("cannot be read")
+
+        consents.snapshot = unreadable  # type: ignore[method-assign]  # for a while
+        (result,) = pushed(collector, "ana")()
+        assert result.destinations == {"there": "accepted"}
+        assert result.reasons == {"there": "will be tried later: cannot be read"}
+        consents.snapshot = snapshot  # type: ignore[method-assign]
+        record.wait_for(1)
+
+
+def test_push_is_answered_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Record()
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name.startswith("walker-there-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with running(one(plugin(record.push))) as collector:
+        monkeypatch.setattr(threading.Thread, "start", no_more)
+        (result,) = pushed(collector, "ana")()
+        assert result.destinations == {"there": "accepted"}
+        assert "no thread to deliver" in result.reasons["there"]
+        monkeypatch.undo()
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [0]

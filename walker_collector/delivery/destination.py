@@ -18,11 +18,12 @@ from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate
 from walker_collector.plugins import Registry
-from walker_collector.text import get_logger
+from walker_collector.text import brief, get_logger, storable
 from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE: Final = 100
 """Events in one `push_batch`, unless the plugin or the flow sets another size."""
+_DECLARED_MAX: Final = 1_000_000_000
 _LINGER: Final = 20
 """Wait (ms) of a batch for more events, unless the plugin sets another."""
 
@@ -119,6 +120,7 @@ def _destination(
         warn=log.warning,
     )
     batched = hooks.push_batch is not None
+    has_bytes = getattr(plugin, "batch_bytes", None) is not None
     size = config.batch.size if config.batch and config.batch.size else None
     return Destination(
         id=id,
@@ -131,20 +133,33 @@ def _destination(
         instance=plugin,
         listens=_listens(plugin, config.settings),
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),
-        batch_bytes=getattr(plugin, "batch_bytes", None),
+        batch_bytes=_declared(plugin, "batch_bytes", 1) if has_bytes else None,
         concurrency=config.concurrency or _declared(plugin, "concurrency", 1),
-        linger=_declared(plugin, "linger", _LINGER) if batched else 0,
+        linger=_declared(plugin, "linger", _LINGER, least=0) if batched else 0,
     )
 
 
 def _listens(plugin: object, settings: Any) -> bool:
     """Return whether changes of consent are delivered to the destination."""
     wants = getattr(plugin, "wants_consent", None)
-    return implements(plugin, "consent") and (wants is None or bool(wants(settings)))
+    if wants is None or not implements(plugin, "consent"):
+        return implements(plugin, "consent")
+    try:
+        return bool(wants(settings))
+    except Exception as error:
+        name = type(plugin).__qualname__
+        raise PluginError(f"{name}.wants_consent raised {failure_of(error)}") from error
 
 
-def _declared(plugin: object, attribute: str, default: int) -> int:
-    return int(getattr(plugin, attribute, default))
+def _declared(plugin: object, attribute: str, default: int, least: int = 1) -> int:
+    """Return a number that a plugin's class declares. Raises PluginError for anything else."""
+    value = getattr(plugin, attribute, default)
+    if type(value) is int and least <= value <= _DECLARED_MAX:
+        return value
+    raise PluginError(
+        f"{type(plugin).__qualname__}.{attribute} must be a whole number from {least} to "
+        f"{_DECLARED_MAX:,}, not {brief(storable(value), 40)}"
+    )
 
 
 def _logger(id: str, config: DestinationConfig) -> logging.Logger:

@@ -39,12 +39,13 @@ class WorkerThreads:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def notify(self) -> None:
-        """Wake one idle thread, or start one; call with the lock held."""
+    def notify(self) -> bool:
+        """Wake one idle thread, or start one; return False if there is none. Needs the lock."""
         if self.idle:
             self.changed.notify()
         elif len(self._threads) < self._concurrency and not self.stopping:
             self._start()
+        return bool(self._threads)
 
     def notify_all(self) -> None:
         """Wake every idle thread; call with the lock held."""
@@ -52,7 +53,7 @@ class WorkerThreads:
 
     def sleep(self, seconds: float) -> bool:
         """Wait, at most until the threads stop; return whether they go on."""
-        self._stop.wait(seconds)
+        self._stop.wait(min(seconds, threading.TIMEOUT_MAX))
         return not self.stopping
 
     def includes(self, thread: int) -> bool:

@@ -18,7 +18,7 @@ class TimeLimit:
 
     def __init__(self, destination: str, seconds: float) -> None:
         self._name = f"walker-{destination}-call"
-        self._seconds = seconds
+        self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._given_up: list[threading.Thread] = []
         self.running: set[int] = set()
         """The identifiers of the threads that are inside a hook."""

@@ -107,7 +107,9 @@ class DestinationWorker:
             # batch is full. But a cautious one may be waiting for an event that can be the probe.
             full = len(queue.ready) >= self.destination.batch_size
             if quiet or on_answer or full or not self._health.untroubled:
-                self._threads.notify()
+                served = self._threads.notify()
+                if on_answer is not None and not served:
+                    self._waiters.blocked((), "no thread to deliver")
 
     def _work(self) -> None:
         """Take batches and deliver them until the threads stop: the work of each thread.
@@ -143,14 +145,15 @@ class DestinationWorker:
 
     def _recover(self, batch: Batch | None, error: BaseException) -> None:
         """Put the entries of a delivery back that ended with an error in the collector itself."""
+        spool = isinstance(error, SpoolError)
+        reason = storable(error) if spool else f"{describe(error)} at {place_of(error)}"
         with self._lock:
             self._health.breaker.probing = False
             if batch is not None:
                 self.pending.put_back(batch, self._now() + int(PAUSE * 1000))
+            self._waiters.blocked(self._state.in_flight, reason)
             self._changed.notify_all()
             self._threads.notify_all()
-        spool = isinstance(error, SpoolError)
-        reason = storable(error) if spool else f"{describe(error)} at {place_of(error)}"
         self._log.error("destination %s: delivery interrupted: %s", self.id, reason)
         self._threads.sleep(PAUSE)
 
@@ -255,7 +258,8 @@ class DestinationWorker:
     def _is_stuck(self, deadline: float) -> bool:
         """Return whether no event can move until the deadline; if one can, wake a thread."""
         with self._lock:
-            horizon = self._now() + int((deadline - time.monotonic()) * 1000)
+            left = min(max(0.0, deadline - time.monotonic()), _MAX_WAIT)
+            horizon = self._now() + int(left * 1000)
             if self._threads.stopping or self._nothing_moves_before(horizon):
                 return True
             self._threads.notify()
