@@ -27,6 +27,7 @@ from tests.core.cli_support import (
     write_flow,
 )
 from tests.core.support import PATIENCE
+from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.sqlite import SqliteSpool
@@ -354,6 +355,23 @@ def test_person_is_erased_on_disk_and_nothing_is_delivered_meanwhile(shop: Shop)
 
 def stored(spool: Path) -> bytes:
     return b"".join(path.read_bytes() for path in spool.parent.glob(f"{spool.name}*"))
+
+
+def test_file_that_cannot_be_written_anew_is_told_with_what_is_done(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.run(event(1), event(2, "u2"))
+
+    def full(spool: SqliteSpool) -> None:
+        raise SpoolError("the disk is full")
+
+    monkeypatch.setattr(SqliteSpool, "compact", full)
+    result = walker("forget", shop.flow, "--user-id", "u2")
+    assert result.exit_code == 1
+    assert "1 event removed, but the file could not be written anew" in result.stderr
+    assert "the disk is full" in result.stderr
+    monkeypatch.undo()
+    assert walker("forget", shop.flow, "--user-id", "u2").stdout == "0 events removed\n"
 
 
 def test_forgotten_events_are_counted_as_json(shop: Shop) -> None:

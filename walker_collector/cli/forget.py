@@ -8,9 +8,11 @@ from walker_collector.cli.options import examples, flow_argument, flow_option, j
 from walker_collector.cli.output import counted
 from walker_collector.cli.spool_access import owning, spool_of
 from walker_collector.cli.streams import say, say_json
+from walker_collector.errors import SpoolError
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import identifiers
+from walker_collector.spool.sqlite import SqliteSpool
 
 
 @click.command(
@@ -51,8 +53,18 @@ def forget(
         # Without a collector, which would deliver the person's events before it erases them.
         consents = ConsentStore(spool, {}, people_max=100, now=now_ms)
         count = len(spool.erase(consents.keys_of(user)).seqs)
-        spool.compact()
+        _compact(spool, count)
     if as_json:
         say_json({"events": count})
     else:
         say(f"{counted(count, 'event')} removed")
+
+
+def _compact(spool: SqliteSpool, count: int) -> None:
+    try:
+        spool.compact()
+    except SpoolError as error:
+        raise SpoolError(
+            f"{counted(count, 'event')} removed, but the file could not be written anew: copies "
+            f"may be left in its unused parts. Run the command again. {error}"
+        ) from error
