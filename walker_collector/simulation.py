@@ -15,7 +15,7 @@ from walker_collector.config import MISSING, Consent, FlowConfig
 from walker_collector.delivery import CONSENT_CHANGED, Destination, context_for, person_of
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import build_destinations
-from walker_collector.error_details import reason_of
+from walker_collector.error_details import failure_of, reason_of
 from walker_collector.errors import NothingToSend, Rejected
 from walker_collector.events import Bounds, Defaults, decode
 from walker_collector.hookspecs import Event, PushContext, Rule
@@ -26,6 +26,7 @@ from walker_collector.people.gate import granted
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import Entry, NewEvent, PeopleUpdate
 from walker_collector.spool.memory import MemorySpool
+from walker_collector.text import type_name
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
 Call = list[Any]
@@ -206,8 +207,14 @@ class _Stage:
         name, own = event["name"], event.get("consent") or {}
         grants = tuple(self._consents.explain(own, person))
         context = context_for(destination, granted(self._consents.base(person)), event)
-        mapped = destination.mapper(event, context)
-        answer = self._answer(name, body, mapped, context)
+        try:
+            mapped = destination.mapper(event, context)
+            answer = self._answer(name, body, mapped, context)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a function of the mapping that even tries to exit
+            mapped = Mapped(event, MISSING, None, "deliver")
+            answer = _Answer("invalid", error=f"its mapping raised {failure_of(error)}")
         return Simulated(
             event=name,
             destination=destination.id,
@@ -262,9 +269,11 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     except Rejected as error:
         unidentified = getattr(error, "status", None) == "unidentified"
         return _Answer("unidentified" if unidentified else "invalid", error=reason_of(error))
-    except Exception as error:  # whatever a plugin raises must not stop the others
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a plugin raises must not stop the others
         # Its text may quote the event.
-        return _Answer("invalid", error=f"the plugin's simulation raised {type(error).__name__}")
+        return _Answer("invalid", error=f"the plugin's simulation raised {type_name(error)}")
     warnings = tuple(getattr(calls, "warnings", ()))
     if refused := getattr(calls, "refused", None):
         return _Answer("invalid", list(calls), refused, warnings)

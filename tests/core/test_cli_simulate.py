@@ -22,6 +22,7 @@ from tests.core.cli_support import (
     write_events,
     write_flow,
 )
+from walker_collector.cli.streams import to_json
 
 MAPPED: dict[str, Any] = {
     "consent": {"marketing": True},
@@ -248,3 +249,41 @@ def test_several_consents_are_told_with_their_mode(mode: str, words: str, tmp_pa
     result = walker("explain", write_flow(tmp_path, {"out": out}), input=ndjson([event(1)]))
     assert f"    consent   requires {words}" in result.stdout
     assert "    consent   the rule requires c" in result.stdout
+
+
+CHATTY = """
+import sys
+def speaks(value):
+    print("hello")
+    return 1
+def leaves(value):
+    sys.exit(0)
+"""
+
+
+def test_functions_that_print_or_leave_change_neither_output_nor_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chatty.py").write_text(CHATTY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    speaks = {"map": {"a": {"fn": "chatty:speaks"}}}
+    leaves = {"map": {"a": {"fn": "chatty:leaves"}}}
+    flow = write_flow(
+        tmp_path,
+        {
+            "speaks": to_file(tmp_path / "a", data=speaks),
+            "leaves": to_file(tmp_path / "b", data=leaves),
+        },
+    )
+    result = walker("simulate", flow, "--json", input=ndjson([event(1), event(2)]))
+    found = objects(result.stdout)
+    assert [each["status"] for each in found] == ["deliver", "invalid"] * 2
+    assert found[0]["calls"][0][1] == {"a": 1}
+    assert found[1]["reason"].startswith("its mapping raised SystemExit at ")
+    assert result.exit_code == 1
+    assert "hello" in result.stderr
+
+
+@pytest.mark.parametrize("odd", [10**30, "\ud800", {(1, 2): 3}, {1: object()}, [object()]])
+def test_calls_that_json_cannot_hold_are_printed_as_what_is_next_to_them(odd: Any) -> None:
+    assert json.loads(to_json([["write", odd]]))[0][0] == "write"

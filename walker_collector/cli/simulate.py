@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ class LineSimulation:
         event = None
         try:
             event = parse(text, self._most)
-            return self._simulation.push(event)
+            with redirect_stdout(sys.stderr):  # functions and plugins may print; stdout is ours
+                return self._simulation.push(event)
         except EventError as error:
             return [InvalidLine(name_of(event), str(error))]
 

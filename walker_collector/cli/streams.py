@@ -4,6 +4,7 @@ Text may come from events, servers, plugins, flow files, file names and argument
 have any encoding, or be closed.
 """
 
+import json
 import os
 import sys
 from contextlib import nullcontext, suppress
@@ -14,7 +15,7 @@ import click
 import orjson
 from attrs import frozen
 
-from walker_collector.text import escaped, harmless, visible, without_secrets
+from walker_collector.text import escaped, harmless, storable, visible, without_secrets
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -48,7 +49,11 @@ def say_json(value: Any, *, indent: bool = False) -> None:
 
 def to_json(value: Any, option: int = 0) -> str:
     """Return a value as JSON, without secrets; types that JSON lacks become text."""
-    return orjson.dumps(_without_secrets(value), default=str, option=option).decode()
+    shown = _without_secrets(value)
+    try:
+        return orjson.dumps(shown, default=storable, option=option).decode()
+    except TypeError:  # keys, numbers or letters of a plugin's that JSON lacks
+        return json.dumps(shown, default=storable, skipkeys=True)
 
 
 def _without_secrets(value: Any) -> Any:
