@@ -20,6 +20,8 @@ _POLL_INTERVAL: Final = 1.0
 """Longest wait (s) before a condition is checked again, as a wake-up may be interrupted."""
 _GRACE: Final = 10.0
 """Wait (s) of an interrupted thread for work that has begun."""
+_HANDLERS: Final = 5
+"""Signal handlers that may raise one after the other while interrupted work is finished."""
 _FOREVER: Final = float("inf")
 
 
@@ -37,9 +39,32 @@ def uninterrupted(work: Callable[[], T]) -> T:
         run.wait(_FOREVER)
     except BaseException:  # a handler raised; work that has begun ends first
         if not run.cancel():
-            run.wait(time.monotonic() + _GRACE)
+            _run_out(run, time.monotonic() + _GRACE)
         raise
     return run.result()
+
+
+def run_to_the_end(work: Callable[[], object]) -> None:
+    """Repeat work that a signal handler has interrupted, so that no further one interrupts it.
+
+    Call it first of all where the handler's exception is caught. Further handlers may raise here;
+    the work is done then, too.
+    """
+    if get_ident() != threading.main_thread().ident:
+        work()
+    else:
+        _run_out(SingleRun(work), _FOREVER)
+
+
+def _run_out(run: "SingleRun[T]", deadline: float, handlers: int = _HANDLERS) -> None:
+    """Begin a run unless it has begun, and wait for its end, although some handlers raise."""
+    try:
+        run.begin(here=True)
+        run.wait(deadline)
+    except BaseException:
+        if handlers:
+            _run_out(run, deadline, handlers - 1)
+        raise
 
 
 class SingleRun(Generic[T]):

@@ -6,7 +6,7 @@ from walker_collector.config import Consent
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.restore import Restore
 from walker_collector.events import decode
-from walker_collector.interrupts import uninterrupted
+from walker_collector.interrupts import run_to_the_end, uninterrupted
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.people.gate import granted
 from walker_collector.spool import Entry, SpoolUpdate, UpdateKind
@@ -38,7 +38,7 @@ class Holds:
         try:
             evicted = [out for entry in entries for out in held.add(self._owned(entry), under)]
         except BaseException:  # a signal handler raised
-            held.mend()
+            run_to_the_end(held.mend)
             raise
         self._drop(evicted, _TOO_MANY_HELD)
 

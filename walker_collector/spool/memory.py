@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from walker_collector.errors import SpoolError
+from walker_collector.interrupts import run_to_the_end
 from walker_collector.spool.base import (
     DeadLetter,
     Erased,
@@ -51,7 +52,7 @@ class MemorySpool:
             try:
                 on_committed(runs)
             except BaseException:  # a signal handler raised: no event is accepted by half
-                on_committed(runs)
+                run_to_the_end(lambda: on_committed(runs))
                 raise
         return range(first, first + len(events))
 
