@@ -66,9 +66,9 @@ class Secret:
     __slots__ = ("_text",)
 
     def __init__(self, text: "str | Secret") -> None:
-        self._text: str = text._text if isinstance(text, Secret) else text
-        if type(text) is str:  # a placeholder is none
-            remember_secret(text)
+        self._text: str = text._text if isinstance(text, Secret) else str.__str__(text)
+        if not isinstance(text, Secret | Placeholder):
+            remember_secret(self._text)
 
     def reveal(self) -> str:
         """Return the text, for the one place that must send it."""

@@ -12,7 +12,7 @@ import attrs
 import orjson
 import pytest
 
-from tests.core.test_flowfile import problems, setting
+from tests.core.test_flowfile import KEYS, load, load_crm, problems, setting
 from walker_collector import Secret
 from walker_collector.config import CollectorConfig, FlowConfig
 from walker_collector.errors import ConfigError, Problem
@@ -98,6 +98,17 @@ def test_quoted_secrets_and_parts_of_urls_are_struck_out() -> None:
         assert "***" in storable(shown)
         for part in ("ted", "T1-B2", "password-1", "none-of"):
             assert part not in storable(shown)
+
+
+def test_credential_of_the_environment_is_struck_out_as_well() -> None:
+    load_crm({"CRM_KEY": "key-of-the-environment"}, settings={**KEYS, "apiKey": "$env.CRM_KEY"})
+    assert storable("refused key-of-the-environment") == "refused ***"
+
+
+def test_placeholder_of_a_simulation_is_no_secret() -> None:
+    raw = {"destinations": {"crm": {"package": "crm", "config": {"settings": {}}}}}
+    load(raw, credentials=False)
+    assert storable("event simulated-1") == "event simulated-1"
 
 
 def test_reason_is_struck_out_before_it_is_cut() -> None:
