@@ -317,3 +317,17 @@ def test_erasure_asked_for_by_a_destination_refuses_what_cannot_be_read() -> Non
         for user in ({"id": HUGE}, {"id": Hidden.ONE}, Raising()):
             with pytest.raises(EventError):
                 collector.forget_soon(user)
+
+
+@pytest.mark.parametrize("timeout", ["5", float("nan"), [5], Decimal(5), True, Mute("5")])
+def test_timeout_that_is_no_number_is_refused_before_the_event_is_accepted(timeout: Any) -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        for call in (
+            lambda: collector.push(event(1), wait=True, timeout=timeout),
+            lambda: collector.flush(timeout),
+            lambda: collector.close(timeout),
+        ):
+            with pytest.raises(EventError, match="timeout is a number of seconds"):
+                call()
+        assert collector.status().accepted == 0
+        assert collector.push(event(2), wait=True, timeout=float("inf")).ok
