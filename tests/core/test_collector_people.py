@@ -35,6 +35,7 @@ from tests.core.support import (
 from tests.forms import examples, form
 from walker_collector import (
     Collector,
+    DestinationDown,
     EventError,
     Item,
     Rejected,

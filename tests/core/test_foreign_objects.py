@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 import pytest
 
-from tests.core.support import PATIENCE, Record, event, flow, plugin, running
+from tests.core.support import PATIENCE, Record, event, flow, guarded, held, plugin, running
 from walker_collector import EventError, PushResult, WalkerError
 
 HUGE = 10**5_000  # too large even for `str`
@@ -331,3 +331,33 @@ def test_timeout_that_is_no_number_is_refused_before_the_event_is_accepted(timeo
                 call()
         assert collector.status().accepted == 0
         assert collector.push(event(2), wait=True, timeout=float("inf")).ok
+
+
+class Hiding(dict[str, Any]):
+    """A user whose identifiers are in the JSON, and nowhere else."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return default
+
+    def __getitem__(self, key: str) -> Any:
+        raise Broken
+
+
+class Changing(UUID):
+    """An identifier that is another text each time, but for the first."""
+
+    def __str__(self) -> str:
+        return TEXTS.pop() if TEXTS else "somebody"
+
+
+TEXTS: list[str] = []
+
+
+@pytest.mark.parametrize("kind", ["hiding", "changing"])
+def test_person_is_read_from_the_event_as_it_was_encoded(kind: str) -> None:
+    with running(guarded(Record())) as collector:
+        TEXTS[:] = ["ines"]
+        user = Hiding(id="ines") if kind == "hiding" else {"id": Changing(int=1)}
+        collector.push("order complete", user=user)
+        assert held(collector) == 1
+        assert collector.forget({"id": "ines"}) == 1
