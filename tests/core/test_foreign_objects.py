@@ -12,7 +12,17 @@ from uuid import UUID
 import attrs
 import pytest
 
-from tests.core.support import PATIENCE, Record, event, flow, guarded, held, plugin, running
+from tests.core.support import (
+    MARKETING,
+    PATIENCE,
+    Record,
+    event,
+    flow,
+    guarded,
+    held,
+    plugin,
+    running,
+)
 from walker_collector import EventError, PushResult, WalkerError
 
 HUGE = 10**5_000  # too large even for `str`
@@ -361,3 +371,34 @@ def test_person_is_read_from_the_event_as_it_was_encoded(kind: str) -> None:
         collector.push("order complete", user=user)
         assert held(collector) == 1
         assert collector.forget({"id": "ines"}) == 1
+
+
+class Fickle(dict[str, Any]):
+    """Consent that is denied when it is checked, and no boolean afterwards."""
+
+    reads = 0
+
+    def items(self) -> Any:
+        self.reads += 1
+        return super().items() if self.reads == 1 else {"marketing": "denied"}.items()
+
+
+class Disguised(str):
+    """A name that says another one when it is asked."""
+
+    def __str__(self) -> str:
+        return "walker consent"
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_name_and_consent_are_decided_by_as_they_are_encoded() -> None:
+    with running(guarded(Record())) as collector:
+        collector.push("order complete", consent=Fickle(marketing=False))
+        assert held(collector) == 1
+        collector.push({"name": Disguised("page view"), "consent": MARKETING})
+        assert collector.flush(PATIENCE)
+        assert held(collector) == 1
+        collector.consent(MARKETING)  # the event's own denial stands
+        assert held(collector) == 1
