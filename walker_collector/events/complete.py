@@ -15,12 +15,13 @@ from uuid import UUID
 
 from attrs import Factory, define, field
 
-from walker_collector.config import CollectorConfig, revealed
+from walker_collector.config import CollectorConfig
 from walker_collector.errors import EventError
 from walker_collector.events.encode import Bounds, decode, encode, fields_of
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
+from walker_collector.secret import revealed
 from walker_collector.text import storable
 from walker_collector.version import __version__
 
