@@ -11,9 +11,11 @@ import attrs
 import pytest
 
 from tests.core.support import PATIENCE, Record, event, one, plugin, running, until
+from tests.support import join
 from walker_collector import Collector, DestinationStatus, Item, Rejected, RetryLater
 from walker_collector.config import RetryConfig
 from walker_collector.delivery.log_limiter import INTERVAL, LogLimiter
+from walker_collector.people.consent import ConsentStore
 
 MARKETING = {"marketing": True}
 
@@ -227,3 +229,40 @@ def test_call_that_gets_no_thread_costs_its_event_no_attempt(
         assert collector.flush(PATIENCE)
         assert (there(collector).delivered, there(collector).died) == (1, 0)
     assert refused == [20]
+
+
+def test_delivery_that_ends_while_its_person_is_removed_is_counted_once(
+    spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is still waiting when it is removed from the spool, and delivered right then."""
+    monkeypatch.setattr("walker_collector.people.erasure.IN_FLIGHT_WAIT", 0.05)
+    begun, gate = threading.Event(), threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        begun.set()
+        assert gate.wait(PATIENCE)
+
+    def look(collector: Collector) -> None:
+        until(lambda: not there(collector).in_flight)
+        ended.set()
+
+    erase = ConsentStore.erase
+
+    def erase_and_deliver(self: ConsentStore, keys: set[str]) -> Any:
+        removed = erase(self, keys)
+        gate.set()
+        ended.wait(0.5)  # in vain where the delivery waits for the erasure
+        return removed
+
+    monkeypatch.setattr(ConsentStore, "erase", erase_and_deliver)
+    ended = threading.Event()
+    with running(one(plugin(push), spool)) as collector:
+        watch = threading.Thread(target=look, args=(collector,))
+        collector.push(event(1, "a"))
+        assert begun.wait(PATIENCE)
+        watch.start()
+        collector.forget({"id": "a"})
+        assert collector.flush(PATIENCE)
+        join(watch)
+        assert_adds_up(there(collector))
+        assert there(collector).waiting == 0

@@ -15,8 +15,7 @@ import click
 import orjson
 from attrs import frozen
 
-from walker_collector.secret import without_secrets
-from walker_collector.text import escaped, harmless, storable, visible
+from walker_collector.text import escaped, harmless, storable, visible, without_secrets
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 

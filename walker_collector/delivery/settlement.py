@@ -1,5 +1,7 @@
 """Settle batches: initialise, dispatch, judge the outcomes, write them, move the entries."""
 
+from functools import partial
+
 from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.health import Health, HealthChange
 from walker_collector.delivery.initialisation import Initialisation
@@ -69,15 +71,17 @@ class Settlement:
             outcomes = self._judge(batch, outcomes, now)
             made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
             made = pending.erasures.decide(entries, in_order(entries, batch.people, made, now))
-        # Without the lock: the spool hands over new entries while it writes, and they need it.
-        pending.state.unacked.write(item.update for item in made if item.update is not None)
-        with pending.lock:
-            pending.settle(batch, outcomes, made)
-            for entry, outcome, item in zip(entries, outcomes, made, strict=True):
-                self._log_death(entry, outcome, item.update)
-                self._waiters.settle(entry, outcome, item.update, pending.erasures.erased)
-            self.answer_blocked()
-            self._changed.notify_all()
+        unacked = pending.state.unacked
+        with unacked.writing:
+            # Without the lock: the spool hands over new entries while it writes, and they need it.
+            unacked.write(item.update for item in made if item.update is not None)
+            with pending.lock:
+                pending.settle(batch, outcomes, made)
+                for entry, outcome, item in zip(entries, outcomes, made, strict=True):
+                    self._log_death(entry, outcome, item.update)
+                    self._waiters.settle(entry, outcome, item.update, pending.erasures.erased)
+                self.answer_blocked()
+                self._changed.notify_all()
         self._requeue_refused()
         self._bound_dead()
 
@@ -88,14 +92,19 @@ class Settlement:
             with pending.lock:
                 self._report(health.delivered(batch.snapshot.names.values()))
         if self._durable or pending.state.unacked.updates:
-            pending.state.unacked.ack(batch.entries)
+            pending.state.unacked.ack(batch.entries, partial(self._move_delivered, batch))
+        else:
+            self._move_delivered(batch)
+        if troubled:
+            self._bound_dead()  # those of the run that has ended are not spared any more
+
+    def _move_delivered(self, batch: Batch) -> None:
+        pending = self._pending
         with pending.lock:
             pending.settle_delivered(batch)
             if self._waiters.waiting:
                 self._waiters.delivered(batch.entries)
             self._changed.notify_all()
-        if troubled:
-            self._bound_dead()  # those of the run that has ended are not spared any more
 
     def _write(self) -> None:
         self._pending.state.unacked.write()

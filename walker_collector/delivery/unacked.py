@@ -37,6 +37,10 @@ class UnackedUpdates:
         self.writing = threading.RLock()
         """Held while memory and spool differ; never waited for under `lock`. An erasure takes its
         counts from the spool, and so needs both to be the same."""
+        self._acks = 0
+        """Acknowledgements that differ in memory and spool without holding `writing`."""
+        self._is_in_step = False
+        self._acks_ended = threading.Condition(lock)
 
     def add(self, updates: Iterable[SpoolUpdate]) -> None:
         """Keep updates for the next write."""
@@ -51,8 +55,15 @@ class UnackedUpdates:
     def in_step(self) -> Iterator[None]:
         """Write the kept updates; memory and spool are the same inside the block."""
         with self.writing:
-            self._write(())
-            yield
+            with self._acks_ended:
+                self._is_in_step = True
+                self._acks_ended.wait_for(lambda: not self._acks)
+            try:
+                self._write(())
+                yield
+            finally:
+                with self._lock:
+                    self._is_in_step = False
 
     def _write(self, updates: Iterable[SpoolUpdate]) -> None:
         with self._lock:
@@ -76,11 +87,30 @@ class UnackedUpdates:
             if releases:
                 self.resume_refill()
 
-    def ack(self, entries: list[Entry]) -> None:
-        """Acknowledge delivered entries: the fast twin of `write`, as most are delivered."""
-        if self.updates:
-            self.write(SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries)
+    def ack(self, entries: list[Entry], settle: Callable[[], None]) -> None:
+        """Acknowledge delivered entries, then `settle` them in memory: the fast twin of `write`.
+
+        Threads do so at the same time, so that their commits are one; only while memory and spool
+        must be the same does each wait for `writing`.
+        """
+        with self._lock:
+            alone = self._is_in_step or bool(self.updates)
+            self._acks += not alone
+        if alone:
+            with self.writing:
+                self.write(SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries)
+                settle()
             return
+        try:
+            self._ack(entries)
+            settle()
+        finally:
+            with self._lock:
+                self._acks -= 1
+                if self._is_in_step:
+                    self._acks_ended.notify_all()
+
+    def _ack(self, entries: list[Entry]) -> None:
         try:
             if self._spool.durable:
                 self._spool.ack(self._destination, entries)
