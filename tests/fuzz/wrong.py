@@ -132,7 +132,6 @@ class Wrong:
         return random.choice((None, 0, "odd", {}))
 
     def push_batch(self, batch: Sequence[Item]) -> Any:
-        may = [self._begin(item.event, item.context) for item in batch]
         if self._happens(0.15):
             raise self._one_of(PASSING + FINAL[:1])
         if self._happens(0.1):
@@ -142,7 +141,7 @@ class Wrong:
         behind: set[str] = set()
         for index, item in enumerate(batch):
             person = item.event["data"]["person"]
-            goes = may[index] and person not in behind
+            goes = person not in behind and self._begin(item.event, item.context)
             failure = self._failure(item.event) if goes else NotAttempted()
             if failure is None:
                 self._succeed(item.event)
@@ -156,6 +155,8 @@ class Wrong:
         """Return whether an event may be sent, as everybody has to ask before a call."""
         if self._happens(0.02):
             self.inside()
+        if self._happens(0.3):
+            self._over.wait(0.005)  # others withdraw, or erase, meanwhile
         data, now = event["data"], time.monotonic()
         may = context.proceed is None or context.proceed()
         if may:
@@ -197,3 +198,16 @@ def short_pauses() -> Iterator[None]:
         yield
     finally:
         backoff.DOWN_BASE, backoff.DOWN_CAP = before
+
+
+@contextmanager
+def erasures_that_wait(seconds: float) -> Iterator[None]:
+    """Have erasures wait so long for deliveries in flight."""
+    from walker_collector.people import erasure
+
+    before = erasure.IN_FLIGHT_WAIT
+    erasure.IN_FLIGHT_WAIT = seconds  # type: ignore[misc]  # it is 30 s in life
+    try:
+        yield
+    finally:
+        erasure.IN_FLIGHT_WAIT = before  # type: ignore[misc]  # as above
