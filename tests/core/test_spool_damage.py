@@ -237,6 +237,19 @@ def test_damage_elsewhere_stops_neither_start_nor_deliveries(kind: str, spool: P
             assert (figures.waiting, figures.held, figures.dead) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("state", [7, -1, "dead", b"\xff"])
+def test_person_with_a_damaged_event_in_a_large_file_is_erased(
+    state: object, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walker_collector.spool.sqlite.schema.CHECKED_BYTES", 0)
+    damaged(spool, "UPDATE deliveries SET state = ? WHERE seq = ?", state, BAD)
+    one = Record()
+    with open_shop(spool, plugin(one.push), plugin(down)) as collector:
+        assert collector.flush(PATIENCE)
+        assert collector.forget({"id": f"u{BAD}"}) == 1
+        assert collector.status().stored == EVENTS - 1
+
+
 NOWHERE = {
     "event": ("UPDATE events SET subscribers = 99", "unknown"),
     "event of text": ("UPDATE events SET subscribers = 'x'", "unknown"),

@@ -9,7 +9,6 @@ from walker_collector.spool import damage
 from walker_collector.spool.sqlite import people_tables
 from walker_collector.spool.sqlite.catalog import register
 from walker_collector.spool.sqlite.group_commit import GroupCommit
-from walker_collector.spool.sqlite.schema import CHECKED_BYTES
 from walker_collector.text import get_logger
 
 _DAY: Final = 86_400_000
@@ -17,7 +16,7 @@ UNKNOWN: Final = "unknown"
 """The destination of events whose own is lost, until somebody drops them."""
 _LAST_SEQ: Final = 2**53
 _NUMBER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 2147483647"
-# The few rows that all others depend on; checked in a file of any size.
+# The few rows that all others depend on.
 _CATALOG: Final = (
     (
         "record(s) of destinations that cannot be read removed",
@@ -83,8 +82,7 @@ logger = get_logger("walker_collector")
 def mend(path: Path, commits: GroupCommit) -> None:
     """Repair the damage in a spool, and log each kind with its count."""
     commits.run(lambda db: _mend_catalog(path, db))
-    if path.stat().st_size <= CHECKED_BYTES:  # a larger one would keep its start waiting
-        commits.run(lambda db: _mend_rows(path, db))
+    commits.run(lambda db: _mend_rows(path, db))
     commits.run(people_tables.straighten)
 
 
