@@ -18,7 +18,7 @@ from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
 from walker_collector.intake.reading import raw_event, readable
 from walker_collector.interrupts import uninterrupted
-from walker_collector.lifecycle import Lifecycle
+from walker_collector.lifecycle import Lifecycle, check_timeout
 from walker_collector.moments import now_ms
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
@@ -130,6 +130,7 @@ class Collector:
         if me in threads:
             raise reentrant("push")
         if wait:
+            check_timeout("push", timeout)
             life.check_may_wait("push(wait=True)")
         try:
             threads[me] = True

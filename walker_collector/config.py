@@ -10,11 +10,12 @@ the object. `credential` marks a field that a simulation fills in when it is abs
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.text import remember_secret
+from walker_collector.secret import Placeholder as Placeholder
+from walker_collector.secret import Secret as Secret
 from walker_collector.validators import (
     at_least,
     between,
@@ -54,77 +55,6 @@ PartState = Literal["begun", "done", "rejected"]
 
 Section = Literal["data", "globals", "context", "user", "source", "event", "all"]
 """The names for `include`: the sections of an event that walkerOS flattens, or all of them."""
-
-
-class Secret:
-    """A text that is never shown: not by print, format, repr, logging, vars, JSON or pickle.
-
-    It is no `str`. What is added to it is secret as well. Where text is shown or logged, or a
-    reason is stored, `walker_collector.text` strikes out the known secrets.
-    """
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: "str | Secret") -> None:
-        self._text: str = text._text if isinstance(text, Secret) else text
-        if type(text) is str:  # a placeholder is none
-            remember_secret(text)
-
-    def reveal(self) -> str:
-        """Return the text, for the one place that must send it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        return "***"
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __eq__(self, other: object) -> bool:
-        return self._text == other._text if isinstance(other, Secret) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._text))
-
-    def __add__(self, other: "str | Secret") -> "Secret":
-        return Secret(self._text + Secret(other)._text)
-
-    def __radd__(self, other: str) -> "Secret":
-        return Secret(other + self._text)
-
-    def __copy__(self) -> "Secret":
-        return self
-
-    def __deepcopy__(self, memo: object) -> "Secret":
-        return self
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a Secret is not written anywhere; pass reveal() to what must have it")
-
-    __reduce__ = __getstate__
-
-
-def revealed(value: Any) -> Any:
-    """Return a value with the texts of the secrets in it, for what is sent."""
-    if isinstance(value, Secret):
-        return value.reveal()
-    if type(value) is dict:
-        return {key: revealed(item) for key, item in value.items()}
-    if type(value) is list:
-        return [revealed(item) for item in value]
-    return value
-
-
-class Placeholder(str):
-    """Replacement for a credential or an unset environment variable in a simulation."""
-
-    __slots__ = ()
 
 
 class Unset(Placeholder):

@@ -8,10 +8,11 @@ from typing import Final
 
 from walker_collector import process
 from walker_collector.closing import Closing
-from walker_collector.errors import ReentrantCall
+from walker_collector.errors import EventError, ReentrantCall
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.interrupts import process_is_ending, within_logging
 from walker_collector.runtime import Runtime
+from walker_collector.text import storable
 
 _FOREVER: Final = 86_400.0 * 365
 """Seconds; locks do not accept an infinite time."""
@@ -66,6 +67,7 @@ class Lifecycle:
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until nothing waits; see Collector.flush."""
+        check_timeout("flush", timeout)
         threads, me = self._in_flight.inside, get_ident()
         if self.forked:
             return True  # the waiting events are the parent's
@@ -91,6 +93,7 @@ class Lifecycle:
 
     def close(self, timeout: float | None = None) -> bool:
         """Close, or wait for the close that is under way; see Collector.close."""
+        check_timeout("close", timeout)
         self._in_flight.closed = True
         if self.forked and not self._in_flight.inside:
             process.leave(self)
@@ -160,3 +163,12 @@ class Lifecycle:
         self._in_flight.after_fork()
         if self.runtime.spool.durable:
             self.runtime.spool.abandon()
+
+
+def check_timeout(call: str, timeout: float | None) -> None:
+    """Raise EventError, naming the call, for a timeout that is no number of seconds."""
+    if timeout is None or (type(timeout) in (int, float) and timeout == timeout):  # not NaN
+        return
+    raise EventError(
+        f"{call}: timeout is a number of seconds, or None; not {storable(timeout, 80)}"
+    )

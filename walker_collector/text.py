@@ -4,50 +4,15 @@ A reason may come from a server, a plugin or an exception. It must neither stop 
 handles it, nor be refused by the spool, which stores UTF-8, nor steer a terminal.
 """
 
-import json
 import logging
 import re
 from typing import Final
 
+from walker_collector.secret import without_secrets
+
 _TYPE_NAME: Final = type.__dict__["__name__"].__get__
 REASON_MAX: Final = 500
 """Characters of a reason that are stored."""
-
-
-_SHORT: Final = 8
-"""Letters of a secret that is struck out inside longer text; a shorter one may be a usual word."""
-_SECRETS_MAX: Final = 1_000
-_secrets: tuple[str, ...] = ()
-"""The secrets of this process and their telling parts, the longest first."""
-
-
-def remember_secret(secret: str) -> None:
-    """Strike a text out of everything that is shown, logged or stored as a reason from now on."""
-    global _secrets
-    texts = [secret, *_telling_parts(secret)]
-    quoted = [form for text in texts for form in (repr(text)[1:-1], json.dumps(text)[1:-1])]
-    plain = [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
-    new = {text for text in (*texts, *quoted, *plain) if text and text not in _secrets}
-    if new and len(_secrets) < _SECRETS_MAX:
-        _secrets = tuple(sorted({*_secrets, *new}, key=len, reverse=True))
-
-
-def _telling_parts(secret: str) -> list[str]:
-    """Return the parts of a secret URL that stand in messages by themselves."""
-    _, scheme, rest = secret.partition("://")
-    if not scheme:
-        return []
-    host, _, path = rest.partition("/")
-    login = host.rpartition("@")[0]
-    return [login, path, *path.split("?", 1)]
-
-
-def without_secrets(text: str) -> str:
-    """Return text with the known secrets struck out."""
-    for secret in _secrets:
-        if secret in text and (len(secret) >= _SHORT or secret == text):
-            text = text.replace(secret, "***")
-    return text
 
 
 def visible(text: str) -> str:

@@ -35,6 +35,7 @@ from tests.core.support import (
 from tests.forms import examples, form
 from walker_collector import (
     Collector,
+    DestinationDown,
     EventError,
     Item,
     Rejected,
@@ -577,6 +578,26 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         assert collector.status().destinations["held"].held == 0
         assert collector.status().stored == 0
     assert record.numbers == [1]
+
+
+def test_statement_for_which_there_is_no_room_releases_what_its_identifiers_join() -> None:
+    record = Record()
+
+    def down(context: Any) -> None:
+        raise DestinationDown("no key")
+
+    ignoring = config(mapping={"order": {"*": RuleConfig(ignore=True)}})
+    destinations = {
+        "there": (plugin(record.push), config(consent=MARKETING)),
+        "full": (plugin(record.push, init=down, consent=lambda *_: None), ignoring),
+    }
+    with running(flow(destinations, queue_max=1, queue_wait=0)) as collector:
+        collector.consent(MARKETING, user={"id": "ana"})
+        assert collector.push(event(1, user=S)).destinations["there"] == "held"
+        with pytest.raises(SpoolFull):
+            collector.consent({"analytics": True}, user={"id": "ana", **S})
+        until(lambda: record.numbers == [1])
+        assert collector._life.runtime.consents.state("id:ana") == MARKETING
 
 
 def test_erasure_ends_although_events_name_the_person_with_ever_new_keys(

@@ -44,6 +44,20 @@ def entry(n: int, person: str = "u1", name: str = "order complete", **parts: Any
     return (n, (identifiers(event["user"]) or [""])[0], 0, encode(event, Bounds()))
 
 
+class Turns:
+    """Threads that stop once there is no turn any more."""
+
+    def __init__(self, turns: Callable[[], bool]) -> None:
+        self.turns = turns
+
+    @property
+    def stopping(self) -> bool:
+        return not self.turns()
+
+    def sleep(self, seconds: float) -> bool:
+        return not self.stopping
+
+
 def dispatcher(
     destination: Destination,
     consents: ConsentStore,
@@ -55,7 +69,14 @@ def dispatcher(
     progress: Any = None  # nobody asks for it here
     preparation = Preparation(destination, attempts, lambda *given: progress, calls)
     return Dispatcher(
-        destination, consents, preparation, calls, turns, lambda seq, person: True, erasing
+        destination,
+        consents,
+        preparation,
+        calls,
+        None,
+        Turns(turns),
+        lambda seq, person: True,
+        erasing,
     )
 
 

@@ -3,6 +3,7 @@
 import enum
 import itertools
 import math
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from walker_collector.events import (
     encode,
     split_name,
 )
+from walker_collector.intake.reading import readable
 from walker_collector.version import __version__
 
 NOW = 1_700_000_000_123
@@ -398,7 +400,8 @@ class Unset:
     ids=["object", "mapping", "attrs", "key", "set"],
 )
 def test_object_that_fails_is_refused_as_an_event(value: Any) -> None:
-    refused(value)
+    with pytest.raises(EventError):
+        readable(lambda: encode({"name": "a b", "data": {"x": value}}, Bounds()))
 
 
 def test_event_that_contains_itself_is_refused() -> None:
@@ -543,3 +546,23 @@ def test_refusal_that_quotes_an_event_can_be_shown_anywhere(key: str) -> None:
     assert shown.isprintable()
     assert len(shown) < 3_000
     shown.encode()
+
+
+class Endless(Mapping[str, int]):
+    """A mapping whose keys never end."""
+
+    def __getitem__(self, key: str) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, itertools.count())
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_object_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By its module: the package has a function of that name.
+    monkeypatch.setattr(sys.modules["walker_collector.events.encode"], "_ITEMS_MAX", 100)
+    with pytest.raises(EventError, match=r"data.a: more than 100 items"):
+        encode({"name": "a b", "data": {"a": Endless()}}, Bounds())

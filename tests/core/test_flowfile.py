@@ -386,6 +386,14 @@ def test_what_the_environment_holds_is_not_read_as_a_reference() -> None:
     assert setting("$env.X", {"X": "$env.Y $var.z"}) == "$env.Y $var.z"
 
 
+@pytest.mark.parametrize("reference", ["$env.KEY", "x$env.KEY", "$secret.KEY"])
+def test_environment_variable_that_is_no_text_is_a_problem(reference: str) -> None:
+    entry = {"package": "plain", "config": {"data": {"value": reference}}}
+    found = problems({"destinations": {"p": entry}}, {"KEY": "caf\udce9"})
+    message = "environment variable KEY is not valid UTF-8"
+    assert found == {"destinations.p.config.data.value": message}
+
+
 def test_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("from file\n")
@@ -669,7 +677,7 @@ def test_flow_that_is_no_object_is_a_problem() -> None:
 def test_simulation_needs_no_credentials() -> None:
     raw = {"destinations": {"crm": {"package": "crm", "config": {"settings": {}}}}}
     settings = load(raw, credentials=False).destinations["crm"].config.settings
-    assert settings.api_key == settings.app_key == Secret("simulated")
+    assert settings.api_key.reveal() == settings.app_key.reveal() == "simulated"
     assert settings.site_id == "simulated"
 
 

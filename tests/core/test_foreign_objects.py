@@ -12,7 +12,17 @@ from uuid import UUID
 import attrs
 import pytest
 
-from tests.core.support import PATIENCE, Record, event, flow, plugin, running
+from tests.core.support import (
+    MARKETING,
+    PATIENCE,
+    Record,
+    event,
+    flow,
+    guarded,
+    held,
+    plugin,
+    running,
+)
 from walker_collector import EventError, PushResult, WalkerError
 
 HUGE = 10**5_000  # too large even for `str`
@@ -317,3 +327,78 @@ def test_erasure_asked_for_by_a_destination_refuses_what_cannot_be_read() -> Non
         for user in ({"id": HUGE}, {"id": Hidden.ONE}, Raising()):
             with pytest.raises(EventError):
                 collector.forget_soon(user)
+
+
+@pytest.mark.parametrize("timeout", ["5", float("nan"), [5], Decimal(5), True, Mute("5")])
+def test_timeout_that_is_no_number_is_refused_before_the_event_is_accepted(timeout: Any) -> None:
+    with running(flow(plugin(Record().push))) as collector:
+        for call in (
+            lambda: collector.push(event(1), wait=True, timeout=timeout),
+            lambda: collector.flush(timeout),
+            lambda: collector.close(timeout),
+        ):
+            with pytest.raises(EventError, match="timeout is a number of seconds"):
+                call()
+        assert collector.status().accepted == 0
+        assert collector.push(event(2), wait=True, timeout=float("inf")).ok
+
+
+class Hiding(dict[str, Any]):
+    """A user whose identifiers are in the JSON, and nowhere else."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return default
+
+    def __getitem__(self, key: str) -> Any:
+        raise Broken
+
+
+class Changing(UUID):
+    """An identifier that is another text each time, but for the first."""
+
+    def __str__(self) -> str:
+        return TEXTS.pop() if TEXTS else "somebody"
+
+
+TEXTS: list[str] = []
+
+
+@pytest.mark.parametrize("kind", ["hiding", "changing"])
+def test_person_is_read_from_the_event_as_it_was_encoded(kind: str) -> None:
+    with running(guarded(Record())) as collector:
+        TEXTS[:] = ["ines"]
+        user = Hiding(id="ines") if kind == "hiding" else {"id": Changing(int=1)}
+        collector.push("order complete", user=user)
+        assert held(collector) == 1
+        assert collector.forget({"id": "ines"}) == 1
+
+
+class Fickle(dict[str, Any]):
+    """Consent that is denied when it is checked, and no boolean afterwards."""
+
+    reads = 0
+
+    def items(self) -> Any:
+        self.reads += 1
+        return super().items() if self.reads == 1 else {"marketing": "denied"}.items()
+
+
+class Disguised(str):
+    """A name that says another one when it is asked."""
+
+    def __str__(self) -> str:
+        return "walker consent"
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_name_and_consent_are_decided_by_as_they_are_encoded() -> None:
+    with running(guarded(Record())) as collector:
+        collector.push("order complete", consent=Fickle(marketing=False))
+        assert held(collector) == 1
+        collector.push({"name": Disguised("page view"), "consent": MARKETING})
+        assert collector.flush(PATIENCE)
+        assert held(collector) == 1
+        collector.consent(MARKETING)  # the event's own denial stands
+        assert held(collector) == 1

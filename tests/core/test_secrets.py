@@ -11,9 +11,11 @@ from typing import Any
 import attrs
 import orjson
 import pytest
+from click.testing import CliRunner
 
-from tests.core.test_flowfile import problems, setting
+from tests.core.test_flowfile import KEYS, load, load_crm, problems, setting
 from walker_collector import Secret
+from walker_collector.cli import main
 from walker_collector.config import CollectorConfig, FlowConfig
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow import load_flow
@@ -100,14 +102,25 @@ def test_quoted_secrets_and_parts_of_urls_are_struck_out() -> None:
             assert part not in storable(shown)
 
 
+def test_credential_of_the_environment_is_struck_out_as_well() -> None:
+    load_crm({"CRM_KEY": "key-of-the-environment"}, settings={**KEYS, "apiKey": "$env.CRM_KEY"})
+    assert storable("refused key-of-the-environment") == "refused ***"
+
+
+def test_placeholder_of_a_simulation_is_no_secret() -> None:
+    raw = {"destinations": {"crm": {"package": "crm", "config": {"settings": {}}}}}
+    load(raw, credentials=False)
+    assert storable("event simulated-1") == "event simulated-1"
+
+
 def test_reason_is_struck_out_before_it_is_cut() -> None:
     assert TEXT[:8] not in storable("x" * 490 + TEXT)
 
 
-def test_short_secret_strikes_no_part_of_a_word() -> None:
-    Secret("deliver")
+def test_short_secret_is_hidden_by_its_type_alone_since_it_may_be_a_usual_word() -> None:
+    assert str(Secret("deliver")) == "***"
+    assert storable("deliver") == "deliver"
     assert storable("delivered") == "delivered"
-    assert storable("deliver") == "***"
 
 
 @pytest.mark.parametrize(
@@ -159,3 +172,17 @@ def test_constants_of_a_flow_are_shown_by_no_repr() -> None:
     flow = constants({"KEY": TEXT})
     assert TEXT not in repr(flow)
     assert flow.collector == CollectorConfig(globals={"key": SECRET})
+
+
+@pytest.mark.parametrize("secret", [TEXT, "hunter2", "deliver"])
+def test_simulation_shows_no_secret_of_its_flow_of_any_length(secret: str, tmp_path: Path) -> None:
+    data = {"map": {"key": {"value": "$secret.KEY"}, "kind": "data.kind"}}
+    flow = {"destinations": {"out": {"package": "console", "config": {"data": data}}}}
+    (tmp_path / "flow.json").write_text(json.dumps(flow))
+    (tmp_path / "events.ndjson").write_text('{"name": "order complete", "data": {"kind": "gift"}}')
+    command = ["simulate", str(tmp_path / "flow.json"), str(tmp_path / "events.ndjson"), "--json"]
+    result = CliRunner(env={"KEY": secret}).invoke(main, command)
+    (shown,) = map(json.loads, result.stdout.splitlines())
+    assert shown["status"] == "deliver"
+    assert '"key":"***"' in json.dumps(shown["calls"]).replace(" ", "").replace("\\", "")
+    assert "gift" in json.dumps(shown["calls"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from walker_collector.cli.lines import name_of, open_events, parse, read_lines
 from walker_collector.cli.options import (
@@ -22,6 +22,7 @@ from walker_collector.errors import EventError
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PROJECT
 from walker_collector.moments import now_ms
+from walker_collector.secret import secrets_in, without
 from walker_collector.simulation import Call, Simulated, Simulation, Status
 from walker_collector.text import get_logger
 
@@ -55,6 +56,7 @@ class LineSimulation:
             logger.warning("%s: %s", config.source, warning)
         self._count = 0
         self._most = config.collector.max_bytes
+        self._secrets = frozenset(secrets_in(config))
         self._simulation = Simulation(config, now=now_ms, new_id=self._new_id)
         self.ok = True
 
@@ -76,7 +78,10 @@ class LineSimulation:
         try:
             event = parse(text, self._most)
             with redirect_stdout(sys.stderr):  # functions and plugins may print; stdout is ours
-                return self._simulation.push(event)
+                return [
+                    evolve(result, calls=without(result.calls, self._secrets))
+                    for result in self._simulation.push(event)
+                ]
         except EventError as error:
             return [InvalidLine(name_of(event), str(error))]
 

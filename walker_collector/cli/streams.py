@@ -15,7 +15,8 @@ import click
 import orjson
 from attrs import frozen
 
-from walker_collector.text import escaped, harmless, storable, visible, without_secrets
+from walker_collector.secret import without_secrets
+from walker_collector.text import escaped, harmless, storable, visible
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import attrs
 from attrs import Factory, define
 
+from walker_collector.clients import RateLimiter
 from walker_collector.config import MISSING
 from walker_collector.delivery.backoff import wary_from
 from walker_collector.delivery.batching import any_rule_batches, split
@@ -35,20 +36,30 @@ class Erasing(Protocol):
     def may_proceed(self, entry: Entry) -> bool: ...
 
 
+class Stopping(Protocol):
+    """Threads that may be told to stop."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    def sleep(self, seconds: float) -> bool: ...
+
+
 @define(eq=False)
 class Dispatcher:
     """Delivers batches to one destination.
 
-    `acquire_rate_limit` is called before every hook: it waits until the call is allowed, and
-    returns False when no more may be made. `is_new` says, for an event's number and person,
-    whether its failure would say something new about the destination.
+    Calls no hook before `rate_limit` allows it, and none once the threads stop. `is_new` says, for
+    an event's number and person, whether its failure would say something new about the
+    destination.
     """
 
     destination: Destination
     consents: ConsentStore
     preparation: Preparation
     calls: HookCalls
-    acquire_rate_limit: Callable[[], bool]
+    rate_limit: RateLimiter | None
+    threads: Stopping
     is_new: Callable[[int, str], bool]
     erasing: Erasing
     rules_batch: bool = attrs.field(init=False)
@@ -184,7 +195,7 @@ class _Run:
         parts = self.parts
         failures, enough = 0, wary_from(parts.destination.config.breaker.threshold)
         for task in tasks:
-            if not parts.acquire_rate_limit():
+            if not _may_call(parts):
                 return False
             if not self._may_go([task]):
                 continue
@@ -206,7 +217,7 @@ class _Run:
     def _send_batch(self, run: Sequence[Task]) -> bool:
         """Send the tasks with one call; return False if the rest must not be tried."""
         calls = self.parts.calls
-        if not self.parts.acquire_rate_limit():
+        if not _may_call(self.parts):
             return False
         tasks = self._may_go(run)
         if not tasks:
@@ -249,6 +260,13 @@ class _Run:
     def _note(self, task: Task) -> None:
         if task.outcome.kind in ("retry", "bug", "not_attempted") and task.person:
             self.waiting.add(task.person)
+
+
+def _may_call(parts: Dispatcher) -> bool:
+    """Wait until `rateLimit` allows a call; return False when the threads stop."""
+    if parts.rate_limit is None:
+        return not parts.threads.stopping
+    return parts.threads.sleep(parts.rate_limit.reserve())
 
 
 def _with_consent(task: Task) -> Outcome:

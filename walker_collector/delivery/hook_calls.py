@@ -72,6 +72,8 @@ class HookCalls:
             return {}
         if isinstance(failures, Mapping):
             found = dict(failures.items())  # a class of the plugin's may raise later
+            if not found:
+                return found
             if all(
                 type(index) is int
                 and 0 <= index < len(tasks)

@@ -62,21 +62,22 @@ class DestinationWorker:
         self._waiters, self._changed = state.waiters, state.changed
         self.pending = pending = PendingEvents(state)
         self._health = health = Health(config.retry, Breaker(config.breaker), random)
-        self._rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
+        rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
         self._flushing: set[object] = set()
         self._initialisation = Initialisation(destination, log)
+        self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
         self._calls = calls = HookCalls(destination, log)
         dispatcher = Dispatcher(
             destination,
             consents,
             Preparation(destination, state.attempts, partial(EntryProgress, state), calls),
             calls,
-            self._acquire_rate_limit,
+            rate_limit,
+            self._threads,
             health.is_new,
             pending.erasures,
         )
         self._settlement = Settlement(pending, health, self._initialisation, dispatcher)
-        self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
 
     # --- work ------------------------------------------------------------------------------
 
@@ -156,12 +157,6 @@ class DestinationWorker:
             self._threads.notify_all()
         self._log.error("destination %s: delivery interrupted: %s", self.id, reason)
         self._threads.sleep(PAUSE)
-
-    def _acquire_rate_limit(self) -> bool:
-        """Wait until `rateLimit` allows a call; False when the threads stop."""
-        if self._rate_limit is None:
-            return not self._threads.stopping
-        return self._threads.sleep(self._rate_limit.reserve())
 
     def _wake(self) -> None:
         """Wake a thread if entries wait: some were queued otherwise than by `enqueue`."""

@@ -24,6 +24,7 @@ _READ_MAX: Final = 65_536
 """Bytes of a response that are read, so that its connection can be reused."""
 
 
+_CONCEALED_MIN: Final = 8
 _TOKEN_MIN: Final = 16
 """Characters of a step in a path that may be a token; a shorter one guards nothing."""
 
@@ -140,6 +141,13 @@ def _host(parts: SplitResult) -> str:
     return parts.netloc.rpartition("@")[2]
 
 
+def _conceal(*texts: str | None) -> None:
+    """Have texts struck out of reasons, as secrets are; short ones may be usual words."""
+    for text in texts:
+        if text and len(text) >= _CONCEALED_MIN:
+            Secret(text)
+
+
 def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
     """Return the headers to send; given ones replace the defaults in any case of letters."""
     headers = urllib3.HTTPHeaderDict(
@@ -148,11 +156,9 @@ def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers.update(urllib3.make_headers(basic_auth=login))
-        for form in (parts.password, unquote(parts.password or ""), headers["Authorization"][6:]):
-            Secret(form or "")  # so that each form is struck out of reasons
-    tokens = filter(_is_token, parts.path.split("/"))
-    for text in (*tokens, parts.query, *(value for _, value in parse_qsl(parts.query))):
-        Secret(text)
+        _conceal(parts.password, unquote(parts.password or ""), headers["Authorization"][6:])
+    words = (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)))
+    _conceal(*filter(_is_token, words))
     for name, value in given.items():
         headers[name] = value.reveal()
     return dict(headers)

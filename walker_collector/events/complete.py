@@ -15,12 +15,13 @@ from uuid import UUID
 
 from attrs import Factory, define, field
 
-from walker_collector.config import CollectorConfig, revealed
+from walker_collector.config import CollectorConfig
 from walker_collector.errors import EventError
 from walker_collector.events.encode import Bounds, decode, encode, fields_of
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
+from walker_collector.secret import revealed
 from walker_collector.text import storable
 from walker_collector.version import __version__
 
@@ -127,7 +128,7 @@ def split_name(name: Any) -> tuple[str, str]:
     if not isinstance(name, str):
         kind = "missing" if name is None else f"of type {type(name).__name__}"
         raise EventError(f'event name is {kind}; write "entity action", such as "order complete"')
-    return _words(name)
+    return _words(str.__str__(name))
 
 
 @lru_cache(maxsize=1024)
@@ -255,6 +256,10 @@ def _check_and_convert(event: dict[str, Any], period: Period, now: int) -> None:
         value = event.get(key)
         if value is not None and type(value) is not kind:
             _check_part(key, value, kind, event["name"])
+    # What is decided by is what is encoded, although methods of the objects say something else.
+    event["name"] = str.__str__(event["name"])
+    if event.get("consent"):
+        event["consent"] = dict(event["consent"])
     event["id"] = _id(event["id"])
     event["timestamp"] = period.read(event["timestamp"], now)
 

@@ -5,7 +5,7 @@ import enum
 import gc
 import marshal
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -169,7 +169,10 @@ def _container(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, set | frozenset):
         value = _ordered(value)
     if isinstance(value, list | tuple):
-        items = (_normalised(item, f"{path}.{i}", depth - 1) for i, item in enumerate(value))
+        items = (
+            _normalised(item, f"{path}.{i}", depth - 1)
+            for i, item in enumerate(_bounded(value, path))
+        )
         return [None if item is _ABSENT else item for item in items]
     fields = value if isinstance(value, Mapping) else fields_of(value)
     if fields is not None:
@@ -179,7 +182,7 @@ def _container(value: Any, path: str, depth: int) -> Any:
 
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for key, item in value.items():
+    for key, item in _bounded(value.items(), path):
         name = key.value if isinstance(key, enum.Enum) else key
         if not isinstance(name, str | int | float | UUID | date):
             raise EventError(f"{path}: a {type(key).__name__} cannot be the key of an object")
@@ -190,6 +193,17 @@ def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         if plain is not _ABSENT:
             result[text] = plain
     return result
+
+
+_ITEMS_MAX: Final = 1_000_000
+
+
+def _bounded(items: Iterable[Any], path: str) -> Iterator[Any]:
+    """Yield items; the iterator of an application's own object need not end."""
+    for count, item in enumerate(items):
+        if count >= _ITEMS_MAX:
+            raise EventError(f"{path}: more than {_ITEMS_MAX:,} items")
+        yield item
 
 
 def _text(value: str, path: str, what: str = "text") -> str:

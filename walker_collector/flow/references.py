@@ -151,7 +151,7 @@ class _Resolver:
     def env(self, match: re.Match[str], path: str) -> str | Secret:
         name, default = match["env"], match["default"]
         if name in self.context.environ:
-            return self.context.environ[name]
+            return self.from_environment(name, path)
         if default is not None:
             return self.inline(default, path)
         advice = f"set it, or write a default: $env.{name}:default"
@@ -160,7 +160,8 @@ class _Resolver:
     def secret(self, name: str, path: str) -> str | Secret:
         environ = self.context.environ
         if name in environ:
-            return Secret(environ[name])
+            text = self.from_environment(name, path)
+            return text if isinstance(text, Placeholder) else Secret(text)
         file = environ.get(f"{name}_FILE")
         if file is None:
             advice = f"set the environment variable {name}, or {name}_FILE to a file that holds it"
@@ -170,6 +171,14 @@ class _Resolver:
         except (Unreadable, UnicodeDecodeError) as error:
             reason = error if isinstance(error, Unreadable) else "not UTF-8 text"
             return self.unset(path, f"secret {name}: cannot read {file} ({name}_FILE): {reason}")
+
+    def from_environment(self, name: str, path: str) -> str:
+        text = self.context.environ[name]
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # bytes that are no UTF-8, which no event can have
+            return self.fail(path, f"environment variable {name} is not valid UTF-8")
+        return text
 
     def scalar(self, reference: str, path: str) -> str | Secret:
         value = self.variable(reference, path)

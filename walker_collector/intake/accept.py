@@ -7,7 +7,7 @@ from attrs import define, field
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.errors import WalkerError
-from walker_collector.events import Bounds, Defaults, complete, encode, hint_at_part
+from walker_collector.events import Bounds, Defaults, complete, decode, encode, hint_at_part
 from walker_collector.intake.commands import COMMANDS, Commands
 from walker_collector.intake.reading import blamed, raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
@@ -110,9 +110,11 @@ class Intake:
             body = encode(event, self._bounds, raw)
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
-        person = self._known_person(event["user"])
+        user = event["user"]
+        person = self._known_person(user) if type(user) is dict else None
         if person is None:
-            person = self._identify(event["user"])
+            # As it was encoded: an object of the application may say another thing each time.
+            person = self._identify(decode(body)["user"])
         version = self._consents.version
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):

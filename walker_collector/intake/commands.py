@@ -7,7 +7,7 @@ from attrs import define, field
 
 from walker_collector.config import Consent
 from walker_collector.delivery import CONSENT_CHANGED
-from walker_collector.errors import EventError
+from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds, Defaults, check_grants, encode, merge, plain_object
 from walker_collector.intake.reading import readable
 from walker_collector.intake.sink import Sink
@@ -61,17 +61,23 @@ class Commands:
         self._defaults.globals = merge(self._defaults.globals, update)
 
     def consent(self, update: Any, user: Any) -> None:
-        """NewEvent a statement and release the events that it admits."""
+        """Record a statement and release the events that it admits."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
 
         def record() -> None:
-            person = self._sink.wait_for_room(lambda: self._record(update, user))
+            try:
+                person = self._sink.wait_for_room(lambda: self._record(update, user))
+            except WalkerError:
+                # That the identifiers are one person's is known all the same, and earlier
+                # statements may admit events that are held under one of them.
+                self._sink.release(set())
+                raise
             self._sink.release(None if person is None else {person})
 
         uninterrupted(record)  # a statement that is kept releases the events it admits
 
     def _record(self, update: Consent, user: Mapping[str, Any] | None) -> str | None:
-        """NewEvent a statement with its notice: both or neither.
+        """Record a statement with its notice: both or neither.
 
         Returns the person; None for the process default.
         """

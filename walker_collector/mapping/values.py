@@ -29,7 +29,6 @@ from walker_collector.config import (
     ObjectSpec,
     PathSpec,
     ValueSpec,
-    revealed,
 )
 from walker_collector.hookspecs import Event
 from walker_collector.mapping.callables import as_json, as_nullable_json, guarded
@@ -46,6 +45,7 @@ from walker_collector.mapping.pruning import PLAIN, Clean, copy_json, keep, no_n
 from walker_collector.mapping.scope import Resolve, Scope, consent_of
 from walker_collector.naming import join
 from walker_collector.people.gate import compile_gate
+from walker_collector.secret import revealed
 
 
 def compile_value(spec: ValueSpec | None, where: str = "value") -> Resolve:

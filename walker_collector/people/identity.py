@@ -130,7 +130,7 @@ class IdentityGraph:
     def known_person(self, user: Mapping[str, Any]) -> str | None:
         """Return the person if all identifiers are known to be theirs, as in almost every event.
 
-        None: a closer look is needed.
+        "": nobody is named. None: a closer look is needed.
         """
         id_ = user.get("id")
         if type(id_) is int:
@@ -158,7 +158,9 @@ class IdentityGraph:
             except KeyError:  # another thread has just forgotten it
                 return None
             is_known = True
-        return person if is_known or not may_need_check(str(id_)) else None
+        if is_known or not may_need_check(str(id_)):
+            return person or ""
+        return None
 
     def canonical(self, key: str) -> str:
         """Return the owner of the events filed under a key."""
