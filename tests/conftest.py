@@ -15,7 +15,6 @@ import pytest
 from tests.forms import LONG, has_long_form
 from tests.services import missing, needed_by
 from tests.wheelhouse import PIP, once_for_all, run
-from walker_collector import text
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 """Why tests were left out, and what runs them -> how many."""
@@ -28,14 +27,6 @@ CONTRACT = "/testing/contract/"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell: programs that tests interrupt must not inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(autouse=True)
-def secrets_of_one_test() -> Generator[None]:
-    """Forget the secrets of a test after it: a short one is struck out of others' expectations."""
-    before = text._secrets
-    yield
-    text._secrets = before
 
 
 @pytest.hookimpl(tryfirst=True)
