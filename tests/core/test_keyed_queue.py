@@ -11,6 +11,7 @@ from tests.forms import examples
 from walker_collector import SpoolError
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.keyed_queue import KeyedQueue
+from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.spool import Entry
 
 
@@ -419,6 +420,25 @@ class Holding(RuleBasedStateMachine):
 
 TestHolding = Holding.TestCase
 TestHolding.settings = examples(30, stateful_step_count=40)
+
+
+def test_flood_of_large_events_of_many_people_evicts_itself_and_no_small_ones() -> None:
+    held = ConsentHold(100)
+    for n in range(30):
+        held.add(entry(n, f"id:{n % 10}"))
+    large = b"x" * 20 * EVENT_BYTES
+    evicted = [out[0] for n in range(100, 200) for out in held.add(entry(n, f"id:{n}", body=large))]
+    assert evicted == list(range(100, 197)), "three of them fit"
+    assert len(held) == 33
+    held.mend()
+    assert [out[0] for out in held.add(entry(200, "id:200", body=large))] == [197]
+
+
+def test_event_larger_than_the_whole_limit_is_not_held() -> None:
+    held = ConsentHold(5)
+    held.add(entry(1, "id:a"))
+    assert numbers(held.add(entry(2, "id:b", body=b"x" * 20 * EVENT_BYTES))) == [2]
+    assert numbers(held.of(None)) == [1]
 
 
 def test_limit_of_none_holds_nothing() -> None:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from walker_collector.config import Consent
+from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.spool import Entry
 
 
@@ -11,7 +12,8 @@ class ConsentHold:
     """Entries that wait for consent, by person; bounded.
 
     Beyond the limit, the person with the most entries loses the oldest: a flood evicts itself and
-    nobody else's events. Entries without a person ("") count as those of one person.
+    nobody else's events. Entries without a person ("") count as those of one person. One of more
+    than 10,000 bytes counts as several.
     """
 
     def __init__(self, limit: int) -> None:
@@ -21,10 +23,14 @@ class ConsentHold:
         # places of all keys removed before.
         self._people: dict[str, OrderedDict[int, None]] = {}
         """The numbers of each person's entries, in the order in which they were held."""
+        self._counts: dict[str, int] = {}
+        """The number that each person's entries count as."""
         self._by_count: dict[int, OrderedDict[str, None]] = {}
-        """People by the number of their entries: finds the next to evict without a search."""
+        """People by that number: finds the next to evict without a search."""
         self._most = 0
-        """The largest number of entries of one person."""
+        """The largest of these numbers."""
+        self._total = 0
+        """The sum of these numbers."""
         self._under: dict[int, Consent] = {}
 
     def __len__(self) -> int:
@@ -44,11 +50,11 @@ class ConsentHold:
         self.entries[entry[0]] = entry
         seqs = self._people.setdefault(entry[1], OrderedDict())
         seqs[entry[0]] = None
-        self._count(entry[1], len(seqs) - 1, len(seqs))
+        self._count(entry[1], _weight(entry))
         if under is not None:
             self._under[entry[0]] = under
         out = []
-        while len(self.entries) > self._limit:
+        while self._total > self._limit:
             out.append(self._pop(self._next_out()))
         return out
 
@@ -57,10 +63,9 @@ class ConsentHold:
         self._people = {}
         for seq, entry in self.entries.items():
             self._people.setdefault(entry[1], OrderedDict())[seq] = None
-        self._by_count = {}
-        for person, seqs in self._people.items():
-            self._by_count.setdefault(len(seqs), OrderedDict())[person] = None
-        self._most = max(self._by_count, default=0)
+        self._counts, self._by_count, self._most, self._total = {}, {}, 0, 0
+        for entry in self.entries.values():
+            self._count(entry[1], _weight(entry))
 
     def under(self, entry: Entry) -> Consent | None:
         """Return the consent that last refused an entry, if it is known."""
@@ -97,12 +102,12 @@ class ConsentHold:
             entry = self.entries[seq]
             self.entries[seq] = (seq, person, *entry[2:])
         own = self._people.setdefault(person, OrderedDict())
-        before = len(own)
         # Not sorted by age: a person may gain a session with every event, and sorting all of
         # their entries each time would take ever longer.
         own.update(joining)
-        self._count(key, len(joining), 0)
-        self._count(person, before, len(own))
+        joined = self._counts.get(key, 0)
+        self._count(key, -joined)
+        self._count(person, joined)
         return joining
 
     def older_than(self, at: int) -> list[Entry]:
@@ -124,21 +129,31 @@ class ConsentHold:
         self._under.pop(seq, None)
         seqs = self._people[entry[1]]
         del seqs[seq]
-        self._count(entry[1], len(seqs) + 1, len(seqs))
+        self._count(entry[1], -_weight(entry))
         if not seqs:
             del self._people[entry[1]]
         return entry
 
-    def _count(self, person: str, before: int, now: int) -> None:
-        """Move a person from one count to another."""
+    def _count(self, person: str, more: int) -> None:
+        """Count a person's entries as so many more, or fewer."""
+        before = self._counts.pop(person, 0)
+        now = before + more
+        self._total += more
         if before:
             people = self._by_count[before]
             del people[person]
             if not people:
                 del self._by_count[before]
         if now:
+            self._counts[person] = now
             self._by_count.setdefault(now, OrderedDict())[person] = None
         if now > self._most:
             self._most = now
         elif before == self._most and before not in self._by_count:
-            self._most = now  # the others had fewer than `before`, so none has more than `now`
+            # The others had fewer than `before`: after a step of one, none has more than `now`.
+            self._most = now if more == -1 else max(self._by_count, default=0)
+
+
+def _weight(entry: Entry) -> int:
+    """Return the number of entries that one counts as: more than one for a large one."""
+    return 1 + len(entry[3]) // EVENT_BYTES
