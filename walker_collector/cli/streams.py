@@ -88,7 +88,7 @@ def prepare_streams() -> None:
 
 
 def give_up(stream: TextIO) -> None:
-    """Discard what a stream still holds, which cannot be written: Python would try at its end."""
+    """Discard the rest of a stream that cannot be written; else Python tries again at its end."""
     try:
         number = stream.fileno()
     except (OSError, ValueError):

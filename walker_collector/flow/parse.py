@@ -57,13 +57,9 @@ def _check_values(raw: Mapping[str, Any], name: str) -> int:
     while left:
         value, path, depth = left.pop()
         count += 1
-        if isinstance(value, str):
-            if not _is_unicode(value):
-                problems.append(Problem(path, "not valid Unicode: it has a lone surrogate"))
-            continue
         if not isinstance(value, Mapping | list | tuple):
-            if isinstance(value, int | float) and not _is_storable(value):
-                problems.append(Problem(path, _TOO_LARGE))
+            if message := _scalar_problem(value):
+                problems.append(Problem(path, message))
             continue
         if isinstance(value, _WithTwin):
             problems.append(Problem(join(path, value.key), "the key is there twice"))
@@ -80,6 +76,14 @@ def _check_values(raw: Mapping[str, Any], name: str) -> int:
     if problems:
         raise ConfigError(problems, name)
     return count
+
+
+def _scalar_problem(value: Any) -> str | None:
+    if isinstance(value, str) and not _is_unicode(value):
+        return "not valid Unicode: it has a lone surrogate"
+    if isinstance(value, int | float) and not _is_storable(value):
+        return _TOO_LARGE
+    return None
 
 
 _TOO_LARGE: Final = "a number beyond 64 bits, or not finite; write it as text"
