@@ -88,3 +88,9 @@ def test_requests_are_as_few_as_the_limit_allows() -> None:
         16,
         4,
     ]
+
+
+def test_commas_between_operations_count() -> None:
+    frame = len(b'{"batch":[]}')
+    assert [len(group) for group in split_by_size([9] * 3, lambda size: size, frame + 29)] == [2, 1]
+    assert [len(group) for group in split_by_size([9] * 3, lambda size: size, frame + 30)] == [3]

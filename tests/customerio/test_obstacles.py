@@ -1,0 +1,46 @@
+"""What stands in the way of later operations of a delivery, after something has failed."""
+
+from walker_collector import RetryLater
+from walker_dest_customerio.event_delivery import EventDelivery, Task, conclude
+from walker_dest_customerio.obstacles import Obstacles
+from walker_dest_customerio.operations import Identify, Operation, SendEmail, Track
+from walker_dest_customerio.plan import Plan
+
+BUSY = RetryLater("Track API answered 500")
+MAIL = SendEmail({"transactional_message_id": 1, "to": "a@b.com", "identifiers": {"id": "u1"}})
+EVENT = Track("u1", "seen", {})
+CHANGE = Identify(person="u1", attributes={"plan": "pro"})
+
+
+def task(operation: Operation) -> Task:
+    return Task(EventDelivery(Plan([operation], person="u1")), operation)
+
+
+def test_message_waits_for_a_change_of_its_person_and_for_no_event() -> None:
+    after_event, after_change = Obstacles(), Obstacles()
+    after_event.failed([task(EVENT)], BUSY)
+    after_change.failed([task(CHANGE)], BUSY)
+    assert after_event.before(task(MAIL)) is None
+    assert after_change.before(task(MAIL)) is not None
+
+
+def test_only_server_errors_in_a_row_halt_an_api() -> None:
+    apart, in_a_row = Obstacles(), Obstacles()
+    for obstacles in (apart, in_a_row):
+        obstacles.failed([task(MAIL)], BUSY)
+    apart.succeeded("app")
+    for obstacles in (apart, in_a_row):
+        obstacles.failed([task(MAIL)], BUSY)
+    assert "app" not in apart.halted
+    assert in_a_row.halted["app"] is BUSY
+
+
+def test_longest_wait_that_was_asked_for_is_the_events() -> None:
+    delivery = EventDelivery(Plan([EVENT, CHANGE], person="u1"))
+    for operation, after in ((EVENT, 1.0), (CHANGE, 60.0), (MAIL, None)):
+        failed = Task(delivery, operation)
+        failed.error = RetryLater("busy", after=after)
+        delivery.failed.append(failed)
+    conclude(delivery)
+    assert isinstance(delivery.error, RetryLater)
+    assert delivery.error.after == 60
