@@ -1,6 +1,12 @@
 """What stands in the way of later operations of a delivery, after something has failed."""
 
-from walker_collector import RetryLater
+import pytest
+
+from tests.customerio.scripted import Scripted
+from tests.customerio.support import settings_of
+from walker_collector import NotAttempted, RetryLater, SpoolError
+from walker_dest_customerio.clients import open_clients
+from walker_dest_customerio.delivery import Delivery, Mode
 from walker_dest_customerio.event_delivery import EventDelivery, Task, conclude
 from walker_dest_customerio.obstacles import Obstacles
 from walker_dest_customerio.operations import Identify, Operation, SendEmail, Track
@@ -44,3 +50,17 @@ def test_longest_wait_that_was_asked_for_is_the_events() -> None:
     conclude(delivery)
     assert isinstance(delivery.error, RetryLater)
     assert delivery.error.after == 60
+
+
+@pytest.mark.parametrize("mode", ["batch", "single"])
+def test_nothing_is_sent_where_consent_cannot_be_read(mode: Mode) -> None:
+    def unknown() -> bool:
+        raise SpoolError("cannot be read")
+
+    server = Scripted()
+    clients = server.into(open_clients(settings_of()))
+    delivery = EventDelivery(Plan([EVENT], person="u1"), may_proceed=unknown)
+    Delivery(clients, mode).deliver([delivery])
+    clients.close()
+    assert isinstance(delivery.error, NotAttempted)
+    assert server.requests == []
