@@ -27,6 +27,7 @@ def there(collector: Collector) -> DestinationStatus:
 def assert_adds_up(status: DestinationStatus) -> None:
     gained = status.accepted + status.replayed + status.requeued
     ended = status.delivered + status.ignored + status.empty + status.died + status.dropped
+    ended += status.notified
     assert gained == ended + status.erased + status.waiting + status.held, attrs.asdict(status)
 
 
@@ -112,14 +113,14 @@ def test_held_events_that_are_erased_are_counted(spool: Path | None) -> None:
         assert_adds_up(status)
 
 
-def test_change_of_consent_counts_like_an_event(spool: Path | None) -> None:
+def test_change_of_consent_has_a_figure_of_its_own(spool: Path | None) -> None:
     cls = plugin(Record().push, consent=lambda update, state, person: None)
     with running(one(cls, spool)) as collector:
         collector.consent(MARKETING, user={"id": "ana"})
         collector.push(event(1, "ana"))
         assert collector.flush(PATIENCE)
         assert_adds_up(there(collector))
-        assert there(collector).delivered == 2
+        assert (there(collector).delivered, there(collector).notified) == (1, 1)
 
 
 def test_event_dropped_at_once_for_lack_of_consent_is_accepted_and_dropped() -> None:

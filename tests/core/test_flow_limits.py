@@ -164,9 +164,9 @@ def test_module_that_leaves_when_it_is_imported_is_a_problem(
 def test_module_that_prints_when_it_is_imported_leaves_stdout_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "chatty.py").write_text("print('hello')\nf = str")
+    (tmp_path / "talkative.py").write_text("print('hello')\nf = str")
     monkeypatch.syspath_prepend(str(tmp_path))
-    entry = {"package": "plain", "config": {"data": {"fn": "chatty:f"}}}
+    entry = {"package": "plain", "config": {"data": {"fn": "talkative:f"}}}
     load({"destinations": {"p": entry}})
     assert tuple(capsys.readouterr()) == ("", "hello\n")
 

@@ -103,7 +103,7 @@ class EventFuzz:
             self.watch.note(status, f"{self.accepted} were accepted")
         for name, figures in status.destinations.items():
             ended = figures.delivered + figures.ignored + figures.empty + figures.died
-            ended += figures.dropped + figures.erased + figures.held
+            ended += figures.notified + figures.dropped + figures.erased + figures.held
             if figures.waiting or figures.accepted != ended:
                 self.watch.note(figures, f"{name}: figures do not add up")
         if not self.collector.close(PATIENCE):

@@ -232,6 +232,7 @@ class Stress:
         for name, f in self.collector.status().destinations.items():
             came = f.accepted + f.replayed + f.requeued + self._carried[name]
             ended = f.delivered + f.ignored + f.empty + f.died + f.dropped + f.erased
+            ended += f.notified
             left = came - ended - f.waiting - f.held
             # An erasure that the last process had begun is finished before this one counts.
             unknown = self._inside_pushes if self._carried else 0

@@ -41,8 +41,8 @@ class StallDetector:
 
 
 def _finished(status: DestinationStatus) -> int:
-    done = status.delivered + status.ignored + status.empty + status.dropped
-    return done + status.died + status.held
+    done = status.delivered + status.notified + status.ignored + status.empty
+    return done + status.dropped + status.died + status.held
 
 
 def drain(

@@ -6,7 +6,7 @@ from attrs import define, frozen
 
 _FIGURES: Final = {
     "delivered": "delivered",
-    "notified": "delivered",
+    "notified": "notified",
     "ignored": "ignored",
     "empty": "empty",
     "dropped": "dropped",
@@ -30,9 +30,9 @@ class DestinationStatus:
     `replayed` counts dead letters that somebody had delivered again, `requeued` those that were
     queued again since the destination had refused everything, `dead_dropped` those deleted beyond
     `dlqMax`. `empty` counts events that gave the destination nothing to send, `erased` those that
-    left undelivered with their person. Changes of consent count like events. For the events of one
-    process, accepted + replayed + requeued
-    = delivered + ignored + empty + died + dropped + erased + waiting + held.
+    left undelivered with their person, `notified` changes of consent that the destination was told,
+    which are accepted and waiting like events. For one process, accepted + replayed + requeued
+    = delivered + notified + ignored + empty + died + dropped + erased + waiting + held.
     `unrecorded` counts events that have left the queue while the spool could not be written: the
     next process would deliver them again.
     """
@@ -46,6 +46,7 @@ class DestinationStatus:
     in_flight: int = 0
     accepted: int = 0
     delivered: int = 0
+    notified: int = 0
     ignored: int = 0
     empty: int = 0
     retried: int = 0
@@ -66,6 +67,7 @@ class Counts:
 
     accepted: int = 0
     delivered: int = 0
+    notified: int = 0
     ignored: int = 0
     empty: int = 0
     retried: int = 0

@@ -6,8 +6,8 @@ SDK: it uses the global meter and tracer providers.
 
 Metrics, each with the attribute `walker.destination`:
 
-    walker.events.accepted, .delivered, .ignored, .empty, .retried, .died, .replayed, .requeued,
-        .dropped, .erased, .dead_dropped                                  counters
+    walker.events.accepted, .delivered, .notified, .ignored, .empty, .retried, .died, .replayed,
+        .requeued, .dropped, .erased, .dead_dropped                                counters
     walker.events.waiting, .held, .dead                                        current numbers
     walker.queue.age            age (s) of the oldest waiting event
     walker.batch.size           events per `push_batch`

@@ -15,6 +15,7 @@ Callback = Callable[[CallbackOptions], Iterable[Observation]]
 _COUNTERS: Final = {
     "accepted": "Events accepted for the destination.",
     "delivered": "Events delivered.",
+    "notified": "Changes of consent told to the destination.",
     "ignored": "Events that the mapping ignores.",
     "empty": "Events with nothing to send.",
     "retried": "Deliveries that will be retried.",

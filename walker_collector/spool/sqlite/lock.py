@@ -126,6 +126,7 @@ that were never closed, but are gone."""
 
 
 def _open(path: Path, spool: Path) -> FileIO:
+    _locks(spool)  # before a file is made that could not be locked
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return FileIO(os.open(path, flags, 0o600), "r+")
