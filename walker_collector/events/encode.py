@@ -18,8 +18,8 @@ from attrs import frozen
 from walker_collector.errors import EventError
 
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_MARSHAL: Final = 2
-"""The quickest format of marshal: it tracks no references."""
+_MARSHAL: Final = 4
+"""The format of marshal that was the quickest for orders with nested items."""
 _LEVELS: Final = 4
 """Levels that an event has if its parts hold nothing nested: `source.release` among them."""
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
