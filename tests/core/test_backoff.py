@@ -10,10 +10,10 @@ from walker_collector.config import BreakerConfig, RetryConfig
 from walker_collector.delivery.backoff import (
     DOWN_CAP,
     Breaker,
-    asked,
     backoff,
     down_delay,
     exhausted,
+    requested_wait,
 )
 
 RETRY = RetryConfig(base=500, cap=300_000)
@@ -38,7 +38,7 @@ def test_wait_is_never_beyond_the_cap(failures: int, chance: float) -> None:
     [(None, 0), (2.5, 2_500), (10_000, 60_000), (-5, 0), (math.inf, 60_000), (math.nan, 0)],
 )
 def test_asked_wait_is_honoured_up_to_the_cap(after: float | None, wait: int) -> None:
-    assert asked(after, 60_000) == wait
+    assert requested_wait(after, 60_000) == wait
 
 
 def test_event_is_given_up_by_attempts_or_by_age() -> None:
@@ -60,25 +60,25 @@ def test_breaker_opens_at_the_threshold_and_lets_one_probe_after_the_cooldown() 
     assert breaker.open
     assert not breaker.allows(109)
     assert breaker.allows(110)
-    breaker.started()
+    breaker.probing = breaker.wary
     assert not breaker.allows(110), "one probe at a time"
 
 
 def test_breaker_closes_after_a_probe_that_went_well() -> None:
     breaker = Breaker(BreakerConfig(threshold=1, cooldown=100))
     breaker.failed(0)
-    breaker.started()
+    breaker.probing = breaker.wary
     breaker.succeeded()
     assert not breaker.open
     assert breaker.allows(0)
-    breaker.started()
+    breaker.probing = breaker.wary
     assert breaker.allows(0), "closed, any number may be under way"
 
 
 def test_breaker_waits_again_after_a_probe_that_failed() -> None:
     breaker = Breaker(BreakerConfig(threshold=1, cooldown=100))
     breaker.failed(0)
-    breaker.started()
+    breaker.probing = breaker.wary
     breaker.failed(150)
     assert not breaker.allows(249)
     assert breaker.allows(250)

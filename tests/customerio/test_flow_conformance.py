@@ -12,7 +12,7 @@ from walker_collector import Context, NothingToSend, PushContext
 from walker_collector.config import DestinationConfig
 from walker_collector.flow import load_flow
 from walker_collector.mapping import Mapper, compile_mapping
-from walker_collector.people.gate import grants
+from walker_collector.people.gate import compile_gate
 from walker_collector.plugins import Registry
 from walker_dest_customerio.destination import CustomerioDestination, Unidentified
 
@@ -79,7 +79,7 @@ class Flow:
     def _push(self, event: dict[str, Any]) -> Iterator[list[Any]]:
         said = {**self.consent, **event.get("consent", {})}
         state = {key: True for key, granted in said.items() if granted}
-        if not grants(self.config.consent, state):
+        if not compile_gate(self.config.consent)(state):
             self.held.append(event)
             return
         event = {**event, "consent": state}

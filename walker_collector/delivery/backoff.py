@@ -14,9 +14,9 @@ from walker_collector.config import BreakerConfig, RetryConfig
 DOWN_BASE = 15_000
 DOWN_CAP = 600_000
 EARLY_PROBE = 50
-"""Wait (ms) of an open breaker before it probes with a new person's event. It doubles, ..."""
+"""First wait (ms) of an open breaker before it probes with a new person's event; it doubles."""
 _EARLY_PROBE_MAX = 500
-"""... up to this (ms)."""
+"""The longest such wait (ms)."""
 
 
 def backoff(config: RetryConfig, failures: int, random: Callable[[], float]) -> int:
@@ -36,7 +36,7 @@ def unavailable_wait(config: RetryConfig, age: int, random: Callable[[], float])
     return int(min(config.cap, max(config.base, age)) * random())
 
 
-def asked(after: float | None, cap: int) -> int:
+def requested_wait(after: float | None, cap: int) -> int:
     """Return the wait (ms) that the service asked for in s (Retry-After), at most `cap` ms."""
     # Plugins read it from headers, so it may be NaN: "not > 0" is true of that as well.
     if not isinstance(after, int | float) or not after > 0:
@@ -57,16 +57,17 @@ class Breaker:
 
     Closed: everything passes. Wary, from two failures short of the threshold on: one event at a
     time, so that the failures that open it are those of chosen events. Open: nothing passes before
-    `opens_at`. Then half-open: one probe, and its outcome closes the breaker or opens it again.
+    `probe_at`. Then half-open: one probe, and its outcome closes the breaker or opens it again.
 
     While it is open for the first time, events of people without a failure may probe from
-    `early_at` on, at growing intervals: a few people's failures must not keep the others waiting.
+    `early_probe_at` on, at growing intervals: a few people's failures must not keep the others
+    waiting.
     """
 
     config: BreakerConfig
     failures: int = 0
-    opens_at: int = 0
-    early_at: int = 0
+    probe_at: int = 0
+    early_probe_at: int = 0
     probing: bool = False
     _early_wait: int = EARLY_PROBE
     _wary_from: int = field(init=False)
@@ -87,11 +88,7 @@ class Breaker:
 
     def allows(self, now: int) -> bool:
         """Return whether a delivery may start at `now` (ms)."""
-        return not self.probing and (not self.open or now >= self.opens_at)
-
-    def started(self) -> None:
-        """Note that a delivery starts; while wary, it is the probe."""
-        self.probing = self.wary
+        return not self.probing and (not self.open or now >= self.probe_at)
 
     def succeeded(self) -> None:
         """Note a success, which closes the breaker."""
@@ -106,13 +103,13 @@ class Breaker:
         self.probing = False
         if not self.open:
             return
-        if was_open and now < self.opens_at:  # an early probe: the cooldown runs on
+        if was_open and now < self.probe_at:  # an early probe: the cooldown runs on
             self._early_wait = min(2 * self._early_wait, _EARLY_PROBE_MAX)
-            self.early_at = now + self._early_wait
+            self.early_probe_at = now + self._early_wait
             return
-        self.opens_at = now + self.config.cooldown
+        self.probe_at = now + self.config.cooldown
         # Early probes end with the first cooldown.
-        self.early_at = self.opens_at if was_open else now + self._early_wait
+        self.early_probe_at = self.probe_at if was_open else now + self._early_wait
 
     def failed_for(self, events: int, now: int) -> None:
         """Note failures of several events of one batch: they make it wary, but do not open it.

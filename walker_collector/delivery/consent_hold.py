@@ -36,10 +36,6 @@ class ConsentHold:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __contains__(self, person: str) -> bool:
-        """Whether any entries of a person are held."""
-        return person in self._people
-
     def add(self, entry: Entry, under: Consent | None = None) -> list[Entry]:
         """Hold an entry that consent `under` did not admit, unless it is held already.
 

@@ -8,7 +8,7 @@ import attrs
 from attrs import Factory, define
 
 from walker_collector.config import RetryConfig
-from walker_collector.delivery.backoff import Breaker, asked, backoff, down_delay
+from walker_collector.delivery.backoff import Breaker, backoff, down_delay, requested_wait
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.refusals import RefusalRun
 
@@ -37,7 +37,7 @@ class Health:
     random: Callable[[], float]
     reason: str = ""
     part_reason: str = ""
-    down: int = 0
+    times_down: int = 0
     whole_failures: int = 0
     pause_until: int = 0
     ready: bool = False
@@ -57,12 +57,12 @@ class Health:
     @property
     def cautious(self) -> bool:
         """Whether to try one event at a time, to learn whether the destination works."""
-        return self.breaker.wary or self.down > 0
+        return self.breaker.wary or self.times_down > 0
 
     @property
     def state(self) -> str:
         """The state shown in figures; "idle" before the first delivery."""
-        if self.down:
+        if self.times_down:
             return "down"
         if self.failing:
             return "failing"
@@ -80,7 +80,7 @@ class Health:
             return None
         if self.breaker.allows(now):
             self.untroubled = not (
-                self.down
+                self.times_down
                 or self.breaker.failures
                 or self._failing_people
                 or self._streak
@@ -90,8 +90,8 @@ class Health:
             return 0
         # Failures that the plugin reports for the whole destination need no early probes: they do
         # not depend on the person.
-        early = not self.whole_failures and self.breaker.early_at < self.breaker.opens_at
-        at = self.breaker.early_at if early and has_new() else self.breaker.opens_at
+        early = not self.whole_failures and self.breaker.early_probe_at < self.breaker.probe_at
+        at = self.breaker.early_probe_at if early and has_new() else self.breaker.probe_at
         return max(0, at - now)
 
     def started(self) -> None:
@@ -100,7 +100,7 @@ class Health:
 
     def blocked_beyond(self, horizon: int) -> bool:
         """Return whether no delivery may start until after `horizon`."""
-        return self.pause_until > horizon or (self.failing and self.breaker.opens_at > horizon)
+        return self.pause_until > horizon or (self.failing and self.breaker.probe_at > horizon)
 
     def is_new(self, seq: int, person: str) -> bool:
         """Return whether an event's outcome would say something new about the destination."""
@@ -124,7 +124,7 @@ class Health:
 
     def without_refusals(self, seqs: Sequence[int], outcomes: list[Outcome]) -> list[Outcome]:
         """Turn refusals that belong to a general run into failures of the whole destination."""
-        if not (self.down and self.refusals.is_general):
+        if not (self.times_down and self.refusals.is_general):
             return outcomes
         kept = Outcome("unavailable", self.reason, down=True, refuses_all=True)
         return [
@@ -166,9 +166,9 @@ class Health:
 
     def _recover(self) -> HealthChange | None:
         self._streak.clear()
-        change: HealthChange | None = "recovered" if self.down or self.failing else None
+        change: HealthChange | None = "recovered" if self.times_down or self.failing else None
         self.breaker.succeeded()
-        self.down = self.whole_failures = 0
+        self.times_down = self.whole_failures = 0
         self.reason = ""
         return change
 
@@ -219,14 +219,14 @@ class Health:
             return "down"
         self.whole_failures += 1
         self.breaker.failed(now)
-        wanted = asked(whole.after, self.retry.cap)
+        wanted = requested_wait(whole.after, self.retry.cap)
         pause = max(backoff(self.retry, self.whole_failures, self.random), wanted)
         self.pause_until = max(self.pause_until, now + pause)
         return "failing"
 
     def _rest(self, now: int) -> None:
-        self.down += 1
-        self.pause_until = max(self.pause_until, now + down_delay(self.down))
+        self.times_down += 1
+        self.pause_until = max(self.pause_until, now + down_delay(self.times_down))
 
 
 def _is_refusal(outcome: Outcome) -> bool:

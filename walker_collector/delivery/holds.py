@@ -42,16 +42,16 @@ class Holds:
             raise
         self._drop(evicted, _TOO_MANY_HELD)
 
-    def release(self, people: set[str] | None) -> list[Entry]:
+    def release(self, people: set[str] | None) -> None:
         """Queue the held events of these people (None: everybody's) that consent admits now.
 
-        So are those of keys that an identity merge has moved. Returns the released entries.
+        So are those of keys that an identity merge has moved.
         """
         with self._state.lock:
             self.follow_joins()
             joined, self._joined = self._joined, set()
             if people is not None and not joined and not self._state.held.concerns(people):
-                return []
+                return
         self.expire()
         with self._state.unacked.writing, self._state.refill_paused():
             with self._state.lock:
@@ -64,7 +64,6 @@ class Holds:
         # A release pauses the reading from disk; a thread that wanted to read has gone to sleep.
         if entries or people is None or self._state.window.more_on_disk:
             self._state.wake()
-        return entries
 
     def concerns(self, people: set[str] | None) -> bool:
         """Return whether any events of these people, or of keys merged into them, are held.
@@ -106,11 +105,12 @@ class Holds:
 
     def overtaken(self, batch: list[Entry], snapshot: ConsentSnapshot) -> list[Entry]:
         """Return held events that consent admits now, and that a batch would overtake."""
-        people = {person for person in snapshot.names.values() if person in self._state.held}
+        held = self._state.held
+        people = {person for person in snapshot.names.values() if held.concerns((person,))}
         bases: dict[str, Consent] = {}
         # Only those older than the batch: newer ones are not overtaken, and may be beyond the
         # window, from where they would be read a second time.
-        older = [entry for entry in self._state.held.of(people) if entry < max(batch)]
+        older = [entry for entry in held.of(people) if entry < max(batch)]
         return [entry for entry in older if self._admits(entry, bases)]
 
     def _admits(self, entry: Entry, bases: dict[str, Consent]) -> bool:

@@ -173,7 +173,7 @@ class KeyedQueue:
         for entry in overtaken:
             self.retries.due.remove(entry)
         if overtaken:
-            self.put_back(overtaken)
+            self.return_to_place(overtaken)
 
     # --- take ------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class KeyedQueue:
         try:
             self._fill(batch, size, size_bytes)
         except BaseException:  # `canonical` could not read the spool
-            self.put_back(batch)
+            self.return_to_place(batch)
             raise
         return batch
 
@@ -243,11 +243,11 @@ class KeyedQueue:
         if freed := self.people.leave(entries):
             self.insert(sorted(freed))
 
-    def put_back(self, entries: Sequence[Entry]) -> None:
+    def return_to_place(self, entries: Sequence[Entry]) -> None:
         """Return taken entries to their place, and those parked behind them as well."""
         self.insert(sorted([*entries, *self.people.leave(entries)]))
 
-    def hold_back(self, entries: Sequence[Entry]) -> None:
+    def park_behind_retry(self, entries: Sequence[Entry]) -> None:
         """Park taken entries behind their person's retry, in front of those parked before."""
         for entry in reversed(entries):
             self.people.park_first(entry)
@@ -266,7 +266,7 @@ class KeyedQueue:
         # A grant may have released an older event of the person, which must go first.
         overtaken = self.retries.wake(now, self.people.has_older)
         if overtaken:
-            self.put_back(overtaken)
+            self.return_to_place(overtaken)
 
     def remove(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
         """Remove and return the entries for which `wanted` is true, wherever they wait."""

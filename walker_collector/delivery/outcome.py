@@ -7,7 +7,7 @@ import attrs
 from attrs import frozen
 
 from walker_collector.config import Consent, RetryConfig
-from walker_collector.delivery.backoff import asked, backoff, exhausted, unavailable_wait
+from walker_collector.delivery.backoff import backoff, exhausted, requested_wait, unavailable_wait
 from walker_collector.spool import DeliveryState, Entry, SpoolUpdate, UpdateKind
 
 OutcomeKind = Literal[
@@ -145,7 +145,7 @@ def _retry_or_give_up(
         wait = backoff(retry, max(1, attempt.count), random)
     else:
         wait = unavailable_wait(retry, age, random)
-    later = attrs.evolve(attempt, due=now + max(wait, asked(outcome.after, retry.cap)))
+    later = attrs.evolve(attempt, due=now + max(wait, requested_wait(outcome.after, retry.cap)))
     return Disposition(SpoolUpdate(entry, UpdateKind.RETRIED, later, now), later)
 
 

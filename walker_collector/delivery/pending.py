@@ -67,7 +67,7 @@ class PendingEvents:
         self._linger = Linger.of(destination.config.batch, destination.linger)
         self._batch_size = destination.batch_size
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
-        self.retry_turns = RetryTurns(max(1, destination.concurrency // 2))
+        self._retry_turns = RetryTurns(max(1, destination.concurrency // 2))
         self.has_more = False
         """Whether other threads may have something to do after the last batch, now or later."""
         self._newest = 0
@@ -138,8 +138,8 @@ class PendingEvents:
     def next(self, now: int, health: Health, *, hurried: bool) -> Batch | Wait:
         """Return the next batch, or the wait for one; `hurried`: without linger.
 
-        An empty batch means that updates are to be written. Asks nobody about anything that plain
-        attributes say does not matter now: this runs several times per event.
+        An empty batch means that updates are to be written. Checks cheap attributes first: it runs
+        several times per event.
 
         Raises SpoolError, with nothing taken.
         """
@@ -178,14 +178,14 @@ class PendingEvents:
         elif self._batches:
             batch = self.take(queue.take, size, size_bytes)
         # Each event is a call of its own: retries that are slow to fail get some of the threads.
-        elif self.retry_turns.next(bool(queue.ready), bool(queue.retries.due)):
+        elif self._retry_turns.next(bool(queue.ready), bool(queue.retries.due)):
             batch = self.take(queue.take_retry)
-            self.retry_turns.taken(batch.entries if batch else ())
+            self._retry_turns.taken(batch.entries if batch else ())
         else:
             # The ready events are split evenly by threads.
             share = -(-len(queue.ready) // destination.concurrency)
             batch = self.take(queue.take_ready, max(1, min(size, share)), size_bytes)
-            self.retry_turns.taken_ready()
+            self._retry_turns.taken_ready()
         if batch is not None:
             if not health.untroubled:
                 health.started()
@@ -210,16 +210,16 @@ class PendingEvents:
             # One snapshot for the whole batch, so that a grant cannot come between two events.
             snapshot = state.consents.snapshot(set(map(_person_key, entries)))
         except BaseException:
-            state.queue.put_back(entries)
+            state.queue.return_to_place(entries)
             raise
         if holds.joins:
             # Somebody signed in meanwhile: an entry may have been taken as the person's although
             # the session's earlier ones are in flight.
-            state.queue.put_back(entries)
+            state.queue.return_to_place(entries)
             return self.take(take, *args)
         if state.held.entries and (overtaken := holds.overtaken(entries, snapshot)):
             # A grant is known, but its held events are not queued yet, and they must go first.
-            state.queue.put_back(entries)
+            state.queue.return_to_place(entries)
             holds.unhold(overtaken)
             return self.take(take, *args)
         for entry in entries:
@@ -240,7 +240,7 @@ class PendingEvents:
         bases: dict[str, Consent] = {}
         for entry, outcome, disposition in zip(batch.entries, outcomes, dispositions, strict=True):
             del self.state.in_flight[entry[0]]
-            self.retry_turns.settled(entry)
+            self._retry_turns.settled(entry)
             if self._leaves(entry, outcome, disposition, bases):
                 done.append(entry)
             else:
@@ -262,17 +262,17 @@ class PendingEvents:
             state.bytes -= len(entry[3])
             if state.attempts:  # mostly empty, as mostly nothing was tried before
                 state.attempts.pop(entry[0], None)
-                self.retry_turns.settled(entry)
+                self._retry_turns.settled(entry)
         if self.erasures.revoked:
             self.erasures.all_delivered(entries)
         state.queue.finish(entries)
 
-    def put_back(self, batch: Batch, due: int) -> None:
+    def retry_later(self, batch: Batch, due: int) -> None:
         """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
         others: list[tuple[Entry, int | None]] = []
         for entry in batch.entries:
             if self.state.in_flight.pop(entry[0], None) is not None:  # else settled before that
-                self.retry_turns.settled(entry)
+                self._retry_turns.settled(entry)
                 others.append((entry, due))
         self._return(others)
 
@@ -334,5 +334,5 @@ class PendingEvents:
             else:
                 queue.retries.add(due, entry)
                 retrying |= {person} - {""}
-        queue.hold_back(behind)
-        queue.put_back(back)
+        queue.park_behind_retry(behind)
+        queue.return_to_place(back)

@@ -6,9 +6,9 @@ from typing import Final
 from attrs import Factory, define
 
 EVENTS: Final = 20
-"""Different events refused in a row, without a success between, that make a run general, ..."""
+"""Different events, refused in a row without a success between, that make a run general."""
 PEOPLE: Final = 10
-"""... if they belong to at least so many people."""
+"""People to whom the events of a general run belong, at least."""
 _EXCUSED_MAX: Final = 10_000
 """Events that are remembered as having been queued again."""
 

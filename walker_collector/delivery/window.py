@@ -25,9 +25,9 @@ class SpoolWindow:
         self.loaded_up_to = 0
         self.more_on_disk = spool.durable
         self.limit = WINDOW if spool.durable else sys.maxsize
-        """Waiting entries that surely fit into memory, ..."""
+        """Waiting entries that memory takes, if their JSON is within `limit_bytes`."""
         self.limit_bytes = self.limit * EVENT_BYTES
-        """... if their JSON has no more bytes than that."""
+        """Bytes of JSON that memory takes."""
         self._disk = spool if spool.durable else None
         self._destination = destination
         self._refill_pauses = 0

@@ -151,7 +151,7 @@ class DestinationWorker:
         with self._lock:
             self._health.breaker.probing = False
             if batch is not None:
-                self.pending.put_back(batch, self._now() + int(PAUSE * 1000))
+                self.pending.retry_later(batch, self._now() + int(PAUSE * 1000))
             self._waiters.blocked(self._state.in_flight, reason)
             self._changed.notify_all()
             self._threads.notify_all()

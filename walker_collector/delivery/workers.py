@@ -73,9 +73,15 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         """
         all_holds = [worker.pending.holds for worker, _ in self.active]
         concerned = [holds for holds in all_holds if holds.concerns(people)]
-        if concerned:
-            # A signal handler must not leave one destination released and another not.
-            uninterrupted(lambda: [holds.release(people) for holds in concerned])
+        if not concerned:
+            return
+
+        def release_all() -> None:
+            for holds in concerned:
+                holds.release(people)
+
+        # A signal handler must not leave one destination released and another not.
+        uninterrupted(release_all)
 
     def maintain(self) -> None:
         """Drop events held longer than `queueAge`, and write unwritten updates to the spool."""

@@ -5,22 +5,16 @@ from typing import Any
 
 from walker_collector.config import Consent
 
-
-def grants(required: Consent | None, state: Mapping[str, Any], mode: str = "any") -> bool:
-    """Return whether `state` satisfies `required`.
-
-    Any one of the required keys is enough (walkerOS's rule); `mode="all"` wants every key.
-    No requirement, or an empty one, is always satisfied. A key required as false can't be met.
-    """
-    return compile_gate(required, mode)(state)
-
-
 Gate = Callable[[Mapping[str, Any]], bool]
 """A function that tests whether a state of consent is enough."""
 
 
 def compile_gate(required: Consent | None, mode: str = "any") -> Gate:
-    """Return a function that tests whether a state satisfies `required`; see `grants`."""
+    """Return a function that tests whether a state satisfies `required`.
+
+    Any one of the required keys is enough (walkerOS's rule); `mode="all"` wants every key.
+    No requirement, or an empty one, is always satisfied. A key required as false can't be met.
+    """
     if not required:
         return lambda state: True
     if mode == "all":

@@ -75,10 +75,8 @@ def number(value: Any, most: int = LATEST) -> int:
 
 def body(value: Any) -> bytes:
     """Return the JSON of an event as bytes; empty if it is something else."""
-    return value.encode("utf-8", "replace") if isinstance(value, str) else bytes_of(value)
-
-
-def bytes_of(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
     return value if isinstance(value, bytes) else b""
 
 

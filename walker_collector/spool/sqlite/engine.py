@@ -106,9 +106,8 @@ class SqliteSpool:
         def insert(db: sqlite3.Connection) -> range:
             nonlocal seqs
             if seqs and event_tables.has(db, seqs[0]):
-                return (
-                    seqs  # committed already, by a thread that was interrupted before it noted so
-                )
+                # Committed already, by a thread that was interrupted before it noted so.
+                return seqs
             seqs = range(self._seq + 1, self._seq + 1 + len(events))
             self._seq += len(events)  # before they are written: no number is ever given twice
             runs[:] = assign_seqs(events, seqs.start)
