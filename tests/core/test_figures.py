@@ -1,9 +1,10 @@
 """The figures of a destination add up, and the log counts the lines that it leaves out."""
 
+import itertools
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,19 @@ import pytest
 
 from tests.core.support import PATIENCE, Record, event, one, plugin, running, until
 from tests.support import join
-from walker_collector import Collector, DestinationStatus, Item, Rejected, RetryLater
+from walker_collector import (
+    Collector,
+    DestinationStatus,
+    Item,
+    NotAttempted,
+    Rejected,
+    RetryLater,
+    SpoolError,
+)
 from walker_collector.config import RetryConfig
 from walker_collector.delivery.log_limiter import INTERVAL, LogLimiter
 from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import SpoolUpdate
 
 MARKETING = {"marketing": True}
 
@@ -267,3 +277,88 @@ def test_delivery_that_ends_while_its_person_is_removed_is_counted_once(
         join(watch)
         assert_adds_up(there(collector))
         assert there(collector).waiting == 0
+
+
+@pytest.mark.parametrize("failure", [RetryLater("busy"), Rejected("400"), NotAttempted()])
+def test_outcome_that_is_being_written_when_forget_stops_waiting_is_counted_once(
+    failure: Exception, spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("walker_collector.people.erasure.IN_FLIGHT_WAIT", 0.05)
+    writing, stopped, erasures = threading.Event(), threading.Event(), itertools.count(1)
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        raise failure
+
+    with running(one(plugin(push), spool)) as collector:
+        pending = collector._life.runtime.workers["there"].pending
+        write, erase = pending.state.unacked.write, pending.erasures.erase
+
+        def write_later(updates: Iterable[SpoolUpdate] = ()) -> None:
+            writing.set()
+            assert stopped.wait(PATIENCE)
+            write(updates)
+
+        def erase_and_tell(people: set[str], deadline: float) -> set[int]:
+            gone = erase(people, deadline)
+            if next(erasures) == 2:  # nothing is waited for any more
+                stopped.set()
+            return gone
+
+        monkeypatch.setattr(pending.state.unacked, "write", write_later)
+        monkeypatch.setattr(pending.erasures, "erase", erase_and_tell)
+        collector.push(event(1, "ana"))
+        assert writing.wait(PATIENCE)
+        collector.forget({"id": "ana"})
+        assert collector.flush(PATIENCE)
+        status = there(collector)
+        assert (status.waiting, status.dead, status.in_flight) == (0, 0, 0)
+        # A dead letter was one before it was erased.
+        assert (status.died, status.erased) in ((0, 1), (1, 0))
+        assert_adds_up(status)
+        assert (collector.dead(), collector.status().stored) == ([], 0)
+
+
+def test_held_event_that_leaves_while_its_person_is_erased_is_counted_once(
+    spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(one(plugin(Record().push), spool, consent=MARKETING, queue_max=2)) as collector:
+        erase = ConsentStore.erase
+        more = [event(n, "ana") for n in (3, 4, 5)]
+        pushing = threading.Thread(target=collector.push_many, args=(more,))
+
+        def push_and_erase(self: ConsentStore, keys: set[str]) -> Any:
+            pushing.start()
+            until(lambda: there(collector).accepted == 5)
+            return erase(self, keys)
+
+        for n in (1, 2):
+            collector.push(event(n, "ana"))
+        monkeypatch.setattr(ConsentStore, "erase", push_and_erase)
+        collector.forget({"id": "ana"})
+        join(pushing)
+        status = there(collector)
+        assert (status.held, status.waiting) == (0, 0)
+        assert status.dropped > 0
+        assert_adds_up(status)
+
+
+def test_erasure_that_the_spool_refuses_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record()
+
+    def refuse(keys: set[str]) -> None:
+        raise SpoolError("disk full")
+
+    cls = plugin(record.push)
+    with running(one(cls, tmp_path / "spool.db", consent=MARKETING)) as collector:
+        collector.push(event(1, "ana"))
+        with monkeypatch.context() as full:
+            full.setattr(collector._life.runtime.spool, "erase", refuse)
+            with pytest.raises(SpoolError):
+                collector.forget({"id": "ana"})
+        assert there(collector).held == 1
+        collector.consent(MARKETING, user={"id": "ana"})
+        assert collector.flush(PATIENCE)
+        assert record.numbers == [1]
+        assert_adds_up(there(collector))

@@ -1,7 +1,7 @@
 """Erase people from one destination: remove their entries, and stop those in flight."""
 
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from walker_collector.delivery.holds import Holds
@@ -57,58 +57,82 @@ class Erasures:
         def in_flight() -> set[int]:
             return {seq for seq, entry in state.in_flight.items() if entry[1] in people}
 
+        def undecided() -> set[int]:
+            # The disposition of an entry that is being settled stands. It is in the spool, and its
+            # entry in its new place, before `in_step` lets the erasure go on, which removes both.
+            return in_flight() - self._settling
+
         with state.lock:
             self._holds.follow_joins()
             self.erased.clear()
-            # The disposition of an entry that is being settled is decided, and stands.
-            revoked = in_flight() - self._settling
+            revoked = undecided()
             self.revoked |= revoked
-            gone = self._remove(people)
+            gone = self._drop(people)
             while in_flight() and (left := deadline - time.monotonic()) > 0:
                 state.changed.wait(left, lock=state.lock)
-            self.revoked |= in_flight()
-            gone |= self._remove(people) | (self.erased & revoked)
+            self.revoked |= undecided()
+            gone |= self._drop(people) | (self.erased & revoked)
             state.waiters.erased(gone)
             state.changed.notify_all()
         return gone
 
-    def _remove(self, people: set[str], among: Container[int] | None = None) -> set[int]:
-        """Remove these people's entries, or those `among` these numbers; return their numbers."""
+    def _drop(self, people: set[str]) -> set[int]:
+        """Remove these people's entries, if memory alone has them; return their numbers.
 
-        def is_gone(entry: Entry) -> bool:
-            return entry[1] in people and (among is None or entry[0] in among)
+        Those that a durable spool has stay until it has removed them, which may fail.
+        """
+        state = self._state
+        if state.spool.durable:
+            return set()
+        queued, held = self._remove(lambda entry: entry[1] in people, people)
+        state.waiting -= len(queued)
+        state.counts.erased += len(queued) + len(held)
+        return {entry[0] for entry in [*queued, *held]}
 
-        removed = self._state.queue.remove(is_gone)
-        self._state.bytes -= size_of(removed)
-        held = list(filter(is_gone, self._state.held.of(people)))
-        if not self._state.spool.durable:  # else the spool counts what it removes
-            self._state.waiting -= len(removed)
-            self._state.counts.erased += len(removed) + len(held)
+    def _remove(
+        self, is_gone: Callable[[Entry], bool], people: set[str]
+    ) -> tuple[list[Entry], list[Entry]]:
+        """Remove these people's queued and held entries for which `is_gone` is true."""
+        state = self._state
+        queued = state.queue.remove(is_gone)
+        held = list(filter(is_gone, state.held.of(people)))
+        state.bytes -= size_of(queued)
         for entry in held:
-            self._state.held.remove(entry)
-        for entry in [*removed, *held]:
-            self._state.attempts.pop(entry[0], None)
-        return {entry[0] for entry in [*removed, *held]}
+            state.held.remove(entry)
+        for entry in [*queued, *held]:
+            state.attempts.pop(entry[0], None)
+        return queued, held
 
     def on_erased(self, people: set[str], removed: Erased) -> set[int]:
         """Adjust memory after the spool has removed these people's events.
 
         Returns the numbers of events that were in memory only.
         """
-        state, id_, in_flight = self._state, self._state.destination.id, self._state.in_flight
+        state = self._state
         with state.lock:
-            # Pushed or replayed since `erase`. What a durable spool still has was accepted after it
-            # removed the others: taken out of memory, it would wait on disk for nobody to read it.
-            gone = self._remove(people, removed.seqs if state.spool.durable else None)
-            # Entries in flight are subtracted when they are settled.
-            waiting = removed.counts.get((id_, State.WAITING), 0)
-            waiting -= sum(seq in removed.seqs for seq in in_flight)
-            state.waiting -= waiting
-            state.counts.erased += waiting + removed.counts.get((id_, State.HELD), 0)
-            state.dead -= removed.counts.get((id_, State.DEAD), 0)
-            state.waiters.erased((gone | removed.seqs) - in_flight.keys())
+            gone = self._drop(people)  # pushed or replayed since `erase`
+            if state.spool.durable:
+                self._follow(people, removed)
+            else:
+                state.dead -= removed.counts.get((state.destination.id, State.DEAD), 0)
+            state.waiters.erased((gone | removed.seqs) - state.in_flight.keys())
             state.changed.notify_all()
         return gone
+
+    def _follow(self, people: set[str], removed: Erased) -> None:
+        """Take the events out of memory that a durable spool has removed, and count them."""
+        state, seqs = self._state, removed.seqs
+        waiting, held, dead = (removed.counts.get((state.destination.id, at), 0) for at in State)
+        # What the spool still has was accepted after it removed the others: taken out of memory, it
+        # would wait on disk for nobody to read it.
+        _, holds = self._remove(lambda entry: entry[0] in seqs, people)
+        # The spool may not have known yet that an entry was held, released, or finished.
+        finished = state.unacked.drop(seqs)
+        erased = waiting + held - len(finished)
+        erased -= sum(seq in seqs for seq in state.in_flight)  # counted when they are settled
+        state.counts.erased += erased
+        state.waiting -= erased - len(holds)
+        state.dead -= dead + sum(kind is UpdateKind.DEAD for kind in finished.values())
 
     def notify(self, person: Person) -> None:
         """Call the hook `erased`, for the destination to drop its memory of a person."""
@@ -144,6 +168,10 @@ class Erasures:
             else item
             for entry, item in zip(entries, dispositions, strict=True)
         ]
+
+    def undecide(self, entry: Entry) -> None:
+        """Note that the disposition of an entry came to nothing: it was interrupted."""
+        self._settling.discard(entry[0])
 
     def settled(self, entry: Entry, *, delivered: bool) -> bool:
         """Note that an entry is settled; return whether its person was erased while in flight."""

@@ -272,6 +272,7 @@ class PendingEvents:
         others: list[tuple[Entry, int | None]] = []
         for entry in batch.entries:
             if self.state.in_flight.pop(entry[0], None) is not None:  # else settled before that
+                self.erasures.undecide(entry)
                 self._retry_turns.settled(entry)
                 others.append((entry, due))
         self._return(others)

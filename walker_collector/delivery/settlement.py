@@ -70,9 +70,11 @@ class Settlement:
         with pending.lock:
             outcomes = self._judge(batch, outcomes, now)
             made = [self._dispose(*item, now) for item in zip(entries, outcomes, strict=True)]
-            made = pending.erasures.decide(entries, in_order(entries, batch.people, made, now))
+            made = in_order(entries, batch.people, made, now)
         unacked = pending.state.unacked
         with unacked.writing:
+            with pending.lock:
+                made = pending.erasures.decide(entries, made)
             # Without the lock: the spool hands over new entries while it writes, and they need it.
             unacked.write(item.update for item in made if item.update is not None)
             with pending.lock:

@@ -1,13 +1,16 @@
 """Spool updates of one destination, and those that are not written yet."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.window import SpoolWindow
 from walker_collector.errors import SpoolError
 from walker_collector.spool import Entry, Spool, SpoolUpdate, UpdateKind
+
+_ENDS: Final = (UpdateKind.ACKED, UpdateKind.DEAD)
 
 
 class UnackedUpdates:
@@ -131,8 +134,13 @@ class UnackedUpdates:
             update.kind is UpdateKind.RELEASED and update.entry[0] > seq for update in self.updates
         )
 
+    def drop(self, seqs: Container[int]) -> dict[int, UpdateKind]:
+        """Drop the updates of these entries; return the kinds of those that end one for good."""
+        dropped = [update for update in self.updates if update.entry[0] in seqs]
+        self.updates = [update for update in self.updates if update.entry[0] not in seqs]
+        return {update.entry[0]: update.kind for update in dropped if update.kind in _ENDS}
+
     @property
     def count(self) -> int:
         """The number of entries that have left the queue for good, unknown to the spool."""
-        gone = (UpdateKind.ACKED, UpdateKind.DEAD)
-        return len({update.entry[0] for update in self.updates if update.kind in gone})
+        return len({update.entry[0] for update in self.updates if update.kind in _ENDS})
