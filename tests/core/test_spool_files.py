@@ -10,12 +10,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.core.support import PATIENCE, Record, config, event, flow, plugin
-from tests.support import program
-from walker_collector import Collector, SpoolError
+from tests.core.support import (
+    MARKETING,
+    PATIENCE,
+    Record,
+    config,
+    event,
+    flow,
+    guarded,
+    one,
+    plugin,
+    running,
+)
+from tests.support import program, wait_until
+from walker_collector import Collector, PushContext, SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.sqlite import SqliteSpool
@@ -208,6 +220,38 @@ def test_nothing_is_accepted_by_a_spool_that_is_lost(
         collector.close(timeout=1)
     assert record.numbers == [0, 1, 2]
     assert "while it was in use" in caplog.text
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_log_of_a_close_says_whether_the_next_start_finds_the_events(
+    loss: Callable[[Path], None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    looked_at_each_time: None,
+) -> None:
+    path = tmp_path / "folder" / "spool.db"
+    path.parent.mkdir()
+    record, gate = Record(), threading.Event()
+
+    def push(delivered: dict[str, Any], context: PushContext) -> None:
+        gate.wait(PATIENCE)
+        record.push(delivered, context)
+
+    with running(one(plugin(push), path, consent=MARKETING)) as collector:
+        collector.push(event(0, consent=MARKETING))
+        collector.push(event(1))  # held
+        loss(path)
+        gate.set()
+        wait_until(lambda: collector.status_of("there").unrecorded == 1)
+    path.parent.mkdir(exist_ok=True)
+    with running(guarded(record, path)) as collector:
+        assert collector.flush(PATIENCE)
+        found = collector.status_of("there").held == 1
+    assert record.numbers == [0] * (1 + found)
+    assert found == (loss is log_deleted)
+    assert ("will be delivered again on the next start" in caplog.text) == found
+    assert ("will not be delivered again on the next start, unless" in caplog.text) != found
+    assert ("they are lost, unless the spool file is put back" in caplog.text) != found
 
 
 @pytest.mark.parametrize(("loss", "name"), [(moved, "moved.db"), (log_deleted, "spool.db")])

@@ -61,8 +61,10 @@ def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) 
     letters = _read(flow, name, destination)
     if as_json:
         say_json([_as_object(letter) for letter in letters])
-    else:
+    elif letters:
         _print_table(letters)
+    else:
+        say("no dead letters")
 
 
 @dead.command(

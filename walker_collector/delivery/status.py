@@ -30,8 +30,9 @@ class DestinationStatus:
     `replayed` counts dead letters that somebody had delivered again, `requeued` those that were
     queued again since the destination had refused everything, `dead_dropped` those deleted beyond
     `dlqMax`. `empty` counts events that gave the destination nothing to send, `erased` those that
-    left undelivered with their person, `notified` changes of consent that the destination was told,
-    which are accepted and waiting like events. For one process, accepted + replayed + requeued
+    left undelivered with their person, `notified` changes of consent that were delivered to the
+    destination; they are accepted, and wait, like events. For one process,
+    accepted + replayed + requeued
     = delivered + notified + ignored + empty + died + dropped + erased + waiting + held.
     `unrecorded` counts events that have left the queue while the spool could not be written: the
     next process would deliver them again.

@@ -129,13 +129,15 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
 
     def _report_left(self, id_: str, status: DestinationStatus) -> int:
         because = f": {status.reason}" if status.reason else ""
-        if (status.waiting or status.held) and not self._spool.durable:
+        loss = self._loss()
+        if (status.waiting or status.held) and loss:
             logger.error(
                 "destination %s: closed with %d event(s) undelivered and %d held for consent; "
-                "they are lost, since no spool is configured (collector.spool)%s",
+                "they are lost, %s%s",
                 id_,
                 status.waiting,
                 status.held,
+                loss,
                 because,
             )
         elif status.waiting:
@@ -148,8 +150,17 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         if status.unrecorded:
             logger.error(
                 "destination %s: closed with %d delivered event(s) not yet recorded in the spool; "
-                "they will be delivered again on the next start",
+                "they will %sbe delivered again on the next start%s",
                 id_,
                 status.unrecorded,
+                *(("not ", f", {loss}") if loss else ("", "")),
             )
         return status.waiting + status.unrecorded
+
+    def _loss(self) -> str:
+        """Return the reason why the next process finds no event of this one; "" if it does."""
+        if not self._spool.durable:
+            return "since no spool is configured (collector.spool)"
+        if self._spool.is_at_path():
+            return ""
+        return "unless the spool file is put back, which was deleted, moved or replaced"

@@ -285,6 +285,9 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
         """Acknowledge entries for a destination: `settle` for the usual case."""
 
+    def is_at_path(self) -> bool:
+        """Return whether the next process will find the stored events."""
+
     def pause(self) -> None:
         """Wait until no thread is at work in the spool, and let none begin: before a fork."""
 

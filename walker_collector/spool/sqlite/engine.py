@@ -279,6 +279,9 @@ class SqliteSpool:
 
     # --- the end ---------------------------------------------------------------------------
 
+    def is_at_path(self) -> bool:
+        return self._spool_file.is_at_path()
+
     def close(self) -> None:
         with self._turns():
             if not self._spool_file.is_in_place():  # else SQLite itself does so as it closes

@@ -124,6 +124,13 @@ class SpoolFile:
             return False
         return True
 
+    def is_at_path(self) -> bool:
+        """Return whether the next process will find this database at its path."""
+        try:
+            return _identity(os.stat(self.real)) == self._identity
+        except OSError:
+            return False
+
     def _check_paths(self) -> None:
         try:
             found = _identity(os.stat(self.real))
