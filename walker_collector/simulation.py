@@ -47,7 +47,7 @@ class Simulated:
     mode: whether any one of the required keys is enough, or all are needed.
     grants: each key of consent that holds for the event, with its source.
     policies: the paths that policies have written.
-    known: values that are no secret of the person: identifiers and names of the event.
+    public_values: values that are no secret of the person: identifiers and names of the event.
     """
 
     event: str
@@ -63,7 +63,7 @@ class Simulated:
     mode: str = "any"
     grants: tuple[Grant, ...] = ()
     policies: tuple[str, ...] = ()
-    known: frozenset[str] = field(default=frozenset(), repr=False)
+    public_values: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 class Simulation:
@@ -160,7 +160,7 @@ class _Stage:
 
     def take(self, entry: Entry) -> Simulated:
         """Return the effect of an event, and hold it if consent is missing."""
-        result = self._rehearse(entry)
+        result = self._simulate(entry)
         if result.status == "held":
             self._held.add(entry)
         return result
@@ -172,7 +172,7 @@ class _Stage:
             joined.update(self._held.join(*self._joins.popleft()))
         results = []
         for entry in self._held.of(people, joined):
-            result = self._rehearse(entry)
+            result = self._simulate(entry)
             if result.status != "held":
                 self._held.remove(entry)
                 results.append(result)
@@ -197,10 +197,10 @@ class _Stage:
             warnings=answer.warnings,
             person=person,
             grants=tuple(self._consents.explain({}, person)),
-            known=_known(change, CONSENT_CHANGED),
+            public_values=_public_values(change, CONSENT_CHANGED),
         )
 
-    def _rehearse(self, entry: Entry) -> Simulated:
+    def _simulate(self, entry: Entry) -> Simulated:
         """Decide as a delivery would. Denied events are mapped as well, to show their rule."""
         destination, (_, person, _, body) = self._destination, entry
         event = decode(body)
@@ -229,7 +229,7 @@ class _Stage:
             mode=destination.config.consent_mode,
             grants=grants,
             policies=mapped.policies,
-            known=_known(event, name, mapped.event["name"], _name_of(mapped.rule)),
+            public_values=_public_values(event, name, mapped.event["name"], _name_of(mapped.rule)),
         )
 
     def _answer(self, name: str, body: bytes, mapped: Mapped, context: PushContext) -> _Answer:
@@ -240,7 +240,7 @@ class _Stage:
         if not destination.admits(context.consent):
             return _Answer(destination.status_when_denied(name, body))
         if mapped.outcome == "denied":
-            return _Answer("held" if destination.config.queue else "dropped")
+            return _Answer(destination.status_without_consent)
         if mapped.outcome == "ignored":
             return _Answer("ignored")
         if mapped.outcome == "unmatched":
@@ -284,7 +284,7 @@ def _name_of(rule: Rule | None) -> str | None:
     return rule.name if rule else None
 
 
-def _known(event: Event, *names: str | None) -> frozenset[str]:
+def _public_values(event: Event, *names: str | None) -> frozenset[str]:
     user = event.get("user") or {}
     ids = (user.get(kind) for kind in KINDS)
     return frozenset(str(item) for item in (*ids, *names) if item is not None)

@@ -1,4 +1,4 @@
-"""Make text of others safe to store, to log and to show: valid Unicode, bounded, on one line.
+"""Make untrusted text safe to store, to log and to show: valid Unicode, bounded, on one line.
 
 A reason may come from a server, a plugin or an exception. It must neither stop the thread that
 handles it, nor be refused by the spool, which stores UTF-8, nor steer a terminal.
@@ -94,7 +94,7 @@ def describe(error: BaseException, limit: int = REASON_MAX) -> str:
 
 
 class _OneLine(logging.Filter):
-    """Keeps each record of a log on a line, so that text of others forges none."""
+    """Keeps each record of a log on a line, so that untrusted text forges none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:

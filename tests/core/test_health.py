@@ -9,7 +9,7 @@ from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, Outcome
 
 BUSY = Outcome("retry", "busy")
 REFUSED = Outcome("rejected", "400")
-UNKNOWN = Outcome("rejected", "names nobody", known=True)
+UNKNOWN = Outcome("rejected", "names nobody", found_by_plugin=True)
 DOWN = Outcome("unavailable", "401", down=True)
 
 

@@ -244,7 +244,7 @@ def test_rule_policies_and_names_are_told() -> None:
     assert result.event == "order complete"
     assert (result.rule, result.policies) == ("order *", ("user.plan", "data.n"))
     assert result.calls == [["send", "purchase", 7, {}]]
-    assert result.known == {"u1", "order complete", "purchase"}
+    assert result.public_values == {"u1", "order complete", "purchase"}
 
 
 def test_session_is_of_the_first_who_signs_in_and_later_events_of_the_next() -> None:

@@ -46,7 +46,7 @@ def explain(flow: Path, events: str, name: str | None, as_json: bool, show_data:
     simulation = LineSimulation(flow, name)
     for number, result in simulation.run(events):
         if isinstance(result, Simulated) and not show_data:
-            result = attrs.evolve(result, calls=mask_calls(result.calls, result.known))
+            result = attrs.evolve(result, calls=mask_calls(result.calls, result.public_values))
         if as_json:
             say_json({**as_object(number, result), **_reasons(result)})
         else:

@@ -61,11 +61,16 @@ class Destination:
     def _requires_consent(self) -> bool:
         return bool(self.config.consent)
 
+    @property
+    def status_without_consent(self) -> Literal["held", "dropped"]:
+        """The status of an event whose consent is denied, if no rule ignores it."""
+        return "held" if self.config.queue else "dropped"
+
     def status_when_denied(self, name: str, body: bytes) -> Literal["ignored", "held", "dropped"]:
         """Return the status of an event, given its name and JSON, if its consent is denied."""
         if self.ignoring is not None and self.ignoring.by_conditions(name, body):
             return "ignored"
-        return "held" if self.config.queue else "dropped"
+        return self.status_without_consent
 
 
 class Host(Protocol):

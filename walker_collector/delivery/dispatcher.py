@@ -74,16 +74,16 @@ class Dispatcher:
         `snapshot` is the consent of their people, the same for the whole batch: a grant in between
         must not let a later event overtake an earlier one. A withdrawal in between counts.
         """
-        run = _Run(self, snapshot)
-        names, may_proceed = snapshot.names, run.may_proceed
-        tasks = run.tasks = [
+        batch = _BatchInProgress(self, snapshot)
+        names, may_proceed = snapshot.names, batch.may_proceed
+        tasks = batch.tasks = [
             Task(entry, names[entry[1]], partial(may_proceed, at))
             for at, entry in enumerate(entries)
         ]
-        run.send()
+        batch.send()
         # Nothing of this batch goes further now, not even a call that hung and returns later. It
-        # also ends the circle of tasks, contexts and run, which only the collector would free.
-        run.tasks = []
+        # also ends the circle of tasks, contexts and batch, which only the collector would free.
+        batch.tasks = []
         if self.destination.context.logger.isEnabledFor(logging.INFO):
             trace(self.destination, tasks)
         return [
@@ -92,25 +92,25 @@ class Dispatcher:
 
 
 @define(eq=False)
-class _Run:
-    """One batch under way. `waiting`: people with an event that holds back their later ones."""
+class _BatchInProgress:
+    """A batch on its way. `held_up`: people with an event that their later ones wait behind."""
 
-    parts: Dispatcher
+    dispatcher: Dispatcher
     snapshot: ConsentSnapshot
     tasks: list[Task] = Factory(list)
-    waiting: set[str] = Factory(set)
+    held_up: set[str] = Factory(set)
 
     def send(self) -> None:
         """Send the tasks in order; a person's later events wait behind one that must be retried."""
-        parts = self.parts
+        dispatcher = self.dispatcher
         ready = self._prepared()
         try:
-            if parts.destination.config.mock is not MISSING:
+            if dispatcher.destination.config.mock is not MISSING:
                 for task in ready:
                     task.outcome = DELIVERED
-            elif parts.destination.hooks.push_batch is None:
+            elif dispatcher.destination.hooks.push_batch is None:
                 # Each is mapped just before its call, while it is in the processor's cache.
-                self._send_each(ready, parts.calls.push)
+                self._send_each(ready, dispatcher.calls.push)
             else:
                 self._send_batches(list(ready))
         except SpoolError as error:  # the consent of people could not be read
@@ -125,53 +125,55 @@ class _Run:
         """
         if not self.tasks:
             return False
-        task, parts = self.tasks[at], self.parts
-        erasing = parts.erasing
+        task, dispatcher = self.tasks[at], self.dispatcher
+        erasing = dispatcher.erasing
         if task.outcome is not NOT_ATTEMPTED:
             return False
         if (erasing.revoked or erasing.blocked) and not erasing.may_proceed(task.entry):
             return False
-        if self.snapshot.version == parts.consents.version:
+        if self.snapshot.version == dispatcher.consents.version:
             return True
-        return parts.preparation.admits(task, parts.consents.snapshot([task.entry[1]]))
+        current = dispatcher.consents.snapshot([task.entry[1]])
+        return dispatcher.preparation.admits(task, current)
 
     def _prepared(self) -> Iterator[Task]:
-        """Map the tasks and yield those to send; those of waiting people are left out.
+        """Map the tasks and yield those to send; those of people held up are left out.
 
-        A person whose event cannot be mapped waits, so that later ones stay behind it.
+        A person whose event cannot be mapped is held up, so that later ones stay behind it.
         """
-        prepare, waiting = self.parts.preparation.prepare, self.waiting
+        prepare, held_up = self.dispatcher.preparation.prepare, self.held_up
         for task in self.tasks:
             prepare(task, self.snapshot)
             if task.item is None:
                 self._note(task)
-            elif task.person not in waiting:
+            elif task.person not in held_up:
                 yield task
 
     def _send_batches(self, tasks: Sequence[Task]) -> None:
-        # All are mapped before the first call: the later events of people who wait were left out
-        # already, and the earlier ones may go.
-        self.waiting = set()
-        for run in self._runs(tasks):
-            if run[0].notice:
-                going = self._send_each(run, self.parts.calls.push)
+        # All are mapped before the first call: the later events of people held up were left
+        # out already, and the earlier ones may go.
+        self.held_up = set()
+        for group in self._call_groups(tasks):
+            if group[0].notice:
+                going = self._send_each(group, self.dispatcher.calls.push)
             else:
-                going = self._send_batch(run)
+                going = self._send_batch(group)
             if not going:
                 return
 
-    def _runs(self, tasks: Sequence[Task]) -> Iterable[Sequence[Task]]:
-        if self.parts.rules_batch or any(task.notice for task in tasks):
+    def _call_groups(self, tasks: Sequence[Task]) -> Iterable[Sequence[Task]]:
+        if self.dispatcher.rules_batch or any(task.notice for task in tasks):
             return split(tasks)
         return [tasks] if tasks else []
 
     def _may_go(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """Return the tasks that may still be sent, right before their call."""
-        erasing, consents, snapshot = self.parts.erasing, self.parts.consents, self.snapshot
+        dispatcher, snapshot = self.dispatcher, self.snapshot
+        erasing, consents = dispatcher.erasing, dispatcher.consents
         if erasing.revoked or erasing.blocked:
             tasks = [task for task in tasks if erasing.may_proceed(task.entry)]
         outdated = snapshot.version != consents.version
-        if not outdated and not self.waiting:
+        if not outdated and not self.held_up:
             return tasks  # as almost always: consent has not changed, and nothing has failed
         if outdated:
             # Consent has changed since the batch was mapped. A withdrawal must count; an event
@@ -179,23 +181,23 @@ class _Run:
             snapshot = consents.snapshot({task.entry[1] for task in tasks})
         going = []
         for task in tasks:
-            if task.person in self.waiting:
+            if task.person in self.held_up:
                 continue
             if outdated:
-                self.parts.preparation.prepare(task, snapshot)
+                dispatcher.preparation.prepare(task, snapshot)
             if task.item is not None:
                 going.append(task)
             elif task.person:
                 # Withdrawn: this person's later events in the batch must not overtake it.
-                self.waiting.add(task.person)
+                self.held_up.add(task.person)
         return going
 
     def _send_each(self, tasks: Iterable[Task], send: Callable[[Task], Outcome]) -> bool:
         """Send the tasks one by one; return False if the rest must not be tried."""
-        parts = self.parts
-        failures, enough = 0, wary_from(parts.destination.config.breaker.threshold)
+        dispatcher = self.dispatcher
+        failures, enough = 0, wary_from(dispatcher.destination.config.breaker.threshold)
         for task in tasks:
-            if not _may_call(parts):
+            if not _may_call(dispatcher):
                 return False
             if not self._may_go([task]):
                 continue
@@ -207,66 +209,65 @@ class _Run:
                 return False
             self._note(task)
             if task.outcome.kind == "retry":
-                failures += parts.is_new(task.entry[0], task.person)
+                failures += dispatcher.is_new(task.entry[0], task.person)
             else:
                 failures = 0
             if failures >= enough:
                 return False  # it may fail for everybody: the breaker, now wary, has to find out
         return True
 
-    def _send_batch(self, run: Sequence[Task]) -> bool:
+    def _send_batch(self, group: Sequence[Task]) -> bool:
         """Send the tasks with one call; return False if the rest must not be tried."""
-        calls = self.parts.calls
-        if not _may_call(self.parts):
+        if not _may_call(self.dispatcher):
             return False
-        tasks = self._may_go(run)
+        tasks = self._may_go(group)
         if not tasks:
             return True
+        outcomes = self._outcomes_of(tasks)
+        if outcomes is None:  # one event may have broken the call: send each by itself
+            return self._send_each(tasks, self._push_alone)
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            task.outcome = outcome
+            if outcome is not DELIVERED:
+                self._note(task)
+        return not any(outcome.kind == "unavailable" for outcome in outcomes)
+
+    def _outcomes_of(self, tasks: Sequence[Task]) -> Sequence[Outcome] | None:
+        """Send the tasks with one call; None if it raised an error that one of several caused."""
+        calls = self.dispatcher.calls
         try:
             failures = calls.push_batch(tasks)
         except PartDown as error:  # not the whole destination, so each event waits by itself
             failures = dict.fromkeys(range(len(tasks)), error)
         except (RetryLater, DestinationDown) as error:
             whole = attrs.evolve(calls.outcome_of(error, tasks[0]), kind="unavailable")
-            for task in tasks:
-                task.outcome = whole
-            return False
-        except BaseException as error:  # one event may have broken the call: send each by itself
+            return [whole] * len(tasks)
+        except BaseException as error:  # even SystemExit must not end the thread that delivers
             if len(tasks) > 1:
-                return self._send_each(tasks, self._push_alone)
+                return None
             failures = {0: error}
         if not failures:
-            for task in tasks:
-                task.outcome = DELIVERED
-            return True
-        for index, task in enumerate(tasks):
-            failure = failures.get(index)
-            task.outcome = DELIVERED if failure is None else calls.outcome_of(failure, task)
-            self._note(task)
-        return not any(task.outcome.kind == "unavailable" for task in tasks)
+            return [DELIVERED] * len(tasks)
+        return [
+            calls.outcome_of(failures[at], task) if at in failures else DELIVERED
+            for at, task in enumerate(tasks)
+        ]
 
     def _push_alone(self, task: Task) -> Outcome:
-        calls = self.parts.calls
-        try:
-            failures = calls.push_batch([task])
-        except PartDown as error:
-            return calls.outcome_of(error, task)
-        except (RetryLater, DestinationDown) as error:
-            return attrs.evolve(calls.outcome_of(error, task), kind="unavailable")
-        except BaseException as error:  # even SystemExit must not end the thread that delivers
-            return calls.outcome_of(error, task)
-        return calls.outcome_of(failures[0], task) if 0 in failures else DELIVERED
+        outcomes = self._outcomes_of([task])
+        assert outcomes is not None
+        return outcomes[0]
 
     def _note(self, task: Task) -> None:
         if task.outcome.kind in ("retry", "bug", "not_attempted") and task.person:
-            self.waiting.add(task.person)
+            self.held_up.add(task.person)
 
 
-def _may_call(parts: Dispatcher) -> bool:
+def _may_call(dispatcher: Dispatcher) -> bool:
     """Wait until `rateLimit` allows a call; return False when the threads stop."""
-    if parts.rate_limit is None:
-        return not parts.threads.stopping
-    return parts.threads.sleep(parts.rate_limit.reserve())
+    if dispatcher.rate_limit is None:
+        return not dispatcher.threads.stopping
+    return dispatcher.threads.sleep(dispatcher.rate_limit.reserve())
 
 
 def _with_consent(task: Task) -> Outcome:

@@ -144,7 +144,7 @@ class Health:
         refused = [item for item in outcomes if _is_refusal(item)]
         if refused and self.refusals.is_general:
             return self._refused(refused[-1], now)
-        if any(item.kind in _ANSWERS and not item.known for item in outcomes):
+        if any(item.kind in _ANSWERS and not item.found_by_plugin for item in outcomes):
             return self._recover()
         return self._failed_singly(outcomes, new_failures, probed, now)
 
@@ -234,4 +234,4 @@ def _is_refusal(outcome: Outcome) -> bool:
 
     An unexpected error says nothing about the service by itself, but many in a row do.
     """
-    return outcome.kind == "bug" or (outcome.kind == "rejected" and not outcome.known)
+    return outcome.kind == "bug" or (outcome.kind == "rejected" and not outcome.found_by_plugin)

@@ -95,8 +95,8 @@ class HookCalls:
             return NOT_ATTEMPTED
         if issubclass(kind, Rejected):
             status = attribute_of(error, "status")
-            known = type(status) is str and status in FOUND_BY_PLUGIN
-            return Outcome("rejected", reason_of(error), known=known)
+            found_by_plugin = type(status) is str and status in FOUND_BY_PLUGIN
+            return Outcome("rejected", reason_of(error), found_by_plugin=found_by_plugin)
         if issubclass(kind, PartDown):
             return Outcome("retry", reason_of(error), counted=False, part=True)
         if issubclass(kind, RetryLater):

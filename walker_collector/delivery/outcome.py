@@ -38,8 +38,8 @@ class Outcome:
     refuses_all: it refuses every event, so that a refusal says nothing about this one.
     counted: whether a retry is one of the event's `attempts`.
     part: a part of the destination cannot be used, which is no failure of the event or the whole.
-    known: the plugin found the rejection without asking the service.
-    brief: the reason without text of others, for logs and figures; "" if `reason` has none.
+    found_by_plugin: the plugin found the rejection without asking the service.
+    brief: the reason without untrusted text, for logs and figures; "" if `reason` has none.
     """
 
     kind: OutcomeKind
@@ -49,7 +49,7 @@ class Outcome:
     refuses_all: bool = False
     counted: bool = True
     part: bool = False
-    known: bool = False
+    found_by_plugin: bool = False
     brief: str = ""
     consent: Consent = attrs.field(factory=dict)
 

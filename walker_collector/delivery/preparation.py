@@ -6,7 +6,7 @@ from typing import Final
 from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
-from walker_collector.delivery.outcome import IGNORED, Outcome, OutcomeKind
+from walker_collector.delivery.outcome import IGNORED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.events import decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext
@@ -19,7 +19,7 @@ CONSENT_CHANGED: Final = "walker consent"
 """The event name of a change of consent in the queues of destinations that listen to it."""
 _UNMATCHED_MAX: Final = 50
 """Names of events without a rule that are logged, once each."""
-_REFUSED: Final = Outcome("rejected", UNMATCHED, known=True)
+_REFUSED: Final = Outcome("rejected", UNMATCHED, found_by_plugin=True)
 
 
 def context_for(
@@ -108,7 +108,7 @@ class Preparation:
         return self._denied(consent) if outcome == "denied" else _REFUSED
 
     def _denied(self, consent: Consent) -> Outcome:
-        kind: OutcomeKind = "held" if self._destination.config.queue else "dropped"
+        kind = self._destination.status_without_consent
         return Outcome(kind, "consent not granted", consent=consent)
 
     def _warn_unmatched(self, name: str) -> None:
