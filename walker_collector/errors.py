@@ -68,6 +68,10 @@ class SpoolFull(SpoolError):
     """There was no room for the event within the configured wait; accepted events are safe."""
 
 
+class Overtaken(WalkerError):
+    """An erasure has overtaken an event on its way into the spool; the collector tries again."""
+
+
 class CollectorClosed(WalkerError):
     """An event was pushed after `close()`."""
 

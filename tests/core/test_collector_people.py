@@ -33,6 +33,7 @@ from tests.core.support import (
     until,
 )
 from tests.forms import examples, form
+from tests.support import join
 from walker_collector import (
     Collector,
     DestinationDown,
@@ -44,7 +45,7 @@ from walker_collector import (
     SpoolFull,
 )
 from walker_collector.config import FlowConfig, RuleConfig, SpoolConfig
-from walker_collector.people.identity import identifiers
+from walker_collector.people.identity import IdentityGraph, identifiers
 
 S = {"session": "s"}
 AGES = 100 * 365 * 86_400_000
@@ -578,6 +579,89 @@ def test_erasure_finds_what_a_key_filed_that_joins_while_it_waits(spool: Path | 
         assert collector.status().destinations["held"].held == 0
         assert collector.status().stored == 0
     assert record.numbers == [1]
+
+
+@pytest.mark.parametrize("user", [S, {"id": "ana", **S}], ids=["session", "both"])
+@pytest.mark.parametrize("many", [False, True], ids=["push", "push_many"])
+def test_event_stored_after_an_erasure_that_began_when_its_person_was_found_is_its_sessions(
+    many: bool, user: dict[str, Any], spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(guarded(Record(), spool)) as collector:
+        store: Any = collector._life.runtime.spool
+        append = store.append
+
+        def append_later(*args: Any) -> Any:
+            monkeypatch.setattr(store, "append", append)
+            in_threads(lambda: collector.forget({"id": "ana"}))
+            return append(*args)
+
+        collector.push(event(1, user={"id": "ana", **S}))
+        monkeypatch.setattr(store, "append", append_later)
+        if many:
+            collector.push_many([event(2, user=user), event(3, "bob")])
+        else:
+            collector.push(event(2, user=user))
+            collector.push(event(3, "bob"))
+        assert held(collector) == 2
+        assert collector.forget(S) == 1
+        assert held(collector) == 1
+        assert collector.status().accepted == 3
+
+
+def test_event_that_comes_while_its_persons_keys_are_being_erased_is_its_sessions(
+    spool: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, erase = threading.Event(), IdentityGraph.erase
+    with running(guarded(Record(), spool)) as collector:
+        store: Any = collector._life.runtime.spool
+        append = store.append
+        pushing = threading.Thread(target=collector.push, args=(event(2, user=S),))
+
+        def append_and_tell(*args: Any) -> Any:
+            try:
+                return append(*args)
+            finally:
+                tried.set()
+
+        def push_and_erase(graph: IdentityGraph, people: set[str]) -> None:
+            monkeypatch.setattr(store, "append", append_and_tell)
+            pushing.start()
+            assert tried.wait(PATIENCE)
+            erase(graph, people)
+
+        collector.push(event(1, user={"id": "ana", **S}))
+        monkeypatch.setattr(IdentityGraph, "erase", push_and_erase)
+        assert collector.forget({"id": "ana"}) == 1
+        join(pushing)
+        monkeypatch.undo()
+        assert held(collector) == 1
+        assert collector.forget(S) == 1
+        assert held(collector) == 0
+
+
+def test_event_overtaken_by_an_erasure_goes_by_the_consent_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, spool: Path | None
+) -> None:
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        store: Any = collector._life.runtime.spool
+        append = store.append
+
+        def append_later(*args: Any) -> Any:
+            monkeypatch.setattr(store, "append", append)
+            in_threads(lambda: collector.forget({"id": "ana"}))
+            return append(*args)
+
+        collector.push(event(1, user={"id": "ana", **S}))
+        collector.consent(MARKETING, user={"id": "ana"})
+        record.wait_for(1)
+        assert collector.flush(PATIENCE)
+        monkeypatch.setattr(store, "append", append_later)
+        assert collector.push(event(2, user=S)).destinations == {"there": "accepted"}
+        assert collector.flush(PATIENCE)
+        assert held(collector) == 1  # what the person had granted is erased, too
+        collector.consent(MARKETING, user=S)
+        record.wait_for(2)
 
 
 def test_statement_for_which_there_is_no_room_releases_what_its_identifiers_join() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from walker_collector.delivery.destination import Destination
-from walker_collector.errors import WalkerError
+from walker_collector.errors import Overtaken, WalkerError
 from walker_collector.events import Bounds, Defaults, complete, decode, encode, hint_at_part
 from walker_collector.intake.commands import COMMANDS, Commands
 from walker_collector.intake.reading import blamed, raw_event, until_it_raises
@@ -68,10 +68,7 @@ class Intake:
             return PushResult(""), None
         record, result, version = self._prepare(raw)
         waiter = Waiter(len(record.states)) if wait and record.states else None
-        self._sink.store([record], waiter)
-        self.accepted += 1
-        if version != self._consents.version:
-            self._catch_up([record])
+        self._store([record], version, waiter)
         return result, waiter
 
     def accept_many(
@@ -103,7 +100,7 @@ class Intake:
         The third is the version of the consents that decided: with a later one, an event that is
         held by it is looked at again.
         """
-        now = self._now()
+        as_of, now = self._consents.erasures, self._now()
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:
             event = complete(raw, now, timing, self._defaults)
@@ -119,7 +116,8 @@ class Intake:
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
             self._sink.count_unstored(event, statuses)
-        return NewEvent(person, now, body, states), PushResult(event["id"], statuses), version
+        record = NewEvent(person, now, body, states, as_of)
+        return record, PushResult(event["id"], statuses), version
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
@@ -156,6 +154,34 @@ class Intake:
             statuses[id_] = "accepted"
             states[id_] = _WAITING
         return states, statuses
+
+    def _store(
+        self, records: Sequence[NewEvent], version: int, waiter: Waiter | None = None
+    ) -> int:
+        """Store events; return the number of the first ones that this is done for.
+
+        `version` is that of the consents that decided on the first one.
+        """
+        while True:
+            try:
+                count = self._sink.store(records, waiter)
+                break
+            except Overtaken:
+                self._find_people_again(records)
+                version = -1
+        self.accepted += count
+        if version != self._consents.version:
+            self._catch_up(records[:count])
+        return count
+
+    def _find_people_again(self, records: Iterable[NewEvent]) -> None:
+        """Find the people of events whose keys an erasure may have taken from them since.
+
+        Otherwise what a session does would be filed under a person it does not belong to any more.
+        """
+        for record in records:
+            record.as_of = self._consents.after_erasure()
+            record.person = self._identify(decode(record.body)["user"])
 
     def _catch_up(self, records: Sequence[NewEvent]) -> None:
         """Release the events held by a decision that a grant has overtaken."""
@@ -197,18 +223,11 @@ class _Group:
         done = 0
         while done < len(records):
             try:
-                done += self._store(records[done:])
+                done += self._intake._store(records[done:], self._version)
             except WalkerError as error:  # none of the rest has better luck
                 for at in places[done:]:
                     self.results[at] = error
                 break
-
-    def _store(self, records: list[NewEvent]) -> int:
-        count = self._intake._sink.store(records)
-        self._intake.accepted += count
-        if self._version != self._intake._consents.version:
-            self._intake._catch_up(records[:count])
-        return count
 
 
 class UnknownKeys:

@@ -81,6 +81,9 @@ class ConsentStore:
         """The keys of people under erasure."""
         self._unfinished: _Learned | None = None
         self.version = 0
+        self.erasures = 0
+        """The number of erasures that are over. The spool refuses an event if another one has begun
+        since its person was found."""
 
     @property
     def default(self) -> dict[str, bool]:
@@ -215,11 +218,19 @@ class ConsentStore:
     def erase(self, keys: set[str]) -> Erased:
         """Erase these keys here and in the spool."""
         with self._recording:
-            removed = self._spool.erase(keys)
-            with self._identities.lock:
-                self._records.drop(keys)
-                self._identities.erase(keys)
+            try:
+                removed = self._spool.erase(keys)
+                with self._identities.lock:
+                    self._records.drop(keys)
+                    self._identities.erase(keys)
+            finally:
+                self.erasures = self._spool.erasures
         return removed
+
+    def after_erasure(self) -> int:
+        """Wait for the keys that are being erased to be gone; return the number of erasures."""
+        with self._recording:
+            return self.erasures
 
     # --- statements ------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from walker_collector.spool.base import (
     UpdateKind,
     VolatileSpool,
     assign_seqs,
+    check_not_overtaken,
     later_of,
 )
 
@@ -45,5 +46,6 @@ __all__ = [
     "UpdateKind",
     "VolatileSpool",
     "assign_seqs",
+    "check_not_overtaken",
     "later_of",
 ]

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from attrs import define, evolve, field, frozen
 
 from walker_collector.config import PartState
+from walker_collector.errors import Overtaken
 
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
@@ -30,12 +31,16 @@ class State(enum.IntEnum):
 
 @define  # not frozen, as one is made per event: that would take three times as long
 class NewEvent:
-    """An event to accept, with its first state at each destination."""
+    """An event to accept, with its first state at each destination.
+
+    as_of: the number of erasures when its person was found; None: it cannot be overtaken by one.
+    """
 
     person: str
     at: int
     body: bytes = field(repr=False)
     states: Mapping[str, State]
+    as_of: int | None = None
 
 
 @frozen
@@ -179,6 +184,12 @@ def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
     return runs
 
 
+def check_not_overtaken(events: Iterable[NewEvent], erasures: int) -> None:
+    """Raise Overtaken if the person of an event was found before the last of these erasures."""
+    if erasures and any(event.as_of not in (None, erasures) for event in events):
+        raise Overtaken("an erasure has begun since the person of the event was found")
+
+
 # --- protocols -----------------------------------------------------------------------------------
 # Every method may be called from any thread. Those that write raise SpoolError, with nothing
 # written.
@@ -186,6 +197,9 @@ def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
 
 class EventStore(Protocol):
     """The part that every engine has: it accepts events, and keeps dead letters."""
+
+    erasures: int
+    """The number of erasures that have begun."""
 
     def append(
         self,
@@ -196,7 +210,8 @@ class EventStore(Protocol):
         """Accept events and return their numbers.
 
         `on_committed` gets the entries before this returns, in the order of their numbers over
-        all threads. `learned` is written in the same transaction.
+        all threads. `learned` is written in the same transaction. Raises Overtaken, with nothing
+        written, if an erasure has begun since the person of an event was found.
         """
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:

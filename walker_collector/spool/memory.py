@@ -18,6 +18,7 @@ from walker_collector.spool.base import (
     StoredEntry,
     UpdateKind,
     assign_seqs,
+    check_not_overtaken,
 )
 from walker_collector.spool.letters import dead_letter, requeued
 
@@ -34,6 +35,7 @@ class MemorySpool:
         self._lock = threading.Lock()
         self._seq = 0
         self._closed = False
+        self.erasures = 0
         self._dead: dict[tuple[str, int], DeadLetter] = {}
 
     def append(
@@ -45,6 +47,7 @@ class MemorySpool:
         with self._lock:
             if self._closed:
                 raise SpoolError("the collector is closed; the event was not accepted")
+            check_not_overtaken(events, self.erasures)
             first = self._seq + 1
             runs = assign_seqs(events, first)
             self._seq += len(events)
@@ -84,6 +87,7 @@ class MemorySpool:
 
     def erase(self, keys: Iterable[str]) -> Erased:
         erased = set(keys)
+        self.erasures += 1
         with self._lock:
             places = [at for at, letter in self._dead.items() if letter.person in erased]
             for at in places:

@@ -27,6 +27,7 @@ from walker_collector.spool.base import (
     State,
     StoredEntry,
     assign_seqs,
+    check_not_overtaken,
 )
 from walker_collector.spool.rows import letter_of, stored_entry
 from walker_collector.spool.sqlite import adoption, event_tables, mend, people_tables
@@ -58,6 +59,7 @@ class SqliteSpool:
     def __init__(self, config: SpoolConfig, *, read_only: bool = False) -> None:
         self.path = Path(config.path)
         self._config = config
+        self.erasures = 0
         self._spool_file = SpoolFile(self.path, read_only=read_only)
         self._pause = self._hold_turns()
         try:
@@ -108,6 +110,7 @@ class SqliteSpool:
             if seqs and event_tables.has(db, seqs[0]):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
+            check_not_overtaken(events, self.erasures)
             seqs = range(self._seq + 1, self._seq + 1 + len(events))
             self._seq += len(events)  # before they are written: no number is ever given twice
             runs[:] = assign_seqs(events, seqs.start)
@@ -245,6 +248,7 @@ class SqliteSpool:
 
     def erase(self, keys: Iterable[str]) -> Erased:
         wanted = list(keys)
+        self.erasures += 1
         erased: Erased
         erased, _ = self._commits.run(
             lambda db: event_tables.erase(db, wanted),
