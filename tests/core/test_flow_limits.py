@@ -52,6 +52,16 @@ def test_nesting_in_toml_is_refused(tmp_path: Path) -> None:
     assert message.startswith("not valid TOML")
 
 
+def test_shared_objects_of_a_flow_in_code_count_as_often_as_they_stand_there() -> None:
+    data: Any = "data.a"
+    for _ in range(20):
+        data = {"map": {"a": data, "b": data}}
+    entry = {"package": "plain", "config": {"data": data}}
+    assert problems({"destinations": {"p": entry}}) == {
+        "": "more than 50,000 values; that is no flow"
+    }
+
+
 def test_key_that_is_there_twice_among_many_is_found_soon(tmp_path: Path) -> None:
     keys = ",".join(f'"k{n}":1' for n in range(60_000))
     found = refusal(tmp_path / "a.json", f'{{"variables":{{{keys},"k59999":2}}}}')

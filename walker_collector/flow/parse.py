@@ -41,15 +41,14 @@ def parse_flow(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any
     raw = _parse_toml(text, name) if path.suffix == ".toml" else _parse_json(text, name)
     if not isinstance(raw, Mapping):
         raise ConfigError(f"expected an object at the top, got {kind(raw)}", name)
-    if _check_values(raw, name) > _MOST:
-        raise ConfigError(f"the file has more than {_MOST:,} values; that is no flow", name)
+    _check_values(raw, name)
     return raw, name
 
 
-def _check_values(raw: Mapping[str, Any], name: str) -> int:
-    """Refuse values that no later step could handle: nesting, numbers, text that is not Unicode.
+def _check_values(raw: Mapping[str, Any], name: str) -> None:
+    """Refuse values that no later step could handle.
 
-    Returns the number of values.
+    These are too many of them, nesting, numbers beyond 64 bits, and text that is not Unicode.
     """
     problems: list[Problem] = []
     count = 0
@@ -57,6 +56,9 @@ def _check_values(raw: Mapping[str, Any], name: str) -> int:
     while left:
         value, path, depth = left.pop()
         count += 1
+        if count > _MOST:
+            problems = problems or [Problem("", f"more than {_MOST:,} values; that is no flow")]
+            break
         if not isinstance(value, Mapping | list | tuple):
             if message := _scalar_problem(value):
                 problems.append(Problem(path, message))
@@ -75,7 +77,6 @@ def _check_values(raw: Mapping[str, Any], name: str) -> int:
             left += [(item, join(path, index), depth + 1) for index, item in enumerate(value)]
     if problems:
         raise ConfigError(problems, name)
-    return count
 
 
 def _scalar_problem(value: Any) -> str | None:
