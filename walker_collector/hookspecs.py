@@ -75,7 +75,8 @@ a plugin that uses them still works, with a DeprecationWarning at its own line w
 
 Hooks of one destination instance are called on worker threads: `push` and `push_batch` on up to
 `concurrency` of them, `init` before and `shutdown` after all of these; `erased` on the thread that
-erases.
+erases. A hook may call its collector, but cannot wait for a delivery or an erasure: `push` with
+`wait` and `forget` raise ReentrantCall, `flush` and `close` return False at once.
 """
 
 import inspect
@@ -256,7 +257,9 @@ def push(event: Event, data: Any, rule: Rule | None, context: PushContext) -> An
     `event` is the event after policies and renaming; `data` is the mapped data, or MISSING; `rule`
     is the rule that matched, or None.
     Return = delivered. Raise `NothingToSend` (the event gives this destination nothing to send),
-    `Rejected` (never retry: dead letter), `RetryLater` (transient), `DestinationDown` (stop this
+    `NotAttempted` (something came in between before any call: queued again, no attempt is counted),
+    `Rejected` (never retry: dead letter), `RetryLater` (transient), `PartDown` (a part of the
+    destination cannot be used: the event waits, others are delivered), `DestinationDown` (stop this
     destination, keep its events). Any other exception counts as a bug: it is retried a few times,
     then the event is a dead letter.
     """
@@ -267,10 +270,11 @@ def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exceptio
     """Deliver several events; optional, and used instead of `push` if it exists.
 
     The events of one person are in order. Return the failures: index in the batch ->
-    `NothingToSend`, `NotAttempted`, `Rejected`, `RetryLater`, `DestinationDown` or another
-    exception; all other events were delivered. Raising `RetryLater` or `DestinationDown` fails
-    the whole batch; after `Rejected` or any other exception each event is tried again alone, in a
-    batch of one. Either way, events that had arrived before may arrive twice.
+    `NothingToSend`, `NotAttempted`, `Rejected`, `RetryLater`, `PartDown`, `DestinationDown` or
+    another exception; all other events were delivered. Raising `RetryLater` or `DestinationDown`
+    fails the whole batch, and `PartDown` makes each of its events wait; after `Rejected` or any
+    other exception each event is tried again alone, in a batch of one. In all cases, events that
+    had arrived before may arrive twice.
     """
 
 
