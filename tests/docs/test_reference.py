@@ -10,7 +10,7 @@ import click
 import pytest
 
 from tests.docs.pages import ROOT, Row, parts
-from walker_collector import clients, config, public
+from walker_collector import clients, config, errors, hookspecs, public
 from walker_collector.cli import main
 from walker_collector.config import (
     MISSING,
@@ -104,3 +104,25 @@ def test_every_command_and_option_is_told() -> None:
             for option in each.params:
                 told = option.opts[-1] if isinstance(option, click.Option) else ""
                 assert told in text, f"walker {name}: {told}"
+
+
+RAISED = {
+    name
+    for name, error in vars(errors).items()
+    if (getattr(error, "__doc__", None) or "").startswith("Raised by a destination")
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("push", hookspecs.push.__doc__),
+        ("push_batch", hookspecs.push_batch.__doc__),
+        ("destinations.md", (DOCS / "destinations.md").read_text("utf-8")),
+        ("delivery.md", (DOCS / "delivery.md").read_text("utf-8")),
+    ],
+    ids=lambda value: value if len(value) < 20 else "",
+)
+def test_every_error_that_a_destination_may_raise_is_named(place: str, text: str) -> None:
+    assert len(RAISED) == 6
+    assert {name for name in RAISED if f"`{name}" not in text} == set()
