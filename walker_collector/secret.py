@@ -8,8 +8,9 @@ from typing import Any, Final, NoReturn
 import attrs
 
 _SHORT: Final = 8
-"""Letters of a secret that is struck out of text; a shorter one may be a usual word."""
+"""Shortest secret (characters) that is struck out of text; a shorter one may be a usual word."""
 _SECRETS_MAX: Final = 1_000
+"""Texts that are struck out, beyond which none is added: each text shown is searched for all."""
 _secrets: tuple[str, ...] = ()
 """The secrets of this process and their telling parts, the longest first."""
 
@@ -127,10 +128,10 @@ def secrets_in(config: Any) -> Iterator[str]:
         yield from chain.from_iterable(map(secrets_in, config))
 
 
-def without(value: Any, secrets: frozenset[str]) -> Any:
+def masked(value: Any, secrets: frozenset[str]) -> Any:
     """Return a JSON value with `***` for each text that is one of `secrets`."""
     if isinstance(value, str):
         return "***" if value in secrets else value
     if isinstance(value, Mapping):
-        return {key: without(item, secrets) for key, item in value.items()}
-    return [without(item, secrets) for item in value] if isinstance(value, list | tuple) else value
+        return {key: masked(item, secrets) for key, item in value.items()}
+    return [masked(item, secrets) for item in value] if isinstance(value, list | tuple) else value

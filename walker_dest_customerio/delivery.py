@@ -43,6 +43,8 @@ from walker_dest_customerio.responses import (
 
 Mode = Literal["batch", "single"]
 
+_ONE_REQUEST: Final = REQUEST_BYTES - 100
+"""Bytes of operations that surely fit into one request: the rest is room for its frame."""
 _MAX_SEARCHES: Final = 64
 """Requests of one delivery that search for bad operations. One among 500 takes 18."""
 
@@ -111,7 +113,7 @@ class _Sender:
             ready.append(task)
             size += len(task.entry) + 1
             is_plain = is_plain and not task.is_exclusive
-        if is_plain and size < REQUEST_BYTES - 100:
+        if is_plain and size < _ONE_REQUEST:
             if ready:
                 self._send_batch(ready)
             return

@@ -28,7 +28,7 @@ from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, worksp
 from walker_dest_customerio.identity import identity_of, key_of
 from walker_dest_customerio.operations import MESSAGE_PARTS, ApiName, Call, Identify, Json
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
-from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan
+from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
 from walker_dest_customerio.settings import (
     BY_ID,
     ConsentAttributes,
@@ -115,7 +115,7 @@ class CustomerioDestination:
             return
         delivery = EventDelivery(Plan([identify], person=identify.person))
         self._ready_delivery().deliver([delivery])
-        identify.doubt(self._identified(context.settings))  # not all of the attributes
+        identify.doubt(self._identify_cache(context.settings))  # not all of the attributes
         if delivery.error is not None:
             raise delivery.error
 
@@ -147,7 +147,7 @@ class CustomerioDestination:
 
         Raises the errors of `push` that the event itself causes.
         """
-        cache, now = self._identified(context.settings), time.time()
+        cache, now = self._identify_cache(context.settings), time.time()
         planned = require_operations(plan(event, data, rule, context, cache, now))
         warnings = list(planned.warnings)
         calls = SimulatedCalls()
@@ -174,7 +174,7 @@ class CustomerioDestination:
         identify = consent_identify(update, state, person, context)
         if identify is None:
             return []
-        identify.doubt(self._identified(context.settings))
+        identify.doubt(self._identify_cache(context.settings))
         return [identify.call]
 
     def _deliver(
@@ -186,7 +186,7 @@ class CustomerioDestination:
         the identifies that succeeded remembered, in the same order.
         """
         destination = batch[0].context.destination
-        overlay = Overlay(self._identified(destination.settings))
+        overlay = Overlay(self._identify_cache(destination.settings))
         now = time.time()
         deliveries = [_delivery_of(item, overlay, now) for item in batch]
         halted = self._ready_delivery().deliver(deliveries, now)
@@ -206,7 +206,7 @@ class CustomerioDestination:
                     _forget(item, delivery)
         return failures, halted
 
-    def _identified(self, settings: Settings) -> IdentifyCache:
+    def _identify_cache(self, settings: Settings) -> IdentifyCache:
         if self._cache is None:
             self._cache = _cache_of(settings, simulated=True)
         return self._cache
@@ -275,7 +275,7 @@ def require_operations(planned: Plan) -> Plan:
 
     Raises Unidentified for an event without a person, NothingToSend for one without operations.
     """
-    if planned.status == "unidentified":
+    if planned.is_unidentified:
         raise Unidentified(
             "the event names nobody: neither settings.customerId (default user.id) nor "
             "settings.anonymousId (default user.session, user.device) resolves to an id"
@@ -298,7 +298,7 @@ def consent_identify(
     customer = None if person is None else customer_of(person, state, context)
     if not attributes or customer is None:
         return None
-    when = identify_timestamp(context.event, settings, time.time())
+    when = identify_timestamp(seconds(context.event), settings, time.time())
     unix = settings.timestamps == "unix"
     made, warnings = sendable({"_update": True, **attributes}, unix, time.time())
     for warning in warnings:

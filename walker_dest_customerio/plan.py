@@ -7,7 +7,7 @@ the event as the mapping left it, so a policy that blanks `user.id` makes the ev
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from attrs import define
 
@@ -37,8 +37,6 @@ from walker_dest_customerio.rule_actions import (
 )
 from walker_dest_customerio.settings import RuleSettings, Settings
 
-Status = Literal["deliver", "unidentified"]
-
 _NO_SETTINGS = RuleSettings()
 _NUMBERS = (int, float)
 
@@ -47,14 +45,15 @@ _NUMBERS = (int, float)
 class Plan:
     """The operations of one event, in order, and its person's id.
 
+    `is_unidentified`: neither a person nor an anonymous one could be found.
     `warnings` name the parts of the event that do not reach Customer.io although the rest does.
     """
 
     operations: Sequence[Operation]
-    status: Status = "deliver"
     person: str | None = None
     anonymous_id: str | None = None
     warnings: Sequence[str] = ()
+    is_unidentified: bool = False
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -64,7 +63,7 @@ class Plan:
         return () if self.anonymous_id is None else (f"anonymous:{self.anonymous_id}",)
 
 
-UNIDENTIFIED = Plan((), "unidentified")
+UNIDENTIFIED = Plan((), is_unidentified=True)
 
 
 @define(eq=False)
@@ -128,7 +127,7 @@ def plan(
         operations += messages(mapped)
     if not compiled.skip:
         operations.append(_track(Track, person, mapped, warnings))
-    return Plan(operations, "deliver", person, None, warnings)
+    return Plan(operations, person, None, warnings)
 
 
 def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
@@ -143,7 +142,7 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
         operations += messages(mapped)
     if not compiled.skip:
         operations.append(_track(TrackAnonymous, anonymous_id, mapped, warnings))
-    return Plan(operations, "deliver", None, anonymous_id, warnings)
+    return Plan(operations, None, anonymous_id, warnings)
 
 
 def _track(
@@ -179,7 +178,7 @@ def _identify(
     request holds the same bytes.
     """
     settings = mapped.settings
-    when = _at_most(now, mapped.when) if settings.identify_timestamp else None
+    when = identify_timestamp(mapped.when, settings, now)
     value = settings.identify if mapped.rule.identify is None else mapped.rule.identify
     made = MISSING if value is None else value(mapped.event, mapped.context)
     if not isinstance(made, dict):
@@ -195,16 +194,17 @@ def _identify(
     return Identify(person, attributes, when, fingerprint, encoded if attributes is made else None)
 
 
-def identify_timestamp(event: Json, settings: Settings, now: float) -> int | None:
-    """Return the timestamp of an identify (unix s), at most now; None if the setting is off."""
-    return _at_most(now, seconds(event)) if settings.identify_timestamp else None
+def identify_timestamp(when: int | None, settings: Settings, now: float) -> int | None:
+    """Return the timestamp of an identify, at most `now`; None if the setting is off.
+
+    `when` is the time of its event. All are unix seconds.
+    """
+    if when is None or not settings.identify_timestamp:
+        return None
+    return when if when <= now else int(now)
 
 
 def seconds(event: Json) -> int | None:
     """Return the event's time in unix seconds, or None; 0 counts as missing."""
     when = event.get("timestamp")
     return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None
-
-
-def _at_most(now: float, when: int | None) -> int | None:
-    return when if when is None or when <= now else int(now)

@@ -52,7 +52,7 @@ def test_event_of_a_session_is_tracked_anonymously() -> None:
 
 def test_event_that_names_nobody_is_unidentified() -> None:
     planned = Planner().plan(event_of(user={}))
-    assert (planned.status, planned.operations, planned.people) == ("unidentified", (), ())
+    assert (planned.is_unidentified, planned.operations, planned.people) == (True, (), ())
 
 
 def test_person_goes_before_session_and_a_blank_id_is_none() -> None:
@@ -79,7 +79,7 @@ def test_alternative_that_is_no_identity_does_not_stand_in_the_way_of_the_next()
 def test_numeric_ids_are_identities() -> None:
     assert Planner().calls(event_of(42))[0][:2] == ["track", "42"]
     assert Planner().calls(event_of(user={"session": 7}))[0][:2] == ["track_anonymous", "7"]
-    assert Planner().plan(event_of(user={"id": True})).status == "unidentified"
+    assert Planner().plan(event_of(user={"id": True})).is_unidentified
 
 
 def test_identities_are_found_where_the_settings_say() -> None:
@@ -303,7 +303,7 @@ def test_every_event_has_a_plan_with_parts_that_differ(
     planned = Planner(EMAIL).plan(event, rule=rule_of(skip=skip, page={"value": {"url": "/"}}))
     parts = [operation.part for operation in planned.operations]
     assert len(parts) == len(set(parts))
-    assert (planned.status == "unidentified") == (not planned.people)
+    assert planned.is_unidentified == (not planned.people)
 
 
 def test_attributes_in_another_order_are_no_change() -> None:

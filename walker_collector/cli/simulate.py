@@ -22,7 +22,7 @@ from walker_collector.errors import EventError
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PROJECT
 from walker_collector.moments import now_ms
-from walker_collector.secret import secrets_in, without
+from walker_collector.secret import masked, secrets_in
 from walker_collector.simulation import Call, Simulated, Simulation, Status
 from walker_collector.text import get_logger
 
@@ -79,7 +79,7 @@ class LineSimulation:
             event = parse(text, self._most)
             with redirect_stdout(sys.stderr):  # functions and plugins may print; stdout is ours
                 return [
-                    evolve(result, calls=without(result.calls, self._secrets))
+                    evolve(result, calls=masked(result.calls, self._secrets))
                     for result in self._simulation.push(event)
                 ]
         except EventError as error:
