@@ -135,7 +135,7 @@ class Collector:
         try:
             threads[me] = True
             if self._in_flight.closed or life.forked:
-                life.open()
+                life.runtime_if_open()
             if parts or type(event) is not dict:
                 event = raw_event(event, parts)
             result, waiter = life.runtime.intake.accept(event, wait=wait)
@@ -160,7 +160,7 @@ class Collector:
                 f"push_many: takes a list of events, not {type(events).__name__}; "
                 "write push(event) for one, push_many([event]) for a list"
             )
-        runtime = self._life.runtime if self._in_flight.closed else self._life.own()
+        runtime = self._life.runtime if self._in_flight.closed else self._life.own_runtime()
         return runtime.intake.accept_many(events, self._in_flight.check_open)
 
     # --- people ----------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Collector:
         is sent to destinations that require it. Raises EventError for an invalid update, and as
         `push` does if it cannot be stored: then nothing has changed.
         """
-        self._life.open().intake.commands.consent(update, user)
+        self._life.runtime_if_open().intake.commands.consent(update, user)
 
     def user(self, update: Mapping[str, Any]) -> None:
         """Merge into the user that every event of this process is completed with.
@@ -198,7 +198,7 @@ class Collector:
         Returns the number of events. Raises EventError if `user` has no identifier, and
         ReentrantCall within a hook, which calls `context.forget`.
         """
-        runtime = self._life.open()
+        runtime = self._life.runtime_if_open()
         self._life.check_may_wait("forget")
         person = readable(lambda: plain_person("forget", user, runtime.bounds))
         return uninterrupted(lambda: runtime.erasure.erase(runtime.consents.keys_of(person)))
@@ -218,7 +218,7 @@ class Collector:
     @looking
     def status(self) -> Status:
         """Return the number of events accepted, and the figures of each destination."""
-        runtime = self._life.own()
+        runtime = self._life.own_runtime()
         return Status(
             accepted=runtime.intake.accepted,
             durable=runtime.spool.durable,
@@ -229,7 +229,7 @@ class Collector:
     @looking
     def status_of(self, destination: str) -> DestinationStatus:
         """Return the figures of one destination; raises EventError for an unknown one."""
-        workers = self._life.own().workers
+        workers = self._life.own_runtime().workers
         worker = workers.get(destination) if isinstance(destination, str) else None
         if worker is None:
             shown = storable(destination, 80)
@@ -243,7 +243,7 @@ class Collector:
     @inside
     def dead(self, destination: str | None = None) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
-        return self._life.own().spool.dead(destination)
+        return self._life.own_runtime().spool.dead(destination)
 
     @inside
     def replay(
@@ -259,7 +259,7 @@ class Collector:
         `without_messages`, all messages to people. Every other part is tried again, also one that
         was begun and may have happened. Raises EventError for a part that no letter can have.
         """
-        workers, found = self._life.open().workers, _by_destination("replay", letters)
+        workers, found = self._life.runtime_if_open().workers, _by_destination("replay", letters)
         without = readable(lambda: _parts(without, found, workers.values()))
         return uninterrupted(
             lambda: workers.replay(found, without, without_messages=without_messages)
@@ -268,7 +268,7 @@ class Collector:
     @inside
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Delete dead letters for good; return their count."""
-        workers, found = self._life.own().workers, _by_destination("bury", letters)
+        workers, found = self._life.own_runtime().workers, _by_destination("bury", letters)
         return uninterrupted(lambda: workers.delete_dead(found))
 
     # --- end -------------------------------------------------------------------------------

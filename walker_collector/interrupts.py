@@ -16,6 +16,8 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+_LONGEST: Final = 86_400.0 * 365
+"""Longest timeout (s); locks do not accept an infinite one."""
 _POLL_INTERVAL: Final = 1.0
 """Longest wait (s) before a condition is checked again, as a wake-up may be interrupted."""
 _GRACE: Final = 10.0
@@ -125,6 +127,11 @@ class SingleRun(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._results[0]
+
+
+def deadline_after(timeout: float | None) -> float:
+    """Return the monotonic time (s) at the end of a timeout (s); None: far in the future."""
+    return time.monotonic() + (_LONGEST if timeout is None else min(timeout, _LONGEST))
 
 
 class Notifier:

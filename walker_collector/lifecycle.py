@@ -1,21 +1,16 @@
 """The life of a collector: its runtime, from the start to the close, also across a fork."""
 
 import threading
-import time
 from _thread import get_ident
 from collections.abc import Callable
-from typing import Final
 
 from walker_collector import process
 from walker_collector.closing import Closing
 from walker_collector.errors import EventError, ReentrantCall
 from walker_collector.intake.in_flight import InFlight
-from walker_collector.interrupts import process_is_ending, within_logging
+from walker_collector.interrupts import deadline_after, process_is_ending, within_logging
 from walker_collector.runtime import Runtime
 from walker_collector.text import storable
-
-_FOREVER: Final = 86_400.0 * 365
-"""Seconds; locks do not accept an infinite time."""
 
 
 class Lifecycle:
@@ -43,18 +38,18 @@ class Lifecycle:
     def start(self) -> None:
         """Start the runtime of the process that the collector is made in."""
         self._start(forked=False)
-        process.enter(self)
+        process.register(self)
 
     def _start(self, *, forked: bool) -> None:
         self.runtime = self._build(forked)
         self.runtime.start()  # now that the hooks which it calls may use the collector
 
-    def open(self) -> Runtime:
+    def runtime_if_open(self) -> Runtime:
         """Return the runtime of this process; raises CollectorClosed."""
         self._in_flight.check_open()
-        return self.own()
+        return self.own_runtime()
 
-    def own(self) -> Runtime:
+    def own_runtime(self) -> Runtime:
         """Return the runtime of this process: a forked child makes its own when it needs one."""
         if self.forked:
             with self._reopening:
@@ -73,7 +68,7 @@ class Lifecycle:
             return True  # the waiting events are the parent's
         if me in threads or within_logging() or self.is_serving(me):
             return False  # it would wait for something that its own thread does or may hold
-        deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
+        deadline = deadline_after(timeout)
         try:
             self._in_flight.leaving.discard(me)
             threads[me] = False
@@ -86,7 +81,7 @@ class Lifecycle:
         if workers.flush(deadline, lambda: me in leaving or process_is_ending()):
             return True
         # The interpreter waits for this thread: no longer than for a collector that closes.
-        deadline = min(deadline, time.monotonic() + self.close_timeout)
+        deadline = min(deadline, deadline_after(self.close_timeout))
         return workers.flush(deadline, lambda: me in leaving or not process_is_ending())
 
     # --- close -----------------------------------------------------------------------------
@@ -96,11 +91,9 @@ class Lifecycle:
         check_timeout("close", timeout)
         self._in_flight.closed = True
         if self.forked and not self._in_flight.inside:
-            process.leave(self)
+            process.unregister(self)
             return True  # the waiting events are the parent's
-        deadline = time.monotonic() + min(
-            self.close_timeout if timeout is None else timeout, _FOREVER
-        )
+        deadline = deadline_after(self.close_timeout if timeout is None else timeout)
         closing = self._closings.setdefault("one", Closing(self._end, deadline))
         waits = not self._cannot_wait()
         closing.begin(here=waits)
@@ -140,7 +133,7 @@ class Lifecycle:
         try:
             return self.forked or self.runtime.stop(closing.deadline, closing.expired)
         finally:
-            process.leave(self)
+            process.unregister(self)
 
     # --- fork ------------------------------------------------------------------------------
 
@@ -156,7 +149,7 @@ class Lifecycle:
             self.runtime.spool.resume()
 
     def after_fork_in_child(self) -> None:
-        """Leave everything to the parent; `own` makes the child's runtime."""
+        """Leave everything to the parent; `own_runtime` makes the child's runtime."""
         self.forked = True
         self._reopening = threading.Lock()
         self._closings = {}

@@ -37,12 +37,12 @@ _paused: Final[list[Member]] = []
 """The collectors that are paused for a fork."""
 
 
-def enter(member: Member) -> None:
+def register(member: Member) -> None:
     """Add an open collector."""
     _members.add(member)
 
 
-def leave(member: Member) -> None:
+def unregister(member: Member) -> None:
     """Remove a closed collector."""
     _members.discard(member)
 

@@ -1,6 +1,5 @@
 """Results of a push, and the status of a collector."""
 
-import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,10 +7,8 @@ import attrs
 from attrs import define, frozen
 
 from walker_collector.delivery import Answer, DestinationStatus
-from walker_collector.interrupts import Notifier, process_is_ending
+from walker_collector.interrupts import Notifier, deadline_after, process_is_ending
 
-_FOREVER: Final = 86_400.0 * 365
-"""Seconds; locks do not accept an infinite time."""
 _BAD: Final = frozenset({"failed", "closed"})
 
 
@@ -69,9 +66,9 @@ class Waiter:
         After the main thread has ended, the interpreter waits for this thread: then the wait is at
         most `closing` s, the time that a closing collector takes for deliveries.
         """
-        deadline = time.monotonic() + (_FOREVER if timeout is None else min(timeout, _FOREVER))
+        deadline = deadline_after(timeout)
         if self._changes.wait_for(lambda: self.complete() or process_is_ending(), deadline):
-            deadline = min(deadline, time.monotonic() + closing)
+            deadline = min(deadline, deadline_after(closing))
             self._changes.wait_for(self.complete, deadline)
 
 

@@ -1,7 +1,5 @@
 """The working parts of a collector, which a forked child makes anew."""
 
-import itertools
-import os
 from collections.abc import Callable
 
 from walker_collector.config import CollectorConfig, FlowConfig
@@ -51,8 +49,7 @@ class Runtime:
             self.erasure = Erasure(self.workers, self.consents, spool)
             sink = SpoolSink(config, spool, self.workers, in_flight)
             self.bounds = bounds = Bounds(config.max_depth, config.max_bytes)
-            defaults.trace = os.urandom(16).hex()
-            defaults.count = itertools.count(1).__next__
+            defaults.begin_run()
             self.intake = Intake(defaults, bounds, self.consents, sink, now, began=now())
             announce(destinations, registry)
         except BaseException:

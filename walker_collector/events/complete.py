@@ -6,6 +6,7 @@ counters are passed in.
 
 import difflib
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -85,6 +86,11 @@ class Defaults:
 
     def __attrs_post_init__(self) -> None:
         self._own_release = {self.name or "default": self.release or __version__}
+
+    def begin_run(self) -> None:
+        """Begin a run of a collector: a new trace, and events counted from 1."""
+        self.trace = os.urandom(16).hex()
+        self.count = itertools.count(1).__next__
 
     def source(self, own: Any) -> dict[str, Any]:
         """Return an event's source: its own statements, completed by the collector.

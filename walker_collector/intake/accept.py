@@ -1,7 +1,7 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attrs import define, field
 
@@ -23,6 +23,9 @@ _UNKNOWN_MAX: Final = 20
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
 
+_Prepared = tuple[NewEvent, PushResult, int]
+"""An event to store, its result, and the version of the consents that decided on it."""
+
 logger = get_logger("walker_collector")
 
 
@@ -43,9 +46,7 @@ class Intake:
     accepted: int = field(default=0, init=False)
     commands: Commands = field(init=False)
     _known_person: Callable[[Mapping[str, Any]], str | None] = field(init=False)
-    _gates: Sequence[tuple[str, Destination, Callable[[str], bool] | None, bool]] = field(
-        init=False
-    )
+    _gates: Sequence["_Gate"] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.commands = Commands(
@@ -53,7 +54,12 @@ class Intake:
         )
         self._known_person = self._consents.known_person
         self._gates = [
-            (item.id, item, item.ignoring.by_name if item.ignoring else None, item.requires_consent)
+            _Gate(
+                item.id,
+                item,
+                item.ignoring.by_name if item.ignoring else None,
+                item.requires_consent,
+            )
             for item in self._sink.destinations
         ]
 
@@ -78,7 +84,7 @@ class Intake:
 
         Returns for each its result, or the error that `accept` would have raised.
         """
-        group = _Group(self)
+        group = _Group(self._prepare, self._store)
         for event in until_it_raises(events):
             try:
                 check_open()
@@ -94,7 +100,7 @@ class Intake:
         group.store()
         return group.results
 
-    def _prepare(self, raw: Mapping[str, Any]) -> tuple[NewEvent, PushResult, int]:
+    def _prepare(self, raw: Mapping[str, Any]) -> _Prepared:
         """Return an event ready to be stored, and the first answer of each destination.
 
         The third is the version of the consents that decided: with a later one, an event that is
@@ -196,19 +202,39 @@ def is_command(name: Any) -> bool:
     return isinstance(name, str) and str.__str__(name) in COMMANDS
 
 
-class _Group:
-    """Events that are stored together; one that is refused stops no others."""
+class _Gate(NamedTuple):
+    """The parts of a destination that decide on new events.
 
-    def __init__(self, intake: Intake) -> None:
+    ignores: tells from the name of an event whether it is ignored in any case; None: none is.
+    """
+
+    id: str
+    destination: Destination
+    ignores: Callable[[str], bool] | None
+    requires_consent: bool
+
+
+class _Group:
+    """Events that are stored together; one that is refused stops no others.
+
+    `prepare` and `store` are those of an intake.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[Mapping[str, Any]], _Prepared],
+        store: Callable[[Sequence[NewEvent], int], int],
+    ) -> None:
         self.results: list[PushResult | WalkerError] = []
-        self._intake = intake
+        self._prepare = prepare
+        self._store = store
         self._records: dict[int, NewEvent] = {}
         self._version = 0
         """The version of the consents that decided on the first event."""
 
     def add(self, raw: Mapping[str, Any]) -> None:
         """Add an event; raises EventError if it cannot be accepted."""
-        record, result, version = self._intake._prepare(raw)
+        record, result, version = self._prepare(raw)
         if not self._records:
             self._version = version
         self._records[len(self.results)] = record
@@ -223,7 +249,7 @@ class _Group:
         done = 0
         while done < len(records):
             try:
-                done += self._intake._store(records[done:], self._version)
+                done += self._store(records[done:], self._version)
             except WalkerError as error:  # none of the rest has better luck
                 for at in places[done:]:
                     self.results[at] = error

@@ -164,7 +164,7 @@ class IdentityGraph:
 
     def canonical(self, key: str) -> str:
         """Return the owner of the events filed under a key."""
-        return key if not key or key.startswith("id:") else self._lookup(key).owner
+        return key if not key or is_signed_in(key) else self._lookup(key).owner
 
     def current(self, key: str) -> str:
         """Return the person that new events under a key alone are filed for."""

@@ -26,6 +26,12 @@ from walker_collector.spool.rows import delivery_row, parts_column
 from walker_collector.spool.sqlite import people_tables
 from walker_collector.spool.sqlite.catalog import Catalog, read_catalog, register
 
+_STATES: Final = {
+    UpdateKind.RETRIED: State.WAITING,
+    UpdateKind.HELD: State.HELD,
+    UpdateKind.DEAD: State.DEAD,
+}
+
 Runs = list[tuple[int, int]]
 """Numbers as runs of consecutive ones, each by its first and last."""
 
@@ -185,13 +191,6 @@ def settle(
         db.executemany(_KEEP, [delivery_row(item, state, number) for item in kinds[kind]])
     db.executemany(_RELEASE, [(item.entry[0], number) for item in kinds[UpdateKind.RELEASED]])
     return deleted
-
-
-_STATES: Final = {
-    UpdateKind.RETRIED: State.WAITING,
-    UpdateKind.HELD: State.HELD,
-    UpdateKind.DEAD: State.DEAD,
-}
 
 
 def ack(
