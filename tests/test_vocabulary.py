@@ -2,9 +2,11 @@
 
 import ast
 import re
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Final
 
@@ -99,8 +101,19 @@ NAMES: Final = {
     "stamp": "identify_timestamp",
     "_Recipe": "CompiledRule",
     "Line": "ClientOptions",
+    "rehearse": "simulate",
+    "_rehearse": "_simulate",
+    "said": "statements, stated, messages",
+    "meanwhile": "since",
+    "untaken": "not_processed",
 }
 """Names of modules, classes, functions and attributes that have a better one."""
+
+SPACE: Final = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+"""Tokens that do not part the lines of a comment."""
+
+PLAIN: Final = {"stamp", "needed"}
+"""Names that are the right ones for a parameter or a local variable."""
 
 PUBLIC: Final = {"bury": "walker_collector/collector.py"}
 """Names that stay where applications use them."""
@@ -207,16 +220,38 @@ def names(tree: ast.Module) -> Iterator[str]:
             yield node.attr
 
 
+def local_names(tree: ast.Module) -> Iterator[str]:
+    """Names of parameters and local variables, but for those that are plain words."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            found = node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found = node.id
+        else:
+            continue
+        if found not in PLAIN:
+            yield found
+
+
+def comments(path: str) -> Iterator[str]:
+    """Comments of a module; those on lines that follow each other are one."""
+    with (ROOT / path).open(encoding="utf-8") as source:
+        tokens = [t for t in tokenize.generate_tokens(source.readline) if t.type not in SPACE]
+    for is_comment, group in groupby(tokens, lambda token: token.type == tokenize.COMMENT):
+        if is_comment:
+            yield " ".join(token.string.lstrip("# ") for token in group)
+
+
 def faults(room: str) -> Iterator[str]:
     """Old names and old words of a room, each with the word to use."""
     for path, tree in modules(room):
         stem = Path(path).stem
         if stem in MODULES:
             yield f"{path}: a module named {stem}; say {MODULES[stem]}"
-        for name in names(tree):
+        for name in {*names(tree), *local_names(tree)}:
             if name in NAMES and PUBLIC.get(name) != path:
                 yield f"{path}: {name}; say {NAMES[name]}"
-        for text in docstrings(tree):
+        for text in chain(docstrings(tree), comments(path)):
             plain = " ".join(text.split())
             for word, better in WORDS.items():
                 if re.search(rf"\b{word}s?\b", plain, re.IGNORECASE):
@@ -234,7 +269,7 @@ def clauses(room: str) -> tuple[list[str], int]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_old_words_stay_out_of_names_and_docstrings(room: str) -> None:
+def test_old_words_stay_out_of_names_docstrings_and_comments(room: str) -> None:
     assert list(faults(room)) == []
 
 
@@ -249,6 +284,17 @@ def test_no_file_name_stands_twice_in_one_package(package: str) -> None:
     stems = Counter(path.stem for path in (ROOT / package).rglob("*.py"))
     twice = {stem for stem, count in stems.items() if count > 1 and not stem.startswith("__")}
     assert twice == TWICE[package]
+
+
+def test_a_parameter_a_local_and_a_comment_are_found(tmp_path: Path) -> None:
+    source = """
+def f(told):
+    flying = 1  # a change
+    # that came meanwhile
+"""
+    (tmp_path / "module.py").write_text(source, "utf-8")
+    assert {*local_names(ast.parse(source))} == {"told", "flying"}
+    assert [*comments(str(tmp_path / "module.py"))] == ["a change that came meanwhile"]
 
 
 def test_a_name_and_a_sentence_are_found() -> None:

@@ -62,8 +62,8 @@ def error_for_response(
     api: Api, status: int, headers: Mapping[str, str], body: bytes, region: str, now: float
 ) -> WalkerError:
     """Return the error for a response that is no success; `now` (unix s) is for Retry-After."""
-    said = listed(error_messages(body))
-    what = f"{api.name} answered {status}" + (f": {said}" if said else "")
+    messages = listed(error_messages(body))
+    what = f"{api.name} answered {status}" + (f": {messages}" if messages else "")
     if 300 <= status < 400:
         other = "eu" if region == "us" else "us"
         return DestinationDown(

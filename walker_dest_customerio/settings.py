@@ -138,15 +138,15 @@ def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterabl
 
 def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
     """Yield path and message for data that cannot be an object, and for names too long."""
-    told = "makes no object, which is what Customer.io takes: events go out without data"
+    no_object = "makes no object, which is what Customer.io takes: events go out without data"
     if not may_make_object(config.data):
-        yield "data", told
+        yield "data", no_object
     for path, rule in each_rule(config.mapping, "mapping"):
         yield from _unread_keys(rule.settings, f"{path}.settings")
         if rule.skip or rule.ignore:
             continue
         if not may_make_object(rule.data):
-            yield f"{path}.data", told
+            yield f"{path}.data", no_object
         if rule.name and is_longer(rule.name.strip(), EVENT_NAME):
             yield (
                 f"{path}.name",

@@ -111,8 +111,8 @@ def test_list_or_object_as_an_identifier_is_refused(value: Any, kind: str) -> No
 
 def test_keys_that_are_named_together_are_one_person(consents: ConsentStore) -> None:
     consents.record_consent({"a": True}, {"session": "s"})
-    assert consents.identify({"session": "s", "device": "d"}) == ("device:d", "said")
-    assert consents.identify({"device": "d", "id": "u"}) == ("id:u", "said")
+    assert consents.identify({"session": "s", "device": "d"}) == ("device:d", "stated")
+    assert consents.identify({"device": "d", "id": "u"}) == ("id:u", "stated")
     for key in ("session:s", "device:d", "id:u"):
         assert consents.canonical(key) == "id:u"
         assert consents.decide({}, key) == {"a": True}

@@ -61,11 +61,11 @@ class BusyPeople:
 
     def behind_retry(self, in_flight: Iterable[int]) -> Callable[[Entry], bool]:
         """Return whether an entry waits behind one of its person that waits for a retry."""
-        flying = Counter(self.of.get(seq) for seq in in_flight)
+        delivering = Counter(self.of.get(seq) for seq in in_flight)
 
         def is_behind(entry: Entry) -> bool:
             # In flight under an older key of the person, or taken itself: not behind.
-            return entry[0] not in self.of and self.counts.get(entry[1], 0) > flying[entry[1]]
+            return entry[0] not in self.of and self.counts.get(entry[1], 0) > delivering[entry[1]]
 
         return is_behind
 

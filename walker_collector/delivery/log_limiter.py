@@ -37,13 +37,13 @@ class LogLimiter:
         """Log the messages that were left out, with their counts; all of them unless `due`."""
         now = self._now()
         with self._lock:
-            told = {
+            released = {
                 message: self.suppressed.pop(message)
                 for message in list(self.suppressed)
                 if not due or now - self._last[message] >= INTERVAL
             }
-            self._last.update(dict.fromkeys(told, now))
-        for message, (level, count, args) in told.items():
+            self._last.update(dict.fromkeys(released, now))
+        for message, (level, count, args) in released.items():
             self._write(level, message, args, count - 1)
 
     def _log(self, level: int, message: str, args: tuple[Any, ...]) -> None:

@@ -213,7 +213,7 @@ class PendingEvents:
             state.queue.return_to_place(entries)
             raise
         if holds.joins:
-            # Somebody signed in meanwhile: an entry may have been taken as the person's although
+            # Somebody has signed in since: an entry may have been taken as the person's although
             # the session's earlier ones are in flight.
             state.queue.return_to_place(entries)
             return self.take(take, *args)

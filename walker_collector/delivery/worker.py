@@ -124,7 +124,7 @@ class DestinationWorker:
                 if log.suppressed:
                     log.flush()
                 with self._lock:
-                    if threads.stopping:  # told so since: nobody would wake it again
+                    if threads.stopping:  # set since then: nobody would wake it again
                         return
                     hurried = bool(self._flushing or self._waiters.waiting)
                     found = pending.next(self._now(), health, hurried=hurried)
@@ -238,9 +238,9 @@ class DestinationWorker:
         Returns False at the monotonic `deadline` (s), when `given_up` returns True, or as soon as
         it is clear that the waiting events cannot go before the deadline.
         """
-        hurry = object()
+        flush = object()
         try:
-            self._flushing.add(hurry)
+            self._flushing.add(flush)
             with self._lock:
                 self._threads.notify_all()
             over = self._changed.wait_for(
@@ -248,7 +248,7 @@ class DestinationWorker:
             )
             return over and not self.waiting
         finally:
-            self._flushing.discard(hurry)
+            self._flushing.discard(flush)
 
     def _is_stuck(self, deadline: float) -> bool:
         """Return whether no event can move until the deadline; if one can, wake a thread."""

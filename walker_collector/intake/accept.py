@@ -132,7 +132,7 @@ class Intake:
         """Return the person; release the events that what was learned of them admits."""
         person, news = self._consents.identify(user)
         if news:
-            self._sink.release({person} if news == "said" else set())
+            self._sink.release({person} if news == "stated" else set())
         return person
 
     def _gate(

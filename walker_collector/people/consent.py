@@ -50,8 +50,8 @@ class _Learned:
     update: PeopleUpdate
 
 
-News = Literal["joined", "said"] | None
-"""The news in an event's identifiers: people were merged; "said": and they have statements."""
+News = Literal["joined", "stated"] | None
+"""The news in an event's identifiers: people were merged; "stated": and they have statements."""
 
 
 class ConsentStore:
@@ -129,19 +129,19 @@ class ConsentStore:
         """Merge people without an id into this one, with their statements, and note sign-ins."""
         graph, person = self._identities, found.person
         keys = {root: graph.all_keys(root) for root in found.joining}
-        told, said = self._merge(found)
+        statements, decides = self._merge(found)
         update = PeopleUpdate(
             aliases=dict.fromkeys((key for theirs in keys.values() for key in theirs), person),
             signed_in={
                 key: None if graph.canonical(key) == person else person for key in found.signed_in
             },
-            consents=told,
+            consents=statements,
         )
         self._apply(_Learned(found, keys, update))
         # If none of them has stated anything, no decision changes.
-        self.version += said
-        if told:
-            return "said"
+        self.version += decides
+        if statements:
+            return "stated"
         return "joined" if found.joining else None
 
     def _apply(self, learned: _Learned) -> None:
@@ -178,14 +178,14 @@ class ConsentStore:
 
     def _merge(self, found: Identified) -> tuple[dict[str, ConsentRecord], bool]:
         """Return the statements to store after a merge, and whether any of the people has one."""
-        said = {root: self._records.get(root) for root in found.joining}
-        before = self._records.get(found.person) if said else {}
-        if not any(said.values()):
+        joining = {root: self._records.get(root) for root in found.joining}
+        before = self._records.get(found.person) if joining else {}
+        if not any(joining.values()):
             return {}, bool(before)
         merged = before
-        for theirs in said.values():
+        for theirs in joining.values():
             merged = later_of(merged, theirs)
-        emptied: dict[str, ConsentRecord] = {root: {} for root, theirs in said.items() if theirs}
+        emptied: dict[str, ConsentRecord] = {root: {} for root, theirs in joining.items() if theirs}
         return {found.person: merged, **emptied}, True
 
     def keys_of(self, user: Mapping[str, Any]) -> set[str]:
@@ -294,9 +294,9 @@ class ConsentStore:
 
     def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with its source."""
-        said = self.state(self.canonical(person))
+        stated = self.state(self.canonical(person))
         return [
-            Grant(key, bool(value), source(key, own, said))
+            Grant(key, bool(value), source(key, own, stated))
             for key, value in self.decide(own, person).items()
         ]
 
@@ -306,8 +306,8 @@ def _state(record: ConsentRecord) -> dict[str, bool]:
     return {key: value for key, (value, _) in record.items()}
 
 
-def source(key: str, own: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+def source(key: str, own: Mapping[str, Any], stated: Mapping[str, Any]) -> str:
     """Return which of the three decided a consent key: "event", "person" or "default"."""
     if key in own:
         return "event"
-    return "person" if key in said else "default"
+    return "person" if key in stated else "default"

@@ -54,9 +54,9 @@ class Erasure:
     def finish(self) -> None:
         """Finish the erasures that an earlier process has left pending."""
         if self._spool.durable and (pending := self._spool.pending_erasures()):
-            self.erase(pending, tell=False)  # destinations remember nobody yet
+            self.erase(pending, notify=False)  # destinations remember nobody yet
 
-    def erase(self, people: set[str], *, tell: bool = True) -> int:
+    def erase(self, people: set[str], *, notify: bool = True) -> int:
         """Erase these keys, and all others of the same people.
 
         Waits for deliveries in flight to them. Returns the number of events removed.
@@ -69,7 +69,7 @@ class Erasure:
             keys = erasing.enter_context(self._consents.erasing(people))
             gone |= self._stop(keys, deadline, erasing)
             gone |= self._remove(keys)
-            if tell:  # while no delivery to them begins
+            if notify:  # while no delivery to them begins
                 person = _as_person(keys)
                 for erasures in self._all():
                     erasures.notify(person)

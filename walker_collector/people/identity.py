@@ -227,7 +227,7 @@ class IdentityGraph:
     def join(self, keys: Iterable[str], root: str, person: str) -> None:
         """Show keys of `root`, itself among them, as those of a person; tell the followers."""
         with self.lock:
-            # First: whoever sees the join, also without the lock, comes after it was told.
+            # First: whoever sees the join, also without the lock, comes after the followers know.
             for joins in self._followers:
                 joins.append((root, person))
             for key in keys:
