@@ -159,9 +159,9 @@ class Context:
     def may_proceed(self, item: "Item") -> bool:
         """Return whether an event of a batch may still be sent.
 
-        A destination that makes one call per event of a batch asks before each. After a withdrawal
-        or an erasure the answer is False; the event then belongs among the failures, as
-        NotAttempted.
+        A destination that makes one call per event of a batch asks before each. After a
+        withdrawal, an erasure, or the end of a collector that was closed meanwhile, the answer is
+        False; the event then belongs among the failures, as NotAttempted.
         """
         proceed = item.context.proceed
         return proceed is None or proceed()

@@ -406,6 +406,37 @@ def test_nothing_goes_out_after_forget_however_long_the_batch_takes(
         assert (status(collector).waiting, status(collector).dead) == (0, 0)
 
 
+# --- the end of a collector ------------------------------------------------------------------
+
+
+def test_batch_under_way_when_a_collector_is_closed_sends_nothing_that_the_next_one_sends(
+    tmp_path: Path,
+) -> None:
+    under_way, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    record = Record()
+
+    def push_batch(batch: Sequence[Item]) -> dict[int, Exception]:
+        is_first = not under_way.is_set()
+        under_way.set()
+        assert not is_first or go_on.wait(PATIENCE)
+        may = [item.context.destination.may_proceed(item) for item in batch]
+        record.push_batch([item for item, goes in zip(batch, may, strict=True) if goes])
+        if is_first:
+            ended.set()
+        return {at: NotAttempted() for at, goes in enumerate(may) if not goes}
+
+    there = one(plugin(None, push_batch, linger=0), tmp_path / "spool.db")
+    closed = Collector(there)
+    closed.push_many([event(n, "a") for n in range(3)])
+    assert under_way.wait(PATIENCE)
+    assert not closed.close(0)
+    with running(there) as collector:
+        go_on.set()
+        assert ended.wait(PATIENCE)
+        assert collector.flush(PATIENCE)
+    assert record.numbers == [0, 1, 2]
+
+
 # --- calls that hang -------------------------------------------------------------------------
 
 

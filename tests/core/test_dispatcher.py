@@ -47,6 +47,8 @@ def entry(n: int, person: str = "u1", name: str = "order complete", **parts: Any
 class Turns:
     """Threads that stop once there is no turn any more."""
 
+    abandoned = False
+
     def __init__(self, turns: Callable[[], bool]) -> None:
         self.turns = turns
 

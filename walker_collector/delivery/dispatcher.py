@@ -37,10 +37,13 @@ class Erasing(Protocol):
 
 
 class Stopping(Protocol):
-    """Threads that may be told to stop."""
+    """Threads that may be told to stop, and that nobody waits for any longer then."""
 
     @property
     def stopping(self) -> bool: ...
+
+    @property
+    def abandoned(self) -> bool: ...
 
     def sleep(self, seconds: float) -> bool: ...
 
@@ -121,9 +124,10 @@ class _BatchInProgress:
     def may_proceed(self, at: int) -> bool:
         """Return whether an item may still be sent: not after a withdrawal or an erasure.
 
-        Nor after its delivery was given up (`timeout`): a call that hung must not go on then.
+        Nor after its delivery was given up (`timeout`), or the collector was closed: whoever
+        tries it next would send it a second time.
         """
-        if not self.tasks:
+        if not self.tasks or self.dispatcher.threads.abandoned:
             return False
         task, dispatcher = self.tasks[at], self.dispatcher
         erasing = dispatcher.erasing

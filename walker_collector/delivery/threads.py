@@ -30,6 +30,8 @@ class WorkerThreads:
         self.changed = threading.Condition(lock)
         self.stopping = False
         """Whether the threads have been told to stop."""
+        self.abandoned = False
+        """Whether they have been waited for long enough: what they deliver now is not recorded."""
         self.idle = 0
         self._name = name
         self._concurrency = concurrency
@@ -70,6 +72,7 @@ class WorkerThreads:
             thread.join(_JOIN_INTERVAL)
             while thread.is_alive() and not expired():
                 thread.join(_JOIN_INTERVAL)
+        self.abandoned = True
 
     def _start(self) -> None:
         try:
