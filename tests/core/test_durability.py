@@ -84,6 +84,49 @@ def test_what_is_begun_and_done_of_an_event_survives_a_kill(tmp_path: Path) -> N
     assert run_inside(spool) == []
 
 
+WRITTEN_LATE = """
+    import os, signal, sys
+    from tests.core.support import event, flow, plugin
+    from walker_collector import Collector, RetryLater
+
+    def disk_is_full(full):
+        spool = collector._life.runtime.spool
+        spool._commits.alone(lambda db: db.execute(f"PRAGMA query_only = {full:d}"))
+
+    def push(event, context):
+        if event["data"]["n"] == 2:
+            return
+        progress = context.progress
+        print(context.attempt, progress.state("mail"), flush=True)
+        if progress.state("mail") is not None:
+            return
+        if context.attempt == 1:
+            disk_is_full(True)
+            raise RetryLater("busy")
+        disk_is_full(False)
+        progress.begin("mail")
+        if sys.argv[2] == "done":
+            progress.finish("mail")
+        collector.push({"name": "order complete", "data": {"n": 2}})  # as it writes what is kept
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with Collector(flow(plugin(push), sys.argv[1])) as collector:
+        if len(sys.argv) > 3:
+            collector.push(event(1))
+        collector.flush(20)
+"""
+
+
+@pytest.mark.parametrize("state", ["begun", "done"])
+def test_state_of_a_part_is_not_replaced_by_an_older_update_that_is_written_late(
+    tmp_path: Path, state: str
+) -> None:
+    spool = tmp_path / "spool.db"
+    first = python(WRITTEN_LATE, spool, state, "push", check=False)
+    assert first.stdout.splitlines() == ["1 None", "2 None"], first.stderr
+    assert python(WRITTEN_LATE, spool, state).stdout.splitlines() == [f"2 {state}"]
+
+
 def test_attempts_are_counted_over_restarts(tmp_path: Path) -> None:
     attempts: list[int] = []
 

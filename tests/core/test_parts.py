@@ -62,6 +62,31 @@ def test_abandoned_part_is_as_if_never_begun(spool: Path | None) -> None:
     assert seen == [{}, {}, {}]
 
 
+def test_part_is_not_begun_but_done_if_its_state_cannot_be_written(tmp_path: Path) -> None:
+    """On a full disk: `begin` stops the call before it is made, `finish` comes after it."""
+    seen: list[str | None] = []
+
+    def disk_is_full(full: bool) -> None:
+        spool: Any = collector._life.runtime.spool
+        spool._commits.alone(lambda db: db.execute(f"PRAGMA query_only = {full:d}"))
+
+    def push(event: Any, context: PushContext) -> None:
+        progress = context.progress
+        assert progress is not None
+        seen.append(progress.state("mail"))
+        disk_is_full(len(seen) == 1)
+        if len(seen) < 3:
+            progress.begin("mail")
+            disk_is_full(True)
+            progress.finish("mail")
+
+    with running(one(plugin(push), tmp_path / "spool.db")) as collector:
+        collector.push(event(1))
+        assert collector.flush(PATIENCE)
+        assert collector.status_of("there").dead == 0
+    assert seen == [None, None, "done"]
+
+
 def test_states_and_reasons_of_parts_outlive_the_process(tmp_path: Path) -> None:
     seen: list[tuple[dict[str, str], str]] = []
 
@@ -164,7 +189,7 @@ def test_message_parts_are_a_tuple_of_names(declared: object) -> None:
 
 @pytest.mark.parametrize("hook", ["push", "push_batch"])
 def test_part_that_is_down_costs_its_events_no_attempt_and_stops_no_others(
-    spool: Path | None, hook: str
+    spool: Path | None, hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     is_down, tried = [True], [0]
 
@@ -189,6 +214,8 @@ def test_part_that_is_down_costs_its_events_no_attempt_and_stops_no_others(
         status = collector.status().destinations["there"]
         assert (status.state, status.dead, status.waiting) == ("ready", 0, 8)
         assert status.reason == "the mailer refuses the key; set settings.mailKey"
+        told = "a part of destination there cannot be used; events that need it wait: the mailer"
+        assert told in caplog.text
         is_down.clear()
         assert collector.flush(PATIENCE)
         status = collector.status().destinations["there"]

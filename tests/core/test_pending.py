@@ -3,22 +3,22 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.core.support import PATIENCE, Clock, Record, flow, plugin, until
-from walker_collector import RetryLater
+from walker_collector import RetryLater, SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.log_limiter import LogLimiter
-from walker_collector.delivery.pending import PendingEvents
+from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.progress import EntryProgress
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import Entry, NewEvent, State
+from walker_collector.spool import DeliveryState, Entry, NewEvent, SpoolUpdate, State, UpdateKind
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -114,6 +114,64 @@ def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool
     pending.settle_delivered(batch)
     with pytest.raises(RetryLater, match="given up"):
         progress.finish("mail")
+
+
+@pytest.fixture
+def in_flight(spool: SqliteSpool) -> tuple[PendingEvents, Batch]:
+    """Pending events, one of them in flight and with an update that is not written yet."""
+    accept(spool, State.WAITING)
+    pending = pending_of(spool, [])
+    refill(pending)
+    batch = pending.take(lambda: pending.state.queue.take(1, None))
+    assert batch
+    older = SpoolUpdate(batch.entries[0], UpdateKind.RETRIED, DeliveryState(count=1))
+    pending.state.unacked.add([older])
+    return pending, batch
+
+
+def test_older_update_that_just_fails_to_be_written_does_not_replace_a_part(
+    spool: SqliteSpool, in_flight: tuple[PendingEvents, Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending, batch = in_flight
+    settle = spool.settle
+    progress = EntryProgress(pending.state, batch.entries[0], {}, {})
+    marking = threading.Thread(target=progress.begin, args=("mail",))
+
+    def failing_once(destination: str, updates: Sequence[SpoolUpdate]) -> None:
+        monkeypatch.setattr(spool, "settle", settle)
+        marking.start()
+        marking.join(0.2)  # it has to wait for this very call
+        raise SpoolError("the disk is full")
+
+    monkeypatch.setattr(spool, "settle", failing_once)
+    pending.state.unacked.write()
+    marking.join(PATIENCE)
+    pending.state.unacked.write()
+    assert [item.delivery.parts for item in spool.load("there", 0, 9)] == [{"mail": "begun"}]
+
+
+def test_part_that_waits_for_older_updates_while_its_delivery_is_given_up_is_not_recorded(
+    spool: SqliteSpool, in_flight: tuple[PendingEvents, Batch]
+) -> None:
+    pending, batch = in_flight
+    progress = EntryProgress(pending.state, batch.entries[0], {}, {})
+    errors: list[RetryLater] = []
+
+    def begin() -> None:
+        try:
+            progress.begin("mail")
+        except RetryLater as error:
+            errors.append(error)
+
+    marking = threading.Thread(target=begin)
+    with pending.state.unacked.writing:
+        marking.start()
+        until(lambda: pending.state.attempts)
+        with pending.lock:
+            pending.retry_later(batch, 0)
+    marking.join(PATIENCE)
+    assert [error.reason for error in errors] == ["this delivery was given up"]
+    assert [item.delivery.parts for item in spool.load("there", 0, 9)] == [{}]
 
 
 def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:

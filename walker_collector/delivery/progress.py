@@ -7,7 +7,7 @@ from attrs import define
 
 from walker_collector.config import PartState
 from walker_collector.delivery.pending_state import PendingState
-from walker_collector.errors import RetryLater
+from walker_collector.errors import RetryLater, SpoolError
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
 from walker_collector.text import storable
 
@@ -46,15 +46,29 @@ class EntryProgress:
         """Write the state of a part durably; None: not begun.
 
         Raises RetryLater after the delivery was given up (`timeout`), so that a call that hung
-        goes no further when it returns.
+        goes no further when it returns. Raises SpoolError if it cannot be written: a part is then
+        not begun, as its call is not made.
         """
         pending, entry = self._state, self._entry
         part, reason = storable(part, _PART_MAX), storable(reason)
         with pending.lock:
-            if entry[0] not in pending.in_flight:
-                raise RetryLater("this delivery was given up")
+            self._check_in_flight()
             before = pending.attempts.get(entry[0], FRESH)
             after = pending.attempts[entry[0]] = before.with_part(part, state, reason)
         update = SpoolUpdate(entry, UpdateKind.RETRIED, after, pending.now())
-        pending.spool.settle(pending.destination.id, [update])
+        try:
+            # An older update of the entry would replace this one if it were written later.
+            with pending.unacked.none_kept():
+                self._check_in_flight()
+                pending.spool.settle(pending.destination.id, [update])
+        except SpoolError:
+            if state == "begun":
+                with pending.lock:
+                    if pending.attempts.get(entry[0]) is after:
+                        pending.attempts[entry[0]] = before
+            raise
         self.parts, self._refusals = after.parts, after.refusals
+
+    def _check_in_flight(self) -> None:
+        if self._entry[0] not in self._state.in_flight:
+            raise RetryLater("this delivery was given up")

@@ -178,8 +178,11 @@ class Settlement:
         if change == "down":
             self._log.error("destination %s is down: %s", self._id, reason)
         elif change == "part down":
-            part = self._health.part_reason
-            self._log.error("destination %s: events wait, others are delivered: %s", self._id, part)
+            self._log.error(
+                "a part of destination %s cannot be used; events that need it wait: %s",
+                self._id,
+                self._health.part_reason,
+            )
         elif change == "failing":
             self._log.warning("destination %s is failing, retrying: %s", self._id, reason)
         elif change == "retrying":

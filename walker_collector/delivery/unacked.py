@@ -40,6 +40,8 @@ class UnackedUpdates:
         self.writing = threading.RLock()
         """Held while memory and spool differ; never waited for under `lock`. An erasure takes its
         counts from the spool, and so needs both to be the same."""
+        self._rewrites = 0
+        """Writes under way that have kept updates among theirs."""
         self._acks = 0
         """Acknowledgements that differ in memory and spool without holding `writing`."""
         self._is_in_step = False
@@ -50,9 +52,27 @@ class UnackedUpdates:
         self.updates += updates
 
     def write(self, updates: Iterable[SpoolUpdate] = ()) -> None:
-        """Write the kept updates, then these."""
+        """Write the kept updates, then these; if that fails, keep all of them."""
         with self.writing:
-            self._write(updates)
+            try:
+                self._write(updates)
+            except SpoolError as error:
+                self._log.error("destination %s: %s", self._destination, error)
+
+    @contextmanager
+    def none_kept(self) -> Iterator[None]:
+        """Write the kept updates; inside the block no older update of an entry in flight is left.
+
+        Raises SpoolError if they cannot be written; they are kept.
+        """
+        with self._lock:
+            alone = bool(self.updates) or self._rewrites > 0
+        if not alone:  # without `writing`, so that the commits of several threads are one
+            yield
+            return
+        with self.writing:
+            self._write(())
+            yield
 
     @contextmanager
     def in_step(self) -> Iterator[None]:
@@ -62,7 +82,7 @@ class UnackedUpdates:
                 self._is_in_step = True
                 self._acks_ended.wait_for(lambda: not self._acks)
             try:
-                self._write(())
+                self.write()
                 yield
             finally:
                 with self._lock:
@@ -71,6 +91,8 @@ class UnackedUpdates:
     def _write(self, updates: Iterable[SpoolUpdate]) -> None:
         with self._lock:
             written = [*self.updates, *updates]
+            rewrites = bool(self.updates)
+            self._rewrites += rewrites
             self.updates = []
             # A release must be on disk before more entries are read from there, or it is missed.
             releases = any(update.kind is UpdateKind.RELEASED for update in written)
@@ -80,13 +102,13 @@ class UnackedUpdates:
             return
         try:
             self._spool.settle(self._destination, written)
-        except BaseException as error:
+        except BaseException:  # SpoolError, or a signal handler raised
             with self._lock:  # in front of those added since, which may be about the same entries
                 self.updates = [*written, *self.updates]
-            if not isinstance(error, SpoolError):
-                raise  # a signal handler raised
-            self._log.error("destination %s: %s", self._destination, error)
+            raise
         finally:
+            with self._lock:
+                self._rewrites -= rewrites
             if releases:
                 self.resume_refill()
 
