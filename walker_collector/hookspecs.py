@@ -75,8 +75,10 @@ a plugin that uses them still works, with a DeprecationWarning at its own line w
 
 Hooks of one destination instance are called on worker threads: `push` and `push_batch` on up to
 `concurrency` of them, `init` before and `shutdown` after all of these; `erased` on the thread that
-erases. A hook may call its collector, but cannot wait for a delivery or an erasure: `push` with
-`wait` and `forget` raise ReentrantCall, `flush` and `close` return False at once.
+erases. With `timeout`, each call of a hook but `init` and `shutdown` has a thread of its own.
+
+A hook may call its collector, but cannot wait for a delivery or an erasure: `push` with `wait` and
+`forget` raise ReentrantCall, `flush` and `close` return False at once.
 """
 
 import inspect
@@ -292,8 +294,8 @@ def erased(person: Person | None, context: Context) -> None:
     """Drop the memory of an erased person; the collector has removed all of their events.
 
     Called once for each erasure. `person` has their id, one device and one session; a memory with
-    other keys is dropped as a whole. None means everybody. Called on the thread that erases, at
-    the same time as other hooks, and perhaps before `init`.
+    other keys is dropped as a whole. None means everybody. Called at the same time as
+    other hooks, and perhaps before `init`; the erasure waits for it, no longer than `timeout`.
     """
 
 

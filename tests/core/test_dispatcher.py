@@ -29,7 +29,6 @@ from walker_collector.config import BatchConfig, BreakerConfig, ObjectSpec, Rule
 from walker_collector.delivery.destination import Destination, build_destinations
 from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.hook_calls import HookCalls
-from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.preparation import Preparation
 from walker_collector.events import Bounds, encode
@@ -67,7 +66,7 @@ def dispatcher(
     turns: Callable[[], bool],
     erasing: Any,
 ) -> Dispatcher:
-    calls = HookCalls(destination, LogLimiter(destination.context.logger, lambda: 0.0))
+    calls = HookCalls(destination)
     progress: Any = None  # nobody asks for it here
     preparation = Preparation(destination, attempts, lambda *given: progress, calls)
     return Dispatcher(

@@ -1,6 +1,7 @@
 """Destinations hear of erasures: once for each, when the person's events are gone."""
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ class Remembering:
     heard: "list[tuple[str, Person | None, int]]"
     collector: "Collector | None" = None
     fails = False
+    hangs: "threading.Event | None" = None
 
     @hookimpl
     def push_batch(self, batch: list[Item], context: Context) -> None:
@@ -29,6 +31,8 @@ class Remembering:
         assert type(self).collector is not None
         status = type(self).collector.status().destinations[context.id]
         type(self).heard.append((context.id, person, status.held))
+        if self.hangs is not None:
+            self.hangs.wait(PATIENCE)
         if self.fails:
             raise RuntimeError("not to be shown")
 
@@ -84,6 +88,19 @@ def test_failure_of_one_is_logged_without_its_text_and_stops_no_erasure(
     assert [id for id, _, _ in plugin.heard] == ["a", "b"]
     assert "destination a: erased raised RuntimeError" in caplog.text
     assert "not to be shown" not in caplog.text
+
+
+def test_erasure_ends_although_the_hook_hangs(
+    plugin: type[Remembering], caplog: pytest.LogCaptureFixture
+) -> None:
+    hangs = plugin.hangs = threading.Event()
+    with opened(plugin, "a", "b", **HELD, timeout=20) as collector, caplog.at_level(logging.ERROR):
+        collector.push("page view", user={"id": "u1"})
+        assert collector.forget({"id": "u1"}) == 1
+        assert [id for id, _, _ in plugin.heard] == ["a", "b"]
+        hangs.set()
+    expected = "erased has failed, and it may remember the person: no answer within 20 ms (timeout)"
+    assert f"destination a: {expected}" in caplog.text
 
 
 def test_erasure_that_a_start_makes_up_for_is_no_news_to_it(

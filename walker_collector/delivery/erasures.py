@@ -7,10 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.outcome import Disposition
 from walker_collector.delivery.pending_state import PendingState, size_of
-from walker_collector.error_details import place_of
-from walker_collector.hookspecs import Person
 from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
-from walker_collector.text import type_name
 
 
 class Erasures:
@@ -133,21 +130,6 @@ class Erasures:
         state.counts.erased += erased
         state.waiting -= erased - len(holds)
         state.dead -= dead + sum(kind is UpdateKind.DEAD for kind in finished.values())
-
-    def notify(self, person: Person) -> None:
-        """Call the hook `erased`, for the destination to drop its memory of a person."""
-        destination = self._state.destination
-        if destination.config.disabled:
-            return
-        try:
-            destination.hooks.erased(person=person, context=destination.context)
-        except BaseException as error:  # a plugin's bug must not stop an erasure
-            self._state.log.error(
-                "destination %s: erased raised %s at %s",
-                destination.id,
-                type_name(error),
-                place_of(error),
-            )
 
     def may_proceed(self, entry: Entry) -> bool:
         """Return whether an entry in flight may still be sent: not if its person is erased."""

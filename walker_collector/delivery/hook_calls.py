@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from walker_collector.delivery.destination import Destination
-from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, NOTIFIED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import TimeLimit
@@ -29,14 +28,13 @@ FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 
 
 class HookCalls:
-    """Calls `push`, `push_batch` and `consent`, within the destination's `timeout`."""
+    """Calls `push`, `push_batch`, `consent` and `erased`, within the destination's `timeout`."""
 
-    def __init__(self, destination: Destination, log: LogLimiter) -> None:
+    def __init__(self, destination: Destination) -> None:
         timeout = destination.config.timeout
         self._destination = destination
         self._hooks = destination.hooks
         self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
-        self._log = log
 
     def includes(self, thread: int) -> bool:
         """Return whether this thread, started for a time limit, is inside a hook."""
@@ -86,6 +84,23 @@ class HookCalls:
             f"{plugin}.push_batch must return None, or exceptions by the index of their events"
         )
 
+    def erased(self, person: Person) -> None:
+        """Call the hook `erased`, for the destination to drop its memory of a person.
+
+        Never raises: no plugin stops an erasure.
+        """
+        destination = self._destination
+        try:
+            self._call(self._hooks.erased, person=person, context=destination.context)
+        except (RetryLater, DestinationDown) as error:
+            destination.log.error(
+                "destination %s: erased has failed, and it may remember the person: %s",
+                destination.id,
+                reason_of(error),
+            )
+        except BaseException as error:
+            destination.log_bug("erased", error)
+
     def outcome_of(self, error: BaseException, task: Task) -> Outcome:
         """Return the outcome of an event, given the error of its call."""
         kind = type(error)  # isinstance would ask `__class__` as well, which may raise
@@ -109,16 +124,8 @@ class HookCalls:
 
     def bug(self, error: BaseException, where: str, task: Task) -> Outcome:
         """Log an unexpected exception, and return it as an outcome."""
+        self._destination.log_bug(where, error, event_id(task.entry))
         place = place_of(error)
-        # The exception's text may quote an event; the log gets type and place only.
-        self._log.error(
-            "destination %s: %s raised %s at %s (event %s)",
-            self._destination.id,
-            where,
-            type_name(error),
-            place,
-            event_id(task.entry),
-        )
         brief = f"an unexpected {type_name(error)} in {where} at {place}"
         return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
 

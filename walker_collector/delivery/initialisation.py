@@ -9,9 +9,8 @@ import attrs
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Outcome
-from walker_collector.error_details import after_of, failure_of, place_of, reason_of
+from walker_collector.error_details import after_of, failure_of, reason_of
 from walker_collector.errors import DestinationDown, RetryLater
-from walker_collector.text import type_name
 
 
 class Initialisation:
@@ -51,7 +50,7 @@ class Initialisation:
         except RetryLater as error:
             return Outcome("unavailable", reason_of(error), after=after_of(error))
         except BaseException as error:  # a plugin's bug must not stop the other destinations
-            self._log_bug("init", error)
+            destination.log_bug("init", error)
             return Outcome("unavailable", f"init raised {failure_of(error)}", down=True)
         self.done = True
         self._log.info("destination %s: initialised", destination.id)
@@ -65,15 +64,6 @@ class Initialisation:
         try:
             destination.hooks.shutdown(context=destination.context)
         except BaseException as error:  # a plugin's bug must not stop the others' shutdown
-            self._log_bug("shutdown", error)
+            destination.log_bug("shutdown", error)
         else:
             self._log.info("destination %s: shut down", destination.id)
-
-    def _log_bug(self, hook: str, error: BaseException) -> None:
-        self._log.error(
-            "destination %s: %s raised %s at %s",
-            self._destination.id,
-            hook,
-            type_name(error),
-            place_of(error),
-        )

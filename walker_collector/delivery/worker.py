@@ -26,6 +26,7 @@ from walker_collector.delivery.waiters import OnAnswer
 from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.error_details import place_of
 from walker_collector.errors import SpoolError
+from walker_collector.hookspecs import Person
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Entry, Spool, State
@@ -66,7 +67,7 @@ class DestinationWorker:
         self._flushing: set[object] = set()
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
-        self._calls = calls = HookCalls(destination, log)
+        self._calls = calls = HookCalls(destination)
         dispatcher = Dispatcher(
             destination,
             consents,
@@ -168,6 +169,10 @@ class DestinationWorker:
     def is_worker(self, thread: int) -> bool:
         """Return whether the thread with this identifier delivers to this destination."""
         return self._threads.includes(thread) or self._calls.includes(thread)
+
+    def tell_erased(self, person: Person) -> None:
+        """Have the destination drop its memory of an erased person."""
+        self._calls.erased(person)
 
     # --- room, and figures -----------------------------------------------------------------
 

@@ -30,8 +30,6 @@ class Erasing(Protocol):
 
     def on_erased(self, people: set[str], removed: Erased) -> set[int]: ...
 
-    def notify(self, person: Person) -> None: ...
-
 
 class Workers(Protocol):
     """All workers of a flow."""
@@ -71,8 +69,8 @@ class Erasure:
             gone |= self._remove(keys)
             if notify:  # while no delivery to them begins
                 person = _as_person(keys)
-                for erasures in self._all():
-                    erasures.notify(person)
+                for worker in self._workers.values():
+                    worker.tell_erased(person)
         return len(gone)
 
     def _stop(self, keys: set[str], deadline: float, erasing: ExitStack) -> set[int]:
