@@ -10,9 +10,11 @@ import attrs
 _SHORT: Final = 8
 """Shortest secret (characters) that is struck out of text; a shorter one may be a usual word."""
 _SECRETS_MAX: Final = 1_000
-"""Texts that are struck out, beyond which none is added: each text shown is searched for all."""
+"""Texts that are struck out, the latest: each text shown is searched for all of them."""
+_known: dict[str, None] = {}
+"""The secrets of this process and their telling parts, the latest last."""
 _secrets: tuple[str, ...] = ()
-"""The secrets of this process and their telling parts, the longest first."""
+"""The same, the longest first."""
 
 
 def _remember(secret: str) -> None:
@@ -21,9 +23,13 @@ def _remember(secret: str) -> None:
     texts = [secret, *_telling_parts(secret)]
     quoted = [form for text in texts for form in (repr(text)[1:-1], json.dumps(text)[1:-1])]
     plain = [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
-    new = {text for text in (*texts, *quoted, *plain) if len(text) >= _SHORT} - {*_secrets}
-    if new and len(_secrets) < _SECRETS_MAX:
-        _secrets = tuple(sorted({*_secrets, *new}, key=len, reverse=True))
+    for text in (*texts, *quoted, *plain):
+        if len(text) >= _SHORT:
+            _known.pop(text, None)
+            _known[text] = None
+    for oldest in [*_known][:-_SECRETS_MAX]:
+        _known.pop(oldest, None)
+    _secrets = tuple(sorted([*_known], key=len, reverse=True))
 
 
 def _telling_parts(secret: str) -> list[str]:

@@ -59,6 +59,14 @@ def test_one_object_per_event_and_destination_and_released_event(tmp_path: Path)
     assert released == {**held, "line": 3, "status": "deliver", "calls": [["write", {"n": 1}]]}
 
 
+def test_endless_name_of_a_bad_line_is_cut(tmp_path: Path) -> None:
+    named = {"name": "x" * 3_000_000}
+    for how in ([], ["--json"]):
+        result = walker("simulate", mapped(tmp_path), *how, input=ndjson([named]))
+        assert result.exit_code == 1
+        assert len(result.output) < 1_000
+
+
 def test_bad_lines_are_objects_too(tmp_path: Path) -> None:
     lines = ["{", {"name": "order"}, {"name": 1}, consent(marketing=True) | {"data": 1}]
     result = walker("simulate", mapped(tmp_path), "--json", input=ndjson(lines))

@@ -117,6 +117,12 @@ def test_reason_is_struck_out_before_it_is_cut() -> None:
     assert TEXT[:8] not in storable("x" * 490 + TEXT)
 
 
+def test_latest_secrets_are_struck_out_however_many_there_were() -> None:
+    for n in range(1_500):
+        Secret(f"secret-of-tenant-{n:05}")
+    assert storable("bad key secret-of-tenant-01499") == "bad key ***"
+
+
 def test_short_secret_is_hidden_by_its_type_alone_since_it_may_be_a_usual_word() -> None:
     assert str(Secret("deliver")) == "***"
     assert storable("deliver") == "deliver"

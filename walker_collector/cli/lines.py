@@ -15,6 +15,7 @@ from walker_collector.cli.documents import ADVICE, is_document, split_document
 from walker_collector.cli.streams import say
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
+from walker_collector.text import brief
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -40,6 +41,8 @@ _FOREIGN: Final = {
 _BOM: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789" else 32 for byte in range(256))
 """Translates every digit to 0 and everything else to a space."""
+_NAME_SHOWN: Final = 200
+"""Characters of a name that are shown of a bad line."""
 _LONG_NUMBER: Final = b"0" * 19
 """The shortest integer beyond 64 bits has 19 digits, here translated by `_DIGITS`."""
 
@@ -216,6 +219,6 @@ def _check_integer(digits: str) -> None:
 
 
 def name_of(event: Any) -> str | None:
-    """Return the name of a parsed line; None if it has no name or is no object."""
+    """Return the name of a parsed line, cut; None if it has no name or is no object."""
     name = event.get("name") if isinstance(event, dict) else None
-    return name if isinstance(name, str) else None
+    return brief(name, _NAME_SHOWN) if isinstance(name, str) else None
