@@ -162,7 +162,7 @@ class Context:
         """Return whether an event of a batch may still be sent.
 
         A destination that makes one call per event of a batch asks before each. After a
-        withdrawal, an erasure, or the end of a collector that was closed meanwhile, the answer is
+        withdrawal, an erasure, or the end of a collector that was closed since, the answer is
         False; the event then belongs among the failures, as NotAttempted.
         """
         proceed = item.context.proceed

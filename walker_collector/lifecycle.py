@@ -66,7 +66,7 @@ class Lifecycle:
         threads, me = self._in_flight.inside, get_ident()
         if self.forked:
             return True  # the waiting events are the parent's
-        if me in threads or within_logging() or self.is_serving(me):
+        if me in threads or within_logging() or self._is_serving(me):
             return False  # it would wait for something that its own thread does or may hold
         deadline = deadline_after(timeout)
         try:
@@ -109,9 +109,9 @@ class Lifecycle:
             for worker in workers:
                 worker.wake_waiting()
             return True
-        return within_logging() or self.is_serving(me)
+        return within_logging() or self._is_serving(me)
 
-    def is_serving(self, thread: int) -> bool:
+    def _is_serving(self, thread: int) -> bool:
         """Return whether a thread delivers, erases or closes: it must not wait for the others."""
         return (
             thread == self.runtime.erasure.thread
@@ -121,7 +121,7 @@ class Lifecycle:
 
     def check_may_wait(self, call: str) -> None:
         """Raise ReentrantCall within a hook: the call would wait for the end of that hook."""
-        if self.is_serving(get_ident()):
+        if self._is_serving(get_ident()):
             raise ReentrantCall(
                 f"{call}: called within a hook of a destination, it would wait for itself; in a "
                 "hook, push without wait, and erase with the `forget` of its context"

@@ -8,7 +8,8 @@ from tests.conformance.cases import Surroundings, expected, identifiers, load, s
 from walker_collector import MISSING
 from walker_collector.config import DestinationConfig
 from walker_collector.flow.types import structure_or_raise
-from walker_collector.mapping import Mapped, compile_mapping, find_rule
+from walker_collector.mapping import Mapped, compile_mapping
+from walker_collector.mapping.rules import compile_lookup
 from walker_collector.people.gate import compile_gate
 
 EVENTS = load("event.ndjson", "event") + load("edge_cases.ndjson", "event")
@@ -53,7 +54,8 @@ def test_event_is_mapped_as_recorded(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", LOOKUPS, ids=identifiers(LOOKUPS))
 def test_rule_is_found_as_recorded(case: dict[str, Any]) -> None:
     rules = destination({"mapping": case["mapping"]}).mapping
-    found = find_rule(rules, case["event"], Surroundings(case["event"], {}))
+    lookup = compile_lookup(rules, lambda key, where, rule: (key, rule))
+    found = lookup.find(case["event"], Surroundings(case["event"], {}))
     recorded = expected(case)
     key, rule = found or ("", None)
     assert key == recorded.get("mappingKey", "")

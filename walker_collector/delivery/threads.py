@@ -90,9 +90,7 @@ class WorkerThreads:
     def _run(self) -> None:
         try:
             self._work()
-        except (
-            BaseException
-        ) as error:  # the last resort: it is logged, and another thread takes over
+        except BaseException as error:  # the last resort: another thread takes over
             self._log.error(
                 "destination %s: a thread ended: %s at %s",
                 self._name,

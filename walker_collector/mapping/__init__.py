@@ -14,7 +14,7 @@ from walker_collector.mapping.paths import (
     get_by_path,
     set_by_path,
 )
-from walker_collector.mapping.rules import each_rule, find_rule, walk_rules
+from walker_collector.mapping.rules import each_rule, walk_rules
 from walker_collector.mapping.scope import Resolve, Scope
 from walker_collector.mapping.shapes import may_make_object
 from walker_collector.mapping.values import Value, compile_value
@@ -34,7 +34,6 @@ __all__ = [
     "compile_value",
     "delete_by_path",
     "each_rule",
-    "find_rule",
     "get_by_path",
     "may_make_object",
     "set_by_path",

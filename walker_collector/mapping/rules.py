@@ -23,14 +23,6 @@ Candidates = tuple[tuple[Resolve | None, T], ...]
 """The rules that may apply, in their order, each with its condition if it has one."""
 
 
-def find_rule(rules: Rules | None, event: Event, scope: Scope) -> tuple[str, RuleConfig] | None:
-    """Return the key (`order complete`, `order *`) and the rule for the event, or None.
-
-    For tools and tests; `compile_lookup` is the fast form.
-    """
-    return compile_lookup(rules, lambda key, where, rule: (key, rule)).find(event, scope)
-
-
 def walk_rules(rules: Any, path: str = "") -> Iterator[tuple[str, str, str, Any]]:
     """Yield entity, action, place and rule of each entry; a rule may be a list of them.
 

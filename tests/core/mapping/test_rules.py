@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from walker_collector import ConfigError
 from walker_collector.config import RuleConfig, Rules
-from walker_collector.mapping import find_rule
+from walker_collector.mapping.rules import compile_lookup
 from walker_collector.mapping.scope import LocalScope
 
 WORDS = st.sampled_from(["order", "cart", "view", "add", "*", ""])
@@ -24,6 +24,13 @@ KEYS = WORDS | st.just("order view")  # no name's word, so never looked up
 RULES = st.dictionaries(
     KEYS, st.dictionaries(KEYS, RULE | st.lists(RULE, max_size=2), max_size=3), max_size=3
 )
+
+
+def find_rule(
+    rules: Rules | None, event: dict[str, Any], scope: LocalScope
+) -> tuple[str, RuleConfig] | None:
+    """The key (`order complete`, `order *`) and the rule for the event."""
+    return compile_lookup(rules, lambda key, where, rule: (key, rule)).find(event, scope)
 
 
 def rule_key(rules: Rules | None, event: dict[str, Any]) -> str | None:
