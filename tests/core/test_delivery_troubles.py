@@ -440,6 +440,34 @@ def test_batch_under_way_when_a_collector_is_closed_sends_nothing_that_the_next_
 # --- calls that hang -------------------------------------------------------------------------
 
 
+def test_dead_letter_stays_one_when_the_call_that_hung_records_its_progress_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        context.progress.begin("message")
+
+    retry = RetryConfig(base=1, cap=2, attempts=1)
+    flow = one(plugin(push), tmp_path / "spool.db", timeout=50, retry=retry)
+    with running(flow) as collector:
+        spool: Any = collector._life.runtime.spool
+        settle = spool.settle
+
+        def settle_late(*args: Any) -> None:
+            if not threading.current_thread().name.endswith("-call"):
+                settle(*args)
+                return
+            until(lambda: status(collector).dead == 1)
+            settle(*args)
+            recorded.set()
+
+        monkeypatch.setattr(spool, "settle", settle_late)
+        collector.push(event(1))
+        assert recorded.wait(PATIENCE)
+        assert [letter.parts for letter in collector.dead()] == [{"message": "begun"}]
+
+
 def test_calls_that_hang_in_one_collector_do_not_stop_anothers() -> None:
     """Of the same name: each has its own threads, and its own count of those that hang."""
     go_on, record = threading.Event(), Record()

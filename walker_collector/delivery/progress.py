@@ -55,7 +55,8 @@ class EntryProgress:
             self._check_in_flight()
             before = pending.attempts.get(entry[0], FRESH)
             after = pending.attempts[entry[0]] = before.with_part(part, state, reason)
-        update = SpoolUpdate(entry, UpdateKind.RETRIED, after, pending.now())
+        # If the delivery is given up right now, its outcome stands: only the parts change.
+        update = SpoolUpdate(entry, UpdateKind.PROGRESSED, after, pending.now())
         try:
             # An older update of the entry would replace this one if it were written later.
             with pending.unacked.none_kept():

@@ -85,11 +85,13 @@ class StoredEntry:
 class UpdateKind(enum.Enum):
     """The change of an entry at one destination.
 
-    ACKED: finished there. RETRIED: waits for another attempt. HELD: waits for consent. RELEASED:
-    not held any more, its delivery state unchanged. DEAD: a dead letter.
+    ACKED: finished there. PROGRESSED: parts of it have been begun or done, its state is unchanged.
+    RETRIED: waits for another attempt. HELD: waits for consent. RELEASED: not held any more, its
+    delivery state unchanged. DEAD: a dead letter.
     """
 
     ACKED = enum.auto()
+    PROGRESSED = enum.auto()
     RETRIED = enum.auto()
     HELD = enum.auto()
     RELEASED = enum.auto()

@@ -60,12 +60,15 @@ _UNSUBSCRIBE: Final = (
     "UPDATE events SET subscribers = ?4 WHERE seq BETWEEN ?1 AND ?2 AND subscribers = ?3"
 )
 _DELETE_DELIVERIES: Final = "DELETE FROM deliveries WHERE seq BETWEEN ? AND ? AND destination = ?"
-_KEEP: Final = """
+_ADD: Final = """
 INSERT INTO deliveries (state, attempts, due, changed, reason, parts, consent, seq, destination)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (
   SELECT 1 FROM events e JOIN subscribers s ON s.number = e.subscribers
   WHERE e.seq = ?8 AND s.destination = ?9)
 ON CONFLICT (seq, destination) DO UPDATE SET
+"""
+_NOTE_PARTS: Final = f"{_ADD} parts = excluded.parts"
+_KEEP: Final = f"""{_ADD}
   state = excluded.state, attempts = excluded.attempts, due = excluded.due,
   changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
   consent = excluded.consent
@@ -187,6 +190,8 @@ def settle(
         kinds[update.kind].append(update)
     deleted = ack(db, known, destination, [item.entry for item in kinds[UpdateKind.ACKED]])
     number = known.numbers[destination]
+    progressed = kinds[UpdateKind.PROGRESSED]
+    db.executemany(_NOTE_PARTS, [delivery_row(item, State.WAITING, number) for item in progressed])
     for kind, state in _STATES.items():
         db.executemany(_KEEP, [delivery_row(item, state, number) for item in kinds[kind]])
     db.executemany(_RELEASE, [(item.entry[0], number) for item in kinds[UpdateKind.RELEASED]])
