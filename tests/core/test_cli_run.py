@@ -437,16 +437,21 @@ def test_events_delivered_into_their_own_file_are_read_once(linked: bool, tmp_pa
     assert len(events.read_text("utf-8").splitlines()) == 4_000
 
 
-@pytest.mark.parametrize("way", ["itself", "link", "hard link", "log"])
+@pytest.mark.parametrize(
+    "way",
+    ["", "-wal", "-shm", "-journal", ".lock", "link", "hard link", "link to -shm", "link to .lock"],
+)
 def test_file_destination_leaves_the_spool_alone(way: str, tmp_path: Path) -> None:
     spool = tmp_path / "spool.db"
-    out = {"itself": spool, "log": tmp_path / "spool.db-wal"}.get(way, tmp_path / "out.ndjson")
+    out = tmp_path / ("out.ndjson" if "link" in way else f"spool.db{way}")
+    if way.startswith("link to "):
+        out.symlink_to(f"{spool}{way.removeprefix('link to ')}")
     flow = write_flow(tmp_path, {"out": to_file(out)}, spool={"path": str(spool)})
     if way in ("link", "hard link"):
         spool.touch()
         (out.symlink_to if way == "link" else out.hardlink_to)(spool)
     process = completed("run", flow, "--timeout", "1", input=ndjson([event(1)]))
     assert process.returncode == 1
-    assert "it is an SQLite database, such as a spool" in process.stderr
+    assert "it belongs to an SQLite database, such as a spool" in process.stderr
     counts = objects(walker("spool", "status", spool, "--json").stdout)
     assert counts[0]["destinations"]["out"]["waiting"] == 1

@@ -184,10 +184,14 @@ def looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("walker_collector.spool.sqlite.spool_file._CHECKED_EVERY", 0)
 
 
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
 LOSSES = [deleted, moved, replaced, folder_moved, everything_deleted, log_deleted]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [*LOSSES, emptied])
 def test_nothing_is_accepted_by_a_spool_that_is_lost(
     loss: Callable[[Path], None],
     tmp_path: Path,
@@ -274,6 +278,50 @@ def test_accepted_events_are_saved_from_a_lost_log_at_the_close(
         append(spool)
         loss(path)
     assert waiting_in(path.with_name(name)) == 1
+
+
+def test_nothing_is_stored_in_a_log_that_was_emptied(path: Path, looked_at_each_time: None) -> None:
+    with opened(path) as spool:
+        append(spool)
+        os.truncate(path.with_name("spool.db-wal"), 0)
+        append(spool)  # as SQLite itself empties its log, only a write tells
+        for _ in range(2):
+            with pytest.raises(SpoolError, match="-wal was emptied while it was in use"):
+                append(spool)
+
+
+def test_log_that_the_spool_itself_empties_is_no_loss(
+    path: Path, looked_at_each_time: None
+) -> None:
+    with opened(path) as spool:
+        for _ in range(3):
+            append(spool)
+            spool.erase(["id:nobody"])
+            assert path.with_name("spool.db-wal").stat().st_size == 0
+            spool.compact()
+        append(spool)
+    assert waiting_in(path) == 4
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_emptied_file_with_a_log_is_refused_and_the_log_kept(read_only: bool, path: Path) -> None:
+    path.touch()
+    log = path.with_name("spool.db-wal")
+    log.write_bytes(b"events")
+    with pytest.raises(SpoolError, match="emptied"), opened(path, read_only=read_only):
+        pass
+    assert log.read_bytes() == b"events"
+
+
+def test_empty_file_opens_with_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(path):
+        pass
+    assert not caplog.messages
+    os.truncate(path, 0)
+    with opened(path) as spool:
+        append(spool)
+    assert "the file is empty; if it had events" in caplog.text
+    assert waiting_in(path) == 1
 
 
 def waiting_in(path: Path) -> int:
@@ -373,6 +421,18 @@ def test_files_are_their_owners_alone_whatever_the_umask(mask: int, path: Path) 
     assert modes == dict.fromkeys(
         ("spool.db", "spool.db-wal", "spool.db-shm", "spool.db.lock"), 0o600
     )
+
+
+def test_files_that_others_may_read_are_made_private(path: Path) -> None:
+    with opened(path) as spool:
+        append(spool)
+        for name in ("spool.db", "spool.db-wal", "spool.db-shm"):
+            copy = path.with_name(name.replace("spool", "copy"))
+            copy.write_bytes(path.with_name(name).read_bytes())
+            copy.chmod(0o644)
+    with opened(path.with_name("copy.db")):
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob("copy.db*")}
+    assert modes == {0o600}
 
 
 def test_lock_file_names_no_command(path: Path) -> None:

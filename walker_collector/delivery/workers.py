@@ -163,4 +163,4 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
             return "since no spool is configured (collector.spool)"
         if self._spool.is_at_path():
             return ""
-        return "unless the spool file is put back, which was deleted, moved or replaced"
+        return "unless the spool file is put back, which was deleted, moved, emptied or replaced"

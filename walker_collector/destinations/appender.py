@@ -15,6 +15,8 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _DATABASES = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 """The beginnings of SQLite's files: of a database, and of its write-ahead log."""
 _MAGIC_BYTES = 16
+_BESIDE = ("-wal", "-shm", "-journal", ".lock")
+"""The ends of the names of the files beside an SQLite database, or a spool."""
 
 
 class Appender:
@@ -38,10 +40,12 @@ class Appender:
         if self._descriptor is not None and not self._is_current(self._descriptor):
             self.close()
         if self._descriptor is None:
+            if _is_of_database(os.path.realpath(self._path)):
+                raise _database()
             self._descriptor = os.open(self._path, _FLAGS, 0o600)
             if os.pread(self._descriptor, _MAGIC_BYTES, 0).startswith(_DATABASES):
                 self.close()
-                raise OSError(errno.EINVAL, "it is an SQLite database, such as a spool")
+                raise _database()
             if self._fsync:
                 self._sync_folder()
         return os.fstat(self._descriptor).st_size
@@ -129,6 +133,21 @@ class Appender:
             yield
         finally:
             os.close(descriptor)
+
+
+def _database() -> OSError:
+    return OSError(errno.EINVAL, "it belongs to an SQLite database, such as a spool")
+
+
+def _is_of_database(path: str) -> bool:
+    """Return whether a path is that of a database in use, or of a file beside one.
+
+    Nothing is opened: a process that closes a file again loses SQLite's locks on it.
+    """
+    end = next((end for end in _BESIDE if path.endswith(end)), "")
+    base = path.removesuffix(end)
+    others = {"", "-wal", "-shm"} - {end}
+    return all(os.path.exists(base + other) for other in others)
 
 
 def _fitting(lines: Sequence[bytes], room: int) -> int:

@@ -12,9 +12,15 @@ from typing import Final
 from walker_collector.errors import SpoolError
 from walker_collector.spool.sqlite.lock import SpoolLock, keep_inherited
 from walker_collector.spool.sqlite.schema import blank, has_tables
+from walker_collector.text import get_logger
 
 _CHECKED_EVERY: Final = 0.02
 """Seconds between two looks at the paths of a file in use."""
+_SMALLEST: Final = 512
+"""Bytes of the smallest database: one page of the smallest size that SQLite knows."""
+_NO_HEADER: Final = bytes(4)
+
+logger = get_logger("walker_collector")
 
 
 class SpoolFile:
@@ -29,6 +35,7 @@ class SpoolFile:
         self.real = Path(os.path.realpath(path))  # SQLite's own files and the lock are beside it
         self._opened = ExitStack()
         self._log: int | None = None
+        self._emptied = ""
         self._checked_at = 0.0
         self._lock = None if read_only else SpoolLock(self.real)
         try:
@@ -59,6 +66,7 @@ class SpoolFile:
             ) from error
         self._opened.callback(os.close, descriptor)
         self._identity = _identity(os.fstat(descriptor))
+        self._keep_private()
         return descriptor
 
     def _create(self) -> None:
@@ -73,18 +81,54 @@ class SpoolFile:
             finally:
                 os.close(created)
 
+    def _keep_private(self) -> None:
+        """Take the permissions of others away from files that were there before."""
+        for file in (self.real, *(Path(f"{self.real}{end}") for end in ("-wal", "-shm"))):
+            try:
+                mode = file.lstat().st_mode
+                if stat.S_ISREG(mode) and mode & 0o077:
+                    file.chmod(0o600)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                logger.warning(
+                    "spool %s: others may read or write %s, and that cannot be changed: %s",
+                    self.path,
+                    file.name,
+                    error.strerror,
+                )
+
     def _check_kind(self) -> None:
         """Raise SpoolError for a folder, pipe or device, before anything waits for it."""
         try:
-            mode = self.real.stat().st_mode
+            status = self.real.stat()
         except FileNotFoundError:
             if self.read_only:
                 raise
             return
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise SpoolError(
                 f"spool {self.path}: unable to open: it is not a regular file; choose another path"
             )
+        if status.st_size == 0:
+            self._check_emptied()
+
+    def _check_emptied(self) -> None:
+        """Raise SpoolError if an empty file has a log, which SQLite would delete.
+
+        A process that ended just after it had made the file leaves an empty one, too.
+        """
+        log = Path(f"{self.real}-wal")
+        if log.exists() and log.stat().st_size:
+            raise SpoolError(
+                f"spool {self.path}: the file was emptied, but {log.name} was not; restore the "
+                "file, or move both away to start a new spool"
+            )
+        logger.warning(
+            "spool %s: the file is empty; if it had events, somebody has emptied it, and they are "
+            "lost",
+            self.path,
+        )
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection to the database, closed with the file. Raises sqlite3.Error."""
@@ -102,7 +146,7 @@ class SpoolFile:
         return connection
 
     def check(self) -> None:
-        """Raise SpoolError if the database or its log is not at its path any more.
+        """Raise SpoolError if the database or its log is not at its path any more, or was emptied.
 
         Whatever was written to it from then on would end with this process.
         """
@@ -127,21 +171,30 @@ class SpoolFile:
     def is_at_path(self) -> bool:
         """Return whether the next process will find this database at its path."""
         try:
-            return _identity(os.stat(self.real)) == self._identity
+            found = os.stat(self.real)
         except OSError:
             return False
+        return _identity(found) == self._identity and found.st_size >= _SMALLEST
 
     def _check_paths(self) -> None:
         try:
-            found = _identity(os.stat(self.real))
+            found = os.stat(self.real)
         except OSError:
             raise self._lost("the file was deleted or moved") from None
-        if found != self._identity:
+        if _identity(found) != self._identity:
             raise self._lost("the file was deleted or replaced")
+        if found.st_size < _SMALLEST:
+            self._emptied = "the file was emptied"
         if self._log is None:
             self._log = self._open_log()
         elif os.fstat(self._log).st_nlink == 0:
             raise self._lost(f"{self.real.name}-wal was deleted")
+        # SQLite itself empties its log, too, but begins it anew with a header.
+        elif os.pread(self._log, len(_NO_HEADER), 0) == _NO_HEADER:
+            self._emptied = f"{self.real.name}-wal was emptied"
+        # For good: what SQLite writes next may fill the hole, but not with what was there.
+        if self._emptied:
+            raise self._lost(self._emptied)
 
     def _open_log(self) -> int | None:
         try:
