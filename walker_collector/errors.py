@@ -150,6 +150,7 @@ class NotAttempted(WalkerError):
 
     For events of a batch for which `context.may_proceed(item)` returned False, or that must wait
     for an earlier event of the same person. It costs no attempt: the event is queued again at once.
+    Without such a cause, a call that attempts none of its events has failed, as with `RetryLater`.
     """
 
     def __init__(self, reason: str = "") -> None:

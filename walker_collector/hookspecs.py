@@ -259,7 +259,8 @@ def push(event: Event, data: Any, rule: Rule | None, context: PushContext) -> An
     `event` is the event after policies and renaming; `data` is the mapped data, or MISSING; `rule`
     is the rule that matched, or None.
     Return = delivered. Raise `NothingToSend` (the event gives this destination nothing to send),
-    `NotAttempted` (something came in between before any call: queued again, no attempt is counted),
+    `NotAttempted` (`context.proceed()` was False: queued again, no attempt is counted; if it was
+    not, this counts as `RetryLater`),
     `Rejected` (never retry: dead letter), `RetryLater` (transient), `PartDown` (a part of the
     destination cannot be used: the event waits, others are delivered), `DestinationDown` (stop this
     destination, keep its events). Any other exception counts as a bug: it is retried a few times,
@@ -276,7 +277,8 @@ def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exceptio
     another exception; all other events were delivered. Raising `RetryLater` or `DestinationDown`
     fails the whole batch, and `PartDown` makes each of its events wait; after `Rejected` or any
     other exception each event is tried again alone, in a batch of one. In all cases, events that
-    had arrived before may arrive twice.
+    had arrived before may arrive twice. If every event is `NotAttempted`, though `may_proceed` was
+    True for all, each counts as `RetryLater`.
     """
 
 

@@ -406,6 +406,55 @@ def test_nothing_goes_out_after_forget_however_long_the_batch_takes(
         assert (status(collector).waiting, status(collector).dead) == (0, 0)
 
 
+# --- plugins that attempt nothing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", ["push", "push_batch", "consent"])
+def test_event_that_is_never_attempted_waits_between_its_tries_and_ends(
+    hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def fail(*_: Any) -> None:
+        calls.append(hook)
+        raise NotAttempted("later")
+
+    cls = {
+        "push": plugin(fail),
+        "push_batch": plugin(None, fail, linger=0),
+        "consent": plugin(Record().push, consent=fail),
+    }[hook]
+    with running(one(cls, retry=RetryConfig(base=1, cap=1, attempts=3))) as collector:
+        if hook == "consent":
+            collector.consent({"marketing": True}, {"id": "a"})
+        else:
+            result = collector.push(event(1, "a"), wait=True, timeout=PATIENCE)
+            assert "not attempted" in result.reasons["there"]
+        until(lambda: status(collector).dead == 1, "the event is given up")
+        assert len(calls) == 3
+        assert "not attempted" in status(collector).reason
+        (letter,) = collector.dead()
+        assert letter.reason.startswith("given up after 3 attempts: not attempted")
+    assert "failed events will be retried: not attempted" in caplog.text
+
+
+def test_destination_that_attempts_nothing_is_failing_and_keeps_its_events() -> None:
+    calls: list[int] = []
+
+    def push_batch(batch: Sequence[Item]) -> dict[int, Exception]:
+        calls.append(len(batch))
+        return {at: NotAttempted("later") for at in range(len(batch))}
+
+    quick = RetryConfig(base=1, cap=1)
+    cls = plugin(None, push_batch, linger=0)
+    with running(one(cls, breaker=BreakerConfig(), retry=quick)) as collector:
+        collector.push_many([event(n, f"u{n}") for n in range(30)])
+        until(lambda: status(collector).state == "failing", "the breaker opens")
+        assert "later" in status(collector).reason
+        assert (status(collector).waiting, status(collector).dead) == (30, 0)
+        assert len(calls) < 40
+
+
 # --- the end of a collector ------------------------------------------------------------------
 
 

@@ -631,6 +631,49 @@ def test_nothing_of_a_person_goes_out_once_their_erasure_began() -> None:
     assert kinds[2] == "not_attempted"
 
 
+@pytest.mark.parametrize("hook", ["push", "returned", "raised", "consent"])
+def test_call_that_attempts_nothing_without_a_cause_has_failed(hook: str) -> None:
+    later = NotAttempted("later")
+
+    def fail(*_: Any) -> None:
+        raise later
+
+    made = {
+        "push": bench(fail),
+        "returned": bench(None, lambda batch: dict.fromkeys(range(len(batch)), later)),
+        "raised": bench(None, fail),
+        "consent": bench(fail, None, fail),
+    }[hook]
+    name = "walker consent" if hook == "consent" else "order complete"
+    outcomes = made.run(*(entry(n, f"u{n}", name, custom={}) for n in range(2)))
+    assert [outcome.kind for outcome in outcomes] == ["retry", "retry"]
+    assert outcomes[0].reason == "not attempted, though nothing came in between: later"
+    assert outcomes[0].counted
+
+
+@pytest.mark.parametrize("other", [None, RetryLater("busy"), Rejected("400")])
+def test_what_a_batch_leaves_out_after_it_attempted_another_event_has_not_failed(
+    other: Exception | None,
+) -> None:
+    failures = {1: NotAttempted("waits"), 2: NotAttempted("waits")}
+    found = {**failures, **({} if other is None else {0: other})}
+    kinds = bench(None, lambda batch: found).kinds(*(entry(n) for n in range(3)))
+    assert kinds[1:] == ["not_attempted", "not_attempted"]
+
+
+def test_batch_that_may_not_proceed_has_not_failed_for_anybody() -> None:
+    """The event after it waits for its person, and was not asked about."""
+    made = Bench(plugin(), {})
+
+    def push_batch(batch: Sequence[Item]) -> dict[int, Exception]:
+        made.revoked.add(1)
+        assert not batch[0].context.destination.may_proceed(batch[0])
+        return {at: NotAttempted() for at in range(len(batch))}
+
+    made.cls = plugin(None, push_batch)
+    assert made.kinds(entry(1), entry(2)) == ["not_attempted", "not_attempted"]
+
+
 def test_event_that_asks_nothing_is_empty() -> None:
     _, push = failing(NothingToSend("no device token"))
     (outcome,) = bench(push).run(entry(1))

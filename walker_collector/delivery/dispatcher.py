@@ -96,12 +96,17 @@ class Dispatcher:
 
 @define(eq=False)
 class _BatchInProgress:
-    """A batch on its way. `held_up`: people with an event that their later ones wait behind."""
+    """A batch on its way.
+
+    held_up: people with an event that their later ones wait behind.
+    interrupted: a hook was told not to send an event, after a withdrawal or the like.
+    """
 
     dispatcher: Dispatcher
     snapshot: ConsentSnapshot
     tasks: list[Task] = Factory(list)
     held_up: set[str] = Factory(set)
+    interrupted: bool = False
 
     def send(self) -> None:
         """Send the tasks in order; a person's later events wait behind one that must be retried."""
@@ -127,6 +132,12 @@ class _BatchInProgress:
         Nor after its delivery was given up (`timeout`), or the collector was closed: whoever
         tries it next would send it a second time.
         """
+        proceeds = self._proceeds(at)
+        if not proceeds:
+            self.interrupted = True
+        return proceeds
+
+    def _proceeds(self, at: int) -> bool:
         if not self.tasks or self.dispatcher.threads.abandoned:
             return False
         task, dispatcher = self.tasks[at], self.dispatcher
@@ -209,6 +220,7 @@ class _BatchInProgress:
             if task.outcome is DELIVERED:
                 failures = 0
                 continue
+            (task.outcome,) = self._without_idling([task.outcome])
             if task.outcome.kind == "unavailable":
                 return False
             self._note(task)
@@ -230,6 +242,7 @@ class _BatchInProgress:
         outcomes = self._outcomes_of(tasks)
         if outcomes is None:  # one event may have broken the call: send each by itself
             return self._send_each(tasks, self._push_alone)
+        outcomes = self._without_idling(outcomes)
         for task, outcome in zip(tasks, outcomes, strict=True):
             task.outcome = outcome
             if outcome is not DELIVERED:
@@ -261,6 +274,16 @@ class _BatchInProgress:
         outcomes = self._outcomes_of([task])
         assert outcomes is not None
         return outcomes[0]
+
+    def _without_idling(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Turn the outcomes of a call that attempted nothing, without cause, into failures.
+
+        Otherwise the same call would be repeated at once, for ever.
+        """
+        if self.interrupted or any(outcome.kind != "not_attempted" for outcome in outcomes):
+            return outcomes
+        why = "not attempted, though nothing came in between"
+        return [Outcome("retry", f"{why}: {outcome.reason}") for outcome in outcomes]
 
     def _note(self, task: Task) -> None:
         if task.outcome.kind in ("retry", "bug", "not_attempted") and task.person:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from walker_collector.delivery.destination import Destination
-from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, NOTIFIED, Outcome
+from walker_collector.delivery.outcome import DELIVERED, NOTIFIED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import TimeLimit
 from walker_collector.delivery.trace import event_id
@@ -107,7 +107,7 @@ class HookCalls:
         if issubclass(kind, NothingToSend):
             return Outcome("empty", reason_of(error))
         if issubclass(kind, NotAttempted):
-            return NOT_ATTEMPTED
+            return Outcome("not_attempted", reason_of(error))
         if issubclass(kind, Rejected):
             status = attribute_of(error, "status")
             found_by_plugin = type(status) is str and status in FOUND_BY_PLUGIN
