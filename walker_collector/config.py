@@ -25,7 +25,7 @@ from walker_collector.validators import (
     ms,
     names_destination,
     names_event,
-    names_file,
+    names_spool,
     positive,
     read_paths,
     reads_path,
@@ -311,7 +311,7 @@ class SpoolConfig:
         `spool.1.db`, `spool.2.db`, ...; without it a second process is refused.
     """
 
-    path: str = field(validator=names_file)
+    path: str = field(validator=names_spool)
     sync: Literal["normal", "full"] = "normal"
     max_events: int = field(default=10_000_000, validator=at_least(1))
     max_bytes: int = field(default=10_000_000_000, validator=at_least(1))

@@ -2,8 +2,10 @@
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -35,7 +37,30 @@ def names_destination(_: Any, __: Any, value: str | None) -> None:
 def names_file(_: Any, __: Any, value: str) -> None:
     """Refuse paths that can only be a folder, and text that is no path."""
     if Path(value).name in ("", "..") or value.endswith("/") or "\0" in value:
-        raise ValueError("must name a file, such as spool.db")
+        raise ValueError("must name a file")
+
+
+def names_spool(_: Any, __: Any, value: str) -> None:
+    """Refuse what `names_file` does, and the names of SQLite that are no files."""
+    if value == ":memory:" or value.startswith("file:"):
+        raise ValueError("must be the path of a file; without a spool, events wait in memory")
+    try:
+        names_file(_, __, value)
+    except ValueError as error:
+        raise ValueError(f"{error}, such as spool.db") from None
+
+
+def check_file(path: str) -> None:
+    """Raise ValueError for a folder, and for a path that no file can have; it need not exist."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, PermissionError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"no file can have this path: {reason}") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise ValueError("is a folder; name a file in it")
 
 
 SEGMENTS_MAX: Final = 60
@@ -183,6 +208,7 @@ def _split_url(value: str) -> SplitResult | None:
 
 
 _LABEL: Final = re.compile(r"[\w](?:[\w-]{0,61}[\w])?")
+_BRACKETED: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]*)?")
 
 
 def _check_address(parts: SplitResult) -> None:
@@ -196,8 +222,18 @@ def _check_address(parts: SplitResult) -> None:
     host = parts.hostname or ""
     labels = host.removesuffix(".").split(".")
     is_name = len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
-    if ":" not in host and not is_name:  # an IPv6 address was checked with its brackets
+    address = parts.netloc.rpartition("@")[2]
+    if not (_is_ipv6(address) if "[" in address else is_name):
         raise ValueError("has no valid host name")
+
+
+def _is_ipv6(address: str) -> bool:
+    """Whether the host of an address, in brackets, is one of IPv6: urlsplit accepts others."""
+    match = _BRACKETED.fullmatch(address)
+    try:
+        return bool(match and IPv6Address(match[1]))
+    except ValueError:
+        return False
 
 
 def check_certificates(path: str) -> None:

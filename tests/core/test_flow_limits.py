@@ -233,6 +233,130 @@ def test_functions_of_other_modules_than_allowed_are_refused(
     assert found("ours:f") == ["functions of module ours are not allowed here (allowed: none)"]
 
 
+WAYS_OUT = {
+    "begins with _": [
+        "total.__globals__.get",
+        "total.__globals__.update",
+        "__builtins__.pop",
+        "total.__call__",
+        "Ours.__subclasses__",
+        "_hidden",
+    ],
+    "a method of a built-in type": [
+        "CACHE.update",
+        "NAMES.append",
+        "Ours.update",
+        "Ours.mro",
+        "OURS.update",
+        "MARK.join",
+        "str.join",
+    ],
+    "are not allowed here": ["PATH.write_text", "LOG.info", "PART", "PART.func", "str"],
+}
+
+
+@pytest.mark.parametrize(
+    ("reason", "name"), [(reason, name) for reason, names in WAYS_OUT.items() for name in names]
+)
+def test_names_that_lead_out_of_an_allowed_module_are_refused(
+    reason: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ways.py").write_text(
+        "import logging, os\nfrom functools import partial\nfrom pathlib import Path\n"
+        "class Ours(dict):\n    def ours(self, value): return 1\n"
+        "def total(value): return 1\n_hidden = total\nstr = str\n"
+        "CACHE, NAMES, MARK, OURS = {}, [], '', Ours()\n"
+        "PATH, LOG, PART = Path('x'), logging.getLogger(), partial(os.system)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def flow(name: str) -> dict[str, Any]:
+        entry = {"package": "console", "config": {"data": {"fn": f"ways:{name}"}}}
+        return {"destinations": {"out": entry}}
+
+    with pytest.raises(ConfigError) as caught:
+        load_flow(flow(name), functions=["ways"])
+    (problem,) = caught.value.problems
+    assert problem.path == "destinations.out.config.data.fn"
+    assert reason in problem.message
+    for good in ("total", "Ours", "OURS.ours"):
+        load_flow(flow(good), functions=["ways"])
+    load_flow(flow("_hidden"))  # a trusted flow names what it likes
+
+
+def test_destinations_that_all_require_each_other_are_told_soon(tmp_path: Path) -> None:
+    ids = [f"d{n}" for n in range(200)]
+    destinations = {id: entry_of({"require": [it for it in ids if it != id]}) for id in ids}
+    began = time.monotonic()
+    found = problems({"destinations": destinations})
+    assert time.monotonic() - began < SOON
+    assert len(found) == 200
+    assert all(message.endswith("wait for each other") for message in found.values())
+
+
+def test_destination_between_two_circles_is_in_none() -> None:
+    edges = {"a": "b", "b": "ac", "c": "d", "d": "e", "e": "d", "f": "f", "g": ""}
+    read = {id: entry_of({"require": list(names)}) for id, names in edges.items()}
+    assert set(problems({"destinations": read})) == {
+        f"destinations.{id}.config.require" for id in "abdef"
+    }
+
+
+@pytest.mark.parametrize("times", [11, 50_000])
+def test_defaults_nested_in_each_other_are_bounded(times: int, tmp_path: Path) -> None:
+    def flow(times: int) -> str:
+        data = {"value": "$env.UNSET_NAME:" * times}
+        return json.dumps({"destinations": {"p": entry_of({"data": data})}})
+
+    assert refusal(tmp_path / "a.json", flow(times)) == {
+        "destinations.p.config.data.value": "defaults of $env nested more than 10 levels deep"
+    }
+    (tmp_path / "a.json").write_text(flow(10))
+    load(tmp_path / "a.json")
+
+
+def test_file_of_a_secret_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    environ = {"KEY_FILE": str(make_pipe(tmp_path / "key"))}
+    settings = {"url": "https://a.example", "headers": {"a": "$secret.KEY"}}
+    entry = {"package": "http", "config": {"settings": settings}}
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=r"headers\.a: secret KEY: .* it is no regular file"):
+        load_flow({"destinations": {"out": entry}}, environ=environ)
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("package", ["file", "@walkeros/server-destination-file"])
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("a\0b", "must name a file"),
+        ("events/", "must name a file"),
+        ("x" * 5_000, "no file can have this path: File name too long"),
+        ("{folder}", "is a folder; name a file in it"),
+        ("{folder}/file/events", "no file can have this path: Not a directory"),
+    ],
+)
+def test_path_of_a_file_destination_that_no_file_has_is_refused(
+    package: str, path: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    key = "path" if package == "file" else "filename"
+    settings = {key: path.replace("{folder}", str(tmp_path))}
+    entry = {"package": package, "config": {"settings": settings}}
+    with pytest.raises(ConfigError) as caught:
+        load_flow({"destinations": {"out": entry}})
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.message) == (f"destinations.out.config.settings.{key}", reason)
+
+
+@pytest.mark.parametrize("path", [":memory:", "file:x?mode=memory", "{folder}", "x" * 300])
+def test_path_of_a_spool_that_no_file_has_is_refused(path: str, tmp_path: Path) -> None:
+    spool = {"path": path.replace("{folder}", str(tmp_path))}
+    with pytest.raises(ConfigError) as caught:
+        load_flow({"collector": {"spool": spool}, "destinations": {}})
+    assert [problem.path for problem in caught.value.problems] == ["collector.spool.path"]
+
+
 def write_dotted_key(path: Path) -> Path:
     path.write_text("a = 1\n" + ".".join(["b"] * 100_000) + " = 1")
     return path

@@ -136,6 +136,11 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "values of a flow file": ("walker_collector.flow.parse:_MOST", 1, "values"),
     "values that references make": ("walker_collector.flow.references:_LARGEST", 1, "values"),
     "text that references make": ("walker_collector.flow.references:_LONGEST", 1, "characters"),
+    "defaults of $env within each other": (
+        "walker_collector.flow.references:_DEFAULTS",
+        1,
+        "levels",
+    ),
     "id of a destination": ("walker_collector.validators:_ID_MAX", 1, "characters"),
 }
 """Limit -> where the code has it (a field's default, or a constant), the divisor, and the unit."""

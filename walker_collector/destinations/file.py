@@ -13,6 +13,7 @@ from walker_collector.destinations.payload import is_skipped, payload, to_json
 from walker_collector.destinations.walkeros_settings import FILE, LinesSettings
 from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
+from walker_collector.validators import names_file
 
 _TRANSIENT = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
@@ -30,7 +31,7 @@ class FileSettings:
     fsync: wait for the disk after every write; safe against power loss, but slow.
     """
 
-    path: str = field(validator=filled)
+    path: str = field(validator=[filled, names_file], metadata={"file": True})
     format: Literal["ndjson"] = "ndjson"
     max_bytes: int | None = field(default=None, validator=at_least(1))
     keep: int = field(default=5, validator=at_least(1))

@@ -16,6 +16,7 @@ from walker_collector.config import MISSING, Secret
 from walker_collector.destinations.http_client import shown
 from walker_collector.destinations.payload import part_of, to_json
 from walker_collector.hookspecs import Event
+from walker_collector.validators import names_file
 
 API: Final = "@walkeros/server-destination-api"
 FILE: Final = "@walkeros/server-destination-file"
@@ -75,7 +76,7 @@ class LinesSettings:
     fields: paths of the event that are the columns of `tsv` and `csv`.
     """
 
-    filename: Any = field(validator=[_static, filled])
+    filename: Any = field(validator=[_static, filled, names_file], metadata={"file": True})
     format: Literal["jsonl", "tsv", "csv"] = field(default="jsonl", validator=_columns)
     fields: list[str] = field(default=Factory(list), validator=_paths)
     max_bytes: ClassVar = None

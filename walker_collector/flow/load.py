@@ -31,6 +31,7 @@ from walker_collector.flow.unsupported import check_collector, check_steps
 from walker_collector.naming import bounded_hints, hint, kind
 from walker_collector.plugins import Registry, unusable
 from walker_collector.text import brief, visible
+from walker_collector.validators import check_file
 
 _WARNING_MAX: Final = 2_000
 _DESTINATIONS_MAX: Final = 1_000
@@ -157,9 +158,7 @@ def _read_collector(
     _merge_globals(resolved, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
     if collector and collector.spool and not context.lenient:
-        folder = os.path.dirname(collector.spool.path) or "."
-        if not os.path.isdir(folder):
-            diagnostics.add("collector.spool.path", f"there is no folder {folder}")
+        _check_spool(collector.spool.path, diagnostics)
     if collector is None:
         return CollectorConfig()
     bounded = not resolved.keys().isdisjoint({"queueWait", "queue_wait"})
@@ -170,6 +169,17 @@ def _read_collector(
         " queueWait it bounds how many do"
     )
     return attrs.evolve(collector, queue_max=_ROOM)
+
+
+def _check_spool(path: str, diagnostics: Diagnostics) -> None:
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        diagnostics.add("collector.spool.path", f"there is no folder {folder}")
+        return
+    try:
+        check_file(path)
+    except ValueError as error:
+        diagnostics.add("collector.spool.path", str(error))
 
 
 def _merge_globals(collector: dict[str, Any], diagnostics: Diagnostics) -> None:

@@ -1,7 +1,7 @@
 """Read the settings that belong to a plugin."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -11,7 +11,7 @@ from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.references import STAND_IN
 from walker_collector.flow.types import disk_key, structure
 from walker_collector.naming import join, kind
-from walker_collector.validators import check_certificates
+from walker_collector.validators import check_certificates, check_file
 
 
 def read_settings(
@@ -31,16 +31,21 @@ def read_settings(
         raw = _with_stand_ins(raw, cls) if lenient else raw
     settings, problems = structure_own(raw, cls, path)
     if cls is not None and settings is not None and not lenient:
-        problems += _missing_certificates(settings, cls, path)
+        problems += _unusable_files(settings, cls, path)
     return settings, problems
 
 
-def _missing_certificates(settings: Any, cls: type[Any], path: str) -> Iterator[Problem]:
+_CHECKS: Final = {"certificates": check_certificates, "file": check_file}
+"""By a key in the metadata of a field that is a path."""
+
+
+def _unusable_files(settings: Any, cls: type[Any], path: str) -> Iterator[Problem]:
     for field in attrs.fields(cls):
         file = getattr(settings, field.name)
-        if "certificates" in field.metadata and isinstance(file, str):
+        for check in (_CHECKS[key] for key in _CHECKS if key in field.metadata):
             try:
-                check_certificates(file)
+                if isinstance(file, str):
+                    check(file)
             except ValueError as error:
                 yield Problem(join(path, disk_key(field)), str(error))
 

@@ -26,7 +26,10 @@ _ONLY_SECRET: Final = re.compile(r"\$secret\.([A-Z0-9_]+)")
 _INLINE: Final = re.compile(
     rf"\$var\.(?P<var>{_PATH})|\$env\.(?P<env>{_NAME})(?::(?P<default>[^\"}}\s]*))?"
 )
+_DEFAULT: Final = re.compile(rf"\$env\.{_NAME}:")
 _DEEPEST: Final = 60
+_DEFAULTS: Final = 10
+"""Levels of defaults: each is read with all that are nested in it."""
 _LARGEST: Final = 50_000
 _LONGEST: Final = 10_000_000
 _SECRET_MAX: Final = 100_000
@@ -152,6 +155,8 @@ class _Resolver:
         name, default = match["env"], match["default"]
         if name in self.context.environ:
             return self.from_environment(name, path)
+        if default is not None and len(_DEFAULT.findall(default)) >= _DEFAULTS:
+            return self.fail(path, f"defaults of $env nested more than {_DEFAULTS} levels deep")
         if default is not None:
             return self.inline(default, path)
         advice = f"set it, or write a default: $env.{name}:default"
@@ -167,7 +172,8 @@ class _Resolver:
             advice = f"set the environment variable {name}, or {name}_FILE to a file that holds it"
             return self.unset(path, f"secret {name} is not set; {advice}")
         try:
-            return Secret(read_bounded(Path(file), _SECRET_MAX).decode("utf-8-sig").rstrip("\r\n"))
+            body = read_bounded(Path(file), _SECRET_MAX, pipes=False)
+            return Secret(body.decode("utf-8-sig").rstrip("\r\n"))
         except (Unreadable, UnicodeDecodeError) as error:
             reason = error if isinstance(error, Unreadable) else "not UTF-8 text"
             return self.unset(path, f"secret {name}: cannot read {file} ({name}_FILE): {reason}")

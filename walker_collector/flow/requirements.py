@@ -5,8 +5,8 @@ flow starts, or that the collector's configuration stands for, needs no wait. An
 it would never come, because consent and users belong to people here and not to the process.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import attrs
 
@@ -26,12 +26,15 @@ def settle_requirements(
     """Return the destinations by id, with their requirements checked."""
     happened = _ALWAYS | {name for name in _GIVEN if getattr(collector, name)}
     ids = _ids(read, diagnostics)
+    circles = _circles({id: [n for n in read[id].require if n in read] for id in read})
     settled = {}
     for key, destination in read.items():
         path = join("destinations", key, "config", "require")
         kept = [name for name in destination.require if name in read or name not in happened]
         for name in kept:
-            _check(key, name, path, read, diagnostics)
+            _check(name, path, read, diagnostics)
+            if circles[key] == circles.get(name):
+                diagnostics.add(path, f"{key} and {name} wait for each other")
         if entry := destination.entry:
             require = [ids.get(name, name) for name in kept]
             config = attrs.evolve(entry.config, require=require)
@@ -53,7 +56,7 @@ def _ids(read: Mapping[str, ReadDestination], diagnostics: Diagnostics) -> dict[
 
 
 def _check(
-    id: str, name: str, path: str, read: Mapping[str, ReadDestination], diagnostics: Diagnostics
+    name: str, path: str, read: Mapping[str, ReadDestination], diagnostics: Diagnostics
 ) -> None:
     if name not in read:
         diagnostics.add(path, _missing(name, read))
@@ -61,8 +64,6 @@ def _check(
     required = read[name].entry
     if required and required.config.disabled:
         diagnostics.add(path, f"destination {name} is disabled: it is never ready")
-    if id in _awaited(name, read):
-        diagnostics.add(path, f"{id} and {name} wait for each other")
 
 
 def _missing(name: str, read: Iterable[str]) -> str:
@@ -80,13 +81,34 @@ def _missing(name: str, read: Iterable[str]) -> str:
     return f"there is no destination {name}{hint(name, read, 'there are')}"
 
 
-def _awaited(id: str, read: Mapping[str, Any]) -> set[str]:
-    """Return a destination and all that it waits for, directly or through others."""
-    awaited: set[str] = set()
-    left = [id]
-    while left:
-        name = left.pop()
-        if name not in awaited and name in read:
-            awaited.add(name)
-            left += read[name].require
-    return awaited
+def _circles(graph: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return for each destination one that stands for all that wait for it and it for them.
+
+    Two searches of the graph, forwards and backwards (Kosaraju), as every edge is walked once.
+    """
+    seen: set[str] = set()
+    order = [id for start in graph for id in _reached(graph, start, seen)]
+    backwards: dict[str, list[str]] = {id: [] for id in graph}
+    for id, names in graph.items():
+        for name in names:
+            backwards[name].append(id)
+    seen = set()
+    circles: dict[str, str] = {}
+    for start in reversed(order):
+        circles |= dict.fromkeys(_reached(backwards, start, seen), start)
+    return circles
+
+
+def _reached(graph: Mapping[str, Sequence[str]], start: str, seen: set[str]) -> Iterator[str]:
+    """Yield what is reached from `start` and not yet seen, each after all that follows it."""
+    path = [] if start in seen else [(start, iter(graph[start]))]
+    seen.add(start)
+    while path:
+        id, following = path[-1]
+        name = next((name for name in following if name not in seen), None)
+        if name is None:
+            path.pop()
+            yield id
+        else:
+            seen.add(name)
+            path.append((name, iter(graph[name])))

@@ -39,14 +39,17 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"not UTF-8 text (line {line}, byte {error.start})", name) from None
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """Return the content of a regular file or a pipe; raises `Unreadable` beyond `most` bytes."""
+def read_bounded(path: Path, most: int, *, pipes: bool = True) -> bytes:
+    """Return the content of a regular file, or of a pipe unless `pipes` is false.
+
+    Raises `Unreadable` beyond `most` bytes.
+    """
     try:
         # Without waiting: to open a pipe would wait for its writer.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         file = os.open(path, flags)
         try:
-            body = _read(file, most)
+            body = _read(file, most, pipes)
         finally:
             os.close(file)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
@@ -56,12 +59,12 @@ def read_bounded(path: Path, most: int) -> bytes:
     return body
 
 
-def _read(file: int, most: int) -> bytes:
+def _read(file: int, most: int, pipes: bool) -> bytes:
     kind = os.fstat(file).st_mode
-    if stat.S_ISFIFO(kind):
+    if pipes and stat.S_ISFIFO(kind):
         return _read_pipe(file, most)
     if not stat.S_ISREG(kind):
-        raise Unreadable("it is neither a file nor a pipe")
+        raise Unreadable("it is neither a file nor a pipe" if pipes else "it is no regular file")
     with os.fdopen(file, "rb", closefd=False) as stream:
         return stream.read(most + 1)
 

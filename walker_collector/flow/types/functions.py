@@ -73,6 +73,7 @@ def load_callable(reference: str) -> Callable[..., Any]:
     if not _IMPORTING.get():
         return _not_imported
     _check_allowed(module)
+    _check_public(name)
     found: Any = _import(module)
     for attribute in name.split("."):
         try:
@@ -83,8 +84,7 @@ def load_callable(reference: str) -> Callable[..., Any]:
             _check_allowed(found.__name__)
     if not callable(found):
         raise InvalidValue(f"module {module} has no callable {name}")
-    # An allowed module may have imported what is not: `myapp:system`, `myapp:os.system`.
-    _check_allowed(getattr(found, "__module__", None) or module)
+    _check_definer(found, name)
     return found  # type: ignore[no-any-return]  # callable() does not narrow Any
 
 
@@ -97,6 +97,21 @@ def _import(module: str) -> ModuleType:
             f"cannot import module {module} ({failure_of(error)}); install it, or put its folder on"
             " PYTHONPATH"
         ) from error
+
+
+def _check_public(name: str) -> None:
+    """Refuse names such as `f.__globals__.get`, which lead out of an allowed module."""
+    if _ALLOWED.get() is not None and any(part.startswith("_") for part in name.split(".")):
+        raise InvalidValue(f"{name} is not allowed here: a part of it begins with _")
+
+
+def _check_definer(found: Any, name: str) -> None:
+    """Refuse what an allowed module only has, such as `myapp:system` or `myapp:CACHE.update`."""
+    module = getattr(found, "__module__", None)
+    if _ALLOWED.get() is not None and not isinstance(module, str):
+        # Methods of built-in types have no module, whatever object they belong to.
+        raise InvalidValue(f"{name} is not allowed here: it is a method of a built-in type")
+    _check_allowed(module)
 
 
 def _check_allowed(module: Any) -> None:
