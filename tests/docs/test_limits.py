@@ -30,6 +30,21 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
         1,
         "bytes",
     ),
+    "keys of consent, of an event, of a person or of the default": (
+        "walker_collector.events:CONSENT_KEYS",
+        1,
+        "keys",
+    ),
+    "keys of these, with the items of lists": (
+        "walker_collector.intake.commands:SHARED_ITEMS",
+        1,
+        "keys",
+    ),
+    "average memory of a person's statements of consent": (
+        "walker_collector.people.records:AVERAGE_BYTES",
+        1,
+        "bytes",
+    ),
     "nesting of an event": ((CollectorConfig, "max_depth"), 1, "levels"),
     "time of an event in the past": ((CollectorConfig, "oldest"), 1, ""),
     "time of an event in the future": ((CollectorConfig, "max_ahead"), DAY // 24, "hours"),
@@ -145,7 +160,11 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
 }
 """Limit -> where the code has it (a field's default, or a constant), the divisor, and the unit."""
 
-BY_NATURE: Final = {"a whole number": "64 bits", "a line of events": "four times maxBytes"}
+BY_NATURE: Final = {
+    "a whole number": "64 bits",
+    "a line of events": "four times maxBytes",
+    "user, and globals, of every event as JSON, each": "a tenth of maxBytes",
+}
 """Limits without a constant of their own."""
 
 ROWS: Final = [

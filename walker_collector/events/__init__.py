@@ -5,6 +5,7 @@ nothing, and a spool stores them anyway.
 """
 
 from walker_collector.events.complete import (
+    CONSENT_KEYS,
     KEYS,
     PARTS,
     Defaults,
@@ -21,6 +22,7 @@ from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
 
 __all__ = [
+    "CONSENT_KEYS",
     "KEYS",
     "PARTS",
     "Bounds",

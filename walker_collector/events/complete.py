@@ -36,6 +36,8 @@ PARTS: Final[Mapping[str, type]] = {
     "nested": list,
     "consent": dict,
 }
+CONSENT_KEYS: Final = 200
+"""Keys of consent: of a statement or an event, and of all statements of a person together."""
 _SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
 KEYS: Final = ("name", *PARTS, *_SCALARS)
 _KNOWN: Final = frozenset(KEYS)
@@ -294,10 +296,12 @@ def _check_nested(nested: Sequence[Any], name: Any) -> None:
 
 
 def check_grants(consent: Mapping[Any, Any]) -> None:
-    """Raise EventError for consent with keys other than short text, or values other than booleans.
+    """Raise EventError for too many keys, keys other than short text, or values but booleans.
 
     Any other value would grant by mistake: the text "denied" is truthy.
     """
+    if len(consent) > CONSENT_KEYS:
+        raise EventError(f"consent: has {len(consent):,} keys; the limit is {CONSENT_KEYS}")
     for key, value in consent.items():
         if not isinstance(key, str):
             shown = storable(key, 80)

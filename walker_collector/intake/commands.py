@@ -1,5 +1,6 @@
 """Commands: statements of consent, and the user and globals that events are completed with."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS, identifiers
 from walker_collector.spool import NewEvent, PeopleUpdate, State
 
+SHARED_SHARE: Final = 10
+"""The user and the globals of every event have at most this fraction of an event's bytes each."""
+SHARED_ITEMS: Final = 1_000
+"""Keys, and items of lists, of these: every event is merged with them."""
 COMMANDS: Final = frozenset({"walker consent", "walker user", "walker globals"})
 
 
@@ -51,14 +56,28 @@ class Commands:
             self.globals(data)
 
     def user(self, update: Any) -> None:
-        """Merge into the user of every event."""
-        update = readable(lambda: plain_object("user", update, self._bounds))
-        self._defaults.user = merge(self._defaults.user, update)
+        """Merge into the user of every event; raises EventError if it would be too large."""
+        self._defaults.user = self._merged("user", self._defaults.user, update)
 
     def globals(self, update: Any) -> None:
-        """Merge into the globals of every event."""
-        update = readable(lambda: plain_object("globals", update, self._bounds))
-        self._defaults.globals = merge(self._defaults.globals, update)
+        """Merge into the globals of every event; raises EventError if they would be too large."""
+        self._defaults.globals = self._merged("globals", self._defaults.globals, update)
+
+    def _merged(self, what: str, before: Mapping[str, Any], update: Any) -> dict[str, Any]:
+        """Return what every event gets after an update; raises EventError if it is too large."""
+        update = readable(lambda: plain_object(what, update, self._bounds))
+        after = merge(before, update)
+        for size_of, most, unit in (
+            (_bytes, self._bounds.bytes // SHARED_SHARE, "bytes of JSON"),
+            (_items, SHARED_ITEMS, "keys and items"),
+        ):
+            # A flow may have more than that from the start; it can still be changed.
+            if (size := size_of(after)) > most and size > size_of(before):
+                raise EventError(
+                    f"{what}: those of every event would have {size:,} {unit} with this; "
+                    f"the limit is {most:,}"
+                )
+        return after
 
     def consent(self, update: Any, user: Any) -> None:
         """Record a statement and release the events that it admits."""
@@ -110,6 +129,16 @@ class Commands:
             event = consent_change(update, state, user, id=self._defaults.new_id(), now=now)
             notice = [NewEvent(person, now, encode(event, self._bounds), self._listening)]
         self._sink.record(change, notice)
+
+
+def _bytes(shared: Mapping[str, Any]) -> int:
+    return len(encode(shared, Bounds(bytes=sys.maxsize)))
+
+
+def _items(shared: Mapping[str, Any]) -> int:
+    """Return how many keys a merge with an object handles, and items of lists."""
+    lists = [value for value in shared.values() if isinstance(value, list)]
+    return len(shared) + sum(map(len, lists))
 
 
 def plain_statement(

@@ -7,16 +7,19 @@ consent belongs to a person, and the process default holds for people without st
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from attrs import frozen
 
 from walker_collector.config import Consent
-from walker_collector.errors import SpoolError
+from walker_collector.errors import EventError, SpoolError
+from walker_collector.events import CONSENT_KEYS
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import Identified, IdentityGraph, identifiers
 from walker_collector.people.records import ConsentRecords
 from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
+
+T = TypeVar("T")
 
 
 @frozen
@@ -93,10 +96,11 @@ class ConsentStore:
     def set_default(self, update: Consent, keep: Callable[[Consent], object] | None = None) -> None:
         """Change the process default.
 
-        `keep` is called with it before anybody else sees it; if it raises, nothing changes.
+        `keep` is called with it before anybody else sees it; if it raises, nothing changes. Raises
+        EventError for more than `CONSENT_KEYS` keys.
         """
         with self._recording:
-            default = {**self._default, **update}
+            default = _extended(self._default, update, "the default")
             if keep is not None:
                 keep(default)
             self._default = default
@@ -186,7 +190,7 @@ class ConsentStore:
         for theirs in joining.values():
             merged = later_of(merged, theirs)
         emptied: dict[str, ConsentRecord] = {root: {} for root, theirs in joining.items() if theirs}
-        return {found.person: merged, **emptied}, True
+        return {found.person: _most_binding(merged), **emptied}, True
 
     def keys_of(self, user: Mapping[str, Any]) -> set[str]:
         """Return all keys that events of a user may be filed under."""
@@ -243,7 +247,8 @@ class ConsentStore:
         """Record the statement of a person; return their key and all their statements.
 
         `keep` stores it, given the person and these statements; if it raises, nothing changes.
-        Raises ValueError if `user` has no identifier.
+        Raises ValueError if `user` has no identifier, EventError for a person with more than
+        `CONSENT_KEYS` keys.
         """
         with self._recording:
             self._finish()
@@ -252,7 +257,7 @@ class ConsentStore:
                 raise ValueError("user needs an id, a device or a session")
             at = self._records.next_stamp()
             new = {key: (bool(value), at) for key, value in update.items()}
-            record = {**self._records.get(person), **new}
+            record = _extended(self._records.get(person), new, "the person")
             state = _state(record)
             change = PeopleUpdate(consents={person: record})
             if keep is None:
@@ -299,6 +304,26 @@ class ConsentStore:
             Grant(key, bool(value), source(key, own, stated))
             for key, value in self.decide(own, person).items()
         ]
+
+
+def _extended(before: Mapping[str, T], update: Mapping[str, T], whose: str) -> dict[str, T]:
+    """Return consent with an update; raises EventError for more than `CONSENT_KEYS` keys."""
+    after = {**before, **update}
+    # What is known can be withdrawn in any case.
+    if len(after) > max(CONSENT_KEYS, len(before)):
+        raise EventError(
+            f"consent: {whose} would have {len(after):,} keys with this; "
+            f"the limit is {CONSENT_KEYS}"
+        )
+    return after
+
+
+def _most_binding(record: ConsentRecord) -> ConsentRecord:
+    """Return at most `CONSENT_KEYS` statements: denials first, then the latest."""
+    if len(record) <= CONSENT_KEYS:
+        return record
+    ordered = sorted(record.items(), key=lambda item: (item[1][0], -item[1][1]))
+    return dict(ordered[:CONSENT_KEYS])
 
 
 def _state(record: ConsentRecord) -> dict[str, bool]:

@@ -1,10 +1,17 @@
 """The records of consent: the statements of each person, in memory and in the spool."""
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from walker_collector.spool import ConsentRecord, PeopleStore, PeopleUpdate, Spool
+
+AVERAGE_BYTES: Final = 2_000
+"""Average memory of a person's statements. Only people with more are dropped for it."""
+_STATEMENT_BYTES: Final = 200
+"""Memory of a statement beside its key."""
 
 
 class ConsentRecords:
@@ -22,6 +29,9 @@ class ConsentRecords:
         self._now = now
         self._lock = lock
         self._people: OrderedDict[str, ConsentRecord] = OrderedDict()
+        self._large: OrderedDict[str, int] = OrderedDict()
+        """The memory of people with more than the average, in the order of `_people`."""
+        self._large_bytes = 0
         self._last_stamp = self._store.last_stamp() if self._store else 0
         self.is_empty = not (self._store and self._store.has_consent())
         """Whether nobody has stated anything yet, so that the default holds for everybody."""
@@ -43,6 +53,8 @@ class ConsentRecords:
                 self.put(person, record)
             else:
                 self._people.move_to_end(person)
+                if person in self._large:
+                    self._large.move_to_end(person)
             return record
 
     def store(self, update: PeopleUpdate) -> None:
@@ -57,11 +69,25 @@ class ConsentRecords:
                 self.is_empty = False
             self._people[person] = record
             self._people.move_to_end(person)
+            self._large_bytes -= self._large.pop(person, 0)
+            if (size := _memory(record)) > AVERAGE_BYTES:
+                self._large[person] = size
+                self._large_bytes += size
             if len(self._people) > self._limit:
-                self._people.popitem(last=False)
+                self._forget(next(iter(self._people)))
+            while self._large_bytes > self._limit * AVERAGE_BYTES and len(self._large) > 1:
+                self._forget(next(iter(self._large)))
+
+    def _forget(self, person: str) -> None:
+        self._people.pop(person, None)
+        self._large_bytes -= self._large.pop(person, 0)
 
     def drop(self, people: Iterable[str]) -> None:
         """Drop these people from memory; the spool has erased them."""
         with self._lock:
             for person in people:
-                self._people.pop(person, None)
+                self._forget(person)
+
+
+def _memory(record: ConsentRecord) -> int:
+    return sum(sys.getsizeof(key) + _STATEMENT_BYTES for key in record)
