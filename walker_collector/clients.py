@@ -61,7 +61,7 @@ DAY: Final = 86_400.0
 
 
 def __getattr__(name: str) -> object:
-    """Return a name of `bounded_http`, whose imports most processes do not need."""
+    """Return a name of `bounded_http`, imported late: most processes do not need it."""
     if name in ("BoundedConnection", "ResponseTooLong", "bound_pools", "call_within"):
         from walker_collector import bounded_http
 

@@ -111,7 +111,7 @@ class Secret:
 
 
 def revealed(value: Any) -> Any:
-    """Return a value with the texts of the secrets in it, for what is sent."""
+    """Return a value to send: the texts of the secrets stand in it."""
     if isinstance(value, Secret):
         return value.reveal()
     if type(value) is dict:

@@ -41,7 +41,7 @@ def names_file(_: Any, __: Any, value: str) -> None:
 
 
 def names_spool(_: Any, __: Any, value: str) -> None:
-    """Refuse what `names_file` does, and the names of SQLite that are no files."""
+    """Refuse a path that `names_file` refuses, and names that SQLite does not take for a file."""
     if value == ":memory:" or value.startswith("file:"):
         raise ValueError("must be the path of a file; without a spool, events wait in memory")
     try:

@@ -119,9 +119,16 @@ def test_letters_that_a_terminal_lacks_end_no_command(
 def test_closed_streams_end_no_command(closed: str, tmp_path: Path) -> None:
     for command, status in (("validate", 0), ("simulate", 0), ("validate --flow none", 1)):
         script = f'exec "$@" {closed}'
+        # Unbuffered, nothing would be left for Python to write at its end.
+        environ = {**os.environ, "PYTHONUNBUFFERED": ""}
         run = ["sh", "-c", script, "sh", *COMMAND, *command.split(), str(flow(tmp_path))]
         process = subprocess.run(
-            run, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+            run,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environ,
+            timeout=60,
+            check=False,
         )
         assert (process.returncode, process.stderr.count(b"Traceback")) == (status, 0)
 

@@ -135,7 +135,7 @@ def test_short_secret_is_hidden_by_its_type_alone_since_it_may_be_a_usual_word()
         (None, "No such file"),
         (b"\xff", "not UTF-8 text"),
         (b"x" * 100_001, "it has more than 100,000 bytes"),
-        ("folder", "neither a file nor a pipe"),
+        ("folder", "it is no regular file"),
     ],
 )
 def test_file_that_holds_no_secret_is_a_problem(content: Any, reason: str, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ have any encoding, or be closed.
 import json
 import os
 import sys
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -37,8 +36,12 @@ def say(*parts: str | Colored, err: bool = False) -> None:
         else visible(part)
         for part in parts
     )
-    with suppress(OSError) if err else nullcontext():
+    try:
         click.echo(harmless(shown), file=_stream(err))
+    except OSError:
+        if not err:
+            raise
+        give_up(sys.stderr)
 
 
 def say_json(value: Any, *, indent: bool = False) -> None:

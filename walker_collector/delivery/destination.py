@@ -63,7 +63,7 @@ class Destination:
 
     @property
     def status_without_consent(self) -> Literal["held", "dropped"]:
-        """The status of an event whose consent is denied, if no rule ignores it."""
+        """The status of a denied event that no rule ignores."""
         return "held" if self.config.queue else "dropped"
 
     def status_when_denied(self, name: str, body: bytes) -> Literal["ignored", "held", "dropped"]:

@@ -100,7 +100,7 @@ def _circles(graph: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def _reached(graph: Mapping[str, Sequence[str]], start: str, seen: set[str]) -> Iterator[str]:
-    """Yield what is reached from `start` and not yet seen, each after all that follows it."""
+    """Yield the unseen destinations reachable from `start`, each after all that follow it."""
     path = [] if start in seen else [(start, iter(graph[start]))]
     seen.add(start)
     while path:

@@ -181,7 +181,7 @@ class Intake:
         return count
 
     def _find_people_again(self, records: Iterable[NewEvent]) -> None:
-        """Find the people of events whose keys an erasure may have taken from them since.
+        """Find the people of events again, after an erasure that may have taken their keys.
 
         Otherwise what a session does would be filed under a person it does not belong to any more.
         """
@@ -197,7 +197,7 @@ class Intake:
 
 
 def is_command(name: Any) -> bool:
-    """Return whether the name of what was pushed is that of a command."""
+    """Return whether this is the name of a command."""
     # Of a subclass of str only its text counts, whatever its methods say.
     return isinstance(name, str) and str.__str__(name) in COMMANDS
 

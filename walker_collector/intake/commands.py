@@ -64,7 +64,7 @@ class Commands:
         self._defaults.globals = self._merged("globals", self._defaults.globals, update)
 
     def _merged(self, what: str, before: Mapping[str, Any], update: Any) -> dict[str, Any]:
-        """Return what every event gets after an update; raises EventError if it is too large."""
+        """Return the shared parts after an update; raises EventError if they become too large."""
         update = readable(lambda: plain_object(what, update, self._bounds))
         after = merge(before, update)
         for size_of, most, unit in (

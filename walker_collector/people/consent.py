@@ -46,7 +46,7 @@ class ConsentSnapshot:
 
 @frozen
 class _Learned:
-    """A step of learning: the keys of each person who joins another, and the update to store."""
+    """A step of learning: the keys of each joining person, and the update to store."""
 
     found: Identified
     keys: Mapping[str, set[str]]

@@ -15,7 +15,7 @@ _STATEMENT_BYTES: Final = 200
 
 
 class ConsentRecords:
-    """The statements of the `limit` people who were asked for last, and the order of statements.
+    """The statements of the `limit` people looked up last, and the order of statements.
 
     With a durable spool the others are read back from it; without one they are dropped. `lock`
     guards the memory, and is never held while the spool is written.

@@ -68,6 +68,6 @@ class AnonymousActivity:
             self._owners[anonymous_id] = (person, now)
 
     def release(self, person: Profile) -> None:
-        """Free the anonymous_ids of a person who is removed."""
+        """Free the anonymous_ids of a removed person."""
         for anonymous_id in person.anonymous_ids:
             del self._owners[anonymous_id]

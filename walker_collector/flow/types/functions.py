@@ -106,7 +106,7 @@ def _check_public(name: str) -> None:
 
 
 def _check_definer(found: Any, name: str) -> None:
-    """Refuse what an allowed module only has, such as `myapp:system` or `myapp:CACHE.update`."""
+    """Refuse a callable defined elsewhere, such as `myapp:system` or `myapp:CACHE.update`."""
     module = getattr(found, "__module__", None)
     if _ALLOWED.get() is not None and not isinstance(module, str):
         # Methods of built-in types have no module, whatever object they belong to.
