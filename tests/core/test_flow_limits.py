@@ -385,7 +385,7 @@ def test_file_that_never_ends_or_never_comes_is_refused(
         make_pipe(tmp_path / "pipe.json"): "nothing came through the pipe",
         large: "more than 2,000,000 bytes",
         tmp_path / "none.json": "No such file",
-        Path("a\0b"): "null byte",
+        Path("a\0b"): "null (byte|character)",  # by the version of Python
     }.items():
         with pytest.raises(ConfigError, match=reason):
             load(path)
