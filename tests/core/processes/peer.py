@@ -1,0 +1,94 @@
+"""A process that keeps leases: run as a program, it says what it takes over and gives up.
+
+A line on its input ends its deliveries, until which it gives no lease up.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+from tests.support import program, wait_until
+from walker_collector.spool.processes.keeper import Deliveries, LeaseKeeper
+from walker_collector.spool.processes.leases import Lease
+
+ROOT = Path(__file__).parents[3]
+
+
+class Peer:
+    """The other end of such a program: `leases` are those that it holds."""
+
+    def __init__(self, process: "Popen[str]") -> None:
+        self.process = process
+        self.leases: set[str] = set()
+        self.moves = 0
+        """How often a lease came or went."""
+        self.asked = 0
+        """How often it was asked to give a lease up."""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            what, _, lease = line.strip().partition(" ")
+            self.moves += what != "asked"
+            self.asked += what == "asked"
+            if what == "took":
+                self.leases.add(lease)
+            elif what == "gave":
+                self.leases.discard(lease)
+
+    def finish(self) -> None:
+        """End the deliveries in flight."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def close(self) -> None:
+        """Close in an orderly way."""
+        self.process.communicate(timeout=20)
+
+
+@contextmanager
+def peer(spool: Path, *destinations: str, shards: int = 1, busy: bool = False) -> Iterator[Peer]:
+    """Start such a process; `busy`: with deliveries in flight."""
+    command = [sys.executable, "-m", __name__, spool, shards, int(busy), *destinations]
+    with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
+        yield Peer(process)
+
+
+def held(*peers: Peer) -> list[int]:
+    """Return how many leases each holds."""
+    return [len(item.leases) for item in peers]
+
+
+def until_held(shares: list[int], *peers: Peer) -> None:
+    """Wait until these processes hold as many leases, in any order."""
+    wait_until(
+        lambda: sorted(held(*peers)) == sorted(shares), f"{shares} leases, not {held(*peers)}"
+    )
+
+
+def main() -> None:
+    spool, shards, busy, *destinations = sys.argv[1:]
+    in_flight = [busy == "1"]
+
+    def say(what: str, lease: Lease) -> None:
+        print(what, *lease, flush=True)
+
+    def abandon(lease: Lease) -> bool:
+        say("asked" if in_flight[0] else "gave", lease)
+        return not in_flight[0]
+
+    deliveries = Deliveries(lambda lease: say("took", lease), abandon)
+    keeper = LeaseKeeper(Path(spool), destinations, int(shards), deliveries)
+    keeper.start()
+    for _ in sys.stdin:
+        in_flight[0] = False
+    keeper.close()
+
+
+if __name__ == "__main__":
+    main()

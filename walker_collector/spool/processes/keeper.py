@@ -1,0 +1,138 @@
+"""Keeps the leases of this process fair, and takes over those of processes that have ended."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from walker_collector.spool.processes.assignment import assign
+from walker_collector.spool.processes.leases import Lease, Leases
+from walker_collector.spool.processes.members import Member, Members
+
+_INTERVAL: Final = 0.25
+"""Seconds between looks: a lease whose holder was killed is taken over after one of them."""
+_JOIN: Final = 10.0
+"""Seconds to wait for a look that is under way, at the end."""
+
+logger = logging.getLogger("walker_collector")
+
+
+@frozen
+class Deliveries:
+    """The side that delivers. Called by the keeper's thread, and not for two leases at once.
+
+    take_over: begin to deliver; the lease is held.
+    abandon: begin nothing more; return whether nothing is in flight, so that the lease may go.
+        Called again until it is so.
+    """
+
+    take_over: Callable[[Lease], None]
+    abandon: Callable[[Lease], bool]
+
+
+class LeaseKeeper:
+    """Looks every quarter of a second which leases this process should have.
+
+    A process that has leases to give up finishes what is in flight first, and whoever should have
+    them takes them when they are free.
+    """
+
+    def __init__(
+        self, spool: Path, destinations: Collection[str], shards: int, deliveries: Deliveries
+    ) -> None:
+        self._members = Members(spool, destinations)
+        self._leases = Leases(spool, self._members.folder, self._members.token)
+        self._wanted = [Lease(id_, shard) for id_ in destinations for shard in range(shards)]
+        self._deliveries = deliveries
+        self._leaving: set[Lease] = set()
+        self._looking = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # --- what others ask -------------------------------------------------------------------
+
+    def holds(self, lease: Lease) -> bool:
+        """Return whether deliveries may begin under a lease."""
+        return lease not in self._leaving and self._leases.holds(lease)
+
+    def living(self) -> list[Member]:
+        """Return the living processes of the spool."""
+        return self._members.living()
+
+    def holders(self, leases: Iterable[Lease]) -> dict[Lease, Member]:
+        """Return the process that holds each of these leases, of those that are held."""
+        members = {member.token: member for member in self._members.living()}
+        found = self._leases.holders(leases)
+        return {lease: members[token] for lease, token in found.items() if token in members}
+
+    # --- work ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take at once what nobody else delivers; then look on a thread."""
+        self.look()
+        self._thread = threading.Thread(target=self._run, name="walker-leases", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(_INTERVAL):
+            try:
+                self.look()
+            except Exception:  # the next look may find the folder, or the disk, better
+                logger.exception("spool: the leases of this process could not be looked after")
+
+    def look(self) -> None:
+        """Give up leases that others should have, and take those that this process should."""
+        with self._looking:
+            if self._over.is_set():
+                return
+            self._members.sign()
+            members = self._members.living()
+            holders = self._leases.holders(self._all(members))
+            assigned = assign(self._all(members), members, holders)
+            mine = {lease for lease, token in assigned.items() if token == self._members.token}
+            mine -= {lease for lease in self._leases.held if not self._leases.holds(lease)}
+            self._leaving = {lease for lease in self._leaving if lease not in mine}
+            for lease in self._leases.held - mine:
+                self._give_up(lease)
+            for lease in sorted(mine - self._leases.held):
+                if self._leases.acquire(lease):
+                    self._deliveries.take_over(lease)
+
+    def _all(self, members: Iterable[Member]) -> list[Lease]:
+        """Return all leases that any process wants: fair shares are about all of them."""
+        shards = {lease.shard for lease in self._wanted}
+        ids = {id_ for member in members for id_ in member.delivers}
+        return sorted(Lease(id_, shard) for id_ in ids for shard in shards)
+
+    def _give_up(self, lease: Lease) -> None:
+        self._leaving.add(lease)
+        if self._deliveries.abandon(lease):
+            self._leases.release(lease)
+            self._leaving.discard(lease)
+
+    # --- end -------------------------------------------------------------------------------
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process could deliver what this one leaves."""
+        return not any(
+            member.token != self._members.token and member.delivers and not member.silent
+            for member in self._members.living()
+        )
+
+    def close(self) -> None:
+        """Give up all leases, whose deliveries have ended, and leave."""
+        self._over.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN)
+        with self._looking:
+            self._leases.close()
+            self._members.close()
+
+    def abandon(self) -> None:
+        """Close copies of files in a forked child: leases and membership stay the parent's."""
+        self._leases.abandon()
+        self._members.abandon()

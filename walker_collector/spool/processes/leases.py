@@ -1,0 +1,97 @@
+"""Leases: who delivers to a destination, for the people of a shard."""
+
+import os
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from walker_collector.spool.processes.files import is_at, open_file, try_lock
+
+_TOKEN_BYTES: Final = 16
+
+
+class Lease(NamedTuple):
+    """The right to deliver to a destination the events of one shard's people."""
+
+    destination: str
+    shard: int
+
+
+class Leases:
+    """The leases that this process holds, each a locked file in a folder beside the spool.
+
+    The file says who holds it. It stays there when a lease ends, as who waits for it has it open.
+    """
+
+    def __init__(self, spool: Path, folder: Path, token: str) -> None:
+        self._spool = spool
+        self._folder = folder
+        self._token = token
+        self._files: dict[Lease, int] = {}
+
+    @property
+    def held(self) -> frozenset[Lease]:
+        """The leases of this process."""
+        return frozenset(self._files)
+
+    def holds(self, lease: Lease) -> bool:
+        """Return whether this process holds a lease, by the file that others would have to lock."""
+        file = self._files.get(lease)
+        return file is not None and is_at(file, self._path(lease))
+
+    def acquire(self, lease: Lease) -> bool:
+        """Take a lease unless another process has it; return whether it is held now."""
+        if lease in self._files:
+            return True
+        file = open_file(self._spool, self._path(lease))
+        try:
+            if not try_lock(file) or not is_at(file, self._path(lease)):
+                os.close(file)
+                return False
+            os.pwrite(file, self._token.encode(), 0)
+        except BaseException:
+            os.close(file)
+            raise
+        self._files[lease] = file
+        return True
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease up."""
+        file = self._files.pop(lease, None)
+        if file is not None:
+            os.ftruncate(file, 0)
+            os.close(file)
+
+    def holders(self, leases: Iterable[Lease]) -> dict[Lease, str]:
+        """Return the tokens of the processes that hold leases, of those that are held."""
+        return {lease: token for lease in leases if (token := self._holder(lease))}
+
+    def _holder(self, lease: Lease) -> str:
+        if self.holds(lease):
+            return self._token
+        try:
+            file = os.open(self._path(lease), os.O_RDONLY)
+        except FileNotFoundError:
+            return ""
+        try:
+            if try_lock(file, shared=True):
+                return ""  # what is written there is of a process that was killed
+            return os.pread(file, _TOKEN_BYTES, 0).decode("ascii", "replace")
+        finally:
+            os.close(file)
+
+    def _path(self, lease: Lease) -> Path:
+        # A destination's id may hold what a file name cannot.
+        name = sha256(lease.destination.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return self._folder / f"{name}.{lease.shard}.lease"
+
+    def close(self) -> None:
+        """Give all leases up."""
+        for lease in list(self._files):
+            self.release(lease)
+
+    def abandon(self) -> None:
+        """Close the copies of the files, in a forked child: the leases stay the parent's."""
+        while self._files:
+            os.close(self._files.popitem()[1])

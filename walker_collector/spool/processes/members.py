@@ -1,0 +1,163 @@
+"""The living processes of a spool, each with a file that it keeps locked."""
+
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from walker_collector.errors import SpoolError
+from walker_collector.spool.processes.files import (
+    beside,
+    is_at,
+    open_file,
+    require_locks,
+    try_lock,
+)
+
+_SUFFIX: Final = ".process"
+_SILENT: Final = 3.0
+"""Seconds without a sign after which a process counts as stopped."""
+_SETTLED: Final = 1.0
+"""Seconds after which a process counts where leases are shared out: a script may end before."""
+
+
+@frozen
+class Member:
+    """A living process; `delivers` are the destinations that it can deliver to.
+
+    `settled`: it has been there for a while. `silent`: it lives, but gives no sign, as a process
+    does that is stopped by a signal or a debugger.
+    """
+
+    token: str
+    pid: int
+    host: str
+    command: str
+    since: float
+    delivers: frozenset[str]
+    settled: bool
+    silent: bool
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
+        return f"process {self.pid} ({self.command}) on {self.host} since {since}"
+
+
+class Members:
+    """The processes of a spool, this one among them.
+
+    Each has a locked file in a folder beside the spool. The kernel unlocks it however the process
+    ends, and whoever sees a file that is not locked deletes it. A file appears under its name only
+    when it is locked and written.
+    """
+
+    def __init__(self, spool: Path, delivers: Iterable[str]) -> None:
+        require_locks(spool)
+        self._spool = spool
+        self.folder = beside(spool, "processes")
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise SpoolError(
+                f"spool {spool}: cannot make {self.folder.name} beside it: {error.strerror}; "
+                "give the process a folder that it may write to"
+            ) from None
+        self.token = secrets.token_hex(8)
+        self._path = self.folder / f"{self.token}{_SUFFIX}"
+        self._file = self._enter(sorted(delivers))
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def _enter(self, delivers: list[str]) -> int:
+        fresh = self._path.with_suffix(".new")
+        file = open_file(self._spool, fresh)
+        try:
+            try_lock(file)
+            os.write(file, json.dumps(_about(delivers)).encode())
+            fresh.rename(self._path)
+        except BaseException:
+            os.close(file)
+            fresh.unlink(missing_ok=True)
+            raise
+        return file
+
+    def sign(self) -> None:
+        """Give a sign of life, for others to tell a stopped process by its absence."""
+        os.utime(self._file)
+
+    def living(self) -> list[Member]:
+        """Return the living processes, the one that came first first."""
+        now = time.time()
+        found = []
+        for path in self.folder.glob(f"*{_SUFFIX}"):
+            if path != self._path and _is_left(path):
+                path.unlink(missing_ok=True)
+                self._known.pop(path.stem, None)
+            elif (member := self._member(path, now)) is not None:
+                found.append(member)
+        return sorted(found, key=lambda member: (member.since, member.token))
+
+    def _member(self, path: Path, now: float) -> Member | None:
+        try:
+            about = self._known.get(path.stem)
+            if about is None:
+                about = self._known[path.stem] = json.loads(path.read_bytes())
+            sign = path.stat().st_mtime
+        except (OSError, ValueError):  # it has just ended
+            return None
+        return Member(
+            token=path.stem,
+            pid=about["pid"],
+            host=about["host"],
+            command=about["command"],
+            since=about["since"],
+            delivers=frozenset(about["delivers"]),
+            settled=abs(now - about["since"]) >= _SETTLED,
+            silent=path != self._path and abs(now - sign) > _SILENT,
+        )
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether somebody has deleted the file of this process, so that others miss it."""
+        return not is_at(self._file, self._path)
+
+    def close(self) -> None:
+        """Leave: delete the file, and unlock it by closing it."""
+        if self._file >= 0:
+            self._path.unlink(missing_ok=True)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close this copy of the file, in a forked child: the parent stays a member."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _about(delivers: list[str]) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": " ".join([Path(arg).name for arg in sys.argv[:1]] + sys.argv[1:2]),
+        "since": time.time(),
+        "delivers": delivers,
+    }
+
+
+def _is_left(path: Path) -> bool:
+    """Return whether the process of a file has ended."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who look at once do not take each other for its owner.
+        return try_lock(file, shared=True) and is_at(file, path)
+    finally:
+        os.close(file)
