@@ -66,8 +66,8 @@ class Collector:
         config = flow.collector
         defaults = Defaults.of(config, new_id, on_unknown=UnknownKeys())
 
-        def build(forked: bool) -> Runtime:
-            spool = open_spool(config, forked=forked)
+        def build() -> Runtime:
+            spool = open_spool(config)
             return Runtime(flow, spool, registry, self, defaults, self._in_flight, now, random_)
 
         self.flow = flow
@@ -166,15 +166,17 @@ class Collector:
     # --- people ----------------------------------------------------------------------------
 
     @inside
-    def consent(self, update: Consent, user: Mapping[str, Any] | None = None) -> None:
+    def consent(self, update: Consent, user: Mapping[str, Any] | None = None) -> int:
         """Record a grant or withdrawal: of a person, or without `user` the process default.
 
         A person is addressed by `id`, `device` or `session`. Events that a grant admits are
         released in order, before that person's newer events; after a withdrawal no waiting event
-        is sent to destinations that require it. Raises EventError for an invalid update, and as
+        is sent to destinations that require it, by any process that uses the spool. A withdrawal
+        waits up to a second for calls under way with the person's events; returns the number of
+        those that are left. Raises EventError for an invalid update, and as
         `push` does if it cannot be stored: then nothing has changed.
         """
-        self._life.runtime_if_open().intake.commands.consent(update, user)
+        return self._life.runtime_if_open().intake.commands.consent(update, user)
 
     def user(self, update: Mapping[str, Any]) -> None:
         """Merge into the user that every event of this process is completed with.

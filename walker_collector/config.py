@@ -307,15 +307,12 @@ class SpoolConfig:
     sync: `normal` survives a crash of the process, `full` a loss of power as well.
     max_events: how many may wait.
     max_bytes: how large the file may grow.
-    shared: true lets several processes use the path, each with the first free file of `spool.db`,
-        `spool.1.db`, `spool.2.db`, ...; without it a second process is refused.
     """
 
     path: str = field(validator=names_spool)
     sync: Literal["normal", "full"] = "normal"
     max_events: int = field(default=10_000_000, validator=at_least(1))
     max_bytes: int = field(default=10_000_000_000, validator=at_least(1))
-    shared: bool = False
 
 
 @frozen(kw_only=True)
@@ -326,6 +323,7 @@ class CollectorConfig:
     user: defaults for the user of every event.
     globals: defaults for the globals of every event.
     spool: where accepted events wait; without it, in memory.
+    deliver: false leaves deliveries to other processes that use the spool.
     queue_max: how many events wait in memory.
     queue_wait: ms a push waits for room.
     max_depth: levels of nesting of an event.
@@ -342,6 +340,7 @@ class CollectorConfig:
     user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
+    deliver: bool = True
     queue_max: int = field(default=100_000, validator=at_least(1))
     queue_wait: int = field(default=5_000, validator=ms(0))
     max_depth: int = field(default=32, validator=between(1, 100))

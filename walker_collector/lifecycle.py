@@ -16,14 +16,13 @@ from walker_collector.text import storable
 class Lifecycle:
     """Opens a collector's runtime, opens it again in a forked child, and closes it once.
 
-    `build` makes a runtime, given whether the process is a forked child. `close_timeout` is the
-    time (s) that closing waits for deliveries.
+    `build` makes a runtime. `close_timeout` is the time (s) that closing waits for deliveries.
     """
 
     runtime: Runtime
 
     def __init__(
-        self, build: Callable[[bool], Runtime], in_flight: InFlight, close_timeout: float
+        self, build: Callable[[], Runtime], in_flight: InFlight, close_timeout: float
     ) -> None:
         self.close_timeout = close_timeout
         self.forked = False
@@ -37,11 +36,11 @@ class Lifecycle:
 
     def start(self) -> None:
         """Start the runtime of the process that the collector is made in."""
-        self._start(forked=False)
+        self._start()
         process.register(self)
 
-    def _start(self, *, forked: bool) -> None:
-        self.runtime = self._build(forked)
+    def _start(self) -> None:
+        self.runtime = self._build()
         self.runtime.start()  # now that the hooks which it calls may use the collector
 
     def runtime_if_open(self) -> Runtime:
@@ -54,7 +53,7 @@ class Lifecycle:
         if self.forked:
             with self._reopening:
                 if self.forked:
-                    self._start(forked=True)
+                    self._start()
                     self.forked = False
         return self.runtime
 

@@ -1,8 +1,10 @@
 """The working parts of a collector, which a forked child makes anew."""
 
 from collections.abc import Callable
+from typing import Final
 
 from walker_collector.config import CollectorConfig, FlowConfig
+from walker_collector.delivery.cooperation import Cooperation
 from walker_collector.delivery.destination import Host, announce, build_destinations
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.events import Bounds, Defaults
@@ -15,15 +17,18 @@ from walker_collector.plugins import Registry
 from walker_collector.spool import Spool
 from walker_collector.spool.memory import MemorySpool
 
+_WRITE_WAIT: Final = 1_000
+"""Least wait (ms) for other processes that write, also if a push is not to wait for room."""
 
-def open_spool(config: CollectorConfig, *, forked: bool = False) -> Spool:
-    """Open the spool of a configuration; in a forked child one that no other process holds."""
+
+def open_spool(config: CollectorConfig) -> Spool:
+    """Open the spool of a configuration, which all processes of the machine share."""
     if config.spool is None:
         return MemorySpool()
     # Imported here: a collector in memory needs neither SQLite nor file locks.
-    from walker_collector.spool.sqlite.slots import open_free_slot, open_own
+    from walker_collector.spool.sqlite import SqliteSpool
 
-    return open_free_slot(config.spool) if forked else open_own(config.spool)
+    return SqliteSpool(config.spool, wait=max(config.queue_wait, _WRITE_WAIT) / 1000)
 
 
 class Runtime:
@@ -46,6 +51,11 @@ class Runtime:
             destinations = build_destinations(flow, registry, host)
             self.consents = ConsentStore(spool, config.consent, config.people_max, now)
             self.workers = DestinationWorkers(destinations, spool, self.consents, now, random)
+            self._cooperation = (
+                Cooperation(spool, self.workers, self.consents, delivers=config.deliver)
+                if spool.durable
+                else None
+            )
             self.erasure = Erasure(self.workers, self.consents, spool)
             sink = SpoolSink(config, spool, self.workers, in_flight)
             self.bounds = bounds = Bounds(config.max_depth, config.max_bytes)
@@ -61,15 +71,29 @@ class Runtime:
         try:
             self.erasure.finish()
             self.workers.start()
+            if self._cooperation is not None:
+                self._cooperation.start()
         except BaseException:
-            self.spool.close()
+            self._leave()
             raise
 
     def stop(self, deadline: float, expired: Callable[[], bool]) -> bool:
         """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""
         try:
-            self.workers.flush(deadline, expired)
+            # Other processes deliver what waits, if there are any: nobody waits for that.
+            handed_over = self._cooperation is not None and not self._cooperation.leave()
+            if not handed_over:
+                self.workers.flush(deadline, expired)
             self.erasure.wait(deadline)
-            return self.workers.stop(expired) == 0
+            if self._cooperation is not None:
+                self._cooperation.stop()
+            return self.workers.stop(expired, handed_over=handed_over) == 0
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        try:
+            if self._cooperation is not None:
+                self._cooperation.close()
         finally:
             self.spool.close()

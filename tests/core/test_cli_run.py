@@ -348,7 +348,7 @@ def test_problems_of_a_flow_are_told_without_a_traceback(
     assert len(process.stderr.splitlines()) == 2
 
 
-def test_spool_of_another_process_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_run_beside_another_one_of_the_same_flow_ends_well(tmp_path: Path) -> None:
     spool = {"path": str(tmp_path / "spool.db")}
     with serving() as server:
         flow = write_flow(tmp_path, {"there": to_server(server.url)}, spool=spool)
@@ -358,8 +358,7 @@ def test_spool_of_another_process_is_told_without_a_traceback(tmp_path: Path) ->
             process.stdin.flush()
             assert server.came.acquire(timeout=20)
             second = completed("run", flow, stdin=-3)
-    assert second.returncode == 1
-    assert f"in use by process {process.pid}" in second.stderr
+    assert second.returncode == 0, second.stderr
     assert "Traceback" not in second.stderr
 
 
@@ -438,8 +437,7 @@ def test_events_delivered_into_their_own_file_are_read_once(linked: bool, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "way",
-    ["", "-wal", "-shm", "-journal", ".lock", "link", "hard link", "link to -shm", "link to .lock"],
+    "way", ["", "-wal", "-shm", "-journal", ".locks/write", "link", "link to -shm"]
 )
 def test_file_destination_leaves_the_spool_alone(way: str, tmp_path: Path) -> None:
     spool = tmp_path / "spool.db"
@@ -447,9 +445,9 @@ def test_file_destination_leaves_the_spool_alone(way: str, tmp_path: Path) -> No
     if way.startswith("link to "):
         out.symlink_to(f"{spool}{way.removeprefix('link to ')}")
     flow = write_flow(tmp_path, {"out": to_file(out)}, spool={"path": str(spool)})
-    if way in ("link", "hard link"):
+    if way == "link":  # a hard link is refused: see test_spool_files
         spool.touch()
-        (out.symlink_to if way == "link" else out.hardlink_to)(spool)
+        out.symlink_to(spool)
     process = completed("run", flow, "--timeout", "1", input=ndjson([event(1)]))
     assert process.returncode == 1
     assert "it belongs to an SQLite database, such as a spool" in process.stderr

@@ -1,6 +1,5 @@
 """What an application holds in its hands: pushing, waiting, figures, the end."""
 
-import gc
 import json
 import logging
 import signal
@@ -627,16 +626,6 @@ def test_failed_start_leaves_the_spool_to_the_next(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="raised OSError at"):
         Collector(flow(plugin(down, __init__=broken), spool))
     with running(flow(plugin(down), spool)):
-        pass
-
-
-def test_forgotten_collector_gives_its_spool_up(tmp_path: Path) -> None:
-    spool = tmp_path / "spool.db"
-    collector = Collector(flow(plugin(Record().push), spool))
-    del collector
-    with pytest.warns(ResourceWarning):
-        gc.collect()
-    with running(flow(plugin(Record().push), spool)):
         pass
 
 

@@ -26,10 +26,9 @@ from tests.core.support import (
 from tests.forms import form
 from tests.support import exit_status, in_fork, python
 from walker_collector import Collector, DestinationDown
-from walker_collector.spool.sqlite.lock import lock_is_free
 
 FORKS = form(8, 100)
-SPOOLS = {"spool.db", "spool.db-shm", "spool.db-wal", "spool.db.lock"}
+SPOOLS = {"spool.db", "spool.db-shm", "spool.db-wal", "spool.db.locks"}
 
 
 @pytest.fixture(params=[False, True], ids=["memory", "durable"])
@@ -78,9 +77,12 @@ def test_child_delivers_its_own_and_the_parent_its_own(spool: Path | None, tmp_p
         collector.push(event(2))
         assert [exit_status(pid) for pid in pids] == [0, 0]
         assert collector.flush(PATIENCE)
-    expected = [(os.getpid(), 1), (os.getpid(), 2)]
-    expected += [(pid, n) for pid in pids for n in (10, 11)]
-    assert sorted(delivered(out)) == sorted(expected)
+    if spool is None:
+        expected = [(os.getpid(), 1), (os.getpid(), 2)]
+        expected += [(pid, n) for pid in pids for n in (10, 11)]
+        assert sorted(delivered(out)) == sorted(expected)
+    else:  # any of them may deliver what the others accept
+        assert sorted(n for _, n in delivered(out)) == [1, 2, 10, 10, 11, 11]
 
 
 def test_what_the_parent_had_accepted_is_not_delivered_by_the_child(
@@ -124,7 +126,8 @@ def test_child_sees_its_own_figures(spool: Path | None) -> None:
 
         def child() -> None:
             assert collector.status().accepted == 0
-            assert collector.status_of("there").waiting == 0
+            # A spool is that of all processes, a queue in memory is each one's own.
+            assert collector.status_of("there").waiting == (0 if spool is None else 3)
             assert collector.dead() == []
             assert collector.bury([]) == 0
 
@@ -319,35 +322,10 @@ def test_what_a_worker_leaves_is_taken_over_at_the_next_start(tmp_path: Path) ->
     with running(flow(plugin(down), spool)) as collector:
         for numbers in ((1, 2), (3,)):
             assert exit_status(in_fork(worker(collector, *numbers))) == 0
-        names = {file.name for file in spool.parent.glob("spool*.db")}
-        assert names == {"spool.db", "spool.1.db"}, "the second worker took what the first left"
+        assert {file.name for file in spool.parent.glob("spool*.db")} == {"spool.db"}
     with running(flow(writing(out), spool)) as collector:
         assert collector.flush(PATIENCE)
-        assert {file.name for file in spool.parent.glob("spool*.db")} == {"spool.db"}
     assert sorted(n for _, n in delivered(out)) == [1, 2, 3]
-
-
-def test_restarted_worker_delivers_what_its_predecessor_left(tmp_path: Path) -> None:
-    spool, out = tmp_path / "spools" / "spool.db", tmp_path / "out"
-    broken = tmp_path / "broken"
-    broken.touch()
-    good = writing(out)
-
-    def push(event: dict[str, Any], context: Any) -> None:
-        if broken.exists():
-            raise DestinationDown("no key")
-        good.push(None, event, context)  # type: ignore[attr-defined]  # made by plugin()
-
-    with running(flow(plugin(push), spool)) as collector:
-        assert exit_status(in_fork(worker(collector, 1, 2))) == 0
-        broken.unlink()
-
-        def second() -> None:
-            collector.push(event(3))
-            assert collector.close(PATIENCE)
-
-        assert exit_status(in_fork(second)) == 0
-    assert [n for _, n in delivered(out)] == [1, 2, 3]
 
 
 def test_killed_workers_leave_everything_to_the_next_start(tmp_path: Path) -> None:
@@ -407,11 +385,8 @@ def test_child_outlives_its_parent_and_inherits_the_spool(tmp_path: Path) -> Non
         os._exit(0)  # as who becomes a daemon does
 
     assert exit_status(in_fork(parent)) == 0
-    until(lambda: lock_is_free(spool), "the parent's lock goes with it, although its child lives")
     gate.touch()
-    until(pushed.exists)  # looking at the lock meanwhile would take it for a moment
-    until(lambda: lock_is_free(spool))
-    assert not spool.with_name("spool.1.db").exists()
+    until(pushed.exists)
     with running(flow(writing(out), spool)) as collector:
         assert collector.flush(PATIENCE)
     assert [n for _, n in delivered(out)] == [1, 2]

@@ -376,13 +376,9 @@ def test_session_of_a_person_who_said_no_does_not_look_at_all_that_is_held(
         assert held(collector) == 102
 
 
-def test_what_workers_learned_apart_is_one_person_once_their_spools_are_one(
-    tmp_path: Path,
-) -> None:
+def test_what_two_collectors_learn_of_one_spool_is_one_person(tmp_path: Path) -> None:
     record = Record()
-    made = guarded(record, tmp_path / "spool.db")
-    shared = SpoolConfig(path=str(tmp_path / "spool.db"), shared=True)
-    the_flow = attrs.evolve(made, collector=attrs.evolve(made.collector, spool=shared))
+    the_flow = guarded(record, tmp_path / "spool.db")
     users = [{"device": "a", **S}, {"device": "b", **S}]
     with running(the_flow) as first, running(the_flow) as second:
         for n, user in enumerate(users):

@@ -41,11 +41,13 @@ def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
     (destination,) = build_destinations(flow(plugin(Record().push)))
     consents = ConsentStore(spool, {}, 10, Clock())
     log = LogLimiter(logging.getLogger(), time.monotonic)
-    return PendingEvents(
+    pending = PendingEvents(
         PendingState(
             destination, spool, consents, SteadyClock(Clock()), log, lambda: thawed.append(1)
         )
     )
+    pending.take_over()
+    return pending
 
 
 def refill(pending: PendingEvents) -> bool:

@@ -293,17 +293,6 @@ def test_damaged_denial_grants_nothing(spool: Path) -> None:
         assert other.numbers == []
 
 
-def test_damage_in_a_spool_that_is_taken_over_stays_one_events(tmp_path: Path, spool: Path) -> None:
-    beside = spool.rename(tmp_path / "spool.1.db")
-    damaged(beside, "UPDATE events SET body = x'7b' WHERE seq = ?", BAD)
-    damaged(beside, TABLES["event for nobody"])
-    record = Record()
-    with open_shop(spool, plugin(record.push), plugin(down)) as collector:
-        assert collector.flush(PATIENCE)
-        assert record.numbers == [n for n in range(1, EVENTS + 1) if n != BAD]
-        assert {letter.destination for letter in collector.dead()} == {"one", "other"}
-
-
 def test_command_line_shows_damaged_dead_letters(tmp_path: Path) -> None:
     path, spool = tmp_path / "flow.json", tmp_path / "spool.db"
     settings = {"path": str(tmp_path / "no" / "such" / "folder" / "out")}

@@ -172,7 +172,7 @@ class Both:
         spool, model = self.spool, self.model
         assert spool.counts() == model.counts()
         assert spool.size() == len(model.states)
-        assert spool._commits.bytes == sum(len(model.entries[seq][3]) for seq in model.states)
+        assert spool.page.bytes == sum(len(model.entries[seq][3]) for seq in model.states)
         for id_ in IDS:
             assert [s.entry for s in spool.load(id_, 0, 10_000)] == model.at(id_, WAITING)
             assert [s.entry for s in spool.held(id_)] == model.at(id_, HELD)

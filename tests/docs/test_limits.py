@@ -70,7 +70,6 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
         1,
         "people",
     ),
-    "spool files of one path": ("walker_collector.spool.sqlite.slots:SLOTS", 1, "files"),
     "attempts of an event": ((RetryConfig, "attempts"), 1, "attempts"),
     "attempts of an event that meets a bug": (
         "walker_collector.delivery.outcome:BUG_ATTEMPTS",

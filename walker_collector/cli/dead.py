@@ -142,7 +142,7 @@ def replay(
 
     Parts of a delivery that are done are skipped, and so are those named by --without and
     --without-messages. A part that may have happened is repeated, so it may happen twice. Other
-    events that wait in the spool are delivered as well. No other process may use the spool.
+    events that wait in the spool are delivered as well. Collectors may be running.
 
     Exit status: 0 if every event was delivered, 1 otherwise.
     """
@@ -182,10 +182,7 @@ def drop(
     everything: bool,
     yes: bool,
 ) -> None:
-    """Remove dead letters for good, without delivering them.
-
-    No other process may use the spool.
-    """
+    """Remove dead letters for good, without delivering them. Collectors may be running."""
     _require_choice(ids, everything, destination)
     with owning(spool_of(flow, name)) as spool:
         check_destination(destination, flow, name, [spool])
@@ -219,10 +216,9 @@ def _require_choice(ids: Sequence[str], everything: bool, destination: str | Non
 
 
 def _read(flow: Path, name: str | None, destination: str | None) -> list[DeadLetter]:
-    with reading(spool_of(flow, name)) as spools:
-        check_destination(destination, flow, name, spools)
-        letters = [letter for spool in spools for letter in spool.dead(destination)]
-    return sorted(letters, key=lambda letter: letter.died_at)
+    with reading(spool_of(flow, name)) as spool:
+        check_destination(destination, flow, name, [spool])
+        return spool.dead(destination)
 
 
 def _choose(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:

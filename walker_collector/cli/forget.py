@@ -11,6 +11,7 @@ from walker_collector.cli.streams import say, say_json
 from walker_collector.errors import SpoolError
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
+from walker_collector.people.erasure import Erasure
 from walker_collector.people.identity import identifiers
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -41,8 +42,7 @@ def forget(
     those stored under other identifiers known to be theirs. The file is rewritten, so that no copy
     is left in its unused parts. Nothing is delivered.
 
-    FLOW is a flow file or a spool file. No other process may use the spool: in a running collector,
-    call Collector.forget.
+    FLOW is a flow file or a spool file. Collectors may be running.
 
     Destinations keep the events that were sent to them; erase the person there as well.
     """
@@ -52,7 +52,7 @@ def forget(
     with owning(spool_of(flow, name)) as spool:
         # Without a collector, which would deliver the person's events before it erases them.
         consents = ConsentStore(spool, {}, people_max=100, now=now_ms)
-        count = len(spool.erase(consents.keys_of(user)).seqs)
+        count = Erasure({}, consents, spool).erase(consents.keys_of(user))
         _compact(spool, count)
     if as_json:
         say_json({"events": count})

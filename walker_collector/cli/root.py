@@ -8,6 +8,7 @@ from typing import IO, Any, NoReturn, cast
 import click
 
 from walker_collector.cli.dead import dead
+from walker_collector.cli.deliver import deliver
 from walker_collector.cli.explain import explain
 from walker_collector.cli.forget import forget
 from walker_collector.cli.installed import destinations, schema
@@ -109,5 +110,17 @@ def main(ctx: click.Context, verbose: int, functions: str | None) -> None:
     ctx.with_resource(log_to_stderr(verbose))
 
 
-for command in (run, simulate, explain, validate, destinations, schema, spool, dead, forget, new):
+for command in (
+    run,
+    deliver,
+    simulate,
+    explain,
+    validate,
+    destinations,
+    schema,
+    spool,
+    dead,
+    forget,
+    new,
+):
     main.add_command(command)

@@ -1,6 +1,5 @@
 """`walker spool`: count or drop the events stored for each destination."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -36,15 +35,14 @@ def spool() -> None:
 def status(flow: Path, name: str | None, as_json: bool) -> None:
     """Count the events in the spool of FLOW, for each destination.
 
-    FLOW is a flow file or a spool file. Nothing is changed, and a collector may be running. Events
-    that its worker processes store in files beside it are counted as well.
+    FLOW is a flow file or a spool file. Nothing is changed, and collectors may be running.
 
     waiting: to be delivered. due: those of them that wait for a retry. held: for consent. dead:
     dead letters. oldest: age of the oldest event that waits or is held.
     """
     config = spool_of(flow, name)
-    with reading(config) as spools:
-        counts = stored_counts(spools, now_ms())
+    with reading(config) as store:
+        counts = stored_counts(store, now_ms())
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         say_json({"spool": config.path, "destinations": rows})
@@ -68,11 +66,11 @@ def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
     """Remove all events stored for DESTINATION.
 
     Meant for a destination that the flow no longer has. Its waiting and held events and its dead
-    letters are gone for good; other destinations keep theirs. No other process may use the spool.
+    letters are gone for good; other destinations keep theirs. Collectors may be running.
     """
     with owning(spool_of(flow, name)) as store:
         check_destination(destination, flow, name, [store])
-        item = stored_counts([store], now_ms()).get(destination, StoredCounts())
+        item = stored_counts(store, now_ms()).get(destination, StoredCounts())
         count = item.waiting + item.held + item.dead
         if count and not yes:
             question = f"Drop {counted(count, 'event')} kept for {destination} for good?"
@@ -96,22 +94,18 @@ class StoredCounts:
     oldest_age: float = 0.0
 
 
-def stored_counts(spools: Iterable[SqliteSpool], now: int) -> dict[str, StoredCounts]:
-    """Return the counts of each destination, summed over spools, at `now` (ms).
-
-    Raises SpoolError if a spool cannot be read.
-    """
+def stored_counts(store: SqliteSpool, now: int) -> dict[str, StoredCounts]:
+    """Return the counts of each destination at `now` (ms). Raises SpoolError."""
     found: dict[str, StoredCounts] = {}
-    for store in spools:
-        for destination, counts in store.counts().items():
-            item = found.setdefault(destination, StoredCounts())
-            item.waiting += counts.get(State.WAITING, 0)
-            item.held += counts.get(State.HELD, 0)
-            item.dead += counts.get(State.DEAD, 0)
-        for destination, (at, due) in store.oldest().items():
-            item = found.setdefault(destination, StoredCounts())
-            item.due += due
-            item.oldest_age = max(item.oldest_age, (now - at) / 1000)
+    for destination, counts in store.counts().items():
+        item = found.setdefault(destination, StoredCounts())
+        item.waiting = counts.get(State.WAITING, 0)
+        item.held = counts.get(State.HELD, 0)
+        item.dead = counts.get(State.DEAD, 0)
+    for destination, (at, due) in store.oldest().items():
+        item = found.setdefault(destination, StoredCounts())
+        item.due = due
+        item.oldest_age = max(0.0, (now - at) / 1000)
     return dict(sorted(found.items()))
 
 

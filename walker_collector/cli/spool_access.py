@@ -1,18 +1,15 @@
 """Access to spools for commands: find the spool of a file, open it to read or to change it."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
-
-import attrs
 
 from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.naming import hint
 from walker_collector.spool.sqlite import SqliteSpool
-from walker_collector.spool.sqlite.slots import SLOTS, left_behind, living, slot_path
 
 _SQLITE: Final = b"SQLite format 3\0"
 _HEAD: Final = 1_024
@@ -81,34 +78,16 @@ def check_destination(
 
 
 @contextmanager
-def reading(config: SpoolConfig) -> Iterator[list[SqliteSpool]]:
-    """Open a spool, and those of worker processes beside it, to read while others write.
-
-    Raises SpoolError if one cannot be read.
-    """
-    paths = [Path(slot_path(config.path, slot)) for slot in range(SLOTS)]
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(
-                closing(SqliteSpool(attrs.evolve(config, path=str(path)), read_only=True))
-            )
-            for at, path in enumerate(paths)
-            if at == 0 or path.exists()
-        ]
+def reading(config: SpoolConfig) -> Iterator[SqliteSpool]:
+    """Open a spool to read while others write. Raises SpoolError if it cannot be read."""
+    with closing(SqliteSpool(config, read_only=True)) as spool:
+        yield spool
 
 
 @contextmanager
 def owning(config: SpoolConfig) -> Iterator[SqliteSpool]:
-    """Open a spool to change it, after adopting the spools of ended worker processes beside it.
-
-    Raises SpoolError if there is no such file, or another process holds it, or one beside it: what
-    a living worker keeps would be passed over.
-    """
+    """Open a spool to change it while others write. Raises SpoolError if there is no such file."""
     if not Path(config.path).exists():
         raise SpoolError(f"spool {config.path}: no such file")
     with closing(SqliteSpool(config)) as spool:
-        for path in left_behind(config):
-            spool.adopt(path)
-        for path in living(config):
-            SqliteSpool(attrs.evolve(config, path=str(path))).close()  # refused: it says who
         yield spool

@@ -20,6 +20,8 @@ class DeadLetters:
         with self._state.unacked.writing, self._state.refill_paused():
             requeued = self._state.spool.requeue(letters, without)
             with self._state.lock:
+                if not self._state.leased:  # whoever delivers reads them from the spool
+                    return len(requeued)
                 self._state.dead -= len(requeued)
                 self._state.attempts.update(
                     (item.entry[0], item.delivery) for item in requeued if item.delivery.parts

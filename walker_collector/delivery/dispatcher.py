@@ -15,6 +15,7 @@ from walker_collector.clients import RateLimiter
 from walker_collector.config import MISSING
 from walker_collector.delivery.backoff import wary_from
 from walker_collector.delivery.batching import any_rule_batches, split
+from walker_collector.delivery.claims import Claim
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, Outcome
@@ -23,7 +24,7 @@ from walker_collector.delivery.task import Task
 from walker_collector.delivery.trace import trace
 from walker_collector.errors import DestinationDown, PartDown, RetryLater, SpoolError
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
-from walker_collector.spool import Entry
+from walker_collector.spool import Entry, LeaseLost
 from walker_collector.text import storable
 
 
@@ -54,7 +55,7 @@ class Dispatcher:
 
     Calls no hook before `rate_limit` allows it, and none once the threads stop. `is_new` says, for
     an event's number and person, whether its failure would say something new about the
-    destination.
+    destination. `new_claim` makes the claim of a batch; None if no other process can have a say.
     """
 
     destination: Destination
@@ -65,6 +66,7 @@ class Dispatcher:
     threads: Stopping
     is_new: Callable[[int, str], bool]
     erasing: Erasing
+    new_claim: Callable[[], Claim] | None = None
     rules_batch: bool = attrs.field(init=False)
 
     @rules_batch.default
@@ -77,13 +79,17 @@ class Dispatcher:
         `snapshot` is the consent of their people, the same for the whole batch: a grant in between
         must not let a later event overtake an earlier one. A withdrawal in between counts.
         """
-        batch = _BatchInProgress(self, snapshot)
+        batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
         names, may_proceed = snapshot.names, batch.may_proceed
         tasks = batch.tasks = [
             Task(entry, names[entry[1]], partial(may_proceed, at))
             for at, entry in enumerate(entries)
         ]
-        batch.send()
+        try:
+            batch.send()
+        finally:
+            if batch.claim is not None:
+                batch.claim.end()
         # Nothing of this batch goes further now, not even a call that hung and returns later. It
         # also ends the circle of tasks, contexts and batch, which only the collector would free.
         batch.tasks = []
@@ -104,6 +110,7 @@ class _BatchInProgress:
 
     dispatcher: Dispatcher
     snapshot: ConsentSnapshot
+    claim: Claim | None
     tasks: list[Task] = Factory(list)
     held_up: set[str] = Factory(set)
     interrupted: bool = False
@@ -121,6 +128,8 @@ class _BatchInProgress:
                 self._send_each(ready, dispatcher.calls.push)
             else:
                 self._send_batches(list(ready))
+        except LeaseLost:  # whoever delivers now begins with the tasks that were not attempted
+            return
         except SpoolError as error:  # the consent of people could not be read
             for task in self.tasks:
                 if task.outcome is NOT_ATTEMPTED:
@@ -144,12 +153,21 @@ class _BatchInProgress:
         erasing = dispatcher.erasing
         if task.outcome is not NOT_ATTEMPTED:
             return False
+        if self.claim is not None and not self._is_claimed(self.claim):
+            return False
         if (erasing.revoked or erasing.blocked) and not erasing.may_proceed(task.entry):
             return False
         if self.snapshot.version == dispatcher.consents.version:
             return True
         current = dispatcher.consents.snapshot([task.entry[1]])
         return dispatcher.preparation.admits(task, current)
+
+    def _is_claimed(self, claim: Claim) -> bool:
+        try:
+            claim.hold(self.tasks)
+        except SpoolError:
+            return False
+        return True
 
     def _prepared(self) -> Iterator[Task]:
         """Map the tasks and yield those to send; those of people held up are left out.
@@ -185,6 +203,9 @@ class _BatchInProgress:
         """Return the tasks that may still be sent, right before their call."""
         dispatcher, snapshot = self.dispatcher, self.snapshot
         erasing, consents = dispatcher.erasing, dispatcher.consents
+        if self.claim is not None:
+            self.claim.hold(self.tasks)
+            tasks = [task for task in tasks if task.outcome is NOT_ATTEMPTED]
         if erasing.revoked or erasing.blocked:
             tasks = [task for task in tasks if erasing.may_proceed(task.entry)]
         outdated = snapshot.version != consents.version

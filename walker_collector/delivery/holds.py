@@ -25,12 +25,26 @@ class Holds:
         """Identity merges since the last `follow_joins`."""
         self._joined: set[int] = set()
         """Held entries re-keyed by an identity merge, which the person's consent may admit."""
-        stored_entries = state.spool.held(state.destination.id) if state.spool.durable else []
-        for stored in stored_entries:
-            entry = restore.held(stored, state.now())
-            if entry is not None:
-                # The consent that refused it is not stored, so it is checked anew.
-                self.hold([entry])
+        self._restore = restore
+
+    def load(self) -> None:
+        """Hold the entries that a durable spool has as held."""
+        state = self._state
+        if state.spool.durable:
+            for stored in state.spool.held(state.destination.id):
+                if stored.entry[0] in state.in_flight:  # held on disk, and in memory in a moment
+                    continue
+                entry = self._restore.held(stored, state.now())
+                if entry is not None:
+                    # The consent that refused it is not stored, so it is checked anew.
+                    self.hold([entry])
+
+    def release_now(self, entry: Entry) -> None:
+        """Queue an entry that has just been held, if consent admits it."""
+        entry = self._state.held.entries.get(entry[0], entry)
+        if entry[0] in self._state.held.entries and self._admits(entry, {}):
+            self.unhold([entry])
+            self._state.unwritten = True
 
     def hold(self, entries: list[Entry], under: Consent | None = None) -> None:
         """Hold entries that consent `under` did not admit; drop those beyond `queueMax`."""

@@ -18,7 +18,7 @@ from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, StoredEntry, UpdateKind
 
 _person_key: Final = itemgetter(1)
 
@@ -47,6 +47,8 @@ class Wait:
     ms: int | None
 
 
+_ANSWERED: Final = 500
+"""Pushes that are answered from disk at once."""
 _IDLE: Final = Wait(None)
 
 
@@ -86,6 +88,10 @@ class PendingEvents:
             return
         count, pending, linger = len(entries), self.state, self._linger
         window, counts = pending.window, pending.counts
+        if not pending.leased:  # whoever delivers reads them from the spool
+            counts.accepted += count
+            self._newest = last
+            return
         if state is State.HELD:
             self.holds.hold(entries)
             window.seen(last)
@@ -103,12 +109,18 @@ class PendingEvents:
             in_memory = len(pending.queue), pending.bytes
             fitting, more_on_disk, loaded_up_to = window.admit(entries, *in_memory)
             size = size_of(fitting)
+        added, known = count, last
+        if window.foreign:  # counted when it is read
+            added, known = 0, window.known_up_to
+        elif first <= window.known_up_to:  # read, and counted, before it was handed over
+            added = sum(entry[0] > window.known_up_to for entry in entries)
         enqueue = pending.queue.ready.extend
         # No call between these lines, so no signal handler can run: all of them happen, or none.
         counts.accepted += count
-        pending.waiting += count
+        pending.waiting += added
         pending.bytes += size
         self._newest = last
+        window.known_up_to = known
         window.more_on_disk = more_on_disk
         window.loaded_up_to = loaded_up_to
         linger.last_at = at
@@ -124,14 +136,108 @@ class PendingEvents:
         window = self.state.window
         if not window.wants_refill(len(self.state.queue), self.state.bytes):
             return
-        # A released entry that the disk still calls held would be passed over for good.
-        if self.state.unacked.releases_beyond(window.loaded_up_to):
+        # An entry that was released or dropped would be read as it was before.
+        if self.state.unacked.any_beyond(window.loaded_up_to):
             return
         stored = window.read_on()
         for item in stored:
+            if item.entry[0] in window.kept:
+                continue
+            if item.held:
+                self._restore_held(item, now)
+                continue
+            if item.entry[0] > window.known_up_to:
+                self.state.waiting += 1
             self._restore.waiting(item, now)
         if stored:
+            window.known_up_to = max(window.known_up_to, stored[-1].entry[0])
+        if not window.more_on_disk:  # everything that waits is in memory
+            self.state.waiting = len(self.state.queue) + len(self.state.in_flight)
+            self.state.changed.notify_all()
+        if stored:
             self._linger.arrived(now)
+
+    def _restore_held(self, stored: StoredEntry, now: int) -> None:
+        """Hold an entry that another process has added, unless consent admits it."""
+        if stored.entry[0] in self.state.held.entries:
+            return
+        entry = self._restore.held(stored, now)
+        if entry is not None:
+            self.holds.hold([entry])
+            self.holds.release_now(entry)
+
+    # --- leases ----------------------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """Begin to deliver the waiting and held entries on disk."""
+        state = self.state
+        with state.lock:
+            self.holds.joins.clear()  # every key is looked up anew
+            state.window.kept = set()
+            state.held_elsewhere = 0
+            state.window.restart(state.spool.newest() if state.spool.durable else 0)
+            state.leased = True
+            state.count_stored()
+            self.holds.load()
+
+    def count_again(self) -> None:
+        """Count the entries on disk, before all of them are read; call with the lock held."""
+        state = self.state
+        if state.spool.durable:
+            state.window.known_up_to = state.spool.newest()
+            state.count_stored()
+
+    def abandon(self) -> bool:
+        """Begin no delivery; return whether nothing is in flight, so that another process may."""
+        state = self.state
+        with state.lock:
+            state.leased = False
+            if state.in_flight:
+                return False
+        state.unacked.write()
+        with state.lock:
+            if state.unacked.updates:
+                return False  # the disk is full, say: nobody else must deliver them again
+            state.forget_entries()
+            state.changed.notify_all()
+        return True
+
+    def reload(self) -> None:
+        """Read all entries again, except those in flight, which stay in memory."""
+        state = self.state
+        with state.unacked.in_step(), state.lock:
+            if not state.unacked.updates:  # else the disk is full: what is on it is not the truth
+                state.forget_entries()
+                self.take_over()
+                state.window.kept = set(state.in_flight)
+                state.queue.rejoin(list(state.queue.people.counts))
+
+    def note_foreign(self) -> None:
+        """Read on: another process may have added entries."""
+        with self.state.lock:
+            if self.state.leased:
+                self.state.window.note_foreign()
+
+    def answer_from_disk(self) -> None:
+        """Answer the pushes that wait for a destination that another process delivers to."""
+        state = self.state
+        with state.lock:
+            seqs = list(state.waiters.waiting)[:_ANSWERED]
+        if not state.spool.durable or not seqs:
+            return
+        fates = state.spool.fates(state.destination.id, seqs)
+        with state.lock:
+            for seq in seqs:
+                state.waiters.decided(seq, fates.get(seq))
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether another process has delivered all that this one has accepted."""
+        spool = self.state.spool
+        if not spool.durable or not self._newest:
+            return True
+        first = spool.first_waiting(self.state.destination.id)
+        return first is None or first > self._newest
 
     # --- next ------------------------------------------------------------------------------
 
@@ -144,6 +250,8 @@ class PendingEvents:
         Raises SpoolError, with nothing taken.
         """
         state, linger = self.state, self._linger
+        if not state.leased:
+            return _IDLE
         queue, retries = state.queue, state.queue.retries
         if retries.later and retries.later[0][0] <= now:
             queue.wake(now)

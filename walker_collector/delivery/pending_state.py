@@ -1,6 +1,7 @@
 """The state of one destination's pending events, shared by the modules that work on it."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -56,9 +57,34 @@ class PendingState:
         self.unwritten = False
         """Whether damaged entries have become dead letters that the spool does not know of."""
         self.counts = Counts()
-        counts = spool.counts().get(destination.id, {})
+        self.waiting = 0
+        self.dead = 0
+        self.held_elsewhere = 0
+        """Held entries of a spool that another process delivers from."""
+        self.leased = not spool.durable
+        """Whether this process delivers: others may, from a spool that they share."""
+
+    def count_stored(self) -> None:
+        """Count the entries of a durable spool, of all processes."""
+        counts = self.spool.counts().get(self.destination.id, {})
         self.waiting = counts.get(State.WAITING, 0)
         self.dead = counts.get(State.DEAD, 0)
+        if self.in_flight and self.spool.durable:
+            # They count as waiting until they are settled in memory; on disk some are already.
+            fates = self.spool.fates(self.destination.id, list(self.in_flight)).values()
+            on_disk = Counter(fate.state for fate in fates)
+            self.waiting += len(self.in_flight) - on_disk[State.WAITING]
+            self.dead -= on_disk[State.DEAD]
+        self.held_elsewhere = 0 if self.leased else counts.get(State.HELD, 0)
+
+    def forget_entries(self) -> None:
+        """Drop the entries in memory that are not in flight; the spool has them."""
+        self.queue.remove(lambda entry: True)
+        self.bytes = size_of(self.in_flight.values())
+        for entry in list(self.held.entries.values()):
+            self.held.remove(entry)
+        for seq in [seq for seq in self.attempts if seq not in self.in_flight]:
+            del self.attempts[seq]
 
     def queue_again(self, entries: list[Entry]) -> None:
         """Queue entries that had left the queue; those beyond the window are read in their turn."""

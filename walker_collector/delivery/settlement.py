@@ -64,6 +64,9 @@ class Settlement:
             self._settle_delivered(batch)
         else:
             self._settle(batch, outcomes)
+        spool = self._pending.state.spool
+        if spool.durable:
+            spool.write_ended()  # mostly that was written with the outcomes
 
     def _settle(self, batch: Batch, outcomes: list[Outcome]) -> None:
         entries, pending, now = batch.entries, self._pending, self._now()

@@ -94,8 +94,12 @@ class UnackedUpdates:
             rewrites = bool(self.updates)
             self._rewrites += rewrites
             self.updates = []
-            # A release must be on disk before more entries are read from there, or it is missed.
-            releases = any(update.kind is UpdateKind.RELEASED for update in written)
+            # A release must be on disk before more entries are read from there, or it is missed. So
+            # must any update of an entry that is still to be read, or it is read as it was.
+            releases = any(
+                update.kind is UpdateKind.RELEASED or update.entry[0] > self._window.loaded_up_to
+                for update in written
+            )
             if releases:
                 self._window.pause_refill()
         if not written:
@@ -150,11 +154,9 @@ class UnackedUpdates:
             if self._window.resume_refill():
                 self._on_refill_resumed()
 
-    def releases_beyond(self, seq: int) -> bool:
-        """Return whether an entry above this number is released, but still held on disk."""
-        return any(
-            update.kind is UpdateKind.RELEASED and update.entry[0] > seq for update in self.updates
-        )
+    def any_beyond(self, seq: int) -> bool:
+        """Return whether an entry above this number is not on disk as it is in memory."""
+        return any(update.entry[0] > seq for update in self.updates)
 
     def drop(self, seqs: Container[int]) -> dict[int, UpdateKind]:
         """Drop the updates of these entries; return the kinds of those that end one for good."""

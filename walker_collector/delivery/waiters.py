@@ -5,7 +5,7 @@ from typing import Final
 
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.status import Answer
-from walker_collector.spool import Entry, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import Entry, Fate, SpoolUpdate, State, UpdateKind
 
 OnAnswer = Callable[[str, Answer], None]
 """Called once, with the destination's id and its answer."""
@@ -50,6 +50,17 @@ class Waiters:
             self._answer(entry[0], Answer(outcome.kind, outcome.reason))
         elif outcome.kind != "not_attempted":
             self._answer(entry[0], Answer("accepted", f"will be retried: {outcome.reason}"))
+
+    def decided(self, seq: int, fate: Fate | None) -> None:
+        """Answer for an entry that another process delivers, if there is news; None: it is gone."""
+        if fate is None:
+            self._answer(seq, Answer("delivered"))
+        elif fate.state is State.DEAD:
+            self._answer(seq, Answer("failed", fate.reason))
+        elif fate.state is State.HELD:
+            self._answer(seq, Answer("held", "consent not granted"))
+        elif fate.attempts:
+            self._answer(seq, Answer("accepted", f"will be tried again: {fate.reason}"))
 
     def delivered(self, entries: list[Entry]) -> None:
         """Answer that these entries were delivered."""

@@ -28,6 +28,12 @@ class SpoolWindow:
         """Waiting entries that memory takes, if their JSON is within `limit_bytes`."""
         self.limit_bytes = self.limit * EVENT_BYTES
         """Bytes of JSON that memory takes."""
+        self.known_up_to = 0
+        """The last number that the count of waiting entries includes."""
+        self.kept: set[int] = set()
+        """Entries that stayed in memory when everything was to be read anew."""
+        self.foreign = False
+        """Whether another process may have added entries that were not read yet."""
         self._disk = spool if spool.durable else None
         self._destination = destination
         self._refill_pauses = 0
@@ -70,17 +76,29 @@ class SpoolWindow:
     def read_on(self) -> list[StoredEntry]:
         """Read and return the next slice from disk. Raises SpoolError."""
         if not self._disk:
-            self.more_on_disk = False
+            self.more_on_disk = self.foreign = False
             return []
         limit, limit_bytes = min(_SLICE, WINDOW), self.limit_bytes // 2
-        stored = self._disk.load(self._destination, self.loaded_up_to, limit, limit_bytes)
+        stored = self._disk.load(
+            self._destination, self.loaded_up_to, limit, limit_bytes, held=True
+        )
         if stored:
             self.loaded_up_to = stored[-1].entry[0]
         # A slice that is short for its bytes is not the last one; one that is empty is.
         size = sum(len(item.entry[3]) for item in stored)
         if len(stored) < limit and size < limit_bytes:
-            self.more_on_disk = False
+            self.more_on_disk = self.foreign = False
         return stored
+
+    def note_foreign(self) -> None:
+        """Note that another process may have added entries: new ones are read in their turn."""
+        self.more_on_disk = self.foreign = True
+
+    def restart(self, known_up_to: int) -> None:
+        """Begin at the first entry on disk; those up to a number are counted already."""
+        self.loaded_up_to = 0
+        self.known_up_to = known_up_to
+        self.note_foreign()
 
     def pause_refill(self) -> None:
         """Read nothing until `resume_refill`."""

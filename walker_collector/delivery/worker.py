@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -9,6 +10,7 @@ import attrs
 
 from walker_collector.clients import RateLimiter
 from walker_collector.delivery.backoff import Breaker
+from walker_collector.delivery.claims import Claim
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.dispatcher import Dispatcher
 from walker_collector.delivery.health import Health
@@ -65,6 +67,8 @@ class DestinationWorker:
         self._health = health = Health(config.retry, Breaker(config.breaker), random)
         rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
         self._flushing: set[object] = set()
+        self.trouble_elsewhere: Callable[[], str] = lambda: ""
+        """Returns the reason why the process that has to deliver does not, "" if it does."""
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
         self._calls = calls = HookCalls(destination)
@@ -77,18 +81,38 @@ class DestinationWorker:
             self._threads,
             health.is_new,
             pending.erasures,
+            partial(Claim, self.id, spool, consents, pending.erasures.revoked)
+            if spool.durable
+            else None,
         )
         self._settlement = Settlement(pending, health, self._initialisation, dispatcher)
 
     # --- work ------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start with the events that a durable spool has from earlier processes.
+    def take_over(self) -> None:
+        """Begin to deliver the events in a durable spool, of all processes.
 
         Held ones are checked again: a crash may have come between a grant and its release, and the
         flow may require less consent than before.
         """
+        self.pending.take_over()
         self.pending.holds.release(None)
+        self._wake()
+
+    def reload(self) -> None:
+        """Read everything anew: another process has erased people, or changed too much to tell."""
+        if self._state.leased:
+            self.pending.reload()
+            self.pending.holds.release(None)
+            self._wake()
+
+    def read_on(self) -> None:
+        """Look for events that another process has added."""
+        if self._state.leased:
+            self.pending.note_foreign()
+            self._wake()
+        elif self._waiters.waiting:
+            self.pending.answer_from_disk()
 
     def require(self, others: Sequence["DestinationWorker"]) -> None:
         """Deliver nothing before these other destinations are initialised (`require`)."""
@@ -162,7 +186,7 @@ class DestinationWorker:
     def _wake(self) -> None:
         """Wake a thread if entries wait: some were queued otherwise than by `enqueue`."""
         with self._lock:
-            if self._state.waiting:
+            if self._state.waiting or self._state.window.more_on_disk:
                 self.pending.queued()
                 self._threads.notify()
 
@@ -195,6 +219,13 @@ class DestinationWorker:
         """The number of waiting events."""
         return self._state.waiting
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits that this process has accepted, or has to deliver."""
+        if not self._state.leased:
+            return self.pending.is_delivered
+        return not (self._state.waiting or self._state.window.foreign)
+
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
     ) -> bool:
@@ -219,15 +250,24 @@ class DestinationWorker:
     def status(self) -> DestinationStatus:
         """Return the current figures."""
         state = self._state
+        elsewhere = ""
+        if not state.leased:
+            with suppress(SpoolError):  # once it is closed, the figures stay as they were
+                state.count_stored()
+            if not self._threads.stopping:
+                elsewhere = self.trouble_elsewhere()
         with self._lock:
+            if state.leased and state.window.foreign:  # not all that waits was read, or counted
+                with suppress(SpoolError):
+                    self.pending.count_again()
             oldest, retries = state.queue.oldest, len(state.queue.retries)
             age = 0 if oldest is None else max(0, self._now.earlier() - oldest)
             return DestinationStatus(
                 state=self._health.state,
-                reason=self._health.reason or (self._health.part_reason if retries else ""),
+                reason=self._health.reason or (self._health.part_reason if retries else elsewhere),
                 waiting=state.waiting,
                 due=retries,
-                held=len(state.held),
+                held=len(state.held) or state.held_elsewhere,
                 dead=state.dead,
                 in_flight=len(state.in_flight),
                 oldest_age=age / 1000,
@@ -249,14 +289,16 @@ class DestinationWorker:
             with self._lock:
                 self._threads.notify_all()
             over = self._changed.wait_for(
-                lambda: not self.waiting or given_up() or self._is_stuck(deadline), deadline
+                lambda: self.is_idle or given_up() or self._is_stuck(deadline), deadline
             )
-            return over and not self.waiting
+            return over and self.is_idle
         finally:
             self._flushing.discard(flush)
 
     def _is_stuck(self, deadline: float) -> bool:
         """Return whether no event can move until the deadline; if one can, wake a thread."""
+        if not self._state.leased:
+            return False  # another process may deliver at any time
         with self._lock:
             left = min(max(0.0, deadline - time.monotonic()), _MAX_WAIT)
             horizon = self._now() + int(left * 1000)

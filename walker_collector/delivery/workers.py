@@ -47,7 +47,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         return len(self._workers)
 
     def start(self) -> None:
-        """Start all workers; warn of events in the spool for destinations not in the flow."""
+        """Warn of events in the spool for destinations not in the flow."""
         for destination, counts in self._spool.counts().items():
             waiting = sum(counts.values())
             if destination not in self and waiting:
@@ -57,8 +57,6 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
                     waiting,
                     destination,
                 )
-        for worker in self.values():
-            worker.start()
 
     def enqueue(self, runs: Sequence[EntryRun], waiter: OnAnswer | None = None) -> None:
         """Hand committed events to the workers, in the order of their numbers."""
@@ -121,10 +119,15 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         done = [worker.flush(deadline, given_up) for worker in self.values()]
         return all(done)
 
-    def stop(self, expired: Callable[[], bool]) -> int:
-        """Stop all workers; log and return the number of events that are left."""
+    def stop(self, expired: Callable[[], bool], *, handed_over: bool = False) -> int:
+        """Stop all workers; log and return the number of events that are left.
+
+        `handed_over`: other processes deliver the waiting ones.
+        """
         for worker in self.values():
             worker.stop(expired)
+        if handed_over:
+            return 0
         return sum(self._report_left(worker.id, worker.status()) for worker in self.values())
 
     def _report_left(self, id_: str, status: DestinationStatus) -> int:

@@ -106,6 +106,8 @@ class Intake:
         The third is the version of the consents that decided: with a later one, an event that is
         held by it is looked at again.
         """
+        if self._consents.is_stale:
+            self._consents.refresh()
         as_of, now = self._consents.erasures, self._now()
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:

@@ -79,11 +79,11 @@ class Commands:
                 )
         return after
 
-    def consent(self, update: Any, user: Any) -> None:
-        """Record a statement and release the events that it admits."""
+    def consent(self, update: Any, user: Any) -> int:
+        """Record a statement, and release the events that it admits; see Collector.consent."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
 
-        def record() -> None:
+        def record() -> int:
             try:
                 person = self._sink.wait_for_room(lambda: self._record(update, user))
             except WalkerError:
@@ -92,8 +92,11 @@ class Commands:
                 self._sink.release(set())
                 raise
             self._sink.release(None if person is None else {person})
+            if person is None or all(update.values()):
+                return 0
+            return self._sink.wait_for_calls(self._consents.all_keys([person]))
 
-        uninterrupted(record)  # a statement that is kept releases the events it admits
+        return uninterrupted(record)  # a statement that is kept releases the events it admits
 
     def _record(self, update: Consent, user: Mapping[str, Any] | None) -> str | None:
         """Record a statement with its notice: both or neither.

@@ -1,6 +1,7 @@
 """The sink of an intake: the spool and its workers, which accepted events go to."""
 
 import time
+from _thread import get_ident
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -16,6 +17,10 @@ from walker_collector.intake.in_flight import InFlight
 from walker_collector.spool import NewEvent, PeopleUpdate, Spool, State
 
 T = TypeVar("T")
+
+_CALL_WAIT: Final = 1.0
+"""How long (s) a withdrawal waits for calls under way."""
+_CALL_POLL: Final = 0.002
 
 _POLL_INTERVAL: Final = 0.01
 """Time (s) between attempts to write to a spool that is full."""
@@ -42,6 +47,11 @@ class Sink(Protocol):
 
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""
+
+    def wait_for_calls(self, people: set[str]) -> int:
+        """Wait for the calls under way with events of these people, for a second; return how many
+        are left.
+        """
 
     def wait_for_room(self, work: Callable[[], T]) -> T:
         """Call `work`, again and again while it raises SpoolFull, for as long as a push waits."""
@@ -123,6 +133,18 @@ class SpoolSink:
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""
         self._workers.release(people)
+
+    def wait_for_calls(self, people: set[str]) -> int:
+        """Wait for calls under way in any process, but not for that of the calling thread."""
+        spool, me = self._spool, get_ident()
+        if not spool.durable or any(worker.is_worker(me) for worker in self._workers.values()):
+            return 0
+        calls = spool.calls_of(people)  # those claimed from now on know of the statement
+        deadline = time.monotonic() + _CALL_WAIT
+        while calls and time.monotonic() < deadline:
+            time.sleep(_CALL_POLL)
+            calls &= spool.calls_of(people)
+        return len(calls)
 
     def wait_for_room(self, work: Callable[[], T]) -> T:
         """Call `work` until the spool has room for it; raises SpoolFull after `queueWait`."""

@@ -5,10 +5,11 @@ consent belongs to a person, and the process default holds for people without st
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
+import attrs
 from attrs import frozen
 
 from walker_collector.config import Consent
@@ -17,7 +18,15 @@ from walker_collector.events import CONSENT_KEYS
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import Identified, IdentityGraph, identifiers
 from walker_collector.people.records import ConsentRecords
-from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
+from walker_collector.spool import (
+    ConsentRecord,
+    Erased,
+    PeopleNews,
+    PeopleUpdate,
+    Spool,
+    StalePeople,
+    later_of,
+)
 
 T = TypeVar("T")
 
@@ -83,8 +92,14 @@ class ConsentStore:
         self._erasing: set[str] = set()
         """The keys of people under erasure."""
         self._unfinished: _Learned | None = None
+        self._store = spool if spool.durable else None
+        self._known = spool.people_since(0).version if spool.durable else 0
+        """The version of the spool's knowledge of people that memory has."""
+        self._changes_seen = spool.people_changes if spool.durable else 0
+        self.on_news: Callable[[set[str] | None], None] = lambda people: None
+        """Called with the people (None: everybody) that another process has changed."""
         self.version = 0
-        self.erasures = 0
+        self.erasures = spool.erasures
         """The number of erasures that are over. The spool refuses an event if another one has begun
         since its person was found."""
 
@@ -106,6 +121,71 @@ class ConsentStore:
             self._default = default
             self.version += 1
 
+    # --- other processes -------------------------------------------------------------------
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another process, or this one, has changed something since `refresh`."""
+        return self._store is not None and self._store.people_changes != self._changes_seen
+
+    @property
+    def known_version(self) -> int:
+        """The version of the knowledge of people in memory."""
+        return self._known
+
+    def refresh(self, *, surely: bool = False) -> None:
+        """Learn the changes of other processes, if there are any, or `surely`.
+
+        Call it without the lock of a worker.
+        """
+        if self._store is None or not (surely or self.is_stale):
+            return
+        with self._recording:
+            # First: what changes now is seen the next time.
+            seen, erasures = self._store.people_changes, self._store.erasures
+            news = self._store.people_since(self._known)
+            people = self._show_changes(news)
+            self._known, self._changes_seen = news.version, seen
+            self.erasures = erasures
+            if people is None or people:
+                self.version += 1
+        if people is None or people:
+            self.on_news(people)
+
+    def _show_changes(self, news: PeopleNews) -> set[str] | None:
+        graph = self._identities
+        if news.changes is None:
+            graph.reread(None)
+            self._records.reread(None)
+            return None
+        people: set[str] = set()
+        with graph.lock:
+            for key, owner in news.changes:
+                if owner is None:
+                    graph.reread([key])
+                else:
+                    graph.join(graph.cached_keys(key), key, owner)
+                    people.add(owner)
+                people.add(key)
+            self._records.reread(people)
+        return people
+
+    def _based(self, update: PeopleUpdate) -> PeopleUpdate:
+        """Return an update that the spool refuses if another process was faster."""
+        return attrs.evolve(update, based_on=self._known) if self._store else update
+
+    def _stored(self, update: PeopleUpdate) -> None:
+        """Note the version of the spool after an update of this process."""
+        self._known += len(update.aliases) + len(update.signed_in) + len(update.consents)
+
+    def _until_current(self, work: Callable[[], T]) -> T:
+        """Do something, and again each time that another process was faster."""
+        while True:
+            try:
+                return work()
+            except StalePeople:
+                self.refresh(surely=True)
+
     # --- people ----------------------------------------------------------------------------
 
     def identify(self, user: Mapping[str, Any]) -> tuple[str, News]:
@@ -122,6 +202,9 @@ class ConsentStore:
         found = self._identities.resolve(keys)
         if not found.is_news:
             return found.person, None
+        return self._until_current(lambda: self._identify(keys))
+
+    def _identify(self, keys: Sequence[str]) -> tuple[str, News]:
         with self._recording:
             self._finish()
             found = self._identities.resolve(keys)
@@ -135,6 +218,7 @@ class ConsentStore:
         keys = {root: graph.all_keys(root) for root in found.joining}
         statements, decides = self._merge(found)
         update = PeopleUpdate(
+            based_on=self._known if self._store else None,
             aliases=dict.fromkeys((key for theirs in keys.values() for key in theirs), person),
             signed_in={
                 key: None if graph.canonical(key) == person else person for key in found.signed_in
@@ -158,6 +242,7 @@ class ConsentStore:
         try:
             with self._identities.unchanged(learned.update.aliases):
                 self._records.store(learned.update)
+                self._stored(learned.update)
                 self._show(learned)
         except SpoolError:  # nothing was written
             self._unfinished = None
@@ -224,16 +309,20 @@ class ConsentStore:
         with self._recording:
             try:
                 removed = self._spool.erase(keys)
+                if removed.versions[0] == self._known:  # else `refresh` reads everything anew
+                    self._known = removed.versions[1]
                 with self._identities.lock:
                     self._records.drop(keys)
                     self._identities.erase(keys)
             finally:
-                self.erasures = self._spool.erasures
+                if self._store is None:  # else `refresh` counts those of all processes
+                    self.erasures = self._spool.erasures
         return removed
 
     def after_erasure(self) -> int:
         """Wait for the keys that are being erased to be gone; return the number of erasures."""
         with self._recording:
+            self.refresh(surely=True)
             return self.erasures
 
     # --- statements ------------------------------------------------------------------------
@@ -250,6 +339,14 @@ class ConsentStore:
         Raises ValueError if `user` has no identifier, EventError for a person with more than
         `CONSENT_KEYS` keys.
         """
+        return self._until_current(lambda: self._record(update, user, keep))
+
+    def _record(
+        self,
+        update: Consent,
+        user: Mapping[str, Any],
+        keep: Callable[[PeopleUpdate, str, Consent], object] | None,
+    ) -> tuple[str, dict[str, bool]]:
         with self._recording:
             self._finish()
             person, _ = self.identify(user)
@@ -259,11 +356,12 @@ class ConsentStore:
             new = {key: (bool(value), at) for key, value in update.items()}
             record = _extended(self._records.get(person), new, "the person")
             state = _state(record)
-            change = PeopleUpdate(consents={person: record})
+            change = self._based(PeopleUpdate(consents={person: record}))
             if keep is None:
                 self._records.store(change)
             else:
                 keep(change, person, state)
+            self._stored(change)
             self._records.put(person, record)
             self.version += 1
         return person, state

@@ -15,6 +15,8 @@ from walker_collector.text import get_logger
 
 logger = get_logger("walker_collector")
 
+_CALL_POLL: Final = 0.005
+"""Seconds between looks at the calls of other processes."""
 IN_FLIGHT_WAIT: Final = 30.0
 """How long (s) an erasure waits for deliveries in flight."""
 
@@ -77,7 +79,11 @@ class Erasure:
         """Stop the deliveries to these keys, until `erasing` is closed; remove them from memory."""
         for erasures in self._all():
             erasing.enter_context(erasures.erasing(keys))
-        return set().union(*[erasures.erase(keys, deadline) for erasures in self._all()])
+        if self._spool.durable:  # from now on no process claims a call for them
+            self._spool.schedule_erasure(keys)
+        gone = set[int]().union(*[erasures.erase(keys, deadline) for erasures in self._all()])
+        self._wait_for_calls(keys, deadline)
+        return gone
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -87,6 +93,15 @@ class Erasure:
                 yield
             finally:
                 self.thread = 0
+
+    def _wait_for_calls(self, people: set[str], deadline: float) -> None:
+        """Wait for calls with events of these people in any process."""
+        if not self._spool.durable:
+            return
+        calls = self._spool.calls_of(people)
+        while calls and time.monotonic() < deadline:
+            time.sleep(_CALL_POLL)
+            calls &= self._spool.calls_of(people)
 
     def begin(self, people: set[str]) -> None:
         """Erase these keys on a thread of its own.

@@ -233,6 +233,18 @@ class IdentityGraph:
             for key in keys:
                 self._cache(key, Link(person, person))
 
+    def reread(self, keys: Iterable[str] | None) -> None:
+        """Read these keys (None: all of them) from the spool when next asked for."""
+        with self.lock:
+            for key in list(self._links if keys is None else keys):
+                if key in self._links:
+                    self._uncache(key)
+
+    def cached_keys(self, person: str) -> set[str]:
+        """Return the keys of a person that are in memory, with the person's own."""
+        with self.lock:
+            return {person, *(k for k in self._keys.get(person, ()) if self._owned(k, person))}
+
     def sign_in(self, key: str, person: str) -> None:
         """File new events under a key of somebody else for this person from now on."""
         with self.lock:

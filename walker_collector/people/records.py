@@ -50,6 +50,8 @@ class ConsentRecords:
             record = self._people.get(person)
             if record is None:
                 record = self._store.consent_of(person) if self._store else {}
+                for _, stamp in record.values():  # of another process, maybe by another clock
+                    self._last_stamp = max(self._last_stamp, stamp)
                 self.put(person, record)
             else:
                 self._people.move_to_end(person)
@@ -81,6 +83,16 @@ class ConsentRecords:
     def _forget(self, person: str) -> None:
         self._people.pop(person, None)
         self._large_bytes -= self._large.pop(person, 0)
+
+    def reread(self, people: Iterable[str] | None) -> None:
+        """Read these people's statements (None: everybody's) from the spool when next asked for."""
+        with self._lock:
+            if people is None:
+                self._people.clear()
+            else:
+                for person in people:
+                    self._people.pop(person, None)
+            self.is_empty = not (self._store and self._store.has_consent())
 
     def drop(self, people: Iterable[str]) -> None:
         """Drop these people from memory; the spool has erased them."""

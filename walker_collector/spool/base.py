@@ -7,12 +7,14 @@ once, with a state of its own for each destination, and is deleted with its last
 import enum
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from attrs import define, evolve, field, frozen
 
 from walker_collector.config import PartState
-from walker_collector.errors import Overtaken
+from walker_collector.errors import Overtaken, SpoolError
+from walker_collector.spool.processes.keeper import Deliveries
+from walker_collector.spool.processes.membership import Membership
 
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
@@ -80,6 +82,7 @@ class StoredEntry:
     entry: Entry
     delivery: DeliveryState = FRESH
     damage: str = ""
+    held: bool = False
 
 
 class UpdateKind(enum.Enum):
@@ -109,6 +112,15 @@ class SpoolUpdate:
 
 
 @frozen
+class Fate:
+    """The state of an entry at a destination, with the result of its last attempt."""
+
+    state: State
+    attempts: int
+    reason: str
+
+
+@frozen
 class DeadLetter:
     """An event that one destination will not get, and why; times in ms since 1970.
 
@@ -130,10 +142,14 @@ class DeadLetter:
 
 @frozen
 class Erased:
-    """The numbers of removed events, and their count per destination and state."""
+    """The numbers of removed events, and their count per destination and state.
+
+    `versions`: of what is known of people, before and after.
+    """
 
     seqs: set[int]
     counts: Mapping[tuple[str, State], int] = field(factory=dict)
+    versions: tuple[int, int] = (0, 0)
 
 
 ConsentRecord = Mapping[str, tuple[bool, int]]
@@ -157,11 +173,49 @@ class PeopleUpdate:
     aliases: keys, and the owner of the events filed under each from now on.
     signed_in: keys of somebody else, and the last person to sign in there; None: the owner again.
     consents: people, and all their statements.
+    based_on: the version of what is known of people that this follows from; None: any.
     """
 
+    based_on: int | None = None
     aliases: Mapping[str, str] = field(factory=dict)
     signed_in: Mapping[str, str | None] = field(factory=dict)
     consents: Mapping[str, ConsentRecord] = field(factory=dict)
+
+
+class PeopleChange(NamedTuple):
+    """A change of identities or consent, made by any process.
+
+    The events filed under `key` belong to `owner`; None: the consent of the key has changed, or
+    the last sign-in under it.
+    """
+
+    key: str
+    owner: str | None
+
+
+@frozen
+class PeopleNews:
+    """The changes since a version; None: too many, or erasures. Everything is to be read anew."""
+
+    version: int
+    changes: Sequence[PeopleChange] | None
+
+
+@frozen
+class Claimed:
+    """A claim: its number, the entries that are gone, and the people under erasure."""
+
+    number: int
+    gone: set[int]
+    erasing: set[str]
+
+
+class LeaseLost(SpoolError):
+    """Another process delivers to the destination now."""
+
+
+class StalePeople(SpoolError):
+    """Another process has changed identities or consent: read them, and decide again."""
 
 
 EntryRun = tuple[list[Entry], Mapping[str, State]]
@@ -200,8 +254,9 @@ def check_not_overtaken(events: Iterable[NewEvent], erasures: int) -> None:
 class EventStore(Protocol):
     """The part that every engine has: it accepts events, and keeps dead letters."""
 
-    erasures: int
-    """The number of erasures that have begun."""
+    @property
+    def erasures(self) -> int:
+        """The number of erasures, by any process: another one whenever there was one."""
 
     def append(
         self,
@@ -253,7 +308,7 @@ class PeopleStore(Protocol):
     """The identities and consents of people, as a durable engine keeps them."""
 
     def learn(self, update: PeopleUpdate) -> None:
-        """Write an update about people."""
+        """Write an update about people. Raises StalePeople if it is based on an older version."""
 
     def consent_of(self, person: str) -> ConsentRecord:
         """Return the statements of a person about consent."""
@@ -269,6 +324,15 @@ class PeopleStore(Protocol):
 
     def aliases_of(self, person: str) -> list[str]:
         """Return the other keys that belong to a person."""
+
+    @property
+    def people_changes(self) -> int:
+        """A counter that is another one after every change by any process; costs next to nothing
+        to read.
+        """
+
+    def people_since(self, version: int) -> PeopleNews:
+        """Return the changes of identities and consent since a version."""
 
     def schedule_erasure(self, keys: Iterable[str]) -> None:
         """Note that these keys are to be erased, in case the process ends before."""
@@ -289,15 +353,62 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     durable: Literal[True]
 
     def load(
-        self, destination: str, after: int, limit: int, limit_bytes: int = sys.maxsize
+        self,
+        destination: str,
+        after: int,
+        limit: int,
+        limit_bytes: int = sys.maxsize,
+        *,
+        held: bool = False,
     ) -> list[StoredEntry]:
         """Return up to `limit` waiting entries numbered above `after`, in order.
 
-        The last one is that with which their JSON has `limit_bytes`.
+        The last one is that with which their JSON has `limit_bytes`. `held`: held ones among them.
         """
 
     def held(self, destination: str) -> list[StoredEntry]:
         """Return the entries held for consent, in order."""
+
+    def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
+        """Return the fates of entries, of those that the destination has not acknowledged."""
+
+    def claim(
+        self, destination: str, seqs: Collection[int], people: Collection[str], version: int
+    ) -> Claimed:
+        """Claim a call of a hook with these entries of these people, until `end_claim`.
+
+        Raises LeaseLost if this process does not deliver to the destination, StalePeople if more
+        is known of people than in a version.
+        """
+
+    def end_claim(self, number: int) -> None:
+        """Note that a call is over; it is written with the next write."""
+
+    def write_ended(self) -> None:
+        """Write the ends of claims, if there are any."""
+
+    def calls_of(self, people: Collection[str]) -> set[tuple[str, int]]:
+        """Return the calls under way with events of these people, in any living process."""
+
+    def newest(self) -> int:
+        """Return the number of the event that was accepted last."""
+
+    def first_waiting(self, destination: str) -> int | None:
+        """Return the number of the first waiting entry; None if there is none."""
+
+    def join(
+        self,
+        destinations: Collection[str],
+        deliveries: Deliveries,
+        on_foreign: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> Membership:
+        """Take part in the deliveries of the spool, for these destinations.
+
+        `on_foreign` is called within `append`, before the entries are handed over, if another
+        process has added some since the last one. `on_change` is called on a thread of its own
+        after commits of any process.
+        """
 
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
         """Acknowledge entries for a destination: `settle` for the usual case."""

@@ -21,7 +21,8 @@ def stored_entry(row: tuple[Any, ...], *, parse: bool = True) -> StoredEntry:
 
     `parse`: check its JSON for damage.
     """
-    seq, person, at, body, attempts, due, reason, parts, consent = row
+    seq, person, at, body, attempts, due, reason, parts, consent, *rest = row
+    held = bool(rest and rest[0])
     plain = type(body) is bytes and type(person) is str and type(at) is int
     if plain and attempts is None and not parse and 0 <= at <= damage.LATEST:
         return StoredEntry((seq, person, at, body))  # as almost every row is, in half the time
@@ -30,9 +31,9 @@ def stored_entry(row: tuple[Any, ...], *, parse: bool = True) -> StoredEntry:
         wrong = damage.of_delivery(attempts, due, reason, parts, consent)
     entry = (seq, damage.text(person), damage.number(at), damage.body(body))
     if wrong:
-        return StoredEntry(entry, damage=wrong)
+        return StoredEntry(entry, damage=wrong, held=held)
     if not (attempts or due or parts or consent):
-        return StoredEntry(entry)
+        return StoredEntry(entry, held=held)
     states, refusals = _states(parts)
     delivery = DeliveryState(
         damage.number(attempts),
@@ -42,7 +43,7 @@ def stored_entry(row: tuple[Any, ...], *, parse: bool = True) -> StoredEntry:
         damage.objects(consent),
         refusals,
     )
-    return StoredEntry(entry, delivery)
+    return StoredEntry(entry, delivery, held=held)
 
 
 def letter_of(row: tuple[Any, ...]) -> DeadLetter:

@@ -13,7 +13,7 @@ SHARDS = [Lease("crm", shard) for shard in range(8)]
 
 
 def member(token: str, *delivers: str, settled: bool = True, silent: bool = False) -> Member:
-    return Member(token, 1, "host", "app", 0.0, frozenset(delivers), settled, silent)
+    return Member(token, 1, "host", 0.0, frozenset(delivers), settled, silent)
 
 
 members = st.lists(

@@ -1,5 +1,6 @@
 """Leases between real processes: shared out fairly, kept, and taken over from the dead."""
 
+import json
 import os
 import signal
 import time
@@ -29,7 +30,7 @@ def keeper(spool: Path, *destinations: str, shards: int = 1) -> LeaseKeeper:
 
 def until_there(count: int, spool: Path) -> None:
     """Wait until so many processes have opened a spool."""
-    folder = spool.parent / "spool.db.processes"
+    folder = spool.parent / "spool.db.locks"
     wait_until(lambda: len(list(folder.glob("*.process"))) == count)
 
 
@@ -153,10 +154,10 @@ def test_a_forked_child_neither_holds_nor_frees_the_leases_of_its_parent(spool: 
 def test_a_deleted_lease_file_ends_the_lease(spool: Path) -> None:
     one = keeper(spool, "crm")
     one.look()
-    for path in (spool.parent / "spool.db.processes").glob("*.lease"):
+    for path in (spool.parent / "spool.db.locks").glob("*.lease"):
         path.unlink()
     assert not one.holds(CRM)
-    other = Leases(spool, spool.parent / "spool.db.processes", "0" * 16)
+    other = Leases(spool, spool.parent / "spool.db.locks", "0" * 16)
     assert other.acquire(CRM)
     one.look()
     assert not one.holds(CRM)
@@ -195,3 +196,47 @@ def test_destinations_with_odd_ids_have_leases(spool: Path) -> None:
     one.look()
     assert all(one.holds(Lease(id_, 0)) for id_ in odd)
     one.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1]", "{", "5", '{"pid": "x"}', '{"pid": 1, "host": "\\u001b[2J"}', "\xff", "9" * 9_999],
+)
+def test_foreign_text_in_the_file_of_a_process_neither_stops_nor_shows(
+    text: str, spool: Path
+) -> None:
+    one = keeper(spool, "crm")
+    with peer(spool, "file") as other:
+        until_held([1], other)
+        for path in (spool.parent / "spool.db.locks").glob("*.process"):
+            path.write_text(text, encoding="latin-1")
+        one.look()
+        assert one.holds(CRM)
+        assert all(str(member).isprintable() for member in one.living())
+    one.close()
+
+
+def test_the_file_of_a_process_names_no_command(spool: Path) -> None:
+    members = Members(spool, ["crm"])
+    (path,) = members.folder.glob("*.process")
+    assert set(json.loads(path.read_text())) == {"pid", "host", "since", "delivers"}
+    members.close()
+
+
+def test_of_processes_that_leave_at_once_one_delivers_the_rest(spool: Path) -> None:
+    one, other = keeper(spool, "crm"), keeper(spool, "crm")
+    one.look()
+    other.look()
+    assert one.holds(CRM)
+    assert not one.leave()  # there is the other
+    assert other.leave()
+    assert not other.holds(CRM)
+    one.close()
+    third = keeper(spool, "crm")
+    third.look()
+    assert third.holds(CRM)
+    assert third.leave()
+    assert third.holds(CRM)
+    other.close()
+    third.close()
+    assert not [*Members(spool, []).folder.glob("*.leaving")]

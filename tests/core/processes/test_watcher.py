@@ -26,13 +26,13 @@ def test_a_commit_of_another_process_is_seen(tmp_path: Path, lock: WriteLock) ->
     watcher.start()
     pid = os.fork()
     if pid == 0:
-        with WriteLock(tmp_path / "spool.db", 1).held():
+        with WriteLock(tmp_path / "spool.db", 1):
             os._exit(0)  # as a kill between the commit and the word would: seen all the same
     assert exit_status(pid) == 0
     assert seen.wait(timeout=20)
     seen.clear()
     began = time.monotonic()
-    with lock.held():
+    with lock:
         pass
     assert seen.wait(timeout=20)
     assert time.monotonic() - began < 0.5
@@ -51,7 +51,7 @@ def test_a_look_that_fails_is_told_and_repeated(
 
     watcher = Watcher(lock.page, look)
     watcher.start()
-    with lock.held():
+    with lock:
         pass
     wait_until(lambda: len(looks) >= 2)
     watcher.close()

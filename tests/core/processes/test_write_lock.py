@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from walker_collector.spool.processes.write_lock import WriteLock
 lock = WriteLock(Path(sys.argv[1]), 10)
-with lock.held() as page:
+with lock as page:
     page.take_numbers(5)
     print("held", flush=True)
     sys.stdin.readline()
@@ -30,12 +30,14 @@ with lock.held() as page:
 ADD = """
 import sys
 from pathlib import Path
+from walker_collector.spool.processes.page import BYTES, EVENTS
 from walker_collector.spool.processes.write_lock import WriteLock
 lock, counter = WriteLock(Path(sys.argv[1]), 10), Path(sys.argv[2])
 for _ in range(200):
-    with lock.held() as page:
+    with lock as page:
         counter.write_text(str(int(counter.read_text()) + 1))
-        page.count(1, 10)
+        page.words[EVENTS] += 1
+        page.words[BYTES] += 10
 """
 
 
@@ -78,11 +80,11 @@ def test_a_process_waits_for_another_no_longer_than_it_may(spool: Path) -> None:
         lock = WriteLock(spool, 0.2)
         began = time.monotonic()
         message = rf"process {other.pid} has been writing for 200 ms"
-        with pytest.raises(SpoolError, match=message), lock.held():
+        with pytest.raises(SpoolError, match=message), lock:
             pass
         assert 0.2 <= time.monotonic() - began < 5
         other.communicate("\n", timeout=PATIENCE)
-        with lock.held():  # as soon as the other is done
+        with lock:  # as soon as the other is done
             pass
         lock.close()
 
@@ -93,10 +95,10 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_lock_and_a_mark(spo
     with written_elsewhere(spool) as other:
         other.send_signal(signal.SIGKILL)
         other.wait(timeout=PATIENCE)
-    with lock.held() as page:
+    with lock as page:
         assert killed == [5]
         assert page.take_numbers(2) == 6  # a number is never given twice
-    with lock.held():
+    with lock:
         assert killed == [5]
     lock.close()
 
@@ -104,7 +106,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_lock_and_a_mark(spo
 def test_a_forked_child_keeps_nobody_from_writing(spool: Path) -> None:
     lock = WriteLock(spool, 1)
     goes_on, end = os.pipe()
-    with lock.held():
+    with lock:
         pid = os.fork()
         if pid == 0:
             os.close(end)
@@ -121,16 +123,16 @@ def test_a_forked_child_keeps_nobody_from_writing(spool: Path) -> None:
 
 def test_a_started_program_does_not_inherit_the_lock(spool: Path) -> None:
     lock = WriteLock(spool, 1)
-    with lock.held(), program(["sleep", "60"], close_fds=False):
-        os.close(lock._file)  # as the end of this process would
-        lock._file = os.open(lock.path, os.O_RDWR)
+    with lock, program(["sleep", "60"], close_fds=False):
+        os.close(lock._lock_file)  # as the end of this process would
+        lock._lock_file = os.open(lock.path, os.O_RDWR)
         assert is_free(lock)
     lock.close()
 
 
 def test_closing_another_descriptor_of_the_file_keeps_the_lock(spool: Path) -> None:
     lock = WriteLock(spool, 1)
-    with lock.held():
+    with lock:
         os.close(os.open(lock.path, os.O_RDWR))
         assert not is_free(lock)
     lock.close()
@@ -138,7 +140,7 @@ def test_closing_another_descriptor_of_the_file_keeps_the_lock(spool: Path) -> N
 
 def test_an_interrupted_write_leaves_the_lock(spool: Path) -> None:
     lock = WriteLock(spool, 1)
-    with pytest.raises(KeyboardInterrupt), lock.held():
+    with pytest.raises(KeyboardInterrupt), lock:
         raise KeyboardInterrupt
     assert is_free(lock)
     assert lock.page.writer == 0
@@ -154,5 +156,5 @@ def test_a_deleted_lock_file_is_noticed(spool: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SpoolError, match=r"spool\.db: cannot write spool\.db\.write beside it"):
+    with pytest.raises(SpoolError, match=r"spool\.db: cannot write spool\.db\.locks beside it"):
         WriteLock(tmp_path / "missing" / "spool.db", 1)

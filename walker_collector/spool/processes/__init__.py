@@ -1,1 +1,1 @@
-"""The processes that share one spool file: who writes, who delivers, and what is new."""
+"""The processes of one spool file: write lock, leases, news."""

@@ -18,18 +18,25 @@ def assign(
     keeps what it has, since nobody can take it.
     """
     able = {lease: _able(lease, members) for lease in sorted(leases)}
-    living = {member.token for member in members}
+    living = {member.token: member for member in members}
     assigned = {
         lease: token
         for lease, token in holders.items()
-        if lease in able and token in living and (token in able[lease] or _is_stuck(token, members))
+        if lease in able and token in living and lease.destination in living[token].delivers
     }
     shares = Counter(assigned.values())
-    for lease, tokens in able.items():
+    for lease, found in able.items():
+        tokens = [m.token for m in found if m.settled] or [m.token for m in found]
         if lease not in assigned and tokens:
             assigned[lease] = min(tokens, key=lambda token: shares[token])  # the first of several
             shares[assigned[lease]] += 1
-    while move := _move(assigned, able, shares):
+    # A lease of a process that gives no sign cannot move, nor one to a process that may soon end.
+    movable = {
+        lease: [m.token for m in able[lease] if m.settled]
+        for lease, token in assigned.items()
+        if not living[token].silent
+    }
+    while move := _move(assigned, movable, shares):
         lease, token = move
         shares[assigned[lease]] -= 1
         shares[token] += 1
@@ -37,24 +44,19 @@ def assign(
     return assigned
 
 
-def _able(lease: Lease, members: Sequence[Member]) -> list[str]:
+def _able(lease: Lease, members: Sequence[Member]) -> list[Member]:
     """Return the processes that a lease may be given to."""
-    able = [m for m in members if lease.destination in m.delivers and not m.silent]
-    return [m.token for m in able if m.settled] or [m.token for m in able]
-
-
-def _is_stuck(token: str, members: Sequence[Member]) -> bool:
-    return any(member.token == token and member.silent for member in members)
+    return [m for m in members if lease.destination in m.delivers and not m.silent]
 
 
 def _move(
     assigned: Mapping[Lease, str], able: Mapping[Lease, Sequence[str]], shares: Mapping[str, int]
 ) -> tuple[Lease, str] | None:
     """Return a lease that makes shares fairer, and the process that should have it."""
-    for lease, holder in assigned.items():
-        if not able[lease] or holder not in able[lease]:
+    for lease, tokens in able.items():
+        if not tokens:
             continue
-        least = min(able[lease], key=lambda token: shares[token])
-        if shares[holder] - shares[least] >= 2:
+        least = min(tokens, key=lambda token: shares[token])
+        if shares[assigned[lease]] - shares[least] >= 2:
             return lease, least
     return None

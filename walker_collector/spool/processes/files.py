@@ -1,4 +1,4 @@
-"""The lock files beside a spool, and `flock`, which the kernel gives up with the process.
+"""The lock files of a spool, and `flock`, which the kernel gives up with the process.
 
 A lock belongs to the open file, not to the process: closing another descriptor of the same file
 keeps it, unlike a record lock of POSIX. A forked child has a copy of the open file, and the lock
@@ -6,8 +6,10 @@ lives as long as that: so the child closes it at once. A program that is started
 as Python's descriptors are closed on exec.
 """
 
+import ctypes
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,20 +26,77 @@ def _module(name: str) -> Any:
 _FCNTL: Final = _module("fcntl")  # None on Windows
 
 
-def beside(spool: Path, suffix: str) -> Path:
-    """Return the path of a file or folder that goes with a spool."""
-    return spool.with_name(f"{spool.name}.{suffix}")
+class SpoolBusy(SpoolError):
+    """Another process writes for longer than one may wait, or the spool is closed."""
+
+
+def locks_folder(spool: Path) -> Path:
+    """Return the folder of a spool's lock files, made if it is missing. Raises SpoolError."""
+    require_locks(spool)
+    folder = spool.with_name(f"{spool.name}.locks")
+    try:
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)  # whatever the umask
+    except FileExistsError:
+        if not folder.is_dir() or folder.is_symlink():
+            raise _unwritable(spool, folder, NotADirectoryError("it is no folder")) from None
+    except OSError as error:
+        raise _unwritable(spool, folder, error) from None
+    return folder
 
 
 def open_file(spool: Path, path: Path) -> int:
     """Open a lock file, which only its owner may read. Raises SpoolError."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        if os.fstat(file).st_uid == os.geteuid():
+            os.fchmod(file, 0o600)  # whatever the umask
+        return file
     except OSError as error:
-        raise SpoolError(
-            f"spool {spool}: cannot write {path.name} beside it: {error.strerror or error}; "
-            "give the process a folder that it may write to"
-        ) from None
+        raise _unwritable(spool, path, error) from None
+
+
+def _unwritable(spool: Path, path: Path, error: OSError) -> SpoolError:
+    return SpoolError(
+        f"spool {spool}: cannot write {path.name} beside it: {error.strerror or error}; "
+        "give the process a folder that it may write to"
+    )
+
+
+def lock_shared(file: int) -> None:
+    """Lock an open file as one of several, once nobody has it to himself."""
+    _FCNTL.flock(file, _FCNTL.LOCK_SH)
+
+
+def _without_release() -> Callable[[int, int], int] | None:
+    """Return `flock` of the C library, called with the interpreter kept.
+
+    `fcntl.flock` lets other threads in, and a busy one may keep the interpreter for milliseconds:
+    for a call that never waits, and that every commit makes twice.
+    """
+    try:
+        function = ctypes.PyDLL(None).flock
+    except (OSError, AttributeError, TypeError):
+        return None
+    # Without `argtypes`, which cost more than the call: both are plain integers.
+    found: Callable[[int, int], int] = function
+    return found
+
+
+_FLOCK: Final = _without_release()
+
+
+def try_lock_quickly(file: int) -> bool:
+    """Lock an open file as `try_lock` does; only of files on a local disk."""
+    if _FLOCK is None or _FLOCK(file, _FCNTL.LOCK_EX | _FCNTL.LOCK_NB) != 0:
+        return try_lock(file)  # it raises what is wrong
+    return True
+
+
+def unlock_quickly(file: int) -> None:
+    """Unlock an open file as `unlock` does."""
+    if _FLOCK is None or _FLOCK(file, _FCNTL.LOCK_UN) != 0:
+        unlock(file)
 
 
 def try_lock(file: int, *, shared: bool = False) -> bool:

@@ -13,7 +13,7 @@ from walker_collector.spool.processes.leases import Lease, Leases
 from walker_collector.spool.processes.members import Member, Members
 
 _INTERVAL: Final = 0.25
-"""Seconds between looks: a lease whose holder was killed is taken over after one of them."""
+"""Seconds between looks: the lease of a killed process is taken over after one of them."""
 _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""
 
@@ -52,6 +52,11 @@ class LeaseKeeper:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def token(self) -> str:
+        """The name of this process among the others."""
+        return self._members.token
+
     # --- what others ask -------------------------------------------------------------------
 
     def holds(self, lease: Lease) -> bool:
@@ -60,18 +65,20 @@ class LeaseKeeper:
 
     def living(self) -> list[Member]:
         """Return the living processes of the spool."""
-        return self._members.living()
+        with self._looking:
+            return self._members.living()
 
     def holders(self, leases: Iterable[Lease]) -> dict[Lease, Member]:
         """Return the process that holds each of these leases, of those that are held."""
-        members = {member.token: member for member in self._members.living()}
-        found = self._leases.holders(leases)
+        with self._looking:
+            members = {member.token: member for member in self._members.living()}
+            found = self._leases.holders(leases)
         return {lease: members[token] for lease, token in found.items() if token in members}
 
     # --- work ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Take at once what nobody else delivers; then look on a thread."""
+        """Take the free leases at once; then look on a thread."""
         self.look()
         self._thread = threading.Thread(target=self._run, name="walker-leases", daemon=True)
         self._thread.start()
@@ -86,7 +93,9 @@ class LeaseKeeper:
     def look(self) -> None:
         """Give up leases that others should have, and take those that this process should."""
         with self._looking:
-            if self._over.is_set():
+            if (
+                self._over.is_set() or self._members.is_replaced
+            ):  # its folder is lost: see SpoolFile
                 return
             self._members.sign()
             members = self._members.living()
@@ -117,20 +126,48 @@ class LeaseKeeper:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other process could deliver what this one leaves."""
+        """Whether no other process could deliver the rest."""
         return not any(
             member.token != self._members.token and member.delivers and not member.silent
-            for member in self._members.living()
+            for member in self.living()
         )
 
-    def close(self) -> None:
-        """Give up all leases, whose deliveries have ended, and leave."""
+    def leave(self) -> bool:
+        """Take no more leases, but those that nobody else could take; return whether that is so.
+
+        Of several processes that leave at once each finds itself alone, and one gets the leases.
+        """
+        self.stop()
+        with self._looking:
+            self._members.leave()
+        if not self.is_alone:
+            return False
+        with self._looking:
+            for lease in self._wanted:
+                if lease not in self._leases.held and self._leases.acquire(lease):
+                    self._deliveries.take_over(lease)
+        return True
+
+    def stop(self) -> None:
+        """Look no more, and keep the leases."""
         self._over.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN)
+
+    def close(self) -> None:
+        """Give up all leases, and leave. Their deliveries have ended."""
+        self.stop()
         with self._looking:
             self._leases.close()
             self._members.close()
+
+    def pause(self) -> None:
+        """Let no look begin, before a fork."""
+        self._looking.acquire()
+
+    def resume(self) -> None:
+        """Let looks begin again, in the parent."""
+        self._looking.release()
 
     def abandon(self) -> None:
         """Close copies of files in a forked child: leases and membership stay the parent's."""

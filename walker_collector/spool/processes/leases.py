@@ -1,4 +1,4 @@
-"""Leases: who delivers to a destination, for the people of a shard."""
+"""Leases: the right to deliver to a destination, for the people of a shard."""
 
 import os
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
 """The living processes of a spool, each with a file that it keeps locked."""
 
+import contextlib
 import json
 import os
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,16 +12,18 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from walker_collector.errors import SpoolError
 from walker_collector.spool.processes.files import (
-    beside,
     is_at,
+    locks_folder,
     open_file,
-    require_locks,
     try_lock,
 )
+from walker_collector.text import storable
 
 _SUFFIX: Final = ".process"
+_LEAVING: Final = ".leaving"
+_ABOUT_BYTES: Final = 1_000_000
+_SHOWN: Final = 100
 _SILENT: Final = 3.0
 """Seconds without a sign after which a process counts as stopped."""
 _SETTLED: Final = 1.0
@@ -39,7 +41,6 @@ class Member:
     token: str
     pid: int
     host: str
-    command: str
     since: float
     delivers: frozenset[str]
     settled: bool
@@ -47,7 +48,7 @@ class Member:
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
-        return f"process {self.pid} ({self.command}) on {self.host} since {since}"
+        return f"process {self.pid} on {storable(self.host)} since {since}"
 
 
 class Members:
@@ -59,27 +60,19 @@ class Members:
     """
 
     def __init__(self, spool: Path, delivers: Iterable[str]) -> None:
-        require_locks(spool)
         self._spool = spool
-        self.folder = beside(spool, "processes")
-        try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise SpoolError(
-                f"spool {spool}: cannot make {self.folder.name} beside it: {error.strerror}; "
-                "give the process a folder that it may write to"
-            ) from None
+        self.folder = locks_folder(spool)
         self.token = secrets.token_hex(8)
         self._path = self.folder / f"{self.token}{_SUFFIX}"
-        self._file = self._enter(sorted(delivers))
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known = {self.token: _about(sorted(delivers))}
+        self._lock_file = self._enter(self._known[self.token])
 
-    def _enter(self, delivers: list[str]) -> int:
+    def _enter(self, about: dict[str, Any]) -> int:
         fresh = self._path.with_suffix(".new")
         file = open_file(self._spool, fresh)
         try:
             try_lock(file)
-            os.write(file, json.dumps(_about(delivers)).encode())
+            os.write(file, json.dumps(about).encode())
             fresh.rename(self._path)
         except BaseException:
             os.close(file)
@@ -89,12 +82,15 @@ class Members:
 
     def sign(self) -> None:
         """Give a sign of life, for others to tell a stopped process by its absence."""
-        os.utime(self._file)
+        os.utime(self._lock_file)
 
     def living(self) -> list[Member]:
         """Return the living processes, the one that came first first."""
         now = time.time()
         found = []
+        for path in self.folder.glob(f"*{_LEAVING}"):
+            if path != self._path and _is_left(path):
+                path.unlink(missing_ok=True)
         for path in self.folder.glob(f"*{_SUFFIX}"):
             if path != self._path and _is_left(path):
                 path.unlink(missing_ok=True)
@@ -107,15 +103,14 @@ class Members:
         try:
             about = self._known.get(path.stem)
             if about is None:
-                about = self._known[path.stem] = json.loads(path.read_bytes())
+                about = self._known[path.stem] = _read(path)
             sign = path.stat().st_mtime
-        except (OSError, ValueError):  # it has just ended
+        except OSError:  # it has just ended
             return None
         return Member(
             token=path.stem,
             pid=about["pid"],
             host=about["host"],
-            command=about["command"],
             since=about["since"],
             delivers=frozenset(about["delivers"]),
             settled=abs(now - about["since"]) >= _SETTLED,
@@ -125,26 +120,53 @@ class Members:
     @property
     def is_replaced(self) -> bool:
         """Whether somebody has deleted the file of this process, so that others miss it."""
-        return not is_at(self._file, self._path)
+        return not is_at(self._lock_file, self._path)
+
+    def leave(self) -> None:
+        """Take no part in sharing out leases any more, and stay a living process."""
+        leaving = self._path.with_suffix(_LEAVING)
+        with contextlib.suppress(FileNotFoundError):  # the folder was moved, or deleted
+            self._path.rename(leaving)
+            self._path = leaving
 
     def close(self) -> None:
         """Leave: delete the file, and unlock it by closing it."""
-        if self._file >= 0:
+        if self._lock_file >= 0:
             self._path.unlink(missing_ok=True)
             self.abandon()
 
     def abandon(self) -> None:
         """Close this copy of the file, in a forked child: the parent stays a member."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the description in the file of a process; a file with other content has none."""
+    try:
+        about = json.loads(path.read_bytes()[:_ABOUT_BYTES])
+        return {
+            "pid": int(about["pid"]),
+            "host": str(about["host"])[:_SHOWN],
+            "since": float(about["since"]),
+            "delivers": [str(id_) for id_ in about["delivers"]],
+        }
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return {"pid": 0, "host": "?", "since": 0.0, "delivers": []}
+
+
+def living_processes(spool: Path) -> set[str]:
+    """Return the tokens of the living processes of a spool."""
+    folder = locks_folder(spool)
+    paths = [*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_LEAVING}")]
+    return {path.stem for path in paths if not _is_left(path)}
 
 
 def _about(delivers: list[str]) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "command": " ".join([Path(arg).name for arg in sys.argv[:1]] + sys.argv[1:2]),
         "since": time.time(),
         "delivers": delivers,
     }
@@ -155,7 +177,7 @@ def _is_left(path: Path) -> bool:
     try:
         file = os.open(path, os.O_RDWR)
     except FileNotFoundError:
-        return False
+        return True
     try:
         # Shared, so that two who look at once do not take each other for its owner.
         return try_lock(file, shared=True) and is_at(file, path)

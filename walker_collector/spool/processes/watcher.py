@@ -1,4 +1,4 @@
-"""Sees what other processes have written to the spool."""
+"""The watcher: sees commits of other processes."""
 
 import logging
 import threading

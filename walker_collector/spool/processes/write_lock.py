@@ -3,21 +3,20 @@
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from walker_collector.errors import SpoolError
 from walker_collector.spool.processes.files import (
-    beside,
+    SpoolBusy,
     is_at,
+    locks_folder,
     open_file,
-    require_locks,
     try_lock,
-    unlock,
+    try_lock_quickly,
+    unlock_quickly,
 )
-from walker_collector.spool.processes.page import SharedPage
+from walker_collector.spool.processes.page import COMMITS, PID, WRITER, SharedPage
 
 _FIRST_PAUSE: Final = 0.000_05
 _LONGEST_PAUSE: Final = 0.001
@@ -37,13 +36,14 @@ class WriteLock:
     def __init__(
         self, spool: Path, bound: float, on_killed: Callable[[], None] = lambda: None
     ) -> None:
-        require_locks(spool)
-        self.path = beside(spool, "write")
+        self.path = locks_folder(spool) / "write"
         self._spool = spool
         self._bound = bound
         self._on_killed = on_killed
         self._token = 1 + secrets.randbits(62)
-        self._file = open_file(spool, self.path)
+        self._foreign = False
+        self._pid = os.getpid()
+        self._lock_file = open_file(spool, self.path)
         try:
             # Another open file: the map keeps a copy of its descriptor, which must not be locked.
             file = open_file(spool, self.path)
@@ -52,33 +52,49 @@ class WriteLock:
             finally:
                 os.close(file)
         except BaseException:
-            os.close(self._file)
+            os.close(self._lock_file)
             raise
+        self._last = self.page.commits
 
-    @contextmanager
-    def held(self) -> Iterator[SharedPage]:
+    def __enter__(self) -> SharedPage:
         """Have the lock inside the block; raises SpoolError where others keep it too long."""
+        if self._lock_file < 0:
+            raise SpoolBusy(f"spool {self._spool}: it is closed")
         try:
-            if not try_lock(self._file):
-                self._wait()
-            killed = self.page.writer != 0
-            self.page.begin(self._token, os.getpid())
-            if killed:
-                self._on_killed()
-            yield self.page
-        finally:
-            # Also where a signal handler has raised before it was known that the lock is ours:
-            # to unlock what is not locked does nothing.
-            if self.page.writer == self._token:
-                self.page.end()
-            unlock(self._file)
+            self._enter()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self.page
+
+    def _enter(self) -> None:
+        if not try_lock_quickly(self._lock_file):
+            self._wait()
+        words = self.page.words
+        if words[COMMITS] != self._last:
+            self._foreign = True
+        killed = words[WRITER] != 0
+        words[PID] = self._pid
+        words[WRITER] = self._token
+        if killed:
+            self._on_killed()
+
+    def __exit__(self, *_: object) -> None:
+        # Also where a signal handler has raised before it was known that the lock is ours: to
+        # unlock what is not locked does nothing.
+        words = self.page.words
+        if words[WRITER] == self._token:
+            words[COMMITS] += 1
+            words[WRITER] = 0
+            self._last = words[COMMITS]
+        unlock_quickly(self._lock_file)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + self._bound
         pause = _FIRST_PAUSE
-        while not try_lock(self._file):
+        while not try_lock(self._lock_file):
             if time.monotonic() >= deadline:
-                raise SpoolError(
+                raise SpoolBusy(
                     f"spool {self._spool}: process {self.page.pid} has been writing for "
                     f"{self._bound * 1000:,.0f} ms (collector.queueWait); see whether it is "
                     "stopped, or its disk slow"
@@ -86,14 +102,20 @@ class WriteLock:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def take_foreign(self) -> bool:
+        """Return, once, whether another process has written."""
+        foreign, self._foreign = self._foreign, False
+        # Mostly the last commit is another's; else it was noticed when this process wrote.
+        return foreign or self.page.commits != self._last
+
     @property
     def is_replaced(self) -> bool:
         """Whether somebody has deleted the lock file: others would lock a new one."""
-        return not is_at(self._file, self.path)
+        return not is_at(self._lock_file, self.path)
 
     def close(self) -> None:
         """Close the files. In a forked child too: the parent's lock stays the parent's."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
             self.page.close()

@@ -45,7 +45,7 @@ class Checkpointer:
         self.connection = connection
         self.turn = threading.Lock()
         self._commits = commits
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._had_many = True
         self._checked_at = 0
 
@@ -67,7 +67,7 @@ class Checkpointer:
     def _may_shrink(self) -> bool:
         """Return whether free pages are worth counting, which costs a query after each batch."""
         commits = self._commits
-        if commits.events >= _FEW:
+        if commits.page.events >= _FEW:
             self._had_many = True
             return False
         if not self._had_many and abs(commits.grown - self._checked_at) < _CHECKED_EVERY:
@@ -84,14 +84,14 @@ class Checkpointer:
 
     def write_back(self) -> None:
         """Write the log back into the database, unless another thread does so already."""
-        if self._descriptor is None or self.turn.locked():
+        if self.descriptor is None or self.turn.locked():
             return
         with self.turn:
             self._commits.grown = 0
             # A part that cannot be written back now stays in the log, where it is safe.
             with contextlib.suppress(sqlite3.Error, SpoolError, OSError):
                 _checkpoint(self.connection)
-                os.fsync(self._descriptor)
+                os.fsync(self.descriptor)
                 self._commits.alone(_checkpoint)
 
     def scrub(self) -> None:

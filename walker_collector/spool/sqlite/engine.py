@@ -1,27 +1,31 @@
 """The durable spool: one SQLite file in WAL mode, written in groups."""
 
-import contextlib
+import itertools
 import sqlite3
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import attrs
-
 from walker_collector.config import SpoolConfig
-from walker_collector.errors import SpoolFull
+from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.spool import damage
 from walker_collector.spool.base import (
+    Claimed,
     ConsentRecord,
     DeadLetter,
     Entry,
     EntryRun,
     Erased,
+    Fate,
+    LeaseLost,
     NewEvent,
     OnCommitted,
+    PeopleNews,
     PeopleUpdate,
     SpoolUpdate,
     State,
@@ -29,42 +33,84 @@ from walker_collector.spool.base import (
     assign_seqs,
     check_not_overtaken,
 )
+from walker_collector.spool.processes.files import require_locks
+from walker_collector.spool.processes.keeper import Deliveries
+from walker_collector.spool.processes.members import living_processes
+from walker_collector.spool.processes.membership import Membership
+from walker_collector.spool.processes.page import BYTES, EVENTS, SharedPage
+from walker_collector.spool.processes.presence import Presence
+from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.rows import letter_of, stored_entry
-from walker_collector.spool.sqlite import adoption, event_tables, mend, people_tables
+from walker_collector.spool.sqlite import claim_tables, event_tables, mend, people_tables
 from walker_collector.spool.sqlite.catalog import CachedCatalog
 from walker_collector.spool.sqlite.checkpointer import Checkpointer
 from walker_collector.spool.sqlite.event_tables import Deleted
 from walker_collector.spool.sqlite.failure import spool_error
 from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally, scrub
-from walker_collector.spool.sqlite.lock import keep_inherited
-from walker_collector.spool.sqlite.schema import prepare
+from walker_collector.spool.sqlite.schema import configure, prepare
 from walker_collector.spool.sqlite.spool_file import SpoolFile
 from walker_collector.spool.sqlite.spool_reader import Fetch, SpoolReader, fetch_all
 
 _LAST: Final = 2**62
 """The last stamp of a statement that is taken for one."""
 _STATES: Final = frozenset(State)
+_INHERITED: Final[dict[Path, SpoolFile]] = {}
+"""Files with open connections of the parent, which a child must neither use nor close."""
 
 
 class SqliteSpool:
-    """A spool that survives its process.
+    """A spool that survives its process, and that every process of the machine may open.
 
     `sync="normal"` survives a crash of the process at any moment, `sync="full"` also a loss of
-    power. Raises SpoolError if the file cannot be used: locked by another process, corrupt,
-    not a spool, of another version, or in a folder that cannot be written.
+    power. `wait` is how long (s) to wait for other processes that write. Raises SpoolError if the
+    file cannot be used: corrupt, not a spool, of another
+    version, or in a folder that cannot be written.
     """
 
     durable: Literal[True] = True
 
-    def __init__(self, config: SpoolConfig, *, read_only: bool = False) -> None:
+    def __init__(self, config: SpoolConfig, *, read_only: bool = False, wait: float = 5.0) -> None:
         self.path = Path(config.path)
+        self._on_foreign: Callable[[], None] = lambda: None
+        self._membership: Membership | None = None
         self._config = config
-        self.erasures = 0
+        self._uncounted = 0
+        """1 while an erasure is written that the page does not count yet."""
+        self._read_only = read_only
+        self._probing = threading.Lock()
+        """Held while lock files of others are open: a forked child would keep them locked."""
+        self._paused = False
+        self._wait = wait
+        if not read_only:
+            require_locks(self.path)
         self._spool_file = SpoolFile(self.path, read_only=read_only)
         self._pause = self._hold_turns()
         try:
+            self._open()
+        except BaseException:
+            self._spool_file.close()
+            raise
+
+    @property
+    def page(self) -> SharedPage:
+        """The figures that all processes of the spool share."""
+        return self._commits.page
+
+    def _open(self) -> None:
+        if self._spool_file.real in _INHERITED:
+            raise SpoolError(
+                f"spool {self.path}: this process was forked within a call of the collector, and "
+                "cannot use the spool; fork elsewhere"
+            )
+        self._lock: WriteLock | None = None
+        self._presence: Presence | None = None
+        self._killed = False
+        try:
+            if not self._read_only:
+                self._lock = WriteLock(self._spool_file.real, self._wait, self._on_killed)
+            page = self._lock.page if self._lock else SharedPage()
             self._commits = GroupCommit(
-                self._spool_file.connect(), self.path, self._spool_file.check
+                self._spool_file.connect(), self.path, self._spool_file.check, page, self._lock
             )
             self._reader = SpoolReader(self._spool_file.connect(), self.path)
             self._checkpointer = Checkpointer(
@@ -72,23 +118,44 @@ class SqliteSpool:
             )
             # It reads little text, so that a tolerant factory costs little; see SpoolReader.
             self._commits.connection.text_factory = damage.decoded
-            prepare(
-                self._spool_file.real, self._commits.connection, config.sync, read_only=read_only
-            )
-            if not read_only:
-                mend.mend(self.path, self._commits)
-            self._look_up()
+            self._commits.alone(self._prepare)
+            self._catalog = CachedCatalog(self._commits)
         except BaseException as error:
-            self._spool_file.close()
+            self._close_locks()
             if isinstance(error, sqlite3.Error):
                 raise spool_error(self.path, error) from error
             raise
+        self._words, self._take_numbers = self.page.words, self.page.take_numbers
+        self._last_old = self.page.seq
+        self._expected = self._last_old + 1
+        self._numbers = itertools.count(1)
+        self._ended: deque[int] = deque()
+        self._foreign = False
 
-    def _look_up(self) -> None:
-        """Read the catalog and the figures from disk."""
-        self._catalog = CachedCatalog(self._commits)
-        ((self._seq, self._commits.events, self._commits.bytes),) = self._rows(event_tables.SIZE)
-        self._last_old = self._seq
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        """Check and repair the file, unless another process has it open and has done so."""
+        if self._read_only:
+            prepare(self._spool_file.real, db, self._config.sync, read_only=True, is_first=False)
+            self._recount(db)
+            return
+        self._presence = Presence(self._spool_file.real)
+        first = self._presence.is_first
+        prepare(self._spool_file.real, db, self._config.sync, read_only=False, is_first=first)
+        if first:
+            mend.mend(self.path, db)
+            db.execute("DELETE FROM calls")  # of processes that were killed
+        if first or self._killed or not self.page.seq:
+            self._recount(db)
+
+    def _on_killed(self) -> None:
+        """Count anew after a process was killed while it wrote."""
+        self._killed = self._presence is None  # the tables may not be there yet
+        if not self._killed:
+            self._recount(self._commits.connection)
+
+    def _recount(self, db: sqlite3.Connection) -> None:
+        ((seq, events, size),) = db.execute(event_tables.SIZE).fetchall()
+        self.page.set(seq=seq, events=events, size=size)
 
     # --- accepting -------------------------------------------------------------------------
 
@@ -98,8 +165,9 @@ class SqliteSpool:
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
     ) -> Sequence[int]:
+        count, take_numbers = len(events), self._take_numbers
         size = sum([len(event.body) for event in events])  # a list is faster for one
-        self._check_room(len(events), size)
+        self._check_room(count, size)
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
         seqs = range(0)
@@ -110,9 +178,12 @@ class SqliteSpool:
             if seqs and event_tables.has(db, seqs[0]):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
-            check_not_overtaken(events, self.erasures)
-            seqs = range(self._seq + 1, self._seq + 1 + len(events))
-            self._seq += len(events)  # before they are written: no number is ever given twice
+            check_not_overtaken(events, self.page.erasures + self._uncounted)
+            first = take_numbers(count)
+            if first != self._expected:
+                self._foreign = True
+            self._expected = first + count
+            seqs = range(first, first + count)
             runs[:] = assign_seqs(events, seqs.start)
             for entries, states in runs:
                 event_tables.insert(db, self._catalog.current, entries, states)
@@ -123,14 +194,26 @@ class SqliteSpool:
         alone = learned is None and len(events) == 1
         result: range = self._commits.run(
             insert,
-            lambda _: on_committed(runs),
-            lambda _: (len(events), size),
+            lambda _: self._hand_over(runs, on_committed, learned),
+            lambda _: (count, size),
             single=alone and not any(events[0].states.values()),
         )
         return result
 
+    def _hand_over(
+        self, runs: list[EntryRun], on_committed: OnCommitted, learned: PeopleUpdate | None
+    ) -> None:
+        """Hand committed entries over, in the order of their numbers."""
+        if learned is not None:
+            self.page.people_changed()
+        if self._foreign:
+            self._foreign = False
+            self._on_foreign()
+        on_committed(runs)
+
     def _check_room(self, count: int, added: int) -> None:
-        events, size = self._commits.events, self._commits.bytes
+        words = self._words
+        events, size = words[EVENTS], words[BYTES]
         if events + count > self._config.max_events:
             raise SpoolFull(
                 f"spool {self.path} holds {events:,} events of at most "
@@ -155,13 +238,96 @@ class SqliteSpool:
         self._delete(lambda db: event_tables.ack(db, self._catalog.current, destination, entries))
 
     def load(
-        self, destination: str, after: int, limit: int, limit_bytes: int = sys.maxsize
+        self,
+        destination: str,
+        after: int,
+        limit: int,
+        limit_bytes: int = sys.maxsize,
+        *,
+        held: bool = False,
     ) -> list[StoredEntry]:
+        sql = event_tables.PENDING if held else event_tables.WAITING
         fetch = partial(event_tables.fetch_up_to, limit_bytes)
-        return self._entries(event_tables.WAITING, destination, after, limit, fetch=fetch)
+        return self._entries(sql, destination, after, limit, fetch=fetch)
 
     def held(self, destination: str) -> list[StoredEntry]:
         return self._entries(event_tables.HELD, destination)
+
+    def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
+        number, marks = self._number(destination), ", ".join("?" * len(seqs))
+        rows = self._rows(event_tables.FATES.format(marks), (number, *seqs))
+        return {seq: Fate(State(state), count, reason) for seq, state, count, reason in rows}
+
+    def claim(
+        self, destination: str, seqs: Collection[int], people: Collection[str], version: int
+    ) -> Claimed:
+        member = self._membership
+        if member is None:
+            raise LeaseLost(f"spool {self.path}: no deliveries have begun")
+        call = (member.token, next(self._numbers))
+
+        def work(db: sqlite3.Connection) -> Claimed:
+            # Within the transaction: nobody can have taken the lease over and claimed since.
+            if not member.holds(destination):
+                raise LeaseLost(f"destination {destination}: another process delivers now")
+            return claim_tables.claim(db, call, destination, seqs, people, version)
+
+        claimed: Claimed = self._commits.run(work)
+        return claimed
+
+    def end_claim(self, number: int) -> None:
+        self._ended.append(number)
+
+    def write_ended(self) -> None:
+        if self._ended:
+            self._commits.run(self._end_claims, self._claims_ended)
+
+    def _end_claims(self, db: sqlite3.Connection) -> list[int]:
+        numbers = list(self._ended)
+        if numbers and self._membership is not None:
+            claim_tables.end(db, self._membership.token, numbers)
+        return numbers
+
+    def _claims_ended(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            with suppress(ValueError):  # written by two writes of a group
+                self._ended.remove(number)
+
+    def calls_of(self, people: Collection[str]) -> set[tuple[str, int]]:
+        calls = claim_tables.calls_of(self._rows(claim_tables.CALLS), people)
+        if not calls:
+            return calls
+        with self._probing:
+            living = living_processes(self._spool_file.real)
+        return {(process, number) for process, number in calls if process in living}
+
+    def newest(self) -> int:
+        return self.page.seq
+
+    def first_waiting(self, destination: str) -> int | None:
+        number = self._number(destination)
+        if number is None:
+            return None
+        ((seq,),) = self._rows(event_tables.FIRST_WAITING, (number,))
+        return None if seq is None else int(seq)
+
+    def join(
+        self,
+        destinations: Collection[str],
+        deliveries: Deliveries,
+        on_foreign: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> Membership:
+        def look() -> None:
+            # After a kill between a commit and its count, the longest pause has passed.
+            if self._lock is None or self._lock.take_foreign():
+                on_change()
+
+        self._on_foreign = on_foreign
+        self._membership = Membership(
+            self._spool_file.real, self.page, destinations, deliveries, look
+        )
+        return self._membership
 
     # --- dead letters ----------------------------------------------------------------------
 
@@ -171,7 +337,8 @@ class SqliteSpool:
         wanted = list(letters)
         self._catalog.ensure_each({item.destination for item in wanted})
         result: list[StoredEntry] = self._commits.run(
-            lambda db: event_tables.requeue(db, self._catalog.current, wanted, without)
+            lambda db: event_tables.requeue(db, self._catalog.current, wanted, without),
+            self._people_changed,
         )
         return result
 
@@ -209,12 +376,22 @@ class SqliteSpool:
         return {destination: (damage.number(at), due) for destination, at, due in rows}
 
     def size(self) -> int:
-        return self._commits.events
+        return self.page.events
 
     # --- people ----------------------------------------------------------------------------
 
     def learn(self, update: PeopleUpdate) -> None:
-        self._commits.run(lambda db: people_tables.learn(db, update))
+        self._commits.run(lambda db: people_tables.learn(db, update), self._people_changed)
+
+    def _people_changed(self, _: object = None) -> None:
+        self.page.people_changed()
+
+    @property
+    def people_changes(self) -> int:
+        return self.page.people
+
+    def people_since(self, version: int) -> PeopleNews:
+        return people_tables.news_of(version, self._rows(people_tables.SINCE, (version,)))
 
     def consent_of(self, person: str) -> ConsentRecord:
         rows = self._rows(people_tables.CONSENT, (person,))
@@ -237,6 +414,10 @@ class SqliteSpool:
 
     # --- erasure ---------------------------------------------------------------------------
 
+    @property
+    def erasures(self) -> int:
+        return self.page.erasures
+
     def schedule_erasure(self, keys: Iterable[str]) -> None:
         rows = [(key,) for key in keys]
         self._commits.run(
@@ -248,38 +429,28 @@ class SqliteSpool:
 
     def erase(self, keys: Iterable[str]) -> Erased:
         wanted = list(keys)
-        self.erasures += 1
+
+        def work(db: sqlite3.Connection) -> tuple[Erased, int]:
+            self._uncounted = 1  # an event of the same transaction must not pass unnoticed
+            return event_tables.erase(db, wanted)
+
         erased: Erased
-        erased, _ = self._commits.run(
-            lambda db: event_tables.erase(db, wanted),
-            tally=lambda result: (-len(result[0].seqs), -result[1]),
-        )
+        try:
+            erased, _ = self._commits.run(
+                work, self._count_erasure, lambda result: (-len(result[0].seqs), -result[1])
+            )
+        finally:
+            self._uncounted = 0
         self._checkpointer.scrub()
         return erased
+
+    def _count_erasure(self, _: object) -> None:
+        self.page.erased()
+        self._uncounted = 0
 
     def compact(self) -> None:
         """Write the file anew, with the stored rows alone. Raises SpoolError."""
         self._checkpointer.compact(self._spool_file.real.parent)
-
-    # --- other spools ----------------------------------------------------------------------
-
-    def adopt(self, path: Path) -> int:
-        """Take over the rows of another spool, and delete it. Return the number of its events.
-
-        The other file is deleted after this one has everything, so a crash in between delivers
-        twice rather than never. Raises SpoolError if the other file cannot be read.
-        """
-        other = SqliteSpool(attrs.evolve(self._config, path=str(path)))
-        try:
-            left: adoption.Contents = other._commits.alone(adoption.contents)
-            self._commits.run(lambda db: adoption.take_over(db, left, self._seq))
-        except BaseException:
-            other.close()
-            raise
-        self._look_up()
-        with other._turns():
-            other._spool_file.remove()
-        return len(left.events)
 
     # --- the end ---------------------------------------------------------------------------
 
@@ -289,16 +460,53 @@ class SqliteSpool:
     def close(self) -> None:
         with self._turns():
             if not self._spool_file.is_in_place():  # else SQLite itself does so as it closes
-                with contextlib.suppress(sqlite3.Error):
+                with suppress(sqlite3.Error):
                     scrub(self._commits.connection)
-            self._spool_file.close()
+            self._close_files()
+
+    def _close_files(self) -> None:
+        self._spool_file.close()
+        self._close_locks()
+        self._words = self.page.words
+
+    def _close_locks(self) -> None:
+        if self._presence is not None:
+            self._presence.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def pause(self) -> None:
+        """Close the file before a fork: SQLite would take its locks in a child for the child's.
+
+        They are the process's own, and a child that opens the file beside inherited connections
+        would have none: the last other process to close would delete the log under it.
+        """
+        if self._membership is not None:
+            self._membership.pause()
+        self._probing.acquire()
         self._pause = self._hold_turns()
         next(self._pause)
+        self._paused = True
+        self._spool_file.close()
 
     def resume(self) -> None:
-        self._pause.close()
+        """Open the file again, in the parent."""
+        if not self._paused:
+            return
+        self._paused = False
+        try:
+            self._spool_file.reopen()
+            self._commits.connection = self._spool_file.connect()
+            self._commits.connection.text_factory = damage.decoded
+            configure(self._commits.connection, self._config.sync)
+            self._reader.connection = self._spool_file.connect()
+            self._checkpointer.connection = self._spool_file.connect()
+            self._checkpointer.descriptor = self._spool_file.descriptor
+        finally:
+            self._pause.close()
+            self._probing.release()
+            if self._membership is not None:
+                self._membership.resume()
 
     def _hold_turns(self) -> Generator[None, None, None]:
         """Keep every other thread out until this is closed, or interrupted halfway."""
@@ -308,31 +516,49 @@ class SqliteSpool:
     _turns = contextmanager(_hold_turns)
 
     def abandon(self) -> None:
-        keep_inherited(self._pause)
-        self._spool_file.abandon()
+        """Close the copies of lock files, in a forked child: the locks stay the parent's."""
+        self._close_locks()
+        if self._membership is not None:
+            self._membership.abandon()
+        if not self._paused:  # forked within a call of the collector: see `pause`
+            _INHERITED[self._spool_file.real] = self._spool_file
 
     # --- private ---------------------------------------------------------------------------
 
     def _delete(self, work: Callable[[sqlite3.Connection], Deleted]) -> Deleted:
         """Run a write that may delete events."""
-        deleted: Deleted = self._commits.run(work, self._note_deleted, _tally)
+
+        def delete(db: sqlite3.Connection) -> tuple[Deleted, list[int]]:
+            return work(db), self._end_claims(db) if self._ended else []
+
+        deleted: Deleted
+        deleted, _ = self._commits.run(delete, self._note_deleted, _tally)
         self._checkpointer.maintain()
         return deleted
 
-    def _note_deleted(self, deleted: Deleted) -> None:
+    def _note_deleted(self, result: tuple[Deleted, list[int]]) -> None:
+        deleted, numbers = result
+        self._claims_ended(numbers)
         if deleted.catalog is not self._catalog.current:
             self._catalog.update(deleted.catalog)
 
     def _rows(self, sql: str, args: Sequence[Any] = (), fetch: Fetch = fetch_all) -> list[Any]:
         return self._reader.rows(sql, args, fetch)
 
+    def _number(self, destination: str) -> int | None:
+        number = self._catalog.current.numbers.get(destination)
+        if number is None:  # another process may have registered it since
+            for (number,) in self._rows(event_tables.NUMBER, (destination,)):
+                return int(number)
+        return number
+
     def _entries(
         self, sql: str, destination: str, *args: int, fetch: Fetch = fetch_all
     ) -> list[StoredEntry]:
-        number = self._catalog.current.numbers.get(destination)
+        number = self._number(destination)
         if number is None:
             return []
-        # The JSON of events that this process itself has accepted is not checked for damage.
+        # The JSON of events that were accepted since the opening is not checked for damage.
         old = self._last_old
         rows = self._rows(sql, (number, *args), fetch)
         return [stored_entry(row, parse=row[0] <= old) for row in rows]
@@ -345,5 +571,6 @@ def _different(events: Sequence[NewEvent]) -> list[Mapping[str, State]]:
     return list({id(event.states): event.states for event in events}.values())
 
 
-def _tally(deleted: Deleted) -> Tally:
+def _tally(result: tuple[Deleted, list[int]]) -> Tally:
+    deleted, _ = result
     return -deleted.events, -deleted.size

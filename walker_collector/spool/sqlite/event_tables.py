@@ -96,6 +96,19 @@ WHERE e.seq > ?2 AND e.subscribers IN (SELECT number FROM subscribers WHERE dest
   AND coalesce(d.state, 0) = 0
 ORDER BY e.seq LIMIT ?3
 """
+PENDING: Final = WAITING.replace("d.consent", "d.consent, d.state").replace(
+    "coalesce(d.state, 0) = 0", "coalesce(d.state, 0) IN (0, 1)"
+)
+FIRST_WAITING: Final = """
+SELECT min(e.seq) FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
+WHERE e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
+  AND coalesce(d.state, 0) = 0
+"""
+FATES: Final = """
+SELECT e.seq, coalesce(d.state, 0), coalesce(d.attempts, 0), coalesce(d.reason, '')
+FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
+WHERE e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1) AND e.seq IN ({})
+"""
 DEAD: Final = """
 SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0),
   e.person, e.body, d.consent, d.parts
@@ -103,6 +116,7 @@ FROM deliveries d JOIN destinations t ON t.number = d.destination JOIN events e 
 WHERE d.state > 0 AND d.state = 2 AND (?1 IS NULL OR t.id = ?1)
 ORDER BY d.changed, d.seq LIMIT ?2
 """
+NUMBER: Final = "SELECT number FROM destinations WHERE id = ?"
 SIZE: Final = "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
 COUNTS: Final = """
 WITH accepted AS (SELECT subscribers, count(*) AS n FROM events GROUP BY subscribers),
@@ -253,6 +267,8 @@ def requeue(
         row = (parts_column(entry.delivery), letter.seq, known.numbers[letter.destination])
         if db.execute(_REQUEUE, row).rowcount:
             found.append(entry)
+    if found:
+        people_tables.log_reload(db)  # another process may have read on beyond them
     return found
 
 
@@ -284,6 +300,6 @@ def erase(db: sqlite3.Connection, wanted: Iterable[str]) -> tuple[Erased, int]:
     counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
     db.execute("DELETE FROM deliveries WHERE seq IN (SELECT seq FROM leaving)")
     db.execute("DELETE FROM events WHERE seq IN (SELECT seq FROM leaving)")
-    people_tables.erase(db, keys)
+    versions = people_tables.erase(db, keys)
     db.executemany("DELETE FROM pending_erasures WHERE person = ?", keys)
-    return Erased(seqs, {(id_, State(state)): n for id_, state, n in counts}), size
+    return Erased(seqs, {(id_, State(state)): n for id_, state, n in counts}, versions), size

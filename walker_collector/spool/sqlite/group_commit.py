@@ -6,6 +6,7 @@ So a busy process pays one commit for many events, and a quiet one waits for no 
 import contextlib
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,9 +15,16 @@ from typing import Any, Final
 from attrs import define
 
 from walker_collector.errors import SpoolError, WalkerError
+from walker_collector.spool.processes.files import SpoolBusy
+from walker_collector.spool.processes.page import BYTES, EVENTS, SharedPage
+from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.sqlite.failure import is_full, is_locked, spool_error
 from walker_collector.spool.sqlite.schema import PAGE
 from walker_collector.text import describe
+
+_SCRUBS: Final = 50
+_SCRUB_PAUSE: Final = 0.01
+"""Seconds between attempts to empty the log."""
 
 Tally = tuple[int, int]
 """The events, and bytes of events, that a write has added to the spool."""
@@ -54,19 +62,24 @@ class GroupCommit:
     what it has begun: others wait for it, and memory must know everything that is on disk. So
     every step can be repeated, and none counts twice.
 
-    `events` and `bytes` are stored in the spool; `grown` is about the number of bytes changed since
-    the log was written back. `turn` is held by the thread that commits. `check` raises SpoolError
-    if the file is not in its place any more.
+    `turn` is held by the thread that commits, and within it `lock` by the process. `grown` is about
+    the number of bytes that this process has changed since the log was written back. `check`
+    raises SpoolError if the file is not in its place any more.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, check: Callable[[], None]
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        check: Callable[[], None],
+        page: SharedPage,
+        lock: WriteLock | None,
     ) -> None:
         self.connection = connection
         self.turn = threading.Lock()
-        self.events = 0
-        self.bytes = 0
+        self.page = page
         self.grown = 0
+        self._lock = contextlib.nullcontext() if lock is None else lock
         self._path = path
         self._check = check
         self._queue: deque[_Write] = deque()
@@ -90,17 +103,23 @@ class GroupCommit:
         self._queue.append(write)
         with self.turn:
             try:
-                self._drain()
+                with self._lock:
+                    self._drain()
+            except SpoolBusy as error:
+                if write.done:
+                    raise
+                write.error, write.done = error, True
             except BaseException:
-                self._drain()
+                with self._lock:
+                    self._drain()
                 raise
         if write.error is not None:
             raise write.error
         return write.result
 
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Run `work` outside any transaction, while no other thread writes."""
-        with self.turn:
+        """Run `work` outside any transaction, while no other thread or process writes."""
+        with self.turn, self._lock:
             try:
                 return work(self.connection)
             except sqlite3.Error as error:
@@ -198,11 +217,11 @@ class GroupCommit:
         """Count a committed write, and call its `then`."""
         if write.tally is not None and not write.counted:
             events, size = write.tally(write.result)
-            grown = abs(size) + PAGE
+            grown, words = abs(size) + PAGE, self.page.words
             # Nothing is called between these lines, so that no signal handler runs.
             write.counted = True
-            self.events += events
-            self.bytes += size
+            words[EVENTS] += events
+            words[BYTES] += size
             self.grown += grown
         if write.then is None:
             return
@@ -218,5 +237,13 @@ class GroupCommit:
 
 
 def scrub(db: sqlite3.Connection) -> None:
-    """Move the whole log into the database, and leave no copy of deleted rows in it."""
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    """Move the whole log into the database, and leave no copy of deleted rows in it.
+
+    Readers in other processes are waited for. Raises sqlite3.OperationalError if they go on.
+    """
+    for _ in range(_SCRUBS):
+        ((busy, _, _),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if not busy:
+            return
+        time.sleep(_SCRUB_PAUSE)
+    raise sqlite3.OperationalError("the log is being read, and could not be emptied")

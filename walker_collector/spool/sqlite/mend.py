@@ -8,7 +8,6 @@ from typing import Final
 from walker_collector.spool import damage
 from walker_collector.spool.sqlite import people_tables
 from walker_collector.spool.sqlite.catalog import register
-from walker_collector.spool.sqlite.group_commit import GroupCommit
 from walker_collector.text import get_logger
 
 _DAY: Final = 86_400_000
@@ -79,11 +78,13 @@ _MENDED: Final = (
 logger = get_logger("walker_collector")
 
 
-def mend(path: Path, commits: GroupCommit) -> None:
+def mend(path: Path, db: sqlite3.Connection) -> None:
     """Repair the damage in a spool, and log each kind with its count."""
-    commits.run(lambda db: _mend_catalog(path, db))
-    commits.run(lambda db: _mend_rows(path, db))
-    commits.run(people_tables.straighten)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        _mend_catalog(path, db)
+        _mend_rows(path, db)
+        people_tables.straighten(db)
 
 
 def _mend_catalog(path: Path, db: sqlite3.Connection) -> None:

@@ -4,10 +4,17 @@ Every function is given the connection of the group commit, within a transaction
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from walker_collector.spool.base import ConsentRecord, PeopleUpdate, later_of
+from walker_collector.spool.base import (
+    ConsentRecord,
+    PeopleChange,
+    PeopleNews,
+    PeopleUpdate,
+    StalePeople,
+    later_of,
+)
 
 LINK: Final = (
     "SELECT (SELECT person FROM aliases WHERE alias = ?1),"
@@ -25,8 +32,46 @@ WHERE a.person < 'id:' OR a.person >= 'id;' LIMIT 1
 """
 
 
+_CHANGED, _JOINED, _RELOAD = range(3)
+"""The kinds of rows of the log: see `PeopleChange`. Whoever sees the last reads everything anew."""
+_VERSION: Final = "SELECT coalesce(max(version), 0) FROM people_log"
+_LOG: Final = "INSERT INTO people_log (kind, key, owner) VALUES (?, ?, ?)"
+_LOG_LENGTH: Final = 10_000
+_TRIM: Final = f"DELETE FROM people_log WHERE version <= ({_VERSION}) - {_LOG_LENGTH}"
+SINCE: Final = "SELECT version, kind, key, owner FROM people_log WHERE version > ? ORDER BY version"
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """Return the version of identities and consent."""
+    ((version,),) = db.execute(_VERSION).fetchall()
+    return int(version)
+
+
+def news_of(version: int, rows: Sequence[tuple[int, int, str, str | None]]) -> PeopleNews:
+    """Return the changes after a version, given the rows of the log."""
+    last = rows[-1][0] if rows else version
+    # A row that lacks was trimmed, or named somebody who has been erased.
+    if len(rows) < last - version or any(kind == _RELOAD for _, kind, _, _ in rows):
+        return PeopleNews(last, None)
+    return PeopleNews(last, [PeopleChange(key, owner) for _, _, key, owner in rows])
+
+
+def log_reload(db: sqlite3.Connection) -> None:
+    """Make every process read everything anew: an erasure names nobody."""
+    db.execute(_LOG, (_RELOAD, "", None))
+
+
 def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
-    """Write an update about people."""
+    """Write an update about people. Raises StalePeople if it is based on an older version."""
+    if update.based_on is not None and update.based_on != version_of(db):
+        raise StalePeople("another process has changed what is known of people")
+    _learn(db, update)
+    db.executemany(_LOG, [(_JOINED, key, owner) for key, owner in update.aliases.items()])
+    db.executemany(_LOG, [(_CHANGED, key, None) for key in (*update.signed_in, *update.consents)])
+    db.execute(_TRIM)
+
+
+def _learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
     db.executemany(_OWNED, update.aliases.items())
     for key, person in update.signed_in.items():
         if person is None:
@@ -39,14 +84,21 @@ def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
         db.executemany("INSERT INTO consents VALUES (?, ?, ?, ?)", rows)
 
 
-def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> None:
-    """Delete these keys with their statements. A key with a later sign-in becomes that person's."""
+def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]:
+    """Delete these keys with their statements; return the versions before and after.
+
+    A key with a later sign-in becomes that person's.
+    """
+    before = version_of(db)
+    db.executemany("DELETE FROM people_log WHERE key = ?1 OR owner = ?1", keys)
+    log_reload(db)
     db.executemany("DELETE FROM consents WHERE person = ?", keys)
     db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
     db.executemany("DELETE FROM signed_in WHERE person = ?", keys)
     inherited = "SELECT key, person FROM signed_in WHERE key = ?"
     db.executemany(f"INSERT OR REPLACE INTO aliases {inherited}", keys)
     db.executemany("DELETE FROM signed_in WHERE key = ?", keys)
+    return before, version_of(db)
 
 
 def straighten(db: sqlite3.Connection) -> None:
@@ -92,58 +144,9 @@ def _move_consent(db: sqlite3.Connection, key: str, person: str) -> None:
     moved = _consent_of(db, key)
     if moved:
         merged = later_of(_consent_of(db, person), moved)
-        learn(db, PeopleUpdate(consents={person: merged, key: {}}))
+        _learn(db, PeopleUpdate(consents={person: merged, key: {}}))
 
 
 def _consent_of(db: sqlite3.Connection, person: str) -> ConsentRecord:
     rows = db.execute(CONSENT, (person,))
     return {key: (bool(granted), stamp) for key, granted, stamp in rows}
-
-
-# --- another spool's ------------------------------------------------------------------------
-
-
-def merge_people(
-    db: sqlite3.Connection,
-    aliases: Iterable[tuple[str, str]],
-    signed_in: Iterable[tuple[str, str]],
-    consents: Iterable[tuple[str, str, bool, int]],
-    pending_erasures: Sequence[tuple[str]],
-) -> None:
-    """Add the identities and statements of another spool: people are joined root to root.
-
-    A key that belongs to one signed-in person here and to another there stays as it is here.
-    """
-    for key, person in aliases:
-        _merge(db, _owner(db, key), _owner(db, person))
-    db.executemany(
-        "INSERT OR IGNORE INTO signed_in SELECT ?1, ?2"
-        " WHERE EXISTS (SELECT 1 FROM aliases WHERE alias = ?1 AND person <> ?2)",
-        signed_in,
-    )
-    for person, key, granted, stamp in consents:
-        owner = _owner(db, person)
-        merged = later_of(_consent_of(db, owner), {key: (bool(granted), stamp)})
-        learn(db, PeopleUpdate(consents={owner: merged}))
-    # A pending erasure counts here only if the key's owner here is to be erased as well.
-    theirs = [(key,) for (key,) in pending_erasures if (_owner(db, key),) in pending_erasures]
-    db.executemany("INSERT OR IGNORE INTO pending_erasures VALUES (?)", theirs)
-
-
-def _owner(db: sqlite3.Connection, key: str) -> str:
-    row = db.execute("SELECT person FROM aliases WHERE alias = ?", (key,)).fetchone()
-    return key if row is None else str(row[0])
-
-
-def _merge(db: sqlite3.Connection, one: str, other: str) -> None:
-    """Make two people one, unless both have an id."""
-    weaker, person = sorted((one, other), key=_weakness, reverse=True)
-    if one == other or weaker.startswith("id:"):
-        return
-    db.execute("UPDATE aliases SET person = ? WHERE person = ?", (person, weaker))
-    db.execute(_OWNED, (weaker, person))
-    _move_consent(db, weaker, person)
-
-
-def _weakness(key: str) -> int:
-    return next(at for at, kind in enumerate(("id:", "device:", "")) if key.startswith(kind))

@@ -8,6 +8,9 @@ takes more room, so deliveries empty a full disk.
 `aliases` leads from each key of a person to the person, directly: no person is an alias. The owner
 of the events filed under a key never changes. `signed_in` has the keys of one person under which
 another signed in last, who gets the new events there. `consents.stamp`: see `ConsentRecord`.
+
+`people_log` names the keys whose consent or owner has changed, for other processes to read them
+again. `calls` has the calls of hooks that are under way, with the people of their events.
 """
 
 import sqlite3
@@ -17,7 +20,7 @@ from typing import Final
 from walker_collector.errors import SpoolError
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
-VERSION: Final = 3
+VERSION: Final = 4
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
@@ -47,6 +50,11 @@ CREATE INDEX alias_person ON aliases (person);
 CREATE TABLE signed_in (key TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX signed_in_person ON signed_in (person);
 CREATE TABLE pending_erasures (person TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE people_log (
+  version INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, key TEXT NOT NULL, owner TEXT);
+CREATE TABLE calls (
+  process TEXT NOT NULL, number INTEGER NOT NULL, destination TEXT NOT NULL, people TEXT NOT NULL,
+  PRIMARY KEY (process, number)) WITHOUT ROWID;
 """
 _CREATE: Final = (
     f"BEGIN; {_SCHEMA} "
@@ -54,16 +62,20 @@ _CREATE: Final = (
 )
 
 
-def prepare(path: Path, db: sqlite3.Connection, sync: str, *, read_only: bool) -> None:
+def prepare(
+    path: Path, db: sqlite3.Connection, sync: str, *, read_only: bool, is_first: bool
+) -> None:
     """Check that a database is a spool of this version, or make a new one of an empty file.
 
-    Raises SpoolError for anything else; never writes to a file that is not a spool.
+    Raises SpoolError for anything else; never writes to a file that is not a spool. `is_first`:
+    no other process has it open, and has checked it.
     """
     is_new = _is_empty(path, db)
     if read_only:
         return
-    _check_pages(path, db)
-    _configure(db, sync)
+    if is_first:
+        _check_pages(path, db)
+    configure(db, sync)
     if is_new:
         db.executescript(_CREATE)
 
@@ -98,7 +110,8 @@ def _check_pages(path: Path, db: sqlite3.Connection) -> None:
             )
 
 
-def _configure(db: sqlite3.Connection, sync: str) -> None:
+def configure(db: sqlite3.Connection, sync: str) -> None:
+    """Set a connection that writes up, and the file where it is new."""
     db.execute(f"PRAGMA page_size = {PAGE}")
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")

@@ -1,16 +1,16 @@
-"""The files of a spool: the database, its lock, and SQLite's connections to it."""
+"""The files of a spool: the database, and SQLite's connections to it."""
 
 import contextlib
 import os
 import sqlite3
 import stat
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from walker_collector.errors import SpoolError
-from walker_collector.spool.sqlite.lock import SpoolLock, keep_inherited
 from walker_collector.spool.sqlite.schema import blank, has_tables
 from walker_collector.text import get_logger
 
@@ -22,9 +22,38 @@ _NO_HEADER: Final = bytes(4)
 
 logger = get_logger("walker_collector")
 
+_Identity = tuple[int, int]
+
+_shared: Final[dict[_Identity, tuple[int, int]]] = {}
+"""A descriptor of each open database, by device and inode, and the number of its users."""
+_sharing: Final = threading.Lock()
+
+
+def _open_once(path: Path, identity: _Identity) -> int:
+    """Open a database, unless it is open already.
+
+    A process that closes any descriptor of a file loses the locks that SQLite has on it: so there
+    is one, open before any connection and until after the last.
+    """
+    with _sharing:
+        descriptor, users = _shared.get(identity, (-1, 0))
+        if not users:
+            descriptor = os.open(path, os.O_RDWR)
+        _shared[identity] = (descriptor, users + 1)
+        return descriptor
+
+
+def _close_last(identity: _Identity) -> None:
+    with _sharing:
+        descriptor, users = _shared.pop(identity)
+        if users > 1:
+            _shared[identity] = (descriptor, users - 1)
+        else:
+            os.close(descriptor)
+
 
 class SpoolFile:
-    """Holds a database of its own, or opens one read-only that another process may hold.
+    """Opens a database that other processes may have open as well.
 
     Raises SpoolError if the file cannot be used.
     """
@@ -32,31 +61,22 @@ class SpoolFile:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.read_only = read_only
-        self.real = Path(os.path.realpath(path))  # SQLite's own files and the lock are beside it
+        self.real = Path(os.path.realpath(path))  # SQLite's own files and the locks are beside it
         self._opened = ExitStack()
         self._log: int | None = None
         self._emptied = ""
         self._checked_at = 0.0
-        self._lock = None if read_only else SpoolLock(self.real)
-        try:
-            self.descriptor = self._open()
-        except BaseException:
-            self.close()
-            raise
+        self.descriptor = self._open()
 
     def _open(self) -> int | None:
-        """Open the file itself, in order to synchronise it; None if it is read-only.
-
-        A process that closes any descriptor of a file loses all its locks on it: this one is
-        open before any connection, and until after the last.
-        """
+        """Open the file itself, in order to synchronise it; None if it is read-only."""
         try:
             self._check_kind()
-            if self._lock is None:
+            if self.read_only:
                 return None
             self._create()
-            self._lock.cover(self.real)
-            descriptor = os.open(self.real, os.O_RDWR)
+            self._identity = _identity(os.stat(self.real))
+            descriptor = _open_once(self.real, self._identity)
         except FileNotFoundError:
             raise SpoolError(f"spool {self.path}: no such file") from None
         except OSError as error:
@@ -64,8 +84,7 @@ class SpoolFile:
                 f"spool {self.path}: unable to open: {error.strerror}; give the process a folder "
                 "and file that it may write to"
             ) from error
-        self._opened.callback(os.close, descriptor)
-        self._identity = _identity(os.fstat(descriptor))
+        self._opened.callback(_close_last, self._identity)
         self._keep_private()
         return descriptor
 
@@ -109,6 +128,11 @@ class SpoolFile:
         if not stat.S_ISREG(status.st_mode):
             raise SpoolError(
                 f"spool {self.path}: unable to open: it is not a regular file; choose another path"
+            )
+        if status.st_nlink > 1:
+            raise SpoolError(
+                f"spool {self.path}: the file has another name (a hard link), under which SQLite "
+                "would keep another log; remove one of them, or link it symbolically"
             )
         if status.st_size == 0:
             self._check_emptied()
@@ -211,26 +235,15 @@ class SpoolFile:
         )
 
     def close(self) -> None:
-        """Close everything, and release the lock."""
+        """Close everything."""
         self._opened.close()
         self.descriptor = None
-        if self._lock is not None:
-            self._lock.release()
 
-    def remove(self) -> None:
-        """Close and delete the file. The lock goes last: whoever waits for it finds a new one."""
-        self._opened.close()
-        self.descriptor = None
-        self.real.unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.remove()
-
-    def abandon(self) -> None:
-        """Leave the parent's file alone in a forked child: nothing is used, nothing closed."""
-        keep_inherited(self._opened)
-        if self._lock is not None:
-            self._lock.abandon()
+    def reopen(self) -> None:
+        """Open the file again after `close`; connections are to be made anew. Raises SpoolError."""
+        self._log = None
+        self.descriptor = self._open()
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino

@@ -23,7 +23,7 @@ class SpoolReader:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.turn = threading.Lock()
-        self._connection = connection
+        self.connection = connection
         self._path = path
 
     def rows(self, sql: str, args: Sequence[Any] = (), fetch: Fetch = fetch_all) -> list[Any]:
@@ -40,7 +40,7 @@ class SpoolReader:
                 raise spool_error(self._path, error) from error
 
     def _fetched(self, sql: str, args: Sequence[Any], fetch: Fetch) -> list[Any]:
-        cursor = self._connection.execute(sql, args)
+        cursor = self.connection.execute(sql, args)
         try:
             return fetch(cursor)
         finally:
@@ -53,7 +53,7 @@ class SpoolReader:
         of Python for each text of each row.
         """
         try:
-            self._connection.text_factory = damage.decoded
+            self.connection.text_factory = damage.decoded
             return self._fetched(sql, args, fetch)
         finally:
-            self._connection.text_factory = str
+            self.connection.text_factory = str

@@ -1,0 +1,121 @@
+"""A process with a collector, driven line by line: `Shop` is the other end of it.
+
+Every process writes what it delivers to one file, a line each: process id, person, number.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+from tests.core.support import MARKETING, config, flow, plugin
+from tests.support import program
+from walker_collector import Collector
+
+ROOT = Path(__file__).parents[3]
+
+
+class Shop:
+    """A process that is told to push, to record consent, to forget."""
+
+    def __init__(self, process: "Popen[str]") -> None:
+        self.process = process
+
+    def do(self, *command: Any) -> Any:
+        """Have it call something of its collector; return the result."""
+        self.send(*command)
+        return self.answer()
+
+    def send(self, *command: Any) -> None:
+        """Tell it what to do next, without waiting for it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Return the result of the command that was sent first."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()  # bounded: `program` ends it
+        assert line, "the process has ended"
+        return json.loads(line)
+
+
+@contextmanager
+def shop(folder: Path, *options: str) -> Iterator[Shop]:
+    """Start such a process; "accepts" as an option: it only accepts."""
+    command = [sys.executable, "-m", __name__, folder, *options]
+    with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
+        shop = Shop(process)
+        assert shop.answer() == "open"
+        yield shop
+
+
+def delivered(folder: Path) -> list[tuple[int, str, int]]:
+    """Return process id, person and number of every delivery, in their order."""
+    out = folder / "out"
+    lines = out.read_text().splitlines() if out.exists() else []
+    return [(int(pid), person, int(n)) for pid, person, n in map(str.split, lines)]
+
+
+def writing(folder: Path) -> type:
+    """Return a destination that writes its deliveries to the file.
+
+    It waits while there is a file named "slow", and fails while there is one named "down".
+    """
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        user = event["user"]
+        who = user.get("id") or user.get("session") or user.get("device")
+        with (folder / "began").open("a") as file:
+            file.write(f"{who} {event['data']['n']}\n")
+        while (folder / "slow").exists():
+            pass
+        line = f"{os.getpid()} {who} {event['data']['n']}\n".encode()
+        file = os.open(folder / "out", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(file, line)
+        os.close(file)
+
+    return plugin(push)
+
+
+def main() -> None:
+    folder, *options = sys.argv[1:]
+    out = {"out": (writing(Path(folder)), config(consent=MARKETING))}
+    the_flow = flow(out, Path(folder) / "spool.db", deliver="accepts" not in options)
+    collector = Collector(the_flow)
+    print(json.dumps("open"), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_do(collector, *json.loads(line))), flush=True)
+    collector.close()
+
+
+def _do(collector: Collector, name: str, *args: Any) -> Any:
+    if name == "push":
+        return [_push(collector, user, n) for user, n in args]
+    if name == "consent":
+        return [collector.consent({"marketing": yes}, user=user) for user, yes in args]
+    if name == "forget":
+        return collector.forget(args[0])
+    if name == "flush":
+        return collector.flush(args[0])
+    if name == "wait":
+        user, n = args
+        event = {"name": "order complete", "user": user, "data": {"n": n}}
+        return collector.push(event, wait=True, timeout=20).destinations["out"]
+    status = collector.status().destinations["out"]
+    if name == "reason":
+        return status.reason
+    return {"waiting": status.waiting, "held": status.held, "dead": status.dead}
+
+
+def _push(collector: Collector, user: dict[str, str], n: int) -> Any:
+    event = {"name": "order complete", "user": user, "data": {"n": n}}
+    return collector.push(event).destinations["out"]
+
+
+if __name__ == "__main__":
+    main()

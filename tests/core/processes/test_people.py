@@ -1,0 +1,149 @@
+"""What two processes learn of people at the same time: one truth, whoever was first."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.support import Clock
+from walker_collector.config import SpoolConfig
+from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import PeopleUpdate, StalePeople
+from walker_collector.spool.sqlite import SqliteSpool
+
+Two = tuple[ConsentStore, ConsentStore]
+KEYS = ({"id": "u"}, {"id": "v"}, {"session": "s"}, {"session": "t"}, {"device": "d"})
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Two]:
+    config, clock = SpoolConfig(path=str(tmp_path / "spool.db")), Clock()
+    with closing(SqliteSpool(config)) as one, closing(SqliteSpool(config)) as other:
+        yield ConsentStore(one, {}, 100, clock), ConsentStore(other, {}, 100, clock)
+
+
+def canonical(store: ConsentStore) -> list[str]:
+    store.refresh()
+    return [store.canonical(f"{kind}:{name}") for user in KEYS for kind, name in user.items()]
+
+
+def test_devices_seen_with_one_session_are_one_person(two: Two) -> None:
+    one, other = two
+    one.identify({"device": "a", "session": "s"})
+    other.identify({"device": "b", "session": "s"})
+    for store in two:
+        store.refresh()
+        assert {store.canonical(key) for key in ("device:a", "device:b", "session:s")} == {
+            "device:a"
+        }
+
+
+def test_a_session_belongs_to_whoever_was_first_to_sign_in(two: Two) -> None:
+    one, other = two
+    one.identify({"id": "u", "session": "s"})
+    other.identify({"id": "v", "session": "s"})
+    for store in two:
+        store.refresh()
+        assert store.canonical("session:s") == "id:u"
+        assert store.identify({"session": "s"})[0] == "id:v"
+
+
+def test_a_statement_is_kept_beside_that_of_another_process(two: Two) -> None:
+    one, other = two
+    assert one.state("id:u") == other.state("id:u") == {}  # both have it in memory
+    one.record_consent({"a": True, "b": True}, {"id": "u"})
+    other.record_consent({"b": False, "c": True}, {"id": "u"})
+    one.record_consent({"c": False}, {"id": "u"})
+    for store in two:
+        store.refresh()
+        assert store.state("id:u") == {"a": True, "b": False, "c": False}
+
+
+def test_the_later_statement_holds_although_its_clock_is_behind(tmp_path: Path) -> None:
+    config = SpoolConfig(path=str(tmp_path / "spool.db"))
+    with closing(SqliteSpool(config)) as first, closing(SqliteSpool(config)) as second:
+        ahead = ConsentStore(first, {}, 100, lambda: 2_000_000)
+        behind = ConsentStore(second, {}, 100, lambda: 1_000_000)
+        ahead.record_consent({"a": True}, {"id": "u"})
+        behind.record_consent({"a": False}, {"id": "u"})
+        ahead.identify({"id": "u", "session": "s"})
+        ahead.refresh()
+        assert ahead.state("id:u") == {"a": False}
+
+
+def test_statements_of_a_session_go_to_its_person_in_every_process(two: Two) -> None:
+    one, other = two
+    one.record_consent({"a": True}, {"session": "s"})
+    other.identify({"id": "u", "session": "s"})
+    joins = one.follow()
+    one.refresh()
+    assert list(joins) == [("session:s", "id:u")]
+    assert one.base("session:s") == other.base("id:u") == {"a": True}
+
+
+def test_an_erasure_makes_the_other_process_read_everything_anew(two: Two) -> None:
+    one, other = two
+    news: list[set[str] | None] = []
+    other.on_news = news.append
+    one.record_consent({"a": True}, {"id": "u", "session": "s"})
+    other.refresh()
+    assert other.base("session:s") == {"a": True}
+    one.erase(one.all_keys(["id:u"]))
+    other.refresh()
+    assert news == [{"session:s", "id:u"}, None]
+    assert other.base("session:s") == {}
+    assert other.canonical("session:s") == "session:s"
+
+
+def test_an_update_based_on_an_older_version_is_refused(tmp_path: Path) -> None:
+    with closing(SqliteSpool(SpoolConfig(path=str(tmp_path / "spool.db")))) as spool:
+        spool.learn(PeopleUpdate(based_on=0, consents={"id:u": {"a": (True, 1)}}))
+        with pytest.raises(StalePeople):
+            spool.learn(PeopleUpdate(based_on=0, consents={"id:u": {"a": (False, 2)}}))
+        assert spool.consent_of("id:u") == {"a": (True, 1)}
+
+
+def test_who_has_missed_too_much_reads_everything_anew(two: Two) -> None:
+    one, other = two
+    news: list[set[str] | None] = []
+    other.on_news = news.append
+    one._store.learn(  # type: ignore[union-attr]  # it is durable
+        PeopleUpdate(consents={f"id:{n}": {"a": (True, n)} for n in range(10_050)})
+    )
+    other.refresh()
+    assert news == [None]
+    assert other.base("id:10049") == {"a": True}
+
+
+step = st.tuples(
+    st.integers(0, 1), st.sampled_from(KEYS), st.sampled_from(KEYS), st.none() | st.booleans()
+)
+
+
+@given(st.lists(step, max_size=12))
+def test_two_processes_come_to_the_same_as_one(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, dict, dict, bool | None]]
+) -> None:
+    folder, clock = tmp_path_factory.mktemp("people"), Clock()
+    alone, shared = (SpoolConfig(path=str(folder / name)) for name in ("alone.db", "shared.db"))
+    with (
+        closing(SqliteSpool(alone)) as single,
+        closing(SqliteSpool(shared)) as one,
+        closing(SqliteSpool(shared)) as other,
+    ):
+        reference = ConsentStore(single, {}, 100, clock)
+        two = [ConsentStore(spool, {}, 100, clock) for spool in (one, other)]
+        for at, first, second, grant in steps:
+            for store in (reference, two[at]):
+                if store.is_stale:  # as an intake asks before each event
+                    store.refresh()
+                if grant is None:
+                    store.identify({**first, **second})
+                else:
+                    store.record_consent({"a": grant}, {**first, **second})
+        assert canonical(two[0]) == canonical(two[1]) == canonical(reference)
+        for key in canonical(reference):
+            assert two[0].base(key) == two[1].base(key) == reference.base(key)

@@ -1,0 +1,81 @@
+"""Deliveries from a spool of several processes: leases and news, passed to the workers."""
+
+from functools import partial
+
+from walker_collector.delivery.workers import DestinationWorkers
+from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import DurableSpool
+from walker_collector.spool.processes.keeper import Deliveries
+from walker_collector.spool.processes.leases import Lease
+
+
+class Cooperation:
+    """Hands destinations to their workers while this process holds their leases.
+
+    `delivers`: whether it takes any. One that does not only accepts.
+    """
+
+    def __init__(
+        self,
+        spool: DurableSpool,
+        workers: DestinationWorkers,
+        consents: ConsentStore,
+        *,
+        delivers: bool,
+    ) -> None:
+        self._spool = spool
+        self._workers = workers
+        self._consents = consents
+        consents.on_news = self._on_news
+        for worker in workers.values():
+            worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
+        ids = [worker.id for worker, _ in workers.active] if delivers else []
+        self._membership = spool.join(
+            ids, Deliveries(self._take_over, self._abandon), self._on_foreign, self._on_change
+        )
+
+    def start(self) -> None:
+        """Take over the destinations without a deliverer."""
+        self._membership.start()
+
+    def _trouble_of(self, destination: str) -> str:
+        member = self._membership.holder(destination)
+        if member is None:
+            return "no process delivers to it now"
+        return f"{member} has to deliver, and gives no sign of life" if member.silent else ""
+
+    def _take_over(self, lease: Lease) -> None:
+        self._workers[lease.destination].take_over()
+
+    def _abandon(self, lease: Lease) -> bool:
+        return self._workers[lease.destination].pending.abandon()
+
+    def _on_foreign(self) -> None:
+        for worker, _ in self._workers.active:
+            worker.pending.note_foreign()
+
+    def _on_news(self, people: set[str] | None) -> None:
+        if people is None:
+            for worker, _ in self._workers.active:
+                worker.reload()
+        else:
+            self._workers.release(people)
+
+    def _on_change(self) -> None:
+        if self._consents.is_stale:
+            self._consents.refresh()
+        for worker, _ in self._workers.active:
+            worker.read_on()
+        self._workers.maintain()
+
+    def leave(self) -> bool:
+        """Leave deliveries to others; return whether there are none, and this process has to."""
+        return self._membership.leave()
+
+    def stop(self) -> None:
+        """Take over and give up nothing more."""
+        self._membership.stop()
+
+    def close(self) -> None:
+        """Give all leases up, for other processes to take over."""
+        self._membership.close()

@@ -1,0 +1,72 @@
+"""The membership of a process in its spool: its leases, and news of others."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from walker_collector.spool.processes.keeper import Deliveries, LeaseKeeper
+from walker_collector.spool.processes.leases import Lease
+from walker_collector.spool.processes.members import Member
+from walker_collector.spool.processes.page import SharedPage
+from walker_collector.spool.processes.watcher import Watcher
+
+
+class Membership:
+    """Takes part in the deliveries of a spool, until it is closed.
+
+    `on_change` is called after commits of any process, on a thread of its own.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        page: SharedPage,
+        destinations: Collection[str],
+        deliveries: Deliveries,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._keeper = LeaseKeeper(spool, destinations, 1, deliveries)
+        self._watcher = Watcher(page, on_change)
+
+    @property
+    def token(self) -> str:
+        """The name of this process among the others."""
+        return self._keeper.token
+
+    def start(self) -> None:
+        """Take the free leases, and begin to watch for commits of others."""
+        self._watcher.start()
+        self._keeper.start()
+
+    def holds(self, destination: str) -> bool:
+        """Return whether deliveries to a destination may begin in this process."""
+        return self._keeper.holds(Lease(destination, 0))
+
+    def holder(self, destination: str) -> Member | None:
+        """Return the process that delivers to a destination."""
+        return self._keeper.holders([Lease(destination, 0)]).get(Lease(destination, 0))
+
+    def pause(self) -> None:
+        """Let no thread open a lock file, before a fork: a child would keep it locked."""
+        self._keeper.pause()
+
+    def resume(self) -> None:
+        """Go on, in the parent."""
+        self._keeper.resume()
+
+    def leave(self) -> bool:
+        """Take no more leases; return whether no other process could deliver the rest."""
+        return self._keeper.leave()
+
+    def stop(self) -> None:
+        """Look no more, and keep the leases."""
+        self._watcher.close()
+        self._keeper.stop()
+
+    def close(self) -> None:
+        """Give up all leases, and leave. Their deliveries have ended."""
+        self._watcher.close()
+        self._keeper.close()
+
+    def abandon(self) -> None:
+        """Close copies of files in a forked child: leases and membership stay the parent's."""
+        self._keeper.abandon()
