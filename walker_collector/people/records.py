@@ -32,15 +32,16 @@ class ConsentRecords:
         self._large: OrderedDict[str, int] = OrderedDict()
         """The memory of people with more than the average, in the order of `_people`."""
         self._large_bytes = 0
-        self._last_stamp = self._store.last_stamp() if self._store else 0
+        self._last_stamp = 0
         self.is_empty = not (self._store and self._store.has_consent())
         """Whether nobody has stated anything yet, so that the default holds for everybody."""
 
     def next_stamp(self) -> int:
-        """Return the stamp of a new statement: above all before it, however the clock is set.
-
-        It is the clock's time in thousandths of ms, so that those of several processes compare.
+        """Return the stamp of a new statement: above all before it, of any process, however the
+        clock is set. It is the clock's time in thousandths of ms.
         """
+        if self._store:
+            self._last_stamp = max(self._last_stamp, self._store.last_stamp())
         self._last_stamp = max(self._last_stamp + 1, self._now() * 1_000)
         return self._last_stamp
 
@@ -50,8 +51,6 @@ class ConsentRecords:
             record = self._people.get(person)
             if record is None:
                 record = self._store.consent_of(person) if self._store else {}
-                for _, stamp in record.values():  # of another process, maybe by another clock
-                    self._last_stamp = max(self._last_stamp, stamp)
                 self.put(person, record)
             else:
                 self._people.move_to_end(person)
@@ -87,11 +86,8 @@ class ConsentRecords:
     def reread(self, people: Iterable[str] | None) -> None:
         """Read these people's statements (None: everybody's) from the spool when next asked for."""
         with self._lock:
-            if people is None:
-                self._people.clear()
-            else:
-                for person in people:
-                    self._people.pop(person, None)
+            for person in list(self._people) if people is None else people:
+                self._forget(person)
             self.is_empty = not (self._store and self._store.has_consent())
 
     def drop(self, people: Iterable[str]) -> None:

@@ -7,9 +7,9 @@ import os
 from array import array
 from typing import Final
 
-_FIELDS: Final = 8
+_FIELDS: Final = 9
 _SIZE: Final = _FIELDS * 8
-WRITER, PID, COMMITS, _SEQ, EVENTS, BYTES, _PEOPLE, _ERASURES = range(_FIELDS)
+WRITER, PID, COMMITS, _SEQ, EVENTS, BYTES, _PEOPLE, _ERASURES, _STAMP = range(_FIELDS)
 
 
 class SharedPage:
@@ -69,6 +69,11 @@ class SharedPage:
         """Counts erasures of people: whoever sees one counted can see it in the tables."""
         return self.words[_ERASURES]
 
+    @property
+    def last_stamp(self) -> int:
+        """The stamp of the last statement about consent."""
+        return self.words[_STAMP]
+
     # --- for whoever has the write lock ----------------------------------------------------
 
     def take_numbers(self, count: int) -> int:
@@ -80,18 +85,22 @@ class SharedPage:
         words[_SEQ] += count
         return first
 
-    def people_changed(self) -> int:
-        """Count one more change of consent or identities; return the new version."""
+    def people_changed(self) -> None:
+        """Count one more change of consent or identities."""
         self.words[_PEOPLE] += 1
-        return self.words[_PEOPLE]
+
+    def stated(self, stamp: int) -> None:
+        """Note the stamp of a statement about consent that is committed."""
+        self.words[_STAMP] = max(self.words[_STAMP], stamp)
 
     def erased(self) -> None:
         """Count an erasure that is committed."""
         self.words[_ERASURES] += 1
         self.people_changed()
 
-    def set(self, *, seq: int, events: int, size: int) -> None:
+    def set(self, *, seq: int, events: int, size: int, stamp: int) -> None:
         """Set the figures to those of the tables; no number goes back."""
+        self.stated(stamp)
         self.words[_SEQ] = max(self.words[_SEQ], seq)
         self.words[EVENTS] = events
         self.words[BYTES] = size

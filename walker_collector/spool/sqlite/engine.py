@@ -155,7 +155,9 @@ class SqliteSpool:
 
     def _recount(self, db: sqlite3.Connection) -> None:
         ((seq, events, size),) = db.execute(event_tables.SIZE).fetchall()
-        self.page.set(seq=seq, events=events, size=size)
+        ((stamp,),) = db.execute(people_tables.LAST_STAMP).fetchall()
+        stamp = damage.number(stamp, _LAST)
+        self.page.set(seq=seq, events=events, size=size, stamp=stamp)
 
     # --- accepting -------------------------------------------------------------------------
 
@@ -205,7 +207,7 @@ class SqliteSpool:
     ) -> None:
         """Hand committed entries over, in the order of their numbers."""
         if learned is not None:
-            self.page.people_changed()
+            self._people_changed(learned)
         if self._foreign:
             self._foreign = False
             self._on_foreign()
@@ -338,7 +340,7 @@ class SqliteSpool:
         self._catalog.ensure_each({item.destination for item in wanted})
         result: list[StoredEntry] = self._commits.run(
             lambda db: event_tables.requeue(db, self._catalog.current, wanted, without),
-            self._people_changed,
+            lambda _: self.page.people_changed(),
         )
         return result
 
@@ -381,9 +383,14 @@ class SqliteSpool:
     # --- people ----------------------------------------------------------------------------
 
     def learn(self, update: PeopleUpdate) -> None:
-        self._commits.run(lambda db: people_tables.learn(db, update), self._people_changed)
+        def work(db: sqlite3.Connection) -> PeopleUpdate:
+            people_tables.learn(db, update)
+            return update
 
-    def _people_changed(self, _: object = None) -> None:
+        self._commits.run(work, self._people_changed)
+
+    def _people_changed(self, update: PeopleUpdate) -> None:
+        self.page.stated(update.last_stamp)
         self.page.people_changed()
 
     @property
@@ -401,8 +408,7 @@ class SqliteSpool:
         return bool(self._rows("SELECT 1 FROM consents LIMIT 1"))
 
     def last_stamp(self) -> int:
-        ((stamp,),) = self._rows("SELECT coalesce(max(stamp), 0) FROM consents")
-        return int(stamp)
+        return self.page.last_stamp
 
     def link(self, key: str) -> tuple[str | None, str | None]:
         ((owner, signed_in),) = self._rows(people_tables.LINK, (key,))

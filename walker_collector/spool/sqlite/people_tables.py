@@ -1,4 +1,4 @@
-"""The statements over identities and consent, and the merge of those of two spools.
+"""The statements over identities and consent.
 
 Every function is given the connection of the group commit, within a transaction.
 """
@@ -21,6 +21,7 @@ LINK: Final = (
     " (SELECT person FROM signed_in WHERE key = ?1)"
 )
 CONSENT: Final = "SELECT key, granted, stamp FROM consents WHERE person = ?"
+LAST_STAMP: Final = "SELECT coalesce(max(stamp), 0) FROM consents"
 _OWNED: Final = "INSERT OR REPLACE INTO aliases VALUES (?, ?)"
 # An id is a person itself, never an alias. Mostly no person without an id has aliases, so that the
 # index answers at once.
