@@ -13,8 +13,9 @@ import attrs
 from attrs import frozen
 
 from walker_collector.config import Consent
-from walker_collector.errors import EventError, SpoolError
+from walker_collector.errors import EventError
 from walker_collector.events import CONSENT_KEYS
+from walker_collector.interrupts import run_to_the_end
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import Identified, IdentityGraph, identifiers
 from walker_collector.people.records import ConsentRecords
@@ -55,11 +56,15 @@ class ConsentSnapshot:
 
 @frozen
 class _Learned:
-    """A step of learning: the keys of each joining person, and the update to store."""
+    """A step of learning: the keys of each joining person, and the update to store.
+
+    `decides`: whether any of the people has stated anything. If nobody has, no decision changes.
+    """
 
     found: Identified
     keys: Mapping[str, set[str]]
     update: PeopleUpdate
+    decides: bool
 
 
 News = Literal["joined", "stated"] | None
@@ -91,7 +96,6 @@ class ConsentStore:
         self.follow = self._identities.follow
         self._erasing: set[str] = set()
         """The keys of people under erasure."""
-        self._unfinished: _Learned | None = None
         self._store = spool if spool.durable else None
         self._known = spool.people_since(0).version if spool.durable else 0
         """The version of the spool's knowledge of people that memory has."""
@@ -174,9 +178,14 @@ class ConsentStore:
         """Return an update that the spool refuses if another process was faster."""
         return attrs.evolve(update, based_on=self._known) if self._store else update
 
-    def _stored(self, update: PeopleUpdate) -> None:
-        """Note the version of the spool after an update of this process."""
-        self._known += len(update.aliases) + len(update.signed_in) + len(update.consents)
+    def _note_shown(self, update: PeopleUpdate) -> None:
+        """Note that memory has an update of this process, with its version in the spool.
+
+        Last of all: until then, `refresh` shows it like one of another process.
+        """
+        if update.based_on is not None:
+            changes = len(update.aliases) + len(update.signed_in) + len(update.consents)
+            self._known = update.based_on + changes
 
     def _until_current(self, work: Callable[[], T]) -> T:
         """Do something, and again each time that another process was faster."""
@@ -206,7 +215,6 @@ class ConsentStore:
 
     def _identify(self, keys: Sequence[str]) -> tuple[str, News]:
         with self._recording:
-            self._finish()
             found = self._identities.resolve(keys)
             if not found.is_news or not self._erasing.isdisjoint((found.person, *found.joining)):
                 return found.person, None
@@ -225,9 +233,7 @@ class ConsentStore:
             },
             consents=statements,
         )
-        self._apply(_Learned(found, keys, update))
-        # If none of them has stated anything, no decision changes.
-        self.version += decides
+        self._apply(_Learned(found, keys, update, decides))
         if statements:
             return "stated"
         return "joined" if found.joining else None
@@ -235,19 +241,16 @@ class ConsentStore:
     def _apply(self, learned: _Learned) -> None:
         """Store the update, then make it visible.
 
-        If a signal handler interrupts it, it is repeated later, as the spool may have the update,
-        or write it with the next transaction.
+        If a signal handler interrupts the first, the spool may have the update all the same, or
+        write it with the next transaction: then `refresh` shows it.
         """
-        self._unfinished = learned
-        try:
-            with self._identities.unchanged(learned.update.aliases):
-                self._records.store(learned.update)
-                self._stored(learned.update)
+        with self._identities.unchanged(learned.update.aliases):
+            self._records.store(learned.update)
+            try:
                 self._show(learned)
-        except SpoolError:  # nothing was written
-            self._unfinished = None
-            raise
-        self._unfinished = None
+            except BaseException:
+                run_to_the_end(lambda: self._show(learned))
+                raise
 
     def _show(self, learned: _Learned) -> None:
         graph, found = self._identities, learned.found
@@ -258,12 +261,9 @@ class ConsentStore:
                 graph.sign_in(key, found.person)
             for key, record in learned.update.consents.items():
                 self._records.put(key, record)
-
-    def _finish(self) -> None:
-        """Repeat the step that a signal handler has interrupted."""
-        if self._unfinished is not None:
-            self._apply(self._unfinished)
-            self.version += 1
+            if learned.decides:
+                self.version += 1
+            self._note_shown(learned.update)
 
     def _merge(self, found: Identified) -> tuple[dict[str, ConsentRecord], bool]:
         """Return the statements to store after a merge, and whether any of the people has one."""
@@ -282,6 +282,7 @@ class ConsentStore:
         keys = identifiers(user)
         if not keys:
             return set()
+        self.refresh()
         found = self._identities.resolve(keys)
         return self.all_keys((found.person, *found.joining))
 
@@ -297,7 +298,6 @@ class ConsentStore:
         erased. One erasure at a time.
         """
         with self._recording:
-            self._finish()
             self._erasing = keys = self.all_keys(people)
         try:
             yield keys
@@ -348,7 +348,6 @@ class ConsentStore:
         keep: Callable[[PeopleUpdate, str, Consent], object] | None,
     ) -> tuple[str, dict[str, bool]]:
         with self._recording:
-            self._finish()
             person, _ = self.identify(user)
             if not person:
                 raise ValueError("user needs an id, a device or a session")
@@ -361,9 +360,9 @@ class ConsentStore:
                 self._records.store(change)
             else:
                 keep(change, person, state)
-            self._stored(change)
             self._records.put(person, record)
             self.version += 1
+            self._note_shown(change)
         return person, state
 
     def state(self, person: str) -> dict[str, bool]:
