@@ -4,6 +4,7 @@ import enum
 import itertools
 import math
 import sys
+import tracemalloc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -566,3 +567,15 @@ def test_object_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys.modules["walker_collector.events.encode"], "_ITEMS_MAX", 100)
     with pytest.raises(EventError, match=r"data.a: more than 100 items"):
         encode({"name": "a b", "data": {"a": Endless()}}, Bounds())
+
+
+@pytest.mark.parametrize("value", ["x" * 300, Decimal("1.5")], ids=["plain", "walked"])
+def test_waiting_event_takes_little_more_memory_than_its_json(value: Any) -> None:
+    event = {"name": "a b", "data": {"a": value, "b": "y" * 300}}
+    tracemalloc.start()
+    try:
+        waiting = [encode(event, WIDE) for _ in range(100)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < sum(map(len, waiting)) + 100 * 100

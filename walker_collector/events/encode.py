@@ -50,7 +50,9 @@ def encode(
         nested = [*filter(gc.is_tracked, (given or event).values())]
         if nested:
             marshal.dumps(nested, _MARSHAL)
-        body = orjson.dumps(event, None, _OPTIONS)
+        # orjson keeps the buffer that it has written to, of 4 KB at least, as long as its bytes
+        # live. A copy has none: events may wait for long, and there may be many.
+        body = b"".join((orjson.dumps(event, None, _OPTIONS), b""))
     except (ValueError, TypeError, RecursionError):
         nested, body = [event], _walked(event, bounds)
     if b"null" in body and not _are_none(event, body.count(b"null")):
@@ -107,7 +109,7 @@ def _may_be_deeper(value: Any, depth: int) -> bool:
 
 def _walked(event: Mapping[str, Any], bounds: Bounds) -> bytes:
     try:
-        return orjson.dumps(_normalised(event, "", bounds.depth))
+        return b"".join((orjson.dumps(_normalised(event, "", bounds.depth)), b""))
     except (RecursionError, orjson.JSONEncodeError):
         raise EventError("event is nested too deeply to be written as JSON") from None
 
