@@ -4,9 +4,7 @@ from functools import partial
 
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DurableSpool
-from walker_collector.spool.processes.keeper import Deliveries
-from walker_collector.spool.processes.leases import Lease
+from walker_collector.spool import Deliveries, DurableSpool, Lease
 
 
 class Cooperation:
@@ -39,10 +37,12 @@ class Cooperation:
         self._membership.start()
 
     def _trouble_of(self, destination: str) -> str:
-        member = self._membership.holder(destination)
-        if member is None:
-            return "no process delivers to it now"
-        return f"{member} has to deliver, and gives no sign of life" if member.silent else ""
+        holders = self._membership.holders(destination)
+        if missing := holders.count(None):
+            shards = f" {missing} of {len(holders)} shards" if missing < len(holders) else ""
+            return f"no process delivers{shards} to it now"
+        silent = dict.fromkeys(str(member) for member in holders if member and member.silent)
+        return f"{', '.join(silent)} has to deliver, and gives no sign of life" if silent else ""
 
     def _take_over(self, lease: Lease) -> None:
         self._workers[lease.destination].take_over()

@@ -6,6 +6,7 @@ once, with a state of its own for each destination, and is deleted with its last
 
 import enum
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
@@ -13,8 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from walker_collector.config import PartState
 from walker_collector.errors import Overtaken, SpoolError
-from walker_collector.spool.processes.keeper import Deliveries
-from walker_collector.spool.processes.membership import Membership
+from walker_collector.text import storable
 
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
@@ -224,6 +224,47 @@ class StalePeople(SpoolError):
     """Another process has changed identities or consent: read them, and decide again."""
 
 
+class Lease(NamedTuple):
+    """The right to deliver to a destination the events of one shard's people."""
+
+    destination: str
+    shard: int
+
+
+@frozen
+class Member:
+    """A living process; `delivers` are the destinations that it can deliver to.
+
+    `settled`: it has been there for a while. `silent`: it lives, but gives no sign, as a process
+    does that is stopped by a signal or a debugger.
+    """
+
+    token: str
+    pid: int
+    host: str
+    since: float
+    delivers: frozenset[str]
+    settled: bool
+    silent: bool
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
+        return f"process {self.pid} on {storable(self.host)} since {since}"
+
+
+@frozen
+class Deliveries:
+    """The side that delivers. Called by the keeper's thread, and not for two leases at once.
+
+    take_over: begin to deliver; the lease is held.
+    abandon: begin nothing more; return whether nothing is in flight, so that the lease may go.
+        Called again until it is so.
+    """
+
+    take_over: Callable[[Lease], None]
+    abandon: Callable[[Lease], bool]
+
+
 EntryRun = tuple[list[Entry], Mapping[str, State]]
 """Entries with consecutive numbers, and the first states that they share."""
 
@@ -347,6 +388,25 @@ class PeopleStore(Protocol):
 
     def pending_erasures(self) -> set[str]:
         """Return the keys that are still to be erased."""
+
+
+class Membership(Protocol):
+    """The part of this process in the deliveries of a spool."""
+
+    def start(self) -> None:
+        """Take the free leases, and begin to watch for commits of others."""
+
+    def holders(self, destination: str) -> list[Member | None]:
+        """Return the process that delivers each shard to a destination; None: nobody does."""
+
+    def leave(self) -> bool:
+        """Take no more leases; return whether no other process could deliver the rest."""
+
+    def stop(self) -> None:
+        """Look no more, and keep the leases."""
+
+    def close(self) -> None:
+        """Give up all leases, and leave. Their deliveries have ended."""
 
 
 class VolatileSpool(EventStore, Protocol):

@@ -11,8 +11,8 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 from tests.support import program, wait_until
-from walker_collector.spool.processes.keeper import Deliveries, LeaseKeeper
-from walker_collector.spool.processes.leases import Lease
+from walker_collector.spool import Deliveries, Lease
+from walker_collector.spool.processes.keeper import LeaseKeeper
 
 ROOT = Path(__file__).parents[3]
 

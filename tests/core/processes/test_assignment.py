@@ -5,9 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from walker_collector.spool import Lease, Member
 from walker_collector.spool.processes.assignment import assign
-from walker_collector.spool.processes.leases import Lease
-from walker_collector.spool.processes.members import Member
 
 SHARDS = [Lease("crm", shard) for shard in range(8)]
 

@@ -10,8 +10,10 @@ import pytest
 
 from tests.core.processes.peer import held, peer, until_held
 from tests.support import exit_status, wait_until
-from walker_collector.spool.processes.keeper import Deliveries, LeaseKeeper
-from walker_collector.spool.processes.leases import Lease, Leases
+from walker_collector.errors import SpoolError
+from walker_collector.spool import Deliveries, Lease
+from walker_collector.spool.processes.keeper import LeaseKeeper
+from walker_collector.spool.processes.leases import Leases
 from walker_collector.spool.processes.members import Members
 
 CRM = Lease("crm", 0)
@@ -240,3 +242,38 @@ def test_of_processes_that_leave_at_once_one_delivers_the_rest(spool: Path) -> N
     other.close()
     third.close()
     assert not [*Members(spool, []).folder.glob("*.leaving")]
+
+
+def test_a_lease_that_was_to_be_given_up_is_kept_if_nobody_takes_it(spool: Path) -> None:
+    taken: list[Lease] = []
+    asked: list[Lease] = []
+
+    def abandon(lease: Lease) -> bool:
+        asked.append(lease)
+        return False  # there is always something in flight
+
+    busy = LeaseKeeper(spool, ["crm"], 2, Deliveries(taken.append, abandon))
+    busy.look()
+    with peer(spool, "crm", shards=2) as other:
+        wait_until(lambda: busy.look() or asked)
+        assert not busy.holds(asked[0])
+        other.process.send_signal(signal.SIGKILL)
+        other.process.wait(timeout=20)
+    busy.look()
+    assert busy.holds(asked[0])
+    assert taken == [Lease("crm", 0), Lease("crm", 1), asked[0]]
+    busy.close()
+
+
+def test_a_lease_whose_deliveries_cannot_begin_is_given_back(spool: Path) -> None:
+    def take_over(lease: Lease) -> None:
+        raise SpoolError("the disk cannot be read")
+
+    failing = LeaseKeeper(spool, ["crm"], 1, Deliveries(take_over, lambda lease: True))
+    with pytest.raises(SpoolError):
+        failing.look()
+    assert not failing.holds(CRM)
+    other = keeper(spool, "crm")
+    wait_until(lambda: other.look() or other.holds(CRM))
+    other.close()
+    failing.close()

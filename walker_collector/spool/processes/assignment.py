@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from walker_collector.spool.processes.leases import Lease
-from walker_collector.spool.processes.members import Member
+from walker_collector.spool.base import Lease, Member
 
 
 def assign(

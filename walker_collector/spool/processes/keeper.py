@@ -2,15 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
+from walker_collector.spool.base import Deliveries, Lease, Member
 from walker_collector.spool.processes.assignment import assign
-from walker_collector.spool.processes.leases import Lease, Leases
-from walker_collector.spool.processes.members import Member, Members
+from walker_collector.spool.processes.leases import Leases
+from walker_collector.spool.processes.members import Members
 
 _INTERVAL: Final = 0.25
 """Seconds between looks: the lease of a killed process is taken over after one of them."""
@@ -18,19 +17,6 @@ _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""
 
 logger = logging.getLogger("walker_collector")
-
-
-@frozen
-class Deliveries:
-    """The side that delivers. Called by the keeper's thread, and not for two leases at once.
-
-    take_over: begin to deliver; the lease is held.
-    abandon: begin nothing more; return whether nothing is in flight, so that the lease may go.
-        Called again until it is so.
-    """
-
-    take_over: Callable[[Lease], None]
-    abandon: Callable[[Lease], bool]
 
 
 class LeaseKeeper:
@@ -103,18 +89,27 @@ class LeaseKeeper:
             assigned = assign(self._all(members), members, holders)
             mine = {lease for lease, token in assigned.items() if token == self._members.token}
             mine -= {lease for lease in self._leases.held if not self._leases.holds(lease)}
-            self._leaving = {lease for lease in self._leaving if lease not in mine}
             for lease in self._leases.held - mine:
                 self._give_up(lease)
-            for lease in sorted(mine - self._leases.held):
-                if self._leases.acquire(lease):
-                    self._deliveries.take_over(lease)
+            # Those to be given up which nobody else should have any more are among them.
+            for lease in sorted(mine - self._leases.held | mine & self._leaving):
+                self._take(lease)
 
     def _all(self, members: Iterable[Member]) -> list[Lease]:
         """Return all leases that any process wants: fair shares are about all of them."""
         shards = {lease.shard for lease in self._wanted}
         ids = {id_ for member in members for id_ in member.delivers}
         return sorted(Lease(id_, shard) for id_ in ids for shard in shards)
+
+    def _take(self, lease: Lease) -> None:
+        if not self._leases.acquire(lease):
+            return
+        try:
+            self._deliveries.take_over(lease)
+        except BaseException:  # the spool cannot be read: another process, or the next look, may
+            self._leases.release(lease)
+            raise
+        self._leaving.discard(lease)
 
     def _give_up(self, lease: Lease) -> None:
         self._leaving.add(lease)
@@ -144,8 +139,8 @@ class LeaseKeeper:
             return False
         with self._looking:
             for lease in self._wanted:
-                if lease not in self._leases.held and self._leases.acquire(lease):
-                    self._deliveries.take_over(lease)
+                if lease not in self._leases.held or lease in self._leaving:
+                    self._take(lease)
         return True
 
     def stop(self) -> None:

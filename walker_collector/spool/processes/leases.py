@@ -1,21 +1,15 @@
-"""Leases: the right to deliver to a destination, for the people of a shard."""
+"""The leases of a spool file: locked files."""
 
 import os
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
+from walker_collector.spool.base import Lease
 from walker_collector.spool.processes.files import is_at, open_file, try_lock
 
 _TOKEN_BYTES: Final = 16
-
-
-class Lease(NamedTuple):
-    """The right to deliver to a destination the events of one shard's people."""
-
-    destination: str
-    shard: int
 
 
 class Leases:

@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
-
+from walker_collector.spool.base import Member
 from walker_collector.spool.processes.files import (
     is_at,
     locks_folder,
     open_file,
     try_lock,
 )
-from walker_collector.text import storable
 
 _SUFFIX: Final = ".process"
 _LEAVING: Final = ".leaving"
@@ -28,27 +26,6 @@ _SILENT: Final = 3.0
 """Seconds without a sign after which a process counts as stopped."""
 _SETTLED: Final = 1.0
 """Seconds after which a process counts where leases are shared out: a script may end before."""
-
-
-@frozen
-class Member:
-    """A living process; `delivers` are the destinations that it can deliver to.
-
-    `settled`: it has been there for a while. `silent`: it lives, but gives no sign, as a process
-    does that is stopped by a signal or a debugger.
-    """
-
-    token: str
-    pid: int
-    host: str
-    since: float
-    delivers: frozenset[str]
-    settled: bool
-    silent: bool
-
-    def __str__(self) -> str:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
-        return f"process {self.pid} on {storable(self.host)} since {since}"
 
 
 class Members:

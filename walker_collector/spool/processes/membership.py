@@ -3,14 +3,13 @@
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from walker_collector.spool.processes.keeper import Deliveries, LeaseKeeper
-from walker_collector.spool.processes.leases import Lease
-from walker_collector.spool.processes.members import Member
+from walker_collector.spool.base import Deliveries, Lease, Member
+from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.page import SharedPage
 from walker_collector.spool.processes.watcher import Watcher
 
 
-class Membership:
+class SpoolMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
     `on_change` is called after commits of any process, on a thread of its own.
@@ -21,10 +20,12 @@ class Membership:
         spool: Path,
         page: SharedPage,
         destinations: Collection[str],
+        shards: int,
         deliveries: Deliveries,
         on_change: Callable[[], None],
     ) -> None:
-        self._keeper = LeaseKeeper(spool, destinations, 1, deliveries)
+        self._keeper = LeaseKeeper(spool, destinations, shards, deliveries)
+        self._shards = shards
         self._watcher = Watcher(page, on_change)
 
     @property
@@ -37,13 +38,15 @@ class Membership:
         self._watcher.start()
         self._keeper.start()
 
-    def holds(self, destination: str) -> bool:
-        """Return whether deliveries to a destination may begin in this process."""
-        return self._keeper.holds(Lease(destination, 0))
+    def holds(self, lease: Lease) -> bool:
+        """Return whether deliveries under a lease may begin in this process."""
+        return self._keeper.holds(lease)
 
-    def holder(self, destination: str) -> Member | None:
-        """Return the process that delivers to a destination."""
-        return self._keeper.holders([Lease(destination, 0)]).get(Lease(destination, 0))
+    def holders(self, destination: str) -> list[Member | None]:
+        """Return the process that delivers each shard to a destination; None: nobody does."""
+        leases = [Lease(destination, shard) for shard in range(self._shards)]
+        found = self._keeper.holders(leases)
+        return [found.get(lease) for lease in leases]
 
     def pause(self) -> None:
         """Let no thread open a lock file, before a fork: a child would keep it locked."""

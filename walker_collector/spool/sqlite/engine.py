@@ -18,11 +18,14 @@ from walker_collector.spool.base import (
     Claimed,
     ConsentRecord,
     DeadLetter,
+    Deliveries,
     Entry,
     EntryRun,
     Erased,
     Fate,
+    Lease,
     LeaseLost,
+    Membership,
     NewEvent,
     OnCommitted,
     PeopleNews,
@@ -34,9 +37,8 @@ from walker_collector.spool.base import (
     check_not_overtaken,
 )
 from walker_collector.spool.processes.files import require_locks
-from walker_collector.spool.processes.keeper import Deliveries
 from walker_collector.spool.processes.members import living_processes
-from walker_collector.spool.processes.membership import Membership
+from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.page import BYTES, EVENTS, SharedPage
 from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
@@ -72,7 +74,7 @@ class SqliteSpool:
     def __init__(self, config: SpoolConfig, *, read_only: bool = False, wait: float = 5.0) -> None:
         self.path = Path(config.path)
         self._on_foreign: Callable[[], None] = lambda: None
-        self._membership: Membership | None = None
+        self._membership: SpoolMembership | None = None
         self._config = config
         self._uncounted = 0
         """1 while an erasure is written that the page does not count yet."""
@@ -270,7 +272,7 @@ class SqliteSpool:
 
         def work(db: sqlite3.Connection) -> Claimed:
             # Within the transaction: nobody can have taken the lease over and claimed since.
-            if not member.holds(destination):
+            if not member.holds(Lease(destination, 0)):
                 raise LeaseLost(f"destination {destination}: another process delivers now")
             return claim_tables.claim(db, call, destination, seqs, people, version)
 
@@ -326,8 +328,8 @@ class SqliteSpool:
                 on_change()
 
         self._on_foreign = on_foreign
-        self._membership = Membership(
-            self._spool_file.real, self.page, destinations, deliveries, look
+        self._membership = SpoolMembership(
+            self._spool_file.real, self.page, destinations, 1, deliveries, look
         )
         return self._membership
 
