@@ -681,6 +681,24 @@ def test_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Path
     check_full_disk(small_disk / "spool.db", lambda pid: ballast.unlink())
 
 
+def test_spool_that_is_opened_on_a_full_disk_says_so(small_disk: Path) -> None:
+    locks = small_disk / "spool.db.locks"
+    locks.mkdir()
+    (locks / "write").touch()
+    os.truncate(locks / "write", 4096)  # without room of its own, as a copy may have it
+    with contextlib.suppress(OSError):
+        (small_disk / "ballast").write_bytes(b"x" * 4_000_000)
+    code = (
+        "import sys\nfrom walker_collector.config import SpoolConfig\n"
+        "from walker_collector.spool.sqlite import SqliteSpool\n"
+        "SqliteSpool(SpoolConfig(path=sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(small_disk / "spool.db")]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 1
+    assert "No space left on device" in process.stderr.splitlines()[-1]
+
+
 # --- forgetting ------------------------------------------------------------------------------
 
 

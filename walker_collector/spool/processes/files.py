@@ -7,6 +7,7 @@ as Python's descriptors are closed on exec.
 """
 
 import ctypes
+import errno
 import importlib
 import os
 from collections.abc import Callable
@@ -39,9 +40,9 @@ def locks_folder(spool: Path) -> Path:
         folder.chmod(0o700)  # whatever the umask
     except FileExistsError:
         if not folder.is_dir() or folder.is_symlink():
-            raise _unwritable(spool, folder, NotADirectoryError("it is no folder")) from None
+            raise unwritable(spool, folder, NotADirectoryError("it is no folder")) from None
     except OSError as error:
-        raise _unwritable(spool, folder, error) from None
+        raise unwritable(spool, folder, error) from None
     return folder
 
 
@@ -53,13 +54,16 @@ def open_file(spool: Path, path: Path) -> int:
             os.fchmod(file, 0o600)  # whatever the umask
         return file
     except OSError as error:
-        raise _unwritable(spool, path, error) from None
+        raise unwritable(spool, path, error) from None
 
 
-def _unwritable(spool: Path, path: Path, error: OSError) -> SpoolError:
+def unwritable(spool: Path, path: Path, error: OSError) -> SpoolError:
+    """Return the error of a process that cannot write a lock file."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "make room" if is_full else "give the process a folder that it may write to"
+    place = path.relative_to(spool.parent)
     return SpoolError(
-        f"spool {spool}: cannot write {path.name} beside it: {error.strerror or error}; "
-        "give the process a folder that it may write to"
+        f"spool {spool}: cannot write {place} beside it: {error.strerror or error}; {remedy}"
     )
 
 

@@ -12,6 +12,18 @@ _SIZE: Final = _FIELDS * 8
 WRITER, PID, COMMITS, _SEQ, EVENTS, BYTES, _PEOPLE, _ERASURES, _STAMP = range(_FIELDS)
 
 
+def _reserve(file: int, size: int) -> None:
+    """Take the room for a file on the disk, filled up with zeros.
+
+    On a full disk a file without it would end the process at its first write to the memory, by a
+    signal (SIGBUS).
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file, 0, size)
+    elif os.fstat(file).st_size < size:
+        os.ftruncate(file, size)
+
+
 class SharedPage:
     """Counters in a file that is mapped into the memory of each process.
 
@@ -21,9 +33,9 @@ class SharedPage:
     """
 
     def __init__(self, file: int = -1) -> None:
-        """Map a file; without one, memory of this process alone."""
-        if file >= 0 and os.fstat(file).st_size < _SIZE:
-            os.ftruncate(file, _SIZE)  # fills up with zeros
+        """Map a file; without one, memory of this process alone. Raises OSError if it is full."""
+        if file >= 0:
+            _reserve(file, _SIZE)
         self._map = mmap.mmap(file, _SIZE)
         self.words: memoryview[int] = memoryview(self._map).cast("q")
 

@@ -15,6 +15,7 @@ from walker_collector.spool.processes.files import (
     try_lock,
     try_lock_quickly,
     unlock_quickly,
+    unwritable,
 )
 from walker_collector.spool.processes.page import COMMITS, PID, WRITER, SharedPage
 
@@ -49,6 +50,8 @@ class WriteLock:
             file = open_file(spool, self.path)
             try:
                 self.page = SharedPage(file)
+            except OSError as error:
+                raise unwritable(spool, self.path, error) from None
             finally:
                 os.close(file)
         except BaseException:
