@@ -196,14 +196,23 @@ class Collector:
     def forget(self, user: Mapping[str, Any]) -> int:
         """Erase a person: their held, waiting and dead events, and their statements of consent.
 
-        They leave queues, memory and spool, on disk too. Waits for deliveries in flight to them.
-        Returns the number of events. Raises EventError if `user` has no identifier, and
-        ReentrantCall within a hook, which calls `context.forget`.
+        They leave queues, memory and spool, on disk too, whichever process has accepted them. Waits
+        up to a second for calls under way with these events, and logs the number of those that go
+        on; afterwards no process begins one. Returns the number of events. Raises EventError if
+        `user` has no identifier, SpoolError if the spool cannot erase, and ReentrantCall within a
+        hook, which calls `context.forget`.
         """
         runtime = self._life.runtime_if_open()
         self._life.check_may_wait("forget")
         person = readable(lambda: plain_person("forget", user, runtime.bounds))
-        return uninterrupted(lambda: runtime.erasure.erase(runtime.consents.keys_of(person)))
+        erased = uninterrupted(lambda: runtime.erasure.erase(runtime.consents.keys_of(person)))
+        if erased.under_way:
+            logger.warning(
+                "forget: %d call(s) with the person's events are still under way, and may deliver "
+                "them; none of them is tried again",
+                erased.under_way,
+            )
+        return erased.count
 
     def forget_soon(self, user: Mapping[str, Any]) -> None:
         """Erase a person as `forget` does, after the deliveries in flight to them have ended.

@@ -51,12 +51,14 @@ class Runtime:
             destinations = build_destinations(flow, registry, host)
             self.consents = ConsentStore(spool, config.consent, config.people_max, now)
             self.workers = DestinationWorkers(destinations, spool, self.consents, now, random)
+            self.erasure = Erasure(self.workers, self.consents, spool)
             self._cooperation = (
-                Cooperation(spool, self.workers, self.consents, delivers=config.deliver)
+                Cooperation(
+                    spool, self.workers, self.consents, self.erasure, delivers=config.deliver
+                )
                 if spool.durable
                 else None
             )
-            self.erasure = Erasure(self.workers, self.consents, spool)
             sink = SpoolSink(config, spool, self.workers, in_flight)
             self.bounds = bounds = Bounds(config.max_depth, config.max_bytes)
             defaults.begin_run()
@@ -85,6 +87,7 @@ class Runtime:
             if not handed_over:
                 self.workers.flush(deadline, expired)
             self.erasure.wait(deadline)
+            self.erasure.stop()
             if self._cooperation is not None:
                 self._cooperation.stop()
             return self.workers.stop(expired, handed_over=handed_over) == 0

@@ -206,7 +206,7 @@ TABLES = {
     "alias of nobody": "INSERT INTO aliases VALUES ('session:s', x'ff')",
     "alias of text that is none": "INSERT INTO aliases VALUES ('session:s', CAST(x'ff' AS TEXT))",
     "sign-in": "INSERT INTO signed_in VALUES (x'ff', 'id:u1')",
-    "erasure": "INSERT INTO pending_erasures VALUES (x'ff')",
+    "erasure": "INSERT INTO pending_erasures VALUES (x'ff', x'ff')",
     "event for nobody": "INSERT INTO events VALUES (99, 99, 1, '', x'7b7d')",
     "set without a number": "INSERT INTO subscribers VALUES ('x', 1)",
     "set of a blob": "INSERT INTO subscribers VALUES (x'ff', 1)",

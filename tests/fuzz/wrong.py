@@ -206,7 +206,7 @@ def erasures_that_wait(seconds: float) -> Iterator[None]:
     from walker_collector.people import erasure
 
     before = erasure.IN_FLIGHT_WAIT
-    erasure.IN_FLIGHT_WAIT = seconds  # type: ignore[misc]  # it is 30 s in life
+    erasure.IN_FLIGHT_WAIT = seconds  # type: ignore[misc]  # it is 1 s in life
     try:
         yield
     finally:

@@ -34,7 +34,8 @@ def traces(folder: Path, *needles: str) -> dict[str, int]:
     """Return how often any of the needles stands in each file."""
     return {
         file.name: sum(file.read_bytes().count(needle.encode()) for needle in needles)
-        for file in folder.iterdir()
+        for file in folder.rglob("*")
+        if file.is_file()
     }
 
 

@@ -11,7 +11,7 @@ from walker_collector.cli.streams import say, say_json
 from walker_collector.errors import SpoolError
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
-from walker_collector.people.erasure import Erasure
+from walker_collector.people.erasure import Erasure, until_scrubbed
 from walker_collector.people.identity import identifiers
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -52,17 +52,24 @@ def forget(
     with owning(spool_of(flow, name)) as spool:
         # Without a collector, which would deliver the person's events before it erases them.
         consents = ConsentStore(spool, {}, people_max=100, now=now_ms)
-        count = Erasure({}, consents, spool).erase(consents.keys_of(user))
-        _compact(spool, count)
+        erased = Erasure({}, consents, spool).erase(consents.keys_of(user))
+        _compact(spool, erased.count)
     if as_json:
-        say_json({"events": count})
-    else:
-        say(f"{counted(count, 'event')} removed")
+        say_json({"events": erased.count, "underWay": erased.under_way})
+        return
+    say(f"{counted(erased.count, 'event')} removed")
+    if erased.under_way:
+        say(
+            f"{counted(erased.under_way, 'call')} with their events still under way in other "
+            "processes: these may be delivered, but are not tried again",
+            err=True,
+        )
 
 
 def _compact(spool: SqliteSpool, count: int) -> None:
     try:
         spool.compact()
+        until_scrubbed(spool, "the file was written anew")
     except SpoolError as error:
         raise SpoolError(
             f"{counted(count, 'event')} removed, but the file could not be written anew: copies "

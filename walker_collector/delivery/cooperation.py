@@ -4,6 +4,7 @@ from functools import partial
 
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.people.consent import ConsentStore
+from walker_collector.people.erasure import Erasure
 from walker_collector.spool import Deliveries, DurableSpool, Lease
 
 
@@ -18,12 +19,15 @@ class Cooperation:
         spool: DurableSpool,
         workers: DestinationWorkers,
         consents: ConsentStore,
+        erasure: Erasure,
         *,
         delivers: bool,
     ) -> None:
         self._spool = spool
         self._workers = workers
         self._consents = consents
+        self._erasure = erasure
+        self._erasures_seen = spool.erasures
         consents.on_news = self._on_news
         for worker in workers.values():
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
@@ -56,14 +60,19 @@ class Cooperation:
 
     def _on_news(self, people: set[str] | None) -> None:
         if people is None:
+            erasures = self._spool.erasures
+            erased, self._erasures_seen = erasures != self._erasures_seen, erasures
             for worker, _ in self._workers.active:
                 worker.reload()
+                if erased:  # nobody says who was: destinations may remember them
+                    worker.tell_erased(None)
         else:
             self._workers.release(people)
 
     def _on_change(self) -> None:
         if self._consents.is_stale:
             self._consents.refresh()
+        self._erasure.look()
         for worker, _ in self._workers.active:
             worker.read_on()
         self._workers.maintain()

@@ -29,15 +29,26 @@ class Erasures:
     def erasing(self, people: set[str]) -> Iterator[None]:
         """Neither read nor take entries of these people inside the block."""
         state = self._state
-        with state.refill_paused():
-            with state.lock:
-                state.queue.block(people)
-            try:
+        try:
+            with state.refill_paused(), self._blocked(people):
                 yield
-            finally:
-                with state.lock:
-                    state.queue.unblock(people)
-        state.wake()
+        finally:
+            state.wake()
+
+    @contextmanager
+    def _blocked(self, people: set[str]) -> Iterator[None]:
+        with self._state.lock:
+            self._state.queue.block(people)
+        try:
+            yield
+        except BaseException:
+            if self._state.spool.durable:  # it has their events still, which are delivered then
+                with self._state.lock:
+                    self.revoked -= self._in_flight(people)
+            raise
+        finally:
+            with self._state.lock:
+                self._state.queue.unblock(people)
 
     def in_step(self) -> AbstractContextManager[None]:
         """Keep memory and spool the same inside the block."""
@@ -51,13 +62,10 @@ class Erasures:
         """
         state = self._state
 
-        def in_flight() -> set[int]:
-            return {seq for seq, entry in state.in_flight.items() if entry[1] in people}
-
         def undecided() -> set[int]:
             # The disposition of an entry that is being settled stands. It is in the spool, and its
             # entry in its new place, before `in_step` lets the erasure go on, which removes both.
-            return in_flight() - self._settling
+            return self._in_flight(people) - self._settling
 
         with state.lock:
             self._holds.follow_joins()
@@ -65,13 +73,29 @@ class Erasures:
             revoked = undecided()
             self.revoked |= revoked
             gone = self._drop(people)
-            while in_flight() and (left := deadline - time.monotonic()) > 0:
+            while self._in_flight(people) and (left := deadline - time.monotonic()) > 0:
                 state.changed.wait(left, lock=state.lock)
             self.revoked |= undecided()
             gone |= self._drop(people) | (self.erased & revoked)
             state.waiters.erased(gone)
             state.changed.notify_all()
         return gone
+
+    def in_flight(self, people: set[str]) -> int:
+        """Return the number of entries in flight of these people."""
+        with self._state.lock:
+            return len(self._in_flight(people))
+
+    def _in_flight(self, people: set[str]) -> set[int]:
+        return {seq for seq, entry in self._state.in_flight.items() if entry[1] in people}
+
+    def revoke_gone(self) -> None:
+        """Revoke the entries in flight that the spool has no more: another process erased them."""
+        state = self._state
+        undecided = list(state.in_flight.keys() - self._settling)
+        if undecided and state.spool.durable:
+            found = state.spool.fates(state.destination.id, undecided)
+            self.revoked.update(set(undecided) - found.keys())
 
     def _drop(self, people: set[str]) -> set[int]:
         """Remove these people's entries, if memory alone has them; return their numbers.

@@ -84,8 +84,8 @@ class HookCalls:
             f"{plugin}.push_batch must return None, or exceptions by the index of their events"
         )
 
-    def erased(self, person: Person) -> None:
-        """Call the hook `erased`, for the destination to drop its memory of a person.
+    def erased(self, person: Person | None) -> None:
+        """Call the hook `erased`, for the destination to drop its memory of a person; None: of all.
 
         Never raises: no plugin stops an erasure.
         """

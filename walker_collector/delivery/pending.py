@@ -206,6 +206,7 @@ class PendingEvents:
         """Read all entries again, except those in flight, which stay in memory."""
         state = self.state
         with state.unacked.in_step(), state.lock:
+            self.erasures.revoke_gone()
             if not state.unacked.updates:  # else the disk is full: what is on it is not the truth
                 state.forget_entries()
                 self.take_over()

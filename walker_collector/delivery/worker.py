@@ -194,8 +194,8 @@ class DestinationWorker:
         """Return whether the thread with this identifier delivers to this destination."""
         return self._threads.includes(thread) or self._calls.includes(thread)
 
-    def tell_erased(self, person: Person) -> None:
-        """Have the destination drop its memory of an erased person."""
+    def tell_erased(self, person: Person | None) -> None:
+        """Have the destination drop its memory of an erased person; None: of everybody."""
         self._calls.erased(person)
 
     # --- room, and figures -----------------------------------------------------------------

@@ -144,12 +144,14 @@ class DeadLetter:
 class Erased:
     """The numbers of removed events, and their count per destination and state.
 
-    `versions`: of what is known of people, before and after.
+    `versions`: of what is known of people, before and after. `scrubbed`: no copy of them is left in
+    a log; else `scrub` has to be called again.
     """
 
     seqs: set[int]
     counts: Mapping[tuple[str, State], int] = field(factory=dict)
     versions: tuple[int, int] = (0, 0)
+    scrubbed: bool = True
 
 
 ConsentRecord = Mapping[str, tuple[bool, int]]
@@ -383,11 +385,31 @@ class PeopleStore(Protocol):
     def people_since(self, version: int) -> PeopleNews:
         """Return the changes of identities and consent since a version."""
 
-    def schedule_erasure(self, keys: Iterable[str]) -> None:
-        """Note that these keys are to be erased, in case the process ends before."""
+    def begin_erasure(self) -> str:
+        """Return the name of a new erasure, which goes on until `end_erasure`, or until the end of
+        the process.
+        """
+
+    def schedule_erasure(self, keys: Iterable[str], erasure: str = "") -> None:
+        """Note that these keys are to be erased: no process claims a call for them before that.
+
+        `erasure`: the one that is at work on them; "": nobody is.
+        """
+
+    def cancel_erasure(self, erasure: str) -> None:
+        """Take back what an erasure has scheduled."""
+
+    def end_erasure(self, erasure: str) -> None:
+        """Note that an erasure has ended; what it has left pending is for `adopt_erasures`."""
+
+    def adopt_erasures(self, erasure: str) -> set[str]:
+        """Make the keys that ended erasures have left pending those of this one; return them."""
 
     def pending_erasures(self) -> set[str]:
         """Return the keys that are still to be erased."""
+
+    def scrub(self) -> bool:
+        """Leave no copy of deleted rows in a log; return False while somebody reads it."""
 
 
 class Membership(Protocol):

@@ -6,6 +6,7 @@ Every process writes what it delivers to one file, a line each: process id, pers
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from tests.core.support import MARKETING, config, flow, plugin
 from tests.support import program
 from walker_collector import Collector
+from walker_collector.errors import Rejected, RetryLater
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,7 +66,8 @@ def delivered(folder: Path) -> list[tuple[int, str, int]]:
 def writing(folder: Path) -> type:
     """Return a destination that writes its deliveries to the file.
 
-    It waits while there is a file named "slow", and fails while there is one named "down".
+    It waits while there is a file named "slow", and fails while there is one named "down" or
+    "refused".
     """
 
     def push(event: dict[str, Any], context: Any) -> None:
@@ -73,7 +76,11 @@ def writing(folder: Path) -> type:
         with (folder / "began").open("a") as file:
             file.write(f"{who} {event['data']['n']}\n")
         while (folder / "slow").exists():
-            pass
+            time.sleep(0.001)
+        for name, error in (("down", RetryLater("down")), ("refused", Rejected("refused"))):
+            if (folder / name).exists():
+                (folder / "ended").touch()
+                raise error
         line = f"{os.getpid()} {who} {event['data']['n']}\n".encode()
         file = os.open(folder / "out", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.write(file, line)
@@ -100,6 +107,8 @@ def _do(collector: Collector, name: str, *args: Any) -> Any:
         return [collector.consent({"marketing": yes}, user=user) for user, yes in args]
     if name == "forget":
         return collector.forget(args[0])
+    if name == "default":
+        return collector.consent({"marketing": args[0]})
     if name == "flush":
         return collector.flush(args[0])
     if name == "wait":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from walker_collector.errors import SpoolError
-from walker_collector.spool.sqlite.group_commit import GroupCommit, scrub
+from walker_collector.spool.sqlite.group_commit import GroupCommit, try_scrub
 from walker_collector.spool.sqlite.schema import LONG_LOG, PAGE
 
 _FEW: Final = 2_000
@@ -94,10 +94,15 @@ class Checkpointer:
                 os.fsync(self.descriptor)
                 self._commits.alone(_checkpoint)
 
-    def scrub(self) -> None:
-        """Empty the log, so that no copy of deleted rows is left in it. Raises SpoolError."""
+    def scrub(self) -> bool:
+        """Empty the log, so that no copy of deleted rows is left in it; return whether it is empty.
+
+        Does not wait for its readers, as every writer would have to wait as well. Raises
+        SpoolError.
+        """
         with self.turn:
-            self._commits.alone(scrub)
+            emptied: bool = self._commits.alone(try_scrub)
+        return emptied
 
     def compact(self, folder: Path) -> None:
         """Write the database anew, with the stored rows alone.
@@ -135,4 +140,4 @@ def _compact(db: sqlite3.Connection, folder: Path) -> None:
         if db.execute("PRAGMA temp_store_directory").fetchall():  # not in every build of SQLite
             db.execute("PRAGMA temp_store = FILE")
     db.execute("VACUUM")
-    scrub(db)
+    try_scrub(db)

@@ -31,7 +31,9 @@ def claim(
         raise StalePeople("another process has changed what is known of people")
     erased = {key for (key,) in db.execute("SELECT person FROM pending_erasures").fetchall()}
     found = {seq for run in runs_of(seqs) for (seq,) in db.execute(_PENDING, run).fetchall()}
-    db.execute(_CLAIM, (*call, destination, json.dumps([_mark(key) for key in people])))
+    # An erasure does not wait for a call that leaves its people out.
+    marks = json.dumps([_mark(key) for key in people if key not in erased])
+    db.execute(_CLAIM, (*call, destination, marks))
     return Claimed(call[1], set(seqs) - found, erased.intersection(people))
 
 

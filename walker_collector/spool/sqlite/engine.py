@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from attrs import evolve
+
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.spool import damage
@@ -36,6 +38,7 @@ from walker_collector.spool.base import (
     assign_seqs,
     check_not_overtaken,
 )
+from walker_collector.spool.processes.erasure_locks import ErasureLocks
 from walker_collector.spool.processes.files import require_locks
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
@@ -86,6 +89,7 @@ class SqliteSpool:
         if not read_only:
             require_locks(self.path)
         self._spool_file = SpoolFile(self.path, read_only=read_only)
+        self._erasure_locks = ErasureLocks(self._spool_file.real)
         self._pause = self._hold_turns()
         try:
             self._open()
@@ -426,11 +430,34 @@ class SqliteSpool:
     def erasures(self) -> int:
         return self.page.erasures
 
-    def schedule_erasure(self, keys: Iterable[str]) -> None:
-        rows = [(key,) for key in keys]
+    def begin_erasure(self) -> str:
+        return self._erasure_locks.begin()
+
+    def schedule_erasure(self, keys: Iterable[str], erasure: str = "") -> None:
+        rows = [(key, erasure) for key in keys]
+        # Counted as news of people: claims are made again, and others look after it.
         self._commits.run(
-            lambda db: db.executemany("INSERT OR IGNORE INTO pending_erasures VALUES (?)", rows)
+            lambda db: db.executemany(event_tables.SCHEDULE_ERASURE, rows),
+            lambda _: self.page.people_changed(),
         )
+
+    def cancel_erasure(self, erasure: str) -> None:
+        self._commits.run(lambda db: db.execute(event_tables.CANCEL_ERASURE, (erasure,)))
+
+    def end_erasure(self, erasure: str) -> None:
+        self._erasure_locks.end(erasure)
+
+    def adopt_erasures(self, erasure: str) -> set[str]:
+        found = {str(name) for (name,) in self._rows(event_tables.ERASURES)} - {erasure}
+        ended = [name for name in found if not self._erasure_locks.is_under_way(name)]
+
+        def work(db: sqlite3.Connection) -> set[str]:
+            # Of several processes that look at once, one finds them.
+            db.executemany(event_tables.ADOPT_ERASURE, [(erasure, name) for name in ended])
+            return {key for (key,) in db.execute(event_tables.ERASED_BY, (erasure,)).fetchall()}
+
+        adopted: set[str] = self._commits.run(work) if ended else set()
+        return adopted
 
     def pending_erasures(self) -> set[str]:
         return {person for (person,) in self._rows("SELECT person FROM pending_erasures")}
@@ -449,15 +476,17 @@ class SqliteSpool:
             )
         finally:
             self._uncounted = 0
-        self._checkpointer.scrub()
-        return erased
+        return evolve(erased, scrubbed=self._checkpointer.scrub())
 
     def _count_erasure(self, _: object) -> None:
         self.page.erased()
         self._uncounted = 0
 
+    def scrub(self) -> bool:
+        return self._checkpointer.scrub()
+
     def compact(self) -> None:
-        """Write the file anew, with the stored rows alone. Raises SpoolError."""
+        """Write the file anew, with the stored rows alone; see `scrub`. Raises SpoolError."""
         self._checkpointer.compact(self._spool_file.real.parent)
 
     # --- the end ---------------------------------------------------------------------------
@@ -473,6 +502,7 @@ class SqliteSpool:
             self._close_files()
 
     def _close_files(self) -> None:
+        self._erasure_locks.close()
         self._spool_file.close()
         self._close_locks()
         self._words = self.page.words
@@ -492,6 +522,7 @@ class SqliteSpool:
         if self._membership is not None:
             self._membership.pause()
         self._probing.acquire()
+        self._erasure_locks.pause()
         self._pause = self._hold_turns()
         next(self._pause)
         self._paused = True
@@ -512,6 +543,7 @@ class SqliteSpool:
             self._checkpointer.descriptor = self._spool_file.descriptor
         finally:
             self._pause.close()
+            self._erasure_locks.resume()
             self._probing.release()
             if self._membership is not None:
                 self._membership.resume()
@@ -526,6 +558,7 @@ class SqliteSpool:
     def abandon(self) -> None:
         """Close the copies of lock files, in a forked child: the locks stay the parent's."""
         self._close_locks()
+        self._erasure_locks.abandon()
         if self._membership is not None:
             self._membership.abandon()
         if not self._paused:  # forked within a call of the collector: see `pause`

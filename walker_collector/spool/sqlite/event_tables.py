@@ -137,6 +137,11 @@ OLDEST: Final = f"""
 SELECT t.id, min(e.at), sum(coalesce(d.state = 0 AND d.due > 0, 0)) FROM events e {_EVERY_ENTRY}
 WHERE coalesce(d.state, 0) IN (0, 1) GROUP BY 1
 """
+SCHEDULE_ERASURE: Final = "INSERT OR IGNORE INTO pending_erasures VALUES (?, ?)"
+CANCEL_ERASURE: Final = "DELETE FROM pending_erasures WHERE erasure = ?"
+ADOPT_ERASURE: Final = "UPDATE pending_erasures SET erasure = ? WHERE erasure = ?"
+ERASURES: Final = "SELECT DISTINCT erasure FROM pending_erasures"
+ERASED_BY: Final = "SELECT person FROM pending_erasures WHERE erasure = ?"
 _KEYS: Final = 500
 _LEAVING: Final = "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person IN"
 _COUNTS_OF_LEAVING: Final = f"""

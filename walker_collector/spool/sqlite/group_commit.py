@@ -236,14 +236,27 @@ class GroupCommit:
                 raise  # the second call succeeded, so a signal handler had raised in the first
 
 
+def try_scrub(db: sqlite3.Connection) -> bool:
+    """Move the whole log into the database, unless somebody reads it; return whether it is empty.
+
+    While one reads, no copy of deleted rows can be taken out of it.
+    """
+    ((waits,),) = db.execute("PRAGMA busy_timeout").fetchall()
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        ((busy, _, _),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not busy
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {waits}")
+
+
 def scrub(db: sqlite3.Connection) -> None:
     """Move the whole log into the database, and leave no copy of deleted rows in it.
 
     Readers in other processes are waited for. Raises sqlite3.OperationalError if they go on.
     """
     for _ in range(_SCRUBS):
-        ((busy, _, _),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if not busy:
+        if try_scrub(db):
             return
         time.sleep(_SCRUB_PAUSE)
     raise sqlite3.OperationalError("the log is being read, and could not be emptied")

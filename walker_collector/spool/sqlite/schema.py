@@ -11,6 +11,7 @@ another signed in last, who gets the new events there. `consents.stamp`: see `Co
 
 `people_log` names the keys whose consent or owner has changed, for other processes to read them
 again. `calls` has the calls of hooks that are under way, with the people of their events.
+`pending_erasures` has the keys that an erasure is at work on: see `ErasureLocks`.
 """
 
 import sqlite3
@@ -49,7 +50,8 @@ CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWI
 CREATE INDEX alias_person ON aliases (person);
 CREATE TABLE signed_in (key TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX signed_in_person ON signed_in (person);
-CREATE TABLE pending_erasures (person TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE pending_erasures (
+  person TEXT PRIMARY KEY, erasure TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE people_log (
   version INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, key TEXT NOT NULL, owner TEXT);
 CREATE TABLE calls (
