@@ -437,7 +437,17 @@ def test_events_delivered_into_their_own_file_are_read_once(linked: bool, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "way", ["", "-wal", "-shm", "-journal", ".locks/write", "link", "link to -shm"]
+    "way",
+    [
+        "",
+        "-wal",
+        "-shm",
+        "-journal",
+        ".locks/write",
+        "link",
+        "link to -shm",
+        "link to .locks/write",
+    ],
 )
 def test_file_destination_leaves_the_spool_alone(way: str, tmp_path: Path) -> None:
     spool = tmp_path / "spool.db"

@@ -17,6 +17,8 @@ _DATABASES = (b"SQLite format 3\0", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _MAGIC_BYTES = 16
 _BESIDE = ("-wal", "-shm", "-journal", ".lock")
 """The ends of the names of the files beside an SQLite database, or a spool."""
+_LOCKS = ".locks"
+"""The end of the name of the folder with a spool's lock files, beside it."""
 
 
 class Appender:
@@ -40,7 +42,8 @@ class Appender:
         if self._descriptor is not None and not self._is_current(self._descriptor):
             self.close()
         if self._descriptor is None:
-            if _is_of_database(os.path.realpath(self._path)):
+            path = os.path.realpath(self._path)
+            if _is_of_database(path) or _is_lock_file(path):
                 raise _database()
             self._descriptor = os.open(self._path, _FLAGS, 0o600)
             if os.pread(self._descriptor, _MAGIC_BYTES, 0).startswith(_DATABASES):
@@ -148,6 +151,12 @@ def _is_of_database(path: str) -> bool:
     base = path.removesuffix(end)
     others = {"", "-wal", "-shm"} - {end}
     return all(os.path.exists(base + other) for other in others)
+
+
+def _is_lock_file(path: str) -> bool:
+    """Return whether a path is in the folder with the lock files of a spool."""
+    folder = os.path.dirname(path)
+    return folder.endswith(_LOCKS) and os.path.exists(folder.removesuffix(_LOCKS))
 
 
 def _fitting(lines: Sequence[bytes], room: int) -> int:
