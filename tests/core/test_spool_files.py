@@ -22,6 +22,7 @@ from tests.core.support import (
     event,
     flow,
     guarded,
+    in_threads,
     one,
     plugin,
     running,
@@ -30,6 +31,7 @@ from tests.support import program, wait_until
 from walker_collector import Collector, PushContext, SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import NewEvent, State
+from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.sqlite import SqliteSpool
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +126,36 @@ def test_closing_one_of_two_spools_of_a_process_leaves_the_locks_of_the_other(pa
         append(spool)  # else the other, as the last, would have deleted the log
     with opened(path) as spool:
         assert spool.size() == 2
+
+
+def test_whoever_waits_for_a_check_that_fails_checks_the_file_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(path):
+        pass
+    waits, checks, results = threading.Event(), list[str](), list[str]()
+
+    def check(*_: object) -> None:
+        checks.append(threading.current_thread().name)
+        assert waits.wait(PATIENCE)
+        raise SpoolError("damaged")
+
+    def wait(lock: WriteLock) -> None:
+        waits.set()
+        waited(lock)
+
+    waited = WriteLock._wait
+    monkeypatch.setattr(WriteLock, "_wait", wait)
+    monkeypatch.setattr("walker_collector.spool.sqlite.mend.mend", check)
+
+    def open_it() -> None:
+        with pytest.raises(SpoolError, match="damaged"), opened(path):
+            pass
+        results.append("refused")
+
+    in_threads(open_it, open_it)
+    assert results == ["refused"] * 2
+    assert len(set(checks)) == 2
 
 
 # --- lost while in use ---------------------------------------------------------------------------
@@ -290,14 +322,17 @@ def test_emptied_file_with_a_log_is_refused_and_the_log_kept(read_only: bool, pa
     assert log.read_bytes() == b"events"
 
 
-def test_empty_file_opens_with_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with opened(path):
-        pass
+def test_emptied_file_is_told_of_and_a_new_one_is_not(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.touch()  # as another process does that opens it at the same moment
+    with opened(path) as spool:
+        append(spool)
     assert not caplog.messages
     os.truncate(path, 0)
     with opened(path) as spool:
         append(spool)
-    assert "the file is empty; if it had events" in caplog.text
+    assert "the file is empty and had events; somebody has emptied it" in caplog.text
     assert waiting_in(path) == 1
 
 

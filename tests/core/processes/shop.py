@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.core.support import MARKETING, config, flow, plugin
 from tests.support import program
-from walker_collector import Collector
+from walker_collector import Collector, SpoolError
 from walker_collector.errors import Rejected, RetryLater
 
 ROOT = Path(__file__).parents[3]
@@ -123,7 +123,10 @@ def _do(collector: Collector, name: str, *args: Any) -> Any:
 
 def _push(collector: Collector, user: dict[str, str], n: int) -> Any:
     event = {"name": "order complete", "user": user, "data": {"n": n}}
-    return collector.push(event).destinations["out"]
+    try:
+        return collector.push(event).destinations["out"]
+    except SpoolError as error:
+        return str(error)
 
 
 if __name__ == "__main__":

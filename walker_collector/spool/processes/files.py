@@ -6,11 +6,13 @@ lives as long as that: so the child closes it at once. A program that is started
 as Python's descriptors are closed on exec.
 """
 
+import contextlib
 import ctypes
 import errno
 import importlib
 import os
 from collections.abc import Callable
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +29,18 @@ def _module(name: str) -> Any:
 _FCNTL: Final = _module("fcntl")  # None on Windows
 
 
+class Loss(Enum):
+    """The files that somebody has deleted or replaced while this process had them open.
+
+    SPOOL: the database. Nobody else has the events in memory, so this process delivers them.
+    LOCKS: lock files alone. Other processes make new ones, so leases of this one mean nothing.
+    """
+
+    NONE = auto()
+    SPOOL = auto()
+    LOCKS = auto()
+
+
 class SpoolBusy(SpoolError):
     """Another process writes for longer than one may wait, or the spool is closed."""
 
@@ -38,6 +52,7 @@ def locks_folder(spool: Path) -> Path:
     try:
         folder.mkdir(mode=0o700)
         folder.chmod(0o700)  # whatever the umask
+        _give_to_owner(spool, folder)
     except FileExistsError:
         if not folder.is_dir() or folder.is_symlink():
             raise unwritable(spool, folder, NotADirectoryError("it is no folder")) from None
@@ -50,11 +65,34 @@ def open_file(spool: Path, path: Path) -> int:
     """Open a lock file, which only its owner may read. Raises SpoolError."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-        if os.fstat(file).st_uid == os.geteuid():
-            os.fchmod(file, 0o600)  # whatever the umask
-        return file
     except OSError as error:
         raise unwritable(spool, path, error) from None
+    try:
+        about = os.fstat(file)
+        if about.st_nlink > 1:
+            raise SpoolError(
+                f"spool {spool}: its lock file {path.name} has another name (a hard link), by "
+                "which others may write to it; remove that"
+            )
+        if about.st_uid == os.geteuid():
+            os.fchmod(file, 0o600)  # whatever the umask
+            _give_to_owner(spool, file)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def _give_to_owner(spool: Path, file: int | Path) -> None:
+    """Give what root has made to the owner of the spool, whose processes need it later.
+
+    SQLite does so with its own files.
+    """
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(OSError):  # a container's root may own nothing of the host
+        owner = spool.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def unwritable(spool: Path, path: Path, error: OSError) -> SpoolError:
@@ -130,5 +168,5 @@ def is_at(file: int, path: Path) -> bool:
     """Return whether an open file is still the one at a path."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
+    except OSError:  # it was deleted, or its folder moved, or closed to this process
         return False

@@ -2,14 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
 from walker_collector.spool.base import Deliveries, Lease, Member
 from walker_collector.spool.processes.assignment import assign
+from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.leases import Leases
 from walker_collector.spool.processes.members import Members
+from walker_collector.text import describe
 
 _INTERVAL: Final = 0.25
 """Seconds between looks: the lease of a killed process is taken over after one of them."""
@@ -27,12 +29,21 @@ class LeaseKeeper:
     """
 
     def __init__(
-        self, spool: Path, destinations: Collection[str], shards: int, deliveries: Deliveries
+        self,
+        spool: Path,
+        destinations: Collection[str],
+        shards: int,
+        deliveries: Deliveries,
+        loss: Callable[[], Loss] = lambda: Loss.NONE,
     ) -> None:
+        self._spool = spool
         self._members = Members(spool, destinations)
         self._leases = Leases(spool, self._members.folder, self._members.token)
         self._wanted = [Lease(id_, shard) for id_ in destinations for shard in range(shards)]
         self._deliveries = deliveries
+        self._loss = loss
+        self._void = False
+        self._problem = ""
         self._leaving: set[Lease] = set()
         self._looking = threading.Lock()
         self._over = threading.Event()
@@ -73,15 +84,21 @@ class LeaseKeeper:
         while not self._over.wait(_INTERVAL):
             try:
                 self.look()
-            except Exception:  # the next look may find the folder, or the disk, better
-                logger.exception("spool: the leases of this process could not be looked after")
+                self._problem = ""
+            except Exception as error:  # the next look may find the folder, or the disk, better
+                if self._problem != (problem := describe(error)):  # once, not at each look
+                    logger.exception("spool: the leases of this process could not be looked after")
+                self._problem = problem
 
     def look(self) -> None:
         """Give up leases that others should have, and take those that this process should."""
         with self._looking:
-            if (
-                self._over.is_set() or self._members.is_replaced
-            ):  # its folder is lost: see SpoolFile
+            if self._over.is_set():
+                return
+            loss = self._loss()
+            if loss is not Loss.NONE:
+                if loss is Loss.LOCKS:
+                    self._give_all_up()
                 return
             self._members.sign()
             members = self._members.living()
@@ -94,6 +111,17 @@ class LeaseKeeper:
             # Those to be given up which nobody else should have any more are among them.
             for lease in sorted(mine - self._leases.held | mine & self._leaving):
                 self._take(lease)
+
+    def _give_all_up(self) -> None:
+        if not self._void:
+            self._void = True
+            logger.error(
+                "spool %s: its lock files were deleted or replaced; this process can neither store "
+                "nor deliver anything more: restart it",
+                self._spool,
+            )
+        for lease in self._leases.held:
+            self._give_up(lease)
 
     def _all(self, members: Iterable[Member]) -> list[Lease]:
         """Return all leases that any process wants: fair shares are about all of them."""
@@ -135,6 +163,8 @@ class LeaseKeeper:
         self.stop()
         with self._looking:
             self._members.leave()
+        if (loss := self._loss()) is not Loss.NONE:
+            return loss is Loss.SPOOL
         if not self.is_alone:
             return False
         with self._looking:

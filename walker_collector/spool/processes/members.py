@@ -42,14 +42,14 @@ class Members:
         self.token = secrets.token_hex(8)
         self._path = self.folder / f"{self.token}{_SUFFIX}"
         self._known = {self.token: _about(sorted(delivers))}
-        self._lock_file = self._enter(self._known[self.token])
+        self._lock_file = self._enter()
 
-    def _enter(self, about: dict[str, Any]) -> int:
+    def _enter(self) -> int:
         fresh = self._path.with_suffix(".new")
         file = open_file(self._spool, fresh)
         try:
             try_lock(file)
-            os.write(file, json.dumps(about).encode())
+            self._describe(file)
             fresh.rename(self._path)
         except BaseException:
             os.close(file)
@@ -57,8 +57,21 @@ class Members:
             raise
         return file
 
+    def _describe(self, file: int) -> None:
+        """Write what others should know of this process; later where the disk is full."""
+        with contextlib.suppress(OSError):
+            os.pwrite(file, json.dumps(self._known[self.token]).encode(), 0)
+
     def sign(self) -> None:
-        """Give a sign of life, for others to tell a stopped process by its absence."""
+        """Give a sign of life, for others to tell a stopped process by its absence.
+
+        Somebody may have deleted the file: then it is made anew.
+        """
+        if not is_at(self._lock_file, self._path):
+            self.abandon()
+            self._lock_file = self._enter()
+        elif os.fstat(self._lock_file).st_size == 0:
+            self._describe(self._lock_file)
         os.utime(self._lock_file)
 
     def living(self) -> list[Member]:
@@ -80,7 +93,9 @@ class Members:
         try:
             about = self._known.get(path.stem)
             if about is None:
-                about = self._known[path.stem] = _read(path)
+                about = _read(path)
+            if about["pid"]:  # else it is to be read again: see `_describe`
+                self._known[path.stem] = about
             sign = path.stat().st_mtime
         except OSError:  # it has just ended
             return None
@@ -93,11 +108,6 @@ class Members:
             settled=abs(now - about["since"]) >= _SETTLED,
             silent=path != self._path and abs(now - sign) > _SILENT,
         )
-
-    @property
-    def is_replaced(self) -> bool:
-        """Whether somebody has deleted the file of this process, so that others miss it."""
-        return not is_at(self._lock_file, self._path)
 
     def leave(self) -> None:
         """Take no part in sharing out leases any more, and stay a living process."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from walker_collector.spool.base import Deliveries, Lease, Member
+from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.page import SharedPage
 from walker_collector.spool.processes.watcher import Watcher
@@ -12,7 +13,8 @@ from walker_collector.spool.processes.watcher import Watcher
 class SpoolMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
-    `on_change` is called after commits of any process, on a thread of its own.
+    `on_change` is called after commits of any process, on a thread of its own. `loss`
+    tells whether files of the spool are lost.
     """
 
     def __init__(
@@ -23,8 +25,9 @@ class SpoolMembership:
         shards: int,
         deliveries: Deliveries,
         on_change: Callable[[], None],
+        loss: Callable[[], Loss],
     ) -> None:
-        self._keeper = LeaseKeeper(spool, destinations, shards, deliveries)
+        self._keeper = LeaseKeeper(spool, destinations, shards, deliveries, loss)
         self._shards = shards
         self._watcher = Watcher(page, on_change)
 

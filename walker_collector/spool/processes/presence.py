@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
-from walker_collector.spool.processes.files import lock_shared, locks_folder, open_file, try_lock
+from walker_collector.spool.processes.files import (
+    is_at,
+    lock_shared,
+    locks_folder,
+    open_file,
+    try_lock,
+)
 
 
 class Presence:
@@ -13,13 +19,19 @@ class Presence:
     """
 
     def __init__(self, spool: Path) -> None:
-        self._lock_file = open_file(spool, locks_folder(spool) / "open")
+        self._path = locks_folder(spool) / "open"
+        self._lock_file = open_file(spool, self._path)
         try:
             self.is_first = try_lock(self._lock_file)
             lock_shared(self._lock_file)
         except BaseException:
             os.close(self._lock_file)
             raise
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether somebody has deleted the lock file: others would lock a new one."""
+        return not is_at(self._lock_file, self._path)
 
     def close(self) -> None:
         """Close the file. In a forked child too: the parent's lock stays the parent's."""

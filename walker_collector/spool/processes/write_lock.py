@@ -39,7 +39,7 @@ class WriteLock:
     ) -> None:
         self.path = locks_folder(spool) / "write"
         self._spool = spool
-        self._bound = bound
+        self.bound = bound
         self._on_killed = on_killed
         self._token = 1 + secrets.randbits(62)
         self._foreign = False
@@ -93,13 +93,13 @@ class WriteLock:
         unlock_quickly(self._lock_file)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + self._bound
+        deadline = time.monotonic() + self.bound
         pause = _FIRST_PAUSE
         while not try_lock(self._lock_file):
             if time.monotonic() >= deadline:
                 raise SpoolBusy(
                     f"spool {self._spool}: process {self.page.pid} has been writing for "
-                    f"{self._bound * 1000:,.0f} ms (collector.queueWait); see whether it is "
+                    f"{self.bound * 1000:,.0f} ms (collector.queueWait); see whether it is "
                     "stopped, or its disk slow"
                 )
             time.sleep(pause)

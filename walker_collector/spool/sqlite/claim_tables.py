@@ -43,6 +43,12 @@ def end(db: sqlite3.Connection, process: str, numbers: Iterable[int]) -> None:
     db.executemany("DELETE FROM calls WHERE process = ? AND number = ?", rows)
 
 
+def keep_calls_of(db: sqlite3.Connection, living: Iterable[str]) -> None:
+    """Delete the calls of all other processes, which have ended."""
+    marks = json.dumps(list(living))
+    db.execute("DELETE FROM calls WHERE process NOT IN (SELECT value FROM json_each(?))", (marks,))
+
+
 def calls_of(rows: Iterable[tuple[str, int, str]], people: Collection[str]) -> set[tuple[str, int]]:
     """Return the calls with events of these people, given all rows."""
     marks = {_mark(key) for key in people}

@@ -39,7 +39,7 @@ from walker_collector.spool.base import (
     check_not_overtaken,
 )
 from walker_collector.spool.processes.erasure_locks import ErasureLocks
-from walker_collector.spool.processes.files import require_locks
+from walker_collector.spool.processes.files import Loss, require_locks
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.page import BYTES, EVENTS, SharedPage
@@ -55,9 +55,14 @@ from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally, scrub
 from walker_collector.spool.sqlite.schema import configure, prepare
 from walker_collector.spool.sqlite.spool_file import SpoolFile
 from walker_collector.spool.sqlite.spool_reader import Fetch, SpoolReader, fetch_all
+from walker_collector.text import get_logger
+
+logger = get_logger("walker_collector")
 
 _LAST: Final = 2**62
 """The last stamp of a statement that is taken for one."""
+_OPENING: Final = 20.0
+"""Seconds to wait for another process that checks the file as it opens it."""
 _STATES: Final = frozenset(State)
 _INHERITED: Final[dict[Path, SpoolFile]] = {}
 """Files with open connections of the parent, which a child must neither use nor close."""
@@ -113,7 +118,8 @@ class SqliteSpool:
         self._killed = False
         try:
             if not self._read_only:
-                self._lock = WriteLock(self._spool_file.real, self._wait, self._on_killed)
+                self._lock = WriteLock(self._spool_file.real, _OPENING, self._on_killed)
+                self._spool_file.locks = [self._lock]
             page = self._lock.page if self._lock else SharedPage()
             self._commits = GroupCommit(
                 self._spool_file.connect(), self.path, self._spool_file.check, page, self._lock
@@ -125,7 +131,10 @@ class SqliteSpool:
             # It reads little text, so that a tolerant factory costs little; see SpoolReader.
             self._commits.connection.text_factory = damage.decoded
             self._commits.alone(self._prepare)
+            self._spool_file.note_companions()
             self._catalog = CachedCatalog(self._commits)
+            if self._lock is not None:
+                self._lock.bound = self._wait
         except BaseException as error:
             self._close_locks()
             if isinstance(error, sqlite3.Error):
@@ -144,12 +153,26 @@ class SqliteSpool:
             prepare(self._spool_file.real, db, self._config.sync, read_only=True, is_first=False)
             self._recount(db)
             return
-        self._presence = Presence(self._spool_file.real)
-        first = self._presence.is_first
+        self._presence = presence = Presence(self._spool_file.real)
+        try:
+            self._check_and_mend(db, first=presence.is_first)
+        except BaseException:
+            presence.close()  # with the write lock held: the next one checks the file itself
+            raise
+        self._spool_file.locks.append(presence)
+
+    def _check_and_mend(self, db: sqlite3.Connection, *, first: bool) -> None:
+        self._spool_file.check_companions()
+        if self.page.seq and self._spool_file.is_empty:
+            logger.error(
+                "spool %s: the file is empty and had events; somebody has emptied it, and they are "
+                "lost",
+                self.path,
+            )
         prepare(self._spool_file.real, db, self._config.sync, read_only=False, is_first=first)
         if first:
             mend.mend(self.path, db)
-            db.execute("DELETE FROM calls")  # of processes that were killed
+            claim_tables.keep_calls_of(db, living_processes(self._spool_file.real))
         if first or self._killed or not self.page.seq:
             self._recount(db)
 
@@ -183,7 +206,7 @@ class SqliteSpool:
 
         def insert(db: sqlite3.Connection) -> range:
             nonlocal seqs
-            if seqs and event_tables.has(db, seqs[0]):
+            if seqs and event_tables.has(db, seqs[0], events[0].body):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
             check_not_overtaken(events, self.page.erasures + self._uncounted)
@@ -193,8 +216,14 @@ class SqliteSpool:
             self._expected = first + count
             seqs = range(first, first + count)
             runs[:] = assign_seqs(events, seqs.start)
-            for entries, states in runs:
-                event_tables.insert(db, self._catalog.current, entries, states)
+            try:
+                for entries, states in runs:
+                    event_tables.insert(db, self._catalog.current, entries, states)
+            except sqlite3.IntegrityError:
+                # Somebody has deleted the lock files, and another process given these numbers.
+                seqs = range(0)
+                self._recount(db)
+                raise
             if learned is not None:
                 people_tables.learn(db, learned)
             return seqs
@@ -333,9 +362,12 @@ class SqliteSpool:
 
         self._on_foreign = on_foreign
         self._membership = SpoolMembership(
-            self._spool_file.real, self.page, destinations, 1, deliveries, look
+            self._spool_file.real, self.page, destinations, 1, deliveries, look, self._loss
         )
         return self._membership
+
+    def _loss(self) -> Loss:
+        return self._spool_file.loss
 
     # --- dead letters ----------------------------------------------------------------------
 
@@ -538,6 +570,7 @@ class SqliteSpool:
             self._commits.connection = self._spool_file.connect()
             self._commits.connection.text_factory = damage.decoded
             configure(self._commits.connection, self._config.sync)
+            self._spool_file.note_companions()
             self._reader.connection = self._spool_file.connect()
             self._checkpointer.connection = self._spool_file.connect()
             self._checkpointer.descriptor = self._spool_file.descriptor

@@ -195,9 +195,10 @@ def insert(
             db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
 
 
-def has(db: sqlite3.Connection, seq: int) -> bool:
-    """Return whether there is an event of this number."""
-    return db.execute("SELECT 1 FROM events WHERE seq = ?", (seq,)).fetchone() is not None
+def has(db: sqlite3.Connection, seq: int, body: bytes) -> bool:
+    """Return whether this event is stored under a number."""
+    sql = "SELECT 1 FROM events WHERE seq = ? AND body = ?"
+    return db.execute(sql, (seq, body)).fetchone() is not None
 
 
 def settle(

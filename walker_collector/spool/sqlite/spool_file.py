@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from walker_collector.errors import SpoolError
+from walker_collector.spool.base import LeaseLost
+from walker_collector.spool.processes.files import Loss
+from walker_collector.spool.processes.presence import Presence
+from walker_collector.spool.processes.write_lock import WriteLock
+from walker_collector.spool.sqlite.failure import is_locked
 from walker_collector.spool.sqlite.schema import blank, has_tables
 from walker_collector.text import get_logger
 
 _CHECKED_EVERY: Final = 0.02
 """Seconds between two looks at the paths of a file in use."""
+_PROBES: Final = 20
+_PROBE_PAUSE: Final = 0.01
+"""Seconds between looks whether a database is in use."""
 _SMALLEST: Final = 512
 """Bytes of the smallest database: one page of the smallest size that SQLite knows."""
 _NO_HEADER: Final = bytes(4)
@@ -55,7 +63,7 @@ def _close_last(identity: _Identity) -> None:
 class SpoolFile:
     """Opens a database that other processes may have open as well.
 
-    Raises SpoolError if the file cannot be used.
+    Raises SpoolError if the file cannot be used. `locks`: looked after together with the database.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -63,7 +71,9 @@ class SpoolFile:
         self.read_only = read_only
         self.real = Path(os.path.realpath(path))  # SQLite's own files and the locks are beside it
         self._opened = ExitStack()
+        self.locks: list[WriteLock | Presence] = []
         self._log: int | None = None
+        self._index: _Identity | None = None
         self._emptied = ""
         self._checked_at = 0.0
         self.descriptor = self._open()
@@ -138,26 +148,18 @@ class SpoolFile:
             self._check_emptied()
 
     def _check_emptied(self) -> None:
-        """Raise SpoolError if an empty file has a log, which SQLite would delete.
-
-        A process that ended just after it had made the file leaves an empty one, too.
-        """
+        """Raise SpoolError if an empty file has a log, which SQLite would delete."""
         log = Path(f"{self.real}-wal")
         if log.exists() and log.stat().st_size:
             raise SpoolError(
                 f"spool {self.path}: the file was emptied, but {log.name} was not; restore the "
                 "file, or move both away to start a new spool"
             )
-        logger.warning(
-            "spool %s: the file is empty; if it had events, somebody has emptied it, and they are "
-            "lost",
-            self.path,
-        )
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection to the database, closed with the file. Raises sqlite3.Error."""
         connection = sqlite3.connect(
-            f"{self.real.as_uri()}?mode={'ro' if self.read_only else 'rw'}",
+            self._uri("ro" if self.read_only else "rw"),
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -169,16 +171,50 @@ class SpoolFile:
             self._opened.callback(connection.close)
         return connection
 
-    def check(self) -> None:
-        """Raise SpoolError if the database or its log is not at its path any more, or was emptied.
+    def check_companions(self) -> None:
+        """Raise SpoolError if SQLite's own files were deleted while other processes use them.
 
-        Whatever was written to it from then on would end with this process.
+        SQLite would make new ones, and two logs of one database destroy it. Called by one process
+        at a time, before it reads anything.
+        """
+        missing = [end for end in ("-wal", "-shm") if not os.path.exists(f"{self.real}{end}")]
+        if not missing or os.stat(self.real).st_size == 0:
+            return
+        for _ in range(_PROBES):
+            if not self._is_in_use():
+                return
+            time.sleep(_PROBE_PAUSE)  # a reader that is just opening it has not made them yet
+        raise SpoolError(
+            f"spool {self.path}: {self.real.name}{missing[0]} was deleted while other processes "
+            "use it; end them first"
+        )
+
+    def _is_in_use(self) -> bool:
+        """Return whether SQLite has the database open elsewhere."""
+        with contextlib.closing(sqlite3.connect(self._uri("rw"), uri=True, timeout=0)) as probe:
+            try:
+                probe.execute("PRAGMA locking_mode = EXCLUSIVE")
+                probe.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.DatabaseError as error:  # any other is told by whoever reads it next
+                return is_locked(error)
+        return False
+
+    def _uri(self, mode: str) -> str:
+        return f"{self.real.as_uri()}?mode={mode}"
+
+    def check(self) -> None:
+        """Raise SpoolError if a file of the spool is not at its path any more, or was emptied.
+
+        Whatever was written to it from then on would end with this process. Raises LeaseLost if
+        only lock files are lost: other processes make new ones, and write and deliver as well.
         """
         if self.descriptor is None:  # read-only: SQLite refuses to write
             return
         # A look costs microseconds. What was accepted since the last one is delivered nevertheless.
         now = time.monotonic()
         if now - self._checked_at >= _CHECKED_EVERY:
+            if self.loss is Loss.LOCKS:  # first: only then may others be at work
+                raise LeaseLost(self._lost_text(f"a file in {self.real.name}.locks was deleted"))
             self._check_paths()
             self._checked_at = now
 
@@ -191,6 +227,20 @@ class SpoolFile:
         except SpoolError:
             return False
         return True
+
+    @property
+    def loss(self) -> Loss:
+        """The files that were deleted or replaced while they were in use."""
+        if not self.is_at_path():
+            return Loss.SPOOL
+        if any(lock.is_replaced for lock in self.locks):
+            return Loss.LOCKS
+        return Loss.NONE
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file has no content at all, as a new one."""
+        return self.real.stat().st_size == 0
 
     def is_at_path(self) -> bool:
         """Return whether the next process will find this database at its path."""
@@ -209,27 +259,49 @@ class SpoolFile:
             raise self._lost("the file was deleted or replaced")
         if found.st_size < _SMALLEST:
             self._emptied = "the file was emptied"
+        self.note_companions()
         if self._log is None:
-            self._log = self._open_log()
+            pass  # it is made by the first write
         elif os.fstat(self._log).st_nlink == 0:
             raise self._lost(f"{self.real.name}-wal was deleted")
         # SQLite itself empties its log, too, but begins it anew with a header.
         elif os.pread(self._log, len(_NO_HEADER), 0) == _NO_HEADER:
             self._emptied = f"{self.real.name}-wal was emptied"
+        self._check_index()
         # For good: what SQLite writes next may fill the hole, but not with what was there.
         if self._emptied:
             raise self._lost(self._emptied)
 
-    def _open_log(self) -> int | None:
+    def _check_index(self) -> None:
+        """Note if the index of the log was deleted: other processes would make one of their own.
+
+        It is not opened: SQLite would lose its locks on it when it is closed.
+        """
+        if self._index is not None and self._index != self._identity_of_index():
+            self._emptied = f"{self.real.name}-shm was deleted"
+
+    def _identity_of_index(self) -> _Identity | None:
         try:
-            log = os.open(f"{self.real}-wal", os.O_RDONLY)
-        except FileNotFoundError:  # made by the first write
+            return _identity(os.stat(f"{self.real}-shm"))
+        except FileNotFoundError:
             return None
-        self._opened.callback(os.close, log)
-        return log
+
+    def note_companions(self) -> None:
+        """Keep in mind which files SQLite uses, once it has made them."""
+        if self.descriptor is None:
+            return
+        if self._index is None:
+            self._index = self._identity_of_index()
+        if self._log is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._log = os.open(f"{self.real}-wal", os.O_RDONLY)
+                self._opened.callback(os.close, self._log)
 
     def _lost(self, reason: str) -> SpoolError:
-        return SpoolError(
+        return SpoolError(self._lost_text(reason))
+
+    def _lost_text(self, reason: str) -> str:
+        return (
             f"spool {self.path}: {reason} while it was in use; this process can store nothing more "
             "in it: restart it"
         )
@@ -241,7 +313,7 @@ class SpoolFile:
 
     def reopen(self) -> None:
         """Open the file again after `close`; connections are to be made anew. Raises SpoolError."""
-        self._log = None
+        self._log = self._index = None
         self.descriptor = self._open()
 
 
