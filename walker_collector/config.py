@@ -19,6 +19,7 @@ from walker_collector.secret import Secret as Secret
 from walker_collector.validators import (
     at_least,
     between,
+    delivers_or_spools,
     identifies,
     log_level,
     moment,
@@ -323,7 +324,7 @@ class CollectorConfig:
     user: defaults for the user of every event.
     globals: defaults for the globals of every event.
     spool: where accepted events wait; without it, in memory.
-    deliver: false leaves deliveries to other processes that use the spool.
+    deliver: false leaves deliveries to other processes that use the spool, which it needs.
     queue_max: how many events wait in memory.
     queue_wait: ms a push waits for room.
     max_depth: levels of nesting of an event.
@@ -340,7 +341,7 @@ class CollectorConfig:
     user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
-    deliver: bool = True
+    deliver: bool = field(default=True, validator=delivers_or_spools)
     queue_max: int = field(default=100_000, validator=at_least(1))
     queue_wait: int = field(default=5_000, validator=ms(0))
     max_depth: int = field(default=32, validator=between(1, 100))

@@ -47,6 +47,7 @@ class Runtime:
     ) -> None:
         config = flow.collector
         self.spool = spool
+        self._delivers = config.deliver
         try:
             destinations = build_destinations(flow, registry, host)
             self.consents = ConsentStore(spool, config.consent, config.people_max, now)
@@ -84,7 +85,7 @@ class Runtime:
         try:
             # Other processes deliver what waits, if there are any: nobody waits for that.
             handed_over = self._cooperation is not None and not self._cooperation.leave()
-            if not handed_over:
+            if self._delivers and not handed_over:
                 self.workers.flush(deadline, expired)
             self.erasure.wait(deadline)
             self.erasure.stop()

@@ -50,6 +50,15 @@ def names_spool(_: Any, __: Any, value: str) -> None:
         raise ValueError(f"{error}, such as spool.db") from None
 
 
+def delivers_or_spools(collector: Any, __: Any, value: bool) -> None:
+    """Refuse false without a spool: nobody could deliver what waits in this process's memory."""
+    if value is False and getattr(collector, "spool", None) is None:
+        raise ValueError(
+            "false needs a spool, from which other processes deliver; add one (collector.spool), "
+            "or leave this out"
+        )
+
+
 def check_file(path: str) -> None:
     """Raise ValueError for a folder, and for a path that no file can have; it need not exist."""
     try:

@@ -1,6 +1,7 @@
 """Flow files: what can be loaded, and how every mistake is told with its place."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from walker_collector import ConfigError, Secret, hookimpl
 from walker_collector.config import (
+    CollectorConfig,
     DestinationConfig,
     FlowConfig,
     LoggerConfig,
@@ -329,6 +331,15 @@ def test_collector_problems_have_their_place() -> None:
         "collector.spool.path": "required, but missing",
         "collector.consnet": "unknown key; did you mean consent?",
     }
+
+
+def test_process_that_only_accepts_needs_a_spool() -> None:
+    told = "false needs a spool, from which other processes deliver; add one (collector.spool), or"
+    found = problems({"collector": {"deliver": False}})
+    assert found == {"collector.deliver": f"{told} leave this out"}
+    assert not load({"collector": {"deliver": False, "spool": {"path": "x.db"}}}).collector.deliver
+    with pytest.raises(ValueError, match=re.escape(told)):
+        CollectorConfig(deliver=False)
 
 
 # --- references -------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ BROKER = Path(os.environ.get("SHOP_BROKER", "broker"))
 def make_app(broker: Path) -> Celery:
     """Return an application whose messages are files."""
     app = Celery("shop", broker="filesystem://")
-    folder = {"data_folder_in": str(broker), "data_folder_out": str(broker)}
+    folders = ("data_folder_in", "data_folder_out", "control_folder")
     app.conf.update(
-        broker_transport_options={**folder, "polling_interval": 0.02},
+        broker_transport_options={**dict.fromkeys(folders, str(broker)), "polling_interval": 0.02},
         task_ignore_result=True,
         worker_prefetch_multiplier=1,
     )

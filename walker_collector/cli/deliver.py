@@ -1,5 +1,6 @@
 """`walker deliver`: deliver the events that other processes accept into the spool."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -8,36 +9,87 @@ from typing import Final
 import attrs
 import click
 
-from walker_collector.cli.options import examples, flow_argument, flow_option
+from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
+from walker_collector.cli.output import live_line
+from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import spool_of
 from walker_collector.cli.streams import say
-from walker_collector.collector import Collector
-from walker_collector.flow import load_flow
-from walker_collector.plugins import Registry
+from walker_collector.cli.summary import Summary
+from walker_collector.config import FlowConfig
+from walker_collector.errors import ConfigError, SpoolError
 
 _INTERVAL: Final = 0.2
 """Seconds between two looks for a signal."""
 
+_Identity = tuple[int, int]
 
-@click.command(epilog=examples("walker deliver flow.json"))
+
+@click.command(
+    epilog=examples(
+        "walker deliver flow.json",
+        "walker -v deliver flow.json",
+        "walker deliver flow.json --json > summary.json",
+    )
+)
 @flow_argument
 @flow_option
-def deliver(flow: Path, name: str | None) -> None:
+@json_option
+def deliver(flow: Path, name: str | None, as_json: bool) -> None:
     """Deliver the events that other processes accept into the spool of FLOW.
 
-    It runs until Ctrl-C or SIGTERM, and takes its share of the destinations where other processes
-    deliver as well. Where the flow has "deliver": false, web processes only accept, and this
-    delivers.
+    It reads no events itself, and runs until Ctrl-C or SIGTERM. Where other processes deliver as
+    well, each takes its share of the destinations, and takes over when another ends. With
+    "deliver": false in the flow's collector, other processes only accept, and this one delivers.
 
-    Exit status: 0.
+    At a signal it ends what is in flight and hands the rest over; if no other process delivers, it
+    does so itself within collector.closeTimeout, and the spool keeps the rest. The figures come on
+    stderr, with --json on stdout.
+
+    Exit status: 0 after a signal, 1 if the flow cannot be run or its spool file is lost.
     """
-    spool_of(flow, name)  # raises for a flow without a spool
-    registry = Registry().discover()
-    loaded = load_flow(flow, flow=name, registry=registry)
-    delivering = attrs.evolve(loaded, collector=attrs.evolve(loaded.collector, deliver=True))
-    with StopSignal() as stop, Collector(delivering, registry):
-        say(f"delivering from {loaded.collector.spool.path}", err=True)  # type: ignore[union-attr]  # spool_of has it
-        while stop.signal is None:
-            time.sleep(_INTERVAL)
+    path = spool_of(flow, name).path  # raises for a flow without a spool, before it is run
+    with StopSignal() as stop:
+        flow_run = FlowRun(flow, name, stop, _delivering)
+        relax_gc()
+        opened = _identity(path)
+        say(f"delivering from {path}; Ctrl-C or SIGTERM stops", err=True)
+        with live_line() as show:
+            while stop.signal is None:
+                _check_same(path, opened)
+                if show is not None:
+                    show(_progress(flow_run))
+                time.sleep(_INTERVAL)
+        flow_run.report(flow_run.finish(Summary(), None), as_json, reading=False)
     sys.exit(0)
+
+
+def _delivering(flow: FlowConfig) -> FlowConfig:
+    """Return the flow with deliveries on, whatever it says. Raises ConfigError if it has none."""
+    if all(entry.config.disabled for entry in flow.destinations.values()):
+        raise ConfigError("destinations: there is none to deliver to; add one", flow.source)
+    return attrs.evolve(flow, collector=attrs.evolve(flow.collector, deliver=True))
+
+
+def _check_same(path: str, opened: _Identity | None) -> None:
+    """Raise SpoolError if the spool file is another one than was opened, or gone."""
+    if _identity(path) != opened:
+        raise SpoolError(
+            f"spool {path}: the file was deleted, moved or replaced, so nothing more can be "
+            "delivered from it; start again"
+        )
+
+
+def _progress(flow_run: FlowRun) -> str:
+    found = flow_run.collector.status().destinations.values()
+    delivered, waiting = sum(s.delivered for s in found), sum(s.waiting for s in found)
+    return f"{delivered:,} delivered, {waiting:,} waiting"
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -24,12 +24,20 @@ _QUEUE_WAIT = 500
 class FlowRun:
     """Run of a flow. Its collector delivers the events in the spool from the start.
 
-    Raises ConfigError, PluginError or SpoolError if the flow cannot be run.
+    `prepare` changes the flow that was read. Raises ConfigError, PluginError or SpoolError if the
+    flow cannot be run.
     """
 
-    def __init__(self, flow: Path, name: str | None, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        flow: Path,
+        name: str | None,
+        stop: StopSignal,
+        prepare: Callable[[FlowConfig], FlowConfig] = lambda flow: flow,
+    ) -> None:
         registry = Registry().discover()
-        self._flow = _with_short_pushes(load_flow(flow, flow=name, registry=registry))
+        loaded = prepare(load_flow(flow, flow=name, registry=registry))
+        self._flow = _with_short_pushes(loaded)
         self._stop = stop
         self._began = now_ms()
         self.collector = Collector(self._flow, registry)
@@ -44,7 +52,7 @@ class FlowRun:
 
         After a signal, wait for `collector.closeTimeout` at most.
         """
-        drain(self.collector, self._stop, timeout, show_left)
+        drained = drain(self.collector, self._stop, timeout, show_left)
         if self._stop.signal:
             say(
                 f"{self._stop.signal.name}: delivering the accepted events, for at most "
@@ -53,12 +61,16 @@ class FlowRun:
                 err=True,
             )
         self._print_reasons()
+        self.collector.status()  # counts what waits in the spool, which a closed one cannot
         self.collector.close(None if self._stop.signal else 0)
-        statuses = self.collector.status().destinations
+        statuses = self.collector.status().destinations.items()
+        figures = {id_: summarise(status) for id_, status in statuses}
+        if drained:  # what other processes have accepted since then is not of this run
+            figures = {id_: attrs.evolve(item, waiting=0) for id_, item in figures.items()}
         return attrs.evolve(
             summary,
             signal=self._stop.signal.name if self._stop.signal else None,
-            destinations={id_: summarise(status) for id_, status in statuses.items()},
+            destinations=figures,
         )
 
     def _print_reasons(self) -> None:
@@ -85,7 +97,7 @@ class FlowRun:
         if any(item.waiting for item in figures):
             say(
                 f"{spool.path} keeps the waiting events; the next `walker run` of this flow "
-                "delivers them. `walker spool status` shows them.",
+                "delivers them, or any process that uses it. `walker spool status` shows them.",
                 err=True,
             )
         if again := sum(item.unrecorded for item in figures):

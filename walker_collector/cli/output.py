@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -111,6 +111,20 @@ def progress_bar(size: int | None) -> Iterator[ProgressBar]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         yield ProgressBar(shown, shown.add_task("reading", total=size))
+
+
+@contextmanager
+def live_line() -> Iterator[Callable[[str], None] | None]:
+    """Yield a function that replaces a line on stderr; None if that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        yield lambda text: live.update(Text(text), refresh=True)
 
 
 _FORMATTER: Final = logging.Formatter()

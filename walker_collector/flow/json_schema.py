@@ -55,6 +55,12 @@ _IS_WEB: Final = {
 }
 
 
+_NEEDS_SPOOL: Final = {
+    "if": {"properties": {"deliver": {"const": False}}, "required": ["deliver"]},
+    "then": {"required": ["spool"]},
+}
+
+
 def flow_schema(registry: Registry) -> Schema:
     """Return the schema of a whole flow file; each installed plugin brings its settings."""
     builder = SchemaBuilder(_EXTRA)
@@ -62,6 +68,7 @@ def flow_schema(registry: Registry) -> Schema:
         "destinations": _objects_of(_destination(builder, registry)),
         "collector": builder.of(CollectorConfig),
     }
+    builder.definitions[CollectorConfig.__name__] |= _NEEDS_SPOOL
     flow = builder.defined("Flow", lambda: describe_fields(Flow, builder, **parts))
     version = {"const": VERSION}
     flows = _objects_of({"if": _IS_WEB, "then": {}, "else": flow})

@@ -157,11 +157,6 @@ def _read_collector(
     resolved = diagnostics.take(resolve(plain, context, "collector"))
     _merge_globals(resolved, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
-    if collector and not collector.deliver and collector.spool is None:
-        diagnostics.add(
-            "collector.deliver",
-            "false needs a spool, from which other processes deliver (collector.spool)",
-        )
     if collector and collector.spool and not context.lenient:
         _check_spool(collector.spool.path, diagnostics)
     if collector is None:
