@@ -291,8 +291,9 @@ def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
 
 def check_not_overtaken(events: Iterable[NewEvent], erasures: int) -> None:
     """Raise Overtaken if the person of an event was found before the last of these erasures."""
-    if erasures and any(event.as_of not in (None, erasures) for event in events):
-        raise Overtaken("an erasure has begun since the person of the event was found")
+    for event in events:
+        if event.as_of is not None and event.as_of != erasures:
+            raise Overtaken("an erasure has begun since the person of the event was found")
 
 
 # --- protocols -----------------------------------------------------------------------------------

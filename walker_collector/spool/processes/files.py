@@ -125,20 +125,20 @@ def _without_release() -> Callable[[int, int], int] | None:
     return found
 
 
-_FLOCK: Final = _without_release()
+def _with_release(file: int, operation: int) -> int:
+    try:
+        _FCNTL.flock(file, operation)
+    except BlockingIOError:
+        return -1
+    return 0
 
 
-def try_lock_quickly(file: int) -> bool:
-    """Lock an open file as `try_lock` does; only of files on a local disk."""
-    if _FLOCK is None or _FLOCK(file, _FCNTL.LOCK_EX | _FCNTL.LOCK_NB) != 0:
-        return try_lock(file)  # it raises what is wrong
-    return True
-
-
-def unlock_quickly(file: int) -> None:
-    """Unlock an open file as `unlock` does."""
-    if _FLOCK is None or _FLOCK(file, _FCNTL.LOCK_UN) != 0:
-        unlock(file)
+flock: Final = _without_release() or _with_release
+"""`flock` of files on a local disk, for operations that never wait; returns 0 where it is done."""
+TRY: Final = 6
+"""The operation that locks, unless it would have to wait: LOCK_EX | LOCK_NB."""
+UNLOCK: Final = 8
+"""The operation that unlocks: LOCK_UN."""
 
 
 def try_lock(file: int, *, shared: bool = False) -> bool:

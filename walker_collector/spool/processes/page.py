@@ -4,12 +4,15 @@ asking SQLite, whether another has written.
 
 import mmap
 import os
+import secrets
 from array import array
 from typing import Final
 
 _FIELDS: Final = 9
 _SIZE: Final = _FIELDS * 8
-WRITER, PID, COMMITS, _SEQ, EVENTS, BYTES, _PEOPLE, _ERASURES, _STAMP = range(_FIELDS)
+COMMITS, WRITER, SEQ, EVENTS, BYTES, PEOPLE, ERASURES, STAMP, NAPPER = range(_FIELDS)
+"""The places of the figures. Each push reads several: where it does, in `words` themselves."""
+_PID: Final = 0xFFFF_FFFF
 
 
 def _reserve(file: int, size: int) -> None:
@@ -36,20 +39,21 @@ class SharedPage:
         """Map a file; without one, memory of this process alone. Raises OSError if it is full."""
         if file >= 0:
             _reserve(file, _SIZE)
-        self._map = mmap.mmap(file, _SIZE)
-        self.words: memoryview[int] = memoryview(self._map).cast("q")
+        self.words: memoryview[int] = memoryview(mmap.mmap(file, _SIZE)).cast("q")
 
     @property
     def writer(self) -> int:
-        """The token of the process that writes; 0 between writes. Whoever finds one there with the
-        lock in hand knows that its writer was killed, and that the counters may be off by a write.
+        """The token of the process that writes, which is negative once it has written.
+
+        Whoever finds a positive one there with the lock in hand knows that its writer was killed,
+        and that the counters may be off by a write.
         """
         return self.words[WRITER]
 
     @property
     def pid(self) -> int:
         """The process id of the last writer."""
-        return self.words[PID]
+        return abs(self.words[WRITER]) & _PID
 
     @property
     def commits(self) -> int:
@@ -59,7 +63,7 @@ class SharedPage:
     @property
     def seq(self) -> int:
         """The last number that was given to an event."""
-        return self.words[_SEQ]
+        return self.words[SEQ]
 
     @property
     def events(self) -> int:
@@ -74,17 +78,17 @@ class SharedPage:
     @property
     def people(self) -> int:
         """Counts the changes of consent and identities."""
-        return self.words[_PEOPLE]
+        return self.words[PEOPLE]
 
     @property
     def erasures(self) -> int:
         """Counts erasures of people: whoever sees one counted can see it in the tables."""
-        return self.words[_ERASURES]
+        return self.words[ERASURES]
 
     @property
     def last_stamp(self) -> int:
         """The stamp of the last statement about consent."""
-        return self.words[_STAMP]
+        return self.words[STAMP]
 
     # --- for whoever has the write lock ----------------------------------------------------
 
@@ -93,33 +97,39 @@ class SharedPage:
         if what is numbered is not written.
         """
         words = self.words
-        first = words[_SEQ] + 1
-        words[_SEQ] += count
+        first = words[SEQ] + 1
+        words[SEQ] += count
         return first
 
     def people_changed(self) -> None:
         """Count one more change of consent or identities."""
-        self.words[_PEOPLE] += 1
+        self.words[PEOPLE] += 1
 
     def stated(self, stamp: int) -> None:
         """Note the stamp of a statement about consent that is committed."""
-        self.words[_STAMP] = max(self.words[_STAMP], stamp)
+        self.words[STAMP] = max(self.words[STAMP], stamp)
 
     def erased(self) -> None:
         """Count an erasure that is committed."""
-        self.words[_ERASURES] += 1
+        self.words[ERASURES] += 1
         self.people_changed()
 
     def set(self, *, seq: int, events: int, size: int, stamp: int) -> None:
         """Set the figures to those of the tables; no number goes back."""
         self.stated(stamp)
-        self.words[_SEQ] = max(self.words[_SEQ], seq)
+        self.words[SEQ] = max(self.words[SEQ], seq)
         self.words[EVENTS] = events
         self.words[BYTES] = size
         self.erased()  # there may have been one: whatever was known of people is read again
 
     def close(self) -> None:
-        """Give the memory back; the figures stay as they are."""
-        words, self.words = self.words, memoryview(array("q", self.words))
-        words.release()
-        self._map.close()
+        """Give the memory back; the figures stay as they are.
+
+        It is unmapped as soon as no thread that reads a figure has it any more.
+        """
+        self.words = memoryview(array("q", self.words))
+
+
+def new_token() -> int:
+    """Return a token for WRITER that no other process has; its lower half is the process id."""
+    return (1 + secrets.randbits(30)) << 32 | os.getpid()

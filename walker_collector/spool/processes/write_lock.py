@@ -1,23 +1,24 @@
 """The lock around writes: one process at a time, the others wait for it."""
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from walker_collector.spool.processes.files import (
+    TRY,
+    UNLOCK,
     SpoolBusy,
+    flock,
     is_at,
     locks_folder,
     open_file,
     try_lock,
-    try_lock_quickly,
-    unlock_quickly,
+    unlock,
     unwritable,
 )
-from walker_collector.spool.processes.page import COMMITS, PID, WRITER, SharedPage
+from walker_collector.spool.processes.page import COMMITS, WRITER, SharedPage, new_token
 
 _FIRST_PAUSE: Final = 0.000_05
 _LONGEST_PAUSE: Final = 0.001
@@ -41,9 +42,8 @@ class WriteLock:
         self._spool = spool
         self.bound = bound
         self._on_killed = on_killed
-        self._token = 1 + secrets.randbits(62)
+        self._token = new_token()
         self._foreign = False
-        self._pid = os.getpid()
         self._lock_file = open_file(spool, self.path)
         try:
             # Another open file: the map keeps a copy of its descriptor, which must not be locked.
@@ -61,38 +61,35 @@ class WriteLock:
 
     def __enter__(self) -> SharedPage:
         """Have the lock inside the block; raises SpoolError where others keep it too long."""
-        if self._lock_file < 0:
-            raise SpoolBusy(f"spool {self._spool}: it is closed")
+        # In one piece, as every commit comes by here: calls are what costs.
         try:
-            self._enter()
+            if flock(self._lock_file, TRY) != 0:
+                self._wait()
+            words = self.page.words
+            if words[COMMITS] != self._last:
+                self._foreign = True
+            killed = words[WRITER] > 0
+            words[WRITER] = self._token
+            if killed:
+                self._on_killed()
         except BaseException:
             self.__exit__()
             raise
         return self.page
-
-    def _enter(self) -> None:
-        if not try_lock_quickly(self._lock_file):
-            self._wait()
-        words = self.page.words
-        if words[COMMITS] != self._last:
-            self._foreign = True
-        killed = words[WRITER] != 0
-        words[PID] = self._pid
-        words[WRITER] = self._token
-        if killed:
-            self._on_killed()
 
     def __exit__(self, *_: object) -> None:
         # Also where a signal handler has raised before it was known that the lock is ours: to
         # unlock what is not locked does nothing.
         words = self.page.words
         if words[WRITER] == self._token:
-            words[COMMITS] += 1
-            words[WRITER] = 0
-            self._last = words[COMMITS]
-        unlock_quickly(self._lock_file)
+            self._last = words[COMMITS] = words[COMMITS] + 1
+            words[WRITER] = -self._token
+        if flock(self._lock_file, UNLOCK) != 0 and self._lock_file >= 0:
+            unlock(self._lock_file)  # it raises what is wrong
 
     def _wait(self) -> None:
+        if self._lock_file < 0:
+            raise SpoolBusy(f"spool {self._spool}: it is closed")
         deadline = time.monotonic() + self.bound
         pause = _FIRST_PAUSE
         while not try_lock(self._lock_file):

@@ -42,7 +42,7 @@ from walker_collector.spool.processes.erasure_locks import ErasureLocks
 from walker_collector.spool.processes.files import Loss, require_locks
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
-from walker_collector.spool.processes.page import BYTES, EVENTS, SharedPage
+from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ, SharedPage
 from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.rows import letter_of, stored_entry
@@ -140,7 +140,7 @@ class SqliteSpool:
             if isinstance(error, sqlite3.Error):
                 raise spool_error(self.path, error) from error
             raise
-        self._words, self._take_numbers = self.page.words, self.page.take_numbers
+        self._words = self.page.words
         self._last_old = self.page.seq
         self._expected = self._last_old + 1
         self._numbers = itertools.count(1)
@@ -196,7 +196,7 @@ class SqliteSpool:
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
     ) -> Sequence[int]:
-        count, take_numbers = len(events), self._take_numbers
+        count, words = len(events), self._words
         size = sum([len(event.body) for event in events])  # a list is faster for one
         self._check_room(count, size)
         for states in _different(events):
@@ -209,8 +209,9 @@ class SqliteSpool:
             if seqs and event_tables.has(db, seqs[0], events[0].body):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
-            check_not_overtaken(events, self.page.erasures + self._uncounted)
-            first = take_numbers(count)
+            check_not_overtaken(events, words[ERASURES] + self._uncounted)
+            first = words[SEQ] + 1
+            words[SEQ] += count  # before they are written: no number is ever given twice
             if first != self._expected:
                 self._foreign = True
             self._expected = first + count
@@ -228,25 +229,22 @@ class SqliteSpool:
                 people_tables.learn(db, learned)
             return seqs
 
-        alone = learned is None and len(events) == 1
+        def hand_over(_: object) -> None:
+            if learned is not None:
+                self._people_changed(learned)
+            if self._foreign:
+                self._foreign = False
+                self._on_foreign()
+            on_committed(runs)
+
+        alone = learned is None and count == 1
         result: range = self._commits.run(
             insert,
-            lambda _: self._hand_over(runs, on_committed, learned),
+            hand_over,
             lambda _: (count, size),
             single=alone and not any(events[0].states.values()),
         )
         return result
-
-    def _hand_over(
-        self, runs: list[EntryRun], on_committed: OnCommitted, learned: PeopleUpdate | None
-    ) -> None:
-        """Hand committed entries over, in the order of their numbers."""
-        if learned is not None:
-            self._people_changed(learned)
-        if self._foreign:
-            self._foreign = False
-            self._on_foreign()
-        on_committed(runs)
 
     def _check_room(self, count: int, added: int) -> None:
         words = self._words
@@ -433,7 +431,7 @@ class SqliteSpool:
 
     @property
     def people_changes(self) -> int:
-        return self.page.people
+        return self._words[PEOPLE]
 
     def people_since(self, version: int) -> PeopleNews:
         return people_tables.news_of(version, self._rows(people_tables.SINCE, (version,)))
@@ -460,7 +458,7 @@ class SqliteSpool:
 
     @property
     def erasures(self) -> int:
-        return self.page.erasures
+        return self._words[ERASURES]
 
     def begin_erasure(self) -> str:
         return self._erasure_locks.begin()
