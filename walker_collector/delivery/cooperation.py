@@ -49,6 +49,7 @@ class Cooperation:
         return f"{', '.join(silent)} has to deliver, and gives no sign of life" if silent else ""
 
     def _take_over(self, lease: Lease) -> None:
+        self._spool.end_calls_of_the_dead()
         self._workers[lease.destination].take_over()
 
     def _abandon(self, lease: Lease) -> bool:

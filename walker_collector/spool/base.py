@@ -478,6 +478,9 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     def write_ended(self) -> None:
         """Write the ends of claims, if there are any."""
 
+    def end_calls_of_the_dead(self) -> None:
+        """Forget the calls of processes that were killed. Called as a lease is taken over."""
+
     def calls_of(self, people: Collection[str]) -> set[tuple[str, int]]:
         """Return the calls under way with events of these people, in any living process."""
 

@@ -328,6 +328,11 @@ class SqliteSpool:
             with suppress(ValueError):  # written by two writes of a group
                 self._ended.remove(number)
 
+    def end_calls_of_the_dead(self) -> None:
+        # Looked for within the transaction: whoever has a call in the table was there before it.
+        path = self._spool_file.real
+        self._commits.run(lambda db: claim_tables.keep_calls_of(db, living_processes(path)))
+
     def calls_of(self, people: Collection[str]) -> set[tuple[str, int]]:
         calls = claim_tables.calls_of(self._rows(claim_tables.CALLS), people)
         if not calls:
