@@ -167,14 +167,15 @@ class Collector:
 
     @inside
     def consent(self, update: Consent, user: Mapping[str, Any] | None = None) -> int:
-        """Record a grant or withdrawal: of a person, or without `user` the process default.
+        """Record a grant or withdrawal: of a person, or without `user` the default.
 
-        A person is addressed by `id`, `device` or `session`. Events that a grant admits are
-        released in order, before that person's newer events; after a withdrawal no waiting event
-        is sent to destinations that require it, by any process that uses the spool. A withdrawal
-        waits up to a second for calls under way with the person's events; returns the number of
-        those that are left. Raises EventError for an invalid update, and as
-        `push` does if it cannot be stored: then nothing has changed.
+        With a spool the default is one for all processes that use it, and outlives them. A person
+        is addressed by `id`, `device` or `session`. Events that a grant admits are released in
+        order, before that person's newer events; after a withdrawal no waiting event is sent to
+        destinations that require it, by any process that uses the spool. A withdrawal waits up to a
+        second for calls under way with the person's events; returns the number of those that are
+        left. Raises EventError for an invalid update, and as `push` does if it cannot be stored:
+        then nothing has changed.
         """
         return self._life.runtime_if_open().intake.commands.consent(update, user)
 

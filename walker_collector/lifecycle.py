@@ -41,7 +41,9 @@ class Lifecycle:
 
     def _start(self) -> None:
         self.runtime = self._build()
-        self.runtime.start()  # now that the hooks which it calls may use the collector
+        self.runtime.start(
+            forked=self.forked
+        )  # now that the hooks which it calls may use the collector
 
     def runtime_if_open(self) -> Runtime:
         """Return the runtime of this process; raises CollectorClosed."""

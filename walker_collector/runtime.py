@@ -69,9 +69,10 @@ class Runtime:
             spool.close()
             raise
 
-    def start(self) -> None:
+    def start(self, *, forked: bool = False) -> None:
         """Finish the erasures that an earlier process has left pending; begin to deliver."""
         try:
+            self.consents.begin(forked=forked)
             self.erasure.finish()
             self.workers.start()
             if self._cooperation is not None:

@@ -68,7 +68,7 @@ class Cooperation:
                 if erased:  # nobody says who was: destinations may remember them
                     worker.tell_erased(None)
         else:
-            self._workers.release(people)
+            self._workers.release(None if "" in people else people)
 
     def _on_change(self) -> None:
         if self._consents.is_stale:

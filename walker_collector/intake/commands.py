@@ -92,9 +92,10 @@ class Commands:
                 self._sink.release(set())
                 raise
             self._sink.release(None if person is None else {person})
-            if person is None or all(update.values()):
+            if all(update.values()):
                 return 0
-            return self._sink.wait_for_calls(self._consents.all_keys([person]))
+            people = None if person is None else self._consents.all_keys([person])
+            return self._sink.wait_for_calls(people)
 
         return uninterrupted(record)  # a statement that is kept releases the events it admits
 
@@ -105,7 +106,7 @@ class Commands:
         """
         if user is None:
             self._consents.set_default(
-                update, lambda default: self._keep(None, update, default, {}, "")
+                update, lambda change, default: self._keep(change, update, default, {}, "")
             )
             return None
         person, _ = self._consents.record_consent(

@@ -48,9 +48,10 @@ class Sink(Protocol):
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""
 
-    def wait_for_calls(self, people: set[str]) -> int:
-        """Wait for the calls under way with events of these people, for a second; return how many
-        are left.
+    def wait_for_calls(self, people: set[str] | None) -> int:
+        """Wait for the calls under way with events of these people, for a second; None: with any.
+
+        Returns how many are left.
         """
 
     def wait_for_room(self, work: Callable[[], T]) -> T:
@@ -134,7 +135,7 @@ class SpoolSink:
         """Release held events of these people (None: everybody's) that consent admits now."""
         self._workers.release(people)
 
-    def wait_for_calls(self, people: set[str]) -> int:
+    def wait_for_calls(self, people: set[str] | None) -> int:
         """Wait for calls under way in any process, but not for that of the calling thread."""
         spool, me = self._spool, get_ident()
         if not spool.durable or any(worker.is_worker(me) for worker in self._workers.values()):

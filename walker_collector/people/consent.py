@@ -7,6 +7,7 @@ consent belongs to a person, and the process default holds for people without st
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import attrs
@@ -16,11 +17,13 @@ from walker_collector.config import Consent
 from walker_collector.errors import EventError
 from walker_collector.events import CONSENT_KEYS
 from walker_collector.interrupts import run_to_the_end
+from walker_collector.people.default import CurrentDefault
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import Identified, IdentityGraph, identifiers
 from walker_collector.people.records import ConsentRecords
 from walker_collector.spool import (
     ConsentRecord,
+    DefaultConsent,
     Erased,
     PeopleNews,
     PeopleUpdate,
@@ -87,7 +90,6 @@ class ConsentStore:
         self, spool: Spool, default: Consent, people_max: int, now: Callable[[], int]
     ) -> None:
         self._spool = spool
-        self._default: dict[str, bool] = dict(default)
         self._recording = threading.RLock()
         self._identities = IdentityGraph(spool, people_max)
         self._records = ConsentRecords(spool, people_max, now, self._identities.lock)
@@ -97,11 +99,14 @@ class ConsentStore:
         self._erasing: set[str] = set()
         """The keys of people under erasure."""
         self._store = spool if spool.durable else None
+        self._default = CurrentDefault(self._store, default)
         self._known = spool.people_since(0).version if spool.durable else 0
         """The version of the spool's knowledge of people that memory has."""
         self._changes_seen = spool.people_changes if spool.durable else 0
         self.on_news: Callable[[set[str] | None], None] = lambda people: None
-        """Called with the people (None: everybody) that another process has changed."""
+        """Called with the people that another process has changed; "" among them: the default;
+        None: everybody, and some may have been erased.
+        """
         self.version = 0
         self.erasures = spool.erasures
         """The number of erasures that are over. The spool refuses an event if another one has begun
@@ -110,20 +115,52 @@ class ConsentStore:
     @property
     def default(self) -> dict[str, bool]:
         """The consent that holds if neither event nor person states anything."""
-        return dict(self._default)
+        return dict(self._default.consent)
 
-    def set_default(self, update: Consent, keep: Callable[[Consent], object] | None = None) -> None:
-        """Change the process default.
+    def begin(self, *, forked: bool) -> None:
+        """Take the default of the spool over, or store the flow's if the flow has changed.
 
-        `keep` is called with it before anybody else sees it; if it raises, nothing changes. Raises
+        A forked child has the flow of its parent, which may be an older one: it follows.
+        """
+        if self._store is not None:
+            self._until_current(lambda: self._begin(forked))
+
+    def _begin(self, forked: bool) -> None:
+        with self._recording:
+            default = None if forked else self._default.from_flow()
+            if default is None:
+                self._default.reread()
+            else:
+                self._store_default(default, self._records.store)
+
+    def set_default(
+        self, update: Consent, keep: Callable[[PeopleUpdate, Consent], object] | None = None
+    ) -> None:
+        """Change the default, for all processes of a durable spool.
+
+        `keep` stores it, before anybody else sees it; if it raises, nothing changes. Raises
         EventError for more than `CONSENT_KEYS` keys.
         """
+        self._until_current(lambda: self._set_default(update, keep))
+
+    def _set_default(
+        self, update: Consent, keep: Callable[[PeopleUpdate, Consent], object] | None
+    ) -> None:
         with self._recording:
-            default = _extended(self._default, update, "the default")
-            if keep is not None:
-                keep(default)
-            self._default = default
-            self.version += 1
+            default = self._default.changed_to(
+                _extended(self._default.consent, update, "the default")
+            )
+            store = self._records.store if keep is None else partial(_keep_default, keep)
+            self._store_default(default, store)
+
+    def _store_default(
+        self, default: DefaultConsent, store: Callable[[PeopleUpdate], object]
+    ) -> None:
+        change = self._based(PeopleUpdate(default=default))
+        store(change)
+        self._default.show(default)
+        self.version += 1
+        self._note_shown(change)
 
     # --- other processes -------------------------------------------------------------------
 
@@ -161,11 +198,14 @@ class ConsentStore:
         if news.changes is None:
             graph.reread(None)
             self._records.reread(None)
+            self._default.reread()
             return None
         people: set[str] = set()
         with graph.lock:
             for key, owner in news.changes:
-                if owner is None:
+                if not key:
+                    self._default.reread()
+                elif owner is None:
                     graph.reread([key])
                 else:
                     graph.join(graph.cached_keys(key), key, owner)
@@ -184,8 +224,7 @@ class ConsentStore:
         Last of all: until then, `refresh` shows it like one of another process.
         """
         if update.based_on is not None:
-            changes = len(update.aliases) + len(update.signed_in) + len(update.consents)
-            self._known = update.based_on + changes
+            self._known = update.based_on + update.changes
 
     def _until_current(self, work: Callable[[], T]) -> T:
         """Do something, and again each time that another process was faster."""
@@ -375,21 +414,23 @@ class ConsentStore:
 
     def decide(self, own: Mapping[str, Any] | None, person: str) -> Mapping[str, Any]:
         """Return the consent that holds for an event: its own, else the person's, else default."""
-        base = self._default if self._records.is_empty else self.base(person)
+        base = self._default.consent if self._records.is_empty else self.base(person)
         return {**base, **own} if own else base
 
     def base(self, person: str) -> Mapping[str, Any]:
         """Return the consent that holds for a person's events without consent of their own."""
         if self._records.is_empty:
-            return self._default
-        return {**self._default, **self.state(self.canonical(person))}
+            return self._default.consent
+        return {**self._default.consent, **self.state(self.canonical(person))}
 
     def snapshot(self, people: Iterable[str]) -> ConsentSnapshot:
         """Return the consent granted for each of these people's events (see `base`)."""
         version = self.version  # read first: a statement made since then outdates the snapshot
         names = {person: self.canonical(person) for person in people}
         if self._records.is_empty:
-            return ConsentSnapshot(version, dict.fromkeys(names, granted(self._default)), names)
+            return ConsentSnapshot(
+                version, dict.fromkeys(names, granted(self._default.consent)), names
+            )
         return ConsentSnapshot(
             version, {person: granted(self.base(person)) for person in names}, names
         )
@@ -413,6 +454,11 @@ def _extended(before: Mapping[str, T], update: Mapping[str, T], whose: str) -> d
             f"the limit is {CONSENT_KEYS}"
         )
     return after
+
+
+def _keep_default(keep: Callable[[PeopleUpdate, Consent], object], change: PeopleUpdate) -> None:
+    assert change.default is not None
+    keep(change, change.default.current)
 
 
 def _most_binding(record: ConsentRecord) -> ConsentRecord:

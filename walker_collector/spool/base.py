@@ -169,12 +169,21 @@ def later_of(one: ConsentRecord, other: ConsentRecord) -> ConsentRecord:
 
 
 @frozen
+class DefaultConsent:
+    """The default consent, and that of the flow from which somebody may have changed it since."""
+
+    flow: Mapping[str, bool]
+    current: Mapping[str, bool]
+
+
+@frozen
 class PeopleUpdate:
     """An update about people, written as a whole.
 
     aliases: keys, and the owner of the events filed under each from now on.
     signed_in: keys of somebody else, and the last person to sign in there; None: the owner again.
     consents: people, and all their statements.
+    default: the default consent; None: as before.
     based_on: the version of what is known of people that this follows from; None: any.
     """
 
@@ -182,6 +191,13 @@ class PeopleUpdate:
     aliases: Mapping[str, str] = field(factory=dict)
     signed_in: Mapping[str, str | None] = field(factory=dict)
     consents: Mapping[str, ConsentRecord] = field(factory=dict)
+    default: DefaultConsent | None = None
+
+    @property
+    def changes(self) -> int:
+        """The number of versions that it adds."""
+        people = len(self.aliases) + len(self.signed_in) + len(self.consents)
+        return people + (self.default is not None)
 
     @property
     def last_stamp(self) -> int:
@@ -194,7 +210,7 @@ class PeopleChange(NamedTuple):
     """A change of identities or consent, made by any process.
 
     The events filed under `key` belong to `owner`; None: the consent of the key has changed, or
-    the last sign-in under it.
+    the last sign-in under it. The key "" stands for the default consent.
     """
 
     key: str
@@ -363,6 +379,9 @@ class PeopleStore(Protocol):
     def consent_of(self, person: str) -> ConsentRecord:
         """Return the statements of a person about consent."""
 
+    def default_consent(self) -> DefaultConsent | None:
+        """Return the default consent; None if none was stored."""
+
     def has_consent(self) -> bool:
         """Return whether there is any statement about consent."""
 
@@ -481,8 +500,10 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     def end_calls_of_the_dead(self) -> None:
         """Forget the calls of processes that were killed. Called as a lease is taken over."""
 
-    def calls_of(self, people: Collection[str]) -> set[tuple[str, int]]:
-        """Return the calls under way with events of these people, in any living process."""
+    def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
+        """Return the calls under way with events of these people (None: of anybody), in any living
+        process.
+        """
 
     def newest(self) -> int:
         """Return the number of the event that was accepted last."""

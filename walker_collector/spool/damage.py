@@ -85,6 +85,14 @@ def objects(column: Any) -> dict[str, Any]:
     return _object(column) or {}
 
 
+def grants(column: Any) -> dict[str, bool] | None:
+    """Return the consent in a column of JSON; None if it cannot be read."""
+    found = None if column is None else _object(column)
+    if found is None or not all(isinstance(value, bool) for value in found.values()):
+        return None
+    return found
+
+
 def decoded(raw: bytes) -> str:
     """Decode text, with bad bytes replaced."""
     return raw.decode("utf-8", "replace")

@@ -48,7 +48,7 @@ class Shop:
 
 @contextmanager
 def shop(folder: Path, *options: str) -> Iterator[Shop]:
-    """Start such a process; "accepts" as an option: it only accepts."""
+    """Start such a process; "accepts": it only accepts, "grants": the default of its flow does."""
     command = [sys.executable, "-m", __name__, folder, *options]
     with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
         shop = Shop(process)
@@ -92,7 +92,10 @@ def writing(folder: Path) -> type:
 def main() -> None:
     folder, *options = sys.argv[1:]
     out = {"out": (writing(Path(folder)), config(consent=MARKETING))}
-    the_flow = flow(out, Path(folder) / "spool.db", deliver="accepts" not in options)
+    default = MARKETING if "grants" in options else {}
+    the_flow = flow(
+        out, Path(folder) / "spool.db", deliver="accepts" not in options, consent=default
+    )
     collector = Collector(the_flow)
     print(json.dumps("open"), flush=True)
     for line in sys.stdin:

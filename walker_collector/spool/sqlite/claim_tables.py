@@ -49,8 +49,12 @@ def keep_calls_of(db: sqlite3.Connection, living: Iterable[str]) -> None:
     db.execute("DELETE FROM calls WHERE process NOT IN (SELECT value FROM json_each(?))", (marks,))
 
 
-def calls_of(rows: Iterable[tuple[str, int, str]], people: Collection[str]) -> set[tuple[str, int]]:
-    """Return the calls with events of these people, given all rows."""
+def calls_of(
+    rows: Iterable[tuple[str, int, str]], people: Collection[str] | None
+) -> set[tuple[str, int]]:
+    """Return the calls with events of these people (None: of anybody), given all rows."""
+    if people is None:
+        return {(process, number) for process, number, _ in rows}
     marks = {_mark(key) for key in people}
     return {
         (process, number)

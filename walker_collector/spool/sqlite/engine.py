@@ -20,6 +20,7 @@ from walker_collector.spool.base import (
     Claimed,
     ConsentRecord,
     DeadLetter,
+    DefaultConsent,
     Deliveries,
     Entry,
     EntryRun,
@@ -333,7 +334,7 @@ class SqliteSpool:
         path = self._spool_file.real
         self._commits.run(lambda db: claim_tables.keep_calls_of(db, living_processes(path)))
 
-    def calls_of(self, people: Collection[str]) -> set[tuple[str, int]]:
+    def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
         calls = claim_tables.calls_of(self._rows(claim_tables.CALLS), people)
         if not calls:
             return calls
@@ -444,6 +445,9 @@ class SqliteSpool:
     def consent_of(self, person: str) -> ConsentRecord:
         rows = self._rows(people_tables.CONSENT, (person,))
         return {key: (granted == 1, damage.number(at, _LAST)) for key, granted, at in rows}
+
+    def default_consent(self) -> DefaultConsent | None:
+        return people_tables.default_of(self._rows(people_tables.DEFAULT))
 
     def has_consent(self) -> bool:
         return bool(self._rows("SELECT 1 FROM consents LIMIT 1"))

@@ -3,12 +3,15 @@
 Every function is given the connection of the group commit, within a transaction.
 """
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from walker_collector.spool import damage
 from walker_collector.spool.base import (
     ConsentRecord,
+    DefaultConsent,
     PeopleChange,
     PeopleNews,
     PeopleUpdate,
@@ -20,6 +23,8 @@ LINK: Final = (
     "SELECT (SELECT person FROM aliases WHERE alias = ?1),"
     " (SELECT person FROM signed_in WHERE key = ?1)"
 )
+DEFAULT: Final = "SELECT flow, current FROM default_consent"
+_SET_DEFAULT: Final = "INSERT OR REPLACE INTO default_consent VALUES (1, ?, ?)"
 CONSENT: Final = "SELECT key, granted, stamp FROM consents WHERE person = ?"
 LAST_STAMP: Final = "SELECT coalesce(max(stamp), 0) FROM consents"
 _OWNED: Final = "INSERT OR REPLACE INTO aliases VALUES (?, ?)"
@@ -68,7 +73,8 @@ def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
         raise StalePeople("another process has changed what is known of people")
     _learn(db, update)
     db.executemany(_LOG, [(_JOINED, key, owner) for key, owner in update.aliases.items()])
-    db.executemany(_LOG, [(_CHANGED, key, None) for key in (*update.signed_in, *update.consents)])
+    changed = [*update.signed_in, *update.consents, *([""] if update.default else [])]
+    db.executemany(_LOG, [(_CHANGED, key, None) for key in changed])
     db.execute(_TRIM)
 
 
@@ -79,10 +85,21 @@ def _learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
             db.execute("DELETE FROM signed_in WHERE key = ?", (key,))
         else:
             db.execute("INSERT OR REPLACE INTO signed_in VALUES (?, ?)", (key, person))
+    if update.default is not None:
+        columns = update.default.flow, update.default.current
+        db.execute(_SET_DEFAULT, [json.dumps(dict(column)) for column in columns])
     for person, consent in update.consents.items():
         db.execute("DELETE FROM consents WHERE person = ?", (person,))
         rows = [(person, key, granted, stamp) for key, (granted, stamp) in consent.items()]
         db.executemany("INSERT INTO consents VALUES (?, ?, ?, ?)", rows)
+
+
+def default_of(rows: Sequence[tuple[object, object]]) -> DefaultConsent | None:
+    """Return the default consent, given its rows; None: there is none, or it cannot be read."""
+    for flow, current in rows:
+        if (consent := damage.grants(current)) is not None:
+            return DefaultConsent(damage.grants(flow) or {}, consent)
+    return None
 
 
 def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]:

@@ -9,8 +9,9 @@ takes more room, so deliveries empty a full disk.
 of the events filed under a key never changes. `signed_in` has the keys of one person under which
 another signed in last, who gets the new events there. `consents.stamp`: see `ConsentRecord`.
 
-`people_log` names the keys whose consent or owner has changed, for other processes to read them
-again. `calls` has the calls of hooks that are under way, with the people of their events.
+`default_consent` has the default, and that of the flow when it was stored. `people_log` names the
+keys whose consent or owner has changed, for other processes to read them again; "" is the default.
+`calls` has the calls of hooks that are under way, with the people of their events.
 `pending_erasures` has the keys that an erasure is at work on: see `ErasureLocks`.
 """
 
@@ -46,6 +47,8 @@ CREATE INDEX set_aside ON deliveries (destination, seq) WHERE state > 0;
 CREATE TABLE consents (
   person TEXT NOT NULL, key TEXT NOT NULL, granted INTEGER NOT NULL, stamp INTEGER NOT NULL,
   PRIMARY KEY (person, key)) WITHOUT ROWID;
+CREATE TABLE default_consent (
+  one INTEGER PRIMARY KEY CHECK (one = 1), flow TEXT NOT NULL, current TEXT NOT NULL);
 CREATE TABLE aliases (alias TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX alias_person ON aliases (person);
 CREATE TABLE signed_in (key TEXT PRIMARY KEY, person TEXT NOT NULL) WITHOUT ROWID;
