@@ -10,7 +10,9 @@ from walker_collector.errors import EventError, ReentrantCall
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.interrupts import deadline_after, process_is_ending, within_logging
 from walker_collector.runtime import Runtime
-from walker_collector.text import storable
+from walker_collector.text import get_logger, storable
+
+logger = get_logger("walker_collector")
 
 
 class Lifecycle:
@@ -52,12 +54,22 @@ class Lifecycle:
 
     def own_runtime(self) -> Runtime:
         """Return the runtime of this process: a forked child makes its own when it needs one."""
-        if self.forked:
-            with self._reopening:
-                if self.forked:
-                    self._start()
-                    self.forked = False
+        if self.forked and self._reopen() and not self.runtime.spool.durable:
+            logger.warning(
+                "this process was forked, and its collector is in memory: it has queues, consent "
+                "and identities of its own, of which the parent and other children know nothing; "
+                "configure a spool (collector.spool) to have the same in all processes"
+            )
         return self.runtime
+
+    def _reopen(self) -> bool:
+        """Make the runtime of a forked child; return whether this call has made it."""
+        with self._reopening:
+            if not self.forked:
+                return False
+            self._start()
+            self.forked = False
+            return True
 
     # --- flush -----------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Forked workers: each delivers its own, once, and what one leaves behind is taken over."""
 
+import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -210,6 +212,57 @@ def test_fork_while_calls_with_a_time_limit_are_under_way_leaves_the_child_usabl
         assert collector.flush(PATIENCE)
     counts = Counter(n for _, n in delivered(out))
     assert counts == Counter({1_000_000: FORKS, **dict.fromkeys(range(20), len(pushed))})
+
+
+def warnings_of(collector: Collector, told: Path) -> Callable[[], None]:
+    """Return a child that uses a collector, and writes the warnings of that to a file."""
+
+    def child() -> None:
+        handler = logging.FileHandler(told)
+        handler.setLevel(logging.WARNING)
+        logging.getLogger("walker_collector").addHandler(handler)
+        for n in (1, 2):
+            collector.push(event(n))
+        collector.consent(MARKETING, user={"id": "u1"})
+        assert collector.close(PATIENCE)
+
+    return child
+
+
+@pytest.mark.parametrize("way", ["os.fork", "multiprocessing"])
+def test_child_tells_once_that_memory_is_its_own(
+    way: str, spool: Path | None, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    with running(flow(plugin(Record().push), spool)) as collector:
+        collector.push(event(0))
+        child = warnings_of(collector, told)
+        if way == "os.fork":
+            assert exit_status(in_fork(child)) == 0
+        else:
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start()
+            process.join(PATIENCE)
+            assert process.exitcode == 0
+        collector.push(event(3))
+    lines = told.read_text().splitlines()
+    assert len(lines) == (0 if spool else 1)
+    assert all("collector is in memory" in line and "collector.spool" in line for line in lines)
+
+
+def test_child_that_does_not_use_the_collector_tells_nothing(
+    spool: Path | None, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    with running(flow(plugin(Record().push), spool)) as collector:
+        handler = logging.FileHandler(told)
+        logging.getLogger("walker_collector").addHandler(handler)
+        try:
+            assert exit_status(in_fork(lambda: collector.close())) == 0
+        finally:
+            logging.getLogger("walker_collector").removeHandler(handler)
+            handler.close()
+    assert told.read_text() == ""
 
 
 def test_grandchild_is_a_child_as_well(spool: Path | None, tmp_path: Path) -> None:
