@@ -213,3 +213,36 @@ def test_close_of_an_accepting_process_does_not_wait_for_a_deliverer(tmp_path: P
     assert not collector.close()
     assert time.monotonic() - began < 30
     assert collector.status_of("out").waiting == 1
+
+
+# --- what `walker spool` says ------------------------------------------------------------------
+
+
+def said_of_spool(flow: Path) -> tuple[str, str]:
+    """Return what `walker spool status` says of deliveries, as JSON and as text."""
+    (found,) = objects(walker("spool", "status", flow, "--json").stdout)
+    table = walker("spool", "status", flow).stdout
+    told = [line for line in table.splitlines() if line.startswith("out: ")]
+    return found["destinations"]["out"]["reason"], "".join(told).removeprefix("out: ")
+
+
+def test_spool_tells_that_nobody_delivers_what_waits(tmp_path: Path) -> None:
+    with serving(503) as server:
+        flow = flow_of(tmp_path, to_server(server.url))
+        accept(flow, 1)
+        assert said_of_spool(flow) == ("no process delivers to it now",) * 2
+        with Collector.from_file(flow), spawned("deliver", str(flow)) as process:
+            until_begun(process)
+            assert said_of_spool(flow) == ("", "")
+            process.send_signal(signal.SIGSTOP)
+            silent = f"process {process.pid} on "
+            wait_until(lambda: all(silent in said for said in said_of_spool(flow)))
+            process.kill()
+            process.wait(20)
+            assert said_of_spool(flow) == ("no process delivers to it now",) * 2
+
+
+def test_spool_without_waiting_events_needs_no_deliverer(tmp_path: Path) -> None:
+    flow = flow_of(tmp_path, to_file(tmp_path / "out", consent={"marketing": True}))
+    accept(flow, 1)
+    assert said_of_spool(flow) == ("", "")

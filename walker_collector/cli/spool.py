@@ -13,6 +13,7 @@ from walker_collector.cli.spool_access import check_destination, owning, reading
 from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
 from walker_collector.spool import SpoolUpdate, State, UpdateKind
+from walker_collector.spool.processes.observer import observe
 from walker_collector.spool.sqlite import SqliteSpool
 
 _PAGE: Final = 10_000
@@ -38,11 +39,14 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     FLOW is a flow file or a spool file. Nothing is changed, and collectors may be running.
 
     waiting: to be delivered. due: those of them that wait for a retry. held: for consent. dead:
-    dead letters. oldest: age of the oldest event that waits or is held.
+    dead letters. oldest: age of the oldest event that waits or is held. A line below tells where
+    events wait and no process delivers, or the one that has to is stopped.
     """
     config = spool_of(flow, name)
     with reading(config) as store:
         counts = stored_counts(store, now_ms())
+    for id_, item in counts.items():
+        item.reason = observe(Path(config.path), id_) if item.waiting else ""
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         say_json({"spool": config.path, "destinations": rows})
@@ -55,6 +59,9 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
             for id_, item in counts.items()
         ],
     )
+    for id_, item in counts.items():
+        if item.reason:
+            say(f"{id_}: {item.reason}")
 
 
 @spool.command(epilog=examples("walker spool drop flow.json old-crm"))
@@ -84,7 +91,7 @@ class StoredCounts:
     """Number of events stored for one destination.
 
     due: waiting events that wait for a retry. oldest_age: s since the oldest waiting or held event
-    was accepted.
+    was accepted. reason: why no process delivers the waiting ones.
     """
 
     waiting: int = 0
@@ -92,6 +99,7 @@ class StoredCounts:
     held: int = 0
     dead: int = 0
     oldest_age: float = 0.0
+    reason: str = ""
 
 
 def stored_counts(store: SqliteSpool, now: int) -> dict[str, StoredCounts]:

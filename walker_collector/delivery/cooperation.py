@@ -6,6 +6,7 @@ from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.spool import Deliveries, DurableSpool, Lease
+from walker_collector.spool.processes.observer import trouble
 
 
 class Cooperation:
@@ -41,12 +42,7 @@ class Cooperation:
         self._membership.start()
 
     def _trouble_of(self, destination: str) -> str:
-        holders = self._membership.holders(destination)
-        if missing := holders.count(None):
-            shards = f" {missing} of {len(holders)} shards" if missing < len(holders) else ""
-            return f"no process delivers{shards} to it now"
-        silent = dict.fromkeys(str(member) for member in holders if member and member.silent)
-        return f"{', '.join(silent)} has to deliver, and gives no sign of life" if silent else ""
+        return trouble(self._membership.holders(destination))
 
     def _take_over(self, lease: Lease) -> None:
         self._spool.end_calls_of_the_dead()

@@ -45,10 +45,15 @@ class SpoolBusy(SpoolError):
     """Another process writes for longer than one may wait, or the spool is closed."""
 
 
+def locks_path(spool: Path) -> Path:
+    """Return the path of the folder of a spool's lock files."""
+    return spool.with_name(f"{spool.name}.locks")
+
+
 def locks_folder(spool: Path) -> Path:
     """Return the folder of a spool's lock files, made if it is missing. Raises SpoolError."""
     require_locks(spool)
-    folder = spool.with_name(f"{spool.name}.locks")
+    folder = locks_path(spool)
     try:
         folder.mkdir(mode=0o700)
         folder.chmod(0o700)  # whatever the umask

@@ -65,23 +65,10 @@ class Leases:
         return {lease: token for lease in leases if (token := self._holder(lease))}
 
     def _holder(self, lease: Lease) -> str:
-        if self.holds(lease):
-            return self._token
-        try:
-            file = os.open(self._path(lease), os.O_RDONLY)
-        except FileNotFoundError:
-            return ""
-        try:
-            if try_lock(file, shared=True):
-                return ""  # what is written there is of a process that was killed
-            return os.pread(file, _TOKEN_BYTES, 0).decode("ascii", "replace")
-        finally:
-            os.close(file)
+        return self._token if self.holds(lease) else _holder_at(self._path(lease))
 
     def _path(self, lease: Lease) -> Path:
-        # A destination's id may hold what a file name cannot.
-        name = sha256(lease.destination.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return self._folder / f"{name}.{lease.shard}.lease"
+        return self._folder / f"{_name(lease.destination)}.{lease.shard}.lease"
 
     def close(self) -> None:
         """Give all leases up."""
@@ -92,3 +79,27 @@ class Leases:
         """Close the copies of the files, in a forked child: the leases stay the parent's."""
         while self._files:
             os.close(self._files.popitem()[1])
+
+
+def _name(destination: str) -> str:
+    """Return an id as a part of file names, which cannot hold all that an id may."""
+    return sha256(destination.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _holder_at(path: Path) -> str:
+    """Return the token of the process that has a lease file locked, "" if none has."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    try:
+        if try_lock(file, shared=True):
+            return ""  # what is written there is of a process that was killed
+        return os.pread(file, _TOKEN_BYTES, 0).decode("ascii", "replace")
+    finally:
+        os.close(file)
+
+
+def seen_from_outside(folder: Path, destination: str) -> list[str]:
+    """Return the holder's token of each lease that there ever was; "" where nobody holds it."""
+    return [_holder_at(path) for path in sorted(folder.glob(f"{_name(destination)}.*.lease"))]

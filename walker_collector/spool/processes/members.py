@@ -96,18 +96,9 @@ class Members:
                 about = _read(path)
             if about["pid"]:  # else it is to be read again: see `_describe`
                 self._known[path.stem] = about
-            sign = path.stat().st_mtime
+            return _described(path, about, now, own=path == self._path)
         except OSError:  # it has just ended
             return None
-        return Member(
-            token=path.stem,
-            pid=about["pid"],
-            host=about["host"],
-            since=about["since"],
-            delivers=frozenset(about["delivers"]),
-            settled=abs(now - about["since"]) >= _SETTLED,
-            silent=path != self._path and abs(now - sign) > _SILENT,
-        )
 
     def leave(self) -> None:
         """Take no part in sharing out leases any more, and stay a living process."""
@@ -141,6 +132,29 @@ def _read(path: Path) -> dict[str, Any]:
         }
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return {"pid": 0, "host": "?", "since": 0.0, "delivers": []}
+
+
+def _described(path: Path, about: dict[str, Any], now: float, *, own: bool = False) -> Member:
+    sign = path.stat().st_mtime
+    return Member(
+        token=path.stem,
+        pid=about["pid"],
+        host=about["host"],
+        since=about["since"],
+        delivers=frozenset(about["delivers"]),
+        settled=abs(now - about["since"]) >= _SETTLED,
+        silent=not own and abs(now - sign) > _SILENT,
+    )
+
+
+def seen_from_outside(folder: Path) -> dict[str, Member]:
+    """Return the living processes of a folder of locks by token, for a process that is none."""
+    now, found = time.time(), {}
+    for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_LEAVING}")):
+        with contextlib.suppress(OSError):  # it has just ended
+            if not _is_left(path):
+                found[path.stem] = _described(path, _read(path), now)
+    return found
 
 
 def living_processes(spool: Path) -> set[str]:
