@@ -1,6 +1,7 @@
 """The files of a spool: one spool by every way to them, and nothing stored that is not there."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.core.cli_support import walker
 from tests.core.support import (
     MARKETING,
     PATIENCE,
@@ -27,9 +29,11 @@ from tests.core.support import (
     plugin,
     running,
 )
-from tests.support import program, wait_until
+from tests.support import program, python, wait_until
 from walker_collector import Collector, PushContext, SpoolError
+from walker_collector.cli.spool_access import is_spool
 from walker_collector.config import SpoolConfig
+from walker_collector.destinations.appender import Appender
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.sqlite import SqliteSpool
@@ -42,6 +46,16 @@ from walker_collector.spool.sqlite import SqliteSpool
 spool = SqliteSpool(SpoolConfig(path=sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
+"""
+IS_LOCKED = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=0)
+try:
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("SELECT 1 FROM sqlite_master")
+    print("free")
+except sqlite3.OperationalError:
+    print("locked")
 """
 
 
@@ -113,10 +127,51 @@ def test_hard_link_is_refused_since_its_log_would_be_another(path: Path) -> None
         assert spool.size() == 2
 
 
-def test_closing_one_of_two_spools_of_a_process_leaves_the_locks_of_the_other(path: Path) -> None:
+def by_another_spool(path: Path) -> None:
+    with opened(path):
+        pass
+
+
+def by_a_reader(path: Path) -> None:
+    with opened(path, read_only=True) as spool:
+        spool.counts()
+
+
+def by_a_link(path: Path) -> None:
+    with opened(symlink(path)):
+        pass
+
+
+def by_a_destination(path: Path) -> None:
+    with pytest.raises(OSError, match="belongs to an SQLite database"):
+        Appender(str(symlink(path)), max_bytes=None, keep=1, fsync=False).open()
+
+
+def by_commands(path: Path) -> None:
+    file = path.with_name("flow.json")
+    destination = {"package": "console", "config": {}}
+    spool = {"path": str(path)}
+    file.write_text(json.dumps({"collector": {"spool": spool}, "destinations": {"c": destination}}))
+    for words in (
+        ["spool", "status", path],
+        ["spool", "status", file],
+        ["dead", "list", path],
+        ["forget", path, "--user-id", "nobody"],
+        ["validate", file],
+    ):
+        done = walker(*words)
+        assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    "close", [by_another_spool, by_a_reader, by_a_link, by_a_destination, by_commands]
+)
+def test_no_look_at_a_spool_takes_the_locks_of_the_same_process(
+    close: Callable[[Path], None], path: Path
+) -> None:
     with opened(path) as spool:
-        with opened(path):
-            pass
+        append(spool)
+        close(path)
         append(spool)
         command = [sys.executable, "-c", HOLD, str(path)]
         with program(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -125,7 +180,20 @@ def test_closing_one_of_two_spools_of_a_process_leaves_the_locks_of_the_other(pa
             process.communicate("\n", timeout=PATIENCE)
         append(spool)  # else the other, as the last, would have deleted the log
     with opened(path) as spool:
-        assert spool.size() == 2
+        assert spool.size() == 3
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_locks_of_a_spool_outlive_a_look_at_the_beginning_of_its_file(
+    read_only: bool, path: Path
+) -> None:
+    with opened(path) as spool:
+        append(spool)
+    with opened(path, read_only=read_only) as spool:
+        assert spool.counts() == {"out": {State.WAITING: 1}}
+        assert is_spool(path)
+        probe = python(IS_LOCKED, path).stdout
+    assert probe == "locked\n"
 
 
 def test_whoever_waits_for_a_check_that_fails_checks_the_file_itself(

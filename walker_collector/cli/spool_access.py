@@ -10,6 +10,7 @@ from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.naming import hint
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.spool_file import read_beginning
 
 _SQLITE: Final = b"SQLite format 3\0"
 _HEAD: Final = 1_024
@@ -44,8 +45,7 @@ def _head(path: Path, size: int) -> bytes:
     """Return the first bytes of a file; none of a pipe, which can be read only once."""
     if not path.is_file():
         return b""
-    with path.open("rb") as file:
-        return file.read(size)
+    return read_beginning(path, size)
 
 
 def _load(path: Path, name: str | None) -> FlowConfig:

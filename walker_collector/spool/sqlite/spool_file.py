@@ -37,18 +37,35 @@ _shared: Final[dict[_Identity, tuple[int, int]]] = {}
 _sharing: Final = threading.Lock()
 
 
-def _open_once(path: Path, identity: _Identity) -> int:
-    """Open a database, unless it is open already.
+def _open_once(path: Path, *, create: bool) -> tuple[int, _Identity]:
+    """Open a database, unless it is open already; return the descriptor, and which file it is.
 
     A process that closes any descriptor of a file loses the locks that SQLite has on it: so there
-    is one, open before any connection and until after the last.
+    is one, open before any connection and until after the last. A new file has its owner's
+    permissions alone, whatever the process allows, and SQLite's files beside it have the same.
     """
     with _sharing:
-        descriptor, users = _shared.get(identity, (-1, 0))
-        if not users:
-            descriptor = os.open(path, os.O_RDWR)
-        _shared[identity] = (descriptor, users + 1)
-        return descriptor
+        descriptor = -1
+        if create:
+            with contextlib.suppress(FileExistsError):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                os.fchmod(descriptor, 0o600)
+        identity = _identity(os.stat(path))
+        found, users = _shared.get(identity, (descriptor, 0))
+        if found < 0:
+            found = os.open(path, os.O_RDONLY if not create else os.O_RDWR)
+        _shared[identity] = (found, users + 1)
+        return found, identity
+
+
+def read_beginning(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, which may be a database that this process has open."""
+    with _sharing:
+        shared, _ = _shared.get(_identity(os.stat(path)), (-1, 0))
+        if shared >= 0:
+            return os.pread(shared, size, 0)
+        with path.open("rb") as file:
+            return file.read(size)
 
 
 def _close_last(identity: _Identity) -> None:
@@ -82,11 +99,7 @@ class SpoolFile:
         """Open the file itself, in order to synchronise it; None if it is read-only."""
         try:
             self._check_kind()
-            if self.read_only:
-                return None
-            self._create()
-            self._identity = _identity(os.stat(self.real))
-            descriptor = _open_once(self.real, self._identity)
+            descriptor, self._identity = _open_once(self.real, create=not self.read_only)
         except FileNotFoundError:
             raise SpoolError(f"spool {self.path}: no such file") from None
         except OSError as error:
@@ -95,20 +108,10 @@ class SpoolFile:
                 "and file that it may write to"
             ) from error
         self._opened.callback(_close_last, self._identity)
+        if self.read_only:
+            return None
         self._keep_private()
         return descriptor
-
-    def _create(self) -> None:
-        """Make a new file with its owner's permissions alone, whatever the process allows.
-
-        SQLite gives the files that it makes beside it the same ones.
-        """
-        with contextlib.suppress(FileExistsError):
-            created = os.open(self.real, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.fchmod(created, 0o600)
-            finally:
-                os.close(created)
 
     def _keep_private(self) -> None:
         """Take the permissions of others away from files that were there before."""
@@ -177,17 +180,21 @@ class SpoolFile:
         SQLite would make new ones, and two logs of one database destroy it. Called by one process
         at a time, before it reads anything.
         """
-        missing = [end for end in ("-wal", "-shm") if not os.path.exists(f"{self.real}{end}")]
-        if not missing or os.stat(self.real).st_size == 0:
-            return
         for _ in range(_PROBES):
-            if not self._is_in_use():
+            missing = self._missing_companions()
+            if not missing or not self._is_in_use():
                 return
-            time.sleep(_PROBE_PAUSE)  # a reader that is just opening it has not made them yet
+            # A process that is just opening it, to read or after a fork, has not made them yet.
+            time.sleep(_PROBE_PAUSE)
         raise SpoolError(
             f"spool {self.path}: {self.real.name}{missing[0]} was deleted while other processes "
             "use it; end them first"
         )
+
+    def _missing_companions(self) -> list[str]:
+        if os.stat(self.real).st_size == 0:
+            return []  # it is new
+        return [end for end in ("-wal", "-shm") if not os.path.exists(f"{self.real}{end}")]
 
     def _is_in_use(self) -> bool:
         """Return whether SQLite has the database open elsewhere."""
