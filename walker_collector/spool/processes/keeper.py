@@ -60,6 +60,10 @@ class LeaseKeeper:
         """Return whether deliveries may begin under a lease."""
         return lease not in self._leaving and self._leases.holds(lease)
 
+    def has_leases(self) -> bool:
+        """Return whether this process delivers anything."""
+        return bool(self._leases.held)
+
     def living(self) -> list[Member]:
         """Return the living processes of the spool."""
         with self._looking:

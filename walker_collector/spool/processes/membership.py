@@ -1,26 +1,28 @@
 """The membership of a process in its spool: its leases, and news of others."""
 
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from walker_collector.spool.base import Deliveries, Lease, Member
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
-from walker_collector.spool.processes.page import SharedPage
 from walker_collector.spool.processes.watcher import Watcher
+from walker_collector.spool.processes.write_lock import WriteLock
 
 
 class SpoolMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
-    `on_change` is called after commits of any process, on a thread of its own. `loss`
-    tells whether files of the spool are lost.
+    `on_change` is called after commits of other processes, on a thread of its own. `turn` is that
+    of the threads that write. `loss` tells whether files of the spool are lost.
     """
 
     def __init__(
         self,
         spool: Path,
-        page: SharedPage,
+        lock: WriteLock,
+        turn: threading.Lock,
         destinations: Collection[str],
         shards: int,
         deliveries: Deliveries,
@@ -29,7 +31,7 @@ class SpoolMembership:
     ) -> None:
         self._keeper = LeaseKeeper(spool, destinations, shards, deliveries, loss)
         self._shards = shards
-        self._watcher = Watcher(page, on_change)
+        self._watcher = Watcher(lock, turn, on_change, self._keeper.has_leases)
 
     @property
     def token(self) -> str:

@@ -8,6 +8,8 @@ import secrets
 from array import array
 from typing import Final
 
+from walker_collector.spool.processes.futex import Futex
+
 _FIELDS: Final = 9
 _SIZE: Final = _FIELDS * 8
 COMMITS, WRITER, SEQ, EVENTS, BYTES, PEOPLE, ERASURES, STAMP, NAPPER = range(_FIELDS)
@@ -39,7 +41,9 @@ class SharedPage:
         """Map a file; without one, memory of this process alone. Raises OSError if it is full."""
         if file >= 0:
             _reserve(file, _SIZE)
-        self.words: memoryview[int] = memoryview(mmap.mmap(file, _SIZE)).cast("q")
+        memory = mmap.mmap(file, _SIZE)
+        self.words: memoryview[int] = memoryview(memory).cast("q")
+        self._futex: Futex | None = Futex(memory)
 
     @property
     def writer(self) -> int:
@@ -90,6 +94,19 @@ class SharedPage:
         """The stamp of the last statement about consent."""
         return self.words[STAMP]
 
+    def wait(self, commits: int, seconds: float) -> bool:
+        """Wait for `wake`, unless there were more commits than these; return whether it can."""
+        futex = self._futex
+        if futex is None or not futex.works:
+            return False
+        futex.wait(commits, seconds)
+        return True
+
+    def wake(self) -> None:
+        """Wake all threads that wait, in all processes."""
+        if self._futex is not None:
+            self._futex.wake()
+
     # --- for whoever has the write lock ----------------------------------------------------
 
     def take_numbers(self, count: int) -> int:
@@ -128,6 +145,7 @@ class SharedPage:
         It is unmapped as soon as no thread that reads a figure has it any more.
         """
         self.words = memoryview(array("q", self.words))
+        self._futex = None
 
 
 def new_token() -> int:

@@ -2,36 +2,46 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
-from walker_collector.spool.processes.page import SharedPage
+from walker_collector.spool.processes.write_lock import WriteLock
 
-_BUSY: Final = 0.002
-_IDLE: Final = 0.01
-"""Seconds between looks, while others write and after a while of silence. A look reads one word
-of shared memory."""
-_CALM: Final = 1.0
-"""Seconds of silence after which looks are rarer; and the longest between two looks at the disk,
-in case a writer was killed between its commit and the word."""
+_HURRIED: Final = 0.002
+_PAUSE: Final = 0.01
+"""Seconds between looks while others write: of a process that delivers, and of any other. A look
+reads two words of shared memory."""
+_LOOKS: Final = 10
+"""Looks without news after which the thread sleeps until a commit wakes it."""
+_LONGEST: Final = 1.0
+"""Seconds of the longest sleep, in case a writer was killed before it woke anybody; and the pause
+after an error."""
 _JOIN: Final = 10.0
+_JOIN_STEP: Final = 0.01
 
 logger = logging.getLogger("walker_collector")
 
 
 class Watcher:
-    """Calls `on_change` after commits of any process, on a thread of its own.
+    """Calls `on_change` after commits of other processes, on a thread of its own.
 
-    What has changed is for `on_change` to find out: it may be nothing.
+    What has changed is for `on_change` to find out: it may be nothing. `turn` is that of the
+    threads that write; `is_hurried` tells whether to look often.
     """
 
-    def __init__(self, page: SharedPage, on_change: Callable[[], None]) -> None:
-        self._page = page
+    def __init__(
+        self,
+        lock: WriteLock,
+        turn: threading.Lock,
+        on_change: Callable[[], None],
+        is_hurried: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._lock = lock
+        self._turn = turn
         self._on_change = on_change
+        self._is_hurried = is_hurried
         self._over = threading.Event()
-        self._seen = page.commits
-        self._looked = self._changed = time.monotonic()
+        self._failed = False
         self._thread = threading.Thread(target=self._run, name="walker-watcher", daemon=True)
 
     def start(self) -> None:
@@ -39,27 +49,42 @@ class Watcher:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(_BUSY if self._is_busy() else _IDLE):
+        silent = 0
+        while not self._over.is_set():
             try:
-                self._look()
+                silent = 0 if self._look() else silent + 1
+                if silent < _LOOKS or not self._sleep():
+                    self._over.wait(_HURRIED if self._is_hurried() else _PAUSE)
             except Exception:  # the spool cannot be read just now: the next look is soon
                 logger.exception("spool: what other processes have written could not be read")
-                self._over.wait(_CALM)
+                self._failed = True
+                self._over.wait(_LONGEST)
 
-    def _is_busy(self) -> bool:
-        return time.monotonic() - self._changed < _CALM
-
-    def _look(self) -> None:
-        now, commits = time.monotonic(), self._page.commits
-        if commits != self._seen:
-            self._seen, self._changed = commits, now
-        elif now - self._looked < _CALM:
-            return
-        self._looked = now
+    def _look(self) -> bool:
+        """Return whether other processes have written."""
+        if not (self._lock.take_foreign() or self._failed):
+            return False
         self._on_change()
+        self._failed = False
+        return True
+
+    def _sleep(self) -> bool:
+        """Sleep until another process writes; return False if that cannot be now, or here."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            commits = self._lock.nap()
+        finally:
+            self._turn.release()
+        return commits is not None and self._lock.page.wait(commits, _LONGEST)
 
     def close(self) -> None:
         """Stop looking."""
         self._over.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(_JOIN)
+        if self._thread is threading.current_thread():
+            return
+        left = _JOIN
+        while self._thread.is_alive() and left > 0:  # it may be just about to sleep
+            self._lock.page.wake()
+            self._thread.join(_JOIN_STEP)
+            left -= _JOIN_STEP

@@ -18,12 +18,21 @@ from walker_collector.spool.processes.files import (
     unlock,
     unwritable,
 )
-from walker_collector.spool.processes.page import COMMITS, WRITER, SharedPage, new_token
+from walker_collector.spool.processes.page import (
+    COMMITS,
+    NAPPER,
+    WRITER,
+    SharedPage,
+    new_token,
+)
 
 _FIRST_PAUSE: Final = 0.000_05
 _LONGEST_PAUSE: Final = 0.001
 """Seconds between tries. A commit takes a tenth of a millisecond; SQLite's own wait for another
 process looks again after up to 100 ms."""
+
+_SEVERAL: Final = -1
+"""Stands in NAPPER for the tokens of several processes."""
 
 
 class WriteLock:
@@ -66,9 +75,9 @@ class WriteLock:
             if flock(self._lock_file, TRY) != 0:
                 self._wait()
             words = self.page.words
-            if words[COMMITS] != self._last:
-                self._foreign = True
             killed = words[WRITER] > 0
+            if words[COMMITS] != self._last or killed:
+                self._foreign = True
             words[WRITER] = self._token
             if killed:
                 self._on_killed()
@@ -80,12 +89,18 @@ class WriteLock:
     def __exit__(self, *_: object) -> None:
         # Also where a signal handler has raised before it was known that the lock is ours: to
         # unlock what is not locked does nothing.
-        words = self.page.words
-        if words[WRITER] == self._token:
-            self._last = words[COMMITS] = words[COMMITS] + 1
-            words[WRITER] = -self._token
-        if flock(self._lock_file, UNLOCK) != 0 and self._lock_file >= 0:
-            unlock(self._lock_file)  # it raises what is wrong
+        try:
+            words, token = self.page.words, self._token
+            if words[WRITER] == token:
+                self._last = words[COMMITS] = words[COMMITS] + 1
+                words[WRITER] = -token
+                napper = words[NAPPER]
+                if napper != 0 and napper != token:
+                    words[NAPPER] = 0
+                    self.page.wake()
+        finally:
+            if flock(self._lock_file, UNLOCK) != 0 and self._lock_file >= 0:
+                unlock(self._lock_file)  # it raises what is wrong
 
     def _wait(self) -> None:
         if self._lock_file < 0:
@@ -102,11 +117,34 @@ class WriteLock:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def nap(self) -> int | None:
+        """Have the next commit of another process wake those that wait for one.
+
+        Return the number of commits so far, which to wait with; None if there is something to see,
+        or somebody writes. Call it as one of the threads that take turns.
+        """
+        if flock(self._lock_file, TRY) != 0:
+            return None
+        try:
+            words = self.page.words
+            if words[WRITER] > 0:  # its writer was killed, and nobody has written since
+                with self:
+                    return None
+            if self._foreign or words[COMMITS] != self._last:
+                return None
+            # The commits of this process alone wake nobody, as long as nobody else naps.
+            words[NAPPER] = self._token if words[NAPPER] in (0, self._token) else _SEVERAL
+            return words[COMMITS]
+        finally:
+            flock(self._lock_file, UNLOCK)
+
     def take_foreign(self) -> bool:
         """Return, once, whether another process has written."""
-        foreign, self._foreign = self._foreign, False
-        # Mostly the last commit is another's; else it was noticed when this process wrote.
-        return foreign or self.page.commits != self._last
+        # Nothing is called between these lines, so that no other thread runs.
+        commits = self.page.words[COMMITS]
+        foreign = self._foreign or commits != self._last
+        self._foreign, self._last = False, commits
+        return foreign
 
     @property
     def is_replaced(self) -> bool:

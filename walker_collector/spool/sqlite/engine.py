@@ -359,14 +359,18 @@ class SqliteSpool:
         on_foreign: Callable[[], None],
         on_change: Callable[[], None],
     ) -> Membership:
-        def look() -> None:
-            # After a kill between a commit and its count, the longest pause has passed.
-            if self._lock is None or self._lock.take_foreign():
-                on_change()
-
+        if self._lock is None:
+            raise SpoolError(f"spool {self.path}: it is open to be read, and delivers nothing")
         self._on_foreign = on_foreign
         self._membership = SpoolMembership(
-            self._spool_file.real, self.page, destinations, 1, deliveries, look, self._loss
+            self._spool_file.real,
+            self._lock,
+            self._commits.turn,
+            destinations,
+            1,
+            deliveries,
+            on_change,
+            self._loss,
         )
         return self._membership
 
