@@ -1,6 +1,7 @@
 """The durable spool: one SQLite file in WAL mode, written in groups."""
 
 import itertools
+import os
 import sqlite3
 import sys
 import threading
@@ -39,6 +40,7 @@ from walker_collector.spool.base import (
     assign_seqs,
     check_not_overtaken,
 )
+from walker_collector.spool.processes.disk import require_local_disk
 from walker_collector.spool.processes.erasure_locks import ErasureLocks
 from walker_collector.spool.processes.files import Loss, require_locks
 from walker_collector.spool.processes.members import living_processes
@@ -94,6 +96,7 @@ class SqliteSpool:
         self._wait = wait
         if not read_only:
             require_locks(self.path)
+            require_local_disk(Path(os.path.realpath(self.path)))
         self._spool_file = SpoolFile(self.path, read_only=read_only)
         self._erasure_locks = ErasureLocks(self._spool_file.real)
         self._pause = self._hold_turns()
