@@ -1,39 +1,30 @@
 """A storm: processes push the events of many people in turns, and one is killed every second."""
 
-import json
+import signal
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from pathlib import Path
 
 from attrs import Factory, define, field
 
+from tests.core.processes.shop import deliverer
 from tests.emulator import Emulator
 from tests.integration.process import Event, Process, numbered, process
 from tests.support import join, wait_until
-from walker_collector.spool.processes.leases import Lease, Leases
 
 PACE = 1.0
 """Seconds from kill to kill."""
+_STOP = 1.5
+"""Seconds that a process is stopped: a claim counts for one."""
 _TURN = 25
 """People whose next event one process pushes at once; the one after it is another process's."""
 
 
-def deliverer(spool: Path, destination: str = "customerio") -> int:
-    """Return the id of the process that delivers to a destination; 0: none does."""
-    folder = spool.with_name(f"{spool.name}.locks")
-    lease = Lease(destination, 0)
-    token = Leases(spool, folder, "").holders([lease]).get(lease)
-    with suppress(OSError):
-        return int(json.loads((folder / f"{token}.process").read_text())["pid"])
-    return 0
-
-
 @define(eq=False)
 class Storm:
-    """Pushes at least `events` events, numbered in the order of each person, and kills `kills`
-    processes, at least.
+    """Pushes at least `events` events, numbered in the order of each person, and strikes at
+    processes `kills` times, at least.
 
     `accepted` are the numbers of the events that a process has said to be accepted.
     `takeovers` are seconds from the death of the process that delivered until the next one has its
@@ -122,18 +113,26 @@ class Storm:
             self._pause.wait(until - time.monotonic())
 
     def _kill(self, struck: int) -> None:
-        """Kill the process that delivers, or in one case of three another one."""
-        wait_until(lambda: deliverer(self.spool) in self._pids(), "a process that delivers")
-        pid = deliverer(self.spool)
+        """Kill the process that delivers, or another one, or stop it longer than a claim counts.
+
+        The one that delivers is killed in half of the cases.
+        """
+        wait_until(lambda: self._deliverer() in self._pids(), "a process that delivers")
+        pid = self._deliverer()
         workers = [*self._workers.values()]
         others = [worker for worker in workers if worker.pid != pid]
-        if struck % 3 == 2:
+        holder = next(worker for worker in workers if worker.pid == pid)
+        if struck % 4 == 1:
             others[struck % len(others)].kill()
             return
-        holder = next(worker for worker in workers if worker.pid == pid)
+        if struck % 4 == 3:
+            holder.process.send_signal(signal.SIGSTOP)
+            self._pause.wait(_STOP)
+            holder.process.send_signal(signal.SIGCONT)
+            return
         holder.kill()
         killed = time.monotonic()
-        wait_until(lambda: deliverer(self.spool) not in (0, pid), "a takeover")
+        wait_until(lambda: self._deliverer() not in (0, pid), "a takeover")
         leased = time.monotonic()
         arrived = self.emulator.requests
         wait_until(lambda: self.emulator.requests > arrived, "a delivery after a takeover")
@@ -143,6 +142,9 @@ class Storm:
     def spool(self) -> Path:
         """The file that the processes share."""
         return self.flow.with_name("spool.db")
+
+    def _deliverer(self) -> int:
+        return deliverer(self.spool, "customerio")
 
     def _pids(self) -> set[int]:
         return {worker.pid for worker in self._workers.values()}

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.core.processes.shop import deliverer
 from tests.emulator import Emulator
 from tests.emulator.arrivals import doubles, inversions, number_of, numbers
 from tests.forms import form
 from tests.integration.moments import AFTER, BEFORE
 from tests.integration.process import Event, numbered, process
-from tests.integration.storm import Storm, deliverer
+from tests.integration.storm import Storm
 from tests.support import join, wait_until
 from walker_dest_customerio.sandbox import Sandbox
 
@@ -242,7 +243,7 @@ def test_a_process_killed_as_it_takes_over_is_replaced(tmp_path: Path) -> None:
     with Emulator(tmp_path) as emulator, ExitStack() as stack:
         flow = write_flow(tmp_path, emulator.settings())
         first = stack.enter_context(process(flow))
-        wait_until(lambda: deliverer(tmp_path / "spool.db") == first.pid)
+        wait_until(lambda: deliverer(tmp_path / "spool.db", "customerio") == first.pid)
         heir = stack.enter_context(process(flow, "takes_over"))
         first.push(of_people(0, 5))
         first.kill()

@@ -23,6 +23,7 @@ class Peer:
     def __init__(self, process: "Popen[str]") -> None:
         self.process = process
         self.leases: set[str] = set()
+        self.is_there = False
         self.moves = 0
         """How often a lease came or went."""
         self.asked = 0
@@ -33,7 +34,8 @@ class Peer:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             what, _, lease = line.strip().partition(" ")
-            self.moves += what != "asked"
+            self.is_there |= what == "there"
+            self.moves += what in ("took", "gave")
             self.asked += what == "asked"
             if what == "took":
                 self.leases.add(lease)
@@ -85,6 +87,7 @@ def main() -> None:
     deliveries = Deliveries(lambda lease: say("took", lease), abandon)
     keeper = LeaseKeeper(Path(spool), destinations, int(shards), deliveries)
     keeper.start()
+    print("there", flush=True)
     for _ in sys.stdin:
         in_flight[0] = False
     keeper.close()

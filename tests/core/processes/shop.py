@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -17,6 +17,8 @@ from tests.core.support import MARKETING, config, flow, plugin
 from tests.support import program
 from walker_collector import Collector, SpoolError
 from walker_collector.errors import Rejected, RetryLater
+from walker_collector.spool import Lease
+from walker_collector.spool.processes.leases import Leases
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,11 +58,27 @@ def shop(folder: Path, *options: str) -> Iterator[Shop]:
         yield shop
 
 
+def close(item: Shop) -> None:
+    """Close a process in an orderly way."""
+    item.process.communicate(timeout=20)
+    assert item.process.returncode == 0
+
+
 def delivered(folder: Path) -> list[tuple[int, str, int]]:
     """Return process id, person and number of every delivery, in their order."""
     out = folder / "out"
     lines = out.read_text().splitlines() if out.exists() else []
     return [(int(pid), person, int(n)) for pid, person, n in map(str.split, lines)]
+
+
+def deliverer(spool: Path, destination: str) -> int:
+    """Return the id of the process that delivers to a destination; 0: none does."""
+    folder = spool.with_name(f"{spool.name}.locks")
+    lease = Lease(destination, 0)
+    token = Leases(spool, folder, "").holders([lease]).get(lease)
+    with suppress(OSError):
+        return int(json.loads((folder / f"{token}.process").read_text())["pid"])
+    return 0
 
 
 def writing(folder: Path) -> type:
@@ -89,14 +107,17 @@ def writing(folder: Path) -> type:
     return plugin(push)
 
 
+def collector_of(folder: Path, *options: str) -> Collector:
+    """Return the collector of such a process."""
+    out = {"out": (writing(folder), config(consent=MARKETING))}
+    default = MARKETING if "grants" in options else {}
+    deliver = "accepts" not in options
+    return Collector(flow(out, folder / "spool.db", deliver=deliver, consent=default))
+
+
 def main() -> None:
     folder, *options = sys.argv[1:]
-    out = {"out": (writing(Path(folder)), config(consent=MARKETING))}
-    default = MARKETING if "grants" in options else {}
-    the_flow = flow(
-        out, Path(folder) / "spool.db", deliver="accepts" not in options, consent=default
-    )
-    collector = Collector(the_flow)
+    collector = collector_of(Path(folder), *options)
     print(json.dumps("open"), flush=True)
     for line in sys.stdin:
         print(json.dumps(_do(collector, *json.loads(line))), flush=True)

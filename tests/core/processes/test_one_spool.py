@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.core.processes.shop import Shop, delivered, shop
+from tests.core.processes.shop import Shop, close, delivered, shop
 from tests.support import wait_until
 
 YES, NO = True, False
@@ -199,11 +199,6 @@ def test_a_process_that_closes_hands_its_work_over(tmp_path: Path) -> None:
         other.do("consent", *[[user(n), YES] for n in range(20)])
         until_delivered(tmp_path, 20)
         assert {pid for pid, _, _ in delivered(tmp_path)} == {other.process.pid}
-
-
-def close(item: Shop) -> None:
-    item.process.communicate(timeout=20)
-    assert item.process.returncode == 0
 
 
 def test_a_process_that_only_accepts_leaves_deliveries_to_others(tmp_path: Path) -> None:
