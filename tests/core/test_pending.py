@@ -1,24 +1,36 @@
 """What waits for a destination, between memory and disk: races that are rare in life."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.core.support import PATIENCE, Clock, Record, flow, plugin, until
 from walker_collector import RetryLater, SpoolError
-from walker_collector.config import SpoolConfig
+from walker_collector.config import BreakerConfig, RetryConfig, SpoolConfig
+from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.health import Health
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.progress import EntryProgress
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DeliveryState, Entry, NewEvent, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import (
+    DeliveryState,
+    Entry,
+    EntryRun,
+    NewEvent,
+    SpoolUpdate,
+    State,
+    UpdateKind,
+)
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.sqlite import SqliteSpool
 
@@ -197,3 +209,49 @@ def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:
         return queue.take(9, None)
 
     assert pending.take(signing_in) is None
+
+
+def test_sign_in_in_another_process_lets_nothing_overtake(spool: SqliteSpool) -> None:
+    """Its event is read from disk before the sign-in, while the visitor's earlier one is sent."""
+    pending = pending_of(spool, [])
+    consents, health = (
+        pending.state.consents,
+        Health(RetryConfig(), Breaker(BreakerConfig()), random.random),
+    )
+    visit = NewEvent("session:s", Clock()(), b"{}", {"there": State.WAITING})
+
+    def next_() -> list[int]:
+        with pending.lock:
+            found = pending.next(Clock()(), health, hurried=True)
+        return [entry[0] for entry in found.entries] if isinstance(found, Batch) else []
+
+    spool.append([visit], lambda accepted: None)
+    assert next_() == [1]
+    with closing(SqliteSpool(SpoolConfig(path=str(spool.path)))) as theirs:
+        person, _ = ConsentStore(theirs, {}, 10, Clock()).identify({"id": "ana", "session": "s"})
+        order = NewEvent(person, Clock()(), b"{}", {"there": State.WAITING})
+        theirs.append([order], lambda accepted: None)
+    pending.note_foreign()
+    assert next_() == []
+    consents.refresh()
+    assert next_() == []  # it waits for the visitor's event
+    assert len(pending.state.queue) == 1
+
+
+def test_entries_that_are_read_before_they_are_handed_over_are_counted_once(
+    spool: SqliteSpool,
+) -> None:
+    pending = pending_of(spool, [])
+    assert not refill(pending)
+    entries: list[Entry] = []
+
+    def read_first(runs: Sequence[EntryRun]) -> None:  # another process's commit makes it read on
+        entries.extend(entry for found, _ in runs for entry in found)
+        pending.note_foreign()
+        pending._refill(Clock()())
+
+    events = [NewEvent("id:a", Clock()(), b"{}", {"there": State.WAITING}) for _ in range(2)]
+    spool.append(events, read_first)
+    for entry in entries:
+        pending.add([entry], State.WAITING)
+    assert pending.state.waiting == len(pending.state.queue) == 2

@@ -50,6 +50,8 @@ class Wait:
 _ANSWERED: Final = 500
 """Pushes that are answered from disk at once."""
 _IDLE: Final = Wait(None)
+_OUTDATED: Final = Wait(0)
+"""Nothing is taken before what is known of people is refreshed."""
 
 
 class PendingEvents:
@@ -109,7 +111,7 @@ class PendingEvents:
             in_memory = len(pending.queue), pending.bytes
             fitting, more_on_disk, loaded_up_to = window.admit(entries, *in_memory)
             size = size_of(fitting)
-        added, known = count, last
+        added, known = count, max(last, window.known_up_to)
         if window.foreign:  # counted when it is read
             added, known = 0, window.known_up_to
         elif first <= window.known_up_to:  # read, and counted, before it was handed over
@@ -260,6 +262,9 @@ class PendingEvents:
             return Wait(wait)
         if state.window.more_on_disk:
             self._refill(now)
+        if state.consents.is_stale:
+            # A sign-in may be news, and its event be queued already, ahead of the session's.
+            return _OUTDATED
         if state.unwritten:
             state.unwritten = False
             return _NOTHING

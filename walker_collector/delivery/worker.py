@@ -143,17 +143,22 @@ class DestinationWorker:
         Nothing that a delivery raises ends it: a dead thread would mean events that wait for ever.
         """
         threads, pending, health, log = self._threads, self.pending, self._health, self._log
+        consents = self._state.consents
         while not threads.stopping:
             batch: Batch | None = None
             try:
                 if log.suppressed:
                     log.flush()
+                if consents.is_stale:
+                    consents.refresh()
                 with self._lock:
                     if threads.stopping:  # set since then: nobody would wake it again
                         return
                     hurried = bool(self._flushing or self._waiters.waiting)
                     found = pending.next(self._now(), health, hurried=hurried)
                     if not isinstance(found, Batch):
+                        if found.ms == 0:  # others have changed something about people
+                            continue
                         longest = INTERVAL if log.suppressed else _MAX_WAIT
                         wait = longest if found.ms is None else min(found.ms / 1000, longest)
                         threads.idle += 1
