@@ -29,6 +29,7 @@ MODULES = {
     "django-admin": "django",
     "gunicorn": "gunicorn",
     "pytest": "pytest -p no:cacheprovider",
+    "uvicorn": "uvicorn",
     "pip": "pip --quiet --disable-pip-version-check --no-input",
     "walker": "walker_collector",
 }

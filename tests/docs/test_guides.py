@@ -32,6 +32,6 @@ def test_guide_installs_the_programs_and_frameworks_that_it_uses(path: Path) -> 
     """The tests' own virtualenv has all of them, that of a reader only the installed ones."""
     text = path.read_text("utf-8")
     installed = " ".join(re.findall(r"pip install (.*)", text)).replace("[testing]", " pytest")
-    typed = set(re.findall(r"^\$ (?:env \S+ )?(pytest|gunicorn|celery)\b", text, re.MULTILINE))
+    typed = set(re.findall(r"^\$ (?:env \S+ )?(pytest|gunicorn|celery|uvicorn)\b", text, re.M))
     imported = set(re.findall(r"^(?:from|import) (celery|django|fastapi|pytest)\b", text, re.M))
     assert {name for name in typed | imported if name not in installed} == set()
