@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ from walker_collector.text import describe
 
 _INTERVAL: Final = 0.25
 """Seconds between looks: the lease of a killed process is taken over after one of them."""
+_WHOLE: Final = 1.0
+"""Seconds after which a look is at every process, though none has come or gone."""
 _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""
 
@@ -45,6 +48,8 @@ class LeaseKeeper:
         self._void = False
         self._problem = ""
         self._leaving: set[Lease] = set()
+        self._looked_at = -_WHOLE
+        self._folder_version = 0
         self._looking = threading.Lock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -87,12 +92,27 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._over.wait(_INTERVAL):
             try:
-                self.look()
+                if not self._is_quiet():
+                    self.look()
                 self._problem = ""
             except Exception as error:  # the next look may find the folder, or the disk, better
                 if self._problem != (problem := describe(error)):  # once, not at each look
                     logger.exception("spool: the leases of this process could not be looked after")
                 self._problem = problem
+
+    def _is_quiet(self) -> bool:
+        """Return whether there is nothing to do: nobody has come or gone, no lease is free.
+
+        A look opens a file of each process. A killed one matters at once if it had leases.
+        """
+        with self._looking:
+            return (
+                time.monotonic() - self._looked_at < _WHOLE
+                and not self._leaving
+                and self._loss() is Loss.NONE
+                and self._members.version == self._folder_version
+                and len(self._leases.holders(self._wanted)) == len(self._wanted)
+            )
 
     def look(self) -> None:
         """Give up leases that others should have, and take those that this process should."""
@@ -104,6 +124,7 @@ class LeaseKeeper:
                 if loss is Loss.LOCKS:
                     self._give_all_up()
                 return
+            now, version = time.monotonic(), self._members.version
             self._members.sign()
             members = self._members.living()
             holders = self._leases.holders(self._all(members))
@@ -115,6 +136,7 @@ class LeaseKeeper:
             # Those to be given up which nobody else should have any more are among them.
             for lease in sorted(mine - self._leases.held | mine & self._leaving):
                 self._take(lease)
+            self._looked_at, self._folder_version = now, version
 
     def _give_all_up(self) -> None:
         if not self._void:

@@ -74,6 +74,11 @@ class Members:
             self._describe(self._lock_file)
         os.utime(self._lock_file)
 
+    @property
+    def version(self) -> int:
+        """Another value than before: processes may have come or gone, other than by a kill."""
+        return self.folder.stat().st_mtime_ns
+
     def living(self) -> list[Member]:
         """Return the living processes, the one that came first first."""
         now = time.time()

@@ -37,7 +37,7 @@ class Watcher:
         is_hurried: Callable[[], bool] = lambda: True,
     ) -> None:
         self._lock = lock
-        self._turn = turn
+        self._write_turn = turn
         self._on_change = on_change
         self._is_hurried = is_hurried
         self._over = threading.Event()
@@ -70,12 +70,12 @@ class Watcher:
 
     def _sleep(self) -> bool:
         """Sleep until another process writes; return False if that cannot be now, or here."""
-        if not self._turn.acquire(blocking=False):
+        if not self._write_turn.acquire(blocking=False):
             return False
         try:
             commits = self._lock.nap()
         finally:
-            self._turn.release()
+            self._write_turn.release()
         return commits is not None and self._lock.page.wait(commits, _LONGEST)
 
     def close(self) -> None:
