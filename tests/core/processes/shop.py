@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -19,8 +19,10 @@ from walker_collector import Collector, SpoolError
 from walker_collector.errors import Rejected, RetryLater
 from walker_collector.spool import Lease
 from walker_collector.spool.processes.leases import Leases
+from walker_collector.spool.sqlite import SqliteSpool  # noqa: F401  # nobody cannot, later
 
 ROOT = Path(__file__).parents[3]
+NOBODY = 65534
 
 
 class Shop:
@@ -49,9 +51,11 @@ class Shop:
 
 
 @contextmanager
-def shop(folder: Path, *options: str) -> Iterator[Shop]:
-    """Start such a process; "accepts": it only accepts, "grants": the default of its flow does."""
-    command = [sys.executable, "-m", __name__, folder, *options]
+def shop(folder: Path, *options: str, within: Sequence[str] = ()) -> Iterator[Shop]:
+    """Start such a process; "accepts": it only accepts, "grants": the default of its flow does,
+    "nobody": it is another user's. `within`: a command that runs it.
+    """
+    command = [*within, sys.executable, "-m", __name__, folder, *options]
     with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
         shop = Shop(process)
         assert shop.answer() == "open"
@@ -117,6 +121,9 @@ def collector_of(folder: Path, *options: str) -> Collector:
 
 def main() -> None:
     folder, *options = sys.argv[1:]
+    if "nobody" in options:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
     collector = collector_of(Path(folder), *options)
     print(json.dumps("open"), flush=True)
     for line in sys.stdin:

@@ -1,13 +1,18 @@
 """A spool on a network file system is refused, one on another machine's disk comes with advice."""
 
+import os
+import resource
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support import exit_status, in_fork
 from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
+from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.processes.disk import _MOUNTS, filesystem_of
+from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.sqlite import SqliteSpool
 
 MOUNTS = r"""
@@ -96,3 +101,25 @@ def test_spool_that_other_machines_may_see_comes_with_advice(
     mounted(folder, kind, monkeypatch)
     SqliteSpool(SpoolConfig(path=str(folder / "spool.db"))).close()
     assert (f"({kind}) that other machines may share" in caplog.text) == told
+
+
+def test_leases_are_taken_on_a_full_disk_and_told_when_there_is_room(tmp_path: Path) -> None:
+    spool, crm = tmp_path / "spool.db", Lease("crm", 0)
+    deliveries = Deliveries(lambda lease: None, lambda lease: True)
+
+    def child() -> None:
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+        one = LeaseKeeper(spool, ["crm"], 1, deliveries)
+        one.look()
+        assert one.holds(crm)  # what is delivered makes room
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        other = LeaseKeeper(spool, ["crm"], 1, deliveries)
+        assert sorted(member.pid for member in other.living()) == [0, os.getpid()]
+        one.look()
+        assert [member.pid for member in other.living()] == [os.getpid()] * 2
+        assert other.holders([crm])[crm].token == one.token
+        one.close()
+        other.close()
+
+    assert exit_status(in_fork(child)) == 0

@@ -44,9 +44,8 @@ class Leases:
             if not try_lock(file) or not is_at(file, self._path(lease)):
                 os.close(file)
                 return False
-            # On a full disk nobody is told who holds it: deliveries are what makes room.
-            with contextlib.suppress(OSError):
-                os.pwrite(file, self._token.encode(), 0)
+            os.ftruncate(file, 0)  # what is there is of a process that was killed
+            self._sign(file)
         except BaseException:
             os.close(file)
             raise
@@ -65,7 +64,16 @@ class Leases:
         return {lease: token for lease in leases if (token := self._holder(lease))}
 
     def _holder(self, lease: Lease) -> str:
-        return self._token if self.holds(lease) else _holder_at(self._path(lease))
+        if not self.holds(lease):
+            return _holder_at(self._path(lease))
+        self._sign(self._files[lease])
+        return self._token
+
+    def _sign(self, file: int) -> None:
+        """Say who holds a lease; later where the disk is full: deliveries make room."""
+        if os.fstat(file).st_size == 0:
+            with contextlib.suppress(OSError):
+                os.pwrite(file, self._token.encode(), 0)
 
     def _path(self, lease: Lease) -> Path:
         return self._folder / f"{_name(lease.destination)}.{lease.shard}.lease"
