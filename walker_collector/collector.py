@@ -288,9 +288,10 @@ class Collector:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until no events wait at any destination. Held events do not count.
 
-        Returns False after `timeout` s, or earlier if a waiting event cannot go before then.
-        Within a hook, or in a signal handler that has interrupted another call of the collector,
-        False at once.
+        Of several processes with one spool, each waits for the events that it has accepted,
+        whichever of them delivers these. Returns False after `timeout` s, or earlier if a waiting
+        event cannot go before then. Within a hook, or in a signal handler that has interrupted
+        another call of the collector, False at once.
         """
         return self._life.flush(timeout)
 

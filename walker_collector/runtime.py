@@ -85,14 +85,14 @@ class Runtime:
         """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""
         try:
             # Other processes deliver what waits, if there are any: nobody waits for that.
-            handed_over = self._cooperation is not None and not self._cooperation.leave()
-            if self._delivers and not handed_over:
-                self.workers.flush(deadline, expired)
+            handed_over = self._cooperation.leave() if self._cooperation else ()
+            if self._delivers:
+                self.workers.finish(deadline, expired, handed_over)
             self.erasure.wait(deadline)
             self.erasure.stop()
             if self._cooperation is not None:
                 self._cooperation.stop()
-            return self.workers.stop(expired, handed_over=handed_over) == 0
+            return self.workers.stop(expired, handed_over) == 0
         finally:
             self._leave()
 

@@ -1,7 +1,9 @@
 """Deliveries from a spool of several processes: leases and news, passed to the workers."""
 
+from collections.abc import Collection
 from functools import partial
 
+from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
@@ -31,6 +33,8 @@ class Cooperation:
         self._erasures_seen = spool.erasures
         consents.on_news = self._on_news
         for worker in workers.values():
+            if not delivers:  # whoever does has to deliver what earlier processes have left
+                worker.pending.own = OwnEntries(None)
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
@@ -53,7 +57,7 @@ class Cooperation:
 
     def _on_foreign(self) -> None:
         for worker, _ in self._workers.active:
-            worker.pending.note_foreign()
+            worker.pending.others_added()
 
     def _on_news(self, people: set[str] | None) -> None:
         if people is None:
@@ -74,8 +78,8 @@ class Cooperation:
             worker.read_on()
         self._workers.maintain()
 
-    def leave(self) -> bool:
-        """Leave deliveries to others; return whether there are none, and this process has to."""
+    def leave(self) -> Collection[str]:
+        """Leave deliveries to others; return the destinations that they can deliver to."""
         return self._membership.leave()
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from walker_collector.delivery.health import Health
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.outcome import Disposition, Outcome
+from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
@@ -67,7 +68,7 @@ class PendingEvents:
         self._restore = Restore(state)
         self.holds = Holds(state, self._restore)
         self.erasures = Erasures(state, self.holds)
-        self.dead_letters = DeadLetters(state)
+        self.dead_letters = DeadLetters(state, lambda: self.own)
         self._linger = Linger.of(destination.config.batch, destination.linger)
         self._batch_size = destination.batch_size
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
@@ -76,6 +77,7 @@ class PendingEvents:
         """Whether other threads may have something to do after the last batch, now or later."""
         self._newest = 0
         """The number of the last entry that was added."""
+        self.own = OwnEntries(state.spool.inherited if state.spool.durable else 0)
 
     # --- add -------------------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ class PendingEvents:
         (first, _, _, _), (last, _, at, _) = entries[0], entries[-1]
         if last <= self._newest:  # the call before was complete
             return
+        self.own.add(first, last)
         count, pending, linger = len(entries), self.state, self._linger
         window, counts = pending.window, pending.counts
         if not pending.leased:  # whoever delivers reads them from the spool
@@ -215,6 +218,11 @@ class PendingEvents:
                 state.window.kept = set(state.in_flight)
                 state.queue.rejoin(list(state.queue.people.counts))
 
+    def others_added(self) -> None:
+        """Note, before own entries are added, that another process has added some."""
+        self.own.others_added()
+        self.note_foreign()
+
     def note_foreign(self) -> None:
         """Read on: another process may have added entries."""
         with self.state.lock:
@@ -234,13 +242,18 @@ class PendingEvents:
                 state.waiters.decided(seq, fates.get(seq))
 
     @property
-    def is_delivered(self) -> bool:
-        """Whether another process has delivered all that this one has accepted."""
-        spool = self.state.spool
-        if not spool.durable or not self._newest:
+    def are_own_delivered(self) -> bool:
+        """Whether all that this process has accepted is delivered, by whichever process."""
+        state, spool = self.state, self.state.spool
+        if not state.waiting and (state.leased and not state.window.foreign):
             return True
-        first = spool.first_waiting(self.state.destination.id)
-        return first is None or first > self._newest
+        if not spool.durable or (state.leased and self.own.are_all):
+            return False
+        with state.lock:
+            if any(seq in self.own for seq in state.in_flight):
+                return False
+            runs = list(self.own.runs)
+        return not any(spool.has_waiting(state.destination.id, *run) for run in runs)
 
     # --- next ------------------------------------------------------------------------------
 

@@ -224,12 +224,11 @@ class DestinationWorker:
         """The number of waiting events."""
         return self._state.waiting
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits that this process has accepted, or has to deliver."""
-        if not self._state.leased:
-            return self.pending.is_delivered
-        return not (self._state.waiting or self._state.window.foreign)
+    def _is_over(self, *, everything: bool) -> bool:
+        """Return whether nothing waits, of what this process has accepted or of everything."""
+        if everything:
+            return not (self._state.waiting or self._state.window.foreign)
+        return self.pending.are_own_delivered
 
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
@@ -282,21 +281,27 @@ class DestinationWorker:
 
     # --- end -------------------------------------------------------------------------------
 
-    def flush(self, deadline: float, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until no events wait.
+    def flush(
+        self,
+        deadline: float,
+        given_up: Callable[[], bool] = lambda: False,
+        *,
+        everything: bool = False,
+    ) -> bool:
+        """Wait until no events wait that this process has accepted, or none of any process.
 
         Returns False at the monotonic `deadline` (s), when `given_up` returns True, or as soon as
         it is clear that the waiting events cannot go before the deadline.
         """
-        flush = object()
+        flush, is_over = object(), partial(self._is_over, everything=everything)
         try:
             self._flushing.add(flush)
             with self._lock:
                 self._threads.notify_all()
             over = self._changed.wait_for(
-                lambda: self.is_idle or given_up() or self._is_stuck(deadline), deadline
+                lambda: is_over() or given_up() or self._is_stuck(deadline), deadline
             )
-            return over and self.is_idle
+            return over and is_over()
         finally:
             self._flushing.discard(flush)
 

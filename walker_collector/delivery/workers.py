@@ -119,16 +119,26 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         done = [worker.flush(deadline, given_up) for worker in self.values()]
         return all(done)
 
-    def stop(self, expired: Callable[[], bool], *, handed_over: bool = False) -> int:
+    def finish(
+        self, deadline: float, given_up: Callable[[], bool], handed_over: Collection[str]
+    ) -> None:
+        """Wait until nothing waits that any process has accepted, except where others deliver."""
+        for worker in self.values():
+            if worker.id not in handed_over:
+                worker.flush(deadline, given_up, everything=True)
+
+    def stop(self, expired: Callable[[], bool], handed_over: Collection[str] = ()) -> int:
         """Stop all workers; log and return the number of events that are left.
 
-        `handed_over`: other processes deliver the waiting ones.
+        `handed_over`: the destinations that other processes deliver to.
         """
         for worker in self.values():
             worker.stop(expired)
-        if handed_over:
-            return 0
-        return sum(self._report_left(worker.id, worker.status()) for worker in self.values())
+        return sum(
+            self._report_left(worker.id, worker.status())
+            for worker in self.values()
+            if worker.id not in handed_over
+        )
 
     def _report_left(self, id_: str, status: DestinationStatus) -> int:
         because = f": {status.reason}" if status.reason else ""

@@ -441,8 +441,8 @@ class Membership(Protocol):
     def holders(self, destination: str) -> list[Member | None]:
         """Return the process that delivers each shard to a destination; None: nobody does."""
 
-    def leave(self) -> bool:
-        """Take no more leases; return whether no other process could deliver the rest."""
+    def leave(self) -> set[str]:
+        """Take no more leases; return the destinations that other processes can deliver to."""
 
     def stop(self) -> None:
         """Look no more, and keep the leases."""
@@ -508,8 +508,12 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     def newest(self) -> int:
         """Return the number of the event that was accepted last."""
 
-    def first_waiting(self, destination: str) -> int | None:
-        """Return the number of the first waiting entry; None if there is none."""
+    @property
+    def inherited(self) -> int | None:
+        """The number of the last event that earlier processes left; None: others use the spool."""
+
+    def has_waiting(self, destination: str, first: int, last: int) -> bool:
+        """Return whether any entry waits, of those with these numbers and between them."""
 
     def join(
         self,

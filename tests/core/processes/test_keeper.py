@@ -41,7 +41,7 @@ def test_a_single_process_delivers_at_once(spool: Path) -> None:
     alone.look()
     assert alone.holds(CRM)
     assert alone.holds(Lease("file", 0))
-    assert alone.is_alone
+    assert not alone.others_deliver()
     alone.close()
 
 
@@ -173,8 +173,8 @@ def test_a_process_that_only_accepts_is_a_member_without_leases(spool: Path) -> 
     accepting.look()
     delivering.look()
     assert delivering.holds(CRM)
-    assert delivering.is_alone
-    assert not accepting.is_alone
+    assert not delivering.others_deliver()
+    assert accepting.others_deliver() == {"crm"}
     assert [sorted(member.delivers) for member in accepting.living()] == [[], ["crm"]]
     accepting.close()
     delivering.close()
@@ -230,14 +230,14 @@ def test_of_processes_that_leave_at_once_one_delivers_the_rest(spool: Path) -> N
     one.look()
     other.look()
     assert one.holds(CRM)
-    assert not one.leave()  # there is the other
-    assert other.leave()
+    assert one.leave() == {"crm"}  # there is the other
+    assert not other.leave()
     assert not other.holds(CRM)
     one.close()
     third = keeper(spool, "crm")
     third.look()
     assert third.holds(CRM)
-    assert third.leave()
+    assert not third.leave()
     assert third.holds(CRM)
     other.close()
     third.close()

@@ -173,31 +173,31 @@ class LeaseKeeper:
 
     # --- end -------------------------------------------------------------------------------
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether no other process could deliver the rest."""
-        return not any(
-            member.token != self._members.token and member.delivers and not member.silent
-            for member in self.living()
-        )
+    def others_deliver(self) -> set[str]:
+        """Return the destinations that other processes can deliver to."""
+        others = [m for m in self.living() if m.token != self._members.token and not m.silent]
+        return {id_ for member in others for id_ in member.delivers}
 
-    def leave(self) -> bool:
-        """Take no more leases, but those that nobody else could take; return whether that is so.
+    def leave(self) -> set[str]:
+        """Take no more leases, but those that nobody else could take.
 
-        Of several processes that leave at once each finds itself alone, and one gets the leases.
+        Returns the destinations that others can deliver to, which is left to them. Of several
+        processes that leave at once each finds itself alone, and one gets the leases.
         """
         self.stop()
         with self._looking:
             self._members.leave()
         if (loss := self._loss()) is not Loss.NONE:
-            return loss is Loss.SPOOL
-        if not self.is_alone:
-            return False
+            # Without the spool, nobody else has what is in memory.
+            return set() if loss is Loss.SPOOL else {lease.destination for lease in self._wanted}
+        others = self.others_deliver()
         with self._looking:
             for lease in self._wanted:
+                if lease.destination in others:
+                    continue
                 if lease not in self._leases.held or lease in self._leaving:
                     self._take(lease)
-        return True
+        return others
 
     def stop(self) -> None:
         """Look no more, and keep the leases."""

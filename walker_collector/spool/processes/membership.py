@@ -61,8 +61,8 @@ class SpoolMembership:
         """Go on, in the parent."""
         self._keeper.resume()
 
-    def leave(self) -> bool:
-        """Take no more leases; return whether no other process could deliver the rest."""
+    def leave(self) -> set[str]:
+        """Take no more leases; return the destinations that other processes can deliver to."""
         return self._keeper.leave()
 
     def stop(self) -> None:

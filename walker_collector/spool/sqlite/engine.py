@@ -93,6 +93,8 @@ class SqliteSpool:
         self._probing = threading.Lock()
         """Held while lock files of others are open: a forked child would keep them locked."""
         self._paused = False
+        self._is_first = False
+        """Whether no other process used the spool when it was opened."""
         self._wait = wait
         if not read_only:
             require_locks(self.path)
@@ -158,6 +160,7 @@ class SqliteSpool:
             self._recount(db)
             return
         self._presence = presence = Presence(self._spool_file.real)
+        self._is_first = presence.is_first
         try:
             self._check_and_mend(db, first=presence.is_first)
         except BaseException:
@@ -348,12 +351,15 @@ class SqliteSpool:
     def newest(self) -> int:
         return self.page.seq
 
-    def first_waiting(self, destination: str) -> int | None:
+    @property
+    def inherited(self) -> int | None:
+        return self._last_old if self._is_first else None
+
+    def has_waiting(self, destination: str, first: int, last: int) -> bool:
         number = self._number(destination)
         if number is None:
-            return None
-        ((seq,),) = self._rows(event_tables.FIRST_WAITING, (number,))
-        return None if seq is None else int(seq)
+            return False
+        return bool(self._rows(event_tables.HAS_WAITING, (number, first, last)))
 
     def join(
         self,

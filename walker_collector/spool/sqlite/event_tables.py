@@ -99,10 +99,12 @@ ORDER BY e.seq LIMIT ?3
 PENDING: Final = WAITING.replace("d.consent", "d.consent, d.state").replace(
     "coalesce(d.state, 0) = 0", "coalesce(d.state, 0) IN (0, 1)"
 )
-FIRST_WAITING: Final = """
-SELECT min(e.seq) FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
-WHERE e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
+HAS_WAITING: Final = """
+SELECT 1 FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
+WHERE e.seq BETWEEN ?2 AND ?3
+  AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
   AND coalesce(d.state, 0) = 0
+LIMIT 1
 """
 FATES: Final = """
 SELECT e.seq, coalesce(d.state, 0), coalesce(d.attempts, 0), coalesce(d.reason, '')
