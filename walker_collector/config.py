@@ -324,6 +324,7 @@ class CollectorConfig:
     user: defaults for the user of every event.
     globals: defaults for the globals of every event.
     spool: where accepted events wait; without it, in memory.
+    shards: parts of the people, each delivered by one process at a time; fixed with the spool.
     deliver: false leaves deliveries to other processes that use the spool, which it needs.
     queue_max: how many events wait in memory.
     queue_wait: ms a push waits for room.
@@ -341,6 +342,7 @@ class CollectorConfig:
     user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = None
+    shards: int = field(default=1, validator=between(1, 1024))
     deliver: bool = field(default=True, validator=delivers_or_spools)
     queue_max: int = field(default=100_000, validator=at_least(1))
     queue_wait: int = field(default=5_000, validator=ms(0))

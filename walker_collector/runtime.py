@@ -28,7 +28,9 @@ def open_spool(config: CollectorConfig) -> Spool:
     # Imported here: a collector in memory needs neither SQLite nor file locks.
     from walker_collector.spool.sqlite import SqliteSpool
 
-    return SqliteSpool(config.spool, wait=max(config.queue_wait, _WRITE_WAIT) / 1000)
+    return SqliteSpool(
+        config.spool, shards=config.shards, wait=max(config.queue_wait, _WRITE_WAIT) / 1000
+    )
 
 
 class Runtime:

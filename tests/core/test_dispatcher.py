@@ -92,6 +92,7 @@ class Bench:
     attempt: DeliveryState = FRESH
     revoked: set[int] = Factory(set)
     blocked: set[str] = Factory(set)
+    overtaking: set[int] = Factory(set)
 
     def run(self, *entries: Entry) -> list[Outcome]:
         (destination,) = build_destinations(flow({"there": (self.cls, config(**self.settings))}))

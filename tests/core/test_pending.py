@@ -58,7 +58,7 @@ def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
             destination, spool, consents, SteadyClock(Clock()), log, lambda: thawed.append(1)
         )
     )
-    pending.take_over()
+    pending.shards.take_over()
     return pending
 
 

@@ -811,7 +811,7 @@ def test_worker_goes_on_once_the_spool_tells_who_somebody_is(
 ) -> None:
     # The start looks at the aliases as well; here only the delivery is to miss them.
     monkeypatch.setattr("walker_collector.spool.sqlite.people_tables.straighten", lambda db: None)
-    monkeypatch.setattr("walker_collector.spool.sqlite.mend.mend", lambda path, db: None)
+    monkeypatch.setattr("walker_collector.spool.sqlite.mend.mend", lambda *of: None)
     record, spool = Record(), tmp_path / "spool.db"
     with running(one(plugin(record.push, init=failing_init), spool)) as collector:
         for n in (1, 2):

@@ -6,7 +6,7 @@ was stated before counts, and whoever states something later sees the call and w
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from walker_collector.delivery.outcome import NOT_ATTEMPTED, Outcome
@@ -19,16 +19,28 @@ _VALID: Final = 1.0
 """Seconds. A process may be stopped between its claim and its call: then it claims again."""
 _UNWRITTEN: Final = -1
 """Stands for the number of a claim that could not be written."""
+_BUSY: Final = Outcome("retry", "a call for its person is under way", after=0.05, counted=False)
+"""After an identity merge: another process delivers what was a session's until then."""
 _ERASING: Final = Outcome("retry", "its person is being erased", after=1.0, counted=False)
 
 
 class Claim:
-    """The claim of one batch: made before its first call, and anew when people have changed."""
+    """The claim of one batch: made before its first call, and anew when people have changed.
+
+    `follow_joins` notes the merges of people that a version includes, so that no entry of a batch
+    overtakes those that have become its person's.
+    """
 
     def __init__(
-        self, destination: str, spool: DurableSpool, consents: ConsentStore, revoked: set[int]
+        self,
+        destination: str,
+        spool: DurableSpool,
+        consents: ConsentStore,
+        revoked: set[int],
+        follow_joins: Callable[[], None],
     ) -> None:
         self._destination = destination
+        self._follow_joins = follow_joins
         self._spool = spool
         self._consents = consents
         self._revoked = revoked
@@ -45,15 +57,14 @@ class Claim:
                 return
             self.end()
         left = [task for task in tasks if task.outcome is NOT_ATTEMPTED]
-        seqs = [task.entry[0] for task in left]
         self._until = time.monotonic() + _VALID
         self._consents.refresh()
         while self._number is None:
-            people = {self._consents.canonical(task.entry[1]) for task in left} - {""}
+            version = self._consents.known_version  # first: see `follow_joins`
+            entries = {task.entry[0]: self._consents.canonical(task.entry[1]) for task in left}
+            self._follow_joins()
             try:
-                claimed = self._spool.claim(
-                    self._destination, seqs, people, self._consents.known_version
-                )
+                claimed = self._spool.claim(self._destination, entries, version)
             except StalePeople:
                 self._consents.refresh(surely=True)
                 continue
@@ -64,13 +75,14 @@ class Claim:
                 return
             self._number = claimed.number
         self._revoked |= claimed.gone
-        if claimed.erasing:
-            self._postpone(left, claimed.erasing)
+        if claimed.erasing or claimed.busy:
+            self._postpone(left, claimed.erasing, _ERASING)
+            self._postpone(left, claimed.busy, _BUSY)
 
-    def _postpone(self, tasks: Sequence[Task], people: Collection[str]) -> None:
+    def _postpone(self, tasks: Sequence[Task], people: Collection[str], outcome: Outcome) -> None:
         for task in tasks:
             if task.entry[1] in people or self._consents.canonical(task.entry[1]) in people:
-                task.outcome, task.item = _ERASING, None
+                task.outcome, task.item = outcome, None
 
     def end(self) -> None:
         """End the claim: its calls are over."""

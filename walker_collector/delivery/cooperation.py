@@ -50,10 +50,10 @@ class Cooperation:
 
     def _take_over(self, lease: Lease) -> None:
         self._spool.end_calls_of_the_dead()
-        self._workers[lease.destination].take_over()
+        self._workers[lease.destination].take_over(lease.shard)
 
     def _abandon(self, lease: Lease) -> bool:
-        return self._workers[lease.destination].pending.abandon()
+        return self._workers[lease.destination].pending.shards.abandon(lease.shard)
 
     def _on_foreign(self) -> None:
         for worker, _ in self._workers.active:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Container, Sequence
 
 from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.pending_state import PendingState
-from walker_collector.spool import DeadLetter
+from walker_collector.spool import DeadLetter, State
 
 
 class DeadLetters:
@@ -13,6 +13,7 @@ class DeadLetters:
     def __init__(self, state: PendingState, own: Callable[[], OwnEntries]) -> None:
         self._state = state
         self._own = own
+        self._died = 0
 
     def requeue(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
         """Queue dead letters again, with attempts reset and without the parts in `without`.
@@ -22,7 +23,8 @@ class DeadLetters:
         with self._state.unacked.writing, self._state.refill_paused():
             requeued = self._state.spool.requeue(letters, without)
             with self._state.lock:
-                if not self._state.leased:  # whoever delivers reads them from the spool
+                # Whoever delivers reads them from the spool.
+                if not self._state.leased or self._state.sharded:
                     return len(requeued)
                 self._state.dead -= len(requeued)
                 self._state.attempts.update(
@@ -62,6 +64,7 @@ class DeadLetters:
         """
         state = self._state
         limit = max(state.destination.config.dlq_max, spared)
+        self._count_others()
         if state.dead <= limit:
             return 0
         # Counted again: of several threads that see the limit exceeded, one deletes the excess.
@@ -69,8 +72,18 @@ class DeadLetters:
             excess = state.dead - limit
             if excess <= 0:
                 return 0
-            dropped = state.spool.delete_dead(state.spool.dead(state.destination.id, excess))
+            oldest = state.spool.dead(state.destination.id, excess)
+            # Of several processes as well: they have found the same ones, or fewer are left.
+            self._count_others(surely=True)
+            dropped = state.spool.delete_dead(oldest[: max(0, state.dead - limit)])
             with state.lock:
                 state.dead -= dropped
                 state.counts.dead_dropped += dropped
         return dropped
+
+    def _count_others(self, *, surely: bool = False) -> None:
+        """Count the dead letters of all processes, if there may be more than before."""
+        state = self._state
+        if state.sharded and (surely or self._died != state.counts.died):
+            self._died = state.counts.died
+            state.dead = state.spool.counts().get(state.destination.id, {}).get(State.DEAD, 0)

@@ -29,10 +29,14 @@ from walker_collector.text import storable
 
 
 class Erasing(Protocol):
-    """People under erasure, and the entries in flight that an erasure has revoked."""
+    """People under erasure, and the entries in flight that an erasure has revoked.
+
+    `overtaking`: entries in flight that came before older ones, which have become their person's.
+    """
 
     blocked: set[str]
     revoked: set[int]
+    overtaking: set[int]
 
     def may_proceed(self, entry: Entry) -> bool: ...
 
@@ -155,7 +159,9 @@ class _BatchInProgress:
             return False
         if self.claim is not None and not self._is_claimed(self.claim):
             return False
-        if (erasing.revoked or erasing.blocked) and not erasing.may_proceed(task.entry):
+        if (erasing.revoked or erasing.blocked or erasing.overtaking) and not erasing.may_proceed(
+            task.entry
+        ):
             return False
         if self.snapshot.version == dispatcher.consents.version:
             return True
@@ -206,7 +212,7 @@ class _BatchInProgress:
         if self.claim is not None:
             self.claim.hold(self.tasks)
             tasks = [task for task in tasks if task.outcome is NOT_ATTEMPTED]
-        if erasing.revoked or erasing.blocked:
+        if erasing.revoked or erasing.blocked or erasing.overtaking:
             tasks = [task for task in tasks if erasing.may_proceed(task.entry)]
         outdated = snapshot.version != consents.version
         if not outdated and not self.held_up:

@@ -18,6 +18,7 @@ class Erasures:
         self._holds = holds
         self.blocked = state.queue.people.blocked
         """People under erasure."""
+        self.overtaking = holds.overtaking
         self.revoked: set[int] = set()
         """Entries in flight of an erased person: none of their further parts is sent."""
         self._settling: set[int] = set()
@@ -152,13 +153,21 @@ class Erasures:
         erased = waiting + held - len(finished)
         erased -= sum(seq in seqs for seq in state.in_flight)  # counted when they are settled
         state.counts.erased += erased
-        state.waiting -= erased - len(holds)
+        if state.sharded:  # other processes had some of them
+            state.waiting = len(state.queue) + len(state.in_flight)
+        else:
+            state.waiting -= erased - len(holds)
         state.dead -= dead + sum(kind is UpdateKind.DEAD for kind in finished.values())
 
     def may_proceed(self, entry: Entry) -> bool:
-        """Return whether an entry in flight may still be sent: not if its person is erased."""
+        """Return whether an entry in flight may still be sent.
+
+        Not if its person is erased, or if older entries have become its person's.
+        """
         people = self._state.queue.people
-        return entry[0] not in self.revoked and people.of.get(entry[0]) not in people.blocked
+        if entry[0] in self.revoked or entry[0] in self.overtaking:
+            return False
+        return people.of.get(entry[0]) not in people.blocked
 
     def decide(self, entries: list[Entry], dispositions: list[Disposition]) -> list[Disposition]:
         """Return the dispositions to write; entries erased while in flight are always removed.

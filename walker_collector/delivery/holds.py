@@ -1,5 +1,6 @@
 """The entries of one destination that are held for consent, until a grant or `queueAge`."""
 
+from collections.abc import Collection
 from typing import Final
 
 from walker_collector.config import Consent
@@ -9,7 +10,7 @@ from walker_collector.events import decode
 from walker_collector.interrupts import run_to_the_end, uninterrupted
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.people.gate import granted
-from walker_collector.spool import Entry, SpoolUpdate, UpdateKind
+from walker_collector.spool import Entry, SpoolUpdate, StoredEntry, UpdateKind
 
 _MANY_JOINS: Final = 1_000
 _TOO_MANY_HELD: Final = "queueMax: more events than that held for consent"
@@ -23,15 +24,19 @@ class Holds:
         self._state = state
         self.joins = state.consents.follow()
         """Identity merges since the last `follow_joins`."""
+        self.arrived: set[str] = set()
+        """People of this process's shards who were merged with others: see `of_person`."""
+        self.overtaking: set[int] = set()
+        """Entries in flight of such people, which may come before older ones."""
         self._joined: set[int] = set()
         """Held entries re-keyed by an identity merge, which the person's consent may admit."""
         self._restore = restore
 
-    def load(self) -> None:
-        """Hold the entries that a durable spool has as held."""
+    def load(self, shards: Collection[int] | None) -> None:
+        """Hold the entries that a durable spool has as held, of these shards or of all."""
         state = self._state
         if state.spool.durable:
-            for stored in state.spool.held(state.destination.id):
+            for stored in state.spool.held(state.destination.id, shards):
                 if stored.entry[0] in state.in_flight:  # held on disk, and in memory in a moment
                     continue
                 entry = self._restore.held(stored, state.now())
@@ -39,8 +44,16 @@ class Holds:
                     # The consent that refused it is not stored, so it is checked anew.
                     self.hold([entry])
 
-    def release_now(self, entry: Entry) -> None:
-        """Queue an entry that has just been held, if consent admits it."""
+    def restore(self, stored: StoredEntry, now: int) -> None:
+        """Hold an entry that another process has added, unless consent admits it."""
+        if stored.entry[0] in self._state.held.entries:
+            return
+        entry = self._restore.held(stored, now)
+        if entry is not None:
+            self.hold([entry])
+            self._release_now(entry)
+
+    def _release_now(self, entry: Entry) -> None:
         entry = self._state.held.entries.get(entry[0], entry)
         if entry[0] in self._state.held.entries and self._admits(entry, {}):
             self.unhold([entry])
@@ -104,6 +117,27 @@ class Holds:
             key, person = self.joins.popleft()
             self._state.queue.rejoin([key])
             self._joined.update(self._state.held.join(key, person))
+            if self._state.spool.durable:
+                self._move(person)
+
+    def _move(self, person: str) -> None:
+        """Note that a person has got events of others, which may have been in another shard.
+
+        If they are another process's now, that one reads them.
+        """
+        state = self._state
+        if not state.owns(person):
+            for entry in state.held.of([person]):
+                state.held.remove(entry)
+            return
+        if state.sharded:
+            self.arrived.add(person)
+        # One that another process has accepted after the merge may have been taken before the
+        # merge was known here.
+        canonical = state.consents.canonical
+        self.overtaking.update(
+            seq for seq, entry in state.in_flight.items() if canonical(entry[1]) == person
+        )
 
     def _owned(self, entry: Entry) -> Entry:
         """Return an entry under the key of the person it belongs to now."""

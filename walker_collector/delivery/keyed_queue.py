@@ -5,7 +5,7 @@ waiting.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from walker_collector.delivery.retries import Retries
@@ -128,6 +128,12 @@ class KeyedQueue:
 
     def __len__(self) -> int:
         return len(self.ready) + self.people.parked_count + len(self.retries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self.ready
+        for parked in self.people.parked.values():
+            yield from parked
+        yield from self.retries
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Queue entries at the end."""

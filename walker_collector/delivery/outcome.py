@@ -54,6 +54,11 @@ class Outcome:
     consent: Consent = attrs.field(factory=dict)
 
     @property
+    def is_postponed(self) -> bool:
+        """Whether it waits for something else than the destination."""
+        return self.kind == "retry" and not self.counted
+
+    @property
     def shown_reason(self) -> str:
         """The reason, as logs and figures may show it."""
         return self.brief or self.reason

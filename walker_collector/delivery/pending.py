@@ -14,12 +14,13 @@ from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.outcome import Disposition, Outcome
 from walker_collector.delivery.own_entries import OwnEntries
+from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, StoredEntry, UpdateKind
+from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
 
 _person_key: Final = itemgetter(1)
 
@@ -58,7 +59,7 @@ _OUTDATED: Final = Wait(0)
 class PendingEvents:
     """The entries of one destination: `add` queues them, `next` takes batches, `settle` ends them.
 
-    Holds, erasures and dead letters have modules of their own, over the same state.
+    Shards, holds, erasures and dead letters have modules of their own, over the same state.
     """
 
     def __init__(self, state: PendingState) -> None:
@@ -69,6 +70,7 @@ class PendingEvents:
         self.holds = Holds(state, self._restore)
         self.erasures = Erasures(state, self.holds)
         self.dead_letters = DeadLetters(state, lambda: self.own)
+        self.shards = OwnedShards(state, self.holds, self.erasures, self._restore)
         self._linger = Linger.of(destination.config.batch, destination.linger)
         self._batch_size = destination.batch_size
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
@@ -93,9 +95,10 @@ class PendingEvents:
         self.own.add(first, last)
         count, pending, linger = len(entries), self.state, self._linger
         window, counts = pending.window, pending.counts
-        if not pending.leased:  # whoever delivers reads them from the spool
+        if not pending.leased or pending.sharded:  # whoever delivers reads them from the spool
             counts.accepted += count
             self._newest = last
+            window.note_foreign()
             return
         if state is State.HELD:
             self.holds.hold(entries)
@@ -149,7 +152,7 @@ class PendingEvents:
             if item.entry[0] in window.kept:
                 continue
             if item.held:
-                self._restore_held(item, now)
+                self.holds.restore(item, now)
                 continue
             if item.entry[0] > window.known_up_to:
                 self.state.waiting += 1
@@ -162,28 +165,7 @@ class PendingEvents:
         if stored:
             self._linger.arrived(now)
 
-    def _restore_held(self, stored: StoredEntry, now: int) -> None:
-        """Hold an entry that another process has added, unless consent admits it."""
-        if stored.entry[0] in self.state.held.entries:
-            return
-        entry = self._restore.held(stored, now)
-        if entry is not None:
-            self.holds.hold([entry])
-            self.holds.release_now(entry)
-
     # --- leases ----------------------------------------------------------------------------
-
-    def take_over(self) -> None:
-        """Begin to deliver the waiting and held entries on disk."""
-        state = self.state
-        with state.lock:
-            self.holds.joins.clear()  # every key is looked up anew
-            state.window.kept = set()
-            state.held_elsewhere = 0
-            state.window.restart(state.spool.newest() if state.spool.durable else 0)
-            state.leased = True
-            state.count_stored()
-            self.holds.load()
 
     def count_again(self) -> None:
         """Count the entries on disk, before all of them are read; call with the lock held."""
@@ -191,32 +173,6 @@ class PendingEvents:
         if state.spool.durable:
             state.window.known_up_to = state.spool.newest()
             state.count_stored()
-
-    def abandon(self) -> bool:
-        """Begin no delivery; return whether nothing is in flight, so that another process may."""
-        state = self.state
-        with state.lock:
-            state.leased = False
-            if state.in_flight:
-                return False
-        state.unacked.write()
-        with state.lock:
-            if state.unacked.updates:
-                return False  # the disk is full, say: nobody else must deliver them again
-            state.forget_entries()
-            state.changed.notify_all()
-        return True
-
-    def reload(self) -> None:
-        """Read all entries again, except those in flight, which stay in memory."""
-        state = self.state
-        with state.unacked.in_step(), state.lock:
-            self.erasures.revoke_gone()
-            if not state.unacked.updates:  # else the disk is full: what is on it is not the truth
-                state.forget_entries()
-                self.take_over()
-                state.window.kept = set(state.in_flight)
-                state.queue.rejoin(list(state.queue.people.counts))
 
     def others_added(self) -> None:
         """Note, before own entries are added, that another process has added some."""
@@ -245,9 +201,9 @@ class PendingEvents:
     def are_own_delivered(self) -> bool:
         """Whether all that this process has accepted is delivered, by whichever process."""
         state, spool = self.state, self.state.spool
-        if not state.waiting and (state.leased and not state.window.foreign):
+        if not state.waiting and (state.delivers_all and not state.window.foreign):
             return True
-        if not spool.durable or (state.leased and self.own.are_all):
+        if not spool.durable or (state.delivers_all and self.own.are_all):
             return False
         with state.lock:
             if any(seq in self.own for seq in state.in_flight):
@@ -268,6 +224,8 @@ class PendingEvents:
         state, linger = self.state, self._linger
         if not state.leased:
             return _IDLE
+        if self.holds.joins or self.holds.arrived:
+            self.shards.follow_joins()
         queue, retries = state.queue, state.queue.retries
         if retries.later and retries.later[0][0] <= now:
             queue.wake(now)
@@ -328,8 +286,8 @@ class PendingEvents:
     def take(self, take: Callable[..., list[Entry]], *args: Any) -> Batch | None:
         """Put the entries in flight that `take(*args)` takes from the queue; None if none."""
         state, holds = self.state, self.holds
-        if holds.joins:
-            holds.follow_joins()
+        if holds.joins or holds.arrived:
+            self.shards.follow_joins()
         entries = take(*args)
         if not entries:
             return None
@@ -349,6 +307,13 @@ class PendingEvents:
             state.queue.return_to_place(entries)
             holds.unhold(overtaken)
             return self.take(take, *args)
+        if state.sharded and (others := self.shards.of_others(entries, snapshot)):
+            state.queue.finish(others)
+            for entry in others:
+                self._leave(entry)
+            entries = [entry for entry in entries if entry not in others]
+            if not entries:
+                return self.take(take, *args)
         for entry in entries:
             state.in_flight[entry[0]] = entry
         return Batch(entries, snapshot)
@@ -374,6 +339,8 @@ class PendingEvents:
                 others.append((entry, disposition.due))
         self.state.queue.finish(done)
         self._return(others)
+        if self.holds.overtaking:
+            self.holds.overtaking.difference_update(entry[0] for entry in batch.entries)
 
     def settle_delivered(self, batch: Batch) -> None:
         """Settle a batch of which every event was delivered, as most are.
@@ -393,10 +360,13 @@ class PendingEvents:
         if self.erasures.revoked:
             self.erasures.all_delivered(entries)
         state.queue.finish(entries)
+        if self.holds.overtaking:
+            self.holds.overtaking.difference_update(entry[0] for entry in entries)
 
     def retry_later(self, batch: Batch, due: int) -> None:
         """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
         others: list[tuple[Entry, int | None]] = []
+        self.holds.overtaking.difference_update(entry[0] for entry in batch.entries)
         for entry in batch.entries:
             if self.state.in_flight.pop(entry[0], None) is not None:  # else settled before that
                 self.erasures.undecide(entry)

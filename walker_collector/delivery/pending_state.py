@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from walker_collector.delivery.consent_hold import ConsentHold
@@ -16,7 +16,7 @@ from walker_collector.delivery.window import SpoolWindow
 from walker_collector.interrupts import Notifier
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DeliveryState, Entry, Spool, State
+from walker_collector.spool import DeliveryState, Entry, Spool, State, shard_of
 
 
 class PendingState:
@@ -61,8 +61,37 @@ class PendingState:
         self.dead = 0
         self.held_elsewhere = 0
         """Held entries of a spool that another process delivers from."""
-        self.leased = not spool.durable
+        self.figures: Mapping[State, int] = {}
+        """With several shards: the counts of all of them, as they were when they were asked for."""
+        self.sharded = spool.shards > 1
+        """Whether other processes may deliver at the same time, to other people."""
+        self.shards = frozenset[int]() if spool.durable else frozenset((0,))
+        """The shards whose people this process delivers to."""
+
+    @property
+    def shards(self) -> frozenset[int]:
+        return self._shards
+
+    @shards.setter
+    def shards(self, shards: frozenset[int]) -> None:
+        self._shards = shards
+        self.leased = bool(shards)
         """Whether this process delivers: others may, from a spool that they share."""
+        self.window.shards = shards if self.sharded else None
+
+    @property
+    def share(self) -> float:
+        """The part of the destination's people that this process delivers to, 0 to 1."""
+        return len(self._shards) / self.spool.shards
+
+    @property
+    def delivers_all(self) -> bool:
+        """Whether no other process delivers to the destination."""
+        return len(self._shards) == self.spool.shards
+
+    def owns(self, person: str, seq: int = 0) -> bool:
+        """Return whether an event is in this process's shards, given the key of its person."""
+        return shard_of(person, seq, self.spool.shards) in self._shards
 
     def count_stored(self) -> None:
         """Count the entries of a durable spool, of all processes."""
@@ -77,11 +106,20 @@ class PendingState:
             self.dead -= on_disk[State.DEAD]
         self.held_elsewhere = 0 if self.leased else counts.get(State.HELD, 0)
 
-    def forget_entries(self) -> None:
-        """Drop the entries in memory that are not in flight; the spool has them."""
-        self.queue.remove(lambda entry: True)
-        self.bytes = size_of(self.in_flight.values())
-        for entry in list(self.held.entries.values()):
+    def places(self) -> dict[str, int]:
+        """Return how many entries wait, are held, and are dead letters; of all processes."""
+        if self.sharded:
+            waiting, held, dead = (self.figures.get(place, 0) for place in State)
+        else:
+            waiting, dead = self.waiting, self.dead
+            held = len(self.held) or self.held_elsewhere
+        return {"waiting": waiting, "held": held, "dead": dead}
+
+    def forget_entries(self, which: Callable[[Entry], bool] = lambda entry: True) -> None:
+        """Drop entries in memory that are not in flight; the spool has them."""
+        self.queue.remove(which)
+        self.bytes = size_of(self.queue) + size_of(self.in_flight.values())
+        for entry in [entry for entry in self.held.entries.values() if which(entry)]:
             self.held.remove(entry)
         for seq in [seq for seq in self.attempts if seq not in self.in_flight]:
             del self.attempts[seq]

@@ -1,5 +1,7 @@
 """Entries read back from the spool: their times are bounded, damaged ones become dead letters."""
 
+from collections.abc import Sequence
+
 import attrs
 
 from walker_collector.delivery.pending_state import PendingState
@@ -28,6 +30,17 @@ class Restore:
             state.queue.restore(due, _not_later(stored.entry, now))
         else:
             state.queue.add([_not_later(stored.entry, now)])
+
+    def arrived(self, found: Sequence[StoredEntry], now: int) -> None:
+        """Queue entries that belong before others which are in the queue."""
+        fresh: list[Entry] = []
+        for stored in found:
+            if stored.damage or stored.delivery is not FRESH:
+                self.waiting(stored, now)
+            else:
+                self._state.bytes += len(stored.entry[3])
+                fresh.append(_not_later(stored.entry, now))
+        self._state.queue.insert(fresh)
 
     def held(self, stored: StoredEntry, now: int) -> Entry | None:
         """Return an entry to hold again; None if it was damaged and is now a dead letter."""

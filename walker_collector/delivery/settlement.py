@@ -7,6 +7,7 @@ from walker_collector.delivery.health import Health, HealthChange
 from walker_collector.delivery.initialisation import Initialisation
 from walker_collector.delivery.outcome import (
     DELIVERED,
+    NOT_ATTEMPTED,
     Disposition,
     Outcome,
     dispose,
@@ -131,8 +132,14 @@ class Settlement:
         """Update the destination's health; return the outcomes corrected by it."""
         seqs = [entry[0] for entry in batch.entries]
         people = [person or f"event {seq}" for seq, person in zip(seqs, batch.people, strict=True)]
+        # One that was postponed before its call says nothing about the destination.
+        postponed = {seq for seq, item in zip(seqs, outcomes, strict=True) if item.is_postponed}
         outcomes = self._health.single_out(people, outcomes)
-        judged = [item for item in zip(seqs, people, outcomes, strict=True) if not item[2].part]
+        judged = [
+            (seq, person, NOT_ATTEMPTED if seq in postponed else item)
+            for seq, person, item in zip(seqs, people, outcomes, strict=True)
+            if not item.part
+        ]
         self._report(self._health.judge(judged, now))
         self._report(self._health.note_parts(outcomes))
         return self._health.without_refusals(seqs, outcomes)

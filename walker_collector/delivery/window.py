@@ -32,6 +32,8 @@ class SpoolWindow:
         """The last number that the count of waiting entries includes."""
         self.kept: set[int] = set()
         """Entries that stayed in memory when everything was to be read anew."""
+        self.shards: frozenset[int] | None = None
+        """The shards whose entries are read; None: all."""
         self.foreign = False
         """Whether another process may have added entries that were not read yet."""
         self._disk = spool if spool.durable else None
@@ -79,8 +81,15 @@ class SpoolWindow:
             self.more_on_disk = self.foreign = False
             return []
         limit, limit_bytes = min(_SLICE, WINDOW), self.limit_bytes // 2
+        # Asked for first: what is stored later is still to be read.
+        newest = 0 if self.shards is None else self._disk.newest()
         stored = self._disk.load(
-            self._destination, self.loaded_up_to, limit, limit_bytes, held=True
+            self._destination,
+            self.loaded_up_to,
+            limit,
+            limit_bytes,
+            held=True,
+            shards=self.shards,
         )
         if stored:
             self.loaded_up_to = stored[-1].entry[0]
@@ -88,6 +97,8 @@ class SpoolWindow:
         size = sum(len(item.entry[3]) for item in stored)
         if len(stored) < limit and size < limit_bytes:
             self.more_on_disk = self.foreign = False
+            # The entries of other shards are not looked at again.
+            self.loaded_up_to = max(self.loaded_up_to, newest)
         return stored
 
     def note_foreign(self) -> None:

@@ -81,7 +81,14 @@ class DestinationWorker:
             self._threads,
             health.is_new,
             pending.erasures,
-            partial(Claim, self.id, spool, consents, pending.erasures.revoked)
+            partial(
+                Claim,
+                self.id,
+                spool,
+                consents,
+                pending.erasures.revoked,
+                pending.shards.note_joins,
+            )
             if spool.durable
             else None,
         )
@@ -89,30 +96,37 @@ class DestinationWorker:
 
     # --- work ------------------------------------------------------------------------------
 
-    def take_over(self) -> None:
-        """Begin to deliver the events in a durable spool, of all processes.
+    def take_over(self, shard: int) -> None:
+        """Begin to deliver the events of a shard in a durable spool, of all processes.
 
         Held ones are checked again: a crash may have come between a grant and its release, and the
         flow may require less consent than before.
         """
-        self.pending.take_over()
+        self.pending.shards.take_over(shard)
         self.pending.holds.release(None)
         self._wake()
 
     def reload(self) -> None:
         """Read everything anew: another process has erased people, or changed too much to tell."""
         if self._state.leased:
-            self.pending.reload()
+            self.pending.shards.reload()
             self.pending.holds.release(None)
             self._wake()
 
     def read_on(self) -> None:
         """Look for events that another process has added."""
-        if self._state.leased:
+        state = self._state
+        if state.leased:
             self.pending.note_foreign()
             self._wake()
-        elif self._waiters.waiting:
+        if self._waiters.waiting and not state.delivers_all:
             self.pending.answer_from_disk()
+
+    def follow_joins(self) -> None:
+        """Look for events that a merge of people may have brought from another shard."""
+        if self._state.sharded and self.pending.holds.joins:
+            with self._lock:
+                self._threads.notify()
 
     def require(self, others: Sequence["DestinationWorker"]) -> None:
         """Deliver nothing before these other destinations are initialised (`require`)."""
@@ -255,13 +269,17 @@ class DestinationWorker:
         """Return the current figures."""
         state = self._state
         elsewhere = ""
-        if not state.leased:
-            with suppress(SpoolError):  # once it is closed, the figures stay as they were
+        with suppress(SpoolError):  # once it is closed, the figures stay as they were
+            if state.sharded:
+                state.figures = state.spool.counts().get(self.id, {})
+            elif not state.leased:
                 state.count_stored()
-            if not self._threads.stopping:
-                elsewhere = self.trouble_elsewhere()
+        if not state.delivers_all and not self._threads.stopping:
+            elsewhere = self.trouble_elsewhere()
         with self._lock:
-            if state.leased and state.window.foreign:  # not all that waits was read, or counted
+            if (
+                state.delivers_all and state.window.foreign and not state.sharded
+            ):  # not all that waits was read, or counted
                 with suppress(SpoolError):
                     self.pending.count_again()
             oldest, retries = state.queue.oldest, len(state.queue.retries)
@@ -269,10 +287,8 @@ class DestinationWorker:
             return DestinationStatus(
                 state=self._health.state,
                 reason=self._health.reason or (self._health.part_reason if retries else elsewhere),
-                waiting=state.waiting,
                 due=retries,
-                held=len(state.held) or state.held_elsewhere,
-                dead=state.dead,
+                **state.places(),
                 in_flight=len(state.in_flight),
                 oldest_age=age / 1000,
                 unrecorded=state.unacked.count,
@@ -307,7 +323,7 @@ class DestinationWorker:
 
     def _is_stuck(self, deadline: float) -> bool:
         """Return whether no event can move until the deadline; if one can, wake a thread."""
-        if not self._state.leased:
+        if not self._state.delivers_all:
             return False  # another process may deliver at any time
         with self._lock:
             left = min(max(0.0, deadline - time.monotonic()), _MAX_WAIT)

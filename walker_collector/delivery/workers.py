@@ -69,6 +69,8 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
 
         So are events of keys merged into these people.
         """
+        for worker, _ in self.active:
+            worker.follow_joins()
         all_holds = [worker.pending.holds for worker, _ in self.active]
         concerned = [holds for holds in all_holds if holds.concerns(people)]
         if not concerned:

@@ -157,6 +157,10 @@ def _read_collector(
     resolved = diagnostics.take(resolve(plain, context, "collector"))
     _merge_globals(resolved, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
+    if collector and collector.shards > 1 and collector.spool is None:
+        diagnostics.warnings.append(
+            "collector.shards: has no effect without a spool, as one process delivers everything"
+        )
     if collector and collector.spool and not context.lenient:
         _check_spool(collector.spool.path, diagnostics)
     if collector is None:

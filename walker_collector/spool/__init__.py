@@ -36,6 +36,7 @@ from walker_collector.spool.base import (
     later_of,
 )
 from walker_collector.spool.processes.files import SpoolBusy
+from walker_collector.spool.shards import shard_of
 
 __all__ = [
     "FRESH",
@@ -72,4 +73,5 @@ __all__ = [
     "assign_seqs",
     "check_not_overtaken",
     "later_of",
+    "shard_of",
 ]

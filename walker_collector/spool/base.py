@@ -227,11 +227,15 @@ class PeopleNews:
 
 @frozen
 class Claimed:
-    """A claim: its number, the entries that are gone, and the people under erasure."""
+    """A claim: its number, the entries that are gone, and the people under erasure.
+
+    `busy`: people for whom another process has a call under way, to the same destination.
+    """
 
     number: int
     gone: set[int]
     erasing: set[str]
+    busy: set[str] = field(factory=set)
 
 
 class LeaseLost(SpoolError):
@@ -319,6 +323,10 @@ def check_not_overtaken(events: Iterable[NewEvent], erasures: int) -> None:
 
 class EventStore(Protocol):
     """The part that every engine has: it accepts events, and keeps dead letters."""
+
+    @property
+    def shards(self) -> int:
+        """The number of shards that people are spread over, by `shard_of`; fixed for good."""
 
     @property
     def erasures(self) -> int:
@@ -470,25 +478,29 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
         limit_bytes: int = sys.maxsize,
         *,
         held: bool = False,
+        shards: Collection[int] | None = None,
     ) -> list[StoredEntry]:
         """Return up to `limit` waiting entries numbered above `after`, in order.
 
         The last one is that with which their JSON has `limit_bytes`. `held`: held ones among them.
+        `shards`: those of the people of these shards; None: of all.
         """
 
-    def held(self, destination: str) -> list[StoredEntry]:
-        """Return the entries held for consent, in order."""
+    def held(self, destination: str, shards: Collection[int] | None = None) -> list[StoredEntry]:
+        """Return the entries held for consent, in order, of these shards or of all."""
+
+    def of_person(self, destination: str, person: str, up_to: int) -> list[StoredEntry]:
+        """Return the waiting and held entries of a person, under whichever key, up to a number."""
 
     def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
         """Return the fates of entries, of those that the destination has not acknowledged."""
 
-    def claim(
-        self, destination: str, seqs: Collection[int], people: Collection[str], version: int
-    ) -> Claimed:
-        """Claim a call of a hook with these entries of these people, until `end_claim`.
+    def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
+        """Claim a call of a hook with these entries, until `end_claim`.
 
-        Raises LeaseLost if this process does not deliver to the destination, StalePeople if more
-        is known of people than in a version.
+        They are given as numbers with the keys of their people, as of a version of what is known
+        of people. Raises LeaseLost if this process does not deliver one of them to the
+        destination, StalePeople if that is not the latest version.
         """
 
     def end_claim(self, number: int) -> None:
@@ -506,7 +518,7 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
         """
 
     def newest(self) -> int:
-        """Return the number of the event that was accepted last."""
+        """Return the number of the last stored event; those up to it are all committed."""
 
     @property
     def inherited(self) -> int | None:

@@ -30,6 +30,7 @@ class MemorySpool:
     """
 
     durable: Literal[False] = False
+    shards: Literal[1] = 1
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -53,7 +53,7 @@ class Shop:
 @contextmanager
 def shop(folder: Path, *options: str, within: Sequence[str] = ()) -> Iterator[Shop]:
     """Start such a process; "accepts": it only accepts, "grants": the default of its flow does,
-    "nobody": it is another user's. `within`: a command that runs it.
+    "nobody": it is another user's, "8": so many shards. `within`: a command that runs it.
     """
     command = [*within, sys.executable, "-m", __name__, folder, *options]
     with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
@@ -88,8 +88,8 @@ def deliverer(spool: Path, destination: str) -> int:
 def writing(folder: Path) -> type:
     """Return a destination that writes its deliveries to the file.
 
-    It waits while there is a file named "slow", and fails while there is one named "down" or
-    "refused".
+    It waits while there is a file named "slow", or "slow." and the person, and fails while there is
+    one named "down" or "refused".
     """
 
     def push(event: dict[str, Any], context: Any) -> None:
@@ -97,7 +97,7 @@ def writing(folder: Path) -> type:
         who = user.get("id") or user.get("session") or user.get("device")
         with (folder / "began").open("a") as file:
             file.write(f"{who} {event['data']['n']}\n")
-        while (folder / "slow").exists():
+        while (folder / "slow").exists() or (folder / f"slow.{who}").exists():
             time.sleep(0.001)
         for name, error in (("down", RetryLater("down")), ("refused", Rejected("refused"))):
             if (folder / name).exists():
@@ -116,7 +116,9 @@ def collector_of(folder: Path, *options: str) -> Collector:
     out = {"out": (writing(folder), config(consent=MARKETING))}
     default = MARKETING if "grants" in options else {}
     deliver = "accepts" not in options
-    return Collector(flow(out, folder / "spool.db", deliver=deliver, consent=default))
+    shards = next((int(option) for option in options if option.isdigit()), 1)
+    collector = {"deliver": deliver, "consent": default, "shards": shards}
+    return Collector(flow(out, folder / "spool.db", **collector))
 
 
 def main() -> None:
@@ -140,6 +142,8 @@ def _do(collector: Collector, name: str, *args: Any) -> Any:
         return collector.forget(args[0])
     if name == "default":
         return collector.consent({"marketing": args[0]})
+    if name == "replay":
+        return collector.replay(collector.dead("out"))
     if name == "flush":
         return collector.flush(args[0])
     if name == "wait":

@@ -161,7 +161,8 @@ class LeaseKeeper:
         try:
             self._deliveries.take_over(lease)
         except BaseException:  # the spool cannot be read: another process, or the next look, may
-            self._leases.release(lease)
+            if lease not in self._leaving:  # else something is still in flight
+                self._leases.release(lease)
             raise
         self._leaving.discard(lease)
 

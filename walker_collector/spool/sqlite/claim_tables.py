@@ -5,7 +5,7 @@ Every function is given the connection of the group commit, within a transaction
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from zlib import crc32
 
@@ -15,26 +15,60 @@ from walker_collector.spool.sqlite.people_tables import version_of
 
 _CLAIM: Final = "INSERT INTO calls (process, number, destination, people) VALUES (?, ?, ?, ?)"
 _PENDING: Final = "SELECT seq FROM events WHERE seq BETWEEN ? AND ?"
+_PENDING_THERE: Final = """
+SELECT e.seq FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?3
+WHERE e.seq BETWEEN ?1 AND ?2 AND coalesce(d.state, 0) < 2
+  AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?3)
+"""
 CALLS: Final = "SELECT process, number, people FROM calls"
+_OTHERS: Final = "SELECT people FROM calls WHERE destination = ? AND process <> ?"
+_SET_PEOPLE: Final = "UPDATE calls SET people = ? WHERE process = ? AND number = ?"
 
 
 def claim(
     db: sqlite3.Connection,
     call: tuple[str, int],
     destination: str,
-    seqs: Collection[int],
-    people: Collection[str],
+    entries: Mapping[int, str],
     version: int,
+    number: int | None,
 ) -> Claimed:
-    """Note a call. Raises StalePeople if more is known of people than in a version."""
+    """Note a call with these events, given with their people.
+
+    Raises StalePeople if more is known of people than in a version. `number`: that of the
+    destination, if other processes may deliver to it as well, to other people.
+    """
     if version_of(db) != version:
         raise StalePeople("another process has changed what is known of people")
+    people = {*entries.values()} - {""}
     erased = {key for (key,) in db.execute("SELECT person FROM pending_erasures").fetchall()}
-    found = {seq for run in runs_of(seqs) for (seq,) in db.execute(_PENDING, run).fetchall()}
-    # An erasure does not wait for a call that leaves its people out.
-    marks = json.dumps([_mark(key) for key in people if key not in erased])
-    db.execute(_CLAIM, (*call, destination, marks))
-    return Claimed(call[1], set(seqs) - found, erased.intersection(people))
+    busy = set() if number is None else _busy(db, call[0], destination, people)
+    sql, more = (_PENDING, ()) if number is None else (_PENDING_THERE, (number,))
+    runs = runs_of(entries)
+    found = {seq for run in runs for (seq,) in db.execute(sql, (*run, *more)).fetchall()}
+    # Nobody waits for a call that leaves them out: neither an erasure nor another process.
+    marks = [_mark(key) for key in people - erased - busy]
+    db.execute(_CLAIM, (*call, destination, json.dumps(marks)))
+    return Claimed(call[1], entries.keys() - found, erased & people, busy)
+
+
+def _busy(
+    db: sqlite3.Connection, process: str, destination: str, people: Iterable[str]
+) -> set[str]:
+    """Return those of these people for whom another process has a call under way."""
+    rows = db.execute(_OTHERS, (destination, process)).fetchall()
+    marks = {mark for (found,) in rows for mark in json.loads(found)}
+    return {key for key in people if _mark(key) in marks} if marks else set()
+
+
+def join(db: sqlite3.Connection, owners: Mapping[str, str]) -> None:
+    """Make calls with events of a key calls with events of its new owner as well."""
+    new = {_mark(key): _mark(owner) for key, owner in owners.items()}
+    for process, number, found in db.execute(CALLS).fetchall():
+        marks = {*json.loads(found)}
+        joined = marks | {new[mark] for mark in marks if mark in new}
+        if joined != marks:
+            db.execute(_SET_PEOPLE, (json.dumps(sorted(joined)), process, number))
 
 
 def end(db: sqlite3.Connection, process: str, numbers: Iterable[int]) -> None:

@@ -49,13 +49,20 @@ from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPL
 from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.rows import letter_of, stored_entry
-from walker_collector.spool.sqlite import claim_tables, event_tables, mend, people_tables
+from walker_collector.spool.shards import shard_of
+from walker_collector.spool.sqlite import (
+    claim_tables,
+    event_tables,
+    mend,
+    people_tables,
+    shard_tables,
+)
 from walker_collector.spool.sqlite.catalog import CachedCatalog
 from walker_collector.spool.sqlite.checkpointer import Checkpointer
 from walker_collector.spool.sqlite.event_tables import Deleted
 from walker_collector.spool.sqlite.failure import spool_error
 from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally, scrub
-from walker_collector.spool.sqlite.schema import configure, prepare
+from walker_collector.spool.sqlite.schema import configure, prepare, shards_of
 from walker_collector.spool.sqlite.spool_file import SpoolFile
 from walker_collector.spool.sqlite.spool_reader import Fetch, SpoolReader, fetch_all
 from walker_collector.text import get_logger
@@ -75,15 +82,25 @@ class SqliteSpool:
     """A spool that survives its process, and that every process of the machine may open.
 
     `sync="normal"` survives a crash of the process at any moment, `sync="full"` also a loss of
-    power. `wait` is how long (s) to wait for other processes that write. Raises SpoolError if the
-    file cannot be used: corrupt, not a spool, of another
-    version, or in a folder that cannot be written.
+    power. `shards`: the number that a new file is made with, and that any other must have; None:
+    any, and one for a new file. `wait` is how long (s) to wait for other processes that write.
+    Raises SpoolError if the file cannot be used: corrupt, not a spool, of another version, or in a
+    folder that cannot be written.
     """
 
     durable: Literal[True] = True
 
-    def __init__(self, config: SpoolConfig, *, read_only: bool = False, wait: float = 5.0) -> None:
+    def __init__(
+        self,
+        config: SpoolConfig,
+        *,
+        shards: int | None = None,
+        read_only: bool = False,
+        wait: float = 5.0,
+    ) -> None:
         self.path = Path(config.path)
+        self.shards = shards or 1
+        self._wanted_shards = shards
         self._on_foreign: Callable[[], None] = lambda: None
         self._membership: SpoolMembership | None = None
         self._config = config
@@ -157,6 +174,7 @@ class SqliteSpool:
         """Check and repair the file, unless another process has it open and has done so."""
         if self._read_only:
             prepare(self._spool_file.real, db, self._config.sync, read_only=True, is_first=False)
+            self.shards = shards_of(db)
             self._recount(db)
             return
         self._presence = presence = Presence(self._spool_file.real)
@@ -176,9 +194,17 @@ class SqliteSpool:
                 "lost",
                 self.path,
             )
-        prepare(self._spool_file.real, db, self._config.sync, read_only=False, is_first=first)
+        prepare(
+            self._spool_file.real,
+            db,
+            self._config.sync,
+            read_only=False,
+            is_first=first,
+            shards=self._wanted_shards,
+        )
+        self.shards = shards_of(db)
         if first:
-            mend.mend(self.path, db)
+            mend.mend(self.path, db, self.shards)
             claim_tables.keep_calls_of(db, living_processes(self._spool_file.real))
         if first or self._killed or not self.page.seq:
             self._recount(db)
@@ -224,16 +250,17 @@ class SqliteSpool:
             self._expected = first + count
             seqs = range(first, first + count)
             runs[:] = assign_seqs(events, seqs.start)
+            shard = shard_tables.shard_in(db, self.shards) if self.shards > 1 else None
             try:
                 for entries, states in runs:
-                    event_tables.insert(db, self._catalog.current, entries, states)
+                    event_tables.insert(db, self._catalog.current, entries, states, shard)
             except sqlite3.IntegrityError:
                 # Somebody has deleted the lock files, and another process given these numbers.
                 seqs = range(0)
                 self._recount(db)
                 raise
             if learned is not None:
-                people_tables.learn(db, learned)
+                self._learn(db, learned)
             return seqs
 
         def hand_over(_: object) -> None:
@@ -287,32 +314,36 @@ class SqliteSpool:
         limit_bytes: int = sys.maxsize,
         *,
         held: bool = False,
+        shards: Collection[int] | None = None,
     ) -> list[StoredEntry]:
-        sql = event_tables.PENDING if held else event_tables.WAITING
+        sql = shard_tables.only(event_tables.PENDING if held else event_tables.WAITING, shards)
         fetch = partial(event_tables.fetch_up_to, limit_bytes)
         return self._entries(sql, destination, after, limit, fetch=fetch)
 
-    def held(self, destination: str) -> list[StoredEntry]:
-        return self._entries(event_tables.HELD, destination)
+    def held(self, destination: str, shards: Collection[int] | None = None) -> list[StoredEntry]:
+        return self._entries(shard_tables.only(event_tables.HELD, shards), destination)
+
+    def of_person(self, destination: str, person: str, up_to: int) -> list[StoredEntry]:
+        return self._entries(event_tables.OF_PERSON, destination, person, up_to)
 
     def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
         number, marks = self._number(destination), ", ".join("?" * len(seqs))
         rows = self._rows(event_tables.FATES.format(marks), (number, *seqs))
         return {seq: Fate(State(state), count, reason) for seq, state, count, reason in rows}
 
-    def claim(
-        self, destination: str, seqs: Collection[int], people: Collection[str], version: int
-    ) -> Claimed:
+    def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
         member = self._membership
         if member is None:
             raise LeaseLost(f"spool {self.path}: no deliveries have begun")
         call = (member.token, next(self._numbers))
+        number = self._number(destination) if self.shards > 1 else None
 
         def work(db: sqlite3.Connection) -> Claimed:
-            # Within the transaction: nobody can have taken the lease over and claimed since.
-            if not member.holds(Lease(destination, 0)):
-                raise LeaseLost(f"destination {destination}: another process delivers now")
-            return claim_tables.claim(db, call, destination, seqs, people, version)
+            # Within the transaction: nobody can have taken a lease over and claimed since.
+            for shard in {shard_of(key, seq, self.shards) for seq, key in entries.items()}:
+                if not member.holds(Lease(destination, shard)):
+                    raise LeaseLost(f"destination {destination}: another process delivers now")
+            return claim_tables.claim(db, call, destination, entries, version, number)
 
         claimed: Claimed = self._commits.run(work)
         return claimed
@@ -349,7 +380,8 @@ class SqliteSpool:
         return {(process, number) for process, number in calls if process in living}
 
     def newest(self) -> int:
-        return self.page.seq
+        ((seq,),) = self._rows(event_tables.NEWEST)
+        return int(seq)
 
     @property
     def inherited(self) -> int | None:
@@ -376,7 +408,7 @@ class SqliteSpool:
             self._lock,
             self._commits.turn,
             destinations,
-            1,
+            self.shards,
             deliveries,
             on_change,
             self._loss,
@@ -439,10 +471,15 @@ class SqliteSpool:
 
     def learn(self, update: PeopleUpdate) -> None:
         def work(db: sqlite3.Connection) -> PeopleUpdate:
-            people_tables.learn(db, update)
+            self._learn(db, update)
             return update
 
         self._commits.run(work, self._people_changed)
+
+    def _learn(self, db: sqlite3.Connection, update: PeopleUpdate) -> None:
+        people_tables.learn(db, update)
+        if self.shards > 1 and update.aliases:
+            shard_tables.move(db, update.aliases, self.shards)
 
     def _people_changed(self, update: PeopleUpdate) -> None:
         self.page.stated(update.last_stamp)
@@ -647,7 +684,7 @@ class SqliteSpool:
         return number
 
     def _entries(
-        self, sql: str, destination: str, *args: int, fetch: Fetch = fetch_all
+        self, sql: str, destination: str, *args: int | str, fetch: Fetch = fetch_all
     ) -> list[StoredEntry]:
         number = self._number(destination)
         if number is None:

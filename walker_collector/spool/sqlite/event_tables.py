@@ -8,7 +8,7 @@ Every function is given the connection of the group commit, within a transaction
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -50,6 +50,9 @@ class Deleted(NamedTuple):
 
 _ROWS: Final = 50
 _INSERT: Final = "INSERT INTO events (seq, person, at, body, subscribers) VALUES "
+_INSERT_SHARDED: Final = (
+    "INSERT INTO events (seq, person, at, body, subscribers, shard) VALUES (?, ?, ?, ?, ?, ?)"
+)
 _INSERT_ONE: Final = f"{_INSERT} (?, ?, ?, ?, ?)"
 _INSERT_MANY: Final = _INSERT + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS)
 _SET_ASIDE: Final = "INSERT INTO deliveries (seq, destination, state) VALUES (?, ?, ?)"
@@ -88,17 +91,24 @@ _ENTRY: Final = (
 # SQLite needs to see `state > 0` in order to use the index over entries that are set aside.
 HELD: Final = f"""
 {_ENTRY} FROM deliveries d JOIN events e ON e.seq = d.seq
-WHERE d.destination = ? AND d.state > 0 AND d.state = 1 ORDER BY d.seq
+WHERE d.destination = ? AND d.state > 0 AND d.state = 1 /* shards */ ORDER BY d.seq
 """
 WAITING: Final = f"""
 {_ENTRY} FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
 WHERE e.seq > ?2 AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
-  AND coalesce(d.state, 0) = 0
+  AND coalesce(d.state, 0) = 0 /* shards */
 ORDER BY e.seq LIMIT ?3
 """
 PENDING: Final = WAITING.replace("d.consent", "d.consent, d.state").replace(
     "coalesce(d.state, 0) = 0", "coalesce(d.state, 0) IN (0, 1)"
 )
+OF_PERSON: Final = f"""
+{_ENTRY}, d.state FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
+WHERE e.person IN (SELECT ?2 UNION ALL SELECT alias FROM aliases WHERE person = ?2)
+  AND e.seq <= ?3 AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
+  AND coalesce(d.state, 0) IN (0, 1)
+ORDER BY e.seq
+"""
 HAS_WAITING: Final = """
 SELECT 1 FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
 WHERE e.seq BETWEEN ?2 AND ?3
@@ -119,6 +129,7 @@ WHERE d.state > 0 AND d.state = 2 AND (?1 IS NULL OR t.id = ?1)
 ORDER BY d.changed, d.seq LIMIT ?2
 """
 NUMBER: Final = "SELECT number FROM destinations WHERE id = ?"
+NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM events"
 SIZE: Final = "SELECT coalesce(max(seq), 0), count(*), coalesce(sum(length(body)), 0) FROM events"
 COUNTS: Final = """
 WITH accepted AS (SELECT subscribers, count(*) AS n FROM events GROUP BY subscribers),
@@ -180,9 +191,22 @@ def insert(
     known: Catalog,
     entries: Sequence[Entry],
     states: Mapping[str, State],
+    shard: Callable[[Entry], int] | None = None,
 ) -> None:
-    """Insert events that share their first states."""
+    """Insert events that share their first states; `shard` tells the shard of each."""
     subscribers = known.subscribers[frozenset(states)]
+    if shard is None:
+        _insert(db, entries, subscribers)
+    else:
+        rows = [(*entry, subscribers, shard(entry)) for entry in entries]
+        db.executemany(_INSERT_SHARDED, rows)
+    for id_, state in states.items():
+        if state is not State.WAITING:
+            number = known.numbers[id_]
+            db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
+
+
+def _insert(db: sqlite3.Connection, entries: Sequence[Entry], subscribers: int) -> None:
     many = len(entries) - len(entries) % _ROWS
     for at in range(0, many, _ROWS):
         values: list[Any] = []
@@ -191,10 +215,6 @@ def insert(
             values.append(subscribers)
         db.execute(_INSERT_MANY, values)
     db.executemany(_INSERT_ONE, [(*entry, subscribers) for entry in entries[many:]])
-    for id_, state in states.items():
-        if state is not State.WAITING:
-            number = known.numbers[id_]
-            db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
 
 
 def has(db: sqlite3.Connection, seq: int, body: bytes) -> bool:

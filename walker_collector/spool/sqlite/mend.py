@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from walker_collector.spool import damage
-from walker_collector.spool.sqlite import people_tables
+from walker_collector.spool.sqlite import people_tables, shard_tables
 from walker_collector.spool.sqlite.catalog import register
 from walker_collector.text import get_logger
 
@@ -78,13 +78,16 @@ _MENDED: Final = (
 logger = get_logger("walker_collector")
 
 
-def mend(path: Path, db: sqlite3.Connection) -> None:
+def mend(path: Path, db: sqlite3.Connection, shards: int) -> None:
     """Repair the damage in a spool, and log each kind with its count."""
     with db:
         db.execute("BEGIN IMMEDIATE")
         _mend_catalog(path, db)
         _mend_rows(path, db)
-        people_tables.straighten(db)
+        moved = people_tables.straighten(db)
+        if shards > 1:
+            placed = shard_tables.place(db, shards, everything=moved)
+            _log(path, placed, "event(s) put into the shards of their people")
 
 
 def _mend_catalog(path: Path, db: sqlite3.Connection) -> None:

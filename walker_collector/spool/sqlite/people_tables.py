@@ -119,10 +119,13 @@ def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]
     return before, version_of(db)
 
 
-def straighten(db: sqlite3.Connection) -> None:
-    """Make every alias lead to its person directly; a circle would never end."""
+def straighten(db: sqlite3.Connection) -> bool:
+    """Make every alias lead to its person directly; a circle would never end.
+
+    Returns whether any did not.
+    """
     if db.execute(_INDIRECT).fetchone() is None:
-        return
+        return False
     aliases = dict(db.execute("SELECT alias, person FROM aliases").fetchall())
     people = resolved(aliases)
     db.execute("DELETE FROM aliases")
@@ -130,6 +133,7 @@ def straighten(db: sqlite3.Connection) -> None:
     db.executemany(_OWNED, owned)
     for key, person in owned:
         _move_consent(db, key, person)
+    return True
 
 
 def resolved(aliases: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ takes more room, so deliveries empty a full disk.
 of the events filed under a key never changes. `signed_in` has the keys of one person under which
 another signed in last, who gets the new events there. `consents.stamp`: see `ConsentRecord`.
 
+An event has the `shard` of its person; `layout` has the number of shards, for good.
 `default_consent` has the default, and that of the flow when it was stored. `people_log` names the
 keys whose consent or owner has changed, for other processes to read them again; "" is the default.
 `calls` has the calls of hooks that are under way, with the people of their events.
@@ -27,6 +28,7 @@ PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
 """Bytes after which the log is written back; at twice as many, by the thread that commits."""
+MOST_SHARDS: Final = 1024
 CHECKED_BYTES: Final = 64 * 1024 * 1024
 """Files up to this size are checked whole when opened; larger ones would keep the start waiting."""
 
@@ -37,7 +39,8 @@ CREATE TABLE subscribers (
   PRIMARY KEY (number, destination)) WITHOUT ROWID;
 CREATE TABLE events (
   seq INTEGER PRIMARY KEY, subscribers INTEGER NOT NULL, at INTEGER NOT NULL, person TEXT NOT NULL,
-  body BLOB NOT NULL);
+  body BLOB NOT NULL, shard INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE layout (shards INTEGER NOT NULL);
 CREATE TABLE deliveries (
   seq INTEGER NOT NULL, destination INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL DEFAULT 0, changed INTEGER,
@@ -61,19 +64,39 @@ CREATE TABLE calls (
   process TEXT NOT NULL, number INTEGER NOT NULL, destination TEXT NOT NULL, people TEXT NOT NULL,
   PRIMARY KEY (process, number)) WITHOUT ROWID;
 """
-_CREATE: Final = (
-    f"BEGIN; {_SCHEMA} "
-    f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
-)
+_BY_PERSON: Final = "CREATE INDEX event_person ON events (person);"
+"""Finds the events of a person that move to another shard; one shard does without it."""
+
+
+def _created(shards: int) -> str:
+    """Return the statements that make an empty database a spool."""
+    return (
+        f"BEGIN; {_SCHEMA} INSERT INTO layout VALUES ({shards}); "
+        f"{_BY_PERSON if shards > 1 else ''} "
+        f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+
+
+def shards_of(db: sqlite3.Connection) -> int:
+    """Return the number of shards that a spool was made with."""
+    ((shards,),) = db.execute("SELECT max(shards) FROM layout").fetchall()
+    return shards if isinstance(shards, int) and 1 <= shards <= MOST_SHARDS else 1
 
 
 def prepare(
-    path: Path, db: sqlite3.Connection, sync: str, *, read_only: bool, is_first: bool
+    path: Path,
+    db: sqlite3.Connection,
+    sync: str,
+    *,
+    read_only: bool,
+    is_first: bool,
+    shards: int | None = None,
 ) -> None:
     """Check that a database is a spool of this version, or make a new one of an empty file.
 
     Raises SpoolError for anything else; never writes to a file that is not a spool. `is_first`:
-    no other process has it open, and has checked it.
+    no other process has it open, and has checked it. `shards`: the number of shards that it must
+    have, or is made with; None: any, or one.
     """
     is_new = _is_empty(path, db)
     if read_only:
@@ -82,7 +105,14 @@ def prepare(
         _check_pages(path, db)
     configure(db, sync)
     if is_new:
-        db.executescript(_CREATE)
+        db.executescript(_created(shards or 1))
+    found = shards_of(db)
+    if shards is not None and found != shards:
+        raise SpoolError(
+            f"spool {path}: made with {found} shard(s), and the flow has collector.shards "
+            f"{shards}; set collector.shards to {found}, or drain the spool and move it away, so "
+            f"that a new one is made with {shards}"
+        )
 
 
 def _is_empty(path: Path, db: sqlite3.Connection) -> bool:
@@ -137,5 +167,5 @@ def has_tables(db: sqlite3.Connection) -> bool:
 def blank() -> sqlite3.Connection:
     """Return a database that stands for a file without tables."""
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    db.executescript(_CREATE)
+    db.executescript(_created(1))
     return db

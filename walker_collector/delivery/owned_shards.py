@@ -1,0 +1,137 @@
+"""The shards of one destination whose people this process delivers to."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from walker_collector.delivery.erasures import Erasures
+from walker_collector.delivery.holds import Holds
+from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.restore import Restore
+from walker_collector.errors import SpoolError
+from walker_collector.people.consent import ConsentSnapshot
+from walker_collector.spool import Entry, StoredEntry
+
+
+class OwnedShards:
+    """Takes shards over and gives them up; follows people who move from one to another."""
+
+    def __init__(
+        self, state: PendingState, holds: Holds, erasures: Erasures, restore: Restore
+    ) -> None:
+        self._state = state
+        self._holds = holds
+        self._erasures = erasures
+        self._restore = restore
+
+    # --- leases ----------------------------------------------------------------------------
+
+    def take_over(self, shard: int = 0) -> None:
+        """Begin to deliver the waiting and held entries of a shard on disk.
+
+        Raises SpoolError, and nothing begins.
+        """
+        state = self._state
+        with state.unacked.in_step(), state.lock:
+            if state.unacked.updates:
+                raise SpoolError(
+                    f"destination {state.destination.id}: results of deliveries are not in the "
+                    "spool yet, so that no more of it can be read"
+                )
+            before = state.shards
+            state.shards |= {shard}
+            try:
+                held = state.held.entries  # of the shards before: they stay
+                self._read_anew(lambda entry: entry[0] not in held, {shard})
+            except BaseException:
+                state.shards = before
+                raise
+
+    def _read_anew(self, which: Callable[[Entry], bool], held_in: Collection[int] | None) -> None:
+        """Forget entries, and read the spool from its beginning; those in flight stay."""
+        state = self._state
+        state.forget_entries(which)
+        self._holds.joins.clear()  # every key is looked up anew
+        self._holds.arrived.clear()
+        state.held_elsewhere = 0
+        state.window.restart(state.spool.newest() if state.spool.durable else 0)
+        if state.sharded:
+            state.window.known_up_to = 0  # each is counted as it is read
+            state.waiting = len(state.in_flight)
+        else:
+            state.count_stored()
+        self._holds.load(held_in if state.sharded else None)
+        state.window.kept = set(state.in_flight)
+        state.queue.rejoin(list(state.queue.people.counts))
+
+    def abandon(self, shard: int = 0) -> bool:
+        """Begin no delivery of a shard.
+
+        Returns whether nothing of it is in flight, so that another process may.
+        """
+        state = self._state
+        with state.lock:
+            state.shards -= {shard}
+            if any(not self._is_owned(entry) for entry in state.in_flight.values()):
+                return False
+        state.unacked.write()
+        with state.lock:
+            if state.unacked.updates:
+                return False  # the disk is full, say: nobody else must deliver them again
+            state.forget_entries(lambda entry: not self._is_owned(entry))
+            if state.sharded:
+                state.waiting = len(state.queue) + len(state.in_flight)
+            state.changed.notify_all()
+        return True
+
+    def _is_owned(self, entry: Entry) -> bool:
+        return self._state.owns(self._state.consents.canonical(entry[1]), entry[0])
+
+    def reload(self) -> None:
+        """Read all entries again, except those in flight, which stay in memory."""
+        state = self._state
+        with state.unacked.in_step(), state.lock:
+            self._erasures.revoke_gone()
+            if not state.unacked.updates:  # else the disk is full: what is on it is not the truth
+                self._read_anew(lambda entry: True, state.shards)
+                if state.sharded:  # older entries of their people may have been moved here
+                    self._holds.overtaking.update(state.in_flight)
+
+    # --- people ----------------------------------------------------------------------------
+
+    def note_joins(self) -> None:
+        """Note which entries in flight may overtake others, after merges of people."""
+        if self._holds.joins:
+            with self._state.lock:
+                self._holds.follow_joins()
+
+    def follow_joins(self) -> None:
+        """Re-key entries after merges of people; read those that have come from another shard.
+
+        Raises SpoolError.
+        """
+        state, arrived = self._state, self._holds.arrived
+        self._holds.follow_joins()
+        while arrived and state.spool.durable:
+            person = next(iter(arrived))
+            up_to = state.window.loaded_up_to  # later ones are read in their turn
+            found = state.spool.of_person(state.destination.id, person, up_to)
+            if found:
+                self._take_in(found)
+            arrived.discard(person)
+
+    def _take_in(self, found: Sequence[StoredEntry]) -> None:
+        """Queue or hold entries that are not in memory yet, in their places."""
+        state, now = self._state, self._state.now()
+        known = {entry[0] for entry in state.queue} | state.in_flight.keys()
+        known |= {update.entry[0] for update in state.unacked.updates}
+        fresh = [item for item in found if item.entry[0] not in known]
+        waiting = [item for item in fresh if not item.held]
+        state.waiting += len(waiting)
+        self._restore.arrived(waiting, now)
+        for item in fresh:
+            if item.held:
+                self._holds.restore(item, now)
+
+    def of_others(self, entries: list[Entry], snapshot: ConsentSnapshot) -> list[Entry]:
+        """Return the entries that another process delivers, after a merge of people."""
+        owns, names = self._state.owns, snapshot.names
+        return [entry for entry in entries if not owns(names[entry[1]], entry[0])]

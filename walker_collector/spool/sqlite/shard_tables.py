@@ -1,0 +1,62 @@
+"""The statements over shards, for spools with more than one.
+
+An event is stored with the shard of its person, which is found within the transaction: what the
+caller knows of people may be old. A merge of people moves their events in its own transaction.
+
+Every function is given the connection of the group commit, within a transaction.
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
+
+from walker_collector.spool.base import Entry
+from walker_collector.spool.shards import shard_of
+from walker_collector.spool.sqlite import claim_tables
+
+_OWNER: Final = "SELECT person FROM aliases WHERE alias = ?"
+_MOVE: Final = "UPDATE events SET shard = ? WHERE person = ?"
+_PLACE: Final = "UPDATE events SET shard = ? WHERE seq = ?"
+_LOST: Final = "typeof(shard) <> 'integer' OR shard < 0 OR shard >= ?"
+
+
+def only(sql: str, shards: Collection[int] | None) -> str:
+    """Return a query over the events of these shards; None: of all."""
+    if shards is None:
+        return sql
+    return sql.replace("/* shards */", f"AND e.shard IN ({', '.join(map(str, shards))})")
+
+
+def shard_in(db: sqlite3.Connection, shards: int) -> Callable[[Entry], int]:
+    """Return the function that tells the shard of an event's person, as the tables know them."""
+
+    def shard(entry: Entry) -> int:
+        person = entry[1]
+        if person and not person.startswith("id:"):  # an id is a person itself, never an alias
+            owner = db.execute(_OWNER, (person,)).fetchone()
+            person = owner[0] if owner else person
+        return shard_of(person, entry[0], shards)
+
+    return shard
+
+
+def move(db: sqlite3.Connection, owners: Mapping[str, str], shards: int) -> None:
+    """Move the events of keys to the shards of their new owners; so are calls under way."""
+    rows = [(shard_of(owner, 0, shards), key) for key, owner in owners.items()]
+    db.executemany(_MOVE, rows)
+    claim_tables.join(db, owners)
+
+
+def place(db: sqlite3.Connection, shards: int, *, everything: bool) -> int:
+    """Give events a shard that have none, or all of them; return their number."""
+    which, args = ("1", ()) if everything else (_LOST, (shards,))
+    shard = shard_in(db, shards)
+    rows = db.execute(f"SELECT seq, person, 0, x'' FROM events WHERE {which}", args).fetchall()
+    found = [row for row in rows if isinstance(row[1], str)]
+    nobody = [(seq, "", 0, b"") for seq, person, _, _ in rows if not isinstance(person, str)]
+    db.executemany(_PLACE, _placed(shard, [*found, *nobody]))
+    return len(rows)
+
+
+def _placed(shard: Callable[[Entry], int], entries: Iterable[Entry]) -> list[tuple[int, int]]:
+    return [(shard(entry), entry[0]) for entry in entries]
