@@ -75,8 +75,9 @@ class RateLimiter:
         limiter = RateLimiter(100)
         limiter.wait()      # before each call
 
-    One limiter may be shared by several threads. `clock` (monotonic, s) and `sleep` are for tests.
-    Raises ValueError unless the rate is a number above 0.
+    One limiter may be shared by several threads. `share` returns the part of the rate that is this
+    process's, as several may deliver to one destination: see `Context.share`. `clock` (monotonic,
+    s) and `sleep` are for tests. Raises ValueError unless the rate is a number above 0.
     """
 
     def __init__(
@@ -84,13 +85,14 @@ class RateLimiter:
         rate: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
+        share: Callable[[], float] = lambda: 1.0,
     ) -> None:
         if not 0 < rate < math.inf:
             raise ValueError(f"a rate is a number above 0, not {rate}")
         self._rate = rate
-        # A bucket below one token would never let a call through.
-        self._burst = max(1.0, rate / 10)
-        self._tokens = self._burst
+        self._get_share = share
+        self._share = 1.0
+        self._tokens = math.inf  # as many as the bucket holds, whatever the share is by then
         self._clock = clock
         self._sleep = sleep
         self._filled_at = clock()
@@ -100,11 +102,17 @@ class RateLimiter:
         """Take the next turn, and return the seconds until it comes: 0 to go at once."""
         with self._lock:
             now = self._clock()
-            refilled = self._tokens + (now - self._filled_at) * self._rate
+            # Nothing is this process's any more: the last calls go on as they began.
+            share = self._get_share() or self._share
+            # Where the share has changed, it may have been the smaller one all the time.
+            rate = self._rate * min(share, self._share)
+            refilled = self._tokens + (now - self._filled_at) * rate
+            self._share, self._filled_at = share, now
+            # A bucket below one token would never let a call through.
+            burst = max(1.0, self._rate * share / 10)
             # Below zero are the turns of callers that wait already: the next one queues behind.
-            self._tokens = min(self._burst, refilled) - 1
-            self._filled_at = now
-            return max(0.0, -self._tokens / self._rate)
+            self._tokens = min(burst, refilled) - 1
+            return max(0.0, -self._tokens / (self._rate * share))
 
     def wait(self) -> None:
         """Take the next turn, and sleep until it comes."""

@@ -143,6 +143,10 @@ class Context:
     once in ten seconds, with the number of the others. `status()` returns the destination's
     figures (`DestinationStatus`: waiting, held, dead, ...); `forget(user)` erases a person from
     the collector, after their deliveries in flight. A simulation has neither of these two.
+
+    `share()` returns the part of the destination's people that this process delivers to, from 0 to
+    1. It changes while processes come and go. What the service limits is to be divided by it: of a
+    limit of calls per second, this process may use `share()` times as many.
     """
 
     id: str
@@ -152,6 +156,7 @@ class Context:
     logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))
     status: Callable[[], Any] | None = field(repr=False, default=None)
     forget: Callable[[Mapping[str, Any]], None] | None = field(repr=False, default=None)
+    share: Callable[[], float] = field(repr=False, default=lambda: 1.0)
     warn: Callable[..., None] = field(repr=False)
 
     @warn.default

@@ -226,8 +226,12 @@ def open_clients(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
+    share: Callable[[], float] = lambda: 1.0,
 ) -> Clients:
-    """Return clients for these settings, without connecting. All times are in seconds."""
+    """Return clients for these settings, without connecting. All times are in seconds.
+
+    `share` returns the part of the rate limits that is this process's.
+    """
 
     def options(api: Api) -> ClientOptions:
         return ClientOptions(api, settings.region, settings.ca_file, now)
@@ -236,8 +240,8 @@ def open_clients(
         TrackClient(settings, options(TRACK)),
         AppClient(settings, options(APP)) if settings.app_api_key else None,
         {
-            "track": RateLimiter(settings.rate_limit, clock, sleep),
-            "app": RateLimiter(settings.app_rate_limit, clock, sleep),
+            "track": RateLimiter(settings.rate_limit, clock, sleep, share),
+            "app": RateLimiter(settings.app_rate_limit, clock, sleep, share),
         },
     )
 

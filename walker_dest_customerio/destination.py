@@ -77,7 +77,7 @@ class CustomerioDestination:
         if settings.ca_file is not None:
             tls_context(settings.ca_file, "settings.caFile")  # fails here, not with every event
         self._cache = _cache_of(settings)
-        self._delivery = Delivery(open_clients(settings), settings.delivery)
+        self._delivery = Delivery(open_clients(settings, share=context.share), settings.delivery)
 
     @hookimpl
     def push(self, event: Json, data: Any, rule: Rule | None, context: PushContext) -> None:

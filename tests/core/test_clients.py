@@ -94,6 +94,55 @@ def test_rate_is_never_exceeded_but_by_a_burst(rate: float, gaps: list[float]) -
     assert starts == sorted(starts)
 
 
+@given(
+    rate=st.floats(0.5, 1_000),
+    leases=st.lists(st.integers(0, 2), min_size=8, max_size=8),
+    moves=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2), st.floats(0, 2)), max_size=20),
+)
+def test_processes_that_share_a_rate_do_not_exceed_it_together(
+    rate: float, leases: list[int], moves: list[tuple[int, int, float]]
+) -> None:
+    clock, calls = Clock(), 0
+    limiters = [
+        RateLimiter(rate, clock, share=lambda n=n: leases.count(n) / 8)  # type: ignore[misc]
+        for n in range(3)
+    ]
+    turns = [0.0] * 3
+
+    def run(until: float) -> None:
+        """Have each process that has leases call as often as it may."""
+        nonlocal calls
+        while ready := [n for n in range(3) if turns[n] <= until and n in leases]:
+            n = min(ready, key=lambda n: turns[n])
+            clock.now = max(clock.now, turns[n])
+            turns[n] = clock.now + limiters[n].reserve()
+            calls += 1
+        clock.now = until
+
+    for lease, process, seconds in moves:
+        run(clock.now + seconds)
+        leases[lease] = process
+    run(clock.now + 10 / rate)
+    # A move may find a call reserved at either side, and each has a bucket of its own.
+    assert calls <= rate * clock.now + rate / 10 + 3 + 2 * 3 + 2 * len(moves)
+
+
+def test_a_process_with_a_part_of_a_rate_keeps_to_it() -> None:
+    clock, share = Clock(), [0.25]
+    limiter = RateLimiter(100, clock, clock.sleep, lambda: share[0])
+    for _ in range(250):
+        limiter.wait()
+    assert 9.8 < clock.now < 10.2
+    share[0] = 1.0  # it has taken over the parts of the others
+    for _ in range(500):
+        limiter.wait()
+    assert 14.7 < clock.now < 15.3
+    share[0] = 0.0  # it has given all up: its last calls go on as before
+    for _ in range(100):
+        limiter.wait()
+    assert 15.7 < clock.now < 16.3
+
+
 def test_threads_share_a_limiter() -> None:
     limiter, turns = RateLimiter(10, Clock()), []
 

@@ -228,3 +228,13 @@ def test_requests_are_paced_per_api(customerio: Sandbox) -> None:
     app()
     assert slept == [0.1, 0.2]
     clients.close()
+
+
+def test_requests_are_paced_by_the_part_of_this_process(customerio: Sandbox) -> None:
+    slept: list[float] = []
+    settings = settings_of(**customerio.settings(), rateLimit=10)
+    clients = open_clients(settings, clock=lambda: 0.0, sleep=slept.append, share=lambda: 0.25)
+    for _ in range(3):
+        clients.limits["track"].wait()
+    assert slept == [0.4, 0.8]
+    clients.close()

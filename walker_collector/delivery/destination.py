@@ -28,6 +28,16 @@ _LINGER: Final = 20
 """Wait (ms) of a batch for more events, unless the plugin sets another."""
 
 
+class Share:
+    """The part of a destination's people that this process delivers to, 0 to 1."""
+
+    def __init__(self) -> None:
+        self.value = 1.0
+
+    def __call__(self) -> float:
+        return self.value
+
+
 @frozen(eq=False)
 class Destination:
     """A destination ready for use: configuration, hooks, compiled mapping.
@@ -50,6 +60,7 @@ class Destination:
     batch_bytes: int | None = None
     concurrency: int = 1
     linger: int = 0
+    share: Share = attrs.field(factory=Share, repr=False)
     admits: Gate = attrs.field(init=False)
     requires_consent: bool = attrs.field(init=False)
 
@@ -124,6 +135,7 @@ def _destination(
     plugin = hooks.instance
     logger = _logger(id, config)
     log = LogLimiter(logger, time.monotonic)
+    share = Share()
     context = Context(
         id=id,
         settings=config.settings,
@@ -132,6 +144,7 @@ def _destination(
         logger=logger,
         status=partial(host.status_of, id) if host else None,
         forget=host.forget_soon if host else None,
+        share=share,
         warn=log.warning,
     )
     batched = hooks.push_batch is not None
@@ -150,6 +163,7 @@ def _destination(
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),
         batch_bytes=_declared(plugin, "batch_bytes", 1) if has_bytes else None,
         concurrency=config.concurrency or _declared(plugin, "concurrency", 1),
+        share=share,
         linger=_declared(plugin, "linger", _LINGER, least=0) if batched else 0,
     )
 

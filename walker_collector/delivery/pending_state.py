@@ -78,11 +78,7 @@ class PendingState:
         self.leased = bool(shards)
         """Whether this process delivers: others may, from a spool that they share."""
         self.window.shards = shards if self.sharded else None
-
-    @property
-    def share(self) -> float:
-        """The part of the destination's people that this process delivers to, 0 to 1."""
-        return len(self._shards) / self.spool.shards
+        self.destination.share.value = len(shards) / self.spool.shards
 
     @property
     def delivers_all(self) -> bool:

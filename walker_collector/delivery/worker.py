@@ -65,7 +65,9 @@ class DestinationWorker:
         self._waiters, self._changed = state.waiters, state.changed
         self.pending = pending = PendingEvents(state)
         self._health = health = Health(config.retry, Breaker(config.breaker), random)
-        rate_limit = RateLimiter(config.rate_limit) if config.rate_limit else None
+        rate_limit = (
+            RateLimiter(config.rate_limit, share=destination.share) if config.rate_limit else None
+        )
         self._flushing: set[object] = set()
         self.trouble_elsewhere: Callable[[], str] = lambda: ""
         """Returns the reason why the process that has to deliver does not, "" if it does."""

@@ -53,7 +53,8 @@ class Shop:
 @contextmanager
 def shop(folder: Path, *options: str, within: Sequence[str] = ()) -> Iterator[Shop]:
     """Start such a process; "accepts": it only accepts, "grants": the default of its flow does,
-    "nobody": it is another user's, "8": so many shards. `within`: a command that runs it.
+    "nobody": it is another user's, "8": so many shards, "limited": to 100 events per second.
+    `within`: a command that runs it.
     """
     command = [*within, sys.executable, "-m", __name__, folder, *options]
     with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
@@ -113,7 +114,8 @@ def writing(folder: Path) -> type:
 
 def collector_of(folder: Path, *options: str) -> Collector:
     """Return the collector of such a process."""
-    out = {"out": (writing(folder), config(consent=MARKETING))}
+    rate = 100.0 if "limited" in options else None
+    out = {"out": (writing(folder), config(consent=MARKETING, rate_limit=rate))}
     default = MARKETING if "grants" in options else {}
     deliver = "accepts" not in options
     shards = next((int(option) for option in options if option.isdigit()), 1)

@@ -39,12 +39,12 @@ def numbers(folder: Path, *names: str) -> list[int]:
 
 
 @contextmanager
-def sharing(folder: Path) -> Iterator[tuple[Shop, Shop, dict[int, list[str]]]]:
+def sharing(folder: Path, *options: str) -> Iterator[tuple[Shop, Shop, dict[int, list[str]]]]:
     """Start two processes that share the people; yield the names of some that each delivers to.
 
     There are forty, u0 to u39, with a session of the same name, s0 to s39, each its own person.
     """
-    with shop(folder, SHARDS) as one, shop(folder, SHARDS) as other:
+    with shop(folder, SHARDS, *options) as one, shop(folder, SHARDS, *options) as other:
         names = [f"{kind}{n}" for kind in "us" for n in range(40)]
         people = [user(name) if name[0] == "u" else {"session": name} for name in names]
         one.do("consent", *[[person, YES] for person in people])
@@ -185,6 +185,16 @@ def test_dead_letters_are_replayed_by_the_processes_of_their_people(tmp_path: Pa
         by = {pid: {name for at, name, _ in delivered(tmp_path) if at == pid} for pid in found}
         assert [by[shop.process.pid] for shop in (one, other)] == [{names[0]}, {names[1]}]
         wait_until(lambda: one.do("status") == {"waiting": 0, "held": 0, "dead": 0})
+
+
+def test_processes_keep_to_a_rate_limit_together(tmp_path: Path) -> None:
+    with sharing(tmp_path, "limited") as (one, other, _):
+        names, began_at = [f"u{n}" for n in range(40)], time.monotonic()
+        for n in range(5):
+            (one, other)[n % 2].do("push", *[[user(name), n] for name in names])
+        until_delivered(tmp_path, 200)
+        assert time.monotonic() - began_at > 1.7  # a bit less for the first burst of each
+        assert {pid for pid, _, _ in delivered(tmp_path)} == {one.process.pid, other.process.pid}
 
 
 @pytest.mark.long
