@@ -47,8 +47,8 @@ class Collector:
     """Accepts events and delivers them to every destination of a flow.
 
     Thread-safe. Use it as a context manager, or call `close`; a collector left open is closed when
-    the interpreter exits. After a fork the child has workers (and a spool) of its own, and events
-    that the parent had accepted stay the parent's.
+    the interpreter exits. A forked child has workers of its own. With a spool, all processes of a
+    machine are one collector; in memory, each has its own events, consent and identities.
 
         with Collector.from_file("flow.json") as collector:
             collector.push("order complete", data={"total": 55}, user={"id": "u1"})

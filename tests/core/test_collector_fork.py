@@ -358,7 +358,7 @@ def test_workers_that_end_deliver_what_waits(spool: Path | None, tmp_path: Path)
     assert Counter(n for _, n in delivered(out)) == Counter(numbers)
 
 
-# --- spools of workers -----------------------------------------------------------------------
+# --- the spool of all workers ----------------------------------------------------------------
 
 
 def worker(collector: Collector, *numbers: int) -> Callable[[], None]:

@@ -3,15 +3,16 @@
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 
-def write_flow(folder: Path) -> Path:
-    """Write the flow; return its path."""
+def write_flow(folder: Path, **collector: Any) -> Path:
+    """Write the flow, with further settings of the collector; return its path."""
     data = {"map": {"person": "user.id", "n": "data.n"}}
     settings = {"path": str(folder / "ads.ndjson")}
     ads = {"settings": settings, "consent": {"marketing": True}, "data": data}
     flow = {
-        "collector": {"spool": {"path": str(folder / "spool.db")}},
+        "collector": {"spool": {"path": str(folder / "spool.db")}, **collector},
         "destinations": {"ads": {"package": "file", "config": ads}},
     }
     path = folder / "flow.json"

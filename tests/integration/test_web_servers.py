@@ -71,9 +71,13 @@ class Web:
 
 
 @contextmanager
-def serving(folder: Path, *command: str) -> Iterator[Web]:
+def serving(folder: Path, *command: str, **collector: Any) -> Iterator[Web]:
     log = folder / "log"
-    environment = {**os.environ, "SHOP_FLOW": str(write_flow(folder)), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "SHOP_FLOW": str(write_flow(folder, **collector)),
+        "PYTHONUNBUFFERED": "1",
+    }
     with (
         log.open("w") as out,
         program(
@@ -180,3 +184,33 @@ def test_server_that_is_stopped_delivers_what_it_has_accepted(server: str, tmp_p
     for person, numbers in accepted.items():
         # The answer to the last event may have been lost on its way.
         assert arrived[person] in (numbers, [*numbers, len(numbers)])
+
+
+@contextmanager
+def delivering(folder: Path) -> Iterator["Popen[str]"]:
+    command = [sys.executable, "-m", "walker_collector", "deliver", folder / "flow.json"]
+    with (folder / "deliverer").open("w") as log, program(command, stderr=log) as process:
+        yield process
+
+
+def test_deliverer_of_web_workers_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path, *GUNICORN, deliver=False) as web:
+        web.consent("u1", True)
+
+        def push_and_wait(until: int) -> None:
+            """Push one event more; wait until all are delivered, though maybe twice."""
+            assert web.push("u1", until).result == "accepted"
+            expected = list(range(until + 1))
+            wait_until(lambda: list(dict.fromkeys(delivered(tmp_path).get("u1", []))) == expected)
+
+        web.push("u1", 0)
+        with delivering(tmp_path) as first:
+            push_and_wait(1)
+            first.kill()
+            first.wait(20)
+        web.push("u1", 2)
+        with delivering(tmp_path) as second:
+            push_and_wait(3)
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(20) == 0
+        web.stop()
