@@ -1,14 +1,20 @@
 """Deliveries from a spool of several processes: leases and news, passed to the workers."""
 
+import time
 from collections.abc import Collection
 from functools import partial
+from typing import Final
 
 from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.workers import DestinationWorkers
+from walker_collector.errors import SpoolError
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.spool import Deliveries, DurableSpool, Lease
 from walker_collector.spool.processes.observer import trouble
+
+_RELOAD_PAUSE: Final = 1.0
+"""Seconds between reloads: each reads up to 10,000 events and all that are held."""
 
 
 class Cooperation:
@@ -31,14 +37,21 @@ class Cooperation:
         self._consents = consents
         self._erasure = erasure
         self._erasures_seen = spool.erasures
+        self._reloaded_at = -_RELOAD_PAUSE
+        self._moved = False
+        """Whether other processes have erased or replayed events since the last reload."""
         consents.on_news = self._on_news
+        consents.on_moved = self._on_moved
         for worker in workers.values():
             if not delivers:  # whoever does has to deliver what earlier processes have left
                 worker.pending.own = OwnEntries(None)
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
-            ids, Deliveries(self._take_over, self._abandon), self._on_foreign, self._on_change
+            ids,
+            Deliveries(self._take_over, self._abandon, self._look),
+            self._on_foreign,
+            self._on_change,
         )
 
     def start(self) -> None:
@@ -61,14 +74,34 @@ class Cooperation:
 
     def _on_news(self, people: set[str] | None) -> None:
         if people is None:
-            erasures = self._spool.erasures
-            erased, self._erasures_seen = erasures != self._erasures_seen, erasures
-            for worker, _ in self._workers.active:
-                worker.reload()
-                if erased:  # nobody says who was: destinations may remember them
-                    worker.tell_erased(None)
+            self._on_moved()
+            self._reload()
         else:
             self._workers.release(None if "" in people else people)
+
+    def _on_moved(self) -> None:
+        self._moved = True
+        erasures = self._spool.erasures
+        erased, self._erasures_seen = erasures != self._erasures_seen, erasures
+        if erased:  # nobody says who was: destinations may remember them
+            for worker, _ in self._workers.active:
+                worker.tell_erased(None)
+
+    def _look(self) -> None:
+        """Reload once after several erasures: until then no claim finds the erased events."""
+        if self._moved and time.monotonic() >= self._reloaded_at + _RELOAD_PAUSE:
+            self._reload()
+
+    def _reload(self) -> None:
+        self._moved = False
+        try:
+            for worker, _ in self._workers.active:
+                worker.reload()
+        except SpoolError:
+            self._moved = True
+            raise
+        finally:
+            self._reloaded_at = time.monotonic()
 
     def _on_change(self) -> None:
         if self._consents.is_stale:
@@ -80,7 +113,10 @@ class Cooperation:
 
     def leave(self) -> Collection[str]:
         """Leave deliveries to others; return the destinations that they can deliver to."""
-        return self._membership.leave()
+        left = self._membership.leave()
+        if self._moved:
+            self._reload()
+        return left
 
     def stop(self) -> None:
         """Take over and give up nothing more."""

@@ -89,6 +89,8 @@ class OwnedShards:
         """Read all entries again, except those in flight, which stay in memory."""
         state = self._state
         with state.unacked.in_step(), state.lock:
+            if not state.leased:  # given up since
+                return
             self._erasures.revoke_gone()
             if not state.unacked.updates:  # else the disk is full: what is on it is not the truth
                 self._read_anew(lambda entry: True, state.shards)

@@ -107,6 +107,8 @@ class ConsentStore:
         """Called with the people that another process has changed; "" among them: the default;
         None: everybody, and some may have been erased.
         """
+        self.on_moved: Callable[[], None] = lambda: None
+        """Called when another process has erased or replayed events, which are to be read anew."""
         self.version = 0
         self.erasures = spool.erasures
         """The number of erasures that are over. The spool refuses an event if another one has begun
@@ -188,10 +190,12 @@ class ConsentStore:
             people = self._show_changes(news)
             self._known, self._changes_seen = news.version, seen
             self.erasures = erasures
-            if people is None or people:
+            if people is None or people or news.erased:
                 self.version += 1
         if people is None or people:
             self.on_news(people)
+        if news.moved:
+            self.on_moved()
 
     def _show_changes(self, news: PeopleNews) -> set[str] | None:
         graph = self._identities
@@ -202,6 +206,9 @@ class ConsentStore:
             return None
         people: set[str] = set()
         with graph.lock:
+            if news.erased:
+                graph.reread_marked(news.erased)
+                self._records.reread_marked(news.erased)
             for key, owner in news.changes:
                 if not key:
                     self._default.reread()

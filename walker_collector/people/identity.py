@@ -16,7 +16,7 @@ cannot arise. Every key leads to its root directly.
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -25,7 +25,7 @@ from attrs import frozen
 
 from walker_collector.errors import EventError
 from walker_collector.events import Bounds, check_identifier, may_need_check, plain_object
-from walker_collector.spool import PeopleStore, Spool
+from walker_collector.spool import PeopleStore, Spool, mark_of
 
 KINDS: Final = ("id", "device", "session")
 """The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
@@ -239,6 +239,13 @@ class IdentityGraph:
             for key in list(self._links if keys is None else keys):
                 if key in self._links:
                     self._uncache(key)
+
+    def reread_marked(self, marks: Collection[int]) -> None:
+        """Read the keys with these marks, and those that lead to one, from the spool."""
+        with self.lock:
+            marked = {key for key in self._links if mark_of(key) in marks}
+            leading = (keys for key, keys in self._keys.items() if mark_of(key) in marks)
+            self.reread(marked.union(*leading))
 
     def cached_keys(self, person: str) -> set[str]:
         """Return the keys of a person that are in memory, with the person's own."""

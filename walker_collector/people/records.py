@@ -3,10 +3,10 @@
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from walker_collector.spool import ConsentRecord, PeopleStore, PeopleUpdate, Spool
+from walker_collector.spool import ConsentRecord, PeopleStore, PeopleUpdate, Spool, mark_of
 
 AVERAGE_BYTES: Final = 2_000
 """Average memory of a person's statements. Only people with more are dropped for it."""
@@ -89,6 +89,11 @@ class ConsentRecords:
             for person in list(self._people) if people is None else people:
                 self._forget(person)
             self.is_empty = not (self._store and self._store.has_consent())
+
+    def reread_marked(self, marks: Collection[int]) -> None:
+        """Read the statements of people with these marks from the spool."""
+        with self._lock:
+            self.reread([person for person in self._people if mark_of(person) in marks])
 
     def drop(self, people: Iterable[str]) -> None:
         """Drop these people from memory; the spool has erased them."""

@@ -34,6 +34,7 @@ from walker_collector.spool.base import (
     assign_seqs,
     check_not_overtaken,
     later_of,
+    mark_of,
 )
 from walker_collector.spool.processes.files import SpoolBusy
 from walker_collector.spool.shards import shard_of
@@ -73,5 +74,6 @@ __all__ = [
     "assign_seqs",
     "check_not_overtaken",
     "later_of",
+    "mark_of",
     "shard_of",
 ]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
+from zlib import crc32
 
 from attrs import define, evolve, field, frozen
 
@@ -219,10 +220,16 @@ class PeopleChange(NamedTuple):
 
 @frozen
 class PeopleNews:
-    """The changes since a version; None: too many, or erasures. Everything is to be read anew."""
+    """The changes since a version; None: too many, so that everything is to be read anew.
+
+    erased: the marks of keys that were erased.
+    moved: whether entries were erased, or replayed, which a process may have read otherwise.
+    """
 
     version: int
     changes: Sequence[PeopleChange] | None
+    erased: frozenset[int] = frozenset()
+    moved: bool = False
 
 
 @frozen
@@ -281,10 +288,12 @@ class Deliveries:
     take_over: begin to deliver; the lease is held.
     abandon: begin nothing more; return whether nothing is in flight, so that the lease may go.
         Called again until it is so.
+    look: called several times a second.
     """
 
     take_over: Callable[[Lease], None]
     abandon: Callable[[Lease], bool]
+    look: Callable[[], None] = lambda: None
 
 
 EntryRun = tuple[list[Entry], Mapping[str, State]]
@@ -307,6 +316,11 @@ def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
             runs.append((entries, states))
         entries.append((at, event.person, event.at, event.body))
     return runs
+
+
+def mark_of(key: str) -> int:
+    """Return a stand-in for a key which tells nobody whose it is: one in 65,536 has the same."""
+    return crc32(key.encode("utf-8", "surrogatepass")) & 0xFFFF
 
 
 def check_not_overtaken(events: Iterable[NewEvent], erasures: int) -> None:

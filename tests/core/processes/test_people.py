@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.core.support import Clock
 from walker_collector.config import SpoolConfig
+from walker_collector.errors import Overtaken
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import PeopleUpdate, StalePeople
+from walker_collector.spool import NewEvent, PeopleUpdate, StalePeople, State
 from walker_collector.spool.sqlite import SqliteSpool
 
 Two = tuple[ConsentStore, ConsentStore]
@@ -84,18 +85,52 @@ def test_statements_of_a_session_go_to_its_person_in_every_process(two: Two) -> 
     assert one.base("session:s") == other.base("id:u") == {"a": True}
 
 
-def test_an_erasure_makes_the_other_process_read_everything_anew(two: Two) -> None:
+def test_an_erasure_makes_the_other_process_read_those_people_anew(two: Two) -> None:
     one, other = two
-    news: list[set[str] | None] = []
-    other.on_news = news.append
+    news: list[object] = []
+    other.on_news, other.on_moved = news.append, lambda: news.append("moved")
     one.record_consent({"a": True}, {"id": "u", "session": "s"})
+    one.record_consent({"a": True}, {"id": "v"})
     other.refresh()
-    assert other.base("session:s") == {"a": True}
+    assert other.base("session:s") == other.base("id:v") == {"a": True}
     one.erase(one.all_keys(["id:u"]))
     other.refresh()
-    assert news == [{"session:s", "id:u"}, None]
+    assert news == [{"session:s", "id:u", "id:v"}, "moved"]
     assert other.base("session:s") == {}
     assert other.canonical("session:s") == "session:s"
+    assert list(other._records._people) == ["id:v", "session:s"]  # the others stay in memory
+
+
+def test_what_is_known_beside_an_erasure_is_learned_one_by_one(two: Two) -> None:
+    one, other = two
+    joins = other.follow()
+    one.identify({"id": "u", "session": "s"})
+    one.erase(one.all_keys(["id:v"]))
+    one.erase({"id:w"})
+    other.refresh()
+    assert list(joins) == [("session:s", "id:u")]
+
+
+@pytest.mark.parametrize("user", [{"session": "s"}, {"id": "u"}])
+def test_an_erasure_overtakes_the_events_of_its_people_only(two: Two, user: dict[str, str]) -> None:
+    one, other = two
+    other.identify({"id": "u", "session": "s"})
+    (person, _), as_of = other.identify(user), other.erasures
+    store = other._store
+    assert store is not None
+
+    def push(as_of: int) -> None:
+        store.append(
+            [NewEvent(person, 0, b"{}", {"there": State.WAITING}, as_of)], lambda runs: None
+        )
+
+    one.erase({"id:v"})
+    push(as_of)
+    one.erase(one.all_keys(["id:u"]))
+    one.erase({"id:v"})
+    with pytest.raises(Overtaken):
+        push(as_of)
+    push(other.after_erasure())
 
 
 def test_an_update_based_on_an_older_version_is_refused(tmp_path: Path) -> None:
@@ -119,13 +154,18 @@ def test_who_has_missed_too_much_reads_everything_anew(two: Two) -> None:
 
 
 step = st.tuples(
-    st.integers(0, 1), st.sampled_from(KEYS), st.sampled_from(KEYS), st.none() | st.booleans()
+    st.integers(0, 1),
+    st.sampled_from(KEYS),
+    st.sampled_from(KEYS),
+    st.sampled_from([None, True, False, "forget"]),
 )
 
 
-@given(st.lists(step, max_size=12))
+@given(st.lists(step, max_size=14), st.sampled_from([1, 2, 100]))
 def test_two_processes_come_to_the_same_as_one(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, dict, dict, bool | None]]
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[int, dict, dict, bool | str | None]],
+    people_max: int,
 ) -> None:
     folder, clock = tmp_path_factory.mktemp("people"), Clock()
     alone, shared = (SpoolConfig(path=str(folder / name)) for name in ("alone.db", "shared.db"))
@@ -135,15 +175,19 @@ def test_two_processes_come_to_the_same_as_one(
         closing(SqliteSpool(shared)) as other,
     ):
         reference = ConsentStore(single, {}, 100, clock)
-        two = [ConsentStore(spool, {}, 100, clock) for spool in (one, other)]
-        for at, first, second, grant in steps:
+        two = [ConsentStore(spool, {}, people_max, clock) for spool in (one, other)]
+        for at, first, second, what in steps:
             for store in (reference, two[at]):
                 if store.is_stale:  # as an intake asks before each event
                     store.refresh()
-                if grant is None:
-                    store.identify({**first, **second})
+                user = {**first, **second}
+                if what is None:
+                    store.identify(user)
+                elif what == "forget":
+                    store.erase(store.keys_of(user))
                 else:
-                    store.record_consent({"a": grant}, {**first, **second})
+                    store.record_consent({"a": bool(what)}, user)
         assert canonical(two[0]) == canonical(two[1]) == canonical(reference)
         for key in canonical(reference):
             assert two[0].base(key) == two[1].base(key) == reference.base(key)
+            assert two[0].all_keys([key]) == two[1].all_keys([key]) == reference.all_keys([key])

@@ -94,6 +94,7 @@ class LeaseKeeper:
             try:
                 if not self._is_quiet():
                     self.look()
+                self._deliveries.look()
                 self._problem = ""
             except Exception as error:  # the next look may find the folder, or the disk, better
                 if self._problem != (problem := describe(error)):  # once, not at each look

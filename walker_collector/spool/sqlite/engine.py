@@ -38,7 +38,6 @@ from walker_collector.spool.base import (
     State,
     StoredEntry,
     assign_seqs,
-    check_not_overtaken,
 )
 from walker_collector.spool.processes.disk import require_local_disk
 from walker_collector.spool.processes.erasure_locks import ErasureLocks
@@ -242,7 +241,7 @@ class SqliteSpool:
             if seqs and event_tables.has(db, seqs[0], events[0].body):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
-            check_not_overtaken(events, words[ERASURES] + self._uncounted)
+            people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
             first = words[SEQ] + 1
             words[SEQ] += count  # before they are written: no number is ever given twice
             if first != self._expected:

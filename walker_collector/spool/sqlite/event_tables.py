@@ -296,7 +296,7 @@ def requeue(
         if db.execute(_REQUEUE, row).rowcount:
             found.append(entry)
     if found:
-        people_tables.log_reload(db)  # another process may have read on beyond them
+        people_tables.log_replay(db)
     return found
 
 

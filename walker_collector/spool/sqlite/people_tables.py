@@ -5,18 +5,21 @@ Every function is given the connection of the group commit, within a transaction
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from walker_collector.errors import Overtaken
 from walker_collector.spool import damage
 from walker_collector.spool.base import (
     ConsentRecord,
     DefaultConsent,
+    NewEvent,
     PeopleChange,
     PeopleNews,
     PeopleUpdate,
     StalePeople,
     later_of,
+    mark_of,
 )
 
 LINK: Final = (
@@ -27,6 +30,8 @@ DEFAULT: Final = "SELECT flow, current FROM default_consent"
 _SET_DEFAULT: Final = "INSERT OR REPLACE INTO default_consent VALUES (1, ?, ?)"
 CONSENT: Final = "SELECT key, granted, stamp FROM consents WHERE person = ?"
 LAST_STAMP: Final = "SELECT coalesce(max(stamp), 0) FROM consents"
+_ALIASES: Final = "SELECT alias FROM aliases WHERE person = ?"
+_SIGNED_IN: Final = "SELECT key FROM signed_in WHERE person = ?"
 _OWNED: Final = "INSERT OR REPLACE INTO aliases VALUES (?, ?)"
 # An id is a person itself, never an alias. Mostly no person without an id has aliases, so that the
 # index answers at once.
@@ -38,12 +43,16 @@ WHERE a.person < 'id:' OR a.person >= 'id;' LIMIT 1
 """
 
 
-_CHANGED, _JOINED, _RELOAD = range(3)
-"""The kinds of rows of the log: see `PeopleChange`. Whoever sees the last reads everything anew."""
+_CHANGED, _JOINED, _REPLAYED, _ERASED = range(4)
+"""The kinds of rows of the log. The first two are a `PeopleChange` each. Of an erasure the key is
+the marks of the keys, in hexadecimal."""
 _VERSION: Final = "SELECT coalesce(max(version), 0) FROM people_log"
 _LOG: Final = "INSERT INTO people_log (kind, key, owner) VALUES (?, ?, ?)"
 _LOG_LENGTH: Final = 10_000
 _TRIM: Final = f"DELETE FROM people_log WHERE version <= ({_VERSION}) - {_LOG_LENGTH}"
+_ERASURES: Final = (
+    f"SELECT key FROM people_log WHERE kind = {_ERASED} ORDER BY version DESC LIMIT ?"
+)
 SINCE: Final = "SELECT version, kind, key, owner FROM people_log WHERE version > ? ORDER BY version"
 
 
@@ -56,15 +65,50 @@ def version_of(db: sqlite3.Connection) -> int:
 def news_of(version: int, rows: Sequence[tuple[int, int, str, str | None]]) -> PeopleNews:
     """Return the changes after a version, given the rows of the log."""
     last = rows[-1][0] if rows else version
-    # A row that lacks was trimmed, or named somebody who has been erased.
-    if len(rows) < last - version or any(kind == _RELOAD for _, kind, _, _ in rows):
+    if last - version > _LOG_LENGTH:  # the first were trimmed
         return PeopleNews(last, None)
-    return PeopleNews(last, [PeopleChange(key, owner) for _, _, key, owner in rows])
+    changes: list[PeopleChange] = []
+    erased: frozenset[int] = frozenset()
+    moved = False
+    for _, kind, key, owner in rows:  # one that lacks named somebody who has been erased since
+        if kind in (_CHANGED, _JOINED):
+            changes.append(PeopleChange(key, owner))
+        else:
+            moved = True
+            erased |= _marks(key)
+    return PeopleNews(last, changes, erased, moved)
 
 
-def log_reload(db: sqlite3.Connection) -> None:
-    """Make every process read everything anew: an erasure names nobody."""
-    db.execute(_LOG, (_RELOAD, "", None))
+def log_replay(db: sqlite3.Connection) -> None:
+    """Note that events wait again which other processes may have read on beyond."""
+    db.execute(_LOG, (_REPLAYED, "", None))
+
+
+def _log_erasure(db: sqlite3.Connection, keys: Iterable[str]) -> None:
+    marks = " ".join(f"{mark:x}" for mark in sorted({mark_of(key) for key in keys}))
+    db.execute(_LOG, (_ERASED, marks, None))
+
+
+def _marks(text: str) -> frozenset[int]:
+    return frozenset(int(mark, 16) for mark in text.split())
+
+
+def check_not_overtaken(
+    db: sqlite3.Connection, events: Sequence[NewEvent], erasures: int, written: int
+) -> None:
+    """Raise Overtaken if the person of an event may have been erased since they were found.
+
+    `written`: how many erasures of this transaction are not among the counted ones yet.
+    """
+    found = [event.as_of for event in events if event.as_of is not None]
+    if not found or min(found) == max(found) == erasures + written:
+        return
+    since = erasures + written - min(found)
+    rows = db.execute(_ERASURES, (since,)).fetchall() if since > 0 else []
+    # After a kill one is counted that may not have been.
+    gone = frozenset[int]().union(*(_marks(text) for (text,) in rows))
+    if len(rows) < since or any(event.person and mark_of(event.person) in gone for event in events):
+        raise Overtaken("an erasure has begun since the person of the event was found")
 
 
 def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
@@ -109,7 +153,7 @@ def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]
     """
     before = version_of(db)
     db.executemany("DELETE FROM people_log WHERE key = ?1 OR owner = ?1", keys)
-    log_reload(db)
+    _log_erasure(db, {key for (key,) in keys} | _linked(db, keys))
     db.executemany("DELETE FROM consents WHERE person = ?", keys)
     db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
     db.executemany("DELETE FROM signed_in WHERE person = ?", keys)
@@ -117,6 +161,15 @@ def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]
     db.executemany(f"INSERT OR REPLACE INTO aliases {inherited}", keys)
     db.executemany("DELETE FROM signed_in WHERE key = ?", keys)
     return before, version_of(db)
+
+
+def _linked(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> set[str]:
+    """Return the keys that lead to these people, as their own or by a sign-in."""
+    linked: set[str] = set()
+    for key in keys:
+        linked.update(alias for (alias,) in db.execute(_ALIASES, key))
+        linked.update(other for (other,) in db.execute(_SIGNED_IN, key))
+    return linked
 
 
 def straighten(db: sqlite3.Connection) -> bool:
