@@ -39,7 +39,7 @@ class OwnedShards:
             before = state.shards
             state.shards |= {shard}
             try:
-                held = state.held.entries  # of the shards before: they stay
+                held = state.held.entries if before else {}  # of the shards before: they stay
                 self._read_anew(lambda entry: entry[0] not in held, {shard})
             except BaseException:
                 state.shards = before
@@ -92,7 +92,8 @@ class OwnedShards:
             if not state.leased:  # given up since
                 return
             self._erasures.revoke_gone()
-            if not state.unacked.updates:  # else the disk is full: what is on it is not the truth
+            # With a full disk, what is on it is not the truth. Without a lease, others read.
+            if state.leased and not state.unacked.updates:
                 self._read_anew(lambda entry: True, state.shards)
                 if state.sharded:  # older entries of their people may have been moved here
                     self._holds.overtaking.update(state.in_flight)

@@ -403,6 +403,7 @@ class PendingEvents:
 
     def _leave(self, entry: Entry, update: SpoolUpdate | None = None) -> None:
         """Take an entry out of the waiting ones: it is gone, held or dead."""
+        self.state.window.kept.discard(entry[0])  # if it waits again, it may have to be read
         self.state.waiting -= 1
         self.state.bytes -= len(entry[3])
         self.state.attempts.pop(entry[0], None)

@@ -106,6 +106,7 @@ class DestinationWorker:
         """
         self.pending.shards.take_over(shard)
         self.pending.holds.release(None)
+        self.pending.answer_from_disk()  # of events that the process before has delivered
         self._wake()
 
     def reload(self) -> None:

@@ -115,6 +115,27 @@ def test_a_stopped_holder_keeps_its_lease_and_is_named(spool: Path) -> None:
         other.close()
 
 
+def test_a_lease_that_the_process_which_should_have_it_does_not_take_goes_to_another(
+    spool: Path,
+) -> None:
+    with peer(spool, "crm") as holder, peer(spool, "crm") as stopped:
+        until_held([1, 0], holder, stopped)
+        if stopped.leases:
+            stopped, holder = holder, stopped
+        other = keeper(spool, "crm")
+        wait_until(lambda: all(member.settled for member in other.living()))
+        stopped.process.send_signal(signal.SIGSTOP)
+        holder.process.send_signal(signal.SIGKILL)  # the next would be the other that came first
+        holder.process.wait(timeout=20)
+        looks = 0
+        while not other.holds(CRM):  # bounded: by the assertion
+            other.look()
+            looks += 1
+            assert looks < 5
+        stopped.process.send_signal(signal.SIGCONT)
+        other.close()
+
+
 def test_a_stopped_process_gets_no_lease(spool: Path) -> None:
     with peer(spool, "crm") as stopped, peer(spool, "crm") as living:
         until_held([1, 0], stopped, living)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,8 @@ _INTERVAL: Final = 0.25
 """Seconds between looks: the lease of a killed process is taken over after one of them."""
 _WHOLE: Final = 1.0
 """Seconds after which a look is at every process, though none has come or gone."""
+_LOOKS: Final = 2
+"""Looks for which a free lease is left to the process that should have it."""
 _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""
 
@@ -46,6 +48,8 @@ class LeaseKeeper:
         self._deliveries = deliveries
         self._loss = loss
         self._void = False
+        self._free: dict[Lease, int] = {}
+        """How often a lease was looked at and nobody had it."""
         self._problem = ""
         self._leaving: set[Lease] = set()
         self._looked_at = -_WHOLE
@@ -131,6 +135,7 @@ class LeaseKeeper:
             holders = self._leases.holders(self._all(members))
             assigned = assign(self._all(members), members, holders)
             mine = {lease for lease, token in assigned.items() if token == self._members.token}
+            mine |= self._left_over(members, holders)
             mine -= {lease for lease in self._leases.held if not self._leases.holds(lease)}
             for lease in self._leases.held - mine:
                 self._give_up(lease)
@@ -138,6 +143,17 @@ class LeaseKeeper:
             for lease in sorted(mine - self._leases.held | mine & self._leaving):
                 self._take(lease)
             self._looked_at, self._folder_version = now, version
+
+    def _left_over(self, members: Iterable[Member], holders: Mapping[Lease, str]) -> set[Lease]:
+        """Return leases that the process which should have them has not taken for some looks.
+
+        It may be busy, or have been stopped just now. A script leaves them to processes that stay.
+        """
+        free = [lease for lease in self._wanted if lease not in holders]
+        self._free = {lease: self._free.get(lease, 0) + 1 for lease in free}
+        if any(member.token == self._members.token and member.settled for member in members):
+            return {lease for lease, looks in self._free.items() if looks > _LOOKS}
+        return set()
 
     def _give_all_up(self) -> None:
         if not self._void:
