@@ -1,13 +1,11 @@
 """The durable spool: one SQLite file in WAL mode, written in groups."""
 
 import itertools
-import os
 import sqlite3
 import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -39,42 +37,24 @@ from walker_collector.spool.base import (
     StoredEntry,
     assign_seqs,
 )
-from walker_collector.spool.processes.disk import require_local_disk
-from walker_collector.spool.processes.erasure_locks import ErasureLocks
-from walker_collector.spool.processes.files import Loss, require_locks
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
-from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ, SharedPage
-from walker_collector.spool.processes.presence import Presence
-from walker_collector.spool.processes.write_lock import WriteLock
+from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ
 from walker_collector.spool.rows import letter_of, stored_entry
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import (
     claim_tables,
     event_tables,
-    mend,
     people_tables,
     shard_tables,
 )
 from walker_collector.spool.sqlite.catalog import CachedCatalog
-from walker_collector.spool.sqlite.checkpointer import Checkpointer
 from walker_collector.spool.sqlite.event_tables import Deleted
-from walker_collector.spool.sqlite.failure import spool_error
-from walker_collector.spool.sqlite.group_commit import GroupCommit, Tally, scrub
-from walker_collector.spool.sqlite.schema import configure, prepare, shards_of
-from walker_collector.spool.sqlite.spool_file import SpoolFile
-from walker_collector.spool.sqlite.spool_reader import Fetch, SpoolReader, fetch_all
-from walker_collector.text import get_logger
+from walker_collector.spool.sqlite.group_commit import Tally
+from walker_collector.spool.sqlite.open_files import LAST_STAMP, OpenFiles
+from walker_collector.spool.sqlite.spool_reader import Fetch, fetch_all
 
-logger = get_logger("walker_collector")
-
-_LAST: Final = 2**62
-"""The last stamp of a statement that is taken for one."""
-_OPENING: Final = 20.0
-"""Seconds to wait for another process that checks the file as it opens it."""
 _STATES: Final = frozenset(State)
-_INHERITED: Final[dict[Path, SpoolFile]] = {}
-"""Files with open connections of the parent, which a child must neither use nor close."""
 
 
 class SqliteSpool:
@@ -98,69 +78,21 @@ class SqliteSpool:
         wait: float = 5.0,
     ) -> None:
         self.path = Path(config.path)
-        self.shards = shards or 1
-        self._wanted_shards = shards
+        self._config = config
         self._on_foreign: Callable[[], None] = lambda: None
         self._membership: SpoolMembership | None = None
-        self._config = config
         self._uncounted = 0
         """1 while an erasure is written that the page does not count yet."""
-        self._read_only = read_only
-        self._probing = threading.Lock()
-        """Held while lock files of others are open: a forked child would keep them locked."""
-        self._paused = False
-        self._is_first = False
-        """Whether no other process used the spool when it was opened."""
-        self._wait = wait
-        if not read_only:
-            require_locks(self.path)
-            require_local_disk(Path(os.path.realpath(self.path)))
-        self._spool_file = SpoolFile(self.path, read_only=read_only)
-        self._erasure_locks = ErasureLocks(self._spool_file.real)
-        self._pause = self._hold_turns()
-        try:
-            self._open()
-        except BaseException:
-            self._spool_file.close()
-            raise
-
-    @property
-    def page(self) -> SharedPage:
+        self._files = files = OpenFiles(config, shards=shards, read_only=read_only, wait=wait)
+        self.shards = files.shards
+        self.page = files.page
         """The figures that all processes of the spool share."""
-        return self._commits.page
-
-    def _open(self) -> None:
-        if self._spool_file.real in _INHERITED:
-            raise SpoolError(
-                f"spool {self.path}: this process was forked within a call of the collector, and "
-                "cannot use the spool; fork elsewhere"
-            )
-        self._lock: WriteLock | None = None
-        self._presence: Presence | None = None
-        self._killed = False
+        self._commits, self._reader = files.commits, files.reader
+        self._checkpointer, self._erasure_locks = files.checkpointer, files.erasure_locks
         try:
-            if not self._read_only:
-                self._lock = WriteLock(self._spool_file.real, _OPENING, self._on_killed)
-                self._spool_file.locks = [self._lock]
-            page = self._lock.page if self._lock else SharedPage()
-            self._commits = GroupCommit(
-                self._spool_file.connect(), self.path, self._spool_file.check, page, self._lock
-            )
-            self._reader = SpoolReader(self._spool_file.connect(), self.path)
-            self._checkpointer = Checkpointer(
-                self._commits, self._spool_file.connect(), self._spool_file.descriptor
-            )
-            # It reads little text, so that a tolerant factory costs little; see SpoolReader.
-            self._commits.connection.text_factory = damage.decoded
-            self._commits.alone(self._prepare)
-            self._spool_file.note_companions()
             self._catalog = CachedCatalog(self._commits)
-            if self._lock is not None:
-                self._lock.bound = self._wait
-        except BaseException as error:
-            self._close_locks()
-            if isinstance(error, sqlite3.Error):
-                raise spool_error(self.path, error) from error
+        except BaseException:
+            files.close()
             raise
         self._words = self.page.words
         self._last_old = self.page.seq
@@ -168,57 +100,6 @@ class SqliteSpool:
         self._numbers = itertools.count(1)
         self._ended: deque[int] = deque()
         self._foreign = False
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        """Check and repair the file, unless another process has it open and has done so."""
-        if self._read_only:
-            prepare(self._spool_file.real, db, self._config.sync, read_only=True, is_first=False)
-            self.shards = shards_of(db)
-            self._recount(db)
-            return
-        self._presence = presence = Presence(self._spool_file.real)
-        self._is_first = presence.is_first
-        try:
-            self._check_and_mend(db, first=presence.is_first)
-        except BaseException:
-            presence.close()  # with the write lock held: the next one checks the file itself
-            raise
-        self._spool_file.locks.append(presence)
-
-    def _check_and_mend(self, db: sqlite3.Connection, *, first: bool) -> None:
-        self._spool_file.check_companions()
-        if self.page.seq and self._spool_file.is_empty:
-            logger.error(
-                "spool %s: the file is empty and had events; somebody has emptied it, and they are "
-                "lost",
-                self.path,
-            )
-        prepare(
-            self._spool_file.real,
-            db,
-            self._config.sync,
-            read_only=False,
-            is_first=first,
-            shards=self._wanted_shards,
-        )
-        self.shards = shards_of(db)
-        if first:
-            mend.mend(self.path, db, self.shards)
-            claim_tables.keep_calls_of(db, living_processes(self._spool_file.real))
-        if first or self._killed or not self.page.seq:
-            self._recount(db)
-
-    def _on_killed(self) -> None:
-        """Count anew after a process was killed while it wrote."""
-        self._killed = self._presence is None  # the tables may not be there yet
-        if not self._killed:
-            self._recount(self._commits.connection)
-
-    def _recount(self, db: sqlite3.Connection) -> None:
-        ((seq, events, size),) = db.execute(event_tables.SIZE).fetchall()
-        ((stamp,),) = db.execute(people_tables.LAST_STAMP).fetchall()
-        stamp = damage.number(stamp, _LAST)
-        self.page.set(seq=seq, events=events, size=size, stamp=stamp)
 
     # --- accepting -------------------------------------------------------------------------
 
@@ -256,7 +137,7 @@ class SqliteSpool:
             except sqlite3.IntegrityError:
                 # Somebody has deleted the lock files, and another process given these numbers.
                 seqs = range(0)
-                self._recount(db)
+                self._files.recount(db)
                 raise
             if learned is not None:
                 self._learn(db, learned)
@@ -367,15 +248,14 @@ class SqliteSpool:
 
     def end_calls_of_the_dead(self) -> None:
         # Looked for within the transaction: whoever has a call in the table was there before it.
-        path = self._spool_file.real
+        path = self._files.real
         self._commits.run(lambda db: claim_tables.keep_calls_of(db, living_processes(path)))
 
     def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
         calls = claim_tables.calls_of(self._rows(claim_tables.CALLS), people)
         if not calls:
             return calls
-        with self._probing:
-            living = living_processes(self._spool_file.real)
+        living = self._files.living()
         return {(process, number) for process, number in calls if process in living}
 
     def newest(self) -> int:
@@ -384,7 +264,7 @@ class SqliteSpool:
 
     @property
     def inherited(self) -> int | None:
-        return self._last_old if self._is_first else None
+        return self._last_old if self._files.is_first else None
 
     def has_waiting(self, destination: str, first: int, last: int) -> bool:
         number = self._number(destination)
@@ -399,23 +279,21 @@ class SqliteSpool:
         on_foreign: Callable[[], None],
         on_change: Callable[[], None],
     ) -> Membership:
-        if self._lock is None:
+        lock = self._files.lock
+        if lock is None:
             raise SpoolError(f"spool {self.path}: it is open to be read, and delivers nothing")
         self._on_foreign = on_foreign
         self._membership = SpoolMembership(
-            self._spool_file.real,
-            self._lock,
+            self._files.real,
+            lock,
             self._commits.turn,
             destinations,
             self.shards,
             deliveries,
             on_change,
-            self._loss,
+            self._files.loss,
         )
         return self._membership
-
-    def _loss(self) -> Loss:
-        return self._spool_file.loss
 
     # --- dead letters ----------------------------------------------------------------------
 
@@ -493,7 +371,7 @@ class SqliteSpool:
 
     def consent_of(self, person: str) -> ConsentRecord:
         rows = self._rows(people_tables.CONSENT, (person,))
-        return {key: (granted == 1, damage.number(at, _LAST)) for key, granted, at in rows}
+        return {key: (granted == 1, damage.number(at, LAST_STAMP)) for key, granted, at in rows}
 
     def default_consent(self) -> DefaultConsent | None:
         return people_tables.default_of(self._rows(people_tables.DEFAULT))
@@ -575,83 +453,35 @@ class SqliteSpool:
 
     def compact(self) -> None:
         """Write the file anew, with the stored rows alone; see `scrub`. Raises SpoolError."""
-        self._checkpointer.compact(self._spool_file.real.parent)
+        self._checkpointer.compact(self._files.real.parent)
 
     # --- the end ---------------------------------------------------------------------------
 
     def is_at_path(self) -> bool:
-        return self._spool_file.is_at_path()
+        return self._files.is_at_path()
 
     def close(self) -> None:
-        with self._turns():
-            if not self._spool_file.is_in_place():  # else SQLite itself does so as it closes
-                with suppress(sqlite3.Error):
-                    scrub(self._commits.connection)
-            self._close_files()
-
-    def _close_files(self) -> None:
-        self._erasure_locks.close()
-        self._spool_file.close()
-        self._close_locks()
+        self._files.close()
         self._words = self.page.words
 
-    def _close_locks(self) -> None:
-        if self._presence is not None:
-            self._presence.close()
-        if self._lock is not None:
-            self._lock.close()
-
     def pause(self) -> None:
-        """Close the file before a fork: SQLite would take its locks in a child for the child's.
-
-        They are the process's own, and a child that opens the file beside inherited connections
-        would have none: the last other process to close would delete the log under it.
-        """
         if self._membership is not None:
             self._membership.pause()
-        self._probing.acquire()
-        self._erasure_locks.pause()
-        self._pause = self._hold_turns()
-        next(self._pause)
-        self._paused = True
-        self._spool_file.close()
+        self._files.pause()
 
     def resume(self) -> None:
-        """Open the file again, in the parent."""
-        if not self._paused:
+        if not self._files.is_paused:
             return
-        self._paused = False
         try:
-            self._spool_file.reopen()
-            self._commits.connection = self._spool_file.connect()
-            self._commits.connection.text_factory = damage.decoded
-            configure(self._commits.connection, self._config.sync)
-            self._spool_file.note_companions()
-            self._reader.connection = self._spool_file.connect()
-            self._checkpointer.connection = self._spool_file.connect()
-            self._checkpointer.descriptor = self._spool_file.descriptor
+            self._files.resume()
         finally:
-            self._pause.close()
-            self._erasure_locks.resume()
-            self._probing.release()
             if self._membership is not None:
                 self._membership.resume()
 
-    def _hold_turns(self) -> Generator[None, None, None]:
-        """Keep every other thread out until this is closed, or interrupted halfway."""
-        with self._checkpointer.turn, self._commits.turn, self._reader.turn:
-            yield
-
-    _turns = contextmanager(_hold_turns)
-
     def abandon(self) -> None:
-        """Close the copies of lock files, in a forked child: the locks stay the parent's."""
-        self._close_locks()
-        self._erasure_locks.abandon()
+        self._files.abandon()
         if self._membership is not None:
             self._membership.abandon()
-        if not self._paused:  # forked within a call of the collector: see `pause`
-            _INHERITED[self._spool_file.real] = self._spool_file
 
     # --- private ---------------------------------------------------------------------------
 
