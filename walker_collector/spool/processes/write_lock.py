@@ -67,6 +67,8 @@ class WriteLock:
             os.close(self._lock_file)
             raise
         self._last = self.page.commits
+        self.since = 0.0
+        """When (monotonic) the thread that asks for it next has begun to wait; 0.0: it does now."""
 
     def __enter__(self) -> SharedPage:
         """Have the lock inside the block; raises SpoolError where others keep it too long."""
@@ -105,7 +107,7 @@ class WriteLock:
     def _wait(self) -> None:
         if self._lock_file < 0:
             raise SpoolBusy(f"spool {self._spool}: it is closed")
-        deadline = time.monotonic() + self.bound
+        deadline = (self.since or time.monotonic()) + self.bound
         pause = _FIRST_PAUSE
         while not try_lock(self._lock_file):
             if time.monotonic() >= deadline:
@@ -157,3 +159,13 @@ class WriteLock:
             os.close(self._lock_file)
             self._lock_file = -1
             self.page.close()
+
+
+class NoLock:
+    """Stands for the lock of a spool that is only read."""
+
+    since = 0.0
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...

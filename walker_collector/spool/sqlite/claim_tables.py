@@ -5,7 +5,8 @@ Every function is given the connection of the group commit, within a transaction
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Final
 from zlib import crc32
 
@@ -14,6 +15,8 @@ from walker_collector.spool.sqlite.event_tables import runs_of
 from walker_collector.spool.sqlite.people_tables import version_of
 
 _CLAIM: Final = "INSERT INTO calls (process, number, destination, people) VALUES (?, ?, ?, ?)"
+_MARK: Final = "I"
+_COUNT: Final = "SELECT count(*) FROM events WHERE seq BETWEEN ? AND ?"
 _PENDING: Final = "SELECT seq FROM events WHERE seq BETWEEN ? AND ?"
 _PENDING_THERE: Final = """
 SELECT e.seq FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?3
@@ -43,13 +46,26 @@ def claim(
     people = {*entries.values()} - {""}
     erased = {key for (key,) in db.execute("SELECT person FROM pending_erasures").fetchall()}
     busy = set() if number is None else _busy(db, call[0], destination, people)
-    sql, more = (_PENDING, ()) if number is None else (_PENDING_THERE, (number,))
-    runs = runs_of(entries)
-    found = {seq for run in runs for (seq,) in db.execute(sql, (*run, *more)).fetchall()}
+    gone = _gone(db, entries.keys()) if number is None else _gone_there(db, entries.keys(), number)
     # Nobody waits for a call that leaves them out: neither an erasure nor another process.
-    marks = [_mark(key) for key in people - erased - busy]
-    db.execute(_CLAIM, (*call, destination, json.dumps(marks)))
-    return Claimed(call[1], entries.keys() - found, erased & people, busy)
+    marks = _marks(people - erased - busy if erased or busy else people)
+    db.execute(_CLAIM, (*call, destination, marks.tobytes()))
+    return Claimed(call[1], gone, erased & people, busy)
+
+
+def _gone(db: sqlite3.Connection, seqs: Set[int]) -> set[int]:
+    """Return the events that are not there any more: mostly none, which counting tells."""
+    runs = runs_of(seqs)
+    count = sum([count for run in runs for (count,) in db.execute(_COUNT, run).fetchall()])
+    if count == len(seqs):
+        return set()
+    return {*seqs} - {seq for run in runs for (seq,) in db.execute(_PENDING, run).fetchall()}
+
+
+def _gone_there(db: sqlite3.Connection, seqs: Set[int], number: int) -> set[int]:
+    """Return the events that do not wait for a destination any more."""
+    found = (db.execute(_PENDING_THERE, (*run, number)).fetchall() for run in runs_of(seqs))
+    return {*seqs} - {seq for rows in found for (seq,) in rows}
 
 
 def _busy(
@@ -57,7 +73,7 @@ def _busy(
 ) -> set[str]:
     """Return those of these people for whom another process has a call under way."""
     rows = db.execute(_OTHERS, (destination, process)).fetchall()
-    marks = {mark for (found,) in rows for mark in json.loads(found)}
+    marks = {mark for (found,) in rows for mark in array(_MARK, found)}
     return {key for key in people if _mark(key) in marks} if marks else set()
 
 
@@ -65,10 +81,10 @@ def join(db: sqlite3.Connection, owners: Mapping[str, str]) -> None:
     """Make calls with events of a key calls with events of its new owner as well."""
     new = {_mark(key): _mark(owner) for key, owner in owners.items()}
     for process, number, found in db.execute(CALLS).fetchall():
-        marks = {*json.loads(found)}
+        marks = {*array(_MARK, found)}
         joined = marks | {new[mark] for mark in marks if mark in new}
         if joined != marks:
-            db.execute(_SET_PEOPLE, (json.dumps(sorted(joined)), process, number))
+            db.execute(_SET_PEOPLE, (array(_MARK, joined).tobytes(), process, number))
 
 
 def end(db: sqlite3.Connection, process: str, numbers: Iterable[int]) -> None:
@@ -84,17 +100,22 @@ def keep_calls_of(db: sqlite3.Connection, living: Iterable[str]) -> None:
 
 
 def calls_of(
-    rows: Iterable[tuple[str, int, str]], people: Collection[str] | None
+    rows: Iterable[tuple[str, int, bytes]], people: Collection[str] | None
 ) -> set[tuple[str, int]]:
     """Return the calls with events of these people (None: of anybody), given all rows."""
     if people is None:
         return {(process, number) for process, number, _ in rows}
-    marks = {_mark(key) for key in people}
+    marks = {*_marks(people)}
     return {
         (process, number)
         for process, number, found in rows
-        if not marks.isdisjoint(json.loads(found))
+        if not marks.isdisjoint(array(_MARK, found))
     }
+
+
+def _marks(people: Iterable[str]) -> "array[int]":
+    # As `_mark` says, and written out, as there is one for each event of a batch.
+    return array(_MARK, [crc32(key.encode("utf-8", "surrogatepass")) for key in people])
 
 
 def _mark(key: str) -> int:

@@ -17,7 +17,7 @@ from attrs import define
 from walker_collector.errors import SpoolError, WalkerError
 from walker_collector.spool.processes.files import SpoolBusy
 from walker_collector.spool.processes.page import BYTES, EVENTS, SharedPage
-from walker_collector.spool.processes.write_lock import WriteLock
+from walker_collector.spool.processes.write_lock import NoLock, WriteLock
 from walker_collector.spool.sqlite.failure import is_full, is_locked, spool_error
 from walker_collector.spool.sqlite.schema import PAGE
 from walker_collector.text import describe
@@ -79,7 +79,7 @@ class GroupCommit:
         self.turn = threading.Lock()
         self.page = page
         self.grown = 0
-        self._lock = contextlib.nullcontext() if lock is None else lock
+        self._lock = NoLock() if lock is None else lock
         self._path = path
         self._check = check
         self._queue: deque[_Write] = deque()
@@ -101,29 +101,46 @@ class GroupCommit:
         """
         write = _Write(work, tally, then, single)
         self._queue.append(write)
+        # Whoever waits for its turn waits for the other process as well, and not for longer.
+        since = time.monotonic() if self.turn.locked() else 0.0
         with self.turn:
-            try:
-                with self._lock:
-                    self._drain()
-            except SpoolBusy as error:
-                if write.done:
-                    raise
-                write.error, write.done = error, True
-            except BaseException:
-                with self._lock:
-                    self._drain()
-                raise
+            if not write.done:
+                self._take_turn(write, since)
         if write.error is not None:
             raise write.error
         return write.result
 
+    def _take_turn(self, write: _Write, since: float) -> None:
+        lock = self._lock
+        try:
+            lock.since = since
+            with lock:
+                try:
+                    self._drain()
+                except BaseException:
+                    self._drain()
+                    raise
+        except SpoolBusy as error:
+            write.error, write.done = error, True
+        except BaseException:
+            lock.__exit__()  # where a signal handler has raised as it was given back
+            if not write.transaction.committed:
+                write.done = True  # it was not begun, and nobody must do it later
+            raise
+
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run `work` outside any transaction, while no other thread or process writes."""
-        with self.turn, self._lock:
+        lock = self._lock
+        with self.turn:
             try:
-                return work(self.connection)
-            except sqlite3.Error as error:
-                raise spool_error(self._path, error) from error
+                lock.since = 0.0
+                with lock:
+                    return work(self.connection)
+            except BaseException as error:
+                lock.__exit__()
+                if isinstance(error, sqlite3.Error):
+                    raise spool_error(self._path, error) from error
+                raise
 
     def _drain(self) -> None:
         if self._full:

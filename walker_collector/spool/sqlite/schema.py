@@ -61,7 +61,7 @@ CREATE TABLE pending_erasures (
 CREATE TABLE people_log (
   version INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, key TEXT NOT NULL, owner TEXT);
 CREATE TABLE calls (
-  process TEXT NOT NULL, number INTEGER NOT NULL, destination TEXT NOT NULL, people TEXT NOT NULL,
+  process TEXT NOT NULL, number INTEGER NOT NULL, destination TEXT NOT NULL, people BLOB NOT NULL,
   PRIMARY KEY (process, number)) WITHOUT ROWID;
 """
 _BY_PERSON: Final = "CREATE INDEX event_person ON events (person);"
