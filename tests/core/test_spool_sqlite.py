@@ -699,6 +699,44 @@ def test_spool_that_is_opened_on_a_full_disk_says_so(small_disk: Path) -> None:
     assert "No space left on device" in process.stderr.splitlines()[-1]
 
 
+KILLED_WHEN_FULL = """
+    import os, signal, sys
+    from walker_collector import SpoolError
+    from walker_collector.config import SpoolConfig
+    from walker_collector.spool import NewEvent, State
+    from walker_collector.spool.sqlite import SqliteSpool
+
+    spool, count = SqliteSpool(SpoolConfig(path=sys.argv[1])), 0
+    call = "INSERT INTO calls (process, number, destination, people) VALUES ('p', 1, 'there', '[]')"
+    spool._commits.run(lambda db: db.execute(call))
+    try:
+        while True:
+            event = NewEvent("id:u", 1, b"x" * 3000, {"there": State.WAITING})
+            spool.append([event], lambda runs: None)
+            count += 1
+    except SpoolError:
+        print(count, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_full_disk_is_opened_and_read_after_a_crash(small_disk: Path) -> None:
+    path, ballast = small_disk / "spool.db", small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_000_000)
+    count = int(python(KILLED_WHEN_FULL, path, check=False).stdout)
+    with contextlib.suppress(OSError), (small_disk / "rest").open("wb", buffering=0) as rest:
+        while True:
+            rest.write(b"x" * 4096)
+    with opened(path) as spool:
+        entries = [stored.entry for stored in spool.load("there", 0, 10_000)]
+        assert len(entries) == count
+        with pytest.raises(SpoolError, match="the disk is full"):
+            spool.ack("there", entries[:1])
+        ballast.unlink()
+        spool.ack("there", entries[:1])
+        assert spool.size() == count - 1
+
+
 # --- forgetting ------------------------------------------------------------------------------
 
 

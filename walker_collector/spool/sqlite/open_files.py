@@ -20,7 +20,7 @@ from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.sqlite import claim_tables, event_tables, mend, people_tables
 from walker_collector.spool.sqlite.checkpointer import Checkpointer
-from walker_collector.spool.sqlite.failure import spool_error
+from walker_collector.spool.sqlite.failure import is_full, spool_error
 from walker_collector.spool.sqlite.group_commit import GroupCommit, scrub
 from walker_collector.spool.sqlite.schema import configure, prepare, shards_of
 from walker_collector.spool.sqlite.spool_file import SpoolFile
@@ -130,9 +130,17 @@ class OpenFiles:
         self.shards = shards_of(db)
         if first:
             mend.mend(self.path, db, self.shards)
-            claim_tables.keep_calls_of(db, living_processes(self.real))
+            self._forget_calls(db)
         if first or self._killed or not self.page.seq:
             self.recount(db)
+
+    def _forget_calls(self, db: sqlite3.Connection) -> None:
+        """Delete the calls of processes that have ended."""
+        try:
+            claim_tables.keep_calls_of(db, living_processes(self.real))
+        except sqlite3.Error as error:
+            if not is_full(error):  # else they are left: nobody waits for a call of the dead
+                raise
 
     def _on_killed(self) -> None:
         """Count anew after a process was killed while it wrote."""

@@ -103,6 +103,9 @@ def prepare(
         return
     if is_first:
         _check_pages(path, db)
+    if is_new:  # else they would write, for which a full disk has no room
+        db.execute(f"PRAGMA page_size = {PAGE}")
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     configure(db, sync)
     if is_new:
         db.executescript(_created(shards or 1))
@@ -146,9 +149,7 @@ def _check_pages(path: Path, db: sqlite3.Connection) -> None:
 
 
 def configure(db: sqlite3.Connection, sync: str) -> None:
-    """Set a connection that writes up, and the file where it is new."""
-    db.execute(f"PRAGMA page_size = {PAGE}")
-    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    """Set a connection that writes up. Writes nothing, as deliveries empty a full disk."""
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if sync == 'full' else 'NORMAL'}")
     # Deleted events are overwritten at once, so that nothing of a person stays in free pages.
