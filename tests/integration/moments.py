@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from walker_collector.delivery.claims import Claim
 from walker_collector.delivery.hook_calls import HookCalls
-from walker_collector.delivery.pending import PendingEvents
+from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.unacked import UnackedUpdates
 from walker_collector.spool.sqlite import event_tables
 from walker_collector.spool.sqlite.engine import SqliteSpool
@@ -20,8 +20,8 @@ BEFORE: Final[dict[str, Method]] = {
     "claims": (SqliteSpool, "claim"),
     "calls": (HookCalls, "push_batch"),
     "acknowledges": (UnackedUpdates, "ack"),
-    "abandons": (PendingEvents, "abandon"),
-    "takes_over": (PendingEvents, "take_over"),
+    "abandons": (OwnedShards, "abandon"),
+    "takes_over": (OwnedShards, "take_over"),
 }
 """Before this method is called."""
 AFTER: Final[dict[str, Method]] = {
@@ -31,7 +31,7 @@ AFTER: Final[dict[str, Method]] = {
     "has_deleted": (event_tables, "ack"),
     "has_committed": (SqliteSpool, "append"),
     "has_acknowledged": (SqliteSpool, "ack"),
-    "has_abandoned": (PendingEvents, "abandon"),
+    "has_abandoned": (OwnedShards, "abandon"),
 }
 """After this method has returned: within a transaction, for those of `event_tables`."""
 
