@@ -91,8 +91,9 @@ class RateLimiter:
             raise ValueError(f"a rate is a number above 0, not {rate}")
         self._rate = rate
         self._get_share = share
-        self._share = 1.0
-        self._tokens = math.inf  # as many as the bucket holds, whatever the share is by then
+        self._last_share = 1.0
+        self._is_new = True
+        self._tokens = max(1.0, rate / 10)
         self._clock = clock
         self._sleep = sleep
         self._filled_at = clock()
@@ -103,11 +104,13 @@ class RateLimiter:
         with self._lock:
             now = self._clock()
             # Nothing is this process's any more: the last calls go on as they began.
-            share = self._get_share() or self._share
+            share = self._get_share() or self._last_share
             # Where the share has changed, it may have been the smaller one all the time.
-            rate = self._rate * min(share, self._share)
+            rate = self._rate * min(share, self._last_share)
             refilled = self._tokens + (now - self._filled_at) * rate
-            self._share, self._filled_at = share, now
+            if self._is_new and share < 1:  # the others may just have had the burst
+                refilled = 1.0
+            self._last_share, self._filled_at, self._is_new = share, now, False
             # A bucket below one token would never let a call through.
             burst = max(1.0, self._rate * share / 10)
             # Below zero are the turns of callers that wait already: the next one queues behind.

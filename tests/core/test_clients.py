@@ -123,7 +123,7 @@ def test_processes_that_share_a_rate_do_not_exceed_it_together(
         run(clock.now + seconds)
         leases[lease] = process
     run(clock.now + 10 / rate)
-    # A move may find a call reserved at either side, and each has a bucket of its own.
+    # Whoever delivers to all has a burst; a move may find a call reserved at either side.
     assert calls <= rate * clock.now + rate / 10 + 3 + 2 * 3 + 2 * len(moves)
 
 

@@ -1,0 +1,74 @@
+"""Leases: each at one process, shared out, handed over, and taken over from the dead."""
+
+import signal
+import time
+
+from tests.core.spool_contract.conftest import Store
+from tests.core.spool_contract.engines import Process
+from tests.support import wait_until
+from walker_collector.spool import Lease
+
+
+def test_a_free_lease_is_taken_at_the_start(process: Process, other: Process) -> None:
+    process.deliver("crm")
+    assert process.leases == {Lease("crm", 0)}
+    other.deliver("crm", "file")
+    assert other.leases == {Lease("file", 0)}
+
+
+def test_every_process_knows_who_delivers(process: Process, other: Process) -> None:
+    membership = other.deliver()
+    assert membership.holders("crm") == [None]
+    process.deliver("crm")
+    (holder,) = membership.holders("crm")
+    assert holder is not None
+    assert holder.delivers == {"crm"}
+    assert not holder.silent
+
+
+def test_a_process_that_closes_is_replaced(process: Process, other: Process) -> None:
+    membership = process.deliver("crm")
+    other.deliver("crm")
+    assert membership.leave() == {"crm"}
+    membership.close()
+    wait_until(lambda: other.leases)
+
+
+def test_a_killed_process_is_replaced_within_two_seconds(store: Store, process: Process) -> None:
+    with store.elsewhere() as killed:
+        process.deliver("crm")
+        assert not process.leases
+        killed.send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        wait_until(lambda: process.leases)
+        assert time.monotonic() - began < 2
+
+
+def test_the_last_process_to_leave_delivers_the_rest(process: Process, other: Process) -> None:
+    one, two = process.deliver("crm"), other.deliver("crm")
+    assert one.leave() == {"crm"}
+    one.close()
+    assert two.leave() == set()
+    assert other.leases == {Lease("crm", 0)}
+
+
+def test_shards_are_shared_out_once_nothing_is_in_flight(store: Store) -> None:
+    store.shards = 4
+    process, other = store.open(), store.open()
+    process.busy = True
+    process.deliver("crm")
+    assert len(process.leases) == 4
+    other.deliver("crm")
+    asked = time.monotonic()
+    wait_until(lambda: time.monotonic() - asked > 1.5)  # it counts from a second on
+    assert other.leases == set()
+    process.busy = False
+    wait_until(lambda: len(process.leases) == len(other.leases) == 2)
+    assert process.leases.isdisjoint(other.leases)
+
+
+def test_commits_of_others_are_noticed(process: Process, other: Process) -> None:
+    process.deliver("crm")
+    before = process.changes
+    other.accept("id:a")
+    wait_until(lambda: process.changes > before)
