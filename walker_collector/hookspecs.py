@@ -289,7 +289,7 @@ def push_batch(batch: Sequence[Item], context: Context) -> Mapping[int, Exceptio
 
 @hookspec
 def consent(update: Consent, state: Consent, person: Person | None, context: PushContext) -> None:
-    """Follow a change of a person's consent, or of the process default (`person` is None).
+    """Follow a change of a person's consent, or of the default (`person` is None).
 
     `update` is the change, `state` the person's consent after it. `context.event` is the change as
     it was queued; its `timestamp` (ms) says when it was made.

@@ -142,7 +142,7 @@ class HookCalls:
 
 
 def person_of(event: Event) -> Person | None:
-    """Return the person of a change of consent; None: the process default."""
+    """Return the person of a change of consent; None: the default."""
     user = event.get("user") or {}
     return Person(**{key: _text(user.get(key)) for key in KINDS}) if user else None
 

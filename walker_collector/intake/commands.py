@@ -102,7 +102,7 @@ class Commands:
     def _record(self, update: Consent, user: Mapping[str, Any] | None) -> str | None:
         """Record a statement with its notice: both or neither.
 
-        Returns the person; None for the process default.
+        Returns the person; None for the default.
         """
         if user is None:
             self._consents.set_default(
@@ -148,7 +148,7 @@ def _items(shared: Mapping[str, Any]) -> int:
 def plain_statement(
     update: Any, user: Any, bounds: Bounds
 ) -> tuple[dict[str, bool], dict[str, Any] | None]:
-    """Return a consent update and its user (None: the process default) as plain JSON.
+    """Return a consent update and its user (None: the default) as plain JSON.
 
     Raises EventError for a malformed update, or a user without an identifier.
     """
@@ -174,7 +174,7 @@ def consent_change(
     """Return a change of consent as an event, to queue for the destinations that listen.
 
     `state` is the consent after it; `user` has the person's identifiers, and is empty for the
-    process default.
+    default.
     """
     return {
         "name": CONSENT_CHANGED,

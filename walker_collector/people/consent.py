@@ -1,7 +1,7 @@
 """Consent: the statements of people, and the decision for an event.
 
 walkerOS keeps one consent state, right for a browser tab. A server has many visitors: here
-consent belongs to a person, and the process default holds for people without statements.
+consent belongs to a person, and the default holds for people without statements.
 """
 
 import threading

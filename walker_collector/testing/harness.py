@@ -175,7 +175,7 @@ class Harness:
         return self.instance.simulate(item.event, item.data, item.rule, item.context)
 
     def consent(self, update: Consent, person: Person | None = None, *, timestamp: int = 0) -> None:
-        """Call `consent` with a change; without a person, of the process default.
+        """Call `consent` with a change; without a person, of the default.
 
         `timestamp` is the time of the change, in ms since 1970.
         """

@@ -33,7 +33,7 @@ class Recorder:
         assert recorder.names == ["order complete"]
 
     deliveries: one item per `push`.
-    consents: changes of consent, each with its person; None stands for the process default.
+    consents: changes of consent, each with its person; None stands for the default.
     """
 
     deliveries: list[Delivery] = Factory(list)
