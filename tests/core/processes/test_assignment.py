@@ -1,10 +1,20 @@
 """Who should have which lease: fair, stable, and the same in every process."""
 
+import time
 from collections import Counter
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
+from tests.forms import examples
 from walker_collector.spool import Lease, Member
 from walker_collector.spool.processes.assignment import assign
 
@@ -93,3 +103,82 @@ def test_leases_of_the_dead_are_spread_over_the_living() -> None:
     assigned = assign(SHARDS, living, held)
     assert sorted(Counter(assigned.values()).values()) == [2, 3, 3]
     assert sum(assigned[lease] == "a" for lease in SHARDS[:4]) >= 2
+
+
+class Shares(RuleBasedStateMachine):
+    """Processes come, settle, stop, go on, leave and die; leases follow as they are assigned."""
+
+    @initialize(shards=st.sampled_from([1, 2, 7, 64, 256]))
+    def begin(self, shards: int) -> None:
+        self.leases = [Lease("crm", shard) for shard in range(shards)]
+        self.living: list[Member] = []
+        self.held: dict[Lease, str] = {}
+        self.come = 0
+
+    @rule()
+    def comes(self) -> None:
+        self.come += 1
+        self.living.append(member(f"{self.come:03}", "crm", settled=False))
+
+    @precondition(lambda self: self.living)
+    @rule(data=st.data())
+    def settles(self, data: st.DataObject) -> None:
+        self._change(data, settled=True)
+
+    @precondition(lambda self: self.living)
+    @rule(data=st.data())
+    def stops_or_goes_on(self, data: st.DataObject) -> None:
+        self._change(data, silent=data.draw(st.booleans()))
+
+    def _change(self, data: st.DataObject, **changes: bool) -> None:
+        at = data.draw(st.integers(0, len(self.living) - 1))
+        self.living[at] = evolve(self.living[at], **changes)
+
+    @precondition(lambda self: self.living)
+    @rule(data=st.data())
+    def ends(self, data: st.DataObject) -> None:
+        gone = self.living.pop(data.draw(st.integers(0, len(self.living) - 1)))
+        self.held = {lease: token for lease, token in self.held.items() if token != gone.token}
+
+    @invariant()
+    def leases_are_shared_fairly_and_move_for_a_cause_only(self) -> None:
+        if not hasattr(self, "leases"):
+            return
+        before, self.held = self.held, assign(self.leases, self.living, self.held)
+        assert assign(self.leases, self.living, self.held) == self.held
+        shares = Counter(self.held.values())
+        able = [item for item in self.living if not item.silent]
+        settled = [item.token for item in able if item.settled]
+        if able:
+            assert len(self.held) == len(self.leases)
+        # What those have that give no sign, or may soon end, cannot be shared out, or need not be.
+        for token in settled:
+            assert all(shares[token] - shares[other] <= 1 for other in settled)
+        for lease, token in before.items():
+            if self.held[lease] != token:  # it has moved: to somebody who had two fewer
+                assert self.held[lease] in settled
+                assert Counter(before.values())[token] >= shares[self.held[lease]]
+
+
+TestShares = Shares.TestCase
+TestShares.settings = examples(30, stateful_step_count=20)
+
+
+def test_many_shards_move_to_a_process_that_comes_as_few_as_make_shares_fair() -> None:
+    leases = [Lease("crm", shard) for shard in range(64)]
+    held = {lease: "abcd"[lease.shard % 4] for lease in leases}
+    living = [member(token, "crm") for token in "abcde"]
+    after = assign(leases, living, held)
+    assert sorted(Counter(after.values()).values()) == [12, 13, 13, 13, 13]
+    moved = [lease for lease in leases if after[lease] != held[lease]]
+    assert len(moved) == 12
+    assert {after[lease] for lease in moved} == {"e"}
+
+
+def test_many_leases_are_assigned_in_a_moment() -> None:
+    leases = [Lease(f"d{n}", shard) for n in range(4) for shard in range(256)]
+    living = [member(f"{n:03}", "d0", "d1", "d2", "d3") for n in range(32)]
+    began = time.process_time()
+    held = assign(leases, living, {})
+    assign(leases, [*living, member("new", "d0", "d1", "d2", "d3")], held)
+    assert time.process_time() - began < 2
