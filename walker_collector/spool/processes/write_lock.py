@@ -26,11 +26,14 @@ from walker_collector.spool.processes.page import (
     new_token,
 )
 
-_FIRST_PAUSE: Final = 0.000_05
-_LONGEST_PAUSE: Final = 0.001
+_PAUSE: Final = 0.000_1
 """Seconds between tries. A commit takes a tenth of a millisecond; SQLite's own wait for another
-process looks again after up to 100 ms."""
-
+process looks again after up to 100 ms. Always the same: with growing pauses, who has waited long
+would look the more rarely, and those who come would go first. Whoever waits in the kernel (a
+blocking `flock`) is overtaken as well, and cannot stop."""
+_SOON: Final = 0.05
+_LONG_PAUSE: Final = 0.001
+"""Seconds between tries after so many seconds: the writer is stopped, or its disk slow."""
 _SEVERAL: Final = -1
 """Stands in NAPPER for the tokens of several processes."""
 
@@ -107,17 +110,17 @@ class WriteLock:
     def _wait(self) -> None:
         if self._lock_file < 0:
             raise SpoolBusy(f"spool {self._spool}: it is closed")
-        deadline = (self.since or time.monotonic()) + self.bound
-        pause = _FIRST_PAUSE
+        began = time.monotonic()
+        deadline = (self.since or began) + self.bound
         while not try_lock(self._lock_file):
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= deadline:
                 raise SpoolBusy(
                     f"spool {self._spool}: process {self.page.pid} has been writing for "
                     f"{self.bound * 1000:,.0f} ms (collector.queueWait); see whether it is "
                     "stopped, or its disk slow"
                 )
-            time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            time.sleep(_PAUSE if now - began < _SOON else _LONG_PAUSE)
 
     def nap(self) -> int | None:
         """Have the next commit of another process wake those that wait for one.
