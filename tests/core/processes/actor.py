@@ -32,8 +32,8 @@ class Line(NamedTuple):
 class Actor:
     """The other end of such a process."""
 
-    def __init__(self, folder: Path, *, delivers: bool = True) -> None:
-        self._start = folder, delivers
+    def __init__(self, folder: Path, *, delivers: bool = True, shards: int = 1) -> None:
+        self._start = folder, delivers, shards
         self.start()
 
     def start(self) -> None:
@@ -98,8 +98,8 @@ class Journal:
         return [Line(*json.loads(line)) for line in text.splitlines()]
 
 
-def _run(pipe: Connection, folder: Path, delivers: bool) -> None:
-    collector = Collector(_flow(folder, delivers))
+def _run(pipe: Connection, folder: Path, delivers: bool, shards: int) -> None:
+    collector = Collector(_flow(folder, delivers, shards))
     pipe.send("open")
     while True:
         name, *args = pipe.recv()
@@ -112,12 +112,12 @@ def _run(pipe: Connection, folder: Path, delivers: bool) -> None:
             return
 
 
-def _flow(folder: Path, delivers: bool) -> Any:
+def _flow(folder: Path, delivers: bool, shards: int) -> Any:
     destinations = {
         "all": (plugin(push_batch=_Hook("all", folder).push_batch, linger=0), config()),
         "asks": (plugin(_Hook("asks", folder).push), config(consent=MARKETING)),
     }
-    return flow(destinations, folder / "spool.db", deliver=delivers)
+    return flow(destinations, folder / "spool.db", deliver=delivers, shards=shards)
 
 
 class _Hook:

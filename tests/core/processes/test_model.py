@@ -44,11 +44,15 @@ class Processes(RuleBasedStateMachine):
         self.expected = Expected()
         self.actors: list[Actor] = []
         self.count = 0
+        self.shards = 1
 
-    @initialize(count=st.integers(2, 3), only_accepts=st.booleans())
-    def open(self, count: int, only_accepts: bool) -> None:
+    @initialize(count=st.integers(2, 3), only_accepts=st.booleans(), shards=st.sampled_from([1, 4]))
+    def open(self, count: int, only_accepts: bool, shards: int) -> None:
+        self.shards = shards
+        self.expected.note(shards, "shards")
         self.actors = [
-            Actor(self.folder, delivers=not (only_accepts and n == 1)) for n in range(count)
+            Actor(self.folder, delivers=not (only_accepts and n == 1), shards=shards)
+            for n in range(count)
         ]
 
     def teardown(self) -> None:
@@ -102,7 +106,7 @@ class Processes(RuleBasedStateMachine):
         """A short script pushes one event, and ends."""
         work = self.pushed(user)
         self.begin([(-1, work)])
-        script = Actor(self.folder)
+        script = Actor(self.folder, shards=self.shards)
         script.do(*work.command)
         script.close()
         self.end([work], in_flight=True)
