@@ -351,6 +351,8 @@ def test_person_with_many_sessions_costs_no_more_for_each(spool: Path | None) ->
     with running(guarded(Record(), spool)) as collector:
         for n in range(300):
             collector.push(event(n, user={"id": "ana", "session": f"s{n}"}))
+        joins = [it.pending.holds.joins for it in collector._life.runtime.workers.values()]
+        until(lambda: not any(joins))
         looked_at: list[Any] = []
         graph = collector._life.runtime.consents._identities
         lookup = graph._lookup

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from walker_collector import Collector, EventError
 from walker_collector.events import Bounds, check_grants, plain_object
-from walker_collector.people.consent import identifiers
+from walker_collector.people.identity import identifiers
 from walker_collector.simulation import Simulation
 
 from .support import Record, flow, plugin, running
