@@ -109,15 +109,6 @@ class SharedPage:
 
     # --- for whoever has the write lock ----------------------------------------------------
 
-    def take_numbers(self, count: int) -> int:
-        """Reserve consecutive numbers and return the first. No number is ever given twice, even
-        if what is numbered is not written.
-        """
-        words = self.words
-        first = words[SEQ] + 1
-        words[SEQ] += count
-        return first
-
     def people_changed(self) -> None:
         """Count one more change of consent or identities."""
         self.words[PEOPLE] += 1

@@ -21,7 +21,7 @@ from walker_collector.text import get_logger
 
 _CHECKED_EVERY: Final = 0.02
 """Seconds between two looks at the paths of a file in use."""
-_PROBES: Final = 20
+_PROBES: Final = 100
 _PROBE_PAUSE: Final = 0.01
 """Seconds between looks whether a database is in use."""
 _SMALLEST: Final = 512
