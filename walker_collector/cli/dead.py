@@ -159,7 +159,17 @@ def replay(
         say(f"delivering {counted(count, 'dead letter')} again", err=True)
         summary = flow_run.finish(Summary(), timeout)
         flow_run.report(summary, as_json, reading=False)
-    sys.exit(stop.exit_status or (0 if summary.ok else 1))
+    again = _dead_again(flow, name, letters)
+    if again > sum(item.dead for item in summary.destinations.values()):
+        say(f"{counted(again, 'event')} dead again: `walker dead list` has the reasons", err=True)
+    sys.exit(stop.exit_status or (0 if summary.ok and not again else 1))
+
+
+def _dead_again(flow: Path, name: str | None, letters: Iterable[DeadLetter]) -> int:
+    """Return how many of these letters are dead letters, whichever process has tried them."""
+    with reading(spool_of(flow, name)) as spool:
+        found = {(letter.seq, letter.destination) for letter in spool.dead()}
+    return sum((letter.seq, letter.destination) in found for letter in letters)
 
 
 @dead.command(
@@ -191,6 +201,7 @@ def drop(
             question = f"Drop {counted(len(letters), 'dead letter')} for good?"
             click.confirm(question, abort=True, err=True)
         count = spool.delete_dead(letters)
+        spool.announce()
     say(f"{counted(count, 'dead letter')} dropped", err=True)
 
 

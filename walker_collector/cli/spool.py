@@ -1,19 +1,20 @@
 """`walker spool`: count or drop the events stored for each destination."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import click
 from attrs import define
 
 from walker_collector.cli.options import FILE, examples, flow_option, json_option, yes_option
-from walker_collector.cli.output import counted, duration, print_table
+from walker_collector.cli.output import counted, duration, moment, print_table
 from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
 from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
-from walker_collector.spool import SpoolUpdate, State, UpdateKind
-from walker_collector.spool.processes.observer import observe
+from walker_collector.spool import Member, SpoolUpdate, State, UpdateKind
+from walker_collector.spool.processes.observer import deliveries, observe
 from walker_collector.spool.sqlite import SqliteSpool
 
 _PAGE: Final = 10_000
@@ -40,16 +41,19 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
 
     waiting: to be delivered. due: those of them that wait for a retry. held: for consent. dead:
     dead letters. oldest: age of the oldest event that waits or is held. A line below tells where
-    events wait and no process delivers, or the one that has to is stopped.
+    events wait and no process delivers, or the one that has to is stopped. Then come the processes
+    that use the spool, with the destinations that each delivers to now.
     """
     config = spool_of(flow, name)
     with reading(config) as store:
         counts = stored_counts(store, now_ms())
     for id_, item in counts.items():
         item.reason = observe(Path(config.path), id_) if item.waiting else ""
+    found = deliveries(Path(config.path), counts)
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
-        say_json({"spool": config.path, "destinations": rows})
+        processes = [_as_object(member, ids) for member, ids in found]
+        say_json({"spool": config.path, "destinations": rows, "processes": processes})
         return
     say(str(config.path))
     print_table(
@@ -62,6 +66,34 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     for id_, item in counts.items():
         if item.reason:
             say(f"{id_}: {item.reason}")
+    _print_processes(found)
+
+
+def _print_processes(found: Sequence[tuple[Member, Sequence[str]]]) -> None:
+    if found:
+        say("")
+        print_table(
+            ("process", "host", "since", "delivers to"),
+            [
+                (
+                    str(member.pid),
+                    member.host,
+                    moment(round(member.since * 1000)),
+                    ", ".join(ids) + (" (gives no sign of life)" if member.silent else ""),
+                )
+                for member, ids in found
+            ],
+        )
+
+
+def _as_object(member: Member, delivers: Sequence[str]) -> dict[str, Any]:
+    return {
+        "pid": member.pid,
+        "host": member.host,
+        "since": moment(round(member.since * 1000)),
+        "delivers": delivers,
+        "silent": member.silent,
+    }
 
 
 @spool.command(epilog=examples("walker spool drop flow.json old-crm"))
@@ -83,6 +115,7 @@ def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
             question = f"Drop {counted(count, 'event')} kept for {destination} for good?"
             click.confirm(question, abort=True, err=True)
         _clear(store, destination)
+        store.announce()
     say(f"{counted(count, 'event')} dropped", err=True)
 
 

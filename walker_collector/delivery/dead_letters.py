@@ -43,9 +43,12 @@ class DeadLetters:
 
     def delete(self, letters: Sequence[DeadLetter]) -> int:
         """Delete dead letters; return their count."""
-        count = self._state.spool.delete_dead(letters)
+        spool = self._state.spool
+        count = spool.delete_dead(letters)
         with self._state.lock:
             self._state.dead -= count
+        if spool.durable and not self._state.delivers_all:
+            spool.announce()
         return count
 
     def requeue_refused(self, seqs: Container[int]) -> int:

@@ -555,6 +555,9 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
         after commits of any process.
         """
 
+    def announce(self) -> None:
+        """Have every process read its entries anew: some have been changed behind its back."""
+
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
         """Acknowledge entries for a destination: `settle` for the usual case."""
 

@@ -1,6 +1,6 @@
 """Who delivers, as somebody sees it who takes no part: a command, or a collector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from walker_collector.spool.base import Member
@@ -14,6 +14,21 @@ def observe(spool: Path, destination: str) -> str:
     living = members.seen_from_outside(folder)
     holders = [living.get(token) for token in leases.seen_from_outside(folder, destination)]
     return trouble(holders or [None])
+
+
+def deliveries(spool: Path, destinations: Iterable[str]) -> list[tuple[Member, list[str]]]:
+    """Return the living processes of a spool, oldest first, each with what it delivers to now.
+
+    Looked for are these destinations, and those that any of the processes can deliver to.
+    """
+    folder = locks_path(spool.resolve())
+    living = members.seen_from_outside(folder)
+    known = sorted({*destinations, *(id_ for each in living.values() for id_ in each.delivers)})
+    holders = {id_: leases.seen_from_outside(folder, id_) for id_ in known}
+    return [
+        (member, [id_ for id_ in known if member.token in holders[id_]])
+        for member in sorted(living.values(), key=lambda each: (each.since, each.token))
+    ]
 
 
 def trouble(holders: Sequence[Member | None]) -> str:

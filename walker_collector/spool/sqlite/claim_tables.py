@@ -16,8 +16,14 @@ from walker_collector.spool.sqlite.people_tables import version_of
 
 _CLAIM: Final = "INSERT INTO calls (process, number, destination, people) VALUES (?, ?, ?, ?)"
 _MARK: Final = "I"
-_COUNT: Final = "SELECT count(*) FROM events WHERE seq BETWEEN ? AND ?"
-_PENDING: Final = "SELECT seq FROM events WHERE seq BETWEEN ? AND ?"
+# An event that a command has dropped at one destination may be there still, for others.
+_AT_DESTINATION: Final = """
+FROM events WHERE seq BETWEEN ?1 AND ?2 AND subscribers IN (
+  SELECT s.number FROM subscribers s JOIN destinations d ON d.number = s.destination
+  WHERE d.id = ?3)
+"""
+_COUNT: Final = f"SELECT count(*) {_AT_DESTINATION}"
+_PENDING: Final = f"SELECT seq {_AT_DESTINATION}"
 _PENDING_THERE: Final = """
 SELECT e.seq FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?3
 WHERE e.seq BETWEEN ?1 AND ?2 AND coalesce(d.state, 0) < 2
@@ -46,16 +52,17 @@ def claim(
     people = {*entries.values()} - {""}
     erased = {key for (key,) in db.execute("SELECT person FROM pending_erasures").fetchall()}
     busy = set() if number is None else _busy(db, call[0], destination, people)
-    gone = _gone(db, entries.keys()) if number is None else _gone_there(db, entries.keys(), number)
+    seqs = entries.keys()
+    gone = _gone(db, seqs, destination) if number is None else _gone_there(db, seqs, number)
     # Nobody waits for a call that leaves them out: neither an erasure nor another process.
     marks = _marks(people - erased - busy if erased or busy else people)
     db.execute(_CLAIM, (*call, destination, marks.tobytes()))
     return Claimed(call[1], gone, erased & people, busy)
 
 
-def _gone(db: sqlite3.Connection, seqs: Set[int]) -> set[int]:
+def _gone(db: sqlite3.Connection, seqs: Set[int], destination: str) -> set[int]:
     """Return the events that are not there any more: mostly none, which counting tells."""
-    runs = runs_of(seqs)
+    runs = [(*run, destination) for run in runs_of(seqs)]
     count = sum([count for run in runs for (count,) in db.execute(_COUNT, run).fetchall()])
     if count == len(seqs):
         return set()

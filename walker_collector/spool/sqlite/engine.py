@@ -315,6 +315,9 @@ class SqliteSpool:
             lambda db: event_tables.delete_dead(db, self._catalog.current, wanted)
         ).letters
 
+    def announce(self) -> None:
+        self._commits.run(people_tables.log_moved, lambda _: self.page.people_changed())
+
     def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
         rows = self._rows(event_tables.DEAD, (destination, -1 if limit is None else limit))
         return [letter_of(row) for row in rows]

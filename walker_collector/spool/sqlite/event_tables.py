@@ -296,7 +296,7 @@ def requeue(
         if db.execute(_REQUEUE, row).rowcount:
             found.append(entry)
     if found:
-        people_tables.log_replay(db)
+        people_tables.log_moved(db)
     return found
 
 

@@ -79,8 +79,8 @@ def news_of(version: int, rows: Sequence[tuple[int, int, str, str | None]]) -> P
     return PeopleNews(last, changes, erased, moved)
 
 
-def log_replay(db: sqlite3.Connection) -> None:
-    """Note that events wait again which other processes may have read on beyond."""
+def log_moved(db: sqlite3.Connection) -> None:
+    """Note that events wait again, or are gone, which other processes have read otherwise."""
     db.execute(_LOG, (_REPLAYED, "", None))
 
 
