@@ -6,11 +6,14 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.core.processes.shop import Shop, delivered, shop
+from tests.core.support import config, flow, plugin
 from tests.support import wait_until
+from walker_collector import Collector, hookimpl
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
 from walker_collector.moments import now_ms
@@ -186,9 +189,25 @@ def test_a_forked_child_keeps_no_erasure_of_its_parent_under_way(spool: SqliteSp
         spool.resume()
         try:
             spool._erasure_locks.abandon()  # as a kill does
-            assert spool.adopt_erasures(spool.begin_erasure()) == {"id:ana"}
+            name = spool.begin_erasure()
+            wait_until(
+                lambda: spool.adopt_erasures(name) == {"id:ana"}
+            )  # the child closes its copy
         finally:
             os.write(write, b"x")
             os.waitpid(child, 0)
             os.close(read)
             os.close(write)
+
+
+def test_destinations_of_other_processes_drop_their_memory_of_everybody(tmp_path: Path) -> None:
+    heard: list[Any] = []
+
+    def erased(self: Any, person: Any, context: Any) -> None:
+        heard.append(person and person.id)
+
+    remembering = plugin(lambda event, context: None, erased=hookimpl(erased))
+    the_flow = flow({"there": (remembering, config())}, tmp_path / "spool.db")
+    with Collector(the_flow), Collector(the_flow) as other:
+        other.forget(ANA)
+        wait_until(lambda: sorted(heard, key=str) == [None, "ana"])
