@@ -213,6 +213,17 @@ def test_files_of_the_dead_are_deleted(spool: Path) -> None:
     assert list(members.folder.glob("*.process")) == []
 
 
+def test_what_is_known_of_processes_goes_with_them(spool: Path) -> None:
+    members = Members(spool, ["crm"])
+    for _ in range(5):  # as scripts come and go
+        script = Members(spool, ["crm"])
+        assert len(members.living()) == 2
+        script.close()
+    assert len(members.living()) == 1
+    assert len(members._known) == 1
+    members.close()
+
+
 def test_destinations_with_odd_ids_have_leases(spool: Path) -> None:
     odd = ("../crm", "crm/0", "ünï\ud800", "x" * 500)
     one = keeper(spool, *odd)

@@ -12,7 +12,9 @@ import pytest
 
 from tests.core.cli_support import walker, write_flow
 from tests.core.processes.shop import NOBODY, delivered, shop
-from tests.support import wait_until
+from tests.support import exit_status, in_fork, wait_until
+from walker_collector.spool.processes.files import locks_folder
+from walker_collector.spool.processes.members import Members
 
 USER = {"id": "u1"}
 CONTAINER = ("unshare", "--pid", "--fork", "--kill-child")
@@ -84,6 +86,23 @@ def test_commands_of_root_leave_the_spool_to_its_owner(running: bool, public: Pa
         assert second.do("push", [USER, 2]) == ["accepted"]
         assert second.do("flush", 20)
     assert [n for _, _, n in delivered(public)] == ([0, 1, 2] if running else [0, 2])
+
+
+@needs_root
+def test_a_file_of_another_user_does_not_stop_a_look_at_the_living(public: Path) -> None:
+    spool = public / "spool.db"
+    folder = locks_folder(spool)
+    folder.chmod(0o777)
+    (folder / "0.process").touch(0o600)
+
+    def child() -> None:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        members = Members(spool, ["crm"])
+        assert [member.pid for member in members.living()] == [os.getpid()]
+        members.close()
+
+    assert exit_status(in_fork(child)) == 0
 
 
 def commands_of_root(flow: Path) -> None:

@@ -89,9 +89,10 @@ class Members:
         for path in self.folder.glob(f"*{_SUFFIX}"):
             if path != self._path and _is_left(path):
                 path.unlink(missing_ok=True)
-                self._known.pop(path.stem, None)
             elif (member := self._member(path, now)) is not None:
                 found.append(member)
+        there = {self.token, *(member.token for member in found)}
+        self._known = {token: about for token, about in self._known.items() if token in there}
         return sorted(found, key=lambda member: (member.since, member.token))
 
     def _member(self, path: Path, now: float) -> Member | None:
@@ -184,6 +185,8 @@ def _is_left(path: Path) -> bool:
         file = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return True
+    except PermissionError:  # of another user: nobody can tell here
+        return False
     try:
         # Shared, so that two who look at once do not take each other for its owner.
         return try_lock(file, shared=True) and is_at(file, path)
