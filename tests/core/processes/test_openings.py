@@ -1,5 +1,6 @@
 """Processes that open a spool at the same moment: each finds it whole, or says why not."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 from tests.support import PATIENCE, program
 from walker_collector.config import SpoolConfig
-from walker_collector.spool import NewEvent, State
+from walker_collector.spool import NewEvent, SpoolBusy, State
+from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.sqlite import SqliteSpool
 
 ROOT = Path(__file__).parents[3]
@@ -73,6 +75,19 @@ def test_a_new_spool_is_made_once(exists: bool, tmp_path: Path) -> None:
     assert opened_at_once(path) == [("stored", "")] * COUNT
     with closing(SqliteSpool(SpoolConfig(path=str(path)))) as spool:
         assert spool.counts() == {"out": {State.WAITING: COUNT}}
+
+
+def test_the_wait_for_another_opening_has_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spool.db"
+    monkeypatch.setattr("walker_collector.spool.sqlite.open_files._OPENING", 0.1)
+    lock = WriteLock(path, PATIENCE)
+    message = rf"process {os.getpid()} has been opening it, or writing to it, for 0\.1 s"
+    with lock, pytest.raises(SpoolBusy, match=message):
+        SqliteSpool(SpoolConfig(path=str(path)))
+    SqliteSpool(SpoolConfig(path=str(path))).close()
+    lock.close()
 
 
 def of_an_older_format(path: Path) -> None:

@@ -13,7 +13,7 @@ from walker_collector.errors import SpoolError
 from walker_collector.spool import damage
 from walker_collector.spool.processes.disk import require_local_disk
 from walker_collector.spool.processes.erasure_locks import ErasureLocks
-from walker_collector.spool.processes.files import Loss, require_locks
+from walker_collector.spool.processes.files import Loss, SpoolBusy, require_locks
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.page import SharedPage
 from walker_collector.spool.processes.presence import Presence
@@ -99,6 +99,11 @@ class OpenFiles:
             self._close_locks()
             if isinstance(error, sqlite3.Error):
                 raise spool_error(self.path, error) from error
+            if isinstance(error, SpoolBusy):
+                raise SpoolBusy(
+                    f"spool {self.path}: process {self.page.pid} has been opening it, or writing "
+                    f"to it, for {_OPENING:g} s; see whether it is stopped, or its disk slow"
+                ) from None
             raise
 
     def _prepare(self, db: sqlite3.Connection) -> None:
