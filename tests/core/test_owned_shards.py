@@ -1,0 +1,139 @@
+"""The shards of one process, while another merges people whose events wait here, or come here."""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import define
+
+from tests.core.support import Clock, Record, flow, plugin
+from walker_collector.config import SpoolConfig
+from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.log_limiter import LogLimiter
+from walker_collector.delivery.outcome import NOT_ATTEMPTED, Disposition
+from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.pending_state import PendingState
+from walker_collector.moments import SteadyClock
+from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import FRESH, NewEvent, PeopleUpdate, State, shard_of
+from walker_collector.spool.sqlite import SqliteSpool
+
+MINE, THEIRS = 0, 1
+
+
+def in_shard(shard: int, kind: str) -> str:
+    """Return the key of somebody in a shard."""
+    keys = (f"{kind}:{n}" for n in range(100))
+    return next(key for key in keys if shard_of(key, 0, 2) == shard)
+
+
+@define
+class Process:
+    """One that delivers to the people of the first of two shards, and the spool of another."""
+
+    spool: SqliteSpool
+    other: SqliteSpool
+    consents: ConsentStore
+    pending: PendingEvents
+
+    def accept(self, *people: str, state: State = State.WAITING) -> None:
+        """Have the other process accept events, and read them here."""
+        events = [NewEvent(person, Clock()(), b"{}", {"there": state}) for person in people]
+        self.other.append(events, lambda runs: None)
+        self.pending.note_foreign()
+        self.pending._refill(Clock()())
+
+    def merge(self, key: str, person: str) -> None:
+        """Have the other process merge two people, and learn of it here."""
+        self.other.learn(PeopleUpdate(aliases={key: person}))
+        self.consents.refresh()
+
+    def take(self) -> Batch | None:
+        """Take all entries that are ready, as a worker does."""
+        return self.pending.take(self.pending.state.queue.take_ready, 100, None)
+
+    def people(self) -> list[tuple[int, str]]:
+        """Take all entries that are ready; return their numbers and people."""
+        batch = self.take()
+        return [entry[:2] for entry in batch.entries] if batch else []
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    config = SpoolConfig(path=str(tmp_path / "spool.db"))
+    spool, other = SqliteSpool(config, shards=2), SqliteSpool(config, shards=2)
+    (destination,) = build_destinations(flow(plugin(Record().push)))
+    consents = ConsentStore(spool, {}, 10, Clock())
+    log = LogLimiter(logging.getLogger(), time.monotonic)
+    state = PendingState(destination, spool, consents, SteadyClock(Clock()), log, lambda: None)
+    pending = PendingEvents(state)
+    pending.shards.take_over(MINE)
+    yield Process(spool, other, consents, pending)
+    other.close()
+    spool.close()
+
+
+def test_only_the_people_of_its_shards_are_read(process: Process) -> None:
+    mine, theirs = in_shard(MINE, "id"), in_shard(THEIRS, "id")
+    process.accept(theirs, mine, theirs, mine)
+    assert process.people() == [(2, mine), (4, mine)]
+    assert process.pending.state.waiting == 2
+
+
+def test_waiting_entries_whose_person_is_anothers_now_are_left_to_it(process: Process) -> None:
+    session, person = in_shard(MINE, "session"), in_shard(THEIRS, "id")
+    bystander = in_shard(MINE, "id")
+    process.accept(session, bystander, session)
+    process.merge(session, person)
+    assert process.people() == [(2, bystander)]
+    assert process.pending.state.waiting == 1
+
+
+def test_entries_that_become_a_persons_of_this_process_are_read_in_their_place(
+    process: Process,
+) -> None:
+    session, person = in_shard(THEIRS, "session"), in_shard(MINE, "id")
+    process.accept(session, person, session, person)
+    process.merge(session, person)
+    assert process.people() == [(1, session), (2, person), (3, session), (4, person)]
+    assert process.pending.state.waiting == 4
+
+
+def test_an_entry_in_flight_does_not_overtake_those_that_become_its_persons(
+    process: Process,
+) -> None:
+    session, person = in_shard(THEIRS, "session"), in_shard(MINE, "id")
+    process.accept(session, person)
+    batch = process.take()
+    assert batch is not None
+    process.merge(session, person)
+    process.pending.shards.note_joins()  # as a claim does
+    (entry,) = batch.entries
+    assert not process.pending.erasures.may_proceed(entry)
+    with process.pending.lock:
+        process.pending.settle(batch, [NOT_ATTEMPTED], [Disposition(None, FRESH)])
+    assert process.people() == [(1, session), (2, person)]
+
+
+def test_held_entries_whose_person_is_anothers_now_are_left_to_it(process: Process) -> None:
+    session, person = in_shard(MINE, "session"), in_shard(THEIRS, "id")
+    held = process.pending.state.held
+    with process.pending.lock:
+        process.pending.holds.hold([(1, session, 0, b"{}"), (2, in_shard(MINE, "id"), 0, b"{}")])
+    process.merge(session, person)
+    assert process.people() == []
+    assert list(held.entries) == [2]
+
+
+def test_a_shard_that_is_given_up_leaves_the_others_as_they_are(process: Process) -> None:
+    mine, theirs = in_shard(MINE, "id"), in_shard(THEIRS, "id")
+    process.pending.shards.take_over(THEIRS)
+    process.accept(mine, theirs)
+    assert process.pending.shards.abandon(THEIRS)
+    assert process.people() == [(1, mine)]
+    assert process.pending.shards.abandon(MINE) is False  # it is in flight
+    process.pending.shards.take_over(THEIRS)
+    process.pending._refill(Clock()())
+    assert process.people() == [(2, theirs)]
