@@ -1,7 +1,7 @@
 """What two processes learn of people at the same time: one truth, whoever was first."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from walker_collector.config import SpoolConfig
 from walker_collector.errors import Overtaken
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import NewEvent, PeopleUpdate, StalePeople, State
-from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite import SqliteSpool, people_tables
 
 Two = tuple[ConsentStore, ConsentStore]
 KEYS = ({"id": "u"}, {"id": "v"}, {"session": "s"}, {"session": "t"}, {"device": "d"})
@@ -26,9 +26,13 @@ def two(tmp_path: Path) -> Iterator[Two]:
         yield ConsentStore(one, {}, 100, clock), ConsentStore(other, {}, 100, clock)
 
 
+def names() -> list[str]:
+    return [f"{kind}:{name}" for user in KEYS for kind, name in user.items()]
+
+
 def canonical(store: ConsentStore) -> list[str]:
     store.refresh()
-    return [store.canonical(f"{kind}:{name}") for user in KEYS for kind, name in user.items()]
+    return [store.canonical(key) for key in names()]
 
 
 def test_devices_seen_with_one_session_are_one_person(two: Two) -> None:
@@ -161,21 +165,39 @@ step = st.tuples(
 )
 
 
-@given(st.lists(step, max_size=14), st.sampled_from([1, 2, 100]))
+@contextmanager
+def log_of(length: int) -> Iterator[None]:
+    """Keep so many changes in the log only."""
+    trim = people_tables._TRIM.replace(f"{people_tables._LOG_LENGTH}", str(length))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people_tables, "_LOG_LENGTH", length)
+        patch.setattr(people_tables, "_TRIM", trim)
+        yield
+
+
+@given(
+    steps=st.lists(step, max_size=14),
+    people_max=st.sampled_from([1, 2, 100]),
+    log_length=st.sampled_from([1, 2, 10_000]),
+)
 def test_two_processes_come_to_the_same_as_one(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[int, dict, dict, bool | str | None]],
     people_max: int,
+    log_length: int,
 ) -> None:
-    folder, clock = tmp_path_factory.mktemp("people"), Clock()
+    folder, clocks = tmp_path_factory.mktemp("people"), (Clock(), Clock(1_600_000_000_000))
     alone, shared = (SpoolConfig(path=str(folder / name)) for name in ("alone.db", "shared.db"))
     with (
+        log_of(log_length),
         closing(SqliteSpool(alone)) as single,
         closing(SqliteSpool(shared)) as one,
         closing(SqliteSpool(shared)) as other,
     ):
-        reference = ConsentStore(single, {}, 100, clock)
-        two = [ConsentStore(spool, {}, people_max, clock) for spool in (one, other)]
+        reference = ConsentStore(single, {}, 100, clocks[0])
+        spools = zip((one, other), clocks, strict=True)
+        two = [ConsentStore(spool, {}, people_max, clock) for spool, clock in spools]
+        followed = [store.follow() for store in two]
         for at, first, second, what in steps:
             for store in (reference, two[at]):
                 if store.is_stale:  # as an intake asks before each event
@@ -191,3 +213,9 @@ def test_two_processes_come_to_the_same_as_one(
         for key in canonical(reference):
             assert two[0].base(key) == two[1].base(key) == reference.base(key)
             assert two[0].all_keys([key]) == two[1].all_keys([key]) == reference.all_keys([key])
+        if all(what != "forget" for *_, what in steps):
+            for joins, store in zip(followed, two, strict=True):
+                assert all(store.canonical(key) == store.canonical(by) for key, by in joins)
+            if log_length == 10_000:  # whoever follows hears of every join
+                moved = {key for key in names() if reference.canonical(key) != key}
+                assert all(moved <= {key for key, _ in joins} for joins in followed)
