@@ -6,7 +6,9 @@ news is learned, and everything is decided again.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import attrs
@@ -52,6 +54,8 @@ class SharedKnowledge:
         """
         self.on_moved: Callable[[], None] = lambda: None
         """Called when another process has erased or replayed events, which are to be read anew."""
+        self._untold: deque[tuple[set[str] | None, bool]] = deque()
+        """The news that memory has, and nobody else yet."""
         self.version = 0
         self.erasures = spool.erasures
         """The number of erasures that are over. The spool refuses an event if another one has begun
@@ -74,19 +78,33 @@ class SharedKnowledge:
         """
         if self._store is None or not (surely or self.is_stale):
             return
-        with self._recording:
-            # First: what changes now is seen the next time.
-            seen, erasures = self._store.people_changes, self._store.erasures
-            news = self._store.people_since(self._known)
-            people = self._show_changes(news)
-            self._known, self._changes_seen = news.version, seen
-            self.erasures = erasures
-            if people is None or people or news.erased:
-                self.version += 1
-        if people is None or people:
-            self.on_news(people)
-        if news.moved:
-            self.on_moved()
+        try:
+            with self._recording:
+                # First: what changes now is seen the next time.
+                seen, erasures = self._store.people_changes, self._store.erasures
+                news = self._store.people_since(self._known)
+                people = self._show_changes(news)
+                if people is None or people or news.moved:
+                    self._untold.append((people, news.moved))
+                self._known, self._changes_seen = news.version, seen
+                self.erasures = erasures
+                if people is None or people or news.erased:
+                    self.version += 1
+            self._tell()
+        except BaseException:  # a signal handler may have raised: the next call goes on with it
+            self._changes_seen = -1
+            raise
+
+    def _tell(self) -> None:
+        while self._untold:
+            told = self._untold[0]
+            people, moved = told
+            if people is None or people:
+                self.on_news(people)
+            if moved:
+                self.on_moved()
+            with suppress(ValueError):  # another thread has told it, too
+                self._untold.remove(told)
 
     def _show_changes(self, news: PeopleNews) -> set[str] | None:
         graph = self._identities

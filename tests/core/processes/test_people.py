@@ -1,13 +1,15 @@
 """What two processes learn of people at the same time: one truth, whoever was first."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.interruptions import Interruption, at_moment
 from tests.core.support import Clock
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import Overtaken
@@ -113,6 +115,25 @@ def test_what_is_known_beside_an_erasure_is_learned_one_by_one(two: Two) -> None
     one.erase({"id:w"})
     other.refresh()
     assert list(joins) == [("session:s", "id:u")]
+
+
+def test_news_that_a_signal_handler_interrupts_is_told_by_the_next_refresh(two: Two) -> None:
+    one, other = two
+    news: list[set[str] | None] = []
+    other.on_news = news.append
+
+    def handler() -> None:
+        raise Interruption
+
+    for moment in count(1):
+        one.record_consent({"a": True}, {"id": f"u{moment}"})
+        with suppress(Interruption):
+            if not at_moment(moment, handler, other.refresh):
+                break
+        if other.is_stale:
+            other.refresh()
+        assert {f"id:u{moment}"} in news, moment
+        assert other.base(f"id:u{moment}") == {"a": True}
 
 
 @pytest.mark.parametrize("user", [{"session": "s"}, {"id": "u"}])
