@@ -127,6 +127,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         """Wait until nothing waits that any process has accepted, except where others deliver."""
         for worker in self.values():
             if worker.id not in handed_over:
+                worker.read_on()  # others may have committed some that were not noticed yet
                 worker.flush(deadline, given_up, everything=True)
 
     def stop(self, expired: Callable[[], bool], handed_over: Collection[str] = ()) -> int:

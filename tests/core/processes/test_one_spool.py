@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.core.processes.actor import Actor, Journal
 from tests.core.processes.shop import Shop, close, delivered, shop
 from tests.support import wait_until
 
@@ -251,3 +254,17 @@ def test_a_stopped_deliverer_is_named_in_the_status_of_the_others(tmp_path: Path
 def test_a_destination_without_a_deliverer_says_so(tmp_path: Path) -> None:
     with shop(tmp_path, "accepts") as accepting:
         assert accepting.do("reason") == "no process delivers to it now"
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_the_only_deliverer_delivers_what_others_have_just_committed_as_it_closes(
+    tmp_path: Path, shards: int
+) -> None:
+    journal, accepts = Journal(tmp_path), Actor(tmp_path, delivers=False, shards=shards)
+    for n in range(5):
+        deliverer = Actor(tmp_path, shards=shards)
+        accepts.do("push", user(n), {"n": n, "kind": "good"}, {"marketing": True})
+        deliverer.close()
+        came = {(line.destination, line.n) for line in journal.more() if line.what == "delivered"}
+        assert came == {("all", n), ("asks", n)}
+    accepts.kill()
