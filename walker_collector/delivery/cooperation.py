@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -62,8 +63,9 @@ class Cooperation:
         return trouble(self._membership.holders(destination))
 
     def _take_over(self, lease: Lease) -> None:
-        self._spool.end_calls_of_the_dead()
         self._workers[lease.destination].take_over(lease.shard)
+        with suppress(SpoolError):  # they are in nobody's way: the next one to take over does it
+            self._spool.end_calls_of_the_dead()  # waits for others that write, as nothing before
 
     def _abandon(self, lease: Lease) -> bool:
         return self._workers[lease.destination].pending.shards.abandon(lease.shard)

@@ -22,7 +22,17 @@ from walker_collector.delivery.status import Answer
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import FRESH, Entry, NewEvent, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import (
+    FRESH,
+    Deliveries,
+    Entry,
+    Lease,
+    NewEvent,
+    SpoolUpdate,
+    State,
+    UpdateKind,
+)
+from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.sqlite import SqliteSpool
 
 
@@ -147,3 +157,25 @@ def test_a_push_that_waits_is_answered_if_the_process_before_has_delivered_its_e
     spool.ack("there", entries)
     worker.take_over(0)
     assert answers == [("there", Answer("delivered"))]
+
+
+def test_a_lease_that_cannot_be_taken_over_is_kept_while_anything_is_in_flight(
+    tmp_path: Path,
+) -> None:
+    in_flight = [True]
+
+    def take_over(lease: Lease) -> None:
+        raise SpoolError("unreadable")
+
+    one = LeaseKeeper(
+        tmp_path / "spool.db", ["crm"], 1, Deliveries(take_over, lambda lease: not in_flight[0])
+    )
+    with pytest.raises(SpoolError):
+        one.look()
+    assert one.holders([Lease("crm", 0)])
+    assert not one.holds(Lease("crm", 0))
+    in_flight[0] = False
+    with pytest.raises(SpoolError):
+        one.look()
+    assert not one.holders([Lease("crm", 0)])
+    one.close()

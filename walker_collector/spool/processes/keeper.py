@@ -178,8 +178,7 @@ class LeaseKeeper:
         try:
             self._deliveries.take_over(lease)
         except BaseException:  # the spool cannot be read: another process, or the next look, may
-            if lease not in self._leaving:  # else something is still in flight
-                self._leases.release(lease)
+            self._give_up(lease)  # unless something is in flight already, or still
             raise
         self._leaving.discard(lease)
 
