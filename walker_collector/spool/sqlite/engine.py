@@ -27,7 +27,6 @@ from walker_collector.spool.base import (
     Fate,
     Lease,
     LeaseLost,
-    Membership,
     NewEvent,
     OnCommitted,
     PeopleNews,
@@ -37,6 +36,7 @@ from walker_collector.spool.base import (
     StoredEntry,
     assign_seqs,
 )
+from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ

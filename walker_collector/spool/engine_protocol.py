@@ -1,0 +1,274 @@
+"""The protocols of a spool: what another engine has to implement.
+
+`tests/core/spool_contract` checks an engine by them. `LeaseKeeper` is that of lock files; another
+engine shares out its leases by the same `assign`.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from walker_collector.spool.base import (
+    Claimed,
+    ConsentRecord,
+    DeadLetter,
+    DefaultConsent,
+    Deliveries,
+    Entry,
+    Erased,
+    Fate,
+    Member,
+    NewEvent,
+    OnCommitted,
+    PeopleNews,
+    PeopleUpdate,
+    SpoolUpdate,
+    State,
+    StoredEntry,
+)
+
+# Every method may be called from any thread. Those that write raise SpoolError, with nothing
+# written.
+
+
+class EventStore(Protocol):
+    """The part that every engine has: it accepts events, and keeps dead letters."""
+
+    @property
+    def shards(self) -> int:
+        """The number of shards that people are spread over, by `shard_of`; fixed for good."""
+
+    @property
+    def erasures(self) -> int:
+        """The number of erasures, by any process: another one whenever there was one."""
+
+    def append(
+        self,
+        events: Sequence[NewEvent],
+        on_committed: OnCommitted,
+        learned: PeopleUpdate | None = None,
+    ) -> Sequence[int]:
+        """Accept events and return their numbers.
+
+        `on_committed` gets the entries before this returns, in the order of their numbers over
+        all threads. `learned` is written in the same transaction. Raises Overtaken, with nothing
+        written, if an erasure has begun since the person of an event was found.
+        """
+
+    def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
+        """Write updates of entries at a destination."""
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """Return the number of stored entries for each destination and state."""
+
+    def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
+        """Return the dead letters, oldest first."""
+
+    def requeue(
+        self, letters: Iterable[DeadLetter], without: Collection[str] = ()
+    ) -> list[StoredEntry]:
+        """Make dead letters wait again, their attempts reset; return those that were still there.
+
+        Parts that are done stay done, and the parts named in `without` count as done.
+        """
+
+    def delete_dead(self, letters: Iterable[DeadLetter]) -> int:
+        """Delete dead letters; return the number of those that were still there."""
+
+    def erase(self, keys: Iterable[str]) -> Erased:
+        """Remove every event, dead letter, alias and statement of these keys, on disk too.
+
+        A key under which somebody else has signed in becomes that person's.
+        """
+
+    def size(self) -> int:
+        """Return the number of events kept."""
+
+    def close(self) -> None:
+        """Release files and locks; the stored events stay."""
+
+
+class PeopleStore(Protocol):
+    """The identities and consents of people, as a durable engine keeps them."""
+
+    def learn(self, update: PeopleUpdate) -> None:
+        """Write an update about people. Raises StalePeople if it is based on an older version."""
+
+    def consent_of(self, person: str) -> ConsentRecord:
+        """Return the statements of a person about consent."""
+
+    def default_consent(self) -> DefaultConsent | None:
+        """Return the default consent; None if none was stored."""
+
+    def has_consent(self) -> bool:
+        """Return whether there is any statement about consent."""
+
+    def last_stamp(self) -> int:
+        """Return the stamp of the last statement of any process; 0 if there is none. Costs next to
+        nothing.
+        """
+
+    def link(self, key: str) -> tuple[str | None, str | None]:
+        """Return the owner of a key, and the last other person to sign in under it."""
+
+    def aliases_of(self, person: str) -> list[str]:
+        """Return the other keys that belong to a person."""
+
+    @property
+    def people_changes(self) -> int:
+        """A counter that is another one after every change by any process; costs next to nothing
+        to read.
+        """
+
+    def people_since(self, version: int) -> PeopleNews:
+        """Return the changes of identities and consent since a version."""
+
+    def begin_erasure(self) -> str:
+        """Return the name of a new erasure, which goes on until `end_erasure`, or until the end of
+        the process.
+        """
+
+    def schedule_erasure(self, keys: Iterable[str], erasure: str = "") -> None:
+        """Note that these keys are to be erased: no process claims a call for them before that.
+
+        `erasure`: the one that is at work on them; "": nobody is.
+        """
+
+    def cancel_erasure(self, erasure: str) -> None:
+        """Take back what an erasure has scheduled."""
+
+    def end_erasure(self, erasure: str) -> None:
+        """Note that an erasure has ended; what it has left pending is for `adopt_erasures`."""
+
+    def adopt_erasures(self, erasure: str) -> set[str]:
+        """Make the keys that ended erasures have left pending those of this one; return them."""
+
+    def pending_erasures(self) -> set[str]:
+        """Return the keys that are still to be erased."""
+
+    def scrub(self) -> bool:
+        """Leave no copy of deleted rows in a log; return False while somebody reads it."""
+
+
+class Membership(Protocol):
+    """The part of this process in the deliveries of a spool."""
+
+    def start(self) -> None:
+        """Take the free leases, and begin to watch for commits of others."""
+
+    def holders(self, destination: str) -> list[Member | None]:
+        """Return the process that delivers each shard to a destination; None: nobody does."""
+
+    def leave(self) -> set[str]:
+        """Take no more leases; return the destinations that other processes can deliver to."""
+
+    def stop(self) -> None:
+        """Look no more, and keep the leases."""
+
+    def close(self) -> None:
+        """Give up all leases, and leave. Their deliveries have ended."""
+
+
+class VolatileSpool(EventStore, Protocol):
+    """A spool that ends with its process: waiting and held entries live in the queues alone."""
+
+    durable: Literal[False]
+
+
+class DurableSpool(EventStore, PeopleStore, Protocol):
+    """A spool that outlives its process."""
+
+    durable: Literal[True]
+
+    def load(
+        self,
+        destination: str,
+        after: int,
+        limit: int,
+        limit_bytes: int = sys.maxsize,
+        *,
+        held: bool = False,
+        shards: Collection[int] | None = None,
+    ) -> list[StoredEntry]:
+        """Return up to `limit` waiting entries numbered above `after`, in order.
+
+        The last one is that with which their JSON has `limit_bytes`. `held`: held ones among them.
+        `shards`: those of the people of these shards; None: of all.
+        """
+
+    def held(self, destination: str, shards: Collection[int] | None = None) -> list[StoredEntry]:
+        """Return the entries held for consent, in order, of these shards or of all."""
+
+    def of_person(self, destination: str, person: str, up_to: int) -> list[StoredEntry]:
+        """Return the waiting and held entries of a person, under whichever key, up to a number."""
+
+    def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
+        """Return the fates of entries, of those that the destination has not acknowledged."""
+
+    def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
+        """Claim a call of a hook with these entries, until `end_claim`.
+
+        They are given as numbers with the keys of their people, as of a version of what is known
+        of people. Raises LeaseLost if this process does not deliver one of them to the
+        destination, StalePeople if that is not the latest version.
+        """
+
+    def end_claim(self, number: int) -> None:
+        """Note that a call is over; it is written with the next write."""
+
+    def write_ended(self) -> None:
+        """Write the ends of claims, if there are any."""
+
+    def end_calls_of_the_dead(self) -> None:
+        """Forget the calls of processes that were killed. Called as a lease is taken over."""
+
+    def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
+        """Return the calls under way with events of these people (None: of anybody), in any living
+        process.
+        """
+
+    def newest(self) -> int:
+        """Return the number of the last stored event; those up to it are all committed."""
+
+    @property
+    def inherited(self) -> int | None:
+        """The number of the last event that earlier processes left; None: others use the spool."""
+
+    def has_waiting(self, destination: str, first: int, last: int) -> bool:
+        """Return whether any entry waits, of those with these numbers and between them."""
+
+    def join(
+        self,
+        destinations: Collection[str],
+        deliveries: Deliveries,
+        on_foreign: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> Membership:
+        """Take part in the deliveries of the spool, for these destinations.
+
+        `on_foreign` is called within `append`, before the entries are handed over, if another
+        process has added some since the last one. `on_change` is called on a thread of its own
+        after commits of any process.
+        """
+
+    def announce(self) -> None:
+        """Have every process read its entries anew: some have been changed behind its back."""
+
+    def ack(self, destination: str, entries: Sequence[Entry]) -> None:
+        """Acknowledge entries for a destination: `settle` for the usual case."""
+
+    def is_at_path(self) -> bool:
+        """Return whether the next process will find the stored events."""
+
+    def pause(self) -> None:
+        """Wait until no thread is at work in the spool, and let none begin: before a fork."""
+
+    def resume(self) -> None:
+        """Let work begin again, in the parent."""
+
+    def abandon(self) -> None:
+        """Leave everything to the parent process, in a forked child."""
+
+
+Spool = VolatileSpool | DurableSpool
+"""Any spool; `if spool.durable` tells a type checker which."""
