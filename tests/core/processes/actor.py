@@ -140,9 +140,14 @@ class _Hook:
     def push_batch(self, batch: Sequence[Item]) -> dict[int, Exception]:
         events = [item.event for item in batch]
         self._write("began", events)
-        found = {at: self._problem(event) for at, event in enumerate(events)}
-        self._write("delivered", [event for at, event in enumerate(events) if not found[at]])
-        return {at: problem for at, problem in found.items() if problem is not None}
+        found: list[Exception | None] = []
+        for event in events:
+            behind = any(isinstance(problem, RetryLater) for problem in found)
+            # Within a batch the order is up to the plugin: nothing goes out behind a retry.
+            found.append(RetryLater("behind it") if behind else self._problem(event))
+        done = [event for event, problem in zip(events, found, strict=True) if problem is None]
+        self._write("delivered", done)
+        return {at: problem for at, problem in enumerate(found) if problem is not None}
 
     def _problem(self, event: dict[str, Any]) -> Exception | None:
         data = event["data"]
