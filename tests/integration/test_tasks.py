@@ -1,15 +1,14 @@
 """Celery's forked processes and one spool, with real tasks."""
 
-import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.ads import delivered, write_flow
+from tests.integration.families import family
 from tests.integration.task_shop import make_app
-from tests.support import ROOT, program, wait_until
+from tests.support import wait_until
 
 WORKER = "celery --app tests.integration.task_shop worker --concurrency 2 --max-tasks-per-child 8"
 
@@ -20,19 +19,10 @@ def test_what_one_process_hears_of_consent_counts_for_the_events_of_the_other(
 ) -> None:
     broker, log = tmp_path / "broker", tmp_path / "log"
     broker.mkdir()
-    environment = {**os.environ, "SHOP_FLOW": str(write_flow(tmp_path)), "SHOP_BROKER": str(broker)}
-    environment |= {"SHOP_EARLY": "yes"} if early else {}
+    variables = {"SHOP_FLOW": write_flow(tmp_path), "SHOP_BROKER": broker}
+    variables |= {"SHOP_EARLY": "yes"} if early else {}
     app = make_app(broker)
-    with (
-        log.open("w") as out,
-        program(
-            [sys.executable, "-m", *WORKER.split()],
-            cwd=ROOT,
-            env=environment,
-            stdout=out,
-            stderr=out,
-        ) as process,
-    ):
+    with family(WORKER.split(), log, **variables) as process:
         for n in range(6):
             app.send_task("push_while_another_asks", (f"u{n}", 0))
             app.send_task("ask_while_another_pushes", (f"u{n}", n % 2 == 0))

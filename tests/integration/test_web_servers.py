@@ -1,6 +1,5 @@
 """Web servers with several workers and one spool: gunicorn and uvicorn, by real requests."""
 
-import os
 import re
 import signal
 import socket
@@ -18,7 +17,8 @@ from attrs import define
 
 from tests.forms import form
 from tests.integration.ads import delivered, write_flow
-from tests.support import ROOT, program, wait_until
+from tests.integration.families import family
+from tests.support import program, wait_until
 
 GUNICORN = ("gunicorn", "tests.integration.web_shop:app", "--bind", "127.0.0.1:0", "--workers", "3")
 SERVERS = {
@@ -26,6 +26,8 @@ SERVERS = {
     "gunicorn-preload": (*GUNICORN, "--preload"),
     "uvicorn": ("uvicorn", "tests.integration.web_shop:asgi", "--port", "0", "--workers", "4"),
 }
+SLOW = 60.0
+"""Seconds for a server to start its workers, to answer, or to stop, while other tests run."""
 servers = pytest.mark.parametrize("server", SERVERS)
 
 
@@ -56,55 +58,37 @@ class Web:
         found: list[Answer] = []
 
         def answered() -> bool:
-            response = requests.post(self.url, json=body, timeout=20)
+            response = requests.post(self.url, json=body, timeout=SLOW)
             response.raise_for_status()
             found.append(Answer(**response.json()))
             return found[-1].result is not None
 
-        wait_until(answered, "an answer of another worker")
+        wait_until(answered, "an answer of another worker", SLOW)
         return found[-1]
 
     def stop(self) -> None:
         """Stop the server as an operator does, and wait until all its processes have ended."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(SLOW)
 
 
 @contextmanager
 def serving(folder: Path, *command: str, **collector: Any) -> Iterator[Web]:
-    log = folder / "log"
-    environment = {
-        **os.environ,
-        "SHOP_FLOW": str(write_flow(folder, **collector)),
-        "PYTHONUNBUFFERED": "1",
-    }
-    with (
-        log.open("w") as out,
-        program(
-            [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=out, stderr=out
-        ) as process,
-    ):
+    flow, log = write_flow(folder, **collector), folder / "log"
+    with family(command, log, SHOP_FLOW=flow) as process:
         found: list[str] = []
 
         def listening() -> bool:
-            assert process.poll() is None, log.read_text()
-            found[:] = re.findall(r"http://127.0.0.1:(\d+)", log.read_text())
+            assert process.poll() is None
+            found[:] = re.findall(r"http://127.0.0.1:(\d+)", log.read_text("utf-8"))
             with suppress(ConnectionRefusedError):  # uvicorn names its port before it listens
                 if found:
                     socket.create_connection(("127.0.0.1", int(found[0]))).close()
                     return True
             return False
 
-        wait_until(listening)
-        try:
-            yield Web(process, f"http://127.0.0.1:{found[0]}")
-        except BaseException as error:
-            error.add_note(log.read_text()[-5_000:])
-            raise
-        finally:
-            if process.poll() is None:  # with its workers, which `program` does not know
-                process.send_signal(signal.SIGTERM)
-                process.wait(30)
+        wait_until(listening, timeout=SLOW)
+        yield Web(process, f"http://127.0.0.1:{found[0]}")
 
 
 @servers
@@ -176,7 +160,7 @@ def test_server_that_is_stopped_delivers_what_it_has_accepted(server: str, tmp_p
 
         with ThreadPoolExecutor(4) as pool:
             visits = [pool.submit(visit, person) for person in accepted]
-            wait_until(lambda: all(len(numbers) > 10 for numbers in accepted.values()))
+            wait_until(lambda: all(len(found) > 10 for found in accepted.values()), timeout=SLOW)
             web.stop()
             for item in visits:
                 item.result(20)
@@ -201,7 +185,10 @@ def test_deliverer_of_web_workers_that_is_killed_is_replaced(tmp_path: Path) -> 
             """Push one event more; wait until all are delivered, though maybe twice."""
             assert web.push("u1", until).result == "accepted"
             expected = list(range(until + 1))
-            wait_until(lambda: list(dict.fromkeys(delivered(tmp_path).get("u1", []))) == expected)
+            wait_until(
+                lambda: list(dict.fromkeys(delivered(tmp_path).get("u1", []))) == expected,
+                timeout=SLOW,
+            )
 
         web.push("u1", 0)
         with delivering(tmp_path) as first:
