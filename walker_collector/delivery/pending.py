@@ -50,7 +50,7 @@ class Wait:
 
 
 _ANSWERED: Final = 500
-"""Pushes that are answered from disk at once."""
+"""Pushes whose events are looked up in the spool at once."""
 _IDLE: Final = Wait(None)
 _OUTDATED: Final = Wait(0)
 """Nothing is taken before what is known of people is refreshed."""
@@ -188,14 +188,16 @@ class PendingEvents:
     def answer_from_disk(self) -> None:
         """Answer the pushes that wait for a destination that another process delivers to."""
         state = self.state
-        with state.lock:
-            seqs = list(state.waiters.waiting)[:_ANSWERED]
-        if not state.spool.durable or not seqs:
+        if not state.spool.durable:
             return
-        fates = state.spool.fates(state.destination.id, seqs)
-        with state.lock:
-            for seq in seqs:
-                state.waiters.decided(seq, fates.get(seq))
+        with state.lock:  # those in flight here are answered when they are settled
+            seqs = [seq for seq in state.waiters.waiting if seq not in state.in_flight]
+        for at in range(0, len(seqs), _ANSWERED):
+            some = seqs[at : at + _ANSWERED]
+            fates = state.spool.fates(state.destination.id, some)
+            with state.lock:
+                for seq in some:
+                    state.waiters.decided(seq, fates.get(seq))
 
     @property
     def are_own_delivered(self) -> bool:

@@ -144,7 +144,7 @@ def test_a_dead_letter_of_an_entry_in_flight_during_a_reload_is_replayed(
     assert numbers(take(pending)) == [1]
 
 
-def test_a_push_that_waits_is_answered_if_the_process_before_has_delivered_its_event(
+def test_pushes_that_wait_are_answered_if_the_process_before_has_delivered_their_events(
     spool: SqliteSpool,
 ) -> None:
     answers: list[tuple[str, Answer]] = []
@@ -152,11 +152,15 @@ def test_a_push_that_waits_is_answered_if_the_process_before_has_delivered_its_e
     worker = DestinationWorker(
         destination, spool, ConsentStore(spool, {}, 10, Clock()), Clock(), random.random
     )
-    entries = accept(spool, "id:a")
-    worker.enqueue(entries, State.WAITING, lambda *answer: answers.append(answer))
-    spool.ack("there", entries)
-    worker.take_over(0)
+    entries = accept(spool, *[f"id:{n}" for n in range(501)])
+    for entry in entries:
+        worker.enqueue([entry], State.WAITING, lambda *answer: answers.append(answer))
+    spool.ack("there", entries[-1:])  # the others wait on
+    worker.read_on()
     assert answers == [("there", Answer("delivered"))]
+    spool.ack("there", entries[:-1])
+    worker.take_over(0)
+    assert answers == [("there", Answer("delivered"))] * 501
 
 
 def test_a_lease_that_cannot_be_taken_over_is_kept_while_anything_is_in_flight(
