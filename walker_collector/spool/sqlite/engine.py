@@ -110,7 +110,7 @@ class SqliteSpool:
         learned: PeopleUpdate | None = None,
     ) -> Sequence[int]:
         count, words = len(events), self._words
-        size = sum([len(event.body) for event in events])  # a list is faster for one
+        size = len(events[0].body) if count == 1 else sum([len(event.body) for event in events])
         self._check_room(count, size)
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
@@ -122,7 +122,8 @@ class SqliteSpool:
             if seqs and event_tables.has(db, seqs[0], events[0].body):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
-            people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
+            if count > 1 or events[0].as_of != words[ERASURES] + self._uncounted:
+                people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
             first = words[SEQ] + 1
             words[SEQ] += count  # before they are written: no number is ever given twice
             if first != self._expected:

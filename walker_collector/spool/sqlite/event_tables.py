@@ -196,7 +196,10 @@ def insert(
     """Insert events that share their first states; `shard` tells the shard of each."""
     subscribers = known.subscribers[frozenset(states)]
     if shard is None:
-        _insert(db, entries, subscribers)
+        many = len(entries) - len(entries) % _ROWS
+        if many:
+            _insert_many(db, entries[:many], subscribers)
+        db.executemany(_INSERT_ONE, [(*entry, subscribers) for entry in entries[many:]])
     else:
         rows = [(*entry, subscribers, shard(entry)) for entry in entries]
         db.executemany(_INSERT_SHARDED, rows)
@@ -206,15 +209,13 @@ def insert(
             db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
 
 
-def _insert(db: sqlite3.Connection, entries: Sequence[Entry], subscribers: int) -> None:
-    many = len(entries) - len(entries) % _ROWS
-    for at in range(0, many, _ROWS):
+def _insert_many(db: sqlite3.Connection, entries: Sequence[Entry], subscribers: int) -> None:
+    for at in range(0, len(entries), _ROWS):
         values: list[Any] = []
         for entry in entries[at : at + _ROWS]:
             values += entry
             values.append(subscribers)
         db.execute(_INSERT_MANY, values)
-    db.executemany(_INSERT_ONE, [(*entry, subscribers) for entry in entries[many:]])
 
 
 def has(db: sqlite3.Connection, seq: int, body: bytes) -> bool:

@@ -103,30 +103,27 @@ class GroupCommit:
         self._queue.append(write)
         # Whoever waits for its turn waits for the other process as well, and not for longer.
         since = time.monotonic() if self.turn.locked() else 0.0
+        lock = self._lock
         with self.turn:
-            if not write.done:
-                self._take_turn(write, since)
+            try:
+                if not write.done:
+                    lock.since = since
+                    with lock:
+                        try:
+                            self._drain()
+                        except BaseException:
+                            self._drain()
+                            raise
+            except SpoolBusy as error:
+                write.error, write.done = error, True
+            except BaseException:
+                lock.__exit__()  # where a signal handler has raised as it was given back
+                if not write.transaction.committed:
+                    write.done = True  # it was not begun, and nobody must do it later
+                raise
         if write.error is not None:
             raise write.error
         return write.result
-
-    def _take_turn(self, write: _Write, since: float) -> None:
-        lock = self._lock
-        try:
-            lock.since = since
-            with lock:
-                try:
-                    self._drain()
-                except BaseException:
-                    self._drain()
-                    raise
-        except SpoolBusy as error:
-            write.error, write.done = error, True
-        except BaseException:
-            lock.__exit__()  # where a signal handler has raised as it was given back
-            if not write.transaction.committed:
-                write.done = True  # it was not begun, and nobody must do it later
-            raise
 
     def alone(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run `work` outside any transaction, while no other thread or process writes."""
@@ -147,11 +144,13 @@ class GroupCommit:
             self._make_room()
         # A write leaves the queue only when it is done: an interrupted thread finds it again, and
         # a thread whose write another has done finds nothing.
-        writes = [write for write in list(self._queue) if not write.done]
-        if writes:
+        queue = self._queue
+        if len(queue) == 1 and not queue[0].done:  # mostly
+            self._run_group([queue[0]])
+        elif writes := [write for write in list(queue) if not write.done]:
             self._run_group(writes)
-        while self._queue and self._queue[0].done:
-            self._queue.popleft()
+        while queue and queue[0].done:
+            queue.popleft()
 
     def _make_room(self) -> None:
         """Write the log back into the database and empty it; on a full disk that is all the room
