@@ -76,13 +76,15 @@ class Cooperation:
 
     def _on_news(self, people: set[str] | None) -> None:
         if people is None:
-            self._on_moved()
+            self._on_moved(frozenset())
             self._reload()
         else:
             self._workers.release(None if "" in people else people)
 
-    def _on_moved(self) -> None:
+    def _on_moved(self, marks: frozenset[int]) -> None:
         self._moved = True
+        for worker, _ in self._workers.active:
+            worker.pending.note_erased(marks)
         erasures = self._spool.erasures
         erased, self._erasures_seen = erasures != self._erasures_seen, erasures
         if erased:  # nobody says who was: destinations may remember them

@@ -190,14 +190,40 @@ class PendingEvents:
         state = self.state
         if not state.spool.durable:
             return
-        with state.lock:  # those in flight here are answered when they are settled
-            seqs = [seq for seq in state.waiters.waiting if seq not in state.in_flight]
+        with state.lock:
+            seqs = self._awaited()
         for at in range(0, len(seqs), _ANSWERED):
             some = seqs[at : at + _ANSWERED]
             fates = state.spool.fates(state.destination.id, some)
+            # What is gone may have been erased since the last news, which then tells so.
+            known = fates if state.consents.is_stale else some
             with state.lock:
-                for seq in some:
+                for seq in known:
                     state.waiters.decided(seq, fates.get(seq))
+
+    def answer_gone(self) -> None:
+        """Answer the pushes that wait for entries which a command, or another process, has erased.
+
+        Others that deliver to the destination may have delivered them: see `answer_from_disk`.
+        """
+        state = self.state
+        with state.lock:
+            if not (state.delivers_all and state.spool.durable):
+                return
+            seqs = self._awaited()
+            for at in range(0, len(seqs), _ANSWERED):
+                some = seqs[at : at + _ANSWERED]
+                fates = state.spool.fates(state.destination.id, some)
+                state.waiters.erased(set(some) - fates.keys())
+
+    def _awaited(self) -> list[int]:
+        """Return the entries that a push waits for; those in flight are answered when they end."""
+        return [seq for seq in self.state.waiters.waiting if seq not in self.state.in_flight]
+
+    def note_erased(self, marks: frozenset[int]) -> None:
+        """Note the marks of keys that another process has erased."""
+        with self.state.lock:
+            self.state.waiters.note_erased(marks)
 
     @property
     def are_own_delivered(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.status import Answer
-from walker_collector.spool import Entry, Fate, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import Entry, Fate, SpoolUpdate, State, UpdateKind, mark_of
 
 OnAnswer = Callable[[str, Answer], None]
 """Called once, with the destination's id and its answer."""
@@ -28,6 +28,8 @@ class Waiters:
         self._destination = destination
         self._closed = _CLOSED[durable]
         self.waiting: dict[int, tuple[Entry, OnAnswer]] = {}
+        self._erased: set[int] = set()
+        """Entries whose person another process has erased since they were added."""
 
     def add(self, entries: list[Entry], state: State, on_answer: OnAnswer) -> None:
         """Add a push that waits for these entries; held ones are answered at once."""
@@ -54,13 +56,20 @@ class Waiters:
     def decided(self, seq: int, fate: Fate | None) -> None:
         """Answer for an entry that another process delivers, if there is news; None: it is gone."""
         if fate is None:
-            self._answer(seq, Answer("delivered"))
+            self._answer(seq, _ERASED if seq in self._erased else Answer("delivered"))
         elif fate.state is State.DEAD:
             self._answer(seq, Answer("failed", fate.reason))
         elif fate.state is State.HELD:
             self._answer(seq, Answer("held", "consent not granted"))
         elif fate.attempts:
             self._answer(seq, Answer("accepted", f"will be tried again: {fate.reason}"))
+
+    def note_erased(self, marks: Collection[int]) -> None:
+        """Note the marks of keys that another process has erased."""
+        self._erased &= self.waiting.keys()
+        self._erased.update(
+            seq for seq, (entry, _) in self.waiting.items() if mark_of(entry[1]) in marks
+        )
 
     def delivered(self, entries: list[Entry]) -> None:
         """Answer that these entries were delivered."""

@@ -113,6 +113,7 @@ class DestinationWorker:
         """Read everything anew: another process has erased people, or changed too much to tell."""
         if self._state.leased:
             self.pending.shards.reload()
+            self.pending.answer_gone()
             self.pending.holds.release(None)
             self._wake()
 

@@ -52,10 +52,14 @@ class SharedKnowledge:
         """Called with the people that another process has changed; "" among them: the default;
         None: everybody, and some may have been erased.
         """
-        self.on_moved: Callable[[], None] = lambda: None
-        """Called when another process has erased or replayed events, which are to be read anew."""
-        self._untold: deque[tuple[set[str] | None, bool]] = deque()
-        """The news that memory has, and nobody else yet."""
+        self.on_moved: Callable[[frozenset[int]], None] = lambda erased: None
+        """Called with the marks of erased keys, when another process has erased or replayed events,
+        which are to be read anew.
+        """
+        self._untold: deque[tuple[set[str] | None, frozenset[int] | None]] = deque()
+        """The news that memory has, and nobody else yet: people, and the marks of erased keys, None
+        if no entries have moved.
+        """
         self.version = 0
         self.erasures = spool.erasures
         """The number of erasures that are over. The spool refuses an event if another one has begun
@@ -85,7 +89,7 @@ class SharedKnowledge:
                 news = self._store.people_since(self._known)
                 people = self._show_changes(news)
                 if people is None or people or news.moved:
-                    self._untold.append((people, news.moved))
+                    self._untold.append((people, news.erased if news.moved else None))
                 self._known, self._changes_seen = news.version, seen
                 self.erasures = erasures
                 if people is None or people or news.erased:
@@ -98,11 +102,11 @@ class SharedKnowledge:
     def _tell(self) -> None:
         while self._untold:
             told = self._untold[0]
-            people, moved = told
+            people, marks = told
             if people is None or people:
                 self.on_news(people)
-            if moved:
-                self.on_moved()
+            if marks is not None:
+                self.on_moved(marks)
             with suppress(ValueError):  # another thread has told it, too
                 self._untold.remove(told)
 

@@ -3,7 +3,9 @@
 import os
 import signal
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.core.processes.shop import Shop, delivered, shop
-from tests.core.support import config, flow, plugin
+from tests.core.support import PATIENCE, config, event, flow, plugin
 from tests.support import wait_until
 from walker_collector import Collector, hookimpl
 from walker_collector.config import SpoolConfig
@@ -211,3 +213,32 @@ def test_destinations_of_other_processes_drop_their_memory_of_everybody(tmp_path
     with Collector(the_flow), Collector(the_flow) as other:
         other.forget(ANA)
         wait_until(lambda: sorted(heard, key=str) == [None, "ana"])
+
+
+@pytest.mark.parametrize("accepts", ["deliverer", "other"])
+def test_a_push_that_waits_is_told_that_another_process_has_erased_its_person(
+    accepts: str, tmp_path: Path
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def push(event: dict[str, Any], context: Any) -> None:
+        begun.set()
+        assert gate.wait(PATIENCE)
+
+    the_flow = flow({"there": (plugin(push), config())}, tmp_path / "spool.db")
+    with (
+        Collector(the_flow) as deliverer,
+        Collector(the_flow) as other,
+        Collector(the_flow) as third,
+        ThreadPoolExecutor() as pool,
+    ):
+        deliverer.push(event(0, "ben"))
+        assert begun.wait(PATIENCE)
+        where = deliverer if accepts == "deliverer" else other
+        answer = pool.submit(where.push, event(1, "ana"), wait=True, timeout=PATIENCE)
+        wait_until(lambda: where.status().accepted == (2 if where is deliverer else 1))
+        assert third.forget(ANA) == 1
+        try:
+            assert answer.result(PATIENCE).reasons == {"there": "its person was erased"}
+        finally:
+            gate.set()

@@ -94,7 +94,7 @@ def test_statements_of_a_session_go_to_its_person_in_every_process(two: Two) -> 
 def test_an_erasure_makes_the_other_process_read_those_people_anew(two: Two) -> None:
     one, other = two
     news: list[object] = []
-    other.on_news, other.on_moved = news.append, lambda: news.append("moved")
+    other.on_news, other.on_moved = news.append, lambda marks: news.append("moved")
     one.record_consent({"a": True}, {"id": "u", "session": "s"})
     one.record_consent({"a": True}, {"id": "v"})
     other.refresh()
