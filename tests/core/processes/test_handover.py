@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.support import Clock, Record, flow, plugin
+from tests.support import join
 from walker_collector import SpoolError
 from walker_collector.config import BreakerConfig, RetryConfig, SpoolConfig
 from walker_collector.delivery.backoff import Breaker
@@ -32,7 +34,10 @@ from walker_collector.spool import (
     State,
     UpdateKind,
 )
+from walker_collector.spool.processes.files import try_lock, unlock
 from walker_collector.spool.processes.keeper import LeaseKeeper
+from walker_collector.spool.processes.leases import Leases
+from walker_collector.spool.processes.members import Members
 from walker_collector.spool.sqlite import SqliteSpool
 
 
@@ -182,4 +187,21 @@ def test_a_lease_that_cannot_be_taken_over_is_kept_while_anything_is_in_flight(
     with pytest.raises(SpoolError):
         one.look()
     assert not one.holders([Lease("crm", 0)])
+    one.close()
+
+
+def test_a_look_at_a_free_lease_does_not_keep_it_from_whoever_takes_it(tmp_path: Path) -> None:
+    folder = Members(tmp_path / "spool.db", ["crm"]).folder
+    one, other = (Leases(tmp_path / "spool.db", folder, token * 16) for token in "ab")
+    lease = Lease("crm", 0)
+    assert one.acquire(lease)
+    one.release(lease)
+    (path,) = folder.glob("*.lease")
+    with path.open() as look:
+        assert try_lock(look.fileno(), shared=True)
+        end = threading.Timer(0.03, unlock, (look.fileno(),))
+        end.start()
+        assert one.acquire(lease)
+        join(end)
+    assert not other.acquire(lease)
     one.close()

@@ -2,15 +2,19 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from walker_collector.spool.base import Lease
-from walker_collector.spool.processes.files import is_at, open_file, try_lock
+from walker_collector.spool.processes.files import is_at, open_file, try_lock, unlock
 
 _TOKEN_BYTES: Final = 16
+_LOOK: Final = 0.2
+"""Seconds to wait for processes that look at a free lease just now."""
+_PAUSE: Final = 0.001
 
 
 class Leases:
@@ -41,7 +45,7 @@ class Leases:
             return True
         file = open_file(self._spool, self._path(lease))
         try:
-            if not try_lock(file) or not is_at(file, self._path(lease)):
+            if not _lock(file) or not is_at(file, self._path(lease)):
                 os.close(file)
                 return False
             os.ftruncate(file, 0)  # what is there is of a process that was killed
@@ -92,6 +96,22 @@ class Leases:
 def _name(destination: str) -> str:
     """Return an id as a part of file names, which cannot hold all that an id may."""
     return sha256(destination.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _lock(file: int) -> bool:
+    """Lock a lease file unless a process holds the lease; wait for those that only look at it.
+
+    They share the lock for a moment, which is a long one where their process is kept waiting.
+    """
+    deadline = time.monotonic() + _LOOK
+    while not try_lock(file):
+        if not try_lock(file, shared=True):
+            return False
+        unlock(file)
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def _holder_at(path: Path) -> str:
