@@ -101,14 +101,14 @@ class SharedKnowledge:
 
     def _tell(self) -> None:
         while self._untold:
-            told = self._untold[0]
-            people, marks = told
+            first = self._untold[0]
+            people, marks = first
             if people is None or people:
                 self.on_news(people)
             if marks is not None:
                 self.on_moved(marks)
-            with suppress(ValueError):  # another thread has told it, too
-                self._untold.remove(told)
+            with suppress(ValueError):  # another thread has called them, too
+                self._untold.remove(first)
 
     def _show_changes(self, news: PeopleNews) -> set[str] | None:
         graph = self._identities
