@@ -46,6 +46,22 @@ def test_failure_that_is_not_counted_waits_about_as_long_as_the_event_is_old() -
     assert disposed(Outcome("retry", "503", counted=False), chance=0.5).due == NOW + 30_000
 
 
+def test_postponed_event_waits_no_longer_however_old_it_is_and_never_dies() -> None:
+    outcome = Outcome("retry", "a call for its person is under way", after=0.05, postponed=True)
+    made = dispose(
+        entry(1),
+        outcome,
+        FRESH,
+        RetryConfig(age=1_000, attempts=1),
+        failing=False,
+        now=NOW,
+        age=3_600_000,
+        random=lambda: 1.0,
+    )
+    assert made.due == NOW + 50
+    assert made.delivery.count == 0
+
+
 def test_failure_while_the_destination_fails_is_none_of_the_events_attempts() -> None:
     assert disposed(Outcome("retry", "503"), failing=True).delivery.count == 0
     assert disposed(Outcome("retry", "503")).delivery.count == 1

@@ -19,9 +19,9 @@ _VALID: Final = 1.0
 """Seconds. A process may be stopped between its claim and its call: then it claims again."""
 _UNWRITTEN: Final = -1
 """Stands for the number of a claim that could not be written."""
-_BUSY: Final = Outcome("retry", "a call for its person is under way", after=0.05, counted=False)
+_BUSY: Final = Outcome("retry", "a call for its person is under way", after=0.05, postponed=True)
 """After an identity merge: another process delivers what was a session's until then."""
-_ERASING: Final = Outcome("retry", "its person is being erased", after=1.0, counted=False)
+_ERASING: Final = Outcome("retry", "its person is being erased", after=1.0, postponed=True)
 
 
 class Claim:

@@ -39,6 +39,7 @@ class Outcome:
     counted: whether a retry is one of the event's `attempts`.
     part: a part of the destination cannot be used, which is no failure of the event or the whole.
     found_by_plugin: the plugin found the rejection without asking the service.
+    postponed: it waits `after` seconds for something else than the destination.
     brief: the reason without untrusted text, for logs and figures; "" if `reason` has none.
     """
 
@@ -51,12 +52,8 @@ class Outcome:
     part: bool = False
     found_by_plugin: bool = False
     brief: str = ""
+    postponed: bool = False
     consent: Consent = attrs.field(factory=dict)
-
-    @property
-    def is_postponed(self) -> bool:
-        """Whether it waits for something else than the destination."""
-        return self.kind == "retry" and not self.counted
 
     @property
     def shown_reason(self) -> str:
@@ -117,6 +114,9 @@ def dispose(
         return Disposition(SpoolUpdate(entry, UpdateKind.HELD, held, now), held)
     if kind == "not_attempted":
         return Disposition(None, before)
+    if outcome.postponed:
+        later = attrs.evolve(before, due=now + requested_wait(outcome.after, retry.cap))
+        return Disposition(SpoolUpdate(entry, UpdateKind.RETRIED, later, now), later)
     # A rejection or a bug is about this event even then, so it counts.
     general = failing or kind == "unavailable" or not outcome.counted
     attempt = attrs.evolve(

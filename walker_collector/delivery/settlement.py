@@ -133,7 +133,7 @@ class Settlement:
         seqs = [entry[0] for entry in batch.entries]
         people = [person or f"event {seq}" for seq, person in zip(seqs, batch.people, strict=True)]
         # One that was postponed before its call says nothing about the destination.
-        postponed = {seq for seq, item in zip(seqs, outcomes, strict=True) if item.is_postponed}
+        postponed = {seq for seq, item in zip(seqs, outcomes, strict=True) if item.postponed}
         outcomes = self._health.single_out(people, outcomes)
         judged = [
             (seq, person, NOT_ATTEMPTED if seq in postponed else item)

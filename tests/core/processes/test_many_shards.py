@@ -1,5 +1,6 @@
 """Several shards: the people of a spool are delivered by several processes at once, in order."""
 
+import os
 import random
 import signal
 import time
@@ -69,6 +70,13 @@ def sharing(folder: Path, *options: str) -> Iterator[tuple[Shop, Shop, dict[int,
         yield one, other, found
 
 
+def stop(item: Shop) -> None:
+    """Stop a process; its threads go on for a moment after the signal was sent."""
+    item.process.send_signal(signal.SIGSTOP)
+    options = os.WSTOPPED | os.WNOWAIT | os.WNOHANG
+    wait_until(lambda: os.waitid(os.P_PID, item.process.pid, options))
+
+
 def first(names: list[str], kind: str) -> str:
     return next(name for name in names if name[0] == kind)
 
@@ -111,7 +119,7 @@ def test_waiting_events_of_a_session_move_to_the_process_of_its_person(tmp_path:
     with sharing(tmp_path) as (one, other, found):
         session = first(found[one.process.pid], "s")
         person = first(found[other.process.pid], "u")
-        one.process.send_signal(signal.SIGSTOP)
+        stop(one)
         other.do("push", *[[{"session": session}, n] for n in range(5)])
         other.do("push", [{"session": session, "id": person}, 5])
         until_delivered(tmp_path, 6)
