@@ -126,6 +126,8 @@ class Expected:
         """The events that no call may begin with any more, at those that ask for consent."""
         self.traces: set[str] = set()
         """Texts that must not be on disk any more when an erasure has returned."""
+        self.admitted: set[int] = set()
+        """Events that are admitted at some moment of this step."""
         self.step = 0
         self.kills = 0
         self.history: list[str] = []
@@ -153,6 +155,8 @@ class Expected:
     def begin(self, works: Iterable[tuple[int, Work]]) -> None:
         """Note the commands of processes that begin now: what they allow may come from now on."""
         self.step += 1
+        works = list(works)
+        self._admit_in_between([work for _, work in works])
         for by, work in works:
             self.note("step", self.step, "process", by, *work.command)
             keys = set(self._keys_of(work)) if work.name == "forget" else set()
@@ -164,6 +168,15 @@ class Expected:
         for event in self.left:
             if self.allows(event):
                 self.forbidden.pop(event.n, None)
+
+    def _admit_in_between(self, works: Sequence[Work]) -> None:
+        """Note the events that are admitted at a moment between commands, whoever is first."""
+        self.admitted = set()
+        for order in (works, works[::-1]):
+            people = copy.deepcopy(self.people)
+            for work in order:
+                apply(people, work)
+                self.admitted |= {int(item[0]) for item in people.filed if people.allows(item)}
 
     def _keys_of(self, work: Work) -> set[str]:
         people = self.people.addressed(identifiers(work.user))
@@ -202,7 +215,7 @@ class Expected:
                 event.since = None
             elif event.since is None:
                 event.since = self.step
-            event.ever_admitted |= event.since is not None
+            event.ever_admitted |= event.since is not None or event.n in self.admitted
         self.read(lines)
         for event in self.events.values():
             if event.erased and any(work.name == "forget" for work in works):
