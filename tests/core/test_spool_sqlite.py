@@ -725,7 +725,7 @@ def test_full_disk_is_opened_and_read_after_a_crash(small_disk: Path) -> None:
     ballast.write_bytes(b"x" * 1_000_000)
     count = int(python(KILLED_WHEN_FULL, path, check=False).stdout)
     with contextlib.suppress(OSError), (small_disk / "rest").open("wb", buffering=0) as rest:
-        while True:
+        while True:  # bounded: the disk is small
             rest.write(b"x" * 4096)
     with opened(path) as spool:
         entries = [stored.entry for stored in spool.load("there", 0, 10_000)]

@@ -101,7 +101,7 @@ class Journal:
 def _run(pipe: Connection, folder: Path, delivers: bool, shards: int) -> None:
     collector = Collector(_flow(folder, delivers, shards))
     pipe.send("open")
-    while True:
+    while True:  # bounded: it ends with its parent
         name, *args = pipe.recv()
         try:
             result = _COMMANDS[name](collector, *args)

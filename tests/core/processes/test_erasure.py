@@ -197,7 +197,7 @@ def test_a_forked_child_keeps_no_erasure_of_its_parent_under_way(spool: SqliteSp
             )  # the child closes its copy
         finally:
             os.write(write, b"x")
-            os.waitpid(child, 0)
+            os.waitpid(child, 0)  # bounded: the pipe ends it
             os.close(read)
             os.close(write)
 

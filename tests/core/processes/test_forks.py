@@ -38,7 +38,7 @@ def by_fork_in_a_thread() -> int:
     pids: list[int] = []
     thread = threading.Thread(target=lambda: pids.append(by_fork()))
     thread.start()
-    thread.join()
+    thread.join(PATIENCE)
     return pids[0]
 
 
@@ -64,7 +64,7 @@ def by_multiprocessing(method: str) -> Callable[[], int]:
 
 
 def by_a_program() -> int:
-    return subprocess.Popen(["sleep", "60"], close_fds=False).pid
+    return subprocess.Popen(["sleep", "60"], close_fds=False).pid  # bounded: the test kills it
 
 
 WAYS = {
