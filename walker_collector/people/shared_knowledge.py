@@ -56,7 +56,7 @@ class SharedKnowledge:
         """Called with the marks of erased keys, when another process has erased or replayed events,
         which are to be read anew.
         """
-        self._untold: deque[tuple[set[str] | None, frozenset[int] | None]] = deque()
+        self._unpublished: deque[tuple[set[str] | None, frozenset[int] | None]] = deque()
         """The news that memory has, and nobody else yet: people, and the marks of erased keys, None
         if no entries have moved.
         """
@@ -89,7 +89,7 @@ class SharedKnowledge:
                 news = self._store.people_since(self._known)
                 people = self._show_changes(news)
                 if people is None or people or news.moved:
-                    self._untold.append((people, news.erased if news.moved else None))
+                    self._unpublished.append((people, news.erased if news.moved else None))
                 self._known, self._changes_seen = news.version, seen
                 self.erasures = erasures
                 if people is None or people or news.erased:
@@ -100,15 +100,15 @@ class SharedKnowledge:
             raise
 
     def _tell(self) -> None:
-        while self._untold:
-            first = self._untold[0]
+        while self._unpublished:
+            first = self._unpublished[0]
             people, marks = first
             if people is None or people:
                 self.on_news(people)
             if marks is not None:
                 self.on_moved(marks)
             with suppress(ValueError):  # another thread has called them, too
-                self._untold.remove(first)
+                self._unpublished.remove(first)
 
     def _show_changes(self, news: PeopleNews) -> set[str] | None:
         graph = self._identities
