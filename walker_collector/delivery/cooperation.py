@@ -110,6 +110,7 @@ class Cooperation:
     def _on_change(self) -> None:
         if self._consents.is_stale:
             self._consents.refresh()
+        self._look()  # before newer events are read: what was replayed is older
         self._erasure.look()
         for worker, _ in self._workers.active:
             worker.read_on()
