@@ -274,6 +274,17 @@ class Expected:
 
     # --- quiet -----------------------------------------------------------------------------
 
+    @property
+    def owed(self) -> list[tuple[str, int]]:
+        """What has to come and has not, as the destination and the event's number."""
+        return [
+            (destination, event.n)
+            for event in self.left
+            for destination in ("all", "asks")
+            if event.certain and not event.came[destination] and not self.is_bad(event)
+            if destination == "all" or event.since is not None
+        ]
+
     def check_quiet(self) -> None:
         """Check that everything has come that has to, now that nothing waits."""
         for event in list(self.events.values()):
