@@ -229,11 +229,11 @@ class PendingEvents:
     def are_own_delivered(self) -> bool:
         """Whether all that this process has accepted is delivered, by whichever process."""
         state, spool = self.state, self.state.spool
-        if not state.waiting and (state.delivers_all and not state.window.foreign):
-            return True
-        if not spool.durable or (state.delivers_all and self.own.are_all):
-            return False
-        with state.lock:
+        with state.lock:  # entries are counted as they are read, and foreign ones are there before
+            if not state.waiting and (state.delivers_all and not state.window.foreign):
+                return True
+            if not spool.durable or (state.delivers_all and self.own.are_all):
+                return False
             if any(seq in self.own for seq in state.in_flight):
                 return False
             runs = list(self.own.runs)

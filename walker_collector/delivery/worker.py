@@ -245,7 +245,8 @@ class DestinationWorker:
     def _is_over(self, *, everything: bool) -> bool:
         """Return whether nothing waits, of what this process has accepted or of everything."""
         if everything:
-            return not (self._state.waiting or self._state.window.foreign)
+            with self._lock:
+                return not (self._state.waiting or self._state.window.foreign)
         return self.pending.are_own_delivered
 
     def wait_for_room(
