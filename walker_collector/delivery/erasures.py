@@ -21,6 +21,8 @@ class Erasures:
         self.overtaking = holds.overtaking
         self.revoked: set[int] = set()
         """Entries in flight of an erased person: none of their further parts is sent."""
+        self._stopped: set[int] = set()
+        """Entries that were in flight when the erasure under way began."""
         self._settling: set[int] = set()
         """Entries in flight with a disposition that is being written to the spool."""
         self.erased: set[int] = set()
@@ -40,6 +42,10 @@ class Erasures:
     def _blocked(self, people: set[str]) -> Iterator[None]:
         with self._state.lock:
             self._state.queue.block(people)
+            # At once: a call that ends before `erase` must not be taken for one to be repeated.
+            self.erased.clear()
+            self._stopped = self._undecided(people)
+            self.revoked |= self._stopped
         try:
             yield
         except BaseException:
@@ -62,25 +68,23 @@ class Erasures:
         `deadline` (s).
         """
         state = self._state
-
-        def undecided() -> set[int]:
-            # The disposition of an entry that is being settled stands. It is in the spool, and its
-            # entry in its new place, before `in_step` lets the erasure go on, which removes both.
-            return self._in_flight(people) - self._settling
-
         with state.lock:
             self._holds.follow_joins()
-            self.erased.clear()
-            revoked = undecided()
+            revoked = self._stopped | self._undecided(people)
             self.revoked |= revoked
             gone = self._drop(people)
             while self._in_flight(people) and (left := deadline - time.monotonic()) > 0:
                 state.changed.wait(left, lock=state.lock)
-            self.revoked |= undecided()
+            self.revoked |= self._undecided(people)
             gone |= self._drop(people) | (self.erased & revoked)
             state.waiters.erased(gone)
             state.changed.notify_all()
         return gone
+
+    def _undecided(self, people: set[str]) -> set[int]:
+        # The disposition of an entry that is being settled stands. It is in the spool, and its
+        # entry in its new place, before `in_step` lets the erasure go on, which removes both.
+        return self._in_flight(people) - self._settling
 
     def in_flight(self, people: set[str]) -> int:
         """Return the number of entries in flight of these people."""
