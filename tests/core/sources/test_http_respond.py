@@ -1,0 +1,317 @@
+"""Requests to the source `http`, and what comes of them: pure, without a server."""
+
+import gzip
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walker_collector import PushResult, Secret
+from walker_collector.errors import EventError, SpoolFull, WalkerError
+from walker_collector.sources.http import Key, Route, Settings
+from walker_collector.sources.http.messages import Request, Response
+from walker_collector.sources.http.respond import Responder
+
+NOW = 1_700_000_000_000
+KEYS = {
+    "web": Key(key=Secret("w-key"), origins=["https://shop.example"]),
+    "server": Key(key=Secret("s-key"), trusted=True),
+}
+
+
+class Door:
+    """Accepts events as a collector does, and keeps them; `full`: it has no room."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self.full = full
+
+    def __call__(self, events: Sequence[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
+        return [self._accept(event) for event in events]
+
+    def _accept(self, event: Mapping[str, Any]) -> PushResult | WalkerError:
+        if self.full:
+            return SpoolFull("full")
+        if not isinstance(event.get("name"), str) or " " not in event["name"]:
+            return EventError("event name is missing")
+        self.events.append(event)
+        return PushResult(str(event.get("id", f"e{len(self.events)}")))
+
+
+def ask(
+    door: Door,
+    body: Any = b"",
+    path: str = "/collect",
+    method: str = "POST",
+    settings: Settings | None = None,
+    client: str = "192.0.2.7",
+    **headers: str,
+) -> Response:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = Request.of(method, path, named, raw, client)
+    return Responder(settings or Settings(), lambda: NOW).respond(request, door)
+
+
+def answer(response: Response) -> tuple[int, Any]:
+    return response.status, json.loads(response.body)
+
+
+# --- walkerOS's clients --------------------------------------------------------------------------
+
+
+def test_an_event_is_accepted_and_answered_with_its_id() -> None:
+    door = Door()
+    assert answer(ask(door, {"name": "page view", "id": "a"})) == (
+        200,
+        {"success": True, "timestamp": NOW, "id": "a"},
+    )
+    assert door.events == [{"name": "page view", "id": "a"}]
+
+
+@pytest.mark.parametrize("wrap", [list, lambda events: {"batch": events}])
+def test_a_batch_is_answered_with_all_ids(wrap: Any) -> None:
+    door = Door()
+    events = [{"name": "page view", "id": "a"}, {"name": "page view", "id": "b"}]
+    assert answer(ask(door, wrap(events))) == (
+        200,
+        {"success": True, "processed": 2, "ids": ["a", "b"]},
+    )
+
+
+def test_the_bad_events_of_a_batch_are_named_and_the_others_accepted() -> None:
+    door = Door()
+    status, body = answer(ask(door, [{"name": "page view", "id": "a"}, {"name": "x"}, 5]))
+    assert status == 207
+    assert body == {
+        "success": False,
+        "processed": 1,
+        "failed": 2,
+        "ids": ["a"],
+        "errors": [
+            {"index": 1, "error": "event name is missing"},
+            {"index": 2, "error": "an event must be an object"},
+        ],
+    }
+    assert len(door.events) == 1
+
+
+def test_beacons_and_packed_bodies_are_read() -> None:
+    door = Door()
+    event = {"name": "page view", "data": {"title": "Träume"}}
+    packed = gzip.compress(json.dumps(event).encode())
+    assert ask(door, event, content_type="text/plain;charset=UTF-8").status == 200
+    assert ask(door, packed, content_encoding="gzip").status == 200
+    assert door.events == [event, event]
+
+
+def test_a_pixel_gets_its_picture_whatever_its_event() -> None:
+    door = Door()
+    query = "?name=page+view&data[id]=7&data[tags][0]=a&data[ok]=true&user[session]=s"
+    for target in (f"/collect{query}", "/collect?name=x", "/collect"):
+        response = ask(door, path=target, method="GET")
+        assert (response.status, response.headers["Content-Type"]) == (200, "image/gif")
+        assert response.body.startswith(b"GIF89a")
+    data = {"id": 7, "tags": ["a"], "ok": True}
+    assert door.events == [{"name": "page view", "data": data, "user": {"session": "s"}}]
+
+
+def test_paths_and_methods_are_those_of_the_settings() -> None:
+    settings = Settings(paths=["/a", Route(path="/b", methods=["POST"])], segment=False)
+    door, event = Door(), {"name": "page view"}
+    assert ask(door, event, "/a", settings=settings).status == 200
+    assert ask(door, event, "/b", settings=settings).status == 200
+    refused = ask(door, path="/b", method="GET", settings=settings)
+    assert (refused.status, refused.headers["Allow"]) == (405, "POST, OPTIONS")
+    assert ask(door, event, "/collect", settings=settings).status == 404
+    assert ask(door, event, "/v1/track", settings=settings).status == 404
+
+
+def test_a_preflight_allows_the_headers_that_are_asked_for() -> None:
+    response = ask(
+        Door(),
+        method="OPTIONS",
+        origin="https://shop.example",
+        access_control_request_headers="content-type, x-walker",
+    )
+    assert response.status == 204
+    assert response.headers["Access-Control-Allow-Headers"] == "content-type, x-walker"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("cors", "origin", "allowed"),
+    [
+        (True, "https://any.example", "*"),
+        (["https://shop.example"], "https://shop.example", "https://shop.example"),
+        (["https://shop.example"], "https://other.example", None),
+        (False, "https://shop.example", None),
+    ],
+)
+def test_pages_of_other_origins_read_answers_as_configured(
+    cors: bool | list[str], origin: str, allowed: str | None
+) -> None:
+    response = ask(Door(), {"name": "page view"}, settings=Settings(cors=cors), origin=origin)
+    assert response.headers.get("Access-Control-Allow-Origin") == allowed
+    credentials = "true" if isinstance(cors, list) and allowed else None
+    assert response.headers.get("Access-Control-Allow-Credentials") == credentials
+
+
+def test_a_full_spool_is_told_with_the_time_to_come_back() -> None:
+    for body in ({"name": "page view"}, [{"name": "page view"}]):
+        response = ask(Door(full=True), body)
+        assert (response.status, response.headers["Retry-After"]) == (429, "1")
+
+
+# --- bad bodies ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "word"),
+    [
+        (b"{", {}, 400, "line 1, column 2"),
+        (b"", {}, 400, "not JSON"),
+        (b"\xff", {}, 400, "UTF-8"),
+        (b"[" * 100_000, {}, 400, "deeply"),
+        (b'{"a": NaN}', {}, 400, "NaN"),
+        (b"5", {}, 400, "must be an event"),
+        (b"{}", {}, 400, "name is missing"),
+        (b"{}", {"content_type": "text/html"}, 415, "text/html"),
+        (b"{}", {"content_type": "text/plain; charset=latin-1"}, 415, "latin-1"),
+        (b"{}", {"content_encoding": "br"}, 415, "br"),
+        (b"{}", {"content_encoding": "gzip"}, 400, "not valid gzip"),
+        (gzip.compress(b"{}")[:-9], {"content_encoding": "gzip"}, 400, "too early"),
+        (b" " * 1_000_001, {}, 413, "1,000,000"),
+        (gzip.compress(b" " * 50_000_000), {"content_encoding": "gzip"}, 413, "1,000,000"),
+        ([{}] * 1_001, {}, 400, "1,000 events"),
+    ],
+)
+def test_a_bad_body_is_refused_with_its_reason(
+    body: Any, headers: dict[str, str], status: int, word: str
+) -> None:
+    door = Door()
+    found, told = answer(ask(door, body, **headers))
+    assert (found, told["success"]) == (status, False)
+    assert word in told["error"]
+    assert not door.events
+
+
+texts = st.text(max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=10,
+)
+keys = st.sampled_from(["name", "type", "event", "userId", "batch", "user", "context", "traits"])
+HEADERS = """content-type content-encoding authorization origin x-write-key x-forwarded-for
+    access-control-request-headers""".split()
+headers = st.dictionaries(
+    st.sampled_from(HEADERS),
+    st.sampled_from(["gzip", "application/json", "text/plain; charset=", "Basic x", "Bearer"])
+    | texts,
+)
+paths = st.sampled_from(["/collect", "/v1/track", "/v1/b", "/v1/projects/x/settings", "/v1", ""])
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "OPTIONS", "PUT", ""]),
+    path=paths,
+    query=texts,
+    body=st.binary(max_size=40)
+    | values.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(keys, values).map(lambda value: json.dumps(value).encode()),
+    named=headers,
+    locked=st.booleans(),
+)
+def test_whatever_is_sent_gets_an_answer_and_no_fault(
+    method: str, path: str, query: str, body: bytes, named: dict[str, str], locked: bool
+) -> None:
+    settings = Settings(keys=KEYS if locked else {}, ip="truncated", proxies=["10.0.0.0/8"])
+    request = Request(method, path, query, named, body, "10.0.0.1")
+    response = Responder(settings, lambda: NOW).respond(request, Door())
+    assert 200 <= response.status < 500
+    assert all(isinstance(value, str) for value in response.headers.values())
+
+
+# --- keys and trust ------------------------------------------------------------------------------
+
+
+def basic(key: str) -> str:
+    return "Basic " + b64encode(f"{key}:".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/collect", {"authorization": basic("w-key")}),
+        ("/collect", {"authorization": "Bearer w-key"}),
+        ("/collect", {"x_write_key": "w-key"}),
+        ("/collect?key=w-key", {}),
+    ],
+)
+def test_a_key_is_shown_in_any_of_the_ways(target: str, shown: dict[str, str]) -> None:
+    settings = Settings(keys=KEYS)
+    event = {"name": "page view"}
+    assert ask(Door(), event, target, settings=settings, **shown).status == 200
+    body = {"type": "track", "event": "A", "userId": "u", "writeKey": "w-key"}
+    assert ask(Door(), body, "/v1/track", settings=settings).status == 200
+
+
+@pytest.mark.parametrize("shown", [{}, {"x_write_key": "other"}, {"authorization": "Basic ?"}])
+def test_a_request_without_a_known_key_is_refused(shown: dict[str, str]) -> None:
+    door, settings = Door(), Settings(keys=KEYS)
+    assert ask(door, {"name": "page view"}, settings=settings, **shown).status == 401
+    refused = ask(door, {"event": "A", "userId": "u"}, "/v1/track", settings=settings, **shown)
+    assert answer(refused)[1]["code"] == "unauthorized"
+    assert not door.events
+
+
+def test_a_page_of_another_origin_may_not_use_a_key() -> None:
+    settings, event = Settings(keys=KEYS), {"name": "page view"}
+    for origin, status in (("https://shop.example", 200), ("https://evil.example", 403)):
+        response = ask(Door(), event, settings=settings, origin=origin, x_write_key="w-key")
+        assert response.status == status
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ({"name": "walker consent", "data": {"a": True}, "user": {"session": "s"}}, 200),
+        ({"name": "walker consent", "data": {"a": True}, "user": {"id": "u"}}, 403),
+        ({"name": "walker consent", "data": {"a": True}}, 403),
+        ({"name": "walker user", "data": {"id": "u"}}, 403),
+        ({"name": "walker globals", "data": {"a": 1}}, 403),
+    ],
+)
+def test_only_trusted_callers_speak_for_others(command: dict[str, Any], status: int) -> None:
+    settings = Settings(keys=KEYS)
+    assert ask(Door(), command, settings=settings, x_write_key="w-key").status == status
+    assert ask(Door(), command).status == status
+    assert ask(Door(), command, settings=settings, x_write_key="s-key").status == 200
+
+
+@pytest.mark.parametrize(
+    ("kept", "client", "forwarded", "ip"),
+    [
+        ("none", "192.0.2.7", "", None),
+        ("full", "192.0.2.7", "", "192.0.2.7"),
+        ("truncated", "192.0.2.7", "", "192.0.2.0"),
+        ("truncated", "2001:db8:1:2::5", "", "2001:db8:1::"),
+        ("full", "::ffff:192.0.2.7", "", "192.0.2.7"),
+        ("full", "192.0.2.7", "198.51.100.9", "192.0.2.7"),
+        ("full", "10.0.0.1", "203.0.113.1, 198.51.100.9, 10.0.0.2", "198.51.100.9"),
+        ("full", "10.0.0.1", "", "10.0.0.1"),
+        ("full", "", "", None),
+    ],
+)
+def test_the_address_is_kept_as_configured(
+    kept: Any, client: str, forwarded: str, ip: str | None
+) -> None:
+    door = Door()
+    settings = Settings(ip=kept, proxies=["10.0.0.0/8"])
+    ask(door, {"name": "page view"}, settings=settings, client=client, x_forwarded_for=forwarded)
+    assert door.events[0].get("user", {}).get("ip") == ip

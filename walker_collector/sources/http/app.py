@@ -1,0 +1,196 @@
+"""The ASGI application: reads requests, accepts their events in groups, and answers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+from walker_collector.errors import CollectorClosed, WalkerError
+from walker_collector.results import PushResult
+from walker_collector.sources.http.messages import Request, Response, json_response
+from walker_collector.sources.http.respond import Responder
+from walker_collector.sources.http.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Results = Sequence[PushResult | WalkerError]
+
+_BODY_TIME: Final = 30.0
+"""Seconds in which a request must have sent its body."""
+_GROUP: Final = 2_000
+"""Events after which a group is closed; the requests after it wait for the next."""
+
+logger = logging.getLogger("walker_collector")
+
+
+class EventDoor(Protocol):
+    """The part of a collector that a source uses."""
+
+    def push_many(self, events: Sequence[Mapping[str, Any]]) -> Results: ...
+
+
+class App:
+    """An ASGI application that hands posted events to a collector.
+
+    Raises nothing: every request gets an answer. It may be mounted in another application, and
+    used by several event loops.
+    """
+
+    def __init__(self, collector: EventDoor, settings: Settings) -> None:
+        self._collector = collector
+        self._responder = Responder(settings, lambda: time.time_ns() // 1_000_000)
+        self._max_body = settings.max_body
+        self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI 3 defines it."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            await _send(send, await self._answer(scope, receive))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        try:
+            async with asyncio.timeout(_BODY_TIME):
+                body = await _body(receive, self._max_body)
+        except TimeoutError:
+            return json_response(408, {"success": False, "error": "the body came too slowly"})
+        request = _request(scope, body)
+        try:
+            call = self._responder.read(request)
+            if isinstance(call, Response):
+                return call
+            events = [event for event in call.events if isinstance(event, Mapping)]
+            return self._responder.answer(request, call, await self._accept(events))
+        except Exception:  # a fault of ours: the sender tries again later
+            logger.exception("source http: a request could not be answered")
+            return json_response(500, {"success": False, "error": "internal error"})
+
+    async def _accept(self, events: Sequence[Mapping[str, Any]]) -> Results:
+        loop = asyncio.get_running_loop()
+        groups = self._groups.get(loop)
+        if groups is None:
+            groups = self._groups[loop] = _Groups(self._collector)
+        return await groups.accept(events)
+
+
+class _Groups:
+    """Accepts the events of all requests that wait together, off the event loop.
+
+    While a group is being committed, the next one gathers: so a busy server commits seldom, and a
+    quiet one at once.
+    """
+
+    def __init__(self, collector: EventDoor) -> None:
+        self._collector = collector
+        self._waiting: list[tuple[Sequence[Mapping[str, Any]], asyncio.Future[Results]]] = []
+        self._working: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "walker-http")
+
+    async def accept(self, events: Sequence[Mapping[str, Any]]) -> Results:
+        """Return the results of these events, once they are committed."""
+        if not events:
+            return []
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Results] = loop.create_future()
+        self._waiting.append((events, future))
+        if self._working is None:
+            self._working = loop.create_task(self._work())
+        return await asyncio.shield(future)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                group = self._next_group()
+                events = [event for some, _ in group for event in some]
+                results = await loop.run_in_executor(self._thread, self._push, events)
+                at = 0
+                for some, future in group:
+                    if not future.done():
+                        future.set_result(results[at : at + len(some)])
+                    at += len(some)
+        finally:
+            self._working = None
+
+    def _next_group(self) -> list[tuple[Sequence[Mapping[str, Any]], "asyncio.Future[Results]"]]:
+        size = taken = 0
+        while taken < len(self._waiting) and size < _GROUP:
+            size += len(self._waiting[taken][0])
+            taken += 1
+        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        return group
+
+    def _push(self, events: Sequence[Mapping[str, Any]]) -> Results:
+        try:
+            return self._collector.push_many(events)
+        except WalkerError as error:
+            return [error] * len(events)
+        except Exception:
+            logger.exception("source http: events could not be accepted")
+            return [CollectorClosed("the events could not be accepted")] * len(events)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """Return the body of a request, or its beginning if it has more than `most` bytes."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        part = message.get("body", b"")
+        if size <= most:  # the rest is read to the end, so that the sender gets the answer
+            parts.append(part)
+        size += len(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)[: most + 1]
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        # Of forwarded addresses every proxy adds its own; of others the first is taken.
+        if key == "x-forwarded-for" and key in headers:
+            headers[key] += f",{value.decode('latin-1')}"
+        else:
+            headers.setdefault(key, value.decode("latin-1"))
+    path, root = scope["path"], scope.get("root_path", "")
+    if root and path.startswith(root):  # mounted below another application
+        path = path[len(root) :]
+    client = scope.get("client")
+    return Request(
+        scope["method"],
+        path or "/",
+        scope.get("query_string", b"").decode("latin-1"),
+        headers,
+        body,
+        client[0] if client else "",
+    )
+
+
+async def _send(send: Send, response: Response) -> None:
+    headers = [
+        (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+        for name, value in response.headers.items()
+    ]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,27 @@
+"""A call of a client: the events in it, and the answer to what becomes of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from walker_collector.sources.http.messages import Refused, Response
+
+
+@frozen
+class Outcome:
+    """The outcome of an event: its id, or why it was refused."""
+
+    id: str = ""
+    refused: Refused | None = None
+
+
+@frozen
+class Call:
+    """Events to accept, and a function that makes the answer of their outcomes.
+
+    It may raise Refused.
+    """
+
+    events: Sequence[Any]
+    answer: Callable[[Sequence[Outcome]], Response]

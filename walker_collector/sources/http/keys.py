@@ -1,0 +1,60 @@
+"""Keys: who calls, and whether that caller is trusted."""
+
+import hmac
+from base64 import b64decode
+from binascii import Error as NoBase64
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from attrs import frozen
+
+from walker_collector.sources.http.messages import Refused, Request
+from walker_collector.sources.http.settings import Key
+
+
+@frozen
+class Caller:
+    """The caller of a request: the name of the key, and whether it is trusted."""
+
+    name: str = ""
+    trusted: bool = False
+
+
+ANYBODY: Final = Caller()
+
+
+def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
+    """Return the caller; raises Refused for an unknown key, or a page that may not use it."""
+    if not keys:
+        return ANYBODY
+    shown = _shown(request, body)
+    found = ""
+    for name, key in keys.items():  # all of them: the time tells nothing about any
+        if hmac.compare_digest(key.key.reveal().encode(), shown.encode()):
+            found = name
+    if not shown or not found:
+        raise Refused(401, "the key is unknown", {"WWW-Authenticate": "Basic"})
+    origin = request.headers.get("origin", "").rstrip("/").lower()
+    allowed = {item.rstrip("/").lower() for item in keys[found].origins}
+    if origin and allowed and origin not in allowed:
+        raise Refused(403, "pages of this origin may not send with this key")
+    return Caller(found, keys[found].trusted)
+
+
+def _shown(request: Request, body: Any) -> str:
+    """Return the key that a request shows; "" if it shows none."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return b64decode(value.strip(), validate=True).decode().partition(":")[0]
+        except (NoBase64, ValueError):
+            return ""
+    if key := request.headers.get("x-write-key"):
+        return key
+    if key := parse_qs(request.query).get("key", [""])[0]:
+        return key
+    key = body.get("writeKey") if isinstance(body, Mapping) else None
+    return key if isinstance(key, str) else ""

@@ -1,0 +1,83 @@
+"""Requests and responses as plain values, whatever server stands in front."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+_JSON: Final = "application/json; charset=utf-8"
+
+
+@frozen
+class Request:
+    """A request. `path` is without its query; header names are in lower case.
+
+    `client` is the address that the request comes from, "" if that is unknown.
+    """
+
+    method: str
+    path: str
+    query: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    client: str = field(default="", repr=False)
+
+    @classmethod
+    def of(
+        cls, method: str, target: str, headers: Mapping[str, str], body: bytes, client: str = ""
+    ) -> "Request":
+        """Return the request to a target, a path that may have a query."""
+        parts = urlsplit(target)
+        lowered = {name.lower(): value for name, value in headers.items()}
+        return cls(method.upper(), parts.path, parts.query, lowered, body, client)
+
+    @property
+    def media_type(self) -> str:
+        """The type of the body without parameters, in lower case; "" if it is not told."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def charset(self) -> str:
+        """The charset that the request names for its body; UTF-8 if it names none."""
+        for part in self.headers.get("content-type", "").split(";")[1:]:
+            name, _, value = part.partition("=")
+            if name.strip().lower() == "charset":
+                return value.strip().strip('"').lower()
+        return "utf-8"
+
+
+@frozen
+class Response:
+    """An answer: status, headers, body."""
+
+    status: int
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes = b""
+
+    def with_headers(self, more: Mapping[str, str]) -> "Response":
+        """Return the answer with further headers."""
+        return Response(self.status, {**self.headers, **more}, self.body)
+
+
+def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer in JSON."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(status, {"Content-Type": _JSON, **(headers or {})}, text.encode())
+
+
+class Refused(Exception):
+    """The request is refused: with a status, a message for its author, and more headers."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+    @property
+    def code(self) -> str:
+        """A word for programs, from the status: `bad_request`."""
+        return HTTPStatus(self.status).phrase.lower().replace(" ", "_").replace("-", "_")

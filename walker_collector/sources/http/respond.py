@@ -1,0 +1,145 @@
+"""From a request to its answer: a call of a client, its events accepted, and the outcomes told."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, evolve, field
+
+from walker_collector.errors import CollectorClosed, EventError, SpoolFull, WalkerError
+from walker_collector.results import PushResult
+from walker_collector.sources.http import segment, walkeros
+from walker_collector.sources.http.body import parse_body
+from walker_collector.sources.http.call import Call, Outcome
+from walker_collector.sources.http.cors import cors_headers, preflight
+from walker_collector.sources.http.keys import caller_of
+from walker_collector.sources.http.messages import Refused, Request, Response, json_response
+from walker_collector.sources.http.settings import Settings
+from walker_collector.sources.http.trust import address_of, kept_of, screened
+
+Accept = Callable[[Sequence[Mapping[str, Any]]], Sequence[PushResult | WalkerError]]
+"""Accepts events, and returns for each its result, or the error."""
+
+_RETRY_AFTER: Final = {"Retry-After": "1"}
+_ENVELOPE: Final = frozenset({"key", "writeKey"})
+
+
+@define
+class Responder:
+    """Answers requests. `now` returns the time in ms.
+
+    `respond` does it at once; `read` and `answer` are its halves, for a server that accepts the
+    events of many requests together.
+    """
+
+    settings: Settings
+    now: Callable[[], int]
+    _methods: Mapping[str, Sequence[str]] = field(init=False)
+
+    @_methods.default
+    def _of_routes(self) -> Mapping[str, Sequence[str]]:
+        return {route.path: (*route.methods, "OPTIONS") for route in self.settings.routes}
+
+    def respond(self, request: Request, accept: Accept) -> Response:
+        """Return the answer to a request, with its events accepted."""
+        call = self.read(request)
+        if isinstance(call, Response):
+            return call
+        events = [event for event in call.events if not isinstance(event, Refused)]
+        return self.answer(request, call, accept(events))
+
+    def read(self, request: Request) -> Call | Response:
+        """Return the call in a request, with events or refusals; or its answer."""
+        try:
+            found = self._found(request)
+            return self._with_cors(request, found) if isinstance(found, Response) else found
+        except Refused as error:
+            return self._refusal(request, error)
+
+    def answer(
+        self, request: Request, call: Call, results: Sequence[PushResult | WalkerError]
+    ) -> Response:
+        """Return the answer to a call, given the results of the events that were not refused."""
+        left = iter(results)
+        outcomes = [
+            Outcome(refused=event) if isinstance(event, Refused) else outcome_of(next(left))
+            for event in call.events
+        ]
+        try:
+            return self._with_cors(request, call.answer(outcomes))
+        except Refused as error:
+            return self._refusal(request, error)
+
+    # --- private ---------------------------------------------------------------------------
+
+    def _found(self, request: Request) -> Call | Response:
+        methods = self._methods.get(request.path) or self._segment_methods(request)
+        if methods is None:
+            raise Refused(404, "there is nothing at this path")
+        if request.method == "OPTIONS":
+            return preflight(request, methods)
+        if request.method not in methods:
+            raise Refused(405, f"use {', '.join(methods)}", {"Allow": ", ".join(methods)})
+        if request.method == "GET":
+            return self._get(request)
+        body = parse_body(request, self.settings.max_body)
+        caller = caller_of(request, body, self.settings.keys)
+        user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
+        call = self._posted(request, body)
+        return evolve(
+            call,
+            events=[
+                event if isinstance(event, Refused) else screened(event, caller, user)
+                for event in call.events
+            ],
+        )
+
+    def _segment_methods(self, request: Request) -> Sequence[str] | None:
+        if not self.settings.segment:
+            return None
+        if segment.kind_of(request.path):
+            return ("POST", "OPTIONS")
+        return ("GET", "OPTIONS") if segment.is_settings(request.path) else None
+
+    def _get(self, request: Request) -> Call | Response:
+        if request.path not in self._methods:
+            return segment.settings_response(request.path, request.headers.get("host", ""))
+        caller = caller_of(request, None, self.settings.keys)
+        user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
+        call = walkeros.call_of_query(request.query)
+        events = [
+            screened({k: v for k, v in event.items() if k not in _ENVELOPE}, caller, user)
+            for event in call.events
+        ]
+        return evolve(call, events=events)
+
+    def _posted(self, request: Request, body: Any) -> Call:
+        settings = self.settings
+        if request.path in self._methods:
+            return walkeros.call_of_body(body, settings.max_batch, self.now())
+        kind = segment.kind_of(request.path)
+        assert kind is not None
+        return segment.call_of(kind, body, settings.names, settings.max_batch, self.now())
+
+    def _refusal(self, request: Request, error: Refused) -> Response:
+        if request.path in self._methods or not request.path.startswith("/v1/"):
+            body = {"success": False, "error": error.message}
+            response = json_response(error.status, body, error.headers)
+        else:
+            response = segment.refusal(error)
+        return self._with_cors(request, response)
+
+    def _with_cors(self, request: Request, response: Response) -> Response:
+        return response.with_headers(cors_headers(request, self.settings.cors))
+
+
+def outcome_of(result: PushResult | WalkerError) -> Outcome:
+    """Return the outcome of an event for its sender."""
+    if isinstance(result, PushResult):
+        return Outcome(result.id)
+    if isinstance(result, EventError):
+        return Outcome(refused=Refused(400, str(result)))
+    if isinstance(result, SpoolFull):
+        return Outcome(refused=Refused(429, "there is no room just now", _RETRY_AFTER))
+    if isinstance(result, CollectorClosed):
+        return Outcome(refused=Refused(503, "the server is closing", _RETRY_AFTER))
+    return Outcome(refused=Refused(503, "the event could not be stored", _RETRY_AFTER))

@@ -1,0 +1,70 @@
+"""Trust: what a caller may say, and what becomes of the caller's address."""
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, Final, Literal
+
+from walker_collector.intake.accept import is_command
+from walker_collector.sources.http.keys import Caller
+from walker_collector.sources.http.messages import Refused, Request
+
+_KEPT_BITS: Final = {4: 24, 6: 48}
+"""Bits of an address that are left of it when it is truncated."""
+
+
+def screened(event: Any, caller: Caller, user: Mapping[str, Any]) -> Any:
+    """Return an event as it goes on, with what is known of its user; or why it may not.
+
+    A caller that is not trusted may state the consent of a session or device, its own; neither
+    that of a person with an id, nor what holds for everybody.
+    """
+    if not isinstance(event, Mapping):
+        return Refused(400, "an event must be an object")
+    name = event.get("name")
+    if is_command(name):
+        if not caller.trusted and not _is_own_consent(name, event.get("user")):
+            return Refused(403, f"{name}: needs a key that is trusted")
+        return event
+    given = event.get("user")
+    if not user or not (given is None or isinstance(given, Mapping)):
+        return event
+    return {**event, "user": {**user, **(given or {})}}
+
+
+def _is_own_consent(name: Any, user: Any) -> bool:
+    if name != "walker consent" or not isinstance(user, Mapping):
+        return False
+    return user.get("id") in (None, "") and bool(user.get("session") or user.get("device"))
+
+
+def address_of(request: Request, proxies: "list[str]") -> str:
+    """Return the caller's address: that of the connection, or told by a proxy that is known."""
+    client = request.client
+    for told in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        if not told.strip() or not _is_among(client, proxies):
+            break
+        client = told.strip()
+    return client
+
+
+def _is_among(client: str, proxies: "list[str]") -> bool:
+    try:
+        address = ip_address(client)
+        return any(address in ip_network(proxy, strict=False) for proxy in proxies)
+    except ValueError:
+        return False
+
+
+def kept_of(address: str, ip: Literal["none", "truncated", "full"]) -> dict[str, str]:
+    """Return what is kept of an address, as a part of `user`."""
+    if ip == "none":
+        return {}
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return {}
+    if isinstance(found, IPv6Address) and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    if ip == "full":
+        return {"ip": str(found)}
+    return {"ip": str(ip_network((found, _KEPT_BITS[found.version]), strict=False)[0])}
