@@ -207,8 +207,15 @@ values = st.recursive(
     max_leaves=10,
 )
 keys = st.sampled_from(["name", "type", "event", "userId", "batch", "user", "context", "traits"])
-HEADERS = """content-type content-encoding authorization origin x-write-key x-forwarded-for
-    access-control-request-headers""".split()
+HEADERS = [
+    "content-type",
+    "content-encoding",
+    "authorization",
+    "origin",
+    "x-write-key",
+    "x-forwarded-for",
+    "access-control-request-headers",
+]
 headers = st.dictionaries(
     st.sampled_from(HEADERS),
     st.sampled_from(["gzip", "application/json", "text/plain; charset=", "Basic x", "Bearer"])
