@@ -8,8 +8,11 @@ from walker_collector.sources.http.messages import Refused, Request
 
 _GZIP: Final = 31
 """The window of zlib that reads a gzip header."""
-_MEDIA_TYPES: Final = frozenset({"", "application/json", "text/plain"})
-"""Beacons come as text/plain: a browser sends no other type to another origin unasked."""
+_MEDIA_TYPES: Final = frozenset(
+    {"", "application/json", "text/plain", "application/x-www-form-urlencoded"}
+)
+"""Beacons come as text/plain: a browser sends no other type to another origin unasked. An SDK of
+RudderStack names its JSON a form."""
 _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
