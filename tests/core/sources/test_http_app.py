@@ -1,0 +1,179 @@
+"""The ASGI application of the source `http`: bodies, groups of events, faults, mounts."""
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from walker_collector import Collector, PushResult
+from walker_collector.errors import CollectorClosed, WalkerError
+from walker_collector.sources.http import Settings, app
+from walker_collector.sources.http.app import App
+
+EVENT = {"name": "page view", "user": {"session": "s"}}
+
+
+class Door:
+    """A collector whose commits last until they are let go on; `groups` are those committed."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[Mapping[str, Any]]] = []
+        self.began = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+        self.error: BaseException | None = None
+
+    def push_many(self, events: Sequence[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
+        self.began.set()
+        assert self.go.wait(20)
+        if self.error is not None:
+            raise self.error
+        self.groups.append(list(events))
+        return [PushResult(f"e{at}") for at, _ in enumerate(events)]
+
+
+def client_of(application: Any) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=application)
+    return httpx.AsyncClient(transport=transport, base_url="http://walker")
+
+
+def run(work: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(work, 20))
+
+
+def test_requests_that_wait_are_committed_together() -> None:
+    door = Door()
+
+    async def work() -> None:
+        async with client_of(app(door)) as client:
+            door.go.clear()
+            first = asyncio.create_task(client.post("/collect", json=EVENT))
+            await asyncio.to_thread(door.began.wait, 20)
+            others = [asyncio.create_task(client.post("/collect", json=EVENT)) for _ in range(20)]
+            batch = asyncio.create_task(client.post("/collect", json=[EVENT] * 3))
+            for _ in range(50):  # every request is read before the commit ends
+                await asyncio.sleep(0)
+            door.go.set()
+            answers = [await task for task in (first, *others, batch)]
+            assert {answer.status_code for answer in answers} == {200}
+            assert answers[-1].json()["ids"] == ["e20", "e21", "e22"]
+            assert len({answer.json()["id"] for answer in answers[1:-1]}) == 20
+
+    run(work())
+    assert [len(group) for group in door.groups] == [1, 23]
+
+
+def test_events_reach_a_collector(tmp_path: Any) -> None:
+    out = tmp_path / "out.ndjson"
+    destinations = {"out": {"package": "file", "config": {"settings": {"path": str(out)}}}}
+
+    async def work(collector: Collector) -> None:
+        async with client_of(app(collector)) as client:
+            assert (await client.post("/collect", json=EVENT)).status_code == 200
+            refused = await client.post("/collect", json={"name": "x"})
+            assert refused.status_code == 400
+            assert "entity action" in refused.json()["error"]
+
+    with Collector.from_config({"destinations": destinations}) as collector:
+        run(work(collector))
+    (line,) = out.read_text().splitlines()
+    assert json.loads(line)["name"] == "page view"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(CollectorClosed("closed"), 503), (RuntimeError("a fault"), 503)],
+)
+def test_what_cannot_be_accepted_is_to_be_sent_again(error: Exception, status: int) -> None:
+    door = Door()
+
+    async def work() -> None:
+        async with client_of(app(door)) as client:
+            door.error = error
+            answer = await client.post("/collect", json=EVENT)
+            assert (answer.status_code, answer.headers["retry-after"]) == (status, "1")
+            assert "a fault" not in answer.text
+            door.error = None
+            assert (await client.post("/collect", json=EVENT)).status_code == 200
+
+    run(work())
+
+
+def test_a_fault_of_the_source_tells_nothing_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = app(Door())
+    monkeypatch.setattr(type(application._responder), "read", lambda *_: 1 / 0)
+
+    async def work() -> None:
+        async with client_of(application) as client:
+            answer = await client.post("/collect", json=EVENT)
+            assert answer.status_code == 500
+            assert answer.json() == {"success": False, "error": "internal error"}
+
+    run(work())
+    assert "a request could not be answered" in caplog.text
+
+
+def test_it_can_be_mounted_below_a_path() -> None:
+    door, outer = Door(), FastAPI()
+    outer.mount("/events", app(door))
+
+    async def work() -> None:
+        async with client_of(outer) as client:
+            assert (await client.post("/events/collect", json=EVENT)).status_code == 200
+            assert (await client.post("/collect", json=EVENT)).status_code == 404
+
+    run(work())
+    assert door.groups == [[EVENT]]
+
+
+def test_one_application_serves_several_event_loops() -> None:
+    door = Door()
+    application = app(door)
+
+    async def work() -> None:
+        async with client_of(application) as client:
+            assert (await client.post("/collect", json=EVENT)).status_code == 200
+
+    run(work())
+    run(work())
+    assert len(door.groups) == 2
+
+
+async def talk(application: App, messages: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/collect", "headers": []}
+    await application(scope, messages.__anext__, send)
+    return sent
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[App.__module__], "_BODY_TIME", 0.05)
+
+    async def slow() -> AsyncIterator[dict[str, Any]]:
+        yield {"type": "http.request", "body": b"{", "more_body": True}
+        await asyncio.Event().wait()
+
+    sent = run(talk(app(Door()), slow()))
+    assert sent[0]["status"] == 408
+
+
+def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:
+    async def endless() -> AsyncIterator[dict[str, Any]]:
+        for _ in range(1_000):
+            yield {"type": "http.request", "body": b" " * 10_000, "more_body": True}
+        yield {"type": "http.request", "body": b"", "more_body": False}
+
+    sent = run(talk(app(Door(), Settings(max_body=1_000)), endless()))
+    assert sent[0]["status"] == 413
