@@ -17,6 +17,7 @@ from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
 from walker_collector.intake.reading import raw_event, readable
+from walker_collector.intake.steps import compile_steps
 from walker_collector.interrupts import uninterrupted
 from walker_collector.lifecycle import Lifecycle, check_timeout
 from walker_collector.moments import now_ms
@@ -71,6 +72,7 @@ class Collector:
             return Runtime(flow, spool, registry, self, defaults, self._in_flight, now, random_)
 
         self.flow = flow
+        self._steps = {id: compile_steps(entry.config) for id, entry in flow.sources.items()}
         self._in_flight = InFlight()
         self._life = Lifecycle(build, self._in_flight, config.close_timeout / 1000)
         self._life.start()
@@ -162,6 +164,23 @@ class Collector:
             )
         runtime = self._life.runtime if self._in_flight.closed else self._life.own_runtime()
         return runtime.intake.accept_many(events, self._in_flight.check_open)
+
+    @inside
+    def push_from(
+        self, source: str, events: Iterable[Mapping[str, Any]]
+    ) -> list[PushResult | WalkerError]:
+        """Accept events of a source of the flow, as `push_many` does, after the source's steps.
+
+        These are its transformers, policy, rules and consent. An event that they leave out has the
+        status "ignored", or for lack of consent "dropped", at every destination. Commands pass
+        them. Raises EventError for a source that the flow does not have.
+        """
+        if source not in self._steps:
+            shown = storable(source, 80)
+            there_are = hint(shown, self._steps, "there are")
+            raise EventError(f"push_from: there is no source {shown}{there_are}")
+        runtime = self._life.runtime if self._in_flight.closed else self._life.own_runtime()
+        return runtime.intake.accept_many(events, self._in_flight.check_open, self._steps[source])
 
     # --- people ----------------------------------------------------------------------------
 

@@ -301,6 +301,45 @@ class DestinationEntry:
 
 
 @frozen(kw_only=True)
+class SourceConfig:
+    """The standard wrapper around a source's own settings: what happens to its events.
+
+    They pass the transformers of `before`, policy and rules, the consent, and the transformers of
+    `next`, in this order. A rule's `name` renames an event, and `ignore` drops it; rules make no
+    data here.
+
+    id: of the source, in the log; else the key it stands under.
+    settings: the package's own settings.
+    consent: consent keys, one of which must be granted; other events are dropped.
+    policy: event paths and the values they get before the rules.
+    mapping: rules by entity and action; `*` stands for any.
+    before: transformers that events pass first; in a file, their names.
+    next: transformers that events pass last; in a file, their names.
+    disabled: leave the source out.
+    logger: `level` of the source's log.
+    """
+
+    id: str | None = field(default=None, validator=names_destination)
+    settings: Any = None
+    consent: Consent | None = None
+    policy: dict[str, ValueSpec] | None = field(default=None, validator=read_paths)
+    mapping: Rules | None = None
+    before: tuple[TransformerConfig, ...] = Factory(tuple)
+    next: tuple[TransformerConfig, ...] = Factory(tuple)
+    disabled: bool = False
+    logger: LoggerConfig | None = None
+
+
+@frozen(kw_only=True)
+class SourceEntry:
+    """One entry of `sources`: which package, its class, with which configuration."""
+
+    package: str
+    plugin: type
+    config: SourceConfig = Factory(SourceConfig)
+
+
+@frozen(kw_only=True)
 class SpoolConfig:
     """Where accepted events wait: a SQLite file, bounded by events and bytes.
 
@@ -358,13 +397,15 @@ class CollectorConfig:
 
 @frozen(kw_only=True)
 class FlowConfig:
-    """One flow: the collector and its destinations by id.
+    """One flow: the collector, its destinations and sources by id.
 
+    `sources` has those that are installed and not disabled.
     `warnings` lists the parts of the file that have no effect here, a line each.
     """
 
     collector: CollectorConfig = Factory(CollectorConfig)
     destinations: dict[str, DestinationEntry] = Factory(dict)
+    sources: dict[str, SourceEntry] = Factory(dict)
     name: str = "default"
     source: str = field(default="flow")
     warnings: tuple[str, ...] = ()

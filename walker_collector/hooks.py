@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from walker_collector import hookspecs
-from walker_collector.config import DestinationEntry
+from walker_collector.config import DestinationEntry, SourceEntry
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hookspecs import HOOKS, PROJECT
@@ -53,13 +53,28 @@ def connect(
     manager = make_manager()
     for name, extension in (extensions or {}).items():
         manager.register(_PluginProxy(extension), f"extension {name}")
-    proxies = {id: _PluginProxy(_instance(id, entry.plugin)) for id, entry in destinations.items()}
+    proxies = {
+        id: _PluginProxy(_instance(f"destination {id}", entry.plugin))
+        for id, entry in destinations.items()
+    }
     for id, proxy in proxies.items():
         manager.register(proxy, id)
     return {
         id: _resolve(manager, proxy, [other for other in proxies.values() if other is not proxy])
         for id, proxy in proxies.items()
     }
+
+
+def connect_source(id: str, entry: SourceEntry, extensions: Mapping[str, Any]) -> Hook:
+    """Instantiate the plugin of a source and return its hook `run`, with the extensions' around it.
+
+    Raises `PluginError` if it cannot be instantiated.
+    """
+    manager = make_manager()
+    for name, extension in extensions.items():
+        manager.register(_PluginProxy(extension), f"extension {name}")
+    manager.register(_PluginProxy(_instance(f"source {id}", entry.plugin)), id)
+    return manager.hook.run
 
 
 class _PluginProxy:
@@ -76,13 +91,11 @@ class _PluginProxy:
                 setattr(self, hook, getattr(plugin, hook))
 
 
-def _instance(id: str, plugin: type) -> Any:
+def _instance(place: str, plugin: type) -> Any:
     try:
         return plugin()
     except (Exception, SystemExit) as error:  # from the plugin's own code
-        raise PluginError(
-            f"destination {id}: {plugin.__qualname__}() raised {failure_of(error)}"
-        ) from error
+        raise PluginError(f"{place}: {plugin.__qualname__}() raised {failure_of(error)}") from error
 
 
 def _resolve(

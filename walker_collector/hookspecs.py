@@ -1,4 +1,4 @@
-"""The six hooks of a destination: the contract with plugin authors.
+"""The hooks of destinations and sources: the contract with plugin authors.
 
 A destination is a class found through the entry-point group `walker_collector.destinations`.
 The collector makes one instance of it per configured destination and registers that instance
@@ -77,12 +77,16 @@ Hooks of one destination instance are called on worker threads: `push` and `push
 `concurrency` of them, `init` before and `shutdown` after all of these; `erased` on the thread that
 erases. With `timeout`, each call of a hook but `init` and `shutdown` has a thread of its own.
 
-A hook may call its collector, but cannot wait for a delivery or an erasure: `push` with `wait` and
-`forget` raise ReentrantCall, `flush` and `close` return False at once.
+A source is a class of the entry-point group `walker_collector.sources`, with `settings` and
+`aliases` as above, and one hook, `run`: it hands on events until it is told to stop.
+
+A hook of a destination may call its collector, but cannot wait for a delivery or an erasure: `push`
+with `wait` and `forget` raise ReentrantCall, `flush` and `close` return False at once.
 """
 
 import inspect
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Protocol, cast
@@ -90,7 +94,13 @@ from typing import Any, Final, Protocol, cast
 import pluggy
 from attrs import define, field, frozen
 
-from walker_collector.config import BatchConfig, Consent, DestinationConfig, PartState
+from walker_collector.config import (
+    BatchConfig,
+    Consent,
+    DestinationConfig,
+    PartState,
+    SourceConfig,
+)
 from walker_collector.text import get_logger
 
 PROJECT: Final = "walker_collector"
@@ -197,6 +207,31 @@ class PushContext:
     config = cast(DestinationConfig, property(attrgetter("destination.config")))
     env = cast(Mapping[str, Any], property(attrgetter("destination.env")))
     logger = cast(logging.Logger, property(attrgetter("destination.logger")))
+
+
+@frozen(eq=False)
+class SourceContext:
+    """The context of a source, passed to `run`: its id, settings, and the way in for its events.
+
+    accept: takes a list of events, plain JSON objects, and returns for each its PushResult, or the
+        error: EventError for an event that is refused, SpoolFull where there is no room (try it
+        again later, or tell the sender to), CollectorClosed. It returns when the events are stored,
+        waits for room (`collector.queueWait`), and may be called from several threads. Events of
+        one call are stored together, so groups are cheaper. Commands (`walker consent`) count.
+    stop: an event that is set when the source has to stop: it takes nothing new, finishes what it
+        has begun, and returns. `stop.wait(seconds)` waits for it.
+    ready: called with an address or place once the source takes events; shown to the user.
+    grace: seconds that the source may take to end.
+    """
+
+    id: str
+    settings: Any
+    config: SourceConfig
+    accept: Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]] = field(repr=False)
+    stop: threading.Event = field(repr=False, factory=threading.Event)
+    ready: Callable[[str], None] = field(repr=False, default=lambda place: None)
+    grace: float = 10.0
+    logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))
 
 
 @frozen(eq=False)
@@ -309,6 +344,16 @@ def erased(person: Person | None, context: Context) -> None:
 @hookspec
 def shutdown(context: Context) -> None:
     """Flush and release: called once after the last push. It must not take more than seconds."""
+
+
+@hookspec
+def run(context: SourceContext) -> None:
+    """Hand on events until told to stop: the hook of a source, on a thread of its own.
+
+    Return after `context.stop` is set, within `context.grace` s; nothing may be acknowledged that
+    `context.accept` did not take. Returning earlier means that there are no more events. An
+    exception stops the flow: all that was accepted is delivered, and the exit status is 1.
+    """
 
 
 def arguments_of(function: Callable[..., Any]) -> tuple[str, ...]:

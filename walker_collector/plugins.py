@@ -8,7 +8,7 @@ that cannot be used is an error, though: its work would be left undone without n
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,11 +26,15 @@ from walker_collector.naming import hint
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-_PREFIX: Final = re.compile(r"^(@[^/]+/)?((server|web|walker)-)?(destination-|dest-)?")
+_PREFIX: Final = re.compile(r"^(@[^/]+/)?((server|web|walker)-)?(destination-|dest-|source-)?")
 """Common beginnings of package names: `@walkeros/server-destination-`, `walker-dest-`."""
 
 DESTINATIONS: Final = "walker_collector.destinations"
+SOURCES: Final = "walker_collector.sources"
 EXTENSIONS: Final = "walker_collector.extensions"
+
+
+Kind = Literal["destination", "source", "extension"]
 
 
 @frozen(kw_only=True)
@@ -38,7 +42,7 @@ class PluginInfo:
     """An installed plugin; `error` says why it cannot be used."""
 
     name: str
-    kind: Literal["destination", "extension"]
+    kind: Kind
     origin: str
     distribution: str | None = None
     version: str | None = None
@@ -57,7 +61,8 @@ class PluginInfo:
 class Registry:
     """The plugins available to flows; filled by `discover` and `register`."""
 
-    _known: dict[str, PluginInfo] = Factory(dict)
+    _destinations: dict[str, PluginInfo] = Factory(dict)
+    _sources: dict[str, PluginInfo] = Factory(dict)
     _extensions: dict[str, PluginInfo] = Factory(dict)
 
     def discover(self) -> "Registry":
@@ -66,20 +71,20 @@ class Registry:
             entry_points,
         )  # here, as it takes a seventh of the import time
 
-        self._known |= _all_loaded(entry_points(group=DESTINATIONS), "destination")
+        self._destinations |= _all_loaded(entry_points(group=DESTINATIONS), "destination")
+        self._sources |= _all_loaded(entry_points(group=SOURCES), "source")
         self._extensions |= _all_loaded(entry_points(group=EXTENSIONS), "extension")
         return self
 
     def register(self, name: str, plugin: type) -> None:
         """Add a destination class from code; raises `PluginError` if it breaks the contract."""
         verify_destination(name, plugin)
-        self._known[name] = PluginInfo(
-            name=name,
-            kind="destination",
-            origin=f"{plugin.__module__}:{plugin.__qualname__}",
-            aliases=tuple(getattr(plugin, "aliases", ())),
-            plugin=plugin,
-        )
+        self._destinations[name] = _registered(name, "destination", plugin)
+
+    def register_source(self, name: str, plugin: type) -> None:
+        """Add a source class from code; raises `PluginError` if it breaks the contract."""
+        verify_source(name, plugin)
+        self._sources[name] = _registered(name, "source", plugin)
 
     def register_extension(self, name: str, plugin: Any) -> None:
         """Add an extension from code: a class or an instance; raises `PluginError`."""
@@ -93,8 +98,9 @@ class Registry:
         )
 
     def installed(self) -> list[PluginInfo]:
-        """Return all plugins by name, destinations first, unusable ones with the reason."""
-        return [*_by_name(self._known), *_by_name(self._extensions)]
+        """Return all plugins by kind and name, unusable ones with the reason."""
+        kinds = (self._destinations, self._sources, self._extensions)
+        return [info for plugins in kinds for info in _by_name(plugins)]
 
     def unusable_extensions(self) -> list[PluginInfo]:
         """Return the installed extensions that cannot be used, by name."""
@@ -115,31 +121,53 @@ class Registry:
 
         Raises `PluginError` with the installed names, or the reason why it cannot be used.
         """
-        info = self._known.get(package) or self._find_alias(package)
-        if info.error is not None:
-            raise PluginError(f"plugin {info.name} ({info.origin}) cannot be used: {info.error}")
-        return info.class_of(package)
+        return _find(self._destinations, package, "destination", "walker-dest-NAME")
 
-    def _find_alias(self, package: str) -> PluginInfo:
-        found = [info for info in _by_name(self._known) if package in info.aliases]
-        if not found:
-            raise PluginError(self._not_installed(package))
-        if len(found) > 1:
-            names = " and ".join(f"{info.name} ({info.origin})" for info in found)
-            raise PluginError(f"several plugins go by {package}: {names}; name the one you mean")
-        return found[0]
+    def find_source(self, package: str) -> type:
+        """Return the source class of a name or alias; raises `PluginError` as `find` does."""
+        return _find(self._sources, package, "source", "walker-source-NAME")
 
-    def _not_installed(self, package: str) -> str:
-        """Return a message with the nearest name, compared without the common beginnings."""
-        names = {name for info in self._known.values() for name in (info.name, *info.aliases)}
-        near = {_PREFIX.sub("", name): name for name in sorted(names)}
-        close = get_close_matches(_PREFIX.sub("", package), near, n=1)
-        installed = ", ".join(sorted(self._known)) or "none"
-        return (
-            f"no destination plugin named {package} is installed; "
-            f"{f'did you mean {near[close[0]]}?' if close else f'installed: {installed}'}"
-            " (a plugin is a Python package: pip install walker-dest-NAME)"
-        )
+
+def _find(known: Mapping[str, PluginInfo], package: str, kind: Kind, pattern: str) -> type:
+    info = known.get(package) or _find_alias(known, package, kind, pattern)
+    if info.error is not None:
+        raise PluginError(f"plugin {info.name} ({info.origin}) cannot be used: {info.error}")
+    return info.class_of(package)
+
+
+def _find_alias(
+    known: Mapping[str, PluginInfo], package: str, kind: Kind, pattern: str
+) -> PluginInfo:
+    found = [info for info in _by_name(known) if package in info.aliases]
+    if not found:
+        raise PluginError(_not_installed(known, package, kind, pattern))
+    if len(found) > 1:
+        names = " and ".join(f"{info.name} ({info.origin})" for info in found)
+        raise PluginError(f"several plugins go by {package}: {names}; name the one you mean")
+    return found[0]
+
+
+def _not_installed(known: Mapping[str, PluginInfo], package: str, kind: Kind, pattern: str) -> str:
+    """Return a message with the nearest name, compared without the common beginnings."""
+    names = {name for info in known.values() for name in (info.name, *info.aliases)}
+    near = {_PREFIX.sub("", name): name for name in sorted(names)}
+    close = get_close_matches(_PREFIX.sub("", package), near, n=1)
+    installed = ", ".join(sorted(known)) or "none"
+    return (
+        f"no {kind} plugin named {package} is installed; "
+        f"{f'did you mean {near[close[0]]}?' if close else f'installed: {installed}'}"
+        f" (a plugin is a Python package: pip install {pattern})"
+    )
+
+
+def _registered(name: str, kind: Kind, plugin: type) -> PluginInfo:
+    return PluginInfo(
+        name=name,
+        kind=kind,
+        origin=f"{plugin.__module__}:{plugin.__qualname__}",
+        aliases=tuple(getattr(plugin, "aliases", ())),
+        plugin=plugin,
+    )
 
 
 def _by_name(plugins: Mapping[str, PluginInfo]) -> list[PluginInfo]:
@@ -152,9 +180,7 @@ def unusable(info: PluginInfo) -> str:
     return f"({info.origin}) cannot be used: {info.error}; repair or uninstall {package}"
 
 
-def _all_loaded(
-    points: Iterable["EntryPoint"], kind: Literal["destination", "extension"]
-) -> dict[str, PluginInfo]:
+def _all_loaded(points: Iterable["EntryPoint"], kind: Kind) -> dict[str, PluginInfo]:
     """Load plugins; of two with the same name neither is used, as the choice would be arbitrary."""
     found: dict[str, PluginInfo] = {}
     for point in points:
@@ -170,7 +196,7 @@ def _collided(first: PluginInfo, second: PluginInfo) -> PluginInfo:
     return attrs.evolve(first, aliases=(), plugin=None, error=error)
 
 
-def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> PluginInfo:
+def _loaded(point: "EntryPoint", kind: Kind) -> PluginInfo:
     info = PluginInfo(
         name=point.name,
         kind=kind,
@@ -181,7 +207,7 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
     try:
         with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
             plugin = point.load()
-        (verify_destination if kind == "destination" else verify_hooks)(point.name, plugin)
+        _verify(kind)(point.name, plugin)
         if kind == "extension" and isinstance(plugin, type):
             plugin = plugin()
     except PluginError as error:
@@ -191,30 +217,63 @@ def _loaded(point: "EntryPoint", kind: Literal["destination", "extension"]) -> P
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
 
+def _verify(kind: Kind) -> Callable[[str, Any], None]:
+    if kind == "extension":
+        return verify_hooks
+    return verify_source if kind == "source" else verify_destination
+
+
 def verify_destination(name: str, plugin: Any) -> None:
     """Check a destination class, and those of its aliases, against the contract.
 
     Raises `PluginError`.
     """
-    _verify_class(name, plugin)
+    for own_name, own in _with_aliases(name, plugin):
+        _verify_destination_class(own_name, own)
+
+
+def verify_source(name: str, plugin: Any) -> None:
+    """Check a source class, and those of its aliases, against the contract.
+
+    Raises `PluginError`.
+    """
+    for own_name, own in _with_aliases(name, plugin):
+        _verify_class(own_name, own, "source")
+        if not implements(own, "run"):
+            raise PluginError(
+                f"plugin {own_name}: {own.__qualname__} has no run marked with @hookimpl"
+            )
+        _verify_settings(own_name, own, "settings")
+
+
+def _with_aliases(name: str, plugin: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a plugin, and the classes of its aliases, each with its name."""
+    yield name, plugin
     aliases = getattr(plugin, "aliases", ())
-    for alias, own in aliases.items() if isinstance(aliases, Mapping) else ():
-        _verify_class(alias, own)
+    yield from aliases.items() if isinstance(aliases, Mapping) else ()
 
 
-def _verify_class(name: str, plugin: Any) -> None:
+def _verify_class(name: str, plugin: Any, kind: Kind) -> None:
     if not isinstance(plugin, type):
-        raise PluginError(f"plugin {name}: a destination is a class, got {plugin!r}")
+        raise PluginError(f"plugin {name}: a {kind} is a class, got {plugin!r}")
     verify_hooks(name, plugin)
+
+
+def _verify_settings(name: str, plugin: type, attribute: str) -> None:
+    declared = getattr(plugin, attribute, None)
+    if declared is not None and not attrs.has(declared):
+        raise PluginError(f"plugin {name}: {attribute} must be an attrs class or None")
+
+
+def _verify_destination_class(name: str, plugin: Any) -> None:
+    _verify_class(name, plugin, "destination")
     if not (implements(plugin, "push") or implements(plugin, "push_batch")):
         raise PluginError(
             f"plugin {name}: {plugin.__qualname__} has neither push nor push_batch"
             " marked with @hookimpl"
         )
     for attribute in ("settings", "rule_settings"):
-        declared = getattr(plugin, attribute, None)
-        if declared is not None and not attrs.has(declared):
-            raise PluginError(f"plugin {name}: {attribute} must be an attrs class or None")
+        _verify_settings(name, plugin, attribute)
     for attribute in ("concurrency", "batch_size", "batch_bytes", "linger"):
         number = getattr(plugin, attribute, None)
         if number is not None and (type(number) is not int or number < (attribute != "linger")):

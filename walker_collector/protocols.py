@@ -15,7 +15,15 @@ from typing import Any, Protocol
 
 from walker_collector.config import Consent as ConsentState
 from walker_collector.config import DestinationConfig, RuleConfig
-from walker_collector.hookspecs import Context, Event, Item, Person, PushContext, Rule
+from walker_collector.hookspecs import (
+    Context,
+    Event,
+    Item,
+    Person,
+    PushContext,
+    Rule,
+    SourceContext,
+)
 
 
 class Init(Protocol):
@@ -61,6 +69,12 @@ class Shutdown(Protocol):
     """Flushes and releases after the last push."""
 
     def shutdown(self, *, context: Context) -> None: ...
+
+
+class RunSource(Protocol):
+    """Hands on the events of a source until it is told to stop."""
+
+    def run(self, *, context: SourceContext) -> None: ...
 
 
 class Simulate(Protocol):

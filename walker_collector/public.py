@@ -35,6 +35,7 @@ from walker_collector.hookspecs import (
     PushContext,
     Rule,
     SimulatedCalls,
+    SourceContext,
     hookimpl,
 )
 from walker_collector.mapping import Value, each_rule, may_make_object
@@ -73,6 +74,7 @@ __all__ = [
     "Rule",
     "Secret",
     "SimulatedCalls",
+    "SourceContext",
     "SpoolError",
     "SpoolFull",
     "Status",

@@ -320,7 +320,8 @@ def test_what_is_not_run_here_is_a_warning() -> None:
     idle = {"sources": {"x": {}}, "transformers": {"y": {}}, "stores": {"z": {}}}
     flow = load({**idle, "destinations": {"out": {"package": "plain"}}})
     assert flow.warnings == (
-        "sources: not run here; events come in through push or `walker run`",
+        "sources: not run here; `walker serve` starts them, and other events come in through push"
+        " or `walker run`",
         "stores: not run here; nothing reads them",
     )
 

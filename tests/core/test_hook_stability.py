@@ -16,6 +16,7 @@ VERSION_1 = {
     "consent": ["update", "state", "person", "context"],
     "erased": ["person", "context"],
     "shutdown": ["context"],
+    "run": ["context"],
 }
 """What plugins written for API version 1 may ask for. Add to it freely; what goes from it, or is
 renamed, breaks them: then raise `hookspecs.API_VERSION`."""

@@ -1,6 +1,5 @@
 """Read one entry of `destinations`: find its plugin, build its settings and rules."""
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -10,35 +9,35 @@ import attrs
 from attrs import frozen
 
 from walker_collector.config import (
-    MISSING,
     DestinationConfig,
     DestinationEntry,
-    Placeholder,
     Rules,
     TransformerConfig,
 )
 from walker_collector.error_details import failure_of
-from walker_collector.errors import ConfigError, PluginError, Problem
+from walker_collector.errors import PluginError
 from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.entry import (
+    check_id,
+    check_mapping,
+    is_disabled,
+    keys_of_config,
+    merged_config,
+    package_of,
+    read_entry,
+)
 from walker_collector.flow.inheritance import inherit
 from walker_collector.flow.plugin_settings import read_settings
-from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.references import ReferenceContext
 from walker_collector.flow.rule_tree import check_keys, read_rules, sound_rules
 from walker_collector.flow.shape import IDLE_CONFIG_KEYS, Entry
 from walker_collector.flow.transformers import Transformers
-from walker_collector.flow.types import CODE_PREFIX, disk_key, structure
+from walker_collector.flow.types import CODE_PREFIX, structure
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
-from walker_collector.mapping import compile_mapping
-from walker_collector.naming import join, kind
+from walker_collector.naming import join
 from walker_collector.plugins import Registry
-from walker_collector.validators import names_destination
 
-_OF_CONFIG: Final = {disk_key(field) for field in attrs.fields(DestinationConfig)} - {
-    disk_key(field) for field in attrs.fields(Entry)
-}
-"""Keys that walkerOS reads in `config` only."""
-_VERSIONED: Final = re.compile(r"(@?[^@]+)@.+")
-"""A package with a version, for walkerOS's bundler. Here the installed version is used."""
+_OF_CONFIG: Final = keys_of_config(DestinationConfig, Entry)
 
 
 @frozen
@@ -63,15 +62,15 @@ def read_destination(
     """Read one destination; report its problems to `diagnostics`."""
     path = join("destinations", id)
     before = len(diagnostics.problems)
-    _check_id(id, path, diagnostics)
-    entry = _read_entry(raw_entry, context, path, diagnostics)
+    check_id(id, path, diagnostics)
+    entry = read_entry(raw_entry, Entry, _OF_CONFIG, context, path, diagnostics)
     if entry is None:
         return ReadDestination()
     context = context.with_variables(entry.variables)
-    if disabled := _is_disabled(entry, context):
+    if disabled := is_disabled(entry, context):
         # It is not run, so the machine need not have its secrets.
         context = attrs.evolve(context, lenient=True)
-    raw = _merged(entry, path, context, diagnostics)
+    raw = merged_config(entry, path, context, IDLE_CONFIG_KEYS, diagnostics)
     chain = () if disabled else _chain(entry, raw, path, transformers, diagnostics)
     plugin = _find_plugin(entry, path, registry, diagnostics)
     require = _required(raw.get("require"))
@@ -83,13 +82,6 @@ def read_destination(
     config = attrs.evolve(config, before=chain)
     made = DestinationEntry(package=entry.package or "", plugin=plugin, config=config)
     return ReadDestination(made, require)
-
-
-def _check_id(id: str, path: str, diagnostics: Diagnostics) -> None:
-    try:
-        names_destination(None, None, id)
-    except ValueError as error:
-        diagnostics.add(path, str(error))
 
 
 def _chain(
@@ -112,34 +104,6 @@ def _chain(
     return ()
 
 
-def _read_entry(
-    raw: Any, context: ReferenceContext, path: str, diagnostics: Diagnostics
-) -> Entry | None:
-    """Return the keys beside `config`. References in `config` and `env` are resolved later."""
-    if not isinstance(raw, Mapping):
-        diagnostics.read(raw, Entry, path)
-        return None
-    variables = raw.get("variables")
-    context = context.with_variables(variables if isinstance(variables, Mapping) else None)
-    misplaced = [key for key in raw if key in _OF_CONFIG]
-    for key in misplaced:
-        diagnostics.add(join(path, key), "stands inside config, as in walkerOS")
-    kept = {key: value for key, value in raw.items() if key not in misplaced}
-    scalars = {key: kept[key] for key in ("package", "disabled") if key in kept}
-    if "disabled" in scalars:
-        scalars["disabled"], _ = resolve(scalars["disabled"], attrs.evolve(context, lenient=True))
-    return diagnostics.read({**kept, **scalars}, Entry, path)
-
-
-def _is_disabled(entry: Entry, context: ReferenceContext) -> bool:
-    if entry.disabled:
-        return True
-    context = attrs.evolve(context, lenient=True)
-    config = resolve(entry.config, context)[0] if isinstance(entry.config, str) else entry.config
-    disabled = config.get("disabled") if isinstance(config, Mapping) else None
-    return structure(resolve(disabled, context)[0], bool)[0] is True
-
-
 def _required(raw: Any) -> tuple[str, ...]:
     names = raw if isinstance(raw, list | tuple) else ()
     return tuple(name for name in names if isinstance(name, str))
@@ -157,9 +121,8 @@ def _find_plugin(
             join(path, "package"), "required: which plugin delivers the events, such as console"
         )
         return None
-    versioned = _VERSIONED.fullmatch(entry.package)
     try:
-        return registry.find(versioned[1] if versioned else entry.package)
+        return registry.find(package_of(entry))
     except PluginError as error:
         diagnostics.add(join(path, "package"), str(error))
         return None
@@ -174,29 +137,6 @@ def _advice_on_code(entry: Entry) -> str:
     if entry.package:
         return "the name of an export, which is not needed here: package says it all; remove it"
     return "the name of an export, which says nothing here; name its package instead"
-
-
-def _merged(
-    entry: Entry, path: str, context: ReferenceContext, diagnostics: Diagnostics
-) -> dict[str, Any]:
-    """Return the config with references resolved and the keys that walkerOS allows beside it."""
-    beside = {"id": entry.id, "logger": entry.logger, "mock": entry.mock, "env": entry.env}
-    given = {key: value for key, value in beside.items() if value not in (None, MISSING)}
-    outer = diagnostics.take(resolve(given, context, path))
-    inner = diagnostics.take(resolve(entry.config, context, join(path, "config")))
-    if not isinstance(inner, Mapping):
-        if not isinstance(inner, Placeholder):
-            diagnostics.add(join(path, "config"), f"expected an object, got {kind(inner)}")
-        inner = {}
-    config = {
-        **outer,
-        **{key: value for key, value in inner.items() if key not in IDLE_CONFIG_KEYS},
-    }
-    if isinstance(inner.get("env"), Mapping):
-        config["env"] = {**outer["env"], **inner["env"]}
-    if entry.disabled:
-        config["disabled"] = True
-    return config
 
 
 def _read_config(
@@ -217,7 +157,7 @@ def _read_config(
     diagnostics.warnings += inherited.warnings
     diagnostics.problems += [*wrong, *inherited.problems, *map(inherited.locate, problems)]
     if result is not None:
-        _compile(result, path, diagnostics)
+        check_mapping(result, path, diagnostics)
     if not wrong:
         # The plugin checks the sound rules even if others are broken, so that one run of
         # `walker validate` shows every problem.
@@ -229,16 +169,6 @@ def _read_config(
     if result is not None and not wrong:
         _advise(plugin, result, path, diagnostics)
     return result
-
-
-def _compile(config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
-    """Report the problems that the mapping's compiler finds."""
-    try:
-        compile_mapping(config)
-    except ConfigError as error:
-        diagnostics.problems += [
-            Problem(f"{path}.{item.path}", item.message) for item in error.problems
-        ]
 
 
 def _advise(plugin: Any, config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:

@@ -1,22 +1,25 @@
 """JSON Schema (draft 2020-12) of flow files, settings and rule settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from walker_collector.config import CollectorConfig, DestinationConfig, RuleConfig
+from walker_collector.config import CollectorConfig, DestinationConfig, RuleConfig, SourceConfig
 from walker_collector.flow.shape import (
     IDLE_COLLECTOR_KEYS,
     IDLE_CONFIG_KEYS,
+    IDLE_SOURCE_KEYS,
     VERSION,
     Entry,
     Flow,
     FlowFile,
     ShortFlow,
+    Source,
 )
+from walker_collector.flow.source_entry import WITHOUT_EFFECT
 from walker_collector.flow.types import Schema, SchemaBuilder, describe_fields
-from walker_collector.flow.unsupported import UNSUPPORTED
-from walker_collector.plugins import PluginInfo, Registry
+from walker_collector.flow.unsupported import OF_SOURCE, UNSUPPORTED
+from walker_collector.plugins import Kind, PluginInfo, Registry
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _EXTRA: Final[Mapping[type, Schema]] = {
@@ -24,6 +27,7 @@ _EXTRA: Final[Mapping[type, Schema]] = {
         "extend": {"type": "object", "description": "A patch of the rule the package ships."}
     },
     DestinationConfig: {key: {} for key in sorted(IDLE_CONFIG_KEYS)},
+    SourceConfig: {key: {} for key in (*sorted(IDLE_SOURCE_KEYS), *sorted(WITHOUT_EFFECT))},
     CollectorConfig: {key: {} for key in (*sorted(IDLE_COLLECTOR_KEYS), "globalsStatic")},
 }
 
@@ -66,6 +70,7 @@ def flow_schema(registry: Registry) -> Schema:
     builder = SchemaBuilder(_EXTRA)
     parts = {
         "destinations": _objects_of(_destination(builder, registry)),
+        "sources": _objects_of(_source(builder, registry)),
         "collector": builder.of(CollectorConfig),
     }
     builder.definitions[CollectorConfig.__name__] |= _NEEDS_SPOOL
@@ -87,13 +92,31 @@ def _destination(builder: SchemaBuilder, registry: Registry) -> Schema:
     entry = describe_fields(Entry, builder, config={"type": "object"}, before=_ROUTE)
     for key in {*UNSUPPORTED, "code"} & entry["properties"].keys():
         del entry["properties"][key]
-    choices = [
-        _when_package(builder, names, plugin)
+    choices = _choices(builder, registry, "destination", _config)
+    return {**entry, "required": ["package"], "allOf": choices}
+
+
+def _source(builder: SchemaBuilder, registry: Registry) -> Schema:
+    """Return the schema of a source's entry, which may name a package that is not installed."""
+    entry = describe_fields(Source, builder, config={"type": "object"}, before=_ROUTE, next=_ROUTE)
+    for key in OF_SOURCE.keys() & entry["properties"].keys():
+        del entry["properties"][key]
+    return {**entry, "allOf": _choices(builder, registry, "source", _source_config)}
+
+
+def _choices(
+    builder: SchemaBuilder,
+    registry: Registry,
+    kind: Kind,
+    config_of: Callable[[SchemaBuilder, type], Schema],
+) -> list[Schema]:
+    """Return a schema for each class of plugin: its `package` decides on the `config`."""
+    return [
+        _when_package(builder, kind, names, config_of, plugin)
         for info in registry.installed()
-        if info.kind == "destination" and info.error is None
+        if info.kind == kind and info.error is None
         for plugin, names in _classes(info).items()
     ]
-    return {**entry, "required": ["package"], "allOf": choices}
 
 
 _ROUTE: Final[Schema] = {
@@ -109,10 +132,17 @@ def _classes(info: PluginInfo) -> dict[type, list[str]]:
     return classes
 
 
-def _when_package(builder: SchemaBuilder, names: list[str], plugin: type) -> Schema:
+def _when_package(
+    builder: SchemaBuilder,
+    kind: Kind,
+    names: list[str],
+    config_of: Callable[[SchemaBuilder, type], Schema],
+    plugin: type,
+) -> Schema:
     pattern = "|".join(re.escape(name) for name in names)
-    key = re.sub(r"[^\w.-]", "_", names[0]) + ".Config"
-    config = builder.defined(key, lambda: _config(builder, plugin))
+    suffix = ".Config" if kind == "destination" else ".SourceConfig"
+    key = re.sub(r"[^\w.-]", "_", names[0]) + suffix
+    config = builder.defined(key, lambda: config_of(builder, plugin))
     then: Schema = {"properties": {"config": config}}
     if "required" in builder.definitions[key]:
         then["required"] = ["config"]
@@ -126,6 +156,16 @@ def _config(builder: SchemaBuilder, plugin: type) -> Schema:
     schema = describe_fields(
         DestinationConfig, builder, settings=settings, mapping=rules, before=_ROUTE
     )
+    return _needing_settings(schema, plugin, builder)
+
+
+def _source_config(builder: SchemaBuilder, plugin: type) -> Schema:
+    settings = _part_of(builder, plugin, "settings")
+    schema = describe_fields(SourceConfig, builder, settings=settings, before=_ROUTE, next=_ROUTE)
+    return _needing_settings(schema, plugin, builder)
+
+
+def _needing_settings(schema: Schema, plugin: type, builder: SchemaBuilder) -> Schema:
     declared = getattr(plugin, "settings", None)
     needed = declared and describe_fields(declared, builder)
     return {**schema, "required": ["settings"]} if needed and "required" in needed else schema

@@ -12,7 +12,13 @@ from typing import Any, Final
 
 import attrs
 
-from walker_collector.config import CollectorConfig, DestinationEntry, FlowConfig, Placeholder
+from walker_collector.config import (
+    CollectorConfig,
+    DestinationEntry,
+    FlowConfig,
+    Placeholder,
+    SourceEntry,
+)
 from walker_collector.errors import ConfigError
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
@@ -20,6 +26,7 @@ from walker_collector.flow.parse import parse_flow
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.requirements import settle_requirements
 from walker_collector.flow.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
+from walker_collector.flow.source_entry import read_source
 from walker_collector.flow.transformers import Transformers
 from walker_collector.flow.types import (
     allow_functions,
@@ -54,19 +61,21 @@ def load_flow(
     credentials: bool = True,
     imports: bool = True,
     functions: Iterable[str] | None = None,
+    serve: bool = False,
 ) -> FlowConfig:
     """Read a flow: a path to JSON or TOML, or a mapping; `flow` names one of several.
 
     With `credentials=False`, for simulations, placeholders replace unset environment variables and
     absent secrets. With `imports=False`, for commands that map no event, the callables that the
     flow names are not imported: importing runs their code. `functions` lists the modules whose
-    callables a flow may name, with their submodules; None allows any. Raises `ConfigError` listing
+    callables a flow may name, with their submodules; None allows any. With `serve`, the packages
+    and secrets of the sources must be there, too. Raises `ConfigError` listing
     every problem with its place.
     """
     importing = nullcontext() if imports else without_imports()
     with bounded_hints(), importing, allow_functions(functions):
         try:
-            return _load(source, flow, environ, registry, credentials)
+            return _load(source, flow, environ, registry, credentials, serve)
         except RecursionError:  # from a plugin's class, say, which nests its settings
             raise ConfigError("nested too deeply", str(source)[:200]) from None
 
@@ -77,6 +86,7 @@ def _load(
     environ: Mapping[str, str],
     registry: Registry | None,
     credentials: bool,
+    serve: bool,
 ) -> FlowConfig:
     raw, name = parse_flow(source)
     diagnostics = Diagnostics()
@@ -84,10 +94,18 @@ def _load(
     context = ReferenceContext(environ, lenient=not credentials)
     context = context.with_variables(shared).with_variables(shape.variables)
     _check_platform(shape, diagnostics)
-    check_steps(shape, diagnostics)
+    check_steps(shape, diagnostics, serve=serve)
     collector = _read_collector(shape.collector, context, diagnostics)
     registry = Registry().discover() if registry is None else registry
-    destinations = _read_destinations(shape, collector, context, registry, diagnostics)
+    transformers = Transformers(shape.transformers, context, diagnostics)
+    destinations = _read_destinations(
+        shape, collector, context, registry, transformers, diagnostics
+    )
+    sources: dict[str, SourceEntry] = {}
+    for id, entry in shape.sources.items():
+        read = read_source(id, entry, context, registry, transformers, diagnostics, serve=serve)
+        if read is not None:
+            sources[read.config.id or id] = read
     if not any(not entry.config.disabled for entry in destinations.values()):
         diagnostics.warnings.append(
             "destinations: the flow uses none; its events are accepted and go nowhere"
@@ -96,6 +114,7 @@ def _load(
     return FlowConfig(
         collector=collector,
         destinations=destinations,
+        sources=sources,
         name=flow_name,
         source=name,
         warnings=tuple(visible(brief(text, _WARNING_MAX)) for text in diagnostics.warnings),
@@ -204,6 +223,7 @@ def _read_destinations(
     collector: CollectorConfig,
     context: ReferenceContext,
     registry: Registry,
+    transformers: Transformers,
     diagnostics: Diagnostics,
 ) -> dict[str, DestinationEntry]:
     for extension in registry.unusable_extensions():
@@ -211,7 +231,6 @@ def _read_destinations(
     if len(shape.destinations) > _DESTINATIONS_MAX:
         diagnostics.add("destinations", f"there are more than {_DESTINATIONS_MAX:,}")
         return {}
-    transformers = Transformers(shape.transformers, context, diagnostics)
     read = {
         id: read_destination(id, entry, context, registry, transformers, diagnostics)
         for id, entry in shape.destinations.items()

@@ -15,6 +15,9 @@ VERSION: Final = 4
 IDLE_CONFIG_KEYS: Final = frozenset({"init", "loadScript", "setup"})
 """Keys of walkerOS's destination config that change nothing here."""
 
+IDLE_SOURCE_KEYS: Final = frozenset({*IDLE_CONFIG_KEYS, "async", "env", "mock", "primary"})
+"""Keys of walkerOS's source config that change nothing here."""
+
 IDLE_COLLECTOR_KEYS: Final = frozenset(
     {
         "run",
@@ -79,6 +82,24 @@ class Entry:
 
 
 @frozen(kw_only=True)
+class Source(Entry):
+    """One source of a flow: which package brings events in, with which configuration.
+
+    package: the name of an installed source, or another name it goes by.
+    config: how it is set up, and what happens to its events, in the wrapper that all sources share.
+    env: objects for code; not used here.
+    variables: for `$var` within this source; they go before the flow's.
+    disabled: leave the source out.
+    id: as in `config`.
+    logger: as in `config`.
+    before: as in `config`.
+    next: as in `config`.
+    """
+
+    primary: Any = None
+
+
+@frozen(kw_only=True)
 class Flow:
     """One flow: the collector, and its destinations by their ids.
 
@@ -88,7 +109,8 @@ class Flow:
     destinations: the packages that get the events, each under an id of your choice.
     variables: for `$var.name`; they go before those of the file.
     transformers: steps that change events, named by a destination's `before`.
-    sources, stores: not run here; a warning says so.
+    sources: the packages that bring events in, which `walker serve` starts.
+    stores: not run here; a warning says so.
     """
 
     config: FlowOptions = Factory(FlowOptions)

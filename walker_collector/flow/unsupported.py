@@ -1,4 +1,4 @@
-"""Report the steps of a walkerOS flow that are not run here, such as sources, stores and hooks.
+"""Report the steps of a walkerOS flow that are not run here, such as stores and hooks.
 
 A step that would change the delivered data is a problem with advice on the replacement. Any other
 is a warning, or passes in silence.
@@ -12,9 +12,9 @@ from walker_collector.flow.shape import Flow
 from walker_collector.naming import join
 
 TRANSFORMERS: Final = (
-    "transformers are run here before a destination only; name it as before of each destination,"
-    " or use policy, data and mapping, or an extension (a plugin of the group"
-    " walker_collector.extensions)"
+    "transformers are run here by sources, and before a destination; name it as next of each source"
+    " or before of each destination, or use policy, data and mapping, or an extension (a plugin of"
+    " the group walker_collector.extensions)"
 )
 _STATE: Final = "stores are not run here; remove it"
 
@@ -33,45 +33,32 @@ _OF_COLLECTOR: Final = {
     " walker_collector.extensions)",
 }
 
-_NOT_APPLIED: Final = "is not applied, as sources are not run here"
-_OF_SOURCE: Final = {
-    "consent": f"{_NOT_APPLIED}; write it as consent of each destination",
-    "policy": f"{_NOT_APPLIED}; write it as policy of each destination",
-    "mapping": f"{_NOT_APPLIED}; write its rules into the mapping of each destination",
-    "include": f"{_NOT_APPLIED}; write it as include of each destination",
-    "require": f"{_NOT_APPLIED}; write it as require, or as consent, of each destination",
-    "data": f"{_NOT_APPLIED}; write it as data of each destination",
-}
-_CHAINS_OF_SOURCE: Final = {
-    "before": TRANSFORMERS,
-    "next": TRANSFORMERS,
+OF_SOURCE: Final = {
     "cache": "repeated events are not recognised here; remove it, and give events ids",
     "state": _STATE,
+    "require": "sources do not wait here; write it as require, or as consent, of each destination",
+    "credentials": "write credentials into settings, as the package names them",
 }
-
-_NOT_RUN: Final = {
-    "sources": "events come in through push or `walker run`",
-    "stores": "nothing reads them",
-}
+"""Keys of a walkerOS source that would change the delivered data, each with advice."""
 
 
-def check_steps(shape: Flow, diagnostics: Diagnostics) -> None:
-    """Report steps that are not run, as problems if they would change deliveries, else warnings."""
-    for key, instead in _NOT_RUN.items():
-        if getattr(shape, key):
-            diagnostics.warnings.append(f"{key}: not run here; {instead}")
-    for id, source in shape.sources.items():
-        if isinstance(source, Mapping):
-            _check_source(join("sources", id), source, diagnostics)
+def check_steps(shape: Flow, diagnostics: Diagnostics, *, serve: bool) -> None:
+    """Warn of the parts of a flow that are not run here."""
+    if shape.sources and not serve:
+        diagnostics.warnings.append(
+            "sources: not run here; `walker serve` starts them, and other events come in through"
+            " push or `walker run`"
+        )
+    if shape.stores:
+        diagnostics.warnings.append("stores: not run here; nothing reads them")
 
 
-def _check_source(path: str, source: Mapping[str, Any], diagnostics: Diagnostics) -> None:
-    config = source.get("config")
-    config = config if isinstance(config, Mapping) else {}
-    if source.get("disabled") is True or config.get("disabled") is True:
-        return
-    _refuse(path, source, {**_CHAINS_OF_SOURCE, "require": _OF_SOURCE["require"]}, diagnostics)
-    _refuse(join(path, "config"), config, _OF_SOURCE | _CHAINS_OF_SOURCE, diagnostics)
+def refuse_unsupported_of_source(
+    path: str, beside: Mapping[str, Any], config: Mapping[str, Any], diagnostics: Diagnostics
+) -> None:
+    """Report keys of a source that would change deliveries and are not supported."""
+    _refuse(path, beside, OF_SOURCE, diagnostics)
+    _refuse(join(path, "config"), config, OF_SOURCE, diagnostics)
 
 
 def check_collector(raw: Mapping[str, Any], diagnostics: Diagnostics) -> None:

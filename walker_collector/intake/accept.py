@@ -11,6 +11,7 @@ from walker_collector.events import Bounds, Defaults, complete, decode, encode, 
 from walker_collector.intake.commands import COMMANDS, Commands
 from walker_collector.intake.reading import blamed, raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
+from walker_collector.intake.steps import Dropped, Steps
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import NewEvent, State
@@ -78,11 +79,15 @@ class Intake:
         return result, waiter
 
     def accept_many(
-        self, events: Iterable[Any], check_open: Callable[[], object]
+        self,
+        events: Iterable[Any],
+        check_open: Callable[[], object],
+        steps: Steps | None = None,
     ) -> list[PushResult | WalkerError]:
         """Accept events and run commands, in groups; an event that is refused stops no others.
 
-        Returns for each its result, or the error that `accept` would have raised.
+        Events pass the `steps` of their source first. Returns for each its result, or the error
+        that `accept` would have raised.
         """
         group = _Group(self._prepare, self._store)
         for event in until_it_raises(events):
@@ -93,12 +98,27 @@ class Intake:
                     group.store()  # the events before it
                     self.commands.run(raw)
                     group.results.append(PushResult(""))
-                else:
+                elif steps is None:
                     group.add(raw)
+                elif isinstance(passed := steps(raw, self._consent_of), str):
+                    group.results.append(self._left_out(raw, passed))
+                else:
+                    group.add(passed)
             except WalkerError as error:
                 group.results.append(error)
         group.store()
         return group.results
+
+    def _consent_of(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the consent that holds for an event that is not completed yet."""
+        user, own = event.get("user"), event.get("consent")
+        person = self._consents.person_of(user) if type(user) is dict else ""
+        return self._consents.decide(own if type(own) is dict else None, person)
+
+    def _left_out(self, raw: Mapping[str, Any], status: Dropped) -> PushResult:
+        given = raw.get("id")
+        id_ = given if isinstance(given, str) and given else self._defaults.new_id()
+        return PushResult(id_, dict.fromkeys((gate.id for gate in self._gates), status))
 
     def _prepare(self, raw: Mapping[str, Any]) -> _Prepared:
         """Return an event ready to be stored, and the first answer of each destination.

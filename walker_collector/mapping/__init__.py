@@ -15,13 +15,14 @@ from walker_collector.mapping.paths import (
     set_by_path,
 )
 from walker_collector.mapping.rules import each_rule, walk_rules
-from walker_collector.mapping.scope import Resolve, Scope
+from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.mapping.shapes import may_make_object
 from walker_collector.mapping.values import Value, compile_value
 
 __all__ = [
     "UNMATCHED",
     "Ignoring",
+    "LocalScope",
     "Mapped",
     "Mapper",
     "MappingOutcome",

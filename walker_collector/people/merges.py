@@ -58,6 +58,13 @@ class KnownPeople(SharedKnowledge):
             return found.person, None
         return self._until_current(lambda: self._identify(keys))
 
+    def person_of(self, user: Mapping[str, Any]) -> str:
+        """Return the person that identifiers lead to, without learning from them; "": nobody."""
+        keys = identifiers(user)
+        if len(keys) > 1:
+            return self._identities.resolve(keys).person
+        return self._identities.current(keys[0]) if keys else ""
+
     def _identify(self, keys: Sequence[str]) -> tuple[str, News]:
         with self._recording:
             found = self._identities.resolve(keys)

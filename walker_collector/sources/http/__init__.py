@@ -1,11 +1,39 @@
 """The source `http`: an ASGI application that walkerOS's and Segment's clients post to."""
 
-from walker_collector.sources.http.app import App, EventDoor
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from walker_collector.config import FlowConfig
+from walker_collector.errors import WalkerError
+from walker_collector.results import PushResult
+from walker_collector.sources.http.app import App
 from walker_collector.sources.http.settings import Key, Route, Settings
 
 __all__ = ["App", "Key", "Route", "Settings", "app"]
 
 
-def app(collector: EventDoor, settings: Settings | None = None) -> App:
-    """Return an ASGI application that hands the events posted to it to a collector."""
-    return App(collector, settings or Settings())
+class Accepting(Protocol):
+    """The part of a collector that the application uses."""
+
+    @property
+    def flow(self) -> FlowConfig: ...
+
+    def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]: ...
+
+    def push_from(
+        self, source: str, events: Iterable[Mapping[str, Any]]
+    ) -> list[PushResult | WalkerError]: ...
+
+
+def app(
+    collector: Accepting, settings: Settings | None = None, *, source: str | None = None
+) -> App:
+    """Return an ASGI application that hands the events posted to it to a collector.
+
+    `source` names a source of the collector's flow: the events pass its steps, and the application
+    has its settings, unless others are given. KeyError for one that the flow does not have.
+    """
+    if source is None:
+        return App(collector.push_many, settings or Settings())
+    settings = settings or collector.flow.sources[source].config.settings.common()
+    return App(lambda events: collector.push_from(source, events), settings)

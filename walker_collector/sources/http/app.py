@@ -5,13 +5,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from walker_collector.errors import CollectorClosed, WalkerError
 from walker_collector.results import PushResult
 from walker_collector.sources.http.messages import Request, Response, json_response
-from walker_collector.sources.http.respond import Responder
+from walker_collector.sources.http.respond import Accept, Responder
 from walker_collector.sources.http.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -27,21 +27,16 @@ _GROUP: Final = 2_000
 logger = logging.getLogger("walker_collector")
 
 
-class EventDoor(Protocol):
-    """The part of a collector that a source uses."""
-
-    def push_many(self, events: Sequence[Mapping[str, Any]]) -> Results: ...
-
-
 class App:
-    """An ASGI application that hands posted events to a collector.
+    """An ASGI application that hands posted events to a collector, by `accept`.
 
     Raises nothing: every request gets an answer. It may be mounted in another application, and
     used by several event loops.
     """
 
-    def __init__(self, collector: EventDoor, settings: Settings) -> None:
-        self._collector = collector
+    def __init__(self, accept: Accept, settings: Settings) -> None:
+        self._push = accept
+        self._draining = False
         self._responder = Responder(settings, lambda: time.time_ns() // 1_000_000)
         self._max_body = settings.max_body
         self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
@@ -51,9 +46,16 @@ class App:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            await _send(send, await self._answer(scope, receive))
+            response = await self._answer(scope, receive)
+            if self._draining:
+                response = response.with_headers({"Connection": "close"})
+            await _send(send, response)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003})
+
+    def drain(self) -> None:
+        """Ask clients to close their connections, from now on."""
+        self._draining = True
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         try:
@@ -76,7 +78,7 @@ class App:
         loop = asyncio.get_running_loop()
         groups = self._groups.get(loop)
         if groups is None:
-            groups = self._groups[loop] = _Groups(self._collector)
+            groups = self._groups[loop] = _Groups(self._push)
         return await groups.accept(events)
 
 
@@ -87,8 +89,8 @@ class _Groups:
     quiet one at once.
     """
 
-    def __init__(self, collector: EventDoor) -> None:
-        self._collector = collector
+    def __init__(self, accept: Accept) -> None:
+        self._accept = accept
         self._waiting: list[tuple[Sequence[Mapping[str, Any]], asyncio.Future[Results]]] = []
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "walker-http")
@@ -129,7 +131,7 @@ class _Groups:
 
     def _push(self, events: Sequence[Mapping[str, Any]]) -> Results:
         try:
-            return self._collector.push_many(events)
+            return self._accept(events)
         except WalkerError as error:
             return [error] * len(events)
         except Exception:

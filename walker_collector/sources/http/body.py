@@ -4,7 +4,7 @@ import json
 import zlib
 from typing import Any, Final, NoReturn
 
-from walker_collector.sources.http.messages import Refused, Request
+from walker_collector.sources.http.messages import Request, RequestRejected
 
 _GZIP: Final = 31
 """The window of zlib that reads a gzip header."""
@@ -17,23 +17,28 @@ _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def parse_body(request: Request, max_body: int) -> Any:
-    """Return the JSON of a body; raises Refused if it is none, or larger than `max_body` bytes."""
+    """Return the JSON of a body.
+
+    Raises RequestRejected if it is none, or larger than `max_body` bytes.
+    """
     if request.media_type not in _MEDIA_TYPES:
-        raise Refused(415, f"the body must be application/json, not {request.media_type}"[:200])
+        raise RequestRejected(
+            415, f"the body must be application/json, not {request.media_type}"[:200]
+        )
     if request.charset not in _CHARSETS:
-        raise Refused(415, f"the body must be UTF-8, not {request.charset}"[:200])
+        raise RequestRejected(415, f"the body must be UTF-8, not {request.charset}"[:200])
     body = _unpacked(request, max_body)
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError:
-        raise Refused(400, "the body is not valid UTF-8") from None
+        raise RequestRejected(400, "the body is not valid UTF-8") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise Refused(400, f"the body is not JSON: {error.msg} ({where})") from None
+        raise RequestRejected(400, f"the body is not JSON: {error.msg} ({where})") from None
     except RecursionError:
-        raise Refused(400, "the body is nested too deeply") from None
+        raise RequestRejected(400, "the body is nested too deeply") from None
     except ValueError as error:  # NaN, or an integer of thousands of digits
-        raise Refused(400, f"the body is not JSON: {error}"[:200]) from None
+        raise RequestRejected(400, f"the body is not JSON: {error}"[:200]) from None
 
 
 def _no_number(name: str) -> NoReturn:
@@ -47,7 +52,7 @@ def _unpacked(request: Request, max_body: int) -> bytes:
     if coding in ("identity", ""):
         return request.body
     if coding not in ("gzip", "x-gzip"):
-        raise Refused(415, f"the encoding {coding} is not supported; use gzip"[:200])
+        raise RequestRejected(415, f"the encoding {coding} is not supported; use gzip"[:200])
     return _gunzip(request.body, max_body)
 
 
@@ -59,14 +64,14 @@ def _gunzip(packed: bytes, most: int) -> bytes:
         try:
             body += unpacking.decompress(packed, most + 1 - len(body))
         except zlib.error:
-            raise Refused(400, "the body is not valid gzip") from None
+            raise RequestRejected(400, "the body is not valid gzip") from None
         if len(body) > most:
             raise _too_large(most)
         if not unpacking.eof:
-            raise Refused(400, "the body is not valid gzip: it ends too early")
+            raise RequestRejected(400, "the body is not valid gzip: it ends too early")
         packed = unpacking.unused_data
     return body
 
 
-def _too_large(max_body: int) -> Refused:
-    return Refused(413, f"the body is larger than {max_body:,} bytes (maxBody)")
+def _too_large(max_body: int) -> RequestRejected:
+    return RequestRejected(413, f"the body is larger than {max_body:,} bytes (maxBody)")

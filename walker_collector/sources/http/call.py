@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from walker_collector.sources.http.messages import Refused, Response
+from walker_collector.sources.http.messages import RequestRejected, Response
 
 
 @frozen
@@ -13,14 +13,14 @@ class Outcome:
     """The outcome of an event: its id, or why it was refused."""
 
     id: str = ""
-    refused: Refused | None = None
+    refused: RequestRejected | None = None
 
 
 @frozen
 class Call:
     """Events to accept, and a function that makes the answer of their outcomes.
 
-    It may raise Refused.
+    It may raise RequestRejected.
     """
 
     events: Sequence[Any]

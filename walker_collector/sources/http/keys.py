@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from attrs import frozen
 
-from walker_collector.sources.http.messages import Refused, Request
+from walker_collector.sources.http.messages import Request, RequestRejected
 from walker_collector.sources.http.settings import Key
 
 
@@ -25,7 +25,10 @@ ANYBODY: Final = Caller()
 
 
 def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
-    """Return the caller; raises Refused for an unknown key, or a page that may not use it."""
+    """Return the caller.
+
+    Raises RequestRejected for an unknown key, or a page that may not use it.
+    """
     if not keys:
         return ANYBODY
     shown = _shown(request, body)
@@ -34,11 +37,11 @@ def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
         if hmac.compare_digest(key.key.reveal().encode(), shown.encode()):
             found = name
     if not shown or not found:
-        raise Refused(401, "the key is unknown", {"WWW-Authenticate": "Basic"})
+        raise RequestRejected(401, "the key is unknown", {"WWW-Authenticate": "Basic"})
     origin = request.headers.get("origin", "").rstrip("/").lower()
     allowed = {item.rstrip("/").lower() for item in keys[found].origins}
     if origin and allowed and origin not in allowed:
-        raise Refused(403, "pages of this origin may not send with this key")
+        raise RequestRejected(403, "pages of this origin may not send with this key")
     return Caller(found, keys[found].trusted)
 
 

@@ -68,7 +68,7 @@ def json_response(status: int, body: Any, headers: Mapping[str, str] | None = No
     return Response(status, {"Content-Type": _JSON, **(headers or {})}, text.encode())
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """The request is refused: with a status, a message for its author, and more headers."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:

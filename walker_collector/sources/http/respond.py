@@ -12,7 +12,7 @@ from walker_collector.sources.http.body import parse_body
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
 from walker_collector.sources.http.keys import caller_of
-from walker_collector.sources.http.messages import Refused, Request, Response, json_response
+from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.settings import Settings
 from walker_collector.sources.http.trust import address_of, kept_of, screened
 
@@ -44,7 +44,7 @@ class Responder:
         call = self.read(request)
         if isinstance(call, Response):
             return call
-        events = [event for event in call.events if not isinstance(event, Refused)]
+        events = [event for event in call.events if not isinstance(event, RequestRejected)]
         return self.answer(request, call, accept(events))
 
     def read(self, request: Request) -> Call | Response:
@@ -52,7 +52,7 @@ class Responder:
         try:
             found = self._found(request)
             return self._with_cors(request, found) if isinstance(found, Response) else found
-        except Refused as error:
+        except RequestRejected as error:
             return self._refusal(request, error)
 
     def answer(
@@ -61,12 +61,12 @@ class Responder:
         """Return the answer to a call, given the results of the events that were not refused."""
         left = iter(results)
         outcomes = [
-            Outcome(refused=event) if isinstance(event, Refused) else outcome_of(next(left))
+            Outcome(refused=event) if isinstance(event, RequestRejected) else outcome_of(next(left))
             for event in call.events
         ]
         try:
             return self._with_cors(request, call.answer(outcomes))
-        except Refused as error:
+        except RequestRejected as error:
             return self._refusal(request, error)
 
     # --- private ---------------------------------------------------------------------------
@@ -74,11 +74,11 @@ class Responder:
     def _found(self, request: Request) -> Call | Response:
         methods = self._methods.get(request.path) or self._segment_methods(request)
         if methods is None:
-            raise Refused(404, "there is nothing at this path")
+            raise RequestRejected(404, "there is nothing at this path")
         if request.method == "OPTIONS":
             return preflight(request, methods)
         if request.method not in methods:
-            raise Refused(405, f"use {', '.join(methods)}", {"Allow": ", ".join(methods)})
+            raise RequestRejected(405, f"use {', '.join(methods)}", {"Allow": ", ".join(methods)})
         if request.method == "GET":
             return self._get(request)
         body = parse_body(request, self.settings.max_body)
@@ -88,7 +88,7 @@ class Responder:
         return evolve(
             call,
             events=[
-                event if isinstance(event, Refused) else screened(event, caller, user)
+                event if isinstance(event, RequestRejected) else screened(event, caller, user)
                 for event in call.events
             ],
         )
@@ -120,7 +120,7 @@ class Responder:
         assert kind is not None
         return segment.call_of(kind, body, settings.names, settings.max_batch, self.now())
 
-    def _refusal(self, request: Request, error: Refused) -> Response:
+    def _refusal(self, request: Request, error: RequestRejected) -> Response:
         if request.path in self._methods or not request.path.startswith("/v1/"):
             body = {"success": False, "error": error.message}
             response = json_response(error.status, body, error.headers)
@@ -137,9 +137,9 @@ def outcome_of(result: PushResult | WalkerError) -> Outcome:
     if isinstance(result, PushResult):
         return Outcome(result.id)
     if isinstance(result, EventError):
-        return Outcome(refused=Refused(400, str(result)))
+        return Outcome(refused=RequestRejected(400, str(result)))
     if isinstance(result, SpoolFull):
-        return Outcome(refused=Refused(429, "there is no room just now", _RETRY_AFTER))
+        return Outcome(refused=RequestRejected(429, "there is no room just now", _RETRY_AFTER))
     if isinstance(result, CollectorClosed):
-        return Outcome(refused=Refused(503, "the server is closing", _RETRY_AFTER))
-    return Outcome(refused=Refused(503, "the event could not be stored", _RETRY_AFTER))
+        return Outcome(refused=RequestRejected(503, "the server is closing", _RETRY_AFTER))
+    return Outcome(refused=RequestRejected(503, "the event could not be stored", _RETRY_AFTER))

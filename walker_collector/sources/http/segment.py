@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from walker_collector.sources.http.call import Call, Outcome
-from walker_collector.sources.http.messages import Refused, Response, json_response
+from walker_collector.sources.http.messages import RequestRejected, Response, json_response
 
 _KINDS: Final = {
     "t": "track",
@@ -61,15 +61,15 @@ def settings_response(path: str, host: str) -> Response:
 def call_of(kind: str, body: Any, names: Mapping[str, str], max_batch: int, received: int) -> Call:
     """Return the call of a POST. `received` is the time of receipt (ms)."""
     if not isinstance(body, Mapping):
-        raise Refused(400, "the body must be an object")
+        raise RequestRejected(400, "the body must be an object")
     if kind != "batch":
         event = event_of({**body, "type": kind}, names, received, body.get("sentAt"))
         return Call([event], _single)
     calls = body.get("batch")
     if not isinstance(calls, list):
-        raise Refused(400, "batch: must be a list of calls")
+        raise RequestRejected(400, "batch: must be a list of calls")
     if len(calls) > max_batch:
-        raise Refused(400, f"the batch has more than {max_batch:,} calls (maxBatch)")
+        raise RequestRejected(400, f"the batch has more than {max_batch:,} calls (maxBatch)")
     shared = {key: body[key] for key in ("context", "integrations") if key in body}
     return Call(
         [_or_refused(call, shared, names, received, body.get("sentAt")) for call in calls], _batch
@@ -82,22 +82,22 @@ def _or_refused(
     """Return the event of a call in a batch, or the reason against it."""
     try:
         if not isinstance(call, Mapping):
-            raise Refused(400, "a call must be an object")
+            raise RequestRejected(400, "a call must be an object")
         return event_of({**shared, **call}, names, received, sent)
-    except Refused as error:
+    except RequestRejected as error:
         return error
 
 
 def event_of(
     call: Mapping[str, Any], names: Mapping[str, str], received: int, sent: Any
 ) -> dict[str, Any]:
-    """Return the event of a call; raises Refused for one without a kind, name or person."""
+    """Return the event of a call; raises RequestRejected for one without a kind, name or person."""
     kind = call.get("type")
     if kind not in KINDS or kind == "batch":
-        raise Refused(400, "type: must be track, identify, page, screen, group or alias")
+        raise RequestRejected(400, "type: must be track, identify, page, screen, group or alias")
     user = _user(kind, call)
     if not user:
-        raise Refused(400, "userId or anonymousId is needed")
+        raise RequestRejected(400, "userId or anonymousId is needed")
     event: dict[str, Any] = {
         "name": _name(kind, call, names),
         "data": _data(kind, call),
@@ -119,7 +119,7 @@ def _name(kind: str, call: Mapping[str, Any], names: Mapping[str, str]) -> str:
         return _NAMES[kind]
     given = call.get("event")
     if not isinstance(given, str) or not given.strip():
-        raise Refused(400, "event: a track call needs a name")
+        raise RequestRejected(400, "event: a track call needs a name")
     if given in names:
         return names[given]
     words = given.lower().split()
@@ -139,7 +139,7 @@ def _data(kind: str, call: Mapping[str, Any]) -> dict[str, Any]:
     if data is None:
         data = {}
     if not isinstance(data, Mapping):
-        raise Refused(400, f"{key}: must be an object")
+        raise RequestRejected(400, f"{key}: must be an object")
     if kind in ("page", "screen"):
         named = {key: call[key] for key in ("name", "category") if call.get(key) is not None}
         return {**named, **data}
@@ -187,7 +187,7 @@ def _ms(value: Any) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def refusal(error: Refused) -> Response:
+def refusal(error: RequestRejected) -> Response:
     """Return the answer to a refused request, in the form that SDKs read."""
     body = {"success": False, "code": error.code, "message": error.message}
     return json_response(error.status, body, error.headers)

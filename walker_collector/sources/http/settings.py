@@ -76,6 +76,10 @@ class Settings:
     inspect: bool = False
     proxies: list[str] = Factory(list)
 
+    def common(self) -> "Settings":
+        """Return the settings themselves, which have the names of `http`."""
+        return self
+
     @property
     def routes(self) -> list[Route]:
         """The paths for walkerOS's clients."""
@@ -83,3 +87,82 @@ class Settings:
             [self.path or "/collect"] if self.paths is None else list(self.paths)
         )
         return [Route(path=item) if isinstance(item, str) else item for item in given]
+
+
+@frozen(kw_only=True)
+class Cors:
+    """The origins whose pages may send, as walkerOS has it.
+
+    origin: "*", an origin, or a list of them.
+    methods, headers, credentials, maxAge: not needed here: what is asked for is allowed.
+    """
+
+    origin: str | list[str] = "*"
+    methods: list[str] | None = None
+    headers: list[str] | None = None
+    credentials: bool | None = None
+    max_age: int | None = None
+
+    @property
+    def common(self) -> bool | list[str]:
+        """The same as a setting of `http`."""
+        if self.origin == "*" or "*" in self.origin:
+            return True
+        return [self.origin] if isinstance(self.origin, str) else self.origin
+
+
+@frozen(kw_only=True)
+class ExpressSettings:
+    """Settings of walkerOS's source express. Those of `http` that it lacks may be used, too.
+
+    host, port: address of the server; port 0 takes a free one.
+    path, paths: paths for walkerOS's clients; /collect unless one is given.
+    cors: true lets pages of any origin send; or the origins that may.
+    status: whether health is told; here it is in any case.
+    keys: the keys that callers show, by name; without any, everybody may send.
+    ip: what is kept of the caller's address.
+    proxies: addresses of proxies whose forwarded headers count.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = field(default=8080, validator=_port)
+    path: str | None = None
+    paths: list[str | Route] | None = None
+    cors: bool | Cors | list[str] = True
+    status: bool = True
+    keys: dict[str, Key] = Factory(dict)
+    ip: Literal["none", "truncated", "full"] = "none"
+    proxies: list[str] = Factory(list)
+
+    def common(self, **more: Any) -> Settings:
+        """Return the settings under the names of `http`."""
+        return Settings(
+            host=self.host,
+            port=self.port,
+            path=self.path,
+            paths=self.paths,
+            cors=self.cors.common if isinstance(self.cors, Cors) else self.cors,
+            keys=self.keys,
+            ip=self.ip,
+            proxies=self.proxies,
+            segment=False,
+            **more,
+        )
+
+
+@frozen(kw_only=True)
+class FetchSettings(ExpressSettings):
+    """Settings of walkerOS's source fetch, with an address to listen at.
+
+    healthPath: where health is told.
+    maxRequestSize: largest body in bytes, also after unpacking.
+    maxBatchSize: most events in one request.
+    """
+
+    health_path: str = "/health"
+    max_request_size: int = field(default=102_400, validator=_positive)
+    max_batch_size: int = field(default=100, validator=_positive)
+
+    def common(self, **more: Any) -> Settings:
+        """Return the settings under the names of `http`."""
+        return super().common(max_body=self.max_request_size, max_batch=self.max_batch_size, **more)

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from walker_collector.intake.accept import is_command
 from walker_collector.sources.http.keys import Caller
-from walker_collector.sources.http.messages import Refused, Request
+from walker_collector.sources.http.messages import Request, RequestRejected
 
 _KEPT_BITS: Final = {4: 24, 6: 48}
 """Bits of an address that are left of it when it is truncated."""
@@ -19,11 +19,11 @@ def screened(event: Any, caller: Caller, user: Mapping[str, Any]) -> Any:
     that of a person with an id, nor what holds for everybody.
     """
     if not isinstance(event, Mapping):
-        return Refused(400, "an event must be an object")
+        return RequestRejected(400, "an event must be an object")
     name = event.get("name")
     if is_command(name):
         if not caller.trusted and not _is_own_consent(name, event.get("user")):
-            return Refused(403, f"{name}: needs a key that is trusted")
+            return RequestRejected(403, f"{name}: needs a key that is trusted")
         return event
     given = event.get("user")
     if not user or not (given is None or isinstance(given, Mapping)):
@@ -38,12 +38,12 @@ def _is_own_consent(name: Any, user: Any) -> bool:
 
 
 def address_of(request: Request, proxies: "list[str]") -> str:
-    """Return the caller's address: that of the connection, or told by a proxy that is known."""
+    """Return the caller's address: that of the connection, or named by a proxy that is known."""
     client = request.client
-    for told in reversed(request.headers.get("x-forwarded-for", "").split(",")):
-        if not told.strip() or not _is_among(client, proxies):
+    for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        if not hop.strip() or not _is_among(client, proxies):
             break
-        client = told.strip()
+        client = hop.strip()
     return client
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from walker_collector.sources.http.call import Call, Outcome
-from walker_collector.sources.http.messages import Refused, Response, json_response
+from walker_collector.sources.http.messages import RequestRejected, Response, json_response
 from walker_collector.sources.http.query import event_of
 
 _GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -19,10 +19,10 @@ def call_of_body(body: Any, max_batch: int, now: int) -> Call:
         body = body["batch"]
     if not isinstance(body, list):
         if not isinstance(body, Mapping):
-            raise Refused(400, "the body must be an event, or a list of events")
+            raise RequestRejected(400, "the body must be an event, or a list of events")
         return Call([body], lambda outcomes: _single(outcomes[0], now))
     if len(body) > max_batch:
-        raise Refused(400, f"the batch has more than {max_batch:,} events (maxBatch)")
+        raise RequestRejected(400, f"the batch has more than {max_batch:,} events (maxBatch)")
     return Call(body, _batch)
 
 
@@ -39,7 +39,7 @@ def _single(outcome: Outcome, now: int) -> Response:
 
 
 def _batch(outcomes: Sequence[Outcome]) -> Response:
-    """Return the answer to a batch; raises Refused if there was no room for any of it."""
+    """Return the answer to a batch; raises RequestRejected if there was no room for any of it."""
     ids = [outcome.id for outcome in outcomes if outcome.refused is None]
     failed = [(at, item.refused) for at, item in enumerate(outcomes) if item.refused]
     if failed and not ids and (error := failed[0][1]).status in (429, 503):

@@ -1,0 +1,365 @@
+"""Sources as plugins: found, verified, read from a flow with places in every problem, and run."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import attrs
+import jsonschema
+import pytest
+
+from tests.support import wait_until
+from walker_collector import Collector, ConfigError, PluginError, hookimpl
+from walker_collector.config import FlowConfig
+from walker_collector.flow import load_flow
+from walker_collector.flow.json_schema import flow_schema
+from walker_collector.plugins import Registry
+from walker_collector.serving import RunningSources
+from walker_collector.sources.http.settings import Settings as HttpSettings
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    count: int = 1
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class OtherSettings:
+    number: int = 1
+
+
+class Counting:
+    """A source that hands on events until its count, and waits for the stop."""
+
+    settings: ClassVar[type] = Settings
+    aliases: ClassVar[Mapping[str, type]] = {}
+
+    @hookimpl
+    def run(self, context: Any) -> None:
+        events = [{"name": context.settings.name} for _ in range(context.settings.count)]
+        self.results = context.accept(events)
+        context.ready(f"{len(self.results)} events")
+        context.stop.wait()
+
+
+class Other(Counting):
+    settings = OtherSettings
+
+
+ALIAS = "@else/server-source-counting"
+Counting.aliases = {ALIAS: Other}
+
+
+class Kept:
+    """A destination that keeps what it gets."""
+
+    got: ClassVar[list[Any]] = []
+
+    @hookimpl
+    def push(self, event: Any) -> None:
+        self.got.append(event)
+
+
+def registry() -> Registry:
+    made = Registry()
+    made.register("kept", Kept)
+    made.register_source("counting", Counting)
+    return made
+
+
+def load(sources: Any, *, serve: bool = True, **flow: Any) -> FlowConfig:
+    raw = {"destinations": {"kept": {"package": "kept"}}, "sources": sources, **flow}
+    return load_flow(raw, environ={}, registry=registry(), serve=serve)
+
+
+def problems(sources: Any, **options: Any) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        load(sources, **options)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+# --- registry ---------------------------------------------------------------------------------
+
+
+def test_source_is_found_by_its_name_and_by_aliases_with_settings_of_their_own() -> None:
+    found = registry()
+    assert found.find_source("counting") is Counting
+    assert found.find_source(ALIAS) is Other
+
+
+def test_sources_and_destinations_of_the_same_name_do_not_meet() -> None:
+    found = Registry().discover()
+    assert found.find("http") is not found.find_source("http")
+    assert {(info.name, info.kind) for info in found.installed()} >= {
+        ("http", "destination"),
+        ("http", "source"),
+    }
+
+
+@pytest.mark.parametrize(
+    "package", ["http", "@walkeros/server-source-express", "@walkeros/server-source-fetch"]
+)
+def test_source_http_comes_along_under_the_names_of_walkeros(package: str) -> None:
+    assert hasattr(Registry().discover().find_source(package), "run")
+
+
+def test_unknown_source_is_an_error_with_the_nearest_name() -> None:
+    with pytest.raises(PluginError, match=r"no source plugin named countign .* mean counting\?"):
+        registry().find_source("countign")
+
+
+class Deaf:
+    """A source without a hook."""
+
+
+class Unmarked:
+    def run(self, context: Any) -> None: ...
+
+
+class Asynchronous:
+    @hookimpl
+    async def run(self, context: Any) -> None: ...
+
+
+class Misspelt:
+    @hookimpl
+    def run(self, contxt: Any) -> None: ...
+
+
+class Unsettled:
+    settings = dict
+
+    @hookimpl
+    def run(self, context: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (Deaf, "has no run marked with @hookimpl"),
+        (Unmarked, "run is not marked with @hookimpl"),
+        (Asynchronous, "hook run is async"),
+        (Misspelt, "has no argument contxt"),
+        (Unsettled, "settings must be an attrs class"),
+        (Counting(), "a source is a class"),
+    ],
+)
+def test_class_that_breaks_the_contract_is_refused(plugin: Any, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        Registry().register_source("bad", plugin)
+
+
+# --- flow file --------------------------------------------------------------------------------
+
+
+def test_settings_of_a_source_are_read_into_its_class() -> None:
+    flow = load({"a": {"package": "counting@1.2", "config": {"settings": {"name": "x y"}}}})
+    assert flow.sources["a"].plugin is Counting
+    assert flow.sources["a"].config.settings == Settings(name="x y")
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "message"),
+    [
+        ({"package": "counting", "config": {}}, "config.settings.name", "required"),
+        ({"package": ALIAS, "conifg": {}}, "conifg", "did you mean config?"),
+        ({"package": ALIAS, "settings": {}}, "settings", "stands inside config"),
+        ({"package": "nowhere"}, "package", "no source plugin named nowhere"),
+        ({"config": {}}, "package", "required: which plugin brings events in"),
+        (
+            {"package": "counting", "config": {"settings": {"name": "x", "count": "many"}}},
+            "config.settings.count",
+            "expected a whole number",
+        ),
+        (
+            {"package": "counting", "config": {"settings": {"name": "x"}, "polciy": {}}},
+            "config.polciy",
+            "did you mean policy?",
+        ),
+        (
+            {"package": "counting", "config": {"settings": {"name": "$env.ABSENT"}}},
+            "config.settings.name",
+            "ABSENT",
+        ),
+        (
+            {
+                "package": "counting",
+                "config": {"settings": {"name": "x"}, "mapping": {"a": {"b": {"nmae": "c d"}}}},
+            },
+            "config.mapping.a.b.nmae",
+            "did you mean name?",
+        ),
+    ],
+)
+def test_mistake_in_a_source_is_a_problem_with_its_place(
+    source: Any, place: str, message: str
+) -> None:
+    found = problems({"web": source})
+    assert list(found) == [f"sources.web.{place}"]
+    assert message in found[f"sources.web.{place}"]
+
+
+def test_places_of_the_source_http_are_those_of_the_file() -> None:
+    raw = {
+        "destinations": {},
+        "sources": {"web": {"package": "http", "config": {"settings": {"port": 70_000}}}},
+    }
+    with pytest.raises(ConfigError, match=r"sources\.web\.config\.settings\.port: must be between"):
+        load_flow(raw, serve=True)
+
+
+@pytest.mark.parametrize("package", ["nowhere", "@walkeros/server-source-gcp"])
+def test_source_that_is_not_installed_is_a_warning_where_it_is_not_started(package: str) -> None:
+    flow = load({"web": {"package": package, "config": {"settings": {"any": 1}}}}, serve=False)
+    assert flow.sources == {}
+    (warning,) = flow.warnings
+    assert warning.startswith("sources: not run here; `walker serve` starts them")
+
+
+def test_secrets_of_a_source_are_not_needed_where_it_is_not_started() -> None:
+    source = {"package": "counting", "config": {"settings": {"name": "$secret.ABSENT"}}}
+    assert list(load({"web": source}, serve=False).sources) == ["web"]
+
+
+@pytest.mark.parametrize("where", ["beside", "inside"])
+def test_disabled_source_is_left_out(where: str) -> None:
+    off = {"disabled": True}
+    source = {"package": "nowhere", **(off if where == "beside" else {"config": off})}
+    assert load({"web": source}).sources == {}
+
+
+EXPRESS = {
+    "package": "@walkeros/server-source-express",
+    "code": "sourceExpress",
+    "primary": True,
+    "config": {
+        "settings": {
+            "port": 0,
+            "paths": ["/collect", {"path": "/pixel", "methods": ["GET"]}],
+            "cors": {"origin": ["https://a.example"], "credentials": True, "maxAge": 60},
+            "status": True,
+        },
+        "async": False,
+        "ingest": {"map": {"ip": {"key": "ip"}}},
+    },
+}
+FETCH = {
+    "package": "@walkeros/server-source-fetch",
+    "config": {
+        "settings": {"healthPath": "/up", "maxRequestSize": 1000, "maxBatchSize": 7, "cors": True}
+    },
+}
+
+
+def test_flow_of_walkeros_with_its_server_sources_loads_unchanged() -> None:
+    flow = {"config": {"platform": "server"}, "sources": {"express": EXPRESS, "fetch": FETCH}}
+    read = load_flow({"version": 4, "flows": {"default": flow}}, serve=True).sources
+    express: HttpSettings = read["express"].config.settings.common()
+    assert [route.path for route in express.routes] == ["/collect", "/pixel"]
+    assert (express.cors, express.port, express.segment) == (["https://a.example"], 0, False)
+    fetch: HttpSettings = read["fetch"].config.settings.common()
+    assert (fetch.max_body, fetch.max_batch, fetch.cors) == (1000, 7, True)
+
+
+@pytest.mark.parametrize(
+    ("origin", "cors"),
+    [("*", True), (["*"], True), ("https://a.example", ["https://a.example"])],
+)
+def test_origins_of_walkeros_mean_the_same(origin: Any, cors: Any) -> None:
+    settings = {"cors": {"origin": origin}}
+    source = {"package": "@walkeros/server-source-express", "config": {"settings": settings}}
+    flow = load_flow({"destinations": {}, "sources": {"a": source}}, serve=True)
+    assert flow.sources["a"].config.settings.common().cors == cors
+
+
+@pytest.mark.parametrize(
+    ("source", "valid"),
+    [
+        (EXPRESS, True),
+        (FETCH, True),
+        ({"package": "http", "config": {"settings": {"port": 8080}}}, True),
+        ({"package": "http", "config": {"settings": {"prot": 8080}}}, False),
+        ({"package": "http", "next": "a", "before": ["b"]}, True),
+        ({"package": "http", "cache": {}}, False),
+        ({"package": "http", "config": {"policy": {"user.ip": {"value": ""}}}}, True),
+        ({"package": "not-installed", "config": {"settings": {"any": 1}}}, True),
+        ({}, True),
+    ],
+)
+def test_schema_of_a_flow_describes_its_sources(source: Any, valid: bool) -> None:
+    schema = jsonschema.Draft202012Validator(flow_schema(Registry().discover()))
+    raw = {"sources": {"web": {key: item for key, item in source.items() if key != "code"}}}
+    assert schema.is_valid(raw) is valid
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def running(collector: Collector, **options: Any) -> RunningSources:
+    return RunningSources(collector, collector.flow.sources, registry(), **options)
+
+
+def test_source_hands_on_events_until_it_is_told_to_stop() -> None:
+    Kept.got.clear()
+    settings = {"settings": {"name": "page view", "count": 3}}
+    flow = load({"a": {"package": "counting", "config": settings}})
+    places: list[tuple[str, str]] = []
+    with Collector(flow, registry()) as collector:
+        sources = running(collector, ready=lambda *told: places.append(told))
+        wait_until(lambda: places)
+        assert sources.running
+        assert sources.stop()
+        assert not sources.running
+    assert places == [("a", "3 events")]
+    assert [event["name"] for event in Kept.got] == ["page view"] * 3
+
+
+class Failing:
+    @hookimpl
+    def run(self, context: Any) -> None:
+        raise ValueError("their data")
+
+
+def test_source_that_fails_ends_all_and_tells_no_data() -> None:
+    found = registry()
+    found.register_source("failing", Failing)
+    raw = {
+        "destinations": {"kept": {"package": "kept"}},
+        "sources": {
+            "bad": {"package": "failing"},
+            "good": {"package": "counting", "config": {"settings": {"name": "a b"}}},
+        },
+    }
+    flow = load_flow(raw, registry=found, serve=True)
+    with Collector(flow, found) as collector:
+        sources = RunningSources(collector, flow.sources, found)
+        wait_until(lambda: not sources.running)
+        assert sources.stop()
+    (failure,) = sources.failures
+    assert str(failure).startswith("source bad raised ValueError")
+
+
+def test_full_spool_comes_back_as_results_and_refuses_nothing_that_fits() -> None:
+    blocked = threading.Event()
+
+    class Blocked:
+        @hookimpl
+        def push(self, event: Any) -> None:
+            blocked.wait(20)
+
+    found = registry()
+    found.register("blocked", Blocked)
+    raw = {
+        "collector": {"queueMax": 2, "queueWait": 1, "closeTimeout": 5_000},
+        "destinations": {"slow": {"package": "blocked"}},
+        "sources": {"a": {"package": "counting", "config": {"settings": {"name": "a b"}}}},
+    }
+    flow = load_flow(raw, registry=found, serve=True)
+    with Collector(flow, found) as collector:
+        results = [collector.push_from("a", [{"name": "a b"}])[0] for _ in range(6)]
+        kinds = {type(result).__name__ for result in results}
+        blocked.set()
+    assert kinds == {"PushResult", "SpoolFull"}
+    accepted = [result for result in results if type(result).__name__ == "PushResult"]
+    assert collector.status().destinations["slow"].delivered == len(accepted)

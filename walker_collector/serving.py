@@ -1,0 +1,90 @@
+"""The sources of a flow at work: each on a thread of its own, until they are told to stop."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from walker_collector.collector import Collector
+from walker_collector.config import SourceEntry
+from walker_collector.error_details import failure_of
+from walker_collector.errors import PluginError, WalkerError
+from walker_collector.hooks import connect_source
+from walker_collector.hookspecs import SourceContext
+from walker_collector.plugins import Registry
+from walker_collector.text import get_logger
+
+logger = get_logger("walker_collector")
+
+
+class RunningSources:
+    """Runs sources, which hand their events to a collector.
+
+    `ready` is called with a source's id and its place, once it takes events. Raises PluginError if
+    a plugin cannot be instantiated; then none is started.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        sources: Mapping[str, SourceEntry],
+        registry: Registry,
+        ready: Callable[[str, str], None] = lambda id, place: None,
+    ) -> None:
+        self._stop = threading.Event()
+        self._grace = collector.flow.collector.close_timeout / 1000
+        self.failures: list[PluginError] = []
+        """The reasons why sources have ended by themselves."""
+        extensions = registry.extensions()
+        hooks = {id: connect_source(id, entry, extensions) for id, entry in sources.items()}
+        self._threads = [
+            threading.Thread(
+                target=self._run,
+                args=(id, hooks[id], self._context(collector, id, entry, ready)),
+                name=f"walker-source-{id}",
+                daemon=True,
+            )
+            for id, entry in sources.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether any source is at work, and none has failed."""
+        return not self.failures and any(thread.is_alive() for thread in self._threads)
+
+    def stop(self) -> bool:
+        """Tell the sources to stop, and wait for them; return whether all have ended."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(self._grace + 1)
+            if thread.is_alive():
+                logger.warning("%s did not end within %g s", thread.name, self._grace + 1)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _context(
+        self,
+        collector: Collector,
+        id: str,
+        entry: SourceEntry,
+        ready: Callable[[str, str], None],
+    ) -> SourceContext:
+        return SourceContext(
+            id=id,
+            settings=entry.config.settings,
+            config=entry.config,
+            accept=lambda events: collector.push_from(id, events),
+            stop=self._stop,
+            ready=lambda place: ready(id, place),
+            grace=self._grace,
+            logger=get_logger(f"walker_collector.sources.{id}"),
+        )
+
+    def _run(self, id: str, run: Callable[..., Any], context: SourceContext) -> None:
+        try:
+            run(context=context)
+        except WalkerError as error:
+            self.failures.append(PluginError(f"source {id}: {error}"))
+        except BaseException as error:  # from the plugin's own code
+            logger.debug("source %s failed", id, exc_info=True)
+            self.failures.append(PluginError(f"source {id} raised {failure_of(error)}"))

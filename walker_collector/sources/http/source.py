@@ -1,0 +1,41 @@
+"""The plugin: the source `http`, and walkerOS's two server sources with their own settings."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from walker_collector.hookspecs import SourceContext, hookimpl
+from walker_collector.sources.http.app import App
+from walker_collector.sources.http.server import address_of, listen, run_server
+from walker_collector.sources.http.settings import ExpressSettings, FetchSettings, Settings
+
+
+class _Server:
+    @hookimpl
+    def run(self, context: SourceContext) -> None:
+        """Listen, and hand on the events of requests."""
+        settings: Settings = context.settings.common()
+        with listen(settings.host, settings.port) as listener:
+            place = address_of(listener) + settings.routes[0].path
+            run_server(App(context.accept, settings), listener, place, context)
+
+
+class ExpressSource(_Server):
+    """As walkerOS's source of that name: for its own clients."""
+
+    settings = ExpressSettings
+
+
+class FetchSource(_Server):
+    """As walkerOS's source of that name, which runs in a server that others write."""
+
+    settings = FetchSettings
+
+
+class HttpSource(_Server):
+    """Takes events over HTTP, from walkerOS's and Segment's clients."""
+
+    settings = Settings
+    aliases: ClassVar[Mapping[str, type]] = {
+        "@walkeros/server-source-express": ExpressSource,
+        "@walkeros/server-source-fetch": FetchSource,
+    }
