@@ -16,7 +16,7 @@ _COLUMNS = ("name", "kind", "version", "distribution")
 @click.command(epilog=examples("walker destinations", "walker destinations --json"))
 @json_option
 def destinations(as_json: bool) -> None:
-    """List the installed destinations and extensions.
+    """List the installed destinations, sources and extensions.
 
     Each with its version, its origin and its other names in flow files; for a plugin that cannot be
     used, also the reason.

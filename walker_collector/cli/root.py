@@ -16,6 +16,7 @@ from walker_collector.cli.new import new
 from walker_collector.cli.options import examples
 from walker_collector.cli.output import log_to_stderr
 from walker_collector.cli.run import run
+from walker_collector.cli.serve import serve
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.streams import give_up, prepare_streams, say
@@ -112,6 +113,7 @@ def main(ctx: click.Context, verbose: int, functions: str | None) -> None:
 
 for command in (
     run,
+    serve,
     deliver,
     simulate,
     explain,
