@@ -15,6 +15,7 @@ from walker_collector.destinations.console import ConsoleDestination
 from walker_collector.destinations.file import FileDestination
 from walker_collector.destinations.http import HttpDestination
 from walker_collector.flow.json_schema import flow_schema
+from walker_collector.sources.http.source import HttpSource
 from walker_dest_customerio.destination import CustomerioDestination
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -31,6 +32,7 @@ def generated() -> dict[Path, bytes]:
     registry = Registry()
     for name, plugin in PACKAGES.items():
         registry.register(name, plugin)
+    registry.register_source("http", HttpSource)
     schema = flow_schema(registry)
     return {
         REFERENCE / "flow.schema.json": orjson.dumps(schema, option=orjson.OPT_INDENT_2) + b"\n",

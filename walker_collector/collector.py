@@ -255,6 +255,8 @@ class Collector:
             durable=runtime.spool.durable,
             stored=runtime.spool.size(),
             destinations={id_: worker.status() for id_, worker in runtime.workers.items()},
+            full=runtime.sink.is_full,
+            closed=self._in_flight.closed,
         )
 
     @looking

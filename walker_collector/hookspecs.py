@@ -220,6 +220,8 @@ class SourceContext:
         one call are stored together, so groups are cheaper. Commands (`walker consent`) count.
     stop: an event that is set when the source has to stop: it takes nothing new, finishes what it
         has begun, and returns. `stop.wait(seconds)` waits for it.
+    status: returns the collector's figures (`Status`); `unready` has the reason why events should
+        rather be sent elsewhere, such as no room.
     ready: called with an address or place once the source takes events; shown to the user.
     grace: seconds that the source may take to end.
     """
@@ -229,6 +231,7 @@ class SourceContext:
     config: SourceConfig
     accept: Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]] = field(repr=False)
     stop: threading.Event = field(repr=False, factory=threading.Event)
+    status: Callable[[], Any] | None = field(repr=False, default=None)
     ready: Callable[[str], None] = field(repr=False, default=lambda place: None)
     grace: float = 10.0
     logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))

@@ -35,12 +35,27 @@ class PushResult:
 
 @frozen(kw_only=True)
 class Status:
-    """The figures of a collector: events accepted since its start, and each destination's."""
+    """The figures of a collector: events accepted since its start, and each destination's.
+
+    `full`: there is no room for an event just now. `closed`: none is accepted any more.
+    """
 
     accepted: int
     durable: bool
     stored: int
     destinations: Mapping[str, DestinationStatus]
+    full: bool = False
+    closed: bool = False
+
+    @property
+    def unready(self) -> str:
+        """The reason why events should be sent to another process, if there is one; else ""."""
+        if self.closed:
+            return "closing"
+        if self.full:
+            return "there is no room for events"
+        down = [id_ for id_, item in self.destinations.items() if item.state == "down"]
+        return f"destinations that are down: {', '.join(down)}" if down else ""
 
 
 @define(eq=False)

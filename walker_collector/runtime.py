@@ -62,10 +62,10 @@ class Runtime:
                 if spool.durable
                 else None
             )
-            sink = SpoolSink(config, spool, self.workers, in_flight)
+            self.sink = SpoolSink(config, spool, self.workers, in_flight)
             self.bounds = bounds = Bounds(config.max_depth, config.max_bytes)
             defaults.begin_run()
-            self.intake = Intake(defaults, bounds, self.consents, sink, now, began=now())
+            self.intake = Intake(defaults, bounds, self.consents, self.sink, now, began=now())
             announce(destinations, registry)
         except BaseException:
             spool.close()

@@ -75,6 +75,7 @@ class RunningSources:
             config=entry.config,
             accept=lambda events: collector.push_from(id, events),
             stop=self._stop,
+            status=collector.status,
             ready=lambda place: ready(id, place),
             grace=self._grace,
             logger=get_logger(f"walker_collector.sources.{id}"),

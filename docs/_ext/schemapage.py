@@ -47,6 +47,7 @@ def page(schema: Schema) -> str:
     config = definitions["console.Config"]
     rule = config["properties"]["mapping"]["additionalProperties"]["additionalProperties"]["anyOf"]
     entry = definitions["Flow"]["properties"]["destinations"]["additionalProperties"]
+    source = definitions["Flow"]["properties"]["sources"]["additionalProperties"]
     sections = [
         INTRODUCTION,
         *_section(2, "The file", schema["then"]),
@@ -64,6 +65,9 @@ def page(schema: Schema) -> str:
         *_section(2, "Value", definitions["Value"]),
         *_section(3, _SECTIONS["ObjectSpec"], definitions["ObjectSpec"]),
         *_packages(definitions),
+        *_section(2, "A source", source),
+        *_section(2, "`config` of a source", definitions["http.SourceConfig"]),
+        *_sources(definitions),
     ]
     return "\n".join(sections)
 
@@ -81,6 +85,14 @@ def _packages(definitions: Schema) -> Iterator[str]:
             resolved = _resolved(schema, definitions)
             if resolved.get("properties"):
                 yield from _section(2, f"`{package}`: {part}", resolved)
+
+
+def _sources(definitions: Schema) -> Iterator[str]:
+    """Yield, for each package of a source, what its settings may hold."""
+    for name in sorted(definitions):
+        if name.endswith(".SourceConfig"):
+            settings = _resolved(definitions[name]["properties"]["settings"], definitions)
+            yield from _section(2, f"Source `{name.removesuffix('.SourceConfig')}`", settings)
 
 
 def _resolved(schema: Schema, definitions: Schema) -> Schema:

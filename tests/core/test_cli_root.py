@@ -153,6 +153,12 @@ def test_schema_of_a_package_that_is_not_there_says_what_is() -> None:
     assert "did you mean http?" in result.stderr
 
 
+def test_schema_of_a_source_has_its_settings() -> None:
+    found = json.loads(walker("schema", "--source", "http").stdout)
+    assert "healthPath" in found["settings"]["properties"]
+    assert walker("schema", "--source", "htpp").exit_code == 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["http", "--flow"]])
 def test_schema_is_of_one_thing(arguments: list[str]) -> None:
     assert walker("schema", *arguments).exit_code == 2

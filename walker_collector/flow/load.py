@@ -104,8 +104,12 @@ def _load(
     sources: dict[str, SourceEntry] = {}
     for id, entry in shape.sources.items():
         read = read_source(id, entry, context, registry, transformers, diagnostics, serve=serve)
-        if read is not None:
-            sources[read.config.id or id] = read
+        if read is None:
+            continue
+        name = read.config.id or id
+        if name != id and (name in sources or name in shape.sources):
+            diagnostics.add(f"sources.{id}.config.id", f"another one is called {name}")
+        sources[name] = read
     if not any(not entry.config.disabled for entry in destinations.values()):
         diagnostics.warnings.append(
             "destinations: the flow uses none; its events are accepted and go nowhere"

@@ -118,7 +118,9 @@ class Intake:
     def _left_out(self, raw: Mapping[str, Any], status: Dropped) -> PushResult:
         given = raw.get("id")
         id_ = given if isinstance(given, str) and given else self._defaults.new_id()
-        return PushResult(id_, dict.fromkeys((gate.id for gate in self._gates), status))
+        statuses = dict.fromkeys((gate.id for gate in self._gates), status)
+        self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
+        return PushResult(id_, statuses)
 
     def _prepare(self, raw: Mapping[str, Any]) -> _Prepared:
         """Return an event ready to be stored, and the first answer of each destination.

@@ -80,6 +80,15 @@ class SpoolSink:
         self._bounded = [(worker, worker.pending.state) for worker, _ in active]
         """The workers that keep their queue in memory."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for an event just now."""
+        limit = self._config.queue_max
+        return self._spool.is_full or any(
+            state.waiting >= limit or state.bytes > limit * EVENT_BYTES
+            for _, state in self._bounded
+        )
+
     def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> int:
         """Store the events that any destination takes, and queue them.
 

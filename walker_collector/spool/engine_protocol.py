@@ -81,6 +81,10 @@ class EventStore(Protocol):
         A key under which somebody else has signed in becomes that person's.
         """
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for an event just now."""
+
     def size(self) -> int:
         """Return the number of events kept."""
 

@@ -96,6 +96,10 @@ class MemorySpool:
         counts = Counter((destination, State.DEAD) for destination, _ in places)
         return Erased({seq for _, seq in places}, counts)
 
+    @property
+    def is_full(self) -> bool:
+        return False  # the queues of the destinations are bounded
+
     def size(self) -> int:
         return len(self._dead)
 

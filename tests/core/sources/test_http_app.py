@@ -163,7 +163,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatc
 
     async def slow() -> AsyncIterator[dict[str, Any]]:
         yield {"type": "http.request", "body": b"{", "more_body": True}
-        await asyncio.Event().wait()
+        await asyncio.sleep(20)
 
     sent = run(talk(app(Door()), slow()))
     assert sent[0]["status"] == 408

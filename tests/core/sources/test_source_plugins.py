@@ -40,7 +40,7 @@ class Counting:
         events = [{"name": context.settings.name} for _ in range(context.settings.count)]
         self.results = context.accept(events)
         context.ready(f"{len(self.results)} events")
-        context.stop.wait()
+        context.stop.wait(20)
 
 
 class Other(Counting):
@@ -250,6 +250,12 @@ FETCH = {
         "settings": {"healthPath": "/up", "maxRequestSize": 1000, "maxBatchSize": 7, "cors": True}
     },
 }
+
+
+def test_two_sources_of_one_id_are_a_problem() -> None:
+    config = {"id": "b", "settings": {"name": "x y"}}
+    found = problems({"a": {"package": "counting", "config": config}, "b": {"package": ALIAS}})
+    assert found == {"sources.a.config.id": "another one is called b"}
 
 
 def test_flow_of_walkeros_with_its_server_sources_loads_unchanged() -> None:

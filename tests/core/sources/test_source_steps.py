@@ -1,5 +1,7 @@
 """The steps of a source: what they do to events that go on, as in walkerOS."""
 
+import json
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -96,6 +98,8 @@ def test_ignored_event_is_answered_and_goes_nowhere() -> None:
     assert isinstance(second, PushResult)
     assert (first.id, first.destinations) == ("n1", {"kept": "ignored"})
     assert second.id
+    figures = made.status().destinations["kept"]
+    assert (figures.accepted, figures.ignored, figures.delivered) == (3, 2, 1)
 
 
 def test_event_without_the_consent_of_the_source_is_dropped() -> None:
@@ -216,3 +220,21 @@ def test_key_without_an_effect_in_walkeros_is_a_warning(key: str, value: Any) ->
     }
     (warning,) = load_flow(raw, registry=REGISTRY, serve=True).warnings
     assert warning.startswith(f"sources.web.config.{key}: ")
+
+
+RECORDED = [
+    json.loads(line)
+    for line in Path(__file__).with_name("recorded_steps.ndjson").read_text("utf-8").splitlines()
+]
+PARTS = ("name", "data", "user", "globals", "context", "custom")
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=range(len(RECORDED)))
+def test_steps_do_what_walkeros_does(case: Any) -> None:
+    """The answers were recorded from walkerOS 4.2.1 (`startFlow`, and a push of its source)."""
+    flow = [case["source"], case["transformers"], case["beside"]]
+    with collector(*flow, consent=case["consent"]) as made:
+        for event in case["events"]:
+            made.push_from("web", [event])
+    got = [{part: event[part] for part in PARTS if event.get(part)} for event in GOT]
+    assert got == case["delivered"]

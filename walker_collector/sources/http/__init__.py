@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from walker_collector.config import FlowConfig
 from walker_collector.errors import WalkerError
-from walker_collector.results import PushResult
+from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.app import App
 from walker_collector.sources.http.settings import Key, Route, Settings
 
@@ -17,6 +17,8 @@ class Accepting(Protocol):
 
     @property
     def flow(self) -> FlowConfig: ...
+
+    def status(self) -> Status: ...
 
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]: ...
 
@@ -34,6 +36,8 @@ def app(
     has its settings, unless others are given. KeyError for one that the flow does not have.
     """
     if source is None:
-        return App(collector.push_many, settings or Settings())
+        return App(collector.push_many, settings or Settings(), lambda: collector.status())
     settings = settings or collector.flow.sources[source].config.settings.common()
-    return App(lambda events: collector.push_from(source, events), settings)
+    return App(
+        lambda events: collector.push_from(source, events), settings, lambda: collector.status()
+    )

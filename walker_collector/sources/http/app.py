@@ -9,7 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from walker_collector.errors import CollectorClosed, WalkerError
-from walker_collector.results import PushResult
+from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.messages import Request, Response, json_response
 from walker_collector.sources.http.respond import Accept, Responder
 from walker_collector.sources.http.settings import Settings
@@ -30,14 +30,19 @@ logger = logging.getLogger("walker_collector")
 class App:
     """An ASGI application that hands posted events to a collector, by `accept`.
 
+    `status` returns the collector's figures, for `/ready`.
+
     Raises nothing: every request gets an answer. It may be mounted in another application, and
     used by several event loops.
     """
 
-    def __init__(self, accept: Accept, settings: Settings) -> None:
+    def __init__(
+        self, accept: Accept, settings: Settings, status: Callable[[], Status] | None = None
+    ) -> None:
         self._push = accept
+        self._status = status
         self._draining = False
-        self._responder = Responder(settings, lambda: time.time_ns() // 1_000_000)
+        self._responder = Responder(settings, lambda: time.time_ns() // 1_000_000, self._unready)
         self._max_body = settings.max_body
         self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
 
@@ -56,6 +61,12 @@ class App:
     def drain(self) -> None:
         """Ask clients to close their connections, from now on."""
         self._draining = True
+
+    def _unready(self) -> str:
+        """Return the reason why requests should go elsewhere; "" if there is none."""
+        if self._draining:
+            return "closing"
+        return self._status().unready if self._status else ""
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         try:

@@ -20,12 +20,16 @@ Accept = Callable[[Sequence[Mapping[str, Any]]], Sequence[PushResult | WalkerErr
 """Accepts events, and returns for each its result, or the error."""
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
+_READY: Final = "/ready"
+_PROBES: Final = ("GET", "HEAD")
 _ENVELOPE: Final = frozenset({"key", "writeKey"})
 
 
 @define
 class Responder:
-    """Answers requests. `now` returns the time in ms.
+    """Answers requests.
+
+    `now` returns the time in ms, `unready` the reason why requests should go elsewhere, or "".
 
     `respond` does it at once; `read` and `answer` are its halves, for a server that accepts the
     events of many requests together.
@@ -33,6 +37,7 @@ class Responder:
 
     settings: Settings
     now: Callable[[], int]
+    unready: Callable[[], str] = lambda: ""
     _methods: Mapping[str, Sequence[str]] = field(init=False)
 
     @_methods.default
@@ -73,6 +78,8 @@ class Responder:
 
     def _found(self, request: Request) -> Call | Response:
         methods = self._methods.get(request.path) or self._segment_methods(request)
+        if methods is None and request.path in (self.settings.health_path, _READY):
+            return self._probe(request)
         if methods is None:
             raise RequestRejected(404, "there is nothing at this path")
         if request.method == "OPTIONS":
@@ -92,6 +99,15 @@ class Responder:
                 for event in call.events
             ],
         )
+
+    def _probe(self, request: Request) -> Response:
+        """Return the answer to a load balancer: this process lives; it should get requests."""
+        if request.method not in _PROBES:
+            raise RequestRejected(405, f"use {', '.join(_PROBES)}", {"Allow": ", ".join(_PROBES)})
+        reason = self.unready() if request.path == _READY else ""
+        if reason:
+            return json_response(503, {"status": "unready", "reason": reason}, _RETRY_AFTER)
+        return json_response(200, {"status": "ok"})
 
     def _segment_methods(self, request: Request) -> Sequence[str] | None:
         if not self.settings.segment:

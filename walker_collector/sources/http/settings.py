@@ -47,16 +47,17 @@ class Settings:
 
     host, port: address of the server; port 0 takes a free one.
     path, paths: paths for walkerOS's clients; /collect unless one is given.
-    maxBody: largest body in bytes, also after unpacking.
-    maxBatch: most events in one request.
+    max_body: largest body in bytes, also after unpacking.
+    max_batch: most events in one request.
     cors: true lets pages of any origin send; or a list of origins.
     keys: the keys that callers show, by name; without any, everybody may send.
     names: names for Segment's track calls, by the call's event.
     acknowledge: "accepted" answers when the events are stored, "delivered" when they are delivered.
-    learnConsent: whether the consent of an event is remembered for its person.
+    learn_consent: whether the consent of an event is remembered for its person.
     ip: what is kept of the caller's address.
     segment: whether Segment's API is answered, too.
     inspect: whether the inspector is served.
+    health_path: where health is told.
     proxies: addresses of proxies whose forwarded headers count.
     """
 
@@ -74,6 +75,7 @@ class Settings:
     ip: Literal["none", "truncated", "full"] = "none"
     segment: bool = True
     inspect: bool = False
+    health_path: str = "/health"
     proxies: list[str] = Factory(list)
 
     def common(self) -> "Settings":
@@ -94,7 +96,7 @@ class Cors:
     """The origins whose pages may send, as walkerOS has it.
 
     origin: "*", an origin, or a list of them.
-    methods, headers, credentials, maxAge: not needed here: what is asked for is allowed.
+    methods, headers, credentials, max_age: not needed here: what is asked for is allowed.
     """
 
     origin: str | list[str] = "*"
@@ -154,9 +156,9 @@ class ExpressSettings:
 class FetchSettings(ExpressSettings):
     """Settings of walkerOS's source fetch, with an address to listen at.
 
-    healthPath: where health is told.
-    maxRequestSize: largest body in bytes, also after unpacking.
-    maxBatchSize: most events in one request.
+    health_path: where health is told.
+    max_request_size: largest body in bytes, also after unpacking.
+    max_batch_size: most events in one request.
     """
 
     health_path: str = "/health"
@@ -165,4 +167,9 @@ class FetchSettings(ExpressSettings):
 
     def common(self, **more: Any) -> Settings:
         """Return the settings under the names of `http`."""
-        return super().common(max_body=self.max_request_size, max_batch=self.max_batch_size, **more)
+        return super().common(
+            max_body=self.max_request_size,
+            max_batch=self.max_batch_size,
+            health_path=self.health_path,
+            **more,
+        )

@@ -16,7 +16,7 @@ class _Server:
         settings: Settings = context.settings.common()
         with listen(settings.host, settings.port) as listener:
             place = address_of(listener) + settings.routes[0].path
-            run_server(App(context.accept, settings), listener, place, context)
+            run_server(App(context.accept, settings, context.status), listener, place, context)
 
 
 class ExpressSource(_Server):

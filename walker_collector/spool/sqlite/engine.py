@@ -345,6 +345,11 @@ class SqliteSpool:
         rows = self._rows(event_tables.OLDEST)
         return {destination: (damage.number(at), due) for destination, at, due in rows}
 
+    @property
+    def is_full(self) -> bool:
+        words, config = self._words, self._config
+        return words[EVENTS] >= config.max_events or words[BYTES] >= config.max_bytes
+
     def size(self) -> int:
         return self.page.events
 

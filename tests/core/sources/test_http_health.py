@@ -1,0 +1,115 @@
+"""What load balancers ask of the source `http`: `/health` and `/ready`."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import wait_until
+from walker_collector import Collector, DestinationDown, hookimpl
+from walker_collector.plugins import Registry
+from walker_collector.sources.http import Settings, app
+from walker_collector.sources.http.app import App
+
+
+def asked(application: App, path: str, method: str = "GET") -> tuple[int, Any, httpx.Headers]:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://walker") as client:
+            return await client.request(method, path)
+
+    answer = asyncio.run(asyncio.wait_for(ask(), 20))
+    return answer.status_code, answer.json() if answer.content else None, answer.headers
+
+
+@contextmanager
+def blocked(**options: Any) -> Iterator[Collector]:
+    """Open a collector whose one destination waits for the end of the block."""
+    go = threading.Event()
+
+    class Blocked:
+        @hookimpl
+        def push(self, event: Any) -> None:
+            go.wait(20)
+
+    registry = Registry()
+    registry.register("blocked", Blocked)
+    raw = {"collector": options, "destinations": {"slow": {"package": "blocked"}}}
+    with Collector.from_config(raw, registry=registry) as collector:
+        try:
+            yield collector
+        finally:
+            go.set()
+
+
+def test_process_that_answers_is_healthy_and_ready() -> None:
+    with blocked() as collector:
+        application = app(collector)
+        assert asked(application, "/health")[:2] == (200, {"status": "ok"})
+        assert asked(application, "/ready")[:2] == (200, {"status": "ok"})
+
+
+def test_health_is_told_where_the_settings_say() -> None:
+    with blocked() as collector:
+        application = app(collector, Settings(health_path="/up"))
+        assert asked(application, "/up")[0] == 200
+        assert asked(application, "/health")[0] == 404
+
+
+@pytest.mark.parametrize("where", ["memory", "spool"])
+def test_process_without_room_is_healthy_and_not_ready(where: str, tmp_path: Path) -> None:
+    spool = {"spool": {"path": str(tmp_path / "spool.db"), "maxEvents": 2}}
+    bounds = {"queueMax": 2} if where == "memory" else spool
+    with blocked(queueWait=1, **bounds) as collector:
+        application = app(collector)
+        results = [collector.push_many([{"name": "a b"}])[0] for _ in range(5)]
+        assert "SpoolFull" in {type(result).__name__ for result in results}
+        status, body, headers = asked(application, "/ready")
+        assert (status, body["reason"]) == (503, "there is no room for events")
+        assert headers["Retry-After"] == "1"
+        assert asked(application, "/health")[0] == 200
+
+
+def test_process_whose_destination_is_down_is_not_ready() -> None:
+    class Down:
+        @hookimpl
+        def init(self) -> None:
+            raise DestinationDown("the key is wrong: k-secret")
+
+        @hookimpl
+        def push(self, event: Any) -> None: ...
+
+    registry = Registry()
+    registry.register("down", Down)
+    raw = {"collector": {"closeTimeout": 0}, "destinations": {"crm": {"package": "down"}}}
+    with Collector.from_config(raw, registry=registry) as collector:
+        application = app(collector)
+        collector.push("a b")
+        wait_until(lambda: asked(application, "/ready")[0] == 503)
+        assert asked(application, "/ready")[1]["reason"] == "destinations that are down: crm"
+
+
+def test_closed_collector_is_not_ready() -> None:
+    with blocked() as collector:
+        pass
+    assert asked(app(collector), "/ready")[1] == {"status": "unready", "reason": "closing"}
+
+
+def test_draining_server_is_not_ready_and_asks_clients_to_close() -> None:
+    with blocked() as collector:
+        application = app(collector)
+        application.drain()
+        status, body, headers = asked(application, "/ready")
+        assert (status, body["reason"]) == (503, "closing")
+        assert headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405)])
+def test_other_methods(method: str, status: int) -> None:
+    with blocked() as collector:
+        assert asked(app(collector), "/ready", method)[0] == status
