@@ -17,6 +17,7 @@ from attrs import Factory, field, frozen
 from walker_collector.secret import Placeholder as Placeholder
 from walker_collector.secret import Secret as Secret
 from walker_collector.validators import (
+    LOG_LEVELS,
     at_least,
     between,
     delivers_or_spools,
@@ -224,6 +225,12 @@ class LoggerConfig:
     """
 
     level: str | int | None = field(default=None, validator=log_level)
+
+    @property
+    def level_name(self) -> str | None:
+        """The level as `logging` names it; None: that of the collector."""
+        level = LOG_LEVELS[self.level] if isinstance(self.level, int) else self.level
+        return level and level.upper()
 
 
 def _or_none(value: int | None) -> int | None:

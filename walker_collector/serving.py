@@ -69,6 +69,9 @@ class RunningSources:
         entry: SourceEntry,
         ready: Callable[[str, str], None],
     ) -> SourceContext:
+        log = get_logger(f"walker_collector.sources.{id}")
+        if entry.config.logger and entry.config.logger.level_name:
+            log.setLevel(entry.config.logger.level_name)
         return SourceContext(
             id=id,
             settings=entry.config.settings,
@@ -78,7 +81,7 @@ class RunningSources:
             status=collector.status,
             ready=lambda place: ready(id, place),
             grace=self._grace,
-            logger=get_logger(f"walker_collector.sources.{id}"),
+            logger=log,
         )
 
     def _run(self, id: str, run: Callable[..., Any], context: SourceContext) -> None:

@@ -72,6 +72,23 @@ def test_valid_flow_is_told_with_its_warnings(tmp_path: Path) -> None:
     assert (found["valid"], len(found["problems"]), len(found["warnings"])) == (True, 0, 1)
 
 
+def test_sources_are_checked_as_they_are_served(tmp_path: Path) -> None:
+    settings = {"keys": {"web": {"key": "$secret.NOT_SET_ANYWHERE"}}}
+    sources = {
+        "web": {"package": "http", "config": {"settings": settings}},
+        "other": {"package": "not-installed"},
+    }
+    flow = written(tmp_path, {"destinations": {}, "sources": sources})
+    assert walker("validate", flow).exit_code == 0
+    result = walker("validate", flow, "--serve", "--json")
+    assert result.exit_code == 1
+    (found,) = objects(result.stdout)
+    assert {problem["path"] for problem in found["problems"]} == {
+        "sources.web.config.settings.keys.web.key",
+        "sources.other.package",
+    }
+
+
 def test_place_is_left_out_where_the_file_itself_is_the_problem(tmp_path: Path) -> None:
     flow = tmp_path / "flow.json"
     flow.write_text("{")

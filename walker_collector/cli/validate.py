@@ -18,6 +18,7 @@ from walker_collector.flow import load_flow
 @click.command(
     epilog=examples(
         "walker validate flow.json",
+        "walker validate flow.json --serve",
         "walker validate flow.json --no-credentials   # in CI, without the environment",
         "walker validate flows.json --flow shop --json",
     )
@@ -30,8 +31,9 @@ from walker_collector.flow import load_flow
     is_flag=True,
     help="Accept absent credentials and environment variables.",
 )
+@click.option("--serve", is_flag=True, help="Check also what `walker serve` needs for the sources.")
 @json_option
-def validate(flow: Path, name: str | None, lenient: bool, as_json: bool) -> None:
+def validate(flow: Path, name: str | None, lenient: bool, serve: bool, as_json: bool) -> None:
     """Check FLOW, and print every problem.
 
     Each problem is a line, `place: problem`. Warnings and the number of problems come on stderr. No
@@ -42,7 +44,7 @@ def validate(flow: Path, name: str | None, lenient: bool, as_json: bool) -> None
     config: FlowConfig | None = None
     problems: tuple[Problem, ...] = ()
     try:
-        config = load_flow(flow, flow=name, credentials=not lenient)
+        config = load_flow(flow, flow=name, credentials=not lenient, serve=serve)
     except ConfigError as error:
         problems = error.problems
     if as_json:

@@ -19,7 +19,6 @@ from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile
 from walker_collector.people.gate import Gate, compile_gate
 from walker_collector.plugins import Registry
 from walker_collector.text import brief, get_logger, storable, type_name
-from walker_collector.validators import LOG_LEVELS
 
 _BATCH_SIZE: Final = 100
 """Events in one `push_batch`, unless the plugin or the flow sets another size."""
@@ -193,9 +192,6 @@ def _declared(plugin: object, attribute: str, default: int, least: int = 1) -> i
 
 def _logger(id: str, config: DestinationConfig) -> logging.Logger:
     logger = get_logger(f"{PROJECT}.destinations.{id}")
-    level = config.logger.level if config.logger else None
-    if isinstance(level, int):
-        level = LOG_LEVELS[level]
-    if level is not None:
-        logger.setLevel(level.upper())
+    if config.logger and config.logger.level_name:
+        logger.setLevel(config.logger.level_name)
     return logger

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import attrs
 from attrs import Factory, field, frozen
 
 from walker_collector.secret import Secret
@@ -41,6 +42,11 @@ def _port(instance: Any, attribute: Any, value: int) -> None:
         raise ValueError("must be between 0 and 65,535; 0 takes a free one")
 
 
+def _later(instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value != attribute.default:
+        raise ValueError("cannot be done yet; remove it")
+
+
 @frozen(kw_only=True)
 class Settings:
     """Where the source listens, and what it takes from whom.
@@ -70,11 +76,11 @@ class Settings:
     cors: bool | list[str] = True
     keys: dict[str, Key] = Factory(dict)
     names: dict[str, str] = Factory(dict)
-    acknowledge: Literal["accepted", "delivered"] = "accepted"
+    acknowledge: Literal["accepted", "delivered"] = field(default="accepted", validator=_later)
     learn_consent: bool = True
     ip: Literal["none", "truncated", "full"] = "none"
     segment: bool = True
-    inspect: bool = False
+    inspect: bool = field(default=False, validator=_later)
     health_path: str = "/health"
     proxies: list[str] = Factory(list)
 
