@@ -10,10 +10,14 @@ the object. `credential` marks a field that a simulation fills in when it is abs
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
+from walker_collector.placeholders import MISSING as MISSING
+from walker_collector.placeholders import EnvText as EnvText
+from walker_collector.placeholders import Missing as Missing
+from walker_collector.placeholders import Unset as Unset
 from walker_collector.secret import Placeholder as Placeholder
 from walker_collector.secret import Secret as Secret
 from walker_collector.validators import (
@@ -33,22 +37,6 @@ from walker_collector.validators import (
     reads_path,
 )
 
-
-class Missing:
-    """The type of MISSING: no value at all, as distinct from None (JSON null)."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __reduce__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = Missing()
-
 Consent = Mapping[str, bool]
 """Consent state or requirement: key -> granted."""
 
@@ -57,23 +45,6 @@ PartState = Literal["begun", "done", "rejected"]
 
 Section = Literal["data", "globals", "context", "user", "source", "event", "all"]
 """The names for `include`: the sections of an event that walkerOS flattens, or all of them."""
-
-
-class Unset(Placeholder):
-    """Placeholder for a whole value `$env.NAME` that is not set and has no default."""
-
-    __slots__ = ()
-
-
-class EnvText(str):
-    """A whole value `$env.NAME`: it becomes the number or boolean that its place wants."""
-
-    name: str
-
-    def __new__(cls, text: str, name: str) -> "EnvText":
-        made = super().__new__(cls, text)
-        made.name = name
-        return made
 
 
 @frozen

@@ -370,3 +370,5 @@ HOOKS: Final[Mapping[str, tuple[str, ...]]] = {
     if hasattr(spec, f"{PROJECT}_spec")
 }
 """Every hook, with its arguments."""
+SOURCE_HOOKS: Final = frozenset({"run"})
+"""The hooks of sources; the others are those of destinations."""

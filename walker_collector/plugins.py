@@ -20,7 +20,7 @@ from attrs import Factory, define, frozen
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hooks import implements, make_manager
-from walker_collector.hookspecs import API_VERSION, HOOKS, PROJECT, arguments_of
+from walker_collector.hookspecs import API_VERSION, HOOKS, PROJECT, SOURCE_HOOKS, arguments_of
 from walker_collector.naming import hint
 
 if TYPE_CHECKING:
@@ -256,7 +256,11 @@ def _with_aliases(name: str, plugin: Any) -> Iterator[tuple[str, Any]]:
 def _verify_class(name: str, plugin: Any, kind: Kind) -> None:
     if not isinstance(plugin, type):
         raise PluginError(f"plugin {name}: a {kind} is a class, got {plugin!r}")
-    verify_hooks(name, plugin)
+    own = SOURCE_HOOKS if kind == "source" else HOOKS.keys() - SOURCE_HOOKS
+    _verify_hooks(name, plugin, own)
+    for hook in HOOKS.keys() - own:
+        if implements(plugin, hook):
+            raise PluginError(f"plugin {name}: hook {hook} is never called at a {kind}")
 
 
 def _verify_settings(name: str, plugin: type, attribute: str) -> None:
@@ -289,6 +293,11 @@ def _verify_message_parts(name: str, plugin: type) -> None:
 
 def verify_hooks(name: str, plugin: Any) -> None:
     """Check hook names and arguments, and the API version; raises `PluginError`."""
+    _verify_hooks(name, plugin, HOOKS)
+
+
+def _verify_hooks(name: str, plugin: Any, hooks: Iterable[str]) -> None:
+    """Check a plugin whose methods of these names have to be hooks."""
     version = getattr(plugin, "api_version", 1)
     if version != API_VERSION:
         raise PluginError(
@@ -301,7 +310,7 @@ def verify_hooks(name: str, plugin: Any) -> None:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(_explain(name, plugin, manager, error)) from error
-    for hook in HOOKS:
+    for hook in hooks:
         _verify_call(name, plugin, hook)
 
 

@@ -134,9 +134,15 @@ class Unsettled:
     def run(self, context: Any) -> None: ...
 
 
+class AlsoDelivers(Counting):
+    @hookimpl
+    def push(self, event: Any) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("plugin", "message"),
     [
+        (AlsoDelivers, "hook push is never called at a source"),
         (Deaf, "has no run marked with @hookimpl"),
         (Unmarked, "run is not marked with @hookimpl"),
         (Asynchronous, "hook run is async"),
@@ -148,6 +154,21 @@ class Unsettled:
 def test_class_that_breaks_the_contract_is_refused(plugin: Any, message: str) -> None:
     with pytest.raises(PluginError, match=message):
         Registry().register_source("bad", plugin)
+
+
+class WithHelpers(Counting):
+    def push(self, event: Any) -> None:
+        """A method of its own, with the name of a destination's hook."""
+
+
+class KeptByRunning(Kept):
+    def run(self) -> None:
+        """A method of its own, with the name of a source's hook."""
+
+
+def test_methods_with_names_of_the_other_kind_are_no_hooks() -> None:
+    Registry().register_source("helpers", WithHelpers)
+    Registry().register("running", KeptByRunning)
 
 
 # --- flow file --------------------------------------------------------------------------------
