@@ -15,7 +15,7 @@ from walker_collector.cli.streams import say
 from walker_collector.cli.summary import Summary
 from walker_collector.collector import Collector
 from walker_collector.errors import EventError, SpoolFull, WalkerError
-from walker_collector.intake.accept import is_command
+from walker_collector.events import is_command
 from walker_collector.results import PushResult
 
 GROUP: Final = 500

@@ -4,6 +4,7 @@ An accepted event is kept as JSON bytes: they are quick to make, cost the garbag
 nothing, and a spool stores them anyway.
 """
 
+from walker_collector.events.command_names import COMMANDS, is_command
 from walker_collector.events.complete import (
     CONSENT_KEYS,
     KEYS,
@@ -22,6 +23,7 @@ from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
 
 __all__ = [
+    "COMMANDS",
     "CONSENT_KEYS",
     "KEYS",
     "PARTS",
@@ -35,6 +37,7 @@ __all__ = [
     "decode",
     "encode",
     "hint_at_part",
+    "is_command",
     "may_need_check",
     "merge",
     "plain_object",

@@ -7,8 +7,17 @@ from attrs import define, field
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.errors import Overtaken, WalkerError
-from walker_collector.events import Bounds, Defaults, complete, decode, encode, hint_at_part
-from walker_collector.intake.commands import COMMANDS, Commands
+from walker_collector.events import (
+    COMMANDS,
+    Bounds,
+    Defaults,
+    complete,
+    decode,
+    encode,
+    hint_at_part,
+    is_command,
+)
+from walker_collector.intake.commands import Commands
 from walker_collector.intake.reading import blamed, raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped, Steps
@@ -218,12 +227,6 @@ class Intake:
         people = {item.person for item in records if _HELD in item.states.values()}
         if people:
             self._sink.release(people)
-
-
-def is_command(name: Any) -> bool:
-    """Return whether this is the name of a command."""
-    # Of a subclass of str only its text counts, whatever its methods say.
-    return isinstance(name, str) and str.__str__(name) in COMMANDS
 
 
 class _Gate(NamedTuple):

@@ -21,7 +21,6 @@ SHARED_SHARE: Final = 10
 """The user and the globals of every event have at most this fraction of an event's bytes each."""
 SHARED_ITEMS: Final = 1_000
 """Keys, and items of lists, of these: every event is merged with them."""
-COMMANDS: Final = frozenset({"walker consent", "walker user", "walker globals"})
 
 
 @define(eq=False)

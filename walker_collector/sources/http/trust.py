@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, Literal
 
-from walker_collector.intake.accept import is_command
+from walker_collector.events import is_command
 from walker_collector.sources.http.keys import Caller
 from walker_collector.sources.http.messages import Request, RequestRejected
 
