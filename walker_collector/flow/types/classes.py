@@ -11,7 +11,7 @@ import attrs
 from cattrs import Converter
 from cattrs.errors import ClassValidationError
 
-from walker_collector.config import EnvText, Placeholder, Secret
+from walker_collector.config import DestinationConfig, EnvText, Placeholder, Secret
 from walker_collector.flow.types.docstrings import field_docs, summary
 from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
 from walker_collector.flow.types.place import InvalidValue, at, part
@@ -195,7 +195,7 @@ def _describe_field(
 
 def _definition(cls: type) -> str:
     """Return the name of a class's definition: two plugins may each have a class `Settings`."""
-    if cls.__module__ == EnvText.__module__:
+    if cls.__module__ == DestinationConfig.__module__:
         return cls.__name__
     return re.sub(r"[^\w.]", "_", f"{cls.__module__}.{cls.__qualname__}")
 
