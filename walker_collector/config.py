@@ -377,7 +377,7 @@ class CollectorConfig:
 class FlowConfig:
     """One flow: the collector, its destinations and sources by id.
 
-    `sources` has those that are installed and not disabled.
+    `sources` has those that can be run: installed, not disabled, with all of their secrets.
     `warnings` lists the parts of the file that have no effect here, a line each.
     """
 

@@ -50,9 +50,32 @@ def read_source(
 ) -> SourceEntry | None:
     """Read one source; report its problems to `diagnostics`.
 
-    None for a source that is disabled, not installed, or has problems. Only if the flow is to be
-    served must its package be installed, and its secrets be there.
+    None for a source that is disabled, has problems, or lacks its package or a secret. The last two
+    are problems only if the flow is to be served.
     """
+    if serve:
+        return _read(id, raw, context, registry, transformers, diagnostics, serve=True)
+    trial = Diagnostics()
+    again = Transformers(transformers.raw, transformers.context, trial)
+    entry = _read(id, raw, context, registry, again, trial, serve=False)
+    if trial.problems:  # with placeholders for what is unset, which must not pass for a key: None
+        context = attrs.evolve(context, lenient=True)
+        _read(id, raw, context, registry, transformers, diagnostics, serve=False)
+        return None
+    diagnostics.warnings += trial.warnings
+    return entry
+
+
+def _read(
+    id: str,
+    raw: Any,
+    context: ReferenceContext,
+    registry: Registry,
+    transformers: Transformers,
+    diagnostics: Diagnostics,
+    *,
+    serve: bool,
+) -> SourceEntry | None:
     path = join("sources", id)
     before = len(diagnostics.problems)
     check_id(id, path, diagnostics)
@@ -60,8 +83,6 @@ def read_source(
     if entry is None or is_disabled(entry, context):
         return None
     context = context.with_variables(entry.variables)
-    if not serve:
-        context = attrs.evolve(context, lenient=True)
     config = merged_config(entry, path, context, IDLE_SOURCE_KEYS, diagnostics)
     refuse_unsupported_of_source(path, attrs.asdict(entry, recurse=False), config, diagnostics)
     first, last = (_chain(key, entry, config, path, transformers, diagnostics) for key in _CHAINS)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from walker_collector.config import FlowConfig
-from walker_collector.errors import WalkerError
+from walker_collector.errors import ConfigError, WalkerError
 from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.app import App
 from walker_collector.sources.http.settings import Key, Route, Settings
@@ -33,10 +33,16 @@ def app(
     """Return an ASGI application that hands the events posted to it to a collector.
 
     `source` names a source of the collector's flow: the events pass its steps, and the application
-    has its settings, unless others are given. KeyError for one that the flow does not have.
+    has its settings, unless others are given. Raises ConfigError for one that the flow does not
+    have, or that lacks a secret.
     """
     if source is None:
         return App(collector.push_many, settings or Settings(), lambda: collector.status())
+    if source not in collector.flow.sources:
+        raise ConfigError(
+            f"sources: there is no {source} that can be served; `walker validate --serve` says why",
+            collector.flow.source,
+        )
     settings = settings or collector.flow.sources[source].config.settings.common()
     return App(
         lambda events: collector.push_from(source, events), settings, lambda: collector.status()
