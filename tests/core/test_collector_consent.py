@@ -651,7 +651,6 @@ class Visits(RuleBasedStateMachine):
     def restart(self) -> None:
         self.drain()
         self.collector.close(timeout=PATIENCE)
-        self.default = False
         self.start()
         self.settle()
 
