@@ -45,7 +45,7 @@ class Cooperation:
         consents.on_moved = self._on_moved
         for worker in workers.values():
             if not delivers:  # whoever does has to deliver what earlier processes have left
-                worker.pending.own = OwnEntries(None)
+                worker.pending.own.entries = OwnEntries(None)
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
@@ -72,7 +72,8 @@ class Cooperation:
 
     def _on_foreign(self) -> None:
         for worker, _ in self._workers.active:
-            worker.pending.others_added()
+            worker.pending.own.entries.others_added()
+            worker.pending.note_foreign()
 
     def _on_news(self, people: set[str] | None) -> None:
         if people is None:
@@ -84,7 +85,7 @@ class Cooperation:
     def _on_moved(self, marks: frozenset[int]) -> None:
         self._moved = True
         for worker, _ in self._workers.active:
-            worker.pending.note_erased(marks)
+            worker.pending.own.note_erased(marks)
         erasures = self._spool.erasures
         erased, self._erasures_seen = erasures != self._erasures_seen, erasures
         if erased:  # nobody says who was: destinations may remember them

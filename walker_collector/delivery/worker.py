@@ -106,14 +106,14 @@ class DestinationWorker:
         """
         self.pending.shards.take_over(shard)
         self.pending.holds.release(None)
-        self.pending.answer_from_disk()  # of events that the process before has delivered
+        self.pending.own.answer_from_disk()  # of events that the process before has delivered
         self._wake()
 
     def reload(self) -> None:
         """Read everything anew: another process has erased people, or changed too much to tell."""
         if self._state.leased:
             self.pending.shards.reload()
-            self.pending.answer_gone()
+            self.pending.own.answer_gone()
             self.pending.holds.release(None)
             self._wake()
 
@@ -124,7 +124,7 @@ class DestinationWorker:
             self.pending.note_foreign()
             self._wake()
         if self._waiters.waiting and not state.delivers_all:
-            self.pending.answer_from_disk()
+            self.pending.own.answer_from_disk()
 
     def follow_joins(self) -> None:
         """Look for events that a merge of people may have brought from another shard."""
@@ -247,7 +247,7 @@ class DestinationWorker:
         if everything:
             with self._lock:
                 return not (self._state.waiting or self._state.window.foreign)
-        return self.pending.are_own_delivered
+        return self.pending.own.are_delivered
 
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
@@ -286,7 +286,7 @@ class DestinationWorker:
                 state.delivers_all and state.window.foreign and not state.sharded
             ):  # not all that waits was read, or counted
                 with suppress(SpoolError):
-                    self.pending.count_again()
+                    state.count_again()
             oldest, retries = state.queue.oldest, len(state.queue.retries)
             age = 0 if oldest is None else max(0, self._now.earlier() - oldest)
             return DestinationStatus(
