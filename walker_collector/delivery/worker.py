@@ -243,7 +243,7 @@ class DestinationWorker:
         return self._state.waiting
 
     def _is_over(self, *, everything: bool) -> bool:
-        """Return whether nothing waits, of what this process has accepted or of everything."""
+        """Return whether nothing waits, of this process's own events or of all."""
         if everything:
             with self._lock:
                 return not (self._state.waiting or self._state.window.foreign)

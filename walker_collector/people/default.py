@@ -21,11 +21,11 @@ class CurrentDefault:
         self.consent: dict[str, bool] = dict(flow)
 
     def changed_to(self, consent: Consent) -> DefaultConsent:
-        """Return what to store for another default."""
+        """Return the row to store for another default."""
         return DefaultConsent(self._flow, consent)
 
     def from_flow(self) -> DefaultConsent | None:
-        """Return what to store if this process's flow says something new; None: the stored one
+        """Return the row to store if this process's flow says something new; None: the stored one
         counts.
         """
         stored = self._store.default_consent() if self._store else None

@@ -170,7 +170,7 @@ class Erasure:
         return len(calls)
 
     def _scrub(self, removed: Erased) -> None:
-        """Leave no copy of what was erased in the log of the spool."""
+        """Leave no copy of the erased events in the log of the spool."""
         if not removed.scrubbed and self._spool.durable:
             until_scrubbed(self._spool, f"{len(removed.seqs)} event(s) erased")
 
@@ -221,7 +221,7 @@ class Erasure:
                 self._spool.end_erasure(name)
 
     def _adopt(self, *, notify: bool = True) -> None:
-        """Finish what ended erasures have left. Raises SpoolError."""
+        """Finish the erasures of processes that have ended. Raises SpoolError."""
         if not self._spool.durable or not self._spool.pending_erasures():
             return
         with self._named() as name:

@@ -135,7 +135,7 @@ class PeopleStore(Protocol):
         """
 
     def cancel_erasure(self, erasure: str) -> None:
-        """Take back what an erasure has scheduled."""
+        """Take the keys back that an erasure has scheduled."""
 
     def end_erasure(self, erasure: str) -> None:
         """Note that an erasure has ended; what it has left pending is for `adopt_erasures`."""

@@ -58,7 +58,7 @@ class Members:
         return file
 
     def _describe(self, file: int) -> None:
-        """Write what others should know of this process; later where the disk is full."""
+        """Write the description of this process for others; later where the disk is full."""
         with contextlib.suppress(OSError):
             os.pwrite(file, json.dumps(self._known[self.token]).encode(), 0)
 
