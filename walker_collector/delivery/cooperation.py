@@ -14,6 +14,9 @@ from walker_collector.people.erasure import Erasure
 from walker_collector.spool import Deliveries, DurableSpool, Lease
 from walker_collector.spool.processes.observer import trouble
 
+_LEASES_WAIT: Final = 1.0
+_LEASES_POLL: Final = 0.01
+"""Seconds that a process which leaves waits for the leases of others that leave."""
 _RELOAD_PAUSE: Final = 1.0
 """Seconds between reloads: each reads up to 10,000 events and all that are held."""
 
@@ -47,6 +50,7 @@ class Cooperation:
             if not delivers:  # whoever does has to deliver what earlier processes have left
                 worker.pending.own.entries = OwnEntries(None)
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
+            worker.take_rest = self._take_rest
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
             ids,
@@ -120,9 +124,17 @@ class Cooperation:
     def leave(self) -> Collection[str]:
         """Leave deliveries to others; return the destinations that they can deliver to."""
         left = self._membership.leave()
+        # A process that closes at the same time gives its leases up in a moment.
+        until = time.monotonic() + _LEASES_WAIT
+        while not self._membership.take_rest() and time.monotonic() < until:
+            time.sleep(_LEASES_POLL)
         if self._moved:
             self._reload()
         return left
+
+    def _take_rest(self) -> None:
+        with suppress(SpoolError):  # it is tried again
+            self._membership.take_rest()
 
     def stop(self) -> None:
         """Take over and give up nothing more."""

@@ -36,6 +36,8 @@ from walker_collector.text import describe, storable
 
 PAUSE: Final = 1.0
 """Wait (s) of a thread after an error in the collector itself, or of an unreadable spool."""
+_LAST: Final = 2**62
+"""Above the number of any event."""
 _MAX_WAIT: Final = 3600.0
 """Longest wait (s) of an idle thread: locks do not accept any number of seconds."""
 
@@ -71,6 +73,8 @@ class DestinationWorker:
         self._flushing: set[object] = set()
         self.trouble_elsewhere: Callable[[], str] = lambda: ""
         """Returns the reason why the process that has to deliver does not, "" if it does."""
+        self.take_rest: Callable[[], object] = lambda: None
+        """Takes leases that other processes have given up as all of them close."""
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
         self._calls = calls = HookCalls(destination)
@@ -125,6 +129,8 @@ class DestinationWorker:
             self._wake()
         if self._waiters.waiting and not state.delivers_all:
             self.pending.own.answer_from_disk()
+        if self._flushing:  # they may wait for what another process has delivered
+            self._changed.notify_all()
 
     def follow_joins(self) -> None:
         """Look for events that a merge of people may have brought from another shard."""
@@ -244,10 +250,16 @@ class DestinationWorker:
 
     def _is_over(self, *, everything: bool) -> bool:
         """Return whether nothing waits, of this process's own events or of all."""
-        if everything:
-            with self._lock:
-                return not (self._state.waiting or self._state.window.foreign)
-        return self.pending.own.are_delivered
+        state = self._state
+        if not everything:
+            return self.pending.own.are_delivered
+        if state.spool.durable and not state.delivers_all:
+            # Another process that closes has a lease still: it delivers the rest, or gives it up.
+            self.take_rest()
+            if not state.delivers_all:
+                return not state.spool.has_waiting(self.id, 0, _LAST)
+        with self._lock:
+            return not (state.waiting or state.window.foreign)
 
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]

@@ -162,6 +162,11 @@ class Membership(Protocol):
     def leave(self) -> set[str]:
         """Take no more leases; return the destinations that other processes can deliver to."""
 
+    def take_rest(self) -> bool:
+        """Take the leases that are free by now, after `leave`, of those that nobody else could
+        take; return whether this process has all of them.
+        """
+
     def stop(self) -> None:
         """Look no more, and keep the leases."""
 
