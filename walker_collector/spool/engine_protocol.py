@@ -163,8 +163,9 @@ class Membership(Protocol):
         """Take no more leases; return the destinations that other processes can deliver to."""
 
     def take_rest(self) -> bool:
-        """Take the leases that are free by now, after `leave`, of those that nobody else could
-        take; return whether this process has all of them.
+        """Take the leases that are free, after `leave`, of those that nobody else could take.
+
+        Returns whether this process has all of them.
         """
 
     def stop(self) -> None:

@@ -215,7 +215,7 @@ class LeaseKeeper:
         return others
 
     def take_rest(self) -> bool:
-        """Take the leases that nobody else could take, of those that are free by now.
+        """Take the leases that nobody else could take, as far as they are free.
 
         Returns whether this process has all of them. Another process that leaves has its own until
         it has closed.
