@@ -1,6 +1,7 @@
 """Waits of all tests: each has a bound, and its failure says what was waited for."""
 
 import inspect
+import json
 import os
 import signal
 import subprocess
@@ -75,6 +76,36 @@ def end(process: "subprocess.Popen[str]") -> None:
         with suppress(BrokenPipeError):
             if pipe:
                 pipe.close()
+
+
+class Driven:
+    """The other end of a program that takes commands, JSON on a line, and answers with lines."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def do(self, *command: Any) -> Any:
+        """Have it do something; return the result."""
+        self.send(*command)
+        return self.answer()
+
+    def send(self, *command: Any) -> None:
+        """Tell it what to do next, without waiting for it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Return the next line that it says."""
+        answer = self.line()
+        assert answer is not None, "the process has ended"
+        return answer
+
+    def line(self) -> Any:
+        """Return the next line that it says; None: it has ended before the end of one."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()  # bounded: `program` ends it
+        return json.loads(line) if line.endswith("\n") else None
 
 
 def python(code: str, *arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":

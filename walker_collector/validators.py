@@ -51,7 +51,7 @@ def names_spool(_: Any, __: Any, value: str) -> None:
 
 
 def delivers_or_spools(collector: Any, __: Any, value: bool) -> None:
-    """Refuse false without a spool: nobody could deliver what waits in this process's memory."""
+    """Refuse false without a spool: nobody could deliver the events in this process's memory."""
     if value is False and getattr(collector, "spool", None) is None:
         raise ValueError(
             "false needs a spool, from which other processes deliver; add one (collector.spool), "

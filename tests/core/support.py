@@ -203,12 +203,8 @@ def _in_flight(collector: Collector) -> int:
 
 
 def _workers(collector: Collector) -> list[threading.Thread]:
-    prefixes = tuple(f"walker-{name}-" for name in collector.status().destinations)
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread.name.startswith(prefixes) and not thread.name.endswith("-call")
-    ]
+    workers = collector._life.runtime.workers.values()
+    return [thread for worker in workers for thread in list(worker._threads._threads)]
 
 
 def is_erasing(collector: Collector) -> bool:

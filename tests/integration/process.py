@@ -17,7 +17,7 @@ from subprocess import PIPE, Popen
 from typing import Any
 
 from tests.integration.moments import stop_at
-from tests.support import LIFETIME, ROOT, program, wait_until
+from tests.support import LIFETIME, ROOT, Driven, program, wait_until
 from walker_collector import Collector
 
 BEGAN = 1_700_000_000_000
@@ -35,35 +35,13 @@ def numbered(n: int, user: dict[str, str]) -> Event:
     }
 
 
-class Process:
+class Process(Driven):
     """A process that is told to push, to record consent, to forget."""
 
     def __init__(self, process: "Popen[str]", folder: Path) -> None:
-        self.process = process
+        super().__init__(process)
         self.pid = process.pid
         self._folder = folder
-
-    def do(self, *command: Any) -> Any:
-        """Have it call something of its collector; return the result."""
-        self.send(*command)
-        return self.answer()
-
-    def send(self, *command: Any) -> None:
-        """Tell it what to do next, without waiting for it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> Any:
-        """Return the next line that it says."""
-        answer = self._line()
-        assert answer is not None, "the process has ended"
-        return answer
-
-    def _line(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()  # bounded: `program` ends it
-        return json.loads(line) if line.endswith("\n") else None
 
     def push(self, events: Sequence[Event]) -> int:
         """Push events; return how many it said to be accepted, before it ended."""
@@ -72,7 +50,7 @@ class Process:
         except OSError:
             return 0
         for at in range(len(events)):
-            if self._line() is None:
+            if self.line() is None:
                 return at
         return len(events)
 

@@ -150,9 +150,9 @@ def replay(
     spool_of(flow, name)  # raises for a flow without a spool, before it is run
     if not is_spool(flow):
         check_destination(destination, flow, name)
+    letters = _choose(_read(flow, name, destination), ids)
     with StopSignal() as stop:
         flow_run = FlowRun(flow, name, stop)
-        letters = _choose(flow_run.collector.dead(destination), ids)
         count = flow_run.collector.replay(letters, without, without_messages=without_messages)
         if not without_messages:
             _warn_of_repeats(letters, without)

@@ -14,6 +14,9 @@ from walker_collector.people.erasure import Erasure
 from walker_collector.spool import Deliveries, DurableSpool, Lease
 from walker_collector.spool.processes.observer import trouble
 
+_LEASES_WAIT: Final = 1.0
+_LEASES_POLL: Final = 0.01
+"""Seconds that a process which leaves waits for the leases of others that leave."""
 _RELOAD_PAUSE: Final = 1.0
 """Seconds between reloads: each reads up to 10,000 events and all that are held."""
 
@@ -45,8 +48,9 @@ class Cooperation:
         consents.on_moved = self._on_moved
         for worker in workers.values():
             if not delivers:  # whoever does has to deliver what earlier processes have left
-                worker.pending.own = OwnEntries(None)
+                worker.pending.own.entries = OwnEntries(None)
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
+            worker.take_rest = self._take_rest
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
             ids,
@@ -72,7 +76,8 @@ class Cooperation:
 
     def _on_foreign(self) -> None:
         for worker, _ in self._workers.active:
-            worker.pending.others_added()
+            worker.pending.own.entries.others_added()
+            worker.pending.note_foreign()
 
     def _on_news(self, people: set[str] | None) -> None:
         if people is None:
@@ -84,7 +89,7 @@ class Cooperation:
     def _on_moved(self, marks: frozenset[int]) -> None:
         self._moved = True
         for worker, _ in self._workers.active:
-            worker.pending.note_erased(marks)
+            worker.pending.own.note_erased(marks)
         erasures = self._spool.erasures
         erased, self._erasures_seen = erasures != self._erasures_seen, erasures
         if erased:  # nobody says who was: destinations may remember them
@@ -119,9 +124,17 @@ class Cooperation:
     def leave(self) -> Collection[str]:
         """Leave deliveries to others; return the destinations that they can deliver to."""
         left = self._membership.leave()
+        # A process that closes at the same time gives its leases up in a moment.
+        until = time.monotonic() + _LEASES_WAIT
+        while not self._membership.take_rest() and time.monotonic() < until:
+            time.sleep(_LEASES_POLL)
         if self._moved:
             self._reload()
         return left
+
+    def _take_rest(self) -> None:
+        with suppress(SpoolError):  # it is tried again
+            self._membership.take_rest()
 
     def stop(self) -> None:
         """Take over and give up nothing more."""

@@ -1,8 +1,8 @@
 """The dead letters of one destination: replay, and the limit `dlqMax`."""
 
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Collection, Container, Sequence
 
-from walker_collector.delivery.own_entries import OwnEntries
+from walker_collector.delivery.own_fates import OwnFates
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.spool import DeadLetter, State
 
@@ -10,7 +10,7 @@ from walker_collector.spool import DeadLetter, State
 class DeadLetters:
     """Queues dead letters again, and deletes the oldest beyond the limit."""
 
-    def __init__(self, state: PendingState, own: Callable[[], OwnEntries]) -> None:
+    def __init__(self, state: PendingState, own: OwnFates) -> None:
         self._state = state
         self._own = own
         self._died = 0
@@ -36,7 +36,7 @@ class DeadLetters:
     def replay(self, letters: Sequence[DeadLetter], without: Collection[str] = ()) -> int:
         """Queue dead letters again as `requeue` does, and count them as replayed."""
         count = self.requeue(letters, without)
-        self._own().add_again(letter.seq for letter in letters)
+        self._own.entries.add_again(letter.seq for letter in letters)
         self._state.counts.replayed += count
         self._state.wake()
         return count

@@ -13,7 +13,7 @@ from walker_collector.delivery.health import Health
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.linger import Linger
 from walker_collector.delivery.outcome import Disposition, Outcome
-from walker_collector.delivery.own_entries import OwnEntries
+from walker_collector.delivery.own_fates import OwnFates
 from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
@@ -49,8 +49,6 @@ class Wait:
     ms: int | None
 
 
-_ANSWERED: Final = 500
-"""Pushes whose events are looked up in the spool at once."""
 _IDLE: Final = Wait(None)
 _OUTDATED: Final = Wait(0)
 """Nothing is taken before what is known of people is refreshed."""
@@ -69,7 +67,8 @@ class PendingEvents:
         self._restore = Restore(state)
         self.holds = Holds(state, self._restore)
         self.erasures = Erasures(state, self.holds)
-        self.dead_letters = DeadLetters(state, lambda: self.own)
+        self.own = OwnFates(state)
+        self.dead_letters = DeadLetters(state, self.own)
         self.shards = OwnedShards(state, self.holds, self.erasures, self._restore)
         self._linger = Linger.of(destination.config.batch, destination.linger)
         self._batch_size = destination.batch_size
@@ -79,7 +78,6 @@ class PendingEvents:
         """Whether other threads may have something to do after the last batch, now or later."""
         self._newest = 0
         """The number of the last entry that was added."""
-        self.own = OwnEntries(state.spool.inherited if state.spool.durable else 0)
 
     # --- add -------------------------------------------------------------------------------
 
@@ -92,7 +90,7 @@ class PendingEvents:
         (first, _, _, _), (last, _, at, _) = entries[0], entries[-1]
         if last <= self._newest:  # the call before was complete
             return
-        self.own.add(first, last)
+        self.own.entries.add(first, last)
         count, pending, linger = len(entries), self.state, self._linger
         window, counts = pending.window, pending.counts
         if not pending.leased or pending.sharded:  # whoever delivers reads them from the spool
@@ -165,79 +163,13 @@ class PendingEvents:
         if stored:
             self._linger.arrived(now)
 
-    # --- leases ----------------------------------------------------------------------------
-
-    def count_again(self) -> None:
-        """Count the entries on disk, before all of them are read; call with the lock held."""
-        state = self.state
-        if state.spool.durable:
-            state.window.known_up_to = state.spool.newest()
-            state.count_stored()
-
-    def others_added(self) -> None:
-        """Note, before own entries are added, that another process has added some."""
-        self.own.others_added()
-        self.note_foreign()
+    # --- other processes -------------------------------------------------------------------
 
     def note_foreign(self) -> None:
         """Read on: another process may have added entries."""
         with self.state.lock:
             if self.state.leased:
                 self.state.window.note_foreign()
-
-    def answer_from_disk(self) -> None:
-        """Answer the pushes that wait for a destination that another process delivers to."""
-        state = self.state
-        if not state.spool.durable:
-            return
-        with state.lock:
-            seqs = self._awaited()
-        for at in range(0, len(seqs), _ANSWERED):
-            some = seqs[at : at + _ANSWERED]
-            fates = state.spool.fates(state.destination.id, some)
-            # What is gone may have been erased since the last news, which then tells so.
-            known = fates if state.consents.is_stale else some
-            with state.lock:
-                for seq in known:
-                    state.waiters.decided(seq, fates.get(seq))
-
-    def answer_gone(self) -> None:
-        """Answer the pushes that wait for entries which a command, or another process, has erased.
-
-        Others that deliver to the destination may have delivered them: see `answer_from_disk`.
-        """
-        state = self.state
-        with state.lock:
-            if not (state.delivers_all and state.spool.durable):
-                return
-            seqs = self._awaited()
-            for at in range(0, len(seqs), _ANSWERED):
-                some = seqs[at : at + _ANSWERED]
-                fates = state.spool.fates(state.destination.id, some)
-                state.waiters.erased(set(some) - fates.keys())
-
-    def _awaited(self) -> list[int]:
-        """Return the entries that a push waits for; those in flight are answered when they end."""
-        return [seq for seq in self.state.waiters.waiting if seq not in self.state.in_flight]
-
-    def note_erased(self, marks: frozenset[int]) -> None:
-        """Note the marks of keys that another process has erased."""
-        with self.state.lock:
-            self.state.waiters.note_erased(marks)
-
-    @property
-    def are_own_delivered(self) -> bool:
-        """Whether all that this process has accepted is delivered, by whichever process."""
-        state, spool = self.state, self.state.spool
-        with state.lock:  # entries are counted as they are read, and foreign ones are there before
-            if not state.waiting and (state.delivers_all and not state.window.foreign):
-                return True
-            if not spool.durable or (state.delivers_all and self.own.are_all):
-                return False
-            if any(seq in self.own for seq in state.in_flight):
-                return False
-            runs = list(self.own.runs)
-        return not any(spool.has_waiting(state.destination.id, *run) for run in runs)
 
     # --- next ------------------------------------------------------------------------------
 

@@ -102,6 +102,12 @@ class PendingState:
             self.dead -= on_disk[State.DEAD]
         self.held_elsewhere = 0 if self.leased else counts.get(State.HELD, 0)
 
+    def count_again(self) -> None:
+        """Count the entries on disk, before all of them are read; call with the lock held."""
+        if self.spool.durable:
+            self.window.known_up_to = self.spool.newest()
+            self.count_stored()
+
     def places(self) -> dict[str, int]:
         """Return how many entries wait, are held, and are dead letters; of all processes."""
         if self.sharded:

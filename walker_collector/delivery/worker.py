@@ -36,6 +36,8 @@ from walker_collector.text import describe, storable
 
 PAUSE: Final = 1.0
 """Wait (s) of a thread after an error in the collector itself, or of an unreadable spool."""
+_LAST: Final = 2**62
+"""Above the number of any event."""
 _MAX_WAIT: Final = 3600.0
 """Longest wait (s) of an idle thread: locks do not accept any number of seconds."""
 
@@ -71,6 +73,8 @@ class DestinationWorker:
         self._flushing: set[object] = set()
         self.trouble_elsewhere: Callable[[], str] = lambda: ""
         """Returns the reason why the process that has to deliver does not, "" if it does."""
+        self.take_rest: Callable[[], object] = lambda: None
+        """Takes leases that other processes have given up as all of them close."""
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
         self._calls = calls = HookCalls(destination)
@@ -106,14 +110,14 @@ class DestinationWorker:
         """
         self.pending.shards.take_over(shard)
         self.pending.holds.release(None)
-        self.pending.answer_from_disk()  # of events that the process before has delivered
+        self.pending.own.answer_from_disk()  # of events that the process before has delivered
         self._wake()
 
     def reload(self) -> None:
         """Read everything anew: another process has erased people, or changed too much to tell."""
         if self._state.leased:
             self.pending.shards.reload()
-            self.pending.answer_gone()
+            self.pending.own.answer_gone()
             self.pending.holds.release(None)
             self._wake()
 
@@ -124,7 +128,9 @@ class DestinationWorker:
             self.pending.note_foreign()
             self._wake()
         if self._waiters.waiting and not state.delivers_all:
-            self.pending.answer_from_disk()
+            self.pending.own.answer_from_disk()
+        if self._flushing:  # they may wait for what another process has delivered
+            self._changed.notify_all()
 
     def follow_joins(self) -> None:
         """Look for events that a merge of people may have brought from another shard."""
@@ -243,11 +249,17 @@ class DestinationWorker:
         return self._state.waiting
 
     def _is_over(self, *, everything: bool) -> bool:
-        """Return whether nothing waits, of what this process has accepted or of everything."""
-        if everything:
-            with self._lock:
-                return not (self._state.waiting or self._state.window.foreign)
-        return self.pending.are_own_delivered
+        """Return whether nothing waits, of this process's own events or of all."""
+        state = self._state
+        if not everything:
+            return self.pending.own.are_delivered
+        if state.spool.durable and not state.delivers_all:
+            # Another process that closes has a lease still: it delivers the rest, or gives it up.
+            self.take_rest()
+            if not state.delivers_all:
+                return not state.spool.has_waiting(self.id, 0, _LAST)
+        with self._lock:
+            return not (state.waiting or state.window.foreign)
 
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
@@ -286,7 +298,7 @@ class DestinationWorker:
                 state.delivers_all and state.window.foreign and not state.sharded
             ):  # not all that waits was read, or counted
                 with suppress(SpoolError):
-                    self.pending.count_again()
+                    state.count_again()
             oldest, retries = state.queue.oldest, len(state.queue.retries)
             age = 0 if oldest is None else max(0, self._now.earlier() - oldest)
             return DestinationStatus(

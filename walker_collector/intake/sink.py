@@ -14,13 +14,10 @@ from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolFull
 from walker_collector.intake.in_flight import InFlight
+from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
 from walker_collector.spool import NewEvent, PeopleUpdate, Spool, State
 
 T = TypeVar("T")
-
-_CALL_WAIT: Final = 1.0
-"""How long (s) a withdrawal waits for calls under way."""
-_CALL_POLL: Final = 0.002
 
 _POLL_INTERVAL: Final = 0.01
 """Time (s) between attempts to write to a spool that is full."""
@@ -149,12 +146,7 @@ class SpoolSink:
         spool, me = self._spool, get_ident()
         if not spool.durable or any(worker.is_worker(me) for worker in self._workers.values()):
             return 0
-        calls = spool.calls_of(people)  # those claimed from now on know of the statement
-        deadline = time.monotonic() + _CALL_WAIT
-        while calls and time.monotonic() < deadline:
-            time.sleep(_CALL_POLL)
-            calls &= spool.calls_of(people)
-        return len(calls)
+        return wait_for_calls(spool, people, time.monotonic() + IN_FLIGHT_WAIT)
 
     def wait_for_room(self, work: Callable[[], T]) -> T:
         """Call `work` until the spool has room for it; raises SpoolFull after `queueWait`."""

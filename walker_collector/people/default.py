@@ -1,9 +1,15 @@
 """The default consent, which holds if neither an event nor its person states anything."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from walker_collector.config import Consent
 from walker_collector.spool import DefaultConsent, PeopleStore
+from walker_collector.text import brief, get_logger
+
+_SHOWN: Final = 500
+
+logger = get_logger("walker_collector")
 
 
 class CurrentDefault:
@@ -21,16 +27,24 @@ class CurrentDefault:
         self.consent: dict[str, bool] = dict(flow)
 
     def changed_to(self, consent: Consent) -> DefaultConsent:
-        """Return what to store for another default."""
+        """Return the row to store for another default."""
         return DefaultConsent(self._flow, consent)
 
     def from_flow(self) -> DefaultConsent | None:
-        """Return what to store if this process's flow says something new; None: the stored one
+        """Return the row to store if this process's flow says something new; None: the stored one
         counts.
         """
         stored = self._store.default_consent() if self._store else None
         known = stored.flow if stored else {}
-        return None if known == self._of_flow else DefaultConsent(self._of_flow, self._of_flow)
+        if known == self._of_flow:
+            return None
+        if stored:
+            logger.warning(
+                "collector.consent has changed: the default of all processes was %s, and is now %s",
+                brief(str(dict(stored.current)), _SHOWN),
+                brief(str(self._of_flow), _SHOWN),
+            )
+        return DefaultConsent(self._of_flow, self._of_flow)
 
     def show(self, default: DefaultConsent) -> None:
         """Let a default count that is stored."""

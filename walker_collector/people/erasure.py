@@ -14,6 +14,7 @@ from attrs import frozen
 
 from walker_collector.errors import SpoolError
 from walker_collector.hookspecs import Person
+from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import DurableSpool, Erased, Spool
@@ -21,10 +22,6 @@ from walker_collector.text import get_logger
 
 logger = get_logger("walker_collector")
 
-_CALL_POLL: Final = 0.005
-"""Seconds between looks at the calls of other processes."""
-IN_FLIGHT_WAIT: Final = 1.0
-"""How long (s) an erasure waits for calls under way, of any process."""
 _SCRUB_WAIT: Final = 10.0
 """How long (s) an erasure waits for others to stop reading the log."""
 _SCRUB_POLL: Final = 0.01
@@ -148,7 +145,7 @@ class Erasure:
             self._spool.schedule_erasure(keys, name)
         gone = set[int]().union(*[erasures.erase(keys, deadline) for erasures in self._all()])
         if self._spool.durable:
-            return gone, self._wait_for_calls(keys, deadline)
+            return gone, wait_for_calls(self._spool, keys, deadline)
         return gone, sum(erasures.in_flight(keys) for erasures in self._all())
 
     @contextmanager
@@ -160,17 +157,8 @@ class Erasure:
             finally:
                 self.thread = 0
 
-    def _wait_for_calls(self, people: set[str], deadline: float) -> int:
-        """Wait for calls with events of these people in any process; return how many are left."""
-        assert self._spool.durable
-        calls = self._spool.calls_of(people)
-        while calls and time.monotonic() < deadline:
-            time.sleep(_CALL_POLL)
-            calls &= self._spool.calls_of(people)
-        return len(calls)
-
     def _scrub(self, removed: Erased) -> None:
-        """Leave no copy of what was erased in the log of the spool."""
+        """Leave no copy of the erased events in the log of the spool."""
         if not removed.scrubbed and self._spool.durable:
             until_scrubbed(self._spool, f"{len(removed.seqs)} event(s) erased")
 
@@ -221,7 +209,7 @@ class Erasure:
                 self._spool.end_erasure(name)
 
     def _adopt(self, *, notify: bool = True) -> None:
-        """Finish what ended erasures have left. Raises SpoolError."""
+        """Finish the erasures of processes that have ended. Raises SpoolError."""
         if not self._spool.durable or not self._spool.pending_erasures():
             return
         with self._named() as name:

@@ -318,7 +318,7 @@ def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:
 
 
 def mark_of(key: str) -> int:
-    """Return a stand-in for a key which tells nobody whose it is: one in 65,536 has the same."""
+    """Return a stand-in for a key, from which nobody learns it: one in 65,536 has the same."""
     return crc32(key.encode("utf-8", "surrogatepass")) & 0xFFFF
 
 

@@ -139,7 +139,7 @@ class PeopleStore(Protocol):
         """
 
     def cancel_erasure(self, erasure: str) -> None:
-        """Take back what an erasure has scheduled."""
+        """Take the keys back that an erasure has scheduled."""
 
     def end_erasure(self, erasure: str) -> None:
         """Note that an erasure has ended; what it has left pending is for `adopt_erasures`."""
@@ -165,6 +165,12 @@ class Membership(Protocol):
 
     def leave(self) -> set[str]:
         """Take no more leases; return the destinations that other processes can deliver to."""
+
+    def take_rest(self) -> bool:
+        """Take the leases that are free, after `leave`, of those that nobody else could take.
+
+        Returns whether this process has all of them.
+        """
 
     def stop(self) -> None:
         """Look no more, and keep the leases."""

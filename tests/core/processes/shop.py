@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE
 from typing import Any
 
 from tests.core.support import MARKETING, config, flow, plugin
-from tests.support import program
+from tests.support import Driven, program
 from walker_collector import Collector, SpoolError
 from walker_collector.errors import Rejected, RetryLater
 from walker_collector.spool import Lease
@@ -25,29 +25,8 @@ ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 
 
-class Shop:
+class Shop(Driven):
     """A process that is told to push, to record consent, to forget."""
-
-    def __init__(self, process: "Popen[str]") -> None:
-        self.process = process
-
-    def do(self, *command: Any) -> Any:
-        """Have it call something of its collector; return the result."""
-        self.send(*command)
-        return self.answer()
-
-    def send(self, *command: Any) -> None:
-        """Tell it what to do next, without waiting for it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self) -> Any:
-        """Return the result of the command that was sent first."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()  # bounded: `program` ends it
-        assert line, "the process has ended"
-        return json.loads(line)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def test_a_default_counts_for_all_processes_and_those_that_start_later(
 
 
 def test_a_change_of_the_flow_replaces_the_default_at_the_next_start(
-    spools: list[SqliteSpool],
+    spools: list[SqliteSpool], caplog: pytest.LogCaptureFixture
 ) -> None:
     older = begun(spools[0], {"a": True})
     older.set_default({"a": False})
@@ -60,8 +60,11 @@ def test_a_change_of_the_flow_replaces_the_default_at_the_next_start(
     assert defaults(older, newer) == [{"a": True, "b": True}] * 2
     older.set_default({"b": False})
     assert begun(spools[1], {"a": True, "b": True}).default == {"a": True, "b": False}
+    assert "all processes was {'a': False}, and is now {'a': True, 'b': True}" in caplog.text
+    caplog.clear()
     assert begun(spools[1]).default == {}
     assert defaults(older, newer) == [{}, {}]
+    assert "all processes was {'a': True, 'b': False}, and is now {}" in caplog.text
 
 
 def test_a_forked_child_with_an_older_flow_follows(spools: list[SqliteSpool]) -> None:

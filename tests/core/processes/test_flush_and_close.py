@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.core.processes.shop import delivered, shop
 from tests.core.support import PATIENCE, Record, config, flow, join, plugin
 from tests.support import wait_until
 from walker_collector import Collector
@@ -153,3 +155,33 @@ def test_own_numbers_are_runs_between_those_of_others() -> None:
     other.add(6, 7)
     other.add_again([3, 7])
     assert other.runs == [(3, 3), (6, 7)]
+
+
+@pytest.mark.parametrize("shards", ["1", "4"])
+def test_processes_that_close_at_once_leave_nothing_and_wait_for_nobody(
+    shards: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        shops = [stack.enter_context(shop(tmp_path, "grants", shards)) for _ in range(4)]
+        for at, item in enumerate(shops):
+            item.do("push", *[[{"id": f"u{at}"}, n] for n in range(50)])
+        began = time.monotonic()
+        for item in shops:
+            assert item.process.stdin is not None
+            item.process.stdin.close()  # each closes its collector at the end of its input
+        for item in shops:
+            assert item.process.wait(20) == 0
+        assert time.monotonic() - began < 8  # less than closeTimeout
+    assert len(delivered(tmp_path)) == 200
+
+
+def test_flush_ends_as_soon_as_another_process_has_delivered(tmp_path: Path) -> None:
+    with shop(tmp_path, "grants") as holder, shop(tmp_path, "grants", "accepts") as other:
+        holder.do("push", [{"id": "ben"}, 0])
+        took = []
+        for n in range(5):
+            other.do("push", [{"id": "ana"}, n])
+            began = time.monotonic()
+            assert other.do("flush", 20)
+            took.append(time.monotonic() - began)
+        assert min(took) < 0.9  # not only when it looks again after a second

@@ -24,7 +24,7 @@ class ErasureLocks:
         self._changing = threading.Lock()
 
     def begin(self) -> str:
-        """Return the name of a new erasure, whose file is locked."""
+        """Return the name of a new erasure, with its file locked."""
         name = secrets.token_hex(8)
         with self._changing:
             file = open_file(self._spool, self._path(name))

@@ -89,7 +89,7 @@ def open_file(spool: Path, path: Path) -> int:
 
 
 def _give_to_owner(spool: Path, file: int | Path) -> None:
-    """Give what root has made to the owner of the spool, whose processes need it later.
+    """Give a file that root has made to the owner of the spool: other processes need it later.
 
     SQLite does so with its own files.
     """

@@ -56,6 +56,8 @@ class LeaseKeeper:
         self._folder_version = 0
         self._looking = threading.Lock()
         self._over = threading.Event()
+        self._rest: list[Lease] = []
+        """The leases that nobody else could take as this process left."""
         self._thread: threading.Thread | None = None
 
     @property
@@ -208,13 +210,21 @@ class LeaseKeeper:
             # Without the spool, nobody else has what is in memory.
             return set() if loss is Loss.SPOOL else {lease.destination for lease in self._wanted}
         others = self.others_deliver()
+        self._rest = [lease for lease in self._wanted if lease.destination not in others]
+        self.take_rest()
+        return others
+
+    def take_rest(self) -> bool:
+        """Take the leases that nobody else could take, as far as they are free.
+
+        Returns whether this process has all of them. Another process that leaves has its own until
+        it has closed.
+        """
         with self._looking:
-            for lease in self._wanted:
-                if lease.destination in others:
-                    continue
+            for lease in self._rest:
                 if lease not in self._leases.held or lease in self._leaving:
                     self._take(lease)
-        return others
+            return self._leases.held.issuperset(self._rest)
 
     def stop(self) -> None:
         """Look no more, and keep the leases."""

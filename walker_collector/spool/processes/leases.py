@@ -74,7 +74,10 @@ class Leases:
         return self._token
 
     def _sign(self, file: int) -> None:
-        """Say who holds a lease; later where the disk is full: deliveries make room."""
+        """Write the holder of a lease into its file, or later where the disk is full.
+
+        Deliveries make room.
+        """
         if os.fstat(file).st_size == 0:
             with contextlib.suppress(OSError):
                 os.pwrite(file, self._token.encode(), 0)

@@ -58,7 +58,7 @@ class Members:
         return file
 
     def _describe(self, file: int) -> None:
-        """Write what others should know of this process; later where the disk is full."""
+        """Write the description of this process for others; later where the disk is full."""
         with contextlib.suppress(OSError):
             os.pwrite(file, json.dumps(self._known[self.token]).encode(), 0)
 
@@ -83,13 +83,10 @@ class Members:
         """Return the living processes, the one that came first first."""
         now = time.time()
         found = []
-        for path in self.folder.glob(f"*{_LEAVING}"):
+        for path in _files_in(self.folder):
             if path != self._path and _is_left(path):
                 path.unlink(missing_ok=True)
-        for path in self.folder.glob(f"*{_SUFFIX}"):
-            if path != self._path and _is_left(path):
-                path.unlink(missing_ok=True)
-            elif (member := self._member(path, now)) is not None:
+            elif path.suffix == _SUFFIX and (member := self._member(path, now)) is not None:
                 found.append(member)
         there = {self.token, *(member.token for member in found)}
         self._known = {token: about for token, about in self._known.items() if token in there}
@@ -156,7 +153,7 @@ def _described(path: Path, about: dict[str, Any], now: float, *, own: bool = Fal
 def seen_from_outside(folder: Path) -> dict[str, Member]:
     """Return the living processes of a folder of locks by token, for a process that is none."""
     now, found = time.time(), {}
-    for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_LEAVING}")):
+    for path in _files_in(folder):
         with contextlib.suppress(OSError):  # it has just ended
             if not _is_left(path):
                 found[path.stem] = _described(path, _read(path), now)
@@ -165,9 +162,12 @@ def seen_from_outside(folder: Path) -> dict[str, Member]:
 
 def living_processes(spool: Path) -> set[str]:
     """Return the tokens of the living processes of a spool."""
-    folder = locks_folder(spool)
-    paths = [*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_LEAVING}")]
-    return {path.stem for path in paths if not _is_left(path)}
+    return {path.stem for path in _files_in(locks_folder(spool)) if not _is_left(path)}
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of all processes, those that leave among them."""
+    return [*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_LEAVING}")]
 
 
 def _about(delivers: list[str]) -> dict[str, Any]:

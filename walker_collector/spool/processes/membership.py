@@ -65,6 +65,10 @@ class SpoolMembership:
         """Take no more leases; return the destinations that other processes can deliver to."""
         return self._keeper.leave()
 
+    def take_rest(self) -> bool:
+        """Take the leases that nobody else could take; return whether this process has them."""
+        return self._keeper.take_rest()
+
     def stop(self) -> None:
         """Look no more, and keep the leases."""
         self._watcher.close()

@@ -17,7 +17,7 @@ def observe(spool: Path, destination: str) -> str:
 
 
 def deliveries(spool: Path, destinations: Iterable[str]) -> list[tuple[Member, list[str]]]:
-    """Return the living processes of a spool, oldest first, each with what it delivers to now.
+    """Return the living processes of a spool, oldest first, each with its destinations of now.
 
     Looked for are these destinations, and those that any of the processes can deliver to.
     """

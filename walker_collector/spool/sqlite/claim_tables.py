@@ -78,7 +78,7 @@ def _gone_there(db: sqlite3.Connection, seqs: Set[int], number: int) -> set[int]
 def _busy(
     db: sqlite3.Connection, process: str, destination: str, people: Iterable[str]
 ) -> set[str]:
-    """Return those of these people for whom another process has a call under way."""
+    """Return those of these people that another process has a call under way for."""
     rows = db.execute(_OTHERS, (destination, process)).fetchall()
     marks = {mark for (found,) in rows for mark in array(_MARK, found)}
     return {key for key in people if _mark(key) in marks} if marks else set()

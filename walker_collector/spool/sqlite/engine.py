@@ -124,17 +124,10 @@ class SqliteSpool:
                 return seqs
             if count > 1 or events[0].as_of != words[ERASURES] + self._uncounted:
                 people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
-            first = words[SEQ] + 1
-            words[SEQ] += count  # before they are written: no number is ever given twice
-            if first != self._expected:
-                self._foreign = True
-            self._expected = first + count
-            seqs = range(first, first + count)
+            seqs = self._take_numbers(count)
             runs[:] = assign_seqs(events, seqs.start)
-            shard = shard_tables.shard_in(db, self.shards) if self.shards > 1 else None
             try:
-                for entries, states in runs:
-                    event_tables.insert(db, self._catalog.current, entries, states, shard)
+                self._insert(db, runs)
             except sqlite3.IntegrityError:
                 # Somebody has deleted the lock files, and another process given these numbers.
                 seqs = range(0)
@@ -160,6 +153,21 @@ class SqliteSpool:
             single=alone and not any(events[0].states.values()),
         )
         return result
+
+    def _take_numbers(self, count: int) -> range:
+        """Reserve numbers before events are written: none is ever given twice."""
+        words = self._words
+        first = words[SEQ] + 1
+        words[SEQ] += count
+        if first != self._expected:
+            self._foreign = True
+        self._expected = first + count
+        return range(first, first + count)
+
+    def _insert(self, db: sqlite3.Connection, runs: Iterable[EntryRun]) -> None:
+        shard = shard_tables.shard_in(db, self.shards) if self.shards > 1 else None
+        for entries, states in runs:
+            event_tables.insert(db, self._catalog.current, entries, states, shard)
 
     def _check_room(self, count: int, added: int) -> None:
         words = self._words
