@@ -125,6 +125,7 @@ class RuleConfig:
     skip: do what `settings` say, but not the destination's default call.
     condition: a callable that must hold for this rule of a list.
     consent: consent keys, one of which must be granted.
+    untrusted: events of senders that are not trusted may cause what the package guards.
     batch: how these events are batched.
     settings: the package's own settings for rules.
     """
@@ -138,6 +139,7 @@ class RuleConfig:
     skip: bool = field(default=False, metadata={"synonyms": ("silent",)})
     condition: Callable[..., Any] | None = None
     consent: Consent | None = None
+    untrusted: bool = False
     batch: BatchConfig | None = None
     settings: Any = None
 

@@ -48,6 +48,11 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     message_parts: tuple[str, ...]
                                 the parts of a delivery (`context.progress`) that are messages to
                                 people: a replay of dead letters can leave them out
+    guarded: frozenset[str]     rule settings, as a flow file writes them, whose effects nobody may
+                                cause but senders that are trusted: a deletion, a message. The
+                                plugin refuses their events (Rejected) where `context.trusted` and
+                                `rule.untrusted` are both False; `walker validate` names the rules
+                                that anybody can reach
     wants_consent(settings) -> bool
                                 whether the `consent` hook is needed with these settings
     simulate(event, data, rule, context) -> list[list]
@@ -78,7 +83,10 @@ Hooks of one destination instance are called on worker threads: `push` and `push
 erases. With `timeout`, each call of a hook but `init` and `shutdown` has a thread of its own.
 
 A source is a class of the entry-point group `walker_collector.sources`, with `settings` and
-`aliases` as above, and one hook, `run`: it hands on events until it is told to stop.
+`aliases` as above, and one hook, `run`: it hands on events until it is told to stop. Optional:
+
+    is_open(settings) -> bool   static; whether anybody may send events to it, without a key; if it
+                                is absent, nobody may
 
 A hook of a destination may call its collector, but cannot wait for a delivery or an erasure: `push`
 with `wait` and `forget` raise ReentrantCall, `flush` and `close` return False at once.
@@ -191,6 +199,8 @@ class PushContext:
     person: a text that stands for the event's person, equal for all of their events in a batch,
         whichever identifiers these have; "" without a person. It is good for comparisons only:
         later events of a person must wait behind one that will be retried.
+    trusted: False for an event from a sender without a trusted key, to a source that has keys. What
+        the plugin guards (`guarded`) such an event may not cause, unless its rule has `untrusted`.
     """
 
     destination: Context
@@ -200,6 +210,7 @@ class PushContext:
     progress: Progress | None = field(default=None, repr=False)
     proceed: Callable[[], bool] | None = field(default=None, repr=False)
     person: str = field(default="", repr=False)
+    trusted: bool = True
 
     # Read in C, as they are read several times for each event.
     id = cast(str, property(attrgetter("destination.id")))
@@ -239,13 +250,17 @@ class SourceContext:
 
 @frozen(eq=False)
 class Rule:
-    """The mapping rule that matched: its key (`order complete`, `order *`), name and settings."""
+    """The mapping rule that matched: its key (`order complete`, `order *`), name and settings.
+
+    untrusted: whether events of senders that are not trusted may cause what the plugin guards.
+    """
 
     key: str
     name: str | None = None
     skip: bool = False
     settings: Any = None
     batch: BatchConfig | None = None
+    untrusted: bool = False
 
 
 @define(eq=False)

@@ -283,12 +283,19 @@ def _verify_destination_class(name: str, plugin: Any) -> None:
         if number is not None and (type(number) is not int or number < (attribute != "linger")):
             raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
     _verify_message_parts(name, plugin)
+    _verify_guarded(name, plugin)
 
 
 def _verify_message_parts(name: str, plugin: type) -> None:
     parts = getattr(plugin, "message_parts", ())
     if not isinstance(parts, tuple) or not all(isinstance(part, str) for part in parts):
         raise PluginError(f"plugin {name}: message_parts must be a tuple of names, not {parts!r}")
+
+
+def _verify_guarded(name: str, plugin: type) -> None:
+    guarded: Any = getattr(plugin, "guarded", frozenset())
+    if not isinstance(guarded, frozenset) or not all(isinstance(key, str) for key in guarded):
+        raise PluginError(f"plugin {name}: guarded must be a frozenset of names, not {guarded!r}")
 
 
 def verify_hooks(name: str, plugin: Any) -> None:

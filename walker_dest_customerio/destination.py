@@ -26,7 +26,7 @@ from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
 from walker_dest_customerio.identity import identity_of, key_of
-from walker_dest_customerio.operations import MESSAGE_PARTS, ApiName, Call, Identify, Json
+from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Call, Identify, Json
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
 from walker_dest_customerio.settings import (
@@ -58,6 +58,7 @@ class CustomerioDestination:
     concurrency = 4
     linger = 100
     message_parts = MESSAGE_PARTS
+    guarded = GUARDED
     check = staticmethod(check)
     advise = staticmethod(advise)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define
 
-from walker_collector import MISSING, PushContext, Rule
+from walker_collector import MISSING, PushContext, Rejected, Rule
 from walker_dest_customerio.dates import with_seconds
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.event_ids import event_id
@@ -103,7 +103,8 @@ def plan(
 
     `memory` holds the attributes last sent; it is not changed. `now` (unix s) is an upper bound of
     an identify's timestamp: after one in the future, Customer.io ignores all updates of the person
-    until then. Raises Rejected if a value cannot be sent at all.
+    until then. Raises Rejected if a value cannot be sent at all, and for an operation that an
+    untrusted sender must not cause.
     """
     compiled = _compile_rule(rule)
     settings: Settings = context.destination.settings
@@ -111,8 +112,19 @@ def plan(
         event, data, context, settings, compiled.settings, compiled.name, seconds(event)
     )
     person = identity_of(settings.customer_id, event, context)
-    if person is None:
-        return _plan_anonymous(mapped, compiled)
+    made = (
+        _plan_anonymous(mapped, compiled)
+        if person is None
+        else _plan_person(mapped, compiled, person, memory, now)
+    )
+    if not context.trusted:
+        _refuse_guarded(made.operations, rule)
+    return made
+
+
+def _plan_person(
+    mapped: MappedEvent, compiled: CompiledRule, person: str, memory: IdentifyMemory, now: float
+) -> Plan:
     operations: list[Operation] = []
     warnings: list[str] = []
     identify = _identify(mapped, person, memory, now, warnings)
@@ -143,6 +155,16 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     if not compiled.skip:
         operations.append(_track(TrackAnonymous, anonymous_id, mapped, warnings))
     return Plan(operations, None, anonymous_id, warnings)
+
+
+def _refuse_guarded(operations: Sequence[Operation], rule: Rule | None) -> None:
+    """Raise Rejected if an operation is guarded, and the rule does not open it."""
+    guarded = sorted({operation.guarded for operation in operations if operation.guarded})
+    if guarded and not (rule and rule.untrusted):
+        raise Rejected(
+            f"{' and '.join(guarded)}: not for events whose sender has no trusted key; "
+            'if anybody may cause this, write "untrusted": true in the rule'
+        )
 
 
 def _track(

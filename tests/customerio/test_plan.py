@@ -1,12 +1,13 @@
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.customerio.support import NOON, context_of, event_of, item_of, rule_of
 from walker_collector import MISSING, Rejected, Rule
+from walker_dest_customerio.destination import CustomerioDestination
 from walker_dest_customerio.identify_cache import IdentifyCache, WorkspaceCaches
 from walker_dest_customerio.plan import Plan, plan
 
@@ -310,3 +311,58 @@ def test_attributes_in_another_order_are_no_change() -> None:
     planner = Planner({"identify": "data"})
     for data, made in (({"a": 1, "b": [2]}, 2), ({"b": [2], "a": 1}, 1), ({"a": 1}, 2)):
         assert len(planner.calls(event_of(data=data))) == made
+
+
+# --- senders that are not trusted -----------------------------------------------------------------
+
+DEVICE = {"map": {"deviceId": {"value": "t"}, "platform": {"value": "ios"}}}
+MERGED = {"primaryType": "id", "primaryId": "a", "secondaryType": "id", "secondaryId": "b"}
+GUARDED: dict[str, Any] = {
+    "destroy": True,
+    "suppress": True,
+    "unsuppress": True,
+    "deleteDevice": DEVICE,
+    "merge": {"map": {key: {"value": value} for key, value in MERGED.items()}},
+    "sendEmail": {"map": {"to": "user.id"}},
+    "sendPush": {"map": {"to": "user.id"}},
+}
+
+
+def from_anybody(rule: Rule, **parts: Any) -> list[list[Any]]:
+    """Return the calls of an event whose sender is not trusted."""
+    item = item_of(context_of(), event_of(**parts), MISSING, rule)
+    item.context.trusted = False
+    planned = plan(item.event, item.data, item.rule, item.context, Planner().cache)
+    return [operation.call for operation in planned.operations]
+
+
+@pytest.mark.parametrize(("key", "value"), GUARDED.items())
+def test_untrusted_sender_causes_nothing_guarded_unless_the_rule_says_so(
+    key: str, value: Any
+) -> None:
+    with pytest.raises(Rejected, match=f'^{key}: .* write "untrusted": true in the rule'):
+        from_anybody(rule_of(**{key: value}))
+    opened = evolve(rule_of(skip=True, **{key: value}), untrusted=True)
+    assert from_anybody(opened) == Planner().calls(rule=rule_of(skip=True, **{key: value}))
+
+
+def test_untrusted_sender_causes_all_else() -> None:
+    rule = rule_of(
+        identify={"map": {"plan": {"value": "a"}}},
+        page={"map": {"url": {"value": "/"}}},
+        addDevice=DEVICE,
+        destroy=False,
+        sendEmail="data.absent",
+    )
+    names = [call[0] for call in from_anybody(rule)]
+    assert names == ["identify", "pageview", "add_device", "track"]
+
+
+def test_untrusted_sender_without_an_id_cannot_send_messages_either() -> None:
+    with pytest.raises(Rejected, match="sendEmail"):
+        from_anybody(rule_of(sendEmail=GUARDED["sendEmail"]), user={"session": "s"})
+    assert from_anybody(rule_of(destroy=True), user={"session": "s"})[0][0] == "track_anonymous"
+
+
+def test_guarded_settings_are_settings_of_rules() -> None:
+    assert GUARDED.keys() == CustomerioDestination.guarded

@@ -14,7 +14,7 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig, SourceConfig, SourceEntry
-from walker_collector.flow import load_flow
+from walker_collector.flow import load_flow, warn_of_open_rules
 from walker_collector.plugins import Registry
 from walker_collector.serving import RunningSources
 
@@ -80,7 +80,9 @@ def _with_a_source(flow: FlowConfig, registry: Registry) -> FlowConfig:
     entry = SourceEntry(
         package=_DEFAULT, plugin=plugin, config=SourceConfig(settings=plugin.settings())
     )
-    return attrs.evolve(flow, sources={_DEFAULT: entry})
+    sources = {_DEFAULT: entry}
+    warnings = (*flow.warnings, *warn_of_open_rules(sources, flow.destinations))
+    return attrs.evolve(flow, sources=sources, warnings=warnings)
 
 
 def _with_address(flow: FlowConfig, given: Mapping[str, Any]) -> FlowConfig:

@@ -8,7 +8,7 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import IGNORED, Outcome
 from walker_collector.delivery.task import Task
-from walker_collector.events import decode
+from walker_collector.events import UNTRUSTED, decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext
 from walker_collector.mapping import UNMATCHED
 from walker_collector.people.consent import ConsentSnapshot
@@ -34,13 +34,22 @@ def context_for(
     """Return the context for one event, with the consent that counts for it.
 
     `base` is the consent granted by the person; the event's own consent overrides it. The result
-    replaces the event's `consent`, as walkerOS does.
+    replaces the event's `consent`, as walkerOS does. The mark of an untrusted sender is taken off.
     """
     own = event.get("consent")
     state = granted({**base, **own}) if own else dict(base)
     event["consent"] = state
-    attempts = attempt.count + 1
-    return PushContext(destination.context, event, state, attempts, progress, proceed, person)
+    trusted = not event.pop(UNTRUSTED, False)
+    return PushContext(
+        destination.context,
+        event,
+        state,
+        attempt.count + 1,
+        progress,
+        proceed,
+        person,
+        trusted,
+    )
 
 
 class Preparation:

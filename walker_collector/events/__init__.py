@@ -17,7 +17,7 @@ from walker_collector.events.complete import (
     plain_object,
     split_name,
 )
-from walker_collector.events.encode import Bounds, decode, encode
+from walker_collector.events.encode import UNTRUSTED, Bounds, decode, encode
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
@@ -27,6 +27,7 @@ __all__ = [
     "CONSENT_KEYS",
     "KEYS",
     "PARTS",
+    "UNTRUSTED",
     "Bounds",
     "Defaults",
     "Period",

@@ -22,6 +22,8 @@ _MARSHAL: Final = 4
 """The format of marshal that was the quickest for orders with nested items."""
 _LEVELS: Final = 4
 """Levels that an event has if its parts hold nothing nested: `source.release` among them."""
+UNTRUSTED: Final = "untrusted"
+"""The key of a stored event whose sender is not trusted; no key of events, so nobody sends it."""
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 

@@ -22,6 +22,7 @@ from walker_collector.config import (
 from walker_collector.errors import ConfigError
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.open_rules import warn_of_open_rules
 from walker_collector.flow.parse import parse_flow
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.requirements import settle_requirements
@@ -115,6 +116,7 @@ def _load(
             "destinations: the flow uses none; its events are accepted and go nowhere"
         )
     diagnostics.raise_for(name)
+    diagnostics.warnings += warn_of_open_rules(sources, destinations)
     return FlowConfig(
         collector=collector,
         destinations=destinations,

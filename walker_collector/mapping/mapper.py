@@ -191,7 +191,7 @@ def _compile_steps(
     include = tuple((config.include if rule.include is None else rule.include) or ())
     more = config.data or policies or rule.ignore or rule.consent or include or rule.remove
     return _RuleSteps(
-        rule=Rule(key, rule.name, rule.skip, rule.settings, rule.batch) if key else None,
+        rule=_rule_of(key, rule) if key else None,
         policies=policies,
         written=written + tuple(path for path, _ in policies),
         ignore=rule.ignore,
@@ -202,6 +202,10 @@ def _compile_steps(
         remove=tuple(rule.remove or ()),
         plain=not (more or uses_scope(rule.data)),
     )
+
+
+def _rule_of(key: str, rule: RuleConfig) -> Rule:
+    return Rule(key, rule.name, rule.skip, rule.settings, rule.batch, rule.untrusted)
 
 
 def _compile_data(spec: ValueSpec | None, where: str) -> Resolve | None:

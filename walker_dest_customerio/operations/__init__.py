@@ -32,6 +32,7 @@ from walker_dest_customerio.operations.people import (
 
 __all__ = [
     "FRESH",
+    "GUARDED",
     "MERGE_TYPES",
     "MESSAGE_PARTS",
     "PLATFORMS",
@@ -56,3 +57,9 @@ __all__ = [
     "TrackAnonymous",
     "Unsuppress",
 ]
+
+GUARDED = frozenset(
+    kind.guarded
+    for kind in (Delete, Suppress, Unsuppress, DeleteDevice, Merge, SendEmail, SendPush)
+)
+"""The rule settings whose operations no untrusted sender may cause."""

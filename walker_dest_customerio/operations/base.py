@@ -29,12 +29,14 @@ class Operation:
     exclusive: nothing else of the same person may share its request, as the order within one is not
         promised and here decides who exists afterwards.
     is_remembered: its delivery changes the identify memory.
+    guarded: the rule setting that makes it, if no untrusted sender may cause it; else "".
     """
 
     part: ClassVar[str]
     api: ClassVar[ApiName] = "track"
     exclusive: ClassVar[bool] = False
     is_remembered: ClassVar[bool] = False
+    guarded: ClassVar[str] = ""
 
     @property
     def call(self) -> Call:

@@ -69,6 +69,7 @@ class DeleteDevice(PersonOperation):
     """Remove a device from a person."""
 
     part = "delete_device"
+    guarded = "deleteDevice"
 
     device_id: str
     platform: str

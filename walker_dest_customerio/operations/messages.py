@@ -62,6 +62,7 @@ class SendEmail(Message):
     """A transactional email."""
 
     part = "send_email"
+    guarded = "sendEmail"
 
     def problem(self, now: float) -> str | None:
         count = limits.recipients(self.request)
@@ -78,6 +79,7 @@ class SendPush(Message):
     """A transactional push notification."""
 
     part = "send_push"
+    guarded = "sendPush"
 
     def send(self, client: Any) -> Any:
         return client.send_push(self.request)

@@ -128,6 +128,7 @@ class Delete(ExistenceOperation):
     """Remove a person; a later identify creates them again."""
 
     part = "delete"
+    guarded = "destroy"
 
     @property
     def call(self) -> Call:
@@ -145,6 +146,7 @@ class Suppress(ExistenceOperation):
     """Remove a person and refuse their identifiers until they are unsuppressed."""
 
     part = "suppress"
+    guarded = "suppress"
 
     @property
     def call(self) -> Call:
@@ -162,6 +164,7 @@ class Unsuppress(ExistenceOperation):
     """Accept a suppressed person's identifiers again; it does not bring the person back."""
 
     part = "unsuppress"
+    guarded = "unsuppress"
 
     @property
     def call(self) -> Call:
@@ -179,6 +182,7 @@ class Merge(Operation):
     """Move the secondary person into the primary one; types are id, email or cio_id."""
 
     part = "merge"
+    guarded = "merge"
     exclusive = True
     is_remembered = True
 

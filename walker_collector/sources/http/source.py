@@ -1,7 +1,7 @@
 """The plugin: the source `http`, and walkerOS's two server sources with their own settings."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from walker_collector.hookspecs import SourceContext, hookimpl
 from walker_collector.sources.http.app import App
@@ -10,6 +10,11 @@ from walker_collector.sources.http.settings import ExpressSettings, FetchSetting
 
 
 class _Server:
+    @staticmethod
+    def is_open(settings: Any) -> bool:
+        """Return whether anybody may send events: callers need no key."""
+        return not settings.keys
+
     @hookimpl
     def run(self, context: SourceContext) -> None:
         """Listen, and hand on the events of requests."""
