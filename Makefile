@@ -42,7 +42,8 @@ $(DEMO): pyproject.toml walker_dest_customerio/pyproject.toml | $(BIN)/python
 test: setup
 	$(PYTEST) $(COVER)
 
-# Tests that need PostgreSQL or a package index: starts servers itself, and skips tests without their service.
+# Tests that need PostgreSQL, a package index, npm or Chromium: starts servers itself, and skips tests without
+# their service.
 test-services: setup
 	$(PYTEST) -m services $(COVER)
 

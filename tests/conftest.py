@@ -14,7 +14,7 @@ import pytest
 
 from tests.forms import LONG, has_long_form
 from tests.services import missing, needed_by
-from tests.wheelhouse import PIP, once_for_all, run
+from tests.wheelhouse import PIP, build, once_for_all, run
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 """Why tests were left out, and what runs them -> how many."""
@@ -99,10 +99,14 @@ def package_index(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def wheels(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> dict[str, Path]:
-    """Package -> its wheel, of all distributions of the repository."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder that all processes of this run share."""
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if hasattr(request.config, "workerinput") else base
-    return once_for_all(shared / "wheelhouse")
+    return base.parent if hasattr(request.config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def wheels(shared_folder: Path) -> dict[str, Path]:
+    """Package -> its wheel, of all distributions of the repository."""
+    folder = once_for_all(shared_folder / "wheelhouse", build)
+    return {path.name.split("-")[0]: path for path in folder.glob("*.whl")}

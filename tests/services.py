@@ -6,6 +6,8 @@ from typing import Final, NoReturn
 import pytest
 
 SERVICES: Final = {
+    "chromium": "Chromium",
+    "node_packages": "npm",
     "package_index": "a package index",
     "postgres_server": "PostgreSQL",
 }

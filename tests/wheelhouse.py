@@ -1,11 +1,11 @@
-"""The wheels of all distributions, built once for all processes that test."""
+"""What is built or installed for tests, once for all processes that test."""
 
 import fcntl
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,15 +51,15 @@ def build(folder: Path) -> None:
     run(*PIP, *wheel, *examples, cwd=folder)
 
 
-def once_for_all(folder: Path) -> dict[str, Path]:
-    """Return package -> wheel from a folder that processes share; the first of them builds."""
+def once_for_all(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Return a folder that processes share; the first of them makes what is in it."""
     folder.mkdir(exist_ok=True)
     with _locked(folder / "lock"):
-        built = folder / "built"
-        if not built.exists():
-            build(folder)
-            built.touch()
-    return {path.name.split("-")[0]: path for path in folder.glob("*.whl")}
+        made = folder / "made"
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder
 
 
 @contextmanager

@@ -86,6 +86,15 @@ def test_the_time_of_a_call_is_that_of_the_server() -> None:
     assert times == [NOW - 10_500, NOW - 2_000, NOW, None]
 
 
+def test_the_time_that_a_caller_gives_goes_before_that_of_the_call() -> None:
+    door = Door()
+    given, made, sent = (f"2001-01-01T0{hour}:00:00.000Z" for hour in (1, 2, 3))
+    call = {"event": "A B", "userId": "u", "originalTimestamp": made, "sentAt": sent}
+    ask(door, {**call, "timestamp": given}, "/v1/track")
+    ask(door, call, "/v1/track")
+    assert [event["timestamp"] for event in door.events] == [NOW - 7_200_000, NOW - 3_600_000]
+
+
 def test_the_good_calls_of_a_batch_are_accepted() -> None:
     door = Door()
     good = {"type": "track", "event": "A B", "userId": "u"}

@@ -170,7 +170,7 @@ def corrected(call: Mapping[str, Any], sent: Any, received: int) -> int | None:
 
     A client's clock may be wrong: the time from the event to the request is right all the same.
     """
-    at = _ms(call.get("originalTimestamp") or call.get("timestamp"))
+    at = _ms(call.get("timestamp") or call.get("originalTimestamp"))
     if at is None:
         return None
     sent_at = _ms(call.get("sentAt") or sent)
