@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -158,15 +157,25 @@ async def talk(application: App, messages: AsyncIterator[dict[str, Any]]) -> lis
     return sent
 
 
-def test_a_body_that_comes_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[App.__module__], "_BODY_TIME", 0.05)
-
+def test_a_body_that_comes_too_slowly_is_given_up() -> None:
     async def slow() -> AsyncIterator[dict[str, Any]]:
         yield {"type": "http.request", "body": b"{", "more_body": True}
         await asyncio.sleep(20)
 
-    sent = run(talk(app(Door()), slow()))
+    sent = run(talk(app(Door(), Settings(body_timeout=50)), slow()))
     assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]  # the rest of it is no further request
+
+
+def test_a_body_that_ends_too_early_is_not_accepted() -> None:
+    async def cut() -> AsyncIterator[dict[str, Any]]:
+        body = json.dumps(EVENT).encode()  # whole, though the connection has announced more
+        yield {"type": "http.request", "body": body, "more_body": True}
+        yield {"type": "http.disconnect"}
+
+    door = Door()
+    assert run(talk(app(door), cut())) == []
+    assert door.groups == []
 
 
 def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:

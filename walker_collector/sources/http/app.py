@@ -19,8 +19,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Results = Sequence[PushResult | WalkerError]
 
-_BODY_TIME: Final = 30.0
-"""Seconds in which a request must have sent its body."""
 _GROUP: Final = 2_000
 """Events after which a group is closed; the requests after it wait for the next."""
 
@@ -44,6 +42,7 @@ class App:
         self._draining = False
         self._responder = Responder(settings, lambda: time.time_ns() // 1_000_000, self._unready)
         self._max_body = settings.max_body
+        self._body_time = settings.body_timeout / 1000
         self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +51,8 @@ class App:
             await _live(receive, send)
         elif scope["type"] == "http":
             response = await self._answer(scope, receive)
+            if response is None:
+                return
             if self._draining:
                 response = response.with_headers({"Connection": "close"})
             await _send(send, response)
@@ -68,12 +69,16 @@ class App:
             return "closing"
         return self._status().unready if self._status else ""
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+        """Return the answer to a request; None if its sender has gone before the end of it."""
         try:
-            async with asyncio.timeout(_BODY_TIME):
+            async with asyncio.timeout(self._body_time):
                 body = await _body(receive, self._max_body)
         except TimeoutError:
-            return json_response(408, {"success": False, "error": "the body came too slowly"})
+            refused = {"success": False, "error": "the body came too slowly"}
+            return json_response(408, refused, {"Connection": "close"})
+        if body is None:
+            return None
         request = _request(scope, body)
         try:
             call = self._responder.read(request)
@@ -160,14 +165,17 @@ async def _live(receive: Receive, send: Send) -> None:
             return
 
 
-async def _body(receive: Receive, most: int) -> bytes:
-    """Return the body of a request, or its beginning if it has more than `most` bytes."""
+async def _body(receive: Receive, most: int) -> bytes | None:
+    """Return the body of a request, or its beginning if it has more than `most` bytes.
+
+    None if the connection has ended before the body.
+    """
     parts: list[bytes] = []
     size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            return None
         part = message.get("body", b"")
         if size <= most:  # the rest is read to the end, so that the sender gets the answer
             parts.append(part)

@@ -68,6 +68,15 @@ def json_response(status: int, body: Any, headers: Mapping[str, str] | None = No
     return Response(status, {"Content-Type": _JSON, **(headers or {})}, text.encode())
 
 
+def raw_response(response: Response) -> bytes:
+    """Return an answer as it is sent, by HTTP/1.1."""
+    status = HTTPStatus(response.status)
+    headers = {**response.headers, "Content-Length": str(len(response.body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n"
+    return head.encode("latin-1") + response.body
+
+
 class RequestRejected(Exception):
     """The request is refused: with a status, a message for its author, and more headers."""
 

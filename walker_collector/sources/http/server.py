@@ -4,11 +4,13 @@ import asyncio
 import math
 import os
 import socket
+import ssl
 from typing import Any, Final
 
 from walker_collector.errors import PluginError
 from walker_collector.hookspecs import SourceContext
 from walker_collector.sources.http.app import App
+from walker_collector.sources.http.settings import Settings
 
 _LOOK: Final = 0.02
 """Seconds between two looks for the stop."""
@@ -29,45 +31,55 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, scheme: str) -> str:
     """Return the address of a socket as a URL."""
     host, port = listener.getsockname()[:2]
-    return f"http://{_shown(host)}:{port}"
+    return f"{scheme}://{_shown(host)}:{port}"
 
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def run_server(app: App, listener: socket.socket, place: str, context: SourceContext) -> None:
+def run_server(
+    app: App,
+    settings: Settings,
+    tls: ssl.SSLContext | None,
+    listener: socket.socket,
+    place: str,
+    context: SourceContext,
+) -> None:
     """Serve until `context.stop`; then answer what is in flight, and return.
 
     Raises PluginError if the extra `serve` is not installed.
     """
     try:
-        import httptools  # noqa: F401 - uvicorn would go on without it, at half the speed
         import uvicorn
-        import uvloop
+
+        from walker_collector.sources.http.connections import Loop, allow_files, bounded
     except ImportError as error:
         raise PluginError(
             f"the server needs {error.name}: pip install 'walker-collector[serve]'"
         ) from None
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,  # it would have addresses, and the events of pixels
-            server_header=False,
-            proxy_headers=False,  # read by the application, from the proxies of its settings
-            timeout_graceful_shutdown=math.ceil(context.grace),
-        )
+    if warning := allow_files(settings.max_connections):
+        context.logger.warning("source %s: %s", context.id, warning)
+    config = uvicorn.Config(
+        app,
+        http=bounded(settings),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",  # the rest is about connections; the application logs its own faults
+        access_log=False,  # it would have addresses, and the events of pixels
+        server_header=False,
+        proxy_headers=False,  # read by the application, from the proxies of its settings
+        timeout_keep_alive=math.ceil(settings.keep_alive / 1000),
+        timeout_graceful_shutdown=math.ceil(context.grace),
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(server, app, listener, place, context))
+    config.load()
+    config.ssl = tls
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(_serve(uvicorn.Server(config), app, listener, place, context))
 
 
 async def _serve(

@@ -47,6 +47,11 @@ def _later(instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None
         raise ValueError("cannot be done yet; remove it")
 
 
+def _with_certificate(instance: Any, attribute: Any, value: str | None) -> None:
+    if (instance.tls_cert is None) != (value is None):
+        raise ValueError("tlsCert and tlsKey belong together; name both files, or none")
+
+
 @frozen(kw_only=True)
 class Settings:
     """Where the source listens, and what it takes from whom.
@@ -65,6 +70,11 @@ class Settings:
     inspect: whether the inspector is served.
     health_path: where health is told.
     proxies: addresses of proxies whose forwarded headers count.
+    tls_cert, tls_key: PEM files of a certificate, with those between it and its authority, and of
+        its key; the server then speaks HTTPS.
+    max_connections: connections of a process at once; further ones are refused.
+    body_timeout: ms in which the body of a request must have come, and before it its headers.
+    keep_alive: ms that a connection may wait for a further request.
     """
 
     host: str = "127.0.0.1"
@@ -83,6 +93,11 @@ class Settings:
     inspect: bool = field(default=False, validator=_later)
     health_path: str = "/health"
     proxies: list[str] = Factory(list)
+    tls_cert: str | None = field(default=None, metadata={"certificates": True})
+    tls_key: str | None = field(default=None, validator=_with_certificate)
+    max_connections: int = field(default=1_000, validator=_positive)
+    body_timeout: int = field(default=30_000, validator=_positive)
+    keep_alive: int = field(default=75_000, validator=_positive)
 
     def common(self) -> "Settings":
         """Return the settings themselves, which have the names of `http`."""

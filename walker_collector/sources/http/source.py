@@ -7,6 +7,7 @@ from walker_collector.hookspecs import SourceContext, hookimpl
 from walker_collector.sources.http.app import App
 from walker_collector.sources.http.server import address_of, listen, run_server
 from walker_collector.sources.http.settings import ExpressSettings, FetchSettings, Settings
+from walker_collector.sources.http.tls import tls_of
 
 
 class _Server:
@@ -19,9 +20,11 @@ class _Server:
     def run(self, context: SourceContext) -> None:
         """Listen, and hand on the events of requests."""
         settings: Settings = context.settings.common()
+        tls = tls_of(settings)
         with listen(settings.host, settings.port) as listener:
-            place = address_of(listener) + settings.routes[0].path
-            run_server(App(context.accept, settings, context.status), listener, place, context)
+            place = address_of(listener, "https" if tls else "http") + settings.routes[0].path
+            app = App(context.accept, settings, context.status)
+            run_server(app, settings, tls, listener, place, context)
 
 
 class ExpressSource(_Server):

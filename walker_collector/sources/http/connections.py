@@ -1,0 +1,225 @@
+"""The connections of the server: how many, and how large and slow their requests may be.
+
+uvicorn bounds the time between two requests of a connection, and leaves the rest to a server in
+front. Here none is needed.
+"""
+
+import asyncio
+import sys
+from typing import Any, ClassVar, Final
+
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from walker_collector.sources.http.messages import json_response, raw_response
+from walker_collector.sources.http.settings import Settings
+
+_HEAD_BYTES: Final = 65_536
+"""Bytes that the headers of a request may have, with its address."""
+_HEADERS: Final = 100
+_TOLD: Final = 100
+"""Connections beyond the most that are told so; those beyond these are just closed."""
+_LINGER: Final = 1.0
+"""Seconds between an answer and the close. What comes is read meanwhile: after a close with unread
+bytes the sender gets a reset, and maybe no answer."""
+_HANDSHAKE: Final = 10.0
+"""Seconds in which TLS must be agreed on; before that nothing counts as a connection."""
+_OTHER_FILES: Final = 256
+"""Open files of a process beside its connections: the spool, locks, those of destinations."""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection within the limits of the settings; `bounded` makes the class for a server."""
+
+    max_connections: ClassVar[int]
+    patience: ClassVar[float]
+    """Seconds in which the headers of a request must have come, or an answer be read."""
+    idle: ClassVar[dict["Connection", None]]
+    """The connections that wait for a further request, those that wait longest first."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._is_extra = self._is_refused = self._progressed = False
+        self._excess: tuple[int, str] | None = None
+        self._futile = 0
+        """Bytes since those that completed headers, or were of a body."""
+        self._head_bytes = 0
+
+    # --- the connection ----------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        extra = len(self.connections) - self.max_connections
+        self._is_extra = extra > 0 and not self._close_an_idle_one()
+        if self._is_extra and extra > _TOLD:
+            transport.abort()
+        self._start_timer(_LINGER if self._is_extra else self.patience)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.idle.pop(self, None)
+        self._stop_timer()
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        self.idle.pop(self, None)
+        if self._is_extra:
+            self._refuse(503, "there are too many connections")
+            return
+        self._progressed = False
+        super().data_received(data)
+        if self._progressed or self._is_refused:
+            return
+        self._futile += len(data)
+        if self._futile > _HEAD_BYTES:
+            self._refuse(431, "the headers are too large")
+        elif self._timer is None:
+            self._start_timer(self.patience)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_write_timer()
+
+    # --- the parser --------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count_head(len(url), 414, "the address is too long")
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value), 431, "the headers are too large")
+        if len(self.headers) >= _HEADERS:
+            self._exceed(431, f"there are more than {_HEADERS} headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._progress()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._progress()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._progress()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self.idle[self] = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that the parser has given up."""
+        self._refuse(*(self._excess or (400, "the request is not valid HTTP")))
+
+    # --- private -----------------------------------------------------------------------------
+
+    def _close_an_idle_one(self) -> bool:
+        """Make room for this connection; return whether there was one to close."""
+        for other in self.idle:
+            del self.idle[other]
+            other.transport.close()
+            return True
+        return False
+
+    def _count_head(self, size: int, status: int, message: str) -> None:
+        self._head_bytes += size
+        if self._head_bytes > _HEAD_BYTES:
+            self._exceed(status, message)
+
+    def _exceed(self, status: int, message: str) -> None:
+        """End the parsing, which then calls `send_400_response`."""
+        self._excess = (status, message)
+        raise ValueError(message)
+
+    def _progress(self) -> None:
+        self._progressed, self._futile = True, 0
+        self._stop_timer()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer, and close the connection a little later."""
+        self._is_refused = True
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # it would be taken for the answer to the request before
+            return
+        headers = {"Connection": "close", **({"Retry-After": "1"} if status == 503 else {})}
+        body = {"success": False, "error": message}
+        self.transport.write(raw_response(json_response(status, body, headers)))
+        self._timer = self.loop.call_later(_LINGER, self.transport.close)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self._futile:
+            self._refuse(408, "the request came too slowly")
+        else:
+            self.transport.close()
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+
+def bounded(settings: Settings) -> type[Connection]:
+    """Return the class of a server's connections."""
+    limits = {
+        "max_connections": settings.max_connections,
+        "patience": settings.body_timeout / 1000,
+        "idle": {},
+    }
+    return type("BoundedConnection", (Connection,), limits)
+
+
+class Loop(uvloop.Loop):
+    """An event loop whose servers do not wait for a TLS handshake forever."""
+
+    async def create_server(self, *arguments: Any, **options: Any) -> Any:
+        if options.get("ssl") is not None:
+            options["ssl_handshake_timeout"] = _HANDSHAKE
+        return await super().create_server(*arguments, **options)
+
+
+def allow_files(connections: int) -> str:
+    """Raise this process's limit of open files to what connections need, so that they leave others
+    some; return a warning if it may not be raised that far, else "".
+    """
+    if sys.platform == "win32":
+        return ""
+    import resource
+
+    needed = connections + _TOLD + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed <= soft or soft == resource.RLIM_INFINITY:
+        return ""
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit == needed:
+        return ""
+    return (
+        f"{connections:,} connections (settings.maxConnections) need {needed:,} open files, and "
+        f"the process may have {limit:,} (ulimit -n)"
+    )

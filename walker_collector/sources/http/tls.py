@@ -1,0 +1,43 @@
+"""TLS: the certificate that the server shows."""
+
+import ssl
+
+from walker_collector.errors import PluginError
+from walker_collector.sources.http.settings import Settings
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context of a server with a certificate; None without.
+
+    Raises PluginError for files that cannot be used.
+    """
+    if settings.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # An empty password: a key that needs one is refused, and nobody is asked for it.
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (OSError, ValueError) as error:
+        raise PluginError(
+            f"{_unreadable(settings) or f'the certificate cannot be used: {_reason(error)}'}"
+            " (settings.tlsCert, settings.tlsKey)"
+        ) from None
+    return context
+
+
+def _unreadable(settings: Settings) -> str:
+    """Return which file cannot be read, and why; "" if both can."""
+    for path in filter(None, (settings.tls_cert, settings.tls_key)):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return "the key is that of another certificate"
+    return "these are not a certificate and its key, without a password, in PEM"
