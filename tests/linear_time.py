@@ -11,11 +11,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tests.forms import form
-from walker_collector.cli.documents import is_document, split_document
-from walker_collector.cli.lines import parse
 from walker_collector.clients import retry_after
 from walker_collector.events import Bounds, decode, encode, split_name
-from walker_collector.flow.destination_entry import _VERSIONED
+from walker_collector.flow.entry import _VERSIONED
 from walker_collector.flow.parse import _ENDLESS, _LONG_KEY
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.types.environment import _WHOLE
@@ -24,6 +22,8 @@ from walker_collector.moments import parse_ms
 from walker_collector.naming import hint, join
 from walker_collector.people.identity import identifiers as keys_of
 from walker_collector.plugins import _PREFIX
+from walker_collector.sources.file.documents import is_document, split_document
+from walker_collector.sources.file.lines import parse
 from walker_collector.text import describe, escaped, harmless, visible
 from walker_collector.validators import HEADER_NAME, HEADER_VALUE
 from walker_dest_customerio import dates, event_ids, identity, limits, responses, transport_errors

@@ -235,6 +235,7 @@ class SourceContext:
         rather be sent elsewhere, such as no room.
     ready: called with an address or place once the source takes events; shown to the user.
     grace: seconds that the source may take to end.
+    max_bytes: size of an event as JSON, at most; longer ones are refused.
     """
 
     id: str
@@ -245,6 +246,7 @@ class SourceContext:
     status: Callable[[], Any] | None = field(repr=False, default=None)
     ready: Callable[[str], None] = field(repr=False, default=lambda place: None)
     grace: float = 10.0
+    max_bytes: int = 1_000_000
     logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))
 
 

@@ -81,6 +81,7 @@ class RunningSources:
             status=collector.status,
             ready=lambda place: ready(id, place),
             grace=self._grace,
+            max_bytes=collector.flow.collector.max_bytes,
             logger=log,
         )
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.core.cli_support import event, to_file, write_flow
 from walker_collector import WalkerError
-from walker_collector.cli import lines, main
-from walker_collector.cli.lines import parse, read_lines
+from walker_collector.cli import main
+from walker_collector.sources.file import lines
+from walker_collector.sources.file.lines import parse, read_lines
 
 EVENTS = [{"name": "a b", "data": {"n": n, "note": '[{\n\u2028"}]'}} for n in range(3)]
 VALUES = st.dictionaries(st.text(max_size=3), st.integers(0, 9) | st.text(max_size=5), max_size=3)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walker_collector import EventError, WalkerError
-from walker_collector.cli import lines
-from walker_collector.cli.lines import Lines, name_of, parse, read_lines
+from walker_collector.sources.file import lines
+from walker_collector.sources.file.lines import Lines, name_of, parse, read_lines
 
 
 class Pieces(io.BytesIO):

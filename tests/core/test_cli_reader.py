@@ -8,8 +8,9 @@ import orjson
 
 from walker_collector import Collector, Context, Item, Registry, hookimpl
 from walker_collector.cli.output import ProgressBar
-from walker_collector.cli.reader import GROUP, READ_AHEAD, EventReader
+from walker_collector.cli.reader import EventReader
 from walker_collector.cli.signals import StopSignal
+from walker_collector.sources.file.line_reader import GROUP, READ_AHEAD
 
 
 class Gated:
@@ -37,11 +38,11 @@ def test_reading_pauses_where_no_destination_can_keep_up_and_goes_on_with_them()
         assert Gated.begun.wait(30)
 
         def pause(seconds: float) -> None:
-            accepted.append(reader.accepted)
+            accepted.append(reader.lines.accepted)
             Gated.gate.set()
 
         reader = EventReader(it, StopSignal(), pause)
         reader.run(io.BytesIO(lines), ProgressBar())
         assert it.flush(30)
     assert accepted[0] == READ_AHEAD
-    assert reader.accepted == count
+    assert reader.lines.accepted == count

@@ -8,7 +8,6 @@ from typing import Final
 import click
 
 from walker_collector.cli.flow_run import FlowRun
-from walker_collector.cli.lines import Stream, open_events, size_of
 from walker_collector.cli.options import (
     events_argument,
     examples,
@@ -18,10 +17,11 @@ from walker_collector.cli.options import (
     verbose,
 )
 from walker_collector.cli.output import ProgressBar, progress_bar
-from walker_collector.cli.reader import BadLines, EventReader
+from walker_collector.cli.reader import EventReader, open_events
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.errors import WalkerError
+from walker_collector.sources.file.lines import Stream, size_of
 
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 
@@ -63,7 +63,7 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
     with open_events(events) as stream, StopSignal() as stop:
         flow_run = FlowRun(flow, name, stop)
         relax_gc()
-        reader = EventReader(flow_run.collector, stop, bad=BadLines(all_shown=verbose()))
+        reader = EventReader(flow_run.collector, stop, all_shown=verbose())
         with progress_bar(size_of(stream)) as bar:
             complete = _read(reader, stream, bar)
             summary = flow_run.finish(reader.summary(complete), timeout, bar.show_left)
@@ -76,10 +76,10 @@ def _read(reader: EventReader, stream: Stream, bar: ProgressBar) -> bool:
     try:
         reader.run(stream, bar)
     except WalkerError as error:
-        say(f"Stopped after line {reader.last}: {error}", err=True)
+        say(f"Stopped after line {reader.lines.last}: {error}", err=True)
         return False
     if reader.stop.signal:
-        say(f"Stopped after line {reader.last}.", err=True)
+        say(f"Stopped after line {reader.lines.last}.", err=True)
     return True
 
 

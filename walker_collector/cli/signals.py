@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, Self
 
-from walker_collector.cli.lines import Stream, read_piece
+from walker_collector.sources.file.lines import Stream, read_piece
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _ECHO: Final = 1.0

@@ -9,7 +9,6 @@ from typing import Any
 import click
 from attrs import Factory, evolve, field, frozen
 
-from walker_collector.cli.lines import name_of, open_events, parse, read_lines
 from walker_collector.cli.options import (
     events_argument,
     examples,
@@ -17,6 +16,7 @@ from walker_collector.cli.options import (
     flow_option,
     json_option,
 )
+from walker_collector.cli.reader import open_events
 from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.errors import EventError
 from walker_collector.flow import load_flow
@@ -24,6 +24,7 @@ from walker_collector.hookspecs import PROJECT
 from walker_collector.moments import now_ms
 from walker_collector.secret import masked, secrets_in
 from walker_collector.simulation import Call, Simulated, Simulation, Status
+from walker_collector.sources.file.lines import name_of, parse, read_lines
 from walker_collector.text import get_logger
 
 logger = get_logger(PROJECT)

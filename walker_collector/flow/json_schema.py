@@ -146,7 +146,11 @@ def _when_package(
     then: Schema = {"properties": {"config": config}}
     if "required" in builder.definitions[key]:
         then["required"] = ["config"]
-    return {"if": {"properties": {"package": {"pattern": f"^({pattern})(@.+)?$"}}}, "then": then}
+    named = {
+        "properties": {"package": {"pattern": f"^({pattern})(@.+)?$"}},
+        "required": ["package"],
+    }
+    return {"if": named, "then": then}
 
 
 def _config(builder: SchemaBuilder, plugin: type) -> Schema:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from attrs import frozen
 
-from walker_collector.cli.documents import ADVICE, is_document, split_document
-from walker_collector.cli.streams import say
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
+from walker_collector.sources.file.documents import ADVICE, is_document, split_document
 from walker_collector.text import brief
 
 if TYPE_CHECKING:
@@ -54,8 +53,8 @@ Read = Callable[[Stream], bytes]
 class _FileAsOpened(FileIO):
     """A file up to its size at opening: one that grows by its own deliveries would never end."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, flags: int) -> None:
+        super().__init__(path, opener=lambda path, own: os.open(path, own | flags))
         self._left = os.fstat(self.fileno()).st_size or sys.maxsize  # of a pipe: no end known
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
@@ -64,14 +63,14 @@ class _FileAsOpened(FileIO):
         return count
 
 
-def open_events(path: str) -> Stream:
-    """Open a file of events, or stdin for "-". On a terminal, say that input is expected."""
-    if path != "-":
-        return BufferedReader(_FileAsOpened(path))
-    stream = cast(Stream, sys.stdin.buffer)
-    if stream.isatty():
-        say("Reading events from the terminal, one per line; Ctrl-D ends.", err=True)
-    return stream
+def open_events(path: str, *, waits: bool = True) -> Stream:
+    """Open a file of events, or stdin for "-"; a file is read up to its size at this moment.
+
+    `waits`: at a named pipe, wait for somebody who writes. Without it, its reader has to poll.
+    """
+    if path == "-":
+        return cast(Stream, sys.stdin.buffer)
+    return BufferedReader(_FileAsOpened(path, 0 if waits else os.O_NONBLOCK))
 
 
 def size_of(stream: Stream) -> int | None:
