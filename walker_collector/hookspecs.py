@@ -87,6 +87,9 @@ A source is a class of the entry-point group `walker_collector.sources`, with `s
 
     is_open(settings) -> bool   static; whether anybody may send events to it, without a key; if it
                                 is absent, nobody may
+    listen(settings) -> socket  static; opens the socket that the source listens on. It comes as
+                                `context.listener`, and the workers of a server share it; a source
+                                without `listen` runs in the first worker only
 
 A hook of a destination may call its collector, but cannot wait for a delivery or an erasure: `push`
 with `wait` and `forget` raise ReentrantCall, `flush` and `close` return False at once.
@@ -94,6 +97,7 @@ with `wait` and `forget` raise ReentrantCall, `flush` and `close` return False a
 
 import inspect
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -109,6 +113,7 @@ from walker_collector.config import (
     PartState,
     SourceConfig,
 )
+from walker_collector.figures import Figures
 from walker_collector.text import get_logger
 
 PROJECT: Final = "walker_collector"
@@ -236,6 +241,8 @@ class SourceContext:
     ready: called with an address or place once the source takes events; shown to the user.
     grace: seconds that the source may take to end.
     max_bytes: size of an event as JSON, at most; longer ones are refused.
+    listener: the socket of the source's `listen`; it is closed when `run` has returned.
+    figures: the counters of this process; `accept` has counted the events.
     """
 
     id: str
@@ -248,6 +255,8 @@ class SourceContext:
     grace: float = 10.0
     max_bytes: int = 1_000_000
     logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))
+    listener: socket.socket | None = field(repr=False, default=None)
+    figures: Figures = field(repr=False, factory=Figures)
 
 
 @frozen(eq=False)

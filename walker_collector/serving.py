@@ -1,13 +1,16 @@
 """The sources of a flow at work: each on a thread of its own, until they are told to stop."""
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from walker_collector.collector import Collector
 from walker_collector.config import SourceEntry
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError, WalkerError
+from walker_collector.figures import Figures
 from walker_collector.hooks import connect_source
 from walker_collector.hookspecs import SourceContext
 from walker_collector.plugins import Registry
@@ -16,11 +19,46 @@ from walker_collector.text import get_logger
 logger = get_logger("walker_collector")
 
 
+def open_listeners(sources: Mapping[str, SourceEntry]) -> dict[str, socket.socket]:
+    """Return the open socket of each source that listens, by its id.
+
+    Raises PluginError, with all of them closed, if one cannot be opened.
+    """
+    found: dict[str, socket.socket] = {}
+    try:
+        for id, entry in sources.items():
+            if listens(entry):
+                found[id] = _listener_of(id, entry)
+    except BaseException:
+        for listener in found.values():
+            listener.close()
+        raise
+    return found
+
+
+def listens(entry: SourceEntry) -> bool:
+    """Return whether a source takes a socket, which several processes can share."""
+    return hasattr(entry.plugin, "listen")
+
+
+def _listener_of(id: str, entry: SourceEntry) -> socket.socket:
+    plugin: Any = entry.plugin
+    try:
+        listener: socket.socket = plugin.listen(entry.config.settings)
+    except WalkerError as error:
+        raise PluginError(f"source {id}: {error}") from None
+    except Exception as error:  # from the plugin's own code
+        raise PluginError(f"source {id}: listen raised {failure_of(error)}") from error
+    return listener
+
+
 class RunningSources:
     """Runs sources, which hand their events to a collector.
 
-    `ready` is called with a source's id and its place, once it takes events. Raises PluginError if
-    a plugin cannot be instantiated; then none is started.
+    `ready` is called with a source's id and its place, once it takes events. `listeners` are the
+    sockets of sources, by id, that are open already; each is closed when its source has ended.
+    Raises PluginError if a plugin cannot be instantiated, or a socket not be opened; then none is
+    started.
     """
 
     def __init__(
@@ -29,13 +67,18 @@ class RunningSources:
         sources: Mapping[str, SourceEntry],
         registry: Registry,
         ready: Callable[[str, str], None] = lambda id, place: None,
+        *,
+        listeners: Mapping[str, socket.socket] | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self._stop = threading.Event()
+        self._figures = figures or Figures(collector.status)
         self._grace = collector.flow.collector.close_timeout / 1000
         self.failures: list[PluginError] = []
         """The reasons why sources have ended by themselves."""
         extensions = registry.extensions()
         hooks = {id: connect_source(id, entry, extensions) for id, entry in sources.items()}
+        self._listeners = open_listeners(sources) if listeners is None else listeners
         self._threads = [
             threading.Thread(
                 target=self._run,
@@ -76,13 +119,15 @@ class RunningSources:
             id=id,
             settings=entry.config.settings,
             config=entry.config,
-            accept=lambda events: collector.push_from(id, events),
+            accept=self._figures.counting(id, partial(collector.push_from, id)),
             stop=self._stop,
             status=collector.status,
             ready=lambda place: ready(id, place),
             grace=self._grace,
             max_bytes=collector.flow.collector.max_bytes,
             logger=log,
+            listener=self._listeners.get(id),
+            figures=self._figures,
         )
 
     def _run(self, id: str, run: Callable[..., Any], context: SourceContext) -> None:
@@ -93,3 +138,6 @@ class RunningSources:
         except BaseException as error:  # from the plugin's own code
             logger.debug("source %s failed", id, exc_info=True)
             self.failures.append(PluginError(f"source {id} raised {failure_of(error)}"))
+        finally:
+            if context.listener is not None:
+                context.listener.close()

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import Destination
@@ -13,6 +13,7 @@ from walker_collector.delivery.status import Counts
 from walker_collector.delivery.unacked import UnackedUpdates
 from walker_collector.delivery.waiters import Waiters
 from walker_collector.delivery.window import SpoolWindow
+from walker_collector.errors import SpoolError
 from walker_collector.interrupts import Notifier
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
@@ -116,6 +117,15 @@ class PendingState:
             waiting, dead = self.waiting, self.dead
             held = len(self.held) or self.held_elsewhere
         return {"waiting": waiting, "held": held, "dead": dead}
+
+    def oldest(self) -> int | None:
+        """Return the time of acceptance (ms) of the oldest waiting entry; None if none waits."""
+        found = self.queue.oldest
+        if self.spool.durable and not self.delivers_all:  # it may be another process's
+            with suppress(SpoolError):  # once it is closed
+                for stored in self.spool.load(self.destination.id, 0, 1):
+                    return stored.entry[2] if found is None else min(found, stored.entry[2])
+        return found
 
     def forget_entries(self, which: Callable[[Entry], bool] = lambda entry: True) -> None:
         """Drop entries in memory that are not in flight; the spool has them."""

@@ -299,7 +299,7 @@ class DestinationWorker:
             ):  # not all that waits was read, or counted
                 with suppress(SpoolError):
                     state.count_again()
-            oldest, retries = state.queue.oldest, len(state.queue.retries)
+            oldest, retries = state.oldest(), len(state.queue.retries)
             age = 0 if oldest is None else max(0, self._now.earlier() - oldest)
             return DestinationStatus(
                 state=self._health.state,

@@ -1,15 +1,20 @@
 """The source `http`: an ASGI application that walkerOS's and Segment's clients post to."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, WalkerError
+from walker_collector.figures import Figures
 from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.app import App
 from walker_collector.sources.http.settings import Key, Route, Settings
 
 __all__ = ["App", "Key", "Route", "Settings", "app"]
+
+_NAME: Final = "http"
+"""The name in figures of an application that is no source of a flow."""
 
 
 class Accepting(Protocol):
@@ -36,14 +41,15 @@ def app(
     has its settings, unless others are given. Raises ConfigError for one that the flow does not
     have, or that lacks a secret.
     """
+    figures = Figures(lambda: collector.status())
     if source is None:
-        return App(collector.push_many, settings or Settings(), lambda: collector.status())
+        accept = figures.counting(_NAME, collector.push_many)
+        return App(accept, settings or Settings(), lambda: collector.status(), figures, _NAME)
     if source not in collector.flow.sources:
         raise ConfigError(
             f"sources: there is no {source} that can be served; `walker validate --serve` says why",
             collector.flow.source,
         )
     settings = settings or collector.flow.sources[source].config.settings.common()
-    return App(
-        lambda events: collector.push_from(source, events), settings, lambda: collector.status()
-    )
+    accept = figures.counting(source, partial(collector.push_from, source))
+    return App(accept, settings, lambda: collector.status(), figures, source)

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from walker_collector.errors import CollectorClosed, WalkerError
+from walker_collector.figures import Figures
 from walker_collector.results import PushResult, Status
-from walker_collector.sources.http.messages import Request, Response, json_response
+from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
+from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.respond import Accept, Responder
 from walker_collector.sources.http.settings import Settings
 
@@ -28,19 +30,32 @@ logger = logging.getLogger("walker_collector")
 class App:
     """An ASGI application that hands posted events to a collector, by `accept`.
 
-    `status` returns the collector's figures, for `/ready`.
+    `status` returns the collector's figures, for `/ready`; `figures` are those for `/metrics`,
+    which have the name of the source.
 
     Raises nothing: every request gets an answer. It may be mounted in another application, and
     used by several event loops.
     """
 
     def __init__(
-        self, accept: Accept, settings: Settings, status: Callable[[], Status] | None = None
+        self,
+        accept: Accept,
+        settings: Settings,
+        status: Callable[[], Status] | None = None,
+        figures: Figures | None = None,
+        source: str = "http",
     ) -> None:
         self._push = accept
         self._status = status
+        self._figures = figures or Figures(status)
+        self._source = source
         self._draining = False
-        self._responder = Responder(settings, lambda: time.time_ns() // 1_000_000, self._unready)
+        self._responder = Responder(
+            settings,
+            lambda: time.time_ns() // 1_000_000,
+            self._unready,
+            lambda accept: metrics_page(self._figures, accept),
+        )
         self._max_body = settings.max_body
         self._body_time = settings.body_timeout / 1000
         self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
@@ -50,12 +65,14 @@ class App:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
+            began = time.perf_counter()
             response = await self._answer(scope, receive)
             if response is None:
                 return
             if self._draining:
                 response = response.with_headers({"Connection": "close"})
             await _send(send, response)
+            self._count(scope, response.status, time.perf_counter() - began)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003})
 
@@ -69,6 +86,15 @@ class App:
             return "closing"
         return self._status().unready if self._status else ""
 
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = self._responder.route_of(_path(scope))
+        count_request(self._figures, self._source, route, status, seconds)
+
+    def _count_refused(self, events: Iterable[object]) -> None:
+        for event in events:
+            if isinstance(event, RequestRejected):
+                self._figures.add(("refused", self._source, event.code))
+
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the answer to a request; None if its sender has gone before the end of it."""
         try:
@@ -81,10 +107,15 @@ class App:
             return None
         request = _request(scope, body)
         try:
-            call = self._responder.read(request)
+            if self._responder.reads_figures(request.path):
+                call = await asyncio.to_thread(self._responder.read, request)
+            else:
+                call = self._responder.read(request)
             if isinstance(call, Response):
                 return call
             events = [event for event in call.events if isinstance(event, Mapping)]
+            if len(events) < len(call.events):
+                self._count_refused(call.events)
             return self._responder.answer(request, call, await self._accept(events))
         except Exception:  # a fault of ours: the sender tries again later
             logger.exception("source http: a request could not be answered")
@@ -193,18 +224,23 @@ def _request(scope: Scope, body: bytes) -> Request:
             headers[key] += f",{value.decode('latin-1')}"
         else:
             headers.setdefault(key, value.decode("latin-1"))
-    path, root = scope["path"], scope.get("root_path", "")
-    if root and path.startswith(root):  # mounted below another application
-        path = path[len(root) :]
     client = scope.get("client")
     return Request(
         scope["method"],
-        path or "/",
+        _path(scope),
         scope.get("query_string", b"").decode("latin-1"),
         headers,
         body,
         client[0] if client else "",
     )
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root):  # mounted below another application
+        path = path[len(root) :]
+    return path or "/"
 
 
 async def _send(send: Send, response: Response) -> None:

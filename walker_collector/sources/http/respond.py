@@ -13,6 +13,7 @@ from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
 from walker_collector.sources.http.keys import caller_of
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
+from walker_collector.sources.http.metrics import MetricsUnavailable
 from walker_collector.sources.http.settings import Settings
 from walker_collector.sources.http.trust import address_of, kept_of, screened
 
@@ -21,6 +22,7 @@ Accept = Callable[[Sequence[Mapping[str, Any]]], Sequence[PushResult | WalkerErr
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
 _READY: Final = "/ready"
+_METRICS: Final = "/metrics"
 _PROBES: Final = ("GET", "HEAD")
 _ENVELOPE: Final = frozenset({"key", "writeKey"})
 
@@ -30,6 +32,7 @@ class Responder:
     """Answers requests.
 
     `now` returns the time in ms, `unready` the reason why requests should go elsewhere, or "".
+    `metrics` returns the page of figures and its media type, for a header Accept.
 
     `respond` does it at once; `read` and `answer` are its halves, for a server that accepts the
     events of many requests together.
@@ -38,6 +41,7 @@ class Responder:
     settings: Settings
     now: Callable[[], int]
     unready: Callable[[], str] = lambda: ""
+    metrics: Callable[[str], tuple[bytes, str]] | None = None
     _methods: Mapping[str, Sequence[str]] = field(init=False)
 
     @_methods.default
@@ -74,11 +78,27 @@ class Responder:
         except RequestRejected as error:
             return self._refusal(request, error)
 
+    def route_of(self, path: str) -> str:
+        """Return the route of a path, for figures: one of few texts, without keys."""
+        if path in self._methods or path in self._probes:
+            return path
+        if self.settings.segment and segment.is_settings(path):
+            return "/v1/projects/KEY/settings"
+        return path if self._segment_methods(path) else "other"
+
+    def reads_figures(self, path: str) -> bool:
+        """Return whether the answer at a path takes its time, as figures are read for it."""
+        return path in (_READY, _METRICS) and path not in self._methods
+
     # --- private ---------------------------------------------------------------------------
 
+    @property
+    def _probes(self) -> Sequence[str]:
+        return (self.settings.health_path, _READY, _METRICS)
+
     def _found(self, request: Request) -> Call | Response:
-        methods = self._methods.get(request.path) or self._segment_methods(request)
-        if methods is None and request.path in (self.settings.health_path, _READY):
+        methods = self._methods.get(request.path) or self._segment_methods(request.path)
+        if methods is None and request.path in self._probes:
             return self._probe(request)
         if methods is None:
             raise RequestRejected(404, "there is nothing at this path")
@@ -104,17 +124,32 @@ class Responder:
         """Return the answer to a load balancer: this process lives; it should get requests."""
         if request.method not in _PROBES:
             raise RequestRejected(405, f"use {', '.join(_PROBES)}", {"Allow": ", ".join(_PROBES)})
+        if request.path == _METRICS:
+            return self._metrics(request)
         reason = self.unready() if request.path == _READY else ""
         if reason:
             return json_response(503, {"status": "unready", "reason": reason}, _RETRY_AFTER)
         return json_response(200, {"status": "ok"})
 
-    def _segment_methods(self, request: Request) -> Sequence[str] | None:
+    def _metrics(self, request: Request) -> Response:
+        """Return the figures: to anybody, or where there are keys to callers that are trusted."""
+        if self.settings.keys and not caller_of(request, None, self.settings.keys).trusted:
+            raise RequestRejected(403, "the figures need a key that is trusted")
+        if self.metrics is None:
+            raise RequestRejected(404, "there is nothing at this path")
+        try:
+            page, media_type = self.metrics(request.headers.get("accept", ""))
+        except MetricsUnavailable:
+            advice = "the figures need prometheus-client: pip install 'walker-collector[serve]'"
+            raise RequestRejected(501, advice) from None
+        return Response(200, {"Content-Type": media_type}, page)
+
+    def _segment_methods(self, path: str) -> Sequence[str] | None:
         if not self.settings.segment:
             return None
-        if segment.kind_of(request.path):
+        if segment.kind_of(path):
             return ("POST", "OPTIONS")
-        return ("GET", "OPTIONS") if segment.is_settings(request.path) else None
+        return ("GET", "OPTIONS") if segment.is_settings(path) else None
 
     def _get(self, request: Request) -> Call | Response:
         if request.path not in self._methods:

@@ -1,5 +1,6 @@
 """The plugin: the source `http`, and walkerOS's two server sources with their own settings."""
 
+import socket
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -16,14 +17,19 @@ class _Server:
         """Return whether anybody may send events: callers need no key."""
         return not settings.keys
 
+    @staticmethod
+    def listen(settings: Any) -> socket.socket:
+        """Return a socket that listens where the settings say."""
+        return listen(settings.host, settings.port)
+
     @hookimpl
     def run(self, context: SourceContext) -> None:
         """Listen, and hand on the events of requests."""
         settings: Settings = context.settings.common()
         tls = tls_of(settings)
-        with listen(settings.host, settings.port) as listener:
+        app = App(context.accept, settings, context.status, context.figures, context.id)
+        with context.listener or self.listen(context.settings) as listener:
             place = address_of(listener, "https" if tls else "http") + settings.routes[0].path
-            app = App(context.accept, settings, context.status)
             run_server(app, settings, tls, listener, place, context)
 
 

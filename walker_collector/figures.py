@@ -1,0 +1,101 @@
+"""The counters of a process, and of the workers beside it: cheap to add to, read on demand."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from walker_collector.errors import CollectorClosed, EventError, SpoolFull
+
+Series = tuple[str, ...]
+"""The name of a counter, and the values of its labels."""
+Counts = Mapping[Series, float]
+Events = TypeVar("Events")
+Results = TypeVar("Results", bound=Sequence[object])
+
+OF_DESTINATIONS: Final = ("delivered", "retried", "died", "dropped")
+"""The counters of a destination that are summed over the workers."""
+
+
+class Figures:
+    """Counts by series. Threads may add at once.
+
+    `status` returns the collector's figures. One of several workers also has a `base`, the counts
+    of those before it, and `others`, which returns the counts of those beside it.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], Any] | None = None,
+        *,
+        base: Counts | None = None,
+        others: Callable[[], Iterable[Counts]] = lambda: (),
+    ) -> None:
+        self._status = status
+        self._base = dict(base or {})
+        self._others = others
+        self._counts: dict[Series, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, series: Series, by: float = 1) -> None:
+        """Add to a count."""
+        with self._lock:
+            self._counts[series] = self._counts.get(series, 0) + by
+
+    def counting(
+        self, source: str, accept: Callable[[Events], Results]
+    ) -> Callable[[Events], Results]:
+        """Return the function that accepts the events of a source, with its results counted."""
+
+        def accept_and_count(events: Events) -> Results:
+            results = accept(events)
+            self._add_results(source, results)
+            return results
+
+        return accept_and_count
+
+    def _add_results(self, source: str, results: Sequence[object]) -> None:
+        refused = [result for result in results if isinstance(result, Exception)]
+        if len(results) > len(refused):
+            self.add(("accepted", source), len(results) - len(refused))
+        for error in refused:
+            self.add(("refused", source, reason_of(error)))
+
+    def own(self) -> Counts:
+        """Return the counts of this process, with those of its destinations."""
+        return self._with(self._destinations())
+
+    def report(self) -> tuple[Counts, Mapping[str, Any]]:
+        """Return the counts of all workers, and the status of each destination."""
+        destinations = self._destinations()
+        return added([self._with(destinations), *self._others()]), destinations
+
+    def _destinations(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._status().destinations if self._status else {}
+        return found
+
+    def _with(self, destinations: Mapping[str, Any]) -> Counts:
+        of_destinations: Counts = {
+            (name, id_): getattr(status, name)
+            for id_, status in destinations.items()
+            for name in OF_DESTINATIONS
+        }
+        with self._lock:
+            return added([self._base, self._counts, of_destinations])
+
+
+def added(parts: Iterable[Counts]) -> dict[Series, float]:
+    """Return the sums of counts."""
+    found: dict[Series, float] = {}
+    for counts in parts:
+        for series, count in counts.items():
+            found[series] = found.get(series, 0) + count
+    return found
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason of a refusal, as a word."""
+    if isinstance(error, EventError):
+        return "invalid"
+    if isinstance(error, SpoolFull):
+        return "full"
+    return "closing" if isinstance(error, CollectorClosed) else "storage"
