@@ -202,6 +202,34 @@ def test_a_bad_body_is_refused_with_its_reason(
     assert not door.events
 
 
+def test_gzip_of_endless_members_costs_nothing() -> None:
+    door, member = Door(), gzip.compress(b"", mtime=0)
+    event = gzip.compress(b'{"name": "page view"}', mtime=0)
+    assert ask(door, event + member * 50, content_encoding="gzip").status == 200
+    status, told = answer(ask(door, member * 49_000, content_encoding="gzip"))
+    assert (status, told["error"]) == (400, "the gzip file has more than 100 members")
+    assert ask(door, b"", content_encoding="gzip").status == 400
+
+
+def test_short_query_makes_no_large_event() -> None:
+    door = Door()
+    deep = "".join(f"&a{at}" + "[99]" * 40 + "=1" for at in range(100))
+    assert ask(door, path=f"/collect?name=page+view&b[99]=1&b[100]=2{deep}", method="GET").body
+    assert [*door.events[0]] == ["name", "b"]
+    assert door.events[0]["b"] == [None] * 99 + [1]
+
+
+def test_odd_parts_of_requests_are_refused_as_any_other() -> None:
+    status, told = answer(ask(Door(), {"batch": [{"type": ["track"], "userId": "u"}]}, "/v1/batch"))
+    assert (status, told["message"][:5]) == (400, "type:")
+    body = b'{"name": "page view", "writeKey": "\\ud800"}'
+    assert ask(Door(), body, settings=Settings(keys=KEYS)).status == 401
+    for odd in ("a\r\nb: c", "a\x00", "\u00e9", ""):
+        response = ask(Door(), method="OPTIONS", access_control_request_headers=odd)
+        assert response.status == 204
+        assert "Access-Control-Allow-Headers" not in response.headers
+
+
 texts = st.text(max_size=20)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,

@@ -8,6 +8,8 @@ from walker_collector.sources.http.messages import Request, RequestRejected
 
 _GZIP: Final = 31
 """The window of zlib that reads a gzip header."""
+_MEMBERS_MAX: Final = 100
+"""Members of a gzip file: each costs a copy of the rest, and an empty one has 20 bytes."""
 _MEDIA_TYPES: Final = frozenset(
     {"", "application/json", "text/plain", "application/x-www-form-urlencoded"}
 )
@@ -59,7 +61,7 @@ def _unpacked(request: Request, max_body: int) -> bytes:
 def _gunzip(packed: bytes, most: int) -> bytes:
     """Unpack gzip, of several members maybe; no more than `most` bytes are ever unpacked."""
     body = b""
-    while packed:
+    for _ in range(_MEMBERS_MAX):
         unpacking = zlib.decompressobj(_GZIP)
         try:
             body += unpacking.decompress(packed, most + 1 - len(body))
@@ -70,7 +72,9 @@ def _gunzip(packed: bytes, most: int) -> bytes:
         if not unpacking.eof:
             raise RequestRejected(400, "the body is not valid gzip: it ends too early")
         packed = unpacking.unused_data
-    return body
+        if not packed:
+            return body
+    raise RequestRejected(400, f"the gzip file has more than {_MEMBERS_MAX} members")
 
 
 def _too_large(max_body: int) -> RequestRejected:

@@ -1,10 +1,13 @@
 """CORS: which pages of other origins may read the answers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from walker_collector.sources.http.messages import Request, Response
 
+_NAMES: Final = re.compile(r"[\w!#$%&'*+.^`|~, -]+", re.ASCII)
+"""Names of headers: what is sent back has no more in it."""
 _MAX_AGE: Final = "86400"
 """Seconds that a browser remembers the answer to a preflight."""
 
@@ -30,6 +33,7 @@ def cors_headers(request: Request, cors: bool | Sequence[str]) -> Mapping[str, s
 def preflight(request: Request, methods: Sequence[str]) -> Response:
     """Return the answer to a browser that asks before it sends."""
     headers = {"Allow": ", ".join(methods), "Access-Control-Allow-Methods": ", ".join(methods)}
-    if asked := request.headers.get("access-control-request-headers"):
+    asked = request.headers.get("access-control-request-headers", "")
+    if _NAMES.fullmatch(asked):
         headers["Access-Control-Allow-Headers"] = asked
     return Response(204, {**headers, "Access-Control-Max-Age": _MAX_AGE})

@@ -34,7 +34,7 @@ def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
     shown = _shown(request, body)
     found = ""
     for name, key in keys.items():  # all of them: the time tells nothing about any
-        if hmac.compare_digest(key.key.reveal().encode(), shown.encode()):
+        if hmac.compare_digest(key.key.reveal().encode(), shown.encode("utf-8", "surrogatepass")):
             found = name
     if not shown or not found:
         raise RequestRejected(401, "the key is unknown", {"WWW-Authenticate": "Basic"})

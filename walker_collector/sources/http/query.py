@@ -13,7 +13,9 @@ _INDEX: Final = re.compile(r"\s*[+-]?\d")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _HEX: Final = re.compile(r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+")
 _FIELDS_MAX: Final = 1_000
-_LIST_MAX: Final = 1_000
+_LIST_MAX: Final = 100
+"""Places of a list: a few letters of a query name the last, and so fill all before it."""
+_DEPTH_MAX: Final = 32
 _EXACT: Final = 2**53
 
 
@@ -23,7 +25,7 @@ def event_of(query: str) -> dict[str, Any]:
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
     for key, value in pairs[:_FIELDS_MAX]:
         keys = [part for part in _BRACKETS.split(key) if part]
-        if keys:
+        if 0 < len(keys) <= _DEPTH_MAX:
             _put(event, keys, cast(value))
     return event
 

@@ -93,7 +93,7 @@ def event_of(
 ) -> dict[str, Any]:
     """Return the event of a call; raises RequestRejected for one without a kind, name or person."""
     kind = call.get("type")
-    if kind not in KINDS or kind == "batch":
+    if not isinstance(kind, str) or kind not in KINDS or kind == "batch":
         raise RequestRejected(400, "type: must be track, identify, page, screen, group or alias")
     user = _user(kind, call)
     if not user:
