@@ -13,6 +13,7 @@ from walker_collector.delivery import DestinationStatus, DestinationWorker
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Defaults, plain_object
 from walker_collector.flow import load_flow
+from walker_collector.hookspecs import Received
 from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
@@ -167,7 +168,7 @@ class Collector:
 
     @inside
     def push_from(
-        self, source: str, events: Iterable[Mapping[str, Any]]
+        self, source: str, events: Iterable[Mapping[str, Any] | Received]
     ) -> list[PushResult | WalkerError]:
         """Accept events of a source of the flow, as `push_many` does, after the source's steps.
 

@@ -64,6 +64,10 @@ class SpoolError(WalkerError):
     """The spool cannot be opened, read or written; the call that raises it accepted nothing."""
 
 
+class NotTrusted(EventError):
+    """The sender may not send this command."""
+
+
 class SpoolFull(SpoolError):
     """There was no room for the event within the configured wait; accepted events are safe."""
 

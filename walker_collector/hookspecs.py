@@ -226,14 +226,33 @@ class PushContext:
 
 
 @frozen(eq=False)
+class Received:
+    """An event or command from a source, with what is known of its sender.
+
+    trusted: the sender may say everything that the process may. Otherwise what it says of people is
+        a claim: grants, and identifiers named together, count for events of such senders only,
+        withdrawals for all; of commands it may send a consent of its own session or device.
+    limited: the sender was asked for a key, and has none that is trusted: its events cause nothing
+        that plugins guard (`PushContext.trusted`).
+    learn: the event's consent is everything that its person grants; it is remembered for them.
+    """
+
+    event: Mapping[str, Any] = field(repr=False)
+    trusted: bool = True
+    limited: bool = False
+    learn: bool = False
+
+
+@frozen(eq=False)
 class SourceContext:
     """The context of a source, passed to `run`: its id, settings, and the way in for its events.
 
-    accept: takes a list of events, plain JSON objects, and returns for each its PushResult, or the
-        error: EventError for an event that is refused, SpoolFull where there is no room (try it
-        again later, or tell the sender to), CollectorClosed. It returns when the events are stored,
-        waits for room (`collector.queueWait`), and may be called from several threads. Events of
-        one call are stored together, so groups are cheaper. Commands (`walker consent`) count.
+    accept: takes a list of events, plain JSON objects or `Received`, and returns for each its
+        PushResult, or the error: EventError for an event that is refused (NotTrusted: a command
+        that its sender may not send), SpoolFull where there is no room (try it again later, or
+        tell the sender to), CollectorClosed. It returns when the events are stored, waits for room
+        (`collector.queueWait`), and may be called from several threads. Events of one call are
+        stored together, so groups are cheaper. Commands (`walker consent`) count.
     stop: an event that is set when the source has to stop: it takes nothing new, finishes what it
         has begun, and returns. `stop.wait(seconds)` waits for it.
     status: returns the collector's figures (`Status`); `unready` has the reason why events should
@@ -248,7 +267,7 @@ class SourceContext:
     id: str
     settings: Any
     config: SourceConfig
-    accept: Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]] = field(repr=False)
+    accept: Callable[[Sequence[Mapping[str, Any] | Received]], Sequence[Any]] = field(repr=False)
     stop: threading.Event = field(repr=False, factory=threading.Event)
     status: Callable[[], Any] | None = field(repr=False, default=None)
     ready: Callable[[str], None] = field(repr=False, default=lambda place: None)

@@ -22,7 +22,6 @@ from walker_collector.hookspecs import Event, PushContext, Rule
 from walker_collector.intake.accept import Intake, UnknownKeys
 from walker_collector.mapping import UNMATCHED, Mapped
 from walker_collector.people.consent import ConsentStore, Grant
-from walker_collector.people.gate import granted
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import Entry, NewEvent, PeopleUpdate
 from walker_collector.spool.memory import MemorySpool
@@ -188,7 +187,7 @@ class _Stage:
         simulate = getattr(destination.instance, "simulate_consent", None)
         if simulate is None or not destination.listens or self._mocked:
             return None
-        context = context_for(destination, granted(self._consents.base(person)), change)
+        context = context_for(destination, self._consents.basis(person), change)
         answer = _ask(simulate, change["data"], change["custom"], person_of(change), context)
         if not answer.calls and not answer.error:
             return None
@@ -210,7 +209,7 @@ class _Stage:
         event = decode(body)
         name, own = event["name"], event.get("consent") or {}
         grants = tuple(self._consents.explain(own, person))
-        context = context_for(destination, granted(self._consents.base(person)), event)
+        context = context_for(destination, self._consents.basis(person), event)
         try:
             mapped = destination.mapper(event, context)
             answer = self._answer(name, body, mapped, context)

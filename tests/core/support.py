@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -244,3 +244,8 @@ def in_threads(*work: Callable[[], Any]) -> None:
     join(*threads, timeout=3 * PATIENCE)
     if failures:
         raise failures[0]
+
+
+def surely(keys: Iterable[str]) -> set[str]:
+    """Return the keys that are known for sure, without those that untrusted callers name."""
+    return {key for key in keys if not key.startswith("~")}

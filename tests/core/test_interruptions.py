@@ -14,7 +14,17 @@ from typing import Any
 import pytest
 
 from tests.core.interruptions import Interruption, at_moment
-from tests.core.support import MARKETING, PATIENCE, Record, config, event, flow, plugin, running
+from tests.core.support import (
+    MARKETING,
+    PATIENCE,
+    Record,
+    config,
+    event,
+    flow,
+    plugin,
+    running,
+    surely,
+)
 from tests.forms import form
 from walker_collector import Collector, CollectorClosed, PushResult, Rejected, SpoolError
 from walker_collector.people.consent import ConsentStore
@@ -163,7 +173,7 @@ def test_sign_in_is_learned_as_a_whole_or_not_at_all(
         shop.check()
         assert (3 * n in shop.delivered("consenting")) == joined
         shop.collector.consent(MARKETING, user=user(n))
-        assert consents.keys_of(user(n)) == {f"id:u{n}", f"session:s{n}"}
+        assert surely(consents.keys_of(user(n))) == {f"id:u{n}", f"session:s{n}"}
         if not more:
             break
     assert shop.collector.flush(PATIENCE)

@@ -25,6 +25,7 @@ from walker_collector.delivery.trace import trace
 from walker_collector.errors import DestinationDown, PartDown, RetryLater, SpoolError
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.spool import Entry, LeaseLost
+from walker_collector.spool.person_keys import ordering_key
 from walker_collector.text import storable
 
 
@@ -86,7 +87,7 @@ class Dispatcher:
         batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
         names, may_proceed = snapshot.names, batch.may_proceed
         tasks = batch.tasks = [
-            Task(entry, names[entry[1]], partial(may_proceed, at))
+            Task(entry, ordering_key(names[entry[1]]), partial(may_proceed, at))
             for at, entry in enumerate(entries)
         ]
         try:

@@ -8,6 +8,7 @@ from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.outcome import Disposition
 from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.spool import FRESH, Entry, Erased, SpoolUpdate, State, UpdateKind
+from walker_collector.spool.person_keys import ordering_key
 
 
 class Erasures:
@@ -41,7 +42,7 @@ class Erasures:
     @contextmanager
     def _blocked(self, people: set[str]) -> Iterator[None]:
         with self._state.lock:
-            self._state.queue.block(people)
+            self._state.queue.block(map(ordering_key, people))
             # At once: a call that ends before `erase` must not be taken for one to be repeated.
             self.erased.clear()
             self._stopped = self._undecided(people)
@@ -55,7 +56,7 @@ class Erasures:
             raise
         finally:
             with self._state.lock:
-                self._state.queue.unblock(people)
+                self._state.queue.unblock(map(ordering_key, people))
 
     def in_step(self) -> AbstractContextManager[None]:
         """Keep memory and spool the same inside the block."""

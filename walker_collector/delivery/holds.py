@@ -6,10 +6,9 @@ from typing import Final
 from walker_collector.config import Consent
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.restore import Restore
-from walker_collector.events import decode
+from walker_collector.events import CONSENT_AT, decode
 from walker_collector.interrupts import run_to_the_end, uninterrupted
-from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.people.gate import granted
+from walker_collector.people.consent import Basis, ConsentSnapshot
 from walker_collector.spool import Entry, SpoolUpdate, StoredEntry, UpdateKind
 
 _MANY_JOINS: Final = 1_000
@@ -82,7 +81,7 @@ class Holds:
         self.expire()
         with self._state.unacked.writing, self._state.refill_paused():
             with self._state.lock:
-                bases: dict[str, Consent] = {}
+                bases: dict[str, Basis] = {}
                 candidates = self._state.held.of(people, joined)
                 entries = [entry for entry in candidates if self._admits(entry, bases)]
                 self.unhold(entries)
@@ -155,24 +154,24 @@ class Holds:
         """Return held events that consent admits now, and that a batch would overtake."""
         held = self._state.held
         people = {person for person in snapshot.names.values() if held.concerns((person,))}
-        bases: dict[str, Consent] = {}
+        bases: dict[str, Basis] = {}
         # Only those older than the batch: newer ones are not overtaken, and may be beyond the
         # window, from where they would be read a second time.
         older = [entry for entry in held.of(people) if entry < max(batch)]
         return [entry for entry in older if self._admits(entry, bases)]
 
-    def _admits(self, entry: Entry, bases: dict[str, Consent]) -> bool:
+    def _admits(self, entry: Entry, bases: dict[str, Basis]) -> bool:
         """Return whether a held entry may go, as far as the destination's own consent tells."""
         consent = self.consent(entry, bases)
         # Consent that has not changed would be refused by the entry's rule again.
         return self._state.destination.admits(consent) and consent != self._state.held.under(entry)
 
-    def consent(self, entry: Entry, bases: dict[str, Consent]) -> Consent:
+    def consent(self, entry: Entry, bases: dict[str, Basis]) -> Consent:
         """Return the consent granted for an entry; `bases` caches that of each person."""
         person = entry[1]
         if person not in bases:
-            bases[person] = self._state.consents.base(person)
-        return granted({**bases[person], **_own_consent(entry)})
+            bases[person] = self._state.consents.basis(person)
+        return bases[person].of_event(*_own_consent(entry))
 
     def expire(self) -> None:
         """Drop entries held longer than `queueAge`, and write the updates that are kept."""
@@ -212,10 +211,11 @@ class Holds:
         )
 
 
-def _own_consent(entry: Entry) -> Consent:
-    """Return the consent that an event states itself; none if its row is damaged."""
+def _own_consent(entry: Entry) -> tuple[Consent, int | None]:
+    """Return the consent that an event states itself, and since when nothing else counts."""
     try:
-        own = decode(entry[3]).get("consent")
+        event = decode(entry[3])
+        own, since = event.get("consent"), event.get(CONSENT_AT)
     except (ValueError, AttributeError):  # no JSON, or no object; it cannot be mapped either
-        return {}
-    return own if isinstance(own, dict) else {}
+        return {}, None
+    return own if isinstance(own, dict) else {}, since if isinstance(since, int) else None

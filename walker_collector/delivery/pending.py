@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from walker_collector.config import Consent
 from walker_collector.delivery.dead_letters import DeadLetters
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.health import Health
@@ -19,7 +18,7 @@ from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
-from walker_collector.people.consent import ConsentSnapshot
+from walker_collector.people.consent import Basis, ConsentSnapshot
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
 
 _person_key: Final = itemgetter(1)
@@ -289,7 +288,7 @@ class PendingEvents:
         # Collected first: the queue sorts the entries that return to it, so they return at once.
         done: list[Entry] = []
         others: list[tuple[Entry, int | None]] = []
-        bases: dict[str, Consent] = {}
+        bases: dict[str, Basis] = {}
         for entry, outcome, disposition in zip(batch.entries, outcomes, dispositions, strict=True):
             del self.state.in_flight[entry[0]]
             self._retry_turns.settled(entry)
@@ -339,7 +338,7 @@ class PendingEvents:
         entry: Entry,
         outcome: Outcome,
         disposition: Disposition,
-        bases: dict[str, Consent],
+        bases: dict[str, Basis],
     ) -> bool:
         """Note the disposition of an entry; return whether the entry leaves the waiting ones."""
         state, update = self.state, disposition.update

@@ -43,7 +43,7 @@ class PendingState:
         self.log = log
         self.wake = wake
         self.lock = threading.RLock()
-        self.queue = KeyedQueue(consents.canonical)
+        self.queue = KeyedQueue(consents.ordering_key)
         self.held = ConsentHold(destination.config.queue_max)
         self.in_flight: dict[int, Entry] = {}
         self.window = SpoolWindow(spool, destination.id)

@@ -8,11 +8,10 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import IGNORED, Outcome
 from walker_collector.delivery.task import Task
-from walker_collector.events import UNTRUSTED, decode
+from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext
 from walker_collector.mapping import UNMATCHED
-from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.people.gate import granted
+from walker_collector.people.consent import Basis, ConsentSnapshot
 from walker_collector.spool import FRESH, DeliveryState, Entry
 
 CONSENT_CHANGED: Final = "walker consent"
@@ -24,7 +23,7 @@ _REFUSED: Final = Outcome("rejected", UNMATCHED, found_by_plugin=True)
 
 def context_for(
     destination: Destination,
-    base: Consent,
+    basis: Basis,
     event: Event,
     attempt: DeliveryState = FRESH,
     progress: Progress | None = None,
@@ -33,11 +32,10 @@ def context_for(
 ) -> PushContext:
     """Return the context for one event, with the consent that counts for it.
 
-    `base` is the consent granted by the person; the event's own consent overrides it. The result
-    replaces the event's `consent`, as walkerOS does. The mark of an untrusted sender is taken off.
+    `basis` is the consent of the person; the event's own consent overrides it. The result replaces
+    the event's `consent`, as walkerOS does. The marks of a stored event are taken off.
     """
-    own = event.get("consent")
-    state = granted({**base, **own}) if own else dict(base)
+    state = dict(basis.of_event(event.get("consent"), event.pop(CONSENT_AT, None)))
     event["consent"] = state
     trusted = not event.pop(UNTRUSTED, False)
     return PushContext(
@@ -96,8 +94,8 @@ class Preparation:
         event = decode(entry[3])
         attempt = self._attempts.get(entry[0], FRESH)
         progress = self._progress_of(entry, attempt.parts, attempt.refusals)
-        base, proceed, person = snapshot.bases[entry[1]], task.may_proceed, task.person
-        context = context_for(destination, base, event, attempt, progress, proceed, person)
+        basis, proceed, person = snapshot.bases[entry[1]], task.may_proceed, task.person
+        context = context_for(destination, basis, event, attempt, progress, proceed, person)
         if event["name"] == CONSENT_CHANGED:
             task.notice = True
             return Item(event, MISSING, None, context)

@@ -17,13 +17,14 @@ from walker_collector.events.complete import (
     plain_object,
     split_name,
 )
-from walker_collector.events.encode import UNTRUSTED, Bounds, decode, encode
+from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds, decode, encode
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import Period
 
 __all__ = [
     "COMMANDS",
+    "CONSENT_AT",
     "CONSENT_KEYS",
     "KEYS",
     "PARTS",

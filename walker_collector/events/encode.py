@@ -23,7 +23,10 @@ _MARSHAL: Final = 4
 _LEVELS: Final = 4
 """Levels that an event has if its parts hold nothing nested: `source.release` among them."""
 UNTRUSTED: Final = "untrusted"
-"""The key of a stored event whose sender is not trusted; no key of events, so nobody sends it."""
+"""The mark of a stored event whose sender is not trusted."""
+CONSENT_AT: Final = "consentAt"
+"""The mark of a stored event whose consent is everything its person grants: since when (stamp)."""
+# Marks are no keys of events, so nobody sends them.
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 

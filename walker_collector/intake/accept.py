@@ -9,6 +9,8 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.errors import Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
+    CONSENT_AT,
+    UNTRUSTED,
     Bounds,
     Defaults,
     complete,
@@ -17,6 +19,7 @@ from walker_collector.events import (
     hint_at_part,
     is_command,
 )
+from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
 from walker_collector.intake.reading import blamed, raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
@@ -24,6 +27,7 @@ from walker_collector.intake.steps import Dropped, Steps
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import NewEvent, State
+from walker_collector.spool.person_keys import is_claimed
 from walker_collector.text import get_logger, storable
 
 _GROUP: Final = 500
@@ -32,6 +36,8 @@ _UNKNOWN_MAX: Final = 20
 """Unknown keys of events that are logged, once each."""
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
+_PROCESS: Final = Received({})
+"""Stands for the process itself, as a sender."""
 
 _Prepared = tuple[NewEvent, PushResult, int]
 """An event to store, its result, and the version of the consents that decided on it."""
@@ -55,7 +61,7 @@ class Intake:
     _began: int | None = None
     accepted: int = field(default=0, init=False)
     commands: Commands = field(init=False)
-    _known_person: Callable[[Mapping[str, Any]], str | None] = field(init=False)
+    _known_person: Callable[..., str | None] = field(init=False)
     _gates: Sequence["_Gate"] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -82,7 +88,7 @@ class Intake:
         if name in COMMANDS if type(name) is str else is_command(name):
             self.commands.run(raw)
             return PushResult(""), None
-        record, result, version = self._prepare(raw)
+        record, result, version = self._prepare(raw, _PROCESS)
         waiter = Waiter(len(record.states)) if wait and record.states else None
         self._store([record], version, waiter)
         return result, waiter
@@ -95,34 +101,44 @@ class Intake:
     ) -> list[PushResult | WalkerError]:
         """Accept events and run commands, in groups; an event that is refused stops no others.
 
-        Events pass the `steps` of their source first. Returns for each its result, or the error
-        that `accept` would have raised.
+        Each is a mapping or `Received`. Events pass the `steps` of their source first. Returns for
+        each its result, or the error that `accept` would have raised.
         """
         group = _Group(self._prepare, self._store)
         for event in until_it_raises(events):
             try:
                 check_open()
-                raw = raw_event(event, {})
+                sender = event if type(event) is Received else _PROCESS
+                raw = raw_event(sender.event if sender is event else event, {})
                 if is_command(raw.get("name")):
                     group.store()  # the events before it
-                    self.commands.run(raw)
+                    self.commands.run(raw, claim=not sender.trusted)
                     group.results.append(PushResult(""))
                 elif steps is None:
-                    group.add(raw)
-                elif isinstance(passed := steps(raw, self._consent_of), str):
+                    group.add(raw, sender)
+                elif isinstance(passed := steps(raw, self._consent_of(sender)), str):
                     group.results.append(self._left_out(raw, passed))
                 else:
-                    group.add(passed)
+                    group.add(passed, sender)
             except WalkerError as error:
                 group.results.append(error)
         group.store()
         return group.results
 
-    def _consent_of(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the consent that holds for an event that is not completed yet."""
-        user, own = event.get("user"), event.get("consent")
-        person = self._consents.person_of(user) if type(user) is dict else ""
-        return self._consents.decide(own if type(own) is dict else None, person)
+    def _consent_of(self, sender: Received) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+        """Return the function that tells the consent of an event that is not completed yet."""
+
+        def consent_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
+            user, own = event.get("user"), event.get("consent")
+            if type(own) is not dict:
+                own = None
+            elif sender.learn:  # everything that its person grants
+                return own
+            claim = not sender.trusted
+            person = self._consents.person_of(user, claim=claim) if type(user) is dict else ""
+            return self._consents.decide(own, person)
+
+        return consent_of
 
     def _left_out(self, raw: Mapping[str, Any], status: Dropped) -> PushResult:
         given = raw.get("id")
@@ -131,7 +147,7 @@ class Intake:
         self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
         return PushResult(id_, statuses)
 
-    def _prepare(self, raw: Mapping[str, Any]) -> _Prepared:
+    def _prepare(self, raw: Mapping[str, Any], sender: Received) -> _Prepared:
         """Return an event ready to be stored, and the first answer of each destination.
 
         The third is the version of the consents that decided: with a later one, an event that is
@@ -143,14 +159,18 @@ class Intake:
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:
             event = complete(raw, now, timing, self._defaults)
+            if sender is not _PROCESS:
+                _mark(event, sender, now)
             body = encode(event, self._bounds, raw)
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
-        user = event["user"]
-        person = self._known_person(user) if type(user) is dict else None
+        user, claim = event["user"], not sender.trusted
+        person = self._known_person(user, claim=claim) if type(user) is dict else None
         if person is None:
             # As it was encoded: an object of the application may say another thing each time.
-            person = self._identify(decode(body)["user"])
+            person = self._identify(decode(body)["user"], claim)
+        if person and CONSENT_AT in event:
+            self.commands.learn(event["consent"], decode(body)["user"], event[CONSENT_AT], claim)
         version = self._consents.version
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
@@ -161,11 +181,12 @@ class Intake:
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
 
-    def _identify(self, user: Mapping[str, Any]) -> str:
+    def _identify(self, user: Mapping[str, Any], claim: bool) -> str:
         """Return the person; release the events that what was learned of them admits."""
-        person, news = self._consents.identify(user)
+        person, news = self._consents.identify(user, claim=claim)
         if news:
-            self._sink.release({person} if news == "stated" else set())
+            people = {person, self._consents.claimed_person(person)}
+            self._sink.release(people if news == "stated" else set())
         return person
 
     def _gate(
@@ -184,7 +205,8 @@ class Intake:
                 continue
             if requires_consent:
                 if consent is None:
-                    consent = self._consents.decide(event.get("consent"), person)
+                    since = event.get(CONSENT_AT)
+                    consent = self._consents.decide(event.get("consent"), person, since)
                 if not destination.admits(consent):
                     statuses[id_] = status = destination.status_when_denied(name, body)
                     if status == "held":
@@ -220,13 +242,22 @@ class Intake:
         """
         for record in records:
             record.as_of = self._consents.after_erasure()
-            record.person = self._identify(decode(record.body)["user"])
+            user, claim = decode(record.body)["user"], is_claimed(record.person)
+            record.person = self._identify(user, claim)
 
     def _catch_up(self, records: Sequence[NewEvent]) -> None:
         """Release the events held by a decision that a grant has overtaken."""
         people = {item.person for item in records if _HELD in item.states.values()}
         if people:
             self._sink.release(people)
+
+
+def _mark(event: dict[str, Any], sender: Received, now: int) -> None:
+    """Mark an event with what is known of its sender."""
+    if sender.limited:
+        event[UNTRUSTED] = True
+    if sender.learn and type(event.get("consent")) is dict:
+        event[CONSENT_AT] = min(event["timestamp"], now) * 1_000
 
 
 class _Gate(NamedTuple):
@@ -249,7 +280,7 @@ class _Group:
 
     def __init__(
         self,
-        prepare: Callable[[Mapping[str, Any]], _Prepared],
+        prepare: Callable[[Mapping[str, Any], Received], _Prepared],
         store: Callable[[Sequence[NewEvent], int], int],
     ) -> None:
         self.results: list[PushResult | WalkerError] = []
@@ -259,9 +290,9 @@ class _Group:
         self._version = 0
         """The version of the consents that decided on the first event."""
 
-    def add(self, raw: Mapping[str, Any]) -> None:
+    def add(self, raw: Mapping[str, Any], sender: Received) -> None:
         """Add an event; raises EventError if it cannot be accepted."""
-        record, result, version = self._prepare(raw)
+        record, result, version = self._prepare(raw, sender)
         if not self._records:
             self._version = version
         self._records[len(self.results)] = record

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from walker_collector.config import Consent
 from walker_collector.delivery import CONSENT_CHANGED
-from walker_collector.errors import EventError, WalkerError
+from walker_collector.errors import EventError, NotTrusted, WalkerError
 from walker_collector.events import Bounds, Defaults, check_grants, encode, merge, plain_object
 from walker_collector.intake.reading import readable
 from walker_collector.intake.sink import Sink
@@ -16,6 +16,7 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS, identifiers
 from walker_collector.spool import NewEvent, PeopleUpdate, State
+from walker_collector.spool.person_keys import unclaimed
 
 SHARED_SHARE: Final = 10
 """The user and the globals of every event have at most this fraction of an event's bytes each."""
@@ -42,13 +43,18 @@ class Commands:
     def _waiting_at_each(self) -> Mapping[str, State]:
         return {item.id: State.WAITING for item in self._sink.destinations if item.listens}
 
-    def run(self, raw: Mapping[str, Any]) -> None:
-        """Run a command that was pushed; raises EventError if it is malformed."""
+    def run(self, raw: Mapping[str, Any], *, claim: bool = False) -> None:
+        """Run a command that was pushed; raises EventError if it is malformed.
+
+        `claim`: by an untrusted sender. Raises NotTrusted if that one may not send it.
+        """
         name, data = str.__str__(raw["name"]), raw.get("data")
+        if claim:
+            check_claim(name, raw.get("user"))
         if not isinstance(data, Mapping):
             raise EventError(f"{name}: data must be an object")
         if name == "walker consent":
-            self.consent(data, raw.get("user"))
+            self.consent(data, raw.get("user"), claim=claim)
         elif name == "walker user":
             self.user(data)
         else:
@@ -78,27 +84,47 @@ class Commands:
                 )
         return after
 
-    def consent(self, update: Any, user: Any) -> int:
+    def consent(self, update: Any, user: Any, *, claim: bool = False) -> int:
         """Record a statement, and release the events that it admits; see Collector.consent."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
 
         def record() -> int:
             try:
-                person = self._sink.wait_for_room(lambda: self._record(update, user))
+                person = self._sink.wait_for_room(lambda: self._record(update, user, claim))
             except WalkerError:
                 # That the identifiers are one person's is known all the same, and earlier
                 # statements may admit events that are held under one of them.
                 self._sink.release(set())
                 raise
-            self._sink.release(None if person is None else {person})
+            people = None if person is None else {person, self._consents.claimed_person(person)}
+            self._sink.release(people)
             if all(update.values()):
                 return 0
-            people = None if person is None else self._consents.all_keys([person])
-            return self._sink.wait_for_calls(people)
+            if people and claim and user:
+                people |= self._consents.people_behind(user, person or "")
+            return self._sink.wait_for_calls(people and self._consents.all_keys(people))
 
         return uninterrupted(record)  # a statement that is kept releases the events it admits
 
-    def _record(self, update: Consent, user: Mapping[str, Any] | None) -> str | None:
+    def learn(self, consent: Consent, user: Mapping[str, Any], at: int, claim: bool) -> None:
+        """Learn the consent of an event, everything its person grants at stamp `at`.
+
+        Events that it admits are released.
+        """
+
+        def keep(change: PeopleUpdate, person: str, state: Consent) -> None:
+            is_news = state != self._consents.state(person)
+            self._keep(change, consent, state, address(user, person), person, tell=is_news)
+
+        def record() -> None:
+            learned = self._consents.learn_consent
+            if self._sink.wait_for_room(lambda: learned(consent, user, at, keep, claim=claim)):
+                person = self._consents.person_of(user, claim=claim)
+                self._sink.release({person, self._consents.claimed_person(person)})
+
+        uninterrupted(record)
+
+    def _record(self, update: Consent, user: Mapping[str, Any] | None, claim: bool) -> str | None:
         """Record a statement with its notice: both or neither.
 
         Returns the person; None for the default.
@@ -114,6 +140,7 @@ class Commands:
             lambda change, person, state: self._keep(
                 change, update, state, address(user, person), person
             ),
+            claim=claim,
         )
         return person
 
@@ -124,14 +151,29 @@ class Commands:
         state: Consent,
         user: Mapping[str, Any],
         person: str,
+        *,
+        tell: bool = True,
     ) -> None:
         """Store a statement with its notice, which is in order with the person's events."""
         notice = []
-        if self._listening:
+        if self._listening and tell:
             now = self._now()
             event = consent_change(update, state, user, id=self._defaults.new_id(), now=now)
             notice = [NewEvent(person, now, encode(event, self._bounds), self._listening)]
         self._sink.record(change, notice)
+
+
+def check_claim(name: str, user: Any) -> None:
+    """Raise NotTrusted for a command that an untrusted sender may not send.
+
+    It may state the consent of a session or device, its own; neither that of a person with an id,
+    nor what holds for everybody.
+    """
+    if name == "walker consent" and isinstance(user, Mapping):
+        is_own = user.get("session") or user.get("device")
+        if is_own and user.get("id") in (None, ""):
+            return
+    raise NotTrusted(f"{name}: needs a key that is trusted")
 
 
 def _bytes(shared: Mapping[str, Any]) -> int:
@@ -188,5 +230,5 @@ def consent_change(
 def address(user: Mapping[str, Any], person: str) -> dict[str, Any]:
     """Return the identifiers of a person, with the one in their key."""
     known = {kind: user[kind] for kind in KINDS if user.get(kind)}
-    kind, _, value = person.partition(":")
+    kind, _, value = unclaimed(person).partition(":")
     return {**known, kind: known.get(kind, value)}

@@ -6,9 +6,9 @@ consent belongs to a person, and the default holds for people without statements
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from walker_collector.config import Consent
 from walker_collector.errors import EventError
@@ -16,12 +16,20 @@ from walker_collector.events import CONSENT_KEYS
 from walker_collector.people.gate import granted
 from walker_collector.people.merges import KnownPeople
 from walker_collector.spool import (
+    LEARNED,
     ConsentRecord,
     DefaultConsent,
     PeopleUpdate,
+    later_of,
 )
+from walker_collector.spool.person_keys import claimed, is_claimed, unclaimed
 
 T = TypeVar("T")
+Keep = Callable[[PeopleUpdate, str, Consent], object]
+"""Stores an update, given the person who has stated something, and all their statements."""
+
+_SAME_FOR: Final = 60 * 1_000_000
+"""Microseconds: so often the date of a consent that stays the same is stored."""
 
 
 @frozen
@@ -34,15 +42,41 @@ class Grant:
 
 
 @frozen
+class Basis:
+    """The consent that holds for a person's events: the granted keys, and the dated statements.
+
+    Without statements the default holds.
+    """
+
+    granted: Consent
+    statements: ConsentRecord = field(factory=dict)
+
+    def of_event(self, own: Consent | None, since: int | None = None) -> Consent:
+        """Return the keys granted for an event: by its own consent, else by its person.
+
+        `since`: the event's own consent is everything its person grants at this stamp; of other
+        keys only statements made later count.
+        """
+        if not own and since is None:
+            return self.granted
+        return granted({**self.before(since), **(own or {})})
+
+    def before(self, since: int | None) -> Consent:
+        """Return the keys granted for an event beside its own; see `of_event`."""
+        if since is None:
+            return self.granted
+        return {key: given for key, (given, at) in self.statements.items() if at > since}
+
+
+@frozen
 class ConsentSnapshot:
     """The consent of people at one version of the store.
 
-    `bases` has the keys granted for each person's events, `names` the key that each person is
-    known by.
+    `bases` has the consent of each person, `names` the key that each person is known by.
     """
 
     version: int
-    bases: dict[str, Consent]
+    bases: Mapping[str, Basis]
     names: Mapping[str, str]
 
 
@@ -105,50 +139,127 @@ class ConsentStore(KnownPeople):
         self,
         update: Consent,
         user: Mapping[str, Any],
-        keep: Callable[[PeopleUpdate, str, Consent], object] | None = None,
+        keep: Keep | None = None,
+        *,
+        claim: bool = False,
     ) -> tuple[str, dict[str, bool]]:
         """Record the statement of a person; return their key and all their statements.
 
         `keep` stores it, given the person and these statements; if it raises, nothing changes.
-        Raises ValueError if `user` has no identifier, EventError for a person with more than
-        `CONSENT_KEYS` keys.
+        `claim`: an untrusted caller says so. Then grants count for the events of such callers
+        only, and withdrawals for all. Raises ValueError if `user` has no identifier, EventError for
+        a person with more than `CONSENT_KEYS` keys.
         """
-        return self._until_current(lambda: self._record(update, user, keep))
+        return self._until_current(lambda: self._record(update, user, keep, claim))
 
     def _record(
-        self,
-        update: Consent,
-        user: Mapping[str, Any],
-        keep: Callable[[PeopleUpdate, str, Consent], object] | None,
+        self, update: Consent, user: Mapping[str, Any], keep: Keep | None, claim: bool
     ) -> tuple[str, dict[str, bool]]:
         with self._recording:
-            person, _ = self.identify(user)
+            person, _ = self.identify(user, claim=claim)
             if not person:
                 raise ValueError("user needs an id, a device or a session")
             at = self._records.next_stamp()
             new = {key: (bool(value), at) for key, value in update.items()}
-            record = _extended(self._records.get(person), new, "the person")
-            state = _state(record)
-            change = self._based(PeopleUpdate(consents={person: record}))
-            if keep is None:
-                self._records.store(change)
-            else:
-                keep(change, person, state)
-            self._records.put(person, record)
-            self.version += 1
-            self._note_shown(change)
-        return person, state
+            people = {person}
+            if not claim and self.claimed_person(person) != claimed(person):
+                people.add(self.claimed_person(person))
+            records = self._with_withdrawals(new, user, person) if claim else {}
+            for key in people:
+                records[key] = _extended(self._records.get(key), new, "the person")
+            return person, self._state_records(records, person, keep)
+
+    def _with_withdrawals(
+        self, new: ConsentRecord, user: Mapping[str, Any], person: str
+    ) -> dict[str, ConsentRecord]:
+        """Return the records of the people behind a claim, with the withdrawals among `new`."""
+        records: dict[str, ConsentRecord] = {}
+        for key in self.people_behind(user, person):
+            stated = self.dated(key)
+            denied = {
+                name: (given, at)
+                for name, (given, at) in new.items()
+                if not given and (True, 0) <= stated.get(name, (True, 0)) <= (True, at)
+            }
+            if denied:
+                records[key] = _extended(self._records.get(key), denied, "the person")
+        return records
+
+    def _state_records(
+        self, records: Mapping[str, ConsentRecord], person: str, keep: Keep | None
+    ) -> dict[str, bool]:
+        """Store records, and show them; return all statements of a person after that."""
+        record = records[person]
+        if is_claimed(person):
+            known = self.canonical(unclaimed(person))
+            record = later_of(record, records.get(known) or self._records.get(known))
+        state = _state(record)
+        change = self._based(PeopleUpdate(consents=records))
+        if keep is None:
+            self._records.store(change)
+        else:
+            keep(change, person, state)
+        for key, item in records.items():
+            self._records.put(key, item)
+        self.version += 1
+        self._note_shown(change)
+        return state
+
+    def learn_consent(
+        self,
+        consent: Consent,
+        user: Mapping[str, Any],
+        at: int,
+        keep: Keep,
+        *,
+        claim: bool = False,
+    ) -> bool:
+        """Learn the consent of an event, everything its person grants at stamp `at`.
+
+        Returns whether anything has changed. Older events than the last one change nothing.
+        """
+        return self._until_current(lambda: self._learn_consent(consent, user, at, keep, claim))
+
+    def _learn_consent(
+        self, consent: Consent, user: Mapping[str, Any], at: int, keep: Keep, claim: bool
+    ) -> bool:
+        with self._recording:
+            person, _ = self.identify(user, claim=claim)
+            before = self._records.get(person)
+            new = {key: (bool(given), at) for key, given in consent.items()}
+            records = self._with_withdrawals(new, user, person) if claim else {}
+            learned = learn(before, consent, at)
+            if learned is not None and not claim:
+                other = self.claimed_person(person)
+                if other != claimed(person):
+                    records[other] = learn(self._records.get(other), consent, at) or {}
+            if learned is None and not records:
+                return False
+            records[person] = before if learned is None else learned
+            self._state_records({k: v for k, v in records.items() if v}, person, keep)
+            return True
+
+    def dated(self, person: str) -> ConsentRecord:
+        """Return the statement that counts of each key, with its stamp."""
+        return _latest(self.statements_of(person))
 
     def state(self, person: str) -> dict[str, bool]:
         """Return all statements of a person, as they are now."""
         if self._records.is_empty or not person:
             return {}
-        return _state(self._records.get(person))
+        return _state(self.statements_of(person))
 
     # --- decisions -------------------------------------------------------------------------
 
-    def decide(self, own: Mapping[str, Any] | None, person: str) -> Mapping[str, Any]:
-        """Return the consent that holds for an event: its own, else the person's, else default."""
+    def decide(
+        self, own: Mapping[str, Any] | None, person: str, since: int | None = None
+    ) -> Mapping[str, Any]:
+        """Return the consent that holds for an event: its own, else the person's, else default.
+
+        `since`: see `Basis.of_event`.
+        """
+        if since is not None:
+            return {**self.basis(person).before(since), **(own or {})}
         base = self._default.consent if self._records.is_empty else self.base(person)
         return {**base, **own} if own else base
 
@@ -158,35 +269,38 @@ class ConsentStore(KnownPeople):
             return self._default.consent
         return {**self._default.consent, **self.state(self.canonical(person))}
 
+    def basis(self, person: str) -> Basis:
+        """Return the consent that holds for a person's events."""
+        if self._records.is_empty or not person:
+            return Basis(granted(self._default.consent))
+        statements = self.dated(self.canonical(person))
+        return Basis(granted({**self._default.consent, **_state(statements)}), statements)
+
     def snapshot(self, people: Iterable[str]) -> ConsentSnapshot:
-        """Return the consent granted for each of these people's events (see `base`)."""
+        """Return the consent of each of these people."""
         version = self.version  # read first: a statement made since then outdates the snapshot
         names = {person: self.canonical(person) for person in people}
         if self._records.is_empty:
-            return ConsentSnapshot(
-                version, dict.fromkeys(names, granted(self._default.consent)), names
-            )
-        return ConsentSnapshot(
-            version, {person: granted(self.base(person)) for person in names}, names
-        )
+            return ConsentSnapshot(version, dict.fromkeys(names, self.basis("")), names)
+        return ConsentSnapshot(version, {person: self.basis(person) for person in names}, names)
 
-    def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
+    def explain(self, own: Mapping[str, Any], person: str, since: int | None = None) -> list[Grant]:
         """Return each key of the decision with its source."""
         stated = self.state(self.canonical(person))
         return [
             Grant(key, bool(value), source(key, own, stated))
-            for key, value in self.decide(own, person).items()
+            for key, value in self.decide(own, person, since).items()
         ]
 
 
 def _extended(before: Mapping[str, T], update: Mapping[str, T], whose: str) -> dict[str, T]:
     """Return consent with an update; raises EventError for more than `CONSENT_KEYS` keys."""
     after = {**before, **update}
-    # What is known can be withdrawn in any case.
-    if len(after) > max(CONSENT_KEYS, len(before)):
+    # What is known can be withdrawn in any case; what was learned is bounded by its event.
+    count = sum(not key.startswith(LEARNED) for key in after)
+    if count > max(CONSENT_KEYS, len(before)):
         raise EventError(
-            f"consent: {whose} would have {len(after):,} keys with this; "
-            f"the limit is {CONSENT_KEYS}"
+            f"consent: {whose} would have {count:,} keys with this; the limit is {CONSENT_KEYS}"
         )
     return after
 
@@ -196,9 +310,40 @@ def _keep_default(keep: Callable[[PeopleUpdate, Consent], object], change: Peopl
     keep(change, change.default.current)
 
 
+def learn(record: ConsentRecord, consent: Consent, at: int) -> ConsentRecord | None:
+    """Return a record after an event whose consent is everything granted at stamp `at`.
+
+    None: there is nothing to learn, since the event is older than the last one; or it says the
+    same, and is so young that nobody needs its stamp.
+    """
+    last = record.get(LEARNED, (False, -1))[1]
+    if at < last:
+        return None
+    stated = {key: item for key, item in record.items() if not key.startswith(LEARNED)}
+    learned = {LEARNED: False, **{LEARNED + key: bool(given) for key, given in consent.items()}}
+    known = {key: given for key, (given, _) in record.items() if key.startswith(LEARNED)}
+    between = any(stamp >= last for _, stamp in stated.values())
+    if learned == known and not between and at - last < _SAME_FOR:
+        return None
+    return {**stated, **{key: (given, at) for key, given in learned.items()}}
+
+
+def _latest(record: ConsentRecord) -> ConsentRecord:
+    """Return the statement that counts of each key: the later of what was said and learned."""
+    if LEARNED not in record:
+        return record
+    said = {key: item for key, item in record.items() if not key.startswith(LEARNED)}
+    learned = {
+        key.removeprefix(LEARNED): item
+        for key, item in record.items()
+        if key.startswith(LEARNED) and key != LEARNED
+    }
+    return later_of(said, learned)
+
+
 def _state(record: ConsentRecord) -> dict[str, bool]:
     """Return the consent that statements amount to."""
-    return {key: value for key, (value, _) in record.items()}
+    return {key: value for key, (value, _) in _latest(record).items()}
 
 
 def source(key: str, own: Mapping[str, Any], stated: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import DurableSpool, Erased, Spool
+from walker_collector.spool.person_keys import unclaimed
 from walker_collector.text import get_logger
 
 logger = get_logger("walker_collector")
@@ -282,7 +283,7 @@ def until_scrubbed(spool: DurableSpool, done: str) -> None:
 def _as_person(keys: Iterable[str]) -> Person:
     """Return the person with these keys, by one of each kind."""
     named: dict[str, str] = {}
-    for key in sorted(keys):
-        kind, _, name = key.partition(":")
+    for key in sorted(keys):  # those that are known for sure come first
+        kind, _, name = unclaimed(key).partition(":")
         named.setdefault(kind, name)
     return Person(**{kind: named.get(kind) for kind in KINDS})

@@ -10,6 +10,10 @@
 - Without an id, an unknown key joins the person of the other key. If the keys lead to two people,
   the session decides, and nothing changes.
 
+Untrusted callers name people by keys of their own, `~id:ines`. What is known for sure holds for
+these keys too: `~session:s-1` is `~id:ines` as soon as `session:s-1` is `id:ines`. What untrusted
+callers name together links such keys alone, and the other way round nothing follows from them.
+
 So the events filed under a key have one owner for good, and joins go from root to root: circles
 cannot arise. Every key leads to its root directly.
 """
@@ -26,11 +30,13 @@ from attrs import frozen
 from walker_collector.errors import EventError
 from walker_collector.events import Bounds, check_identifier, may_need_check, plain_object
 from walker_collector.spool import PeopleStore, Spool, mark_of
+from walker_collector.spool.person_keys import claimed, is_claimed, is_signed_in, unclaimed
 
 KINDS: Final = ("id", "device", "session")
 """The identifiers of a person, strongest first: a weaker one belongs to a stronger one."""
 _PREFIXES: Final = tuple((f"{kind}:", kind) for kind in KINDS)
 _WEAKER: Final = _PREFIXES[1:]
+_CLAIMED_WEAKER: Final = tuple((claimed(prefix), kind) for prefix, kind in _WEAKER)
 _PLAIN: Final = frozenset({str, int, UUID})
 """Types with the same text in Python and in JSON."""
 _BOUNDS: Final = Bounds()
@@ -70,11 +76,6 @@ def _as_text(kind: str, value: Any) -> str:
         return ""
     whole = isinstance(plain, float) and plain.is_integer()
     return str(int(plain) if whole else plain)
-
-
-def is_signed_in(person: str) -> bool:
-    """Return whether a person is known by an id."""
-    return person.startswith("id:")
 
 
 class Link(NamedTuple):
@@ -118,6 +119,8 @@ class IdentityGraph:
         """The cached keys of each person, owned or current, but for the person's own name."""
         self._pinned: dict[str, Link] = {}
         self._followers: list[Joins] = []
+        self._any_claimed = False
+        """Whether anybody has asked for a claimed key yet."""
 
     def follow(self) -> Joins:
         """Return a queue that gets every join at the moment it becomes visible."""
@@ -127,19 +130,21 @@ class IdentityGraph:
 
     # --- looking up ------------------------------------------------------------------------
 
-    def known_person(self, user: Mapping[str, Any]) -> str | None:
+    def known_person(self, user: Mapping[str, Any], *, claim: bool = False) -> str | None:
         """Return the person if all identifiers are known to be theirs, as in almost every event.
 
-        "": nobody is named. None: a closer look is needed.
+        "": nobody is named. None: a closer look is needed. `claim`: an untrusted caller names them.
         """
         id_ = user.get("id")
         if type(id_) is int:
             id_ = str(id_)
         elif id_ is not None and type(id_) is not str:
             return None
-        person = "id:" + id_ if id_ else None
+        person = None
+        if id_:
+            person = "~id:" + id_ if claim else "id:" + id_
         is_known = not id_
-        for prefix, kind in _WEAKER:
+        for prefix, kind in _CLAIMED_WEAKER if claim else _WEAKER:
             value = user.get(kind)
             if value is None:
                 continue
@@ -186,15 +191,28 @@ class IdentityGraph:
             return Identified(known[-1], strangers)
         # Both are strangers. A device outlives its sessions; of two devices the one that the
         # session was seen with first.
-        person = people[0] if people[-1].startswith("session:") else people[-1]
+        is_session = unclaimed(people[-1]).startswith("session:")
+        person = people[0] if is_session else people[-1]
         return Identified(person, tuple(p for p in strangers if p != person))
 
     def all_keys(self, person: str) -> set[str]:
         """Return all keys that events of a person may be filed under."""
         with self.lock:
+            keys = self.linked_keys(person) | {person}
+        if is_claimed(person):  # what is known for sure holds for claims, too
+            keys.update(map(claimed, self.all_keys(unclaimed(person))))
+        return keys
+
+    def may_have_claims(self) -> bool:
+        """Return whether untrusted callers may have said anything of anybody."""
+        return self._any_claimed or (self._people is not None and self._people.has_claims())
+
+    def linked_keys(self, person: str) -> set[str]:
+        """Return the other keys that lead to a person."""
+        with self.lock:
             cached = {key for key in self._keys.get(person, ()) if self._owned(key, person)}
         stored = self._people.aliases_of(person) if self._people else ()
-        return {person, *cached, *stored}
+        return {*cached, *stored}
 
     def _owned(self, key: str, person: str) -> bool:
         return key in self._links and self._links[key].owner == person
@@ -207,10 +225,24 @@ class IdentityGraph:
                 return link
             link = self._pinned.get(key)
             if link is None:
-                owner, signed_in = self._people.link(key) if self._people else (None, None)
-                link = Link(owner or key, signed_in or owner or key)
+                link = self._found(key)
             self._cache(key, link)
             return link
+
+    def _found(self, key: str) -> Link:
+        """Return the link of a key that is not in memory."""
+        owner, signed_in = self._people.link(key) if self._people else (None, None)
+        if not is_claimed(key):
+            return Link(owner or key, signed_in or owner or key)
+        self._any_claimed = True
+        if owner is None:
+            known = self._lookup(unclaimed(key))
+            surely = claimed(known.owner)
+            # The person that is known for sure may have been claimed to be another one's.
+            owner = key if surely == key else self.canonical(surely)
+            if signed_in is None and is_signed_in(known.current):
+                signed_in = claimed(known.current)
+        return Link(owner, signed_in or owner)
 
     # --- learning --------------------------------------------------------------------------
 
@@ -232,6 +264,22 @@ class IdentityGraph:
                 joins.append((root, person))
             for key in keys:
                 self._cache(key, Link(person, person))
+            if self._any_claimed and not is_claimed(root):
+                self._claims_follow(keys, root)
+
+    def _claims_follow(self, keys: Iterable[str], root: str) -> None:
+        """Show the claimed keys of a root as those of the person that the root has joined."""
+        mine = claimed(root)
+        theirs = [*map(claimed, keys), *self.cached_keys(mine)]
+        followed = [key for key in theirs if key in self._links and self._links[key].owner == mine]
+        self.reread(theirs if self._people else [mine])
+        if (owner := self.canonical(mine)) == mine:
+            return
+        for joins in self._followers:
+            joins.append((mine, owner))
+        if not self._people:  # nothing else has these links
+            for key in followed:
+                self._cache(key, Link(owner, owner))
 
     def reread(self, keys: Iterable[str] | None) -> None:
         """Read these keys (None: all of them) from the spool when next asked for."""
@@ -256,6 +304,11 @@ class IdentityGraph:
         """File new events under a key of somebody else for this person from now on."""
         with self.lock:
             self._cache(key, Link(self._lookup(key).owner, person))
+            if self._any_claimed and not is_claimed(key):
+                if self._people:
+                    self.reread([claimed(key)])
+                else:
+                    self.sign_in(claimed(key), claimed(person))
 
     def erase(self, people: set[str]) -> None:
         """Drop these keys.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from attrs import frozen
 
@@ -12,17 +12,26 @@ from walker_collector.interrupts import run_to_the_end
 from walker_collector.people.identity import Identified, identifiers
 from walker_collector.people.shared_knowledge import SharedKnowledge
 from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
+from walker_collector.spool.person_keys import claimed, is_claimed, ordering_key, unclaimed
+
+
+class _Join(NamedTuple):
+    """A person without an id, all their keys, and the person that they turn out to be."""
+
+    root: str
+    keys: set[str]
+    person: str
 
 
 @frozen
 class _Learned:
-    """A step of learning: the keys of each joining person, and the update to store.
+    """A step of learning: the joins and sign-ins that become visible, and the update to store.
 
     `decides`: whether any of the people has stated anything. If nobody has, no decision changes.
     """
 
     found: Identified
-    keys: Mapping[str, set[str]]
+    joins: Sequence[_Join]
     update: PeopleUpdate
     decides: bool
 
@@ -42,13 +51,13 @@ class KnownPeople(SharedKnowledge):
         self._erasing: set[str] = set()
         """The keys of people under erasure."""
 
-    def identify(self, user: Mapping[str, Any]) -> tuple[str, News]:
+    def identify(self, user: Mapping[str, Any], *, claim: bool = False) -> tuple[str, News]:
         """Learn from the identifiers that an event or call names together.
 
         Returns the person's key, and the news: after a merge, events held under a weaker
-        identifier are this person's.
+        identifier are this person's. `claim`: an untrusted caller names them.
         """
-        keys = identifiers(user)
+        keys = _keys(user, claim)
         if not keys:
             return "", None
         if len(keys) == 1:
@@ -58,9 +67,9 @@ class KnownPeople(SharedKnowledge):
             return found.person, None
         return self._until_current(lambda: self._identify(keys))
 
-    def person_of(self, user: Mapping[str, Any]) -> str:
+    def person_of(self, user: Mapping[str, Any], *, claim: bool = False) -> str:
         """Return the person that identifiers lead to, without learning from them; "": nobody."""
-        keys = identifiers(user)
+        keys = _keys(user, claim)
         if len(keys) > 1:
             return self._identities.resolve(keys).person
         return self._identities.current(keys[0]) if keys else ""
@@ -75,17 +84,22 @@ class KnownPeople(SharedKnowledge):
     def _learn(self, found: Identified) -> News:
         """Merge people without an id into this one, with their statements, and note sign-ins."""
         graph, person = self._identities, found.person
-        keys = {root: graph.all_keys(root) for root in found.joining}
+        joins = [_Join(root, graph.all_keys(root), person) for root in found.joining]
         statements, decides = self._merge(found)
+        if not is_claimed(person) and graph.may_have_claims():
+            claims = self._joining_claims(found)
+            joins += claims
+            for join in claims:
+                decides |= self._merge_claims(join, statements)
         update = PeopleUpdate(
             based_on=self._known if self._store else None,
-            aliases=dict.fromkeys((key for theirs in keys.values() for key in theirs), person),
+            aliases={key: join.person for join in joins for key in join.keys},
             signed_in={
                 key: None if graph.canonical(key) == person else person for key in found.signed_in
             },
             consents=statements,
         )
-        self._apply(_Learned(found, keys, update, decides))
+        self._apply(_Learned(found, joins, update, decides))
         if statements:
             return "stated"
         return "joined" if found.joining else None
@@ -107,8 +121,8 @@ class KnownPeople(SharedKnowledge):
     def _show(self, learned: _Learned) -> None:
         graph, found = self._identities, learned.found
         with graph.lock:
-            for root, theirs in learned.keys.items():
-                graph.join(theirs, root, found.person)
+            for join in learned.joins:
+                graph.join(join.keys, join.root, join.person)
             for key in found.signed_in:
                 graph.sign_in(key, found.person)
             for key, record in learned.update.consents.items():
@@ -119,15 +133,57 @@ class KnownPeople(SharedKnowledge):
 
     def _merge(self, found: Identified) -> tuple[dict[str, ConsentRecord], bool]:
         """Return the statements to store after a merge, and whether any of the people has one."""
-        joining = {root: self._records.get(root) for root in found.joining}
+        joining = {root: self.statements_of(root) for root in found.joining}
         before = self._records.get(found.person) if joining else {}
         if not any(joining.values()):
-            return {}, bool(before)
+            return {}, bool(joining) and bool(self.statements_of(found.person))
         merged = before
         for theirs in joining.values():
             merged = later_of(merged, theirs)
-        emptied: dict[str, ConsentRecord] = {root: {} for root, theirs in joining.items() if theirs}
+        emptied: dict[str, ConsentRecord] = {
+            root: {} for root in found.joining if self._records.get(root)
+        }
         return {found.person: _most_binding(merged), **emptied}, True
+
+    def statements_of(self, person: str) -> ConsentRecord:
+        """Return the statements that count for a person's events.
+
+        For those of untrusted callers that is what such callers have said, and what is known for
+        sure.
+        """
+        record = self._records.get(person)
+        if not is_claimed(person):
+            return record
+        return later_of(record, self._records.get(self.canonical(unclaimed(person))))
+
+    # --- claims, where more becomes known for sure -----------------------------------------
+
+    def _joining_claims(self, found: Identified) -> list[_Join]:
+        """Return the joins of claimed people that follow from joins, and are to be stored.
+
+        Most follow by themselves: see IdentityGraph. Nothing follows where a claim has made a
+        joining person somebody else's.
+        """
+        graph, target = self._identities, claimed(found.person)
+        joins = []
+        for mine in map(claimed, found.joining):
+            if graph.canonical(mine) != mine:
+                continue
+            person = graph.canonical(target)
+            linked = graph.linked_keys(mine)
+            is_plain = person == target and not linked and not self._records.get(mine)
+            if person != mine and not is_plain:
+                joins.append(_Join(mine, {mine, *linked}, person))
+        return joins
+
+    def _merge_claims(self, join: _Join, statements: dict[str, ConsentRecord]) -> bool:
+        """Add the statements that a join of claimed people makes one person's, if any."""
+        record = self._records.get(join.root)
+        if record:
+            before = statements.get(join.person) or self._records.get(join.person)
+            statements[join.person] = _most_binding(later_of(before, record))
+            statements[join.root] = {}
+        return bool(record)
 
     def keys_of(self, user: Mapping[str, Any]) -> set[str]:
         """Return all keys that events of a user may be filed under."""
@@ -139,8 +195,27 @@ class KnownPeople(SharedKnowledge):
         return self.all_keys((found.person, *found.joining))
 
     def all_keys(self, people: Iterable[str]) -> set[str]:
-        """Return all keys that events of these people may be filed under."""
-        return set().union(*map(self._identities.all_keys, people))
+        """Return all keys that events of these people may be filed under, also as claims."""
+        every = {key for person in people for key in (person, self.claimed_person(person))}
+        keys = set[str]().union(*map(self._identities.all_keys, every))
+        return keys | {claimed(key) for key in keys if not is_claimed(key)}
+
+    def claimed_person(self, person: str) -> str:
+        """Return the person that untrusted callers name by a person's key."""
+        if is_claimed(person) or not person:
+            return person
+        mine = claimed(person)
+        return self.canonical(mine) if self._identities.may_have_claims() else mine
+
+    def people_behind(self, user: Mapping[str, Any], claim: str) -> set[str]:
+        """Return the people that identifiers lead to, and the person that a claim is about."""
+        graph, keys = self._identities, identifiers(user)
+        people = {graph.canonical(key) for key in keys} | {graph.current(key) for key in keys}
+        return people | {graph.canonical(unclaimed(claim))}
+
+    def ordering_key(self, key: str) -> str:
+        """Return the key whose events are delivered in order with those filed under a key."""
+        return ordering_key(self.canonical(key))
 
     @contextmanager
     def erasing(self, people: Iterable[str]) -> Iterator[set[str]]:
@@ -176,6 +251,11 @@ class KnownPeople(SharedKnowledge):
         with self._recording:
             self.refresh(surely=True)
             return self.erasures
+
+
+def _keys(user: Mapping[str, Any], claim: bool) -> list[str]:
+    keys = identifiers(user)
+    return [*map(claimed, keys)] if claim else keys
 
 
 def _most_binding(record: ConsentRecord) -> ConsentRecord:

@@ -18,6 +18,7 @@ from walker_collector.people.default import CurrentDefault
 from walker_collector.people.identity import IdentityGraph
 from walker_collector.people.records import ConsentRecords
 from walker_collector.spool import PeopleNews, PeopleUpdate, Spool, StalePeople
+from walker_collector.spool.person_keys import claimed
 
 T = TypeVar("T")
 
@@ -126,7 +127,7 @@ class SharedKnowledge:
                 if not key:
                     self._default.reread()
                 elif owner is None:
-                    graph.reread([key])
+                    graph.reread([key, claimed(key)])
                 else:
                     graph.join(graph.cached_keys(key), key, owner)
                     people.add(owner)

@@ -2,6 +2,7 @@
 
 from walker_collector.spool.base import (
     FRESH,
+    LEARNED,
     Claimed,
     ConsentRecord,
     DeadLetter,
@@ -43,6 +44,7 @@ from walker_collector.spool.shards import shard_of
 
 __all__ = [
     "FRESH",
+    "LEARNED",
     "Claimed",
     "ConsentRecord",
     "DeadLetter",

@@ -7,7 +7,7 @@ once, with a state of its own for each destination, and is deleted with its last
 import enum
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from attrs import define, evolve, field, frozen
@@ -155,16 +155,34 @@ class Erased:
 
 
 ConsentRecord = Mapping[str, tuple[bool, int]]
-"""The statements of a person: consent key -> (granted, stamp). The higher stamp is the later."""
+"""The statements of a person: consent key -> (granted, stamp). The higher stamp is the later.
+
+Keys that begin with `LEARNED` have the consent of the person's latest event. `LEARNED` itself has
+the stamp of that event.
+"""
+LEARNED: Final = "\t"
+"""No key of consent has a control character."""
 
 
 def later_of(one: ConsentRecord, other: ConsentRecord) -> ConsentRecord:
-    """Return the later statement of each consent key; of two with one stamp, the denial."""
+    """Return the later statement of each consent key; of two with one stamp, the denial.
+
+    Of what was learned from events, that of the later event is left.
+    """
+    if not one or not other:
+        return one or other
     merged = dict(one)
     for key, (granted, at) in other.items():
         known = merged.get(key)
         if known is None or (at, not granted) > (known[1], not known[0]):
             merged[key] = (granted, at)
+    if LEARNED in merged:
+        last = merged[LEARNED][1]
+        return {
+            key: statement
+            for key, statement in merged.items()
+            if not key.startswith(LEARNED) or statement[1] == last
+        }
     return merged
 
 

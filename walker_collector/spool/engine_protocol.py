@@ -104,6 +104,9 @@ class PeopleStore(Protocol):
     def default_consent(self) -> DefaultConsent | None:
         """Return the default consent; None if none was stored."""
 
+    def has_claims(self) -> bool:
+        """Return whether untrusted callers have named keys together, or stated consent."""
+
     def has_consent(self) -> bool:
         """Return whether there is any statement about consent."""
 

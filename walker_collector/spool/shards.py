@@ -2,6 +2,8 @@
 
 from zlib import crc32
 
+from walker_collector.spool.person_keys import unclaimed
+
 
 def shard_of(person: str, seq: int, shards: int) -> int:
     """Return the shard of an event, by its person's key; without a person, by its number.
@@ -10,4 +12,7 @@ def shard_of(person: str, seq: int, shards: int) -> int:
     """
     if shards == 1:
         return 0
-    return (crc32(person.encode("utf-8", "surrogatepass")) if person else seq) % shards
+    if not person:
+        return seq % shards
+    # A claim of a person belongs where the person's own events are.
+    return crc32(unclaimed(person).encode("utf-8", "surrogatepass")) % shards

@@ -130,7 +130,7 @@ def test_it_can_be_mounted_below_a_path() -> None:
             assert (await client.post("/collect", json=EVENT)).status_code == 404
 
     run(work())
-    assert door.groups == [[EVENT]]
+    assert [[item.event for item in group] for group in door.groups] == [[EVENT]]
 
 
 def test_one_application_serves_several_event_loops() -> None:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walker_collector import PushResult, Secret
-from walker_collector.errors import EventError, SpoolFull, WalkerError
+from walker_collector import PushResult, Received, Secret
+from walker_collector.errors import EventError, NotTrusted, SpoolFull, WalkerError
+from walker_collector.events import is_command
+from walker_collector.intake.commands import check_claim
 from walker_collector.sources.http import Key, Route, Settings
 from walker_collector.sources.http.messages import Request, Response
 from walker_collector.sources.http.respond import Responder
@@ -28,14 +30,22 @@ class Door:
 
     def __init__(self, *, full: bool = False) -> None:
         self.events: list[Mapping[str, Any]] = []
+        self.senders: list[Received] = []
         self.full = full
 
-    def __call__(self, events: Sequence[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
-        return [self._accept(event) for event in events]
+    def __call__(self, events: Sequence[Received]) -> list[PushResult | WalkerError]:
+        self.senders += events
+        return [self._accept(received) for received in events]
 
-    def _accept(self, event: Mapping[str, Any]) -> PushResult | WalkerError:
+    def _accept(self, received: Received) -> PushResult | WalkerError:
+        event = received.event
         if self.full:
             return SpoolFull("full")
+        if is_command(event.get("name")) and not received.trusted:
+            try:
+                check_claim(event["name"], event.get("user"))
+            except NotTrusted as error:
+                return error
         if not isinstance(event.get("name"), str) or " " not in event["name"]:
             return EventError("event name is missing")
         self.events.append(event)

@@ -1,12 +1,13 @@
 """The source `http`: an ASGI application that walkerOS's and Segment's clients post to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, WalkerError
 from walker_collector.figures import Figures
+from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.app import App
 from walker_collector.sources.http.settings import Key, Route, Settings
@@ -25,10 +26,10 @@ class Accepting(Protocol):
 
     def status(self) -> Status: ...
 
-    def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]: ...
+    def push_many(self, events: Iterable[Received]) -> list[PushResult | WalkerError]: ...
 
     def push_from(
-        self, source: str, events: Iterable[Mapping[str, Any]]
+        self, source: str, events: Iterable[Received]
     ) -> list[PushResult | WalkerError]: ...
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from walker_collector.errors import CollectorClosed, WalkerError
 from walker_collector.figures import Figures
+from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
@@ -113,7 +114,7 @@ class App:
                 call = self._responder.read(request)
             if isinstance(call, Response):
                 return call
-            events = [event for event in call.events if isinstance(event, Mapping)]
+            events = [event for event in call.events if isinstance(event, Received)]
             if len(events) < len(call.events):
                 self._count_refused(call.events)
             return self._responder.answer(request, call, await self._accept(events))
@@ -121,7 +122,7 @@ class App:
             logger.exception("source http: a request could not be answered")
             return json_response(500, {"success": False, "error": "internal error"})
 
-    async def _accept(self, events: Sequence[Mapping[str, Any]]) -> Results:
+    async def _accept(self, events: Sequence[Received]) -> Results:
         loop = asyncio.get_running_loop()
         groups = self._groups.get(loop)
         if groups is None:
@@ -138,11 +139,11 @@ class _Groups:
 
     def __init__(self, accept: Accept) -> None:
         self._accept = accept
-        self._waiting: list[tuple[Sequence[Mapping[str, Any]], asyncio.Future[Results]]] = []
+        self._waiting: list[tuple[Sequence[Received], asyncio.Future[Results]]] = []
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "walker-http")
 
-    async def accept(self, events: Sequence[Mapping[str, Any]]) -> Results:
+    async def accept(self, events: Sequence[Received]) -> Results:
         """Return the results of these events, once they are committed."""
         if not events:
             return []
@@ -168,7 +169,7 @@ class _Groups:
         finally:
             self._working = None
 
-    def _next_group(self) -> list[tuple[Sequence[Mapping[str, Any]], "asyncio.Future[Results]"]]:
+    def _next_group(self) -> list[tuple[Sequence[Received], "asyncio.Future[Results]"]]:
         size = taken = 0
         while taken < len(self._waiting) and size < _GROUP:
             size += len(self._waiting[taken][0])
@@ -176,7 +177,7 @@ class _Groups:
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
 
-    def _push(self, events: Sequence[Mapping[str, Any]]) -> Results:
+    def _push(self, events: Sequence[Received]) -> Results:
         try:
             return self._accept(events)
         except WalkerError as error:

@@ -15,10 +15,14 @@ from walker_collector.sources.http.settings import Key
 
 @frozen
 class Caller:
-    """The caller of a request: the name of the key, and whether it is trusted."""
+    """The caller of a request: the name of the key, and whether it is trusted.
+
+    limited: it is not, although there are keys.
+    """
 
     name: str = ""
     trusted: bool = False
+    limited: bool = False
 
 
 ANYBODY: Final = Caller()
@@ -42,7 +46,8 @@ def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
     allowed = {item.rstrip("/").lower() for item in keys[found].origins}
     if origin and allowed and origin not in allowed:
         raise RequestRejected(403, "pages of this origin may not send with this key")
-    return Caller(found, keys[found].trusted)
+    trusted = keys[found].trusted
+    return Caller(found, trusted, limited=not trusted)
 
 
 def _shown(request: Request, body: Any) -> str:

@@ -5,7 +5,14 @@ from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from walker_collector.errors import CollectorClosed, EventError, SpoolFull, WalkerError
+from walker_collector.errors import (
+    CollectorClosed,
+    EventError,
+    NotTrusted,
+    SpoolFull,
+    WalkerError,
+)
+from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult
 from walker_collector.sources.http import segment, walkeros
 from walker_collector.sources.http.body import parse_body
@@ -15,9 +22,9 @@ from walker_collector.sources.http.keys import caller_of
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import MetricsUnavailable
 from walker_collector.sources.http.settings import Settings
-from walker_collector.sources.http.trust import address_of, kept_of, screened
+from walker_collector.sources.http.trust import address_of, kept_of, received
 
-Accept = Callable[[Sequence[Mapping[str, Any]]], Sequence[PushResult | WalkerError]]
+Accept = Callable[[Sequence[Received]], Sequence[PushResult | WalkerError]]
 """Accepts events, and returns for each its result, or the error."""
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
@@ -115,7 +122,9 @@ class Responder:
         return evolve(
             call,
             events=[
-                event if isinstance(event, RequestRejected) else screened(event, caller, user)
+                event
+                if isinstance(event, RequestRejected)
+                else received(event, caller, user, learn=self.settings.learn_consent)
                 for event in call.events
             ],
         )
@@ -157,11 +166,12 @@ class Responder:
         caller = caller_of(request, None, self.settings.keys)
         user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
         call = walkeros.call_of_query(request.query)
-        events = [
-            screened({k: v for k, v in event.items() if k not in _ENVELOPE}, caller, user)
+        shown = [
+            {key: value for key, value in event.items() if key not in _ENVELOPE}
             for event in call.events
         ]
-        return evolve(call, events=events)
+        learn = self.settings.learn_consent
+        return evolve(call, events=[received(event, caller, user, learn=learn) for event in shown])
 
     def _posted(self, request: Request, body: Any) -> Call:
         settings = self.settings
@@ -187,6 +197,8 @@ def outcome_of(result: PushResult | WalkerError) -> Outcome:
     """Return the outcome of an event for its sender."""
     if isinstance(result, PushResult):
         return Outcome(result.id)
+    if isinstance(result, NotTrusted):
+        return Outcome(refused=RequestRejected(403, str(result)))
     if isinstance(result, EventError):
         return Outcome(refused=RequestRejected(400, str(result)))
     if isinstance(result, SpoolFull):

@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final, Literal
 
 from walker_collector.events import is_command
+from walker_collector.hookspecs import Received
 from walker_collector.sources.http.keys import Caller
 from walker_collector.sources.http.messages import Request, RequestRejected
 
@@ -12,29 +13,19 @@ _KEPT_BITS: Final = {4: 24, 6: 48}
 """Bits of an address that are left of it when it is truncated."""
 
 
-def screened(event: Any, caller: Caller, user: Mapping[str, Any]) -> Any:
-    """Return an event as it goes on, with what is known of its user; or why it may not.
+def received(
+    event: Any, caller: Caller, user: Mapping[str, Any], *, learn: bool
+) -> Received | RequestRejected:
+    """Return an event with what is known of its sender and their `user`; or the refusal.
 
-    A caller that is not trusted may state the consent of a session or device, its own; neither
-    that of a person with an id, nor what holds for everybody.
+    `learn`: its consent is remembered for its person.
     """
     if not isinstance(event, Mapping):
         return RequestRejected(400, "an event must be an object")
-    name = event.get("name")
-    if is_command(name):
-        if not caller.trusted and not _is_own_consent(name, event.get("user")):
-            return RequestRejected(403, f"{name}: needs a key that is trusted")
-        return event
     given = event.get("user")
-    if not user or not (given is None or isinstance(given, Mapping)):
-        return event
-    return {**event, "user": {**user, **(given or {})}}
-
-
-def _is_own_consent(name: Any, user: Any) -> bool:
-    if name != "walker consent" or not isinstance(user, Mapping):
-        return False
-    return user.get("id") in (None, "") and bool(user.get("session") or user.get("device"))
+    if user and not is_command(event.get("name")) and (given is None or isinstance(given, Mapping)):
+        event = {**event, "user": {**user, **(given or {})}}
+    return Received(event, trusted=caller.trusted, limited=caller.limited, learn=learn)
 
 
 def address_of(request: Request, proxies: "list[str]") -> str:

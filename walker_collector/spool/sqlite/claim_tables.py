@@ -11,6 +11,7 @@ from typing import Final
 from zlib import crc32
 
 from walker_collector.spool.base import Claimed, StalePeople
+from walker_collector.spool.person_keys import ordering_key
 from walker_collector.spool.sqlite.event_tables import runs_of
 from walker_collector.spool.sqlite.people_tables import version_of
 
@@ -81,12 +82,12 @@ def _busy(
     """Return those of these people that another process has a call under way for."""
     rows = db.execute(_OTHERS, (destination, process)).fetchall()
     marks = {mark for (found,) in rows for mark in array(_MARK, found)}
-    return {key for key in people if _mark(key) in marks} if marks else set()
+    return {key for key in people if _mark(ordering_key(key)) in marks} if marks else set()
 
 
 def join(db: sqlite3.Connection, owners: Mapping[str, str]) -> None:
     """Make calls with events of a key calls with events of its new owner as well."""
-    new = {_mark(key): _mark(owner) for key, owner in owners.items()}
+    new = {_mark(ordering_key(key)): _mark(ordering_key(owner)) for key, owner in owners.items()}
     for process, number, found in db.execute(CALLS).fetchall():
         marks = {*array(_MARK, found)}
         joined = marks | {new[mark] for mark in marks if mark in new}
@@ -122,7 +123,8 @@ def calls_of(
 
 def _marks(people: Iterable[str]) -> "array[int]":
     # As `_mark` says, and written out, as there is one for each event of a batch.
-    return array(_MARK, [crc32(key.encode("utf-8", "surrogatepass")) for key in people])
+    keys = map(ordering_key, people)
+    return array(_MARK, [crc32(key.encode("utf-8", "surrogatepass")) for key in keys])
 
 
 def _mark(key: str) -> int:

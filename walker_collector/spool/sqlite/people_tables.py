@@ -21,6 +21,7 @@ from walker_collector.spool.base import (
     later_of,
     mark_of,
 )
+from walker_collector.spool.person_keys import is_signed_in, unclaimed
 
 LINK: Final = (
     "SELECT (SELECT person FROM aliases WHERE alias = ?1),"
@@ -29,6 +30,10 @@ LINK: Final = (
 DEFAULT: Final = "SELECT flow, current FROM default_consent"
 _SET_DEFAULT: Final = "INSERT OR REPLACE INTO default_consent VALUES (1, ?, ?)"
 CONSENT: Final = "SELECT key, granted, stamp FROM consents WHERE person = ?"
+HAS_CLAIMS: Final = """
+SELECT 1 FROM aliases WHERE alias >= '~' UNION ALL SELECT 1 FROM consents WHERE person >= '~'
+LIMIT 1
+"""
 LAST_STAMP: Final = "SELECT coalesce(max(stamp), 0) FROM consents"
 _ALIASES: Final = "SELECT alias FROM aliases WHERE person = ?"
 _SIGNED_IN: Final = "SELECT key FROM signed_in WHERE person = ?"
@@ -36,10 +41,10 @@ _OWNED: Final = "INSERT OR REPLACE INTO aliases VALUES (?, ?)"
 # An id is a person itself, never an alias. Mostly no person without an id has aliases, so that the
 # index answers at once.
 _INDIRECT: Final = """
-SELECT 1 FROM aliases WHERE alias >= 'id:' AND alias < 'id;'
+SELECT 1 FROM aliases WHERE alias >= 'id:' AND alias < 'id;' OR alias >= '~id:' AND alias < '~id;'
 UNION ALL
 SELECT 1 FROM aliases a JOIN aliases b ON b.alias = a.person
-WHERE a.person < 'id:' OR a.person >= 'id;' LIMIT 1
+WHERE a.person < 'id:' OR a.person >= 'id;' AND a.person < '~id:' OR a.person >= '~id;' LIMIT 1
 """
 
 
@@ -207,11 +212,11 @@ def resolved(aliases: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_person(key: str, aliases: Mapping[str, str]) -> bool:
-    return key.startswith("id:") or key not in aliases
+    return is_signed_in(key) or key not in aliases
 
 
 def _strength(key: str) -> tuple[bool, str]:
-    return key.startswith("session:"), key
+    return unclaimed(key).startswith("session:"), key
 
 
 def _move_consent(db: sqlite3.Connection, key: str, person: str) -> None:

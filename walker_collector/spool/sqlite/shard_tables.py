@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from walker_collector.spool.base import Entry
+from walker_collector.spool.person_keys import claimed, is_claimed, is_signed_in, unclaimed
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import claim_tables
 
@@ -32,19 +33,28 @@ def shard_in(db: sqlite3.Connection, shards: int) -> Callable[[Entry], int]:
 
     def shard(entry: Entry) -> int:
         person = entry[1]
-        if person and not person.startswith("id:"):  # an id is a person itself, never an alias
-            owner = db.execute(_OWNER, (person,)).fetchone()
-            person = owner[0] if owner else person
-        return shard_of(person, entry[0], shards)
+        return shard_of(_owner(db, person) if person else "", entry[0], shards)
 
     return shard
 
 
+def _owner(db: sqlite3.Connection, key: str) -> str:
+    """Return the person of a key, as IdentityGraph.canonical does."""
+    if is_signed_in(key):
+        return key
+    row = db.execute(_OWNER, (key,)).fetchone()
+    if row is None and is_claimed(key):
+        surely = claimed(_owner(db, unclaimed(key)))
+        return surely if surely == key else _owner(db, surely)
+    return row[0] if row else key
+
+
 def move(db: sqlite3.Connection, owners: Mapping[str, str], shards: int) -> None:
     """Move the events of keys to the shards of their new owners; so are calls under way."""
-    rows = [(shard_of(owner, 0, shards), key) for key, owner in owners.items()]
-    db.executemany(_MOVE, rows)
-    claim_tables.join(db, owners)
+    claims = {key: _owner(db, key) for key in map(claimed, owners) if not is_claimed(key[1:])}
+    moved = {**claims, **owners}
+    db.executemany(_MOVE, [(shard_of(owner, 0, shards), key) for key, owner in moved.items()])
+    claim_tables.join(db, moved)
 
 
 def place(db: sqlite3.Connection, shards: int, *, everything: bool) -> int:

@@ -1,0 +1,38 @@
+"""The keys that people are known by: `id:u1`, `device:d1`, `session:s1`, and claims of them.
+
+`~id:u1` is u1 as untrusted callers name them. Events, links and statements of such callers are
+filed under keys of that kind, so that nothing they say is said of u1.
+"""
+
+from typing import Final
+
+_CLAIM: Final = "~"
+_SIGNED_IN: Final = ("id:", "~id:")
+
+
+def claimed(key: str) -> str:
+    """Return the key under which untrusted callers name the person of a key."""
+    return _CLAIM + key
+
+
+def is_claimed(key: str) -> bool:
+    """Return whether untrusted callers have named a person by this key."""
+    return key.startswith(_CLAIM)
+
+
+def unclaimed(key: str) -> str:
+    """Return the key that a claim is about; any other key as it is."""
+    return key.removeprefix(_CLAIM)
+
+
+def is_signed_in(key: str) -> bool:
+    """Return whether a key is an id. Such a key is a person itself, never another one's."""
+    return key.startswith(_SIGNED_IN)
+
+
+def ordering_key(person: str) -> str:
+    """Return the key whose events are delivered in order: with an id, those of claims as well.
+
+    Devices and sessions keep apart: a claim may have made one somebody else's.
+    """
+    return person[1:] if person.startswith("~id:") else person
