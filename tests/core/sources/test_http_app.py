@@ -1,7 +1,9 @@
 """The ASGI application of the source `http`: bodies, groups of events, faults, mounts."""
 
 import asyncio
+import gzip
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -176,6 +178,31 @@ def test_a_body_that_ends_too_early_is_not_accepted() -> None:
     door = Door()
     assert run(talk(app(door), cut())) == []
     assert door.groups == []
+
+
+def test_no_more_events_wait_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[App.__module__], "_BYTES", 1_000)
+    door = Door()
+    large = {**EVENT, "data": {"text": "x" * 800}}
+    packed = gzip.compress(json.dumps(large).encode())
+
+    async def work() -> None:
+        async with client_of(app(door)) as client:
+            door.go.clear()
+            first = asyncio.create_task(client.post("/collect", json=large))
+            await asyncio.to_thread(door.began.wait, 20)
+            small = asyncio.create_task(client.post("/collect", json=EVENT))
+            second = await client.post("/collect", json=large)
+            assert (second.status_code, second.headers["retry-after"]) == (429, "1")
+            coding = {"content-encoding": "gzip"}
+            third = await client.post("/collect", content=packed, headers=coding)
+            assert third.status_code == 429
+            door.go.set()
+            assert [(await answer).status_code for answer in (first, small)] == [200, 200]
+            huge = {**EVENT, "data": {"text": "x" * 2_000}}
+            assert (await client.post("/collect", json=huge)).status_code == 200  # alone
+
+    run(work())
 
 
 def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from walker_collector.errors import CollectorClosed, WalkerError
+from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.figures import Figures
 from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult, Status
@@ -24,6 +24,8 @@ Results = Sequence[PushResult | WalkerError]
 
 _GROUP: Final = 2_000
 """Events after which a group is closed; the requests after it wait for the next."""
+_BYTES: Final = 64_000_000
+"""Bytes of bodies whose events may wait at once; parsed, they take many times as much memory."""
 
 logger = logging.getLogger("walker_collector")
 
@@ -58,6 +60,8 @@ class App:
             lambda accept: metrics_page(self._figures, accept),
         )
         self._max_body = settings.max_body
+        self._bytes = 0
+        """Bytes of the bodies whose events wait."""
         self._body_time = settings.body_timeout / 1000
         self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
 
@@ -117,17 +121,23 @@ class App:
             events = [event for event in call.events if isinstance(event, Received)]
             if len(events) < len(call.events):
                 self._count_refused(call.events)
-            return self._responder.answer(request, call, await self._accept(events))
+            return self._responder.answer(request, call, await self._accept(events, call.size))
         except Exception:  # a fault of ours: the sender tries again later
             logger.exception("source http: a request could not be answered")
             return json_response(500, {"success": False, "error": "internal error"})
 
-    async def _accept(self, events: Sequence[Received]) -> Results:
+    async def _accept(self, events: Sequence[Received], size: int) -> Results:
+        if self._bytes and self._bytes + size > _BYTES:
+            return [SpoolFull("too many events wait to be accepted")] * len(events)
         loop = asyncio.get_running_loop()
         groups = self._groups.get(loop)
         if groups is None:
             groups = self._groups[loop] = _Groups(self._push)
-        return await groups.accept(events)
+        self._bytes += size
+        try:
+            return await groups.accept(events)
+        finally:
+            self._bytes -= size
 
 
 class _Groups:

@@ -18,10 +18,10 @@ RudderStack names its JSON a form."""
 _CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
-def parse_body(request: Request, max_body: int) -> Any:
-    """Return the JSON of a body.
+def read_body(request: Request, max_body: int) -> bytes:
+    """Return a body, unpacked.
 
-    Raises RequestRejected if it is none, or larger than `max_body` bytes.
+    Raises RequestRejected if it cannot be JSON, or has more than `max_body` bytes.
     """
     if request.media_type not in _MEDIA_TYPES:
         raise RequestRejected(
@@ -29,7 +29,11 @@ def parse_body(request: Request, max_body: int) -> Any:
         )
     if request.charset not in _CHARSETS:
         raise RequestRejected(415, f"the body must be UTF-8, not {request.charset}"[:200])
-    body = _unpacked(request, max_body)
+    return _unpacked(request, max_body)
+
+
+def parse_body(body: bytes) -> Any:
+    """Return the JSON of a body; raises RequestRejected if it is none."""
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError:

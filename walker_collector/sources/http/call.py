@@ -20,8 +20,9 @@ class Outcome:
 class Call:
     """Events to accept, and a function that makes the answer of their outcomes.
 
-    It may raise RequestRejected.
+    It may raise RequestRejected. `size` is that of the body, in bytes after unpacking.
     """
 
     events: Sequence[Any]
     answer: Callable[[Sequence[Outcome]], Response]
+    size: int = 0

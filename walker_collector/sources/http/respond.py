@@ -15,7 +15,7 @@ from walker_collector.errors import (
 from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult
 from walker_collector.sources.http import segment, walkeros
-from walker_collector.sources.http.body import parse_body
+from walker_collector.sources.http.body import parse_body, read_body
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
 from walker_collector.sources.http.keys import caller_of
@@ -115,12 +115,14 @@ class Responder:
             raise RequestRejected(405, f"use {', '.join(methods)}", {"Allow": ", ".join(methods)})
         if request.method == "GET":
             return self._get(request)
-        body = parse_body(request, self.settings.max_body)
+        text = read_body(request, self.settings.max_body)
+        body = parse_body(text)
         caller = caller_of(request, body, self.settings.keys)
         user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
         call = self._posted(request, body)
         return evolve(
             call,
+            size=len(text),
             events=[
                 event
                 if isinstance(event, RequestRejected)
