@@ -18,7 +18,7 @@ from walker_collector.delivery.destination import build_destinations
 from walker_collector.error_details import failure_of, reason_of
 from walker_collector.errors import NothingToSend, Rejected
 from walker_collector.events import Bounds, Defaults, decode
-from walker_collector.hookspecs import Event, PushContext, Rule
+from walker_collector.hookspecs import Event, PushContext, Received, Rule
 from walker_collector.intake.accept import Intake, UnknownKeys
 from walker_collector.mapping import UNMATCHED, Mapped
 from walker_collector.people.consent import ConsentStore, Grant
@@ -85,13 +85,18 @@ class Simulation:
             now,
         )
 
-    def push(self, raw: Mapping[str, Any]) -> list[Simulated]:
+    def push(self, raw: Mapping[str, Any] | Received) -> list[Simulated]:
         """Return the effects of an event at each destination, after the held events it releases.
 
         A command yields the events that it releases, after the calls that destinations make for a
         change of consent itself. Raises EventError for an invalid event or command.
         """
-        self._intake.accept(raw, wait=False)
+        if isinstance(raw, Received):
+            (result,) = self._intake.accept_many([raw], lambda: None)
+            if isinstance(result, Exception):
+                raise result
+        else:
+            self._intake.accept(raw, wait=False)
         return self._sink.take_results()
 
 

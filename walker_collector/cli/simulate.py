@@ -20,7 +20,7 @@ from walker_collector.cli.reader import open_events
 from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.errors import EventError
 from walker_collector.flow import load_flow
-from walker_collector.hookspecs import PROJECT
+from walker_collector.hookspecs import PROJECT, Received
 from walker_collector.moments import now_ms
 from walker_collector.secret import masked, secrets_in
 from walker_collector.simulation import Call, Simulated, Simulation, Status
@@ -48,14 +48,16 @@ class InvalidLine:
 class LineSimulation:
     """Simulates the lines of EVENTS. `ok` tells whether every line so far was valid.
 
+    `untrusted`: as if a sender without a trusted key had sent them to a source that has keys.
     Raises ConfigError for a flow that cannot be loaded.
     """
 
-    def __init__(self, flow: Path, name: str | None) -> None:
+    def __init__(self, flow: Path, name: str | None, *, untrusted: bool = False) -> None:
         config = load_flow(flow, flow=name, credentials=False)
         for warning in config.warnings:
             logger.warning("%s: %s", config.source, warning)
         self._count = 0
+        self._untrusted = untrusted
         self._most = config.collector.max_bytes
         self._secrets = frozenset(secrets_in(config))
         self._simulation = Simulation(config, now=now_ms, new_id=self._new_id)
@@ -78,10 +80,11 @@ class LineSimulation:
         event = None
         try:
             event = parse(text, self._most)
+            sent = Received(event, trusted=False, limited=True) if self._untrusted else event
             with redirect_stdout(sys.stderr):  # functions and plugins may print; stdout is ours
                 return [
                     evolve(result, calls=masked(result.calls, self._secrets))
-                    for result in self._simulation.push(event)
+                    for result in self._simulation.push(sent)
                 ]
         except EventError as error:
             return [InvalidLine(name_of(event), str(error))]
@@ -97,8 +100,13 @@ class LineSimulation:
 @flow_argument
 @events_argument
 @flow_option
+@click.option(
+    "--untrusted",
+    is_flag=True,
+    help="As if a sender without a trusted key had sent EVENTS to a source that has keys.",
+)
 @json_option
-def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
+def simulate(flow: Path, events: str, name: str | None, untrusted: bool, as_json: bool) -> None:
     """Show the effects of each event, without delivering it.
 
     Nothing leaves the machine, nothing is stored, and no credentials are needed. EVENTS is as for
@@ -108,7 +116,7 @@ def simulate(flow: Path, events: str, name: str | None, as_json: bool) -> None:
 
     Exit status: 0; 1 if there are bad lines or invalid events.
     """
-    simulation = LineSimulation(flow, name)
+    simulation = LineSimulation(flow, name, untrusted=untrusted)
     for number, result in simulation.run(events):
         if as_json:
             say_json(as_object(number, result))

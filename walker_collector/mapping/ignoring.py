@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from attrs import frozen
 
 from walker_collector.config import DestinationConfig
-from walker_collector.events import UNTRUSTED, decode
+from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
 from walker_collector.mapping.paths import split
 from walker_collector.mapping.rules import Find, compile_lookup, compile_name_test
 from walker_collector.mapping.scope import LocalScope
@@ -31,6 +31,7 @@ class Ignoring:
         consent = _UnknownConsent(unknown=True)
         event = {**decode(body), "consent": consent}
         event.pop(UNTRUSTED, None)
+        event.pop(CONSENT_AT, None)
         try:
             found = self._find(event, LocalScope(event, consent))
         except _LooksAtConsent:
