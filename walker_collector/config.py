@@ -353,6 +353,8 @@ class CollectorConfig:
     close_timeout: ms that closing waits for deliveries.
     oldest: the earliest time of an event: an ISO date, or ms since 1970; null takes any.
     max_ahead: ms that the time of an event may be ahead of now.
+    recent: ms for which the ids of events are remembered, so that one that is sent again is
+        delivered once; 0: none are. Unless it is given, only ids from sources are, for a day.
     name: of this collector, in `source.release` of its events; else their platform, or `default`.
     release: of the flow, in `source.release`; else the version of this package.
     """
@@ -371,6 +373,7 @@ class CollectorConfig:
     close_timeout: int = field(default=10_000, validator=ms(0))
     oldest: int | str | None = field(default="1990-01-01", validator=moment)
     max_ahead: int = field(default=86_400_000, validator=ms(0))
+    recent: int | None = field(default=None, validator=ms(0))
     name: str | None = None
     release: str | None = None
 

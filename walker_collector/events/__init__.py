@@ -10,6 +10,7 @@ from walker_collector.events.complete import (
     KEYS,
     PARTS,
     Defaults,
+    at_receipt,
     check_grants,
     check_parts,
     complete,
@@ -20,7 +21,7 @@ from walker_collector.events.complete import (
 from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds, decode, encode
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
-from walker_collector.events.period import Period
+from walker_collector.events.period import ImpossibleTime, Period
 
 __all__ = [
     "COMMANDS",
@@ -31,7 +32,9 @@ __all__ = [
     "UNTRUSTED",
     "Bounds",
     "Defaults",
+    "ImpossibleTime",
     "Period",
+    "at_receipt",
     "check_grants",
     "check_identifier",
     "check_parts",

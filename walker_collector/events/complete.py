@@ -208,6 +208,15 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
     return event
 
 
+def at_receipt(raw: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """Return an event at an impossible time as one of `now`.
+
+    The given time is kept in `custom.timestamp`, unless the event has something else there.
+    """
+    custom = {"timestamp": raw["timestamp"], **(raw.get("custom") or {})}
+    return {**raw, "timestamp": now, "custom": custom}
+
+
 def _over_defaults(
     raw: Mapping[str, Any], words: tuple[str, str], now: int, timing: float
 ) -> dict[str, Any]:

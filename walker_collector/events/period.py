@@ -11,6 +11,11 @@ from walker_collector.moments import EARLIEST, LATEST, parse_ms, show_ms, to_ms
 DAY: Final = 86_400_000
 OLDEST: Final = "1990-01-01"
 
+
+class ImpossibleTime(EventError):
+    """The time of an event is before or after all accepted times."""
+
+
 _HUGE: Final = 2**63
 _UNITS: Final = (("seconds", 1000), ("microseconds", 1e-3), ("nanoseconds", 1e-6))
 """Units that a number may be in by mistake, and their factors to ms."""
@@ -41,7 +46,7 @@ class Period:
         """Return an event's timestamp in ms since 1970; 0 means none, as in walkerOS.
 
         A number is ms; text is ISO 8601. Raises EventError, with advice, for other values and for
-        times outside the period.
+        times outside the period (ImpossibleTime).
         """
         if isinstance(value, str):
             ms: int | float = _of_text(value)
@@ -50,7 +55,7 @@ class Period:
         else:
             ms = _of_number(value)
         if ms and not self.oldest <= ms <= self.ends(now):
-            raise EventError(f"timestamp: {self._outside(value, ms, now)}")
+            raise ImpossibleTime(f"timestamp: {self._outside(value, ms, now)}")
         return ms
 
     def _outside(self, value: Any, ms: float, now: int) -> str:

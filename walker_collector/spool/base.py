@@ -16,6 +16,9 @@ from walker_collector.config import PartState
 from walker_collector.errors import Overtaken, SpoolError
 from walker_collector.text import storable
 
+RECENT: Final = 86_400_000
+"""Time (ms) for which the ids of events are remembered, if nothing else is configured."""
+
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
 
@@ -36,6 +39,8 @@ class NewEvent:
     """An event to accept, with its first state at each destination.
 
     as_of: the number of erasures when its person was found; None: it cannot be overtaken by one.
+    mark: a stand-in for the id that it came with, which is remembered; b"": nothing is.
+    repeats: the number of the event that came with this id before, as `append` has found; 0: none.
     """
 
     person: str
@@ -43,6 +48,8 @@ class NewEvent:
     body: bytes = field(repr=False)
     states: Mapping[str, State]
     as_of: int | None = None
+    mark: bytes = field(default=b"", repr=False)
+    repeats: int = field(default=0, init=False)
 
 
 @frozen

@@ -51,7 +51,8 @@ class EventStore(Protocol):
         """Accept events and return their numbers.
 
         `on_committed` gets the entries before this returns, in the order of their numbers over
-        all threads. `learned` is written in the same transaction. Raises Overtaken, with nothing
+        all threads. `learned` is written in the same transaction. An event whose id came before is
+        not stored: its `repeats` is set to the number of the first. Raises Overtaken, with nothing
         written, if an erasure has begun since the person of an event was found.
         """
 

@@ -3,11 +3,12 @@
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from walker_collector.errors import SpoolError
 from walker_collector.interrupts import run_to_the_end
 from walker_collector.spool.base import (
+    RECENT,
     DeadLetter,
     Erased,
     NewEvent,
@@ -21,10 +22,14 @@ from walker_collector.spool.base import (
     check_not_overtaken,
 )
 from walker_collector.spool.letters import dead_letter, requeued
+from walker_collector.spool.repeats import marks_of, note_repeats, without_repeats
+
+RECENT_MAX: Final = 100_000
+"""Ids that are remembered at most; the oldest ones are forgotten."""
 
 
 class MemorySpool:
-    """Numbers events and keeps dead letters.
+    """Numbers events, keeps dead letters, and remembers the ids of events for `recent` ms.
 
     Waiting and held entries live in the queues, identities and consents in their own memory.
     """
@@ -32,7 +37,8 @@ class MemorySpool:
     durable: Literal[False] = False
     shards: Literal[1] = 1
 
-    def __init__(self) -> None:
+    def __init__(self, recent: int = RECENT) -> None:
+        self._recent = _RecentIds(recent)
         self._lock = threading.Lock()
         self._seq = 0
         self._closed = False
@@ -50,15 +56,22 @@ class MemorySpool:
                 raise SpoolError("the collector is closed; the event was not accepted")
             check_not_overtaken(events, self.erasures)
             first = self._seq + 1
-            runs = assign_seqs(events, first)
-            self._seq += len(events)
+            known = (
+                self._recent.numbers_of(marks, events[0].at) if (marks := marks_of(events)) else {}
+            )
+            new = without_repeats(events, known) if marks else events
+            seqs = range(first, first + len(new))
+            runs = assign_seqs(new, first)
+            self._seq += len(new)
             # Under the lock, so that queues see events in the order of their numbers.
             try:
                 on_committed(runs)
             except BaseException:  # a signal handler raised: no event is accepted by half
                 run_to_the_end(lambda: on_committed(runs))
                 raise
-        return range(first, first + len(events))
+            if marks:
+                note_repeats(events, self._recent.remember(new, seqs), known)
+        return seqs
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         for update in updates:
@@ -106,3 +119,29 @@ class MemorySpool:
     def close(self) -> None:
         with self._lock:
             self._closed = True
+
+
+class _RecentIds:
+    """The numbers of events by the marks of their ids, the oldest first."""
+
+    def __init__(self, period: int) -> None:
+        self._period = period
+        self._found: dict[bytes, tuple[int, int]] = {}
+
+    def numbers_of(self, marks: Iterable[bytes], now: int) -> dict[bytes, int]:
+        """Return the numbers of those that came in the last period."""
+        found = {mark: self._found[mark] for mark in marks if mark in self._found}
+        since = now - self._period
+        return {mark: seq for mark, (seq, at) in found.items() if at >= since}
+
+    def remember(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> dict[bytes, int]:
+        """Remember the numbers of new events that have a mark; return them."""
+        numbers, found = {}, self._found
+        for event, seq in zip(events, seqs, strict=True):
+            if event.mark:
+                found.pop(event.mark, None)
+                found[event.mark] = (seq, event.at)
+                numbers[event.mark] = seq
+        for _ in range(len(found) - RECENT_MAX):
+            del found[next(iter(found))]
+        return numbers

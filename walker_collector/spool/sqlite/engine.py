@@ -16,6 +16,7 @@ from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.spool import damage
 from walker_collector.spool.base import (
+    RECENT,
     Claimed,
     ConsentRecord,
     DeadLetter,
@@ -40,12 +41,14 @@ from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ
+from walker_collector.spool.repeats import marks_of, note_repeats, without_repeats
 from walker_collector.spool.rows import letter_of, stored_entry
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import (
     claim_tables,
     event_tables,
     people_tables,
+    recent_tables,
     shard_tables,
 )
 from walker_collector.spool.sqlite.catalog import CachedCatalog
@@ -62,7 +65,8 @@ class SqliteSpool:
 
     `sync="normal"` survives a crash of the process at any moment, `sync="full"` also a loss of
     power. `shards`: the number that a new file is made with, and that any other must have; None:
-    any, and one for a new file. `wait` is how long (s) to wait for other processes that write.
+    any, and one for a new file. `recent` is the time (ms) for which ids are remembered, `wait` how
+    long (s) to wait for other processes that write.
     Raises SpoolError if the file cannot be used: corrupt, not a spool, of another version, or in a
     folder that cannot be written.
     """
@@ -74,10 +78,12 @@ class SqliteSpool:
         config: SpoolConfig,
         *,
         shards: int | None = None,
+        recent: int = RECENT,
         read_only: bool = False,
         wait: float = 5.0,
     ) -> None:
         self.path = Path(config.path)
+        self._recent = recent
         self._config = config
         self._on_foreign: Callable[[], None] = lambda: None
         self._membership: SpoolMembership | None = None
@@ -114,18 +120,21 @@ class SqliteSpool:
         self._check_room(count, size)
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
-        seqs = range(0)
+        marks = marks_of(events)
+        new, seqs = events, range(0)
         runs: list[EntryRun] = []
 
         def insert(db: sqlite3.Connection) -> range:
-            nonlocal seqs
-            if seqs and event_tables.has(db, seqs[0], events[0].body):
+            nonlocal new, seqs
+            if seqs and event_tables.has(db, seqs[0], new[0].body):
                 # Committed already, by a thread that was interrupted before it noted so.
                 return seqs
             if count > 1 or events[0].as_of != words[ERASURES] + self._uncounted:
                 people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
-            seqs = self._take_numbers(count)
-            runs[:] = assign_seqs(events, seqs.start)
+            known = recent_tables.numbers_of(db, marks, events[0].at, self._recent) if marks else {}
+            new = without_repeats(events, known) if marks else events
+            seqs = self._take_numbers(len(new))
+            runs[:] = assign_seqs(new, seqs.start)
             try:
                 self._insert(db, runs)
             except sqlite3.IntegrityError:
@@ -133,6 +142,9 @@ class SqliteSpool:
                 seqs = range(0)
                 self._files.recount(db)
                 raise
+            if marks:
+                stored = recent_tables.remember(db, new, seqs, self._recent)
+                note_repeats(events, stored, known)
             if learned is not None:
                 self._learn(db, learned)
             return seqs
@@ -145,11 +157,14 @@ class SqliteSpool:
                 self._on_foreign()
             on_committed(runs)
 
-        alone = learned is None and count == 1
+        def tally(seqs: range) -> Tally:
+            return len(seqs), size if len(seqs) == count else sum(len(event.body) for event in new)
+
+        alone = learned is None and count == 1 and not marks
         result: range = self._commits.run(
             insert,
             hand_over,
-            lambda _: (count, size),
+            tally,
             single=alone and not any(events[0].states.values()),
         )
         return result

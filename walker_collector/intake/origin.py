@@ -1,0 +1,20 @@
+"""The origins of events: the process itself, or a source."""
+
+from attrs import frozen
+
+from walker_collector.intake.steps import Steps
+
+
+@frozen
+class Origin:
+    """The origin of events, and what is different for its events.
+
+    steps: the steps that they pass first; None: there are none.
+    recent: the time (ms) for which the ids that they come with are remembered; 0: they are not.
+    corrects_times: whether an event at an impossible time gets the time of its receipt, and is not
+        refused.
+    """
+
+    steps: Steps | None = None
+    recent: int = 0
+    corrects_times: bool = False
