@@ -17,6 +17,7 @@ from walker_collector.hookspecs import Received
 from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
+from walker_collector.intake.origin import Origin
 from walker_collector.intake.reading import raw_event, readable
 from walker_collector.intake.steps import compile_steps
 from walker_collector.interrupts import uninterrupted
@@ -26,7 +27,7 @@ from walker_collector.naming import hint
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, answered
 from walker_collector.runtime import Runtime, open_spool
-from walker_collector.spool import DeadLetter
+from walker_collector.spool import RECENT, DeadLetter
 from walker_collector.text import get_logger, storable
 
 logger = get_logger("walker_collector")
@@ -73,7 +74,14 @@ class Collector:
             return Runtime(flow, spool, registry, self, defaults, self._in_flight, now, random_)
 
         self.flow = flow
-        self._steps = {id: compile_steps(entry.config) for id, entry in flow.sources.items()}
+        recent = RECENT if config.recent is None else config.recent
+        self._origins: dict[str | None, Origin] = {
+            id: Origin(
+                compile_steps(entry.config), recent, getattr(entry.plugin, "corrects_times", True)
+            )
+            for id, entry in flow.sources.items()
+        }
+        self._origins[None] = Origin(recent=recent, corrects_times=True)
         self._in_flight = InFlight()
         self._life = Lifecycle(build, self._in_flight, config.close_timeout / 1000)
         self._life.start()
@@ -168,20 +176,24 @@ class Collector:
 
     @inside
     def push_from(
-        self, source: str, events: Iterable[Mapping[str, Any] | Received]
+        self, source: str | None, events: Iterable[Mapping[str, Any] | Received]
     ) -> list[PushResult | WalkerError]:
         """Accept events of a source of the flow, as `push_many` does, after the source's steps.
 
         These are its transformers, policy, rules and consent. An event that they leave out has the
         status "ignored", or for lack of consent "dropped", at every destination. Commands pass
-        them. Raises EventError for a source that the flow does not have.
+        them. `source` None: one that is not in the flow, without steps.
+
+        An event whose id came in the last day (`collector.recent`) is answered as the first time,
+        and not delivered again. One at an impossible time gets the time of its receipt, and keeps
+        its own in `custom.timestamp`. Raises EventError for a source that the flow does not have.
         """
-        if source not in self._steps:
+        if source not in self._origins:
             shown = storable(source, 80)
-            there_are = hint(shown, self._steps, "there are")
+            there_are = hint(shown, self.flow.sources, "there are")
             raise EventError(f"push_from: there is no source {shown}{there_are}")
         runtime = self._life.runtime if self._in_flight.closed else self._life.own_runtime()
-        return runtime.intake.accept_many(events, self._in_flight.check_open, self._steps[source])
+        return runtime.intake.accept_many(events, self._in_flight.check_open, self._origins[source])
 
     # --- people ----------------------------------------------------------------------------
 
@@ -253,6 +265,8 @@ class Collector:
         runtime = self._life.own_runtime()
         return Status(
             accepted=runtime.intake.accepted,
+            repeated=runtime.intake.repeated,
+            corrected=runtime.intake.corrected,
             durable=runtime.spool.durable,
             stored=runtime.spool.size(),
             destinations={id_: worker.status() for id_, worker in runtime.workers.items()},

@@ -90,6 +90,9 @@ A source is a class of the entry-point group `walker_collector.sources`, with `s
     listen(settings) -> socket  static; opens the socket that the source listens on. It comes as
                                 `context.listener`, and the workers of a server share it; a source
                                 without `listen` runs in the first worker only
+    corrects_times: bool        whether an event at an impossible time (`collector.oldest`,
+                                `maxAhead`) gets the time of its receipt (default True), or is
+                                refused, as those of files are
 
 A hook of a destination may call its collector, but cannot wait for a delivery or an erasure: `push`
 with `wait` and `forget` raise ReentrantCall, `flush` and `close` return False at once.

@@ -37,6 +37,8 @@ class PushResult:
 class Status:
     """The figures of a collector: events accepted since its start, and each destination's.
 
+    `repeated` counts events that were sent again under the same id, and `corrected` those at an
+    impossible time, which got the time of their receipt.
     `full`: there is no room for an event just now. `closed`: none is accepted any more.
     """
 
@@ -44,6 +46,8 @@ class Status:
     durable: bool
     stored: int
     destinations: Mapping[str, DestinationStatus]
+    repeated: int = 0
+    corrected: int = 0
     full: bool = False
     closed: bool = False
 

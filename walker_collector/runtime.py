@@ -10,11 +10,12 @@ from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.events import Bounds, Defaults
 from walker_collector.intake.accept import Intake
 from walker_collector.intake.in_flight import InFlight
+from walker_collector.intake.origin import Origin
 from walker_collector.intake.sink import SpoolSink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.plugins import Registry
-from walker_collector.spool import Spool
+from walker_collector.spool import RECENT, Spool
 from walker_collector.spool.memory import MemorySpool
 
 _WRITE_WAIT: Final = 1_000
@@ -23,13 +24,17 @@ _WRITE_WAIT: Final = 1_000
 
 def open_spool(config: CollectorConfig) -> Spool:
     """Open the spool of a configuration, which all processes of the machine share."""
+    recent = RECENT if config.recent is None else config.recent
     if config.spool is None:
-        return MemorySpool()
+        return MemorySpool(recent)
     # Imported here: a collector in memory needs neither SQLite nor file locks.
     from walker_collector.spool.sqlite import SqliteSpool
 
     return SqliteSpool(
-        config.spool, shards=config.shards, wait=max(config.queue_wait, _WRITE_WAIT) / 1000
+        config.spool,
+        shards=config.shards,
+        recent=recent,
+        wait=max(config.queue_wait, _WRITE_WAIT) / 1000,
     )
 
 
@@ -65,7 +70,10 @@ class Runtime:
             self.sink = SpoolSink(config, spool, self.workers, in_flight)
             self.bounds = bounds = Bounds(config.max_depth, config.max_bytes)
             defaults.begin_run()
-            self.intake = Intake(defaults, bounds, self.consents, self.sink, now, began=now())
+            process = Origin(recent=config.recent or 0)
+            self.intake = Intake(
+                defaults, bounds, self.consents, self.sink, now, began=now(), process=process
+            )
             announce(destinations, registry)
         except BaseException:
             spool.close()

@@ -48,6 +48,12 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "nesting of an event": ((CollectorConfig, "max_depth"), 1, "levels"),
     "time of an event in the past": ((CollectorConfig, "oldest"), 1, ""),
     "time of an event in the future": ((CollectorConfig, "max_ahead"), DAY // 24, "hours"),
+    "time that the id of a source's event is remembered": (
+        "walker_collector.spool.base:RECENT",
+        DAY // 24,
+        "hours",
+    ),
+    "ids remembered in memory": ("walker_collector.spool.memory:RECENT_MAX", 1, "ids"),
     "events that wait in memory, per destination": ((CollectorConfig, "queue_max"), 1, "events"),
     "average size of the events in memory": (
         "walker_collector.delivery.window:EVENT_BYTES",

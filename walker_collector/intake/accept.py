@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.errors import Overtaken, WalkerError
@@ -13,6 +13,8 @@ from walker_collector.events import (
     UNTRUSTED,
     Bounds,
     Defaults,
+    ImpossibleTime,
+    at_receipt,
     complete,
     decode,
     encode,
@@ -21,13 +23,15 @@ from walker_collector.events import (
 )
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
+from walker_collector.intake.origin import PROCESS, Origin
 from walker_collector.intake.reading import blamed, raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
-from walker_collector.intake.steps import Dropped, Steps
+from walker_collector.intake.steps import Dropped
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.person_keys import is_claimed
+from walker_collector.spool.repeats import mark_of_id
 from walker_collector.text import get_logger, storable
 
 _GROUP: Final = 500
@@ -50,7 +54,10 @@ class Intake:
     """Accepts events: the only path from an application, a file or a source to the sink.
 
     `defaults` complete events. `began` (ms) is the start that their `timing` counts from; None in
-    a simulation, where it is always 0.
+    a simulation, where it is always 0. `process` is the origin of the process's own events.
+
+    `accepted` counts events, `repeated` those that were accepted before under the same id, and
+    `corrected` those that got the time of their receipt.
     """
 
     _defaults: Defaults
@@ -59,7 +66,10 @@ class Intake:
     _sink: Sink
     _now: Callable[[], int]
     _began: int | None = None
+    process: Origin = PROCESS
     accepted: int = field(default=0, init=False)
+    repeated: int = field(default=0, init=False)
+    corrected: int = field(default=0, init=False)
     commands: Commands = field(init=False)
     _known_person: Callable[..., str | None] = field(init=False)
     _gates: Sequence["_Gate"] = field(init=False)
@@ -88,7 +98,7 @@ class Intake:
         if name in COMMANDS if type(name) is str else is_command(name):
             self.commands.run(raw)
             return PushResult(""), None
-        record, result, version = self._prepare(raw, _PROCESS)
+        record, result, version = self._prepare(raw, _PROCESS, self.process)
         waiter = Waiter(len(record.states)) if wait and record.states else None
         self._store([record], version, waiter)
         return result, waiter
@@ -97,14 +107,16 @@ class Intake:
         self,
         events: Iterable[Any],
         check_open: Callable[[], object],
-        steps: Steps | None = None,
+        origin: Origin | None = None,
     ) -> list[PushResult | WalkerError]:
         """Accept events and run commands, in groups; an event that is refused stops no others.
 
-        Each is a mapping or `Received`. Events pass the `steps` of their source first. Returns for
-        each its result, or the error that `accept` would have raised.
+        Each is a mapping or `Received`. `origin` is their source; None: the process itself. Returns
+        for each its result, or the error that `accept` would have raised.
         """
-        group = _Group(self._prepare, self._store)
+        origin = origin or self.process
+        steps = origin.steps
+        group = _Group(lambda raw, sender: self._prepare(raw, sender, origin), self._store)
         for event in until_it_raises(events):
             try:
                 check_open()
@@ -147,7 +159,7 @@ class Intake:
         self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
         return PushResult(id_, statuses)
 
-    def _prepare(self, raw: Mapping[str, Any], sender: Received) -> _Prepared:
+    def _prepare(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> _Prepared:
         """Return an event ready to be stored, and the first answer of each destination.
 
         The third is the version of the consents that decided: with a later one, an event that is
@@ -162,6 +174,14 @@ class Intake:
             if sender is not _PROCESS:
                 _mark(event, sender, now)
             body = encode(event, self._bounds, raw)
+        except ImpossibleTime:
+            if not origin.corrects_times:
+                raise
+            # Nothing lasting follows from a consent at an unknown time.
+            sender = evolve(sender, learn=False)
+            prepared = self._prepare(at_receipt(raw, now), sender, origin)
+            self.corrected += 1
+            return prepared
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
         user, claim = event["user"], not sender.trusted
@@ -175,7 +195,10 @@ class Intake:
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
             self._sink.count_unstored(event, statuses)
-        record = NewEvent(person, now, body, states, as_of)
+        mark = b""
+        if origin.recent and raw.get("id"):
+            mark = mark_of_id(event["id"], trusted=sender.trusted)
+        record = NewEvent(person, now, body, states, as_of, mark)
         return record, PushResult(event["id"], statuses), version
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
@@ -230,7 +253,9 @@ class Intake:
             except Overtaken:
                 self._find_people_again(records)
                 version = -1
-        self.accepted += count
+        repeated = sum([bool(record.repeats) for record in records[:count]])
+        self.repeated += repeated
+        self.accepted += count - repeated
         if version != self._consents.version:
             self._catch_up(records[:count])
         return count

@@ -1,5 +1,7 @@
 """The origins of events: the process itself, or a source."""
 
+from typing import Final
+
 from attrs import frozen
 
 from walker_collector.intake.steps import Steps
@@ -18,3 +20,6 @@ class Origin:
     steps: Steps | None = None
     recent: int = 0
     corrects_times: bool = False
+
+
+PROCESS: Final = Origin()

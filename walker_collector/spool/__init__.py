@@ -3,6 +3,7 @@
 from walker_collector.spool.base import (
     FRESH,
     LEARNED,
+    RECENT,
     Claimed,
     ConsentRecord,
     DeadLetter,
@@ -45,6 +46,7 @@ from walker_collector.spool.shards import shard_of
 __all__ = [
     "FRESH",
     "LEARNED",
+    "RECENT",
     "Claimed",
     "ConsentRecord",
     "DeadLetter",

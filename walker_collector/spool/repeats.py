@@ -10,11 +10,17 @@ from typing import Final
 from walker_collector.spool.base import NewEvent
 
 _MARK_BYTES: Final = 16
+_UNTRUSTED: Final = "\0"
+"""Stands before an id of an untrusted sender; no id has it."""
 
 
-def mark_of_id(id_: str) -> bytes:
-    """Return a stand-in for an event's id, short whatever its length, and nothing to be read."""
-    return blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
+def mark_of_id(id_: str, *, trusted: bool = True) -> bytes:
+    """Return a stand-in for an event's id, short whatever its length, and nothing to be read.
+
+    An untrusted sender that guesses an id must not keep the event of a trusted one away.
+    """
+    text = id_ if trusted else f"{_UNTRUSTED}{id_}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
 
 
 def marks_of(events: Sequence[NewEvent]) -> list[bytes]:

@@ -30,7 +30,9 @@ class Door:
         self.go.set()
         self.error: BaseException | None = None
 
-    def push_many(self, events: Sequence[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
+    def push_from(
+        self, source: str | None, events: Sequence[Mapping[str, Any]]
+    ) -> list[PushResult | WalkerError]:
         self.began.set()
         assert self.go.wait(20)
         if self.error is not None:

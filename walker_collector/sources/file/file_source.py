@@ -33,6 +33,7 @@ class FileSource:
     """Hands on events and commands, one JSON object per line, and ends with the last one."""
 
     settings = Settings
+    corrects_times = False
 
     @hookimpl
     def run(self, context: SourceContext) -> None:

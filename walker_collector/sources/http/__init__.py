@@ -26,10 +26,8 @@ class Accepting(Protocol):
 
     def status(self) -> Status: ...
 
-    def push_many(self, events: Iterable[Received]) -> list[PushResult | WalkerError]: ...
-
     def push_from(
-        self, source: str, events: Iterable[Received]
+        self, source: str | None, events: Iterable[Received]
     ) -> list[PushResult | WalkerError]: ...
 
 
@@ -44,7 +42,7 @@ def app(
     """
     figures = Figures(lambda: collector.status())
     if source is None:
-        accept = figures.counting(_NAME, collector.push_many)
+        accept = figures.counting(_NAME, partial(collector.push_from, None))
         return App(accept, settings or Settings(), lambda: collector.status(), figures, _NAME)
     if source not in collector.flow.sources:
         raise ConfigError(
