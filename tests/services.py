@@ -7,6 +7,7 @@ import pytest
 
 SERVICES: Final = {
     "chromium": "Chromium",
+    "nginx": "nginx",
     "node_packages": "npm",
     "package_index": "a package index",
     "postgres_server": "PostgreSQL",
