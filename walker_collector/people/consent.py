@@ -55,7 +55,7 @@ class Basis:
         """Return the keys granted for an event: by its own consent, else by its person.
 
         `since`: the event's own consent is everything its person grants at this stamp; of other
-        keys only statements made later count.
+        keys only statements made since then count.
         """
         if not own and since is None:
             return self.granted
@@ -65,7 +65,7 @@ class Basis:
         """Return the keys granted for an event beside its own; see `of_event`."""
         if since is None:
             return self.granted
-        return {key: given for key, (given, at) in self.statements.items() if at > since}
+        return {key: given for key, (given, at) in self.statements.items() if at >= since}
 
 
 @frozen

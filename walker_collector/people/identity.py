@@ -200,7 +200,8 @@ class IdentityGraph:
         with self.lock:
             keys = self.linked_keys(person) | {person}
         if is_claimed(person):  # what is known for sure holds for claims, too
-            keys.update(map(claimed, self.all_keys(unclaimed(person))))
+            known = map(claimed, self.all_keys(unclaimed(person)))
+            keys.update(key for key in known if self.canonical(key) == person)
         return keys
 
     def may_have_claims(self) -> bool:
@@ -272,7 +273,7 @@ class IdentityGraph:
         mine = claimed(root)
         theirs = [*map(claimed, keys), *self.cached_keys(mine)]
         followed = [key for key in theirs if key in self._links and self._links[key].owner == mine]
-        self.reread(theirs if self._people else [mine])
+        self.reread(theirs if self._people else followed)
         if (owner := self.canonical(mine)) == mine:
             return
         for joins in self._followers:

@@ -12,7 +12,13 @@ from walker_collector.interrupts import run_to_the_end
 from walker_collector.people.identity import Identified, identifiers
 from walker_collector.people.shared_knowledge import SharedKnowledge
 from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
-from walker_collector.spool.person_keys import claimed, is_claimed, ordering_key, unclaimed
+from walker_collector.spool.person_keys import (
+    claimed,
+    is_claimed,
+    is_signed_in,
+    ordering_key,
+    unclaimed,
+)
 
 
 class _Join(NamedTuple):
@@ -162,18 +168,18 @@ class KnownPeople(SharedKnowledge):
         """Return the joins of claimed people that follow from joins, and are to be stored.
 
         Most follow by themselves: see IdentityGraph. Nothing follows where a claim has made a
-        joining person somebody else's.
+        joining person that of another id.
         """
-        graph, target = self._identities, claimed(found.person)
+        graph, plain = self._identities, claimed(found.person)
+        person = graph.canonical(plain)
         joins = []
         for mine in map(claimed, found.joining):
-            if graph.canonical(mine) != mine:
+            root = graph.canonical(mine)
+            if is_signed_in(root) or root == person:
                 continue
-            person = graph.canonical(target)
-            linked = graph.linked_keys(mine)
-            is_plain = person == target and not linked and not self._records.get(mine)
-            if person != mine and not is_plain:
-                joins.append(_Join(mine, {mine, *linked}, person))
+            linked = graph.linked_keys(root)
+            if person != plain or root != mine or linked or self._records.get(root):
+                joins.append(_Join(root, {root, *linked}, person))
         return joins
 
     def _merge_claims(self, join: _Join, statements: dict[str, ConsentRecord]) -> bool:
@@ -197,8 +203,11 @@ class KnownPeople(SharedKnowledge):
     def all_keys(self, people: Iterable[str]) -> set[str]:
         """Return all keys that events of these people may be filed under, also as claims."""
         every = {key for person in people for key in (person, self.claimed_person(person))}
-        keys = set[str]().union(*map(self._identities.all_keys, every))
-        return keys | {claimed(key) for key in keys if not is_claimed(key)}
+        if self._identities.may_have_claims():
+            return set().union(*map(self._identities.all_keys, every))
+        surely = (key for key in every if not is_claimed(key))
+        keys = set[str]().union(*map(self._identities.all_keys, surely))
+        return keys.union(every, map(claimed, keys))
 
     def claimed_person(self, person: str) -> str:
         """Return the person that untrusted callers name by a person's key."""
