@@ -23,7 +23,7 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import check_destination, is_spool, owning, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
-from walker_collector.events import decode
+from walker_collector.events import MARKS, decode
 from walker_collector.spool import DeadLetter
 
 _COLUMNS: Final = (
@@ -252,9 +252,10 @@ def _event(letter: DeadLetter) -> dict[str, Any]:
     """Return the event of a dead letter; of a damaged one, its number as its id."""
     nothing = {"id": f"number {letter.seq}", "name": "?"}
     try:
-        return {**nothing, **decode(letter.body)}
+        event = {**nothing, **decode(letter.body)}
     except (TypeError, ValueError):
         return nothing
+    return {key: value for key, value in event.items() if key not in MARKS}
 
 
 def _as_object(letter: DeadLetter) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from walker_collector.events.complete import (
     plain_object,
     split_name,
 )
-from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds, decode, encode
+from walker_collector.events.encode import CONSENT_AT, MARKS, UNTRUSTED, Bounds, decode, encode
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.merging import merge
 from walker_collector.events.period import ImpossibleTime, Period
@@ -28,6 +28,7 @@ __all__ = [
     "CONSENT_AT",
     "CONSENT_KEYS",
     "KEYS",
+    "MARKS",
     "PARTS",
     "UNTRUSTED",
     "Bounds",

@@ -26,7 +26,8 @@ UNTRUSTED: Final = "untrusted"
 """The mark of a stored event whose sender is not trusted."""
 CONSENT_AT: Final = "consentAt"
 """The mark of a stored event whose consent is everything its person grants: since when (stamp)."""
-# Marks are no keys of events, so nobody sends them.
+MARKS: Final = frozenset({UNTRUSTED, CONSENT_AT})
+"""They are no keys of events, so nobody sends them."""
 _PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
 
 

@@ -362,3 +362,22 @@ def test_the_address_is_kept_as_configured(
     settings = Settings(ip=kept, proxies=["10.0.0.0/8"])
     ask(door, {"name": "page view"}, settings=settings, client=client, x_forwarded_for=forwarded)
     assert door.events[0].get("user", {}).get("ip") == ip
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown", "trusted", "limited"),
+    [({}, "", False, False), (KEYS, "w-key", False, True), (KEYS, "s-key", True, False)],
+)
+@pytest.mark.parametrize("learn", [True, False])
+def test_events_come_with_what_is_known_of_their_sender(
+    keys: dict[str, Key], shown: str, trusted: bool, limited: bool, learn: bool
+) -> None:
+    door, settings = Door(), Settings(keys=keys, learn_consent=learn)
+    headers = {"x_write_key": shown} if shown else {}
+    ask(door, {"name": "page view"}, settings=settings, **headers)
+    ask(door, b"", "/collect?name=page%20view", "GET", settings, **headers)
+    track = {"type": "track", "event": "A", "userId": "u"}
+    ask(door, track, "/v1/track", settings=settings, **headers)
+    assert [(item.trusted, item.limited, item.learn) for item in door.senders] == [
+        (trusted, limited, learn)
+    ] * 3
