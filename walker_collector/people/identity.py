@@ -204,9 +204,9 @@ class IdentityGraph:
             keys.update(key for key in known if self.canonical(key) == person)
         return keys
 
-    def may_have_claims(self) -> bool:
+    def may_know_claimed(self) -> bool:
         """Return whether untrusted callers may have said anything of anybody."""
-        return self._any_claimed or (self._people is not None and self._people.has_claims())
+        return self._any_claimed or (self._people is not None and self._people.has_claimed_people())
 
     def linked_keys(self, person: str) -> set[str]:
         """Return the other keys that lead to a person."""

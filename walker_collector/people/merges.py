@@ -92,7 +92,7 @@ class KnownPeople(SharedKnowledge):
         graph, person = self._identities, found.person
         joins = [_Join(root, graph.all_keys(root), person) for root in found.joining]
         statements, decides = self._merge(found)
-        if not is_claimed(person) and graph.may_have_claims():
+        if not is_claimed(person) and graph.may_know_claimed():
             claims = self._joining_claims(found)
             joins += claims
             for join in claims:
@@ -203,7 +203,7 @@ class KnownPeople(SharedKnowledge):
     def all_keys(self, people: Iterable[str]) -> set[str]:
         """Return all keys that events of these people may be filed under, also as claims."""
         every = {key for person in people for key in (person, self.claimed_person(person))}
-        if self._identities.may_have_claims():
+        if self._identities.may_know_claimed():
             return set().union(*map(self._identities.all_keys, every))
         surely = (key for key in every if not is_claimed(key))
         keys = set[str]().union(*map(self._identities.all_keys, surely))
@@ -214,7 +214,7 @@ class KnownPeople(SharedKnowledge):
         if is_claimed(person) or not person:
             return person
         mine = claimed(person)
-        return self.canonical(mine) if self._identities.may_have_claims() else mine
+        return self.canonical(mine) if self._identities.may_know_claimed() else mine
 
     def people_behind(self, user: Mapping[str, Any], claim: str) -> set[str]:
         """Return the people that identifiers lead to, and the person that a claim is about."""

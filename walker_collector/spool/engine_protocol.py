@@ -105,7 +105,7 @@ class PeopleStore(Protocol):
     def default_consent(self) -> DefaultConsent | None:
         """Return the default consent; None if none was stored."""
 
-    def has_claims(self) -> bool:
+    def has_claimed_people(self) -> bool:
         """Return whether untrusted callers have named keys together, or stated consent."""
 
     def has_consent(self) -> bool:

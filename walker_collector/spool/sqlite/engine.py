@@ -411,8 +411,8 @@ class SqliteSpool:
     def has_consent(self) -> bool:
         return bool(self._rows("SELECT 1 FROM consents LIMIT 1"))
 
-    def has_claims(self) -> bool:
-        return bool(self._rows(people_tables.HAS_CLAIMS))
+    def has_claimed_people(self) -> bool:
+        return bool(self._rows(people_tables.HAS_CLAIMED))
 
     def last_stamp(self) -> int:
         return self.page.last_stamp

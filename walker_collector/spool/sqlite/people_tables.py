@@ -30,7 +30,7 @@ LINK: Final = (
 DEFAULT: Final = "SELECT flow, current FROM default_consent"
 _SET_DEFAULT: Final = "INSERT OR REPLACE INTO default_consent VALUES (1, ?, ?)"
 CONSENT: Final = "SELECT key, granted, stamp FROM consents WHERE person = ?"
-HAS_CLAIMS: Final = """
+HAS_CLAIMED: Final = """
 SELECT 1 FROM aliases WHERE alias >= '~' UNION ALL SELECT 1 FROM consents WHERE person >= '~'
 LIMIT 1
 """
