@@ -18,6 +18,7 @@ from walker_collector.config import (
 )
 from walker_collector.destinations.http import HttpSettings
 from walker_collector.flow.types import disk_key
+from walker_collector.sources.http import Settings as SourceSettings
 from walker_dest_customerio.settings import Settings
 
 DAY: Final = 86_400_000
@@ -169,6 +170,28 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
         1,
         "levels",
     ),
+    "connections of a process": ((SourceSettings, "max_connections"), 1, "connections"),
+    "body of a request": ((SourceSettings, "max_body"), 1, "bytes"),
+    "events of a request": ((SourceSettings, "max_batch"), 1, "events"),
+    "bodies whose events wait to be accepted": (
+        "walker_collector.sources.http.app:_BYTES",
+        1,
+        "bytes",
+    ),
+    "headers of a request": ("walker_collector.sources.http.connections:_HEADERS", 1, "headers"),
+    "size of these, with the address": (
+        "walker_collector.sources.http.connections:_HEAD_BYTES",
+        1,
+        "bytes",
+    ),
+    "time of the headers, and again of the body": ((SourceSettings, "body_timeout"), SECOND, "s"),
+    "wait for the next request": ((SourceSettings, "keep_alive"), SECOND, "s"),
+    "time of a TLS handshake": ("walker_collector.sources.http.connections:_HANDSHAKE", 1, "s"),
+    "requests sent ahead": ("walker_collector.sources.http.connections:_AHEAD", 1, "requests"),
+    "members of a gzip file": ("walker_collector.sources.http.body:_MEMBERS_MAX", 1, "members"),
+    "fields of a pixel's query": ("walker_collector.sources.http.query:_FIELDS_MAX", 1, "fields"),
+    "levels of these": ("walker_collector.sources.http.query:_DEPTH_MAX", 1, "levels"),
+    "places of a list in these": ("walker_collector.sources.http.query:_LIST_MAX", 1, "places"),
     "id of a destination": ("walker_collector.validators:_ID_MAX", 1, "characters"),
 }
 """Limit -> where the code has it (a field's default, or a constant), the divisor, and the unit."""
@@ -232,6 +255,9 @@ def test_setting_of_a_limit_exists(row: Row) -> None:
         return
     (name,) = named
     group, _, key = name.rpartition(".")
+    if "of the source" in by:
+        assert any(key == disk_key(field) for field in attrs.fields(SourceSettings))
+        return
     fallback = SpoolConfig if "of the spool" in by else None
     classes = [CLASSES[group]] if group else [fallback or CollectorConfig, DestinationConfig]
     assert any(key == disk_key(field) for cls in classes for field in attrs.fields(cls))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import select
 import socket
 import ssl
@@ -246,6 +247,20 @@ def test_usual_headers_are_no_flood(server: Server) -> None:
             assert exchanged(connection, request) == 200
 
 
+def test_requests_are_answered_in_order_and_not_too_many_taken_ahead(server: Server) -> None:
+    request = b"GET /%d HTTP/1.1\r\nHost: walker\r\n\r\n"
+    with server.connect() as connection, connection.makefile("rb") as file:
+        asked = [b"collect?name=page+view", b"nowhere"] * 45
+        connection.sendall(b"".join(request.replace(b"%d", path) for path in asked))
+        connection.sendall(request[:-2] + b"Connection: close\r\n\r\n")
+        found = re.findall(rb"HTTP/1.1 (\d+)", file.read())
+        assert found == [b"200", b"404"] * 45 + [b"404"]
+    with server.connect() as connection:
+        connection.sendall(b"".join(request % at for at in range(5_000)))
+        with connection.makefile("rb") as file, contextlib.suppress(ConnectionError):
+            assert file.read().count(b"HTTP/1.1 404") <= 102
+
+
 # --- bad requests ---------------------------------------------------------------------------------
 
 
@@ -360,7 +375,9 @@ def files(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
     return {"tlsCert": str(tmp_path / "cert.pem"), "tlsKey": str(tmp_path / "key.pem")}
 
 
-def test_it_speaks_tls_with_a_certificate(authority: trustme.CA, files: dict[str, str]) -> None:
+def test_it_speaks_tls_with_a_certificate(
+    authority: trustme.CA, files: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     with served(**files) as server:
@@ -371,13 +388,17 @@ def test_it_speaks_tls_with_a_certificate(authority: trustme.CA, files: dict[str
         with server.connect() as plain:
             plain.sendall(REQUEST)
             assert is_closed(plain) or plain.recv(100)[:5] != b"HTTP/"
+    assert not caplog.records
 
 
-def test_slow_handshake_is_given_up(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_handshake_is_given_up(
+    files: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(connections, "_HANDSHAKE", 0.2)
     with served(**files) as server, server.connect() as connection:
         connection.sendall(b"\x16\x03\x01")
         assert is_closed(connection)
+    assert not caplog.records
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -193,6 +193,15 @@ def test_bad_settings_are_problems_with_their_places(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "sources.web.config.settings.port: must be between 0 and 65,535" in done.stderr
     assert "sources.web.config.settings.prot: unknown key; did you mean port?" in done.stderr
+    flow = flow_in(tmp_path, {"web": {"package": "http", "config": {"settings": {"tlsKey": "k"}}}})
+    assert "settings: tlsCert and tlsKey belong together" in walker("serve", flow).stderr
+    flow = flow_in(
+        tmp_path, {"web": {"package": "http", "config": {"settings": {"proxies": ["nginx"]}}}}
+    )
+    assert "settings.proxies: 'nginx' is no address" in walker("serve", flow).stderr
+    files = {"tlsCert": "absent.pem", "tlsKey": "absent.pem"}
+    flow = flow_in(tmp_path, {"web": {"package": "http", "config": {"settings": files}}})
+    assert "settings.tlsCert: there is no such file" in walker("serve", flow).stderr
 
 
 def test_source_that_is_not_installed_is_an_error(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from walker_collector.sources.http.settings import Settings
 _HEAD_BYTES: Final = 65_536
 """Bytes that the headers of a request may have, with its address."""
 _HEADERS: Final = 100
+_AHEAD: Final = 100
+"""Requests that may be sent ahead, before the answer to the first."""
 _TOLD: Final = 100
 """Connections beyond the most that are told so; those beyond these are just closed."""
 _LINGER: Final = 1.0
@@ -92,6 +94,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
+        if len(self.pipeline) >= _AHEAD:
+            self._exceed(429, f"more than {_AHEAD} requests were sent ahead")
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:

@@ -1,5 +1,6 @@
 """The settings of the source `http`."""
 
+from ipaddress import ip_network
 from typing import Any, Literal
 
 import attrs
@@ -40,6 +41,16 @@ def _positive(instance: Any, attribute: Any, value: int) -> None:
 def _port(instance: Any, attribute: Any, value: int) -> None:
     if not 0 <= value <= 65_535:
         raise ValueError("must be between 0 and 65,535; 0 takes a free one")
+
+
+def _networks(instance: Any, attribute: Any, value: list[str]) -> None:
+    for item in value:
+        try:
+            ip_network(item, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{item[:80]!r} is no address, such as 10.0.0.7 or 10.0.0.0/8"
+            ) from None
 
 
 def _later(instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -92,7 +103,7 @@ class Settings:
     segment: bool = True
     inspect: bool = field(default=False, validator=_later)
     health_path: str = "/health"
-    proxies: list[str] = Factory(list)
+    proxies: list[str] = field(factory=list, validator=_networks)
     tls_cert: str | None = field(default=None, metadata={"certificates": True})
     tls_key: str | None = field(default=None, validator=_with_certificate)
     max_connections: int = field(default=1_000, validator=_positive)
@@ -155,7 +166,7 @@ class ExpressSettings:
     status: bool = True
     keys: dict[str, Key] = Factory(dict)
     ip: Literal["none", "truncated", "full"] = "none"
-    proxies: list[str] = Factory(list)
+    proxies: list[str] = field(factory=list, validator=_networks)
 
     def common(self, **more: Any) -> Settings:
         """Return the settings under the names of `http`."""

@@ -1,7 +1,7 @@
 """Trust: what a caller may say, and what becomes of the caller's address."""
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final, Literal
 
 from walker_collector.events import is_command
@@ -40,10 +40,15 @@ def address_of(request: Request, proxies: "list[str]") -> str:
 
 def _is_among(client: str, proxies: "list[str]") -> bool:
     try:
-        address = ip_address(client)
+        address = _plain(ip_address(client))
         return any(address in ip_network(proxy, strict=False) for proxy in proxies)
     except ValueError:
         return False
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return an address of IPv4 as such: a socket for both gives it as one of IPv6."""
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 def kept_of(address: str, ip: Literal["none", "truncated", "full"]) -> dict[str, str]:
@@ -51,11 +56,9 @@ def kept_of(address: str, ip: Literal["none", "truncated", "full"]) -> dict[str,
     if ip == "none":
         return {}
     try:
-        found = ip_address(address)
+        found = _plain(ip_address(address))
     except ValueError:
         return {}
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
     if ip == "full":
         return {"ip": str(found)}
     return {"ip": str(ip_network((found, _KEPT_BITS[found.version]), strict=False)[0])}
