@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
+from tests.customerio.test_plan import GUARDED
 from walker_collector.testing import Backend, DestinationContract
 from walker_dest_customerio.destination import CustomerioDestination
 from walker_dest_customerio.sandbox import Sandbox
@@ -38,6 +39,7 @@ class Contract(DestinationContract):
             retry=lambda: answer(503),
             down=lambda: answer(401),
             recover=customerio.clear_faults,
+            guarded=GUARDED,
         )
 
 

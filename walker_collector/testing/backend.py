@@ -23,6 +23,7 @@ class Backend:
     retry: makes deliveries fail from now on with a failure that passes: busy, unreachable.
     down: makes deliveries fail from now on until a person acts: credentials revoked.
     recover: ends `retry` and `down`.
+    guarded: a value of each rule setting that the plugin guards, such that an event has its effect.
     """
 
     settings: Mapping[str, Any] = field(repr=False)
@@ -33,3 +34,4 @@ class Backend:
     retry: Callable[[], None] | None = None
     down: Callable[[], None] | None = None
     recover: Callable[[], None] | None = None
+    guarded: Mapping[str, Any] | None = None

@@ -122,13 +122,17 @@ class Harness:
         """Whether the plugin has `push_batch`."""
         return self._destination.hooks.push_batch is not None
 
-    def item(self, event: Event) -> Item:
-        """Return a copy of the event, mapped; raises ValueError if the mapping does not send it."""
+    def item(self, event: Event, *, trusted: bool = True) -> Item:
+        """Return a copy of the event, mapped; raises ValueError if the mapping does not send it.
+
+        `trusted`: whether its sender is.
+        """
         copy = decode(encode(event, Bounds()))
         copy["consent"] = granted(event.get("consent") or {})
         progress = self._progress.setdefault(str(event["id"]), _Progress())
         person = next(iter(identifiers(copy.get("user") or {})), "")
         context = PushContext(self.context, copy, copy["consent"], progress=progress, person=person)
+        context.trusted = trusted
         mapped = self._destination.mapper(copy, context)
         if mapped.outcome != "deliver":
             raise ValueError(f"the mapping sends nothing of {event['name']}: {mapped.outcome}")

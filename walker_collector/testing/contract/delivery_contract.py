@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from walker_collector.errors import Rejected
 from walker_collector.hookspecs import Event
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.contract.contract_base import (
@@ -117,6 +118,24 @@ class DeliveryContract(ContractBase):
         assert list(backend.received()) == [], (
             "a rule with `skip` wants the actions of its settings only: look at `rule.skip`"
         )
+
+    def test_untrusted_sender_causes_nothing_that_is_guarded(
+        self, backend: Backend, event: Events
+    ) -> None:
+        guarded: frozenset[str] = getattr(self.plugin, "guarded", frozenset())
+        if not guarded:
+            pytest.skip("the plugin guards no settings of rules")
+        values = require(backend.guarded, "guarded", "a value of each guarded setting of rules")
+        assert {*values} == guarded, "Backend(guarded=...) needs the keys that the plugin guards"
+        for key, value in values.items():
+            with self.harness_of(
+                backend, mapping={"*": {"*": {"settings": {key: value}}}}
+            ) as harness:
+                failure = failure_of(harness, harness.item(event(), trusted=False))
+            assert isinstance(failure, Rejected), (
+                f"{key}: where `context.trusted` and `rule.untrusted` are False, raise Rejected"
+            )
+        assert list(backend.received()) == [], "an event was refused, and arrived all the same"
 
     def test_event_and_data_are_left_as_they_were(self, harness: Harness, event: Events) -> None:
         item = harness.item(event(**_EVERY_PART))
