@@ -1,7 +1,6 @@
 """A browser without a window, and a web server with the pages that it visits."""
 
 import json
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,10 @@ OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--ignore-certificate-errors",  # nobody knows the authority of the tests
     "--no-first-run",
+    "--remote-debugging-port=0",  # or the browser ends once the page is loaded
+    "--enable-logging=stderr",
 )
 
 
@@ -71,9 +73,17 @@ def serve_pages(packages: Path) -> Iterator[Pages]:
 
 
 @contextmanager
-def visited(chromium: str, profile: Path, url: str) -> Iterator[None]:
-    """Visit a page with a fresh profile; the browser goes on until the end of the block."""
-    command = (chromium, *OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-port=0", url)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with program(command, **quiet):
-        yield
+def visited(chromium: str, folder: Path, url: str) -> Iterator[None]:
+    """Visit a page with a fresh profile; the browser goes on until the end of the block.
+
+    A failure in the block shows what the pages have written to the console.
+    """
+    command = (chromium, *OPTIONS, f"--user-data-dir={folder / 'profile'}", url)
+    log = folder / "browser.log"
+    with log.open("w") as output, program(command, stdout=output, stderr=output):
+        try:
+            yield
+        except Exception as error:
+            lines = log.read_text("utf-8", "replace").splitlines()
+            error.add_note("\n".join(line for line in lines if "CONSOLE" in line))
+            raise

@@ -54,7 +54,7 @@ def served(folder: Path, **settings: Any) -> Iterator[Served]:
     with spawned("serve", flow, cwd=folder) as process:
         assert process.stderr is not None
         started = process.stderr.readline()
-        assert started.startswith("web: http://"), started + process.stderr.read()
+        assert started.startswith("web: http"), started + process.stderr.read()
         yield Served(folder, started.split()[1].removesuffix("/collect"))
         process.terminate()
         assert process.wait(PATIENCE) == 0, process.stderr.read()

@@ -95,23 +95,29 @@ Sdk = Callable[[str, str, Sequence[tuple[str, Any]]], list[str]]
 pytestmark = pytest.mark.services("npm", "a package index")
 
 
-@pytest.fixture(
-    params=["segment.analytics", "customerio.analytics", "segment_calls.js", "rudderstack_calls.js"]
-)
+SDKS = {
+    "segment.analytics": "python_calls.py",
+    "customerio.analytics": "python_calls.py",
+    "@segment/analytics-node": "segment_calls.js",
+    "@customerio/cdp-analytics-node": "segment_calls.js",
+    "@rudderstack/rudder-sdk-node": "rudderstack_calls.js",
+}
+"""Module or package of an SDK -> the script that makes calls with it."""
+
+
+@pytest.fixture(params=SDKS)
 def sdk(request: pytest.FixtureRequest) -> Sdk:
-    """An SDK: the module of one for Python, or the script that uses one for Node."""
-    command: list[str | Path]
-    if request.param.endswith(".js"):
+    """An SDK."""
+    name, script = request.param, SDKS[request.param]
+    if script.endswith(".js"):
         packages: Path = request.getfixturevalue("node_packages")
-        command = ["node", HERE / request.param]
-        environment = {**os.environ, "NODE_PATH": str(packages / "node_modules")}
+        program, environment = "node", {**os.environ, "NODE_PATH": str(packages / "node_modules")}
     else:
-        python: Path = request.getfixturevalue("python_packages")
-        command, environment = [python, HERE / "python_calls.py", request.param], {}
+        program, environment = str(request.getfixturevalue("python_packages")), {}
 
     def call(host: str, key: str, calls: Sequence[tuple[str, Any]]) -> list[str]:
         done = subprocess.run(
-            [*command, host, key],
+            [program, HERE / script, name, host, key],
             input=json.dumps(calls),
             env=environment,
             capture_output=True,
