@@ -36,7 +36,7 @@ OPTIONS = (
 class Pages:
     """A web server with the pages of this folder, and the packages that they load.
 
-    A page says that it is done by a POST.
+    A page says that it is done by a POST of what went wrong.
     """
 
     url: str

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
+from attrs import frozen
 
 from tests.clients.browser import Pages, serve_pages, visited
 from tests.clients.support import Served, served
 from tests.support import PATIENCE
 
 KEY = "pages-0123456789abcdef"
-LOOKING = {"functional": True}
-AGREED = {"functional": True, "marketing": True}
 
 
 @pytest.fixture
@@ -32,38 +32,77 @@ def collector(tmp_path: Path, pages: Pages) -> Iterator[Served]:
         yield collector
 
 
+@frozen
+class Browser:
+    """The browser, where it can go, and the collector that its pages send to."""
+
+    program: str
+    folder: Path
+    pages: Pages
+    collector: Served
+
+    def events(self, page: str, **query: str) -> dict[str, Any]:
+        """Visit a page; return its three events, in any order: name -> event."""
+        with visited(self.program, self.folder, self.pages.address(page, **query)):
+            assert self.pages.done.get(timeout=PATIENCE) == []
+            return {event["name"]: event for event in self.collector.events(3)}
+
+    def walkeros(self, **query: str) -> dict[str, Any]:
+        """Visit the page with walkerOS's client."""
+        return self.events("walkeros.html", url=f"{self.collector.url}?key={KEY}", **query)
+
+    def analytics_js(self, **query: str) -> dict[str, Any]:
+        """Visit the page with Segment's client."""
+        return self.events("segment.html", url=self.collector.host, key=KEY, **query)
+
+
+@pytest.fixture
+def browser(chromium: str, pages: Pages, collector: Served, tmp_path: Path) -> Browser:
+    return Browser(chromium, tmp_path, pages, collector)
+
+
 @pytest.mark.parametrize("transport", ["fetch", "beacon"])
-def test_events_of_walkeros_arrive_with_their_consent(
-    transport: str, chromium: str, pages: Pages, collector: Served, tmp_path: Path
+def test_events_of_walkeros_arrive_with_the_consent_of_the_page(
+    transport: str, browser: Browser
 ) -> None:
-    url = f"{collector.url}?key={KEY}"
-    page = pages.address("walkeros.html", url=url, transport=transport)
-    with visited(chromium, tmp_path, page):
-        answers = pages.done.get(timeout=PATIENCE)
-        assert [answer["ok"] for answer in answers] == [True] * 3
-        events = collector.events(3)  # in any order: the requests are on their way together
-    assert {event["name"]: (event["data"].get("sku"), event["consent"]) for event in events} == {
-        "page view": (None, LOOKING),
-        "product view": ("OOL-100", LOOKING),
-        "product add": ("OOL-100", AGREED),
+    events = browser.walkeros(transport=transport, marketing="no")
+    assert {name: event["data"].get("sku") for name, event in events.items()} == {
+        "page view": None,
+        "product view": "OOL-100",
+        "product add": "OOL-100",
     }
-    assert {event["source"]["type"] for event in events} == {"browser"}
-    assert {event["user"]["session"] for event in events} == {"s-1"}
+    for event in events.values():
+        assert event["consent"] == {"functional": True}
+        assert event["source"]["type"] == "browser"
+        assert event["user"]["session"] == "s-1"
+    assert browser.collector.events(0, "marketing") == []
+
+
+# In batches the calls are sent when the visitor leaves the page.
+@pytest.mark.parametrize("strategy", ["standard", "batching"])
+def test_calls_of_analytics_js_arrive_with_the_consent_of_the_page(
+    strategy: str, browser: Browser
+) -> None:
+    events = browser.analytics_js(strategy=strategy, marketing="no")
+    assert events.keys() == {"page view", "tea viewed", "order completed"}
+    assert events["page view"]["data"]["title"] == "Kettle & Leaf"
+    for event in events.values():
+        assert event["consent"] == {"functional": True}
+        assert event["user"]["device"] == "d-1"
+    assert browser.collector.events(0, "marketing") == []
+
+
+@pytest.mark.parametrize("transport", ["fetch", "beacon"])
+def test_held_events_of_walkeros_are_released_by_the_next_one_with_a_grant(
+    transport: str, browser: Browser
+) -> None:
+    events = browser.walkeros(transport=transport, marketing="yes")
+    assert {event["name"] for event in browser.collector.events(3, "marketing")} == events.keys()
 
 
 @pytest.mark.parametrize("strategy", ["standard", "batching"])
-def test_calls_of_analytics_js_arrive_with_their_consent(
-    strategy: str, chromium: str, pages: Pages, collector: Served, tmp_path: Path
+def test_held_calls_of_analytics_js_are_released_by_the_next_one_with_a_grant(
+    strategy: str, browser: Browser
 ) -> None:
-    """In batches the calls are sent when the visitor leaves the page."""
-    page = pages.address("segment.html", url=collector.host, key=KEY, strategy=strategy)
-    with visited(chromium, tmp_path, page):
-        assert pages.done.get(timeout=PATIENCE) == []
-        events = collector.events(3)
-    assert [(event["name"], event["consent"]) for event in events] == [
-        ("page view", LOOKING),
-        ("tea viewed", LOOKING),
-        ("order completed", AGREED),
-    ]
-    assert events[0]["data"]["title"] == "Kettle & Leaf"
-    assert {event["user"]["device"] for event in events} == {"d-1"}
+    events = browser.analytics_js(strategy=strategy, marketing="yes")
+    assert {event["name"] for event in browser.collector.events(3, "marketing")} == events.keys()
