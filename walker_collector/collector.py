@@ -155,7 +155,7 @@ class Collector:
         if waiter is None:
             return result
         waiter.wait(timeout, life.close_timeout)
-        return answered(result, waiter)
+        return answered(result, waiter.answers)
 
     @inside
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:

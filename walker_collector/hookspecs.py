@@ -103,6 +103,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from operator import attrgetter
 from typing import Any, Final, Protocol, cast
 
@@ -238,12 +239,16 @@ class Received:
     limited: the sender was asked for a key, and has none that is trusted: its events cause nothing
         that plugins guard (`PushContext.trusted`).
     learn: the event's consent is everything that its person grants; it is remembered for them.
+    decided: gets the result once every destination has delivered the event, will never do so
+        (ignored, failed, ...), or holds it; in a thread that delivers. Of an event that is refused
+        it gets none. Cancel it when nobody waits any longer.
     """
 
     event: Mapping[str, Any] = field(repr=False)
     trusted: bool = True
     limited: bool = False
     learn: bool = False
+    decided: Future[Any] | None = field(default=None, repr=False)
 
 
 @frozen(eq=False)

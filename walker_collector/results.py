@@ -1,6 +1,8 @@
 """Results of a push, and the status of a collector."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -64,10 +66,12 @@ class Status:
 
 @define(eq=False)
 class Waiter:
-    """Gathers the destinations' answers to one event."""
+    """Gathers the destinations' answers to one event, for a call that waits for them."""
 
     expected: int
     answers: dict[str, Answer] = attrs.Factory(dict)
+    over: bool = False
+    patient: bool = False
     _changes: Notifier = attrs.Factory(Notifier)
 
     def __call__(self, destination: str, answer: Answer) -> None:
@@ -89,13 +93,47 @@ class Waiter:
         if self._changes.wait_for(lambda: self.complete() or process_is_ending(), deadline):
             deadline = min(deadline, deadline_after(closing))
             self._changes.wait_for(self.complete, deadline)
+        self.over = True
 
 
-def answered(accepted: PushResult, waiter: Waiter) -> PushResult:
+@define(eq=False)
+class Decision:
+    """Gathers what the destinations decide on one event, and gives it to a future.
+
+    They decide when they have delivered it, will never do so, or hold it. `accepted` is the result
+    of the push.
+    """
+
+    accepted: PushResult
+    future: Future[PushResult]
+    expected: int
+    answers: dict[str, Answer] = attrs.Factory(dict)
+    patient: bool = True
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits any longer."""
+        return self.future.done()
+
+    def __call__(self, destination: str, answer: Answer) -> None:
+        if answer.status == "accepted":
+            return
+        self.answers[destination] = answer
+        if len(self.answers) >= self.expected:
+            decide(self.future, answered(self.accepted, self.answers))
+
+
+def decide(future: Future[PushResult], result: PushResult) -> None:
+    """Give a result to a future, unless it has one or was cancelled."""
+    with suppress(InvalidStateError):
+        future.set_result(result)
+
+
+def answered(accepted: PushResult, answers: Mapping[str, Answer]) -> PushResult:
     """Return the result of a push with the answers of the destinations."""
     statuses = dict(accepted.destinations)
     reasons = {}
-    for destination, answer in dict(waiter.answers).items():
+    for destination, answer in dict(answers).items():
         statuses[destination] = answer.status
         if answer.reason:
             reasons[destination] = answer.reason

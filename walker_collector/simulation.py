@@ -115,7 +115,7 @@ class _SimulatedSink:
         results, self._results = self._results, []
         return results
 
-    def store(self, records: Sequence[NewEvent], on_answer: object = None) -> int:
+    def store(self, records: Sequence[NewEvent]) -> int:
         """Ask about events."""
         for record in records:
             entry = (self._next_seq(), record.person, record.at, record.body)

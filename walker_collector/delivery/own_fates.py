@@ -4,6 +4,7 @@ from typing import Final
 
 from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.pending_state import PendingState
+from walker_collector.spool import DeadLetter, Fate, State
 
 _ANSWERED: Final = 500
 """Pushes whose events are looked up in the spool at once."""
@@ -34,6 +35,24 @@ class OwnFates:
             with state.lock:
                 for seq in known:
                     state.waiters.decided(seq, fates.get(seq))
+
+    def answer_repeat(self, seq: int) -> None:
+        """Answer a call that waits for an entry of before, if its fate is decided."""
+        state = self._state
+        if state.spool.durable:
+            fates = state.spool.fates(state.destination.id, [seq])
+            with state.lock:
+                if seq not in state.in_flight:
+                    state.waiters.decided(seq, fates.get(seq))
+            return
+        with state.lock:
+            if seq in state.in_flight or any(entry[0] == seq for entry in state.queue):
+                return
+            letters = state.spool.dead(state.destination.id)
+            fate = next((_fate_of(letter) for letter in letters if letter.seq == seq), None)
+            if seq in state.held.entries:
+                fate = Fate(State.HELD, 0, "")
+            state.waiters.decided(seq, fate)
 
     def answer_gone(self) -> None:
         """Answer the pushes that wait for entries which a command, or another process, has erased.
@@ -72,3 +91,7 @@ class OwnFates:
                 return False
             runs = list(self.entries.runs)
         return not any(spool.has_waiting(state.destination.id, *run) for run in runs)
+
+
+def _fate_of(letter: DeadLetter) -> Fate:
+    return Fate(State.DEAD, letter.attempts, letter.reason)

@@ -1,16 +1,34 @@
-"""Calls of push(wait=True) that wait for a destination's answer to their event."""
+"""Calls that wait for a destination's answer to their event."""
 
-from collections.abc import Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, Protocol
 
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.status import Answer
 from walker_collector.spool import Entry, Fate, SpoolUpdate, State, UpdateKind, mark_of
 
-OnAnswer = Callable[[str, Answer], None]
-"""Called once, with the destination's id and its answer."""
+
+class Listener(Protocol):
+    """Called with the answer of each destination to an event, by its id.
+
+    over: whether nobody waits any longer. patient: whether it waits on after an answer "accepted",
+    which says that the event has to wait.
+    """
+
+    @property
+    def over(self) -> bool: ...
+
+    @property
+    def patient(self) -> bool: ...
+
+    def __call__(self, destination: str, answer: Answer) -> None: ...
+
+
+Listeners = Mapping[int, Listener]
+"""Those who wait for the answers to entries, by their numbers."""
 
 _FINAL: Final = ("delivered", "ignored", "empty", "held", "dropped")
+_HELD: Final = Answer("held", "consent not granted")
 _ERASED: Final = Answer("erased", "its person was erased")
 _BEHIND: Final = Answer(
     "accepted", "waits behind an earlier event of its person that will be retried"
@@ -21,22 +39,39 @@ _CLOSED: Final = {
 }
 
 
+_FEW: Final = 100
+"""Events that may be waited for without a look whether anybody still does."""
+
+
 class Waiters:
-    """Callbacks by the numbers of their events; guarded by the lock of the PendingEvents."""
+    """Listeners by the numbers of their events; guarded by the lock of the PendingEvents."""
 
     def __init__(self, destination: str, *, durable: bool) -> None:
         self._destination = destination
         self._closed = _CLOSED[durable]
-        self.waiting: dict[int, tuple[Entry, OnAnswer]] = {}
+        self.waiting: dict[int, tuple[Entry, list[Listener]]] = {}
+        self._looked_at = _FEW
         self._erased: set[int] = set()
         """Entries whose person another process has erased since they were added."""
 
-    def add(self, entries: list[Entry], state: State, on_answer: OnAnswer) -> None:
-        """Add a push that waits for these entries; held ones are answered at once."""
+    def add(self, entries: list[Entry], state: State, listeners: Listeners) -> None:
+        """Add those who wait for these entries; held ones are answered at once."""
         for entry in entries:
-            self.waiting[entry[0]] = entry, on_answer
+            if (listener := listeners.get(entry[0])) is None:
+                continue
+            self.waiting.setdefault(entry[0], (entry, []))[1].append(listener)
             if state is State.HELD:
-                self._answer(entry[0], Answer("held", "consent not granted"))
+                self._answer(entry[0], _HELD)
+        if len(self.waiting) > self._looked_at:
+            self._drop_those_over()
+
+    def _drop_those_over(self) -> None:
+        """Drop the listeners that have given up; not often, as it looks at all of them."""
+        for seq, (_, listeners) in list(self.waiting.items()):
+            listeners[:] = [listener for listener in listeners if not listener.over]
+            if not listeners:
+                del self.waiting[seq]
+        self._looked_at = max(_FEW, 2 * len(self.waiting))
 
     def settle(
         self, entry: Entry, outcome: Outcome, update: SpoolUpdate | None, erased: Collection[int]
@@ -60,7 +95,7 @@ class Waiters:
         elif fate.state is State.DEAD:
             self._answer(seq, Answer("failed", fate.reason))
         elif fate.state is State.HELD:
-            self._answer(seq, Answer("held", "consent not granted"))
+            self._answer(seq, _HELD)
         elif fate.attempts:
             self._answer(seq, Answer("accepted", f"will be tried again: {fate.reason}"))
 
@@ -99,5 +134,12 @@ class Waiters:
 
     def _answer(self, seq: int, answer: Answer) -> None:
         waiting = self.waiting.pop(seq, None)
-        if waiting is not None:
-            waiting[1](self._destination, answer)
+        if waiting is None:
+            return
+        entry, listeners = waiting
+        for listener in listeners:
+            listener(self._destination, answer)
+        if answer.status == "accepted":
+            patient = [listener for listener in listeners if listener.patient and not listener.over]
+            if patient:
+                self.waiting[seq] = entry, patient

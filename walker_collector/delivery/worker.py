@@ -24,7 +24,7 @@ from walker_collector.delivery.progress import EntryProgress
 from walker_collector.delivery.settlement import Settlement
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.threads import WorkerThreads
-from walker_collector.delivery.waiters import OnAnswer
+from walker_collector.delivery.waiters import Listener, Listeners
 from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.error_details import place_of
 from walker_collector.errors import SpoolError
@@ -142,24 +142,33 @@ class DestinationWorker:
         """Deliver nothing before these other destinations are initialised (`require`)."""
         self._initialisation.require([other._initialisation for other in others])
 
-    def enqueue(self, entries: list[Entry], state: State, on_answer: OnAnswer | None) -> None:
+    def enqueue(self, entries: list[Entry], state: State, listeners: Listeners | None) -> None:
         """Take committed entries, in the order of their numbers. Writes nothing to the spool."""
         with self._lock:
             queue = self._state.queue
             quiet = not queue.ready
             self.pending.add(entries, state)
-            if on_answer is not None:
-                self._waiters.add(entries, state, on_answer)
-                self._settlement.answer_blocked()
-                if self._threads.stopping:
-                    self._waiters.closed()
+            if listeners:
+                self._listen(entries, state, listeners)
             # If events were ready before, a thread lingers already, and need not wake until the
             # batch is full. But a cautious one may be waiting for an event that can be the probe.
             full = len(queue.ready) >= self.destination.batch_size
-            if quiet or on_answer or full or not self._health.untroubled:
+            if quiet or listeners or full or not self._health.untroubled:
                 served = self._threads.notify()
-                if on_answer is not None and not served:
+                if listeners and not served:
                     self._waiters.blocked((), "no thread to deliver")
+
+    def _listen(self, entries: list[Entry], state: State, listeners: Listeners) -> None:
+        self._waiters.add(entries, state, listeners)
+        self._settlement.answer_blocked()
+        if self._threads.stopping:
+            self._waiters.closed()
+
+    def listen_again(self, entry: Entry, listener: Listener) -> None:
+        """Have the answer to an entry that was enqueued before given to one more listener."""
+        with self._lock:
+            self._listen([entry], State.WAITING, {entry[0]: listener})
+        self.pending.own.answer_repeat(entry[0])
 
     def _work(self) -> None:
         """Take batches and deliver them until the threads stop: the work of each thread.

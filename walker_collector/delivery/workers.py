@@ -1,14 +1,14 @@
 """The workers of all destinations of a flow."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.status import DestinationStatus
-from walker_collector.delivery.waiters import OnAnswer
+from walker_collector.delivery.waiters import Listener, Listeners
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DeadLetter, EntryRun, Spool
+from walker_collector.spool import DeadLetter, Entry, EntryRun, Spool
 from walker_collector.text import get_logger
 
 logger = get_logger("walker_collector")
@@ -58,11 +58,16 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
                     destination,
                 )
 
-    def enqueue(self, runs: Sequence[EntryRun], waiter: OnAnswer | None = None) -> None:
+    def enqueue(self, runs: Sequence[EntryRun], listeners: Listeners | None = None) -> None:
         """Hand committed events to the workers, in the order of their numbers."""
         for entries, states in runs:
             for id_, state in states.items():
-                self._workers[id_].enqueue(entries, state, waiter)
+                self._workers[id_].enqueue(entries, state, listeners)
+
+    def listen_again(self, entry: Entry, destinations: Iterable[str], listener: Listener) -> None:
+        """Have the answers to an entry that was enqueued before given to one more listener."""
+        for id_ in destinations:
+            self._workers[id_].listen_again(entry, listener)
 
     def release(self, people: set[str] | None) -> None:
         """Queue held events of these people (None: everybody's) that consent admits now.

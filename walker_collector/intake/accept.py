@@ -28,7 +28,7 @@ from walker_collector.intake.reading import blamed, raw_event, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped
 from walker_collector.people.consent import ConsentStore
-from walker_collector.results import PushResult, Waiter
+from walker_collector.results import Decision, PushResult, Waiter, decide
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.person_keys import is_claimed
 from walker_collector.spool.repeats import mark_of_id
@@ -100,7 +100,8 @@ class Intake:
             return PushResult(""), None
         record, result, version = self._prepare(raw, _PROCESS, self.process)
         waiter = Waiter(len(record.states)) if wait and record.states else None
-        self._store([record], version, waiter)
+        record.listener = waiter
+        self._store([record], version)
         return result, waiter
 
     def accept_many(
@@ -125,11 +126,11 @@ class Intake:
                 if is_command(raw.get("name")):
                     group.store()  # the events before it
                     self.commands.run(raw, claim=not sender.trusted)
-                    group.results.append(PushResult(""))
+                    group.results.append(_decided(sender, PushResult("")))
                 elif steps is None:
                     group.add(raw, sender)
                 elif isinstance(passed := steps(raw, self._consent_of(sender)), str):
-                    group.results.append(self._left_out(raw, passed))
+                    group.results.append(_decided(sender, self._left_out(raw, passed)))
                 else:
                     group.add(passed, sender)
             except WalkerError as error:
@@ -199,7 +200,13 @@ class Intake:
         if origin.recent and raw.get("id"):
             mark = mark_of_id(event["id"], trusted=sender.trusted)
         record = NewEvent(person, now, body, states, as_of, mark)
-        return record, PushResult(event["id"], statuses), version
+        result = PushResult(event["id"], statuses)
+        if sender.decided is not None:
+            if states:
+                record.listener = Decision(result, sender.decided, len(states))
+            else:
+                _decided(sender, result)
+        return record, result, version
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
@@ -239,16 +246,14 @@ class Intake:
             states[id_] = _WAITING
         return states, statuses
 
-    def _store(
-        self, records: Sequence[NewEvent], version: int, waiter: Waiter | None = None
-    ) -> int:
+    def _store(self, records: Sequence[NewEvent], version: int) -> int:
         """Store events; return the number of the first ones that this is done for.
 
         `version` is that of the consents that decided on the first one.
         """
         while True:
             try:
-                count = self._sink.store(records, waiter)
+                count = self._sink.store(records)
                 break
             except Overtaken:
                 self._find_people_again(records)
@@ -275,6 +280,13 @@ class Intake:
         people = {item.person for item in records if _HELD in item.states.values()}
         if people:
             self._sink.release(people)
+
+
+def _decided(sender: Received, result: PushResult) -> PushResult:
+    """Tell a sender that waits that nothing more becomes of an event; return the result."""
+    if sender.decided is not None:
+        decide(sender.decided, result)
+    return result
 
 
 def _mark(event: dict[str, Any], sender: Received, now: int) -> None:

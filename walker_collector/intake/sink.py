@@ -9,13 +9,12 @@ from typing import Any, Final, Protocol, TypeVar
 from walker_collector.config import CollectorConfig
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.pending_state import PendingState
-from walker_collector.delivery.waiters import OnAnswer
 from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolFull
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
-from walker_collector.spool import NewEvent, PeopleUpdate, Spool, State
+from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Spool, State
 
 T = TypeVar("T")
 
@@ -30,7 +29,7 @@ class Sink(Protocol):
     def destinations(self) -> Sequence[Destination]:
         """The destinations that events go to."""
 
-    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> int:
+    def store(self, records: Sequence[NewEvent]) -> int:
         """Store events, also those that no destination takes; waits for room.
 
         Returns the number of the first events that this is done for: as many as there is room for.
@@ -86,7 +85,7 @@ class SpoolSink:
             for _, state in self._bounded
         )
 
-    def store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None = None) -> int:
+    def store(self, records: Sequence[NewEvent]) -> int:
         """Store the events that any destination takes, and queue them.
 
         Returns the number of the first records that this is done for: of a group for which there is
@@ -94,22 +93,21 @@ class SpoolSink:
         """
         count = len(records)
         try:
-            self._store(records, on_answer)
+            self._store(records)
         except SpoolFull:
             if count == 1:
                 raise
-            return self.store(records[: count // 2], on_answer)
+            return self.store(records[: count // 2])
         return count
 
-    def _store(self, records: Sequence[NewEvent], on_answer: OnAnswer | None) -> None:
+    def _store(self, records: Sequence[NewEvent]) -> None:
         wait = self._config.queue_wait if len(records) == 1 else 0
         if len(records) > 1 or not records[0].states:
             records = [record for record in records if record.states]
             if not records:
                 return
-        enqueue = self._workers.enqueue
-        if on_answer is not None:
-            enqueue = partial(enqueue, waiter=on_answer)
+        awaited = any(record.listener for record in records)
+        enqueue = partial(self._enqueue_awaited, records) if awaited else self._workers.enqueue
         if self._bounded:
             self._make_room(records, wait)
         try:
@@ -118,7 +116,27 @@ class SpoolSink:
             if not wait:
                 raise
             self.wait_for_room(lambda: self._spool.append(records, enqueue))
+        if awaited:
+            self._listen_to_repeated(records)
         self._workers.maintain()
+
+    def _enqueue_awaited(self, records: Sequence[NewEvent], runs: Sequence[EntryRun]) -> None:
+        """Queue events that are stored, of which some are waited for."""
+        new = (record for record in records if not record.repeats)
+        entries = (entry for some, _ in runs for entry in some)
+        listeners = {
+            entry[0]: record.listener
+            for entry, record in zip(entries, new, strict=True)
+            if record.listener is not None
+        }
+        self._workers.enqueue(runs, listeners)
+
+    def _listen_to_repeated(self, records: Sequence[NewEvent]) -> None:
+        """Have those who wait for an event that was accepted before told its fate."""
+        for record in records:
+            if record.repeats and record.listener is not None:
+                entry = (record.repeats, record.person, record.at, record.body)
+                self._workers.listen_again(entry, record.states, record.listener)
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that ignore or drop it."""

@@ -7,7 +7,7 @@ once, with a state of its own for each destination, and is deleted with its last
 import enum
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from attrs import define, evolve, field, frozen
@@ -41,6 +41,7 @@ class NewEvent:
     as_of: the number of erasures when its person was found; None: it cannot be overtaken by one.
     mark: a stand-in for the id that it came with, which is remembered; b"": nothing is.
     repeats: the number of the event that came with this id before, as `append` has found; 0: none.
+    listener: gets the destinations' answers (`delivery.Listener`); None: nobody waits for them.
     """
 
     person: str
@@ -50,6 +51,7 @@ class NewEvent:
     as_of: int | None = None
     mark: bytes = field(default=b"", repr=False)
     repeats: int = field(default=0, init=False)
+    listener: Any = field(default=None, init=False)
 
 
 @frozen

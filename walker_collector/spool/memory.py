@@ -63,6 +63,9 @@ class MemorySpool:
             seqs = range(first, first + len(new))
             runs = assign_seqs(new, first)
             self._seq += len(new)
+            if marks:
+                numbers = {event.mark: seq for event, seq in zip(new, seqs, strict=True)}
+                note_repeats(events, numbers, known)
             # Under the lock, so that queues see events in the order of their numbers.
             try:
                 on_committed(runs)
@@ -70,7 +73,7 @@ class MemorySpool:
                 run_to_the_end(lambda: on_committed(runs))
                 raise
             if marks:
-                note_repeats(events, self._recent.remember(new, seqs), known)
+                self._recent.remember(new, seqs)
         return seqs
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
@@ -134,14 +137,12 @@ class _RecentIds:
         since = now - self._period
         return {mark: seq for mark, (seq, at) in found.items() if at >= since}
 
-    def remember(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> dict[bytes, int]:
-        """Remember the numbers of new events that have a mark; return them."""
-        numbers, found = {}, self._found
+    def remember(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> None:
+        """Remember the numbers of new events that have a mark."""
+        found = self._found
         for event, seq in zip(events, seqs, strict=True):
             if event.mark:
                 found.pop(event.mark, None)
                 found[event.mark] = (seq, event.at)
-                numbers[event.mark] = seq
         for _ in range(len(found) - RECENT_MAX):
             del found[next(iter(found))]
-        return numbers

@@ -24,6 +24,7 @@ from walker_collector.delivery.status import Answer
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
+from walker_collector.results import Waiter
 from walker_collector.spool import (
     FRESH,
     Deliveries,
@@ -153,13 +154,19 @@ def test_pushes_that_wait_are_answered_if_the_process_before_has_delivered_their
     spool: SqliteSpool,
 ) -> None:
     answers: list[tuple[str, Answer]] = []
+
+    class Noted(Waiter):
+        def __call__(self, destination: str, answer: Answer) -> None:
+            answers.append((destination, answer))
+
+    waiter = Noted(1)
     (destination,) = build_destinations(flow(plugin(Record().push)))
     worker = DestinationWorker(
         destination, spool, ConsentStore(spool, {}, 10, Clock()), Clock(), random.random
     )
     entries = accept(spool, *[f"id:{n}" for n in range(501)])
     for entry in entries:
-        worker.enqueue([entry], State.WAITING, lambda *answer: answers.append(answer))
+        worker.enqueue([entry], State.WAITING, {entry[0]: waiter})
     spool.ack("there", entries[-1:])  # the others wait on
     worker.read_on()
     assert answers == [("there", Answer("delivered"))]

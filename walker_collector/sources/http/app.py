@@ -4,9 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 from weakref import WeakKeyDictionary
+
+from attrs import evolve
 
 from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.figures import Figures
@@ -58,7 +60,11 @@ class App:
             lambda: time.time_ns() // 1_000_000,
             self._unready,
             lambda accept: metrics_page(self._figures, accept),
+            self._is_durable,
         )
+        self._waits = settings.acknowledge == "delivered"
+        self._timeout = settings.timeout / 1000
+        self._durable: bool | None = None
         self._max_body = settings.max_body
         self._bytes = 0
         """Bytes of the bodies whose events wait."""
@@ -121,10 +127,43 @@ class App:
             events = [event for event in call.events if isinstance(event, Received)]
             if len(events) < len(call.events):
                 self._count_refused(call.events)
-            return self._responder.answer(request, call, await self._accept(events, call.size))
+            if self._waits and request.method == "POST":
+                results = await self._decided(events, call.size)
+            else:
+                results = await self._accept(events, call.size)
+            return self._responder.answer(request, call, results)
         except Exception:  # a fault of ours: the sender tries again later
             logger.exception("source http: a request could not be answered")
             return json_response(500, {"success": False, "error": "internal error"})
+
+    async def _decided(self, events: Sequence[Received], size: int) -> Results:
+        """Accept events; return their results once the destinations have decided on them.
+
+        That takes no longer than `timeout`: then some results are still those of accepting.
+        """
+        futures: list[Future[PushResult]] = [Future() for _ in events]
+        awaited = [evolve(event, decided=at) for event, at in zip(events, futures, strict=True)]
+        results = list(await self._accept(awaited, size))
+        waits = {
+            asyncio.wrap_future(future)
+            for future, result in zip(futures, results, strict=True)
+            if isinstance(result, PushResult)
+        }
+        try:
+            if waits:
+                await asyncio.wait(waits, timeout=self._timeout)
+        finally:
+            late = [future.cancel() for future in futures]  # one that is done cannot be
+        return [
+            result if is_late else future.result()
+            for result, is_late, future in zip(results, late, futures, strict=True)
+        ]
+
+    def _is_durable(self) -> bool:
+        """Return whether what is held survives the end of the process."""
+        if self._durable is None:
+            self._durable = self._status().durable if self._status else True
+        return self._durable
 
     async def _accept(self, events: Sequence[Received], size: int) -> Results:
         if self._bytes and self._bytes + size > _BYTES:

@@ -18,6 +18,7 @@ from walker_collector.sources.http import segment, walkeros
 from walker_collector.sources.http.body import parse_body, read_body
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
+from walker_collector.sources.http.decisions import outcome_of_decisions
 from walker_collector.sources.http.keys import caller_of
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import MetricsUnavailable
@@ -39,7 +40,8 @@ class Responder:
     """Answers requests.
 
     `now` returns the time in ms, `unready` the reason why requests should go elsewhere, or "".
-    `metrics` returns the page of figures and its media type, for a header Accept.
+    `metrics` returns the page of figures and its media type, for a header Accept. `durable` returns
+    whether events that are held survive the end of the process.
 
     `respond` does it at once; `read` and `answer` are its halves, for a server that accepts the
     events of many requests together.
@@ -49,6 +51,7 @@ class Responder:
     now: Callable[[], int]
     unready: Callable[[], str] = lambda: ""
     metrics: Callable[[str], tuple[bytes, str]] | None = None
+    durable: Callable[[], bool] = lambda: True
     _methods: Mapping[str, Sequence[str]] = field(init=False)
 
     @_methods.default
@@ -77,13 +80,20 @@ class Responder:
         """Return the answer to a call, given the results of the events that were not refused."""
         left = iter(results)
         outcomes = [
-            Outcome(refused=event) if isinstance(event, RequestRejected) else outcome_of(next(left))
+            Outcome(refused=event)
+            if isinstance(event, RequestRejected)
+            else self._outcome_of(next(left))
             for event in call.events
         ]
         try:
             return self._with_cors(request, call.answer(outcomes))
         except RequestRejected as error:
             return self._refusal(request, error)
+
+    def _outcome_of(self, result: PushResult | WalkerError) -> Outcome:
+        if self.settings.acknowledge == "delivered" and isinstance(result, PushResult):
+            return outcome_of_decisions(result, durable=self.durable())
+        return outcome_of(result)
 
     def route_of(self, path: str) -> str:
         """Return the route of a path, for figures: one of few texts, without keys."""

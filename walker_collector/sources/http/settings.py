@@ -75,6 +75,7 @@ class Settings:
     keys: the keys that callers show, by name; without any, everybody may send.
     names: names for Segment's track calls, by the call's event.
     acknowledge: "accepted" answers when the events are stored, "delivered" when they are delivered.
+    timeout: ms that a request waits for that; then its events stay accepted.
     learn_consent: whether the consent of an event is remembered for its person.
     ip: what is kept of the caller's address.
     segment: whether Segment's API is answered, too.
@@ -97,7 +98,8 @@ class Settings:
     cors: bool | list[str] = True
     keys: dict[str, Key] = Factory(dict)
     names: dict[str, str] = Factory(dict)
-    acknowledge: Literal["accepted", "delivered"] = field(default="accepted", validator=_later)
+    acknowledge: Literal["accepted", "delivered"] = "accepted"
+    timeout: int = field(default=5_000, validator=_positive)
     learn_consent: bool = True
     ip: Literal["none", "truncated", "full"] = "none"
     segment: bool = True
