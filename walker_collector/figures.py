@@ -14,6 +14,8 @@ Results = TypeVar("Results", bound=Sequence[object])
 
 OF_DESTINATIONS: Final = ("delivered", "retried", "died", "dropped")
 """The counters of a destination that are summed over the workers."""
+OF_COLLECTOR: Final = ("repeated", "corrected")
+"""Those of the collector as a whole."""
 
 
 class Figures:
@@ -62,25 +64,22 @@ class Figures:
 
     def own(self) -> Counts:
         """Return the counts of this process, with those of its destinations."""
-        return self._with(self._destinations())
+        return self._with(self._status() if self._status else None)
 
     def report(self) -> tuple[Counts, Mapping[str, Any]]:
         """Return the counts of all workers, and the status of each destination."""
-        destinations = self._destinations()
-        return added([self._with(destinations), *self._others()]), destinations
+        status = self._status() if self._status else None
+        destinations = status.destinations if status else {}
+        return added([self._with(status), *self._others()]), destinations
 
-    def _destinations(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self._status().destinations if self._status else {}
-        return found
-
-    def _with(self, destinations: Mapping[str, Any]) -> Counts:
-        of_destinations: Counts = {
-            (name, id_): getattr(status, name)
-            for id_, status in destinations.items()
-            for name in OF_DESTINATIONS
-        }
+    def _with(self, status: Any) -> Counts:
+        of_status: dict[Series, float] = {}
+        if status is not None:
+            of_status = {(name,): getattr(status, name) for name in OF_COLLECTOR}
+            for id_, destination in status.destinations.items():
+                of_status |= {(name, id_): getattr(destination, name) for name in OF_DESTINATIONS}
         with self._lock:
-            return added([self._base, self._counts, of_destinations])
+            return added([self._base, self._counts, of_status])
 
 
 def added(parts: Iterable[Counts]) -> dict[Series, float]:

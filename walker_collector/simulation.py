@@ -122,6 +122,10 @@ class _SimulatedSink:
             self._results += [stage.take(entry) for stage in self._stages]
         return len(records)
 
+    def came_before(self, mark: bytes, now: int) -> bool:
+        """Return False: nothing is remembered."""
+        return False
+
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count nothing: `store` asks about these events too."""
 

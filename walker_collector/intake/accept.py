@@ -185,20 +185,24 @@ class Intake:
             return prepared
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
+        mark = b""
+        if origin.recent and raw.get("id"):
+            mark = mark_of_id(event["id"], trusted=sender.trusted)
         user, claim = event["user"], not sender.trusted
         person = self._known_person(user, claim=claim) if type(user) is dict else None
         if person is None:
             # As it was encoded: an object of the application may say another thing each time.
-            person = self._identify(decode(body)["user"], claim)
+            user = decode(body)["user"]
+            if self._came_before(mark, now):  # others may have signed in since
+                person = self._consents.person_of(user, claim=claim)
+            else:
+                person = self._identify(user, claim)
         if person and CONSENT_AT in event:
-            self.commands.learn(event["consent"], decode(body)["user"], event[CONSENT_AT], claim)
+            self._learn(event, decode(body)["user"], claim, mark, now)
         version = self._consents.version
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
             self._sink.count_unstored(event, statuses)
-        mark = b""
-        if origin.recent and raw.get("id"):
-            mark = mark_of_id(event["id"], trusted=sender.trusted)
         record = NewEvent(person, now, body, states, as_of, mark)
         result = PushResult(event["id"], statuses)
         if sender.decided is not None:
@@ -210,6 +214,20 @@ class Intake:
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
+
+    def _came_before(self, mark: bytes, now: int) -> bool:
+        return bool(mark) and self._sink.came_before(mark, now)
+
+    def _learn(
+        self, event: Mapping[str, Any], user: Mapping[str, Any], claim: bool, mark: bytes, now: int
+    ) -> None:
+        """Learn the consent of an event.
+
+        One that is sent again must not count as of now: a withdrawal may have come in between.
+        """
+        stamp = event[CONSENT_AT]
+        if stamp < now * 1_000 or not self._came_before(mark, now):
+            self.commands.learn(event["consent"], user, stamp, claim)
 
     def _identify(self, user: Mapping[str, Any], claim: bool) -> str:
         """Return the person; release the events that what was learned of them admits."""

@@ -35,6 +35,9 @@ class Sink(Protocol):
         Returns the number of the first events that this is done for: as many as there is room for.
         """
 
+    def came_before(self, mark: bytes, now: int) -> bool:
+        """Return whether an event with this mark of its id was stored lately."""
+
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that do not take it."""
 
@@ -137,6 +140,10 @@ class SpoolSink:
             if record.repeats and record.listener is not None:
                 entry = (record.repeats, record.person, record.at, record.body)
                 self._workers.listen_again(entry, record.states, record.listener)
+
+    def came_before(self, mark: bytes, now: int) -> bool:
+        """Return whether an event with this mark of its id was stored lately."""
+        return self._spool.came_before(mark, now)
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that ignore or drop it."""

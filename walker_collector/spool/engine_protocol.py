@@ -56,6 +56,9 @@ class EventStore(Protocol):
         written, if an erasure has begun since the person of an event was found.
         """
 
+    def came_before(self, mark: bytes, now: int) -> bool:
+        """Return whether an event with this mark of its id came lately, as of `now` (ms)."""
+
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         """Write updates of entries at a destination."""
 

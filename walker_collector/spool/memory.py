@@ -76,6 +76,10 @@ class MemorySpool:
                 self._recent.remember(new, seqs)
         return seqs
 
+    def came_before(self, mark: bytes, now: int) -> bool:
+        with self._lock:
+            return bool(self._recent.numbers_of([mark], now))
+
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         for update in updates:
             if update.kind is UpdateKind.DEAD:

@@ -238,3 +238,14 @@ def test_other_requests_are_answered_while_figures_are_read() -> None:
     with picky() as collector:
         application = app(Slow())  # type: ignore[arg-type]  # all that the application uses
         assert asyncio.run(asyncio.wait_for(ask(), 20)) == [200, 200]
+
+
+def test_events_sent_again_and_corrected_times_are_counted() -> None:
+    with picky() as collector:
+        application = app(collector)
+        for id_ in ("a", "a", "b"):
+            event = {"name": "page view", "id": id_, "timestamp": 1_000}
+            requested(application, "/collect", "POST", event)
+        found = figures(application)
+    assert found["walker_events_repeated_total"] == 1
+    assert found["walker_events_corrected_total"] == 3

@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 
 from tests.core.sources.test_serve import delivered, ended, flow_in, post, serving
-from tests.core.support import Clock, Record, flow, in_threads, one, plugin, running
+from tests.core.support import (
+    MARKETING,
+    WITHDRAWN,
+    Clock,
+    Record,
+    flow,
+    guarded,
+    held,
+    in_threads,
+    one,
+    plugin,
+    running,
+)
 from tests.forms import form
 from tests.support import PATIENCE, wait_until
 from walker_collector import Collector, PushResult, Rejected
@@ -26,7 +38,7 @@ def event(id_: str | None = "e1", **parts: Any) -> dict[str, Any]:
     return {"name": "order complete", **({"id": id_} if id_ else {}), **parts}
 
 
-def sent(collector: Collector, *events: dict[str, Any]) -> list[PushResult]:
+def sent(collector: Collector, *events: dict[str, Any] | Received) -> list[PushResult]:
     """Accept events as those of a source."""
     results = collector.push_from(None, list(events))
     assert all(isinstance(result, PushResult) for result in results), results
@@ -243,3 +255,31 @@ def test_untrusted_sender_that_guesses_an_id_keeps_no_trusted_event_away(
         assert collector.flush(PATIENCE)
         assert collector.status().repeated == 2
     assert [event["data"] for event in record.events] == [{}, {"total": 55}]
+
+
+@pytest.mark.parametrize("time", [{}, {"timestamp": 1_700_000_060_000}], ids=["none", "ahead"])
+def test_grant_that_is_sent_again_does_not_overturn_a_withdrawal(
+    spool: Path | None, time: dict[str, int]
+) -> None:
+    record, clock = Record(), Clock()
+    with running(guarded(record, spool), now=clock) as collector:
+        user = {"session": "s1"}
+        grant = Received(event(user=user, consent=MARKETING, **time), learn=True)
+        sent(collector, grant)
+        clock.advance(1_000)
+        collector.consent(WITHDRAWN, user)
+        clock.advance(1_000)
+        sent(collector, grant)
+        sent(collector, event("e2", user=user))
+        assert collector.flush(PATIENCE)
+        assert held(collector) == 1
+    assert record.ids == ["e1"]
+
+
+def test_sign_in_that_is_sent_again_does_not_overturn_a_later_one(spool: Path | None) -> None:
+    with running(flow(plugin(Record().push), spool)) as collector:
+        first = event("e1", user={"id": "ana", "session": "s1"})
+        sent(collector, first, event("e2", user={"id": "ben", "session": "s1"}))
+        sent(collector, first)
+        consents = collector._life.runtime.consents
+        assert consents.person_of({"session": "s1"}) == "id:ben"

@@ -16,6 +16,8 @@ _LIMITS: Final = (*map(str, _BOUNDS), "+Inf")
 _COUNTERS: Final = {
     "accepted": ("walker_events_accepted", "Events accepted.", ["source"]),
     "refused": ("walker_events_refused", "Events refused.", ["source", "reason"]),
+    "repeated": ("walker_events_repeated", "Events sent again under the same id.", []),
+    "corrected": ("walker_events_corrected", "Events at an impossible time, corrected.", []),
     _REQUEST: ("walker_http_requests", "Requests answered.", ["source", "route", "status"]),
     "delivered": ("walker_destination_delivered", "Events delivered.", ["destination"]),
     "retried": ("walker_destination_retried", "Failed deliveries, to be retried.", ["destination"]),

@@ -169,6 +169,10 @@ class SqliteSpool:
         )
         return result
 
+    def came_before(self, mark: bytes, now: int) -> bool:
+        period = now - self._recent, now + self._recent
+        return bool(self._rows(recent_tables.CAME_BEFORE, (mark, *period)))
+
     def _take_numbers(self, count: int) -> range:
         """Reserve numbers before events are written: none is ever given twice."""
         words = self._words

@@ -12,6 +12,7 @@ from typing import Final
 
 from walker_collector.spool.base import NewEvent
 
+CAME_BEFORE: Final = "SELECT 1 FROM recent WHERE mark = ? AND at BETWEEN ? AND ?"
 _FIND: Final = "SELECT mark, seq FROM recent WHERE mark IN ({}) AND at BETWEEN ? AND ?"
 _REMEMBER: Final = "INSERT OR REPLACE INTO recent (mark, at, seq) VALUES (?, ?, ?)"
 _FORGET: Final = """
