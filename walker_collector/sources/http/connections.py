@@ -47,7 +47,8 @@ class Connection(HttpToolsProtocol):
         self._excess: tuple[int, str] | None = None
         self._futile = 0
         """Bytes since those that completed headers, or were of a body."""
-        self._head_bytes = 0
+        self._fed = 0
+        """These, with the ones that are being parsed."""
 
     # --- the connection ----------------------------------------------------------------------
 
@@ -72,11 +73,15 @@ class Connection(HttpToolsProtocol):
         if self._is_extra:
             self._refuse(503, "there are too many connections")
             return
-        self._progressed = False
+        self._fed, self._progressed = self._futile + len(data), False
         super().data_received(data)
-        if self._progressed or self._is_refused:
+        if self._is_refused:
             return
-        self._futile += len(data)
+        if self._progressed:
+            self._futile = 0
+            self._stop_timer()
+            return
+        self._futile = self._fed
         if self._futile > _HEAD_BYTES:
             self._refuse(431, "the headers are too large")
         elif self._timer is None:
@@ -93,31 +98,24 @@ class Connection(HttpToolsProtocol):
     # --- the parser --------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._head_bytes = 0
         if len(self.pipeline) >= _AHEAD:
             self._exceed(429, f"more than {_AHEAD} requests were sent ahead")
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count_head(len(url), 414, "the address is too long")
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value), 431, "the headers are too large")
-        if len(self.headers) >= _HEADERS:
-            self._exceed(431, f"there are more than {_HEADERS} headers")
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._progress()
+        self._progressed = True
+        if len(self.headers) > _HEADERS:
+            self._exceed(431, f"there are more than {_HEADERS} headers")
+        if self._fed > _HEAD_BYTES:  # not all of it need be of these headers
+            self._check_size()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._progress()
+        self._progressed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._progress()
+        self._progressed = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -139,19 +137,16 @@ class Connection(HttpToolsProtocol):
             return True
         return False
 
-    def _count_head(self, size: int, status: int, message: str) -> None:
-        self._head_bytes += size
-        if self._head_bytes > _HEAD_BYTES:
-            self._exceed(status, message)
+    def _check_size(self) -> None:
+        if len(self.url) > _HEAD_BYTES:
+            self._exceed(414, "the address is too long")
+        if sum(len(name) + len(value) for name, value in self.headers) > _HEAD_BYTES:
+            self._exceed(431, "the headers are too large")
 
     def _exceed(self, status: int, message: str) -> None:
         """End the parsing, which then calls `send_400_response`."""
         self._excess = (status, message)
         raise ValueError(message)
-
-    def _progress(self) -> None:
-        self._progressed, self._futile = True, 0
-        self._stop_timer()
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer, and close the connection a little later."""
