@@ -28,14 +28,14 @@ $(BIN)/python:
 check: lint
 	$(BIN)/mypy --strict
 
-# A shop's events, through the collector, to a local Customer.io and a file.
+# A shop's events, posted over HTTP to the collector, to a local Customer.io and a file.
 # Without an earlier `make setup` it installs only the packages it needs.
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))
 	@$(BIN)/python examples/shop/demo.py
 
 $(DEMO): pyproject.toml walker_dest_customerio/pyproject.toml | $(BIN)/python
 	@echo "Installing the collector and a local Customer.io into $(VENV): up to a minute"
-	@$(PIP) --editable . --editable "./walker_dest_customerio[sandbox]"
+	@$(PIP) --editable ".[serve]" --editable "./walker_dest_customerio[sandbox]"
 	@touch $@
 
 # Tests that need only Python; the last lines list the tests left out. Some of them: .venv/bin/pytest PATH

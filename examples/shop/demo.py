@@ -1,20 +1,25 @@
-"""Three days at the shop, end to end: its events, through `walker run`, to a local Customer.io.
+"""Three days at the shop, end to end: its events, posted to `walker serve`, to a local Customer.io.
 
     python examples/shop/demo.py
 
-Starts the sandbox over TLS, runs the flow beside this file as from a shell, and prints the contents
-of Customer.io and of the archive. Leaves nothing behind. Exit status 0 if every event is accounted
-for.
+Starts the sandbox over TLS, serves the flow beside this file as from a shell, posts the events of
+the visitors, and prints what became of them. Leaves nothing behind. Exit status 0 if every event is
+accounted for.
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import urllib3
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +27,9 @@ from walker_dest_customerio.sandbox import Sandbox
 
 HERE = Path(__file__).parent
 WALKER = Path(sys.executable).with_name("walker")
+KEY = "key-of-the-shop"
+PATIENCE = 60.0
+"""How long (s) the demonstration waits until every event is delivered or held."""
 FEW = 5
 NEXT = """
 To look at next:
@@ -43,8 +51,69 @@ def environment(sandbox: Sandbox, output: str) -> dict[str, str]:
         "CIO_TRACK_URL": sandbox.track_url,
         "CIO_API_URL": sandbox.api_url,
         "CIO_CA_FILE": sandbox.ca_file,
+        "SHOP_KEY": KEY,
         "SHOP_OUTPUT": output,
     }
+
+
+@contextmanager
+def serve(variables: dict[str, str]) -> Iterator[str]:
+    """Serve the flow until the end of the block; yield the address that takes events.
+
+    Raises SystemExit if it does not start.
+    """
+    command: list[str | Path] = [WALKER, "serve", HERE / "flow.json", "--port", "0"]
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            started = process.stderr.readline()
+            if not started.startswith("web: "):
+                raise SystemExit(started + process.stderr.read())
+            yield started.split()[1]
+        finally:
+            process.terminate()  # it delivers what it has accepted, and ends
+
+
+def post(url: str) -> Counter[int]:
+    """Post the visitors' events, each by a request; return how often each status was answered."""
+    headers = {"Content-Type": "application/json", "X-Write-Key": KEY}
+    with urllib3.PoolManager(headers=headers) as client:
+        lines = (HERE / "events.ndjson").read_bytes().splitlines()
+        return Counter(client.request("POST", url, body=line).status for line in lines)
+
+
+def figures(url: str) -> dict[str, dict[str, int]]:
+    """Return the figures of each destination, from the page for Prometheus."""
+    page = urllib3.request(
+        "GET", url.replace("/collect", "/metrics"), headers={"X-Write-Key": KEY}
+    ).data.decode()
+    found: dict[str, dict[str, int]] = {}
+    for name, destination, value in re.findall(
+        r'^walker_destination_(\w+?)(?:_total)?{destination="(\w+)"} (\d+)', page, re.MULTILINE
+    ):
+        found.setdefault(destination, {})[name] = int(value)
+    return found
+
+
+def settled(url: str) -> dict[str, dict[str, int]]:
+    """Return the figures once no event waits; raises TimeoutError if that takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while found := figures(url):
+        if not any(counts["waiting"] for counts in found.values()):
+            break
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"events still wait after {PATIENCE:g} s: {found}")
+        time.sleep(0.05)
+    return found
+
+
+def destinations(found: dict[str, dict[str, int]]) -> Table:
+    """Return the figures of the destinations."""
+    shown = ("delivered", "held", "dead", "dropped", "waiting")
+    table = Table("destination", *shown)
+    for id_, counts in found.items():
+        table.add_row(id_, *(str(counts.get(name, 0)) for name in shown))
+    return table
 
 
 def people(sandbox: Sandbox) -> Table:
@@ -87,10 +156,15 @@ def messages(sandbox: Sandbox) -> Table:
     return table
 
 
-def report(sandbox: Sandbox, archive: Path) -> None:
-    """Print the contents of Customer.io and of the archive."""
+def report(
+    answers: Counter[int], found: dict[str, dict[str, int]], sandbox: Sandbox, archive: Path
+) -> None:
+    """Print what the requests were answered and what became of the events."""
     console = Console(highlight=False, width=100)
-    console.print("\nWhat the local Customer.io holds", style="bold")
+    each = ", ".join(f"{count} with {status}" for status, count in answers.items())
+    console.print(f"\n{answers.total()} requests answered: {each}", style="bold")
+    console.print(destinations(found))
+    console.print("What the local Customer.io holds", style="bold")
     for table in (people(sandbox), events(sandbox), messages(sandbox)):
         table.title_justify = "left"
         console.print(table)
@@ -102,16 +176,16 @@ def report(sandbox: Sandbox, archive: Path) -> None:
 
 
 def main() -> int:
-    """Run the demonstration; return the exit status of `walker run`."""
+    """Run the demonstration; return its exit status."""
     with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
-        done = subprocess.run(
-            [WALKER, "run", HERE / "flow.json", HERE / "events.ndjson"],
-            env=environment(sandbox, output),
-            check=False,
-        )
-        report(sandbox, Path(output) / "events.ndjson")
+        with serve(environment(sandbox, output)) as url:
+            print(f"walker serve takes the events of the visitors at {url}", flush=True)
+            answers = post(url)
+            found = settled(url)
+        report(answers, found, sandbox, Path(output) / "events.ndjson")
     print(NEXT.format(walker=os.path.relpath(WALKER)))
-    return done.returncode
+    lost = any(counts["dead"] or counts["dropped"] for counts in found.values())
+    return 1 if lost or set(answers) != {200} else 0
 
 
 if __name__ == "__main__":
