@@ -126,6 +126,9 @@ class _SimulatedSink:
         """Return False: nothing is remembered."""
         return False
 
+    def remember(self, mark: bytes, now: int) -> None:
+        """Remember nothing."""
+
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count nothing: `store` asks about these events too."""
 

@@ -125,7 +125,7 @@ class Intake:
                 raw = raw_event(sender.event if sender is event else event, {})
                 if is_command(raw.get("name")):
                     group.store()  # the events before it
-                    self.commands.run(raw, claim=not sender.trusted)
+                    self._run_once(raw, sender, origin)
                     group.results.append(_decided(sender, PushResult("")))
                 elif steps is None:
                     group.add(raw, sender)
@@ -137,6 +137,18 @@ class Intake:
                 group.results.append(error)
         group.store()
         return group.results
+
+    def _run_once(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> None:
+        """Run a command, unless it came before: something else may have been said since."""
+        id_, now, mark = raw.get("id"), self._now(), b""
+        if origin.recent and id_ and isinstance(id_, str):
+            mark = mark_of_id(id_, trusted=sender.trusted, command=True)
+        if self._came_before(mark, now):
+            self.repeated += 1
+            return
+        self.commands.run(raw, claim=not sender.trusted)
+        if mark:
+            self._sink.remember(mark, now)
 
     def _consent_of(self, sender: Received) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
         """Return the function that tells the consent of an event that is not completed yet."""

@@ -36,7 +36,10 @@ class Sink(Protocol):
         """
 
     def came_before(self, mark: bytes, now: int) -> bool:
-        """Return whether an event with this mark of its id was stored lately."""
+        """Return whether this mark of an id came lately."""
+
+    def remember(self, mark: bytes, now: int) -> None:
+        """Remember the mark of a command's id."""
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that do not take it."""
@@ -142,8 +145,12 @@ class SpoolSink:
                 self._workers.listen_again(entry, record.states, record.listener)
 
     def came_before(self, mark: bytes, now: int) -> bool:
-        """Return whether an event with this mark of its id was stored lately."""
+        """Return whether this mark of an id came lately."""
         return self._spool.came_before(mark, now)
+
+    def remember(self, mark: bytes, now: int) -> None:
+        """Remember the mark of a command's id."""
+        self._spool.remember(mark, now)
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that ignore or drop it."""

@@ -57,7 +57,10 @@ class EventStore(Protocol):
         """
 
     def came_before(self, mark: bytes, now: int) -> bool:
-        """Return whether an event with this mark of its id came lately, as of `now` (ms)."""
+        """Return whether this mark of an id came lately, as of `now` (ms)."""
+
+    def remember(self, mark: bytes, now: int) -> None:
+        """Remember a mark that comes with no event."""
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         """Write updates of entries at a destination."""

@@ -73,12 +73,20 @@ class MemorySpool:
                 run_to_the_end(lambda: on_committed(runs))
                 raise
             if marks:
-                self._recent.remember(new, seqs)
+                self._recent.remember(
+                    (event.mark, event.at, seq)
+                    for event, seq in zip(new, seqs, strict=True)
+                    if event.mark
+                )
         return seqs
 
     def came_before(self, mark: bytes, now: int) -> bool:
         with self._lock:
             return bool(self._recent.numbers_of([mark], now))
+
+    def remember(self, mark: bytes, now: int) -> None:
+        with self._lock:
+            self._recent.remember([(mark, now, 0)])
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         for update in updates:
@@ -141,12 +149,11 @@ class _RecentIds:
         since = now - self._period
         return {mark: seq for mark, (seq, at) in found.items() if at >= since}
 
-    def remember(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> None:
-        """Remember the numbers of new events that have a mark."""
+    def remember(self, rows: Iterable[tuple[bytes, int, int]]) -> None:
+        """Remember marks, each with its time (ms) and number."""
         found = self._found
-        for event, seq in zip(events, seqs, strict=True):
-            if event.mark:
-                found.pop(event.mark, None)
-                found[event.mark] = (seq, event.at)
+        for mark, at, seq in rows:
+            found.pop(mark, None)
+            found[mark] = (seq, at)
         for _ in range(len(found) - RECENT_MAX):
             del found[next(iter(found))]

@@ -11,15 +11,17 @@ from walker_collector.spool.base import NewEvent
 
 _MARK_BYTES: Final = 16
 _UNTRUSTED: Final = "\0"
-"""Stands before an id of an untrusted sender; no id has it."""
+_COMMAND: Final = "\1"
+"""Stand before an id of an untrusted sender, and of a command; no id of an event has them."""
 
 
-def mark_of_id(id_: str, *, trusted: bool = True) -> bytes:
+def mark_of_id(id_: str, *, trusted: bool = True, command: bool = False) -> bytes:
     """Return a stand-in for an event's id, short whatever its length, and nothing to be read.
 
     An untrusted sender that guesses an id must not keep the event of a trusted one away.
     """
-    text = id_ if trusted else f"{_UNTRUSTED}{id_}"
+    kind = (_COMMAND if command else "") + ("" if trusted else _UNTRUSTED)
+    text = f"{kind}{id_}" if kind else id_
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
 
 

@@ -283,3 +283,21 @@ def test_sign_in_that_is_sent_again_does_not_overturn_a_later_one(spool: Path | 
         sent(collector, first)
         consents = collector._life.runtime.consents
         assert consents.person_of({"session": "s1"}) == "id:ben"
+
+
+def test_command_that_is_sent_again_does_not_overturn_a_later_one(spool: Path | None) -> None:
+    def statement(id_: str, update: dict[str, bool]) -> dict[str, Any]:
+        return {"name": "walker consent", "id": id_, "data": update, "user": {"session": "s1"}}
+
+    record = Record()
+    with running(guarded(record, spool)) as collector:
+        grant = statement("c1", MARKETING)
+        for command in (grant, statement("c2", WITHDRAWN), grant):
+            sent(collector, command)
+        sent(collector, event("c1", user={"session": "s1"}))  # no command, so another id
+        assert collector.status().repeated == 1
+        assert held(collector) == 1
+        for _ in range(2):  # without an id it is always another one
+            sent(collector, {**grant, "id": None})
+        assert collector.flush(PATIENCE)
+    assert record.ids == ["c1"]

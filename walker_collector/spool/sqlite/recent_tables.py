@@ -33,21 +33,25 @@ def numbers_of(
     return dict(db.execute(sql, (*marks, now - period, now + period)).fetchall())
 
 
-def remember(
+def remember_events(
     db: sqlite3.Connection, events: Sequence[NewEvent], seqs: Sequence[int], period: int
 ) -> dict[bytes, int]:
-    """Remember the numbers of new events that have a mark, and return them.
-
-    Some are forgotten that came longer than `period` (ms) ago.
-    """
+    """Remember the numbers of new events that have a mark, and return them."""
     rows = [
         (event.mark, event.at, seq) for event, seq in zip(events, seqs, strict=True) if event.mark
     ]
-    if not rows:
-        return {}
+    if rows:
+        remember(db, rows, period)
+    return {mark: seq for mark, _, seq in rows}
+
+
+def remember(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int]], period: int) -> None:
+    """Remember marks, each with its time (ms) and number.
+
+    Some are forgotten that came longer than `period` (ms) ago.
+    """
     db.executemany(_REMEMBER, rows)
     mark, now, _ = rows[0]
     if len(rows) >= _SEVERAL or mark[0] % _SEVERAL == 0:
         looked_at = _LOOKED_AT * max(_SEVERAL, len(rows))
         db.execute(_FORGET, (mark, now - period, now + period, looked_at))
-    return {mark: seq for mark, _, seq in rows}
