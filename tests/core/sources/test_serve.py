@@ -2,11 +2,12 @@
 
 import json
 import socket
+import struct
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,11 @@ def flow_in(folder: Path, sources: Any = None, **collector: Any) -> Path:
 
 @contextmanager
 def serving(
-    flow: Path, *options: object, sources: int = 1
+    flow: Path, *options: object, sources: int = 1, verbose: Sequence[str] = ()
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """Serve a flow; yield the process and the URL of each source."""
-    with spawned("serve", flow, *(options or ("--port", 0)), cwd=flow.parent) as process:
+    command = [*verbose, "serve", flow, *(options or ("--port", 0))]
+    with spawned(*command, cwd=flow.parent) as process:
         assert process.stderr is not None
         urls: list[str] = []
         lines: list[str] = []
@@ -186,6 +188,24 @@ def test_server_that_is_not_installed_is_an_error_with_the_extra(tmp_path: Path)
     assert "the server needs uvicorn: pip install 'walker-collector[serve]'" in done.stderr
 
 
+def test_start_names_the_rules_that_anybody_can_reach(tmp_path: Path) -> None:
+    crm = {
+        "package": "customerio",
+        "config": {
+            "settings": {"siteId": "s", "apiKey": "k", "trackUrl": "https://127.0.0.1:1"},
+            "mapping": {"account": {"leave": {"settings": {"destroy": True}}}},
+        },
+    }
+    flow = write_flow(tmp_path, {"crm": crm})
+    with spawned("serve", flow, "--port", 0, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "sources.http: anybody can send events" in line
+        assert "destinations.crm.config.mapping.account.leave (destroy)" in line
+        assert "http://" in process.stderr.readline()
+        assert ended(process) == 0
+
+
 def test_bad_settings_are_problems_with_their_places(tmp_path: Path) -> None:
     settings = {"port": 99_999, "prot": 1}
     flow = flow_in(tmp_path, {"web": {"package": "http", "config": {"settings": settings}}})
@@ -217,13 +237,22 @@ def test_port_for_several_sources_is_an_error(tmp_path: Path) -> None:
     assert "one source that listens; it has: a, b" in done.stderr
 
 
-def test_nothing_of_a_request_is_logged(tmp_path: Path) -> None:
-    with serving(flow_in(tmp_path)) as (process, (url,)):
+@pytest.mark.parametrize("verbose", [(), ("-v", "-v")], ids=["usual", "verbose"])
+def test_nothing_of_a_request_is_logged(tmp_path: Path, verbose: Sequence[str]) -> None:
+    with serving(flow_in(tmp_path), verbose=verbose) as (process, (url,)):
         query = "?name=page+view&user[email]=secret@example.com"
         with urllib.request.urlopen(url + query, timeout=PATIENCE) as response:
             assert response.headers["Content-Type"] == "image/gif"
         assert post(url, {"name": "secret"})[0] == 400
+        assert post(url, {"name": "page view"}, X_Forwarded_For="secret")[0] == 200
+        with _half_sent(url, b'{"secret": 1}') as gone:
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with _half_sent(url, b"") as odd:
+            odd.sendall(b"secret\0\r\n\r\n")
+            while odd.recv(1_000):
+                pass
         process.terminate()
         out, err = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in out + err
     assert "secret" not in out + err
     assert "127.0.0.1" not in out + err
