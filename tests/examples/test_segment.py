@@ -61,6 +61,8 @@ def stored(sandbox: Sandbox, name: str) -> dict[str, Any]:
 def test_calls_become_a_person_with_attributes_and_events(url: str, sandbox: Sandbox) -> None:
     assert post(url, KEYS["server"], CALLS).json() == {"success": True}
     events = stored(sandbox, "coupon used")
+    assert sandbox.people["ines"]["anonymous_ids"] == ["a-ines"]
+    assert events["https://shop.example/"]["title"] == "Kettle & Leaf"
     assert events["Signed Up"] == {"plan": "free"}
     assert events["Screen Viewed"] == {"name": "Cart", "teas": 2}
     assert events["Order Completed"] == {
@@ -76,6 +78,17 @@ def test_calls_become_a_person_with_attributes_and_events(url: str, sandbox: San
         "company_id": "c-7",
         "company": "Tea Ltd",
     }
+
+
+def test_nothing_is_sent_before_the_person_agrees(url: str, sandbox: Sandbox) -> None:
+    before = [call for call in CALLS if "context" not in call]
+    (agreement,) = [call for call in CALLS if "context" in call]
+    assert post(url, KEYS["web"], before[:5]).status_code == 200
+    other = {**agreement, "userId": "ivo", "anonymousId": "a-ivo", "messageId": "m-ivo"}
+    assert post(url, KEYS["web"], [other]).status_code == 200
+    wait_until(lambda: list(sandbox.people) == ["ivo"], "the order of another person")
+    assert post(url, KEYS["web"], [agreement]).status_code == 200
+    assert "Signed Up" in stored(sandbox, "Screen Viewed")
 
 
 def test_an_alias_of_a_server_merges_two_people(url: str, sandbox: Sandbox) -> None:
