@@ -32,7 +32,7 @@ from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.preparation import Preparation
 from walker_collector.events import Bounds, encode
-from walker_collector.people.consent import ConsentStore
+from walker_collector.people.consent import Basis, ConsentStore
 from walker_collector.people.identity import identifiers
 from walker_collector.spool import FRESH, DeliveryState, Entry
 from walker_collector.spool.memory import MemorySpool
@@ -378,10 +378,10 @@ class Unreadable(ConsentStore):
 
     broken = False
 
-    def base(self, person: str) -> Mapping[str, Any]:
+    def basis(self, person: str) -> Basis:
         if self.broken:
             raise SpoolError("disk")
-        return super().base(person)
+        return super().basis(person)
 
 
 def test_nothing_is_sent_while_consent_cannot_be_read() -> None:
