@@ -33,20 +33,21 @@ from walker_collector.people.consent import ConsentStore
 class Shop:
     """A collector with three destinations, one of which wants consent; and what they were given."""
 
-    def __init__(self, spool: Path | None) -> None:
+    def __init__(self, spool: Path | None, **settings: Any) -> None:
         self.spool = spool
         self.records = {"one": Record(), "other": Record(), "consenting": Record()}
-        settings = {"consenting": config(consent=MARKETING)}
+        configs = {"consenting": config(consent=MARKETING)}
         self.collector = Collector(
             flow(
                 {
                     id_: (
                         plugin(push_batch=record.push_batch, linger=0),
-                        settings.get(id_, config()),
+                        configs.get(id_, config()),
                     )
                     for id_, record in self.records.items()
                 },
                 spool,
+                **settings,
             )
         )
 
@@ -114,6 +115,22 @@ def test_event_is_accepted_as_a_whole_or_not_at_all(
         shop.check()
     assert len(shop.delivered("one")) > 10
     assert shop.delivered("consenting") == shop.delivered("one")
+
+
+@raised
+def test_event_with_an_id_is_accepted_and_remembered_or_neither(
+    raised: type[BaseException], spool: Path | None
+) -> None:
+    shop = Shop(spool, recent=60_000)
+
+    def push(n: int) -> None:
+        shop.collector.push(event(n, id=f"e{n}"))
+
+    for number in moments(push, raised):
+        push(number)  # again, as a sender does that got no answer
+        shop.check()
+        assert shop.delivered("one")[number] == 1
+    assert shop.collector.close(PATIENCE)
 
 
 @raised

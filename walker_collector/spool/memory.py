@@ -55,10 +55,8 @@ class MemorySpool:
             if self._closed:
                 raise SpoolError("the collector is closed; the event was not accepted")
             check_not_overtaken(events, self.erasures)
-            first = self._seq + 1
-            known = (
-                self._recent.numbers_of(marks, events[0].at) if (marks := marks_of(events)) else {}
-            )
+            first, marks = self._seq + 1, marks_of(events)
+            known = self._recent.numbers_of(marks, events[0].at) if marks else {}
             new = without_repeats(events, known) if marks else events
             seqs = range(first, first + len(new))
             runs = assign_seqs(new, first)
@@ -66,18 +64,18 @@ class MemorySpool:
             if marks:
                 numbers = {event.mark: seq for event, seq in zip(new, seqs, strict=True)}
                 note_repeats(events, numbers, known)
+
+            def commit() -> None:
+                if marks:
+                    self._recent.remember(new, seqs)
+                on_committed(runs)
+
             # Under the lock, so that queues see events in the order of their numbers.
             try:
-                on_committed(runs)
+                commit()
             except BaseException:  # a signal handler raised: no event is accepted by half
-                run_to_the_end(lambda: on_committed(runs))
+                run_to_the_end(commit)
                 raise
-            if marks:
-                self._recent.remember(
-                    (event.mark, event.at, seq)
-                    for event, seq in zip(new, seqs, strict=True)
-                    if event.mark
-                )
         return seqs
 
     def came_before(self, mark: bytes, now: int) -> bool:
@@ -86,7 +84,7 @@ class MemorySpool:
 
     def remember(self, mark: bytes, now: int) -> None:
         with self._lock:
-            self._recent.remember([(mark, now, 0)])
+            self._recent.add(mark, now, 0)
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         for update in updates:
@@ -149,11 +147,16 @@ class _RecentIds:
         since = now - self._period
         return {mark: seq for mark, (seq, at) in found.items() if at >= since}
 
-    def remember(self, rows: Iterable[tuple[bytes, int, int]]) -> None:
-        """Remember marks, each with its time (ms) and number."""
+    def remember(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> None:
+        """Remember the numbers of new events that have a mark."""
+        for event, seq in zip(events, seqs, strict=True):
+            if event.mark:
+                self.add(event.mark, event.at, seq)
+
+    def add(self, mark: bytes, at: int, seq: int) -> None:
+        """Remember a mark with its time (ms) and number."""
         found = self._found
-        for mark, at, seq in rows:
-            found.pop(mark, None)
-            found[mark] = (seq, at)
+        found.pop(mark, None)
+        found[mark] = (seq, at)
         for _ in range(len(found) - RECENT_MAX):
             del found[next(iter(found))]

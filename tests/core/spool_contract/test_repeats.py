@@ -1,12 +1,18 @@
 """Events that are sent again: stored once, whichever process takes them."""
 
+import itertools
 from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.core.spool_contract.conftest import Store
 from tests.core.spool_contract.engines import Process
 from walker_collector.spool import EntryRun, NewEvent, State
 from walker_collector.spool.base import RECENT
 from walker_collector.spool.repeats import mark_of_id
+
+EXAMPLES = itertools.count()
 
 
 def event(id_: str, at: int = 1_000, body: bytes = b"{}") -> NewEvent:
@@ -78,3 +84,34 @@ def test_an_erasure_leaves_an_id_known_so_that_a_repeat_brings_nobody_back(
     process.spool.erase(["id:a"])
     assert append(process, event("a")) == [-1]
     assert stored(process) == []
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.booleans(),  # which process takes the events
+        st.integers(0, RECENT // 2),  # the time that has passed
+        st.lists(st.sampled_from(["", "a", "b", "c", "d"]), max_size=6),
+    ),
+    max_size=8,
+)
+
+
+@given(STEPS)
+def test_every_event_is_new_or_repeats_the_first_of_its_id_in_time(
+    process: Process, other: Process, steps: list[tuple[bool, int, list[str]]]
+) -> None:
+    example = f"{next(EXAMPLES)}-"
+    now, known = 1_000, dict[str, tuple[int, int]]()
+    for first, passed, ids in steps:
+        now += passed
+        marks = [example + id_ if id_ else "" for id_ in ids]
+        if not marks:
+            continue
+        got = append(process if first else other, *[event(mark, now) for mark in marks])
+        for id_, number in zip(ids, got, strict=True):
+            seq, at = known.get(id_, (0, 0))
+            if id_ and seq and now - at <= RECENT:
+                assert number == -seq
+            else:
+                assert number > max([0, *(seq for seq, _ in known.values())])
+                known[id_ or f"none {number}"] = (number, now)
