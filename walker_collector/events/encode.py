@@ -23,7 +23,7 @@ _MARSHAL: Final = 4
 _LEVELS: Final = 4
 """Levels that an event has if its parts hold nothing nested: `source.release` among them."""
 UNTRUSTED: Final = "untrusted"
-"""The mark of a stored event whose sender is not trusted."""
+"""The mark of a stored event from an untrusted sender."""
 CONSENT_AT: Final = "consentAt"
 """The mark of a stored event whose consent is everything its person grants: since when (stamp)."""
 MARKS: Final = frozenset({UNTRUSTED, CONSENT_AT})

@@ -1,4 +1,4 @@
-"""Find the rules whose guarded effects anybody can cause, by an event to an open source."""
+"""Find rules with guarded effects that anybody can cause, through an open source."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -62,4 +62,4 @@ GUARDED = frozenset(
     kind.guarded
     for kind in (Delete, Suppress, Unsuppress, DeleteDevice, Merge, SendEmail, SendPush)
 )
-"""The rule settings whose operations no untrusted sender may cause."""
+"""The settings of rules that no untrusted sender may use."""

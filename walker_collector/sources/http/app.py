@@ -27,7 +27,7 @@ Results = Sequence[PushResult | WalkerError]
 _GROUP: Final = 2_000
 """Events after which a group is closed; the requests after it wait for the next."""
 _BYTES: Final = 64_000_000
-"""Bytes of bodies whose events may wait at once; parsed, they take many times as much memory."""
+"""Bytes of bodies with waiting events, at most; parsed, they take many times the memory."""
 
 logger = logging.getLogger("walker_collector")
 
@@ -67,7 +67,7 @@ class App:
         self._durable: bool | None = None
         self._max_body = settings.max_body
         self._bytes = 0
-        """Bytes of the bodies whose events wait."""
+        """Bytes of bodies with waiting events."""
         self._body_time = settings.body_timeout / 1000
         self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
 

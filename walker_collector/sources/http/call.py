@@ -1,4 +1,4 @@
-"""A call of a client: the events in it, and the answer to what becomes of them."""
+"""A call of a client: its events, and the answer to their outcomes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -22,7 +22,7 @@ _AHEAD: Final = 100
 _TOLD: Final = 100
 """Connections beyond the most that are told so; those beyond these are just closed."""
 _LINGER: Final = 1.0
-"""Seconds between an answer and the close. What comes is read meanwhile: after a close with unread
+"""Seconds between an answer and the close. Reading goes on in between: after a close with unread
 bytes the sender gets a reset, and maybe no answer."""
 _HANDSHAKE: Final = 10.0
 """Seconds in which TLS must be agreed on; before that nothing counts as a connection."""
@@ -194,7 +194,7 @@ def bounded(settings: Settings) -> type[Connection]:
 
 
 class Loop(uvloop.Loop):
-    """An event loop whose servers do not wait for a TLS handshake forever."""
+    """An event loop with a time limit for TLS handshakes."""
 
     async def create_server(self, *arguments: Any, **options: Any) -> Any:
         if options.get("ssl") is not None:
@@ -203,8 +203,9 @@ class Loop(uvloop.Loop):
 
 
 def allow_files(connections: int) -> str:
-    """Raise this process's limit of open files to what connections need, so that they leave others
-    some; return a warning if it may not be raised that far, else "".
+    """Raise this process's limit of open files, so that its connections leave some for others.
+
+    Returns a warning if it may not be raised that far, else "".
     """
     if sys.platform == "win32":
         return ""

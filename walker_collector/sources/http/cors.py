@@ -7,7 +7,7 @@ from typing import Final
 from walker_collector.sources.http.messages import Request, Response
 
 _NAMES: Final = re.compile(r"[\w!#$%&'*+.^`|~, -]+", re.ASCII)
-"""Names of headers: what is sent back has no more in it."""
+"""Names of headers, and nothing else, are sent back."""
 _MAX_AGE: Final = "86400"
 """Seconds that a browser remembers the answer to a preflight."""
 

@@ -1,4 +1,4 @@
-"""Requests and responses as plain values, whatever server stands in front."""
+"""Requests and responses as plain values, for any server in front."""
 
 import json
 from collections.abc import Mapping

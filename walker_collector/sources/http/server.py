@@ -49,7 +49,7 @@ def run_server(
     place: str,
     context: SourceContext,
 ) -> None:
-    """Serve until `context.stop`; then answer what is in flight, and return.
+    """Serve until `context.stop`; then answer the requests in flight, and return.
 
     Raises PluginError if the extra `serve` is not installed.
     """

@@ -65,7 +65,7 @@ def _with_certificate(instance: Any, attribute: Any, value: str | None) -> None:
 
 @frozen(kw_only=True)
 class Settings:
-    """Where the source listens, and what it takes from whom.
+    """Settings of the source: its address, its callers, its limits.
 
     host, port: address of the server; port 0 takes a free one.
     path, paths: paths for walkerOS's clients; /collect unless one is given.
@@ -127,7 +127,7 @@ class Settings:
 
 @frozen(kw_only=True)
 class Cors:
-    """The origins whose pages may send, as walkerOS has it.
+    """The origins of pages that may send, as walkerOS has it.
 
     origin: "*", an origin, or a list of them.
     methods, headers, credentials, max_age: not needed here: what is asked for is allowed.
