@@ -30,7 +30,7 @@ class Figures:
         status: Callable[[], Any] | None = None,
         *,
         base: Counts | None = None,
-        others: Callable[[], Iterable[Counts]] = lambda: (),
+        others: Callable[[Counts], Iterable[Counts]] = lambda own: (),
     ) -> None:
         self._status = status
         self._base = dict(base or {})
@@ -69,8 +69,8 @@ class Figures:
     def report(self) -> tuple[Counts, Mapping[str, Any]]:
         """Return the counts of all workers, and the status of each destination."""
         status = self._status() if self._status else None
-        destinations = status.destinations if status else {}
-        return added([self._with(status), *self._others()]), destinations
+        own = self._with(status)
+        return added([own, *self._others(own)]), status.destinations if status else {}
 
     def _with(self, status: Any) -> Counts:
         of_status: dict[Series, float] = {}

@@ -1,7 +1,7 @@
 """`walker serve`: start the sources of a flow, and deliver their events."""
 
+import socket
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,23 +10,29 @@ import attrs
 import click
 
 from walker_collector.cli.options import examples, flow_argument, flow_option
+from walker_collector.cli.prefork import Alone, Worker, Workers
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig, SourceConfig, SourceEntry
 from walker_collector.flow import load_flow, warn_of_open_rules
 from walker_collector.plugins import Registry
-from walker_collector.serving import RunningSources
+from walker_collector.serving import RunningSources, listens, open_listeners
 
-_INTERVAL: Final = 0.05
-"""Seconds between two looks for a signal."""
 _DEFAULT: Final = "http"
+_MOST: Final = 256
+"""Processes, at most."""
+_SPARE: Final = 10.0
+"""Seconds to stop that a worker has beside those in which it answers, and delivers."""
+
+Listeners = Mapping[str, socket.socket]
 
 
 @click.command(
     epilog=examples(
         "walker serve flow.json",
         "walker serve flow.json --host 0.0.0.0 --port 80",
+        "walker serve flow.json --workers 2",
         """curl --json '{"name": "page view"}' localhost:8080/collect   # another terminal""",
     )
 )
@@ -39,17 +45,28 @@ _DEFAULT: Final = "http"
     metavar="PORT",
     help="Port to listen at, in place of the flow's; 0 takes a free one.",
 )
-def serve(flow: Path, name: str | None, host: str | None, port: int | None) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, _MOST),
+    default=1,
+    metavar="N",
+    help="Processes that take and deliver events, at the same addresses; needs a spool.",
+)
+def serve(flow: Path, name: str | None, host: str | None, port: int | None, workers: int) -> None:
     """Start the sources of FLOW, and deliver their events to its destinations.
 
     A flow without sources gets one: http, at 127.0.0.1:8080/collect. What each source listens at is
     printed on stderr.
 
+    With --workers, N processes share the sockets and the spool. One that ends is replaced, unless
+    it ends five times within a minute. A source without a socket runs in one of them.
+
     Ctrl-C and SIGTERM stop the sources, which answer all that is in flight; accepted events are
     delivered within collector.closeTimeout, and with a spool the rest by the next start. The same
     signal again ends at once.
 
-    Exit status: 0 after a signal, or when every source has come to its end; 1 if a source fails.
+    Exit status: 0 after a signal, or when every source has come to its end; 1 if a source fails, or
+    workers end again and again.
     """
     registry = Registry().discover()
     loaded = load_flow(flow, flow=name, registry=registry, serve=True)
@@ -58,18 +75,88 @@ def serve(flow: Path, name: str | None, host: str | None, port: int | None) -> N
         _with_a_source(loaded, registry),
         {key: item for key, item in given.items() if item is not None},
     )
-    with StopSignal() as stop, Collector(served, registry) as collector:
-        sources = RunningSources(
-            collector, served.sources, registry, lambda id, place: say(f"{id}: {place}", err=True)
+    if workers > 1:
+        _check_shareable(served, workers)
+    listeners = open_listeners(served.sources)
+    try:
+        with StopSignal() as stop:
+            if workers == 1:
+                status = _serve(served, registry, listeners, stop, Alone())
+            else:
+                status = _serve_together(served, registry, listeners, stop, workers)
+    finally:
+        _close(listeners)
+    sys.exit(status)
+
+
+def _check_shareable(flow: FlowConfig, workers: int) -> None:
+    """Raise UsageError for a flow that several processes cannot serve."""
+    if flow.collector.spool is None:
+        raise click.UsageError(
+            f"--workers {workers} needs a spool that the processes share, as memory serves one; "
+            'add "spool": {"path": "spool.db"} to "collector"'
         )
-        while stop.signal is None and sources.running:
-            time.sleep(_INTERVAL)
-        if stop.signal:
-            say(f"{stop.signal.name}: stopping; the same signal again ends at once.", err=True)
+    if not any(listens(entry) for entry in flow.sources.values()):
+        raise click.UsageError(
+            f"--workers {workers} is for sources that listen; there are only: "
+            f"{', '.join(flow.sources)}"
+        )
+
+
+def _serve_together(
+    flow: FlowConfig, registry: Registry, listeners: Listeners, stop: StopSignal, count: int
+) -> int:
+    """Serve in a number of processes until a signal; return the exit status."""
+
+    def work(worker: Worker) -> int:
+        return _serve(_part_of(flow, worker), registry, listeners, stop, worker)
+
+    patience = 2 * flow.collector.close_timeout / 1000 + _SPARE
+    return Workers(count, work, stop, patience).run(lambda: _close(listeners))
+
+
+def _part_of(flow: FlowConfig, worker: Worker) -> FlowConfig:
+    """Return the flow as a worker serves it: one has the sources without sockets, one warns."""
+    first = worker.number == 0
+    sources = {id: entry for id, entry in flow.sources.items() if first or listens(entry)}
+    return attrs.evolve(flow, sources=sources, warnings=flow.warnings if worker.announces else ())
+
+
+def _serve(
+    flow: FlowConfig,
+    registry: Registry,
+    listeners: Listeners,
+    stop: StopSignal,
+    me: Alone | Worker,
+) -> int:
+    """Serve in this process until a signal; return the exit status."""
+    waiting = set(listeners)
+
+    def ready(id: str, place: str) -> None:
+        if me.announces:
+            say(f"{id}: {place}", err=True)
+        waiting.discard(id)
+        if not waiting:
+            me.has_started()
+
+    with Collector(flow, registry) as collector:
+        figures = me.figures(collector.status)
+        sources = RunningSources(
+            collector, flow.sources, registry, ready, listeners=listeners, figures=figures
+        )
+        while stop.signal is None and sources.running and me.wait(figures):
+            pass
+        me.stops(stop.signal)
         sources.stop()
+    me.write(figures)
     for failure in sources.failures:
         say(f"Error: {failure}", err=True)
-    sys.exit(1 if sources.failures else 0)
+    return 1 if sources.failures else 0
+
+
+def _close(listeners: Listeners) -> None:
+    for listener in listeners.values():
+        listener.close()
 
 
 def _with_a_source(flow: FlowConfig, registry: Registry) -> FlowConfig:

@@ -32,6 +32,8 @@ class StopSignal:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.signal: signal.Signals | None = None
+        self.before_exit: Callable[[], None] = lambda: None
+        """Called before another signal ends the process."""
         self._now = now
         self._received_at = 0.0
         self._reading = False
@@ -59,6 +61,7 @@ class StopSignal:
         if self.signal is not None:
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)  # the progress bar has hidden it
+            self.before_exit()
             os._exit(128 + number)
         self.signal = signal.Signals(number)
         self._received_at = self._now()

@@ -1,78 +1,36 @@
 """`walker serve` as a process of its own, with real sockets, signals and kills."""
 
 import json
+import os
+import signal
 import socket
 import struct
-import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.core.cli_support import completed, spawned, walker, write_flow
+from tests.core.cli_support import completed, spawned, to_server, walker, write_flow
+from tests.core.cli_support import serving as receiving
+from tests.core.sources.serve_support import (
+    answer_of,
+    delivered,
+    ended,
+    figures,
+    flow_in,
+    half_sent,
+    post,
+    serving,
+)
 from tests.forms import form
 from tests.support import PATIENCE, wait_until
 
-OUT = {"package": "file", "config": {"settings": {"path": "out.ndjson"}}}
-
-
-def flow_in(folder: Path, sources: Any = None, **collector: Any) -> Path:
-    collector = {"spool": {"path": "spool.db"}, **collector}
-    flow = write_flow(folder, {"out": OUT}, **collector)
-    raw = json.loads(flow.read_text())
-    flow.write_text(json.dumps({**raw, "sources": sources or {}}))
-    return flow
-
-
-@contextmanager
-def serving(
-    flow: Path, *options: object, sources: int = 1, verbose: Sequence[str] = ()
-) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Serve a flow; yield the process and the URL of each source."""
-    command = [*verbose, "serve", flow, *(options or ("--port", 0))]
-    with spawned(*command, cwd=flow.parent) as process:
-        assert process.stderr is not None
-        urls: list[str] = []
-        lines: list[str] = []
-        while len(urls) < sources:
-            line = process.stderr.readline()
-            assert line, "".join(lines)
-            lines.append(line)
-            if "http://" in line:
-                urls.append(line[line.index("http://") :].strip())
-        yield process, urls
-
-
-def post(url: str, body: Any, **headers: str) -> tuple[int, Any]:
-    """Post JSON; return the status and the answer."""
-    headers = {"Content-Type": "application/json", **headers}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-            return response.status, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
-
-
-def delivered(folder: Path) -> list[str]:
-    """Return the ids of the events in the file of the destination."""
-    file = folder / "out.ndjson"
-    return (
-        [json.loads(line)["id"] for line in file.read_text().splitlines()] if file.exists() else []
-    )
-
-
-def ended(process: subprocess.Popen[str]) -> int:
-    """Send SIGTERM; return the exit status."""
-    process.terminate()
-    return process.wait(PATIENCE)
+ALONE_OR_TOGETHER = pytest.mark.parametrize("workers", [1, 2])
 
 
 def test_posted_event_is_delivered(tmp_path: Path) -> None:
@@ -111,63 +69,82 @@ def test_address_of_the_command_goes_before_that_of_the_flow(tmp_path: Path) -> 
         assert ended(process) == 0
 
 
-def _half_sent(url: str, body: bytes) -> socket.socket:
-    """Open a connection, and send a request without the last byte of its body."""
-    parts = urlsplit(url)
-    connection = socket.create_connection((parts.hostname, parts.port or 0), timeout=PATIENCE)
-    head = (
-        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + body[:-1])
-    return connection
-
-
-def test_sigterm_answers_all_that_is_in_flight(tmp_path: Path) -> None:
+@ALONE_OR_TOGETHER
+def test_sigterm_answers_all_that_is_in_flight(workers: int, tmp_path: Path) -> None:
     body = json.dumps({"name": "page view"}).encode()
-    answers = []
-    with serving(flow_in(tmp_path)) as (process, (url,)), ExitStack() as stack:
-        connections = [stack.enter_context(_half_sent(url, body)) for _ in range(50)]
+    flow = flow_in(tmp_path)
+    with serving(flow, "--port", 0, "--workers", workers) as (process, (url,)), ExitStack() as rest:
+        connections = [rest.enter_context(half_sent(url, body)) for _ in range(50)]
         process.terminate()
         assert process.stderr is not None
-        assert "SIGTERM: stopping" in process.stderr.readline()
+        assert any("SIGTERM: stopping" in line for line in process.stderr)
         for connection in connections:
             connection.sendall(body[-1:])
-        for connection in connections:
-            with connection.makefile("rb") as answer:
-                answers.append(answer.read())  # to its end: the server closes the connection
+        answers = [answer_of(connection) for connection in connections]
         assert process.wait(PATIENCE) == 0
-    assert [answer.split(b" ")[1] for answer in answers] == [b"200"] * 50
-    ids = [json.loads(answer.partition(b"\r\n\r\n")[2])["id"] for answer in answers]
-    assert sorted(delivered(tmp_path)) == sorted(ids)
+    assert [status for status, _ in answers] == [200] * 50
+    assert sorted(delivered(tmp_path)) == sorted(answer["id"] for _, answer in answers)
 
 
-def test_request_sent_just_before_sigterm_is_answered(tmp_path: Path) -> None:
-    with serving(flow_in(tmp_path)) as (process, (url,)), ExitStack() as stack:
-        connections = [stack.enter_context(_half_sent(url, b"[]")) for _ in range(20)]
+@ALONE_OR_TOGETHER
+def test_request_sent_just_before_sigterm_is_answered(workers: int, tmp_path: Path) -> None:
+    flow = flow_in(tmp_path)
+    with serving(flow, "--port", 0, "--workers", workers) as (process, (url,)), ExitStack() as rest:
+        connections = [rest.enter_context(half_sent(url, b"[]")) for _ in range(20)]
         for connection in connections:
             connection.sendall(b"]")
         process.terminate()
-        for connection in connections:
-            with connection.makefile("rb") as answer:
-                assert b" 200 OK" in answer.readline()
+        assert [answer_of(connection)[0] for connection in connections] == [200] * 20
         assert process.wait(PATIENCE) == 0
 
 
 @pytest.mark.long
-def test_event_answered_before_a_kill_is_delivered_by_the_next_start(tmp_path: Path) -> None:
+@ALONE_OR_TOGETHER
+def test_event_answered_before_a_kill_is_delivered_by_the_next_start(
+    workers: int, tmp_path: Path
+) -> None:
     flow, ids = flow_in(tmp_path), []
-    for number in range(form(3, 1_000)):
-        with serving(flow) as (process, (url,)):
+    options = ("--port", 0, "--workers", workers)
+    for number in range(form(2, 1_000)):
+        with serving(flow, *options) as (process, (url,)):
             status, answer = post(url, {"name": "page view"})
             time.sleep(number * 7 % 21 / 1000)  # 0 to 20 ms after the answer
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the workers as well
             assert status == 200
             ids.append(answer["id"])
             process.wait(PATIENCE)
-    with serving(flow) as (process, _):
+    with serving(flow, *options) as (process, _):
         wait_until(lambda: set(delivered(tmp_path)) >= set(ids))
         assert ended(process) == 0
+
+
+@ALONE_OR_TOGETHER
+def test_full_spool_refuses_and_loses_nothing_that_was_acknowledged(
+    workers: int, tmp_path: Path
+) -> None:
+    with receiving(status=503) as service:
+        flow = flow_in(tmp_path, spool={"path": "spool.db", "maxEvents": 30}, queueWait=1)
+        raw = json.loads(flow.read_text())
+        retry = {"attempts": 1_000_000, "base": 1, "cap": 5}
+        out = to_server(service.url, retry=retry, breaker={"threshold": 1, "cooldown": 1})
+        flow.write_text(json.dumps({**raw, "destinations": {"out": out}}))
+        with serving(flow, "--port", 0, "--workers", workers) as (process, (url,)):
+            ids = []
+            for _ in range(40):
+                status, answer = post(url, {"name": "page view"})
+                if status != 200:
+                    break
+                ids.append(answer["id"])
+            assert (status, len(ids)) == (429, 30)
+            request = urllib.request.Request(url, b'[{"name": "page view"}, {"name": "cart add"}]')
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request, timeout=PATIENCE)
+            with refused.value as full:
+                assert (full.code, full.headers["Retry-After"]) == (429, "1")
+            service.status = 204
+            wait_until(lambda: figures(url)["walker_destination_delivered_total"] == 30)
+            assert {body["id"] for body in service.bodies} == set(ids)
+            assert ended(process) == 0
 
 
 def test_port_that_is_taken_is_an_error_with_its_address(tmp_path: Path) -> None:
@@ -245,9 +222,9 @@ def test_nothing_of_a_request_is_logged(tmp_path: Path, verbose: Sequence[str]) 
             assert response.headers["Content-Type"] == "image/gif"
         assert post(url, {"name": "secret"})[0] == 400
         assert post(url, {"name": "page view"}, X_Forwarded_For="secret")[0] == 200
-        with _half_sent(url, b'{"secret": 1}') as gone:
+        with half_sent(url, b'{"secret": 1}') as gone:
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with _half_sent(url, b"") as odd:
+        with half_sent(url, b"") as odd:
             odd.sendall(b"secret\0\r\n\r\n")
             while odd.recv(1_000):
                 pass
