@@ -3,15 +3,28 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running, until
-from tests.support import python
-from walker_collector import Collector, NotAttempted, PushResult, RetryLater, SpoolError
+from tests.core.support import (
+    PATIENCE,
+    Record,
+    config,
+    event,
+    flow,
+    in_threads,
+    one,
+    plugin,
+    running,
+    until,
+)
+from tests.support import join, python
+from walker_collector import Collector, NotAttempted, PushResult, Rejected, RetryLater, SpoolError
 from walker_collector.config import RetryConfig
+from walker_collector.hookspecs import Received
 
 SLOW = RetryConfig(base=600_000, cap=600_000)
 
@@ -266,3 +279,45 @@ def test_push_is_answered_where_no_thread_can_be_started(monkeypatch: pytest.Mon
         monkeypatch.undo()
         assert collector.flush(PATIENCE)
     assert record.numbers == [0]
+
+
+def test_push_of_an_event_that_came_before_waits_for_the_first_one(spool: Path | None) -> None:
+    gate = Gate()
+    with running(flow(plugin(gate.push), spool, recent=60_000)) as collector:
+        results: list[PushResult] = []
+
+        def push() -> None:
+            results.append(collector.push(event(1, id="e1"), wait=True))
+
+        first, again = threading.Thread(target=push), threading.Thread(target=push)
+        first.start()
+        assert gate.reached.wait(PATIENCE)
+        again.start()
+        until(lambda: collector.status().repeated == 1)
+        assert not results
+        gate.open.set()
+        join(first, again)
+        push()
+        assert [result.destinations for result in results] == [{"there": "delivered"}] * 3
+
+
+def test_repeats_from_many_threads_are_all_answered_with_what_became_of_the_first(
+    spool: Path | None,
+) -> None:
+    def push(event: dict[str, Any], context: Any) -> None:
+        if event["data"]["n"] % 2:
+            raise Rejected("odd")
+
+    statuses: set[tuple[bool, str]] = set()
+    with running(flow(plugin(push), spool)) as collector:
+
+        def send() -> None:
+            for n in range(40):
+                decided: Future[PushResult] = Future()
+                collector.push_from(None, [Received(event(n, id=f"e{n}"), decided=decided)])
+                status = decided.result(PATIENCE).destinations["there"]
+                statuses.add((bool(n % 2), status))
+
+        in_threads(*[send] * 8)
+        assert collector.status().repeated == 7 * 40
+    assert statuses == {(True, "failed"), (False, "delivered")}

@@ -1,11 +1,13 @@
 """The fates of the entries that this process has accepted, whichever process delivers them."""
 
+from collections.abc import Collection
 from typing import Final
 
 from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.pending_state import PendingState
-from walker_collector.spool import DeadLetter, Fate, State
+from walker_collector.spool import Fate, State
 
+_HELD: Final = Fate(State.HELD, 0, "")
 _ANSWERED: Final = 500
 """Pushes whose events are looked up in the spool at once."""
 
@@ -36,23 +38,21 @@ class OwnFates:
                 for seq in known:
                     state.waiters.decided(seq, fates.get(seq))
 
-    def answer_repeat(self, seq: int) -> None:
-        """Answer a call that waits for an entry of before, if its fate is decided."""
+    def answer_repeats(self, seqs: Collection[int]) -> None:
+        """Answer calls that have begun to wait for entries of before, whose fate is decided.
+
+        An entry that moves from now on is answered for by what moves it.
+        """
         state = self._state
-        if state.spool.durable:
-            fates = state.spool.fates(state.destination.id, [seq])
-            with state.lock:
-                if seq not in state.in_flight:
-                    state.waiters.decided(seq, fates.get(seq))
-            return
+        # Without the lock, which a spool in memory takes while it has its own.
+        fates = _fates(state, seqs)
         with state.lock:
-            if seq in state.in_flight or any(entry[0] == seq for entry in state.queue):
-                return
-            letters = state.spool.dead(state.destination.id)
-            fate = next((_fate_of(letter) for letter in letters if letter.seq == seq), None)
-            if seq in state.held.entries:
-                fate = Fate(State.HELD, 0, "")
-            state.waiters.decided(seq, fate)
+            undecided = set(state.in_flight)
+            if not state.spool.durable:
+                undecided.update(entry[0] for entry in state.queue)
+                fates |= {seq: _HELD for seq in state.held.entries if seq in seqs}
+            for seq in set(seqs) - undecided:
+                state.waiters.decided(seq, fates.get(seq))
 
     def answer_gone(self) -> None:
         """Answer the pushes that wait for entries which a command, or another process, has erased.
@@ -93,5 +93,13 @@ class OwnFates:
         return not any(spool.has_waiting(state.destination.id, *run) for run in runs)
 
 
-def _fate_of(letter: DeadLetter) -> Fate:
-    return Fate(State.DEAD, letter.attempts, letter.reason)
+def _fates(state: PendingState, seqs: Collection[int]) -> dict[int, Fate]:
+    """Return the fates of these entries that the spool knows of."""
+    spool, id_ = state.spool, state.destination.id
+    if spool.durable:
+        return spool.fates(id_, seqs)
+    return {
+        letter.seq: Fate(State.DEAD, letter.attempts, letter.reason)
+        for letter in spool.dead(id_)
+        if letter.seq in seqs
+    }

@@ -40,7 +40,7 @@ _CLOSED: Final = {
 
 
 _FEW: Final = 100
-"""Events that may be waited for without a look whether anybody still does."""
+"""Listeners that may come before a look which of them have given up."""
 
 
 class Waiters:
@@ -50,7 +50,8 @@ class Waiters:
         self._destination = destination
         self._closed = _CLOSED[durable]
         self.waiting: dict[int, tuple[Entry, list[Listener]]] = {}
-        self._looked_at = _FEW
+        self._next_look = _FEW
+        """How many listeners may come before the next look which ones have given up."""
         self._erased: set[int] = set()
         """Entries whose person another process has erased since they were added."""
 
@@ -62,7 +63,8 @@ class Waiters:
             self.waiting.setdefault(entry[0], (entry, []))[1].append(listener)
             if state is State.HELD:
                 self._answer(entry[0], _HELD)
-        if len(self.waiting) > self._looked_at:
+            self._next_look -= 1
+        if self._next_look < 0:
             self._drop_those_over()
 
     def _drop_those_over(self) -> None:
@@ -71,7 +73,8 @@ class Waiters:
             listeners[:] = [listener for listener in listeners if not listener.over]
             if not listeners:
                 del self.waiting[seq]
-        self._looked_at = max(_FEW, 2 * len(self.waiting))
+        left = sum(len(listeners) for _, listeners in self.waiting.values())
+        self._next_look = max(_FEW, left)
 
     def settle(
         self, entry: Entry, outcome: Outcome, update: SpoolUpdate | None, erased: Collection[int]

@@ -149,7 +149,8 @@ class DestinationWorker:
             quiet = not queue.ready
             self.pending.add(entries, state)
             if listeners:
-                self._listen(entries, state, listeners)
+                self._waiters.add(entries, state, listeners)
+                self._answer_at_once()
             # If events were ready before, a thread lingers already, and need not wake until the
             # batch is full. But a cautious one may be waiting for an event that can be the probe.
             full = len(queue.ready) >= self.destination.batch_size
@@ -158,17 +159,19 @@ class DestinationWorker:
                 if listeners and not served:
                     self._waiters.blocked((), "no thread to deliver")
 
-    def _listen(self, entries: list[Entry], state: State, listeners: Listeners) -> None:
-        self._waiters.add(entries, state, listeners)
+    def listen_again(self, pairs: Sequence[tuple[Entry, Listener]]) -> None:
+        """Have the answers to entries that were enqueued before given to further listeners."""
+        with self._lock:
+            for entry, listener in pairs:
+                self._waiters.add([entry], State.WAITING, {entry[0]: listener})
+            self._answer_at_once()
+        self.pending.own.answer_repeats({entry[0] for entry, _ in pairs})
+
+    def _answer_at_once(self) -> None:
+        """Answer those who have begun to wait, and would do so in vain."""
         self._settlement.answer_blocked()
         if self._threads.stopping:
             self._waiters.closed()
-
-    def listen_again(self, entry: Entry, listener: Listener) -> None:
-        """Have the answer to an entry that was enqueued before given to one more listener."""
-        with self._lock:
-            self._listen([entry], State.WAITING, {entry[0]: listener})
-        self.pending.own.answer_repeat(entry[0])
 
     def _work(self) -> None:
         """Take batches and deliver them until the threads stop: the work of each thread.

@@ -64,10 +64,17 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
             for id_, state in states.items():
                 self._workers[id_].enqueue(entries, state, listeners)
 
-    def listen_again(self, entry: Entry, destinations: Iterable[str], listener: Listener) -> None:
-        """Have the answers to an entry that was enqueued before given to one more listener."""
-        for id_ in destinations:
-            self._workers[id_].listen_again(entry, listener)
+    def listen_again(self, repeats: Iterable[tuple[Entry, Iterable[str], Listener]]) -> None:
+        """Have the answers to entries that were enqueued before given to further listeners.
+
+        Each stands with the destinations that are listened to.
+        """
+        by_destination: dict[str, list[tuple[Entry, Listener]]] = {}
+        for entry, destinations, listener in repeats:
+            for id_ in destinations:
+                by_destination.setdefault(id_, []).append((entry, listener))
+        for id_, pairs in by_destination.items():
+            self._workers[id_].listen_again(pairs)
 
     def release(self, people: set[str] | None) -> None:
         """Queue held events of these people (None: everybody's) that consent admits now.

@@ -139,10 +139,11 @@ class SpoolSink:
 
     def _listen_to_repeated(self, records: Sequence[NewEvent]) -> None:
         """Have those who wait for an event that was accepted before told its fate."""
-        for record in records:
-            if record.repeats and record.listener is not None:
-                entry = (record.repeats, record.person, record.at, record.body)
-                self._workers.listen_again(entry, record.states, record.listener)
+        again = [item for item in records if item.repeats and item.listener is not None]
+        self._workers.listen_again(
+            ((item.repeats, item.person, item.at, item.body), item.states, item.listener)
+            for item in again
+        )
 
     def came_before(self, mark: bytes, now: int) -> bool:
         """Return whether this mark of an id came lately."""

@@ -1,8 +1,10 @@
 """`acknowledge: "delivered"`: requests are answered by what the destinations have decided."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tests.core.support import (
     running,
     until,
 )
+from tests.support import join
 from walker_collector import Collector, DestinationDown, NothingToSend, Rejected, RetryLater
 from walker_collector.config import RetryConfig
 from walker_collector.sources.http import Settings, app
@@ -296,7 +299,8 @@ def test_requests_that_have_given_up_are_forgotten() -> None:
             for n in range(0, 1_000, 100):
                 batch = [event(f"e{at}") for at in range(n, n + 100)]
                 assert (await client.post("/collect", json=batch)).status_code == 207
-            assert (await client.post("/collect", json=[event("e0")] * 50)).status_code == 207
+            for _ in range(10):
+                assert (await client.post("/collect", json=[event("e0")] * 100)).status_code == 207
 
         served(collector, work, timeout=1)
         waiting = collector._life.runtime.workers["there"].pending.state.waiters.waiting
@@ -317,3 +321,45 @@ def test_another_process_may_deliver(tmp_path: Path) -> None:
             assert post(url, event())[0] == 200
             assert delivered(tmp_path) == ["e1"]
         assert ended(process) == 0
+
+
+class Gate(BaseHTTPRequestHandler):
+    """A service that answers nobody until it is opened."""
+
+    reached = threading.Event()
+    open = threading.Event()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.reached.set()
+        assert self.open.wait(PATIENCE)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_sigterm_lets_requests_wait_for_their_deliveries(tmp_path: Path) -> None:
+    settings = {"port": 0, "acknowledge": "delivered"}
+    web = {"web": {"package": "http", "config": {"settings": settings}}}
+    service = ThreadingHTTPServer(("127.0.0.1", 0), Gate)
+    threading.Thread(target=service.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{service.server_port}/"
+    crm = {"crm": {"package": "http", "config": {"settings": {"url": url}}}}
+    flow = flow_in(tmp_path, web)
+    raw = json.loads(flow.read_text())
+    flow.write_text(json.dumps({**raw, "destinations": crm}))
+    answers: list[int] = []
+    with serving(flow, "--flow", "default") as (process, (address,)):
+        waiting = threading.Thread(target=lambda: answers.append(post(address, event())[0]))
+        waiting.start()
+        assert Gate.reached.wait(PATIENCE)
+        process.terminate()
+        assert process.stderr is not None
+        assert "SIGTERM: stopping" in process.stderr.readline()
+        Gate.open.set()
+        join(waiting)
+        assert process.wait(PATIENCE) == 0
+    service.shutdown()
+    service.server_close()
+    assert answers == [200]
