@@ -288,9 +288,11 @@ class Intake:
             except Overtaken:
                 self._find_people_again(records)
                 version = -1
-        repeated = sum([bool(record.repeats) for record in records[:count]])
-        self.repeated += repeated
-        self.accepted += count - repeated
+        self.accepted += count
+        if records[0].mark or count > 1:
+            repeated = sum([bool(record.repeats) for record in records[:count]])
+            self.repeated += repeated
+            self.accepted -= repeated
         if version != self._consents.version:
             self._catch_up(records[:count])
         return count

@@ -112,7 +112,8 @@ class SpoolSink:
             records = [record for record in records if record.states]
             if not records:
                 return
-        awaited = any(record.listener for record in records)
+        first = records[0]
+        awaited = first.listener or (len(records) > 1 and any(item.listener for item in records))
         enqueue = partial(self._enqueue_awaited, records) if awaited else self._workers.enqueue
         if self._bounded:
             self._make_room(records, wait)

@@ -215,3 +215,46 @@ def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:
 
     sent = run(talk(app(Door(), Settings(max_body=1_000)), endless()))
     assert sent[0]["status"] == 413
+
+
+REQUESTS = [
+    ("POST", "/collect", json.dumps(EVENT).encode()),
+    ("POST", "/collect", json.dumps([EVENT, {"name": "x"}]).encode()),
+    ("POST", "/collect", b"{"),
+    ("GET", "/collect?name=page%20view", b""),
+    ("OPTIONS", "/collect", b""),
+    ("POST", "/v1/track", b'{"event": "A", "userId": "u"}'),
+    ("GET", "/health", b""),
+    ("GET", "/nowhere", b""),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "body"), REQUESTS)
+@pytest.mark.parametrize("acknowledge", ["accepted", "delivered"])
+def test_servers_without_an_event_loop_get_the_same_answers(
+    method: str, target: str, body: bytes, acknowledge: Any
+) -> None:
+    settings = Settings(acknowledge=acknowledge, names={})
+    with Collector.from_config({"destinations": {"out": {"package": "console"}}}) as collector:
+        site = app(collector, settings)
+        sent = {"Origin": "https://shop.example"}
+        status, headers, answer = site.respond(method, target, sent, body, "192.0.2.7")
+
+        async def work() -> httpx.Response:
+            async with client_of(site) as client:
+                return await client.request(method, target, headers=sent, content=body)
+
+        expected = run(work())
+    assert status == expected.status_code
+    assert {name.lower() for name in headers} == expected.headers.keys() - {"content-length"}
+    if answer[:1] == b"{":
+        assert json.loads(answer).keys() == expected.json().keys()
+    else:
+        assert answer == expected.content
+
+
+def test_a_fault_of_ours_is_an_answer_without_an_event_loop_too() -> None:
+    door = Door()
+    door.error = RuntimeError("a fault")
+    status, _, _ = app(door).respond("POST", "/collect", {}, json.dumps(EVENT).encode())
+    assert status == 503

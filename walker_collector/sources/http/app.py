@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,7 @@ from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.figures import Figures
 from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult, Status
+from walker_collector.sources.http.call import Call
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.respond import Accept, Responder
@@ -23,6 +24,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Results = Sequence[PushResult | WalkerError]
+Decided = Future[PushResult]
 
 _GROUP: Final = 2_000
 """Events after which a group is closed; the requests after it wait for the next."""
@@ -124,40 +126,67 @@ class App:
                 call = self._responder.read(request)
             if isinstance(call, Response):
                 return call
-            events = [event for event in call.events if isinstance(event, Received)]
-            if len(events) < len(call.events):
-                self._count_refused(call.events)
+            events = self._events_of(call)
             if self._waits and request.method == "POST":
                 results = await self._decided(events, call.size)
             else:
                 results = await self._accept(events, call.size)
             return self._responder.answer(request, call, results)
         except Exception:  # a fault of ours: the sender tries again later
-            logger.exception("source http: a request could not be answered")
-            return json_response(500, {"success": False, "error": "internal error"})
+            return _failed()
+
+    def respond(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        client: str = "",
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return the status, headers and body that answer a request, for servers other than ASGI.
+
+        `target` is the path with its query, `client` the address that the request comes from. It
+        returns once the events are accepted, or as `acknowledge` says.
+        """
+        began, request = time.perf_counter(), Request.of(method, target, headers, body, client)
+        try:
+            response = self._respond(request)
+        except Exception:
+            response = _failed()
+        route = self._responder.route_of(request.path)
+        seconds = time.perf_counter() - began
+        count_request(self._figures, self._source, route, response.status, seconds)
+        return response.status, dict(response.headers), response.body
+
+    def _respond(self, request: Request) -> Response:
+        call = self._responder.read(request)
+        if isinstance(call, Response):
+            return call
+        events = self._events_of(call)
+        if not self._waits or request.method != "POST":
+            return self._responder.answer(request, call, _pushed(self._push, events))
+        awaited, futures = _awaited(events)
+        results = _pushed(self._push, awaited)
+        wait(_pending(futures, results), self._timeout)
+        return self._responder.answer(request, call, _latest(results, futures))
+
+    def _events_of(self, call: Call) -> list[Received]:
+        """Return the events of a call to accept; count those that are refused already."""
+        events = [event for event in call.events if isinstance(event, Received)]
+        if len(events) < len(call.events):
+            self._count_refused(call.events)
+        return events
 
     async def _decided(self, events: Sequence[Received], size: int) -> Results:
         """Accept events; return their results once the destinations have decided on them.
 
         That takes no longer than `timeout`: then some results are still those of accepting.
         """
-        futures: list[Future[PushResult]] = [Future() for _ in events]
-        awaited = [evolve(event, decided=at) for event, at in zip(events, futures, strict=True)]
-        results = list(await self._accept(awaited, size))
-        waits = {
-            asyncio.wrap_future(future)
-            for future, result in zip(futures, results, strict=True)
-            if isinstance(result, PushResult)
-        }
-        try:
-            if waits:
-                await asyncio.wait(waits, timeout=self._timeout)
-        finally:
-            late = [future.cancel() for future in futures]  # one that is done cannot be
-        return [
-            result if is_late else future.result()
-            for result, is_late, future in zip(results, late, futures, strict=True)
-        ]
+        awaited, futures = _awaited(events)
+        results = await self._accept(awaited, size)
+        if waits := {*map(asyncio.wrap_future, _pending(futures, results))}:
+            await asyncio.wait(waits, timeout=self._timeout)
+        return _latest(results, futures)
 
     def _is_durable(self) -> bool:
         """Return whether what is held survives the end of the process."""
@@ -227,13 +256,45 @@ class _Groups:
         return group
 
     def _push(self, events: Sequence[Received]) -> Results:
-        try:
-            return self._accept(events)
-        except WalkerError as error:
-            return [error] * len(events)
-        except Exception:
-            logger.exception("source http: events could not be accepted")
-            return [CollectorClosed("the events could not be accepted")] * len(events)
+        return _pushed(self._accept, events)
+
+
+def _pushed(accept: Accept, events: Sequence[Received]) -> Results:
+    """Accept events; an error becomes the result of each."""
+    try:
+        return accept(events) if events else []
+    except WalkerError as error:
+        return [error] * len(events)
+    except Exception:
+        logger.exception("source http: events could not be accepted")
+        return [CollectorClosed("the events could not be accepted")] * len(events)
+
+
+def _awaited(events: Sequence[Received]) -> tuple[list[Received], list[Decided]]:
+    """Return events, with a future of each that has its result once destinations have decided."""
+    futures = [Decided() for _ in events]
+    return [evolve(item, decided=at) for item, at in zip(events, futures, strict=True)], futures
+
+
+def _pending(futures: Sequence[Decided], results: Results) -> set[Decided]:
+    """Return the futures of the events that were accepted."""
+    pairs = zip(futures, results, strict=True)
+    return {future for future, result in pairs if isinstance(result, PushResult)}
+
+
+def _latest(results: Results, futures: Sequence[Decided]) -> Results:
+    """Return the decisions that there are, and of other events the first result."""
+    late = [future.cancel() for future in futures]  # one that is done cannot be cancelled
+    return [
+        result if is_late else future.result()
+        for result, is_late, future in zip(results, late, futures, strict=True)
+    ]
+
+
+def _failed() -> Response:
+    """Return the answer where an exception is being handled, which is a fault of ours."""
+    logger.exception("source http: a request could not be answered")
+    return json_response(500, {"success": False, "error": "internal error"})
 
 
 async def _live(receive: Receive, send: Send) -> None:
