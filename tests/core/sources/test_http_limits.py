@@ -329,22 +329,20 @@ def test_flood_of_connections_is_closed() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 @pytest.mark.parametrize(
-    ("hard", "limit", "said"),
-    [(5_000, 1_100 + 256, False), (500, 500, True), (None, 2_000, False)],
+    ("soft", "hard", "limit", "connections"),
+    [(100, 5_000, 1_356, 1_000), (100, 500, 500, 144), (2_000, 2_000, 2_000, 1_000)],
 )
-def test_process_may_open_the_files_that_its_connections_need(
-    hard: int | None, limit: int, said: bool
+def test_connections_leave_the_process_files_for_the_rest(
+    soft: int, hard: int, limit: int, connections: int
 ) -> None:
     code = """
     import resource, sys
-    hard, soft = int(sys.argv[1]), 100 if sys.argv[1] != "2000" else 2000
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    from walker_collector.sources.http.connections import allow_files
-    warning = allow_files(1_000)
-    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], "ulimit -n" in warning)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+    from walker_collector.sources.http.connections import possible_connections
+    print(possible_connections(1_000), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     """
-    done = python(code, hard or 2_000)
-    assert done.stdout.split() == [str(limit), str(said)]
+    done = python(code, soft, hard)
+    assert done.stdout.split() == [str(connections), str(limit)]
 
 
 # --- TLS ------------------------------------------------------------------------------------------

@@ -183,10 +183,10 @@ class Connection(HttpToolsProtocol):
             self._write_timer = None
 
 
-def bounded(settings: Settings) -> type[Connection]:
-    """Return the class of a server's connections."""
+def bounded(settings: Settings, connections: int) -> type[Connection]:
+    """Return the class of a server's connections, of which there may be so many."""
     limits = {
-        "max_connections": settings.max_connections,
+        "max_connections": connections,
         "patience": settings.body_timeout / 1000,
         "idle": {},
     }
@@ -202,24 +202,19 @@ class Loop(uvloop.Loop):
         return await super().create_server(*arguments, **options)
 
 
-def allow_files(connections: int) -> str:
-    """Raise this process's limit of open files, so that its connections leave some for others.
+def possible_connections(wanted: int) -> int:
+    """Return the number of connections that leave this process enough files for the rest.
 
-    Returns a warning if it may not be raised that far, else "".
+    Raises the process's limit of open files as far as that is allowed.
     """
     if sys.platform == "win32":
-        return ""
+        return wanted
     import resource
 
-    needed = connections + _TOLD + _OTHER_FILES
+    needed = wanted + _TOLD + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if needed <= soft or soft == resource.RLIM_INFINITY:
-        return ""
+        return wanted
     limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    if limit == needed:
-        return ""
-    return (
-        f"{connections:,} connections (settings.maxConnections) need {needed:,} open files, and "
-        f"the process may have {limit:,} (ulimit -n)"
-    )
+    return max(limit - _TOLD - _OTHER_FILES, 1)

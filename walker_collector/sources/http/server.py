@@ -56,16 +56,23 @@ def run_server(
     try:
         import uvicorn
 
-        from walker_collector.sources.http.connections import Loop, allow_files, bounded
+        from walker_collector.sources.http.connections import Loop, bounded, possible_connections
     except ImportError as error:
         raise PluginError(
             f"the server needs {error.name}: pip install 'walker-collector[serve]'"
         ) from None
-    if warning := allow_files(settings.max_connections):
-        context.logger.warning("source %s: %s", context.id, warning)
+    connections = possible_connections(settings.max_connections)
+    if connections < settings.max_connections:
+        context.logger.warning(
+            "source %s: takes %d connections at once, not %d (settings.maxConnections), as the "
+            "process may not open more files; raise its limit (ulimit -n)",
+            context.id,
+            connections,
+            settings.max_connections,
+        )
     config = uvicorn.Config(
         app,
-        http=bounded(settings),
+        http=bounded(settings, connections),
         ws="none",
         lifespan="off",
         log_config=None,
