@@ -288,11 +288,11 @@ class Intake:
             except Overtaken:
                 self._find_people_again(records)
                 version = -1
-        self.accepted += count
+        repeated = 0
         if records[0].mark or count > 1:
             repeated = sum([bool(record.repeats) for record in records[:count]])
-            self.repeated += repeated
-            self.accepted -= repeated
+        self.repeated += repeated
+        self.accepted += count - repeated
         if version != self._consents.version:
             self._catch_up(records[:count])
         return count
