@@ -60,8 +60,12 @@ class Status:
             return "closing"
         if self.full:
             return "there is no room for events"
-        down = [id_ for id_, item in self.destinations.items() if item.state == "down"]
-        return f"destinations that are down: {', '.join(down)}" if down else ""
+        down = [
+            id_
+            for id_, item in self.destinations.items()
+            if item.state == "down" and not item.initialised
+        ]
+        return f"cannot be initialised: {', '.join(down)}" if down else ""
 
 
 @define(eq=False)

@@ -26,6 +26,7 @@ class Answer:
 class DestinationStatus:
     """The figures of one destination; counts since the start of the process, ages in s.
 
+    `initialised`: the plugin's `init` has succeeded, before the first delivery of this process.
     `dead` counts the dead letters that are kept, `died` those that were added since the start.
     `replayed` counts dead letters that somebody had delivered again, `requeued` those that were
     queued again since the destination had refused everything, `dead_dropped` those deleted beyond
@@ -40,6 +41,7 @@ class DestinationStatus:
 
     state: str
     reason: str = ""
+    initialised: bool = False
     waiting: int = 0
     due: int = 0
     held: int = 0

@@ -315,6 +315,7 @@ class DestinationWorker:
             age = 0 if oldest is None else max(0, self._now.earlier() - oldest)
             return DestinationStatus(
                 state=self._health.state,
+                initialised=self._initialisation.done,
                 reason=self._health.reason or (self._health.part_reason if retries else elsewhere),
                 due=retries,
                 **state.places(),

@@ -75,7 +75,7 @@ def test_process_without_room_is_healthy_and_not_ready(where: str, tmp_path: Pat
         assert asked(application, "/health")[0] == 200
 
 
-def test_process_whose_destination_is_down_is_not_ready() -> None:
+def test_process_whose_destination_cannot_be_initialised_is_not_ready() -> None:
     class Down:
         @hookimpl
         def init(self) -> None:
@@ -91,7 +91,22 @@ def test_process_whose_destination_is_down_is_not_ready() -> None:
         application = app(collector)
         collector.push("a b")
         wait_until(lambda: asked(application, "/ready")[0] == 503)
-        assert asked(application, "/ready")[1]["reason"] == "destinations that are down: crm"
+        assert asked(application, "/ready")[1]["reason"] == "cannot be initialised: crm"
+
+
+def test_process_whose_destination_goes_down_later_is_ready() -> None:
+    class Down:
+        @hookimpl
+        def push(self, event: Any) -> None:
+            raise DestinationDown("the key is wrong")
+
+    registry = Registry()
+    registry.register("down", Down)
+    raw = {"collector": {"closeTimeout": 0}, "destinations": {"crm": {"package": "down"}}}
+    with Collector.from_config(raw, registry=registry) as collector:
+        collector.push("a b")
+        wait_until(lambda: collector.status_of("crm").state == "down")
+        assert asked(app(collector), "/ready")[0] == 200
 
 
 def test_closed_collector_is_not_ready() -> None:
