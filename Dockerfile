@@ -1,0 +1,21 @@
+# `walker serve`, with the destinations of this repository; see docs/howto/deploy.md.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY . .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels ".[serve]" ./walker_dest_customerio
+
+FROM python:3.13-slim
+COPY --from=build /wheels /wheels
+RUN pip install --no-cache-dir --no-index /wheels/*.whl \
+    && rm -r /wheels \
+    && useradd --system --uid 10001 --create-home --home-dir /var/lib/walker walker
+USER 10001
+# The spool, and all that the flow names by a relative path.
+WORKDIR /var/lib/walker
+VOLUME /var/lib/walker
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/health', timeout=2)"]
+# Without a shell, so that SIGTERM arrives.
+ENTRYPOINT ["walker"]
+CMD ["serve", "/etc/walker/flow.json", "--host", "0.0.0.0", "--port", "8080"]
