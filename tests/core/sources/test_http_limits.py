@@ -22,7 +22,7 @@ from walker_collector import Collector, hookimpl
 from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 from walker_collector.serving import RunningSources
-from walker_collector.sources.http import connections
+from walker_collector.sources.http import connections, tls
 from walker_collector.sources.http.source import HttpSource
 
 
@@ -387,6 +387,32 @@ def test_slow_handshake_is_given_up(
         connection.sendall(b"\x16\x03\x01")
         assert is_closed(connection)
     assert not caplog.records
+
+
+def test_new_certificate_is_shown_without_a_restart(
+    authority: trustme.CA,
+    files: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(tls, "_LOOK", 0.02)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    def shown() -> str:
+        with context.wrap_socket(server.connect(), server_hostname="127.0.0.1") as connection:
+            assert exchanged(connection) == 200
+            return str((connection.getpeercert() or {})["serialNumber"])
+
+    with served(**files) as server:
+        first = shown()
+        cert, key = Path(files["tlsCert"]), Path(files["tlsKey"])
+        made = authority.issue_cert("127.0.0.1")
+        made.cert_chain_pems[0].write_to_path(cert)  # its key is not there yet
+        wait_until(lambda: "the certificate stays as it was: the certificate" in caplog.text)
+        assert shown() == first
+        made.private_key_pem.write_to_path(key)
+        wait_until(lambda: shown() != first)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

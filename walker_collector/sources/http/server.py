@@ -5,12 +5,14 @@ import math
 import os
 import socket
 import ssl
+from functools import partial
 from typing import Any, Final
 
 from walker_collector.errors import PluginError
 from walker_collector.hookspecs import SourceContext
 from walker_collector.sources.http.app import App
 from walker_collector.sources.http.settings import Settings
+from walker_collector.sources.http.tls import follow_files
 
 _LOOK: Final = 0.02
 """Seconds between two looks for the stop."""
@@ -85,8 +87,17 @@ def run_server(
     )
     config.load()
     config.ssl = tls
+
+    async def serve() -> None:
+        if tls is not None:
+            warn = partial(context.logger.warning, "source %s: %s", context.id)
+            following = asyncio.create_task(follow_files(tls, settings, warn))
+        await _serve(uvicorn.Server(config), app, listener, place, context)
+        if tls is not None:
+            following.cancel()
+
     with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(_serve(uvicorn.Server(config), app, listener, place, context))
+        runner.run(serve())
 
 
 async def _serve(

@@ -1,9 +1,16 @@
 """TLS: the certificate that the server shows."""
 
+import asyncio
+import os
 import ssl
+from collections.abc import Callable
+from typing import Final
 
 from walker_collector.errors import PluginError
 from walker_collector.sources.http.settings import Settings
+
+_LOOK: Final = 10.0
+"""Seconds between two looks whether the files have changed."""
 
 
 def tls_of(settings: Settings) -> ssl.SSLContext | None:
@@ -24,6 +31,39 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
             " (settings.tlsCert, settings.tlsKey)"
         ) from None
     return context
+
+
+async def follow_files(
+    context: ssl.SSLContext, settings: Settings, warn: Callable[[str], object]
+) -> None:
+    """Take a certificate into force when its files change; ends when it is cancelled.
+
+    One that cannot be used is told by `warn`, and leaves the other in force.
+    """
+    seen = _stamps(settings)
+    while True:
+        await asyncio.sleep(_LOOK)
+        found = _stamps(settings)
+        if found == seen:
+            continue
+        seen = found
+        try:
+            tls_of(settings)  # whose files do not fit would break the context
+            context.load_cert_chain(settings.tls_cert or "", settings.tls_key, password="")
+        except (OSError, PluginError) as error:
+            warn(f"the certificate stays as it was: {error}")
+
+
+def _stamps(settings: Settings) -> list[tuple[int, int]]:
+    """Return the inode and the time of the files, as far as they are there."""
+    stamps = []
+    for path in filter(None, (settings.tls_cert, settings.tls_key)):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        stamps.append((status.st_ino, status.st_mtime_ns))
+    return stamps
 
 
 def _unreadable(settings: Settings) -> str:
