@@ -43,6 +43,13 @@ class Figures:
         with self._lock:
             self._counts[series] = self._counts.get(series, 0) + by
 
+    def add_seconds(self, series: Series, sums: Series, seconds: float) -> None:
+        """Count one more, and add its seconds to another series."""
+        counts = self._counts
+        with self._lock:
+            counts[series] = counts.get(series, 0) + 1
+            counts[sums] = counts.get(sums, 0) + seconds
+
     def counting(
         self, source: str, accept: Callable[[Events], Results]
     ) -> Callable[[Events], Results]:
@@ -57,8 +64,8 @@ class Figures:
 
     def _add_results(self, source: str, results: Sequence[object]) -> None:
         refused = [result for result in results if isinstance(result, Exception)]
-        if len(results) > len(refused):
-            self.add(("accepted", source), len(results) - len(refused))
+        if count := len(results) - len(refused):
+            self.add(("accepted", source), count)
         for error in refused:
             self.add(("refused", source, reason_of(error)))
 

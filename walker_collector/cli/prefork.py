@@ -17,7 +17,7 @@ from walker_collector.figures import Counts, Figures
 
 _LOOK: Final = 0.05
 """Seconds between two looks: of the parent for workers that have ended, of a worker for news."""
-_PAUSE: Final = 0.5
+_PAUSE: Final = 0.25
 """Seconds between the end of a worker and the start of another one."""
 _MOST: Final = 5
 _WITHIN: Final = 60.0

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.core.cli_support import completed, event, walker, write_events
+from tests.core.cli_support import completed, event, to_server, walker, write_events
+from tests.core.cli_support import serving as receiving
 from tests.core.sources.serve_support import (
     answer_of,
     delivered,
@@ -168,6 +169,21 @@ def test_interrupt_of_the_whole_group_answers_all_that_is_in_flight(tmp_path: Pa
         assert {answer_of(connection)[0] for connection in connections} == {200}
         assert process.wait(PATIENCE) == 0
     assert len(delivered(tmp_path)) == 50
+
+
+def test_events_that_wait_at_the_stop_are_delivered_by_the_last_worker(tmp_path: Path) -> None:
+    events = [{**PAGE, "user": {"id": f"u{n}"}} for n in range(500)]
+    with receiving() as service:
+        out = {"out": to_server(service.url)}
+        flow = flow_in(tmp_path, closeTimeout=20_000)
+        flow.write_text(json.dumps({**json.loads(flow.read_text()), "destinations": out}))
+        with serving(flow, *TOGETHER) as (process, (url,)):
+            workers_of(process)
+            answers = [post(url, events) for _ in range(2)]
+            assert ended(process) == 0
+        ids = [id_ for _, answer in answers for id_ in answer["ids"]]
+        assert len(ids) == 1_000
+        assert sorted(body["id"] for body in service.bodies) == sorted(ids)
 
 
 def test_second_signal_ends_all_at_once(tmp_path: Path) -> None:

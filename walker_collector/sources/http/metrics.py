@@ -40,8 +40,8 @@ def count_request(figures: Figures, source: str, route: str, status: int, second
     """Count a request that was answered after so many seconds."""
     # One count has everything: the sums over it are made when somebody looks.
     limit = _LIMITS[bisect_left(_BOUNDS, seconds)]
-    figures.add((_REQUEST, source, route, str(status), limit))
-    figures.add((_SECONDS, source), seconds)
+    series = (_REQUEST, source, route, str(status), limit)
+    figures.add_seconds(series, (_SECONDS, source), seconds)
 
 
 def metrics_page(figures: Figures, accept: str) -> tuple[bytes, str]:

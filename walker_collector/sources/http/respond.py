@@ -99,9 +99,12 @@ class Responder:
         """Return the route of a path, for figures: one of few texts, without keys."""
         if path in self._methods or path in self._probes:
             return path
-        if self.settings.segment and segment.is_settings(path):
-            return "/v1/projects/KEY/settings"
-        return path if self._segment_methods(path) else "other"
+        if self.settings.segment:
+            if segment.kind_of(path):
+                return path
+            if segment.is_settings(path):
+                return "/v1/projects/KEY/settings"
+        return "other"
 
     def reads_figures(self, path: str) -> bool:
         """Return whether the answer at a path takes its time, as figures are read for it."""
