@@ -1,6 +1,7 @@
 """A collector that is served in a process of its own, for clients that post to it."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ class Served:
 
     folder: Path
     host: str
+    process: "subprocess.Popen[str]"
 
     @property
     def url(self) -> str:
@@ -31,6 +33,11 @@ class Served:
         assert _lines(path) == count
         return objects(path.read_text("utf-8")) if count else []
 
+    def stop(self) -> None:
+        """End it as SIGTERM does: what it has accepted is delivered or held."""
+        self.process.terminate()
+        assert self.process.wait(PATIENCE) == 0
+
 
 def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
@@ -38,9 +45,7 @@ def _lines(path: Path) -> int:
 
 @contextmanager
 def served(folder: Path, **settings: Any) -> Iterator[Served]:
-    """Serve a flow with a spool on disk until the end of the block; then it ends as SIGTERM ends
-    it.
-    """
+    """Serve a flow with a spool on disk until the end of the block, or until it is stopped."""
     flow = write_flow(
         folder,
         {
@@ -55,6 +60,7 @@ def served(folder: Path, **settings: Any) -> Iterator[Served]:
         assert process.stderr is not None
         started = process.stderr.readline()
         assert started.startswith("web: http"), started + process.stderr.read()
-        yield Served(folder, started.split()[1].removesuffix("/collect"))
-        process.terminate()
-        assert process.wait(PATIENCE) == 0, process.stderr.read()
+        collector = Served(folder, started.split()[1].removesuffix("/collect"), process)
+        yield collector
+        if process.poll() is None:
+            collector.stop()

@@ -75,6 +75,7 @@ def test_events_of_walkeros_arrive_with_the_consent_of_the_page(
         assert event["consent"] == {"functional": True}
         assert event["source"]["type"] == "browser"
         assert event["user"]["session"] == "s-1"
+    browser.collector.stop()
     assert browser.collector.events(0, "marketing") == []
 
 
@@ -89,6 +90,7 @@ def test_calls_of_analytics_js_arrive_with_the_consent_of_the_page(
     for event in events.values():
         assert event["consent"] == {"functional": True}
         assert event["user"]["device"] == "d-1"
+    browser.collector.stop()
     assert browser.collector.events(0, "marketing") == []
 
 

@@ -158,4 +158,5 @@ def test_a_wrong_key_reaches_the_error_handler_once(sdk: Sdk, collector: Served)
     (error,) = sdk(collector.host, "pk_us_wrong", [timed("track", userId="ada", event="A B")])
     assert "401" in error
     assert sdk(collector.host, KEY, [timed("page", userId="ada")]) == []
+    collector.stop()
     assert [event["name"] for event in collector.events(1)] == ["page view"]
