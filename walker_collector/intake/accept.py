@@ -181,12 +181,8 @@ class Intake:
         if self._consents.is_stale:
             self._consents.refresh()
         as_of, now = self._consents.erasures, self._now()
-        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         try:
-            event = complete(raw, now, timing, self._defaults)
-            if sender is not _PROCESS:
-                _mark(event, sender, now)
-            body = encode(event, self._bounds, raw)
+            event, body = self._completed(raw, sender, now)
         except ImpossibleTime:
             if not origin.corrects_times:
                 raise
@@ -195,22 +191,10 @@ class Intake:
             prepared = self._prepare(at_receipt(raw, now), sender, origin)
             self.corrected += 1
             return prepared
-        except Exception as error:
-            raise blamed(error, lambda: self._read_again(raw, now)) from None
         mark = b""
         if origin.recent and raw.get("id"):
             mark = mark_of_id(event["id"], trusted=sender.trusted)
-        user, claim = event["user"], not sender.trusted
-        person = self._known_person(user, claim=claim) if type(user) is dict else None
-        if person is None:
-            # As it was encoded: an object of the application may say another thing each time.
-            user = decode(body)["user"]
-            if self._came_before(mark, now):  # others may have signed in since
-                person = self._consents.person_of(user, claim=claim)
-            else:
-                person = self._identify(user, claim)
-        if person and CONSENT_AT in event:
-            self._learn(event, decode(body)["user"], claim, mark, now)
+        person = self._person_of(event, body, not sender.trusted, mark, now)
         version = self._consents.version
         states, statuses = self._gate(event, body, person)
         if len(states) < len(statuses):
@@ -223,6 +207,36 @@ class Intake:
             else:
                 _decided(sender, result)
         return record, result, version
+
+    def _completed(
+        self, raw: Mapping[str, Any], sender: Received, now: int
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return an event complete, with its JSON; raises EventError."""
+        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
+        try:
+            event = complete(raw, now, timing, self._defaults)
+            if sender is not _PROCESS:
+                _mark(event, sender, now)
+            return event, encode(event, self._bounds, raw)
+        except Exception as error:
+            raise blamed(error, lambda: self._read_again(raw, now)) from None
+
+    def _person_of(
+        self, event: Mapping[str, Any], body: bytes, claim: bool, mark: bytes, now: int
+    ) -> str:
+        """Return the person of an event; learn from its identifiers and consent."""
+        user = event["user"]
+        person = self._known_person(user, claim=claim) if type(user) is dict else None
+        if person is None:
+            # As it was encoded: an object of the application may say another thing each time.
+            user = decode(body)["user"]
+            if self._came_before(mark, now):  # others may have signed in since
+                person = self._consents.person_of(user, claim=claim)
+            else:
+                person = self._identify(user, claim)
+        if person and CONSENT_AT in event:
+            self._learn(event, decode(body)["user"], claim, mark, now)
+        return person
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self._bounds)

@@ -6,15 +6,16 @@ consent belongs to a person, and the default holds for people without statements
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from walker_collector.config import Consent
 from walker_collector.errors import EventError
 from walker_collector.events import CONSENT_KEYS
 from walker_collector.people.gate import granted
 from walker_collector.people.merges import KnownPeople
+from walker_collector.people.statements import Basis, latest_of, learn, state_of
 from walker_collector.spool import (
     LEARNED,
     ConsentRecord,
@@ -28,9 +29,6 @@ T = TypeVar("T")
 Keep = Callable[[PeopleUpdate, str, Consent], object]
 """Stores an update, given the person who has stated something, and all their statements."""
 
-_SAME_FOR: Final = 60 * 1_000_000
-"""Microseconds: so often the date of a consent that stays the same is stored."""
-
 
 @frozen
 class Grant:
@@ -39,33 +37,6 @@ class Grant:
     key: str
     granted: bool
     source: str
-
-
-@frozen
-class Basis:
-    """The consent that holds for a person's events: the granted keys, and the dated statements.
-
-    Without statements the default holds.
-    """
-
-    granted: Consent
-    statements: ConsentRecord = field(factory=dict)
-
-    def of_event(self, own: Consent | None, since: int | None = None) -> Consent:
-        """Return the keys granted for an event: by its own consent, else by its person.
-
-        `since`: the event's own consent is everything its person grants at this stamp; of other
-        keys only statements made since then count.
-        """
-        if not own and since is None:
-            return self.granted
-        return granted({**self.before(since), **(own or {})})
-
-    def before(self, since: int | None) -> Consent:
-        """Return the keys granted for an event beside its own; see `of_event`."""
-        if since is None:
-            return self.granted
-        return {key: given for key, (given, at) in self.statements.items() if at >= since}
 
 
 @frozen
@@ -193,7 +164,7 @@ class ConsentStore(KnownPeople):
         if is_claimed(person):
             known = self.canonical(unclaimed(person))
             record = later_of(record, records.get(known) or self._records.get(known))
-        state = _state(record)
+        state = state_of(record)
         change = self._based(PeopleUpdate(consents=records))
         if keep is None:
             self._records.store(change)
@@ -241,13 +212,13 @@ class ConsentStore(KnownPeople):
 
     def dated(self, person: str) -> ConsentRecord:
         """Return the statement that counts of each key, with its stamp."""
-        return _latest(self.statements_of(person))
+        return latest_of(self.statements_of(person))
 
     def state(self, person: str) -> dict[str, bool]:
         """Return all statements of a person, as they are now."""
         if self._records.is_empty or not person:
             return {}
-        return _state(self.statements_of(person))
+        return state_of(self.statements_of(person))
 
     # --- decisions -------------------------------------------------------------------------
 
@@ -274,7 +245,7 @@ class ConsentStore(KnownPeople):
         if self._records.is_empty or not person:
             return Basis(granted(self._default.consent))
         statements = self.dated(self.canonical(person))
-        return Basis(granted({**self._default.consent, **_state(statements)}), statements)
+        return Basis(granted({**self._default.consent, **state_of(statements)}), statements)
 
     def snapshot(self, people: Iterable[str]) -> ConsentSnapshot:
         """Return the consent of each of these people."""
@@ -308,42 +279,6 @@ def _extended(before: Mapping[str, T], update: Mapping[str, T], whose: str) -> d
 def _keep_default(keep: Callable[[PeopleUpdate, Consent], object], change: PeopleUpdate) -> None:
     assert change.default is not None
     keep(change, change.default.current)
-
-
-def learn(record: ConsentRecord, consent: Consent, at: int) -> ConsentRecord | None:
-    """Return a record after an event whose consent is everything granted at stamp `at`.
-
-    None: there is nothing to learn, since the event is older than the last one; or it says the
-    same, and is so young that nobody needs its stamp.
-    """
-    last = record.get(LEARNED, (False, -1))[1]
-    if at < last:
-        return None
-    stated = {key: item for key, item in record.items() if not key.startswith(LEARNED)}
-    learned = {LEARNED: False, **{LEARNED + key: bool(given) for key, given in consent.items()}}
-    known = {key: given for key, (given, _) in record.items() if key.startswith(LEARNED)}
-    between = any(stamp >= last for _, stamp in stated.values())
-    if learned == known and not between and at - last < _SAME_FOR:
-        return None
-    return {**stated, **{key: (given, at) for key, given in learned.items()}}
-
-
-def _latest(record: ConsentRecord) -> ConsentRecord:
-    """Return the statement that counts of each key: the later of what was said and learned."""
-    if LEARNED not in record:
-        return record
-    said = {key: item for key, item in record.items() if not key.startswith(LEARNED)}
-    learned = {
-        key.removeprefix(LEARNED): item
-        for key, item in record.items()
-        if key.startswith(LEARNED) and key != LEARNED
-    }
-    return later_of(said, learned)
-
-
-def _state(record: ConsentRecord) -> dict[str, bool]:
-    """Return the consent that statements amount to."""
-    return {key: value for key, (value, _) in _latest(record).items()}
 
 
 def source(key: str, own: Mapping[str, Any], stated: Mapping[str, Any]) -> str:

@@ -4,17 +4,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from attrs import evolve
-
-from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
+from walker_collector.errors import SpoolFull
 from walker_collector.figures import Figures
 from walker_collector.hookspecs import Received
-from walker_collector.results import PushResult, Status
+from walker_collector.results import Status
 from walker_collector.sources.http.call import Call
+from walker_collector.sources.http.groups import (
+    EventGroups,
+    Results,
+    awaited,
+    decisions,
+    pushed,
+    undecided,
+)
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.respond import Accept, Responder
@@ -23,11 +29,7 @@ from walker_collector.sources.http.settings import Settings
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Results = Sequence[PushResult | WalkerError]
-Decided = Future[PushResult]
 
-_GROUP: Final = 2_000
-"""Events after which a group is closed; the requests after it wait for the next."""
 _BYTES: Final = 64_000_000
 """Bytes of bodies with waiting events, at most; parsed, they take many times the memory."""
 
@@ -71,7 +73,9 @@ class App:
         self._bytes = 0
         """Bytes of bodies with waiting events."""
         self._body_time = settings.body_timeout / 1000
-        self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, _Groups] = WeakKeyDictionary()
+        self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, EventGroups] = (
+            WeakKeyDictionary()
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI 3 defines it."""
@@ -164,11 +168,11 @@ class App:
             return call
         events = self._events_of(call)
         if not self._waits or request.method != "POST":
-            return self._responder.answer(request, call, _pushed(self._push, events))
-        awaited, futures = _awaited(events)
-        results = _pushed(self._push, awaited)
-        wait(_pending(futures, results), self._timeout)
-        return self._responder.answer(request, call, _latest(results, futures))
+            return self._responder.answer(request, call, pushed(self._push, events))
+        events, futures = awaited(events)
+        results = pushed(self._push, events)
+        wait(undecided(futures, results), self._timeout)
+        return self._responder.answer(request, call, decisions(results, futures))
 
     def _events_of(self, call: Call) -> list[Received]:
         """Return the events of a call to accept; count those that are refused already."""
@@ -182,11 +186,11 @@ class App:
 
         That takes no longer than `timeout`: then some results are still those of accepting.
         """
-        awaited, futures = _awaited(events)
-        results = await self._accept(awaited, size)
-        if waits := {*map(asyncio.wrap_future, _pending(futures, results))}:
+        events, futures = awaited(events)
+        results = await self._accept(events, size)
+        if waits := {*map(asyncio.wrap_future, undecided(futures, results))}:
             await asyncio.wait(waits, timeout=self._timeout)
-        return _latest(results, futures)
+        return decisions(results, futures)
 
     def _is_durable(self) -> bool:
         """Return whether what is held survives the end of the process."""
@@ -200,95 +204,12 @@ class App:
         loop = asyncio.get_running_loop()
         groups = self._groups.get(loop)
         if groups is None:
-            groups = self._groups[loop] = _Groups(self._push)
+            groups = self._groups[loop] = EventGroups(self._push)
         self._bytes += size
         try:
             return await groups.accept(events)
         finally:
             self._bytes -= size
-
-
-class _Groups:
-    """Accepts the events of all requests that wait together, off the event loop.
-
-    While a group is being committed, the next one gathers: so a busy server commits seldom, and a
-    quiet one at once.
-    """
-
-    def __init__(self, accept: Accept) -> None:
-        self._accept = accept
-        self._waiting: list[tuple[Sequence[Received], asyncio.Future[Results]]] = []
-        self._working: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "walker-http")
-
-    async def accept(self, events: Sequence[Received]) -> Results:
-        """Return the results of these events, once they are committed."""
-        if not events:
-            return []
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Results] = loop.create_future()
-        self._waiting.append((events, future))
-        if self._working is None:
-            self._working = loop.create_task(self._work())
-        return await asyncio.shield(future)
-
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                group = self._next_group()
-                events = [event for some, _ in group for event in some]
-                results = await loop.run_in_executor(self._thread, self._push, events)
-                at = 0
-                for some, future in group:
-                    if not future.done():
-                        future.set_result(results[at : at + len(some)])
-                    at += len(some)
-        finally:
-            self._working = None
-
-    def _next_group(self) -> list[tuple[Sequence[Received], "asyncio.Future[Results]"]]:
-        size = taken = 0
-        while taken < len(self._waiting) and size < _GROUP:
-            size += len(self._waiting[taken][0])
-            taken += 1
-        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
-        return group
-
-    def _push(self, events: Sequence[Received]) -> Results:
-        return _pushed(self._accept, events)
-
-
-def _pushed(accept: Accept, events: Sequence[Received]) -> Results:
-    """Accept events; an error becomes the result of each."""
-    try:
-        return accept(events) if events else []
-    except WalkerError as error:
-        return [error] * len(events)
-    except Exception:
-        logger.exception("source http: events could not be accepted")
-        return [CollectorClosed("the events could not be accepted")] * len(events)
-
-
-def _awaited(events: Sequence[Received]) -> tuple[list[Received], list[Decided]]:
-    """Return events, with a future of each that has its result once destinations have decided."""
-    futures = [Decided() for _ in events]
-    return [evolve(item, decided=at) for item, at in zip(events, futures, strict=True)], futures
-
-
-def _pending(futures: Sequence[Decided], results: Results) -> set[Decided]:
-    """Return the futures of the events that were accepted."""
-    pairs = zip(futures, results, strict=True)
-    return {future for future, result in pairs if isinstance(result, PushResult)}
-
-
-def _latest(results: Results, futures: Sequence[Decided]) -> Results:
-    """Return the decisions that there are, and of other events the first result."""
-    late = [future.cancel() for future in futures]  # one that is done cannot be cancelled
-    return [
-        result if is_late else future.result()
-        for result, is_late, future in zip(results, late, futures, strict=True)
-    ]
 
 
 def _failed() -> Response:
