@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.core.cli_support import completed
-from tests.core.sources.test_serve import ended, flow_in, post, serving
+from tests.core.sources.test_serve import flow_in
 from tests.core.support import MARKETING, Clock, Record, flow, guarded, held, plugin, running
-from tests.support import PATIENCE, wait_until
+from tests.support import PATIENCE
 from walker_collector import EventError, PushResult
 from walker_collector.hookspecs import Received
+from walker_collector.sources.http import app
 
 NOW = 1_700_000_000_000
 
@@ -74,14 +75,14 @@ def test_process_and_files_are_refused_as_before(tmp_path: Path) -> None:
     assert not (tmp_path / "out.ndjson").exists()
 
 
-def test_segments_call_at_an_impossible_time_is_delivered(tmp_path: Path) -> None:
+def test_segments_call_at_an_impossible_time_is_delivered() -> None:
+    record = Record()
     call = {"event": "Order Completed", "userId": "u1", "timestamp": "1971-01-01T00:00:00Z"}
-    with serving(flow_in(tmp_path)) as (process, (url,)):
-        assert post(url.replace("/collect", "/v1/track"), call) == (200, {"success": True})
-        wait_until(lambda: (tmp_path / "out.ndjson").exists())
-        assert ended(process) == 0
-    (line,) = (tmp_path / "out.ndjson").read_text().splitlines()
-    event = json.loads(line)
+    with running(flow(plugin(record.push))) as collector:
+        answer = app(collector).respond("POST", "/v1/track", {}, json.dumps(call).encode())
+        assert (answer[0], json.loads(answer[2])) == (200, {"success": True})
+        assert collector.flush(PATIENCE)
+    (event,) = record.events
     assert event["custom"]["timestamp"] == 31_536_000_000
     assert event["timestamp"] > NOW
 
