@@ -32,9 +32,9 @@ from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.preparation import Preparation
 from walker_collector.events import Bounds, encode
+from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import identifiers
-from walker_collector.people.statements import Basis
 from walker_collector.spool import FRESH, DeliveryState, Entry
 from walker_collector.spool.memory import MemorySpool
 

@@ -8,8 +8,8 @@ from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.restore import Restore
 from walker_collector.events import CONSENT_AT, decode
 from walker_collector.interrupts import run_to_the_end, uninterrupted
+from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.people.statements import Basis
 from walker_collector.spool import Entry, SpoolUpdate, StoredEntry, UpdateKind
 
 _MANY_JOINS: Final = 1_000

@@ -18,8 +18,8 @@ from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
+from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.people.statements import Basis
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
 
 _person_key: Final = itemgetter(1)

@@ -11,8 +11,8 @@ from walker_collector.delivery.task import Task
 from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext
 from walker_collector.mapping import UNMATCHED
+from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.people.statements import Basis
 from walker_collector.spool import FRESH, DeliveryState, Entry
 
 CONSENT_CHANGED: Final = "walker consent"

@@ -114,7 +114,7 @@ class Commands:
 
         def keep(change: PeopleUpdate, person: str, state: Consent) -> None:
             is_news = state != self._consents.state(person)
-            self._keep(change, consent, state, address(user, person), person, tell=is_news)
+            self._keep(change, consent, state, address(user, person), person, notify=is_news)
 
         def record() -> None:
             learned = self._consents.learn_consent
@@ -152,11 +152,11 @@ class Commands:
         user: Mapping[str, Any],
         person: str,
         *,
-        tell: bool = True,
+        notify: bool = True,
     ) -> None:
         """Store a statement with its notice, which is in order with the person's events."""
         notice = []
-        if self._listening and tell:
+        if self._listening and notify:
             now = self._now()
             event = consent_change(update, state, user, id=self._defaults.new_id(), now=now)
             notice = [NewEvent(person, now, encode(event, self._bounds), self._listening)]

@@ -13,9 +13,9 @@ from attrs import frozen
 from walker_collector.config import Consent
 from walker_collector.errors import EventError
 from walker_collector.events import CONSENT_KEYS
+from walker_collector.people.basis import Basis, latest_of, learn, state_of
 from walker_collector.people.gate import granted
 from walker_collector.people.merges import KnownPeople
-from walker_collector.people.statements import Basis, latest_of, learn, state_of
 from walker_collector.spool import (
     LEARNED,
     ConsentRecord,

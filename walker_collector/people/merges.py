@@ -22,7 +22,7 @@ from walker_collector.spool.person_keys import (
 
 
 class _Join(NamedTuple):
-    """A person without an id, all their keys, and the person that they turn out to be."""
+    """A person without an id, all their keys, and the person they are merged into."""
 
     root: str
     keys: set[str]
@@ -154,8 +154,8 @@ class KnownPeople(SharedKnowledge):
     def statements_of(self, person: str) -> ConsentRecord:
         """Return the statements that count for a person's events.
 
-        For those of untrusted callers that is what such callers have said, and what is known for
-        sure.
+        For those of untrusted callers these are the statements of such callers, and those that are
+        known for sure.
         """
         record = self._records.get(person)
         if not is_claimed(person):

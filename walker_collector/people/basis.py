@@ -1,4 +1,4 @@
-"""The statements of a person: those made, and those learned from events. Pure."""
+"""The basis of decisions: the statements of a person, made or learned from events. Pure."""
 
 from typing import Final
 
@@ -58,16 +58,16 @@ def learn(record: ConsentRecord, consent: Consent, at: int) -> ConsentRecord | N
 
 
 def latest_of(record: ConsentRecord) -> ConsentRecord:
-    """Return the statement that counts of each key: the later of what was said and learned."""
+    """Return the statement that counts of each key: the later of a statement and one learned."""
     if LEARNED not in record:
         return record
-    said = {key: item for key, item in record.items() if not key.startswith(LEARNED)}
+    stated = {key: item for key, item in record.items() if not key.startswith(LEARNED)}
     learned = {
         key.removeprefix(LEARNED): item
         for key, item in record.items()
         if key.startswith(LEARNED) and key != LEARNED
     }
-    return later_of(said, learned)
+    return later_of(stated, learned)
 
 
 def state_of(record: ConsentRecord) -> dict[str, bool]:
