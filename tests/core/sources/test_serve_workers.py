@@ -118,15 +118,20 @@ def test_start_tells_each_source_once_and_the_workers(tmp_path: Path) -> None:
 def test_killed_worker_is_replaced_and_no_figure_goes_down(tmp_path: Path) -> None:
     with serving(flow_in(tmp_path), *TOGETHER) as (process, (url,)):
         assert process.stderr is not None
-        ids = []
+        ids, pids = [], []
         for pid in workers_of(process):
             ids.append(post(url, PAGE)[1]["id"])
             assert figures(url)["walker_events_accepted_total"] == len(ids)
             os.kill(pid, signal.SIGKILL)
             line = process.stderr.readline()
-            assert line.startswith(f"worker {pid} was ended by SIGKILL; "), line
-            assert line.endswith(" takes its place\n"), line
+            found = re.fullmatch(
+                rf"worker {pid} was ended by SIGKILL; (\d+) takes its place\n", line
+            )
+            assert found, line
+            pids.append(int(found[1]))
             assert figures(url)["walker_events_accepted_total"] == len(ids)
+        with connected_to_each(url, pids) as connections:
+            assert [accepted(connection) for connection in connections.values()] == [2, 2]
         wait_until(lambda: sorted(delivered(tmp_path)) == sorted(ids))
         assert ended(process) == 0
 
@@ -187,7 +192,8 @@ def test_events_that_wait_at_the_stop_are_delivered_by_the_last_worker(tmp_path:
 
 
 def test_second_signal_ends_all_at_once(tmp_path: Path) -> None:
-    with serving(flow_in(tmp_path), *TOGETHER) as (process, (url,)), ExitStack() as rest:
+    flow = flow_in(tmp_path, closeTimeout=60_000)
+    with serving(flow, *TOGETHER) as (process, (url,)), ExitStack() as rest:
         pids = workers_of(process)
         for _ in range(10):  # for which the workers wait
             rest.enter_context(half_sent(url, BODY))
