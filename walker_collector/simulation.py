@@ -126,7 +126,7 @@ class _SimulatedSink:
         """Return False: nothing is remembered."""
         return False
 
-    def remember(self, mark: bytes, now: int) -> None:
+    def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember nothing."""
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:

@@ -148,7 +148,7 @@ class Intake:
             return
         self.commands.run(raw, claim=not sender.trusted)
         if mark:
-            self._sink.remember(mark, now)
+            self._sink.keep_mark(mark, now)
 
     def _consent_of(self, sender: Received) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
         """Return the function that tells the consent of an event that is not completed yet."""

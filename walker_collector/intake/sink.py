@@ -38,7 +38,7 @@ class Sink(Protocol):
     def came_before(self, mark: bytes, now: int) -> bool:
         """Return whether this mark of an id came lately."""
 
-    def remember(self, mark: bytes, now: int) -> None:
+    def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember the mark of a command's id."""
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
@@ -150,9 +150,9 @@ class SpoolSink:
         """Return whether this mark of an id came lately."""
         return self._spool.came_before(mark, now)
 
-    def remember(self, mark: bytes, now: int) -> None:
+    def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember the mark of a command's id."""
-        self._spool.remember(mark, now)
+        self._spool.keep_mark(mark, now)
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that ignore or drop it."""

@@ -59,7 +59,7 @@ class EventStore(Protocol):
     def came_before(self, mark: bytes, now: int) -> bool:
         """Return whether this mark of an id came lately, as of `now` (ms)."""
 
-    def remember(self, mark: bytes, now: int) -> None:
+    def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember a mark that comes with no event."""
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:

@@ -67,7 +67,7 @@ class MemorySpool:
 
             def commit() -> None:
                 if marks:
-                    self._recent.remember(new, seqs)
+                    self._recent.add_events(new, seqs)
                 on_committed(runs)
 
             # Under the lock, so that queues see events in the order of their numbers.
@@ -82,7 +82,7 @@ class MemorySpool:
         with self._lock:
             return bool(self._recent.numbers_of([mark], now))
 
-    def remember(self, mark: bytes, now: int) -> None:
+    def keep_mark(self, mark: bytes, now: int) -> None:
         with self._lock:
             self._recent.add(mark, now, 0)
 
@@ -147,14 +147,14 @@ class _RecentIds:
         since = now - self._period
         return {mark: seq for mark, (seq, at) in found.items() if at >= since}
 
-    def remember(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> None:
-        """Remember the numbers of new events that have a mark."""
+    def add_events(self, events: Iterable[NewEvent], seqs: Iterable[int]) -> None:
+        """Keep the numbers of new events that have a mark."""
         for event, seq in zip(events, seqs, strict=True):
             if event.mark:
                 self.add(event.mark, event.at, seq)
 
     def add(self, mark: bytes, at: int, seq: int) -> None:
-        """Remember a mark with its time (ms) and number."""
+        """Keep a mark with its time (ms) and number."""
         found = self._found
         found.pop(mark, None)
         found[mark] = (seq, at)

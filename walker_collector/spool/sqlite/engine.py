@@ -143,7 +143,7 @@ class SqliteSpool:
                 self._files.recount(db)
                 raise
             if marks:
-                stored = recent_tables.remember_events(db, new, seqs, self._recent)
+                stored = recent_tables.insert_events(db, new, seqs, self._recent)
                 note_repeats(events, stored, known)
             if learned is not None:
                 self._learn(db, learned)
@@ -173,9 +173,9 @@ class SqliteSpool:
         period = now - self._recent, now + self._recent
         return bool(self._rows(recent_tables.CAME_BEFORE, (mark, *period)))
 
-    def remember(self, mark: bytes, now: int) -> None:
+    def keep_mark(self, mark: bytes, now: int) -> None:
         row = (mark, now, 0)
-        self._commits.run(lambda db: recent_tables.remember(db, [row], self._recent))
+        self._commits.run(lambda db: recent_tables.insert(db, [row], self._recent))
 
     def _take_numbers(self, count: int) -> range:
         """Reserve numbers before events are written: none is ever given twice."""

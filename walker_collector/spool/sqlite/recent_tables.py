@@ -33,7 +33,7 @@ def numbers_of(
     return dict(db.execute(sql, (*marks, now - period, now + period)).fetchall())
 
 
-def remember_events(
+def insert_events(
     db: sqlite3.Connection, events: Sequence[NewEvent], seqs: Sequence[int], period: int
 ) -> dict[bytes, int]:
     """Remember the numbers of new events that have a mark, and return them."""
@@ -41,11 +41,11 @@ def remember_events(
         (event.mark, event.at, seq) for event, seq in zip(events, seqs, strict=True) if event.mark
     ]
     if rows:
-        remember(db, rows, period)
+        insert(db, rows, period)
     return {mark: seq for mark, _, seq in rows}
 
 
-def remember(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int]], period: int) -> None:
+def insert(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int, int]], period: int) -> None:
     """Remember marks, each with its time (ms) and number.
 
     Some are forgotten that came longer than `period` (ms) ago.
