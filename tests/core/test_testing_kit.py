@@ -1,14 +1,12 @@
 """The kit for plugin authors: its contract notices broken destinations, its tools work."""
 
-import subprocess
-import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from tests.core.testing_kit.broken import EXPECTED
 from tests.core.testing_kit.good import Good, Service
+from tests.core.testing_kit.outcomes import Outcomes, outcomes_of
 from walker_collector import (
     Collector,
     DestinationDown,
@@ -24,39 +22,15 @@ from walker_collector.testing.contract import contract_base
 CASES = Path(__file__).parent / "testing_kit" / "broken.py"
 
 SETTINGS = {"name": "kit", "token": "kit-secret"}
-Outcomes = dict[tuple[str, str], str]
-"""Class and test -> "passed", "skipped", or the message of the failure."""
-
-
-def outcome(case: ElementTree.Element) -> str:
-    for kind in ("failure", "error", "skipped"):
-        found = case.find(kind)
-        if found is not None:
-            return kind if kind == "skipped" else found.attrib["message"]
-    return "passed"
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+def outcomes() -> Outcomes:
     """What the contract says of each broken destination, and all it says of the good one."""
-    report = tmp_path_factory.mktemp("kit") / "report.xml"
-    chosen = [f"{CASES}::{cls}::{test}" for cls, test in EXPECTED.items()]
-    chosen.append(f"{CASES}::TestSilent::test_simulate_leaves_no_trace")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no"]
-    done = subprocess.run(
-        [*command, f"--junitxml={report}", f"{CASES}::TestGood", f"{CASES}::TestPushOnly", *chosen],
-        cwd=CASES.parents[3],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
+    chosen = [f"{cls}::{test}" for cls, test in EXPECTED.items()]
+    return outcomes_of(
+        CASES, "TestGood", "TestPushOnly", "TestSilent::test_simulate_leaves_no_trace", *chosen
     )
-    assert done.returncode == 1, done.stdout + done.stderr
-    cases = ElementTree.parse(report).iter("testcase")
-    return {
-        (case.attrib["classname"].split(".")[-1], case.attrib["name"]): outcome(case)
-        for case in cases
-    }
 
 
 def test_contract_passes_a_destination_that_keeps_it(outcomes: Outcomes) -> None:

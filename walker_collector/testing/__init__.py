@@ -1,4 +1,4 @@
-"""A kit for plugin authors: tests that every destination must pass, and tools for other tests.
+"""A kit for plugin authors: tests that every plugin must pass, and tools for other tests.
 
     from walker_collector.testing import Backend, DestinationContract
 
@@ -9,8 +9,9 @@
         def backend(self, service):
             return Backend(settings={"url": service.url}, received=lambda: service.ids)
 
-`DestinationContract` requires pytest (extra `testing`), the other names do not. Where pytest is
-installed, it has the fixtures `walker_event` and `walker_recorder`.
+`SourceContract` is the like for sources, with a fixture `sender` that returns a `Sender`. The two
+contracts require pytest (extra `testing`), the other names do not. Where pytest is installed, it
+has the fixtures `walker_event` and `walker_recorder`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
 """Settings: good ones are accepted, bad ones refused, each with its path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import attrs
 import pytest
@@ -10,69 +10,97 @@ import pytest
 from walker_collector.config import Secret
 from walker_collector.errors import ConfigError
 from walker_collector.flow.types import disk_key
-from walker_collector.plugins import Registry, verify_destination
+from walker_collector.plugins import DESTINATIONS, Registry, verify_destination
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.contract.contract_base import ContractBase
 from walker_collector.testing.harness import Harness
 
-_PLACE = "destinations.destination.config.settings"
 _SCALARS = (str, int, float, bool, Secret, NoneType)
 _CREDENTIALS = ("token", "key", "password", "secret")
 
 
-class SettingsContract(ContractBase):
+@attrs.frozen(kw_only=True)
+class Loading:
+    """The ways in which a plugin of some kind is loaded.
+
+    settings: good settings. place: where they stand in a flow. load: loads others; raises
+    ConfigError. verify: raises PluginError for a class that is no plugin. find: returns the class
+    of an entry point of `group`.
+    """
+
+    settings: Mapping[str, Any] = attrs.field(repr=False)
+    place: str
+    load: Callable[[Mapping[str, Any]], object]
+    verify: Callable[[str, Any], None]
+    find: Callable[[str], type]
+    group: str
+
+    def problems(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the message of each problem with settings, by path."""
+        try:
+            self.load(settings)
+        except ConfigError as error:
+            return {problem.path: problem.message for problem in error.problems}
+        return {}
+
+
+class PluginSettingsContract:
     """The plugin can be loaded, and its settings find the mistakes of a flow file."""
 
-    def test_plugin_can_be_loaded(self) -> None:
-        verify_destination("under-test", self.plugin)
+    plugin: ClassVar[type]
+    package: ClassVar[str | None] = None
+    bad_settings: ClassVar[Mapping[str, Any]] = {}
 
-    def test_plugin_is_found_by_its_entry_point(self) -> None:
+    def test_plugin_can_be_loaded(self, loading: Loading) -> None:
+        loading.verify("under-test", self.plugin)
+
+    def test_plugin_is_found_by_its_entry_point(self, loading: Loading) -> None:
         if self.package is None:
             pytest.skip("package = ... is not set: the entry point's name")
-        assert Registry().discover().find(self.package) is self.plugin, (
-            f"the entry point {self.package!r} of the group walker_collector.destinations must"
+        assert loading.find(self.package) is self.plugin, (
+            f"the entry point {self.package!r} of the group {loading.group} must"
             f" name {self.plugin.__qualname__}"
         )
 
-    def test_settings_of_the_backend_are_taken(self, backend: Backend) -> None:
-        assert self._problems(backend.settings, backend) == {}
+    def test_good_settings_are_taken(self, loading: Loading) -> None:
+        assert loading.problems(loading.settings) == {}
 
-    def test_unknown_setting_is_refused_with_its_place(self, backend: Backend) -> None:
-        found = self._problems({**backend.settings, "noSuchSetting": True}, backend)
-        assert f"{_PLACE}.noSuchSetting" in found, (
+    def test_unknown_setting_is_refused_with_its_place(self, loading: Loading) -> None:
+        found = loading.problems({**loading.settings, "noSuchSetting": True})
+        assert f"{loading.place}.noSuchSetting" in found, (
             "an unknown setting must be refused: declare every setting in the attrs class"
             " `settings` and nothing else"
         )
 
-    def test_required_settings_are_asked_for_by_name(self, backend: Backend) -> None:
+    def test_required_settings_are_asked_for_by_name(self, loading: Loading) -> None:
         for field in self._fields():
             if field.default is not attrs.NOTHING:
                 continue
             without = {
                 key: value
-                for key, value in backend.settings.items()
+                for key, value in loading.settings.items()
                 if key not in (field.name, disk_key(field))
             }
-            assert f"{_PLACE}.{disk_key(field)}" in self._problems(without, backend)
+            assert f"{loading.place}.{disk_key(field)}" in loading.problems(without)
 
-    def test_settings_of_a_wrong_type_are_refused_with_their_place(self, backend: Backend) -> None:
+    def test_settings_of_a_wrong_type_are_refused_with_their_place(self, loading: Loading) -> None:
         for field in self._fields():
             if not _is_scalar(field.type):
                 continue
             key = disk_key(field)
-            wrong = {**backend.settings, key: {"wrong": "type"}}
+            wrong = {**loading.settings, key: {"wrong": "type"}}
             wrong = {
                 name: value for name, value in wrong.items() if name == key or name != field.name
             }
-            assert f"{_PLACE}.{key}" in self._problems(wrong, backend)
+            assert f"{loading.place}.{key}" in loading.problems(wrong)
 
-    def test_bad_settings_are_refused_with_their_place(self, backend: Backend) -> None:
+    def test_bad_settings_are_refused_with_their_place(self, loading: Loading) -> None:
         if not self.bad_settings:
             pytest.skip(
                 "bad_settings = {...} is not set: values that your validators refuse, by key"
             )
         for key, value in self.bad_settings.items():
-            assert f"{_PLACE}.{key}" in self._problems({**backend.settings, key: value}, backend), (
+            assert f"{loading.place}.{key}" in loading.problems({**loading.settings, key: value}), (
                 f"{value!r} for {key} was accepted: give the field an attrs validator that raises"
                 " ValueError and says what to write instead"
             )
@@ -91,13 +119,21 @@ class SettingsContract(ContractBase):
         attrs.resolve_types(cls)
         return [field for field in attrs.fields(cls) if field.init]
 
-    def _problems(self, settings: Mapping[str, Any], backend: Backend) -> dict[str, str]:
-        """Return the message of each problem with the settings, by path."""
-        try:
-            Harness(self.plugin, settings, config=backend.config)
-        except ConfigError as error:
-            return {problem.path: problem.message for problem in error.problems}
-        return {}
+
+class SettingsContract(PluginSettingsContract, ContractBase):
+    """The settings of a destination."""
+
+    @pytest.fixture
+    def loading(self, backend: Backend) -> Loading:
+        """The ways in which the destination is loaded."""
+        return Loading(
+            settings=backend.settings,
+            place="destinations.destination.config.settings",
+            load=lambda settings: Harness(self.plugin, settings, config=backend.config),
+            verify=verify_destination,
+            find=lambda package: Registry().discover().find(package),
+            group=DESTINATIONS,
+        )
 
 
 def _is_scalar(cls: Any) -> bool:
