@@ -11,7 +11,7 @@ from walker_collector.errors import WalkerError
 from walker_collector.events import Bounds, Defaults, complete, encode, is_command
 from walker_collector.flow import load_flow
 from walker_collector.hooks import connect_source
-from walker_collector.hookspecs import Event, SourceContext
+from walker_collector.hookspecs import Event, Received, SourceContext
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status
 from walker_collector.testing.harness import PACKAGE, entry
@@ -193,8 +193,10 @@ class SourceHarness:
     def _ready(self, place: str) -> None:
         self.place = place
 
-    def _accept(self, events: Sequence[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
-        given = [dict(event) for event in events]
+    def _accept(
+        self, events: Sequence[Mapping[str, Any] | Received]
+    ) -> list[PushResult | WalkerError]:
+        given = [dict(it.event if isinstance(it, Received) else it) for it in events]
         with self._lock:
             self.early = self.early or not self.place
             self.late = self.late or self.ended
