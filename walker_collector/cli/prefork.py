@@ -205,7 +205,8 @@ class Workers:
                     going.remove(place)
                     well = well and status == 0
         if going:
-            say(f"Error: {len(going)} of the workers did not stop, and were killed", err=True)
+            pids = ", ".join(str(place.pid) for place in going)
+            say(f"Error: workers did not stop, and had to be killed: {pids}", err=True)
             self._kill()
         return well and not going
 
