@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -142,7 +143,7 @@ class Workers:
         self._start(first, announces=True)
         while not self._board.is_serving(first.number) and self._stop.signal is None:
             if (status := _ended(first)) is not None:
-                if status < 0:
+                if status <= 0:  # else it has printed why
                     say(f"Error: the first worker {_cause(status)}", err=True)
                 return False
             time.sleep(_LOOK)
@@ -213,7 +214,8 @@ class Workers:
     def _kill(self) -> None:
         for place in self._places:
             if place.pid:
-                os.kill(place.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # a signal may come as it is seen to have ended
+                    os.kill(place.pid, signal.SIGKILL)
 
 
 def say_stopping(received: signal.Signals | None) -> None:
