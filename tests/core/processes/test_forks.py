@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -94,8 +95,11 @@ def main() -> None:
 
 def files_of(pid: int, folder: Path) -> list[str]:
     """Return the files in a folder that a process has open."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return [Path(name).name for name in links if str(folder) in name]
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed by now
+            found.append(Path(os.readlink(link)))
+    return [file.name for file in found if str(folder) in str(file)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux shows open files so")

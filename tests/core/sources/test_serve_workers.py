@@ -37,6 +37,8 @@ BODY = json.dumps(PAGE).encode()
 @contextmanager
 def connected_to_each(url: str, pids: list[int]) -> Iterator[dict[int, HTTPConnection]]:
     """Open connections until each worker has accepted one; yield one of each worker's."""
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("only Linux shows open files so")
     found: dict[int, HTTPConnection] = {}
     with ExitStack() as opened:
 
