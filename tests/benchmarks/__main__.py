@@ -9,6 +9,7 @@ from tests.benchmarks.core import core, durable
 from tests.benchmarks.customerio import customerio
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.growth import backlog, growth
+from tests.benchmarks.http_source import http
 from tests.benchmarks.processes import processes
 from tests.benchmarks.report import show, write
 
@@ -21,6 +22,7 @@ BENCHMARKS = {
     "growth": growth,
     "backlog": backlog,
     "processes": processes,
+    "http": http,
 }
 
 

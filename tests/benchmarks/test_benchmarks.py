@@ -1,6 +1,10 @@
 """The benchmarks measure what they say: the same events every time, and every one of them."""
 
+import itertools
+import json
+
 from tests.benchmarks.core import through
+from tests.benchmarks.http_load import bodies
 from tests.benchmarks.measure import Run, best, latency
 from tests.benchmarks.workload import PEOPLE, mix, orders, repeated
 
@@ -38,3 +42,12 @@ def test_percentiles_are_in_microseconds() -> None:
     found = latency([0.001] * 98 + [0.002, 0.003])
     assert found.p50 == 1_000
     assert found.worst == 3_000
+
+
+def test_posted_events_have_ids_of_their_own() -> None:
+    single, batches = bodies(1), bodies(50)
+    events = [json.loads(next(single)) for _ in range(1_100)]
+    assert len({event["id"] for event in events}) == 1_100
+    some = [json.loads(body) for body in itertools.islice(batches, 3)]
+    assert [len(batch) for batch in some] == [50, 50, 50]
+    assert len({event["id"] for batch in some for event in batch}) == 150

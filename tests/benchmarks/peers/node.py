@@ -21,9 +21,9 @@ def available() -> str | None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "skipped: node and npm are not installed"
     FOLDER.mkdir(exist_ok=True)
-    for name in ("package.json", "walkeros.mjs"):
+    for name in ("package.json", "walkeros.mjs", "express.mjs"):
         shutil.copy(HERE / name, FOLDER)
-    if (FOLDER / "node_modules" / "@walkeros" / "collector").is_dir():
+    if all((FOLDER / "node_modules" / name).is_dir() for name in ("@walkeros", "express")):
         return None
     install = ["npm", "install", "--silent", "--no-package-lock", "--no-audit", "--no-fund"]
     done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, check=False)
