@@ -14,6 +14,7 @@ from attrs import frozen
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
 from walker_collector.sources.file.documents import ADVICE, is_document, split_document
+from walker_collector.sources.long_integers import may_have_long_integer
 from walker_collector.text import brief
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ _FOREIGN: Final = {
 }
 """The beginnings of files that hold no lines of UTF-8."""
 _BOM: Final = b"\xef\xbb\xbf"
-_DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789" else 32 for byte in range(256))
-"""Translates every digit to 0 and everything else to a space."""
 _NAME_SHOWN: Final = 200
 """Characters of a name that are shown of a bad line."""
-_LONG_NUMBER: Final = b"0" * 19
-"""The shortest integer beyond 64 bits has 19 digits, here translated by `_DIGITS`."""
 
 Stream = BufferedIOBase
 
@@ -193,7 +190,7 @@ def parse(text: bytes, most: int = Bounds().bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EventError("not an event: expected a JSON object")
     # The standard library's parser is slow, so it checks only lines with this many digits.
-    if _LONG_NUMBER in text.translate(_DIGITS):
+    if may_have_long_integer(text):
         _check_integers(text)
     return value
 

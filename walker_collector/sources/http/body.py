@@ -2,9 +2,13 @@
 
 import json
 import zlib
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
+import orjson
+
 from walker_collector.sources.http.messages import Request, RequestRejected
+from walker_collector.sources.long_integers import may_have_long_integer
 
 _GZIP: Final = 31
 """The window of zlib that reads a gzip header."""
@@ -34,6 +38,11 @@ def read_body(request: Request, max_body: int) -> bytes:
 
 def parse_body(body: bytes) -> Any:
     """Return the JSON of a body; raises RequestRejected if it is none."""
+    if not may_have_long_integer(body):
+        # The standard library's parser takes three times as long. It has the last word on a body
+        # that orjson refuses: a byte order mark, half a surrogate, a reason with its place.
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError:

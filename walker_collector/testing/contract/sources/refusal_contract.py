@@ -37,13 +37,13 @@ class RefusalContract(SourceBase):
         send_bad = require(sender.send_bad, "send_bad", "how input comes that holds no event")
         with self.running(sender) as source:
             answered(send(sender, source, [1]), "a message was not answered")
-            told = send_bad(source.place)
+            words = send_bad(source.place)
             after = send(sender, source, [2])
             holds_soon(lambda: source.ended or after[0].done)
             assert not source.ended, "bad input ended the source: refuse it, and go on"
             answered(after, "a message after bad input was not answered")
             arrived(sender, source, [1, 2])
-            assert told or holds_soon(lambda: source.warnings), (
+            assert words or holds_soon(lambda: source.warnings), (
                 "bad input was told to nobody: answer its sender, or log a warning with its place"
             )
 
