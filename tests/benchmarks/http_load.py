@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tests.benchmarks.workload import mix
 
 _EVENTS: Final = 1_000
-_PREFIX: Final = time.time_ns()
+_PREFIX: Final = time.time_ns() // 1_000_000
 """Makes ids that no other process makes: a server must not know the events."""
 
 
