@@ -43,8 +43,9 @@ def http() -> Report:
             goals.append(_goal(batch, found["durable"], peer))
     columns = ("events", "server", "requests/s", "CPU us a request", "requests a core, x express")
     notes = [
-        "express: @walkeros/collector behind express 5, which answers before it pushes; a 200 of"
-        " ours says that the events are stored"
+        "express: @walkeros/collector with a source on express 5 in the manner of its own, whose"
+        " package is not on npm; it answers before it pushes. A 200 of ours says that the events"
+        " are stored"
     ]
     return Report("http", "Events over HTTP", columns, rows, goals, [missing] if missing else notes)
 
