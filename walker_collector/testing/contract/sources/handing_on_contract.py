@@ -4,11 +4,10 @@ import threading
 from contextlib import suppress
 
 from walker_collector.testing.contract.sources.source_base import (
-    STILL,
     SourceBase,
     answered,
     arrived,
-    holds_soon,
+    holds_at_once,
     require,
     send,
     wait_until,
@@ -63,7 +62,7 @@ class HandingOnContract(SourceBase):
             source.hold()
             sent = send(sender, source, [1], [2])
             wait_until(lambda: source.inside, "an event was not handed on")
-            holds_soon(acknowledged, STILL)
+            holds_at_once(acknowledged)
             early = list(acknowledged())
             source.release()
             answered(sent, "a message was not answered when context.accept had returned")
@@ -112,7 +111,7 @@ class _Flood:
         before = -1
         while before != self.sent and not self.done:
             before = self.sent
-            holds_soon(lambda: self.done, STILL)
+            holds_at_once(lambda: self.done)
 
     def end(self) -> None:
         """Send nothing after the message under way."""

@@ -11,10 +11,10 @@ from walker_collector.errors import CollectorClosed, EventError, SpoolFull, Walk
 from walker_collector.hookspecs import Event
 from walker_collector.results import PushResult
 from walker_collector.testing.contract.sources.source_base import (
-    STILL,
     SourceBase,
     answered,
     arrived,
+    holds_at_once,
     holds_soon,
     numbers,
     require,
@@ -75,7 +75,7 @@ class RefusalContract(SourceBase):
         with self.running(sender, answer) as source:
             sent = send(sender, source, [2])
             wait_until(lambda: _offered(sender, source, 2), "an event was not handed on")
-            holds_soon(lambda: 2 in acknowledged(sender), STILL)
+            holds_at_once(lambda: 2 in acknowledged(sender))
             assert 2 not in acknowledged(sender), _FALSE
             answer.error = None
             answered([*sent, *send(sender, source, [3])], "a message was not answered")

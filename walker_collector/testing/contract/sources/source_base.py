@@ -124,6 +124,11 @@ def holds_soon(holds: Callable[[], object], seconds: float | None = None) -> boo
     return True
 
 
+def holds_at_once(holds: Callable[[], object]) -> bool:
+    """Return whether something that should not happen does within STILL."""
+    return holds_soon(holds, STILL)
+
+
 def numbers(sender: Sender, events: Iterable[Event]) -> Counter[int]:
     """Return how often each number stands in the events."""
     return Counter(map(sender.number, events))
