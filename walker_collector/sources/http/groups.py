@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from attrs import evolve
@@ -16,6 +17,8 @@ from walker_collector.sources.http.respond import Accept
 Results = Sequence[PushResult | WalkerError]
 Decided = Future[PushResult]
 """Has the result of an event once destinations have decided on it."""
+_Waiting = tuple[Sequence[Received], "asyncio.Future[Results]"]
+"""The events of a request, and the future of their results."""
 
 _GROUP: Final = 2_000
 """Events after which a group is closed; the requests after it wait for the next."""
@@ -32,8 +35,8 @@ class EventGroups:
 
     def __init__(self, accept: Accept) -> None:
         self._accept = accept
-        self._waiting: list[tuple[Sequence[Received], asyncio.Future[Results]]] = []
-        self._working: asyncio.Task[None] | None = None
+        self._waiting: list[_Waiting] = []
+        self._is_working = False
         self._thread = ThreadPoolExecutor(1, "walker-http")
 
     async def accept(self, events: Sequence[Received]) -> Results:
@@ -43,35 +46,38 @@ class EventGroups:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Results] = loop.create_future()
         self._waiting.append((events, future))
-        if self._working is None:
-            self._working = loop.create_task(self._work())
-        return await asyncio.shield(future)
+        if not self._is_working:
+            self._is_working = True
+            self._thread.submit(self._work, loop, self._next_group())
+        return await future
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                group = self._next_group()
-                events = [event for some, _ in group for event in some]
-                results = await loop.run_in_executor(self._thread, self._push, events)
-                at = 0
-                for some, future in group:
-                    if not future.done():
-                        future.set_result(results[at : at + len(some)])
-                    at += len(some)
-        finally:
-            self._working = None
+    def _work(self, loop: asyncio.AbstractEventLoop, group: "list[_Waiting]") -> None:
+        """Accept a group, on the thread."""
+        results = pushed(self._accept, [event for events, _ in group for event in events])
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._finish, loop, group, results)
 
-    def _next_group(self) -> list[tuple[Sequence[Received], "asyncio.Future[Results]"]]:
+    def _finish(
+        self, loop: asyncio.AbstractEventLoop, group: "list[_Waiting]", results: Results
+    ) -> None:
+        """Give the requests of a group their results, and begin the next one."""
+        at = 0
+        for events, future in group:
+            if not future.done():
+                future.set_result(results[at : at + len(events)])
+            at += len(events)
+        if self._waiting:
+            self._thread.submit(self._work, loop, self._next_group())
+        else:
+            self._is_working = False
+
+    def _next_group(self) -> "list[_Waiting]":
         size = taken = 0
         while taken < len(self._waiting) and size < _GROUP:
             size += len(self._waiting[taken][0])
             taken += 1
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
-
-    def _push(self, events: Sequence[Received]) -> Results:
-        return pushed(self._accept, events)
 
 
 def pushed(accept: Accept, events: Sequence[Received]) -> Results:

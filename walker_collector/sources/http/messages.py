@@ -1,11 +1,11 @@
 """Requests and responses as plain values, for any server in front."""
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import orjson
 from attrs import field, frozen
 
 _JSON: Final = "application/json; charset=utf-8"
@@ -64,8 +64,7 @@ class Response:
 
 def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer in JSON."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Response(status, {"Content-Type": _JSON, **(headers or {})}, text.encode())
+    return Response(status, {"Content-Type": _JSON, **(headers or {})}, orjson.dumps(body))
 
 
 def raw_response(response: Response) -> bytes:

@@ -132,17 +132,14 @@ class Responder:
         body = parse_body(text)
         caller = caller_of(request, body, self.settings.keys)
         user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
-        call = self._posted(request, body)
-        return evolve(
-            call,
-            size=len(text),
-            events=[
-                event
-                if isinstance(event, RequestRejected)
-                else received(event, caller, user, learn=self.settings.learn_consent)
-                for event in call.events
-            ],
-        )
+        call, learn = self._posted(request, body), self.settings.learn_consent
+        events = [
+            event
+            if isinstance(event, RequestRejected)
+            else received(event, caller, user, learn=learn)
+            for event in call.events
+        ]
+        return Call(events, call.answer, len(text))
 
     def _probe(self, request: Request) -> Response:
         """Return the answer to a load balancer: this process lives; it should get requests."""
