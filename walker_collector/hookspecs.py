@@ -229,7 +229,7 @@ class PushContext:
     logger = cast(logging.Logger, property(attrgetter("destination.logger")))
 
 
-@frozen(eq=False)
+@define(eq=False)  # not frozen, as one is made per event
 class Received:
     """An event or command from a source, with what is known of its sender.
 
