@@ -74,7 +74,7 @@ def spoiled(draw: st.DrawFn, *usual: dict[str, Any]) -> Any:
     made: dict[str, Any] = json.loads(json.dumps(draw(st.sampled_from(usual))))
     for _ in range(draw(st.integers(0, 3))):
         holder = made
-        while True:
+        while True:  # bounded: each turn goes down a level of the event
             key = draw(st.sampled_from([*holder, "user", "data"]))
             if not isinstance(holder.get(key), dict) or draw(st.booleans()):
                 break

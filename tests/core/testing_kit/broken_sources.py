@@ -220,7 +220,7 @@ class TestGreedy(ContractOfSource):
 class Deaf(GoodSource):
     def begin(self, context: SourceContext) -> None:
         super().begin(context)
-        context.stop.wait()
+        context.stop.wait()  # bounded: the kit sets it
         time.sleep(3)
 
 
@@ -231,7 +231,7 @@ class TestDeaf(ContractOfSource):
 class Crashing(GoodSource):
     def begin(self, context: SourceContext) -> None:
         super().begin(context)
-        context.stop.wait()
+        context.stop.wait()  # bounded: the kit sets it
         raise RuntimeError("at the end")
 
 

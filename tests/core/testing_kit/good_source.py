@@ -40,7 +40,7 @@ class Office:
     def answer_to(self, message: Message) -> list[bool]:
         """Return the answer to a message; raises ConnectionError once the source has ended."""
         posted = False
-        while True:
+        while True:  # bounded: by the end of the source
             try:
                 if not posted:
                     self.messages.put(message, timeout=_LOOK)
@@ -78,7 +78,7 @@ class GoodSource:
         self.office.closed = False
         try:
             self.begin(context)
-            while not context.stop.is_set():
+            while not context.stop.is_set():  # bounded: the kit sets it
                 self.work(context)
         finally:
             self.end()
