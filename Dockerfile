@@ -14,8 +14,11 @@ USER 10001
 WORKDIR /var/lib/walker
 VOLUME /var/lib/walker
 EXPOSE 8080
+# Of another port, healthPath, or with TLS: --env HEALTH_URL=https://127.0.0.1:8443/alive. The names in
+# a certificate are not checked, as it is not made out to 127.0.0.1. Without a source http: --no-healthcheck.
+ENV HEALTH_URL=http://127.0.0.1:8080/health
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/health', timeout=2)"]
+    CMD ["python", "-c", "import os, ssl; from urllib.request import urlopen; tls = ssl.create_default_context(); tls.check_hostname = False; tls.verify_mode = ssl.CERT_NONE; urlopen(os.environ['HEALTH_URL'], timeout=2, context=tls)"]
 # Without a shell, so that SIGTERM arrives.
 ENTRYPOINT ["walker"]
 CMD ["serve", "/etc/walker/flow.json", "--host", "0.0.0.0", "--port", "8080"]

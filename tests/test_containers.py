@@ -1,23 +1,28 @@
 """Dockerfile and compose.yaml: their commands run here, without a container."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import pytest
+import trustme
 import yaml
 
+from tests.core.cli_support import completed
 from tests.core.sources.serve_support import ended, flow_in, post, serving, workers_of
 from tests.support import ROOT
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
-COLLECTOR: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))[
-    "services"
-]["collector"]
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+COLLECTOR: Final[dict[str, Any]] = COMPOSE["services"]["collector"]
+PAGE: Final = (ROOT / "docs/howto/deploy.md").read_text("utf-8")
 FLOW: Final = "/etc/walker/flow.json"
 ADDRESS: Final = ["--host", "0.0.0.0", "--port", "8080"]
 
@@ -40,15 +45,31 @@ def test_command_of_the_image_serves_and_its_check_finds_it_healthy(tmp_path: Pa
     check = json.loads(instruction("HEALTHCHECK").partition("CMD ")[2])
     assert check[0] == "python"
 
+    usual = dict(re.findall(r"^ENV (\w+)=(.*)$", DOCKERFILE, re.MULTILINE))["HEALTH_URL"]
+    assert usual == "http://127.0.0.1:8080/health"
+
     def is_healthy(url: str) -> bool:
-        code = check[2].replace("8080", str(urlsplit(url).port))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20)
-        return done.returncode == 0
+        env = {**os.environ, "HEALTH_URL": url}
+        command = [sys.executable, *check[1:]]
+        return not subprocess.run(command, env=env, capture_output=True, timeout=20).returncode
 
     with serving(flow_in(tmp_path), *options[:2], "--port", 0) as (process, (url,)):
-        assert is_healthy(url)
+        health = usual.replace("8080", str(urlsplit(url).port))
+        assert is_healthy(health)
         assert ended(process) == 0
-    assert not is_healthy(url)
+    assert not is_healthy(health)
+    assert is_healthy_with_tls(tmp_path, is_healthy)
+
+
+def is_healthy_with_tls(folder: Path, is_healthy: Callable[[str], bool]) -> bool:
+    """Serve over TLS, with the health elsewhere; return what the check of the image says."""
+    issued = trustme.CA().issue_cert("shop.example")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    settings = {"port": 0, "tlsCert": "cert.pem", "tlsKey": "key.pem", "healthPath": "/alive"}
+    flow = flow_in(folder, {"web": {"package": "http", "config": {"settings": settings}}})
+    with serving(flow, "--port", 0) as (_, (url,)):
+        return is_healthy(f"https://127.0.0.1:{urlsplit(url).port}/alive")
 
 
 def test_command_of_compose_serves_with_several_workers(tmp_path: Path) -> None:
@@ -61,13 +82,57 @@ def test_command_of_compose_serves_with_several_workers(tmp_path: Path) -> None:
 
 
 def test_compose_mounts_flow_and_spool_where_the_image_has_them() -> None:
-    mounts = [mount.split(":")[1] for mount in COLLECTOR["volumes"]]
-    assert mounts == [FLOW, instruction("VOLUME")]
+    flow, spool = COLLECTOR["volumes"]
+    assert (flow["target"], spool.split(":")[1]) == (FLOW, instruction("VOLUME"))
+    assert flow["bind"] == {"create_host_path": False}
     assert COLLECTOR["stop_grace_period"] == "40s"
 
 
+@pytest.mark.parametrize("part", ["secrets", "volumes"])
+def test_what_services_of_compose_name_is_there_and_used(part: str) -> None:
+    named = {
+        item.split(":")[0]
+        for service in COMPOSE["services"].values()
+        for item in service.get(part, [])
+        if isinstance(item, str)
+    }
+    assert named == set(COMPOSE[part])
+    assert all(
+        service.get("environment", {}).get(key, "").removeprefix("/run/secrets/")
+        in service["secrets"]
+        for service in COMPOSE["services"].values()
+        for key in service.get("environment", {})
+        if key.endswith("_FILE")
+    )
+
+
+def test_database_is_started_only_where_it_is_asked_for() -> None:
+    assert COMPOSE["services"]["postgres"]["profiles"] == ["postgres"]
+
+
+def test_steps_before_compose_make_all_that_it_reads(tmp_path: Path) -> None:
+    flow = re.findall(r"```json flow\.json\n(.*?)```", PAGE, re.DOTALL)[0]
+    (tmp_path / "flow.json").write_text(flow)
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    steps = [
+        line
+        for block in blocks
+        if "docker compose" in block
+        for line in block.splitlines()
+        if not line.startswith(("docker", "curl"))
+    ]
+    script = "set -eu\n" + "\n".join(steps)
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, timeout=20)
+    read = [COLLECTOR["volumes"][0]["source"], *COLLECTOR["env_file"]]
+    read += [secret["file"] for secret in COMPOSE["secrets"].values()]
+    assert all((tmp_path / file).is_file() for file in read)
+    env = dict(line.split("=") for line in (tmp_path / "collector.env").read_text().split())
+    env["SERVER_KEY_FILE"] = str(tmp_path / COMPOSE["secrets"]["server_key"]["file"])
+    done = completed("validate", tmp_path / "flow.json", "--serve", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+
+
 def test_unit_of_systemd_serves_as_long() -> None:
-    page = (ROOT / "docs/howto/deploy.md").read_text("utf-8")
-    unit = dict(re.findall(r"^(\w+)=(.*)$", page, re.MULTILINE))
+    unit = dict(re.findall(r"^(\w+)=(.*)$", PAGE, re.MULTILINE))
     assert shlex.split(unit["ExecStart"])[1:] == ["serve", FLOW, "--workers", "2"]
     assert unit["TimeoutStopSec"] == "40"

@@ -43,8 +43,8 @@ def serving(
             line = process.stderr.readline()
             assert line, "".join(lines)
             lines.append(line)
-            if "http://" in line:
-                urls.append(line[line.index("http://") :].strip())
+            if found := re.search(r"https?://\S+", line):
+                urls.append(found[0])
         yield process, urls
 
 
