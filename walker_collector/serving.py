@@ -79,31 +79,36 @@ class RunningSources:
         extensions = registry.extensions()
         hooks = {id: connect_source(id, entry, extensions) for id, entry in sources.items()}
         self._listeners = open_listeners(sources) if listeners is None else listeners
-        self._threads = [
-            threading.Thread(
+        self._threads = {
+            id: threading.Thread(
                 target=self._run,
                 args=(id, hooks[id], self._context(collector, id, entry, ready)),
                 name=f"walker-source-{id}",
                 daemon=True,
             )
             for id, entry in sources.items()
-        ]
-        for thread in self._threads:
+        }
+        for thread in self._threads.values():
             thread.start()
 
     @property
     def running(self) -> bool:
         """Whether any source is at work, and none has failed."""
-        return not self.failures and any(thread.is_alive() for thread in self._threads)
+        return not self.failures and any(thread.is_alive() for thread in self._threads.values())
 
     def stop(self) -> bool:
         """Tell the sources to stop, and wait for them; return whether all have ended."""
         self._stop.set()
-        for thread in self._threads:
+        for id, thread in self._threads.items():
             thread.join(self._grace + 1)
             if thread.is_alive():
-                logger.warning("%s did not end within %g s", thread.name, self._grace + 1)
-        return not any(thread.is_alive() for thread in self._threads)
+                logger.warning(
+                    "source %s did not end within %g s (collector.closeTimeout and a second); its"
+                    " run must return within context.grace seconds once context.stop is set",
+                    id,
+                    self._grace + 1,
+                )
+        return not any(thread.is_alive() for thread in self._threads.values())
 
     def _context(
         self,
@@ -137,7 +142,15 @@ class RunningSources:
             self.failures.append(PluginError(f"source {id}: {error}"))
         except BaseException as error:  # from the plugin's own code
             logger.debug("source %s failed", id, exc_info=True)
-            self.failures.append(PluginError(f"source {id} raised {failure_of(error)}"))
+            self.failures.append(PluginError(_raised(id, error)))
         finally:
             if context.listener is not None:
                 context.listener.close()
+
+
+def _raised(id: str, error: BaseException) -> str:
+    # The text of the exception may quote an event, so only who asks for the whole log sees it.
+    return (
+        f"source {id} raised {failure_of(error)}; the log at level debug, as of `walker -vv serve`,"
+        " has the traceback and the text, which may quote an event"
+    )

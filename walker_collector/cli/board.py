@@ -23,6 +23,9 @@ _HALF: Final = 524_288
 """Bytes for a worker's counts. It has room for them twice: whoever is killed while it writes leaves
 the ones before. Memory is taken only for what is used."""
 _SLOT: Final = _SERVING.size + _HEAD.size + 2 * _HALF
+_AGE: Final = 1_000_000_000
+"""Nanoseconds after which a worker writes its counts again, though nobody asks: the most that a
+kill can lose."""
 _TRIES: Final = 100
 _WAIT: Final = 1.0
 """Seconds that an answer waits for a worker that tells no counts; then the last ones do."""
@@ -34,8 +37,8 @@ logger = get_logger("walker_collector")
 class Board:
     """The counts of a number of workers; made before they are forked.
 
-    A worker writes its counts when somebody asks, so those that were told once are never lost:
-    a worker that takes the place of another goes on from there.
+    A worker writes its counts when somebody asks, so those that were told once are never lost, and
+    once a second: a worker that takes the place of a killed one goes on from there.
     """
 
     def __init__(self, workers: int) -> None:
@@ -51,10 +54,11 @@ class Board:
         """Note that a worker has started, or ended."""
         _SERVING.pack_into(self._memory, _at(worker), serving)
 
-    def is_asked(self, worker: int) -> bool:
-        """Return whether somebody asks for counts of a worker that are newer than those here."""
+    def is_due(self, worker: int) -> bool:
+        """Return whether a worker has to write its counts: somebody asks, or those here are old."""
         asked: int = _ASKED.unpack_from(self._memory, 0)[0]
-        return asked > self._head(worker)[0]
+        written = self._head(worker)[0]
+        return asked > written or time.monotonic_ns() >= written + _AGE
 
     def write(self, worker: int, counts: Counts, at: int) -> None:
         """Write the counts of a worker as they are at a time (monotonic, ns), or after it."""

@@ -72,11 +72,11 @@ class Worker:
         self._board.set_serving(self.number, True)
 
     def wait(self, figures: Figures) -> bool:
-        """Wait a moment, and write the counts if somebody asks; return False once it has to stop.
+        """Wait a moment, and write the counts if that is due; return False once it has to stop.
 
         The parent says so by closing its end of the pipe, also by its own end.
         """
-        if self._board.is_asked(self.number):
+        if self._board.is_due(self.number):
             self.write(figures)
         return not select.select([self._lifeline], [], [], _LOOK)[0]
 

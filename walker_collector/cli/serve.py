@@ -91,16 +91,19 @@ def serve(flow: Path, name: str | None, host: str | None, port: int | None, work
 
 def _check_shareable(flow: FlowConfig, workers: int) -> None:
     """Raise UsageError for a flow that several processes cannot serve."""
+    faults = []
     if flow.collector.spool is None:
-        raise click.UsageError(
+        faults.append(
             f"--workers {workers} needs a spool that the processes share, as memory serves one; "
             'add "spool": {"path": "spool.db"} to "collector"'
         )
     if not any(listens(entry) for entry in flow.sources.values()):
-        raise click.UsageError(
+        faults.append(
             f"--workers {workers} is for sources that listen; there are only: "
             f"{', '.join(flow.sources)}"
         )
+    if faults:
+        raise click.UsageError("\n".join(faults))
 
 
 def _serve_together(

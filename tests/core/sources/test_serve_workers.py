@@ -28,6 +28,8 @@ from tests.core.sources.serve_support import (
     workers_of,
 )
 from tests.support import PATIENCE, wait_until
+from walker_collector.cli.board import Board
+from walker_collector.cli.prefork import Worker
 
 TOGETHER = ("--port", 0, "--workers", 2)
 PAGE = {"name": "page view"}
@@ -255,6 +257,27 @@ def test_workers_need_a_spool(tmp_path: Path) -> None:
     done = walker("serve", flow_in(tmp_path, spool=None), *TOGETHER)
     assert done.exit_code == 2
     assert "--workers 2 needs a spool that the processes share" in done.stderr
+
+
+def test_all_that_workers_lack_is_told_at_once(tmp_path: Path) -> None:
+    lines = {"package": "file", "config": {"settings": {"path": "-"}}}
+    done = walker("serve", flow_in(tmp_path, {"lines": lines}, spool=None), "--workers", 2)
+    assert done.exit_code == 2
+    assert "needs a spool that the processes share" in done.stderr
+    assert "is for sources that listen; there are only: lines" in done.stderr
+
+
+def test_worker_copies_its_counts_though_nobody_asks() -> None:
+    board = Board(1)
+    read_end, write_end = os.pipe()  # its other end, which only the parent has, is open
+    with open(read_end, "rb"), open(write_end, "wb"):
+        worker = Worker(0, True, board, read_end)
+        figures = worker.figures(lambda: None)
+        for count in (1, 2):
+            figures.add(("accepted", "web"))
+            copied = {("accepted", "web"): count}
+            wait_until(lambda copied=copied: worker.wait(figures) and board.read(0) == copied)
+    assert Worker(0, False, board, -1).figures(lambda: None).own() == {("accepted", "web"): 2}
 
 
 def test_workers_need_a_source_that_listens(tmp_path: Path) -> None:

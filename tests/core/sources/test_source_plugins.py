@@ -12,7 +12,7 @@ from tests.support import wait_until
 from walker_collector import Collector, ConfigError, PluginError, hookimpl
 from walker_collector.config import FlowConfig
 from walker_collector.flow import load_flow
-from walker_collector.flow.json_schema import flow_schema
+from walker_collector.flow.json_schema import flow_schema, settings_schema
 from walker_collector.plugins import Registry
 from walker_collector.serving import RunningSources
 from walker_collector.sources.http.settings import Settings as HttpSettings
@@ -365,6 +365,45 @@ def test_source_that_fails_ends_all_and_tells_no_data() -> None:
         assert sources.stop()
     (failure,) = sources.failures
     assert str(failure).startswith("source bad raised ValueError")
+    assert "`walker -vv serve`" in str(failure)
+    assert "their data" not in str(failure)
+
+
+def test_source_that_ignores_the_stop_is_named_with_what_its_author_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    go_on = threading.Event()
+
+    class Deaf(Counting):
+        @hookimpl
+        def run(self, context: Any) -> None:
+            go_on.wait(20)
+
+    found = registry()
+    found.register_source("deaf", Deaf)
+    entry = {"package": "deaf", "config": {"settings": {"name": "page view"}}}
+    raw = {
+        "collector": {"closeTimeout": 0},
+        "destinations": {"kept": {"package": "kept"}},
+        "sources": {"web": entry},
+    }
+    flow = load_flow(raw, environ={}, registry=found, serve=True)
+    with Collector(flow, found) as collector:
+        sources = RunningSources(collector, flow.sources, found)
+        assert not sources.stop()
+        go_on.set()
+        wait_until(lambda: not sources.running)
+    (told,) = (item.getMessage() for item in caplog.records if "did not end" in item.getMessage())
+    assert told.startswith(
+        "source web did not end within 1 s (collector.closeTimeout and a second)"
+    )
+    assert "context.grace" in told
+    assert "context.stop" in told
+
+
+def test_class_without_a_docstring_has_no_empty_description_in_the_schema() -> None:
+    described = settings_schema(Counting)
+    assert (described["type"], "description" in described) == ("object", False)
 
 
 def test_full_spool_comes_back_as_results_and_refuses_nothing_that_fits() -> None:
