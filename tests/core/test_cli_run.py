@@ -364,9 +364,23 @@ def test_run_beside_another_one_of_the_same_flow_ends_well(tmp_path: Path) -> No
 
 def test_warnings_of_a_flow_are_short_lines_on_stderr(tmp_path: Path) -> None:
     flow = tmp_path / "flow.json"
-    flow.write_text(json.dumps({"destinations": {}, "sources": {"x": {"package": "y"}}}))
+    flow.write_text(json.dumps({"destinations": {}, "stores": {"x": {"package": "y"}}}))
     result = walker("run", flow, input="")
-    assert f"warning: {flow}: sources: not run here" in result.stderr
+    assert f"warning: {flow}: stores: not run here" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "simulate", "explain"])
+def test_sources_are_no_warning_where_the_user_gives_the_events(
+    command: str, tmp_path: Path
+) -> None:
+    flow = tmp_path / "flow.json"
+    sources = {"web": {"package": "http"}}
+    flow.write_text(
+        json.dumps({"destinations": {"out": {"package": "console"}}, "sources": sources})
+    )
+    result = walker(command, flow, input=json.dumps(event(1)) + "\n")
+    assert result.exit_code == 0
+    assert "sources" not in result.stderr
 
 
 @pytest.mark.parametrize(

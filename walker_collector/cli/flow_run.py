@@ -36,7 +36,7 @@ class FlowRun:
         prepare: Callable[[FlowConfig], FlowConfig] = lambda flow: flow,
     ) -> None:
         registry = Registry().discover()
-        loaded = prepare(load_flow(flow, flow=name, registry=registry))
+        loaded = prepare(load_flow(flow, flow=name, registry=registry, events_given=True))
         self._flow = _with_short_pushes(loaded)
         self._stop = stop
         self._began = now_ms()

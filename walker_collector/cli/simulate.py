@@ -53,7 +53,7 @@ class LineSimulation:
     """
 
     def __init__(self, flow: Path, name: str | None, *, untrusted: bool = False) -> None:
-        config = load_flow(flow, flow=name, credentials=False)
+        config = load_flow(flow, flow=name, credentials=False, events_given=True)
         for warning in config.warnings:
             logger.warning("%s: %s", config.source, warning)
         self._count = 0

@@ -63,6 +63,7 @@ def load_flow(
     imports: bool = True,
     functions: Iterable[str] | None = None,
     serve: bool = False,
+    events_given: bool = False,
 ) -> FlowConfig:
     """Read a flow: a path to JSON or TOML, or a mapping; `flow` names one of several.
 
@@ -70,13 +71,14 @@ def load_flow(
     absent secrets. With `imports=False`, for commands that map no event, the callables that the
     flow names are not imported: importing runs their code. `functions` lists the modules whose
     callables a flow may name, with their submodules; None allows any. With `serve`, the packages
-    and secrets of the sources must be there, too. Raises `ConfigError` listing
+    and secrets of the sources must be there, too. With `events_given`, for commands whose users
+    give the events, no warning says that sources are not started. Raises `ConfigError` listing
     every problem with its place.
     """
     importing = nullcontext() if imports else without_imports()
     with bounded_hints(), importing, allow_functions(functions):
         try:
-            return _load(source, flow, environ, registry, credentials, serve)
+            return _load(source, flow, environ, registry, credentials, serve, events_given)
         except RecursionError:  # from a plugin's class, say, which nests its settings
             raise ConfigError("nested too deeply", str(source)[:200]) from None
 
@@ -88,6 +90,7 @@ def _load(
     registry: Registry | None,
     credentials: bool,
     serve: bool,
+    events_given: bool,
 ) -> FlowConfig:
     raw, name = parse_flow(source)
     diagnostics = Diagnostics()
@@ -95,7 +98,7 @@ def _load(
     context = ReferenceContext(environ, lenient=not credentials)
     context = context.with_variables(shared).with_variables(shape.variables)
     _check_platform(shape, diagnostics)
-    check_steps(shape, diagnostics, serve=serve)
+    check_steps(shape, diagnostics, tell_of_sources=not (serve or events_given))
     collector = _read_collector(shape.collector, context, diagnostics)
     registry = Registry().discover() if registry is None else registry
     transformers = Transformers(shape.transformers, context, diagnostics)
@@ -107,10 +110,10 @@ def _load(
         read = read_source(id, entry, context, registry, transformers, diagnostics, serve=serve)
         if read is None:
             continue
-        name = read.config.id or id
-        if name != id and (name in sources or name in shape.sources):
-            diagnostics.add(f"sources.{id}.config.id", f"another one is called {name}")
-        sources[name] = read
+        called = read.config.id or id
+        if called != id and (called in sources or called in shape.sources):
+            diagnostics.add(f"sources.{id}.config.id", f"another one is called {called}")
+        sources[called] = read
     if not any(not entry.config.disabled for entry in destinations.values()):
         diagnostics.warnings.append(
             "destinations: the flow uses none; its events are accepted and go nowhere"
@@ -203,12 +206,16 @@ def _read_collector(
 def _check_spool(path: str, diagnostics: Diagnostics) -> None:
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
-        diagnostics.add("collector.spool.path", f"there is no folder {folder}")
+        diagnostics.add("collector.spool.path", _no_folder(folder))
         return
     try:
         check_file(path)
     except ValueError as error:
         diagnostics.add("collector.spool.path", str(error))
+
+
+def _no_folder(folder: str) -> str:
+    return f"there is no folder {folder}; create it, or correct the path"
 
 
 def _merge_globals(collector: dict[str, Any], diagnostics: Diagnostics) -> None:

@@ -42,9 +42,9 @@ OF_SOURCE: Final = {
 """Keys of a walkerOS source that would change the delivered data, each with advice."""
 
 
-def check_steps(shape: Flow, diagnostics: Diagnostics, *, serve: bool) -> None:
+def check_steps(shape: Flow, diagnostics: Diagnostics, *, tell_of_sources: bool) -> None:
     """Warn of the parts of a flow that are not run here."""
-    if shape.sources and not serve:
+    if shape.sources and tell_of_sources:
         diagnostics.warnings.append(
             "sources: not run here; `walker serve` starts them, and other events come in through"
             " push or `walker run`"

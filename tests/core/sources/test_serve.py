@@ -201,6 +201,15 @@ def test_bad_settings_are_problems_with_their_places(tmp_path: Path) -> None:
     assert "settings.tlsCert: there is no such file" in walker("serve", flow).stderr
 
 
+def test_problems_beside_the_sources_name_the_file_and_the_remedy(tmp_path: Path) -> None:
+    folder = tmp_path / "absent"
+    web = {"web": {"package": "http", "config": {"settings": {"port": 0}}}}
+    flow = flow_in(tmp_path, web, spool={"path": str(folder / "spool.db")})
+    remedy = f"there is no folder {folder}; create it, or correct the path"
+    expected = f"Error: {flow}: 1 problem\n  collector.spool.path: {remedy}\n"
+    assert walker("serve", flow).stderr == expected
+
+
 def test_source_that_is_not_installed_is_an_error(tmp_path: Path) -> None:
     done = walker("serve", flow_in(tmp_path, {"web": {"package": "nowhere"}}))
     assert done.exit_code == 1

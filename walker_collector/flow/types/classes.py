@@ -170,9 +170,10 @@ def describe_fields(cls: type[Any], describer: Describer, **other: Schema) -> Sc
     names = {
         key: {"description": f"Another name of {name}."} for key, name in synonyms(cls).items()
     }
+    about = summary(cls)
     schema: Schema = {
         "type": "object",
-        "description": summary(cls),
+        **({"description": about} if about else {}),
         "properties": {**properties, **names, **describer.extra_properties(cls)},
         "additionalProperties": False,
     }
