@@ -36,7 +36,9 @@ def context_for(
     `basis` is the consent of the person; the event's own consent overrides it. The result replaces
     the event's `consent`, as walkerOS does. The marks of a stored event are taken off.
     """
-    state = dict(basis.of_event(event.get("consent"), event.pop(CONSENT_AT, None)))
+    own, since = event.get("consent"), event.pop(CONSENT_AT, None)
+    # Most events have no consent of their own.
+    state = dict(basis.of_event(own, since) if own or since else basis.granted)
     event["consent"] = state
     trusted = not event.pop(UNTRUSTED, False)
     return PushContext(

@@ -35,4 +35,4 @@ def ordering_key(person: str) -> str:
 
     Devices and sessions keep apart: a claim may have made one somebody else's.
     """
-    return person[1:] if person.startswith("~id:") else person
+    return person[1:] if person[:4] == "~id:" else person

@@ -27,8 +27,6 @@ def mark_of_id(id_: str, *, trusted: bool = True, command: bool = False) -> byte
 
 def marks_of(events: Sequence[NewEvent]) -> list[bytes]:
     """Return the marks of those events that have one."""
-    if len(events) == 1:  # a push
-        return [events[0].mark] if events[0].mark else []
     return [event.mark for event in events if event.mark]
 
 

@@ -120,7 +120,7 @@ class SqliteSpool:
         self._check_room(count, size)
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
-        marks = marks_of(events)
+        marks = marks_of(events) if count > 1 or events[0].mark else []
         new, seqs = events, range(0)
         runs: list[EntryRun] = []
 
