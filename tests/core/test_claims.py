@@ -411,3 +411,10 @@ def test_nothing_claimed_grants_or_links_anything_for_sure(steps: list[Any]) -> 
             assert everything[key][0] == person
             granted = {name for name, given in everything[key][1].items() if given}
             assert granted <= {name for name, given in consent.items() if given}
+
+
+def test_words_of_strangers_are_not_logged(
+    shop: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim(shop, order(1, S1, **{"ines@post.example": 1}))
+    assert "ines" not in caplog.text

@@ -10,6 +10,7 @@ from walker_collector.errors import Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
     CONSENT_AT,
+    KEYS,
     UNTRUSTED,
     Bounds,
     Defaults,
@@ -40,6 +41,7 @@ _UNKNOWN_MAX: Final = 20
 """Unknown keys of events that are logged, once each."""
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
+_KEYS: Final = frozenset(KEYS)
 _PROCESS: Final = Received({})
 """Stands for the process itself, as a sender."""
 
@@ -123,6 +125,8 @@ class Intake:
                 check_open()
                 sender = event if type(event) is Received else _PROCESS
                 raw = raw_event(sender.event if sender is event else event, {})
+                if sender is event:  # the log is not for the words of strangers
+                    raw = {key: raw[key] for key in raw if key in _KEYS}
                 if is_command(raw.get("name")):
                     group.store()  # the events before it
                     self._run_once(raw, sender, origin)

@@ -383,3 +383,35 @@ def test_events_come_with_what_is_known_of_their_sender(
     assert [(item.trusted, item.limited, item.learn) for item in door.senders] == [
         (trusted, limited, learn)
     ] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"path": "collect"}, "must begin with /; write /collect"),
+        ({"paths": ["/a", Route(path="b")]}, "write /b"),
+        ({"names": {"Signup": "signup"}}, "Signup: .*entity action"),
+        ({"keys": {"a": Key(key=Secret(""))}}, "a: the key is empty"),
+        (
+            {"keys": {"a": Key(key=Secret("k-1")), "b": Key(key=Secret("k-1"), trusted=True)}},
+            "a and b are the same key",
+        ),
+    ],
+)
+def test_settings_that_would_lose_events_or_trust_strangers_are_refused(
+    wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**wrong)
+
+
+def test_sender_without_a_key_is_told_how_to_show_one() -> None:
+    status, body = answer(ask(Door(), {"name": "page view"}, settings=Settings(keys=KEYS)))
+    assert status == 401
+    assert "X-Write-Key" in body["error"]
+
+
+def test_settings_of_a_mounted_application_lead_back_to_it() -> None:
+    request = Request("GET", "/v1/projects/k/settings", headers={"host": "a.b"}, root="/events")
+    response = Responder(Settings(), lambda: NOW).respond(request, Door())
+    assert json.loads(response.body)["integrations"]["Segment.io"]["apiHost"] == "a.b/events/v1"

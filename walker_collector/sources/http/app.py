@@ -144,7 +144,7 @@ class App:
         method: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes = b"",
+        body: bytes | str = b"",
         client: str = "",
     ) -> tuple[int, dict[str, str], bytes]:
         """Return the status, headers and body that answer a request, for servers other than ASGI.
@@ -264,6 +264,7 @@ def _request(scope: Scope, body: bytes) -> Request:
         headers,
         body,
         client[0] if client else "",
+        scope.get("root_path", ""),
     )
 
 

@@ -26,6 +26,7 @@ class Caller:
 
 
 ANYBODY: Final = Caller()
+_NEEDED: Final = "a key is needed: by Authorization, X-Write-Key, ?key= or writeKey in the body"
 
 
 def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
@@ -36,11 +37,13 @@ def caller_of(request: Request, body: Any, keys: Mapping[str, Key]) -> Caller:
     if not keys:
         return ANYBODY
     shown = _shown(request, body)
+    if not shown:
+        raise RequestRejected(401, _NEEDED, {"WWW-Authenticate": "Basic"})
     found = ""
     for name, key in keys.items():  # all of them: the time tells nothing about any
         if hmac.compare_digest(key.key.reveal().encode(), shown.encode("utf-8", "surrogatepass")):
             found = name
-    if not shown or not found:
+    if not found:
         raise RequestRejected(401, "the key is unknown", {"WWW-Authenticate": "Basic"})
     origin = request.headers.get("origin", "").rstrip("/").lower()
     allowed = {item.rstrip("/").lower() for item in keys[found].origins}

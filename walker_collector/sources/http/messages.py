@@ -13,7 +13,8 @@ _JSON: Final = "application/json; charset=utf-8"
 
 @frozen
 class Request:
-    """A request. `path` is without its query; header names are in lower case.
+    """A request. `path` is without its query; header names are in lower case. `root` is the path
+    that the application is mounted at.
 
     `client` is the address that the request comes from, "" if that is unknown.
     """
@@ -24,15 +25,22 @@ class Request:
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     client: str = field(default="", repr=False)
+    root: str = ""
 
     @classmethod
     def of(
-        cls, method: str, target: str, headers: Mapping[str, str], body: bytes, client: str = ""
+        cls,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | str,
+        client: str = "",
     ) -> "Request":
         """Return the request to a target, a path that may have a query."""
         parts = urlsplit(target)
         lowered = {name.lower(): value for name, value in headers.items()}
-        return cls(method.upper(), parts.path, parts.query, lowered, body, client)
+        raw = body.encode() if isinstance(body, str) else body
+        return cls(method.upper(), parts.path, parts.query, lowered, raw, client)
 
     @property
     def media_type(self) -> str:

@@ -174,7 +174,9 @@ class Responder:
 
     def _get(self, request: Request) -> Call | Response:
         if request.path not in self._methods:
-            return segment.settings_response(request.path, request.headers.get("host", ""))
+            return segment.settings_response(
+                request.path, request.headers.get("host", "") + request.root
+            )
         caller = caller_of(request, None, self.settings.keys)
         user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
         call = walkeros.call_of_query(request.query)

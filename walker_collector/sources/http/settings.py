@@ -6,6 +6,8 @@ from typing import Any, Literal
 import attrs
 from attrs import Factory, field, frozen
 
+from walker_collector.errors import EventError
+from walker_collector.events import split_name
 from walker_collector.secret import Secret
 
 Method = Literal["GET", "POST"]
@@ -63,6 +65,31 @@ def _with_certificate(instance: Any, attribute: Any, value: str | None) -> None:
         raise ValueError("tlsCert and tlsKey belong together; name both files, or none")
 
 
+def _paths(instance: Any, attribute: Any, value: "str | list[str | Route] | None") -> None:
+    for item in value if isinstance(value, list) else [value or "/"]:
+        path = item.path if isinstance(item, Route) else item
+        if not path.startswith("/"):
+            raise ValueError(f"must begin with /; write /{path}")
+
+
+def _distinct(instance: Any, attribute: Any, value: dict[str, Key]) -> None:
+    names: dict[str, str] = {}
+    for name, key in value.items():
+        if not key.key.reveal():
+            raise ValueError(f"{name}: the key is empty")
+        other = names.setdefault(key.key.reveal(), name)
+        if other != name:
+            raise ValueError(f"{other} and {name} are the same key; give each one of its own")
+
+
+def _event_names(instance: Any, attribute: Any, value: dict[str, str]) -> None:
+    for call, name in value.items():
+        try:
+            split_name(name)
+        except EventError as error:
+            raise ValueError(f"{call}: {error}") from None
+
+
 @frozen(kw_only=True)
 class Settings:
     """Settings of the source: its address, its callers, its limits.
@@ -91,13 +118,13 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = field(default=8080, validator=_port)
-    path: str | None = None
-    paths: list[str | Route] | None = None
+    path: str | None = field(default=None, validator=_paths)
+    paths: list[str | Route] | None = field(default=None, validator=_paths)
     max_body: int = field(default=1_000_000, validator=_positive)
     max_batch: int = field(default=1_000, validator=_positive)
     cors: bool | list[str] = True
-    keys: dict[str, Key] = Factory(dict)
-    names: dict[str, str] = Factory(dict)
+    keys: dict[str, Key] = field(factory=dict, validator=_distinct)
+    names: dict[str, str] = field(factory=dict, validator=_event_names)
     acknowledge: Literal["accepted", "delivered"] = "accepted"
     timeout: int = field(default=5_000, validator=_positive)
     learn_consent: bool = True
