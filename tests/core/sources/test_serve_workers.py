@@ -50,21 +50,21 @@ def connected_to_each(url: str, pids: list[int]) -> Iterator[dict[int, HTTPConne
                 closing(HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE))
             )
             connection.connect()
-            wait_until(lambda: any(sockets_of(pid) > before[pid] for pid in pids))
-            found.update((pid, connection) for pid in pids if sockets_of(pid) > before[pid])
+            wait_until(lambda: any(sockets_of(pid) - before[pid] for pid in pids))
+            found.update((pid, connection) for pid in pids if sockets_of(pid) - before[pid])
             return len(found) == len(pids)
 
         wait_until(connect)
         yield found
 
 
-def sockets_of(pid: int) -> int:
-    """Return the number of open sockets of a process."""
-    found = 0
+def sockets_of(pid: int) -> set[str]:
+    """Return the open sockets of a process. An earlier one may close while a new one is opened."""
+    found = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed by now
-            found += os.readlink(file).startswith("socket:")
-    return found
+            found.add(os.readlink(file))
+    return {name for name in found if name.startswith("socket:")}
 
 
 def accepted(connection: HTTPConnection) -> float:
