@@ -49,8 +49,8 @@ def connected_to_each(url: str, pids: list[int]) -> Iterator[dict[int, HTTPConne
             connection = opened.enter_context(
                 closing(HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE))
             )
-            connection.connect()
-            wait_until(lambda: any(sockets_of(pid) - before[pid] for pid in pids))
+            connection.request("GET", "/health")  # of idle workers the same one would take all
+            assert connection.getresponse().read()
             found.update((pid, connection) for pid in pids if sockets_of(pid) - before[pid])
             return len(found) == len(pids)
 
@@ -87,7 +87,7 @@ def test_each_worker_takes_events_and_tells_the_figures_of_all(tmp_path: Path) -
             assert [accepted(connection) for connection in connections.values()] == [5, 5]
             found = figures(url)
             assert found["walker_events_accepted_total"] == 5
-            assert found["walker_http_requests_total"] == 7
+            assert found["walker_http_requests_total"] >= 7
             assert found["walker_destination_delivered_total"] == 5
             assert found["walker_destination_waiting"] == 0
         assert ended(process) == 0
