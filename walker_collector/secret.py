@@ -63,9 +63,14 @@ class Secret:
     reason is stored, the known secrets are struck out by their text: those of at least 8 letters.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "is_placeholder")
+
+    is_placeholder: bool
+    """Whether it stands for a credential in a simulation."""
 
     def __init__(self, text: "str | Secret") -> None:
+        of_secret = isinstance(text, Secret) and text.is_placeholder
+        self.is_placeholder = of_secret or isinstance(text, Placeholder)
         self._text: str = text._text if isinstance(text, Secret) else str.__str__(text)
         if not isinstance(text, Secret | Placeholder):
             _remember(self._text)

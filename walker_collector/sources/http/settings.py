@@ -78,7 +78,7 @@ def _distinct(instance: Any, attribute: Any, value: dict[str, Key]) -> None:
         if not key.key.reveal():
             raise ValueError(f"{name}: the key is empty")
         other = names.setdefault(key.key.reveal(), name)
-        if other != name:
+        if other != name and not key.key.is_placeholder:
             raise ValueError(f"{other} and {name} are the same key; give each one of its own")
 
 
