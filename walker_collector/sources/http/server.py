@@ -72,19 +72,7 @@ def run_server(
             connections,
             settings.max_connections,
         )
-    config = uvicorn.Config(
-        app,
-        http=bounded(settings, connections),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",  # the rest is about connections; the application logs its own faults
-        access_log=False,  # it would have addresses, and the events of pixels
-        server_header=False,
-        proxy_headers=False,  # read by the application, from the proxies of its settings
-        timeout_keep_alive=math.ceil(settings.keep_alive / 1000),
-        timeout_graceful_shutdown=math.ceil(context.grace),
-    )
+    config = uvicorn.Config(app, http=bounded(settings, connections), **_options(settings, context))
     config.load()
     config.ssl = tls
 
@@ -98,6 +86,21 @@ def run_server(
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(serve())
+
+
+def _options(settings: Settings, context: SourceContext) -> dict[str, Any]:
+    """Return the options of uvicorn that are the same for every server."""
+    return {
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "log_level": "critical",  # the rest is about connections; the application logs its faults
+        "access_log": False,  # it would have addresses, and the events of pixels
+        "server_header": False,
+        "proxy_headers": False,  # read by the application, from the proxies of its settings
+        "timeout_keep_alive": math.ceil(settings.keep_alive / 1000),
+        "timeout_graceful_shutdown": math.ceil(context.grace),
+    }
 
 
 async def _serve(
