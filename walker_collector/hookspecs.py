@@ -231,7 +231,7 @@ class PushContext:
 
 @define(eq=False)  # not frozen, as one is made per event
 class Received:
-    """An event or command from a source, with what is known of its sender.
+    """An event or command from a source, and the trust in its sender.
 
     trusted: the sender may say everything that the process may. Otherwise what it says of people is
         a claim: grants, and identifiers named together, count for events of such senders only,

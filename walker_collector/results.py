@@ -102,7 +102,7 @@ class Waiter:
 
 @define(eq=False)
 class Decision:
-    """Gathers what the destinations decide on one event, and gives it to a future.
+    """Gathers the decisions of the destinations on one event, and gives them to a future.
 
     They decide when they have delivered it, will never do so, or hold it. `accepted` is the result
     of the push.

@@ -263,8 +263,7 @@ class Intake:
         """Return the person; release the events that what was learned of them admits."""
         person, news = self._consents.identify(user, claim=claim)
         if news:
-            people = {person, self._consents.claimed_person(person)}
-            self._sink.release(people if news == "stated" else set())
+            self._sink.release(self._consents.with_claimed(person) if news == "stated" else set())
         return person
 
     def _gate(
@@ -340,7 +339,7 @@ def _decided(sender: Received, result: PushResult) -> PushResult:
 
 
 def _mark(event: dict[str, Any], sender: Received, now: int) -> None:
-    """Mark an event with what is known of its sender."""
+    """Mark an event: its sender is not trusted, or its consent is everything granted."""
     if sender.limited:
         event[UNTRUSTED] = True
     if sender.learn and type(event.get("consent")) is dict:

@@ -96,7 +96,7 @@ class Commands:
                 # statements may admit events that are held under one of them.
                 self._sink.release(set())
                 raise
-            people = None if person is None else {person, self._consents.claimed_person(person)}
+            people = None if person is None else self._consents.with_claimed(person)
             self._sink.release(people)
             if all(update.values()):
                 return 0
@@ -120,7 +120,7 @@ class Commands:
             learned = self._consents.learn_consent
             if self._sink.wait_for_room(lambda: learned(consent, user, at, keep, claim=claim)):
                 person = self._consents.person_of(user, claim=claim)
-                self._sink.release({person, self._consents.claimed_person(person)})
+                self._sink.release(self._consents.with_claimed(person))
 
         uninterrupted(record)
 

@@ -132,13 +132,19 @@ class ConsentStore(KnownPeople):
                 raise ValueError("user needs an id, a device or a session")
             at = self._records.next_stamp()
             new = {key: (bool(value), at) for key, value in update.items()}
-            people = {person}
-            if not claim and self.claimed_person(person) != claimed(person):
-                people.add(self.claimed_person(person))
             records = self._with_withdrawals(new, user, person) if claim else {}
-            for key in people:
+            for key in (person, *self._merged_claim(person)):
                 records[key] = _extended(self._records.get(key), new, "the person")
             return person, self._state_records(records, person, keep)
+
+    def _merged_claim(self, person: str) -> Iterable[str]:
+        """Yield the person that a person's claims were merged into, if they are another's.
+
+        That one has a record of its own; else those of the person count for the claims as well.
+        """
+        mine = self.claimed_person(person)
+        if mine not in (person, claimed(person)):
+            yield mine
 
     def _with_withdrawals(
         self, new: ConsentRecord, user: Mapping[str, Any], person: str
@@ -200,9 +206,8 @@ class ConsentStore(KnownPeople):
             new = {key: (bool(given), at) for key, given in consent.items()}
             records = self._with_withdrawals(new, user, person) if claim else {}
             learned = learn(before, consent, at)
-            if learned is not None and not claim:
-                other = self.claimed_person(person)
-                if other != claimed(person):
+            if learned is not None:
+                for other in self._merged_claim(person):
                     records[other] = learn(self._records.get(other), consent, at) or {}
             if learned is None and not records:
                 return False
@@ -255,12 +260,12 @@ class ConsentStore(KnownPeople):
             return ConsentSnapshot(version, dict.fromkeys(names, self.basis("")), names)
         return ConsentSnapshot(version, {person: self.basis(person) for person in names}, names)
 
-    def explain(self, own: Mapping[str, Any], person: str, since: int | None = None) -> list[Grant]:
+    def explain(self, own: Mapping[str, Any], person: str) -> list[Grant]:
         """Return each key of the decision with its source."""
         stated = self.state(self.canonical(person))
         return [
             Grant(key, bool(value), source(key, own, stated))
-            for key, value in self.decide(own, person, since).items()
+            for key, value in self.decide(own, person).items()
         ]
 
 

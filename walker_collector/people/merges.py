@@ -216,6 +216,10 @@ class KnownPeople(SharedKnowledge):
         mine = claimed(person)
         return self.canonical(mine) if self._identities.may_know_claimed() else mine
 
+    def with_claimed(self, person: str) -> set[str]:
+        """Return a person, and the one that untrusted callers name by their key."""
+        return {person, self.claimed_person(person)}
+
     def people_behind(self, user: Mapping[str, Any], claim: str) -> set[str]:
         """Return the people that identifiers lead to, and the person that a claim is about."""
         graph, keys = self._identities, identifiers(user)

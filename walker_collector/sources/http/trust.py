@@ -16,7 +16,8 @@ _KEPT_BITS: Final = {4: 24, 6: 48}
 def received(
     event: Any, caller: Caller, user: Mapping[str, Any], *, learn: bool
 ) -> Received | RequestRejected:
-    """Return an event with what is known of its sender and their `user`; or the refusal.
+    """Return an event with the trust in its sender, and the `user` that the request shows; or the
+    refusal.
 
     `learn`: its consent is remembered for its person.
     """
