@@ -5,25 +5,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from concurrent.futures import wait
+from functools import partial
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-from walker_collector.errors import SpoolFull
+from walker_collector.errors import SpoolFull, WalkerError
 from walker_collector.figures import Figures
+from walker_collector.groups import Groups
 from walker_collector.hookspecs import Received
-from walker_collector.results import Status
+from walker_collector.results import PushResult, Status
 from walker_collector.sources.http.call import Call
-from walker_collector.sources.http.groups import (
-    EventGroups,
-    Results,
-    awaited,
-    decisions,
-    pushed,
-    undecided,
-)
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.respond import Accept, Responder
+from walker_collector.sources.http.results import Results, awaited, decisions, pushed, undecided
 from walker_collector.sources.http.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -73,8 +67,8 @@ class App:
         self._bytes = 0
         """Bytes of bodies with waiting events."""
         self._body_time = settings.body_timeout / 1000
-        self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, EventGroups] = (
-            WeakKeyDictionary()
+        self._groups: Groups[Received, PushResult | WalkerError] = Groups(
+            partial(pushed, accept), "walker-http"
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,13 +195,9 @@ class App:
     async def _accept(self, events: Sequence[Received], size: int) -> Results:
         if self._bytes and self._bytes + size > _BYTES:
             return [SpoolFull("too many events wait to be accepted")] * len(events)
-        loop = asyncio.get_running_loop()
-        groups = self._groups.get(loop)
-        if groups is None:
-            groups = self._groups[loop] = EventGroups(self._push)
         self._bytes += size
         try:
-            return await groups.accept(events)
+            return await self._groups.add(events)
         finally:
             self._bytes -= size
 

@@ -1,0 +1,112 @@
+"""Groups: the items of all tasks that wait are handled together, off their event loop."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_Waiting = tuple[Sequence[T], asyncio.Future[Sequence[R]]]
+"""The items of a task, and the future of their results."""
+
+_GROUP: Final = 2_000
+"""Items after which a group is closed; the tasks after it wait for the next."""
+
+
+class Groups(Generic[T, R]):
+    """Hands the items of all tasks that wait to `handle` together, on a thread per event loop.
+
+    `handle` returns a result for each. While it works on a group, the next one gathers: so a busy
+    process commits seldom, and a quiet one at once. Groups keep the order of the calls.
+    """
+
+    def __init__(self, handle: Callable[[Sequence[T]], Sequence[R]], thread: str) -> None:
+        self._handle = handle
+        self._thread = thread
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _GroupsOfLoop[T, R]] = (
+            WeakKeyDictionary()
+        )
+
+    def is_idle(self) -> bool:
+        """Return whether no task of the running loop waits."""
+        groups = self._loops.get(asyncio.get_running_loop())
+        return groups is None or not groups.is_working
+
+    async def add(self, items: Sequence[T]) -> Sequence[R]:
+        """Return the results of these items, or raise the exception of their group.
+
+        A task that is cancelled takes its items with it, unless their group has begun.
+        """
+        if not items:
+            return []
+        loop = asyncio.get_running_loop()
+        groups = self._loops.get(loop)
+        if groups is None:
+            groups = self._loops[loop] = _GroupsOfLoop(self._handle, self._thread)
+        future: asyncio.Future[Sequence[R]] = loop.create_future()
+        groups.add(loop, (items, future))
+        return await future
+
+
+class _GroupsOfLoop(Generic[T, R]):
+    """The groups of one event loop; its thread ends with it."""
+
+    def __init__(self, handle: Callable[[Sequence[T]], Sequence[R]], thread: str) -> None:
+        self._handle = handle
+        self._waiting: list[_Waiting[T, R]] = []
+        self._thread = ThreadPoolExecutor(1, thread)
+        self.is_working = False
+
+    def add(self, loop: asyncio.AbstractEventLoop, waiting: _Waiting[T, R]) -> None:
+        """Have items handled with the next group."""
+        self._waiting.append(waiting)
+        if not self.is_working:
+            self._begin(loop)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin with the next group, if there is one."""
+        if group := self._next_group():
+            self._thread.submit(self._work, loop, group)
+        self.is_working = bool(group)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting[T, R]]) -> None:
+        """Handle a group, on the thread."""
+        results: Sequence[R] | Exception
+        try:
+            results = self._handle([item for items, _ in group for item in items])
+        except Exception as error:
+            results = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._finish, loop, group, results)
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        group: list[_Waiting[T, R]],
+        results: Sequence[R] | Exception,
+    ) -> None:
+        """Give the tasks of a group their results, and begin the next one."""
+        at = 0
+        for items, future in group:
+            if future.done():  # its task was cancelled
+                pass
+            elif isinstance(results, Exception):
+                future.set_exception(results)
+            else:
+                future.set_result(results[at : at + len(items)])
+            at += len(items)
+        self._begin(loop)
+
+    def _next_group(self) -> list[_Waiting[T, R]]:
+        """Take the items that are handled next, without those of cancelled tasks."""
+        waiting = [item for item in self._waiting if not item[1].done()]
+        size = taken = 0
+        while taken < len(waiting) and size < _GROUP:
+            size += len(waiting[taken][0])
+            taken += 1
+        self._waiting = waiting[taken:]
+        return waiting[:taken]
