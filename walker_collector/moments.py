@@ -1,5 +1,6 @@
 """Points in time: ISO 8601 text and `datetime` to milliseconds since 1970, and back."""
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +11,14 @@ _MS: Final = timedelta(milliseconds=1)
 EARLIEST: Final = -62_135_596_800_000
 LATEST: Final = 253_402_300_799_999
 """The years 1 to 9999, the range of ISO 8601 and `datetime`, in ms since 1970."""
+
+_EXPORTED: Final = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d[\d:.,]*) ?"
+    r"(?P<zone>[Zz]|UTC|GMT|[+-]\d\d:?(?:\d\d)?)(?:\[[\w/+-]+\])?",
+    re.ASCII,
+)
+"""A time that Python's parser refuses: `2026-03-02 08:22:00 UTC` of BigQuery, `... +0100` of Ruby,
+`2026-03-02t08:22:00z` of RFC 3339, `2026-03-02T08:22:00+01:00[Europe/Berlin]` of Java."""
 
 
 def now_ms() -> int:
@@ -47,12 +56,21 @@ def to_ms(moment: date) -> int:
 def parse_ms(text: str) -> int:
     """Return ISO 8601 text as ms since 1970; without a zone it is UTC, without a time midnight.
 
-    Raises ValueError for other text, and for digits alone: `20260302` may be a date or a number.
+    The forms of databases and other languages are read, too: see `_EXPORTED`. Raises ValueError for
+    other text, and for digits alone: `20260302` may be a date or a number.
     """
     text = text.strip()
     if text.isdecimal():
         raise ValueError("digits alone")
-    return to_ms(datetime.fromisoformat(text))
+    try:
+        return to_ms(datetime.fromisoformat(text))
+    except ValueError:
+        found = _EXPORTED.fullmatch(text)
+        if found is None:
+            raise
+    zone = found["zone"].upper()
+    zone = "Z" if zone in ("Z", "UTC", "GMT") else zone
+    return to_ms(datetime.fromisoformat(f"{found['day']}T{found['time']}{zone}"))
 
 
 def show_ms(ms: float) -> str:

@@ -50,6 +50,11 @@ def refused(value: Any, period: Period | None = None) -> str:
         "2023-11-15T00:13:20.123+02:00",
         "2023-11-14 22:13:20.123+00",
         " 20231114T221320,123Z ",
+        "2023-11-14 22:13:20.123 UTC",
+        "2023-11-14 22:13:20.123456 GMT",
+        "2023-11-15 00:13:20.123 +0200",
+        "2023-11-14t22:13:20.123z",
+        "2023-11-15T00:13:20.123+02:00[Europe/Helsinki]",
     ],
 )
 def test_number_datetime_and_iso_text_are_the_same_time_in_ms(moment: Any) -> None:
@@ -124,6 +129,9 @@ def test_older_events_are_taken_where_the_flow_says_so() -> None:
         ("yesterday", "not ISO 8601; write it as 2026-03-02T08:22:00Z"),
         ("", "not ISO 8601"),
         ("2026-02-30T00:00:00Z", "not ISO 8601"),
+        ("2023-11-14T22:13:20[Europe/Helsinki]", "not ISO 8601"),
+        ("2023-11-14 22:13:99 UTC", "not ISO 8601"),
+        ("14 Nov 2023 22:13:20 GMT", "not ISO 8601"),
         ("1795690000000", "a number as text; write it without quotes"),
         ("-5.5", "a number as text"),
         (True, "not bool"),

@@ -205,20 +205,57 @@ def test_environment_in_values_without_a_type_is_plain_text() -> None:
 
 def test_environment_that_is_no_number_or_boolean_is_named() -> None:
     found = entry_problems(
-        {"T": "soon", "B": "maybe", "R": "nan", "C": "deny"},
+        {"T": "soon", "B": "maybe", "R": "nan", "C": "deny", "MODE": "some", "N": "-1"},
         config={
             "timeout": "$env.T",
             "disabled": "$env.B",
             "rateLimit": "$env.R",
+            "queueMax": "$env.N",
+            "dlqMax": "$env.MAX:many",
+            "consentMode": "$env.MODE",
             "consent": {"a": "$env.C"},
         },
     )
     assert found == {
-        "config.timeout": "expected a whole number, and environment variable T holds none",
-        "config.disabled": "expected true or false, and environment variable B holds none",
-        "config.rateLimit": "expected a number, and environment variable R holds none",
-        "config.consent.a": "expected true or false, and environment variable C holds none",
+        "config.timeout": 'expected a whole number (environment variable T holds "soon")',
+        "config.disabled": 'expected true or false (environment variable B holds "maybe")',
+        "config.rateLimit": 'expected a number (environment variable R holds "nan")',
+        "config.queueMax": 'must be at least 0, got -1 (environment variable N holds "-1")',
+        "config.dlqMax": 'expected a whole number (the default of $env.MAX is "many")',
+        "config.consentMode": "not one of the choices; choices: all, any"
+        ' (environment variable MODE holds "some")',
+        "config.consent.a": 'expected true or false (environment variable C holds "deny")',
     }
+
+
+def test_environment_that_may_be_a_credential_is_named_and_not_shown() -> None:
+    environ = {"API_KEY": "k3y", "LONG": "0123456789abcdef0", "KEY": "7"}
+    config = {"timeout": "$env.API_KEY", "queueMax": "$env.LONG", "dlqMax": "$secret.KEY"}
+    assert entry_problems(environ, config=config) == {
+        "config.timeout": "expected a whole number (from $env.API_KEY)",
+        "config.queueMax": "expected a whole number (from $env.LONG)",
+        "config.dlqMax": "expected a whole number, got a secret, which is text; write it as"
+        " $env.NAME",
+    }
+
+
+def test_variables_that_a_simulation_lacks_are_as_none_given() -> None:
+    config = {
+        "queueMax": "$env.NONE",
+        "concurrency": "$env.NONE",
+        "rateLimit": "$env.NONE",
+        "consentMode": "$env.NONE",
+        "consent": {"a": "$env.NONE"},
+        "batch": "$env.NONE",
+        "mapping": {"a": {"b": {"batch": {"size": "$env.NONE"}, "skip": "$env.NONE"}}},
+        "settings": {"size": "$env.NONE", "fast": "$env.NONE"},
+    }
+    raw = {"destinations": {"p": {"package": "plain", "config": config}}}
+    flow = load_flow(raw, environ={}, registry=REGISTRY, credentials=False)
+    read = flow.destinations["p"].config
+    assert (read.queue_max, read.concurrency, read.rate_limit) == (10_000, None, None)
+    assert (read.consent_mode, read.consent, read.batch) == ("any", {"a": False}, None)
+    assert (read.settings.size, read.settings.fast) == (1, False)
 
 
 @pytest.mark.parametrize("where", ["beside", "inside"])

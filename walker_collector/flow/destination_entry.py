@@ -76,10 +76,9 @@ def read_destination(
     require = _required(raw.get("require"))
     if plugin is None:
         return ReadDestination(require=require)
-    config = _read_config(plugin, raw, path, context.lenient, diagnostics)
+    config = _read_config(plugin, {**raw, "before": chain}, path, context.lenient, diagnostics)
     if config is None or len(diagnostics.problems) > before:
         return ReadDestination(require=require)
-    config = attrs.evolve(config, before=chain)
     made = DestinationEntry(package=entry.package or "", plugin=plugin, config=config)
     return ReadDestination(made, require)
 
@@ -146,7 +145,7 @@ def _read_config(
     settings, wrong = read_settings(
         plugin, raw.get("settings"), join(path, "settings"), lenient, diagnostics
     )
-    config = {key: value for key, value in raw.items() if key not in {*UNSUPPORTED, "before"}}
+    config = {key: value for key, value in raw.items() if key not in UNSUPPORTED}
     config["settings"] = settings
     place = join(path, "mapping")
     inherited = inherit(raw.get("mapping"), plugin, place)

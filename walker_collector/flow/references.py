@@ -149,7 +149,9 @@ class _Resolver:
         text = self.env(match, path)
         if name not in self.context.environ and match["default"] is None:
             return text if self.context.lenient or isinstance(text, Secret) else Unset(text)
-        return text if isinstance(text, Secret | Placeholder) else EnvText(text, name)
+        if isinstance(text, Secret | Placeholder):
+            return text
+        return EnvText(text, name, is_default=name not in self.context.environ)
 
     def env(self, match: re.Match[str], path: str) -> str | Secret:
         name, default = match["env"], match["default"]

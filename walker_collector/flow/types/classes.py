@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from enum import Enum
 from functools import lru_cache
-from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Final, Literal, get_origin
 
 import attrs
 from cattrs import Converter
@@ -14,7 +15,7 @@ from cattrs.errors import ClassValidationError
 from walker_collector.config import DestinationConfig, EnvText, Placeholder, Secret
 from walker_collector.flow.types.docstrings import field_docs, summary
 from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
-from walker_collector.flow.types.place import InvalidValue, at, part
+from walker_collector.flow.types.place import InvalidValue, at, choices, part, with_origin
 from walker_collector.naming import camel, hint, kind
 
 _HINTED: Final = 100
@@ -70,7 +71,7 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
             errors.append(at(InvalidValue("required, but missing"), disk_key(field)))
     stood_in = {name for name, key in keys.items() if isinstance(raw[key], Placeholder)}
     checked = {name: keys[name] for name in values if name not in stood_in}
-    errors += _refused(fields, checked, values)
+    errors += _refused(fields, checked, values, raw)
     if errors:
         raise ClassValidationError(cls.__name__, errors, cls)
     with attrs.validators.disabled() if stood_in else nullcontext():
@@ -80,18 +81,26 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
 def _is_left_out(field: "attrs.Attribute[Any]", raw: Any) -> bool:
     """Return whether a value is the same as none given, where the field has a default.
 
-    null is, unless the field knows it, and an empty variable of the environment for a number or a
-    boolean.
+    null is, unless the field knows it. For a number, a boolean or an option an empty variable of
+    the environment is, too, and the placeholder of one that is not set.
     """
     if field.default is attrs.NOTHING:
         return False
-    union = get_origin(field.type) in (Union, UnionType)
-    accepted = set(get_args(field.type)) if union else {field.type}
+    accepted = set(choices(field.type))
     if raw is None:
         return accepted.isdisjoint({Any, NoneType})
-    if isinstance(raw, EnvText) and not raw.strip():
-        return not accepted.isdisjoint({int, float, bool}) and str not in accepted
+    if isinstance(raw, Placeholder) or (isinstance(raw, EnvText) and not raw.strip()):
+        return str not in accepted and any(map(_is_spelled, accepted))
     return False
+
+
+def _is_spelled(cls: Any) -> bool:
+    """Return whether the text of an environment variable may spell a value of a type."""
+    if get_origin(cls) is Literal:
+        return True
+    return isinstance(cls, type) and bool(
+        issubclass(cls, int | float | Enum) or (attrs.has(cls) and short_form(cls))
+    )
 
 
 def _long_form(cls: type[Any], raw: Any) -> Mapping[str, Any]:
@@ -136,7 +145,7 @@ class _Draft:
 
 
 def _refused(
-    fields: Fields, keys: Mapping[str, str], values: dict[str, Any]
+    fields: Fields, keys: Mapping[str, str], values: dict[str, Any], raw: Mapping[str, Any]
 ) -> Iterator[Exception]:
     """Run validators by themselves: an instance would stop at the first, without its place."""
     draft = _Draft(values)
@@ -148,6 +157,8 @@ def _refused(
             validator(draft, fields[name], values[name])
         except AttributeError:
             continue  # it looks at a field that is not there; the instance will have them all
+        except Exception as error:
+            yield at(with_origin(error, raw[key], fields[name].type), key)
         except BaseException as error:  # validators of plugins: anything may come out
             yield at(error, key)
 

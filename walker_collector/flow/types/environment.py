@@ -18,7 +18,7 @@ _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True} | {
 
 
 def typed(text: EnvText, cls: type[Any]) -> Any:
-    """Return the text as an int, a float or a bool; raises `InvalidValue` naming the variable."""
+    """Return the text as an int, a float or a bool; raises `InvalidValue`."""
     word = text.strip()
     if cls is bool and (found := _WORDS.get(word.lower())) is not None:
         return found
@@ -27,7 +27,7 @@ def typed(text: EnvText, cls: type[Any]) -> Any:
     if cls is float and (number := _number(word)) is not None:
         return number
     wanted = {bool: "true or false", int: "a whole number", float: "a number"}[cls]
-    raise InvalidValue(f"expected {wanted}, and environment variable {text.name} holds none")
+    raise InvalidValue(f"expected {wanted}")
 
 
 def _number(word: str) -> float | None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 from cattrs import Converter
 from cattrs.errors import BaseValidationError, IterableValidationNote
 
+from walker_collector.config import EnvText, Secret
 from walker_collector.error_details import failure_of
 from walker_collector.errors import Problem
 from walker_collector.naming import join
@@ -24,8 +26,26 @@ def part(converter: Converter, raw: Any, cls: Any, key: str | int) -> Any:
     outer = PLACE.set(join(PLACE.get(), key))
     try:
         return converter.structure(raw, cls)
+    except Exception as error:
+        raise with_origin(error, raw, cls) from error.__cause__
     finally:
         PLACE.reset(outer)
+
+
+def with_origin(error: Exception, raw: Any, cls: Any) -> Exception:
+    """Return an error that names the variable, if the refused value came from the environment.
+
+    What the variable holds is shown unless the type `cls` takes text, which may be a credential.
+    """
+    if not isinstance(raw, EnvText) or isinstance(error, BaseValidationError):
+        return error
+    takes_text = not {str, Secret, Any}.isdisjoint(choices(cls))
+    return InvalidValue(f"{error} ({raw.origin(shown=not takes_text)})")
+
+
+def choices(cls: Any) -> tuple[Any, ...]:
+    """Return the types that a union is a choice between; of another type, itself."""
+    return get_args(cls) if get_origin(cls) in (Union, UnionType) else (cls,)
 
 
 def at(error: BaseException, key: str | int) -> Exception:

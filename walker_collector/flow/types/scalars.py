@@ -27,6 +27,10 @@ def scalar(cls: type[Any], accepts: tuple[type, ...], name: str, schema: Schema)
             return raw if cls is Secret else raw.reveal()
         if cls is int and isinstance(raw, float) and raw.is_integer():
             return int(raw)  # JSON knows one kind of number: 1e3 is a whole one
+        if isinstance(raw, Secret):
+            raise InvalidValue(
+                f"expected {name}, got a secret, which is text; write it as $env.NAME"
+            )
         if not isinstance(raw, accepts) or (isinstance(raw, bool) and cls is not bool):
             raise InvalidValue(f"expected {name}, got {kind(raw)}")
         return cls(raw) if cls in (float, Secret) or isinstance(raw, EnvText) else raw
@@ -40,8 +44,10 @@ def read_enum(_: Any, __: Converter) -> Hook:
 
 
 def _read_member(raw: Any, cls: type[Enum]) -> Enum:
+    if isinstance(raw, Placeholder):
+        return next(iter(cls))
     if isinstance(raw, EnvText):
-        raw = option(raw, (member.value for member in cls))
+        raw = option(raw, (member.value for member in cls)) or str(raw)
     try:
         return cls(raw)
     except ValueError:

@@ -12,6 +12,7 @@ from walker_collector.config import (
     EnvText,
     ObjectSpec,
     PathSpec,
+    Placeholder,
     ValueSpec,
 )
 from walker_collector.errors import ConfigError
@@ -19,7 +20,7 @@ from walker_collector.flow.types.containers import describe_mapping
 from walker_collector.flow.types.environment import typed
 from walker_collector.flow.types.functions import CODE_ADVICE, CODE_PREFIX
 from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
-from walker_collector.flow.types.place import PLACE, InvalidValue, at
+from walker_collector.flow.types.place import PLACE, InvalidValue, at, with_origin
 from walker_collector.mapping import Value
 from walker_collector.naming import kind
 
@@ -86,7 +87,7 @@ def read_consent(raw: Any, _: Any) -> dict[str, bool]:
             _check_key(key)
             grants[key] = _grant(value)
         except InvalidValue as error:
-            errors.append(at(error, key))
+            errors.append(at(with_origin(error, value, bool), key))
     if errors:
         raise ClassValidationError("consent", errors, dict)
     return grants
@@ -106,6 +107,8 @@ def _check_key(key: str) -> None:
 def _grant(value: Any) -> bool:
     if isinstance(value, EnvText):
         return bool(typed(value, bool))
+    if isinstance(value, Placeholder):
+        return False
     if value is None or isinstance(value, bool | int | float):
         return bool(value)
     raise InvalidValue(f"expected true or false, got {kind(value)}")

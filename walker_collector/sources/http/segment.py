@@ -6,9 +6,9 @@ Customer.io's Data Pipelines SDKs speak the same.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from walker_collector.moments import parse_ms
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.messages import RequestRejected, Response, json_response
 
@@ -181,10 +181,9 @@ def _ms(value: Any) -> int | None:
     if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
+        return parse_ms(value)
+    except (ValueError, OverflowError):
         return None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def refusal(error: RequestRejected) -> Response:
