@@ -70,15 +70,15 @@ class AlternativesSpec(ValueSpec):
 class ObjectSpec(ValueSpec):
     """The object form of a value; an empty one resolves to nothing.
 
-    key: the path of the input.
-    value: the default if nothing is found.
-    map: an object, each key a value of its own.
-    loop: a list and the value made of each of its items.
-    set: a list of values.
-    fn: a callable that makes the value.
-    condition: a callable that must hold.
-    consent: consent keys, one of which must be granted.
-    validate: a callable that the result must pass.
+    key: the path of the input in the event.
+    value: the default, used if nothing is found.
+    map: the value is an object, each key a value of its own.
+    loop: the value is a list: of each item of the first value, the second is made.
+    set: the value is a list of values.
+    fn: this callable makes the value.
+    condition: this callable must hold, else there is no value.
+    consent: one of these consent keys must be granted, else there is no value.
+    validate: the result must pass this callable, else there is no value.
     nullable: null is a value where it stands, in what the value yields too; it goes before `value`
         and later alternatives. The values inside say otherwise by a `nullable` of their own.
     """
@@ -99,9 +99,9 @@ class ObjectSpec(ValueSpec):
 class BatchConfig:
     """When a batch is sent; a bare number is `wait`.
 
-    wait: ms without a new event.
-    size: number of events.
-    age: ms since its first event.
+    wait: a batch is sent when no event has come for so many ms.
+    size: a batch has at most so many events.
+    age: a batch is sent when its first event is so many ms old.
     """
 
     wait: int | None = field(default=None, validator=ms(0), metadata={"short": True})
@@ -116,18 +116,18 @@ class RuleConfig:
     `settings` is an instance of the plugin's `rule_settings`. `extend` of a flow
     file is already applied: the rule is merged onto the one that the destination ships.
 
-    name: the event's name for the destination.
+    name: the event has this name for the destination.
     data: the data to send, merged over the destination's own data.
-    policy: event paths and the values they get before the mapping reads them.
-    include: sections of the event that are added to the data.
-    remove: paths that are taken out of the data, as the last step.
-    ignore: send nothing.
+    policy: these paths of the event get values before the mapping reads them.
+    include: these sections of the event are added to the data.
+    remove: these paths are taken out of the data, as the last step.
+    ignore: nothing is sent of these events.
     skip: do what `settings` say, but not the destination's default call.
-    condition: a callable that must hold for this rule of a list.
-    consent: consent keys, one of which must be granted.
+    condition: this callable must hold, else the next rule of a list is tried.
+    consent: one of these consent keys must be granted.
     untrusted: events of senders that are not trusted may cause what the package guards.
-    batch: how these events are batched.
-    settings: the package's own settings for rules.
+    batch: these events are batched in this way.
+    settings: the package has settings of its own for rules.
     """
 
     name: str | None = field(default=None, validator=names_event)
@@ -154,8 +154,8 @@ class TransformerConfig:
 
     A rule's `name` renames the event, and `ignore` drops it.
 
-    policy: event paths and the values they get.
-    mapping: rules by entity and action.
+    policy: these paths of the event get values.
+    mapping: the rules are found by entity and action.
     """
 
     policy: dict[str, ValueSpec] | None = field(default=None, validator=read_paths)
@@ -166,8 +166,8 @@ class TransformerConfig:
 class BreakerConfig:
     """When to stop trying; a bare number is `threshold`.
 
-    threshold: failures in a row.
-    cooldown: ms until one event is tried again.
+    threshold: the breaker opens after so many failures in a row.
+    cooldown: after so many ms one event is tried again.
     """
 
     threshold: int = field(default=5, validator=at_least(1), metadata={"short": True})
@@ -178,10 +178,10 @@ class BreakerConfig:
 class RetryConfig:
     """How a failed delivery is tried again: exponential backoff with full jitter.
 
-    attempts: how many at most.
-    age: ms since the event was accepted, after which it is not tried any more.
-    base: ms of the first wait, at most.
-    cap: ms of any wait, at most.
+    attempts: an event is tried so many times at most.
+    age: an event that was accepted so many ms ago is not tried any more.
+    base: the first wait takes at most so many ms.
+    cap: no wait takes more than so many ms.
     """
 
     attempts: int = field(default=20, validator=at_least(1))
@@ -216,32 +216,33 @@ class DestinationConfig:
 
     `settings` is an instance of the plugin's `settings` class.
 
-    id: of the destination, in results, figures, log and spool; else the key it stands under.
-    consent: consent keys, one of which must be granted before an event is delivered.
-    consent_mode: `all` asks for every key of `consent`.
-    settings: the package's own settings.
-    data: the data to send for every event.
-    include: sections of the event that are added to the data.
-    policy: event paths and the values they get before the mapping reads them.
-    mapping: rules by entity and action; `*` stands for any.
-    unmatched: the treatment of events without a rule in `mapping`: `send` them unchanged (the log
-        names each once), `ignore` them, or make a dead letter of them as an `error`.
-    before: transformers that events pass before policy and mapping; in a file, their names.
-    env: objects that code hands to the destination.
-    queue: keep events until consent is granted; without it they are dropped.
-    queue_max: how many events wait for consent at most.
-    queue_age: ms an event waits for consent at most.
-    dlq_max: how many dead letters are kept at most.
-    require: destinations that must be ready before.
-    disabled: leave the destination out.
-    batch: how events are batched.
-    breaker: when to stop trying, and for how long.
-    retry: how a failed delivery is tried again.
-    concurrency: deliveries under way at once.
-    rate_limit: deliveries per second at most.
-    timeout: ms a delivery may take; 0 is the same as none given.
-    mock: the result of a pretended delivery; nothing is sent.
-    logger: `level` of the destination's log.
+    id: the destination has this id in results, figures, log and spool; else the key it stands
+        under.
+    consent: one of these consent keys must be granted before an event is delivered.
+    consent_mode: `any` asks for one key of `consent`, `all` for every key.
+    settings: the package has settings of its own.
+    data: this data is sent for every event.
+    include: these sections of the event are added to the data.
+    policy: these paths of the event get values before the mapping reads them.
+    mapping: the rules are found by entity and action; `*` stands for any.
+    unmatched: an event without a rule in `mapping` is sent unchanged (`send`; the log names each
+        once), ignored (`ignore`), or becomes a dead letter (`error`).
+    before: events pass these transformers before policy and mapping; in a file, their names.
+    env: code hands these objects to the destination.
+    queue: events are kept until consent is granted; with false they are dropped.
+    queue_max: at most so many events wait for consent.
+    queue_age: an event waits for consent at most so many ms.
+    dlq_max: at most so many dead letters are kept.
+    require: these destinations must be ready before.
+    disabled: true leaves the destination out.
+    batch: events are batched in this way.
+    breaker: deliveries stop after failures, and are tried again, in this way.
+    retry: a failed delivery is tried again in this way.
+    concurrency: at most so many deliveries are under way at once.
+    rate_limit: at most so many deliveries are made per second.
+    timeout: a delivery may take so many ms; 0 is the same as none given.
+    mock: nothing is sent; this is the result of the pretended delivery.
+    logger: `level` is that of the destination's log.
     """
 
     id: str | None = field(default=None, validator=names_destination)
@@ -288,15 +289,15 @@ class SourceConfig:
     `next`, in this order. A rule's `name` renames an event, and `ignore` drops it; rules make no
     data here.
 
-    id: of the source, in the log; else the key it stands under.
-    settings: the package's own settings.
-    consent: consent keys, one of which must be granted; other events are dropped.
-    policy: event paths and the values they get before the rules.
-    mapping: rules by entity and action; `*` stands for any.
-    before: transformers that events pass first; in a file, their names.
-    next: transformers that events pass last; in a file, their names.
-    disabled: leave the source out.
-    logger: `level` of the source's log.
+    id: the source has this id in the log; else the key it stands under.
+    settings: the package has settings of its own.
+    consent: one of these consent keys must be granted; other events are dropped.
+    policy: these paths of the event get values before the rules.
+    mapping: the rules are found by entity and action; `*` stands for any.
+    before: events pass these transformers first; in a file, their names.
+    next: events pass these transformers last; in a file, their names.
+    disabled: true leaves the source out.
+    logger: `level` is that of the source's log.
     """
 
     id: str | None = field(default=None, validator=names_destination)
@@ -323,10 +324,10 @@ class SourceEntry:
 class SpoolConfig:
     """Where accepted events wait: a SQLite file, bounded by events and bytes.
 
-    path: of the file.
+    path: the file has this path; its folder must exist.
     sync: `normal` survives a crash of the process, `full` a loss of power as well.
-    max_events: how many may wait.
-    max_bytes: how large the file may grow.
+    max_events: at most so many events may wait.
+    max_bytes: the file may grow to so many bytes.
     """
 
     path: str = field(validator=names_spool)
@@ -339,24 +340,26 @@ class SpoolConfig:
 class CollectorConfig:
     """Settings of the collector itself: starting state, spool, bounds of an event.
 
-    consent: consent granted at the start.
-    user: defaults for the user of every event.
-    globals: defaults for the globals of every event.
-    spool: where accepted events wait; without it, in memory.
-    shards: parts of the people, each delivered by one process at a time; fixed with the spool.
+    consent: this consent is granted at the start.
+    user: these are the defaults for the user of every event.
+    globals: these are the defaults for the globals of every event.
+    spool: accepted events wait in this file; without it, in memory.
+    shards: people are divided into so many parts, each delivered by one process at a time; fixed
+        with the spool.
     deliver: false leaves deliveries to other processes that use the spool, which it needs.
-    queue_max: how many events wait in memory.
-    queue_wait: ms a push waits for room.
-    max_depth: levels of nesting of an event.
-    max_bytes: size of an event as JSON.
-    people_max: how many people's consent is remembered.
-    close_timeout: ms that closing waits for deliveries.
+    queue_max: at most so many events wait in memory.
+    queue_wait: a push waits for room at most so many ms.
+    max_depth: an event is nested at most so many levels deep.
+    max_bytes: an event has at most so many bytes as JSON.
+    people_max: the consent of at most so many people is remembered.
+    close_timeout: closing waits for deliveries at most so many ms.
     oldest: the earliest time of an event: an ISO date, or ms since 1970; null takes any.
-    max_ahead: ms that the time of an event may be ahead of now.
-    recent: ms for which the ids of events are remembered, so that one that is sent again is
+    max_ahead: the time of an event may be so many ms ahead of now.
+    recent: the ids of events are remembered for so many ms, so that one that is sent again is
         delivered once; 0: none are. Unless it is given, only ids from sources are, for a day.
-    name: of this collector, in `source.release` of its events; else their platform, or `default`.
-    release: of the flow, in `source.release`; else the version of this package.
+    name: the collector has this name in `source.release` of its events; else their platform, or
+        `default`.
+    release: the flow has this release in `source.release`; else the version of this package.
     """
 
     consent: Consent = Factory(dict)

@@ -43,7 +43,11 @@ def _rate(_: Any, __: Any, value: float) -> None:
 
 @frozen(kw_only=True)
 class ConsentAttributes:
-    """The attributes a person gets when a consent key is granted, and when it is denied."""
+    """The attributes a person gets when a consent key is granted, and when it is denied.
+
+    granted: a person who grants it gets these attributes.
+    denied: a person who denies it gets these attributes.
+    """
 
     granted: dict[str, Any] = Factory(dict)
     denied: dict[str, Any] = Factory(dict)
@@ -57,19 +61,19 @@ class Settings:
     api_key: the key of the Track API.
     app_api_key: the key of the App API; needed for transactional messages.
     region: the data center of the account.
-    timeout: of a request, in ms.
+    timeout: a request may take so many ms.
     customer_id: the value that identifies a known person in an event.
     anonymous_id: the value that identifies an anonymous person.
     identify: the attributes of a person; a rule's own `identify` takes precedence.
-    track_url, api_url: other hosts (https://host:port), such as a sandbox or a proxy.
-    ca_file: a PEM file to trust there.
-    delivery: many operations per request (`batch`, Track v2), or one (`single`, v1).
-    rate_limit, app_rate_limit: requests per second to the Track and the App API.
+    track_url, api_url: another host (https://host:port) of this API, such as a sandbox or a proxy.
+    ca_file: the certificate authorities of this PEM file are trusted there.
+    delivery: a request has many operations (`batch`, Track v2), or one (`single`, v1).
+    rate_limit, app_rate_limit: at most so many requests per second go to the Track or the App API.
     identify_timestamp: an identify carries its event's time, so that a late one never undoes a
         newer one. Turn it off to backfill: Customer.io ignores updates older than the last change.
     timestamps: full date-times (ISO 8601 with a zone) in attributes and event data become unix
         seconds, the form in which Customer.io compares dates; `text` leaves them as they are.
-    on_consent: for each consent key, the attributes to set when a person grants or denies it.
+    on_consent: these attributes are set when a person grants or denies a consent key.
     forget_on: "destroy", "suppress": after this operation the collector erases the person, too:
         their waiting, held and dead events, and their consent.
     identify_age: seconds after which an identify is repeated even if nothing has changed, as other
@@ -103,8 +107,8 @@ class Settings:
 class RuleSettings:
     """Settings of a mapping rule: operations beside its event.
 
-    identify: attributes, instead of those of the destination's `identify`.
-    page: an object with `url`; its other keys are the page's data.
+    identify: these attributes are set, instead of those of the destination's `identify`.
+    page: an object with `url` is a page view; its other keys are the page's data.
     destroy, suppress, unsuppress: only `true` executes the operation.
     add_device, delete_device: an object with `deviceId` and `platform` (and `data` to add).
     merge: an object with `primaryType`, `primaryId`, `secondaryType` and `secondaryId`.

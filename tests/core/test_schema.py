@@ -1,6 +1,7 @@
 """JSON Schema: it accepts what loads, and refuses what does not."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from enum import Enum
 from typing import Any, ClassVar, Literal
@@ -94,13 +95,13 @@ def test_schemas_are_schemas() -> None:
 def test_fields_are_described_by_their_docstring() -> None:
     schema = settings_schema(Shop)
     assert schema["description"] == "Settings of a shop."
-    assert schema["properties"]["siteId"] == {"type": "string", "description": "who is asking."}
+    assert schema["properties"]["siteId"] == {"type": "string", "description": "Who is asking."}
     assert schema["properties"]["apiKey"] == {
         "type": "string",
         "writeOnly": True,
-        "description": "what proves it; never shown.",
+        "description": "What proves it; never shown.",
     }
-    assert schema["properties"]["oldKey"]["description"] == "what proves it; never shown."
+    assert schema["properties"]["oldKey"]["description"] == "What proves it; never shown."
     assert "description" not in schema["properties"]["fast"]
 
 
@@ -213,3 +214,43 @@ RULE = {"mapping": {"order": {"complete": {"settings": {"page": "data.url"}}}}}
 )
 def test_flow_files_are_accepted_or_refused(flow: dict[str, Any], valid: bool) -> None:
     assert FLOW.is_valid(flow) is valid
+
+
+def _described(schema: Any, place: str = "") -> Iterator[tuple[str, str | None]]:
+    """Yield the place and description of every key and definition of a schema."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _described(item, place)
+        return
+    if not isinstance(schema, dict):
+        return
+    if "description" in schema:
+        yield place, schema["description"]
+    for key, item in schema.items():
+        if key == "properties":
+            for name, part in item.items():
+                if "description" not in part and name != "config":  # by package: a reference
+                    yield f"{place}.{name}", None
+                yield from _described(part, f"{place}.{name}")
+        elif key == "$defs":
+            for name, part in item.items():
+                yield from _described(part, name)
+        elif key != "if":
+            yield from _described(item, place)
+
+
+_SENTENCE = re.compile(r"(?!(Of|For|As|In|At(?! most)|By|To|Ms|With)\b)[A-Z`\"*][^\n]*\w[^\n]*[.)]")
+
+
+def test_every_key_has_a_tooltip_that_makes_sense_by_itself() -> None:
+    schemas = [flow_schema(Registry().discover())]
+    for plugin in (info.class_of(info.name) for info in Registry().discover().installed()):
+        schemas += [settings_schema(plugin), rule_settings_schema(plugin)]
+    told = [item for schema in schemas for item in _described(schema)]
+    wrong = {
+        f"{place}: {text}"
+        for place, text in told
+        if text is None or not _SENTENCE.fullmatch(text) or len(text.split()) < 3
+    }
+    assert not wrong
+    assert len(told) > 500

@@ -18,8 +18,8 @@ from walker_collector.text import escaped, harmless, visible
 class ConsoleSettings:
     """Settings of the console destination.
 
-    format: `line` for people (time, name, mapped data), `ndjson` for programs.
-    stream: `stdout` or `stderr`.
+    format: `line` is for people (time, name, mapped data), `ndjson` for programs.
+    stream: events are written to `stdout` or `stderr`.
     """
 
     format: Literal["line", "ndjson"] = "line"

@@ -25,10 +25,10 @@ class FileSettings:
     """Settings of the file destination.
 
     path: the file; its folder must exist. A new file is readable by its owner only.
-    format: `ndjson`, one JSON value per line.
-    max_bytes: size limit; a file that would exceed it becomes `PATH.1`, and `PATH.1` `PATH.2`, ...
-    keep: number of renamed files to keep; older ones are deleted.
-    fsync: wait for the disk after every write; safe against power loss, but slow.
+    format: `ndjson` is one JSON value per line.
+    max_bytes: a file that would have more bytes becomes `PATH.1`, and `PATH.1` `PATH.2`, and so on.
+    keep: so many renamed files are kept; older ones are deleted.
+    fsync: true waits for the disk after every write; safe against power loss, but slow.
     """
 
     path: str = field(validator=[filled, names_file], metadata={"file": True})

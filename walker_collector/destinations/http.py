@@ -18,12 +18,12 @@ from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, 
 class HttpSettings:
     """Settings of the http destination.
 
-    url: http or https; credentials in it are never shown.
-    method: method of the request.
-    headers: additional headers; their values are never shown.
-    timeout: timeout of a request, in ms.
-    batch: send several events as one JSON list, instead of one request each.
-    ca_file: a PEM file of certificate authorities to trust instead of the system's.
+    url: the http or https address; credentials in it are never shown.
+    method: the method of the request.
+    headers: these headers are added; their values are never shown.
+    timeout: a request may take so many ms.
+    batch: true sends several events as one JSON list, instead of one request each.
+    ca_file: the certificate authorities of this PEM file are trusted instead of the system's.
     """
 
     url: str = field(validator=web_address, repr=shown)

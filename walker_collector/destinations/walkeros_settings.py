@@ -32,11 +32,11 @@ def _no_javascript(_: Any, __: Any, value: Any) -> None:
 class ApiSettings:
     """Settings of walkerOS's `server-destination-api`.
 
-    url: http or https; credentials in it are never shown.
-    method: method of the request.
-    headers: additional headers; their values are never shown.
-    timeout: timeout of a request, in ms.
-    transform: not supported, as it is JavaScript.
+    url: the http or https address; credentials in it are never shown.
+    method: the method of the request.
+    headers: these headers are added; their values are never shown.
+    timeout: a request may take so many ms.
+    transform: this is not supported, as it is JavaScript.
     """
 
     url: str = field(validator=web_address, repr=shown)
@@ -72,8 +72,8 @@ class LinesSettings:
     """Settings of walkerOS's `server-destination-file`.
 
     filename: the file; a missing folder is created.
-    format: `jsonl`, one event per line, or columns: `tsv`, `csv`.
-    fields: paths of the event that are the columns of `tsv` and `csv`.
+    format: `jsonl` is one event per line; `tsv` and `csv` have columns.
+    fields: these paths of the event are the columns of `tsv` and `csv`.
     """
 
     filename: Any = field(validator=[_static, filled, names_file], metadata={"file": True})
@@ -112,8 +112,8 @@ def _cell(value: Any) -> str:
 class DemoSettings:
     """Settings of walkerOS's `destination-demo`.
 
-    name: heading of each event.
-    values: paths of the event; only these parts are shown.
+    name: the heading of each event.
+    values: only the parts at these paths of the event are shown.
     """
 
     name: str = "demo"

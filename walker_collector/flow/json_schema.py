@@ -22,13 +22,15 @@ from walker_collector.flow.unsupported import OF_SOURCE, UNSUPPORTED
 from walker_collector.plugins import Kind, PluginInfo, Registry
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_IDLE: Final[Schema] = {"description": "A key of walkerOS that has no effect here."}
 _EXTRA: Final[Mapping[type, Schema]] = {
     RuleConfig: {
         "extend": {"type": "object", "description": "A patch of the rule the package ships."}
     },
-    DestinationConfig: {key: {} for key in sorted(IDLE_CONFIG_KEYS)},
-    SourceConfig: {key: {} for key in (*sorted(IDLE_SOURCE_KEYS), *sorted(WITHOUT_EFFECT))},
-    CollectorConfig: {key: {} for key in (*sorted(IDLE_COLLECTOR_KEYS), "globalsStatic")},
+    DestinationConfig: dict.fromkeys(sorted(IDLE_CONFIG_KEYS), _IDLE),
+    SourceConfig: dict.fromkeys((*sorted(IDLE_SOURCE_KEYS), *sorted(WITHOUT_EFFECT)), _IDLE),
+    CollectorConfig: dict.fromkeys(sorted(IDLE_COLLECTOR_KEYS), _IDLE)
+    | {"globalsStatic": {"description": "The same as `globals`, which goes before it."}},
 }
 
 

@@ -38,7 +38,8 @@ IDLE_COLLECTOR_KEYS: Final = frozenset(
 class FlowOptions:
     """A flow's own options; only `platform` matters here.
 
-    platform: `server`; a flow for browsers is refused.
+    platform: `server` is run here; a flow for browsers is refused.
+    url, settings, bundle, observe: a key of walkerOS that has no effect here.
     """
 
     platform: Literal["server", "web"] | None = None
@@ -53,14 +54,15 @@ class Entry:
     """One destination of a flow: which package, with which configuration.
 
     package: the name of an installed destination, or another name it goes by.
-    config: how it is set up, in the wrapper that all destinations share.
-    env: objects that code hands to the destination; `config` may have it as well.
-    variables: for `$var` within this destination; they go before the flow's.
-    disabled: leave the destination out.
-    id: as in `config`.
-    logger: as in `config`.
-    mock: as in `config`.
-    before: as in `config`.
+    config: the destination is set up here, in the wrapper that all destinations share.
+    env: code hands these objects to the destination; `config` may have them as well.
+    variables: the values of `$var.name` within this destination; they go before the flow's.
+    disabled: true leaves the destination out.
+    id: the same as in `config`.
+    logger: the same as in `config`.
+    mock: the same as in `config`.
+    before: the same as in `config`.
+    import_, examples, chain_mocks, code: a key of walkerOS that has no effect here.
     """
 
     package: str | None = None
@@ -86,14 +88,15 @@ class Source(Entry):
     """One source of a flow: which package brings events in, with which configuration.
 
     package: the name of an installed source, or another name it goes by.
-    config: how it is set up, and what happens to its events, in the wrapper that all sources share.
-    env: objects for code; not used here.
-    variables: for `$var` within this source; they go before the flow's.
-    disabled: leave the source out.
-    id: as in `config`.
-    logger: as in `config`.
-    before: as in `config`.
-    next: as in `config`.
+    config: the source and the treatment of its events, in the wrapper that all sources share.
+    env: objects for code are not used here.
+    variables: the values of `$var.name` within this source; they go before the flow's.
+    disabled: true leaves the source out.
+    id: the same as in `config`.
+    logger: the same as in `config`.
+    before: the same as in `config`.
+    next: the same as in `config`.
+    primary: a key of walkerOS that has no effect here.
     """
 
     primary: Any = None
@@ -103,14 +106,16 @@ class Source(Entry):
 class Flow:
     """One flow: the collector, and its destinations by their ids.
 
-    config: options of the flow itself.
-    collector: the starting state, where events wait, and bounds.
-    packages: for walkerOS's bundler; not used here.
+    config: the options of the flow itself.
+    collector: the starting state, the place where events wait, and bounds.
+    packages: this is for walkerOS's bundler, and not used here.
+    contract: a key of walkerOS that has no effect here.
     destinations: the packages that get the events, each under an id of your choice.
-    variables: for `$var.name`; they go before those of the file.
-    transformers: steps that change events, named by a destination's `before`.
+    variables: the values of `$var.name`; they go before those of the file.
+    transformers: the steps that change events, named by `before` of a destination, or by `before`
+        or `next` of a source.
     sources: the packages that bring events in, which `walker serve` starts.
-    stores: not run here; a warning says so.
+    stores: stores are not run here; a warning says so.
     """
 
     config: FlowOptions = Factory(FlowOptions)
@@ -128,10 +133,11 @@ class Flow:
 class FlowFile:
     """A file of named flows.
 
-    flows: by name; the one called `default` is run where none is named.
-    version: of walkerOS's format.
-    variables: for `$var.name` in all flows.
-    schema: where an editor finds this schema.
+    flows: the flows by their names; the one called `default` is run where none is named.
+    version: the version of walkerOS's format.
+    variables: the values of `$var.name` in all flows.
+    include, contract: a key of walkerOS that has no effect here.
+    schema: an editor finds this schema there.
     """
 
     flows: dict[str, Any]
@@ -146,8 +152,9 @@ class FlowFile:
 class ShortFlow(Flow):
     """A file that is one flow: short for `flows.default`.
 
-    version: of walkerOS's format.
-    schema: where an editor finds this schema.
+    version: the version of walkerOS's format.
+    include: a key of walkerOS that has no effect here.
+    schema: an editor finds this schema there.
     """
 
     version: int = VERSION

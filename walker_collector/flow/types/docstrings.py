@@ -18,7 +18,7 @@ def field_docs(cls: type, names: list[str]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         docs.update(_own_field_docs(base, names))
-    return docs
+    return {name: text[:1].upper() + text[1:] for name, text in docs.items()}
 
 
 def _own_field_docs(cls: type, names: list[str]) -> dict[str, str]:

@@ -125,7 +125,7 @@ def _check_allowed(module: Any) -> None:
 _SCHEMA: Final[Schema] = {
     "type": "string",
     "pattern": "^[^:$]+:[^:]+$",
-    "description": 'A "module:name".',
+    "description": 'A Python function, written "module:name".',
 }
 CALLABLE: Final = Kind(
     lambda cls: Callable in (cls, get_origin(cls)),

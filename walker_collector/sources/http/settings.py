@@ -15,7 +15,11 @@ Method = Literal["GET", "POST"]
 
 @frozen(kw_only=True)
 class Route:
-    """A path, and the methods that it answers beside OPTIONS."""
+    """A path, and the methods that it answers beside OPTIONS.
+
+    path: the path of the URL, which begins with /.
+    methods: these methods are answered.
+    """
 
     path: str
     methods: list[Method] = Factory(lambda: ["GET", "POST"])
@@ -26,7 +30,7 @@ class Key:
     """A key that callers show.
 
     key: the key itself.
-    origins: pages that may send with it; none named: any.
+    origins: pages of these origins may send with it; none named: any.
     trusted: its callers are servers of yours, and may say everything that a process may.
     """
 
@@ -94,26 +98,28 @@ def _event_names(instance: Any, attribute: Any, value: dict[str, str]) -> None:
 class Settings:
     """Settings of the source: its address, its callers, its limits.
 
-    host, port: address of the server; port 0 takes a free one.
-    path, paths: paths for walkerOS's clients; /collect unless one is given.
-    max_body: largest body in bytes, also after unpacking.
-    max_batch: most events in one request.
-    cors: true lets pages of any origin send; or a list of origins.
+    host: the server listens at this address.
+    port: the server listens at this port; 0 takes a free one.
+    path, paths: walkerOS's clients send to these paths; /collect unless one is given.
+    max_body: a body has at most so many bytes, also after unpacking.
+    max_batch: a request has at most so many events.
+    cors: true lets pages of any origin send, a list pages of these origins.
     keys: the keys that callers show, by name; without any, everybody may send.
-    names: names for Segment's track calls, by the call's event.
+    names: Segment's track calls get these names, by the call's event.
     acknowledge: "accepted" answers when the events are stored, "delivered" when they are delivered.
-    timeout: ms that a request waits for that; then its events stay accepted.
-    learn_consent: whether the consent of an event is remembered for its person.
-    ip: what is kept of the caller's address.
-    segment: whether Segment's API is answered, too.
-    inspect: whether the inspector is served.
-    health_path: where health is told.
-    proxies: addresses of proxies whose forwarded headers count.
-    tls_cert, tls_key: PEM files of a certificate, with those between it and its authority, and of
-        its key; the server then speaks HTTPS.
-    max_connections: connections of a process at once; further ones are refused.
-    body_timeout: ms in which the body of a request must have come, and before it its headers.
-    keep_alive: ms that a connection may wait for a further request.
+    timeout: a request waits for that at most so many ms; then its events stay accepted.
+    learn_consent: true remembers the consent of an event for its person.
+    ip: so much of the caller's address is kept.
+    segment: true answers Segment's API, too.
+    inspect: true serves the inspector.
+    health_path: health is told at this path.
+    proxies: the forwarded headers of proxies with these addresses count.
+    tls_cert: the PEM file of a certificate, with those between it and its authority; the server
+        then speaks HTTPS.
+    tls_key: the PEM file of the certificate's key.
+    max_connections: a process has at most so many connections; further ones are refused.
+    body_timeout: the body of a request must have come within so many ms, and before it its headers.
+    keep_alive: a connection may wait for a further request for so many ms.
     """
 
     host: str = "127.0.0.1"
@@ -156,8 +162,8 @@ class Settings:
 class Cors:
     """The origins of pages that may send, as walkerOS has it.
 
-    origin: "*", an origin, or a list of them.
-    methods, headers, credentials, max_age: not needed here: what is asked for is allowed.
+    origin: pages of this origin may send, of a list of them, or of any: "*".
+    methods, headers, credentials, max_age: this is not needed: what is asked for is allowed.
     """
 
     origin: str | list[str] = "*"
@@ -178,13 +184,14 @@ class Cors:
 class ExpressSettings:
     """Settings of walkerOS's source express. Those of `http` that it lacks may be used, too.
 
-    host, port: address of the server; port 0 takes a free one.
-    path, paths: paths for walkerOS's clients; /collect unless one is given.
-    cors: true lets pages of any origin send; or the origins that may.
-    status: whether health is told; here it is in any case.
+    host: the server listens at this address.
+    port: the server listens at this port; 0 takes a free one.
+    path, paths: walkerOS's clients send to these paths; /collect unless one is given.
+    cors: true lets pages of any origin send; else the origins that may.
+    status: health is told in any case, whatever this says.
     keys: the keys that callers show, by name; without any, everybody may send.
-    ip: what is kept of the caller's address.
-    proxies: addresses of proxies whose forwarded headers count.
+    ip: so much of the caller's address is kept.
+    proxies: the forwarded headers of proxies with these addresses count.
     """
 
     host: str = "127.0.0.1"
@@ -217,9 +224,9 @@ class ExpressSettings:
 class FetchSettings(ExpressSettings):
     """Settings of walkerOS's source fetch, with an address to listen at.
 
-    health_path: where health is told.
-    max_request_size: largest body in bytes, also after unpacking.
-    max_batch_size: most events in one request.
+    health_path: health is told at this path.
+    max_request_size: a body has at most so many bytes, also after unpacking.
+    max_batch_size: a request has at most so many events.
     """
 
     health_path: str = "/health"
