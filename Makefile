@@ -34,7 +34,7 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))
 	@$(BIN)/python examples/shop/demo.py
 
 $(DEMO): pyproject.toml walker_dest_customerio/pyproject.toml | $(BIN)/python
-	@echo "Installing the collector and a local Customer.io into $(VENV): up to a minute"
+	@echo "Installing the collector, its server and a local Customer.io into $(VENV): up to a minute, no development tools"
 	@$(PIP) --editable ".[serve]" --editable "./walker_dest_customerio[sandbox]"
 	@touch $@
 

@@ -14,7 +14,7 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "filenames"]
-exclude_patterns = ["_ext", "**/__pycache__"]
+exclude_patterns = ["_ext", "_static", "**/__pycache__"]
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -35,6 +35,8 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = "walker-collector"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_extra_path = ["reference/flow.schema.json"]
 html_copy_source = False
 html_show_sphinx = False

@@ -36,6 +36,7 @@ To look at next:
   {walker} simulate examples/shop/flow.json examples/shop/events.ndjson
                                     the calls of each event
   examples/shop/README.md           the shop, and a real workspace
+  README.md                         install it, and a first flow
   docs/tutorial/first-flow.md       a flow of your own, in a quarter of an hour
   docs/how-it-works.md              the path of an event
 """
@@ -179,7 +180,7 @@ def main() -> int:
     """Run the demonstration; return its exit status."""
     with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
         with serve(environment(sandbox, output)) as url:
-            print(f"walker serve takes the events of the visitors at {url}", flush=True)
+            print(f"Three days of a made-up shop, posted to walker serve at {url}", flush=True)
             answers = post(url)
             found = settled(url)
         report(answers, found, sandbox, Path(output) / "events.ndjson")

@@ -11,7 +11,7 @@ from aiohttp import web
 from attrs import asdict
 
 from walker_dest_customerio.sandbox.effects import EFFECTS, Hit
-from walker_dest_customerio.sandbox.faults import Fault, FaultError, fault_from
+from walker_dest_customerio.sandbox.faults import KINDS, Fault, FaultError, fault_from
 from walker_dest_customerio.sandbox.record import RequestRecord
 from walker_dest_customerio.sandbox.response import JSON_TYPE, Response, one_error
 from walker_dest_customerio.sandbox.service import ENDPOINTS, Endpoint, Service
@@ -22,6 +22,13 @@ AsyncHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY = 32 * 1024 * 1024
 NOT_PROCESSED = Response(0, b"", operations=0)
 UNKNOWN_ENDPOINT = "unknown"
+ABOUT = {
+    "about": "A local Customer.io: Track API v1 and v2, and the transactional App API.",
+    "GET /sandbox/state": "people, events, messages and counters; DELETE empties them",
+    "GET /sandbox/requests": "the requests, with status, size and fault",
+    "GET /sandbox/faults": "the faults in force; POST adds some, DELETE removes all",
+    "kinds of faults": KINDS,
+}
 
 
 class Server:
@@ -73,6 +80,7 @@ class Server:
             application.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint))
         application.add_routes(
             [
+                *(web.get(path, self._get_about) for path in ("/", "/sandbox", "/sandbox/")),
                 web.get("/sandbox/state", self._get_state),
                 web.delete("/sandbox/state", self._delete_state),
                 web.get("/sandbox/requests", self._get_requests),
@@ -123,6 +131,9 @@ class Server:
                 size, now = request.content_length or 0, self.service.clock()
                 self.service.note(_record(request, UNKNOWN_ENDPOINT, answer, now, size))
             return _response(answer)
+
+    async def _get_about(self, request: web.Request) -> web.Response:
+        return _response(Response(200, json.dumps(ABOUT, indent=2).encode() + b"\n"))
 
     async def _get_state(self, request: web.Request) -> web.Response:
         return _json(self.service.state())

@@ -12,6 +12,7 @@ from tests.customerio.sandbox.conftest import NOW, Clock, Web
 from tests.support import join
 from walker_dest_customerio import sandbox as package
 from walker_dest_customerio.sandbox import RequestRecord, Sandbox
+from walker_dest_customerio.sandbox.faults import KINDS
 
 PERSON = "/api/v1/customers/u%2F1"
 
@@ -238,3 +239,15 @@ def test_package_has_only_the_names_it_offers() -> None:
     assert all(hasattr(package, name) for name in package.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         package.__getattr__("Nonsense")
+
+
+@pytest.mark.parametrize("path", ["/", "/sandbox", "/sandbox/"])
+def test_root_names_the_addresses_and_the_faults(path: str, web: Web, sandbox: Sandbox) -> None:
+    answer = web("GET", path)
+    assert answer.status_code == 200
+    about = answer.json()
+    assert "local Customer.io" in about["about"]
+    named = {name.removeprefix("GET ") for name in about if name.startswith("GET ")}
+    assert [web("GET", name).status_code for name in named] == [200] * 3
+    assert about["kinds of faults"].keys() == KINDS.keys()
+    assert sandbox.requests == []
