@@ -25,6 +25,7 @@ from walker_collector.people.consent import ConsentStore, Grant
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import Entry, NewEvent, PeopleUpdate
 from walker_collector.spool.memory import MemorySpool
+from walker_collector.spool.repeats import Unstored
 from walker_collector.text import type_name
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
@@ -127,6 +128,9 @@ class _SimulatedSink:
         return False
 
     def keep_mark(self, mark: bytes, now: int) -> None:
+        """Remember nothing."""
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
         """Remember nothing."""
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:

@@ -203,7 +203,10 @@ class Holds:
         self._state.counts.dropped += len(entries)
         for entry in entries:
             self._state.attempts.pop(entry[0], None)
-        self._state.unacked.add(SpoolUpdate(entry, UpdateKind.ACKED) for entry in entries)
+        now = self._state.now()
+        self._state.unacked.add(
+            SpoolUpdate(entry, UpdateKind.ACKED, at=now, outcome="dropped") for entry in entries
+        )
         self._state.log.warning(
             "destination %s: %d event(s) dropped (%s)",
             self._state.destination.id,

@@ -107,8 +107,10 @@ def dispose(
     it costs no attempt: only the event's age counts then.
     """
     kind = outcome.kind
-    if kind in ("delivered", "notified", "ignored", "empty", "dropped"):
+    if kind in ("delivered", "notified"):
         return Disposition(SpoolUpdate(entry, UpdateKind.ACKED), before)
+    if kind in ("ignored", "empty", "dropped"):
+        return Disposition(SpoolUpdate(entry, UpdateKind.ACKED, at=now, outcome=kind), before)
     if kind == "held":
         held = attrs.evolve(before, consent=outcome.consent)
         return Disposition(SpoolUpdate(entry, UpdateKind.HELD, held, now), held)

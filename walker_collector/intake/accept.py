@@ -32,7 +32,7 @@ from walker_collector.people.consent import ConsentStore
 from walker_collector.results import Decision, PushResult, Waiter, decide
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.person_keys import is_claimed
-from walker_collector.spool.repeats import mark_of_id
+from walker_collector.spool.repeats import Unstored, mark_of_id
 from walker_collector.text import get_logger, storable
 
 _GROUP: Final = 500
@@ -119,7 +119,11 @@ class Intake:
         """
         origin = origin or self.process
         steps = origin.steps
-        group = _Group(lambda raw, sender: self._prepare(raw, sender, origin), self._store)
+        group = _Group(
+            lambda raw, sender: self._prepare(raw, sender, origin),
+            self._store,
+            self._sink.keep_unstored,
+        )
         for event in until_it_raises(events):
             try:
                 check_open()
@@ -134,7 +138,11 @@ class Intake:
                 elif steps is None:
                     group.add(raw, sender)
                 elif isinstance(passed := steps(raw, self._consent_of(sender)), str):
-                    group.results.append(_decided(sender, self._left_out(raw, passed)))
+                    result = self._left_out(raw, passed)
+                    group.results.append(_decided(sender, result))
+                    if origin.recent and raw.get("id") == result.id:
+                        mark = mark_of_id(result.id, trusted=sender.trusted)
+                        group.unstored.append(Unstored(mark, self._now(), result.destinations))
                 else:
                     group.add(passed, sender)
             except WalkerError as error:
@@ -204,6 +212,8 @@ class Intake:
         if len(states) < len(statuses):
             self._sink.count_unstored(event, statuses)
         record = NewEvent(person, now, body, states, as_of, mark)
+        if mark and len(states) < len(statuses):
+            record.left_out = {id_: why for id_, why in statuses.items() if id_ not in states}
         result = PushResult(event["id"], statuses)
         if sender.decided is not None:
             if states:
@@ -361,15 +371,19 @@ class _Gate(NamedTuple):
 class _Group:
     """Events that are stored together; one that is refused stops no others.
 
-    `prepare` and `store` are those of an intake.
+    `prepare`, `store` and `keep_unstored` are those of an intake and its sink.
     """
 
     def __init__(
         self,
         prepare: Callable[[Mapping[str, Any], Received], _Prepared],
         store: Callable[[Sequence[NewEvent], int], int],
+        keep_unstored: Callable[[Sequence[Unstored]], object],
     ) -> None:
         self.results: list[PushResult | WalkerError] = []
+        self.unstored: list[Unstored] = []
+        """Events that steps have left out since the last `store`."""
+        self._keep_unstored = keep_unstored
         self._prepare = prepare
         self._store = store
         self._records: dict[int, NewEvent] = {}
@@ -388,6 +402,9 @@ class _Group:
 
     def store(self) -> None:
         """Store the events added since the last call; an error becomes the result of each."""
+        if self.unstored:
+            self._keep_unstored(self.unstored)
+            self.unstored = []
         places, records = list(self._records), list(self._records.values())
         self._records.clear()
         done = 0

@@ -3,6 +3,7 @@
 import time
 from _thread import get_ident
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -11,10 +12,11 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.delivery.workers import DestinationWorkers
-from walker_collector.errors import SpoolFull
+from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
 from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Spool, State
+from walker_collector.spool.repeats import Unstored
 
 T = TypeVar("T")
 
@@ -40,6 +42,9 @@ class Sink(Protocol):
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember the mark of a command's id."""
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
+        """Remember events that no destination takes."""
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that do not take it."""
@@ -109,6 +114,7 @@ class SpoolSink:
     def _store(self, records: Sequence[NewEvent]) -> None:
         wait = self._config.queue_wait if len(records) == 1 else 0
         if len(records) > 1 or not records[0].states:
+            self._keep_unstored(records)
             records = [record for record in records if record.states]
             if not records:
                 return
@@ -126,6 +132,16 @@ class SpoolSink:
         if awaited:
             self._listen_to_repeated(records)
         self._workers.maintain()
+
+    def _keep_unstored(self, records: Sequence[NewEvent]) -> None:
+        """Remember the events that no destination takes, of those that came with an id."""
+        self.keep_unstored(
+            [
+                Unstored(record.mark, record.at, record.left_out)
+                for record in records
+                if record.left_out and not record.states
+            ]
+        )
 
     def _enqueue_awaited(self, records: Sequence[NewEvent], runs: Sequence[EntryRun]) -> None:
         """Queue events that are stored, of which some are waited for."""
@@ -153,6 +169,12 @@ class SpoolSink:
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember the mark of a command's id."""
         self._spool.keep_mark(mark, now)
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
+        """Remember events that no destination takes; it is no loss where that fails."""
+        if events:
+            with suppress(SpoolError):
+                self._spool.keep_unstored(events)
 
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that ignore or drop it."""

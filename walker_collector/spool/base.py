@@ -40,6 +40,7 @@ class NewEvent:
 
     as_of: the number of erasures when its person was found; None: it cannot be overtaken by one.
     mark: a stand-in for the id that it came with, which is remembered; b"": nothing is.
+    left_out: the destinations that do not take it, each with the reason: "ignored", or "dropped".
     repeats: the number of the event that came with this id before, as `append` has found; 0: none.
     listener: gets the destinations' answers (`delivery.Listener`); None: nobody waits for them.
     """
@@ -50,6 +51,7 @@ class NewEvent:
     states: Mapping[str, State]
     as_of: int | None = None
     mark: bytes = field(default=b"", repr=False)
+    left_out: Mapping[str, str] | None = None
     repeats: int = field(default=0, init=False)
     listener: Any = field(default=None, init=False)
 
@@ -112,12 +114,16 @@ class UpdateKind(enum.Enum):
 
 @define  # not frozen, as one is made per event and destination
 class SpoolUpdate:
-    """An update of an entry at one destination, made at `at` (ms since 1970)."""
+    """An update of an entry at one destination, made at `at` (ms since 1970).
+
+    `outcome`: of an entry that is finished without a delivery: "ignored", "empty", "dropped", ...
+    """
 
     entry: Entry
     kind: UpdateKind
     delivery: DeliveryState = FRESH
     at: int = 0
+    outcome: str = ""
 
 
 @frozen

@@ -26,6 +26,7 @@ from walker_collector.spool.base import (
     State,
     StoredEntry,
 )
+from walker_collector.spool.repeats import RecentEvent, Unstored
 
 # Every method may be called from any thread. Those that write raise SpoolError, with nothing
 # written.
@@ -61,6 +62,9 @@ class EventStore(Protocol):
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember a mark that comes with no event."""
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
+        """Remember events that no destination takes, for those who ask what became of them."""
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         """Write updates of entries at a destination."""
@@ -221,6 +225,9 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
 
     def of_person(self, destination: str, person: str, up_to: int) -> list[StoredEntry]:
         """Return the waiting and held entries of a person, under whichever key, up to a number."""
+
+    def recent_event(self, id_: str, now: int) -> RecentEvent | None:
+        """Return the trace of an event that came with an id lately, as of `now` (ms)."""
 
     def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
         """Return the fates of entries, of those that the destination has not acknowledged."""

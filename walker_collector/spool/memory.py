@@ -22,7 +22,12 @@ from walker_collector.spool.base import (
     check_not_overtaken,
 )
 from walker_collector.spool.letters import dead_letter, requeued
-from walker_collector.spool.repeats import marks_of, note_repeats, without_repeats
+from walker_collector.spool.repeats import (
+    Unstored,
+    marks_of,
+    note_repeats,
+    without_repeats,
+)
 
 RECENT_MAX: Final = 100_000
 """Ids that are remembered at most; the oldest ones are forgotten."""
@@ -85,6 +90,9 @@ class MemorySpool:
     def keep_mark(self, mark: bytes, now: int) -> None:
         with self._lock:
             self._recent.add(mark, now, 0)
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
+        """Remember nothing: nobody else can ask this process."""
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         for update in updates:

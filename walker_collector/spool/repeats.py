@@ -1,18 +1,71 @@
 """Events whose ids came before: a client has sent them again, as it got no answer.
 
 They were accepted the first time. So they get the number of the first, and are not stored.
+
+What became of an event is remembered with its id, as long as the id: see `RecentEvent`. An event
+that every destination gets costs nothing for that.
 """
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
-from walker_collector.spool.base import NewEvent
+from attrs import frozen
+
+from walker_collector.events import decode
+from walker_collector.spool.base import DeadLetter, NewEvent, SpoolUpdate
 
 _MARK_BYTES: Final = 16
 _UNTRUSTED: Final = "\0"
 _COMMAND: Final = "\1"
 """Stand before an id of an untrusted sender, and of a command; no id of an event has them."""
+
+
+class Unstored(NamedTuple):
+    """An event that no destination takes: the mark of its id, its time (ms), and each refusal.
+
+    `left_out`: the destinations, each with "ignored" or "dropped".
+    """
+
+    mark: bytes
+    at: int
+    left_out: Mapping[str, str]
+
+
+@frozen
+class RecentEvent:
+    """The trace of an event that came with an id lately, at `at` (ms since 1970).
+
+    seq: its number; it may be stored under it still. destinations: those that it was stored for.
+    outcomes: destinations that did not get it, each with "ignored", "empty", "dropped", "deleted"
+    or "erased", and the time (ms). Any other destination got it, unless it is stored still.
+    """
+
+    at: int
+    seq: int
+    destinations: frozenset[str]
+    outcomes: Mapping[str, tuple[str, int]]
+
+
+class OutcomeAt(NamedTuple):
+    """The outcome of an event at a destination that did not get it, at a time (ms)."""
+
+    seq: int
+    body: bytes
+    destination: str
+    kind: str
+    at: int
+
+
+def outcome_at(destination: str, update: SpoolUpdate) -> OutcomeAt:
+    """Return the outcome that an update has."""
+    seq, _, _, body = update.entry
+    return OutcomeAt(seq, body, destination, update.outcome, update.at)
+
+
+def outcome_of_deleted(letter: DeadLetter, at: int) -> OutcomeAt:
+    """Return the outcome of a dead letter that is deleted."""
+    return OutcomeAt(letter.seq, letter.body, letter.destination, "deleted", at)
 
 
 def mark_of_id(id_: str, *, trusted: bool = True, command: bool = False) -> bytes:
@@ -23,6 +76,23 @@ def mark_of_id(id_: str, *, trusted: bool = True, command: bool = False) -> byte
     kind = (_COMMAND if command else "") + ("" if trusted else _UNTRUSTED)
     text = f"{kind}{id_}" if kind else id_
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_MARK_BYTES).digest()
+
+
+def marks_of_event(body: bytes) -> tuple[bytes, bytes] | None:
+    """Return the marks that the id of a stored event may have: of a trusted sender, or another.
+
+    None: its JSON is damaged.
+    """
+    try:
+        id_ = decode(body)["id"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return possible_marks(id_) if isinstance(id_, str) else None
+
+
+def possible_marks(id_: str) -> tuple[bytes, bytes]:
+    """Return the marks of an id: sent by somebody who is trusted, or by anybody else."""
+    return mark_of_id(id_), mark_of_id(id_, trusted=False)
 
 
 def marks_of(events: Sequence[NewEvent]) -> list[bytes]:

@@ -26,7 +26,7 @@ from tests.core.support import (
 from tests.forms import form
 from tests.support import PATIENCE, wait_until
 from walker_collector import Collector, PushResult, Rejected
-from walker_collector.config import SpoolConfig
+from walker_collector.config import RuleConfig, SpoolConfig
 from walker_collector.hookspecs import Received
 from walker_collector.sources.http import app
 from walker_collector.spool import memory
@@ -187,6 +187,31 @@ def test_erased_person_leaves_no_id_to_be_read_and_does_not_come_back(tmp_path: 
     assert record.ids == ["order of ines"]
     for file in tmp_path.glob("spool.db*"):
         assert file.is_dir() or b"ines" not in file.read_bytes()
+
+
+def test_outcomes_other_than_delivered_are_remembered_with_the_id(tmp_path: Path) -> None:
+    rules = {
+        "page": {"view": RuleConfig(ignore=True)},
+        "cart": {"view": RuleConfig(ignore=True, condition=lambda event, context: True)},
+    }
+    path = tmp_path / "spool.db"
+    with running(one(plugin(Record().push), path, mapping=rules)) as collector:
+        for name in ("page view", "cart view", "order complete"):
+            sent(collector, {"name": name, "id": name})
+            sent(collector, {"name": name, "id": name})
+        assert collector.flush(PATIENCE)
+    now = time.time_ns() // 1_000_000
+    with closing(SqliteSpool(SpoolConfig(path=str(path)), read_only=True)) as look:
+        outcomes = {
+            name: {id_: kind for id_, (kind, _) in found.outcomes.items()}
+            for name in ("page view", "cart view", "order complete", "nothing")
+            if (found := look.recent_event(name, now))
+        }
+    assert outcomes == {
+        "page view": {"there": "ignored"},
+        "cart view": {"there": "ignored"},
+        "order complete": {},
+    }
 
 
 def test_same_id_at_two_processes_at_once_is_delivered_once(tmp_path: Path) -> None:

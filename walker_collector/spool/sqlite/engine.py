@@ -14,6 +14,7 @@ from attrs import evolve
 
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError, SpoolFull
+from walker_collector.moments import now_ms
 from walker_collector.spool import damage
 from walker_collector.spool.base import (
     RECENT,
@@ -41,7 +42,17 @@ from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
 from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ
-from walker_collector.spool.repeats import marks_of, note_repeats, without_repeats
+from walker_collector.spool.repeats import (
+    OutcomeAt,
+    RecentEvent,
+    Unstored,
+    marks_of,
+    note_repeats,
+    outcome_at,
+    outcome_of_deleted,
+    possible_marks,
+    without_repeats,
+)
 from walker_collector.spool.rows import letter_of, stored_entry
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import (
@@ -143,7 +154,8 @@ class SqliteSpool:
                 self._files.recount(db)
                 raise
             if marks:
-                stored = recent_tables.insert_events(db, new, seqs, self._recent)
+                catalog = self._catalog.current
+                stored = recent_tables.insert_events(db, catalog, new, seqs, self._recent)
                 note_repeats(events, stored, known)
             if learned is not None:
                 self._learn(db, learned)
@@ -174,8 +186,15 @@ class SqliteSpool:
         return bool(self._rows(recent_tables.CAME_BEFORE, (mark, *period)))
 
     def keep_mark(self, mark: bytes, now: int) -> None:
-        row = (mark, now, 0)
+        row = (mark, now, 0, 0, None)
         self._commits.run(lambda db: recent_tables.insert(db, [row], self._recent))
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
+        self._commits.run(lambda db: recent_tables.insert_unstored(db, events, self._recent))
+
+    def recent_event(self, id_: str, now: int) -> RecentEvent | None:
+        args = (*possible_marks(id_), now - self._recent, now + self._recent)
+        return recent_tables.recent_event(self._rows(recent_tables.EVENT, args))
 
     def _take_numbers(self, count: int) -> range:
         """Reserve numbers before events are written: none is ever given twice."""
@@ -211,7 +230,8 @@ class SqliteSpool:
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         self._catalog.ensure(frozenset((destination,)))
         self._delete(
-            lambda db: event_tables.settle(db, self._catalog.current, destination, updates)
+            lambda db: event_tables.settle(db, self._catalog.current, destination, updates),
+            [outcome_at(destination, item) for item in updates if item.outcome],
         )
 
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
@@ -344,7 +364,8 @@ class SqliteSpool:
         wanted = list(letters)
         self._catalog.ensure_each({item.destination for item in wanted})
         return self._delete(
-            lambda db: event_tables.delete_dead(db, self._catalog.current, wanted)
+            lambda db: event_tables.delete_dead(db, self._catalog.current, wanted),
+            [outcome_of_deleted(item, now_ms()) for item in wanted],
         ).letters
 
     def announce(self) -> None:
@@ -528,10 +549,17 @@ class SqliteSpool:
 
     # --- private ---------------------------------------------------------------------------
 
-    def _delete(self, work: Callable[[sqlite3.Connection], Deleted]) -> Deleted:
-        """Run a write that may delete events."""
+    def _delete(
+        self, work: Callable[[sqlite3.Connection], Deleted], outcomes: Sequence[OutcomeAt] = ()
+    ) -> Deleted:
+        """Run a write that may delete events; note first what became of those not delivered."""
 
         def delete(db: sqlite3.Connection) -> tuple[Deleted, list[int]]:
+            nonlocal outcomes
+            if outcomes:
+                # Not when this is repeated: deleting needs no room on a full disk, a note may.
+                found, outcomes = outcomes, ()
+                recent_tables.note_outcomes(db, found)
             return work(db), self._end_claims(db) if self._ended else []
 
         deleted: Deleted

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from walker_collector.moments import now_ms
 from walker_collector.spool.base import (
     DeadLetter,
     Entry,
@@ -22,8 +23,9 @@ from walker_collector.spool.base import (
     UpdateKind,
 )
 from walker_collector.spool.letters import entry_of, requeued
+from walker_collector.spool.repeats import OutcomeAt
 from walker_collector.spool.rows import delivery_row, parts_column
-from walker_collector.spool.sqlite import people_tables
+from walker_collector.spool.sqlite import people_tables, recent_tables
 from walker_collector.spool.sqlite.catalog import Catalog, read_catalog, register
 
 _STATES: Final = {
@@ -161,6 +163,11 @@ _COUNTS_OF_LEAVING: Final = f"""
 SELECT t.id, coalesce(d.state, 0) AS now, count(*) FROM leaving JOIN events e USING (seq)
 {_EVERY_ENTRY} GROUP BY 1, 2
 """
+
+
+_LEAVING_FOR: Final = (
+    f"SELECT e.seq, e.body, t.id FROM leaving JOIN events e USING (seq) {_EVERY_ENTRY}"
+)
 
 
 def runs_of(numbers: Iterable[int]) -> Runs:
@@ -324,6 +331,7 @@ def erase(db: sqlite3.Connection, wanted: Iterable[str]) -> tuple[Erased, int]:
         some = [key for (key,) in keys[at : at + _KEYS]]
         marks = ", ".join("?" * len(some))
         db.execute(f"{_LEAVING} ({marks})", some)
+    _note_erased(db)
     seqs = {row[0] for row in db.execute("SELECT seq FROM leaving")}
     (size,) = db.execute("SELECT coalesce(sum(size), 0) FROM leaving").fetchone()
     counts = db.execute(_COUNTS_OF_LEAVING).fetchall()
@@ -332,3 +340,11 @@ def erase(db: sqlite3.Connection, wanted: Iterable[str]) -> tuple[Erased, int]:
     versions = people_tables.erase(db, keys)
     db.executemany("DELETE FROM pending_erasures WHERE person = ?", keys)
     return Erased(seqs, {(id_, State(state)): n for id_, state, n in counts}, versions), size
+
+
+def _note_erased(db: sqlite3.Connection) -> None:
+    """Note that destinations which have not acknowledged the leaving events do not get them."""
+    now = now_ms()
+    rows = db.execute(_LEAVING_FOR)
+    outcomes = (OutcomeAt(seq, body, id_, "erased", now) for seq, body, id_ in rows)
+    recent_tables.note_outcomes(db, outcomes)

@@ -13,7 +13,8 @@ An event has the `shard` of its person; `layout` has the number of shards, for g
 `default_consent` has the default, and that of the flow when it was stored. `people_log` names the
 keys whose consent or owner has changed, for other processes to read them again; "" is the default.
 `calls` has the calls of hooks that are under way, with the people of their events.
-`recent` has the numbers of events by the marks of the ids that these came with: see `repeats`.
+`recent` has the numbers of events by the marks of the ids that these came with, the subscribers of
+that moment, and the outcome at each destination that did not get the event: see `RecentEvent`.
 `pending_erasures` has the keys that an erasure is at work on: see `ErasureLocks`.
 """
 
@@ -24,7 +25,7 @@ from typing import Final
 from walker_collector.errors import SpoolError
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
-VERSION: Final = 5
+VERSION: Final = 6
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
@@ -65,7 +66,8 @@ CREATE TABLE calls (
   process TEXT NOT NULL, number INTEGER NOT NULL, destination TEXT NOT NULL, people BLOB NOT NULL,
   PRIMARY KEY (process, number)) WITHOUT ROWID;
 CREATE TABLE recent (
-  mark BLOB PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
+  mark BLOB PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL, subscribers INTEGER NOT NULL,
+  outcomes TEXT) WITHOUT ROWID;
 """
 _BY_PERSON: Final = "CREATE INDEX event_person ON events (person);"
 """Finds the events of a person that move to another shard; one shard does without it."""
