@@ -1,11 +1,19 @@
 """Reason, wait and place of a plugin's exception, even if its class has odd attributes."""
 
+import sys
+import sysconfig
 import traceback
+from collections.abc import Callable
+from types import CodeType
 from typing import Any, Final
 
 from walker_collector.text import storable, type_name
 
-_PYTHONS_OWN: Final = (ImportError, SyntaxError, AttributeError, NameError)
+PYTHONS_OWN: Final = (ImportError, SyntaxError, AttributeError, NameError)
+"""Exceptions whose texts name code, not data."""
+_LIBRARY: Final = sysconfig.get_paths()["stdlib"]
+_PACKAGES: Final = ("site-packages", "dist-packages")
+_COLLECTOR: Final = __name__.partition(".")[0]
 
 
 def attribute_of(error: BaseException, name: str) -> Any:
@@ -29,21 +37,72 @@ def after_of(error: BaseException) -> float | None:
     return after if type(after) is float or type(after) is int else None
 
 
-def place_of(error: BaseException) -> str:
-    """Return file and line where an exception was raised; never raises."""
+def place_of(error: BaseException, module: str = "") -> str:
+    """Return file and line where an exception was raised, for the person who mends it.
+
+    That is the last line in the package of `module`, if it has part in it; else the last one of an
+    application, else of any package but the collector. Never raises.
+    """
     try:
-        frames = traceback.extract_tb(error.__traceback__)
-        return storable(f"{frames[-1].filename}:{frames[-1].lineno}") if frames else "?"
+        return _place(error, module.partition(".")[0]) or "?"
     except BaseException:  # as above
         return "?"
 
 
-def failure_of(error: BaseException) -> str:
+def definition_of(found: Any) -> str:
+    """Return file and line of a function or class, "" if unknown; never raises."""
+    try:
+        code = getattr(getattr(found, "__func__", found), "__code__", None)
+        if type(code) is CodeType:
+            return storable(f"{code.co_filename}:{code.co_firstlineno}")
+        file = getattr(sys.modules.get(found.__module__), "__file__", None)
+        line = getattr(found, "__firstlineno__", None) or _first_line(found)
+        return storable(f"{file}:{line}" if line else file) if file else ""
+    except BaseException:  # attributes of a plugin's class may raise anything
+        return ""
+
+
+def _first_line(cls: type) -> int | None:
+    """Return the line of the first function that a class defines."""
+    lines = [
+        value.__code__.co_firstlineno for value in vars(cls).values() if hasattr(value, "__code__")
+    ]
+    return min(lines, default=None)
+
+
+def _place(error: BaseException, package: str) -> str | None:
+    frames = [
+        (frame.f_code.co_filename, line, str(frame.f_globals.get("__name__", "")).partition(".")[0])
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    tests: tuple[Callable[[str, str], bool], ...] = (
+        lambda file, name: bool(package) and name == package,
+        lambda file, name: _is_foreign(file, name) and not any(at in file for at in _PACKAGES),
+        _is_foreign,
+        lambda file, name: True,
+    )
+    for test in tests:
+        for file, line, name in reversed(frames):
+            if test(file, name):
+                return storable(f"{file}:{line}")
+    return None
+
+
+def _is_foreign(file: str, package: str) -> bool:
+    """Return whether code is neither Python's own nor the collector's."""
+    if package == _COLLECTOR or file.startswith("<"):
+        return False
+    return not file.startswith(_LIBRARY) or any(at in file for at in _PACKAGES)
+
+
+def failure_of(error: BaseException, module: str = "") -> str:
     """Return an exception of foreign code for messages: its type and place, and no more.
 
     Its text may quote a secret or a person's data. Python's own text about imports, syntax and
-    names quotes neither, and is shown. Never raises.
+    names quotes neither, and is shown. `module` is the plugin's, if one is known. Never raises.
     """
-    if issubclass(type(error), _PYTHONS_OWN):
-        return f"{type_name(error)}: {storable(error)}"
-    return f"{type_name(error)} at {place_of(error)}"
+    place = place_of(error, module)
+    if issubclass(type(error), PYTHONS_OWN):
+        at = f" at {place}" if _is_foreign(place, "") and place != "?" else ""
+        return f"{type_name(error)}: {storable(error)}{at}"
+    return f"{type_name(error)} at {place}"

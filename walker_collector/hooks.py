@@ -95,7 +95,8 @@ def _instance(place: str, plugin: type) -> Any:
     try:
         return plugin()
     except (Exception, SystemExit) as error:  # from the plugin's own code
-        raise PluginError(f"{place}: {plugin.__qualname__}() raised {failure_of(error)}") from error
+        failure = failure_of(error, plugin.__module__)
+        raise PluginError(f"{place}: {plugin.__qualname__}() raised {failure}") from error
 
 
 def _resolve(

@@ -5,23 +5,25 @@ that is taken) is listed with the reason and does not affect the others. An inst
 that cannot be used is an error, though: its work would be left undone without notice.
 """
 
-import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-import pluggy
 from attrs import Factory, define, frozen
 
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
-from walker_collector.hooks import implements, make_manager
-from walker_collector.hookspecs import API_VERSION, HOOKS, PROJECT, SOURCE_HOOKS, arguments_of
-from walker_collector.naming import hint
+from walker_collector.tracebacks import log_traceback
+from walker_collector.verification import (
+    Kind,
+    verify_destination,
+    verify_hooks,
+    verify_source,
+)
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -32,9 +34,6 @@ _PREFIX: Final = re.compile(r"^(@[^/]+/)?((server|web|walker)-)?(destination-|de
 DESTINATIONS: Final = "walker_collector.destinations"
 SOURCES: Final = "walker_collector.sources"
 EXTENSIONS: Final = "walker_collector.extensions"
-
-
-Kind = Literal["destination", "source", "extension"]
 
 
 @frozen(kw_only=True)
@@ -213,7 +212,8 @@ def _loaded(point: "EntryPoint", kind: Kind) -> PluginInfo:
     except PluginError as error:
         return attrs.evolve(info, error=str(error))
     except BaseException as error:  # importing runs the plugin's code, which may even try to exit
-        return attrs.evolve(info, error=failure_of(error))
+        log_traceback(f"plugin {point.name} could not be loaded", error)
+        return attrs.evolve(info, error=failure_of(error, point.module))
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
 
@@ -221,143 +221,3 @@ def _verify(kind: Kind) -> Callable[[str, Any], None]:
     if kind == "extension":
         return verify_hooks
     return verify_source if kind == "source" else verify_destination
-
-
-def verify_destination(name: str, plugin: Any) -> None:
-    """Check a destination class, and those of its aliases, against the contract.
-
-    Raises `PluginError`.
-    """
-    for own_name, own in _with_aliases(name, plugin):
-        _verify_destination_class(own_name, own)
-
-
-def verify_source(name: str, plugin: Any) -> None:
-    """Check a source class, and those of its aliases, against the contract.
-
-    Raises `PluginError`.
-    """
-    for own_name, own in _with_aliases(name, plugin):
-        _verify_class(own_name, own, "source")
-        if not implements(own, "run"):
-            raise PluginError(
-                f"plugin {own_name}: {own.__qualname__} has no run marked with @hookimpl"
-            )
-        _verify_settings(own_name, own, "settings")
-
-
-def _with_aliases(name: str, plugin: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a plugin, and the classes of its aliases, each with its name."""
-    yield name, plugin
-    aliases = getattr(plugin, "aliases", ())
-    yield from aliases.items() if isinstance(aliases, Mapping) else ()
-
-
-def _verify_class(name: str, plugin: Any, kind: Kind) -> None:
-    if not isinstance(plugin, type):
-        raise PluginError(f"plugin {name}: a {kind} is a class, got {plugin!r}")
-    own = SOURCE_HOOKS if kind == "source" else HOOKS.keys() - SOURCE_HOOKS
-    _verify_hooks(name, plugin, own)
-    for hook in HOOKS.keys() - own:
-        if implements(plugin, hook):
-            raise PluginError(f"plugin {name}: hook {hook} is never called at a {kind}")
-
-
-def _verify_settings(name: str, plugin: type, attribute: str) -> None:
-    declared = getattr(plugin, attribute, None)
-    if declared is not None and not attrs.has(declared):
-        raise PluginError(f"plugin {name}: {attribute} must be an attrs class or None")
-
-
-def _verify_destination_class(name: str, plugin: Any) -> None:
-    _verify_class(name, plugin, "destination")
-    if not (implements(plugin, "push") or implements(plugin, "push_batch")):
-        raise PluginError(
-            f"plugin {name}: {plugin.__qualname__} has neither push nor push_batch"
-            " marked with @hookimpl"
-        )
-    for attribute in ("settings", "rule_settings"):
-        _verify_settings(name, plugin, attribute)
-    for attribute in ("concurrency", "batch_size", "batch_bytes", "linger"):
-        number = getattr(plugin, attribute, None)
-        if number is not None and (type(number) is not int or number < (attribute != "linger")):
-            raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
-    _verify_message_parts(name, plugin)
-    _verify_guarded(name, plugin)
-
-
-def _verify_message_parts(name: str, plugin: type) -> None:
-    parts = getattr(plugin, "message_parts", ())
-    if not isinstance(parts, tuple) or not all(isinstance(part, str) for part in parts):
-        raise PluginError(f"plugin {name}: message_parts must be a tuple of names, not {parts!r}")
-
-
-def _verify_guarded(name: str, plugin: type) -> None:
-    guarded: Any = getattr(plugin, "guarded", frozenset())
-    if not isinstance(guarded, frozenset) or not all(isinstance(key, str) for key in guarded):
-        raise PluginError(f"plugin {name}: guarded must be a frozenset of names, not {guarded!r}")
-
-
-def verify_hooks(name: str, plugin: Any) -> None:
-    """Check hook names and arguments, and the API version; raises `PluginError`."""
-    _verify_hooks(name, plugin, HOOKS)
-
-
-def _verify_hooks(name: str, plugin: Any, hooks: Iterable[str]) -> None:
-    """Check a plugin whose methods of these names have to be hooks."""
-    version = getattr(plugin, "api_version", 1)
-    if version != API_VERSION:
-        raise PluginError(
-            f"plugin {name} was written for hook API {version}, this collector has"
-            f" {API_VERSION}: install matching versions of both"
-        )
-    manager = make_manager()
-    try:
-        manager.register(plugin, name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(_explain(name, plugin, manager, error)) from error
-    for hook in hooks:
-        _verify_call(name, plugin, hook)
-
-
-def _verify_call(name: str, plugin: Any, hook: str) -> None:
-    """Refuse functions that would seem to have worked without ever running.
-
-    These are hooks without a mark, which are never called, and async ones and generators, which
-    return at once.
-    """
-    function = getattr(plugin, hook, None)
-    if function is None:
-        return
-    if not implements(plugin, hook):
-        if isinstance(plugin, type) and inspect.isfunction(function):
-            raise PluginError(f"plugin {name}: {hook} is not marked with @hookimpl")
-        return
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise PluginError(
-            f"plugin {name}: hook {hook} is async; hooks run in threads: write a plain function"
-        )
-    options = getattr(function, f"{PROJECT}_impl")
-    wraps = options.get("wrapper") or options.get("hookwrapper")
-    if inspect.isgeneratorfunction(function) and not wraps:
-        raise PluginError(
-            f"plugin {name}: hook {hook} is a generator, which is not run; return instead of yield,"
-            " or mark it with @hookimpl(wrapper=True) if it wraps the destinations' hooks"
-        )
-
-
-def _explain(
-    name: str, plugin: Any, manager: pluggy.PluginManager, error: pluggy.PluginValidationError
-) -> str:
-    """Return a message with the plugin, the hook and the argument at fault."""
-    for hook in dir(plugin):
-        if manager.parse_hookimpl_opts(plugin, hook) is None:
-            continue
-        if hook not in HOOKS:
-            return f"plugin {name}: there is no hook {hook}{hint(hook, HOOKS)}"
-        for argument in arguments_of(getattr(plugin, hook)):
-            if argument not in HOOKS[hook]:
-                given = ", ".join(HOOKS[hook])
-                return f"plugin {name}: hook {hook} has no argument {argument} (there are: {given})"
-    return f"plugin {name}: {error}"

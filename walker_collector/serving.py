@@ -15,6 +15,7 @@ from walker_collector.hooks import connect_source
 from walker_collector.hookspecs import SourceContext
 from walker_collector.plugins import Registry
 from walker_collector.text import get_logger
+from walker_collector.tracebacks import HINT, is_wanted, log_traceback
 
 logger = get_logger("walker_collector")
 
@@ -48,7 +49,8 @@ def _listener_of(id: str, entry: SourceEntry) -> socket.socket:
     except WalkerError as error:
         raise PluginError(f"source {id}: {error}") from None
     except Exception as error:  # from the plugin's own code
-        raise PluginError(f"source {id}: listen raised {failure_of(error)}") from error
+        failure = failure_of(error, entry.plugin.__module__)
+        raise PluginError(f"source {id}: listen raised {failure}") from error
     return listener
 
 
@@ -82,7 +84,12 @@ class RunningSources:
         self._threads = {
             id: threading.Thread(
                 target=self._run,
-                args=(id, hooks[id], self._context(collector, id, entry, ready)),
+                args=(
+                    id,
+                    hooks[id],
+                    self._context(collector, id, entry, ready),
+                    entry.plugin.__module__,
+                ),
                 name=f"walker-source-{id}",
                 daemon=True,
             )
@@ -135,22 +142,19 @@ class RunningSources:
             figures=self._figures,
         )
 
-    def _run(self, id: str, run: Callable[..., Any], context: SourceContext) -> None:
+    def _run(self, id: str, run: Callable[..., Any], context: SourceContext, module: str) -> None:
         try:
             run(context=context)
         except WalkerError as error:
             self.failures.append(PluginError(f"source {id}: {error}"))
         except BaseException as error:  # from the plugin's own code
-            logger.debug("source %s failed", id, exc_info=True)
-            self.failures.append(PluginError(_raised(id, error)))
+            log_traceback(f"source {id}", error)
+            self.failures.append(PluginError(_raised(id, error, module)))
         finally:
             if context.listener is not None:
                 context.listener.close()
 
 
-def _raised(id: str, error: BaseException) -> str:
-    # The text of the exception may quote an event, so only who asks for the whole log sees it.
-    return (
-        f"source {id} raised {failure_of(error)}; the log at level debug, as of `walker -vv serve`,"
-        " has the traceback and the text, which may quote an event"
-    )
+def _raised(id: str, error: BaseException, module: str) -> str:
+    more = "" if is_wanted(logger) else HINT
+    return f"source {id} raised {failure_of(error, module)}{more}"

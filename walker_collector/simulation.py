@@ -26,7 +26,7 @@ from walker_collector.people.identity import KINDS
 from walker_collector.spool import Entry, NewEvent, PeopleUpdate
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.repeats import Unstored
-from walker_collector.text import type_name
+from walker_collector.tracebacks import log_traceback
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
 Call = list[Any]
@@ -232,6 +232,7 @@ class _Stage:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a function of the mapping that even tries to exit
+            log_traceback(f"{destination.id}: mapping", error)
             mapped = Mapped(event, MISSING, None, "deliver")
             answer = _Answer("invalid", error=f"its mapping raised {failure_of(error)}")
         return Simulated(
@@ -291,8 +292,10 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises must not stop the others
+        log_traceback("simulate", error)
         # Its text may quote the event.
-        return _Answer("invalid", error=f"the plugin's simulation raised {type_name(error)}")
+        failure = failure_of(error, getattr(simulate, "__module__", None) or "")
+        return _Answer("invalid", error=f"the plugin's simulation raised {failure}")
     warnings = tuple(getattr(calls, "warnings", ()))
     if refused := getattr(calls, "refused", None):
         return _Answer("invalid", list(calls), refused, warnings)

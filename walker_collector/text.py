@@ -103,6 +103,8 @@ class _OneLine(logging.Filter):
             return True
         if (shown := visible(message)) != message:
             record.msg, record.args = shown, ()
+        if found := getattr(record, "traceback", ""):  # from `tracebacks`, which makes it safe
+            record.exc_text = found  # formatters append it
         return True
 
 

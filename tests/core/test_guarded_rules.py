@@ -7,8 +7,9 @@ from attrs import frozen
 
 from walker_collector import PluginError, hookimpl
 from walker_collector.flow import load_flow
-from walker_collector.plugins import Registry, verify_destination
+from walker_collector.plugins import Registry
 from walker_collector.sources.http.source import HttpSource
+from walker_collector.verification import verify_destination
 
 
 @frozen(kw_only=True)

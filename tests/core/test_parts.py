@@ -17,7 +17,7 @@ from walker_collector import (
     RetryLater,
 )
 from walker_collector.config import BreakerConfig, RetryConfig
-from walker_collector.plugins import verify_destination
+from walker_collector.verification import verify_destination
 
 
 def test_rejected_part_is_not_tried_again_and_its_reason_is_kept(spool: Path | None) -> None:

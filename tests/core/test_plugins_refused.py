@@ -1,5 +1,6 @@
 """What would be taken for a hook that did its work, although it never began, is refused."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -36,36 +37,117 @@ class Sized:
         raise AssertionError
 
 
+class Misspelt:
+    @hookimpl
+    def push(self, event: dict[str, Any]) -> None:
+        raise AssertionError
+
+    @hookimpl
+    def push_bacth(self, batch: Any) -> None:
+        raise AssertionError
+
+
+class Selfless:
+    @hookimpl
+    def push(event: dict[str, Any], data: Any) -> None:  # noqa: N805  # that is the mistake
+        raise AssertionError
+
+
+class Demanding:
+    def __init__(self, url: str, *, token: str, timeout: int = 1) -> None:
+        raise AssertionError
+
+    @hookimpl
+    def push(self, event: dict[str, Any]) -> None:
+        raise AssertionError
+
+
+@dataclass
+class PlainSettings:
+    url: str
+
+
+class Plain:
+    settings = PlainSettings
+
+    @hookimpl
+    def push(self, event: dict[str, Any]) -> None:
+        raise AssertionError
+
+
 @pytest.mark.parametrize(
     ("plugin", "message"),
     [
-        (Async, "hook push is async"),
+        (Async, "hook push is async; .* see the guide about async clients"),
         (Generator, "hook push is a generator"),
         (Unmarked, "init is not marked with @hookimpl"),
         (Sized, "batch_size must be a whole number"),
+        (Misspelt, "there is no hook push_bacth; did you mean push_batch"),
+        (Selfless, r"hook push has no self: write def push\(self, \.\.\.\)"),
+        (Demanding, r"Demanding\(\) needs the arguments url, token"),
+        (Plain, "settings must be an attrs class .* not the class PlainSettings"),
     ],
 )
-def test_it_says_what_to_mend(plugin: type, message: str) -> None:
-    with pytest.raises(PluginError, match=message):
+def test_it_says_what_to_mend_and_where(plugin: type, message: str) -> None:
+    with pytest.raises(PluginError, match=message) as caught:
         Registry().register("mine", plugin)
+    assert f"(in {__file__}:" in str(caught.value)
 
 
-@pytest.mark.parametrize("failures", [{"0": ValueError()}, {7: ValueError()}, {0: "no"}, [1]])
-def test_failures_that_name_no_event_are_a_bug_of_the_plugin(failures: Any) -> None:
+def dead_reasons(plugin: type, **push: Any) -> list[str]:
+    """Deliver two events to a plugin, and return the reasons of the dead letters."""
+    registry = Registry()
+    registry.register("confused", plugin)
+    config = {"retry": {"base": 1, "cap": 1}, "concurrency": 1}
+    flow = {"destinations": {"x": {"package": "confused", "config": config}}}
+    with Collector.from_config(flow, registry=registry) as collector:
+        for _ in range(2):
+            collector.push("order complete", **push)
+        assert collector.flush(20)
+        return [letter.reason for letter in collector.dead()]
+
+
+@pytest.mark.parametrize(
+    ("failures", "problem"),
+    [
+        ({"0": ValueError()}, "the index str"),
+        ({7: ValueError()}, "the index 7 for a batch of"),
+        ({0: "no"}, "str as a failure"),
+        ([1], "returned list"),
+        (False, "returned bool"),
+    ],
+)
+def test_failures_that_name_no_event_are_told_once_with_the_plugins_file(
+    failures: Any, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
     class Confused:
         @hookimpl
         def push_batch(self, batch: Any) -> Any:
             return failures
 
-    registry = Registry()
-    registry.register("confused", Confused)
-    retry = {"base": 1, "cap": 1}
-    flow = {"destinations": {"x": {"package": "confused", "config": {"retry": retry}}}}
-    with Collector.from_config(flow, registry=registry) as collector:
-        collector.push("order complete")
-        assert collector.flush(20)
-        [letter] = collector.dead()
-    assert "Confused.push_batch must return None, or exceptions by" in letter.reason
+    reasons = dead_reasons(Confused)
+    assert len(reasons) == 2
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    for told in (line, *reasons):
+        assert f"Confused.push_batch ({__file__}:" in told
+        assert problem in told
+        assert "return None, or a dict of exceptions by the index" in told
+        assert "hook_calls.py" not in told
+
+
+def test_a_coroutine_that_nobody_runs_is_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    async def send(event: Any) -> None:
+        raise AssertionError
+
+    class Lazy:
+        @hookimpl
+        def push(self, event: Any) -> Any:
+            return send(event)
+
+    reasons = dead_reasons(Lazy)
+    assert len(reasons) == 2
+    assert "returned a coroutine, which is not run" in reasons[0]
+    assert len([each for each in caplog.records if each.levelname == "ERROR"]) == 1
 
 
 @pytest.mark.parametrize("level", ["dbgg", 4, -1])

@@ -299,14 +299,15 @@ def test_mocked_destination_calls_nothing() -> None:
     [
         ("reject", "invalid", "data.total is missing"),
         ("nobody", "unidentified", "names nobody"),
-        ("break", "invalid", "the plugin's simulation raised ValueError"),
+        ("break", "invalid", f"the plugin's simulation raised ValueError at {__file__}:"),
     ],
 )
 def test_refusal_has_a_status_and_a_reason_without_data(
     answer: str, status: str, error: str
 ) -> None:
     (result,) = simulation({"settings": {"answer": answer}}).push(event(1))
-    assert (result.status, result.error, result.calls) == (status, error, [])
+    assert (result.status, result.calls) == (status, [])
+    assert str(result.error).startswith(error)
 
 
 # --- what is no event --------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from walker_collector import (
     Rejected,
     RetryLater,
 )
-from walker_collector.plugins import Registry, verify_destination
+from walker_collector.plugins import Registry
+from walker_collector.verification import verify_destination
 from walker_dest_customerio.destination import CustomerioDestination, Unidentified
 from walker_dest_customerio.responses import NotProcessed
 from walker_dest_customerio.sandbox import Sandbox

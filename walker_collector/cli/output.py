@@ -133,7 +133,9 @@ _FORMATTER: Final = logging.Formatter()
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         lines = [f"{record.levelname.lower()}: {visible(record.getMessage())}"]
-        if record.exc_info:
+        if record.exc_text:
+            lines += record.exc_text.split("\n")
+        elif record.exc_info:
             lines += (self.formatter or _FORMATTER).formatException(record.exc_info).split("\n")
         for line in lines:
             say(line, err=True)

@@ -23,6 +23,7 @@ from walker_collector.cli.streams import give_up, prepare_streams, say
 from walker_collector.cli.validate import validate
 from walker_collector.errors import ConfigError, WalkerError
 from walker_collector.flow.types import allow_functions
+from walker_collector.tracebacks import log_traceback
 from walker_collector.version import __version__
 
 INTERRUPTED = 130
@@ -56,6 +57,8 @@ class WalkerGroup(click.Group):
         try:
             return super().invoke(ctx)
         except WalkerError as error:
+            if (cause := error.__cause__) and not isinstance(cause, WalkerError):
+                log_traceback("cause of the error", cause)
             raise click.ClickException(_message(error)) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)

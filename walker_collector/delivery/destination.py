@@ -11,14 +11,15 @@ from attrs import frozen
 
 from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.delivery.log_limiter import LogLimiter
-from walker_collector.error_details import failure_of, place_of
+from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hooks import Hooks, connect, implements
 from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate
 from walker_collector.plugins import Registry
-from walker_collector.text import brief, get_logger, storable, type_name
+from walker_collector.text import brief, get_logger, storable
+from walker_collector.tracebacks import HINT, is_wanted
 
 _BATCH_SIZE: Final = 100
 """Events in one `push_batch`, unless the plugin or the flow sets another size."""
@@ -85,12 +86,19 @@ class Destination:
     def log_bug(self, where: str, error: BaseException, of: str = "") -> None:
         """Log an unexpected exception of a hook or the mapping; `of` is the id of the event.
 
-        The exception's text may quote an event: the log gets type and place only.
+        The exception's text may quote an event: the log gets type and place only, and the
+        traceback where that is wanted.
         """
         event = f" (event {of})" if of else ""
+        more = "" if is_wanted(self.context.logger) else HINT
         # With `where` in the format, so that many lines about one hook leave out none of another.
-        message = f"destination %s: {where} raised %s at %s%s"
-        self.log.error(message, self.id, type_name(error), place_of(error), event)
+        message = f"destination %s: {where} raised %s%s%s"
+        self.log.error(message, self.id, failure_of(error, self.module), event, more, error=error)
+
+    @property
+    def module(self) -> str:
+        """The module of the plugin's class."""
+        return type(self.instance).__module__
 
 
 class Host(Protocol):

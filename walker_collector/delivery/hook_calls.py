@@ -1,5 +1,7 @@
 """Calls of the hooks of a destination; their exceptions become outcomes."""
 
+import contextlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -8,7 +10,13 @@ from walker_collector.delivery.outcome import DELIVERED, NOTIFIED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.timeout import TimeLimit
 from walker_collector.delivery.trace import event_id
-from walker_collector.error_details import after_of, attribute_of, place_of, reason_of
+from walker_collector.error_details import (
+    after_of,
+    attribute_of,
+    definition_of,
+    place_of,
+    reason_of,
+)
 from walker_collector.errors import (
     DestinationDown,
     NotAttempted,
@@ -27,6 +35,21 @@ FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections that a plugin finds without asking the service."""
 
 
+_RETURNS: Final = {
+    "push": "a hook is a plain function (see the guide about async clients)",
+    "push_batch": "return None, or a dict of exceptions by the index of their events in the batch",
+}
+
+
+class BrokenContract(PluginError):
+    """A plugin's hook returned what its contract does not allow; the text has no data."""
+
+    def __init__(self, hook: str, name: str, place: str, problem: str) -> None:
+        self.hook = hook
+        self.brief = f"{name} {problem}"
+        super().__init__(f"{name} ({place}) {problem}; {_RETURNS[hook]}")
+
+
 class HookCalls:
     """Calls `push`, `push_batch`, `consent` and `erased`, within the destination's `timeout`."""
 
@@ -34,6 +57,7 @@ class HookCalls:
         timeout = destination.config.timeout
         self._destination = destination
         self._hooks = destination.hooks
+        self._told: set[str] = set()
         self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
 
     def includes(self, thread: int) -> bool:
@@ -48,13 +72,15 @@ class HookCalls:
             if task.notice:
                 self._call(self._notify, item)
                 return NOTIFIED
-            self._call(
+            answer = self._call(
                 self._hooks.push,
                 event=item.event,
                 data=item.data,
                 rule=item.rule,
                 context=item.context,
             )
+            if answer is not None:
+                self._check_ran("push", answer)
         except BaseException as error:  # even SystemExit must not end the thread that delivers
             return self.outcome_of(error, task)
         return DELIVERED
@@ -68,21 +94,29 @@ class HookCalls:
         )
         if failures is None:
             return {}
-        if isinstance(failures, Mapping):
-            found = dict(failures.items())  # a class of the plugin's may raise later
-            if not found:
-                return found
-            if all(
-                type(index) is int
-                and 0 <= index < len(tasks)
-                and issubclass(type(error), BaseException)
-                for index, error in found.items()
-            ):
-                return found
-        plugin = type(self._destination.instance).__qualname__
-        raise PluginError(
-            f"{plugin}.push_batch must return None, or exceptions by the index of their events"
-        )
+        self._check_ran("push_batch", failures)
+        if not isinstance(failures, Mapping):
+            raise self._broken("push_batch", f"returned {type_name(failures)}")
+        found = dict(failures.items())  # a class of the plugin's may raise later
+        for index, error in found.items():
+            if type(index) is not int or not 0 <= index < len(tasks):
+                given = index if type(index) is int else type_name(index)
+                of = f"the index {given} for a batch of {len(tasks)}"
+                raise self._broken("push_batch", f"returned {of}")
+            if not issubclass(type(error), BaseException):
+                raise self._broken("push_batch", f"returned {type_name(error)} as a failure")
+        return found
+
+    def _check_ran(self, hook: str, answer: Any) -> None:
+        """Refuse the result of an async function, which has not run."""
+        if inspect.iscoroutine(answer):
+            answer.close()  # else Python warns that nobody awaits it
+            raise self._broken(hook, "returned a coroutine, which is not run")
+
+    def _broken(self, hook: str, problem: str) -> BrokenContract:
+        plugin = self._destination.instance
+        place = definition_of(getattr(type(plugin), hook, None))
+        return BrokenContract(hook, f"{type(plugin).__qualname__}.{hook}", place, problem)
 
     def erased(self, person: Person | None) -> None:
         """Call the hook `erased`, for the destination to drop its memory of a person; None: of all.
@@ -124,10 +158,22 @@ class HookCalls:
 
     def bug(self, error: BaseException, where: str, task: Task) -> Outcome:
         """Log an unexpected exception, and return it as an outcome."""
-        self._destination.log_bug(where, error, event_id(task.entry))
-        place = place_of(error)
+        if type(error) is BrokenContract:  # isinstance would ask `__class__`, as above
+            return self._told_broken(error)
+        destination = self._destination
+        destination.log_bug(where, error, event_id(task.entry))
+        place = place_of(error, destination.module)
         brief = f"an unexpected {type_name(error)} in {where} at {place}"
         return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
+
+    def _told_broken(self, error: BrokenContract) -> Outcome:
+        """Log a breach of the contract once: it is the same for every event."""
+        if error.hook not in self._told:
+            self._told.add(error.hook)
+            log = self._destination.context.logger
+            with contextlib.suppress(BaseException):  # handlers of the application may raise
+                log.error("destination %s: %s", self._destination.id, error)
+        return Outcome("bug", str(error), brief=error.brief)
 
     def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
         return self._limit(hook, *args, **kwargs) if self._limit else hook(*args, **kwargs)

@@ -51,7 +51,8 @@ class Initialisation:
             return Outcome("unavailable", reason_of(error), after=after_of(error))
         except BaseException as error:  # a plugin's bug must not stop the other destinations
             destination.log_bug("init", error)
-            return Outcome("unavailable", f"init raised {failure_of(error)}", down=True)
+            failure = failure_of(error, destination.module)
+            return Outcome("unavailable", f"init raised {failure}", down=True)
         self.done = True
         self._log.info("destination %s: initialised", destination.id)
         return None

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from walker_collector.tracebacks import attachment
+
 INTERVAL: Final = 10.0
 """Seconds between two lines of the same format."""
 
@@ -30,8 +32,9 @@ class LogLimiter:
     def warning(self, message: str, *args: Any) -> None:
         self._log(logging.WARNING, message, args)
 
-    def error(self, message: str, *args: Any) -> None:
-        self._log(logging.ERROR, message, args)
+    def error(self, message: str, *args: Any, error: BaseException | None = None) -> None:
+        """Log a message, and with it the traceback of an `error` if that is wanted."""
+        self._log(logging.ERROR, message, args, error)
 
     def flush(self, *, due: bool = True) -> None:
         """Log the messages that were left out, with their counts; all of them unless `due`."""
@@ -46,7 +49,13 @@ class LogLimiter:
         for message, (level, count, args) in released.items():
             self._write(level, message, args, count - 1)
 
-    def _log(self, level: int, message: str, args: tuple[Any, ...]) -> None:
+    def _log(
+        self,
+        level: int,
+        message: str,
+        args: tuple[Any, ...],
+        error: BaseException | None = None,
+    ) -> None:
         now = self._now()
         with self._lock:
             _, suppressed, _ = self.suppressed.get(message, (level, 0, ()))
@@ -55,11 +64,19 @@ class LogLimiter:
                 return
             self._last[message] = now
             self.suppressed.pop(message, None)
-        self._write(level, message, args, suppressed)
+        self._write(level, message, args, suppressed, error)
 
-    def _write(self, level: int, message: str, args: tuple[Any, ...], more: int) -> None:
+    def _write(
+        self,
+        level: int,
+        message: str,
+        args: tuple[Any, ...],
+        more: int,
+        error: BaseException | None = None,
+    ) -> None:
         others = f" (and {more:,} more like this)" if more else ""
         try:
-            self._logger.log(level, message + "%s", *args, others)
+            extra = attachment(self._logger, error)
+            self._logger.log(level, message + "%s", *args, others, extra=extra)
         except BaseException:  # a handler or filter of the application's may raise anything
             return

@@ -96,6 +96,7 @@ class WorkerThreads:
                 self._name,
                 describe(error),
                 place_of(error),
+                error=error,
             )
         finally:
             with self._lock:

@@ -221,7 +221,7 @@ class DestinationWorker:
             self._waiters.blocked(self._state.in_flight, reason)
             self._changed.notify_all()
             self._threads.notify_all()
-        self._log.error("destination %s: delivery interrupted: %s", self.id, reason)
+        self._log.error("destination %s: delivery interrupted: %s", self.id, reason, error=error)
         self._threads.sleep(PAUSE)
 
     def _wake(self) -> None:

@@ -36,6 +36,7 @@ from walker_collector.flow.types import CODE_PREFIX, structure
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
+from walker_collector.tracebacks import log_traceback
 
 _OF_CONFIG: Final = keys_of_config(DestinationConfig, Entry)
 
@@ -173,24 +174,26 @@ def _read_config(
 def _advise(plugin: Any, config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
     """Report the plugin's warnings about its configuration."""
     advise = getattr(plugin, "advise", None)
-    with _reported("advise", path, diagnostics):
+    with _reported(plugin, "advise", path, diagnostics):
         for place, message in advise(config) if advise is not None else ():
             diagnostics.warnings.append(f"{path}.{place}: {message}")
 
 
 @contextmanager
-def _reported(method: str, path: str, diagnostics: Diagnostics) -> Iterator[None]:
+def _reported(plugin: type, method: str, path: str, diagnostics: Diagnostics) -> Iterator[None]:
     """Report an exception of the plugin's code as a problem of its destination."""
     try:
         with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
             yield
     except BaseException as error:
-        diagnostics.add(path, f"{method} of the package raised {failure_of(error)}")
+        log_traceback(f"{path}: {method}", error)
+        failure = failure_of(error, plugin.__module__)
+        diagnostics.add(path, f"{method} of the package raised {failure}")
 
 
 def _check(plugin: Any, settings: Any, rules: Rules, path: str, diagnostics: Diagnostics) -> None:
     """Report the plugin's objections to its configuration."""
     check = getattr(plugin, "check", None)
-    with _reported("check", path, diagnostics):
+    with _reported(plugin, "check", path, diagnostics):
         for place, message in check(settings, rules) if check is not None else ():
             diagnostics.add(f"{path}.{place}" if place else path, str(message))

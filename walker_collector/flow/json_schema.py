@@ -19,7 +19,8 @@ from walker_collector.flow.shape import (
 from walker_collector.flow.source_entry import WITHOUT_EFFECT
 from walker_collector.flow.types import Schema, SchemaBuilder, describe_fields
 from walker_collector.flow.unsupported import OF_SOURCE, UNSUPPORTED
-from walker_collector.plugins import Kind, PluginInfo, Registry
+from walker_collector.plugins import PluginInfo, Registry
+from walker_collector.verification import Kind
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _IDLE: Final[Schema] = {"description": "A key of walkerOS that has no effect here."}

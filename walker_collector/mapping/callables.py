@@ -5,16 +5,17 @@ logged once per place in the flow.
 """
 
 import inspect
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from walker_collector.config import MISSING
+from walker_collector.error_details import failure_of
 from walker_collector.errors import ConfigError, EventError, Problem
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.mapping.pruning import prune
 from walker_collector.mapping.scope import Resolve, Scope
 from walker_collector.text import get_logger
+from walker_collector.tracebacks import HINT, attachment, is_wanted
 
 logger = get_logger("walker_collector.mapping")
 
@@ -63,18 +64,19 @@ def as_nullable_json(value: Any) -> Any:
 
 def _report(error: Exception, where: str, scope: Scope) -> None:
     logger.error(
-        "%s: %s; event %s gets no value from it (further failures here are not logged)",
+        "%s: %s; event %s gets no value from it (further failures here are not logged)%s",
         where,
         _describe(error),
         scope.event.get("id"),
+        "" if is_wanted(logger) else HINT,
+        extra=attachment(logger, error),
     )
 
 
 def _describe(error: Exception) -> str:
     if isinstance(error, EventError):  # from `as_json`; its text is the collector's own
         return f"the answer is no JSON: {error}"
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} raised in {place.name} at {place.filename}:{place.lineno}"
+    return f"raised {failure_of(error)}"
 
 
 def _with_two_arguments(function: Callable[..., Any], where: str) -> Resolve:

@@ -364,8 +364,8 @@ def test_source_that_fails_ends_all_and_tells_no_data() -> None:
         wait_until(lambda: not sources.running)
         assert sources.stop()
     (failure,) = sources.failures
-    assert str(failure).startswith("source bad raised ValueError")
-    assert "`walker -vv serve`" in str(failure)
+    assert str(failure).startswith(f"source bad raised ValueError at {__file__}:")
+    assert "-vv or WALKER_DEBUG=1 shows the traceback" in str(failure)
     assert "their data" not in str(failure)
 
 

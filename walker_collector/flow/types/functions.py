@@ -15,6 +15,7 @@ from walker_collector.error_details import failure_of
 from walker_collector.flow.types.kind import Kind, Schema
 from walker_collector.flow.types.place import InvalidValue
 from walker_collector.naming import kind
+from walker_collector.tracebacks import log_traceback
 
 CODE_PREFIX: Final = "$code:"
 CODE_ADVICE: Final = (
@@ -93,6 +94,7 @@ def _import(module: str) -> ModuleType:
         with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
             return import_module(module)
     except BaseException as error:  # importing runs foreign code, which may even try to exit
+        log_traceback(f"module {module}", error)
         raise InvalidValue(
             f"cannot import module {module} ({failure_of(error)}); install it, or put its folder on"
             " PYTHONPATH"

@@ -10,10 +10,11 @@ import pytest
 from walker_collector.config import Secret
 from walker_collector.errors import ConfigError
 from walker_collector.flow.types import disk_key
-from walker_collector.plugins import DESTINATIONS, Registry, verify_destination
+from walker_collector.plugins import DESTINATIONS, Registry
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.contract.contract_base import ContractBase
 from walker_collector.testing.harness import Harness
+from walker_collector.verification import verify_destination
 
 _SCALARS = (str, int, float, bool, Secret, NoneType)
 _CREDENTIALS = ("token", "key", "password", "secret")

@@ -2,11 +2,12 @@
 
 import pytest
 
-from walker_collector.plugins import SOURCES, Registry, verify_source
+from walker_collector.plugins import SOURCES, Registry
 from walker_collector.testing.contract.settings_contract import Loading, PluginSettingsContract
 from walker_collector.testing.contract.sources.source_base import SourceBase
 from walker_collector.testing.sender import Sender
 from walker_collector.testing.source_harness import SourceHarness
+from walker_collector.verification import verify_source
 
 
 class SourceSettingsContract(PluginSettingsContract, SourceBase):
