@@ -1,9 +1,9 @@
 """All errors of the collector; messages name the problem, its place and the remedy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from walker_collector.text import brief, visible
 
@@ -19,19 +19,21 @@ class WalkerError(Exception):
 
 @frozen
 class Problem:
-    """One mistake in a flow file: its place, and a message with the remedy."""
+    """One mistake in a flow file: its place, a message with the remedy, and its line if known."""
 
     path: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
         shown = self.shown()
-        return f"{shown.path}: {shown.message}" if shown.path else shown.message
+        where = f" (line {self.line})" if self.line else ""
+        return f"{shown.path}: {shown.message}{where}" if shown.path else shown.message
 
     def shown(self) -> "Problem":
         """Return the problem as people get it: on a line, of a bounded length."""
         path, message = brief(self.path, _PATH_MAX), brief(self.message, _MESSAGE_MAX)
-        return Problem(visible(path), visible(message))
+        return Problem(visible(path), visible(message), self.line)
 
 
 class ConfigError(WalkerError):
@@ -45,9 +47,17 @@ class ConfigError(WalkerError):
         if count > _PROBLEMS_MAX:
             self.problems += (Problem("", f"and {count - _PROBLEMS_MAX:,} more problems"),)
         self.source = source
-        head = f"{visible(source)}: " if source else ""
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
-        super().__init__(f"{head}{count} problem{'s' if count != 1 else ''}{lines}")
+        self._head = f"{visible(source)}: " if source else ""
+        self._head += f"{count} problem{'s' if count != 1 else ''}"
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        return self._head + "".join(f"\n  {problem}" for problem in self.problems)
+
+    def add_lines(self, line_of: Callable[[str], int | None]) -> None:
+        """Add to each problem the line that its place has in the file."""
+        self.problems = tuple(evolve(item, line=line_of(item.path)) for item in self.problems)
+        self.args = (self._text(),)
 
 
 class EventError(WalkerError):

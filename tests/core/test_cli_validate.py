@@ -58,7 +58,7 @@ def test_problems_as_json(tmp_path: Path) -> None:
     (found,) = objects(result.stdout)
     assert (found["file"], found["valid"], found["warnings"]) == (str(flow), False, [])
     assert {problem["path"] for problem in found["problems"]} == PLACES
-    assert all(problem["message"] for problem in found["problems"])
+    assert all(problem["message"] and problem["line"] == 1 for problem in found["problems"])
 
 
 def test_valid_flow_is_told_with_its_warnings(tmp_path: Path) -> None:
@@ -115,3 +115,20 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")}, spool=spool)
     assert walker("validate", flow).exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["flow.json"]
+
+
+def test_several_files_are_told_by_name_and_counted(tmp_path: Path) -> None:
+    bad, ugly = written(tmp_path, TEN).rename(tmp_path / "bad.json"), tmp_path / "ugly.json"
+    ugly.write_text("[]")
+    good = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
+    result = walker("validate", bad, good, ugly)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [str(bad)] * 10 + [str(good), str(ugly)]
+    assert result.stderr.splitlines()[-1] == "3 files: 1 valid, 2 with problems"
+    assert walker("validate", good, good).exit_code == 0
+    found = objects(walker("validate", good, ugly, "--json").stdout)
+    assert [(item["file"], item["valid"]) for item in found] == [
+        (str(good), True),
+        (str(ugly), False),
+    ]

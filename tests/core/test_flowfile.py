@@ -228,7 +228,7 @@ def test_shorthand_is_one_flow_and_its_places_are_the_same() -> None:
         (
             "a.json",
             '{"a": {"b": 1, "b": 2}}',
-            "a.b: the key is there twice",
+            "a.b: the key is there twice (line 1)",
         ),
         ("a.json", '{"a": NaN}', "not valid JSON: NaN is not a JSON number"),
         ("a.json", "[" * 100_000, "not valid JSON: nested too deeply"),

@@ -1,4 +1,4 @@
-"""`walker validate`: check a flow file."""
+"""`walker validate`: check flow files."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import attrs
 import click
+from attrs import frozen
 
-from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
+from walker_collector.cli.options import FILE, examples, flow_option, json_option
 from walker_collector.cli.output import counted
 from walker_collector.cli.streams import say, say_json
 from walker_collector.config import FlowConfig
@@ -15,15 +16,45 @@ from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow import load_flow
 
 
+@frozen
+class Checked:
+    """A file, and its flow or its problems."""
+
+    file: Path
+    config: FlowConfig | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "file": str(self.file),
+            "valid": self.config is not None,
+            "problems": [attrs.asdict(problem) for problem in self.problems],
+            "warnings": list(self.config.warnings) if self.config else [],
+        }
+
+    def show(self, before: str) -> None:
+        """Print the result; `before` begins each line of a problem or warning."""
+        for problem in self.problems:
+            say(f"{before}{problem}")
+        if self.config is None:
+            say(f"{self.file}: {counted(len(self.problems), 'problem')}", err=True)
+            return
+        for warning in self.config.warnings:
+            say(f"{before}warning: {warning}", err=True)
+        names = ", ".join(self.config.destinations) or "none"
+        say(f"{self.file}: valid (flow {self.config.name}; destinations: {names})")
+
+
 @click.command(
     epilog=examples(
         "walker validate flow.json",
+        "walker validate flows/*.json --no-credentials   # without variables",
         "walker validate flow.json --serve",
-        "walker validate flow.json --no-credentials   # in CI, without the environment",
         "walker validate flows.json --flow shop --json",
     )
 )
-@flow_argument
+@click.argument("flows", metavar="FLOW...", type=FILE, nargs=-1, required=True)
 @flow_option
 @click.option(
     "--no-credentials",
@@ -33,45 +64,31 @@ from walker_collector.flow import load_flow
 )
 @click.option("--serve", is_flag=True, help="Check also what `walker serve` needs for the sources.")
 @json_option
-def validate(flow: Path, name: str | None, lenient: bool, serve: bool, as_json: bool) -> None:
-    """Check FLOW, and print every problem.
+def validate(
+    flows: tuple[Path, ...], name: str | None, lenient: bool, serve: bool, as_json: bool
+) -> None:
+    """Check each FLOW, and print every problem.
 
-    Each problem is a line, `place: problem`. Warnings and the number of problems come on stderr. No
-    connection is opened.
+    Each problem is a line, `place: problem (line)`, after the name of the file if there are
+    several. Warnings and the number of problems come on stderr. With --json, each file is a line.
+    No connection is opened.
 
-    Exit status: 0 if the flow can be run, 1 if there are problems.
+    Exit status: 0 if every flow can be run, 1 if there are problems.
     """
-    config: FlowConfig | None = None
-    problems: tuple[Problem, ...] = ()
+    results = [_check(flow, name, lenient, serve) for flow in flows]
+    for result in results:
+        if as_json:
+            say_json(result.as_object())
+        else:
+            result.show(f"{result.file}: " if len(flows) > 1 else "")
+    broken = sum(result.config is None for result in results)
+    if len(flows) > 1 and not as_json:
+        say(f"{len(flows)} files: {len(flows) - broken} valid, {broken} with problems", err=True)
+    sys.exit(1 if broken else 0)
+
+
+def _check(flow: Path, name: str | None, lenient: bool, serve: bool) -> Checked:
     try:
-        config = load_flow(flow, flow=name, credentials=not lenient, serve=serve)
+        return Checked(flow, load_flow(flow, flow=name, credentials=not lenient, serve=serve))
     except ConfigError as error:
-        problems = error.problems
-    if as_json:
-        say_json(_as_object(flow, config, problems))
-    else:
-        _print(flow, config, problems)
-    sys.exit(1 if problems else 0)
-
-
-def _as_object(
-    flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...]
-) -> dict[str, Any]:
-    return {
-        "file": str(flow),
-        "valid": config is not None,
-        "problems": [attrs.asdict(problem) for problem in problems],
-        "warnings": list(config.warnings) if config else [],
-    }
-
-
-def _print(flow: Path, config: FlowConfig | None, problems: tuple[Problem, ...]) -> None:
-    for problem in problems:
-        say(str(problem))
-    if config is None:
-        say(f"{flow}: {counted(len(problems), 'problem')}", err=True)
-        return
-    for warning in config.warnings:
-        say(f"warning: {warning}", err=True)
-    names = ", ".join(config.destinations) or "none"
-    say(f"{flow}: valid (flow {config.name}; destinations: {names})")
+        return Checked(flow, problems=error.problems)

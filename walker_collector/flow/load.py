@@ -23,7 +23,7 @@ from walker_collector.errors import ConfigError
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.open_rules import warn_of_open_rules
-from walker_collector.flow.parse import parse_flow
+from walker_collector.flow.parse import ParsedFlow, parse_flow
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.requirements import settle_requirements
 from walker_collector.flow.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
@@ -78,13 +78,15 @@ def load_flow(
     importing = nullcontext() if imports else without_imports()
     with bounded_hints(), importing, allow_functions(functions):
         try:
-            return _load(source, flow, environ, registry, credentials, serve, events_given)
+            parsed = parse_flow(source)
+            with parsed.located(flow):
+                return _load(parsed, flow, environ, registry, credentials, serve, events_given)
         except RecursionError:  # from a plugin's class, say, which nests its settings
             raise ConfigError("nested too deeply", str(source)[:200]) from None
 
 
 def _load(
-    source: str | Path | Mapping[str, Any],
+    parsed: ParsedFlow,
     flow: str | None,
     environ: Mapping[str, str],
     registry: Registry | None,
@@ -92,9 +94,9 @@ def _load(
     serve: bool,
     events_given: bool,
 ) -> FlowConfig:
-    raw, name = parse_flow(source)
+    name = parsed.name
     diagnostics = Diagnostics()
-    shape, flow_name, shared = _choose(raw, flow, name, diagnostics)
+    shape, flow_name, shared = _choose(parsed.raw, flow, name, diagnostics)
     context = ReferenceContext(environ, lenient=not credentials)
     context = context.with_variables(shared).with_variables(shape.variables)
     _check_platform(shape, diagnostics)

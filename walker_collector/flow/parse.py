@@ -4,13 +4,17 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, time
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from attrs import frozen
+
 from walker_collector.errors import ConfigError, Problem
+from walker_collector.flow.positions import line_finder
 from walker_collector.flow.source_file import read_text
 from walker_collector.naming import join, kind
 
@@ -27,22 +31,48 @@ _LONG_KEY: Final = re.compile(
 """A dotted key of TOML nested too deeply: parsing takes time by the square of its length."""
 
 
-def parse_flow(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+@frozen
+class ParsedFlow:
+    """The plain values of a flow file, or of a mapping in code, whose text is empty."""
+
+    raw: Mapping[str, Any]
+    name: str
+    text: str = ""
+    is_toml: bool = False
+
+    @contextmanager
+    def located(self, flow: str | None = None) -> Iterator[None]:
+        """Add the lines of the file to the problems of a `ConfigError` of its flow `flow`."""
+        try:
+            yield
+        except ConfigError as error:
+            if self.text:
+                flows = self.raw.get("flows")
+                only = list(flows) if isinstance(flows, Mapping) and len(flows) == 1 else []
+                names = [flow] if flow else ["default", *only]
+                error.add_lines(line_finder(self.text, toml=self.is_toml, flows=names))
+            raise
+
+
+def parse_flow(source: str | Path | Mapping[str, Any]) -> ParsedFlow:
     """Return the plain values of a flow and the name of their source.
 
     Raises `ConfigError` for a file that cannot be read or parsed, with line and column.
     """
     if isinstance(source, Mapping):
         _check_values(source, "flow")
-        return source, "flow"
+        return ParsedFlow(source, "flow")
     path = Path(source)
     name = str(path)
     text = read_text(path)
-    raw = _parse_toml(text, name) if path.suffix == ".toml" else _parse_json(text, name)
+    is_toml = path.suffix == ".toml"
+    raw = _parse_toml(text, name) if is_toml else _parse_json(text, name)
     if not isinstance(raw, Mapping):
         raise ConfigError(f"expected an object at the top, got {kind(raw)}", name)
-    _check_values(raw, name)
-    return raw, name
+    parsed = ParsedFlow(raw, name, text, is_toml)
+    with parsed.located():
+        _check_values(raw, name)
+    return parsed
 
 
 def _check_values(raw: Mapping[str, Any], name: str) -> None:
