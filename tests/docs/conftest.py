@@ -3,18 +3,30 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import GUIDES, installed
 from tests.docs.shell import Shell, make_environment
+from tests.wheelhouse import PIP, once_for_all, run
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables that lead to a virtualenv for what pages install."""
-    return make_environment(tmp_path_factory.mktemp("environment") / "venv")
+def guide_wheels(shared_folder: Path, wheels: dict[str, Path], package_index: None) -> Path:
+    """A folder with the wheels of all that guides install, and that those need."""
+    built = wheels["walker_collector"].parent
+    names = sorted({name for page in GUIDES for name in installed(page)})
+
+    def download(folder: Path) -> None:
+        # setuptools builds the packages that the tutorials write.
+        what = (*names, "setuptools>=78.1.1")
+        run(*PIP, "download", "--find-links", built, "--dest", folder, *what, cwd=folder)
+
+    return once_for_all(shared_folder / "guide-wheels", download)
 
 
 @pytest.fixture
-def shell(tmp_path: Path, environment: dict[str, str]) -> Iterator[Shell]:
-    """A person at a shell, in an empty folder."""
-    shell = Shell(tmp_path, environment)
+def shell(tmp_path: Path, guide_wheels: Path) -> Iterator[Shell]:
+    """A person at a shell, in an empty folder, with an empty virtualenv."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    shell = Shell(folder, make_environment(tmp_path / "venv", guide_wheels))
     yield shell
     shell.close()

@@ -1,6 +1,7 @@
 """Markdown pages as what can be checked in them: fenced blocks, tables, links."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ PAGES = [
     *sorted((ROOT / "examples").glob("*/README.md")),
     ROOT / "walker_dest_customerio" / "README.md",
 ]
+
+GUIDES = [
+    path for name in ("tutorial", "howto") for path in sorted((ROOT / "docs" / name).glob("*.md"))
+]
+"""Pages that are followed in an environment that holds only what they install."""
 
 
 @frozen
@@ -64,6 +70,13 @@ def parts(path: Path) -> Iterator[Block | Row]:
 
 def _line(token: Token) -> int:
     return token.map[0] + 1 if token.map else 0
+
+
+def installed(path: Path) -> set[str]:
+    """Return what a guide installs from the package index, as typed."""
+    lines = re.findall(r"^\$ pip install (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    words = {word for line in lines for word in shlex.split(line)}
+    return {word for word in words if not word.startswith(("-", "."))}
 
 
 def links(path: Path) -> Iterator[tuple[str, str]]:

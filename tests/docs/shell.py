@@ -1,7 +1,6 @@
 """A person at a shell, who types what a page says: one shell per page, in an empty folder.
 
-The environment is a virtualenv of its own that sees what is installed here, so that a page may
-install the package it writes. What a page says of installing others is checked, not done.
+The environment is a virtualenv of its own, which holds only what the page installs.
 """
 
 import os
@@ -9,7 +8,7 @@ import re
 import signal
 import socket
 import subprocess
-import sysconfig
+import sys
 import threading
 import venv
 from collections.abc import Iterable
@@ -24,39 +23,32 @@ from tests.support import end
 PATIENCE = 120.0
 """Seconds for one command, and until a program that stays has printed what is shown."""
 
-MODULES = {
-    "celery": "celery",
-    "django-admin": "django",
-    "gunicorn": "gunicorn",
-    "pytest": "pytest -p no:cacheprovider",
-    "uvicorn": "uvicorn",
-    "pip": "pip --quiet --disable-pip-version-check --no-input",
-    "walker": "walker_collector",
-}
-"""Programs, and how Python runs them: their scripts belong to another virtualenv."""
-
 _PORT = re.compile(r"\b8[04]\d\d\b")
 """What pages have for ports; other tests may be using them just now."""
 
 
-def make_environment(folder: Path) -> dict[str, str]:
-    """Make a virtualenv that sees what this one has; return the variables that lead to it."""
+def make_environment(folder: Path, wheels: Path) -> dict[str, str]:
+    """Make a virtualenv that holds nothing; return the variables that lead to it.
+
+    Its `pip` is that of the tests, which is quicker than one of its own, and installs from a folder
+    of wheels.
+    """
     venv.create(folder)
-    here = sysconfig.get_paths()["purelib"]
-    there = sysconfig.get_path("purelib", "venv", {"base": str(folder)})
-    Path(there, "here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
     programs = folder / "bin"
-    for name, module in MODULES.items():
-        script = programs / name
-        script.write_text(f'#!/bin/sh\nexec "{programs}/python" -m {module} "$@"\n')
-        script.chmod(0o755)
+    pip = programs / "pip"
+    options = "--quiet --disable-pip-version-check --no-input"
+    pip.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m pip --python "{programs}/python" {options} "$@"\n'
+    )
+    pip.chmod(0o755)
     return {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads "0" as: no isolation
+        "VIRTUAL_ENV": str(folder),
+        "PIP_FIND_LINKS": str(wheels),
         "PIP_NO_INDEX": "1",
+        "PIP_NO_COMPILE": "0",  # pip reads "0" as: do not compile; most modules are never imported
         "COLUMNS": "100",
         "NO_COLOR": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
