@@ -19,7 +19,7 @@ from tests.benchmarks.peers.customerio import Server, emulator
 from tests.benchmarks.report import Goal, Report
 from tests.benchmarks.workload import Event, mix
 from walker_collector import Collector
-from walker_collector.cli.output import ProgressBar
+from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.reader import EventReader
 from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
@@ -81,7 +81,7 @@ def flow_to(server: Server) -> Json:
 
 def run_lines(collector: Collector, lines: bytes) -> None:
     """Do what `walker run` does with a file."""
-    EventReader(collector, StopSignal()).run(BytesIO(lines), ProgressBar())
+    EventReader(collector, StopSignal()).run(BytesIO(lines), BytesRead())
     assert collector.flush(60)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from walker_collector import Collector, Context, Item, Registry, hookimpl
-from walker_collector.cli.output import ProgressBar
+from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.reader import EventReader
 from walker_collector.cli.signals import StopSignal
 from walker_collector.sources.file.line_reader import GROUP, READ_AHEAD
@@ -42,7 +42,7 @@ def test_reading_pauses_where_no_destination_can_keep_up_and_goes_on_with_them()
             Gated.gate.set()
 
         reader = EventReader(it, StopSignal(), pause)
-        reader.run(io.BytesIO(lines), ProgressBar())
+        reader.run(io.BytesIO(lines), BytesRead())
         assert it.flush(30)
     assert accepted[0] == READ_AHEAD
     assert reader.lines.accepted == count

@@ -25,7 +25,10 @@ from tests.core.cli_support import (
 
 MARKETING = {"consent": {"marketing": True}}
 NO_DESTINATION: dict[str, Any] = {}
-NOTHING_LEFT = {"empty": 0, "dead_dropped": 0, "waiting": 0, "unrecorded": 0, "reason": ""}
+NOTHING_LEFT = {
+    **{"empty": 0, "dead_dropped": 0, "waiting": 0, "lost": 0, "unrecorded": 0},
+    "reason": "",
+}
 
 
 def figures(text: str) -> Any:
@@ -184,7 +187,7 @@ def test_run_ends_where_the_only_destination_left_is_down(tmp_path: Path) -> Non
     result = walker("run", flow, "--json", input=ndjson(event(n) for n in range(3)))
     assert result.exit_code == 1
     found = figures(result.stdout)["destinations"]
-    assert (found["out"]["delivered"], found["down"]["waiting"]) == (3, 3)
+    assert (found["out"]["delivered"], found["down"]["lost"]) == (3, 3)
     assert "set path to a file in a folder" in found["down"]["reason"]
     assert "are lost" in result.stderr
 
@@ -207,7 +210,7 @@ def test_timeout_bounds_the_wait(tmp_path: Path) -> None:
         flow = write_flow(tmp_path, {"there": to_server(server.url)})
         result = walker("run", flow, "--timeout", "0.3", "--json", input=ndjson([event(1)]))
     assert result.exit_code == 1
-    assert figures(result.stdout)["destinations"]["there"]["waiting"] == 1
+    assert figures(result.stdout)["destinations"]["there"]["lost"] == 1
 
 
 def test_without_a_timeout_a_run_outlasts_failures(tmp_path: Path) -> None:

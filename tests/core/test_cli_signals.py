@@ -99,7 +99,7 @@ def test_signal_while_waiting_at_the_end_stops_the_waiting(tmp_path: Path) -> No
             assert process.stdout
             summary = objects(process.stdout.read())[-1]
     assert code == 130
-    assert (summary["signal"], summary["destinations"]["there"]["waiting"]) == ("SIGINT", 1)
+    assert (summary["signal"], summary["destinations"]["there"]["lost"]) == ("SIGINT", 1)
 
 
 def test_second_signal_ends_at_once(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """How long a command waits, and what it shows meanwhile."""
 
 import os
+import re
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.core.cli_support import COMMAND, event, to_file, write_events, write_flow
+from tests.core.cli_support import COMMAND, event, serving, to_server, write_events, write_flow
 from tests.support import program
 from walker_collector import DestinationStatus
 from walker_collector.cli.drain import STALLED, StallDetector
-from walker_collector.cli.output import LONG, duration, moment
+from walker_collector.cli.output import duration, moment
+from walker_collector.cli.progress_line import BytesRead, Progress, ProgressLine, Rate, as_line
 
 DONE = DestinationStatus(state="ready", delivered=1)
 DOWN = DestinationStatus(state="down", reason="no key", waiting=1)
@@ -74,42 +76,119 @@ def test_duration_is_told_in_its_largest_unit(seconds: float, text: str) -> None
 
 
 def test_moment_is_told_to_the_second() -> None:
-    assert moment(1_700_000_000_999) == "2023-11-14 22:13:20Z"
+    assert moment(1_700_000_000_999) == "2023-11-14T22:13:20Z"
 
 
-def shown(folder: Path, size: int, **environment: str) -> str:
-    """Return what a run of about `size` bytes shows on a terminal."""
-    flow = write_flow(folder, {"out": to_file(folder / "out")})
-    events = write_events(
-        folder, *(event(n, custom={"pad": "x" * 1_000}) for n in range(size // 1_000))
-    )
+# --- progress ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        (Progress(finished=0, left=1), "  0 % ────────────────────  1 delivery left"),
+        (
+            Progress(finished=500, left=500, rate=50.0),
+            " 50 % ━━━━━━━━━━──────────  500 deliveries left, 50/s, about 0:10",
+        ),
+        (
+            Progress(finished=500, left=500, read=0.5, rate=50.0),
+            " 25 % ━━━━━───────────────  reading; 500 deliveries left, 50/s, about 0:30",
+        ),
+        (
+            Progress(finished=99_999, left=1, rate=0.0),
+            " 99 % ━━━━━━━━━━━━━━━━━━━─  1 delivery left, 0/s",
+        ),
+        (
+            Progress(finished=5, left=7_200, read=None, rate=1.0),
+            "reading; 7,200 deliveries left, 1.0/s",
+        ),
+        (
+            Progress(finished=10, left=72_000, rate=10.0),
+            "  0 % ────────────────────  72,000 deliveries left, 10/s, about 2:00:00",
+        ),
+        (Progress(finished=9, left=0), "100 % ━━━━━━━━━━━━━━━━━━━━  0 deliveries left"),
+    ],
+)
+def test_deliveries_are_counted_down_and_all_of_them_are_100_percent(
+    progress: Progress, told: str
+) -> None:
+    assert as_line(progress) == told
+    assert len(told) < 80
+
+
+def test_rate_is_that_of_the_last_seconds() -> None:
+    clock = Seconds()
+    rate = Rate(clock)
+    assert rate.measure(0) is None
+    clock.now = 2
+    assert rate.measure(100) == 50
+    clock.now = 20
+    assert rate.measure(100) is None  # of one moment nothing can be told
+    clock.now = 24
+    assert rate.measure(108) == 2
+
+
+def test_backlog_of_an_earlier_run_is_counted_as_well() -> None:
+    clock = Seconds()
+    status = DestinationStatus(state="ready", delivered=20, waiting=20_000)
+    line = ProgressLine(lambda: {"a": status}, BytesRead(complete=True), clock)
+    assert line() == ""  # a short run shows nothing
+    clock.now = 2
+    assert line().endswith("20,000 deliveries left")
+
+
+def test_input_that_somebody_types_is_not_painted_over() -> None:
+    clock = Seconds()
+    read = BytesRead(silent=True)
+    line = ProgressLine(lambda: {"a": BUSY}, read, clock)
+    clock.now = 2
+    assert line() == ""
+    read.complete = True
+    assert line().endswith("1 delivery left")
+
+
+def painted(raw: str) -> list[str]:
+    """Return the lines that stay on a terminal: carriage returns and erasures are done."""
+    kept, line = [], ""
+    for token in re.findall(r"\x1b\[2K|\x1b\[[0-9;?]*[a-zA-Z]|\r\n|\r|\n|[^\x1b\r\n]+", raw):
+        if token in ("\r\n", "\n"):
+            kept.append(line)
+            line = ""
+        elif token == "\x1b[2K":
+            line = ""
+        elif token[0] not in "\r\x1b":
+            line += token
+    return [*kept, line]
+
+
+def test_progress_and_log_lines_do_not_collide_and_other_streams_are_left_alone(
+    tmp_path: Path,
+) -> None:
     ours, theirs = os.openpty()
-    with program(
-        [*COMMAND, "run", flow, events],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
-    ) as process:
-        os.close(theirs)
-        text = b""
-        with suppress(OSError):  # the other end is closed and everything is read
-            while piece := os.read(ours, 65_536):
-                text += piece
-        os.close(ours)
-        assert process.wait(60) == 0
-    return text.decode()
-
-
-def test_long_file_has_a_progress_bar_on_a_terminal(tmp_path: Path) -> None:
-    text = shown(tmp_path, 2 * LONG)
-    assert "reading" in text
-    assert "delivered" in text
-
-
-def test_short_file_has_none(tmp_path: Path) -> None:
-    assert "reading" not in shown(tmp_path, LONG // 10)
-
-
-def test_no_color_means_no_colour_in_the_bar_either(tmp_path: Path) -> None:
-    assert "\x1b[3" not in shown(tmp_path, 2 * LONG, NO_COLOR="1")
+    with serving(503) as busy, (tmp_path / "stdout").open("wb") as stdout:
+        flow = write_flow(
+            tmp_path, {"busy": to_server(busy.url), "lines": {"package": "console", "config": {}}}
+        )
+        events = write_events(tmp_path, *(event(n) for n in range(3)))
+        command = [*COMMAND, "run", flow, events, "--timeout", "2"]
+        environ = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+        with program(
+            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=theirs, env=environ
+        ) as process:
+            os.close(theirs)
+            raw = b""
+            with suppress(OSError):  # the other end is closed and everything is read
+                while piece := os.read(ours, 65_536):
+                    raw += piece
+            os.close(ours)
+            assert process.wait(60) == 1
+    text = raw.decode()
+    assert " 50 % ━━━━━━━━━━──────────  3 deliveries left, 0/s" in text
+    shown = painted(text)
+    assert any(line.startswith("warning: destination busy: ") for line in shown)
+    assert not any("deliveries left" in line for line in shown)
+    assert shown[-1] == ""
+    assert (tmp_path / "stdout").read_text().count("\n") == 3
+    rows = {line.split()[0]: line.split()[1:] for line in shown[-5:] if line.strip(" ─")}
+    figures = dict(zip(rows["destination"], rows["busy"], strict=True))
+    assert (figures["waiting"], figures["lost"]) == ("0", "3")

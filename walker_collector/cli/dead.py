@@ -4,11 +4,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from walker_collector.cli.dead_list import event_of, print_list
 from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
     destination_option,
     examples,
@@ -18,18 +20,13 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import counted, moment, print_table
+from walker_collector.cli.output import counted, moment
+from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import check_destination, is_spool, owning, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
-from walker_collector.events import MARKS, decode
 from walker_collector.spool import DeadLetter
-
-_COLUMNS: Final = (
-    *("seq", "id", "event", "destination", "reason", "attempts", "accepted", "died"),
-    "parts",
-)
 
 all_option = click.option("--all", "everything", is_flag=True, help="All dead letters.")
 
@@ -48,23 +45,38 @@ def dead() -> None:
     """
 
 
-@dead.command("list", epilog=examples("walker dead list flow.json --destination customerio"))
+@dead.command(
+    "list",
+    short_help="List dead letters by reason.",
+    epilog=examples(
+        "walker dead list flow.json --destination customerio",
+        "walker dead list flow.json --limit 100",
+    ),
+)
 @flow_argument
 @flow_option
 @destination_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="List at most N letters; 20 without it, with --json all.",
+)
 @json_option
-def list_(flow: Path, name: str | None, destination: str | None, as_json: bool) -> None:
-    """List the dead letters in the spool of FLOW, oldest first.
+def list_(
+    flow: Path, name: str | None, destination: str | None, limit: int | None, as_json: bool
+) -> None:
+    """List the reasons of the dead letters in the spool of FLOW, and the letters.
 
-    FLOW is a flow file or a spool file. A collector may be running.
+    The most frequent reason comes first, each with its destination, and the times of the first and
+    the last death. The letters come oldest first. FLOW is a flow file or a spool file. A collector
+    may be running.
     """
     letters = _read(flow, name, destination)
     if as_json:
-        say_json([_as_object(letter) for letter in letters])
-    elif letters:
-        _print_table(letters)
+        say_json([_as_object(letter) for letter in letters[:limit]])
     else:
-        say("no dead letters")
+        print_list(letters, limit)
 
 
 @dead.command(
@@ -99,7 +111,7 @@ def show(
             "consent": dict(letter.consent),
         }
         if show_data:
-            shown["body"] = _event(letter)
+            shown["body"] = event_of(letter)
         if as_json:
             say_json(shown)
         else:
@@ -157,7 +169,8 @@ def replay(
         if not without_messages:
             _warn_of_repeats(letters, without)
         say(f"delivering {counted(count, 'dead letter')} again", err=True)
-        summary = flow_run.finish(Summary(), timeout)
+        with live_line(ProgressLine(flow_run.statuses, BytesRead(complete=True))):
+            summary = flow_run.finish(Summary(), timeout)
         flow_run.report(summary, as_json, reading=False)
     again = _dead_again(flow, name, letters)
     if again > sum(item.dead for item in summary.destinations.values()):
@@ -245,21 +258,11 @@ def _choose(letters: Iterable[DeadLetter], ids: Sequence[str]) -> list[DeadLette
 
 
 def _event_id(letter: DeadLetter) -> str:
-    return str(_event(letter)["id"])
-
-
-def _event(letter: DeadLetter) -> dict[str, Any]:
-    """Return the event of a dead letter; of a damaged one, its number as its id."""
-    nothing = {"id": f"number {letter.seq}", "name": "?"}
-    try:
-        event = {**nothing, **decode(letter.body)}
-    except (TypeError, ValueError):
-        return nothing
-    return {key: value for key, value in event.items() if key not in MARKS}
+    return str(event_of(letter)["id"])
 
 
 def _as_object(letter: DeadLetter) -> dict[str, Any]:
-    event = _event(letter)
+    event = event_of(letter)
     return {
         "seq": letter.seq,
         "id": event["id"],
@@ -270,22 +273,6 @@ def _as_object(letter: DeadLetter) -> dict[str, Any]:
         "accepted": letter.accepted_at,
         "died": letter.died_at,
         "parts": dict(letter.parts),
-    }
-
-
-def _print_table(letters: Sequence[DeadLetter]) -> None:
-    # Only destinations that make several calls per event have parts.
-    columns = _COLUMNS if any(letter.parts for letter in letters) else _COLUMNS[:-1]
-    rows = map(_as_row, letters)
-    print_table(columns, [[row[column] for column in columns] for row in rows])
-
-
-def _as_row(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        **_as_object(letter),
-        "accepted": moment(letter.accepted_at),
-        "died": moment(letter.died_at),
-        "parts": ", ".join(f"{part} {state}" for part, state in letter.parts.items()),
     }
 
 

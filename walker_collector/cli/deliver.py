@@ -10,8 +10,9 @@ import attrs
 import click
 
 from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
-from walker_collector.cli.output import live_line
+from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import spool_of
@@ -27,11 +28,12 @@ _Identity = tuple[int, int]
 
 
 @click.command(
+    short_help="Deliver the events that others accept into the spool.",
     epilog=examples(
         "walker deliver flow.json",
         "walker -v deliver flow.json",
         "walker deliver flow.json --json > summary.json",
-    )
+    ),
 )
 @flow_argument
 @flow_option
@@ -55,18 +57,18 @@ def deliver(flow: Path, name: str | None, as_json: bool) -> None:
         relax_gc()
         opened = _identity(path)
         say(f"delivering from {path}; Ctrl-C or SIGTERM stops", err=True)
-        with live_line() as show:
+        progress = ProgressLine(flow_run.statuses, BytesRead(complete=True))
+        with live_line(progress):
             while stop.signal is None:
                 _check_same(path, opened)
-                if show is not None:
-                    show(_progress(flow_run))
                 time.sleep(_INTERVAL)
-        flow_run.report(flow_run.finish(Summary(), None), as_json, reading=False)
+            summary = flow_run.finish(Summary(), None)
+        flow_run.report(summary, as_json, reading=False)
     sys.exit(0)
 
 
 def _delivering(flow: FlowConfig) -> FlowConfig:
-    """Return the flow with deliveries on, whatever it says. Raises ConfigError if it has none."""
+    """Return the flow with deliveries on. Raises ConfigError if it has no destinations."""
     if all(entry.config.disabled for entry in flow.destinations.values()):
         raise ConfigError("destinations: there is none to deliver to; add one", flow.source)
     return attrs.evolve(flow, collector=attrs.evolve(flow.collector, deliver=True))
@@ -79,12 +81,6 @@ def _check_same(path: str, opened: _Identity | None) -> None:
             f"spool {path}: the file was deleted, moved or replaced, so nothing more can be "
             "delivered from it; start again"
         )
-
-
-def _progress(flow_run: FlowRun) -> str:
-    found = flow_run.collector.status().destinations.values()
-    delivered, waiting = sum(s.delivered for s in found), sum(s.waiting for s in found)
-    return f"{delivered:,} delivered, {waiting:,} waiting"
 
 
 def _identity(path: str) -> _Identity | None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from walker_collector.cli.progress_line import finished
 from walker_collector.cli.signals import StopSignal
 from walker_collector.collector import Collector
 from walker_collector.delivery import DestinationStatus
@@ -28,9 +29,9 @@ class StallDetector:
 
     def gave_up(self, statuses: Mapping[str, DestinationStatus]) -> bool:
         """Return whether to give up, given the latest status of every destination."""
-        finished = sum(map(_finished, statuses.values()))
-        if finished != self._finished:
-            self._finished = finished
+        count = sum(map(finished, statuses.values()))
+        if count != self._finished:
+            self._finished = count
             self._finished_at = self._now()
         stalled = self._now() - self._finished_at >= STALLED
         pending = [status for status in statuses.values() if status.waiting]
@@ -40,21 +41,11 @@ class StallDetector:
         )
 
 
-def _finished(status: DestinationStatus) -> int:
-    done = status.delivered + status.notified + status.ignored + status.empty
-    return done + status.dropped + status.died + status.held
-
-
-def drain(
-    collector: Collector,
-    stop: StopSignal,
-    timeout: float | None,
-    show_left: Callable[[int], None] = lambda count: None,
-) -> bool:
+def drain(collector: Collector, stop: StopSignal, timeout: float | None) -> bool:
     """Wait for deliveries. Return whether all events were delivered.
 
     The wait ends with a signal and after `timeout` s; without a timeout, when a StallDetector gives
-    up. `show_left` is called with the number of deliveries left, a few times a second.
+    up.
     """
     detector = StallDetector()
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -64,7 +55,6 @@ def drain(
         if collector.flush(max(0.0, interval)):
             return True
         statuses = collector.status().destinations
-        show_left(sum(status.waiting for status in statuses.values()))
         if detector.gave_up(statuses) if deadline is None else time.monotonic() >= deadline:
             return False
         # flush returns early when nothing can be delivered for now.

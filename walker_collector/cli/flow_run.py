@@ -1,6 +1,6 @@
 """Run of a flow by a command: open its collector, wait for deliveries, close, report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -13,6 +13,7 @@ from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
+from walker_collector.delivery import DestinationStatus
 from walker_collector.flow import load_flow
 from walker_collector.moments import now_ms
 from walker_collector.plugins import Registry
@@ -42,17 +43,16 @@ class FlowRun:
         self._began = now_ms()
         self.collector = Collector(self._flow, registry)
 
-    def finish(
-        self,
-        summary: Summary,
-        timeout: float | None,
-        show_left: Callable[[int], None] = lambda count: None,
-    ) -> Summary:
+    def statuses(self) -> Mapping[str, DestinationStatus]:
+        """Return the status of each destination."""
+        return self.collector.status().destinations
+
+    def finish(self, summary: Summary, timeout: float | None) -> Summary:
         """Wait for deliveries as `drain` does, close, and return the completed summary.
 
         After a signal, wait for `collector.closeTimeout` at most.
         """
-        drained = drain(self.collector, self._stop, timeout, show_left)
+        drained = drain(self.collector, self._stop, timeout)
         if self._stop.signal:
             say(
                 f"{self._stop.signal.name}: delivering the accepted events, for at most "
@@ -67,6 +67,8 @@ class FlowRun:
         figures = {id_: summarise(status) for id_, status in statuses}
         if drained:  # what other processes have accepted since then is not of this run
             figures = {id_: attrs.evolve(item, waiting=0) for id_, item in figures.items()}
+        elif self._flow.collector.spool is None:
+            figures = {id_: item.as_lost() for id_, item in figures.items()}
         return attrs.evolve(
             summary,
             signal=self._stop.signal.name if self._stop.signal else None,

@@ -1,28 +1,24 @@
-"""Output of commands: JSON for programs; tables, log lines and a progress bar for people."""
+"""Output of commands: JSON for programs; tables and log lines for people."""
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from attrs import frozen
-
+from walker_collector.cli.folding import cells as cells_of
+from walker_collector.cli.folding import columns_of
 from walker_collector.cli.streams import say
 from walker_collector.hookspecs import PROJECT
 from walker_collector.text import harmless, visible
 
-# rich is imported where it is used: most commands need neither a table nor a bar.
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-_WIDE: Final = 200
-"""Columns of a table that is not printed on a terminal."""
+_WIDE: Final = 100_000
+"""Columns of a table that is not printed on a terminal: programs read its lines."""
+_ROW: Final = "    "
+"""Indentation below the heading of a row."""
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
-LONG: Final = 1_000_000
-"""Bytes of a file from which on reading it shows a progress bar."""
 
 
 def counted(count: int, thing: str) -> str:
@@ -31,8 +27,8 @@ def counted(count: int, thing: str) -> str:
 
 
 def moment(at: int) -> str:
-    """Return a time (ms since 1970) as text to the second, in UTC."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """Return a time (ms since 1970) as ISO 8601 text to the second, in UTC."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def duration(seconds: float) -> str:
@@ -46,9 +42,13 @@ def duration(seconds: float) -> str:
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[Any]], *, err: bool = False
 ) -> None:
-    """Print a table; columns of numbers are aligned to the right."""
-    from rich import box
+    """Print a table; columns of numbers are aligned to the right.
+
+    Where a terminal is too narrow for it, each row is printed as a heading and lines.
+    """
+    from rich import box  # here, as most commands print no table
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -57,74 +57,45 @@ def print_table(
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for at, header in enumerate(headers):
         number = bool(cells) and all(isinstance(row[at], int) for row in cells)
-        table.add_column(header, justify="right" if number else "left", overflow="fold")
+        table.add_column(header, justify="right" if number else "left", no_wrap=True)
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
-    plain = os.environ.get("NO_COLOR")
+    columns = columns_of(stream)
     console = Console(
         file=stream,
-        width=None if stream.isatty() else _WIDE,
-        color_system=None if plain else "auto",
+        width=columns or _WIDE,
+        height=25,  # with it rich takes the width for a dumb terminal too
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+    wide = console.options.update(width=_WIDE)
+    if columns and cells and Measurement.get(console, wide, table).maximum > columns:
+        _print_rows(headers, cells, columns, err=err)
+        return
     with suppress(OSError) if err else nullcontext():
         console.print(table)
+
+
+def _print_rows(
+    headers: Sequence[str], rows: Iterable[Sequence[Any]], columns: int, *, err: bool
+) -> None:
+    """Print the first cell of each row as a heading, and the others below it, several to a line."""
+    for first, *rest in rows:
+        say(_cell(first), err=err)
+        named = [(header, _cell(value)) for header, value in zip(headers[1:], rest, strict=True)]
+        line = ""
+        for text in (f"{header} {value}" for header, value in named if value):
+            if line and len(_ROW) + cells_of(line) + 2 + cells_of(text) > columns:
+                say(_ROW + line, err=err)
+                line = ""
+            line = f"{line}, {text}" if line else text
+        if line:
+            say(_ROW + line, err=err)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else harmless(visible(str(value)))
-
-
-@frozen
-class ProgressBar:
-    """Progress on stderr: bytes read, then deliveries left. Shows nothing unless told where."""
-
-    _shown: "Progress | None" = None
-    _task: "TaskID | None" = None
-
-    def advance(self, size: int) -> None:
-        """Note that `size` more bytes are read."""
-        if self._shown is not None and self._task is not None:
-            self._shown.advance(self._task, size)
-
-    def show_left(self, count: int) -> None:
-        """Show the number of deliveries left."""
-        if self._shown is not None and self._task is not None:
-            self._shown.update(self._task, description=f"{count:,} deliveries left")
-
-
-@contextmanager
-def progress_bar(size: int | None) -> Iterator[ProgressBar]:
-    """Show a bar for reading `size` bytes, if these are many and stderr is a terminal."""
-    if size is None or size < LONG or not sys.stderr.isatty():
-        yield ProgressBar()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        yield ProgressBar(shown, shown.add_task("reading", total=size))
-
-
-@contextmanager
-def live_line() -> Iterator[Callable[[str], None] | None]:
-    """Yield a function that replaces a line on stderr; None if that is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
-        yield lambda text: live.update(Text(text), refresh=True)
 
 
 _FORMATTER: Final = logging.Formatter()

@@ -61,7 +61,7 @@ class Worker:
     announces: bool
     _board: Board
     _lifeline: int
-    """The end of a pipe whose other end only the parent has."""
+    """The worker's end of a pipe; only the parent has the other one."""
 
     def figures(self, status: Callable[[], Any]) -> Figures:
         """Return the figures of this process, which go on from those of the one before it."""

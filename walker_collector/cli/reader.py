@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from walker_collector.cli.drain import StallDetector
-from walker_collector.cli.output import ProgressBar
+from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.cli.summary import Summary
@@ -52,11 +52,11 @@ class EventReader:
             pause=pause,
         )
 
-    def run(self, stream: Stream, bar: ProgressBar) -> None:
+    def run(self, stream: Stream, progress: BytesRead) -> None:
         """Push all events of a stream, until its end or a signal; raises as `LineReader` does."""
         for some in read_lines(stream, self.stop.read):
             self.lines.hand_on(some)
-            bar.advance(sum(map(len, some.texts)) + len(some.texts))
+            progress.advance(sum(map(len, some.texts)) + len(some.texts))
             if self.stop.signal:
                 return
 

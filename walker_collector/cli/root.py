@@ -36,7 +36,7 @@ class WalkerGroup(click.Group):
     """
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run a command, and exit; whatever it says goes through `streams`."""
+        """Run a command, and exit; its output goes through `streams`."""
         prepare_streams()
         try:
             status = super().main(*args, **{**kwargs, "standalone_mode": False})

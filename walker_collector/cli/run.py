@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
     events_argument,
     examples,
@@ -16,7 +17,7 @@ from walker_collector.cli.options import (
     json_option,
     verbose,
 )
-from walker_collector.cli.output import ProgressBar, progress_bar
+from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.reader import EventReader, open_events
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
@@ -64,17 +65,19 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
         flow_run = FlowRun(flow, name, stop)
         relax_gc()
         reader = EventReader(flow_run.collector, stop, all_shown=verbose())
-        with progress_bar(size_of(stream)) as bar:
-            complete = _read(reader, stream, bar)
-            summary = flow_run.finish(reader.summary(complete), timeout, bar.show_left)
+        read = BytesRead(size_of(stream), silent=stream.isatty())
+        with live_line(ProgressLine(flow_run.statuses, read)):
+            complete = _read(reader, stream, read)
+            read.complete = True
+            summary = flow_run.finish(reader.summary(complete), timeout)
         flow_run.report(summary, as_json)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
 
 
-def _read(reader: EventReader, stream: Stream, bar: ProgressBar) -> bool:
+def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:
     """Read the stream, and say if that ended early. Return False if an error ended it."""
     try:
-        reader.run(stream, bar)
+        reader.run(stream, read)
     except WalkerError as error:
         say(f"Stopped after line {reader.lines.last}: {error}", err=True)
         return False

@@ -29,12 +29,13 @@ Listeners = Mapping[str, socket.socket]
 
 
 @click.command(
+    short_help="Start the sources of FLOW, and deliver their events.",
     epilog=examples(
         "walker serve flow.json",
         "walker serve flow.json --host 0.0.0.0 --port 80",
         "walker serve flow.json --workers 2",
-        """curl --json '{"name": "page view"}' localhost:8080/collect   # another terminal""",
-    )
+        """curl --json '{"name": "page view"}' localhost:8080/collect   # elsewhere""",
+    ),
 )
 @flow_argument
 @flow_option

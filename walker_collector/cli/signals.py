@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ _ECHO: Final = 1.0
 """Seconds within which the same signal is the same request. `timeout` and the job control of shells
 send it twice: to the process and to its process group.
 """
-_SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 class _ReadInterrupted(BaseException):
@@ -59,8 +57,6 @@ class StopSignal:
         if number == self.signal and self._now() - self._received_at < _ECHO:
             return
         if self.signal is not None:
-            if sys.stderr.isatty():
-                os.write(2, _SHOW_CURSOR)  # the progress bar has hidden it
             self.before_exit()
             os._exit(128 + number)
         self.signal = signal.Signals(number)

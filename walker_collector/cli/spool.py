@@ -39,10 +39,10 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
 
     FLOW is a flow file or a spool file. Nothing is changed, and collectors may be running.
 
-    waiting: to be delivered. due: those of them that wait for a retry. held: for consent. dead:
-    dead letters. oldest: age of the oldest event that waits or is held. A line below tells where
-    events wait and no process delivers, or the one that has to is stopped. Then come the processes
-    that use the spool, with the destinations that each delivers to now.
+    waiting: to be delivered. retrying: those of them that have failed, and wait for a retry. held:
+    for consent. dead: dead letters. oldest: age of the oldest event that waits or is held. A line
+    below tells where events wait and no process delivers, or the one that has to is stopped. Then
+    come the processes that use the spool, with the destinations that each delivers to now.
     """
     config = spool_of(flow, name)
     with reading(config) as store:
@@ -57,9 +57,9 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
         return
     say(str(config.path))
     print_table(
-        ("destination", "waiting", "due", "held", "dead", "oldest"),
+        ("destination", "waiting", "retrying", "held", "dead", "oldest"),
         [
-            (id_, item.waiting, item.due, item.held, item.dead, duration(item.oldest_age))
+            (id_, item.waiting, item.retrying, item.held, item.dead, duration(item.oldest_age))
             for id_, item in counts.items()
         ],
     )
@@ -123,12 +123,12 @@ def drop(flow: Path, destination: str, name: str | None, yes: bool) -> None:
 class StoredCounts:
     """Number of events stored for one destination.
 
-    due: waiting events that wait for a retry. oldest_age: s since the oldest waiting or held event
+    retrying: waiting events that have failed. oldest_age: s since the oldest waiting or held event
     was accepted. reason: why no process delivers the waiting ones.
     """
 
     waiting: int = 0
-    due: int = 0
+    retrying: int = 0
     held: int = 0
     dead: int = 0
     oldest_age: float = 0.0
@@ -145,7 +145,7 @@ def stored_counts(store: SqliteSpool, now: int) -> dict[str, StoredCounts]:
         item.dead = counts.get(State.DEAD, 0)
     for destination, (at, due) in store.oldest().items():
         item = found.setdefault(destination, StoredCounts())
-        item.due = due
+        item.retrying = due
         item.oldest_age = max(0.0, (now - at) / 1000)
     return dict(sorted(found.items()))
 

@@ -14,6 +14,7 @@ import click
 import orjson
 from attrs import frozen
 
+from walker_collector.cli.folding import columns_of, folded
 from walker_collector.secret import without_secrets
 from walker_collector.text import escaped, harmless, storable, visible
 
@@ -29,15 +30,18 @@ class Colored:
 
 
 def say(*parts: str | Colored, err: bool = False) -> None:
-    """Print a line, on stderr if `err`; a command goes on if nobody can read that."""
+    """Print a line, on stderr if `err`; a command goes on if nobody can read that.
+
+    On a terminal it is folded at words, and indented below its beginning.
+    """
+    stream = _stream(err)
+    texts = [visible(part.text if isinstance(part, Colored) else part) for part in parts]
     shown = "".join(
-        click.style(visible(part.text), fg=part.color)
-        if isinstance(part, Colored)
-        else visible(part)
-        for part in parts
+        click.style(text, fg=part.color) if isinstance(part, Colored) else text
+        for part, text in zip(parts, folded(texts, columns_of(stream)), strict=True)
     )
     try:
-        click.echo(harmless(shown), file=_stream(err))
+        click.echo(harmless(shown), file=stream)
     except OSError:
         if not err:
             raise

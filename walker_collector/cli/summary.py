@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import attrs
 from attrs import Factory, frozen
@@ -16,7 +16,7 @@ _REASONS = 3
 """Reasons shown per destination."""
 _OF_READING = ("read", "accepted", "commands", "bad", "bad_lines", "complete")
 _COLUMNS = ("delivered", "held", "ignored", "dead", "dropped", "waiting")
-_SELDOM = ("empty", "dead_dropped", "unrecorded")
+_SELDOM = ("empty", "lost", "dead_dropped", "unrecorded")
 """Columns shown only if one of their figures is not zero."""
 
 
@@ -26,7 +26,8 @@ class DestinationSummary:
 
     empty: events that asked nothing of the destination. dead: new dead letters. dead_dropped: dead
     letters deleted for more than `dlqMax`. waiting: undelivered events, for `reason` if there is
-    one. unrecorded: finished events that the spool could not record; the next run repeats them.
+    one. lost: the same without a spool, where nothing keeps them. unrecorded: finished events that
+    the spool could not record; the next run repeats them.
     """
 
     delivered: int = 0
@@ -36,9 +37,14 @@ class DestinationSummary:
     dead: int = 0
     dropped: int = 0
     waiting: int = 0
+    lost: int = 0
     dead_dropped: int = 0
     unrecorded: int = 0
     reason: str = ""
+
+    def as_lost(self) -> Self:
+        """Return the figures of a run without a spool: waiting events are lost."""
+        return attrs.evolve(self, waiting=0, lost=self.waiting)
 
 
 @frozen(kw_only=True)
@@ -58,7 +64,8 @@ class Summary:
     def ok(self) -> bool:
         """Return whether every line was good, and every event delivered, held or ignored."""
         unfinished = any(
-            item.dead or item.waiting or item.unrecorded for item in self.destinations.values()
+            item.dead or item.waiting or item.lost or item.unrecorded
+            for item in self.destinations.values()
         )
         return self.complete and not self.bad and not unfinished
 

@@ -138,7 +138,7 @@ def test_a_person_is_forgotten_with_all_that_any_process_has(market: Market) -> 
         assert market.stored("out", "dead") == 1
         market.server.status = 503
         market.collector.push(event(7, "ana"))
-        wait_until(lambda: market.stored("out", "due") > 0)
+        wait_until(lambda: market.stored("out", "retrying") > 0)
         done = walker("forget", market.flow, "--user-id", "ana", "--json")
         assert objects(done.stdout) == [{"events": 1, "underWay": 0}]
         came = market.came("ana")

@@ -1,0 +1,154 @@
+"""The progress of deliveries as a line: share done, deliveries left, rate, time left."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from attrs import define, frozen
+
+from walker_collector.delivery import DestinationStatus
+
+_WINDOW: Final = 10.0
+"""Seconds over which the rate is measured."""
+_SHORTEST: Final = 1.0
+"""Seconds that a measurement takes at least."""
+_BAR: Final = 20
+"""Columns of the bar."""
+_QUIET: Final = 1.0
+"""Seconds without a line: a short run needs none."""
+
+
+@frozen(kw_only=True)
+class Progress:
+    """State of deliveries. `read`: share of the input that is read, None if its size is unknown."""
+
+    finished: int
+    left: int
+    read: float | None = 1.0
+    rate: float | None = None
+
+    @property
+    def share(self) -> float | None:
+        """Return the share of all deliveries that is made, those of unread input included."""
+        if self.read is None:
+            return None
+        known = self.finished + self.left
+        return self.read * self.finished / known if known else self.read * 0.99
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return the seconds until all is delivered at this rate; None where nobody can tell."""
+        if not self.rate or not self.read:
+            return None
+        known = (self.finished + self.left) / self.read
+        return (known - self.finished) / self.rate
+
+
+def as_line(progress: Progress) -> str:
+    """Return the line of a terminal; 100 % means that all is read and delivered."""
+    parts = [f"{progress.left:,} {'delivery' if progress.left == 1 else 'deliveries'} left"]
+    if progress.rate is not None:
+        digits = 1 if 0 < progress.rate < 10 else 0
+        parts.append(f"{progress.rate:,.{digits}f}/s")
+    if (seconds := progress.seconds_left) is not None and progress.left:
+        parts.append(f"about {clock(seconds)}")
+    line = ", ".join(parts)
+    if progress.read is None or progress.read < 1:
+        line = f"reading; {line}"
+    return f"{_bar(progress)}{line}"
+
+
+def _bar(progress: Progress) -> str:
+    share = progress.share
+    if share is None:
+        return ""
+    if progress.left or (progress.read or 0) < 1:
+        share = min(share, 0.99)
+    done = int(share * _BAR)
+    return f"{int(share * 100):3} % {'━' * done}{'─' * (_BAR - done)}  "
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as minutes and seconds, `2:05`, with hours where there are some."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Rate:
+    """Deliveries per second over the last seconds. `now` returns monotonic seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def measure(self, finished: int) -> float | None:
+        """Return the rate, given how many are finished; None before it can be measured."""
+        now = self._now()
+        self._seen.append((now, finished))
+        while self._seen[0][0] < now - _WINDOW:
+            self._seen.popleft()
+        began, before = self._seen[0]
+        if now - began < _SHORTEST:
+            return None
+        return max(0, finished - before) / (now - began)
+
+
+@define
+class BytesRead:
+    """Bytes of the input that are read, and its size; None if it is not known.
+
+    silent: nothing is shown while reading, as somebody types the input.
+    """
+
+    size: int | None = None
+    silent: bool = False
+    count: int = 0
+    complete: bool = False
+
+    def advance(self, size: int) -> None:
+        """Note that `size` more bytes are read."""
+        self.count += size
+
+    @property
+    def share(self) -> float | None:
+        """Return the share that is read; None if the size is not known."""
+        if self.complete:
+            return 1.0
+        return min(self.count / self.size, 0.99) if self.size else None
+
+
+class ProgressLine:
+    """The line of a command that delivers; "" while there is nothing to show.
+
+    `statuses` returns the status of each destination, `now` monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        statuses: Callable[[], Mapping[str, DestinationStatus]],
+        read: BytesRead,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._statuses = statuses
+        self._read = read
+        self._now = now
+        self._began = now()
+        self._rate = Rate(now)
+
+    def __call__(self) -> str:
+        if self._now() - self._began < _QUIET or (self._read.silent and not self._read.complete):
+            return ""
+        found = self._statuses().values()
+        done, left = sum(map(finished, found)), sum(status.waiting for status in found)
+        if not left and self._read.complete:
+            return ""
+        rate = self._rate.measure(done)
+        return as_line(Progress(finished=done, left=left, read=self._read.share, rate=rate))
+
+
+def finished(status: DestinationStatus) -> int:
+    """Return how many events of a destination have come to an end, or are held."""
+    done = status.delivered + status.notified + status.ignored + status.empty
+    return done + status.dropped + status.died + status.held
