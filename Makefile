@@ -92,10 +92,13 @@ docs: setup
 	$(BIN)/sphinx-build -W -n --keep-going --quiet -b html docs site
 	$(BIN)/python -m pytest tests/docs
 
-# Build both packages as they are published (RELEASING.md) into dist/, from a copy of the committed files.
+# Build both packages as they are published (RELEASING.md) into dist/, from a copy of the committed files,
+# and check their metadata.
 dist: setup
+	$(PIP) "twine>=6.1"
 	rm -rf dist && mkdir dist
 	git archive HEAD | tar -x -C dist --one-top-level=source
 	$(BIN)/python -m build --quiet --outdir dist dist/source
 	$(BIN)/python -m build --quiet --outdir dist dist/source/walker_dest_customerio
 	rm -rf dist/source
+	$(BIN)/python -m twine check --strict dist/*

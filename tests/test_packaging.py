@@ -1,12 +1,14 @@
 """The distributions as they are published: what is in their wheels, and what these say."""
 
 import re
+import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from readme_renderer import markdown
 
 from tests.wheelhouse import PUBLISHED, ROOT
 
@@ -64,14 +66,41 @@ def test_classifiers_name_what_is_tested(package: str, wheels: Wheels) -> None:
     others = re.findall(r'"\$\(interpreter (.*)\)"', (ROOT / ".ci" / "run").read_text("utf-8"))
     assert versions == {f"Programming Language :: Python :: {v}" for v in ("3.11", *others)}
     systems = {text for text in classifiers if text.startswith("Operating System")}
-    assert systems == {"Operating System :: POSIX"}
+    # Windows: what needs no spool, as tests/core/test_portability.py has it.
+    assert systems == {"Operating System :: POSIX", "Operating System :: Microsoft :: Windows"}
 
 
 @published
 def test_metadata_leads_to_the_project(package: str, wheels: Wheels) -> None:
     urls = dict(url.split(", ", 1) for url in metadata(wheels[package]).get_all("Project-URL", []))
-    assert urls.keys() == {"Repository", "Documentation", "Changelog", "Issues"}
+    assert urls.keys() == {"Homepage", "Repository", "Documentation", "Changelog", "Issues"}
     assert all(url.startswith(urls["Repository"]) for url in urls.values())
+
+
+@published
+def test_long_description_renders_with_links_that_work_elsewhere(
+    package: str, wheels: Wheels
+) -> None:
+    about = metadata(wheels[package])
+    assert about["Description-Content-Type"].startswith("text/markdown")
+    page = markdown.render(about.get_payload())
+    assert page is not None
+    assert "<table>" in page
+    links = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert [
+        link for link in links if not link.startswith(("https://", "http://127.0.0.1", "#"))
+    ] == []
+    paths = [link.partition("/main/")[2].partition("#")[0] for link in links]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@published
+def test_source_distribution_has_what_builds_the_wheel(package: str, wheels: Wheels) -> None:
+    """The wheels of the tests are built from it."""
+    (source,) = wheels[package].parent.glob(f"{package}-*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO"} <= names
 
 
 def test_every_wheel_brings_the_license(wheels: Wheels) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 ROOT: Final = Path(__file__).parent.parent
 PROJECTS: Final = (".", "walker_dest_customerio")
@@ -53,3 +54,24 @@ def test_verbs_and_files_that_a_page_names_exist(page: str) -> None:
     places = (ROOT, ROOT / "walker_collector", ROOT / "walker_dest_customerio")
     missing = [file for file in files if not any((place / file).exists() for place in places)]
     assert missing == []
+
+
+def test_workflow_that_publishes_trusts_no_action_that_can_change() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text("utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert actions
+    assert [name for name in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", name)] == []
+
+
+def test_workflow_publishes_both_packages_each_from_its_own_environment() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text("utf-8"))
+    job = workflow["jobs"]["publish"]
+    packages = job["strategy"]["matrix"]["package"]
+    assert packages == [project(folder)["name"] for folder in PROJECTS]
+    assert job["permissions"] == {"id-token": "write"}
+    assert workflow["permissions"] == {"contents": "read"}
+    page = (ROOT / "RELEASING.md").read_text("utf-8")
+    for package in packages:
+        environment = job["environment"]["name"].replace("${{ matrix.package }}", package)
+        assert f"`{environment}`" in page

@@ -34,7 +34,7 @@ def copy_of_source(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in ("walker_collector", "walker_dest_customerio", "examples"):
         shutil.copytree(ROOT / name, folder / name, ignore=SKIP)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     return folder
 
