@@ -1,25 +1,25 @@
 """The collector: the facade that an application uses."""
 
-import os
 import random
 from _thread import get_ident
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Never, Self, Unpack
 
+from walker_collector.async_calls import AsyncCalls
 from walker_collector.config import Consent, FlowConfig
 from walker_collector.delivery import DestinationStatus, DestinationWorker
 from walker_collector.errors import EventError, WalkerError
-from walker_collector.events import Defaults, plain_object
+from walker_collector.events import Defaults, EventParts, new_id, plain_object
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import Received
-from walker_collector.intake.accept import UnknownKeys
 from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
 from walker_collector.intake.origin import Origin
-from walker_collector.intake.reading import raw_event, readable
+from walker_collector.intake.reading import check_events, raw_event, readable
 from walker_collector.intake.steps import compile_steps
+from walker_collector.intake.unknown_keys import UnknownKeys
 from walker_collector.interrupts import uninterrupted
 from walker_collector.lifecycle import Lifecycle, check_timeout
 from walker_collector.moments import now_ms
@@ -33,20 +33,7 @@ from walker_collector.text import get_logger, storable
 logger = get_logger("walker_collector")
 
 
-_ids: Final[list[str]] = []
-"""Ids made in advance: a system call for each would hand the interpreter to a busy worker."""
-
-
-def _new_id() -> str:
-    while True:
-        try:
-            return _ids.pop()
-        except IndexError:
-            digits = os.urandom(8 * 256).hex()
-            _ids.extend(digits[at : at + 16] for at in range(0, len(digits), 16))
-
-
-class Collector:
+class Collector(AsyncCalls):
     """Accepts events and delivers them to every destination of a flow.
 
     Thread-safe. Use it as a context manager, or call `close`; a collector left open is closed when
@@ -63,7 +50,7 @@ class Collector:
         registry: Registry | None = None,
         *,
         now: Callable[[], int] = now_ms,
-        new_id: Callable[[], str] = _new_id,
+        new_id: Callable[[], str] = new_id,
         random_: Callable[[], float] = random.random,
     ) -> None:
         config = flow.collector
@@ -84,6 +71,7 @@ class Collector:
         self._origins[None] = Origin(recent=recent, corrects_times=True)
         self._in_flight = InFlight()
         self._life = Lifecycle(build, self._in_flight, config.close_timeout / 1000)
+        self._queue_wait = config.queue_wait / 1000
         self._life.start()
         for warning in flow.warnings:
             logger.warning("%s: %s", flow.source, warning)
@@ -122,10 +110,10 @@ class Collector:
         self,
         event: str | Mapping[str, Any],
         /,
-        *,
+        *more: Never,
         wait: bool = False,
         timeout: float | None = None,
-        **parts: Any,
+        **parts: Unpack[EventParts],
     ) -> PushResult:
         """Accept one event: a name with its parts, or one mapping with all of it.
 
@@ -147,8 +135,8 @@ class Collector:
             threads[me] = True
             if self._in_flight.closed or life.forked:
                 life.runtime_if_open()
-            if parts or type(event) is not dict:
-                event = raw_event(event, parts)
+            if parts or more or type(event) is not dict:
+                event = raw_event(event, parts, more)
             result, waiter = life.runtime.intake.accept(event, wait=wait)
         finally:
             threads.pop(me, None)
@@ -166,11 +154,7 @@ class Collector:
         If `events` raises half way, its error is the last of the results. Raises EventError for
         anything but an iterable of events.
         """
-        if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
-            raise EventError(
-                f"push_many: takes a list of events, not {type(events).__name__}; "
-                "write push(event) for one, push_many([event]) for a list"
-            )
+        check_events("push_many", events)
         runtime = self._life.runtime if self._in_flight.closed else self._life.own_runtime()
         return runtime.intake.accept_many(events, self._in_flight.check_open)
 
@@ -383,7 +367,3 @@ def _parts(
             there_are = hint(shown, known, "there are") if known else "; these have no parts"
             raise EventError(f"replay: there is no part {shown} to leave out{there_are}")
     return parts
-
-
-if hasattr(os, "register_at_fork"):  # a child makes ids of its own
-    os.register_at_fork(after_in_child=_ids.clear)

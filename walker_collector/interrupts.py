@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-_LONGEST: Final = 86_400.0 * 365
+LONGEST: Final = 86_400.0 * 365
 """Longest timeout (s); locks do not accept an infinite one."""
 _POLL_INTERVAL: Final = 1.0
 """Longest wait (s) before a condition is checked again, as a wake-up may be interrupted."""
@@ -131,7 +131,7 @@ class SingleRun(Generic[T]):
 
 def deadline_after(timeout: float | None) -> float:
     """Return the monotonic time (s) at the end of a timeout (s); None: far in the future."""
-    return time.monotonic() + (_LONGEST if timeout is None else min(timeout, _LONGEST))
+    return time.monotonic() + (LONGEST if timeout is None else min(timeout, LONGEST))
 
 
 class Notifier:

@@ -73,29 +73,39 @@ class Lifecycle:
 
     # --- flush -----------------------------------------------------------------------------
 
-    def flush(self, timeout: float | None) -> bool:
-        """Wait until nothing waits; see Collector.flush."""
+    def may_wait(self) -> bool:
+        """Return whether a call may wait: for nothing that its own thread does, or may hold."""
+        me = get_ident()
+        return not (me in self._in_flight.inside or within_logging() or self._is_serving(me))
+
+    def flush(self, timeout: float | None, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing waits, or it is given up; see Collector.flush."""
         check_timeout("flush", timeout)
-        threads, me = self._in_flight.inside, get_ident()
         if self.forked:
             return True  # the waiting events are the parent's
-        if me in threads or within_logging() or self._is_serving(me):
-            return False  # it would wait for something that its own thread does or may hold
+        if not self.may_wait():
+            return False
+        threads, me = self._in_flight.inside, get_ident()
         deadline = deadline_after(timeout)
         try:
             self._in_flight.leaving.discard(me)
             threads[me] = False
-            return self._flush(deadline, me)
+            return self._flush(deadline, lambda: me in self._in_flight.leaving or given_up())
         finally:
             threads.pop(me, None)
 
-    def _flush(self, deadline: float, me: int) -> bool:
-        workers, leaving = self.runtime.workers, self._in_flight.leaving
-        if workers.flush(deadline, lambda: me in leaving or process_is_ending()):
+    def _flush(self, deadline: float, leaves: Callable[[], bool]) -> bool:
+        workers = self.runtime.workers
+        if workers.flush(deadline, lambda: leaves() or process_is_ending()):
             return True
         # The interpreter waits for this thread: no longer than for a collector that closes.
         deadline = min(deadline, deadline_after(self.close_timeout))
-        return workers.flush(deadline, lambda: me in leaving or not process_is_ending())
+        return workers.flush(deadline, lambda: leaves() or not process_is_ending())
+
+    def wake_waiting(self) -> None:
+        """Have threads that wait for deliveries, or for room, look again whether they go on."""
+        for worker in self.runtime.workers.values():
+            worker.wake_waiting()
 
     # --- close -----------------------------------------------------------------------------
 
@@ -116,11 +126,10 @@ class Lifecycle:
 
     def _cannot_wait(self) -> bool:
         """Return whether closing would wait for the calling thread, or for a lock it may hold."""
-        me, workers = get_ident(), self.runtime.workers.values()
+        me = get_ident()
         if me in self._in_flight.inside:
             self._in_flight.leaving.add(me)
-            for worker in workers:
-                worker.wake_waiting()
+            self.wake_waiting()
             return True
         return within_logging() or self._is_serving(me)
 
@@ -128,7 +137,10 @@ class Lifecycle:
         """Return whether a thread delivers, erases or closes: it must not wait for the others."""
         return (
             thread == self.runtime.erasure.thread
-            or any(closing.thread == thread for closing in list(self._closings.values()))
+            or any(
+                closing.thread == thread and not closing.over
+                for closing in list(self._closings.values())
+            )
             or any(worker.is_worker(thread) for worker in self.runtime.workers.values())
         )
 

@@ -27,6 +27,7 @@ from walker_collector.errors import (
     SpoolFull,
     WalkerError,
 )
+from walker_collector.events import EventParts
 from walker_collector.hookspecs import (
     Context,
     Event,
@@ -59,6 +60,7 @@ __all__ = [
     "DestinationStatus",
     "Event",
     "EventError",
+    "EventParts",
     "Item",
     "NotAttempted",
     "NotTrusted",

@@ -19,7 +19,8 @@ from walker_collector.error_details import failure_of, reason_of
 from walker_collector.errors import NothingToSend, Rejected
 from walker_collector.events import Bounds, Defaults, decode
 from walker_collector.hookspecs import Event, PushContext, Received, Rule
-from walker_collector.intake.accept import Intake, UnknownKeys
+from walker_collector.intake.accept import Intake
+from walker_collector.intake.unknown_keys import UnknownKeys
 from walker_collector.mapping import UNMATCHED, Mapped
 from walker_collector.people.consent import ConsentStore, Grant
 from walker_collector.people.identity import KINDS
@@ -116,7 +117,7 @@ class _SimulatedSink:
         results, self._results = self._results, []
         return results
 
-    def store(self, records: Sequence[NewEvent]) -> int:
+    def store(self, records: Sequence[NewEvent], *, waits: bool = True) -> int:
         """Ask about events."""
         for record in records:
             entry = (self._next_seq(), record.person, record.at, record.body)

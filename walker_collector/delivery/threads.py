@@ -40,6 +40,8 @@ class WorkerThreads:
         self._log = log
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._running: set[int] = set()
+        """Their identifiers; that of one that has ended may soon be another thread's."""
 
     def notify(self) -> bool:
         """Wake one idle thread, or start one; return False if there is none. Needs the lock."""
@@ -60,7 +62,7 @@ class WorkerThreads:
 
     def includes(self, thread: int) -> bool:
         """Return whether the thread with this identifier is one of these."""
-        return any(item.ident == thread for item in list(self._threads))
+        return thread in self._running
 
     def stop(self, expired: Callable[[], bool]) -> None:
         """End the threads; wait for deliveries in flight until `expired` returns True."""
@@ -88,7 +90,9 @@ class WorkerThreads:
         self._threads.append(thread)
 
     def _run(self) -> None:
+        me = threading.get_ident()
         try:
+            self._running.add(me)
             self._work()
         except BaseException as error:  # the last resort: another thread takes over
             self._log.error(
@@ -99,6 +103,7 @@ class WorkerThreads:
                 error=error,
             )
         finally:
+            self._running.discard(me)
             with self._lock:
                 if not self.stopping:
                     self._threads.remove(threading.current_thread())

@@ -20,7 +20,9 @@ from walker_collector.events.complete import (
 )
 from walker_collector.events.encode import CONSENT_AT, MARKS, UNTRUSTED, Bounds, decode, encode
 from walker_collector.events.identifiers import check_identifier, may_need_check
+from walker_collector.events.ids import new_id
 from walker_collector.events.merging import merge
+from walker_collector.events.parts import EventParts
 from walker_collector.events.period import ImpossibleTime, Period
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "UNTRUSTED",
     "Bounds",
     "Defaults",
+    "EventParts",
     "ImpossibleTime",
     "Period",
     "at_receipt",
@@ -46,6 +49,7 @@ __all__ = [
     "is_command",
     "may_need_check",
     "merge",
+    "new_id",
     "plain_object",
     "split_name",
 ]

@@ -271,8 +271,14 @@ def _check_and_convert(event: dict[str, Any], period: Period, now: int) -> None:
     """Refuse parts of the wrong type, and bring id and timestamp into their form."""
     for key, kind in _KINDS.items():
         value = event.get(key)
-        if value is not None and type(value) is not kind:
+        if value is None or type(value) is kind:
+            continue
+        if kind is dict and isinstance(value, Mapping):
+            event[key] = dict(value)
+        else:
             _check_part(key, value, kind, event["name"])
+    if isinstance(event["source"], Mapping):
+        event["source"] = dict(event["source"])
     # What is decided by is what is encoded, although methods of the objects say something else.
     event["name"] = str.__str__(event["name"])
     if event.get("consent"):

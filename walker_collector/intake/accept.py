@@ -1,12 +1,13 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from attrs import define, evolve, field
 
 from walker_collector.delivery.destination import Destination
-from walker_collector.errors import Overtaken, WalkerError
+from walker_collector.errors import CollectorClosed, Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
     CONSENT_AT,
@@ -19,13 +20,13 @@ from walker_collector.events import (
     complete,
     decode,
     encode,
-    hint_at_part,
     is_command,
 )
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
+from walker_collector.intake.event_group import EventGroup, Prepared, ReadEvent
 from walker_collector.intake.origin import PROCESS, Origin
-from walker_collector.intake.reading import blamed, raw_event, until_it_raises
+from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped
 from walker_collector.people.consent import ConsentStore
@@ -35,18 +36,12 @@ from walker_collector.spool.person_keys import is_claimed
 from walker_collector.spool.repeats import Unstored, mark_of_id
 from walker_collector.text import get_logger, storable
 
-_GROUP: Final = 500
-"""Events of a `push_many` that are stored with one commit."""
-_UNKNOWN_MAX: Final = 20
-"""Unknown keys of events that are logged, once each."""
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
 _KEYS: Final = frozenset(KEYS)
+_CANCELLED: Final = CollectorClosed("its task was cancelled; the event was not accepted")
 _PROCESS: Final = Received({})
 """Stands for the process itself, as a sender."""
-
-_Prepared = tuple[NewEvent, PushResult, int]
-"""An event to store, its result, and the version of the consents that decided on it."""
 
 logger = get_logger("walker_collector")
 
@@ -119,12 +114,8 @@ class Intake:
         """
         origin = origin or self.process
         steps = origin.steps
-        group = _Group(
-            lambda raw, sender: self._prepare(raw, sender, origin),
-            self._store,
-            self._sink.keep_unstored,
-        )
-        for event in until_it_raises(events):
+        group = EventGroup(self._store, self._sink.keep_unstored)
+        for event in until_it_raises("push_many", events):
             try:
                 check_open()
                 sender = event if type(event) is Received else _PROCESS
@@ -136,7 +127,7 @@ class Intake:
                     self._run_once(raw, sender, origin)
                     group.results.append(_decided(sender, PushResult("")))
                 elif steps is None:
-                    group.add(raw, sender)
+                    group.add(self._prepare(raw, sender, origin))
                 elif isinstance(passed := steps(raw, self._consent_of(sender)), str):
                     result = self._left_out(raw, passed)
                     group.results.append(_decided(sender, result))
@@ -144,11 +135,56 @@ class Intake:
                         mark = mark_of_id(result.id, trusted=sender.trusted)
                         group.unstored.append(Unstored(mark, self._now(), result.destinations))
                 else:
-                    group.add(passed, sender)
+                    group.add(self._prepare(passed, sender, origin))
             except WalkerError as error:
                 group.results.append(error)
         group.store()
         return group.results
+
+    def read(self, raw: Mapping[str, Any], waiter: Waiter | None = None) -> ReadEvent:
+        """Return an event to accept later, as it is now; raises EventError."""
+        if is_command(raw.get("name")):
+            return ReadEvent(readable(lambda: decode(encode(dict(raw), self._bounds))))
+        now = self._now()
+        event, body = self._completed(raw, _PROCESS, now)
+        mark = b""
+        if self.process.recent and raw.get("id"):
+            mark = mark_of_id(event["id"], trusted=True)
+        return ReadEvent(decode(body), body, now, mark, waiter)
+
+    def accept_read(self, events: Iterable[ReadEvent]) -> list[PushResult | WalkerError]:
+        """Accept events that were read, in their order, up to the first one without room.
+
+        Waits for no room. Returns the results up to there, and perhaps SpoolFull for some after it.
+        """
+        group = EventGroup(partial(self._store, waits=False), self._sink.keep_unstored)
+        for item in events:
+            try:
+                if item.cancelled:
+                    group.results.append(_CANCELLED)
+                elif item.body:
+                    group.add(self._decided_once(item))
+                else:
+                    group.store()  # the events before it
+                    if not group.is_full:
+                        self.commands.run(item.event)
+                        group.results.append(PushResult(""))
+            except WalkerError as error:
+                group.results.append(error)
+            if group.is_full:
+                break
+        group.store()
+        return group.results
+
+    def _decided_once(self, item: ReadEvent) -> Prepared:
+        """Return an event ready to be stored, with its waiter; the same if it is tried again."""
+        if item.prepared is None:
+            item.prepared = self._decide(item.event, item.body, _PROCESS, item.mark, item.at)
+            if item.waiter is not None:
+                record = item.prepared[0]
+                item.waiter.expected = len(record.states)
+                record.listener = item.waiter
+        return item.prepared
 
     def _run_once(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> None:
         """Run a command, unless it came before: something else may have been said since."""
@@ -184,15 +220,13 @@ class Intake:
         self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
         return PushResult(id_, statuses)
 
-    def _prepare(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> _Prepared:
+    def _prepare(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> Prepared:
         """Return an event ready to be stored, and the first answer of each destination.
 
         The third is the version of the consents that decided: with a later one, an event that is
         held by it is looked at again.
         """
-        if self._consents.is_stale:
-            self._consents.refresh()
-        as_of, now = self._consents.erasures, self._now()
+        now = self._now()
         try:
             event, body = self._completed(raw, sender, now)
         except ImpossibleTime:
@@ -206,6 +240,15 @@ class Intake:
         mark = b""
         if origin.recent and raw.get("id"):
             mark = mark_of_id(event["id"], trusted=sender.trusted)
+        return self._decide(event, body, sender, mark, now)
+
+    def _decide(
+        self, event: Mapping[str, Any], body: bytes, sender: Received, mark: bytes, now: int
+    ) -> Prepared:
+        """Identify the person of an event, and gate it; see `_prepare`."""
+        if self._consents.is_stale:
+            self._consents.refresh()
+        as_of = self._consents.erasures
         person = self._person_of(event, body, not sender.trusted, mark, now)
         version = self._consents.version
         states, statuses = self._gate(event, body, person)
@@ -303,14 +346,14 @@ class Intake:
             states[id_] = _WAITING
         return states, statuses
 
-    def _store(self, records: Sequence[NewEvent], version: int) -> int:
+    def _store(self, records: Sequence[NewEvent], version: int, *, waits: bool = True) -> int:
         """Store events; return the number of the first ones that this is done for.
 
-        `version` is that of the consents that decided on the first one.
+        `version` is that of the consents that decided on the first one. `waits`: for room.
         """
         while True:
             try:
-                count = self._sink.store(records)
+                count = self._sink.store(records, waits=waits)
                 break
             except Overtaken:
                 self._find_people_again(records)
@@ -366,66 +409,3 @@ class _Gate(NamedTuple):
     destination: Destination
     ignores: Callable[[str], bool] | None
     requires_consent: bool
-
-
-class _Group:
-    """Events that are stored together; one that is refused stops no others.
-
-    `prepare`, `store` and `keep_unstored` are those of an intake and its sink.
-    """
-
-    def __init__(
-        self,
-        prepare: Callable[[Mapping[str, Any], Received], _Prepared],
-        store: Callable[[Sequence[NewEvent], int], int],
-        keep_unstored: Callable[[Sequence[Unstored]], object],
-    ) -> None:
-        self.results: list[PushResult | WalkerError] = []
-        self.unstored: list[Unstored] = []
-        """Events that steps have left out since the last `store`."""
-        self._keep_unstored = keep_unstored
-        self._prepare = prepare
-        self._store = store
-        self._records: dict[int, NewEvent] = {}
-        self._version = 0
-        """The version of the consents that decided on the first event."""
-
-    def add(self, raw: Mapping[str, Any], sender: Received) -> None:
-        """Add an event; raises EventError if it cannot be accepted."""
-        record, result, version = self._prepare(raw, sender)
-        if not self._records:
-            self._version = version
-        self._records[len(self.results)] = record
-        self.results.append(result)
-        if len(self._records) >= _GROUP:
-            self.store()
-
-    def store(self) -> None:
-        """Store the events added since the last call; an error becomes the result of each."""
-        if self.unstored:
-            self._keep_unstored(self.unstored)
-            self.unstored = []
-        places, records = list(self._records), list(self._records.values())
-        self._records.clear()
-        done = 0
-        while done < len(records):
-            try:
-                done += self._store(records[done:], self._version)
-            except WalkerError as error:  # none of the rest has better luck
-                for at in places[done:]:
-                    self.results[at] = error
-                break
-
-
-class UnknownKeys:
-    """Warns of keys that no event has, each once: one may be misspelt."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def __call__(self, key: Any) -> None:
-        shown = storable(key, 80)
-        if shown in self._seen or len(self._seen) >= _UNKNOWN_MAX:
-            return
-        self._seen.add(shown)
-        logger.warning("%r is no part of an event and is left out%s", shown, hint_at_part(shown))

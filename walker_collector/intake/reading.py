@@ -1,18 +1,26 @@
 """Read the input of an application, whose objects may raise anything."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import KEYS, check_parts
+from walker_collector.text import storable
 
 T = TypeVar("T")
 
 _PARTS: Final = frozenset(KEYS)
 
 
-def raw_event(event: str | Mapping[str, Any], parts: dict[str, Any]) -> Mapping[str, Any]:
-    """Return the arguments of `push` as one mapping; raises EventError if they are no event."""
+def raw_event(
+    event: str | Mapping[str, Any], parts: Mapping[str, Any], more: Sequence[object] = ()
+) -> Mapping[str, Any]:
+    """Return the arguments of `push` as one mapping; raises EventError if they are no event.
+
+    `more` has positional arguments after the event, which there are none of.
+    """
+    if more:
+        raise EventError(_too_many(event, more))
     if type(event) is dict and not parts:  # the usual case, and much the cheapest test
         return event
     if not _PARTS.issuperset(parts):
@@ -55,7 +63,17 @@ def readable(read: Callable[[], T]) -> T:
         raise blamed(error, read) from None
 
 
-def until_it_raises(events: Iterable[Any]) -> Iterator[Any]:
+def check_events(call: str, events: object) -> None:
+    """Raise EventError, naming the call, for anything but an iterable of events."""
+    if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
+        one = call.removesuffix("_many")
+        raise EventError(
+            f"{call}: takes a list of events, not {type(events).__name__}; "
+            f"write {one}(event) for one, {call}([event]) for a list"
+        )
+
+
+def until_it_raises(call: str, events: Iterable[Any]) -> Iterator[Any]:
     """Yield events; if their iterator raises, yield an EventError that says so, and end."""
     count = 0
     try:
@@ -64,8 +82,17 @@ def until_it_raises(events: Iterable[Any]) -> Iterator[Any]:
             yield event
     except Exception as error:  # a generator may raise anything
         ended = EventError(
-            f"push_many: the iterable of events raised {type(error).__name__} after {count:,} of "
+            f"{call}: the iterable of events raised {type(error).__name__} after {count:,} of "
             "them; these were handled"
         )
         ended.__cause__ = error
         yield ended
+
+
+def _too_many(event: object, more: Sequence[object]) -> str:
+    """Return the reason to refuse positional arguments after the event, with the right call."""
+    name = event if isinstance(event, str) else "order complete"
+    shown = f'push("{storable(name, 80)}", data={{...}})'
+    if len(more) == 1 and isinstance(more[0], Mapping):
+        return f"push: the parts of an event are named; write {shown}"
+    return f"push: takes one event, then its parts by name; write {shown}"

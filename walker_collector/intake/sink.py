@@ -31,10 +31,11 @@ class Sink(Protocol):
     def destinations(self) -> Sequence[Destination]:
         """The destinations that events go to."""
 
-    def store(self, records: Sequence[NewEvent]) -> int:
-        """Store events, also those that no destination takes; waits for room.
+    def store(self, records: Sequence[NewEvent], *, waits: bool = True) -> int:
+        """Store events, also those that no destination takes.
 
-        Returns the number of the first events that this is done for: as many as there is room for.
+        A single one waits for room, unless `waits` is False. Returns the number of the first events
+        that this is done for: as many as there is room for.
         """
 
     def came_before(self, mark: bytes, now: int) -> bool:
@@ -96,23 +97,22 @@ class SpoolSink:
             for _, state in self._bounded
         )
 
-    def store(self, records: Sequence[NewEvent]) -> int:
+    def store(self, records: Sequence[NewEvent], *, waits: bool = True) -> int:
         """Store the events that any destination takes, and queue them.
 
         Returns the number of the first records that this is done for: of a group for which there is
-        no room as a whole, only as many as fit. Waits for the room of a single event.
+        no room as a whole, only as many as fit. `waits`: for the room of a single event.
         """
         count = len(records)
         try:
-            self._store(records)
+            self._store(records, self._config.queue_wait if waits and count == 1 else 0)
         except SpoolFull:
             if count == 1:
                 raise
-            return self.store(records[: count // 2])
+            return self.store(records[: count // 2], waits=waits)
         return count
 
-    def _store(self, records: Sequence[NewEvent]) -> None:
-        wait = self._config.queue_wait if len(records) == 1 else 0
+    def _store(self, records: Sequence[NewEvent], wait: int) -> None:
         if len(records) > 1 or not records[0].states:
             self._keep_unstored(records)
             records = [record for record in records if record.states]

@@ -13,11 +13,11 @@ from walker_collector.figures import Figures
 from walker_collector.groups import Groups
 from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult, Status
+from walker_collector.sources.http.acceptance import Results, awaited, decisions, pushed, undecided
 from walker_collector.sources.http.call import Call
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.respond import Accept, Responder
-from walker_collector.sources.http.results import Results, awaited, decisions, pushed, undecided
 from walker_collector.sources.http.settings import Settings
 
 Scope = MutableMapping[str, Any]
