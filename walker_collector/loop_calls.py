@@ -1,4 +1,4 @@
-"""Calls from an event loop: what may block is done by threads, in the order of the calls.
+"""Calls from an event loop: threads do the blocking work, in the order of the calls.
 
 A push that has nothing to wait for is made at once. Otherwise its event is read at once, and stored
 with those of other tasks by a thread, which waits for room and for the disk.
@@ -112,7 +112,7 @@ class LoopCalls:
             self._life.wake_waiting()
 
     async def close(self, close: Callable[[], bool]) -> bool:
-        """Finish what waits for the disk, then close, even if the task is cancelled."""
+        """Finish calls that wait for the disk, then close, even if the task is cancelled."""
         return await asyncio.shield(asyncio.ensure_future(self._finish_and_close(close)))
 
     async def _finish_and_close(self, close: Callable[[], bool]) -> bool:
@@ -167,7 +167,7 @@ class LoopCalls:
                 item.cancelled = True
 
     def _accept_waiting(self, waiting: Sequence[_Waiting]) -> Sequence[Result]:
-        """Accept what tasks wait for, on the thread; wait for room for it."""
+        """Accept the events of waiting tasks, on the thread; wait for room."""
         results: list[Result] = []
         is_full = False
         while left := waiting[len(results) :]:
