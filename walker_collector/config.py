@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
+from walker_collector.extension_config import ExtensionEntry
 from walker_collector.placeholders import MISSING as MISSING
 from walker_collector.placeholders import EnvText as EnvText
 from walker_collector.placeholders import Missing as Missing
@@ -357,6 +358,7 @@ class CollectorConfig:
     max_ahead: the time of an event may be so many ms ahead of now.
     recent: the ids of events are remembered for so many ms, so that one that is sent again is
         delivered once; 0: none are. Unless it is given, only ids from sources are, for a day.
+    extensions: The extensions at work, in this order; else all that need no settings.
     name: the collector has this name in `source.release` of its events; else their platform, or
         `default`.
     release: the flow has this release in `source.release`; else the version of this package.
@@ -377,6 +379,7 @@ class CollectorConfig:
     oldest: int | str | None = field(default="1990-01-01", validator=moment)
     max_ahead: int = field(default=86_400_000, validator=ms(0))
     recent: int | None = field(default=None, validator=ms(0))
+    extensions: dict[str, ExtensionEntry] | None = None
     name: str | None = None
     release: str | None = None
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from walker_collector.text import storable, type_name
 
 PYTHONS_OWN: Final = (ImportError, SyntaxError, AttributeError, NameError)
-"""Exceptions whose texts name code, not data."""
+"""Exceptions with texts about code, not data."""
 _LIBRARY: Final = sysconfig.get_paths()["stdlib"]
 _PACKAGES: Final = ("site-packages", "dist-packages")
 _COLLECTOR: Final = __name__.partition(".")[0]
@@ -38,13 +38,13 @@ def after_of(error: BaseException) -> float | None:
 
 
 def place_of(error: BaseException, module: str = "") -> str:
-    """Return file and line where an exception was raised, for the person who mends it.
+    """Return the file and line of an exception, in the code of a plugin or application.
 
     That is the last line in the package of `module`, if it has part in it; else the last one of an
     application, else of any package but the collector. Never raises.
     """
     try:
-        return _place(error, module.partition(".")[0]) or "?"
+        return _place(error, module) or "?"
     except BaseException:  # as above
         return "?"
 
@@ -70,13 +70,16 @@ def _first_line(cls: type) -> int | None:
     return min(lines, default=None)
 
 
-def _place(error: BaseException, package: str) -> str | None:
+def _place(error: BaseException, module: str) -> str | None:
     frames = [
-        (frame.f_code.co_filename, line, str(frame.f_globals.get("__name__", "")).partition(".")[0])
+        (frame.f_code.co_filename, line, str(frame.f_globals.get("__name__", "")))
         for frame, line in traceback.walk_tb(error.__traceback__)
     ]
+    package = module.partition(".")[0]
+    if package == _COLLECTOR:  # a plugin that comes with it: a module, not a package
+        package = module
     tests: tuple[Callable[[str, str], bool], ...] = (
-        lambda file, name: bool(package) and name == package,
+        lambda file, name: bool(package) and f"{name}.".startswith(f"{package}."),
         lambda file, name: _is_foreign(file, name) and not any(at in file for at in _PACKAGES),
         _is_foreign,
         lambda file, name: True,
@@ -88,9 +91,9 @@ def _place(error: BaseException, package: str) -> str | None:
     return None
 
 
-def _is_foreign(file: str, package: str) -> bool:
+def _is_foreign(file: str, module: str) -> bool:
     """Return whether code is neither Python's own nor the collector's."""
-    if package == _COLLECTOR or file.startswith("<"):
+    if module.partition(".")[0] == _COLLECTOR or file.startswith("<"):
         return False
     return not file.startswith(_LIBRARY) or any(at in file for at in _PACKAGES)
 

@@ -159,6 +159,17 @@ class NothingToSend(WalkerError):
         super().__init__(reason)
 
 
+class Ignored(WalkerError):
+    """Raised by an extension: this destination does not get the event; it counts as `ignored`.
+
+    `reason` names the rule, such as a rate of sampling, without a person's data.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class NotAttempted(WalkerError):
     """Raised by a destination: the event was not attempted, and may have to wait.
 

@@ -9,6 +9,7 @@ from walker_collector import hookspecs
 from walker_collector.config import DestinationEntry, SourceEntry
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
+from walker_collector.extension_config import ExtensionConfig, ExtensionEntry
 from walker_collector.hookspecs import HOOKS, PROJECT
 
 Hook = Callable[..., Any]
@@ -18,7 +19,8 @@ Hook = Callable[..., Any]
 class Hooks:
     """The hooks of one destination, each under its name, and its plugin as `instance`.
 
-    `push_batch` is None if the plugin has none; else it is used instead of `push`.
+    `push_batch` is None if the plugin has none; else it is used instead of `push`. `transform` is
+    None unless an extension has it.
     """
 
     def __init__(self, instance: Any, hooks: Mapping[str, Hook | None]) -> None:
@@ -43,7 +45,8 @@ def implements(plugin: Any, hook: str) -> bool:
 
 
 def connect(
-    destinations: Mapping[str, DestinationEntry], extensions: Mapping[str, Any] | None = None
+    destinations: Mapping[str, DestinationEntry],
+    extensions: Mapping[str, ExtensionEntry] | None = None,
 ) -> dict[str, Hooks]:
     """Instantiate the plugin of each destination and return its resolved hooks, by id.
 
@@ -51,8 +54,7 @@ def connect(
     inside their wrappers. Raises `PluginError` if a plugin cannot be instantiated.
     """
     manager = make_manager()
-    for name, extension in (extensions or {}).items():
-        manager.register(_PluginProxy(extension), f"extension {name}")
+    around = _registered(manager, extensions or {})
     proxies = {
         id: _PluginProxy(_instance(f"destination {id}", entry.plugin))
         for id, entry in destinations.items()
@@ -60,19 +62,37 @@ def connect(
     for id, proxy in proxies.items():
         manager.register(proxy, id)
     return {
-        id: _resolve(manager, proxy, [other for other in proxies.values() if other is not proxy])
+        id: _resolve(
+            manager,
+            proxy,
+            [
+                *(other for other in proxies.values() if other is not proxy),
+                *(other for other, config in around if not config.is_for(id)),
+            ],
+        )
         for id, proxy in proxies.items()
     }
 
 
-def connect_source(id: str, entry: SourceEntry, extensions: Mapping[str, Any]) -> Hook:
+def _registered(
+    manager: pluggy.PluginManager, extensions: Mapping[str, ExtensionEntry]
+) -> list[tuple["_PluginProxy", ExtensionConfig]]:
+    """Register extensions, so that the first one is called first, and is the outermost wrapper."""
+    made = [(name, _PluginProxy(entry.plugin), entry.config) for name, entry in extensions.items()]
+    for name, proxy, _ in reversed(made):  # pluggy calls the last one first
+        manager.register(proxy, f"extension {name}")
+    return [(proxy, config) for _, proxy, config in made]
+
+
+def connect_source(id: str, entry: SourceEntry, extensions: Mapping[str, ExtensionEntry]) -> Hook:
     """Instantiate the plugin of a source and return its hook `run`, with the extensions' around it.
 
-    Raises `PluginError` if it cannot be instantiated.
+    Extensions for some destinations only take no part. Raises `PluginError` if it cannot be
+    instantiated.
     """
     manager = make_manager()
-    for name, extension in extensions.items():
-        manager.register(_PluginProxy(extension), f"extension {name}")
+    general = {name: each for name, each in extensions.items() if each.config.destinations is None}
+    _registered(manager, general)
     manager.register(_PluginProxy(_instance(f"source {id}", entry.plugin)), id)
     return manager.hook.run
 
@@ -107,6 +127,8 @@ def _resolve(
     }
     if not implements(proxy, "push_batch"):
         hooks["push_batch"] = None  # an extension may have one, which wraps nothing here
+    if not manager.subset_hook_caller("transform", others).get_hookimpls():
+        hooks["transform"] = None
     return Hooks(proxy.plugin, hooks)
 
 

@@ -69,8 +69,12 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 static; warnings about configuration with an unexpected effect, for
                                 `walker validate` and the log; `config` is the DestinationConfig
 
-Optional attribute of an extension, beside the same hooks:
+Optional attributes of an extension, beside the same hooks and `transform`:
 
+    settings: type              an attrs class. The extension is at work in the flows that name it
+                                (`collector.extensions`), made as `MyExtension(settings)`; one
+                                without `settings`, made without arguments, in all flows that name
+                                no extensions
     watch(context)              called for each destination when a collector is made, and before
                                 its `init`; `context.status()` can be read from then on
 
@@ -403,6 +407,17 @@ def shutdown(context: Context) -> None:
 
 
 @hookspec
+def transform(event: Event, context: PushContext) -> None:
+    """Change an event, in place, before a destination's policy and mapping: a hook of extensions.
+
+    Called for each destination, with an event of its own, once consent admits it. Raise `Ignored`
+    to leave the event out at this destination, or any of the errors of `push`. The extensions are
+    asked in their order; a retry asks again, so equal events must have equal answers. It is also
+    called by `walker simulate`, for the extensions that the flow names.
+    """
+
+
+@hookspec
 def run(context: SourceContext) -> None:
     """Hand on events until told to stop: the hook of a source, on a thread of its own.
 
@@ -425,3 +440,5 @@ HOOKS: Final[Mapping[str, tuple[str, ...]]] = {
 """Every hook, with its arguments."""
 SOURCE_HOOKS: Final = frozenset({"run"})
 """The hooks of sources; the others are those of destinations."""
+EXTENSION_HOOKS: Final = frozenset({"transform"})
+"""The hooks that only extensions have; they may have all others, too."""

@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 from attrs import Factory, define, frozen
 
+from walker_collector.config import CollectorConfig
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
+from walker_collector.extension_config import ExtensionEntry
+from walker_collector.hooks import implements
+from walker_collector.hookspecs import HOOKS
 from walker_collector.tracebacks import log_traceback
 from walker_collector.verification import (
     Kind,
     verify_destination,
-    verify_hooks,
+    verify_extension,
     verify_source,
 )
 
@@ -86,14 +90,17 @@ class Registry:
         self._sources[name] = _registered(name, "source", plugin)
 
     def register_extension(self, name: str, plugin: Any) -> None:
-        """Add an extension from code: a class or an instance; raises `PluginError`."""
-        verify_hooks(name, plugin)
+        """Add an extension from code: a class or an instance; raises `PluginError`.
+
+        A class with settings is instantiated by each flow that names it.
+        """
+        verify_extension(name, plugin)
         cls = plugin if isinstance(plugin, type) else type(plugin)
         self._extensions[name] = PluginInfo(
             name=name,
             kind="extension",
             origin=f"{cls.__module__}:{cls.__qualname__}",
-            plugin=plugin() if isinstance(plugin, type) else plugin,
+            plugin=_extension(plugin),
         )
 
     def installed(self) -> list[PluginInfo]:
@@ -113,7 +120,28 @@ class Registry:
         """
         for info in self.unusable_extensions():
             raise PluginError(f"extension {info.name} {unusable(info)}")
-        return {info.name: info.plugin for info in _by_name(self._extensions)}
+        return {info.name: info.plugin for info in self._without_settings()}
+
+    def active_extensions(self) -> list[str]:
+        """Return the names of the extensions at work in flows that name none: all with hooks."""
+        return [info.name for info in self._without_settings() if _takes_part(info.plugin)]
+
+    def _without_settings(self) -> list[PluginInfo]:
+        return [info for info in _by_name(self._extensions) if not isinstance(info.plugin, type)]
+
+    def find_extension(self, package: str) -> Any:
+        """Return an extension by name: a class that takes settings, or else an instance.
+
+        Raises `PluginError` as `find` does.
+        """
+        info = self._extensions.get(package)
+        if info is None:
+            raise PluginError(
+                _not_installed(self._extensions, package, "extension", "walker-ext-NAME")
+            )
+        if info.error is not None:
+            raise PluginError(f"extension {info.name} {unusable(info)}")
+        return info.plugin
 
     def find(self, package: str) -> type:
         """Return the destination class of a name or alias.
@@ -207,8 +235,8 @@ def _loaded(point: "EntryPoint", kind: Kind) -> PluginInfo:
         with redirect_stdout(sys.stderr):  # stdout belongs to the command, and may be JSON
             plugin = point.load()
         _verify(kind)(point.name, plugin)
-        if kind == "extension" and isinstance(plugin, type):
-            plugin = plugin()
+        if kind == "extension":
+            plugin = _extension(plugin)
     except PluginError as error:
         return attrs.evolve(info, error=str(error))
     except BaseException as error:  # importing runs the plugin's code, which may even try to exit
@@ -217,7 +245,28 @@ def _loaded(point: "EntryPoint", kind: Kind) -> PluginInfo:
     return attrs.evolve(info, plugin=plugin, aliases=tuple(getattr(plugin, "aliases", ())))
 
 
+def _takes_part(extension: Any) -> bool:
+    return hasattr(extension, "watch") or any(implements(extension, hook) for hook in HOOKS)
+
+
+def _extension(plugin: Any) -> Any:
+    """Return an extension as it is kept: a class that takes settings, else an instance."""
+    if not isinstance(plugin, type) or getattr(plugin, "settings", None) is not None:
+        return plugin
+    return plugin()
+
+
+def extensions_at_work(
+    config: CollectorConfig, registry: Registry | None
+) -> Mapping[str, ExtensionEntry]:
+    """Return the extensions that a flow names, or else all installed ones that need no settings."""
+    if config.extensions is not None:
+        return config.extensions
+    found = registry.extensions() if registry else {}
+    return {name: ExtensionEntry(package=name, plugin=plugin) for name, plugin in found.items()}
+
+
 def _verify(kind: Kind) -> Callable[[str, Any], None]:
     if kind == "extension":
-        return verify_hooks
+        return verify_extension
     return verify_source if kind == "source" else verify_destination

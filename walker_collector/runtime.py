@@ -74,7 +74,7 @@ class Runtime:
             self.intake = Intake(
                 defaults, bounds, self.consents, self.sink, now, began=now(), process=process
             )
-            announce(destinations, registry)
+            announce(destinations, config, registry)
         except BaseException:
             spool.close()
             raise

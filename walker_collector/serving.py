@@ -13,7 +13,7 @@ from walker_collector.errors import PluginError, WalkerError
 from walker_collector.figures import Figures
 from walker_collector.hooks import connect_source
 from walker_collector.hookspecs import SourceContext
-from walker_collector.plugins import Registry
+from walker_collector.plugins import Registry, extensions_at_work
 from walker_collector.text import get_logger
 from walker_collector.tracebacks import HINT, is_wanted, log_traceback
 
@@ -78,7 +78,7 @@ class RunningSources:
         self._grace = collector.flow.collector.close_timeout / 1000
         self.failures: list[PluginError] = []
         """The reasons why sources have ended by themselves."""
-        extensions = registry.extensions()
+        extensions = extensions_at_work(collector.flow.collector, registry)
         hooks = {id: connect_source(id, entry, extensions) for id, entry in sources.items()}
         self._listeners = open_listeners(sources) if listeners is None else listeners
         self._threads = {

@@ -1,8 +1,8 @@
 """Simulate a flow: the effects of each event, without delivering it.
 
 Events come in as in a real run, and are held, released and mapped in the same way; each destination
-is asked for the calls that it would make. Nothing is initialised, sent or stored. Extensions are
-not run: they are foreign code that may do anything.
+is asked for the calls that it would make. Nothing is initialised, sent or stored. Of extensions,
+only `transform` is run, of those that the flow names.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from walker_collector.delivery import CONSENT_CHANGED, Destination, context_for,
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.error_details import failure_of, reason_of
-from walker_collector.errors import NothingToSend, Rejected
+from walker_collector.errors import Ignored, NothingToSend, Rejected
 from walker_collector.events import Bounds, Defaults, decode
 from walker_collector.hookspecs import Event, PushContext, Received, Rule
 from walker_collector.intake.accept import Intake
@@ -226,10 +226,12 @@ class _Stage:
         event = decode(body)
         name, own = event["name"], event.get("consent") or {}
         grants = tuple(self._consents.explain(own, person))
-        context = context_for(destination, self._consents.basis(person), event)
+        basis = self._consents.basis(person)
+        context = context_for(destination, basis, event, person=person)
         try:
+            left_out = self._transform(event, context)
             mapped = destination.mapper(event, context)
-            answer = self._answer(name, body, mapped, context)
+            answer = self._answer(name, body, mapped, context, left_out)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a function of the mapping that even tries to exit
@@ -253,13 +255,34 @@ class _Stage:
             public_values=_public_values(event, name, mapped.event["name"], _name_of(mapped.rule)),
         )
 
-    def _answer(self, name: str, body: bytes, mapped: Mapped, context: PushContext) -> _Answer:
+    def _transform(self, event: Event, context: PushContext) -> _Answer | None:
+        """Have the flow's extensions change the event; return the answer if one leaves it out."""
+        transform = self._destination.hooks.transform
+        try:
+            if transform is not None:
+                transform(event=event, context=context)
+        except Ignored as error:
+            return _Answer("ignored", error=reason_of(error))
+        except Rejected as error:
+            return _Answer("invalid", error=reason_of(error))
+        return None
+
+    def _answer(
+        self,
+        name: str,
+        body: bytes,
+        mapped: Mapped,
+        context: PushContext,
+        left_out: _Answer | None,
+    ) -> _Answer:
         destination = self._destination
         ignoring = destination.ignoring
         if ignoring is not None and ignoring.by_name(name):
             return _Answer("ignored")
         if not destination.admits(context.consent):
             return _Answer(destination.status_when_denied(name, body))
+        if left_out is not None:
+            return left_out
         if mapped.outcome == "denied":
             return _Answer(destination.status_without_consent)
         if mapped.outcome == "ignored":

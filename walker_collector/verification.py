@@ -15,7 +15,14 @@ import pluggy
 from walker_collector.error_details import definition_of
 from walker_collector.errors import PluginError
 from walker_collector.hooks import implements, make_manager
-from walker_collector.hookspecs import API_VERSION, HOOKS, PROJECT, SOURCE_HOOKS, arguments_of
+from walker_collector.hookspecs import (
+    API_VERSION,
+    EXTENSION_HOOKS,
+    HOOKS,
+    PROJECT,
+    SOURCE_HOOKS,
+    arguments_of,
+)
 from walker_collector.naming import hint
 from walker_collector.text import brief, storable
 
@@ -71,7 +78,7 @@ def _with_aliases(name: str, plugin: Any) -> Iterator[tuple[str, Any]]:
 def _verify_class(name: str, plugin: Any, kind: Kind) -> None:
     if not isinstance(plugin, type):
         raise PluginError(f"plugin {name}: a {kind} is a class, got {plugin!r}")
-    own = SOURCE_HOOKS if kind == "source" else HOOKS.keys() - SOURCE_HOOKS
+    own = SOURCE_HOOKS if kind == "source" else HOOKS.keys() - SOURCE_HOOKS - EXTENSION_HOOKS
     _verify_hooks(name, plugin, own)
     _verify_constructor(name, plugin)
     for hook in HOOKS.keys() - own:
@@ -119,15 +126,20 @@ def _verify_guarded(name: str, plugin: type) -> None:
         raise PluginError(f"plugin {name}: guarded must be a frozenset of names, not {guarded!r}")
 
 
-def _verify_constructor(name: str, plugin: type) -> None:
-    """Refuse a class that cannot be instantiated without arguments."""
+def _verify_constructor(name: str, plugin: type, given: int = 0) -> None:
+    """Refuse a class that cannot be instantiated with so many arguments."""
     try:
-        parameters = inspect.signature(plugin).parameters.values()
+        parameters = list(inspect.signature(plugin).parameters.values())
     except (TypeError, ValueError):  # of a class written in C, say
         return
+    if given and not any(each.kind is not each.KEYWORD_ONLY for each in parameters[:1]):
+        raise PluginError(
+            f"plugin {name}: {plugin.__qualname__}() takes no argument, but has `settings`: write"
+            " def __init__(self, settings)"
+        )
     needed = [
         each.name
-        for each in parameters
+        for each in parameters[given:]
         if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     ]
     if needed:
@@ -137,12 +149,17 @@ def _verify_constructor(name: str, plugin: type) -> None:
         )
 
 
-def verify_hooks(name: str, plugin: Any) -> None:
-    """Check hook names and arguments, and the API version; raises `PluginError`."""
+def verify_extension(name: str, plugin: Any) -> None:
+    """Check an extension, a class, an instance or a module, against the contract.
+
+    Raises `PluginError`.
+    """
     with _located(plugin if isinstance(plugin, type) else type(plugin)):
         _verify_hooks(name, plugin, HOOKS)
-        if isinstance(plugin, type):
-            _verify_constructor(name, plugin)
+        if not isinstance(plugin, type):
+            return
+        _verify_settings(name, plugin, "settings")
+        _verify_constructor(name, plugin, 0 if getattr(plugin, "settings", None) is None else 1)
 
 
 def _verify_hooks(name: str, plugin: Any, hooks: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ VERSION_1 = {
     "erased": ["person", "context"],
     "shutdown": ["context"],
     "run": ["context"],
+    "transform": ["event", "context"],
 }
 """What plugins written for API version 1 may ask for. Add to it freely; what goes from it, or is
 renamed, breaks them: then raise `hookspecs.API_VERSION`."""

@@ -11,6 +11,7 @@ import pytest
 
 from walker_collector import Collector, ConfigError, PluginError, hookimpl
 from walker_collector.config import DestinationConfig, DestinationEntry, FlowConfig
+from walker_collector.extension_config import ExtensionEntry
 from walker_collector.hooks import Hooks, connect
 from walker_collector.plugins import PluginInfo, Registry
 
@@ -135,7 +136,10 @@ def connected(extensions: dict[str, Any] | None = None, **plugins: type) -> dict
         id: DestinationEntry(package=id, plugin=plugin, config=DestinationConfig())
         for id, plugin in plugins.items()
     }
-    return connect(entries, extensions)
+    around = {
+        name: ExtensionEntry(package=name, plugin=each) for name, each in (extensions or {}).items()
+    }
+    return connect(entries, around)
 
 
 def push(hooks: Hooks, event: Any) -> Any:

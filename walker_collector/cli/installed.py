@@ -52,23 +52,27 @@ def _as_object(info: PluginInfo) -> dict[str, Any]:
     epilog=examples(
         "walker schema customerio",
         "walker schema --source http",
+        "walker schema --extension sample",
         "walker schema --flow > flow.schema.json   # for an editor's completion",
     )
 )
 @click.argument("package", required=False)
 @click.option("--source", "of_source", is_flag=True, help="PACKAGE is a source.")
+@click.option("--extension", "of_extension", is_flag=True, help="PACKAGE is an extension.")
 @click.option("--flow", "whole", is_flag=True, help="The schema of a whole flow file.")
-def schema(package: str | None, of_source: bool, whole: bool) -> None:
-    """Print the JSON Schema of a destination, or of a source.
+def schema(package: str | None, of_source: bool, of_extension: bool, whole: bool) -> None:
+    """Print the JSON Schema of a destination, a source or an extension.
 
-    It describes the destination's settings and its rules' settings, or those of the source. PACKAGE
-    is the name or alias of an installed one.
+    It describes the destination's settings and its rules' settings, or those of the source or
+    extension. PACKAGE is the name or alias of an installed one.
     """
     if whole is (package is not None):
         raise click.UsageError("name either a PACKAGE or --flow")
     registry = Registry().discover()
     if package is None:
         found = flow_schema(registry)
+    elif of_extension:
+        found = {"settings": settings_schema(registry.find_extension(package))}
     elif of_source:
         found = {"settings": settings_schema(registry.find_source(package))}
     else:

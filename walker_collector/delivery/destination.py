@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Protocol
 import attrs
 from attrs import frozen
 
-from walker_collector.config import DestinationConfig, FlowConfig
+from walker_collector.config import CollectorConfig, DestinationConfig, FlowConfig
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
@@ -17,7 +17,7 @@ from walker_collector.hooks import Hooks, connect, implements
 from walker_collector.hookspecs import PROJECT, Context
 from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
 from walker_collector.people.gate import Gate, compile_gate
-from walker_collector.plugins import Registry
+from walker_collector.plugins import Registry, extensions_at_work
 from walker_collector.text import brief, get_logger, storable
 from walker_collector.tracebacks import HINT, is_wanted
 
@@ -118,18 +118,22 @@ def build_destinations(
     a simulation) the contexts have neither `status` nor `forget`.
     """
     enabled = {id: entry for id, entry in flow.destinations.items() if not entry.config.disabled}
-    extensions = registry.extensions() if registry else {}
+    extensions = extensions_at_work(flow.collector, registry)
     return [
         _destination(id, enabled[id].config, hooks, host)
         for id, hooks in connect(enabled, extensions).items()
     ]
 
 
-def announce(destinations: Iterable[Destination], registry: Registry | None) -> None:
+def announce(
+    destinations: Iterable[Destination], config: CollectorConfig, registry: Registry | None
+) -> None:
     """Call `watch` of the extensions that have it with each destination, before any delivery."""
-    for name, extension in (registry.extensions() if registry else {}).items():
-        watch: Any = getattr(extension, "watch", None)
+    for name, entry in extensions_at_work(config, registry).items():
+        watch: Any = getattr(entry.plugin, "watch", None)
         for destination in destinations if watch else ():
+            if not entry.config.is_for(destination.id):
+                continue
             try:
                 watch(destination.context)
             except Exception as error:

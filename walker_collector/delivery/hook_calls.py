@@ -19,6 +19,7 @@ from walker_collector.error_details import (
 )
 from walker_collector.errors import (
     DestinationDown,
+    Ignored,
     NotAttempted,
     NothingToSend,
     PartDown,
@@ -42,7 +43,7 @@ _RETURNS: Final = {
 
 
 class BrokenContract(PluginError):
-    """A plugin's hook returned what its contract does not allow; the text has no data."""
+    """A breach of the contract by a hook's result; the text has no data."""
 
     def __init__(self, hook: str, name: str, place: str, problem: str) -> None:
         self.hook = hook
@@ -135,11 +136,13 @@ class HookCalls:
         except BaseException as error:
             destination.log_bug("erased", error)
 
-    def outcome_of(self, error: BaseException, task: Task) -> Outcome:
+    def outcome_of(self, error: BaseException, task: Task, hook: str = "push") -> Outcome:
         """Return the outcome of an event, given the error of its call."""
         kind = type(error)  # isinstance would ask `__class__` as well, which may raise
         if issubclass(kind, NothingToSend):
             return Outcome("empty", reason_of(error))
+        if issubclass(kind, Ignored):
+            return Outcome("ignored", reason_of(error))
         if issubclass(kind, NotAttempted):
             return Outcome("not_attempted", reason_of(error))
         if issubclass(kind, Rejected):
@@ -154,7 +157,7 @@ class HookCalls:
             return Outcome("unavailable", reason_of(error), down=True)
         if issubclass(kind, SpoolError):  # progress could not be recorded
             return Outcome("retry", storable(error))
-        return self.bug(error, "push", task)
+        return self.bug(error, hook, task)
 
     def bug(self, error: BaseException, where: str, task: Task) -> Outcome:
         """Log an unexpected exception, and return it as an outcome."""

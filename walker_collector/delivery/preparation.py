@@ -104,6 +104,11 @@ class Preparation:
             return Item(event, MISSING, None, context)
         if destination.requires_consent and not destination.admits(context.consent):
             return self._denied(context.consent)
+        if destination.hooks.transform is not None:
+            try:
+                destination.hooks.transform(event=event, context=context)
+            except BaseException as error:  # from an extension
+                return self._calls.outcome_of(error, task, "transform")
         mapped = destination.mapper(event, context)
         if mapped.outcome != "deliver":
             return self._not_mapped(mapped.outcome, context.consent)

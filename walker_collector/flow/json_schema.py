@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from walker_collector.config import CollectorConfig, DestinationConfig, RuleConfig, SourceConfig
+from walker_collector.extension_config import ExtensionConfig
+from walker_collector.flow.extension_entry import Extension
 from walker_collector.flow.shape import (
     IDLE_COLLECTOR_KEYS,
     IDLE_CONFIG_KEYS,
@@ -74,7 +76,9 @@ def flow_schema(registry: Registry) -> Schema:
     parts = {
         "destinations": _objects_of(_destination(builder, registry)),
         "sources": _objects_of(_source(builder, registry)),
-        "collector": builder.of(CollectorConfig),
+        "collector": builder.defined(
+            CollectorConfig.__name__, lambda: _collector(builder, registry)
+        ),
     }
     builder.definitions[CollectorConfig.__name__] |= _NEEDS_SPOOL
     flow = builder.defined("Flow", lambda: describe_fields(Flow, builder, **parts))
@@ -107,6 +111,24 @@ def _source(builder: SchemaBuilder, registry: Registry) -> Schema:
     return {**entry, "allOf": _choices(builder, registry, "source", _source_config)}
 
 
+def _collector(builder: SchemaBuilder, registry: Registry) -> Schema:
+    entry = describe_fields(Extension, builder, config={"type": "object"})
+    choices = [
+        _when_package(builder, "extension", [info.name], _extension_config, info.plugin)
+        for info in registry.installed()
+        if info.kind == "extension" and info.error is None
+    ]
+    extensions = _objects_of({**entry, "allOf": choices} if choices else entry)
+    return describe_fields(CollectorConfig, builder, extensions=extensions)
+
+
+def _extension_config(builder: SchemaBuilder, plugin: Any) -> Schema:
+    cls = plugin if isinstance(plugin, type) else type(None)  # an instance takes no settings
+    settings = _part_of(builder, cls, "settings")
+    schema = describe_fields(ExtensionConfig, builder, settings=settings)
+    return _needing_settings(schema, cls, builder)
+
+
 def _choices(
     builder: SchemaBuilder,
     registry: Registry,
@@ -127,6 +149,13 @@ _ROUTE: Final[Schema] = {
 }
 
 
+_SUFFIXES: Final[Mapping[Kind, str]] = {
+    "destination": ".Config",
+    "source": ".SourceConfig",
+    "extension": ".ExtensionConfig",
+}
+
+
 def _classes(info: PluginInfo) -> dict[type, list[str]]:
     """Return the classes of a plugin, each with the names that a flow may call it by."""
     classes: dict[type, list[str]] = {}
@@ -143,8 +172,7 @@ def _when_package(
     plugin: type,
 ) -> Schema:
     pattern = "|".join(re.escape(name) for name in names)
-    suffix = ".Config" if kind == "destination" else ".SourceConfig"
-    key = re.sub(r"[^\w.-]", "_", names[0]) + suffix
+    key = re.sub(r"[^\w.-]", "_", names[0]) + _SUFFIXES[kind]
     config = builder.defined(key, lambda: config_of(builder, plugin))
     then: Schema = {"properties": {"config": config}}
     if "required" in builder.definitions[key]:

@@ -22,6 +22,7 @@ from walker_collector.config import (
 from walker_collector.errors import ConfigError
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
+from walker_collector.flow.extension_entry import check_destinations, read_extensions
 from walker_collector.flow.open_rules import warn_of_open_rules
 from walker_collector.flow.parse import ParsedFlow, parse_flow
 from walker_collector.flow.references import ReferenceContext, resolve
@@ -37,7 +38,7 @@ from walker_collector.flow.types import (
 )
 from walker_collector.flow.unsupported import check_collector, check_steps
 from walker_collector.naming import bounded_hints, hint, kind
-from walker_collector.plugins import Registry, unusable
+from walker_collector.plugins import Registry
 from walker_collector.text import brief, visible
 from walker_collector.validators import check_file
 
@@ -101,8 +102,8 @@ def _load(
     context = context.with_variables(shared).with_variables(shape.variables)
     _check_platform(shape, diagnostics)
     check_steps(shape, diagnostics, tell_of_sources=not (serve or events_given))
-    collector = _read_collector(shape.collector, context, diagnostics)
     registry = Registry().discover() if registry is None else registry
+    collector = _read_collector(shape.collector, context, registry, diagnostics)
     transformers = Transformers(shape.transformers, context, diagnostics)
     destinations = _read_destinations(
         shape, collector, context, registry, transformers, diagnostics
@@ -173,7 +174,7 @@ def _check_platform(shape: Flow, diagnostics: Diagnostics) -> None:
 
 
 def _read_collector(
-    raw: Any, context: ReferenceContext, diagnostics: Diagnostics
+    raw: Any, context: ReferenceContext, registry: Registry, diagnostics: Diagnostics
 ) -> CollectorConfig:
     if isinstance(raw, str):
         raw = diagnostics.take(resolve(raw, context, "collector"))
@@ -186,6 +187,8 @@ def _read_collector(
     plain = {key: value for key, value in raw.items() if key not in IDLE_COLLECTOR_KEYS}
     resolved = diagnostics.take(resolve(plain, context, "collector"))
     _merge_globals(resolved, diagnostics)
+    listed = resolved.pop("extensions", None)
+    extensions = read_extensions(listed, registry, context.lenient, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
     if collector and collector.shards > 1 and collector.spool is None:
         diagnostics.warnings.append(
@@ -195,6 +198,7 @@ def _read_collector(
         _check_spool(collector.spool.path, diagnostics)
     if collector is None:
         return CollectorConfig()
+    collector = attrs.evolve(collector, extensions=extensions)
     bounded = not resolved.keys().isdisjoint({"queueWait", "queue_wait"})
     if bounded or collector.queue_max >= _ROOM:
         return collector
@@ -241,8 +245,7 @@ def _read_destinations(
     transformers: Transformers,
     diagnostics: Diagnostics,
 ) -> dict[str, DestinationEntry]:
-    for extension in registry.unusable_extensions():
-        diagnostics.add(f"extension {extension.name}", unusable(extension))
+    check_destinations(collector.extensions, shape.destinations, diagnostics)
     if len(shape.destinations) > _DESTINATIONS_MAX:
         diagnostics.add("destinations", f"there are more than {_DESTINATIONS_MAX:,}")
         return {}
