@@ -6,12 +6,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+import attrs
+
 from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolError
+from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
-from walker_collector.spool import Deliveries, DurableSpool, Lease
+from walker_collector.spool import Deliveries, DestinationHealth, DurableSpool, Lease
 from walker_collector.spool.processes.observer import trouble
 
 _LEASES_WAIT: Final = 1.0
@@ -42,6 +45,7 @@ class Cooperation:
         self._erasure = erasure
         self._erasures_seen = spool.erasures
         self._reloaded_at = -_RELOAD_PAUSE
+        self._told: dict[str, DestinationHealth] = {}
         self._moved = False
         """Whether other processes have erased or replayed events since the last reload."""
         consents.on_news = self._on_news
@@ -54,7 +58,7 @@ class Cooperation:
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
             ids,
-            Deliveries(self._take_over, self._abandon, self._look),
+            Deliveries(self._take_over, self._abandon, self._look_around),
             self._on_foreign,
             self._on_change,
         )
@@ -95,6 +99,20 @@ class Cooperation:
         if erased:  # nobody says who was: destinations may remember them
             for worker, _ in self._workers.active:
                 worker.tell_erased(None)
+
+    def _look_around(self) -> None:
+        self._tell_health()
+        self._look()
+
+    def _tell_health(self) -> None:
+        """Tell other processes how deliveries go, where that has changed."""
+        for worker, _ in self._workers.active:
+            told, health = self._told.get(worker.id), worker.health()
+            same = told is not None and told.state == health.state
+            health = attrs.evolve(health, since=told.since if told and same else now_ms())
+            if health != told:
+                self._membership.tell(worker.id, health)
+                self._told[worker.id] = health
 
     def _look(self) -> None:
         """Reload once after several erasures: until then no claim finds the erased events."""
@@ -142,4 +160,5 @@ class Cooperation:
 
     def close(self) -> None:
         """Give all leases up, for other processes to take over."""
+        self._tell_health()
         self._membership.close()

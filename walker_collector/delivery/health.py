@@ -68,6 +68,11 @@ class Health:
             return "failing"
         return "ready" if self.ready else "idle"
 
+    @property
+    def next_start(self) -> int:
+        """The time before which no delivery starts; 0: at any time."""
+        return max(self.pause_until, self.breaker.probe_at if self.failing else 0)
+
     def wait(self, now: int, has_new: Callable[[], bool]) -> int | None:
         """Return the wait until a delivery may start; None: until the probe is back.
 

@@ -31,7 +31,7 @@ from walker_collector.errors import SpoolError
 from walker_collector.hookspecs import Person
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import Entry, Spool, State
+from walker_collector.spool import DestinationHealth, Entry, Spool, State
 from walker_collector.text import describe, storable
 
 PAUSE: Final = 1.0
@@ -293,6 +293,14 @@ class DestinationWorker:
     def wake_waiting(self) -> None:
         """Wake the threads in `wait_for_room` and `flush`, to check their conditions again."""
         self._changed.notify_all()
+
+    def health(self) -> DestinationHealth:
+        """Return how deliveries of this process go."""
+        with self._lock:
+            health = self._health
+            reason = health.reason or (health.part_reason if self._state.queue.retries else "")
+            until = health.next_start if health.next_start > self._now() else 0
+            return DestinationHealth(health.state, storable(reason), until=until)
 
     def status(self) -> DestinationStatus:
         """Return the current figures."""

@@ -314,6 +314,20 @@ class Member:
 
 
 @frozen
+class DestinationHealth:
+    """How deliveries to a destination go, as the process that delivers tells others.
+
+    since: the time of the last change of `state` (ms since 1970). until: no delivery starts before
+    that time; 0: at any time.
+    """
+
+    state: str
+    reason: str = ""
+    since: int = 0
+    until: int = 0
+
+
+@frozen
 class Deliveries:
     """The side that delivers. Called by the keeper's thread, and not for two leases at once.
 

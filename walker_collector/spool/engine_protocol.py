@@ -14,6 +14,7 @@ from walker_collector.spool.base import (
     DeadLetter,
     DefaultConsent,
     Deliveries,
+    DestinationHealth,
     Entry,
     Erased,
     Fate,
@@ -176,6 +177,9 @@ class Membership(Protocol):
 
     def holders(self, destination: str) -> list[Member | None]:
         """Return the process that delivers each shard to a destination; None: nobody does."""
+
+    def tell(self, destination: str, health: DestinationHealth) -> None:
+        """Tell processes that ask how the deliveries of this one to a destination go."""
 
     def leave(self) -> set[str]:
         """Take no more leases; return the destinations that other processes can deliver to."""

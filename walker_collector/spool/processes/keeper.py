@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from walker_collector.spool.base import Deliveries, Lease, Member
+from walker_collector.spool.base import Deliveries, DestinationHealth, Lease, Member
 from walker_collector.spool.processes.assignment import assign
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.leases import Leases
@@ -86,6 +86,11 @@ class LeaseKeeper:
             members = {member.token: member for member in self._members.living()}
             found = self._leases.holders(leases)
         return {lease: members[token] for lease, token in found.items() if token in members}
+
+    def tell(self, destination: str, health: DestinationHealth) -> None:
+        """Write into the leases of a destination how deliveries to it go."""
+        with self._looking:
+            self._leases.tell(destination, health)
 
     # --- work ------------------------------------------------------------------------------
 

@@ -1,6 +1,11 @@
-"""The leases of a spool file: locked files."""
+"""The leases of a spool file: locked files.
+
+A file has the token of the process that holds the lease, if it is locked, and then how deliveries
+go, or went when the last holder gave it up.
+"""
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Iterable
@@ -8,10 +13,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from walker_collector.spool.base import Lease
+import attrs
+from attrs import frozen
+
+from walker_collector.spool.base import DestinationHealth, Lease
 from walker_collector.spool.processes.files import is_at, open_file, try_lock, unlock
 
 _TOKEN_BYTES: Final = 16
+_NOBODY: Final = b"-" * _TOKEN_BYTES
+_HEALTH_BYTES: Final = 10_000
 _LOOK: Final = 0.2
 """Seconds to wait for processes that look at a free lease just now."""
 _PAUSE: Final = 0.001
@@ -28,6 +38,7 @@ class Leases:
         self._folder = folder
         self._token = token
         self._files: dict[Lease, int] = {}
+        self._health: dict[str, bytes] = {}
 
     @property
     def held(self) -> frozenset[Lease]:
@@ -49,7 +60,7 @@ class Leases:
                 os.close(file)
                 return False
             os.ftruncate(file, 0)  # what is there is of a process that was killed
-            self._sign(file)
+            self._sign(file, lease)
         except BaseException:
             os.close(file)
             raise
@@ -60,7 +71,8 @@ class Leases:
         """Give a lease up."""
         file = self._files.pop(lease, None)
         if file is not None:
-            os.ftruncate(file, 0)
+            with contextlib.suppress(OSError):  # what is left there is of no living process
+                os.pwrite(file, _NOBODY, 0)
             os.close(file)
 
     def holders(self, leases: Iterable[Lease]) -> dict[Lease, str]:
@@ -70,17 +82,30 @@ class Leases:
     def _holder(self, lease: Lease) -> str:
         if not self.holds(lease):
             return _holder_at(self._path(lease))
-        self._sign(self._files[lease])
+        self._sign(self._files[lease], lease)
         return self._token
 
-    def _sign(self, file: int) -> None:
+    def tell(self, destination: str, health: DestinationHealth) -> None:
+        """Write how deliveries to a destination go into the files of its leases."""
+        text = json.dumps(attrs.asdict(health)).encode()
+        self._health[destination] = text if len(text) <= _HEALTH_BYTES else b""
+        for lease, file in self._files.items():
+            if lease.destination == destination:
+                self._write(file, lease)
+
+    def _sign(self, file: int, lease: Lease) -> None:
         """Write the holder of a lease into its file, or later where the disk is full.
 
         Deliveries make room.
         """
         if os.fstat(file).st_size == 0:
-            with contextlib.suppress(OSError):
-                os.pwrite(file, self._token.encode(), 0)
+            self._write(file, lease)
+
+    def _write(self, file: int, lease: Lease) -> None:
+        text = self._token.encode() + self._health.get(lease.destination, b"")
+        with contextlib.suppress(OSError):
+            os.pwrite(file, text, 0)
+            os.ftruncate(file, len(text))
 
     def _path(self, lease: Lease) -> Path:
         return self._folder / f"{_name(lease.destination)}.{lease.shard}.lease"
@@ -131,6 +156,38 @@ def _holder_at(path: Path) -> str:
         os.close(file)
 
 
-def seen_from_outside(folder: Path, destination: str) -> list[str]:
-    """Return the holder's token of each lease that there ever was; "" where nobody holds it."""
-    return [_holder_at(path) for path in sorted(folder.glob(f"{_name(destination)}.*.lease"))]
+@frozen
+class SeenLease:
+    """A lease as somebody sees it who takes no part: the holder's token, "" if nobody holds it.
+
+    `health`: how deliveries go, or went when the last holder gave up the lease, or was killed.
+    """
+
+    shard: int
+    token: str
+    health: DestinationHealth | None
+
+
+def seen_from_outside(folder: Path, destination: str) -> list[SeenLease]:
+    """Return each lease of a destination that there ever was."""
+    paths = folder.glob(f"{_name(destination)}.*.lease")
+    found = [SeenLease(_shard_of(path), _holder_at(path), _health_at(path)) for path in paths]
+    return sorted(found, key=lambda seen: seen.shard)
+
+
+def _shard_of(path: Path) -> int:
+    shard = path.name.split(".")[1]
+    return int(shard) if shard.isdecimal() else -1
+
+
+def _health_at(path: Path) -> DestinationHealth | None:
+    """Return what a lease file says of deliveries; None: nothing, or it is just being written."""
+    try:
+        with path.open("rb") as file:
+            file.seek(_TOKEN_BYTES)
+            about = json.loads(file.read(_HEALTH_BYTES))
+        return DestinationHealth(
+            str(about["state"]), str(about["reason"]), int(about["since"]), int(about["until"])
+        )
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from walker_collector.spool.base import Deliveries, Lease, Member
+from walker_collector.spool.base import Deliveries, DestinationHealth, Lease, Member
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.watcher import Watcher
@@ -52,6 +52,10 @@ class SpoolMembership:
         leases = [Lease(destination, shard) for shard in range(self._shards)]
         found = self._keeper.holders(leases)
         return [found.get(lease) for lease in leases]
+
+    def tell(self, destination: str, health: DestinationHealth) -> None:
+        """Tell processes that ask how the deliveries of this one to a destination go."""
+        self._keeper.tell(destination, health)
 
     def pause(self) -> None:
         """Let no thread open a lock file, before a fork: a child would keep it locked."""

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from walker_collector.spool.base import Member
+from attrs import frozen
+
+from walker_collector.spool.base import DestinationHealth, Member
 from walker_collector.spool.processes import leases, members
 from walker_collector.spool.processes.files import locks_path
 
@@ -12,8 +14,29 @@ def observe(spool: Path, destination: str) -> str:
     """Return the reason why nobody delivers to a destination of a spool; "" if somebody does."""
     folder = locks_path(spool.resolve())
     living = members.seen_from_outside(folder)
-    holders = [living.get(token) for token in leases.seen_from_outside(folder, destination)]
-    return trouble(holders or [None])
+    seen = leases.seen_from_outside(folder, destination)
+    return trouble([living.get(lease.token) for lease in seen] or [None])
+
+
+@frozen
+class Deliverer:
+    """The process that delivers a shard of a destination (None: nobody does), and how that goes.
+
+    `health`: as told by that process; or, if there is none, by the last one; None: not told.
+    """
+
+    member: Member | None
+    health: DestinationHealth | None
+
+
+def deliverers(spool: Path, destination: str) -> dict[int, Deliverer]:
+    """Return the deliverer of each shard of a destination for which there ever was one."""
+    folder = locks_path(spool.resolve())
+    living = members.seen_from_outside(folder)
+    return {
+        lease.shard: Deliverer(living.get(lease.token), lease.health)
+        for lease in leases.seen_from_outside(folder, destination)
+    }
 
 
 def deliveries(spool: Path, destinations: Iterable[str]) -> list[tuple[Member, list[str]]]:
@@ -24,7 +47,9 @@ def deliveries(spool: Path, destinations: Iterable[str]) -> list[tuple[Member, l
     folder = locks_path(spool.resolve())
     living = members.seen_from_outside(folder)
     known = sorted({*destinations, *(id_ for each in living.values() for id_ in each.delivers)})
-    holders = {id_: leases.seen_from_outside(folder, id_) for id_ in known}
+    holders = {
+        id_: {lease.token for lease in leases.seen_from_outside(folder, id_)} for id_ in known
+    }
     return [
         (member, [id_ for id_ in known if member.token in holders[id_]])
         for member in sorted(living.values(), key=lambda each: (each.since, each.token))
