@@ -4,7 +4,14 @@ from pathlib import Path
 
 import click
 
-from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
+from walker_collector.cli.options import (
+    examples,
+    flow_argument,
+    flow_option,
+    json_option,
+    person_of,
+    person_options,
+)
 from walker_collector.cli.output import counted
 from walker_collector.cli.spool_access import owning, spool_of
 from walker_collector.cli.streams import say, say_json
@@ -24,9 +31,7 @@ from walker_collector.spool.sqlite import SqliteSpool
 )
 @flow_argument
 @flow_option
-@click.option("--user-id", metavar="ID", help="The person's id (user.id of events).")
-@click.option("--device", metavar="ID", help="A device of the person (user.device).")
-@click.option("--session", metavar="ID", help="A session of the person (user.session).")
+@person_options
 @json_option
 def forget(
     flow: Path,
@@ -46,7 +51,7 @@ def forget(
 
     Destinations keep the events that were sent to them; erase the person there as well.
     """
-    user = {"id": user_id, "device": device, "session": session}
+    user = person_of(user_id, device, session)
     if not identifiers(user):
         raise click.UsageError("name the person: --user-id, --device or --session")
     with owning(spool_of(flow, name)) as spool:

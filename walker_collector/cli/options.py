@@ -1,7 +1,8 @@
 """Arguments and options that several commands take."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -18,6 +19,34 @@ ids_option = click.option(
     "--id", "ids", metavar="EVENT_ID", multiple=True, help="Only this event; may be repeated."
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Only the latest N events.",
+)
+data_option = click.option("--data", "show_data", is_flag=True, help="Show events with their data.")
+
+
+def person_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that name a person; see `person_of`."""
+    for option in (
+        click.option("--session", metavar="ID", help="A session of the person (user.session)."),
+        click.option("--device", metavar="ID", help="A device of the person (user.device)."),
+        click.option("--user-id", metavar="ID", help="The person's id (user.id of events)."),
+    ):
+        command = option(command)
+    return command
+
+
+def person_of(
+    user_id: str | None, device: str | None, session: str | None
+) -> dict[str, str | None]:
+    """Return the `user` of an event that these options name."""
+    return {"id": user_id, "device": device, "session": session}
 
 
 def verbose() -> bool:

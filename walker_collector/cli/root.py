@@ -15,12 +15,14 @@ from walker_collector.cli.installed import destinations, schema
 from walker_collector.cli.new import new
 from walker_collector.cli.options import examples
 from walker_collector.cli.output import log_to_stderr
+from walker_collector.cli.people import people
 from walker_collector.cli.run import run
 from walker_collector.cli.serve import serve
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.streams import give_up, prepare_streams, say
 from walker_collector.cli.validate import validate
+from walker_collector.cli.why import why
 from walker_collector.errors import ConfigError, WalkerError
 from walker_collector.flow.types import allow_functions
 from walker_collector.tracebacks import log_traceback
@@ -123,6 +125,8 @@ for command in (
     validate,
     destinations,
     schema,
+    why,
+    people,
     spool,
     dead,
     forget,

@@ -36,6 +36,11 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
     return spool
 
 
+def flow_of(path: Path, name: str | None = None) -> FlowConfig | None:
+    """Return the flow of a flow file; None for a spool file. Credentials may be absent."""
+    return None if is_spool(path) else _load(path, name)
+
+
 def is_spool(path: Path) -> bool:
     """Return whether a file begins like a spool."""
     return _head(path, len(_SQLITE)) == _SQLITE

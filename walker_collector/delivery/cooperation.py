@@ -45,7 +45,7 @@ class Cooperation:
         self._erasure = erasure
         self._erasures_seen = spool.erasures
         self._reloaded_at = -_RELOAD_PAUSE
-        self._told: dict[str, DestinationHealth] = {}
+        self._published: dict[str, DestinationHealth] = {}
         self._moved = False
         """Whether other processes have erased or replayed events since the last reload."""
         consents.on_news = self._on_news
@@ -101,18 +101,18 @@ class Cooperation:
                 worker.tell_erased(None)
 
     def _look_around(self) -> None:
-        self._tell_health()
+        self._publish_health()
         self._look()
 
-    def _tell_health(self) -> None:
-        """Tell other processes how deliveries go, where that has changed."""
+    def _publish_health(self) -> None:
+        """Publish how deliveries go, where that has changed."""
         for worker, _ in self._workers.active:
-            told, health = self._told.get(worker.id), worker.health()
-            same = told is not None and told.state == health.state
-            health = attrs.evolve(health, since=told.since if told and same else now_ms())
-            if health != told:
-                self._membership.tell(worker.id, health)
-                self._told[worker.id] = health
+            last, health = self._published.get(worker.id), worker.health()
+            same = last is not None and last.state == health.state
+            health = attrs.evolve(health, since=last.since if last and same else now_ms())
+            if health != last:
+                self._membership.publish_health(worker.id, health)
+                self._published[worker.id] = health
 
     def _look(self) -> None:
         """Reload once after several erasures: until then no claim finds the erased events."""
@@ -160,5 +160,5 @@ class Cooperation:
 
     def close(self) -> None:
         """Give all leases up, for other processes to take over."""
-        self._tell_health()
+        self._publish_health()
         self._membership.close()

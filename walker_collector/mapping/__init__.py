@@ -14,7 +14,7 @@ from walker_collector.mapping.paths import (
     get_by_path,
     set_by_path,
 )
-from walker_collector.mapping.rules import each_rule, walk_rules
+from walker_collector.mapping.rules import each_rule, rules_for, walk_rules
 from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.mapping.shapes import may_make_object
 from walker_collector.mapping.values import Value, compile_value
@@ -37,6 +37,7 @@ __all__ = [
     "each_rule",
     "get_by_path",
     "may_make_object",
+    "rules_for",
     "set_by_path",
     "walk_rules",
 ]

@@ -102,6 +102,21 @@ def compile_name_test(
     return certain
 
 
+def rules_for(rules: Rules | None, name: str) -> list[tuple[str, RuleConfig]]:
+    """Return the rules that may apply to events of a name, with their keys; no condition is asked.
+
+    They end with the first that has no condition.
+    """
+    found: list[tuple[str, RuleConfig]] = []
+    if rules:
+        candidates = _compile_candidates(rules, lambda key, where, rule: (key, rule), "mapping")
+        for condition, keyed in candidates(name):
+            found.append(keyed)
+            if condition is None:
+                break
+    return found
+
+
 def _compile_candidates(
     rules: Rules, build: Callable[[str, str, RuleConfig], T], where: str
 ) -> Callable[[str], Candidates[T]]:

@@ -67,6 +67,10 @@ class ConsentStore(KnownPeople):
         if self._store is not None:
             self._until_current(lambda: self._begin(forked))
 
+    def show_stored_default(self) -> None:
+        """Let the default of the spool count, if it has one: for those who only look."""
+        self._default.reread()
+
     def _begin(self, forked: bool) -> None:
         with self._recording:
             default = None if forked else self._default.from_flow()

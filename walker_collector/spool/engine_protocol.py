@@ -65,7 +65,7 @@ class EventStore(Protocol):
         """Remember a mark that comes with no event."""
 
     def keep_unstored(self, events: Sequence[Unstored]) -> None:
-        """Remember events that no destination takes, for those who ask what became of them."""
+        """Remember events that no destination takes, for later questions about them."""
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         """Write updates of entries at a destination."""
@@ -178,8 +178,8 @@ class Membership(Protocol):
     def holders(self, destination: str) -> list[Member | None]:
         """Return the process that delivers each shard to a destination; None: nobody does."""
 
-    def tell(self, destination: str, health: DestinationHealth) -> None:
-        """Tell processes that ask how the deliveries of this one to a destination go."""
+    def publish_health(self, destination: str, health: DestinationHealth) -> None:
+        """Publish how deliveries of this process to a destination go, for others to read."""
 
     def leave(self) -> set[str]:
         """Take no more leases; return the destinations that other processes can deliver to."""

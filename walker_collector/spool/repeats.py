@@ -91,7 +91,7 @@ def marks_of_event(body: bytes) -> tuple[bytes, bytes] | None:
 
 
 def possible_marks(id_: str) -> tuple[bytes, bytes]:
-    """Return the marks of an id: sent by somebody who is trusted, or by anybody else."""
+    """Return the marks of an id from a trusted sender, and from any other."""
     return mark_of_id(id_), mark_of_id(id_, trusted=False)
 
 

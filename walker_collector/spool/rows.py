@@ -85,6 +85,11 @@ def parts_column(delivery: DeliveryState) -> str | None:
     return json_or_null({**delivery.parts, **refusals})
 
 
+def parts_of(column: Any) -> dict[str, str]:
+    """Return the state of each part of a delivery from its column; nothing if it is damaged."""
+    return {part: str(state) for part, state in _states(column)[0].items()}
+
+
 def _states(column: Any) -> tuple[dict[str, PartState], dict[str, str]]:
     """Return the state of each part, and the reason of each refused one; nothing if damaged."""
     if column is None or damage.of_delivery(0, 0, None, column, None):

@@ -87,10 +87,10 @@ class LeaseKeeper:
             found = self._leases.holders(leases)
         return {lease: members[token] for lease, token in found.items() if token in members}
 
-    def tell(self, destination: str, health: DestinationHealth) -> None:
+    def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Write into the leases of a destination how deliveries to it go."""
         with self._looking:
-            self._leases.tell(destination, health)
+            self._leases.publish_health(destination, health)
 
     # --- work ------------------------------------------------------------------------------
 

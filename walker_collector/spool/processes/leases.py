@@ -85,7 +85,7 @@ class Leases:
         self._sign(self._files[lease], lease)
         return self._token
 
-    def tell(self, destination: str, health: DestinationHealth) -> None:
+    def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Write how deliveries to a destination go into the files of its leases."""
         text = json.dumps(attrs.asdict(health)).encode()
         self._health[destination] = text if len(text) <= _HEALTH_BYTES else b""
@@ -158,7 +158,7 @@ def _holder_at(path: Path) -> str:
 
 @frozen
 class SeenLease:
-    """A lease as somebody sees it who takes no part: the holder's token, "" if nobody holds it.
+    """A lease as seen from outside: the token of its holder, "" if nobody holds it.
 
     `health`: how deliveries go, or went when the last holder gave up the lease, or was killed.
     """
@@ -181,7 +181,7 @@ def _shard_of(path: Path) -> int:
 
 
 def _health_at(path: Path) -> DestinationHealth | None:
-    """Return what a lease file says of deliveries; None: nothing, or it is just being written."""
+    """Return the health in a lease file; None: there is none, or it is just being written."""
     try:
         with path.open("rb") as file:
             file.seek(_TOKEN_BYTES)

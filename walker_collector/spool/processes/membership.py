@@ -53,9 +53,9 @@ class SpoolMembership:
         found = self._keeper.holders(leases)
         return [found.get(lease) for lease in leases]
 
-    def tell(self, destination: str, health: DestinationHealth) -> None:
-        """Tell processes that ask how the deliveries of this one to a destination go."""
-        self._keeper.tell(destination, health)
+    def publish_health(self, destination: str, health: DestinationHealth) -> None:
+        """Publish how deliveries of this process to a destination go, for others to read."""
+        self._keeper.publish_health(destination, health)
 
     def pause(self) -> None:
         """Let no thread open a lock file, before a fork: a child would keep it locked."""

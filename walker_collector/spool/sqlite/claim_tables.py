@@ -82,12 +82,15 @@ def _busy(
     """Return those of these people that another process has a call under way for."""
     rows = db.execute(_OTHERS, (destination, process)).fetchall()
     marks = {mark for (found,) in rows for mark in array(_MARK, found)}
-    return {key for key in people if _mark(ordering_key(key)) in marks} if marks else set()
+    return {key for key in people if mark_of_person(key) in marks} if marks else set()
 
 
 def join(db: sqlite3.Connection, owners: Mapping[str, str]) -> None:
     """Make calls with events of a key calls with events of its new owner as well."""
-    new = {_mark(ordering_key(key)): _mark(ordering_key(owner)) for key, owner in owners.items()}
+    new = {
+        mark_of_person(ordering_key(key)): mark_of_person(ordering_key(owner))
+        for key, owner in owners.items()
+    }
     for process, number, found in db.execute(CALLS).fetchall():
         marks = {*array(_MARK, found)}
         joined = marks | {new[mark] for mark in marks if mark in new}
@@ -122,14 +125,14 @@ def calls_of(
 
 
 def _marks(people: Iterable[str]) -> "array[int]":
-    # As `_mark` says, and written out, as there is one for each event of a batch.
+    # As `mark_of_person` says, and written out, as there is one for each event of a batch.
     keys = map(ordering_key, people)
     return array(_MARK, [crc32(key.encode("utf-8", "surrogatepass")) for key in keys])
 
 
-def _mark(key: str) -> int:
+def mark_of_person(key: str) -> int:
     """Return a short stand-in for a person's key, which leaves no trace of it on disk.
 
     Two people may share one: then a statement of one waits for a call of the other, too.
     """
-    return crc32(key.encode("utf-8", "surrogatepass"))
+    return crc32(ordering_key(key).encode("utf-8", "surrogatepass"))

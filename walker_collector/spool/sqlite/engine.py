@@ -67,6 +67,7 @@ from walker_collector.spool.sqlite.event_tables import Deleted
 from walker_collector.spool.sqlite.group_commit import Tally
 from walker_collector.spool.sqlite.open_files import LAST_STAMP, OpenFiles
 from walker_collector.spool.sqlite.spool_reader import Fetch, fetch_all
+from walker_collector.spool.sqlite.stored_events import StoredEvents
 
 _STATES: Final = frozenset(State)
 
@@ -397,6 +398,10 @@ class SqliteSpool:
         rows = self._rows(event_tables.OLDEST)
         return {destination: (damage.number(at), due) for destination, at, due in rows}
 
+    def stored_events(self) -> StoredEvents:
+        """Return the queries over single events and people."""
+        return StoredEvents(self._rows)
+
     @property
     def is_full(self) -> bool:
         words, config = self._words, self._config
@@ -552,7 +557,7 @@ class SqliteSpool:
     def _delete(
         self, work: Callable[[sqlite3.Connection], Deleted], outcomes: Sequence[OutcomeAt] = ()
     ) -> Deleted:
-        """Run a write that may delete events; note first what became of those not delivered."""
+        """Run a write that may delete events; note the outcomes of undelivered ones first."""
 
         def delete(db: sqlite3.Connection) -> tuple[Deleted, list[int]]:
             nonlocal outcomes

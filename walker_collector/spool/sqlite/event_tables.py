@@ -144,12 +144,12 @@ WITH accepted AS (SELECT subscribers, count(*) AS n FROM events GROUP BY subscri
 SELECT t.id, state, sum(n) FROM parts JOIN destinations t ON t.number = parts.destination
 GROUP BY 1, 2 HAVING sum(n) > 0
 """
-_EVERY_ENTRY: Final = """
+EVERY_ENTRY: Final = """
 JOIN subscribers s ON s.number = e.subscribers JOIN destinations t ON t.number = s.destination
 LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = s.destination
 """
 OLDEST: Final = f"""
-SELECT t.id, min(e.at), sum(coalesce(d.state = 0 AND d.due > 0, 0)) FROM events e {_EVERY_ENTRY}
+SELECT t.id, min(e.at), sum(coalesce(d.state = 0 AND d.due > 0, 0)) FROM events e {EVERY_ENTRY}
 WHERE coalesce(d.state, 0) IN (0, 1) GROUP BY 1
 """
 SCHEDULE_ERASURE: Final = "INSERT OR IGNORE INTO pending_erasures VALUES (?, ?)"
@@ -161,12 +161,12 @@ _KEYS: Final = 500
 _LEAVING: Final = "INSERT INTO leaving SELECT seq, length(body) FROM events WHERE person IN"
 _COUNTS_OF_LEAVING: Final = f"""
 SELECT t.id, coalesce(d.state, 0) AS now, count(*) FROM leaving JOIN events e USING (seq)
-{_EVERY_ENTRY} GROUP BY 1, 2
+{EVERY_ENTRY} GROUP BY 1, 2
 """
 
 
 _LEAVING_FOR: Final = (
-    f"SELECT e.seq, e.body, t.id FROM leaving JOIN events e USING (seq) {_EVERY_ENTRY}"
+    f"SELECT e.seq, e.body, t.id FROM leaving JOIN events e USING (seq) {EVERY_ENTRY}"
 )
 
 

@@ -1,0 +1,104 @@
+"""The deliverer of a destination, and its health, as a command sees them from outside."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from attrs import frozen
+
+from walker_collector.cli.output import moment
+from walker_collector.config import FlowConfig
+from walker_collector.spool import DestinationHealth, Member
+from walker_collector.spool.processes.observer import Deliverer, deliverers
+from walker_collector.text import storable
+
+_NOBODY: Final = Deliverer(None, None)
+
+
+@frozen
+class Attendance:
+    """The deliverer of a destination, or the lack of one.
+
+    state: "unattended": no process does. "stopped": the one that has to gives no sign of life.
+    "down", "failing": nothing goes out now. "ready", "idle": it goes, or nothing was tried yet.
+    health: as that process tells; of an unattended destination, as the last one told.
+    """
+
+    destination: str
+    state: Literal["unattended", "stopped", "down", "failing", "ready", "idle"]
+    member: Member | None
+    health: DestinationHealth | None
+    hint: str = ""
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether events wait for the destination rather than for something of their own."""
+        return self.state not in ("ready", "idle")
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """Yield the trouble of the destination, its deliverer, and the way out."""
+        health = self.health
+        if health is not None and health.reason and self.state not in ("unattended", "stopped"):
+            since = f" since {moment(health.since)}" if self.is_in_trouble else ""
+            yield f"{self.destination} is {self.state}{since}: {health.reason}"
+            if health.until:
+                yield f"its next attempt is at {moment(health.until)}"
+        if self.state == "unattended":
+            yield "no process delivers to it now"
+            if health is not None and health.reason:
+                yield f"the last one that did found it {health.state}: {health.reason}"
+        elif self.state == "stopped":
+            yield f"{self.member} has to deliver, and gives no sign of life"
+        else:
+            yield f"{self.member} delivers to it"
+        if self.hint:
+            yield self.hint
+
+    def as_object(self) -> dict[str, Any]:
+        """Return it for --json; times in ms since 1970."""
+        health, member = self.health, self.member
+        process = None
+        if member is not None:
+            since = round(member.since * 1000)
+            process = {"pid": member.pid, "host": storable(member.host), "since": since}
+        return {
+            "state": self.state,
+            "reason": health.reason if health else "",
+            "since": health.since if health and health.since else None,
+            "until": health.until if health and health.until else None,
+            "process": process,
+            "hint": self.hint,
+        }
+
+
+def attendance(spool: Path, destination: str, shard: int, flow: FlowConfig | None) -> Attendance:
+    """Return the deliverer of a shard to a destination; `flow`: that of the command."""
+    found = deliverers(spool, destination).get(shard, _NOBODY)
+    member, health = found.member, found.health
+    if member is None:
+        return Attendance(destination, "unattended", None, health, _how_to_start(destination, flow))
+    if member.silent:
+        hint = f"process {member.pid} is stopped, or its machine is: let it go on, or end it"
+        return Attendance(destination, "stopped", member, health, hint)
+    if health is not None and health.state == "down":
+        hint = "mend the cause; a process reads its flow and its secrets at its start"
+        return Attendance(destination, "down", member, health, hint)
+    if health is not None and health.state == "failing":
+        return Attendance(destination, "failing", member, health)
+    state: Literal["ready", "idle"] = "ready" if health and health.state == "ready" else "idle"
+    return Attendance(destination, state, member, health)
+
+
+def _how_to_start(destination: str, flow: FlowConfig | None) -> str:
+    if flow is None:
+        return "start a collector whose flow has it, or `walker deliver FLOW`"
+    entry = flow.destinations.get(destination)
+    if entry is None:
+        return (
+            "the flow has no such destination: add it again, or drop its events with "
+            f"`walker spool drop {flow.source} {destination}`"
+        )
+    if entry.config.disabled:
+        return "it is disabled in the flow: enable it, or drop its events with `walker spool drop`"
+    return f"start a collector with the flow, or `walker deliver {flow.source}`"

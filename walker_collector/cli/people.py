@@ -1,0 +1,194 @@
+"""`walker people`: show everything known of a person."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+from attrs import frozen
+
+from walker_collector.cli.options import (
+    data_option,
+    examples,
+    flow_argument,
+    flow_option,
+    json_option,
+    person_of,
+    person_options,
+)
+from walker_collector.cli.output import moment
+from walker_collector.cli.spool_access import flow_of, reading, spool_of
+from walker_collector.cli.streams import say, say_json, to_json
+from walker_collector.cli.traces import EventTrace, Tracer
+from walker_collector.people.identity import identifiers
+from walker_collector.spool import LEARNED, ConsentRecord, mark_of
+from walker_collector.spool.person_keys import is_claimed
+from walker_collector.spool.sqlite import SqliteSpool
+
+_EVERY = 1_000_000
+_US = 1_000
+
+
+@click.command(
+    epilog=examples(
+        "walker people flow.json --user-id ines",
+        "walker people flow.json --device d-1 --json",
+        "walker people flow.json --user-id ines --data --json > ines.json",
+    )
+)
+@flow_argument
+@flow_option
+@person_options
+@data_option
+@json_option
+def people(
+    flow: Path,
+    name: str | None,
+    user_id: str | None,
+    device: str | None,
+    session: str | None,
+    show_data: bool,
+    as_json: bool,
+) -> None:
+    """Show everything known of a person in the spool of FLOW.
+
+    These are the identifiers that belong to them, their consent with the time and origin of each
+    statement, and their events that are waiting, held for consent or dead letters. With --data the
+    events are printed in full, as an answer to a request for access. FLOW is a flow file or a spool
+    file. Nothing is changed, and collectors may be running.
+
+    Delivered events are not kept: the destinations have them. `walker why` tells what each event
+    waits for, `walker forget` erases the person.
+
+    Exit status: 0 if anything is known of the person; 1 if not.
+    """
+    user = person_of(user_id, device, session)
+    if not identifiers(user):
+        raise click.UsageError("name the person: --user-id, --device or --session")
+    config = spool_of(flow, name)
+    with reading(config) as store:
+        tracer = Tracer(store, Path(config.path), flow_of(flow, name))
+        found = _known(tracer, store, user)
+    if as_json:
+        say_json(found.as_object(with_data=show_data))
+    else:
+        for line in found.lines(with_data=show_data):
+            say(line)
+    sys.exit(0 if found.is_known else 1)
+
+
+@frozen
+class _Statement:
+    """A statement about consent, at a time (ms since 1970).
+
+    origin: "statement": a call or a command; "event": the consent that an event came with.
+    claimed: a sender that is not trusted said so.
+    """
+
+    key: str
+    granted: bool
+    at: int
+    origin: str
+    claimed: bool
+
+
+@frozen
+class _Known:
+    """All that is known of a person. `erasure`: "pending", "likely" (a mark is left), or none."""
+
+    identifiers: list[str]
+    claimed_identifiers: list[str]
+    consent: list[_Statement]
+    counts: dict[str, dict[str, int]]
+    events: Sequence[EventTrace]
+    erasure: str | None
+    named: list[str]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known but the identifiers that were asked for."""
+        return bool(self.consent or self.events or self.erasure == "pending") or not (
+            {*self.identifiers, *self.claimed_identifiers} <= {*self.named}
+        )
+
+    def as_object(self, *, with_data: bool) -> dict[str, Any]:
+        """Return everything for --json; times in ms since 1970."""
+        return {
+            "known": self.is_known,
+            "identifiers": self.identifiers,
+            "claimedIdentifiers": self.claimed_identifiers,
+            "consent": [attrs.asdict(item) for item in self.consent],
+            "counts": self.counts,
+            "events": [event.as_object(with_data=with_data) for event in self.events],
+            "erasure": self.erasure,
+        }
+
+    def lines(self, *, with_data: bool) -> Iterator[str]:
+        """Yield everything for people."""
+        if self.is_known:
+            yield f"identifiers: {', '.join(self.identifiers)}"
+            if others := sorted({*self.claimed_identifiers} - {*self.identifiers}):
+                yield f"claimed, by senders that are not trusted: {', '.join(others)}"
+            yield "consent:" if self.consent else "consent: nobody has said anything"
+            yield from (f"  {_statement_line(item)}" for item in self.consent)
+            yield "events:" if self.events else "events: none is waiting, held or dead"
+            yield from self._event_lines(with_data=with_data)
+        else:
+            yield f"Nothing is known of {', '.join(self.named)}."
+        if self.erasure == "pending":
+            yield "erasure: it has begun, and goes on"
+        elif self.erasure == "likely":
+            yield "erasure: somebody with such an identifier was erased, most likely this person"
+
+    def _event_lines(self, *, with_data: bool) -> Iterator[str]:
+        for id_, counts in self.counts.items():
+            stored = [f"{count:,} {state}" for state, count in counts.items() if count]
+            yield f"  {id_}: {', '.join(stored)}"
+        for event in self.events:
+            where = ", ".join(f"{item.destination} {item.status}" for item in event.deliveries)
+            yield f"  {event.event}  {event.id}  {moment(event.accepted)}  {where}"
+            if with_data:
+                yield f"    {to_json(event.data)}"
+
+
+def _known(tracer: Tracer, store: SqliteSpool, user: dict[str, Any]) -> _Known:
+    named = identifiers(user)
+    keys = tracer.consents.keys_of(user)
+    statements = [item for key in sorted(keys) for item in _statements(key, store.consent_of(key))]
+    events = tracer.of_people(keys, _EVERY)
+    sure = sorted(key for key in keys if not is_claimed(key))
+    claims = sorted(key.removeprefix("~") for key in keys if is_claimed(key))
+    return _Known(
+        identifiers=sure,
+        claimed_identifiers=claims,
+        consent=sorted(statements, key=lambda item: (item.key, item.at)),
+        counts=tracer.counts(keys),
+        events=events,
+        erasure=_erasure(tracer, store, keys),
+        named=named,
+    )
+
+
+def _statements(key: str, record: ConsentRecord) -> Iterator[_Statement]:
+    for name, (granted, stamp) in record.items():
+        if name == LEARNED:  # the time of the event that the learned ones are from
+            continue
+        origin = "event" if name.startswith(LEARNED) else "statement"
+        shown = name.removeprefix(LEARNED)
+        yield _Statement(shown, granted, stamp // _US, origin, is_claimed(key))
+
+
+def _erasure(tracer: Tracer, store: SqliteSpool, keys: set[str]) -> str | None:
+    if keys & store.pending_erasures():
+        return "pending"
+    marks = store.people_since(max(0, tracer.consents.known_version - 9_999)).erased
+    return "likely" if any(mark_of(key) in marks for key in keys) else None
+
+
+def _statement_line(item: _Statement) -> str:
+    state = "granted" if item.granted else "denied"
+    how = "by an event" if item.origin == "event" else "by a statement"
+    claim = ", of a sender that is not trusted" if item.claimed else ""
+    return f"{item.key}: {state} at {moment(item.at)} {how}{claim}"

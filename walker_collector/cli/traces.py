@@ -1,0 +1,244 @@
+"""Traces of events: their state at each destination, as spool, processes and flow show it.
+
+Reads alone: nothing is changed, and collectors may be running.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import Factory, frozen
+
+from walker_collector.cli.deliverers import Attendance, attendance
+from walker_collector.cli.missing_consent import MissingConsent, missing_consent
+from walker_collector.config import DestinationConfig, FlowConfig
+from walker_collector.events import MARKS, decode
+from walker_collector.moments import now_ms
+from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import RECENT, State
+from walker_collector.spool.person_keys import is_claimed, unclaimed
+from walker_collector.spool.repeats import RecentEvent
+from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool.sqlite.stored_events import StoredDelivery
+
+_STATUSES: Final = {State.WAITING: "waiting", State.HELD: "held", State.DEAD: "dead"}
+
+
+@frozen
+class Delivery:
+    """The state of an event at one destination, or its end there.
+
+    status: "held", "waiting", "dead"; "delivered"; "ignored", "empty", "dropped", "deleted" (a dead
+    letter that somebody has deleted), "erased"; "unknown": not stored for it, and not remembered.
+    at: since when it is so (ms since 1970); 0: unknown. behind: the earlier event of the person
+    that it waits for. under_way: a call with events of the person is under way.
+    """
+
+    destination: str
+    status: str
+    at: int = 0
+    reason: str = ""
+    attempts: int = 0
+    due: int = 0
+    missing: MissingConsent | None = None
+    behind: str = ""
+    under_way: bool = False
+    parts: Mapping[str, str] = Factory(dict)
+
+    def as_object(self) -> dict[str, Any]:
+        """Return it for --json, without what it has not; times in ms since 1970."""
+        made = {
+            "destination": self.destination,
+            "status": self.status,
+            "at": self.at,
+            "reason": self.reason,
+            "attempts": self.attempts,
+            "due": self.due,
+            "behind": self.behind,
+            "underWay": self.under_way,
+            "parts": dict(self.parts),
+            "consent": self.missing.as_object() if self.missing else None,
+        }
+        return {key: value for key, value in made.items() if value}
+
+
+@frozen
+class EventTrace:
+    """An event with its state at each destination.
+
+    event: its name; "" if the spool has it no more. accepted: the time of acceptance (ms since
+    1970). data: all of it, if it is stored.
+    """
+
+    id: str
+    event: str
+    person: str
+    accepted: int
+    deliveries: Sequence[Delivery]
+    data: Mapping[str, Any] | None = None
+
+    def as_object(self, *, with_data: bool) -> dict[str, Any]:
+        """Return it for --json; times in ms since 1970."""
+        made: dict[str, Any] = {
+            "id": self.id,
+            "event": self.event or None,
+            "person": self.person or None,
+            "accepted": self.accepted,
+            "deliveries": [item.as_object() for item in self.deliveries],
+        }
+        return {**made, "data": self.data} if with_data else made
+
+
+class Tracer:
+    """Finds the traces of events in a spool; `flow` is None where only the spool is given."""
+
+    def __init__(self, store: SqliteSpool, path: Path, flow: FlowConfig | None) -> None:
+        self.now = now_ms()
+        self.flow = flow
+        default = flow.collector.consent if flow else {}
+        self.consents = ConsentStore(store, default, people_max=1_000, now=now_ms)
+        self.consents.show_stored_default()
+        self._store = store
+        self._path = path
+        self._events = store.stored_events()
+        self._attended: dict[tuple[str, int], Attendance] = {}
+
+    @property
+    def recent(self) -> int:
+        """The time (ms) for which ids of events from sources are remembered."""
+        asked = self.flow.collector.recent if self.flow else None
+        return RECENT if asked is None else asked
+
+    @cached_property
+    def waiting(self) -> dict[str, int]:
+        """The number of events that wait for each destination."""
+        return {id_: n.get(State.WAITING, 0) for id_, n in self._store.counts().items()}
+
+    def attendance(self, destination: str, shard: int = 0) -> Attendance:
+        """Return the deliverer of a destination, and its health."""
+        key = destination, shard
+        if key not in self._attended:
+            self._attended[key] = attendance(self._path, destination, shard, self.flow)
+        return self._attended[key]
+
+    def event(self, id_: str) -> EventTrace | None:
+        """Return the trace of an event; None: there is none."""
+        found = [item for item in self._events.with_text(id_) if _id_of(item) == id_]
+        recent = self._store.recent_event(id_, self.now)
+        if found:
+            trace = self._trace(found)
+            return self._with_recent(trace, recent)
+        if recent is None:
+            return None
+        return self._with_recent(EventTrace(id_, "", "", recent.at, ()), recent)
+
+    def of_people(self, keys: Collection[str], limit: int) -> list[EventTrace]:
+        """Return the traces of the latest stored events under these keys, latest first."""
+        by_seq: dict[int, list[StoredDelivery]] = {}
+        for item in self._events.of_people(keys, limit):
+            by_seq.setdefault(item.entry[0], []).append(item)
+        return [self._trace(found) for found in by_seq.values()]
+
+    def counts(self, keys: Collection[str]) -> dict[str, dict[str, int]]:
+        """Return the stored events under these keys: by destination, waiting, held and dead."""
+        result: dict[str, dict[str, int]] = {}
+        for (id_, state), count in self._events.counts(keys).items():
+            result.setdefault(id_, dict.fromkeys(_STATUSES.values(), 0))[_STATUSES[state]] = count
+        return result
+
+    def _trace(self, found: Sequence[StoredDelivery]) -> EventTrace:
+        _, person, at, body = found[0].entry
+        event = _event(body)
+        keys = self.consents.all_keys([self.consents.canonical(person)]) if person else set()
+        retries, calls = self._retries(keys), self._events.calls_with(keys)
+        return EventTrace(
+            id=str(event.get("id", "")),
+            event=str(event.get("name", "?")),
+            person=person,
+            accepted=at,
+            deliveries=[self._delivery(item, event, retries, calls) for item in found],
+            data={key: value for key, value in event.items() if key not in MARKS},
+        )
+
+    def _retries(self, keys: Collection[str]) -> dict[str, StoredDelivery]:
+        """Return the first event of a person, by destination, that waits for a retry."""
+        first: dict[str, StoredDelivery] = {}
+        for item in self._events.retries(keys) if keys else ():
+            first.setdefault(item.destination, item)
+        return first
+
+    def _delivery(
+        self,
+        item: StoredDelivery,
+        event: Mapping[str, Any],
+        retries: Mapping[str, StoredDelivery],
+        calls: Collection[str],
+    ) -> Delivery:
+        destination, seq, person = item.destination, item.entry[0], item.entry[1]
+        first = retries.get(destination)
+        waits = item.state is State.WAITING
+        behind = waits and not item.due and first is not None and first.entry[0] < seq
+        return Delivery(
+            destination=destination,
+            status=_STATUSES[item.state],
+            at=item.changed,
+            reason=item.reason,
+            attempts=item.attempts,
+            due=item.due if waits else 0,
+            missing=self._missing(destination, event, person) if _is_held(item) else None,
+            behind=_id_of(first) if behind and first else "",
+            under_way=waits and destination in calls,
+            parts=item.parts,
+        )
+
+    def _missing(self, destination: str, event: Mapping[str, Any], person: str) -> MissingConsent:
+        return missing_consent(self.config_of(destination), event, person, self.consents)
+
+    def config_of(self, destination: str) -> DestinationConfig | None:
+        """Return the configuration of a destination; None: there is none, or it is disabled."""
+        entry = self.flow.destinations.get(destination) if self.flow else None
+        return entry.config if entry else None
+
+    def _with_recent(self, trace: EventTrace, recent: RecentEvent | None) -> EventTrace:
+        """Add the destinations that the event is not stored for any more, or never was."""
+        stored = {item.destination for item in trace.deliveries}
+        known = self.flow.destinations.keys() if self.flow else set[str]()
+        if recent is None:
+            added = [Delivery(id_, "unknown") for id_ in known if id_ not in stored]
+        else:
+            added = [*_ends(recent, stored)]
+        deliveries = sorted([*trace.deliveries, *added], key=lambda item: item.destination)
+        return EventTrace(
+            trace.id, trace.event, trace.person, trace.accepted, deliveries, trace.data
+        )
+
+
+def shown_person(key: str) -> str:
+    """Return a person's key for people to read."""
+    if not is_claimed(key):
+        return key
+    return f"{unclaimed(key)}, as a sender says that is not trusted"
+
+
+def _ends(recent: RecentEvent, stored: Collection[str]) -> Iterable[Delivery]:
+    """Yield the end of an event at each destination that it is not stored for."""
+    for id_ in recent.destinations.union(recent.outcomes).difference(stored):
+        kind, at = recent.outcomes.get(id_, ("delivered", 0))
+        yield Delivery(id_, kind, at)
+
+
+def _is_held(item: StoredDelivery) -> bool:
+    return item.state is State.HELD
+
+
+def _id_of(item: StoredDelivery) -> str:
+    return str(_event(item.entry[3]).get("id", ""))
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    try:
+        event = decode(body)
+    except ValueError:  # damaged: it becomes a dead letter when it is read to be delivered
+        return {}
+    return event if isinstance(event, dict) else {}
