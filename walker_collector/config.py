@@ -6,7 +6,8 @@ The shape is walkerOS version 4's: `flows.<name>.destinations.<id>.config`.
 A field's metadata holds the other ways to write it: `key` is its name on disk, if not its own in
 camelCase; `synonyms` are further names; `short` marks the field that a bare number sets in place of
 the object. `credential` marks a field that a simulation fills in when it is absent;
-`certificates` one that names a file, which is looked at unless credentials may be absent.
+`certificates` one that names a file, which is looked at unless credentials may be absent;
+`example` is a right value, for messages.
 """
 
 from collections.abc import Callable, Mapping
@@ -87,7 +88,9 @@ class ObjectSpec(ValueSpec):
     key: str | None = field(default=None, validator=reads_path)
     value: Any = MISSING
     map: dict[str, ValueSpec | None] | None = None
-    loop: tuple[ValueSpec, ValueSpec] | None = None
+    loop: tuple[ValueSpec, ValueSpec] | None = field(
+        default=None, metadata={"example": '["nested", {"map": {"sku": "data.sku"}}]'}
+    )
     set: list[ValueSpec | None] | None = None
     fn: Callable[..., Any] | None = None
     condition: Callable[..., Any] | None = None
@@ -217,8 +220,7 @@ class DestinationConfig:
 
     `settings` is an instance of the plugin's `settings` class.
 
-    id: the destination has this id in results, figures, log and spool; else the key it stands
-        under.
+    id: its id in results, figures, log and spool; else the key it stands under.
     consent: one of these consent keys must be granted before an event is delivered.
     consent_mode: `any` asks for one key of `consent`, `all` for every key.
     settings: the package has settings of its own.
@@ -251,9 +253,9 @@ class DestinationConfig:
     consent_mode: Literal["any", "all"] = "any"
     settings: Any = None
     data: ValueSpec | None = None
-    include: list[Section] | None = None
+    include: list[Section] | None = field(default=None, metadata={"example": '["user"]'})
     policy: dict[str, ValueSpec] | None = field(default=None, validator=read_paths)
-    mapping: Rules | None = None
+    mapping: Rules | None = field(default=None, metadata={"example": '{"order": {"*": {...}}}'})
     unmatched: Literal["send", "ignore", "error"] = "send"
     before: tuple[TransformerConfig, ...] = Factory(tuple)
     env: dict[str, Any] = Factory(dict)
@@ -263,14 +265,16 @@ class DestinationConfig:
     dlq_max: int = field(default=10_000, validator=at_least(0))
     require: list[str] = Factory(list)
     disabled: bool = False
-    batch: BatchConfig | None = None
+    batch: BatchConfig | None = field(default=None, metadata={"example": '{"size": 100}'})
     breaker: BreakerConfig = BreakerConfig()
-    retry: RetryConfig = RetryConfig()
+    retry: RetryConfig = field(default=RetryConfig(), metadata={"example": '{"attempts": 3}'})
     concurrency: int | None = field(default=None, validator=between(1, 10_000))
     rate_limit: float | None = field(default=None, validator=positive)
-    timeout: int | None = field(default=None, converter=_or_none, validator=ms(0))
+    timeout: int | None = field(
+        default=None, converter=_or_none, validator=ms(0), metadata={"example": "5000 for 5 s"}
+    )
     mock: Any = MISSING
-    logger: LoggerConfig | None = None
+    logger: LoggerConfig | None = field(default=None, metadata={"example": '{"level": "debug"}'})
 
 
 @frozen(kw_only=True)
@@ -284,7 +288,7 @@ class DestinationEntry:
 
 @frozen(kw_only=True)
 class SourceConfig:
-    """The standard wrapper around a source's own settings: what happens to its events.
+    """The standard wrapper around a source's own settings: the treatment of its events.
 
     They pass the transformers of `before`, policy and rules, the consent, and the transformers of
     `next`, in this order. A rule's `name` renames an event, and `ignore` drops it; rules make no
@@ -345,8 +349,7 @@ class CollectorConfig:
     user: these are the defaults for the user of every event.
     globals: these are the defaults for the globals of every event.
     spool: accepted events wait in this file; without it, in memory.
-    shards: people are divided into so many parts, each delivered by one process at a time; fixed
-        with the spool.
+    shards: so many parts of the people, each delivered by one process; fixed with the spool.
     deliver: false leaves deliveries to other processes that use the spool, which it needs.
     queue_max: at most so many events wait in memory.
     queue_wait: a push waits for room at most so many ms.
@@ -356,18 +359,17 @@ class CollectorConfig:
     close_timeout: closing waits for deliveries at most so many ms.
     oldest: the earliest time of an event: an ISO date, or ms since 1970; null takes any.
     max_ahead: the time of an event may be so many ms ahead of now.
-    recent: the ids of events are remembered for so many ms, so that one that is sent again is
-        delivered once; 0: none are. Unless it is given, only ids from sources are, for a day.
-    extensions: The extensions at work, in this order; else all that need no settings.
-    name: the collector has this name in `source.release` of its events; else their platform, or
-        `default`.
+    recent: ids of events are remembered for so many ms: one that is sent again is delivered once.
+        0: none are. Unless it is given, only ids from sources are, for a day.
+    extensions: the extensions at work, in this order; else all that need no settings.
+    name: its name in `source.release` of events; else the events' platform, or `default`.
     release: the flow has this release in `source.release`; else the version of this package.
     """
 
     consent: Consent = Factory(dict)
     user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
-    spool: SpoolConfig | None = None
+    spool: SpoolConfig | None = field(default=None, metadata={"example": '{"path": "spool.db"}'})
     shards: int = field(default=1, validator=between(1, 1024))
     deliver: bool = field(default=True, validator=delivers_or_spools)
     queue_max: int = field(default=100_000, validator=at_least(1))

@@ -49,7 +49,7 @@ class EnvText(str):
         return made
 
     def origin(self, *, shown: bool) -> str:
-        """Return the variable and, where it may be `shown`, what it holds.
+        """Return the variable and, where it may be `shown`, its text.
 
         Long text, and a variable with the name of a credential, may be a secret in a wrong place.
         """

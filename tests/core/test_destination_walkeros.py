@@ -62,7 +62,7 @@ def test_api_says_what_it_cannot_do() -> None:
         "url": "must be http://host/... or https://host/...",
         "method": "not one of the choices; did you mean PATCH?",
         "transform": "JavaScript cannot run here; write data of the destination, with a fn",
-        "batch": "unknown key; known: headers, method, timeout, transform, url",
+        "batch": "unknown key; it belongs to config of the destination",
     }
     assert (
         "$code:" in problems(API, {"url": "http://x", "transform": "$code:(x) => x"})["transform"]

@@ -253,7 +253,9 @@ def test_nothing_else_is_a_value(raw: Any) -> None:
 
 
 def test_loop_takes_exactly_two() -> None:
-    assert told({"loop": ["a"]}, ValueSpec) == {"loop": "expected exactly 2 items, got 1"}
+    assert told({"loop": ["a"]}, ValueSpec) == {
+        "loop": 'expected exactly 2 items, got 1; write ["nested", {"map": {"sku": "data.sku"}}]'
+    }
 
 
 def test_unknown_key_in_a_value_is_refused() -> None:
@@ -334,7 +336,7 @@ def test_bare_numbers_are_short_for_wait_and_threshold() -> None:
     assert config.batch == BatchConfig(wait=50)
     assert config.breaker == BreakerConfig(threshold=3)
     assert told({"batch": "50", "breaker": True}, DestinationConfig) == {
-        "batch": "expected an object or a number, got a string",
+        "batch": 'expected an object or a number, got a string; write {"size": 100}',
         "breaker": "expected an object or a number, got a boolean",
     }
 
@@ -380,7 +382,7 @@ def test_consent_takes_what_is_truthy_but_no_strings() -> None:
         "consent.a": "expected true or false, got a string"
     }
     assert told({"consent": ["a"]}, RuleConfig) == {
-        "consent": "expected an object of consent keys, got a list"
+        "consent": 'expected an object of consent keys, such as {"marketing": true}, got a list'
     }
 
 

@@ -27,12 +27,14 @@ from walker_collector.flow.entry import (
     read_entry,
 )
 from walker_collector.flow.inheritance import inherit
+from walker_collector.flow.misplaced import places_of_destination
 from walker_collector.flow.plugin_settings import read_settings
 from walker_collector.flow.references import ReferenceContext
-from walker_collector.flow.rule_tree import check_keys, read_rules, sound_rules
+from walker_collector.flow.rule_tree import check_keys, outside_of, read_rules, sound_rules
 from walker_collector.flow.shape import IDLE_CONFIG_KEYS, Entry
 from walker_collector.flow.transformers import Transformers
 from walker_collector.flow.types import CODE_PREFIX, structure
+from walker_collector.flow.types.unknown import keys_elsewhere
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
@@ -77,7 +79,9 @@ def read_destination(
     require = _required(raw.get("require"))
     if plugin is None:
         return ReadDestination(require=require)
-    config = _read_config(plugin, {**raw, "before": chain}, path, context.lenient, diagnostics)
+    raw = {**raw, "before": chain}
+    with keys_elsewhere(places_of_destination(plugin)):
+        config = _read_config(plugin, raw, path, context.lenient, diagnostics)
     if config is None or len(diagnostics.problems) > before:
         return ReadDestination(require=require)
     made = DestinationEntry(package=entry.package or "", plugin=plugin, config=config)
@@ -151,9 +155,9 @@ def _read_config(
     place = join(path, "mapping")
     inherited = inherit(raw.get("mapping"), plugin, place)
     config["mapping"], problems = read_rules(plugin, inherited.rules, place)
-    problems += check_keys(inherited.rules, place)
+    misplaced = check_keys(inherited.rules, place)
     result, more = structure(config, DestinationConfig, path)
-    problems += more
+    problems += misplaced + outside_of(misplaced, more)
     diagnostics.warnings += inherited.warnings
     diagnostics.problems += [*wrong, *inherited.problems, *map(inherited.locate, problems)]
     if result is not None:

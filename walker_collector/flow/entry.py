@@ -9,7 +9,7 @@ import attrs
 from walker_collector.config import MISSING, DestinationConfig, Placeholder
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.diagnostics import Diagnostics
-from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.references import ReferenceContext, foreign_references, resolve
 from walker_collector.flow.shape import Entry
 from walker_collector.flow.types import disk_key, structure
 from walker_collector.mapping import compile_mapping
@@ -99,6 +99,7 @@ def merged_config(
             diagnostics.add(join(path, "config"), f"expected an object, got {kind(inner)}")
         inner = {}
     config = {**outer, **{key: value for key, value in inner.items() if key not in idle}}
+    diagnostics.warnings += foreign_references(entry.config, join(path, "config"))
     if isinstance(inner.get("env"), Mapping):
         config["env"] = {**outer["env"], **inner["env"]}
     if entry.disabled:

@@ -19,10 +19,11 @@ from walker_collector.config import (
     Placeholder,
     SourceEntry,
 )
-from walker_collector.errors import ConfigError
+from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.extension_entry import check_destinations, read_extensions
+from walker_collector.flow.misplaced import FLOW_PLACES
 from walker_collector.flow.open_rules import warn_of_open_rules
 from walker_collector.flow.parse import ParsedFlow, parse_flow
 from walker_collector.flow.references import ReferenceContext, resolve
@@ -36,6 +37,7 @@ from walker_collector.flow.types import (
     structure_or_raise,
     without_imports,
 )
+from walker_collector.flow.types.unknown import keys_elsewhere
 from walker_collector.flow.unsupported import check_collector, check_steps
 from walker_collector.naming import bounded_hints, hint, kind
 from walker_collector.plugins import Registry
@@ -77,7 +79,7 @@ def load_flow(
     every problem with its place.
     """
     importing = nullcontext() if imports else without_imports()
-    with bounded_hints(), importing, allow_functions(functions):
+    with bounded_hints(), keys_elsewhere(FLOW_PLACES), importing, allow_functions(functions):
         try:
             parsed = parse_flow(source)
             with parsed.located(flow):
@@ -150,19 +152,24 @@ def _choose(
 
 
 def _check_version(version: Any, source: str) -> None:
+    if version == str(VERSION):
+        raise ConfigError([Problem("version", f"is a number; write {VERSION}")], source)
     if version != VERSION:
-        raise ConfigError(
+        message = (
             f"version {version!r} is not supported: this reads walkerOS version {VERSION}"
-            f' ("version": {VERSION}); migrate the file with walkerOS first',
-            source,
+            f' ("version": {VERSION}); migrate the file with walkerOS first'
         )
+        raise ConfigError([Problem("version", message)], source)
 
 
 def _only_flow(file: FlowFile, source: str) -> str:
     if "default" in file.flows:
         return "default"
+    if not file.flows:
+        advice = 'there is none; write {"default": {"destinations": {...}}}'
+        raise ConfigError([Problem("flows", advice)], source)
     if len(file.flows) != 1:
-        names = ", ".join(sorted(file.flows)) or "none"
+        names = ", ".join(sorted(file.flows))
         raise ConfigError(f"name the flow to run; the file has: {names}", source)
     return next(iter(file.flows))
 

@@ -16,6 +16,7 @@ from attrs import frozen
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.positions import line_finder
 from walker_collector.flow.source_file import read_text
+from walker_collector.flow.syntax_advice import json_advice
 from walker_collector.naming import join, kind
 
 _DEPTH: Final = 60
@@ -33,7 +34,7 @@ _LONG_KEY: Final = re.compile(
 
 @frozen
 class ParsedFlow:
-    """The plain values of a flow file, or of a mapping in code, whose text is empty."""
+    """The plain values of a flow file with its text, or of a mapping in code."""
 
     raw: Mapping[str, Any]
     name: str
@@ -138,7 +139,8 @@ def _parse_json(text: str, name: str) -> Any:
         return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(f"not valid JSON: {error.msg} ({where})", name) from None
+        advice = json_advice(text, error.pos, name)
+        raise ConfigError(f"not valid JSON: {error.msg} ({where}){advice}", name) from None
     except ValueError as error:
         raise ConfigError(f"not valid JSON: {_reason(error, text)}", name) from None
     except RecursionError:
@@ -146,7 +148,9 @@ def _parse_json(text: str, name: str) -> Any:
 
 
 def _reason(error: ValueError, text: str) -> str:
-    """Return the reason of a parser, with the line of a number that is too long to be read."""
+    """Return the reason of a parser, with advice or the line of a number too long to be read."""
+    if str(error).startswith("Invalid value"):
+        return f"{error}; text stands in quotes"
     if found := _ENDLESS.search(text):
         line = text.count("\n", 0, found.start()) + 1
         return f"a number of thousands of digits (line {line})"

@@ -22,7 +22,7 @@ _TOML_PART: Final = re.compile(r"""[\w-]+|"[^"\n]*"|'[^'\n]*'""")
 
 
 def line_finder(text: str, *, toml: bool = False, flows: Iterable[str] = ()) -> LineOf:
-    """Return a function that finds the line of a place, or of what it is missing in.
+    """Return a function that finds the line of a place, or of the nearest one around it.
 
     `flows` are names of flows: places are below the one that is run.
     """

@@ -6,7 +6,7 @@ becomes the number or boolean that its place wants; inside a string it is writte
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,11 @@ _UNSUPPORTED: Final = {
     "$store.": "stores are not run here; give the value through code, or leave the key out",
 }
 
+_WHOLE_SECRET: Final = (
+    "a secret is the whole string, with its name in capitals: $secret.NAME; inside a text write"
+    " $env.NAME"
+)
+
 
 @frozen
 class ReferenceContext:
@@ -76,6 +81,20 @@ def resolve(raw: Any, context: ReferenceContext, path: str = "") -> tuple[Any, l
         )
         nothing: Any = {} if isinstance(raw, Mapping) else STAND_IN
         return nothing, [*resolver.problems, Problem(str(error), message)]
+
+
+_FOREIGN: Final = re.compile(
+    r"\$[A-Z_][A-Z0-9_]+|\$ENV\.\w+|\$\{\s*\w+\s*\}|\$?\{\{[^{}]*\}\}|(?:process\.)?env\.\w+", re.A
+)
+
+
+def foreign_references(raw: Any, path: str) -> Iterator[str]:
+    """Yield a warning for each setting that is a variable in the spelling of other tools."""
+    settings = raw.get("settings") if isinstance(raw, Mapping) else None
+    for key, value in settings.items() if isinstance(settings, Mapping) else ():
+        if isinstance(value, str) and _FOREIGN.fullmatch(value):
+            place = join(path, "settings", key)
+            yield f"{place}: is used as it stands; a variable of the environment is $env.NAME"
 
 
 class _TooLarge(Exception):
@@ -127,7 +146,7 @@ class _Resolver:
         if match := _ONLY_SECRET.fullmatch(raw):
             return self.secret(match[1], path)
         if "$secret." in raw:
-            return self.fail(path, "$secret.NAME (capitals) must be the whole string; $env may not")
+            return self.fail(path, _WHOLE_SECRET)
         return self.inline(raw, path)
 
     def inline(self, raw: str, path: str) -> str | Secret:

@@ -1,7 +1,10 @@
 """Check and read the rules of a destination: entity -> action -> a rule or a list of rules."""
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
 
 from walker_collector.config import RuleConfig, Rules
 from walker_collector.errors import Problem
@@ -62,7 +65,34 @@ def check_keys(rules: Any, path: str) -> list[Problem]:
         for entity, action, place, _ in walk_rules(rules, path)
         if _has_space(action) and not _has_space(entity)
     ]
-    return problems
+    return problems + list(_misshapen(rules, path))
+
+
+_RULE_KEYS: Final = frozenset(field.name for field in attrs.fields(RuleConfig))
+
+
+def _misshapen(rules: Any, path: str) -> Iterator[Problem]:
+    """Yield a problem for each rule at the level of an action or above, and for text as a rule."""
+    for entity, actions in rules.items() if isinstance(rules, Mapping) else ():
+        if isinstance(actions, list | tuple):
+            message = f'expected rules by action; write {{{_quoted(entity)}: {{"*": [...]}}}}'
+            yield Problem(join(path, entity), message)
+    for entity, action, place, rule in walk_rules(rules, path):
+        if isinstance(rule, Mapping | list | tuple) or _has_space(entity) or _has_space(action):
+            continue
+        if action in _RULE_KEYS:
+            rule_of = f'{{{_quoted(entity)}: {{"*": {{{_quoted(action)}: ...}}}}}}'
+            yield Problem(
+                place, f"is a key of a rule, where an action is expected; write {rule_of}"
+            )
+        elif isinstance(rule, str):
+            yield Problem(
+                place, f'expected a rule, got a string; write {{"name": {_quoted(rule)}}}'
+            )
+
+
+def _quoted(text: Any) -> str:
+    return json.dumps(str(text)[:80], ensure_ascii=False)
 
 
 def _has_space(key: Any) -> bool:
@@ -75,6 +105,12 @@ def _advice(name: str, expected: str) -> str:
         f"a key here is {expected}, one word, as rules are found by the first two words of an "
         f'event\'s name: this one never matches; write {{"{entity}": {{"{action}": {{...}}}}}}'
     )
+
+
+def outside_of(places: Collection[Problem], problems: list[Problem]) -> list[Problem]:
+    """Return the problems that are not inside one of the places: they are reported already."""
+    paths = {place.path for place in places}
+    return [item for item in problems if paths.isdisjoint(outer_places([item.path]))]
 
 
 def sound_rules(rules: Any, path: str, broken: Collection[str]) -> Rules:

@@ -120,7 +120,9 @@ class Flow:
 
     config: FlowOptions = Factory(FlowOptions)
     collector: Any = Factory(dict)
-    destinations: dict[str, Any] = Factory(dict)
+    destinations: dict[str, Any] = field(
+        factory=dict, metadata={"example": '{"out": {"package": "console"}}'}
+    )
     variables: dict[str, Any] = Factory(dict)
     sources: dict[str, Any] = Factory(dict)
     transformers: dict[str, Any] = Factory(dict)
@@ -140,7 +142,7 @@ class FlowFile:
     schema: an editor finds this schema there.
     """
 
-    flows: dict[str, Any]
+    flows: dict[str, Any] = field(metadata={"example": '{"default": {"destinations": {...}}}'})
     version: int = VERSION
     variables: dict[str, Any] = Factory(dict)
     schema: str | None = field(default=None, metadata={"key": "$schema"})

@@ -17,12 +17,14 @@ from walker_collector.flow.entry import (
     package_of,
     read_entry,
 )
+from walker_collector.flow.misplaced import places_of_source
 from walker_collector.flow.plugin_settings import read_settings
 from walker_collector.flow.references import ReferenceContext
 from walker_collector.flow.rule_tree import check_keys
 from walker_collector.flow.shape import IDLE_SOURCE_KEYS, Source
 from walker_collector.flow.transformers import Transformers
 from walker_collector.flow.types import structure
+from walker_collector.flow.types.unknown import keys_elsewhere
 from walker_collector.flow.unsupported import refuse_unsupported_of_source
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
@@ -87,7 +89,8 @@ def _read(
     refuse_unsupported_of_source(path, attrs.asdict(entry, recurse=False), config, diagnostics)
     first, last = (_chain(key, entry, config, path, transformers, diagnostics) for key in _CHAINS)
     plugin = _find_plugin(entry, path, registry, diagnostics, serve=serve)
-    read = _read_config(plugin, config, path, context, diagnostics)
+    with keys_elsewhere(places_of_source(plugin)):
+        read = _read_config(plugin, config, path, context, diagnostics)
     if plugin is None or read is None or len(diagnostics.problems) > before:
         return None
     read = attrs.evolve(read, before=first, next=last)

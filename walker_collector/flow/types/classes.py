@@ -16,7 +16,8 @@ from walker_collector.config import DestinationConfig, EnvText, Placeholder, Sec
 from walker_collector.flow.types.docstrings import field_docs, summary
 from walker_collector.flow.types.kind import Describer, Hook, Kind, Schema
 from walker_collector.flow.types.place import InvalidValue, at, choices, part, with_origin
-from walker_collector.naming import camel, hint, kind
+from walker_collector.flow.types.unknown import unknown_key
+from walker_collector.naming import camel, kind
 
 _HINTED: Final = 100
 """Unknown keys of one object that are compared with the known ones."""
@@ -64,6 +65,8 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
             continue
         try:
             values[name] = part(converter, raw[key], fields[name].type or Any, key)
+        except InvalidValue as error:
+            errors.append(at(_with_example(error, fields[name], raw[key]), key))
         except BaseException as error:  # hooks of plugins: anything may come out
             errors.append(at(error, key))
     for name, field in fields.items():
@@ -76,6 +79,14 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
         raise ClassValidationError(cls.__name__, errors, cls)
     with attrs.validators.disabled() if stood_in else nullcontext():
         return cls(**{fields[name].alias or name: value for name, value in values.items()})
+
+
+def _with_example(error: InvalidValue, field: "attrs.Attribute[Any]", raw: Any) -> InvalidValue:
+    """Return an error about the kind of a value, with an example of a right one."""
+    example = field.metadata.get("example")
+    written = not isinstance(raw, EnvText | Secret)
+    wrong_kind = written and example and str(error).startswith("expected")
+    return InvalidValue(f"{error}; write {example}") if wrong_kind else error
 
 
 def _is_left_out(field: "attrs.Attribute[Any]", raw: Any) -> bool:
@@ -128,7 +139,7 @@ def _spelled(cls: type[Any], raw: Mapping[str, Any], errors: list[Exception]) ->
     for key in raw:
         name = known.get(key)
         if name is None:
-            message = f"unknown key{hint(str(key), spellings) if hints else ''}"
+            message = unknown_key(cls, key, spellings, compared=hints)
             errors.append(at(InvalidValue(message), str(key)))
         elif name in keys and raw[keys[name]] != raw[key]:
             errors.append(at(InvalidValue(f"contradicts {keys[name]}: they mean the same"), key))

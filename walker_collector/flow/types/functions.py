@@ -3,6 +3,7 @@
 A flow file is trusted like code. Where it is not, a list of modules bounds the code it may name.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -21,7 +22,7 @@ CODE_PREFIX: Final = "$code:"
 CODE_ADVICE: Final = (
     'JavaScript ($code:) cannot run here; write the Python function into a module and "module:name"'
 )
-
+_NAMES: Final = re.compile(r"\w+(?:\.\w+)*:\w+(?:\.\w+)*")
 
 _IMPORTING: Final[ContextVar[bool]] = ContextVar("importing", default=True)
 _ALLOWED: Final[ContextVar[tuple[str, ...] | None]] = ContextVar("allowed modules", default=None)
@@ -68,9 +69,9 @@ def load_callable(reference: str) -> Callable[..., Any]:
     """Import the callable named `"module:name"`, or raise `InvalidValue` with advice."""
     if reference.startswith(CODE_PREFIX):
         raise InvalidValue(CODE_ADVICE)
+    if not _NAMES.fullmatch(reference):
+        raise InvalidValue(f'expected a callable, written "module:name"{_with_colon(reference)}')
     module, _, name = reference.partition(":")
-    if not module or not name:
-        raise InvalidValue('expected a callable, written "module:name"')
     if not _IMPORTING.get():
         return _not_imported
     _check_allowed(module)
@@ -87,6 +88,13 @@ def load_callable(reference: str) -> Callable[..., Any]:
         raise InvalidValue(f"module {module} has no callable {name}")
     _check_definer(found, name)
     return found  # type: ignore[no-any-return]  # callable() does not narrow Any
+
+
+def _with_colon(reference: str) -> str:
+    """Return advice for a name that has dots only."""
+    module, dot, name = reference.rpartition(".")
+    dotted = dot and _NAMES.fullmatch(f"{module}:{name}")
+    return f'; write "{module}:{name}"' if dotted else ""
 
 
 def _import(module: str) -> ModuleType:

@@ -39,7 +39,9 @@ def read_spec(_: Any, converter: Converter) -> Hook:
             return AlternativesSpec(converter.structure(raw, tuple[ValueSpec, ...]))
         if isinstance(raw, Mapping):
             return converter.structure(raw, ObjectSpec)
-        raise InvalidValue(f"expected a path, a list of alternatives or an object, got {kind(raw)}")
+        wanted = "expected a path, a list of alternatives or an object"
+        advice = '; a constant is written {"value": ...}' if isinstance(raw, int | float) else ""
+        raise InvalidValue(f"{wanted}, got {kind(raw)}{advice}")
 
     return hook
 
@@ -80,7 +82,8 @@ def read_consent(raw: Any, _: Any) -> dict[str, bool]:
     Any other rule for strings would take "false" for a grant.
     """
     if not isinstance(raw, Mapping):
-        raise InvalidValue(f"expected an object of consent keys, got {kind(raw)}")
+        wanted = 'expected an object of consent keys, such as {"marketing": true}'
+        raise InvalidValue(f"{wanted}, got {kind(raw)}")
     grants, errors = {}, []
     for key, value in raw.items():
         try:
