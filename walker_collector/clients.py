@@ -1,6 +1,6 @@
 """A kit for plugins that are clients of a service: pace, Retry-After, statuses, checks of settings.
 
-    from walker_collector.clients import RateLimiter, error_for_status, retry_after, web_address
+    from walker_collector.clients import RateLimiter, error_for_status, failure_text, retry_after
 
 The collector's own destinations use it as well.
 """
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         bound_pools,
         call_within,
     )
+    from walker_collector.network_errors import failure_text
 
 __all__ = [
     "BoundedConnection",
@@ -47,6 +48,7 @@ __all__ = [
     "call_within",
     "credential",
     "error_for_status",
+    "failure_text",
     "filled",
     "https_origin",
     "positive",
@@ -61,11 +63,15 @@ DAY: Final = 86_400.0
 
 
 def __getattr__(name: str) -> object:
-    """Return a name of `bounded_http`, imported late: most processes do not need it."""
+    """Return a name of another module, imported late: most processes do not need it."""
     if name in ("BoundedConnection", "ResponseTooLong", "bound_pools", "call_within"):
         from walker_collector import bounded_http
 
         return getattr(bounded_http, name)
+    if name == "failure_text":
+        from walker_collector.network_errors import failure_text
+
+        return failure_text
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -60,7 +60,7 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 them; a `SimulatedCalls` adds warnings
     simulate_consent(update, state, person, context) -> list[list]
                                 the same for `consent`
-    check(settings, rules) -> iterable of (place, message)
+    check_settings(settings, rules) -> iterable of (place, message)
                                 static; settings and rules that do not fit together, found when a
                                 flow is loaded. `rules` is entity -> action -> RuleConfig, or a list
                                 of them; the place is below the destination's config:
@@ -398,6 +398,17 @@ def erased(person: Person | None, context: Context) -> None:
     Called once for each erasure. `person` has their id, one device and one session; a memory with
     other keys is dropped as a whole. None means everybody. Called at the same time as
     other hooks, and perhaps before `init`; the erasure waits for it, no longer than `timeout`.
+    """
+
+
+@hookspec(firstresult=True)
+def check(context: Context) -> Iterable[str] | None:
+    """Find problems of address and credentials, for `walker check`; optional.
+
+    Make a harmless request for each set of credentials: one that proves them, and changes nothing.
+    Return a sentence for each problem, with the remedy; nothing if all is right. An exception is a
+    problem as well: of `DestinationDown`, `RetryLater` and `Rejected` the reason is shown. Called
+    on an instance of its own without `init`, so the hook opens what it needs, and closes it.
     """
 
 

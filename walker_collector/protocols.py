@@ -71,6 +71,12 @@ class Shutdown(Protocol):
     def shutdown(self, *, context: Context) -> None: ...
 
 
+class Check(Protocol):
+    """Finds problems of address and credentials, by a harmless request."""
+
+    def check(self, *, context: Context) -> Iterable[str] | None: ...
+
+
 class RunSource(Protocol):
     """Hands on the events of a source until it is told to stop."""
 
@@ -104,10 +110,10 @@ class Advise(Protocol):
     def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]: ...
 
 
-class Check(Protocol):
+class CheckSettings(Protocol):
     """Finds, when a flow is loaded, settings and rules that do not fit together."""
 
     @staticmethod
-    def check(
+    def check_settings(
         settings: Any, rules: Mapping[str, Mapping[str, RuleConfig | list[RuleConfig]]]
     ) -> Iterable[tuple[str, str]]: ...

@@ -57,6 +57,8 @@ class _OneRequest:
     options: ClientOptions
     http: requests.Session
     timeout: float
+    origin: str
+    """Scheme and host of the requests."""
     _template: requests.PreparedRequest | None = None
     _send_options: dict[str, Any] | None = None
 
@@ -68,7 +70,14 @@ class _OneRequest:
         if "/." in url and not {".", ".."}.isdisjoint(urlsplit(url).path.split("/")):
             # HTTP would resolve the segment to the URL of another person.
             raise Invalid("an id of one or two dots cannot stand in the path of a request")
-        body = dumps(data, "request")
+        return self._exchange(method, url, dumps(data, "request"))
+
+    def ask(self, path: str) -> bytes:
+        """Make a GET request, which changes nothing; return the body. Raises as `send_request`."""
+        content: bytes = self._exchange("GET", f"{self.origin}{path}", None).content
+        return content
+
+    def _exchange(self, method: str, url: str, body: bytes | None) -> requests.Response:
         try:
             made, options = self._prepared(method, url, body)
         except Exception as error:
@@ -102,7 +111,7 @@ class _OneRequest:
         return transport_error(self.options.api, error, Route(url, proxy, self.timeout), phase)
 
     def _prepared(
-        self, method: str, url: str, body: bytes
+        self, method: str, url: str, body: bytes | None
     ) -> tuple[requests.PreparedRequest, dict[str, Any]]:
         """Return the prepared request, and the options of `Session.send`.
 
@@ -190,6 +199,7 @@ class TrackClient(_OneRequest, CustomerIO):  # type: ignore[misc]  # the SDK shi
             retries=0,
             timeout=settings.timeout / 1000,
         )
+        self.origin = self.base_url.removesuffix("/api/v1")
 
 
 class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships no types
@@ -204,6 +214,7 @@ class AppClient(_OneRequest, APIClient):  # type: ignore[misc]  # the SDK ships 
             retries=0,
             timeout=settings.timeout / 1000,
         )
+        self.origin = self.url
 
 
 @frozen(eq=False)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from walker_collector import (
@@ -20,6 +21,7 @@ from walker_collector import (
     hookimpl,
 )
 from walker_collector.clients import tls_context
+from walker_dest_customerio.account_check import account_problems
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery
 from walker_dest_customerio.event_delivery import EventDelivery
@@ -35,7 +37,7 @@ from walker_dest_customerio.settings import (
     RuleSettings,
     Settings,
     advise,
-    check,
+    check_settings,
 )
 
 _ERASING = {"destroy": "delete", "suppress": "suppress"}
@@ -59,7 +61,7 @@ class CustomerioDestination:
     linger = 100
     message_parts = MESSAGE_PARTS
     guarded = GUARDED
-    check = staticmethod(check)
+    check_settings = staticmethod(check_settings)
     advise = staticmethod(advise)
 
     @staticmethod
@@ -134,6 +136,15 @@ class CustomerioDestination:
             self._cache.clear()
         else:
             self._cache.discard_people((key_of(person.id),))
+
+    @hookimpl
+    def check(self, context: Context) -> list[str]:
+        """Ask each API that has a key; see `account_check`."""
+        settings: Settings = context.settings
+        if settings.ca_file is not None:
+            tls_context(settings.ca_file, "settings.caFile")
+        with closing(open_clients(settings)) as clients:
+            return list(account_problems(clients, settings))
 
     @hookimpl
     def shutdown(self, context: Context) -> None:

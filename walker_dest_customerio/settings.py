@@ -127,7 +127,9 @@ class RuleSettings:
     send_push: Value | None = None
 
 
-def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+def check_settings(
+    settings: Settings, rules: Mapping[str, Mapping[str, Any]]
+) -> Iterable[tuple[str, str]]:
     """Yield path and message for each rule that sends messages without an App API key."""
     if settings.app_api_key:
         return

@@ -51,6 +51,10 @@ def transport_error(api: Api, error: Exception, route: Route, phase: Phase) -> W
             f"{api.name}: no request to {route} can be made ({type(causes[-1]).__name__}); check "
             f"{api.host}, {api.credentials}, and the proxies and certificates of the environment"
         )
+    if isinstance(causes[-1], socket.gaierror):
+        host = urlsplit(route.url if route.proxy is None else f"//{_place(route.proxy)}").hostname
+        kind = "" if route.proxy is None else "the proxy "
+        return NotProcessed(f"{api.name}: cannot resolve {kind}{host}: {causes[-1].strerror}")
     refusal = _proxy_refusal(causes)
     cause = refusal or f"{_PHASES[phase]}{_cause(causes, route)}"
     return NotProcessed(f"{api.name}: no connection to {route} ({cause})")
@@ -81,8 +85,6 @@ def _cause(causes: list[BaseException], route: Route) -> str:
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"none within {route.timeout:g} s"
     last = causes[-1]
-    if isinstance(last, socket.gaierror):
-        return f"no address: {last.strerror}"
     if isinstance(last, ssl.SSLError):
         return last.reason or type(last).__name__
     if isinstance(last, RemoteDisconnected):

@@ -109,8 +109,8 @@ class Server:
 
 
 @contextmanager
-def serving(status: int = 204) -> Iterator[Server]:
-    """Answer requests with a status until the end of the block."""
+def serving(status: int = 204, *, asked: bool = False) -> Iterator[Server]:
+    """Answer requests with a status until the end of the block; `asked`: those without an event."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -119,9 +119,15 @@ def serving(status: int = 204) -> Iterator[Server]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.bodies.append(body)
             server.came.release()
+            self._answer()
+
+        def _answer(self) -> None:
             self.send_response(server.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        if asked:
+            do_HEAD = do_OPTIONS = _answer  # noqa: N815  # the names that http.server looks for
 
         def log_message(self, *_: Any) -> None: ...
 

@@ -1,6 +1,7 @@
 """The webhook: what is sent over real sockets, and what each answer means."""
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -296,7 +297,7 @@ def test_refused_connection_is_retried_and_stops_the_batch() -> None:
         failures = http.push(http.item("a b", 1), http.item("a b", 2, user={}))
     assert isinstance(failures[0], RetryLater)
     assert failures[0] is failures[1]
-    assert str(failures[0]) == f"{url} did not answer: NewConnectionError"
+    assert str(failures[0]) == f"{url} refused the connection"
 
 
 def test_silent_server_is_given_up_after_the_timeout() -> None:
@@ -304,7 +305,7 @@ def test_silent_server_is_given_up_after_the_timeout() -> None:
         http = make(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=50)
         error = push_one(http)
     assert isinstance(error, RetryLater)
-    assert str(error).endswith("did not answer: ReadTimeoutError")
+    assert re.fullmatch(r"no answer from http://127\.0\.0\.1:\d+ within 0\.05 s", str(error))
 
 
 def test_unknown_certificate_stops_the_destination_and_says_what_to_set(secure_hook: Hook) -> None:

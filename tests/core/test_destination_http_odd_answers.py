@@ -56,7 +56,7 @@ def test_broken_answer_concerns_every_event(kind: str, caplog: pytest.LogCapture
     caplog.set_level(logging.DEBUG)
     with (
         connected(odd_answers.saying(odd_answers.BROKEN[kind])) as client,
-        pytest.raises(ServiceUnavailable, match="did not answer") as caught,
+        pytest.raises(ServiceUnavailable) as caught,
     ):
         client.send({})
     assert "secret" not in caught.value.reason + caplog.text

@@ -188,7 +188,7 @@ class Exits:
     def push(self, event: Any) -> None: ...
 
     @staticmethod
-    def check(settings: Any, rules: Any) -> Any:
+    def check_settings(settings: Any, rules: Any) -> Any:
         raise SystemExit(0)
 
     @staticmethod
@@ -199,7 +199,9 @@ class Exits:
 def test_checks_of_a_package_that_raise_are_a_problem_of_its_destination() -> None:
     registry = Registry()
     registry.register("exits", Exits)
-    with pytest.raises(ConfigError, match=r"check of the package raised SystemExit at .*\.py:\d+"):
+    with pytest.raises(
+        ConfigError, match=r"check_settings of the package raised SystemExit at .*\.py:\d+"
+    ):
         load_flow({"destinations": {"out": {"package": "exits"}}}, registry=registry)
 
 

@@ -69,7 +69,7 @@ class Crm:
     def push(self, event: Any) -> None: ...
 
     @staticmethod
-    def check(
+    def check_settings(
         settings: CrmSettings, rules: Mapping[str, Mapping[str, Any]]
     ) -> Iterable[tuple[str, str]]:
         if settings.region == "eu" and "lead" in rules:
@@ -630,7 +630,7 @@ def test_what_the_plugin_cannot_work_with_is_a_problem() -> None:
 def test_check_may_concern_the_destination_as_a_whole() -> None:
     class Never(Plain):
         @staticmethod
-        def check(settings: Any, rules: Any) -> Iterable[tuple[str, str]]:
+        def check_settings(settings: Any, rules: Any) -> Iterable[tuple[str, str]]:
             yield "", "never"
 
     registry = Registry()

@@ -7,6 +7,7 @@ from typing import IO, Any, NoReturn, cast
 
 import click
 
+from walker_collector.cli.check import check
 from walker_collector.cli.dead import dead
 from walker_collector.cli.deliver import deliver
 from walker_collector.cli.explain import explain
@@ -123,6 +124,7 @@ for command in (
     simulate,
     explain,
     validate,
+    check,
     destinations,
     schema,
     why,

@@ -1,6 +1,7 @@
 """Events in a file that several processes may share: one JSON line each."""
 
 import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -72,6 +73,22 @@ class _LineWriter:
         return failures | dict.fromkeys(list(lines)[written:], rest)
 
     @hookimpl
+    def check(self, context: Context) -> list[str]:
+        """Look whether the file can be written, without making it."""
+        path = Path(context.settings.path)
+        if path.exists():
+            right = path.is_file() and os.access(path, os.W_OK)
+            return [] if right else [f"{path} is no file that this process may write to"]
+        return self._check_folder(path.parent)
+
+    def _check_folder(self, folder: Path) -> list[str]:
+        if not folder.is_dir():
+            return [f"{folder}: no such folder; make it, or set path to a file elsewhere"]
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return [f"{folder}: this process may not write there; set path to a file elsewhere"]
+        return []
+
+    @hookimpl
     def shutdown(self, context: Context) -> None:
         self._appender.close()
 
@@ -111,6 +128,11 @@ class WalkerosFile(_LineWriter):
         except OSError as error:
             raise _failure(error, context.settings.path) from None
         self._open(context)
+
+    def _check_folder(self, folder: Path) -> list[str]:
+        while not folder.exists():  # they are made
+            folder = folder.parent
+        return super()._check_folder(folder)
 
     def simulate(
         self, event: Event, data: Any, rule: Rule | None, context: PushContext

@@ -1,6 +1,7 @@
 """Events to a URL, as JSON: a webhook."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, ClassVar, Literal
 
 from attrs import Factory, field, frozen
@@ -46,8 +47,11 @@ class _Webhook:
 
     @hookimpl
     def init(self, context: Context) -> None:
+        self._client = self._open(context)
+
+    def _open(self, context: Context) -> HttpClient:
         settings = context.settings
-        self._client = HttpClient(
+        return HttpClient(
             settings.url,
             method=settings.method,
             headers=settings.headers,
@@ -55,6 +59,12 @@ class _Webhook:
             ca_file=settings.ca_file,
             connections=context.config.concurrency or self.concurrency,
         )
+
+    @hookimpl
+    def check(self, context: Context) -> None:
+        """Ask the service without sending anything."""
+        with closing(self._open(context)) as client:
+            client.check()
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> Mapping[int, Exception]:

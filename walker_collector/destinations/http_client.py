@@ -18,7 +18,8 @@ from walker_collector.clients import (
 )
 from walker_collector.config import Secret
 from walker_collector.destinations.payload import to_json
-from walker_collector.errors import DestinationDown, RetryLater, WalkerError
+from walker_collector.errors import DestinationDown, Rejected, RetryLater, WalkerError
+from walker_collector.network_errors import causes_of, failure_text
 
 _READ_MAX: Final = 65_536
 """Bytes of a response that are read, so that its connection can be reused."""
@@ -59,10 +60,10 @@ class HttpClient:
         )
         bound_pools(pool, BoundedConnection)
 
-        def request(body: bytes) -> urllib3.BaseHTTPResponse:
+        def request(verb: str, body: bytes | None) -> urllib3.BaseHTTPResponse:
             with call_within(timeout):
                 response = pool.request(
-                    method,
+                    verb,
                     target,
                     body=body,
                     headers=to_send,
@@ -74,37 +75,50 @@ class HttpClient:
 
         # The credentials in URL and headers are in the function alone: not in `vars` or a pickle.
         self._request = request
+        self._method = method
         self._pool = pool
         self._shown = shown(url)
+        self._timeout = timeout
 
     def send(self, value: Any) -> None:
         """Send one value, and return when the service has accepted it."""
-        body = to_json(value)
-        try:
-            response = self._request(body)
-        except urllib3.exceptions.SSLError as error:
-            raise self._tls_error(error) from None
-        except Exception as error:  # whatever is wrong with an answer, no event is to blame
-            raise self._no_response(type(error).__name__) from None
+        response = self._respond(self._method, to_json(value))
         failure = failure_of(
             self._shown, response.status, response.headers.get("Retry-After"), time.time()
         )
         if failure is not None:
             raise failure
 
+    def check(self) -> None:
+        """Ask the service without sending an event; raise the failure that a person has to mend.
+
+        Services that take events only often know none of these methods. So nothing is proved by a
+        405 or 501, and only where both find nothing is there nothing at the address.
+        """
+        status = self._respond("HEAD", None).status
+        if status == 404:
+            status = self._respond("OPTIONS", None).status
+        if status in (404, 410):
+            raise DestinationDown(f"{self._shown} answered {status}: nothing is there; check url")
+        failure = None if status == 501 else failure_of(self._shown, status, None, time.time())
+        if failure is not None and not isinstance(failure, Rejected):
+            raise failure
+
+    def _respond(self, method: str, body: bytes | None) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._request(method, body)
+        except Exception as error:  # whatever is wrong with an answer, no event is to blame
+            raise self._no_response(error) from None
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
-    def _tls_error(self, error: urllib3.exceptions.SSLError) -> Exception:
-        cause = error.args[0] if error.args else None
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = f"{self._shown}: its certificate is not trusted ({cause.verify_message})"
+    def _no_response(self, error: Exception) -> Exception:
+        reason = failure_text(error, self._shown, self._timeout)
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes_of(error)):
             return DestinationDown(f"{reason}; set caFile to the authority that signed it")
-        return self._no_response("SSLError")
-
-    def _no_response(self, cause: str) -> Exception:
-        return ServiceUnavailable(f"{self._shown} did not answer: {cause}")
+        return ServiceUnavailable(reason)
 
 
 def failure_of(where: str, status: int, wait: str | None, now: float) -> WalkerError | None:

@@ -197,7 +197,7 @@ def _reported(plugin: type, method: str, path: str, diagnostics: Diagnostics) ->
 
 def _check(plugin: Any, settings: Any, rules: Rules, path: str, diagnostics: Diagnostics) -> None:
     """Report the plugin's objections to its configuration."""
-    check = getattr(plugin, "check", None)
-    with _reported(plugin, "check", path, diagnostics):
+    check = getattr(plugin, "check_settings", None)
+    with _reported(plugin, "check_settings", path, diagnostics):
         for place, message in check(settings, rules) if check is not None else ():
             diagnostics.add(f"{path}.{place}" if place else path, str(message))

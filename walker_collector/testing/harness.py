@@ -192,6 +192,10 @@ class Harness:
         """Call `erased` for a person; None stands for everybody."""
         self._destination.hooks.erased(person=person, context=self.context)
 
+    def check(self) -> list[str]:
+        """Return the problems that `check` finds."""
+        return list(self._destination.hooks.check(context=self.context) or ())
+
     def shutdown(self) -> None:
         """Call `shutdown`."""
         self._destination.hooks.shutdown(context=self.context)

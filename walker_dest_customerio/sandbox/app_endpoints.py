@@ -46,6 +46,11 @@ PUSH_FIELDS = SHARED_FIELDS | {
 }
 
 
+def messages(call: ApiCall) -> Response:
+    """GET /v1/transactional: the list of messages, which are not modelled"""
+    return Response(200, as_json({"messages": []}), operations=0)
+
+
 def send_email(call: ApiCall) -> Response:
     """POST /v1/send/email"""
     return _send(call, "email")

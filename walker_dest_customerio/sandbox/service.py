@@ -53,6 +53,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/accounts/region", v1_endpoints.region),
     Endpoint("POST", "/api/v2/entity", v2_endpoints.entity),
     Endpoint("POST", "/api/v2/batch", v2_endpoints.batch),
+    Endpoint("GET", "/v1/transactional", app_endpoints.messages, app=True),
     Endpoint("POST", "/v1/send/email", app_endpoints.send_email, app=True),
     Endpoint("POST", "/v1/send/push", app_endpoints.send_push, app=True),
 )

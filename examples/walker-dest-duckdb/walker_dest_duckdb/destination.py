@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from walker_collector import Context, Event, Item, PushContext, Rule, hookimpl
 from walker_dest_duckdb.database import DuckdbDatabase
 from walker_dest_duckdb.rows import Columns, Row, row_of, rows_of, table_of
-from walker_dest_duckdb.settings import RuleSettings, Settings, check, each_rule
+from walker_dest_duckdb.settings import RuleSettings, Settings, check_settings, each_rule
 
 
 class DuckdbDestination:
@@ -16,7 +16,7 @@ class DuckdbDestination:
     settings: ClassVar = Settings
     rule_settings: ClassVar = RuleSettings
     batch_size: ClassVar = 1000
-    check = staticmethod(check)
+    check_settings = staticmethod(check_settings)
 
     def __init__(self) -> None:
         self._database: DuckdbDatabase | None = None

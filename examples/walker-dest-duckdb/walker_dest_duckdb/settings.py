@@ -59,7 +59,9 @@ def each_rule(rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Rul
                     yield place, rule.settings
 
 
-def check(settings: Settings, rules: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def check_settings(
+    settings: Settings, rules: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
     """Yield path and message of each declared column that every table has already."""
     for place, own in each_rule(rules):
         for name in own.columns:

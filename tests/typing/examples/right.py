@@ -35,7 +35,9 @@ class Settings:
     label: Value | None = None
 
 
-class Whole(p.Init, p.Push, p.PushBatch, p.Consent, p.Shutdown, p.Simulate, p.Check):
+class Whole(
+    p.Init, p.Push, p.PushBatch, p.Consent, p.Shutdown, p.Simulate, p.Check, p.CheckSettings
+):
     settings: ClassVar = Settings
 
     @hookimpl
@@ -54,6 +56,10 @@ class Whole(p.Init, p.Push, p.PushBatch, p.Consent, p.Shutdown, p.Simulate, p.Ch
     ) -> None: ...
 
     @hookimpl
+    def check(self, context: Context) -> list[str]:
+        return ["the service answered 401; set settings.token"]
+
+    @hookimpl
     def shutdown(self, context: Context) -> None: ...
 
     def simulate(
@@ -62,7 +68,7 @@ class Whole(p.Init, p.Push, p.PushBatch, p.Consent, p.Shutdown, p.Simulate, p.Ch
         return [["send", event]]
 
     @staticmethod
-    def check(settings: Settings, rules: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def check_settings(settings: Settings, rules: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [("settings.url", "unreachable")]
 
 

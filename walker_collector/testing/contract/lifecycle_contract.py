@@ -4,10 +4,11 @@ import time
 
 import pytest
 
+from walker_collector.errors import DestinationDown, Rejected, RetryLater
 from walker_collector.hooks import implements
 from walker_collector.hookspecs import Person
 from walker_collector.testing.backend import Backend
-from walker_collector.testing.contract.contract_base import ContractBase, flush_or_fail
+from walker_collector.testing.contract.contract_base import ContractBase, fault, flush_or_fail
 from walker_collector.testing.sample_events import Events
 
 _SHUTDOWN_SECONDS = 5.0
@@ -71,6 +72,27 @@ class LifecycleContract(ContractBase):
             harness.deliver(sent[1])
         assert list(backend.received()) == [one["id"] for one in sent], (
             "an erasure drops the memory of a person; their later events are delivered"
+        )
+
+    def test_check_finds_nothing_wrong_and_delivers_nothing(self, backend: Backend) -> None:
+        if not implements(self.plugin, "check"):
+            pytest.skip("the plugin has no hook check")
+        assert self.harness_of(backend).check() == [], (
+            "check returns problems: none of a service that can be used"
+        )
+        assert list(backend.received()) == []
+
+    def test_check_finds_what_a_person_must_mend(self, backend: Backend) -> None:
+        if not implements(self.plugin, "check"):
+            pytest.skip("the plugin has no hook check")
+        fault(backend, "down")()
+        harness = self.harness_of(backend)
+        try:
+            problems = harness.check()
+        except (DestinationDown, RetryLater, Rejected) as error:
+            problems = [error.reason]
+        assert problems, (
+            "check must find what DestinationDown is for: return a sentence with the remedy"
         )
 
     def test_event_waits_for_consent_and_arrives_when_it_is_granted(

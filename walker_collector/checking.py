@@ -1,0 +1,82 @@
+"""Check the destinations of a flow: are address and credentials right, as `walker check` asks."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from typing import Any, Final, Literal
+
+import attrs
+from attrs import frozen
+
+from walker_collector.config import FlowConfig
+from walker_collector.delivery.destination import Destination, build_destinations
+from walker_collector.error_details import failure_of, reason_of
+from walker_collector.errors import WalkerError
+from walker_collector.hooks import implements
+from walker_collector.text import storable
+
+WITHIN: Final = 30.0
+"""Seconds in which a destination has to answer."""
+
+CheckStatus = Literal["ok", "wrong", "not checked"]
+
+
+@frozen
+class Checked:
+    """The result of one destination: its status, and the problems or why it was not checked."""
+
+    status: CheckStatus
+    reasons: tuple[str, ...] = ()
+
+
+class _Check(threading.Thread):
+    """Checks one destination, on a thread of its own, as a plugin may hang."""
+
+    def __init__(self, id: str, flow: FlowConfig, within: float) -> None:
+        super().__init__(name=f"walker-check-{id}", daemon=True)
+        self._flow = flow
+        self.result = Checked("wrong", (f"no answer within {within:g} s",))
+
+    def run(self) -> None:
+        try:
+            (destination,) = build_destinations(self._flow)
+            self.result = _check(destination)
+        except BaseException as error:  # of the plugin's code, which may raise anything
+            self.result = Checked("wrong", (_reason(error),))
+
+
+def check_destinations(flow: FlowConfig, within: float = WITHIN) -> dict[str, Checked]:
+    """Return the result of each destination, by id; all are checked at the same time.
+
+    `within`: seconds until those that have not answered count as wrong.
+    """
+    results: dict[str, Checked] = {}
+    checks: dict[str, _Check] = {}
+    for id, entry in flow.destinations.items():
+        if entry.config.disabled:
+            results[id] = Checked("not checked", ("it is disabled",))
+        elif not implements(entry.plugin, "check"):
+            results[id] = Checked("not checked", (f"{entry.package} cannot be checked",))
+        else:
+            checks[id] = _Check(id, attrs.evolve(flow, destinations={id: entry}), within)
+    deadline = time.monotonic() + within
+    with redirect_stdout(sys.stderr):  # plugins may print; stdout is ours
+        for check in checks.values():
+            check.start()
+        for check in checks.values():
+            check.join(max(0.0, deadline - time.monotonic()))
+    results |= {id: check.result for id, check in checks.items()}
+    return {id: results[id] for id in flow.destinations}
+
+
+def _check(destination: Destination) -> Checked:
+    found: Iterable[Any] | None = destination.hooks.check(context=destination.context)
+    problems = [found] if isinstance(found, str) else list(found or ())
+    return Checked("wrong" if problems else "ok", tuple(map(storable, problems)))
+
+
+def _reason(error: BaseException) -> str:
+    """Return the reason of one of the collector's errors; of any other its type and place."""
+    return reason_of(error) if isinstance(error, WalkerError) else failure_of(error)
