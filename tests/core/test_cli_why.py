@@ -121,6 +121,7 @@ def test_a_delivered_event_is_known_by_its_id(shop: Shop) -> None:
 
 
 def test_an_ignored_event_is_known_by_its_id_and_the_rules_that_ignore_are_told(shop: Shop) -> None:
+    wait_until(lambda: asked(shop.flow, "--event", "p-1")["events"])
     assert {item["status"] for item in shop.event("p-1").values()} == {"ignored"}
     assert "crm ignores page view" in shop.told("--event", "p-1")
     assert shop.event("r-1")["shop"]["status"] == "ignored"

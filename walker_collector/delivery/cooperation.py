@@ -103,6 +103,11 @@ class Cooperation:
     def _look_around(self) -> None:
         self._publish_health()
         self._look()
+        self._write_unstored()
+
+    def _write_unstored(self) -> None:
+        with suppress(SpoolError):  # nothing depends on them
+            self._spool.write_unstored()
 
     def _publish_health(self) -> None:
         """Publish how deliveries go, where that has changed."""
@@ -161,4 +166,5 @@ class Cooperation:
     def close(self) -> None:
         """Give all leases up, for other processes to take over."""
         self._publish_health()
+        self._write_unstored()
         self._membership.close()

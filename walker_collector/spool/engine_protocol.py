@@ -65,7 +65,10 @@ class EventStore(Protocol):
         """Remember a mark that comes with no event."""
 
     def keep_unstored(self, events: Sequence[Unstored]) -> None:
-        """Remember events that no destination takes, for later questions about them."""
+        """Remember events that no destination takes, for later questions about them.
+
+        A durable spool writes them with others: see `write_unstored`.
+        """
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
         """Write updates of entries at a destination."""
@@ -232,6 +235,9 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
 
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         """Return the trace of an event that came with an id lately, as of `now` (ms)."""
+
+    def write_unstored(self) -> None:
+        """Write the events of `keep_unstored`, if there are any. Called several times a second."""
 
     def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
         """Return the fates of entries, of those that the destination has not acknowledged."""

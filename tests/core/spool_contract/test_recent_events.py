@@ -69,12 +69,14 @@ def test_a_destination_that_leaves_an_event_out_is_noted_as_it_is_stored(process
 def test_an_event_that_nobody_takes_is_known_and_may_come_again(process: Process) -> None:
     ignored = Unstored(mark_of_id("a"), NOW, {"crm": "ignored"})
     process.spool.keep_unstored([ignored])
+    process.spool.write_unstored()
     assert trace(process, "a") == RecentEvent(NOW, -1, frozenset(), {"crm": ("ignored", NOW)})
     assert not process.spool.came_before(mark_of_id("a"), NOW)
     accept(process, event("a"))  # the flow has changed since
     stored = RecentEvent(NOW, 1, frozenset(BOTH), {})
     assert trace(process, "a") == stored
-    process.spool.keep_unstored([ignored])  # it was accepted, whatever the flow says now
+    process.spool.keep_unstored([ignored])
+    process.spool.write_unstored()  # it was accepted, whatever the flow says now
     assert trace(process, "a") == stored
 
 

@@ -70,6 +70,9 @@ from walker_collector.spool.sqlite.spool_reader import Fetch, fetch_all
 from walker_collector.spool.sqlite.stored_events import StoredEvents
 
 _STATES: Final = frozenset(State)
+_UNSTORED_MAX: Final = 500
+"""Events that no destination takes which wait to be written; a commit for each would cost more than
+all the rest of them."""
 
 
 class SqliteSpool:
@@ -117,6 +120,7 @@ class SqliteSpool:
         self._expected = self._last_old + 1
         self._numbers = itertools.count(1)
         self._ended: deque[int] = deque()
+        self._unstored: list[Unstored] = []
         self._foreign = False
 
     # --- accepting -------------------------------------------------------------------------
@@ -191,7 +195,14 @@ class SqliteSpool:
         self._commits.run(lambda db: recent_tables.insert(db, [row], self._recent))
 
     def keep_unstored(self, events: Sequence[Unstored]) -> None:
-        self._commits.run(lambda db: recent_tables.insert_unstored(db, events, self._recent))
+        self._unstored.extend(events)
+        if len(self._unstored) >= _UNSTORED_MAX:
+            self.write_unstored()
+
+    def write_unstored(self) -> None:
+        events, self._unstored = self._unstored, []
+        if events:
+            self._commits.run(lambda db: recent_tables.insert_unstored(db, events, self._recent))
 
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         args = (*possible_marks(id_), now - self._recent, now + self._recent)

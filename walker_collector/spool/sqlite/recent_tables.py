@@ -9,10 +9,11 @@ outcome at each that did not get it. Delivered is the rule, and needs no write.
 Every function is given the connection of the group commit, within a transaction.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+
+import orjson
 
 from walker_collector.spool import damage
 from walker_collector.spool.base import NewEvent
@@ -108,7 +109,7 @@ def _forget_some(db: sqlite3.Connection, mark: bytes, now: int, count: int, peri
 
 
 def _outcomes(kinds: Mapping[str, str], at: int) -> str:
-    return json.dumps({destination: [kind, at] for destination, kind in kinds.items()})
+    return orjson.dumps({destination: [kind, at] for destination, kind in kinds.items()}).decode()
 
 
 def note_outcomes(db: sqlite3.Connection, outcomes: Iterable[OutcomeAt]) -> None:
