@@ -136,3 +136,32 @@ def test_unit_of_systemd_serves_as_long() -> None:
     unit = dict(re.findall(r"^(\w+)=(.*)$", PAGE, re.MULTILINE))
     assert shlex.split(unit["ExecStart"])[1:] == ["serve", FLOW, "--workers", "2"]
     assert unit["TimeoutStopSec"] == "40"
+
+
+def test_pod_of_kubernetes_runs_the_image_with_what_the_flow_reads() -> None:
+    pod_set, service = yaml.safe_load_all(
+        re.findall(r"```yaml\n(apiVersion.*?)```", PAGE, re.DOTALL)[0]
+    )
+    pod = pod_set["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    claims = {claim["metadata"]["name"] for claim in pod_set["spec"]["volumeClaimTemplates"]}
+    assert mounted.keys() == claims | {volume["name"] for volume in pod["volumes"]}
+    assert (mounted["spool"], f"{mounted['flow']}/flow.json") == (instruction("VOLUME"), FLOW)
+    assert str(pod["securityContext"]["runAsUser"]) == instruction("USER")
+    assert pod["terminationGracePeriodSeconds"] == 40
+
+    read = set(
+        re.findall(
+            r"\$(?:env|secret)\.(\w+)", PAGE.partition("```json flow.json")[2].partition("```")[0]
+        )
+    )
+    assert {variable["name"].removesuffix("_FILE") for variable in container["env"]} == read
+    made = set(re.findall(r"--from-literal=(\w+)=", PAGE))
+    files = {Path(each["value"]).name for each in container["env"] if "value" in each}
+    keys = {
+        each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"] if "valueFrom" in each
+    }
+    assert files | keys == made
+    labels = pod_set["spec"]["template"]["metadata"]["labels"]
+    assert labels == pod_set["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
