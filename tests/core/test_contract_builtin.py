@@ -131,6 +131,9 @@ class Web:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
+                if web.status == 0:  # away: the connection breaks without an answer
+                    self.close_connection = True
+                    return
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 self.send_response(web._take(body))
                 self.send_header("Content-Length", "0")
@@ -164,6 +167,7 @@ class HttpContract(DestinationContract):
                 reject=self.reject,
                 retry=lambda: web.answer(503),
                 down=lambda: web.answer(401),
+                unreachable=lambda: web.answer(0),
                 recover=lambda: web.answer(200),
             )
 
@@ -186,7 +190,11 @@ class TestRecorder(DestinationContract):
             settings={},
             config={"env": {"recorder": recorder}},
             received=lambda: [event["id"] for event in recorder.events],
-            content=lambda id: without_id(id, recorder.events),
+            content=lambda id: [
+                each.data if isinstance(each.data, dict) else without_id(id, [each.event])
+                for each in recorder.deliveries
+                if each.event["id"] == id
+            ],
         )
 
     def test_rule_with_skip_leaves_out_the_default_call(

@@ -29,7 +29,12 @@ def outcomes() -> Outcomes:
     """What the contract says of each broken destination, and all it says of the good one."""
     chosen = [f"{cls}::{test}" for cls, test in EXPECTED.items()]
     return outcomes_of(
-        CASES, "TestGood", "TestPushOnly", "TestSilent::test_simulate_leaves_no_trace", *chosen
+        CASES,
+        "TestGood",
+        "TestPushOnly",
+        "TestSilent::test_simulate_leaves_no_trace",
+        "TestSendsNoData::test_data_that_the_mapping_makes_is_what_arrives",
+        *chosen,
     )
 
 
@@ -54,9 +59,13 @@ def test_contract_notices(broken: str, outcomes: Outcomes) -> None:
         ("TestNoBackend", "TestNoBackend needs a fixture `backend` that returns a Backend"),
         ("TestSkipless", "look at `rule.skip`"),
         ("TestGossip", "a reason may name fields and ids, but no personal data"),
+        ("TestGossipOfData", "a reason may name fields and ids, but no personal data"),
         ("TestSameForAll", "data.total is left out by the mapping"),
         ("TestPlainToken", "use Secret for the settings token"),
         ("TestUnchecked", "give the field an attrs validator that raises ValueError"),
+        ("TestIgnoresData", "send `data`"),
+        ("TestSwallows", "it is lost. Do not swallow errors of the connection"),
+        ("TestUnreachableIsABug", "an unreachable backend is RetryLater"),
         ("TestNeverDown", "a failure that a person must mend is DestinationDown"),
     ],
 )
@@ -73,6 +82,8 @@ def test_contract_passes_a_destination_without_batches(outcomes: Outcomes) -> No
 
 def test_contract_says_what_it_could_not_look_at(outcomes: Outcomes) -> None:
     assert outcomes["TestSilent", "test_simulate_leaves_no_trace"] == "skipped"
+    unused = "test_data_that_the_mapping_makes_is_what_arrives"
+    assert outcomes["TestSendsNoData", unused] == "skipped"
 
 
 def test_contract_says_why_events_still_wait(

@@ -25,6 +25,9 @@ class Contract(DestinationContract):
         def answer(status: int) -> None:
             customerio.fault("status", status=status, times=None)
 
+        def break_connections() -> None:
+            customerio.fault("reset", times=None)
+
         return Backend(
             settings={
                 **customerio.settings(),
@@ -38,6 +41,7 @@ class Contract(DestinationContract):
             reject={"user": {"id": "x" * 151}},
             retry=lambda: answer(503),
             down=lambda: answer(401),
+            unreachable=break_connections,
             recover=customerio.clear_faults,
             guarded=GUARDED,
         )

@@ -57,6 +57,7 @@ class TestContract(DestinationContract):
             reject={"data": {"total": "\0"}},
             retry=stop,
             down=revoke,
+            unreachable=stop,
             recover=recover,
         )
         recover()

@@ -22,7 +22,10 @@ class Backend:
         `{"data": {"total": "none"}}`.
     retry: makes deliveries fail from now on with a failure that passes: busy, unreachable.
     down: makes deliveries fail from now on until a person acts: credentials revoked.
-    recover: ends `retry` and `down`.
+    unreachable: makes the backend go away from now on: connections are refused, or broken without
+        an answer.
+    recover: ends `retry`, `down` and `unreachable`.
+    uses_data: False for a destination that sends nothing of the data that the mapping makes.
     guarded: a value of each rule setting that the plugin guards, such that an event has its effect.
     """
 
@@ -33,5 +36,7 @@ class Backend:
     reject: Mapping[str, Any] | None = None
     retry: Callable[[], None] | None = None
     down: Callable[[], None] | None = None
+    unreachable: Callable[[], None] | None = None
     recover: Callable[[], None] | None = None
+    uses_data: bool = True
     guarded: Mapping[str, Any] | None = None

@@ -4,6 +4,7 @@ pytest imports this module at every start, in every project that has the collect
 it imports nothing of the collector until a fixture is used.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,3 +30,23 @@ def walker_recorder() -> "Recorder":
     from walker_collector.testing import Recorder
 
     return Recorder()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the requirements of the contracts that were skipped, each with the reason."""
+    skipped = Counter(
+        reason.removeprefix("Skipped: ")
+        for path, reason in map(_place_and_reason, terminalreporter.stats.get("skipped", ()))
+        if "walker_collector/testing/contract" in path
+    )
+    if skipped:
+        terminalreporter.section("the contract was not tested for")
+        for reason, count in skipped.items():
+            terminalreporter.line(f"{reason} ({count} test{'s' if count > 1 else ''})")
+
+
+def _place_and_reason(report: pytest.TestReport) -> tuple[str, str]:
+    place = report.longrepr
+    if not isinstance(place, tuple):
+        return "", ""
+    return str(place[0]).replace("\\", "/"), str(place[2])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import pytest
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, frozen
 
 from tests.core.testing_kit.good import Contract, Good
 from walker_collector import (
@@ -36,6 +36,10 @@ EXPECTED: Final = {
     "TestBuffering": "test_delivered_events_are_there_after_shutdown",
     "TestUnequal": "test_push_and_push_batch_agree",
     "TestSameForAll": "test_events_with_different_data_arrive_with_different_content",
+    "TestIgnoresData": "test_data_that_the_mapping_makes_is_what_arrives",
+    "TestSwallows": "test_unreachable_backend_is_retry_later",
+    "TestSwallowsForGood": "test_events_arrive_once_an_unreachable_backend_is_back",
+    "TestUnreachableIsABug": "test_unreachable_backend_is_retry_later",
     "TestUnordered": "test_events_of_one_person_arrive_in_order",
     "TestSkipless": "test_rule_with_skip_leaves_out_the_default_call",
     "TestChanging": "test_event_and_data_are_left_as_they_were",
@@ -75,10 +79,7 @@ EXPECTED: Final = {
 class Mapped(Contract):
     """With data that the mapping makes."""
 
-    @pytest.fixture
-    def backend(self, backend: Backend) -> Backend:
-        data = {"data": {"map": {"total": "data.total"}}}
-        return evolve(backend, config={**backend.config, **data})
+    config: ClassVar = {"data": {"map": {"total": "data.total"}}}
 
 
 class TestGood(Contract):
@@ -521,3 +522,41 @@ class ErasesNobody(Good):
 
 class TestErasesNobody(Contract):
     plugin = ErasesNobody
+
+
+class IgnoresData(Good):
+    def content(self, event: Event, data: Any) -> Any:
+        return event["data"]
+
+
+class TestIgnoresData(Contract):
+    plugin = IgnoresData
+
+
+class TestSendsNoData(Contract):
+    """Breaks nothing, as it says so."""
+
+    plugin = IgnoresData
+    uses_data: ClassVar = False
+
+
+class Swallows(Good):
+    def unreached(self, error: ConnectionError) -> None:
+        """Lose the event."""
+
+
+class TestSwallows(Contract):
+    plugin = Swallows
+
+
+class TestSwallowsForGood(Contract):
+    plugin = Swallows
+
+
+class UnreachableIsABug(Good):
+    def unreached(self, error: ConnectionError) -> None:
+        raise error
+
+
+class TestUnreachableIsABug(Contract):
+    plugin = UnreachableIsABug

@@ -8,6 +8,7 @@ import pytest
 from attrs import Factory, define, field, frozen
 
 from walker_collector import (
+    MISSING,
     Consent,
     Context,
     DestinationDown,
@@ -106,10 +107,19 @@ class Good:
             raise self.busy()
         if service.trouble == "down":
             raise self.refused(context)
+        if service.trouble == "unreachable":
+            self.unreached(ConnectionRefusedError())
+            return
         if event["name"] == "order refused":
             raise self.unfit(event)
         if rule is None or not rule.skip:
-            service.keep(event["id"], event["data"])
+            service.keep(event["id"], self.content(event, data))
+
+    def content(self, event: Event, data: Any) -> Any:
+        return event["data"] if data is MISSING else data
+
+    def unreached(self, error: ConnectionError) -> None:
+        raise RetryLater(f"the service cannot be reached: {type(error).__name__}") from None
 
     def busy(self) -> Exception:
         return RetryLater("the service is busy")
@@ -126,6 +136,8 @@ class Contract(DestinationContract):
 
     plugin = Good
     bad_settings: ClassVar = {"level": -1}
+    config: ClassVar[dict[str, Any]] = {}
+    uses_data: ClassVar = True
 
     @pytest.fixture
     def backend(self) -> Backend:
@@ -136,11 +148,13 @@ class Contract(DestinationContract):
                 "token": "kit-secret",
                 "formerTokens": ["former-secret"],
             },
-            config={"env": {"service": service}},
+            config={"env": {"service": service}, **self.config},
+            uses_data=self.uses_data,
             received=lambda: [id for id, _ in service.kept],
             content=lambda id: dict(service.kept)[id],
             reject={"name": "order refused"},
             retry=lambda: service.fail("retry"),
             down=lambda: service.fail("down"),
+            unreachable=lambda: service.fail("unreachable"),
             recover=lambda: service.fail(""),
         )

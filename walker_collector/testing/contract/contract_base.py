@@ -67,7 +67,7 @@ def require(value: Any, name: str, purpose: str) -> Any:
 
 
 def fault(backend: Backend, name: str) -> Callable[[], None]:
-    """Return the fault `retry` or `down` of a Backend; skip the test unless it can recover too."""
+    """Return a fault of a Backend, such as `retry`; skip the test unless it can recover too."""
     require(backend.recover, "recover", f"how the backend recovers from `{name}`")
     inject: Callable[[], None] = require(
         getattr(backend, name), name, "how the backend fails, to test the destination's response"

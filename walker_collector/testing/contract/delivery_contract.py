@@ -33,6 +33,10 @@ _UNUSUAL: dict[str, Any] = {
 
 _CONTENT = "the content that arrived for an event, to compare two events"
 
+_PARTS = ("id", "name", "entity", "action", "data", "user", "timestamp")
+_MAPPED: dict[str, Any] = {"map": {**{key: key for key in _PARTS}, "total": "data.total"}}
+"""Data for a backend without a mapping: much like an event, so that a stand-in takes it."""
+
 _EVERY_PART: dict[str, Any] = {
     "data": {"total": 1, "list": [{"a": 1}], "object": {"b": [2]}},
     "user": {"id": "u1", "email": "ann@example.org"},
@@ -85,6 +89,26 @@ class DeliveryContract(ContractBase):
             "events with data.total 1 and 2 arrived with the same content: the destination sends"
             " something else than its data, or data.total is left out by the mapping in"
             " Backend(config=...) or by Backend(content=...)"
+        )
+
+    def test_data_that_the_mapping_makes_is_what_arrives(
+        self, backend: Backend, event: Events
+    ) -> None:
+        content = require(backend.content, "content", _CONTENT)
+        if not backend.uses_data:
+            pytest.skip("Backend(uses_data=False): the destination sends no data of the mapping")
+        mapped = not backend.config.keys().isdisjoint({"data", "mapping"})
+        with self.harness_of(backend, **({} if mapped else {"data": _MAPPED})) as harness:
+            first, second = (harness.item(event(data={"total": 1})) for _ in range(2))
+            other = harness.item(event(id=second.event["id"], data={"total": 2}))
+            if other.data == second.data:
+                pytest.skip("the mapping in Backend(config=...) makes nothing of data.total")
+            second.data = other.data
+            assert [failure_of(harness, item) for item in (first, second)] == [None, None]
+        _arrived(backend, [first.event, second.event])
+        assert content(first.event["id"]) != content(second.event["id"]), (
+            "two equal events with different mapped data arrived with the same content: send `data`"
+            " (the event's own only where it is MISSING), or declare Backend(uses_data=False)"
         )
 
     def test_events_of_one_person_arrive_in_order(self, backend: Backend, event: Events) -> None:

@@ -74,6 +74,44 @@ class FailureContract(ContractBase):
             assert collector.dead() == []
         assert list(dict.fromkeys(backend.received()))[-3:] == [one["id"] for one in sent]
 
+    def test_unreachable_backend_is_retry_later(
+        self, backend: Backend, harness: Harness, event: Events
+    ) -> None:
+        fail, recover = fault(backend, "unreachable"), backend.recover
+        assert recover is not None
+        sent = event()
+        fail()
+        failure = failure_of(harness, harness.item(sent))
+        assert failure is not None, (
+            "the backend was unreachable, and the event counts as delivered: it is lost. Do not"
+            " swallow errors of the connection; raise RetryLater"
+        )
+        assert isinstance(failure, RetryLater), (
+            f"an unreachable backend is RetryLater, to be tried again, not {failure!r}"
+        )
+        recover()
+        assert failure_of(harness, harness.item(sent)) is None, (
+            "the same instance must deliver again after the backend has come back"
+        )
+        assert list(backend.received())[-1:] == [sent["id"]]
+
+    def test_events_arrive_once_an_unreachable_backend_is_back(
+        self, backend: Backend, event: Events
+    ) -> None:
+        fail, recover = fault(backend, "unreachable"), backend.recover
+        assert recover is not None
+        sent = event.several(3)
+        fail()
+        with self.collecting(backend) as collector:
+            collector.push(sent[0], wait=True, timeout=DELIVERY_TIMEOUT)
+            for one in sent[1:]:
+                collector.push(one)
+            assert collector.status().destinations["destination"].delivered == 0
+            recover()
+            flush_or_fail(collector)
+            assert collector.dead() == []
+        assert list(dict.fromkeys(backend.received())) == [one["id"] for one in sent]
+
     def test_destination_that_is_down_keeps_its_events(
         self, backend: Backend, event: Events
     ) -> None:
