@@ -9,7 +9,7 @@ from walker_collector.config import (
     PathSpec,
     Secret,
 )
-from walker_collector.delivery import DestinationStatus
+from walker_collector.delivery import DestinationState, DestinationStatus, EventStatus
 from walker_collector.errors import (
     CollectorClosed,
     ConfigError,
@@ -58,10 +58,12 @@ __all__ = [
     "DeadLetter",
     "DestinationConfig",
     "DestinationDown",
+    "DestinationState",
     "DestinationStatus",
     "Event",
     "EventError",
     "EventParts",
+    "EventStatus",
     "Ignored",
     "Item",
     "NotAttempted",

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 from attrs import define, frozen
 
-from walker_collector.delivery import Answer, DestinationStatus
+from walker_collector.delivery import Answer, DestinationStatus, EventStatus
 from walker_collector.interrupts import Notifier, deadline_after, process_is_ending
 
 _BAD: Final = frozenset({"failed", "closed"})
@@ -26,7 +26,7 @@ class PushResult:
     """
 
     id: str
-    destinations: Mapping[str, str] = attrs.field(factory=dict)
+    destinations: Mapping[str, EventStatus] = attrs.field(factory=dict)
     reasons: Mapping[str, str] = attrs.field(factory=dict)
 
     @property

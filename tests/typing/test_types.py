@@ -32,24 +32,25 @@ def reported() -> Errors:
     return {(Path(m["file"]).name, int(m["line"])): m["text"] for m in found}
 
 
-def expectations() -> Iterator[tuple[int, str]]:
-    for number, line in enumerate((EXAMPLES / "wrong.py").read_text().splitlines(), 1):
-        if match := EXPECTED.search(line):
-            # What is wrong with a decorated function is reported at its `def`.
-            yield number + line.strip().startswith("@"), match["text"]
+def expectations() -> Iterator[tuple[str, int, str]]:
+    for path in sorted(EXAMPLES.glob("wrong*.py")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if match := EXPECTED.search(line):
+                # What is wrong with a decorated function is reported at its `def`.
+                yield path.name, number + line.strip().startswith("@"), match["text"]
 
 
 def test_what_is_right_is_not_reported(reported: Errors) -> None:
-    assert {place: text for place, text in reported.items() if place[0] != "wrong.py"} == {}
+    assert {place: text for place, text in reported.items() if "wrong" not in place[0]} == {}
 
 
-@pytest.mark.parametrize(("line", "text"), list(expectations()))
-def test_mistake_is_reported(line: int, text: str, reported: Errors) -> None:
-    assert text in reported.get(("wrong.py", line), "nothing")
+@pytest.mark.parametrize(("file", "line", "text"), list(expectations()))
+def test_mistake_is_reported(file: str, line: int, text: str, reported: Errors) -> None:
+    assert text in reported.get((file, line), "nothing")
 
 
 def test_nothing_else_is_reported(reported: Errors) -> None:
-    expected = {("wrong.py", line) for line, _ in expectations()}
+    expected = {(file, line) for file, line, _ in expectations()}
     assert reported.keys() - expected == set()
 
 

@@ -11,6 +11,7 @@ from walker_collector.config import RetryConfig
 from walker_collector.delivery.backoff import Breaker, backoff, down_delay, requested_wait
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.refusals import RefusalRun
+from walker_collector.delivery.status import DestinationState
 
 HealthChange = Literal["down", "part down", "failing", "retrying", "recovered"]
 Judged = tuple[int, str, Outcome]
@@ -60,7 +61,7 @@ class Health:
         return self.breaker.wary or self.times_down > 0
 
     @property
-    def state(self) -> str:
+    def state(self) -> DestinationState:
         """The state shown in figures; "idle" before the first delivery."""
         if self.times_down:
             return "down"

@@ -1,6 +1,6 @@
 """The public view of one destination: its answer to an event, and its figures."""
 
-from typing import Final
+from typing import Final, Literal
 
 from attrs import define, frozen
 
@@ -13,12 +13,20 @@ _FIGURES: Final = {
 }
 """Kinds of outcomes, and the figures that count them."""
 
+EventStatus = Literal[
+    "accepted", "held", "ignored", "dropped", "delivered", "empty", "failed", "erased", "closed"
+]
+"""The status of an event at a destination: see `PushResult`."""
+
+DestinationState = Literal["idle", "ready", "failing", "down"]
+"""The state of a destination; idle: before its first delivery."""
+
 
 @frozen
 class Answer:
     """One destination's answer to one event: "delivered", "held", "ignored", "failed", ..."""
 
-    status: str
+    status: EventStatus
     reason: str = ""
 
 
@@ -39,7 +47,7 @@ class DestinationStatus:
     next process would deliver them again.
     """
 
-    state: str
+    state: DestinationState
     reason: str = ""
     initialised: bool = False
     waiting: int = 0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from walker_collector.delivery.outcome import Outcome
-from walker_collector.delivery.status import Answer
+from walker_collector.delivery.status import Answer, EventStatus
 from walker_collector.spool import Entry, Fate, SpoolUpdate, State, UpdateKind, mark_of
 
 
@@ -27,7 +27,14 @@ class Listener(Protocol):
 Listeners = Mapping[int, Listener]
 """Those who wait for the answers to entries, by their numbers."""
 
-_FINAL: Final = ("delivered", "ignored", "empty", "held", "dropped")
+_FINAL: Final[Mapping[str, EventStatus]] = {
+    "delivered": "delivered",
+    "ignored": "ignored",
+    "empty": "empty",
+    "held": "held",
+    "dropped": "dropped",
+}
+"""Kinds of outcomes after which nothing more becomes of an event, as statuses."""
 _HELD: Final = Answer("held", "consent not granted")
 _ERASED: Final = Answer("erased", "its person was erased")
 _BEHIND: Final = Answer(
@@ -86,8 +93,8 @@ class Waiters:
             self._answer(entry[0], _ERASED)
         elif update is not None and update.kind is UpdateKind.DEAD:
             self._answer(entry[0], Answer("failed", update.delivery.reason))
-        elif outcome.kind in _FINAL:
-            self._answer(entry[0], Answer(outcome.kind, outcome.reason))
+        elif status := _FINAL.get(outcome.kind):
+            self._answer(entry[0], Answer(status, outcome.reason))
         elif outcome.kind != "not_attempted":
             self._answer(entry[0], Answer("accepted", f"will be retried: {outcome.reason}"))
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from attrs import define, evolve, field
 
 from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.status import EventStatus
 from walker_collector.errors import CollectorClosed, Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
@@ -321,14 +322,14 @@ class Intake:
 
     def _gate(
         self, event: Mapping[str, Any], body: bytes, person: str
-    ) -> tuple[dict[str, State], dict[str, str]]:
+    ) -> tuple[dict[str, State], dict[str, EventStatus]]:
         """Decide for each destination whether the event waits for it, is held or ignored.
 
         Returns the first states, and the first answers.
         """
         name, consent = event["name"], None
         states: dict[str, State] = {}
-        statuses: dict[str, str] = {}
+        statuses: dict[str, EventStatus] = {}
         for id_, destination, ignores, requires_consent in self._gates:
             if ignores is not None and ignores(name):
                 statuses[id_] = "ignored"

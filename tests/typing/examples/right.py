@@ -1,4 +1,4 @@
-"""Plugins and applications that a type checker has nothing to say against."""
+"""Plugins that a type checker has nothing to say against."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,14 +7,12 @@ import pytest
 from attrs import frozen
 
 from walker_collector import (
-    Collector,
     Consent,
     Context,
     Event,
     Item,
     Person,
     PushContext,
-    PushResult,
     Rule,
     Secret,
     Value,
@@ -99,9 +97,3 @@ class TestWhole(DestinationContract):
     @pytest.fixture
     def backend(self) -> Backend:
         return Backend(settings={"url": "https://example.org"}, received=list)
-
-
-def application(collector: Collector) -> PushResult:
-    collector.push({"name": "page view", "user": {"id": 42}})
-    collector.consent({"marketing": True}, user={"id": "u1"})
-    return collector.push("order complete", data={"total": 55}, wait=True, timeout=1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from walker_collector import Collector, Context, Event, Item, PushContext, Rule, hookimpl
+from walker_collector import Context, Event, Item, PushContext, Rule, hookimpl
 from walker_collector import protocols as p
 from walker_collector.testing import DestinationContract
 
@@ -54,10 +54,3 @@ made = Forgotten()  # E: Cannot instantiate abstract class "Forgotten"
 
 class TestAnInstance(DestinationContract):
     plugin = WrongContext()  # E: Incompatible types in assignment
-
-
-def application(collector: Collector) -> None:
-    collector.push(7)  # E: incompatible type "int"
-    collector.push("order complete", wait="yes")  # E: expected "bool"
-    collector.consent({"marketing": "yes"})  # E: expected "str": "bool"
-    collector.flush("10")  # E: expected "float | None"
