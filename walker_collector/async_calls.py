@@ -55,7 +55,7 @@ class AsyncCalls:
         if wait:
             check_timeout("apush", timeout)
             self._life.check_may_wait("apush(wait=True)")
-        raw = raw_event(event, parts, more)
+        raw = raw_event(event, parts, more, "apush")
         return await self._calls.push(raw, wait=wait, timeout=timeout)
 
     async def apush_many(

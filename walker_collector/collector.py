@@ -10,7 +10,7 @@ from typing import Any, Never, Self, Unpack
 from walker_collector.async_calls import AsyncCalls
 from walker_collector.config import Consent, FlowConfig
 from walker_collector.delivery import DestinationStatus, DestinationWorker
-from walker_collector.errors import EventError, WalkerError
+from walker_collector.errors import ConfigError, EventError, WalkerError
 from walker_collector.events import Defaults, EventParts, new_id, plain_object
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import Received
@@ -53,6 +53,8 @@ class Collector(AsyncCalls):
         new_id: Callable[[], str] = new_id,
         random_: Callable[[], float] = random.random,
     ) -> None:
+        if not isinstance(flow, FlowConfig):
+            raise _no_flow(flow)
         config = flow.collector
         defaults = Defaults.of(config, new_id, on_unknown=UnknownKeys())
 
@@ -193,6 +195,11 @@ class Collector(AsyncCalls):
         left. Raises EventError for an invalid update, and as `push` does if it cannot be stored:
         then nothing has changed.
         """
+        if isinstance(update, str):
+            raise EventError(
+                "consent: takes the keys that are granted and withdrawn, not text; write "
+                'consent({"marketing": True}, user={"id": "u1"})'
+            )
         return self._life.runtime_if_open().intake.commands.consent(update, user)
 
     def user(self, update: Mapping[str, Any]) -> None:
@@ -337,6 +344,17 @@ class Collector(AsyncCalls):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _no_flow(given: object) -> ConfigError:
+    """Return the error of a collector that is made from something else than a flow."""
+    if isinstance(given, Mapping):
+        right = "Collector.from_config({...}) for a flow in memory"
+    elif isinstance(given, str | Path):
+        right = 'Collector.from_file("flow.json") for a flow file'
+    else:
+        right = 'Collector.from_file("flow.json") or Collector.from_config({...})'
+    return ConfigError(f"Collector: takes a FlowConfig, not {type(given).__name__}; write {right}")
 
 
 def _by_destination(call: str, letters: Iterable[Any]) -> dict[str, list[DeadLetter]]:

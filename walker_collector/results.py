@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from attrs import define, frozen
@@ -33,6 +33,14 @@ class PushResult:
     def ok(self) -> bool:
         """Whether no destination has the status "failed" or "closed"."""
         return _BAD.isdisjoint(self.destinations.values())
+
+    if not TYPE_CHECKING:  # type checkers refuse to await a result anyway
+
+        def __await__(self):
+            raise TypeError(
+                "push returns its result at once, and the event was accepted; in a coroutine "
+                "write `await collector.apush(...)`"
+            )
 
 
 @frozen(kw_only=True)

@@ -7,6 +7,7 @@ counters are passed in.
 import difflib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -41,6 +42,10 @@ CONSENT_KEYS: Final = 200
 _SCALARS: Final = ("id", "trigger", "entity", "action", "timestamp", "timing", "source")
 KEYS: Final = ("name", *PARTS, *_SCALARS)
 _KNOWN: Final = frozenset(KEYS)
+_NOT_NAMES: Final = ("event", "eventName", "event_name")
+"""Keys that other collectors have the name of an event under."""
+_SEPARATORS: Final = re.compile(r"[\s_.:/-]+")
+_CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _KINDS: Final[Mapping[str, type]] = {
     **PARTS,
     "trigger": str,
@@ -144,8 +149,8 @@ def _words(name: str) -> tuple[str, str]:
     words = name.split(" ")
     if len(words) < 2 or not words[0] or not words[1]:
         raise EventError(
-            f'event name {name[:80]!r} is not "entity action": two words with one space between, '
-            'such as "order complete"'
+            f'event name {name[:80]!r} is not "entity action": two words with one space between'
+            f"{_meant(name)}"
         )
     if may_need_check(name):
         check_identifier("event name", name)
@@ -154,6 +159,23 @@ def _words(name: str) -> tuple[str, str]:
             f"{name[:80]!r} is no command; there are walker consent, walker user, walker globals"
         )
     return words[0], words[1]
+
+
+def _meant(name: str) -> str:
+    """Return text to follow a name that is not two words: the one that was probably meant."""
+    words = _CAPITAL.sub(" ", _SEPARATORS.sub(" ", name)).split()
+    if len(words) < 2 or len(name) > 80:
+        return ', such as "order complete"'
+    return f"; did you mean {' '.join(words).lower()!r}?"
+
+
+def _missing_name(raw: Mapping[str, Any]) -> EventError:
+    """Return the error for an event without a name, which may stand in another place."""
+    found = next((key for key in _NOT_NAMES if isinstance(raw.get(key), str)), None)
+    place = f', and stands under "name", not under "{found}"' if found else ""
+    return EventError(
+        f'event name is missing{place}; write "entity action", such as "order complete"'
+    )
 
 
 def check_parts(parts: Mapping[str, Any]) -> None:
@@ -177,6 +199,8 @@ def complete(raw: Mapping[str, Any], now: int, timing: float, defaults: Defaults
     may share values with `raw`; `encode` makes it independent.
     """
     name = raw.get("name")
+    if name is None:
+        raise _missing_name(raw)
     words = _words(name) if type(name) is str else split_name(name)
     event = _over_defaults(raw, words, now, timing)
     # One test for most events, before any check of single parts: nothing is to be converted.
@@ -288,6 +312,7 @@ def _check_and_convert(event: dict[str, Any], period: Period, now: int) -> None:
 
 
 _NAMES_OF_KINDS: Final = {dict: "an object", list: "a list", str: "text", float: "a number"}
+_SUCH_AS: Final = {"user": ' such as {"id": "u1"}', "consent": ' such as {"marketing": true}'}
 _ALSO: Final[Mapping[type, Any]] = {list: tuple, float: int | Decimal}
 """Other types that are accepted for a kind."""
 
@@ -298,8 +323,9 @@ def _check_part(key: str, value: Any, kind: type, name: Any) -> None:
         also and isinstance(value, also) and not isinstance(value, bool)
     ):
         return
+    such_as = _SUCH_AS.get(key, "")
     raise EventError(
-        f"{key}: must be {_NAMES_OF_KINDS[kind]}, not {type(value).__name__} "
+        f"{key}: must be {_NAMES_OF_KINDS[kind]}{such_as}, not {type(value).__name__} "
         f"(event {str(name)[:80]!r})"
     )
 

@@ -37,7 +37,10 @@ class InFlight:
     def check_open(self) -> None:
         """Raise CollectorClosed if the collector is closed."""
         if self.closed:
-            raise CollectorClosed("the collector is closed; the event was not accepted")
+            raise CollectorClosed(
+                "the collector is closed; the event was not accepted: push before close(), or "
+                "inside the `with` block"
+            )
 
     def wait_until_empty(self, expired: Callable[[], bool]) -> None:
         """Wait for the calls that closing waits for, until `expired` returns True."""

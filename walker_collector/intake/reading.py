@@ -13,26 +13,31 @@ _PARTS: Final = frozenset(KEYS)
 
 
 def raw_event(
-    event: str | Mapping[str, Any], parts: Mapping[str, Any], more: Sequence[object] = ()
+    event: str | Mapping[str, Any],
+    parts: Mapping[str, Any],
+    more: Sequence[object] = (),
+    call: str = "push",
 ) -> Mapping[str, Any]:
-    """Return the arguments of `push` as one mapping; raises EventError if they are no event.
+    """Return the arguments of a call as one mapping; raises EventError if they are no event.
 
-    `more` has positional arguments after the event, which there are none of.
+    `more` has its positional arguments after the event; there should be none.
     """
     if more:
-        raise EventError(_too_many(event, more))
+        raise EventError(_too_many(call, event, more))
     if type(event) is dict and not parts:  # the usual case, and much the cheapest test
         return event
     if not _PARTS.issuperset(parts):
         check_parts(parts)
     if isinstance(event, str):
+        if "name" in parts:
+            raise EventError(f"{call}: name: it is the first argument already")
         return {**parts, "name": event}
     if isinstance(event, EventError):
         raise event
     if not isinstance(event, Mapping):
         raise EventError(
             f"an event is a name or a mapping, not {type(event).__name__}; "
-            'write push("order complete", data={...})'
+            f'write {call}("order complete", data={{...}})'
         )
     return readable(lambda: {**event, **parts})
 
@@ -89,10 +94,10 @@ def until_it_raises(call: str, events: Iterable[Any]) -> Iterator[Any]:
         yield ended
 
 
-def _too_many(event: object, more: Sequence[object]) -> str:
+def _too_many(call: str, event: object, more: Sequence[object]) -> str:
     """Return the reason to refuse positional arguments after the event, with the right call."""
-    name = event if isinstance(event, str) else "order complete"
-    shown = f'push("{storable(name, 80)}", data={{...}})'
+    name = storable(event, 80) if isinstance(event, str) else "order complete"
+    right = f'{call}("{name}", data={{...}})'
     if len(more) == 1 and isinstance(more[0], Mapping):
-        return f"push: the parts of an event are named; write {shown}"
-    return f"push: takes one event, then its parts by name; write {shown}"
+        return f"{call}: the parts of an event are given by name; write {right}"
+    return f"{call}: takes one event, and its parts by name; write {right}"

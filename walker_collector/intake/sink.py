@@ -1,5 +1,6 @@
 """The sink of an intake: the spool and its workers, which accepted events go to."""
 
+import sys
 import time
 from _thread import get_ident
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +18,11 @@ from walker_collector.intake.in_flight import InFlight
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
 from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Spool, State
 from walker_collector.spool.repeats import Unstored
+from walker_collector.text import get_logger
 
 T = TypeVar("T")
+
+logger = get_logger("walker_collector")
 
 _POLL_INTERVAL: Final = 0.01
 """Time (s) between attempts to write to a spool that is full."""
@@ -84,6 +88,7 @@ class SpoolSink:
         self._spool = spool
         self._workers = workers
         self._in_flight = in_flight
+        self._has_warned = False
         active = [] if spool.durable else workers.active
         self._bounded = [(worker, worker.pending.state) for worker, _ in active]
         """The workers that keep their queue in memory."""
@@ -213,6 +218,7 @@ class SpoolSink:
             except SpoolFull:
                 if time.monotonic() >= deadline:
                     raise
+            self._warn_event_loop()
             time.sleep(_POLL_INTERVAL)
             self._in_flight.check_open()  # nobody waits for room while the collector closes
 
@@ -224,6 +230,8 @@ class SpoolSink:
                 continue
             count = sum(item.states.get(worker.id) is State.WAITING for item in records)
             deadline = time.monotonic() + wait / 1000
+            if count and wait:
+                self._warn_event_loop()
             if count and not worker.wait_for_room(count, limit, deadline, self._is_closed):
                 self._in_flight.check_open()
                 raise SpoolFull(
@@ -232,6 +240,17 @@ class SpoolSink:
                     "(collector.queueWait); the event was not accepted. Configure "
                     "collector.spool to let them wait on disk"
                 )
+
+    def _warn_event_loop(self) -> None:
+        """Warn, once, that a push is about to wait in the thread of an event loop."""
+        asyncio = sys.modules.get("asyncio")
+        if self._has_warned or asyncio is None or asyncio._get_running_loop() is None:
+            return
+        self._has_warned = True
+        logger.warning(
+            "there is no room, so push waits, and with it the event loop that it is called in; in "
+            "coroutines write `await collector.apush(...)`"
+        )
 
     def _is_closed(self) -> bool:
         return self._in_flight.closed

@@ -1,0 +1,189 @@
+"""Calls that are written wrong: the error says what to write instead."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.core.support import PATIENCE, event, flow, plugin, running
+from walker_collector import Collector, CollectorClosed, ConfigError, EventError, SpoolFull
+from walker_collector.config import SpoolConfig
+from walker_collector.testing import Recorder
+
+RIGHT = 'push("order complete", data={...})'
+
+
+@pytest.fixture
+def collector() -> Iterator[Any]:
+    """A collector whose calls are not type-checked."""
+    with Recorder().collector() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda c: c.push("order complete", {"total": 1}),
+            f"push: the parts of an event are given by name; write {RIGHT}",
+        ),
+        (
+            lambda c: c.push("order complete", {"total": 1}, {"id": "u1"}),
+            f"push: takes one event, and its parts by name; write {RIGHT}",
+        ),
+        (
+            lambda c: c.push({"name": "order complete"}, {"total": 1}),
+            f"push: the parts of an event are given by name; write {RIGHT}",
+        ),
+        (
+            lambda c: c.push("order complete", date={}),
+            "date: unknown part of an event; did you mean data?",
+        ),
+        (lambda c: c.push("a b", name="c d"), "push: name: it is the first argument already"),
+        (
+            lambda c: c.push("order complete", user="ines"),
+            'user: must be an object such as {"id": "u1"}, not str (event \'order complete\')',
+        ),
+        (
+            lambda c: c.push("a b", consent=True),
+            "consent: must be an object such as {\"marketing\": true}, not bool (event 'a b')",
+        ),
+        (
+            lambda c: c.push({"event": "order complete", "data": {}}),
+            'event name is missing, and stands under "name", not under "event"; '
+            'write "entity action", such as "order complete"',
+        ),
+        (
+            lambda c: c.push({"data": {}}),
+            'event name is missing; write "entity action", such as "order complete"',
+        ),
+        (
+            lambda c: c.push("ordercomplete"),
+            "event name 'ordercomplete' is not \"entity action\": two words with one space "
+            'between, such as "order complete"',
+        ),
+        (
+            lambda c: c.push(7),
+            'an event is a name or a mapping, not int; write push("order complete", data={...})',
+        ),
+        (
+            lambda c: c.consent("marketing"),
+            "consent: takes the keys that are granted and withdrawn, not text; write "
+            'consent({"marketing": True}, user={"id": "u1"})',
+        ),
+        (
+            lambda c: c.consent({"marketing": True}, "ines"),
+            'consent: user needs an id, a device or a session, such as {"id": "u1"}',
+        ),
+        (
+            lambda c: c.push_many({"name": "order complete"}),
+            "push_many: takes a list of events, not dict; "
+            "write push(event) for one, push_many([event]) for a list",
+        ),
+    ],
+)
+def test_error_says_what_to_write(call: Callable[[Any], Any], message: str, collector: Any) -> None:
+    with pytest.raises(EventError) as raised:
+        call(collector)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "order_complete",
+        "OrderComplete",
+        "orderComplete",
+        "order.complete",
+        "order  complete",
+        "order:complete",
+        "order-complete",
+        "Order_Complete",
+        " order complete",
+    ],
+)
+def test_name_in_another_spelling_is_answered_with_the_right_one(name: str, collector: Any) -> None:
+    with pytest.raises(EventError, match=r"did you mean \'order complete\'\?$"):
+        collector.push(name)
+
+
+def test_error_of_a_coroutine_names_its_own_call(collector: Any) -> None:
+    with pytest.raises(EventError, match=r'write apush\("order complete", data=\{...\}\)'):
+        asyncio.run(collector.apush("order complete", {"total": 1}))
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ({"destinations": {}}, "Collector.from_config({...}) for a flow in memory"),
+        ("flow.json", 'Collector.from_file("flow.json") for a flow file'),
+        (Path("flow.json"), 'Collector.from_file("flow.json") for a flow file'),
+        (None, 'Collector.from_file("flow.json") or Collector.from_config({...})'),
+    ],
+)
+def test_collector_of_something_else_than_a_flow(given: Any, right: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Collector(given)
+    kind = type(given).__name__
+    assert [problem.message for problem in raised.value.problems] == [
+        f"Collector: takes a FlowConfig, not {kind}; write {right}"
+    ]
+
+
+def test_push_after_the_block_says_so(collector: Any) -> None:
+    with Recorder().collector() as closed:
+        pass
+    with pytest.raises(CollectorClosed, match=r"push before close\(\), or inside the `with` block"):
+        closed.push("order complete")
+
+
+def test_awaited_result_says_that_apush_is_for_coroutines(collector: Any) -> None:
+    async def main() -> None:
+        await collector.push("order complete")
+
+    with pytest.raises(TypeError, match=r"the event was accepted; .* `await collector.apush"):
+        asyncio.run(main())
+
+
+def test_any_mapping_may_be_a_part() -> None:
+    recorder = Recorder()
+    parts: dict[str, Any] = {
+        part: MappingProxyType({"x": "y"})
+        for part in ("data", "user", "context", "custom", "source")
+    }
+    with recorder.collector() as collector:
+        collector.push("order complete", consent=MappingProxyType({"marketing": True}), **parts)
+    sent = recorder.events[0]
+    assert [sent[part] for part in ("data", "user", "context", "custom")] == [{"x": "y"}] * 4
+    assert sent["source"]["x"] == "y"
+    assert sent["consent"] == {"marketing": True}
+
+
+def test_push_that_waits_in_an_event_loop_is_warned_of_once(
+    spool: Path | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = threading.Event()
+    made = flow(plugin(lambda *_: opened.wait(PATIENCE)), spool, queue_max=1, queue_wait=20)
+    if spool is not None:
+        room = SpoolConfig(path=str(spool), max_events=1)
+        made = attrs.evolve(made, collector=attrs.evolve(made.collector, spool=room))
+
+    def push_beyond_room() -> None:
+        for n in range(10):
+            collector.push(event(n))
+
+    async def main() -> None:
+        for _ in range(2):
+            with pytest.raises(SpoolFull):
+                push_beyond_room()
+
+    with caplog.at_level(logging.WARNING), running(made) as collector:
+        asyncio.run(main())
+        opened.set()
+    assert caplog.text.count("in coroutines write `await collector.apush(...)`") == 1
