@@ -68,10 +68,10 @@ def require(value: Any, name: str, purpose: str) -> Any:
 
 def fault(backend: Backend, name: str) -> Callable[[], None]:
     """Return a fault of a Backend, such as `retry`; skip the test unless it can recover too."""
-    require(backend.recover, "recover", f"how the backend recovers from `{name}`")
     inject: Callable[[], None] = require(
         getattr(backend, name), name, "how the backend fails, to test the destination's response"
     )
+    require(backend.recover, "recover", f"how the backend recovers from `{name}`")
     return inject
 
 
