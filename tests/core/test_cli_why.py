@@ -89,6 +89,14 @@ def test_an_event_that_is_held_names_the_missing_consent_and_who_has_said_what(s
     text = shop.told("--event", "o-1")
     assert "needs consent to marketing" in text
     assert "nobody has said anything" in text
+    assert "once the person grants that" in text
+    assert not held["consent"]["deniedForGood"]
+
+
+def test_an_event_that_denies_by_itself_is_held_whatever_is_granted(shop: Shop) -> None:
+    shop.send("o-5", person="hana", consent={"marketing": False})
+    assert shop.event("o-5")["ads"]["consent"]["deniedForGood"]
+    assert "which no later grant changes" in shop.told("--event", "o-5")
 
 
 def test_a_destination_that_is_down_says_why_and_who_delivers(shop: Shop) -> None:
@@ -127,6 +135,16 @@ def test_an_ignored_event_is_known_by_its_id_and_the_rules_that_ignore_are_told(
     assert shop.event("r-1")["shop"]["status"] == "ignored"
     text = shop.told("--event", "r-1")
     assert '''no rule is for 'return send', and "unmatched" is "ignore"''' in text
+
+
+def test_an_id_that_was_given_again_stands_for_several_events(shop: Shop) -> None:
+    for _ in range(2):
+        shop.collector.push({**ORDER, "id": "o-6", "user": {"id": "hana"}})
+    found = asked(shop.flow, "--event", "o-6")["events"]
+    assert len(found) == 2
+    statuses = {item["destination"]: item["status"] for item in found[1]["deliveries"]}
+    assert statuses["crm"] == "waiting"
+    wait_until(lambda: "archive: unknown" in shop.told("--event", "o-6"))
 
 
 def test_an_event_without_a_trace_says_where_to_look(shop: Shop) -> None:

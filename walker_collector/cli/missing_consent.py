@@ -55,7 +55,16 @@ class MissingConsent:
             "rule": self.rule or None,
             "statements": [attrs.asdict(item) for item in self.statements],
             "granted": self.is_granted,
+            "deniedForGood": self.known and self.is_denied_for_good,
         }
+
+    @property
+    def is_denied_for_good(self) -> bool:
+        """Whether the event itself denies what it needs: no later statement changes that."""
+        possible = [item for item in self.statements if item.granted or item.by != "event"]
+        return not _admits(
+            self.keys, self.mode, [attrs.evolve(item, granted=True) for item in possible]
+        )
 
     @property
     def is_granted(self) -> bool:

@@ -129,8 +129,8 @@ class _Known:
         """Yield everything for people."""
         if self.is_known:
             yield f"identifiers: {', '.join(self.identifiers)}"
-            if others := sorted({*self.claimed_identifiers} - {*self.identifiers}):
-                yield f"claimed, by senders that are not trusted: {', '.join(others)}"
+            if claims := ", ".join(self.claimed_identifiers):
+                yield f"claimed, by senders that are not trusted: {claims}"
             yield "consent:" if self.consent else "consent: nobody has said anything"
             yield from (f"  {_statement_line(item)}" for item in self.consent)
             yield "events:" if self.events else "events: none is waiting, held or dead"
@@ -159,7 +159,7 @@ def _known(tracer: Tracer, store: SqliteSpool, user: dict[str, Any]) -> _Known:
     statements = [item for key in sorted(keys) for item in _statements(key, store.consent_of(key))]
     events = tracer.of_people(keys, _EVERY)
     sure = sorted(key for key in keys if not is_claimed(key))
-    claims = sorted(key.removeprefix("~") for key in keys if is_claimed(key))
+    claims = sorted({key.removeprefix("~") for key in keys if is_claimed(key)} - {*sure})
     return _Known(
         identifiers=sure,
         claimed_identifiers=claims,

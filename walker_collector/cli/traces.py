@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 from attrs import Factory, frozen
 
 from walker_collector.cli.deliverers import Attendance, attendance
@@ -67,11 +68,12 @@ class Delivery:
 class EventTrace:
     """An event with its state at each destination.
 
-    event: its name; "" if the spool has it no more. accepted: the time of acceptance (ms since
-    1970). data: all of it, if it is stored.
+    seq: its number. event: its name; "" if the spool has it no more. accepted: the time of
+    acceptance (ms since 1970). data: all of it, if it is stored.
     """
 
     id: str
+    seq: int
     event: str
     person: str
     accepted: int
@@ -100,7 +102,7 @@ class Tracer:
         self.consents = ConsentStore(store, default, people_max=1_000, now=now_ms)
         self.consents.show_stored_default()
         self._store = store
-        self._path = path
+        self.path = path
         self._events = store.stored_events()
         self._attended: dict[tuple[str, int], Attendance] = {}
 
@@ -119,26 +121,24 @@ class Tracer:
         """Return the deliverer of a destination, and its health."""
         key = destination, shard
         if key not in self._attended:
-            self._attended[key] = attendance(self._path, destination, shard, self.flow)
+            self._attended[key] = attendance(self.path, destination, shard, self.flow)
         return self._attended[key]
 
-    def event(self, id_: str) -> EventTrace | None:
-        """Return the trace of an event; None: there is none."""
+    def events(self, id_: str) -> list[EventTrace]:
+        """Return the trace of an event; of several events, where an id was given again."""
         found = [item for item in self._events.with_text(id_) if _id_of(item) == id_]
         recent = self._store.recent_event(id_, self.now)
-        if found:
-            trace = self._trace(found)
-            return self._with_recent(trace, recent)
-        if recent is None:
-            return None
-        return self._with_recent(EventTrace(id_, "", "", recent.at, ()), recent)
+        traces = self._traces(found)
+        if recent is not None and not any(trace.seq == recent.seq for trace in traces):
+            traces.append(EventTrace(id_, recent.seq, "", "", recent.at, ()))
+        return [
+            self._with_ends(trace, recent if recent and recent.seq == trace.seq else None)
+            for trace in traces
+        ]
 
     def of_people(self, keys: Collection[str], limit: int) -> list[EventTrace]:
         """Return the traces of the latest stored events under these keys, latest first."""
-        by_seq: dict[int, list[StoredDelivery]] = {}
-        for item in self._events.of_people(keys, limit):
-            by_seq.setdefault(item.entry[0], []).append(item)
-        return [self._trace(found) for found in by_seq.values()]
+        return self._traces(self._events.of_people(keys, limit))
 
     def counts(self, keys: Collection[str]) -> dict[str, dict[str, int]]:
         """Return the stored events under these keys: by destination, waiting, held and dead."""
@@ -147,13 +147,20 @@ class Tracer:
             result.setdefault(id_, dict.fromkeys(_STATUSES.values(), 0))[_STATUSES[state]] = count
         return result
 
+    def _traces(self, deliveries: Iterable[StoredDelivery]) -> list[EventTrace]:
+        by_seq: dict[int, list[StoredDelivery]] = {}
+        for item in deliveries:
+            by_seq.setdefault(item.entry[0], []).append(item)
+        return [self._trace(found) for found in by_seq.values()]
+
     def _trace(self, found: Sequence[StoredDelivery]) -> EventTrace:
-        _, person, at, body = found[0].entry
+        seq, person, at, body = found[0].entry
         event = _event(body)
         keys = self.consents.all_keys([self.consents.canonical(person)]) if person else set()
         retries, calls = self._retries(keys), self._events.calls_with(keys)
         return EventTrace(
             id=str(event.get("id", "")),
+            seq=seq,
             event=str(event.get("name", "?")),
             person=person,
             accepted=at,
@@ -200,7 +207,7 @@ class Tracer:
         entry = self.flow.destinations.get(destination) if self.flow else None
         return entry.config if entry else None
 
-    def _with_recent(self, trace: EventTrace, recent: RecentEvent | None) -> EventTrace:
+    def _with_ends(self, trace: EventTrace, recent: RecentEvent | None) -> EventTrace:
         """Add the destinations that the event is not stored for any more, or never was."""
         stored = {item.destination for item in trace.deliveries}
         known = self.flow.destinations.keys() if self.flow else set[str]()
@@ -209,9 +216,7 @@ class Tracer:
         else:
             added = [*_ends(recent, stored)]
         deliveries = sorted([*trace.deliveries, *added], key=lambda item: item.destination)
-        return EventTrace(
-            trace.id, trace.event, trace.person, trace.accepted, deliveries, trace.data
-        )
+        return attrs.evolve(trace, deliveries=deliveries)
 
 
 def shown_person(key: str) -> str:

@@ -81,8 +81,7 @@ def why(
     with reading(config) as store:
         tracer = Tracer(store, Path(config.path), flow_of(flow, name))
         if id_ is not None:
-            found = tracer.event(id_)
-            events = [found] if found else []
+            events = tracer.events(id_)
             subject: dict[str, Any] = {"event": id_}
         else:
             keys = tracer.consents.keys_of(user)
@@ -194,14 +193,13 @@ class _Answer:
         yield from map(_said, missing.statements)
         config = self.tracer.config_of(item.destination)
         if config is not None:
-            age = duration(config.queue_age / 1000)
-            yield f"goes out once that is granted; dropped after {age} (queueAge)"
+            yield _hope(missing, event.person)
+            yield f"dropped at {moment(event.accepted + config.queue_age)} (queueAge)"
 
     def _waits(self, item: Delivery) -> Iterator[str]:
         attended = self.tracer.attendance(item.destination)
         if item.reason:
-            failed = f"after {counted(item.attempts, 'attempt')}" if item.attempts else "before"
-            yield f"it failed {failed}: {item.reason}"
+            yield f"{_failures(item.attempts)}: {item.reason}"
         if attended.is_in_trouble:
             yield from attended.lines
         elif item.due:
@@ -217,7 +215,7 @@ class _Answer:
             yield from attended.lines
 
     def _dead(self, item: Delivery, event: EventTrace) -> Iterator[str]:
-        yield f"after {counted(item.attempts, 'attempt')}: {item.reason}"
+        yield f"{_failures(item.attempts)}: {item.reason}"
         if item.parts:
             yield ", ".join(f"{part} {state}" for part, state in item.parts.items())
         yield "mend the cause, then deliver it again, or delete it:"
@@ -228,15 +226,15 @@ class _Answer:
     def _no_trace(self) -> Iterator[str]:
         tracer = self.tracer
         if "person" in self.subject:
-            yield "No event of this person is waiting, held or dead."
+            yield f"No event of this person is waiting, held or dead in {tracer.path}."
             yield "Delivered events are known by their ids alone: `walker why FLOW --event ID`."
             yield f"`walker people {self.flow}` tells what else is known of the person."
             return
-        yield f"No trace of event {self.subject['event']}."
+        yield f"No trace of event {self.subject['event']} in {tracer.path}."
         yield "  It was never accepted: see the answer that its sender got, and the log."
         yield "  Or every destination has got or ignored it, and its id is not remembered."
         asked = tracer.flow.collector.recent if tracer.flow else None
-        period = duration(tracer.recent / 1000)
+        period = duration(tracer.recent / 1000).replace(".0 ", " ")
         pushed = "also ids given to push" if asked else "ids given to push are not"
         yield f"  Ids from sources are remembered for {period}, {pushed} (collector.recent)."
 
@@ -252,10 +250,25 @@ class _Answer:
             yield "`walker explain FLOW EVENTS` shows which rule an event meets."
 
 
+def _failures(attempts: int) -> str:
+    if attempts <= 1:
+        return "1 attempt has failed" if attempts else "an attempt has failed"
+    return f"{attempts:,} attempts have failed, the last"
+
+
 def _choice(missing: MissingConsent) -> str:
     if len(missing.keys) == 1:
         return missing.keys[0]
     return f"{'all' if missing.mode == 'all' else 'any'} of {', '.join(missing.keys)}"
+
+
+def _hope(missing: MissingConsent, person: str) -> str:
+    """Return what releases a held event."""
+    if missing.is_denied_for_good:
+        return "the event itself says no, which no later grant changes"
+    if not person:
+        return "it names nobody: it goes out once the default consent grants that"
+    return "goes out once the person grants that (collector.consent, walker consent)"
 
 
 def _said(item: Statement) -> str:
