@@ -43,7 +43,7 @@ class Simulated:
         no events. `ignored`: a rule says so. `empty`: it gives the destination nothing to send;
         `error` is the reason. `unidentified`, `invalid`: it would be a dead letter, for `error`.
     warnings: the parts of the event that are left out or changed, though the rest is delivered.
-    rule: the key of the rule that matched.
+    rule: the key of the rule that matched. unmatched: there are rules, but none matched.
     required, rule_required: the consent that destination and rule require.
     mode: whether any one of the required keys is enough, or all are needed.
     grants: each key of consent that holds for the event, with its source.
@@ -55,6 +55,7 @@ class Simulated:
     destination: str
     status: Status
     rule: str | None = None
+    unmatched: bool = False
     calls: list[Call] = Factory(list)
     error: str | None = None
     warnings: tuple[str, ...] = ()
@@ -243,6 +244,7 @@ class _Stage:
             destination=destination.id,
             status=answer.status,
             rule=mapped.rule.key if mapped.rule else None,
+            unmatched=bool(destination.config.mapping) and mapped.rule is None,
             calls=answer.calls,
             error=answer.error,
             warnings=answer.warnings,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.cli_support import event, to_file, write_flow
-from walker_collector import WalkerError
+from walker_collector import EventError, WalkerError
 from walker_collector.cli import main
 from walker_collector.sources.file import lines
 from walker_collector.sources.file.lines import parse, read_lines
@@ -69,12 +69,15 @@ def test_any_array_of_objects_is_read_as_it_is(values: list[Any], indent: int | 
 def test_broken_text_is_refused_once_with_its_place(text: str, reason: str) -> None:
     message = refused(text)
     assert message.startswith(f"not JSON: {reason}")
-    assert message.endswith("one per line (NDJSON); `jq -c` writes them so")
+    assert message.endswith("one per line (NDJSON); `jq -c . FILE` writes them so")
 
 
 def test_document_that_is_too_large_says_how_to_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "LONGEST", 50)
-    assert "more than 50 bytes in one piece; events are JSON objects" in refused(json.dumps(EVENTS))
+    array, objects = json.dumps(EVENTS), json.dumps(EVENTS[0], indent=1)
+    assert "array of more than 50 bytes in one piece; write each of its events" in refused(array)
+    assert refused(array).endswith("`jq -c '.[]' FILE`")
+    assert refused(objects).endswith("`jq -c . FILE` writes them so")
     assert "not UTF-8 text (byte 2)" in refused(b'["\xff"]')
 
 
@@ -87,3 +90,17 @@ def test_run_delivers_an_array_and_tells_bad_events_by_position(tmp_path: Path) 
     assert "line 2: event name 'bad'" in result.stderr
     assert "line 3: not an event" in result.stderr
     assert [json.loads(line)["data"]["n"] for line in out.read_text().splitlines()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "jq"),
+    [
+        ('{"batch": [{"name": "a b"}]}', ".batch[]"),
+        ('{"sent": 1, "my events": [{"name": "a b"}]}', '.["my events"][]'),
+    ],
+)
+def test_list_of_events_in_an_object_says_how_to_write_them(text: str, jq: str) -> None:
+    with pytest.raises(EventError, match="no event, but a list of them") as caught:
+        parse(text.encode())
+    assert str(caught.value).endswith(f"`jq -c '{jq}'`")
+    assert parse(b'{"name": "a b", "nested": [{}]}')

@@ -1,10 +1,13 @@
 """Events that no rule of a mapping is for: sent and told, ignored, or dead letters."""
 
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.core.cli_support import walker
 from walker_collector import Collector
 from walker_collector.simulation import Simulation
 from walker_collector.testing import Recorder
@@ -92,3 +95,22 @@ def test_without_a_mapping_everything_is_sent() -> None:
         with collector_of(recorder, unmatched=choice) as collector:
             collector.push("cart add")
         assert recorder.names == ["cart add"]
+
+
+def test_simulation_shows_that_no_rule_is_for_an_event(tmp_path: Path) -> None:
+    entry = {"package": "console", "config": {"mapping": {"order": {"complete": {}}}}}
+    plain = {"package": "console"}
+    flow, events = tmp_path / "flow.json", tmp_path / "events.ndjson"
+    flow.write_text(json.dumps({"destinations": {"out": entry, "all": plain}}))
+    events.write_text('{"name": "order complete"}\n{"name": "cart add"}\n')
+    lines = [
+        line
+        for line in walker("simulate", flow, events).stdout.splitlines()
+        if line.startswith("line")
+    ]
+    assert lines == [
+        "line 1  order complete -> out  deliver (rule order complete)",
+        "line 1  order complete -> all  deliver",
+        "line 2  cart add -> out  deliver (no rule)",
+        "line 2  cart add -> all  deliver",
+    ]

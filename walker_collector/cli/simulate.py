@@ -41,6 +41,7 @@ class InvalidLine:
     destination: None = field(default=None, init=False)
     status: Status = field(default="invalid", init=False)
     rule: None = field(default=None, init=False)
+    unmatched: bool = field(default=False, init=False)
     calls: list[Call] = field(default=Factory(list), init=False)
     warnings: tuple[str, ...] = field(default=(), init=False)
 
@@ -156,6 +157,7 @@ def headline(number: int, result: Simulated | InvalidLine) -> tuple[str | Colore
     """Return the first line of a result: event, destination, status, rule, error."""
     where = f" -> {result.destination}" if result.destination else ""
     rule = f" (rule {result.rule})" if result.rule else ""
+    rule = " (no rule)" if result.unmatched and result.status == "deliver" else rule
     error = f": {result.error}" if result.error else ""
     status = Colored(result.status, _COLORS.get(result.status))
     return f"line {number}  {result.event or '?'}{where}  ", status, f"{rule}{error}"

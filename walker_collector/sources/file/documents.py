@@ -14,7 +14,8 @@ _UNDECIDED: Final = re.compile(rb"\s*(?:\{\s*)?")
 _SPACE: Final = re.compile(r"\s*")
 _COMMA: Final = re.compile(r"\s*,\s*")
 _DECODER: Final = json.JSONDecoder()
-ADVICE: Final = "events are JSON objects, one per line (NDJSON); `jq -c` writes them so"
+ADVICE: Final = "events are JSON objects, one per line (NDJSON); `jq -c . FILE` writes them so"
+ADVICE_ON_ARRAY: Final = "write each of its events on a line: `jq -c '.[]' FILE`"
 
 
 def is_document(head: bytes) -> bool | None:

@@ -13,7 +13,12 @@ from attrs import frozen
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
-from walker_collector.sources.file.documents import ADVICE, is_document, split_document
+from walker_collector.sources.file.documents import (
+    ADVICE,
+    ADVICE_ON_ARRAY,
+    is_document,
+    split_document,
+)
 from walker_collector.sources.long_integers import may_have_long_integer
 from walker_collector.text import brief
 
@@ -165,7 +170,9 @@ def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
     while pieces[-1]:
         size += len(pieces[-1])
         if size > LONGEST:
-            raise WalkerError(f"JSON of more than {LONGEST:,} bytes in one piece; {ADVICE}")
+            what = "an array" if begun.lstrip().startswith(b"[") else "JSON"
+            advice = ADVICE_ON_ARRAY if what == "an array" else ADVICE
+            raise WalkerError(f"{what} of more than {LONGEST:,} bytes in one piece; {advice}")
         pieces.append(read(stream))
     values = split_document(b"".join(pieces))
     return Lines(1, [text for _, text in values], [number for number, _ in values])
@@ -189,10 +196,22 @@ def parse(text: bytes, most: int = Bounds().bytes) -> dict[str, Any]:
         raise EventError(f"not JSON: {error.msg} (column {error.colno})") from None
     if not isinstance(value, dict):
         raise EventError("not an event: expected a JSON object")
+    if "name" not in value and (wrapper := _list_of_objects(value)):
+        raise EventError(f"no event, but a list of them; write each on a line: `jq -c '{wrapper}'`")
     # The standard library's parser is slow, so it checks only lines with this many digits.
     if may_have_long_integer(text):
         _check_integers(text)
     return value
+
+
+def _list_of_objects(value: dict[str, Any]) -> str | None:
+    """Return the jq filter of the list in an object such as `{"batch": [{...}]}`, if it has one."""
+    for key, item in value.items():
+        if isinstance(item, list) and item and isinstance(item[0], dict):
+            return (
+                f".{key}[]" if key.isidentifier() and key.isascii() else f".[{json.dumps(key)}][]"
+            )
+    return None
 
 
 def _check_integers(text: bytes) -> None:
