@@ -14,19 +14,22 @@ _Waiting = tuple[Sequence[T], asyncio.Future[Sequence[R]]]
 """The items of a task, and the future of their results."""
 
 _GROUP: Final = 2_000
-"""Items after which a group is closed; the tasks after it wait for the next."""
+"""Items after which a group is closed, if not told otherwise."""
 
 
 class Groups(Generic[T, R]):
     """Hands the items of all tasks that wait to `handle` together, on a thread per event loop.
 
-    `handle` returns a result for each. While it works on a group, the next one gathers: so a busy
+    `handle` returns a result for each. After `most` items a group is closed. While it works on a group, the next one gathers: so a busy
     process commits seldom, and a quiet one at once. Groups keep the order of the calls.
     """
 
-    def __init__(self, handle: Callable[[Sequence[T]], Sequence[R]], thread: str) -> None:
+    def __init__(
+        self, handle: Callable[[Sequence[T]], Sequence[R]], thread: str, *, most: int = _GROUP
+    ) -> None:
         self._handle = handle
         self._thread = thread
+        self._most = most
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _GroupsOfLoop[T, R]] = (
             WeakKeyDictionary()
         )
@@ -46,7 +49,7 @@ class Groups(Generic[T, R]):
         loop = asyncio.get_running_loop()
         groups = self._loops.get(loop)
         if groups is None:
-            groups = self._loops[loop] = _GroupsOfLoop(self._handle, self._thread)
+            groups = self._loops[loop] = _GroupsOfLoop(self._handle, self._thread, self._most)
         future: asyncio.Future[Sequence[R]] = loop.create_future()
         groups.add(loop, (items, future))
         return await future
@@ -55,8 +58,11 @@ class Groups(Generic[T, R]):
 class _GroupsOfLoop(Generic[T, R]):
     """The groups of one event loop; its thread ends with it."""
 
-    def __init__(self, handle: Callable[[Sequence[T]], Sequence[R]], thread: str) -> None:
+    def __init__(
+        self, handle: Callable[[Sequence[T]], Sequence[R]], thread: str, most: int
+    ) -> None:
         self._handle = handle
+        self._most = most
         self._waiting: list[_Waiting[T, R]] = []
         self._thread = ThreadPoolExecutor(1, thread)
         self.is_working = False
@@ -105,7 +111,7 @@ class _GroupsOfLoop(Generic[T, R]):
         """Take the items that are handled next, without those of cancelled tasks."""
         waiting = [item for item in self._waiting if not item[1].done()]
         size = taken = 0
-        while taken < len(waiting) and size < _GROUP:
+        while taken < len(waiting) and size < self._most:
             size += len(waiting[taken][0])
             taken += 1
         self._waiting = waiting[taken:]

@@ -259,10 +259,10 @@ class Received:
 class SourceContext:
     """The context of a source, passed to `run`: its id, settings, and the way in for its events.
 
-    accept: takes a list of events, plain JSON objects or `Received`, and returns for each its
-        PushResult, or the error: EventError for an event that is refused (NotTrusted: a command
-        that its sender may not send), SpoolFull where there is no room (try it again later, or
-        tell the sender to), CollectorClosed. It returns when the events are stored, waits for room
+    accept: takes events, plain JSON objects or `Received`, and returns for each its PushResult, or
+        the error: EventError for an event that is refused (NotTrusted: a command that its sender
+        may not send), SpoolFull where there is no room (try it again later, or tell the sender to),
+        CollectorClosed. It returns when the events are stored, waits for room
         (`collector.queueWait`), and may be called from several threads. Events of one call are
         stored together, so groups are cheaper. Commands (`walker consent`) count.
     stop: an event that is set when the source has to stop: it takes nothing new, finishes what it
@@ -279,7 +279,7 @@ class SourceContext:
     id: str
     settings: Any
     config: SourceConfig
-    accept: Callable[[Sequence[Mapping[str, Any] | Received]], Sequence[Any]] = field(repr=False)
+    accept: Callable[[Iterable[Mapping[str, Any] | Received]], Sequence[Any]] = field(repr=False)
     stop: threading.Event = field(repr=False, factory=threading.Event)
     status: Callable[[], Any] | None = field(repr=False, default=None)
     ready: Callable[[str], None] = field(repr=False, default=lambda place: None)

@@ -14,8 +14,7 @@ from tests.customerio.whole import PATIENCE, flow_of
 from walker_collector import Collector, Secret
 from walker_collector.cli import main
 from walker_collector.sources.http import Key, Settings
-from walker_collector.sources.http.messages import Request
-from walker_collector.sources.http.respond import Responder
+from walker_collector.sources.http.app import App
 from walker_dest_customerio.sandbox import Sandbox
 
 KEYS = {"web": Key(key=Secret("w")), "server": Key(key=Secret("s"), trusted=True)}
@@ -37,9 +36,9 @@ def post(collector: Collector, key: str | None, event: Any = LEAVE) -> None:
     """Post an event; without a key, to a source that has none."""
     settings = Settings(keys=KEYS if key else {})
     headers = {"x-write-key": key or ""}
-    request = Request.of("POST", "/collect", headers, json.dumps(event).encode())
-    response = Responder(settings, lambda: 1_700_000_000_000).respond(request, collector.push_many)
-    assert response.status == 200
+    application = App(collector.push_many, settings)
+    status, _, _ = application.respond("POST", "/collect", headers, json.dumps(event).encode())
+    assert status == 200
     assert collector.flush(PATIENCE)
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -194,7 +194,7 @@ class SourceHarness:
         self.place = place
 
     def _accept(
-        self, events: Sequence[Mapping[str, Any] | Received]
+        self, events: Iterable[Mapping[str, Any] | Received]
     ) -> list[PushResult | WalkerError]:
         given = [dict(it.event if isinstance(it, Received) else it) for it in events]
         with self._lock:

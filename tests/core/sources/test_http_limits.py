@@ -79,7 +79,10 @@ def served(**settings: Any) -> Iterator[Server]:
 def answered(connection: socket.socket) -> tuple[int, Any, bool]:
     """Return status and body of the next answer, and whether the server closes after it."""
     with connection.makefile("rb") as file:
-        status = int(file.readline().split()[1])
+        line = file.readline()
+        if not line:
+            raise ConnectionError("closed without an answer")
+        status = int(line.split()[1])
         headers: dict[bytes, bytes] = {}
         while (line := file.readline().strip()) != b"":
             name, _, value = line.partition(b": ")

@@ -3,7 +3,7 @@
 import gzip
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from walker_collector.errors import EventError, NotTrusted, SpoolFull, WalkerErr
 from walker_collector.events import is_command
 from walker_collector.intake.commands import check_claim
 from walker_collector.sources.http import Key, Route, Settings
+from walker_collector.sources.http.exchange import Exchange
 from walker_collector.sources.http.messages import Request, Response
 from walker_collector.sources.http.respond import Responder
 
@@ -33,9 +34,10 @@ class Door:
         self.senders: list[Received] = []
         self.full = full
 
-    def __call__(self, events: Sequence[Received]) -> list[PushResult | WalkerError]:
-        self.senders += events
-        return [self._accept(received) for received in events]
+    def __call__(self, events: Iterable[Received]) -> list[PushResult | WalkerError]:
+        taken = list(events)
+        self.senders += taken
+        return [self._accept(received) for received in taken]
 
     def _accept(self, received: Received) -> PushResult | WalkerError:
         event = received.event
@@ -64,7 +66,14 @@ def ask(
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = Request.of(method, path, named, raw, client)
-    return Responder(settings or Settings(), lambda: NOW).respond(request, door)
+    return respond(request, door, settings or Settings())
+
+
+def respond(request: Request, door: Door, settings: Settings) -> Response:
+    exchange = Exchange(Responder(settings, lambda: NOW), door, lambda refusal: None, waits=False)
+    (response,) = exchange.answers([request])
+    assert isinstance(response, Response)
+    return response
 
 
 def answer(response: Response) -> tuple[int, Any]:
@@ -279,7 +288,7 @@ def test_whatever_is_sent_gets_an_answer_and_no_fault(
 ) -> None:
     settings = Settings(keys=KEYS if locked else {}, ip="truncated", proxies=["10.0.0.0/8"])
     request = Request(method, path, query, named, body, "10.0.0.1")
-    response = Responder(settings, lambda: NOW).respond(request, Door())
+    response = respond(request, Door(), settings)
     assert 200 <= response.status < 500
     assert all(isinstance(value, str) for value in response.headers.values())
 
@@ -413,5 +422,5 @@ def test_sender_without_a_key_is_told_how_to_show_one() -> None:
 
 def test_settings_of_a_mounted_application_lead_back_to_it() -> None:
     request = Request("GET", "/v1/projects/k/settings", headers={"host": "a.b"}, root="/events")
-    response = Responder(Settings(), lambda: NOW).respond(request, Door())
+    response = respond(request, Door(), Settings())
     assert json.loads(response.body)["integrations"]["Segment.io"]["apiHost"] == "a.b/events/v1"

@@ -1,23 +1,17 @@
-"""The ASGI application: reads requests, accepts their events in groups, and answers."""
+"""The ASGI application: moves requests and answers; groups of requests are answered on a thread."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from concurrent.futures import wait
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
-from walker_collector.errors import SpoolFull, WalkerError
 from walker_collector.figures import Figures
 from walker_collector.groups import Groups
-from walker_collector.hookspecs import Received
-from walker_collector.results import PushResult, Status
-from walker_collector.sources.http.acceptance import Results, awaited, decisions, pushed, undecided
-from walker_collector.sources.http.call import Call
+from walker_collector.results import Status
+from walker_collector.sources.http.exchange import Accept, Exchange, Undecided, failed
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
-from walker_collector.sources.http.respond import Accept, Responder
+from walker_collector.sources.http.respond import NO_ROOM, Responder
 from walker_collector.sources.http.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -25,9 +19,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BYTES: Final = 64_000_000
-"""Bytes of bodies with waiting events, at most; parsed, they take many times the memory."""
-
-logger = logging.getLogger("walker_collector")
+"""Bytes of bodies that wait for their answers, at most."""
+_GROUP: Final = 100
+"""Requests that are answered together, at most."""
 
 
 class App:
@@ -48,7 +42,6 @@ class App:
         figures: Figures | None = None,
         source: str = "http",
     ) -> None:
-        self._push = accept
         self._status = status
         self._figures = figures or Figures(status)
         self._source = source
@@ -60,15 +53,20 @@ class App:
             lambda accept: metrics_page(self._figures, accept),
             self._is_durable,
         )
-        self._waits = settings.acknowledge == "delivered"
+        self._exchange = Exchange(
+            self._responder,
+            accept,
+            self._count_refused,
+            waits=settings.acknowledge == "delivered",
+        )
         self._timeout = settings.timeout / 1000
         self._durable: bool | None = None
         self._max_body = settings.max_body
         self._bytes = 0
-        """Bytes of bodies with waiting events."""
+        """Bytes of bodies that wait for their answers."""
         self._body_time = settings.body_timeout / 1000
-        self._groups: Groups[Received, PushResult | WalkerError] = Groups(
-            partial(pushed, accept), "walker-http"
+        self._groups: Groups[Request, Response | Undecided] = Groups(
+            self._exchange.answers, "walker-http", most=_GROUP
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,10 +99,8 @@ class App:
         route = self._responder.route_of(_path(scope))
         count_request(self._figures, self._source, route, status, seconds)
 
-    def _count_refused(self, events: Iterable[object]) -> None:
-        for event in events:
-            if isinstance(event, RequestRejected):
-                self._figures.add(("refused", self._source, event.code))
+    def _count_refused(self, refusal: RequestRejected) -> None:
+        self._figures.add(("refused", self._source, refusal.code))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the answer to a request; None if its sender has gone before the end of it."""
@@ -118,20 +114,27 @@ class App:
             return None
         request = _request(scope, body)
         try:
-            if self._responder.reads_figures(request.path):
-                call = await asyncio.to_thread(self._responder.read, request)
-            else:
-                call = self._responder.read(request)
-            if isinstance(call, Response):
-                return call
-            events = self._events_of(call)
-            if self._waits and request.method == "POST":
-                results = await self._decided(events, call.size)
-            else:
-                results = await self._accept(events, call.size)
-            return self._responder.answer(request, call, results)
+            if not self._responder.brings_events(request):
+                return await self._without_events(request)
+            if self._bytes and self._bytes + len(body) > _BYTES:
+                return self._responder.refuse(request, NO_ROOM)
+            self._bytes += len(body)
+            try:
+                (answer,) = await self._groups.add([request])
+                if isinstance(answer, Undecided):
+                    await answer.wait_async(self._timeout)
+                    answer = self._exchange.finish(answer)
+                return answer
+            finally:
+                self._bytes -= len(body)
         except Exception:  # a fault of ours: the sender tries again later
-            return _failed()
+            return failed()
+
+    async def _without_events(self, request: Request) -> Response:
+        """Answer a request at once, or on a thread if its answer takes its time."""
+        if not self._responder.reads_figures(request.path):
+            return self._responder.answer_without_events(request)
+        return await asyncio.to_thread(self._responder.answer_without_events, request)
 
     def respond(
         self,
@@ -147,66 +150,20 @@ class App:
         returns once the events are accepted, or as `acknowledge` says.
         """
         began, request = time.perf_counter(), Request.of(method, target, headers, body, client)
-        try:
-            response = self._respond(request)
-        except Exception:
-            response = _failed()
+        (answer,) = self._exchange.answers([request])
+        if isinstance(answer, Undecided):
+            answer.wait(self._timeout)
+            answer = self._exchange.finish(answer)
         route = self._responder.route_of(request.path)
         seconds = time.perf_counter() - began
-        count_request(self._figures, self._source, route, response.status, seconds)
-        return response.status, dict(response.headers), response.body
-
-    def _respond(self, request: Request) -> Response:
-        call = self._responder.read(request)
-        if isinstance(call, Response):
-            return call
-        events = self._events_of(call)
-        if not self._waits or request.method != "POST":
-            return self._responder.answer(request, call, pushed(self._push, events))
-        events, futures = awaited(events)
-        results = pushed(self._push, events)
-        wait(undecided(futures, results), self._timeout)
-        return self._responder.answer(request, call, decisions(results, futures))
-
-    def _events_of(self, call: Call) -> list[Received]:
-        """Return the events of a call to accept; count those that are refused already."""
-        events = [event for event in call.events if isinstance(event, Received)]
-        if len(events) < len(call.events):
-            self._count_refused(call.events)
-        return events
-
-    async def _decided(self, events: Sequence[Received], size: int) -> Results:
-        """Accept events; return their results once the destinations have decided on them.
-
-        That takes no longer than `timeout`: then some results are still those of accepting.
-        """
-        events, futures = awaited(events)
-        results = await self._accept(events, size)
-        if waits := {*map(asyncio.wrap_future, undecided(futures, results))}:
-            await asyncio.wait(waits, timeout=self._timeout)
-        return decisions(results, futures)
+        count_request(self._figures, self._source, route, answer.status, seconds)
+        return answer.status, dict(answer.headers), answer.body
 
     def _is_durable(self) -> bool:
         """Return whether what is held survives the end of the process."""
         if self._durable is None:
             self._durable = self._status().durable if self._status else True
         return self._durable
-
-    async def _accept(self, events: Sequence[Received], size: int) -> Results:
-        if self._bytes and self._bytes + size > _BYTES:
-            return [SpoolFull("too many events wait to be accepted")] * len(events)
-        self._bytes += size
-        try:
-            return await self._groups.add(events)
-        finally:
-            self._bytes -= size
-
-
-def _failed() -> Response:
-    """Return the answer where an exception is being handled, which is a fault of ours."""
-    logger.exception("source http: a request could not be answered")
-    return json_response(500, {"success": False, "error": "internal error"})
-
 
 async def _live(receive: Receive, send: Send) -> None:
     while True:

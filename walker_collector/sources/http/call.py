@@ -20,9 +20,13 @@ class Outcome:
 class Call:
     """Events to accept, and a function that makes the answer of their outcomes.
 
-    It may raise RequestRejected. `size` is that of the body, in bytes after unpacking.
+    It may raise RequestRejected. Among the events are refusals, each in the place of its event.
     """
 
     events: Sequence[Any]
     answer: Callable[[Sequence[Outcome]], Response]
-    size: int = 0
+
+    def without_events(self) -> "Call":
+        """Return the call with its refusals alone, and None in the places of its events."""
+        kept = [event if isinstance(event, RequestRejected) else None for event in self.events]
+        return Call(kept, self.answer)

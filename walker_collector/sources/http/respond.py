@@ -12,7 +12,6 @@ from walker_collector.errors import (
     SpoolFull,
     WalkerError,
 )
-from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult
 from walker_collector.sources.http import segment, walkeros
 from walker_collector.sources.http.body import parse_body, read_body
@@ -25,13 +24,11 @@ from walker_collector.sources.http.metrics import MetricsUnavailable
 from walker_collector.sources.http.settings import Settings
 from walker_collector.sources.http.trust import address_of, kept_of, received
 
-Accept = Callable[[Sequence[Received]], Sequence[PushResult | WalkerError]]
-"""Accepts events, and returns for each its result, or the error."""
-
 _RETRY_AFTER: Final = {"Retry-After": "1"}
 _READY: Final = "/ready"
 _METRICS: Final = "/metrics"
 _PROBES: Final = ("GET", "HEAD")
+NO_ROOM: Final = RequestRejected(429, "there is no room just now", _RETRY_AFTER)
 _ENVELOPE: Final = frozenset({"key", "writeKey"})
 
 
@@ -43,8 +40,8 @@ class Responder:
     `metrics` returns the page of figures and its media type, for a header Accept. `durable` returns
     whether events that are held survive the end of the process.
 
-    `respond` does it at once; `read` and `answer` are its halves, for a server that accepts the
-    events of many requests together.
+    `read` and `answer` are the halves of a request that brings events: in between they are
+    accepted. `answer_without_events` is for all others.
     """
 
     settings: Settings
@@ -58,13 +55,17 @@ class Responder:
     def _of_routes(self) -> Mapping[str, Sequence[str]]:
         return {route.path: (*route.methods, "OPTIONS") for route in self.settings.routes}
 
-    def respond(self, request: Request, accept: Accept) -> Response:
-        """Return the answer to a request, with its events accepted."""
-        call = self.read(request)
-        if isinstance(call, Response):
-            return call
-        events = [event for event in call.events if not isinstance(event, RequestRejected)]
-        return self.answer(request, call, accept(events))
+    def brings_events(self, request: Request) -> bool:
+        """Return whether a request may bring events: `read` is for it."""
+        if request.path in self._methods:
+            return request.method in ("POST", "GET")
+        return request.method == "POST" and request.path not in self._probes
+
+    def answer_without_events(self, request: Request) -> Response:
+        """Return the answer to a request that brings no events."""
+        found = self.read(request)
+        assert isinstance(found, Response), request.method
+        return found
 
     def read(self, request: Request) -> Call | Response:
         """Return the call in a request, with events or refusals; or its answer."""
@@ -72,23 +73,33 @@ class Responder:
             found = self._found(request)
             return self._with_cors(request, found) if isinstance(found, Response) else found
         except RequestRejected as error:
-            return self._refusal(request, error)
+            return self.refuse(request, error)
 
     def answer(
         self, request: Request, call: Call, results: Sequence[PushResult | WalkerError]
     ) -> Response:
-        """Return the answer to a call, given the results of the events that were not refused."""
+        """Return the answer to a call (see `Call.without_events`).
+
+        `results` are those of the events that were not refused.
+        """
         left = iter(results)
         outcomes = [
-            Outcome(refused=event)
-            if isinstance(event, RequestRejected)
-            else self._outcome_of(next(left))
+            Outcome(refused=event) if event is not None else self._outcome_of(next(left))
             for event in call.events
         ]
         try:
             return self._with_cors(request, call.answer(outcomes))
         except RequestRejected as error:
-            return self._refusal(request, error)
+            return self.refuse(request, error)
+
+    def refuse(self, request: Request, error: RequestRejected) -> Response:
+        """Return the answer to a request that is refused."""
+        if request.path in self._methods or not request.path.startswith("/v1/"):
+            body = {"success": False, "error": error.message}
+            response = json_response(error.status, body, error.headers)
+        else:
+            response = segment.refusal(error)
+        return self._with_cors(request, response)
 
     def _outcome_of(self, result: PushResult | WalkerError) -> Outcome:
         if self.settings.acknowledge == "delivered" and isinstance(result, PushResult):
@@ -139,7 +150,7 @@ class Responder:
             else received(event, caller, user, learn=learn)
             for event in call.events
         ]
-        return Call(events, call.answer, len(text))
+        return Call(events, call.answer)
 
     def _probe(self, request: Request) -> Response:
         """Return the answer to a load balancer: this process lives; it should get requests."""
@@ -195,16 +206,9 @@ class Responder:
         assert kind is not None
         return segment.call_of(kind, body, settings.names, settings.max_batch, self.now())
 
-    def _refusal(self, request: Request, error: RequestRejected) -> Response:
-        if request.path in self._methods or not request.path.startswith("/v1/"):
-            body = {"success": False, "error": error.message}
-            response = json_response(error.status, body, error.headers)
-        else:
-            response = segment.refusal(error)
-        return self._with_cors(request, response)
-
     def _with_cors(self, request: Request, response: Response) -> Response:
-        return response.with_headers(cors_headers(request, self.settings.cors))
+        headers = cors_headers(request, self.settings.cors)
+        return response.with_headers(headers) if headers else response
 
 
 def outcome_of(result: PushResult | WalkerError) -> Outcome:
@@ -216,7 +220,7 @@ def outcome_of(result: PushResult | WalkerError) -> Outcome:
     if isinstance(result, EventError):
         return Outcome(refused=RequestRejected(400, str(result)))
     if isinstance(result, SpoolFull):
-        return Outcome(refused=RequestRejected(429, "there is no room just now", _RETRY_AFTER))
+        return Outcome(refused=NO_ROOM)
     if isinstance(result, CollectorClosed):
         return Outcome(refused=RequestRejected(503, "the server is closing", _RETRY_AFTER))
     return Outcome(refused=RequestRejected(503, "the event could not be stored", _RETRY_AFTER))
