@@ -147,9 +147,9 @@ class SqliteSpool:
                 return seqs
             if count > 1 or events[0].as_of != words[ERASURES] + self._uncounted:
                 people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
-            known = recent_tables.numbers_of(db, marks, events[0].at, self._recent) if marks else {}
-            new = without_repeats(events, known) if marks else events
-            seqs = self._take_numbers(len(new))
+            seqs = self._take_numbers(count)
+            new = self._keep_marks(db, events, marks, seqs) if marks else events
+            seqs = seqs[: len(new)]
             runs[:] = assign_seqs(new, seqs.start)
             try:
                 self._insert(db, runs)
@@ -158,10 +158,6 @@ class SqliteSpool:
                 seqs = range(0)
                 self._files.recount(db)
                 raise
-            if marks:
-                catalog = self._catalog.current
-                stored = recent_tables.insert_events(db, catalog, new, seqs, self._recent)
-                note_repeats(events, stored, known)
             if learned is not None:
                 self._learn(db, learned)
             return seqs
@@ -207,6 +203,26 @@ class SqliteSpool:
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         args = (*possible_marks(id_), now - self._recent, now + self._recent)
         return recent_tables.recent_event(self._rows(recent_tables.EVENT, args))
+
+    def _keep_marks(
+        self,
+        db: sqlite3.Connection,
+        events: Sequence[NewEvent],
+        marks: Sequence[bytes],
+        seqs: range,
+    ) -> Sequence[NewEvent]:
+        """Remember the marks of events, in their order with these numbers; return those to store.
+
+        These are all but the repeated ones.
+        """
+        catalog = self._catalog.current
+        if recent_tables.insert_new(db, catalog, events, seqs, self._recent):
+            return events
+        known = recent_tables.numbers_of(db, marks, events[0].at, self._recent)
+        new = without_repeats(events, known)
+        stored = recent_tables.insert_events(db, catalog, new, seqs[: len(new)], self._recent)
+        note_repeats(events, stored, known)
+        return new
 
     def _take_numbers(self, count: int) -> range:
         """Reserve numbers before events are written: none is ever given twice."""

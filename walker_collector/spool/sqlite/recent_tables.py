@@ -32,9 +32,13 @@ INSERT INTO recent (mark, at, seq, subscribers, outcomes) VALUES (?, ?, {_UNSTOR
 ON CONFLICT (mark) DO UPDATE SET at = excluded.at, outcomes = excluded.outcomes
 WHERE recent.seq = {_UNSTORED}
 """
+_REMEMBER_NEW: Final = (
+    "INSERT OR IGNORE INTO recent (mark, at, seq, subscribers, outcomes) VALUES (?, ?, ?, ?, ?)"
+)
+_TAKE_BACK: Final = "DELETE FROM recent WHERE mark = ? AND seq = ?"
 _FORGET: Final = """
-DELETE FROM recent WHERE mark IN (SELECT mark FROM recent WHERE mark > ?1 ORDER BY mark LIMIT ?4)
-  AND at NOT BETWEEN ?2 AND ?3
+DELETE FROM recent WHERE mark > ?1 AND at NOT BETWEEN ?2 AND ?3
+  AND mark <= (SELECT mark FROM recent WHERE mark > ?1 ORDER BY mark LIMIT 1 OFFSET ?4)
 """
 _HAS_ANY: Final = "SELECT 1 FROM recent LIMIT 1"
 _NOTE: Final = """
@@ -48,7 +52,7 @@ LEFT JOIN destinations d ON d.number = s.destination
 WHERE r.mark = (
   SELECT mark FROM recent WHERE mark IN (?, ?) AND at BETWEEN ? AND ? ORDER BY at DESC LIMIT 1)
 """
-_LOOKED_AT: Final = 4
+_LOOKED_AT: Final = 2
 """Old marks that are looked at for each new one."""
 _SEVERAL: Final = 16
 """Of new marks that come one by one, every sixteenth has those of all of them looked at."""
@@ -65,6 +69,26 @@ def numbers_of(
     return dict(db.execute(sql, (*marks, now - period, now + period)).fetchall())
 
 
+def insert_new(
+    db: sqlite3.Connection,
+    known: Catalog,
+    events: Sequence[NewEvent],
+    seqs: Sequence[int],
+    period: int,
+) -> bool:
+    """Remember the numbers of events whose marks are all new, as mostly; else change nothing.
+
+    Returns whether they were. That saves looking for each before.
+    """
+    rows = _rows(known, events, seqs)
+    # In the order of the table: so the neighbours among them share the way to their page.
+    if db.executemany(_REMEMBER_NEW, sorted(rows)).rowcount == len(rows):
+        _forget_some(db, rows[0][0], rows[0][1], len(rows), period)
+        return True
+    db.executemany(_TAKE_BACK, [(mark, seq) for mark, _, seq, _, _ in rows])
+    return False
+
+
 def insert_events(
     db: sqlite3.Connection,
     known: Catalog,
@@ -73,6 +97,14 @@ def insert_events(
     period: int,
 ) -> dict[bytes, int]:
     """Remember the numbers of new events that have a mark, and return them."""
+    rows = _rows(known, events, seqs)
+    if rows:
+        insert(db, rows, period)
+    return {row[0]: row[2] for row in rows}
+
+
+def _rows(known: Catalog, events: Sequence[NewEvent], seqs: Sequence[int]) -> list[Row]:
+    """Return the rows of the events that have a mark."""
     rows: list[Row] = []
     states: Mapping[str, object] | None = None
     number = 0
@@ -84,9 +116,7 @@ def insert_events(
             number = known.subscribers[frozenset(states)]
         outcomes = _outcomes(event.left_out, event.at) if event.left_out else None
         rows.append((event.mark, event.at, seq, number, outcomes))
-    if rows:
-        insert(db, rows, period)
-    return {row[0]: row[2] for row in rows}
+    return rows
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[Row], period: int) -> None:
