@@ -20,8 +20,9 @@ _GROUP: Final = 2_000
 class Groups(Generic[T, R]):
     """Hands the items of all tasks that wait to `handle` together, on a thread per event loop.
 
-    `handle` returns a result for each. After `most` items a group is closed. While it works on a group, the next one gathers: so a busy
-    process commits seldom, and a quiet one at once. Groups keep the order of the calls.
+    `handle` returns a result for each. While it works on a group, the next one gathers, until it
+    has `most` items: so a busy process commits seldom, and a quiet one at once. Groups keep the
+    order of the calls.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ import time
 from tests.benchmarks.flows import destination, flow
 from tests.benchmarks.noop import Batched
 from walker_collector import Collector, Registry
+from walker_collector.cli.run import relax_gc
 from walker_collector.flow import load_flow
 from walker_collector.serving import RunningSources
 
@@ -25,6 +26,7 @@ def main() -> None:
     raw["flows"]["default"]["sources"] = {"web": source}
     loaded = load_flow(raw, registry=registry, serve=True)
     with Collector(loaded, registry) as collector:
+        relax_gc()
         sources = RunningSources(
             collector, loaded.sources, registry, lambda id, place: print(place, flush=True)
         )

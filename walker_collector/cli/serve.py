@@ -11,6 +11,7 @@ import click
 
 from walker_collector.cli.options import examples, flow_argument, flow_option
 from walker_collector.cli.prefork import Alone, Worker, Workers
+from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.collector import Collector
@@ -144,6 +145,7 @@ def _serve(
             me.has_started()
 
     with Collector(flow, registry) as collector:
+        relax_gc()
         figures = me.figures(collector.status)
         sources = RunningSources(
             collector, flow.sources, registry, ready, listeners=listeners, figures=figures

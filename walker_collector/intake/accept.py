@@ -121,7 +121,8 @@ class Intake:
                 check_open()
                 sender = event if type(event) is Received else _PROCESS
                 raw = raw_event(sender.event if sender is event else event, {})
-                if sender is event:  # the log is not for the words of strangers
+                if sender is event and not _KEYS.issuperset(raw):
+                    # The log is not for the words of strangers.
                     raw = {key: raw[key] for key in raw if key in _KEYS}
                 if is_command(raw.get("name")):
                     group.store()  # the events before it

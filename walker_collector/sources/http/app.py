@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 
 from walker_collector.figures import Figures
@@ -165,6 +166,7 @@ class App:
             self._durable = self._status().durable if self._status else True
         return self._durable
 
+
 async def _live(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
@@ -195,14 +197,10 @@ async def _body(receive: Receive, most: int) -> bytes | None:
 
 
 def _request(scope: Scope, body: bytes) -> Request:
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").lower()
-        # Of forwarded addresses every proxy adds its own; of others the first is taken.
-        if key == "x-forwarded-for" and key in headers:
-            headers[key] += f",{value.decode('latin-1')}"
-        else:
-            headers.setdefault(key, value.decode("latin-1"))
+    raw = scope["headers"]
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw):
+        headers = _united(raw)
     client = scope.get("client")
     return Request(
         scope["method"],
@@ -215,6 +213,21 @@ def _request(scope: Scope, body: bytes) -> Request:
     )
 
 
+def _united(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers of which some came several times.
+
+    Of forwarded addresses every proxy adds its own; of others the first is taken.
+    """
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key = name.decode("latin-1").lower()
+        if key == "x-forwarded-for" and key in headers:
+            headers[key] += f",{value.decode('latin-1')}"
+        else:
+            headers.setdefault(key, value.decode("latin-1"))
+    return headers
+
+
 def _path(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
@@ -223,11 +236,13 @@ def _path(scope: Scope) -> str:
     return path or "/"
 
 
+@lru_cache(maxsize=256)
+def _raw_header(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")
+
+
 async def _send(send: Send, response: Response) -> None:
-    headers = [
-        (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-        for name, value in response.headers.items()
-    ]
-    headers.append((b"content-length", str(len(response.body)).encode()))
+    headers = [_raw_header(name, value) for name, value in response.headers.items()]
+    headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -27,13 +27,25 @@ def read_body(request: Request, max_body: int) -> bytes:
 
     Raises RequestRejected if it cannot be JSON, or has more than `max_body` bytes.
     """
-    if request.media_type not in _MEDIA_TYPES:
-        raise RequestRejected(
-            415, f"the body must be application/json, not {request.media_type}"[:200]
-        )
-    if request.charset not in _CHARSETS:
-        raise RequestRejected(415, f"the body must be UTF-8, not {request.charset}"[:200])
+    if refusal := _refusal_of(request.headers.get("content-type", "")):
+        raise RequestRejected(415, refusal)
     return _unpacked(request, max_body)
+
+
+@lru_cache(maxsize=256)
+def _refusal_of(content_type: str) -> str:
+    """Return the reason why a body of this Content-Type cannot be read; "" if it can."""
+    kind, *parameters = content_type.split(";")
+    media_type = kind.strip().lower()
+    if media_type not in _MEDIA_TYPES:
+        return f"the body must be application/json, not {media_type}"[:200]
+    charset = "utf-8"
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+            break
+    return "" if charset in _CHARSETS else f"the body must be UTF-8, not {charset}"[:200]
 
 
 def parse_body(body: bytes) -> Any:
@@ -41,8 +53,10 @@ def parse_body(body: bytes) -> Any:
     if not may_have_long_integer(body):
         # The standard library's parser takes three times as long. It has the last word on a body
         # that orjson refuses: a byte order mark, half a surrogate, a reason with its place.
-        with suppress(orjson.JSONDecodeError):
+        try:
             return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass
     try:
         return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
     except UnicodeDecodeError:

@@ -42,20 +42,6 @@ class Request:
         raw = body.encode() if isinstance(body, str) else body
         return cls(method.upper(), parts.path, parts.query, lowered, raw, client)
 
-    @property
-    def media_type(self) -> str:
-        """The type of the body without parameters, in lower case; "" if it is not told."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def charset(self) -> str:
-        """The charset that the request names for its body; UTF-8 if it names none."""
-        for part in self.headers.get("content-type", "").split(";")[1:]:
-            name, _, value = part.partition("=")
-            if name.strip().lower() == "charset":
-                return value.strip().strip('"').lower()
-        return "utf-8"
-
 
 @frozen
 class Response:

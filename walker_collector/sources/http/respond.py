@@ -22,7 +22,7 @@ from walker_collector.sources.http.keys import caller_of
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import MetricsUnavailable
 from walker_collector.sources.http.settings import Settings
-from walker_collector.sources.http.trust import address_of, kept_of, received
+from walker_collector.sources.http.trust import received, user_of
 
 _RETRY_AFTER: Final = {"Retry-After": "1"}
 _READY: Final = "/ready"
@@ -142,7 +142,7 @@ class Responder:
         text = read_body(request, self.settings.max_body)
         body = parse_body(text)
         caller = caller_of(request, body, self.settings.keys)
-        user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
+        user = user_of(request, self.settings.ip, self.settings.proxies)
         call, learn = self._posted(request, body), self.settings.learn_consent
         events = [
             event
@@ -189,7 +189,7 @@ class Responder:
                 request.path, request.headers.get("host", "") + request.root
             )
         caller = caller_of(request, None, self.settings.keys)
-        user = kept_of(address_of(request, self.settings.proxies), self.settings.ip)
+        user = user_of(request, self.settings.ip, self.settings.proxies)
         call = walkeros.call_of_query(request.query)
         shown = [
             {key: value for key, value in event.items() if key not in _ENVELOPE}

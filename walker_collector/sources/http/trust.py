@@ -21,10 +21,12 @@ def received(
 
     `learn`: its consent is remembered for its person.
     """
-    if not isinstance(event, Mapping):
+    if type(event) is not dict and not isinstance(event, Mapping):
         return RequestRejected(400, "an event must be an object")
+    if not user:
+        return Received(event, trusted=caller.trusted, limited=caller.limited, learn=learn)
     given = event.get("user")
-    if user and not is_command(event.get("name")) and (given is None or isinstance(given, Mapping)):
+    if not is_command(event.get("name")) and (given is None or isinstance(given, Mapping)):
         event = {**event, "user": {**user, **(given or {})}}
     return Received(event, trusted=caller.trusted, limited=caller.limited, learn=learn)
 
@@ -52,10 +54,14 @@ def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-def kept_of(address: str, ip: Literal["none", "truncated", "full"]) -> dict[str, str]:
-    """Return what is kept of an address, as a part of `user`."""
-    if ip == "none":
-        return {}
+def user_of(
+    request: Request, ip: Literal["none", "truncated", "full"], proxies: "list[str]"
+) -> dict[str, str]:
+    """Return what is kept of the caller's address, as a part of `user`."""
+    return {} if ip == "none" else _kept_of(address_of(request, proxies), ip)
+
+
+def _kept_of(address: str, ip: Literal["truncated", "full"]) -> dict[str, str]:
     try:
         found = _plain(ip_address(address))
     except ValueError:
