@@ -205,7 +205,7 @@ def test_problems_beside_the_sources_name_the_file_and_the_remedy(tmp_path: Path
     folder = tmp_path / "absent"
     web = {"web": {"package": "http", "config": {"settings": {"port": 0}}}}
     flow = flow_in(tmp_path, web, spool={"path": str(folder / "spool.db")})
-    remedy = f"there is no folder {folder}; create it, or correct the path"
+    remedy = f"there is no folder {folder}; create it, or correct the path (line 1)"
     expected = f"Error: {flow}: 1 problem\n  collector.spool.path: {remedy}\n"
     assert walker("serve", flow).stderr == expected
 
