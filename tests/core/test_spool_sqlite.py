@@ -33,6 +33,7 @@ from walker_collector.spool import (
     StoredEntry,
     UpdateKind,
 )
+from walker_collector.spool.repeats import mark_of_id
 from walker_collector.spool.sqlite import VERSION, SqliteSpool, event_tables
 
 ROOT = Path(__file__).parents[2]
@@ -697,6 +698,21 @@ def test_spool_that_is_opened_on_a_full_disk_says_so(small_disk: Path) -> None:
     process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert process.returncode == 1
     assert "No space left on device" in process.stderr.splitlines()[-1]
+
+
+def test_outcome_that_has_no_room_is_left_out_and_the_event_is_acknowledged(
+    small_disk: Path,
+) -> None:
+    with opened(small_disk / "spool.db") as spool:
+        event = record(body=b'{"id":"e1"}')
+        event.mark = mark_of_id("e1")
+        (entry,) = append(spool, event)
+        too_long = "i" * 4_000_000  # for the disk
+        spool.settle("there", [SpoolUpdate(entry, UpdateKind.ACKED, outcome=too_long)])
+        assert spool.size() == 0
+        found = spool.recent_event("e1", 5)
+        assert found is not None
+        assert found.outcomes == {}
 
 
 KILLED_WHEN_FULL = """

@@ -104,6 +104,7 @@ class Tracer:
         self._store = store
         self.path = path
         self._events = store.stored_events()
+        self._known_ahead: dict[str, tuple[Mapping[str, StoredDelivery], Collection[str]]] = {}
         self._attended: dict[tuple[str, int], Attendance] = {}
 
     @property
@@ -156,8 +157,7 @@ class Tracer:
     def _trace(self, found: Sequence[StoredDelivery]) -> EventTrace:
         seq, person, at, body = found[0].entry
         event = _event(body)
-        keys = self.consents.all_keys([self.consents.canonical(person)]) if person else set()
-        retries, calls = self._retries(keys), self._events.calls_with(keys)
+        retries, calls = self._ahead(person)
         return EventTrace(
             id=str(event.get("id", "")),
             seq=seq,
@@ -168,12 +168,20 @@ class Tracer:
             data={key: value for key, value in event.items() if key not in MARKS},
         )
 
-    def _retries(self, keys: Collection[str]) -> dict[str, StoredDelivery]:
-        """Return the first event of a person, by destination, that waits for a retry."""
-        first: dict[str, StoredDelivery] = {}
-        for item in self._events.retries(keys) if keys else ():
-            first.setdefault(item.destination, item)
-        return first
+    def _ahead(self, person: str) -> tuple[Mapping[str, StoredDelivery], Collection[str]]:
+        """Return what a person's events may wait for.
+
+        These are the first event that waits for a retry, by destination, and the destinations with
+        a call under way.
+        """
+        owner = self.consents.canonical(person)
+        if owner not in self._known_ahead:
+            keys = self.consents.all_keys([owner]) if owner else set()
+            first: dict[str, StoredDelivery] = {}
+            for item in self._events.retries(keys) if keys else ():
+                first.setdefault(item.destination, item)
+            self._known_ahead[owner] = first, self._events.calls_with(keys)
+        return self._known_ahead[owner]
 
     def _delivery(
         self,
