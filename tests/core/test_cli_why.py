@@ -107,6 +107,8 @@ def test_a_destination_that_is_down_says_why_and_who_delivers(shop: Shop) -> Non
     assert about["process"]["pid"] > 0
     assert about["until"] > about["since"] > 0
     assert "crm is down since" in shop.told("--event", "o-1")
+    (status,) = objects(walker("spool", "status", shop.flow, "--json").stdout)
+    assert status["destinations"]["crm"]["reason"].startswith("down: ")
 
 
 def test_an_event_that_is_tried_again_says_when_and_those_behind_it_say_so(shop: Shop) -> None:

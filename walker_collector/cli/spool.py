@@ -41,8 +41,9 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
 
     waiting: to be delivered. retrying: those of them that have failed, and wait for a retry. held:
     for consent. dead: dead letters. oldest: age of the oldest event that waits or is held. A line
-    below tells where events wait and no process delivers, or the one that has to is stopped. Then
-    come the processes that use the spool, with the destinations that each delivers to now.
+    below tells where events wait and why nothing goes out: no process delivers, the one that has to
+    is stopped, or the destination is down or failing. Then come the processes that use the spool,
+    with the destinations that each delivers to now.
     """
     config = spool_of(flow, name)
     with reading(config) as store:
@@ -124,7 +125,7 @@ class StoredCounts:
     """Number of events stored for one destination.
 
     retrying: waiting events that have failed. oldest_age: s since the oldest waiting or held event
-    was accepted. reason: why no process delivers the waiting ones.
+    was accepted. reason: why none of the waiting ones goes out.
     """
 
     waiting: int = 0

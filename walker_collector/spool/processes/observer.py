@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 
@@ -9,13 +10,7 @@ from walker_collector.spool.base import DestinationHealth, Member
 from walker_collector.spool.processes import leases, members
 from walker_collector.spool.processes.files import locks_path
 
-
-def observe(spool: Path, destination: str) -> str:
-    """Return the reason why nobody delivers to a destination of a spool; "" if somebody does."""
-    folder = locks_path(spool.resolve())
-    living = members.seen_from_outside(folder)
-    seen = leases.seen_from_outside(folder, destination)
-    return trouble([living.get(lease.token) for lease in seen] or [None])
+_TROUBLED: Final = ("down", "failing")
 
 
 @frozen
@@ -37,6 +32,15 @@ def deliverers(spool: Path, destination: str) -> dict[int, Deliverer]:
         lease.shard: Deliverer(living.get(lease.token), lease.health)
         for lease in leases.seen_from_outside(folder, destination)
     }
+
+
+def observe(spool: Path, destination: str) -> str:
+    """Return the reason why nothing is delivered to a destination of a spool; "" if it is."""
+    found = deliverers(spool, destination).values()
+    unwell = [each.health for each in found if each.health and each.health.state in _TROUBLED]
+    return trouble([each.member for each in found] or [None]) or next(
+        (f"{health.state}: {health.reason}" for health in unwell), ""
+    )
 
 
 def deliveries(spool: Path, destinations: Iterable[str]) -> list[tuple[Member, list[str]]]:
