@@ -119,14 +119,13 @@ def destinations(found: dict[str, dict[str, int]]) -> Table:
 
 def people(sandbox: Sandbox) -> Table:
     """Return the people in Customer.io, with attributes, devices and events."""
-    columns = ("person", "email", "first name", "unsubscribed", "devices", "events")
+    columns = ("person", "email", "unsubscribed", "devices", "events")
     table = Table(*columns, title="People")
     for name, person in sandbox.people.items():
         attributes = person["attributes"]
         table.add_row(
             name,
             person["email"] or "-",
-            attributes.get("first_name", "-"),
             str(attributes.get("unsubscribed", "-")).lower(),
             ", ".join(person["devices"]) or "-",
             str(len(person["events"])),
@@ -149,11 +148,11 @@ def messages(sandbox: Sandbox) -> Table:
     """Return the first few messages."""
     sent = sandbox.messages
     title = f"Transactional messages: {len(sent)}, the first {FEW} of them"
-    table = Table("channel", "to", "message", "data", title=title)
+    table = Table("to", "message", "data", title=title)
     for message in sent[:FEW]:
         request: dict[str, Any] = message["request"]
         data = ", ".join(f"{key} {value}" for key, value in request["message_data"].items())
-        table.add_row(message["channel"], request["to"], request["transactional_message_id"], data)
+        table.add_row(request["to"], request["transactional_message_id"], data)
     return table
 
 
@@ -161,7 +160,7 @@ def report(
     answers: Counter[int], found: dict[str, dict[str, int]], sandbox: Sandbox, archive: Path
 ) -> None:
     """Print what the requests were answered and what became of the events."""
-    console = Console(highlight=False, width=100)
+    console = Console(highlight=False, width=80)
     each = ", ".join(f"{count} with {status}" for status, count in answers.items())
     console.print(f"\n{answers.total()} requests answered: {each}", style="bold")
     console.print(destinations(found))
@@ -180,7 +179,7 @@ def main() -> int:
     """Run the demonstration; return its exit status."""
     with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
         with serve(environment(sandbox, output)) as url:
-            print(f"Three days of a made-up shop, posted to walker serve at {url}", flush=True)
+            print(f"Posting three days of a made-up shop to {url}; orders as they arrive:", flush=True)
             answers = post(url)
             found = settled(url)
         report(answers, found, sandbox, Path(output) / "events.ndjson")
