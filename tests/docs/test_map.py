@@ -15,7 +15,7 @@ PACKAGES: Final = (CORE, PLUGIN)
 HOW: Final = ROOT / "docs" / "how-it-works.md"
 CONTRIBUTING: Final = ROOT / "CONTRIBUTING.md"
 
-SECTIONS: Final = {"The rooms and their guarantees", "Where to look", "Where a change goes"}
+SECTIONS: Final = {"The components and their guarantees", "Where to look", "Where a change goes"}
 ROWS: Final = [part for part in parts(HOW) if isinstance(part, Row) and part.section in SECTIONS]
 CODE: Final = re.compile(r"`([^`]+)`")
 FILE: Final = re.compile(r"[\w./-]+(\.py|/)")
