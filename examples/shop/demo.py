@@ -179,7 +179,7 @@ def main() -> int:
     """Run the demonstration; return its exit status."""
     with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
         with serve(environment(sandbox, output)) as url:
-            print(f"Posting three days of a made-up shop to {url}; orders as they arrive:", flush=True)
+            print(f"Posting three days of a made-up shop to {url}; its orders:", flush=True)
             answers = post(url)
             found = settled(url)
         report(answers, found, sandbox, Path(output) / "events.ndjson")
