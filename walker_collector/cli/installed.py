@@ -61,7 +61,7 @@ def _as_object(info: PluginInfo) -> dict[str, Any]:
 @click.option("--extension", "of_extension", is_flag=True, help="PACKAGE is an extension.")
 @click.option("--flow", "whole", is_flag=True, help="The schema of a whole flow file.")
 def schema(package: str | None, of_source: bool, of_extension: bool, whole: bool) -> None:
-    """Print the JSON Schema of a destination, a source or an extension.
+    """Print the JSON Schema of a destination, source or extension.
 
     It describes the destination's settings and its rules' settings, or those of the source or
     extension. PACKAGE is the name or alias of an installed one.

@@ -61,7 +61,7 @@ def why(
     show_data: bool,
     as_json: bool,
 ) -> None:
-    """Show the fate of an event, or of a person's latest events, with the reasons.
+    """Show the fate of an event, or of a person's events.
 
     For each destination: held, with the consent that is missing; waiting, and for what; dead, with
     the reason; delivered, ignored, dropped or erased lately; and what to do. FLOW is a flow file or
