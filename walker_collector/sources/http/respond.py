@@ -13,7 +13,7 @@ from walker_collector.errors import (
     WalkerError,
 )
 from walker_collector.results import PushResult
-from walker_collector.sources.http import segment, walkeros
+from walker_collector.sources.http import segment_api, walkeros
 from walker_collector.sources.http.body import parse_body, read_body
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.cors import cors_headers, preflight
@@ -98,7 +98,7 @@ class Responder:
             body = {"success": False, "error": error.message}
             response = json_response(error.status, body, error.headers)
         else:
-            response = segment.refusal(error)
+            response = segment_api.refusal(error)
         return self._with_cors(request, response)
 
     def _outcome_of(self, result: PushResult | WalkerError) -> Outcome:
@@ -111,9 +111,9 @@ class Responder:
         if path in self._methods or path in self._probes:
             return path
         if self.settings.segment:
-            if segment.kind_of(path):
+            if segment_api.kind_of(path):
                 return path
-            if segment.is_settings(path):
+            if segment_api.is_settings(path):
                 return "/v1/projects/KEY/settings"
         return "other"
 
@@ -179,13 +179,13 @@ class Responder:
     def _segment_methods(self, path: str) -> Sequence[str] | None:
         if not self.settings.segment:
             return None
-        if segment.kind_of(path):
+        if segment_api.kind_of(path):
             return ("POST", "OPTIONS")
-        return ("GET", "OPTIONS") if segment.is_settings(path) else None
+        return ("GET", "OPTIONS") if segment_api.is_settings(path) else None
 
     def _get(self, request: Request) -> Call | Response:
         if request.path not in self._methods:
-            return segment.settings_response(
+            return segment_api.settings_response(
                 request.path, request.headers.get("host", "") + request.root
             )
         caller = caller_of(request, None, self.settings.keys)
@@ -202,9 +202,9 @@ class Responder:
         settings = self.settings
         if request.path in self._methods:
             return walkeros.call_of_body(body, settings.max_batch, self.now())
-        kind = segment.kind_of(request.path)
+        kind = segment_api.kind_of(request.path)
         assert kind is not None
-        return segment.call_of(kind, body, settings.names, settings.max_batch, self.now())
+        return segment_api.call_of(kind, body, settings.names, settings.max_batch, self.now())
 
     def _with_cors(self, request: Request, response: Response) -> Response:
         headers = cors_headers(request, self.settings.cors)
