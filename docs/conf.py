@@ -30,7 +30,7 @@ python_maximum_signature_line_length = 88
 
 nitpick_ignore_regex = [
     # Python's own documentation is not asked for its names: the build needs no network.
-    ("py:.*", r"(collections(\.abc)?|concurrent|logging|pathlib|ssl|types|typing)\..*"),
+    ("py:.*", r"(collections(\.abc)?|concurrent|datetime|logging|pathlib|ssl|types|typing)\..*"),
 ]
 
 html_theme = "furo"
