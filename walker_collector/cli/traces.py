@@ -19,10 +19,11 @@ from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import RECENT, State
 from walker_collector.spool.person_keys import is_claimed, unclaimed
-from walker_collector.spool.repeats import RecentEvent
+from walker_collector.spool.repeats import RecentEvent, RecentOutcome
 from walker_collector.spool.sqlite import SqliteSpool
 from walker_collector.spool.sqlite.stored_events import StoredDelivery
 
+_DELIVERED: Final = RecentOutcome("delivered", 0)
 _STATUSES: Final = {State.WAITING: "waiting", State.HELD: "held", State.DEAD: "dead"}
 
 
@@ -237,8 +238,8 @@ def shown_person(key: str) -> str:
 def _ends(recent: RecentEvent, stored: Collection[str]) -> Iterable[Delivery]:
     """Yield the end of an event at each destination that it is not stored for."""
     for id_ in recent.destinations.union(recent.outcomes).difference(stored):
-        kind, at = recent.outcomes.get(id_, ("delivered", 0))
-        yield Delivery(id_, kind, at)
+        outcome = recent.outcomes.get(id_, _DELIVERED)
+        yield Delivery(id_, outcome.kind, outcome.at, outcome.reason)
 
 
 def _is_held(item: StoredDelivery) -> bool:

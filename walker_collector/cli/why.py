@@ -167,6 +167,8 @@ class _Answer:
             yield from self._waits(item)
         elif item.status == "dead":
             yield from self._dead(item, event)
+        elif item.reason:
+            yield item.reason
         elif item.status in ("ignored", "unknown") and event.event:
             yield from self._ignoring(item, event.event)
         elif item.status in _ENDS:

@@ -10,7 +10,7 @@ from walker_collector.events import CONSENT_AT, decode
 from walker_collector.interrupts import run_to_the_end, uninterrupted
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.spool import Entry, SpoolUpdate, StoredEntry, UpdateKind
+from walker_collector.spool import DeliveryState, Entry, SpoolUpdate, StoredEntry, UpdateKind
 
 _MANY_JOINS: Final = 1_000
 _TOO_MANY_HELD: Final = "queueMax: more events than that held for consent"
@@ -203,9 +203,9 @@ class Holds:
         self._state.counts.dropped += len(entries)
         for entry in entries:
             self._state.attempts.pop(entry[0], None)
-        now = self._state.now()
+        now, state = self._state.now(), DeliveryState(reason=reason)
         self._state.unacked.add(
-            SpoolUpdate(entry, UpdateKind.ACKED, at=now, outcome="dropped") for entry in entries
+            SpoolUpdate(entry, UpdateKind.ACKED, state, now, "dropped") for entry in entries
         )
         self._state.log.warning(
             "destination %s: %d event(s) dropped (%s)",

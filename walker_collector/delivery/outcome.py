@@ -8,7 +8,7 @@ from attrs import frozen
 
 from walker_collector.config import Consent, RetryConfig
 from walker_collector.delivery.backoff import backoff, exhausted, requested_wait, unavailable_wait
-from walker_collector.spool import DeliveryState, Entry, SpoolUpdate, UpdateKind
+from walker_collector.spool import FRESH, DeliveryState, Entry, SpoolUpdate, UpdateKind
 
 OutcomeKind = Literal[
     "delivered",
@@ -110,7 +110,8 @@ def dispose(
     if kind in ("delivered", "notified"):
         return Disposition(SpoolUpdate(entry, UpdateKind.ACKED), before)
     if kind in ("ignored", "empty", "dropped"):
-        return Disposition(SpoolUpdate(entry, UpdateKind.ACKED, at=now, outcome=kind), before)
+        state = DeliveryState(reason=outcome.reason) if outcome.reason else FRESH
+        return Disposition(SpoolUpdate(entry, UpdateKind.ACKED, state, now, kind), before)
     if kind == "held":
         held = attrs.evolve(before, consent=outcome.consent)
         return Disposition(SpoolUpdate(entry, UpdateKind.HELD, held, now), held)

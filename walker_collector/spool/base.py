@@ -116,7 +116,8 @@ class UpdateKind(enum.Enum):
 class SpoolUpdate:
     """An update of an entry at one destination, made at `at` (ms since 1970).
 
-    `outcome`: of an entry that is finished without a delivery: "ignored", "empty", "dropped", ...
+    `outcome`: of an entry that is finished without a delivery: "ignored", "empty", "dropped", ...;
+    the reason is that of `delivery`, without data of people.
     """
 
     entry: Entry

@@ -32,19 +32,27 @@ class Unstored(NamedTuple):
     left_out: Mapping[str, str]
 
 
+class RecentOutcome(NamedTuple):
+    """The outcome of an event at a destination that did not get it, and its time (ms)."""
+
+    kind: str
+    at: int
+    reason: str = ""
+
+
 @frozen
 class RecentEvent:
     """The trace of an event that came with an id lately, at `at` (ms since 1970).
 
     seq: its number; it may be stored under it still. destinations: those that it was stored for.
     outcomes: destinations that did not get it, each with "ignored", "empty", "dropped", "deleted"
-    or "erased", and the time (ms). Any other destination got it, unless it is stored still.
+    or "erased". Any other destination got it, unless it is stored still.
     """
 
     at: int
     seq: int
     destinations: frozenset[str]
-    outcomes: Mapping[str, tuple[str, int]]
+    outcomes: Mapping[str, RecentOutcome]
 
 
 class OutcomeAt(NamedTuple):
@@ -55,12 +63,14 @@ class OutcomeAt(NamedTuple):
     destination: str
     kind: str
     at: int
+    reason: str = ""
 
 
 def outcome_at(destination: str, update: SpoolUpdate) -> OutcomeAt:
     """Return the outcome that an update has."""
     seq, _, _, body = update.entry
-    return OutcomeAt(seq, body, destination, update.outcome, update.at)
+    reason = update.delivery.reason
+    return OutcomeAt(seq, body, destination, update.outcome, update.at, reason)
 
 
 def outcome_of_deleted(letter: DeadLetter, at: int) -> OutcomeAt:

@@ -203,7 +203,7 @@ def test_outcomes_other_than_delivered_are_remembered_with_the_id(tmp_path: Path
     now = time.time_ns() // 1_000_000
     with closing(SqliteSpool(SpoolConfig(path=str(path)), read_only=True)) as look:
         outcomes = {
-            name: {id_: kind for id_, (kind, _) in found.outcomes.items()}
+            name: {id_: item.kind for id_, item in found.outcomes.items()}
             for name in ("page view", "cart view", "order complete", "nothing")
             if (found := look.recent_event(name, now))
         }

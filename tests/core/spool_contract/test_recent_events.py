@@ -4,9 +4,9 @@ import json
 
 from tests.core.spool_contract.conftest import Store
 from tests.core.spool_contract.engines import Process
-from walker_collector.spool import NewEvent, SpoolUpdate, State, UpdateKind
+from walker_collector.spool import DeliveryState, NewEvent, SpoolUpdate, State, UpdateKind
 from walker_collector.spool.base import RECENT
-from walker_collector.spool.repeats import RecentEvent, Unstored, mark_of_id
+from walker_collector.spool.repeats import RecentEvent, RecentOutcome, Unstored, mark_of_id
 
 NOW = 5_000_000
 BOTH = {"crm": State.WAITING, "shop": State.WAITING}
@@ -25,7 +25,9 @@ def finish(process: Process, destination: str, *outcomes: str) -> None:
     """Acknowledge the events that wait for a destination, each with an outcome."""
     entries = [item.entry for item in process.spool.load(destination, 0, 100)]
     updates = [
-        SpoolUpdate(entry, UpdateKind.ACKED, at=NOW + 5, outcome=outcome)
+        SpoolUpdate(
+            entry, UpdateKind.ACKED, DeliveryState(reason=f"why {outcome}"), NOW + 5, outcome
+        )
         for entry, outcome in zip(entries, outcomes, strict=True)
     ]
     process.spool.settle(destination, updates)
@@ -49,8 +51,9 @@ def test_other_outcomes_are_noted_by_destination(process: Process, other: Proces
     accept(process, event("a"), event("b", trusted=False), event("c"))
     finish(process, "crm", "ignored", "empty", "")
     finish(other, "shop", "", "dropped", "dropped")
-    ignored, empty = ("ignored", NOW + 5), ("empty", NOW + 5)
-    dropped = ("dropped", NOW + 5)
+    ignored, empty, dropped = (
+        RecentOutcome(kind, NOW + 5, f"why {kind}") for kind in ("ignored", "empty", "dropped")
+    )
     assert trace(process, "a") == RecentEvent(NOW, 1, frozenset(BOTH), {"crm": ignored})
     found = trace(process, "b")
     assert found is not None
@@ -62,7 +65,7 @@ def test_a_destination_that_leaves_an_event_out_is_noted_as_it_is_stored(process
     some = event("a")
     some.states, some.left_out = {"crm": State.WAITING}, {"shop": "ignored"}
     accept(process, event("b"), some)
-    found = RecentEvent(NOW, 2, frozenset({"crm"}), {"shop": ("ignored", NOW)})
+    found = RecentEvent(NOW, 2, frozenset({"crm"}), {"shop": RecentOutcome("ignored", NOW)})
     assert trace(process, "a") == found
 
 
@@ -70,7 +73,9 @@ def test_an_event_that_nobody_takes_is_known_and_may_come_again(process: Process
     ignored = Unstored(mark_of_id("a"), NOW, {"crm": "ignored"})
     process.spool.keep_unstored([ignored])
     process.spool.write_unstored()
-    assert trace(process, "a") == RecentEvent(NOW, -1, frozenset(), {"crm": ("ignored", NOW)})
+    assert trace(process, "a") == RecentEvent(
+        NOW, -1, frozenset(), {"crm": RecentOutcome("ignored", NOW)}
+    )
     assert not process.spool.came_before(mark_of_id("a"), NOW)
     accept(process, event("a"))  # the flow has changed since
     stored = RecentEvent(NOW, 1, frozenset(BOTH), {})
@@ -89,8 +94,8 @@ def test_dead_letters_that_are_deleted_and_erased_events_are_noted(process: Proc
     deleted, erased = trace(process, "a"), trace(process, "b")
     assert deleted is not None
     assert erased is not None
-    assert {id_: kind for id_, (kind, _) in deleted.outcomes.items()} == {"crm": "deleted"}
-    assert {kind for kind, _ in erased.outcomes.values()} == {"erased"}
+    assert {id_: item.kind for id_, item in deleted.outcomes.items()} == {"crm": "deleted"}
+    assert {item.kind for item in erased.outcomes.values()} == {"erased"}
     assert erased.outcomes.keys() == BOTH.keys()
 
 

@@ -17,8 +17,15 @@ import orjson
 
 from walker_collector.spool import damage
 from walker_collector.spool.base import NewEvent
-from walker_collector.spool.repeats import OutcomeAt, RecentEvent, Unstored, marks_of_event
+from walker_collector.spool.repeats import (
+    OutcomeAt,
+    RecentEvent,
+    RecentOutcome,
+    Unstored,
+    marks_of_event,
+)
 from walker_collector.spool.sqlite.catalog import Catalog
+from walker_collector.text import storable
 
 _UNSTORED: Final = -1
 """The number of events that no destination takes: they may come again, and be stored then."""
@@ -56,6 +63,9 @@ _LOOKED_AT: Final = 2
 """Old marks that are looked at for each new one."""
 _SEVERAL: Final = 16
 """Of new marks that come one by one, every sixteenth has those of all of them looked at."""
+
+_SHOWN: Final = 200
+"""Characters of a reason that are kept."""
 
 Row = tuple[bytes, int, int, int, str | None]
 """A mark, with the time (ms), the number, the set of destinations, and outcomes as JSON."""
@@ -114,7 +124,7 @@ def _rows(known: Catalog, events: Sequence[NewEvent], seqs: Sequence[int]) -> li
         if event.states is not states:
             states = event.states
             number = known.subscribers[frozenset(states)]
-        outcomes = _outcomes(event.left_out, event.at) if event.left_out else None
+        outcomes = _left_out(event.left_out, event.at) if event.left_out else None
         rows.append((event.mark, event.at, seq, number, outcomes))
     return rows
 
@@ -127,7 +137,7 @@ def insert(db: sqlite3.Connection, rows: Sequence[Row], period: int) -> None:
 
 def insert_unstored(db: sqlite3.Connection, events: Sequence[Unstored], period: int) -> None:
     """Remember events that no destination takes."""
-    rows = [(mark, at, _outcomes(left_out, at)) for mark, at, left_out in events]
+    rows = [(mark, at, _left_out(left_out, at)) for mark, at, left_out in events]
     db.executemany(_REMEMBER_UNSTORED, rows)
     _forget_some(db, rows[0][0], rows[0][1], len(rows), period)
 
@@ -138,8 +148,12 @@ def _forget_some(db: sqlite3.Connection, mark: bytes, now: int, count: int, peri
         db.execute(_FORGET, (mark, now - period, now + period, looked_at))
 
 
-def _outcomes(kinds: Mapping[str, str], at: int) -> str:
-    return orjson.dumps({destination: [kind, at] for destination, kind in kinds.items()}).decode()
+def _left_out(kinds: Mapping[str, str], at: int) -> str:
+    return _json({destination: (kind, at) for destination, kind in kinds.items()})
+
+
+def _json(outcomes: Mapping[str, tuple[str, int] | tuple[str, int, str]]) -> str:
+    return orjson.dumps(outcomes).decode()
 
 
 def note_outcomes(db: sqlite3.Connection, outcomes: Iterable[OutcomeAt]) -> None:
@@ -147,9 +161,10 @@ def note_outcomes(db: sqlite3.Connection, outcomes: Iterable[OutcomeAt]) -> None
     if db.execute(_HAS_ANY).fetchone() is None:
         return
     rows = []
-    for seq, body, destination, kind, at in outcomes:
+    for seq, body, destination, kind, at, reason in outcomes:
         if marks := marks_of_event(body):
-            rows.append((_outcomes({destination: kind}, at), *marks, seq))
+            outcome = kind, at, storable(reason, _SHOWN)
+            rows.append((_json({destination: outcome}), *marks, seq))
     db.executemany(_NOTE, rows)
 
 
@@ -164,8 +179,8 @@ def recent_event(rows: Sequence[tuple[Any, ...]]) -> RecentEvent | None:
         seq=seq,
         destinations=frozenset(id_ for _, _, _, id_ in rows if isinstance(id_, str)),
         outcomes={
-            str(id_): (str(item[0]), damage.number(item[1]))
+            str(id_): RecentOutcome(str(item[0]), damage.number(item[1]), *map(str, item[2:3]))
             for id_, item in found.items()
-            if isinstance(item, list) and len(item) == 2
+            if isinstance(item, list) and len(item) > 1
         },
     )
