@@ -72,7 +72,8 @@ class _GroupsOfLoop(Generic[T, R]):
         """Have items handled with the next group."""
         self._waiting.append(waiting)
         if not self.is_working:
-            self._begin(loop)
+            self.is_working = True
+            loop.call_soon(self._begin, loop)  # with what else is ready by now
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin with the next group, if there is one."""

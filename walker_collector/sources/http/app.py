@@ -21,6 +21,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BYTES: Final = 64_000_000
 """Bytes of bodies that wait for their answers, at most."""
+BODY_IS_THERE: Final = "walker_collector.body_is_there"
+"""Tells in the scope of a request that its whole body has come: no limit of time is needed."""
 _GROUP: Final = 100
 """Requests that are answered together, at most."""
 
@@ -106,8 +108,11 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the answer to a request; None if its sender has gone before the end of it."""
         try:
-            async with asyncio.timeout(self._body_time):
+            if BODY_IS_THERE in scope:
                 body = await _body(receive, self._max_body)
+            else:
+                async with asyncio.timeout(self._body_time):
+                    body = await _body(receive, self._max_body)
         except TimeoutError:
             refused = {"success": False, "error": "the body came too slowly"}
             return json_response(408, refused, {"Connection": "close"})

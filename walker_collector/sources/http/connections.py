@@ -6,11 +6,12 @@ front. Here none is needed.
 
 import asyncio
 import sys
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from walker_collector.sources.http.app import BODY_IS_THERE
 from walker_collector.sources.http.messages import json_response, raw_response
 from walker_collector.sources.http.settings import Settings
 
@@ -116,6 +117,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._progressed = True
+        cast(dict[str, Any], self.scope)[BODY_IS_THERE] = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
