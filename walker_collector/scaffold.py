@@ -1,4 +1,4 @@
-"""Write the package of a new plugin, from the template that comes with the collector."""
+"""Write the package of a new plugin, from the templates that come with the collector."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,10 +7,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from string import Template
-from typing import Final
+from typing import Final, Literal
 
 from walker_collector.errors import ScaffoldError
-from walker_collector.plugins import DESTINATIONS
 from walker_collector.version import __version__
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -21,43 +20,66 @@ _NO_TEST: Final = """
 _SUFFIX: Final = ".template"
 _PACKAGE: Final = "package"
 """Folder of the template that is renamed to the new Python package."""
+_COMMON: Final = "common"
+"""Template of the files that all packages have."""
+
+DestinationKind = Literal["http", "sdk", "store"]
+_REQUIREMENTS: Final = {"http": '\n    "urllib3>=2.8",'}
 
 
-def new_destination(name: str, folder: Path) -> list[Path]:
+def new_destination(name: str, folder: Path, kind: DestinationKind = "http") -> list[Path]:
     """Write the package of a destination to `folder`/walker-dest-NAME.
+
+    kind: `http` sends requests, `sdk` calls the SDK of a service, `store` writes to a database.
 
     Returns the files written. Raises ScaffoldError for a name that no package can have, for the
     name of an installed destination, and if the package's folder exists.
     """
-    _check_name(name)
-    terms = _terms(name)
+    return _new(name, folder, "destination", kind, "walker-dest")
+
+
+def new_source(name: str, folder: Path) -> list[Path]:
+    """Write the package of a source to `folder`/walker-source-NAME, as `new_destination` does."""
+    return _new(name, folder, "source", "source", "walker-source")
+
+
+def _new(
+    name: str, folder: Path, kind: Literal["destination", "source"], template: str, prefix: str
+) -> list[Path]:
+    _check_name(name, kind)
+    terms = _terms(name, kind, prefix) | {"requirements": _REQUIREMENTS.get(template, "")}
     target = folder / terms["distribution"]
     if target.exists():
         raise ScaffoldError(f"{target} exists already; choose another name or folder")
-    return [_write(target / path, text) for path, text in _rendered(terms)]
+    return [
+        _write(target / path, text)
+        for source in (_COMMON, template)
+        for path, text in _rendered(source, terms)
+    ]
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, kind: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise ScaffoldError(
-            f"{name!r} cannot be a destination's name: write lower-case words and digits with a"
+            f"{name!r} cannot be a {kind}'s name: write lower-case words and digits with a"
             f" dash between, {_LONGEST} characters at most, such as my-crm"
         )
-    if name in entry_points(group=DESTINATIONS).names:
+    if name in entry_points(group=f"walker_collector.{kind}s").names:
         raise ScaffoldError(
-            f"a destination named {name} is installed already, and two of the same name cannot be"
+            f"a {kind} named {name} is installed already, and two of the same name cannot be"
             " used; choose another name"
         )
 
 
-def _terms(name: str) -> dict[str, str]:
-    """Return the value of each placeholder in the template."""
+def _terms(name: str, kind: str, prefix: str) -> dict[str, str]:
+    """Return the value of each placeholder in the templates."""
     words = name.split("-")
-    cls = f"{''.join(word.capitalize() for word in words)}Destination"
+    cls = f"{''.join(word.capitalize() for word in words)}{kind.capitalize()}"
     return {
         "name": name,
-        "distribution": f"walker-dest-{name}",
-        "module": f"walker_dest_{'_'.join(words)}",
+        "kind": kind,
+        "distribution": f"{prefix}-{name}",
+        "module": "_".join([*prefix.split("-"), *words]),
         "cls": cls,
         "no_test": _NO_TEST if cls.startswith("Test") else "",
         "constant": "_".join(words).upper(),
@@ -71,8 +93,8 @@ def _compatible(installed: str) -> str:
     return f">={major}.{minor},<{major}.{int(minor) + 1}"
 
 
-def _rendered(terms: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
-    template = files("walker_collector") / "template" / "destination"
+def _rendered(source: str, terms: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
+    template = files("walker_collector") / "template" / source
     for path, file in sorted(_walk(template, PurePosixPath())):
         parts = [terms["module"] if part == _PACKAGE else part for part in path.parts]
         text = Template(file.read_text("utf-8")).substitute(terms)

@@ -1,29 +1,32 @@
-"""`walker new destination`: what it writes is a package that works as it is."""
+"""`walker new`: what it writes is a package that works as it is."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.forms import form
 from walker_collector.cli import main
 from walker_collector.errors import ScaffoldError
-from walker_collector.scaffold import new_destination
+from walker_collector.scaffold import DestinationKind, new_destination, new_source
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package just made."""
+    """A package just made. Its class, TestCrmDestination, must not be taken for a test."""
     folder = tmp_path_factory.mktemp("new")
-    new_destination("my-crm", folder)
-    return folder / "walker-dest-my-crm"
+    new_destination("test-crm", folder)
+    return folder / "walker-dest-test-crm"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(project: Path, *command: str, path: Path | None = None) -> str:
+def run(project: Path, *command: str, path: Path | str | None = None) -> str:
     env = {**os.environ, "PYTHONPATH": str(path or ""), "MYPYPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, *command],
@@ -51,31 +54,70 @@ def run(project: Path, *command: str, path: Path | None = None) -> str:
 
 
 def test_its_tests_pass_as_they_are(project: Path, installed: Path) -> None:
-    report = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", path=installed)
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
+    report = run(project, *command, path=installed)
     assert "passed" in report
     assert "failed" not in report
 
 
-def test_its_code_is_typed_and_formatted(project: Path) -> None:
-    run(project, "-m", "ruff", "check", "--no-cache", ".")
-    run(project, "-m", "ruff", "format", "--no-cache", "--check", ".")
-    run(project, "-m", "mypy", "--no-incremental")
+KINDS = ("sdk", "store", "source")
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A package of each other kind."""
+    folder = tmp_path_factory.mktemp("others")
+    new_destination("my-sdk", folder, "sdk")
+    new_destination("my-store", folder, "store")
+    new_source("my-source", folder)
+    return {kind: next(folder.glob(f"walker-*-my-{kind}")) for kind in KINDS}
+
+
+def pretend_installed(project: Path) -> None:
+    """Add the metadata that an installation writes, where Python finds it: beside the package."""
+    about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    ((group, points),) = about["entry-points"].items()
+    info = project / f"{about['name'].replace('-', '_')}-0.1.0.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: 0.1.0\n"
+    )
+    lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+    (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+
+
+def test_the_tests_of_every_kind_pass_as_they_are(others: dict[str, Path]) -> None:
+    for project in others.values():
+        pretend_installed(project)
+    path = os.pathsep.join(map(str, others.values()))
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode", "importlib")
+    report = run(others["sdk"].parent, *command, *map(str, others.values()), path=path)
+    assert re.search(r"\b1\d\d passed", report)
+    assert "entry point" not in report  # of what was not tested
+
+
+def test_its_code_is_typed_and_formatted(project: Path, others: dict[str, Path]) -> None:
+    folders = [str(project), *map(str, others.values())]
+    run(project, "-m", "ruff", "check", "--no-cache", *folders)
+    run(project, "-m", "ruff", "format", "--no-cache", "--check", *folders)
+    for each in (project, *form([], list(others.values()))):
+        run(each, "-m", "mypy", "--no-incremental")
 
 
 def test_it_is_found_where_it_is_installed(project: Path, installed: Path) -> None:
     listed = run(project, "-m", "walker_collector", "destinations", path=installed)
-    assert "walker-dest-my-crm" in listed
+    assert "walker-dest-test-crm" in listed
     assert "cannot be used" not in listed
 
 
 def test_it_depends_on_versions_that_keep_the_contract(project: Path) -> None:
     about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
-    assert about["name"] == "walker-dest-my-crm"
+    assert about["name"] == "walker-dest-test-crm"
     assert "walker-collector>=0.1,<0.2" in about["dependencies"]
 
 
-def test_nothing_of_the_template_is_left_over(project: Path) -> None:
-    for path in project.rglob("*"):
+def test_nothing_of_the_template_is_left_over(project: Path, others: dict[str, Path]) -> None:
+    for path in (path for each in (project, *others.values()) for path in each.rglob("*")):
         if path.suffix in (".py", ".toml", ".md"):
             text = path.read_text()
             assert "$module" not in text
@@ -99,13 +141,10 @@ def test_name_of_an_installed_destination_is_refused(name: str, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_class_whose_name_begins_as_a_test_is_not_collected_as_one(tmp_path: Path) -> None:
-    new_destination("testbed", tmp_path)
-    project = tmp_path / "walker-dest-testbed"
-    run(project, "-m", "ruff", "format", "--no-cache", "--check", ".")
-    collected = run(project, "-m", "pytest", "--collect-only", "-q", "-W", "error")
-    assert "TestContract" in collected
-    assert "TestbedDestination" not in collected
+def _written(name: str, folder: Path, kind: DestinationKind) -> list[Path]:
+    into = folder / kind
+    into.mkdir(exist_ok=True)
+    return new_destination(name, into, kind)
 
 
 @given(name=st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,8}){0,3}", fullmatch=True))
@@ -114,7 +153,11 @@ def test_every_valid_name_makes_valid_python(
 ) -> None:
     assume(len(name) <= 40 and name not in ("console", "file", "http"))
     folder = tmp_path_factory.mktemp("names")
-    for path in new_destination(name, folder):
+    written = [
+        *(path for kind in get_args(DestinationKind) for path in _written(name, folder, kind)),
+        *new_source(name, folder),
+    ]
+    for path in written:
         if path.suffix == ".py":
             compile(path.read_text(), path, "exec")
 
@@ -135,6 +178,24 @@ def test_command_writes_the_package_and_says_what_comes_next(tmp_path: Path) -> 
     assert "pip install -e" in done.stderr
 
 
+def test_command_writes_the_kind_that_is_asked_for(tmp_path: Path) -> None:
+    into = ("--into", str(tmp_path))
+    done = CliRunner().invoke(main, ["new", "destination", "lake", "--kind", "store", *into])
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "walker-dest-lake" / "walker_dest_lake" / "store.py") in done.stdout
+    done = CliRunner().invoke(main, ["new", "source", "queue", *into])
+    assert done.exit_code == 0, done.output
+    assert (
+        str(tmp_path / "walker-source-queue" / "walker_source_queue" / "source.py") in done.stdout
+    )
+
+
+@pytest.mark.parametrize("name", ["http", "file"])
+def test_name_of_an_installed_source_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ScaffoldError, match=f"a source named {name} is installed already"):
+        new_source(name, tmp_path)
+
+
 def test_command_says_what_is_wrong_with_a_name(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["new", "destination", "My CRM", "--into", str(tmp_path)])
     assert done.exit_code == 1
@@ -144,3 +205,4 @@ def test_command_says_what_is_wrong_with_a_name(tmp_path: Path) -> None:
 def test_help_says_in_one_line_what_each_command_writes() -> None:
     done = CliRunner().invoke(main, ["new", "--help"])
     assert "Write the package of a destination called NAME." in done.stdout
+    assert "Write the package of a source called NAME." in done.stdout
