@@ -1,6 +1,5 @@
 """`walker why` and `walker people`: what became of events, and what is known of a person."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -11,7 +10,7 @@ import pytest
 from attrs import define
 from click.testing import Result
 
-from tests.core.cli_support import objects, serving, to_file, to_server, walker, write_flow
+from tests.core.cli_support import ndjson, objects, serving, to_file, to_server, walker, write_flow
 from tests.support import wait_until
 from walker_collector import Collector
 from walker_collector.hookspecs import Received
@@ -195,14 +194,17 @@ def _rows(path: Path) -> list[Any]:
 
 def test_a_destination_that_nobody_delivers_to_says_what_the_last_one_found(tmp_path: Path) -> None:
     with serving(401) as server:
-        destinations = {"crm": to_server(server.url)}
+        mapping = {"page": {"*": {"ignore": True}}}
+        destinations = {"crm": to_server(server.url, mapping=mapping)}
         flow = write_flow(tmp_path, destinations, spool={"path": str(tmp_path / "spool.db")})
-        lines = json.dumps({**ORDER, "user": {"id": "ines"}, "id": "o-1"})
-        walker("run", flow, "--timeout", "0.2", input=lines + "\n")
+        lines = ndjson([{**ORDER, "id": "o-1"}, {"name": "page view", "id": "p-1"}])
+        walker("run", flow, "--timeout", "0.2", input=lines)
     about = asked(flow, "--event", "o-1")["destinations"]["crm"]
     assert (about["state"], about["process"]) == ("unattended", None)
     assert "answered 401" in about["reason"]
     assert "walker deliver" in about["hint"]
+    ignored = asked(flow, "--event", "p-1")["events"][0]["deliveries"]
+    assert [item["status"] for item in ignored] == ["ignored"]
     write_flow(tmp_path, {}, spool={"path": str(tmp_path / "spool.db")})
     assert "the flow has no such destination" in walker("why", flow, "--event", "o-1").stdout
 

@@ -12,6 +12,7 @@ from walker_collector.spool import DestinationHealth, Member
 from walker_collector.spool.processes.observer import Deliverer, deliverers
 from walker_collector.text import storable
 
+_TROUBLED: Final = ("down", "failing")
 _NOBODY: Final = Deliverer(None, None)
 
 
@@ -47,7 +48,8 @@ class Attendance:
         if self.state == "unattended":
             yield "no process delivers to it now"
             if health is not None and health.reason:
-                yield f"the last one that did found it {health.state}: {health.reason}"
+                found = f" found it {health.state}" if health.state in _TROUBLED else ""
+                yield f"the last one that did{found}: {health.reason}"
         elif self.state == "stopped":
             yield f"{self.member} has to deliver, and gives no sign of life"
         else:

@@ -242,7 +242,12 @@ class Intake:
         mark = b""
         if origin.recent and raw.get("id"):
             mark = mark_of_id(event["id"], trusted=sender.trusted)
-        return self._decide(event, body, sender, mark, now)
+        record, result, version = self._decide(event, body, sender, mark, now)
+        if not record.states and not mark and raw.get("id"):
+            # Of any origin: that it is remembered does not keep it from coming again.
+            record.mark = mark_of_id(event["id"], trusted=sender.trusted)
+            record.left_out = result.destinations
+        return record, result, version
 
     def _decide(
         self, event: Mapping[str, Any], body: bytes, sender: Received, mark: bytes, now: int
