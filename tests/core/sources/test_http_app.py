@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from walker_collector import Collector, PushResult
-from walker_collector.errors import CollectorClosed, WalkerError
+from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.sources.http import Settings, app
 from walker_collector.sources.http.app import App
 
@@ -208,6 +208,16 @@ def test_no_more_events_wait_than_memory_holds(monkeypatch: pytest.MonkeyPatch) 
             assert (await client.post("/collect", json=huge)).status_code == 200  # alone
 
     run(work())
+
+
+def test_requests_without_room_are_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    door = Door()
+    door.error = SpoolFull("full")
+    application = App(lambda events: door.push_from(None, events), Settings(), source="web")
+    for _ in range(3):
+        assert application.respond("POST", "/collect", {}, json.dumps(EVENT))[0] == 429
+    (line,) = caplog.messages
+    assert line.startswith("source web: no room for events; 1 request(s) were answered with 429")
 
 
 def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:

@@ -200,13 +200,6 @@ def test_without_the_library_the_answer_says_what_to_install(
     assert "pip install 'walker-collector[serve]'" in answer.json()["error"]
 
 
-def test_path_of_a_client_goes_before_the_figures() -> None:
-    with picky() as collector:
-        application = app(collector, Settings(path="/metrics"))
-        assert requested(application, "/metrics", "POST", {"name": "a b"}).status_code == 200
-        assert requested(application, "/metrics?name=a+b").headers["Content-Type"] == "image/gif"
-
-
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405)])
 def test_other_methods(method: str, status: int) -> None:
     with picky() as collector:

@@ -289,6 +289,108 @@ def test_flow_of_walkeros_with_its_server_sources_loads_unchanged() -> None:
     assert (fetch.max_body, fetch.max_batch, fetch.cors) == (1000, 7, True)
 
 
+def test_walkeros_sources_take_the_settings_of_http_that_they_lack() -> None:
+    more = {"maxConnections": 9, "bodyTimeout": 8, "keepAlive": 7, "learnConsent": False}
+    more |= {"segment": True, "acknowledge": "delivered", "timeout": 6, "maxBody": 5, "maxBatch": 4}
+    for package in ("express", "fetch"):
+        source = {"package": f"@walkeros/server-source-{package}", "config": {"settings": more}}
+        flow = load_flow({"destinations": {}, "sources": {"a": source}}, serve=True)
+        assert flow.sources["a"].config.settings.common() == HttpSettings(
+            max_connections=9,
+            body_timeout=8,
+            keep_alive=7,
+            learn_consent=False,
+            segment=True,
+            acknowledge="delivered",
+            timeout=6,
+            max_body=5,
+            max_batch=4,
+        )
+
+
+def http_problem(**settings: Any) -> str:
+    source = {"package": "http", "config": {"settings": settings}}
+    with pytest.raises(ConfigError) as caught:
+        load_flow({"destinations": {}, "sources": {"web": source}}, serve=True)
+    (problem,) = caught.value.problems
+    return str(problem).removeprefix("sources.web.config.settings.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"cors": ["shop.example"]},
+            "cors: shop.example: an origin begins with its scheme; write https://shop.example",
+        ),
+        (
+            {"cors": ["https://a.example", "localhost:3000"]},
+            "cors: localhost:3000: an origin begins with its scheme; write https://localhost:3000",
+        ),
+        (
+            {"cors": ["http://shop.example/teas?a=1"]},
+            "cors: http://shop.example/teas?a=1: an origin has no path; write http://shop.example",
+        ),
+        (
+            {"cors": ["https://shop.example:443"]},
+            "cors: https://shop.example:443: browsers leave out the usual port; write"
+            " https://shop.example",
+        ),
+        ({"cors": ["*"]}, "cors: * is no origin; for pages of any origin write true"),
+        (
+            {"cors": ["https://*.shop.example"]},
+            "cors: https://*.shop.example: each origin is written by itself, without *",
+        ),
+        ({"cors": ["a b"]}, "cors: 'a b' is no origin, such as https://shop.example"),
+        (
+            {"keys": {"web": {"key": "k", "origins": ["shop.example"]}}},
+            "keys.web.origins: shop.example: an origin begins with its scheme; write"
+            " https://shop.example",
+        ),
+        (
+            {"keys": {"web": {"key": "k", "origins": ["*"]}}},
+            "keys.web.origins: * is no origin; for pages of any origin leave this out",
+        ),
+        (
+            {"path": "/health"},
+            "path: /health tells of the server itself; write another path, or another healthPath",
+        ),
+        (
+            {"paths": ["/a", {"path": "/ready"}]},
+            "paths: /ready tells of the server itself; write another path",
+        ),
+        ({"path": "/metrics"}, "path: /metrics tells of the server itself; write another path"),
+        (
+            {"path": "/up", "healthPath": "/up"},
+            "path: /up tells of the server itself; write another path, or another healthPath",
+        ),
+        (
+            {"healthPath": "/ready"},
+            "healthPath: /ready has an answer of its own; write another path, such as /health",
+        ),
+        ({"healthPath": "up"}, "healthPath: must begin with /; write /up"),
+        (
+            {"path": "/v1/t", "segment": True},
+            'path: /v1/t is Segment\'s; write another path, or "segment": false',
+        ),
+    ],
+)
+def test_address_that_can_never_match_says_what_to_write(
+    settings: dict[str, Any], message: str
+) -> None:
+    assert http_problem(**settings) == message
+
+
+def test_origins_and_paths_that_may_be() -> None:
+    origins = ["http://localhost:3000/", "https://[::1]:8443", "null", "capacitor://localhost"]
+    settings = {"cors": origins, "paths": ["/v1/t", "/healthy"], "segment": False}
+    source = {"package": "http", "config": {"settings": settings}}
+    flow = load_flow({"destinations": {}, "sources": {"web": source}}, serve=True)
+    assert flow.sources["web"].config.settings.cors == origins
+    with pytest.raises(ValueError, match="is Segment's"):
+        HttpSettings(path="/v1/t")
+
+
 @pytest.mark.parametrize(
     ("origin", "cors"),
     [("*", True), (["*"], True), ("https://a.example", ["https://a.example"])],

@@ -12,6 +12,7 @@ from walker_collector.results import Status
 from walker_collector.sources.http.exchange import Accept, Exchange, Undecided, failed
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
+from walker_collector.sources.http.no_room import NoRoomLog
 from walker_collector.sources.http.respond import NO_ROOM, Responder
 from walker_collector.sources.http.settings import Settings
 
@@ -49,6 +50,7 @@ class App:
         self._figures = figures or Figures(status)
         self._source = source
         self._draining = False
+        self._no_room = NoRoomLog(source)
         self._responder = Responder(
             settings,
             lambda: time.time_ns() // 1_000_000,
@@ -84,7 +86,7 @@ class App:
             if self._draining:
                 response = response.with_headers({"Connection": "close"})
             await _send(send, response)
-            self._count(scope, response.status, time.perf_counter() - began)
+            self._count(_path(scope), response.status, time.perf_counter() - began)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003})
 
@@ -98,9 +100,11 @@ class App:
             return "closing"
         return self._status().unready if self._status else ""
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        route = self._responder.route_of(_path(scope))
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        route = self._responder.route_of(path)
         count_request(self._figures, self._source, route, status, seconds)
+        if status == 429:
+            self._no_room.note()
 
     def _count_refused(self, refusal: RequestRejected) -> None:
         self._figures.add(("refused", self._source, refusal.code))
@@ -160,9 +164,7 @@ class App:
         if isinstance(answer, Undecided):
             answer.wait(self._timeout)
             answer = self._exchange.finish(answer)
-        route = self._responder.route_of(request.path)
-        seconds = time.perf_counter() - began
-        count_request(self._figures, self._source, route, answer.status, seconds)
+        self._count(request.path, answer.status, time.perf_counter() - began)
         return answer.status, dict(answer.headers), answer.body
 
     def _is_durable(self) -> bool:

@@ -1,7 +1,7 @@
 """The settings of the source `http`."""
 
 from ipaddress import ip_network
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 from attrs import Factory, field, frozen
@@ -9,34 +9,13 @@ from attrs import Factory, field, frozen
 from walker_collector.errors import EventError
 from walker_collector.events import split_name
 from walker_collector.secret import Secret
+from walker_collector.sources.http import origins
+from walker_collector.sources.http.segment_api import kind_of
 
 Method = Literal["GET", "POST"]
-
-
-@frozen(kw_only=True)
-class Route:
-    """A path, and the methods that it answers beside OPTIONS.
-
-    path: the path of the URL, which begins with /.
-    methods: these methods are answered.
-    """
-
-    path: str
-    methods: list[Method] = Factory(lambda: ["GET", "POST"])
-
-
-@frozen(kw_only=True)
-class Key:
-    """A key that callers show.
-
-    key: the key itself.
-    origins: pages of these origins may send with it; none named: any.
-    trusted: its callers are servers of yours, and may say everything that a process may.
-    """
-
-    key: Secret
-    origins: list[str] = Factory(list)
-    trusted: bool = False
+HEALTH: Final = "/health"
+RESERVED: Final = ("/ready", "/metrics")
+"""Paths at which the server tells of itself, beside that of its health."""
 
 
 def _positive(instance: Any, attribute: Any, value: int) -> None:
@@ -69,11 +48,54 @@ def _with_certificate(instance: Any, attribute: Any, value: str | None) -> None:
         raise ValueError("tlsCert and tlsKey belong together; name both files, or none")
 
 
+def _begins(path: str) -> None:
+    if not path.startswith("/"):
+        raise ValueError(f"must begin with /; write /{path}")
+
+
+def _health_path(instance: Any, attribute: Any, value: str) -> None:
+    _begins(value)
+    if value in RESERVED:
+        raise ValueError(f"{value} has an answer of its own; write another path, such as /health")
+
+
 def _paths(instance: Any, attribute: Any, value: "str | list[str | Route] | None") -> None:
+    """Refuse paths at which something else is answered, which they would hide."""
+    health = getattr(instance, "health_path", HEALTH)
     for item in value if isinstance(value, list) else [value or "/"]:
         path = item.path if isinstance(item, Route) else item
-        if not path.startswith("/"):
-            raise ValueError(f"must begin with /; write /{path}")
+        _begins(path)
+        if path in (health, *RESERVED):
+            advice = ", or another healthPath" if path == health else ""
+            raise ValueError(f"{path} tells of the server itself; write another path{advice}")
+        if getattr(instance, "segment", False) and kind_of(path):
+            raise ValueError(f'{path} is Segment\'s; write another path, or "segment": false')
+
+
+@frozen(kw_only=True)
+class Route:
+    """A path, and the methods that it answers beside OPTIONS.
+
+    path: the path of the URL, which begins with /.
+    methods: these methods are answered.
+    """
+
+    path: str
+    methods: list[Method] = Factory(lambda: ["GET", "POST"])
+
+
+@frozen(kw_only=True)
+class Key:
+    """A key that callers show.
+
+    key: the key itself.
+    origins: pages of these origins may send with it; none named: any.
+    trusted: its callers are servers of yours, and may say everything that a process may.
+    """
+
+    key: Secret
+    origins: list[str] = field(factory=list, validator=origins.of_key)
+    trusted: bool = False
 
 
 def _distinct(instance: Any, attribute: Any, value: dict[str, Key]) -> None:
@@ -128,7 +150,7 @@ class Settings:
     paths: list[str | Route] | None = field(default=None, validator=_paths)
     max_body: int = field(default=1_000_000, validator=_positive)
     max_batch: int = field(default=1_000, validator=_positive)
-    cors: bool | list[str] = True
+    cors: bool | list[str] = field(default=True, validator=origins.of_cors)
     keys: dict[str, Key] = field(factory=dict, validator=_distinct)
     names: dict[str, str] = field(factory=dict, validator=_event_names)
     acknowledge: Literal["accepted", "delivered"] = "accepted"
@@ -137,7 +159,7 @@ class Settings:
     ip: Literal["none", "truncated", "full"] = "none"
     segment: bool = True
     inspect: bool = field(default=False, validator=_later)
-    health_path: str = "/health"
+    health_path: str = field(default=HEALTH, validator=_health_path)
     proxies: list[str] = field(factory=list, validator=_networks)
     tls_cert: str | None = field(default=None, metadata={"certificates": True})
     tls_key: str | None = field(default=None, validator=_with_certificate)
@@ -166,7 +188,7 @@ class Cors:
     methods, headers, credentials, max_age: this is not needed: what is asked for is allowed.
     """
 
-    origin: str | list[str] = "*"
+    origin: str | list[str] = field(default="*", validator=origins.of_walkeros)
     methods: list[str] | None = None
     headers: list[str] | None = None
     credentials: bool | None = None
@@ -181,63 +203,40 @@ class Cors:
 
 
 @frozen(kw_only=True)
-class ExpressSettings:
-    """Settings of walkerOS's source express. Those of `http` that it lacks may be used, too.
+class ExpressSettings(Settings):
+    """Settings of walkerOS's source express, and those of `http` that it lacks.
 
-    host: the server listens at this address.
-    port: the server listens at this port; 0 takes a free one.
-    path, paths: walkerOS's clients send to these paths; /collect unless one is given.
     cors: true lets pages of any origin send; else the origins that may.
     status: health is told in any case, whatever this says.
-    keys: the keys that callers show, by name; without any, everybody may send.
-    ip: so much of the caller's address is kept.
-    proxies: the forwarded headers of proxies with these addresses count.
+    segment: true answers Segment's API, too, which the original does not.
     """
 
-    host: str = "127.0.0.1"
-    port: int = field(default=8080, validator=_port)
-    path: str | None = None
-    paths: list[str | Route] | None = None
-    cors: bool | Cors | list[str] = True
+    cors: bool | Cors | list[str] = field(default=True, validator=origins.of_cors)  # type: ignore[assignment]
     status: bool = True
-    keys: dict[str, Key] = Factory(dict)
-    ip: Literal["none", "truncated", "full"] = "none"
-    proxies: list[str] = field(factory=list, validator=_networks)
+    segment: bool = False
 
-    def common(self, **more: Any) -> Settings:
+    def common(self) -> Settings:
         """Return the settings under the names of `http`."""
-        return Settings(
-            host=self.host,
-            port=self.port,
-            path=self.path,
-            paths=self.paths,
-            cors=self.cors.common if isinstance(self.cors, Cors) else self.cors,
-            keys=self.keys,
-            ip=self.ip,
-            proxies=self.proxies,
-            segment=False,
-            **more,
-        )
+        given = {field.name: getattr(self, field.name) for field in attrs.fields(Settings)}
+        cors = self.cors.common if isinstance(self.cors, Cors) else self.cors
+        return Settings(**{**given, "cors": cors})
 
 
 @frozen(kw_only=True)
 class FetchSettings(ExpressSettings):
-    """Settings of walkerOS's source fetch, with an address to listen at.
+    """Settings of walkerOS's source fetch, and those of `http` that it lacks.
 
-    health_path: health is told at this path.
-    max_request_size: a body has at most so many bytes, also after unpacking.
-    max_batch_size: a request has at most so many events.
+    max_body: a body has at most so many bytes, also after unpacking.
+    max_batch: a request has at most so many events.
     """
 
-    health_path: str = "/health"
-    max_request_size: int = field(default=102_400, validator=_positive)
-    max_batch_size: int = field(default=100, validator=_positive)
-
-    def common(self, **more: Any) -> Settings:
-        """Return the settings under the names of `http`."""
-        return super().common(
-            max_body=self.max_request_size,
-            max_batch=self.max_batch_size,
-            health_path=self.health_path,
-            **more,
-        )
+    max_body: int = field(
+        default=102_400,
+        validator=_positive,
+        metadata={"key": "maxRequestSize", "synonyms": ("maxBody",)},
+    )
+    max_batch: int = field(
+        default=100,
+        validator=_positive,
+        metadata={"key": "maxBatchSize", "synonyms": ("maxBatch",)},
+    )
