@@ -12,6 +12,7 @@ from walker_collector.cli.dead_list import event_of, print_list
 from walker_collector.cli.flow_run import FlowRun
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
+    HelpfulGroup,
     destination_option,
     examples,
     flow_argument,
@@ -32,11 +33,12 @@ all_option = click.option("--all", "everything", is_flag=True, help="All dead le
 
 
 @click.group(
+    cls=HelpfulGroup,
     epilog=examples(
         "walker dead list flow.json",
         "walker dead replay flow.json --all",
         "walker dead drop flow.json --id 4f0a9c11d2e3b4a5",
-    )
+    ),
 )
 def dead() -> None:
     """List, show, replay and drop dead letters.

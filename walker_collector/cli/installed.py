@@ -49,12 +49,13 @@ def _as_object(info: PluginInfo) -> dict[str, Any]:
 
 
 @click.command(
+    short_help="Print the JSON Schema of a plugin's settings.",
     epilog=examples(
         "walker schema customerio",
         "walker schema --source http",
         "walker schema --extension sample",
         "walker schema --flow > flow.schema.json   # for an editor's completion",
-    )
+    ),
 )
 @click.argument("package", required=False)
 @click.option("--source", "of_source", is_flag=True, help="PACKAGE is a source.")

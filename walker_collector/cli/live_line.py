@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 from walker_collector.cli.folding import columns_of
+from walker_collector.cli.streams import logs_json
 from walker_collector.errors import WalkerError
 
 _INTERVAL: Final = 0.25
@@ -96,7 +97,7 @@ def live_line(text: Callable[[], str]) -> Iterator[None]:
     terminals comes above; streams that lead elsewhere are left alone.
     """
     before = sys.stdout, sys.stderr
-    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in _DUMB:
+    if logs_json() or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in _DUMB:
         yield
         return
     painter = _Painter(sys.stderr, text)

@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from walker_collector.cli.options import examples
+from walker_collector.cli.options import HelpfulGroup, examples
 from walker_collector.cli.streams import say
 from walker_collector.scaffold import DestinationKind, new_destination, new_source
 
@@ -17,7 +17,9 @@ _INTO = click.option(
 )
 
 
-@click.group(epilog=examples("walker new destination my-crm", "walker new source my-queue"))
+@click.group(
+    cls=HelpfulGroup, epilog=examples("walker new destination my-crm", "walker new source my-queue")
+)
 def new() -> None:
     """Write a package to start a plugin from."""
 

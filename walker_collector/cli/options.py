@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import click
 
+from walker_collector.cli.log_output import LogOutput
+
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 flow_argument = click.argument("flow", type=FILE)
@@ -50,8 +52,48 @@ def person_of(
 
 
 def verbose() -> bool:
-    """Return whether -v was given before the command."""
-    return bool(click.get_current_context().find_root().params.get("verbose"))
+    """Return whether -v was given."""
+    return _log().verbosity > 0
+
+
+def verbose_option() -> click.Option:
+    """Return the option -v, which counts before and after the name of a command."""
+    return click.Option(
+        ["-v", "--verbose"],
+        count=True,
+        expose_value=False,
+        callback=lambda ctx, param, count: _log().add_verbosity(count),
+        help="Log more: -v each batch, -vv each event.",
+    )
+
+
+def log_format_option() -> click.Option:
+    """Return the option of commands that log while they run."""
+    return click.Option(
+        ["--log-format"],
+        type=click.Choice(["text", "json"]),
+        default="text",
+        expose_value=False,
+        callback=lambda ctx, param, kind: _log().use_json() if kind == "json" else None,
+        help="json: each line on stderr is an object with time, level, logger and message.",
+    )
+
+
+def _log() -> LogOutput:
+    found = click.get_current_context().find_root().obj
+    assert isinstance(found, LogOutput)
+    return found
+
+
+class HelpfulGroup(click.Group):
+    """Group of commands that prints its help if no command is named; that is no mistake."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help and exit if there are no arguments."""
+        if not args and not ctx.resilient_parsing:  # else a shell asks for completions
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
 
 def examples(*lines: str) -> str:

@@ -1,24 +1,21 @@
-"""Output of commands: JSON for programs; tables and log lines for people."""
+"""Output of commands: JSON for programs; tables for people."""
 
-import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from walker_collector.cli.folding import cells as cells_of
 from walker_collector.cli.folding import columns_of
 from walker_collector.cli.streams import say
-from walker_collector.hookspecs import PROJECT
 from walker_collector.text import harmless, visible
 
 _WIDE: Final = 100_000
 """Columns of a table that is not printed on a terminal: programs read its lines."""
 _ROW: Final = "    "
 """Indentation below the heading of a row."""
-_LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def counted(count: int, thing: str) -> str:
@@ -96,31 +93,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else harmless(visible(str(value)))
-
-
-_FORMATTER: Final = logging.Formatter()
-
-
-class _StderrHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        lines = [f"{record.levelname.lower()}: {visible(record.getMessage())}"]
-        if record.exc_text:
-            lines += record.exc_text.split("\n")
-        elif record.exc_info:
-            lines += (self.formatter or _FORMATTER).formatException(record.exc_info).split("\n")
-        for line in lines:
-            say(line, err=True)
-
-
-@contextmanager
-def log_to_stderr(verbosity: int) -> Iterator[None]:
-    """Show the collector's log, a line per record: warnings; from 1 on info; from 2 on all."""
-    logger = logging.getLogger(PROJECT)
-    before, handler = logger.level, _StderrHandler()
-    logger.addHandler(handler)
-    logger.setLevel(_LEVELS[min(verbosity, 2)])
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)

@@ -13,9 +13,14 @@ from walker_collector.cli.deliver import deliver
 from walker_collector.cli.explain import explain
 from walker_collector.cli.forget import forget
 from walker_collector.cli.installed import destinations, schema
+from walker_collector.cli.log_output import log_to_stderr
 from walker_collector.cli.new import new
-from walker_collector.cli.options import examples
-from walker_collector.cli.output import log_to_stderr
+from walker_collector.cli.options import (
+    HelpfulGroup,
+    examples,
+    log_format_option,
+    verbose_option,
+)
 from walker_collector.cli.people import people
 from walker_collector.cli.run import run
 from walker_collector.cli.serve import serve
@@ -32,7 +37,7 @@ from walker_collector.version import __version__
 INTERRUPTED = 130
 
 
-class WalkerGroup(click.Group):
+class WalkerGroup(HelpfulGroup):
     """Group of commands that prints errors without a traceback.
 
     Exit status 1 for errors of the package, 130 for Ctrl-C.
@@ -41,20 +46,25 @@ class WalkerGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command, and exit; its output goes through `streams`."""
         prepare_streams()
+        with log_to_stderr() as log:
+            status = self._run(*args, **kwargs, obj=log)
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command; print an error as a line. Return the exit status."""
         try:
-            status = super().main(*args, **{**kwargs, "standalone_mode": False})
+            return super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.ClickException as error:
             text = StringIO()
             error.show(cast(IO[str], text))
             for line in text.getvalue().splitlines():
                 say(line, err=True)
-            status = error.exit_code
+            return error.exit_code
         except click.Abort:
             say("Aborted!", err=True)
-            status = 1
+            return 1
         except OSError as error:
-            status = _failed(error)
-        sys.exit(status if isinstance(status, int) else 0)
+            return _failed(error)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -94,7 +104,6 @@ def _message(error: WalkerError) -> str:
     ),
 )
 @click.version_option(__version__, message="walker %(version)s")
-@click.option("-v", "--verbose", count=True, help="Log more: -v each batch, -vv each event.")
 @click.option(
     "--functions",
     metavar="MODULES",
@@ -102,7 +111,7 @@ def _message(error: WalkerError) -> str:
     "Without it, and without the environment variable WALKER_FUNCTIONS: all.",
 )
 @click.pass_context
-def main(ctx: click.Context, verbose: int, functions: str | None) -> None:
+def main(ctx: click.Context, functions: str | None) -> None:
     """Collect events, and deliver them to the destinations of a flow file.
 
     walker COMMAND --help has examples of a command.
@@ -114,7 +123,6 @@ def main(ctx: click.Context, verbose: int, functions: str | None) -> None:
         ctx.with_resource(allow_functions(names))
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-    ctx.with_resource(log_to_stderr(verbose))
 
 
 for command in (
@@ -135,3 +143,16 @@ for command in (
     new,
 ):
     main.add_command(command)
+
+
+def _with_log_options(command: click.Command) -> None:
+    """Add -v to a command, and those below it; --log-format to those that log while they run."""
+    command.params.append(verbose_option())
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _with_log_options(child)
+
+
+_with_log_options(main)
+for command in (run, serve, deliver, dead.commands["replay"]):
+    command.params.append(log_format_option())

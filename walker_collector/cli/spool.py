@@ -8,7 +8,14 @@ import attrs
 import click
 from attrs import define
 
-from walker_collector.cli.options import FILE, examples, flow_option, json_option, yes_option
+from walker_collector.cli.options import (
+    FILE,
+    HelpfulGroup,
+    examples,
+    flow_option,
+    json_option,
+    yes_option,
+)
 from walker_collector.cli.output import counted, duration, moment, print_table
 from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
 from walker_collector.cli.streams import say, say_json
@@ -22,7 +29,8 @@ _PAGE: Final = 10_000
 
 
 @click.group(
-    epilog=examples("walker spool status flow.json", "walker spool drop flow.json old-crm")
+    cls=HelpfulGroup,
+    epilog=examples("walker spool status flow.json", "walker spool drop flow.json old-crm"),
 )
 def spool() -> None:
     """Count or drop the events in the spool."""

@@ -7,6 +7,8 @@ have any encoding, or be closed.
 import json
 import os
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -18,6 +20,9 @@ from walker_collector.cli.folding import columns_of, folded
 from walker_collector.secret import without_secrets
 from walker_collector.text import escaped, harmless, storable, visible
 
+_ERROR: Final = "Error: "
+_LOGGER: Final = "walker_collector.cli"
+_json_log = False
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
@@ -34,6 +39,13 @@ def say(*parts: str | Colored, err: bool = False) -> None:
 
     On a terminal it is folded at words, and indented below its beginning.
     """
+    if err and _json_log:
+        level, text = "info", "".join(p.text if isinstance(p, Colored) else p for p in parts)
+        if text.startswith(_ERROR):
+            level, text = "error", text.removeprefix(_ERROR)
+        if text:
+            say_record(level, _LOGGER, visible(text))
+        return
     stream = _stream(err)
     texts = [visible(part.text if isinstance(part, Colored) else part) for part in parts]
     shown = "".join(
@@ -45,6 +57,36 @@ def say(*parts: str | Colored, err: bool = False) -> None:
     except OSError:
         if not err:
             raise
+        give_up(sys.stderr)
+
+
+def log_as_json(on: bool) -> None:
+    """Say whether each line on stderr is a JSON object from now on."""
+    global _json_log
+    _json_log = on
+
+
+def logs_json() -> bool:
+    """Return whether each line on stderr is a JSON object."""
+    return _json_log
+
+
+def say_record(
+    level: str,
+    logger: str,
+    message: str,
+    fields: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> None:
+    """Print a record of the log on stderr as a JSON object; `at`: its time, now by default."""
+    moment = (at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    record = {"time": moment, "level": level, "logger": logger, "message": message}
+    stream = _stream(True)
+    # What a record has of itself is not replaced by a field of the same name.
+    text = to_json({**record, **{k: v for k, v in (fields or {}).items() if k not in record}})
+    try:
+        click.echo(escaped(text, getattr(stream, "encoding", None) or "utf-8"), file=stream)
+    except OSError:
         give_up(sys.stderr)
 
 

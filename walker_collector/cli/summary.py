@@ -7,8 +7,9 @@ from typing import Any, Self
 import attrs
 from attrs import Factory, frozen
 
+from walker_collector.cli.log_output import log_figures
 from walker_collector.cli.output import counted, print_table
-from walker_collector.cli.streams import say
+from walker_collector.cli.streams import logs_json, say
 from walker_collector.delivery import DestinationStatus
 from walker_collector.spool import DeadLetter
 
@@ -93,6 +94,11 @@ def summarise(status: DestinationStatus) -> DestinationSummary:
 
 def print_summary(summary: Summary) -> None:
     """Print the figures on stderr: stdout may belong to a destination."""
+    if logs_json():
+        for id_, item in summary.destinations.items():
+            log_figures("summary of a destination", {"destination": id_, **attrs.asdict(item)})
+        log_figures("summary", {key: getattr(summary, key) for key in _OF_READING})
+        return
     if summary.read:
         parts = [f"{summary.read:,} read", f"{summary.accepted:,} accepted"]
         parts += [counted(summary.commands, "command")] if summary.commands else []

@@ -93,7 +93,8 @@ class Destination:
         more = "" if is_wanted(self.context.logger) else HINT
         # With `where` in the format, so that many lines about one hook leave out none of another.
         message = f"destination %s: {where} raised %s%s%s"
-        self.log.error(message, self.id, failure_of(error, self.module), event, more, error=error)
+        failure = failure_of(error, self.module)
+        self.log.error(message, self.id, failure, event, more, error=error, event=of)
 
     @property
     def module(self) -> str:
@@ -145,7 +146,7 @@ def _destination(
 ) -> Destination:
     plugin = hooks.instance
     logger = _logger(id, config)
-    log = LogLimiter(logger, time.monotonic)
+    log = LogLimiter(logger, time.monotonic, {"destination": id})
     share = Share()
     context = Context(
         id=id,

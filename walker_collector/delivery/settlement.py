@@ -206,6 +206,7 @@ class Settlement:
         self._health.refusals.died(entry[0])
         # The text of an unexpected exception may quote the event: it is in the spool, not in logs.
         cause = outcome.brief or update.delivery.reason
+        event = event_id(entry)
         self._log.warning(
-            "destination %s: event %s is a dead letter: %s", self._id, event_id(entry), cause
+            "destination %s: event %s is a dead letter: %s", self._id, event, cause, event=event
         )

@@ -37,7 +37,9 @@ def _trace(destination: Destination, tasks: Sequence[Task]) -> None:
     logger = destination.context.logger
     kinds = Counter(_shown(task) for task in tasks)
     figures = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    logger.info("destination %s: batch of %d: %s", destination.id, len(tasks), figures)
+    fields = {"destination": destination.id}
+    batch = len(tasks)
+    logger.info("destination %s: batch of %d: %s", destination.id, batch, figures, extra=fields)
     if not logger.isEnabledFor(logging.DEBUG):
         return
     for task in tasks:
@@ -51,6 +53,7 @@ def _trace(destination: Destination, tasks: Sequence[Task]) -> None:
             _shown(task),
             rule.key if rule else "none",
             task.item.context.attempt if task.item else "none",
+            extra={**fields, "event": id_},
         )
 
 

@@ -248,7 +248,8 @@ class DestinationWorker:
             counts.accepted += 1
             counts.add(status)
         logger = self.destination.context.logger
-        logger.debug("destination %s: event %s (%s): %s", self.id, id_, name, status)
+        fields = {"destination": self.id, "event": id_}
+        logger.debug("destination %s: event %s (%s): %s", self.id, id_, name, status, extra=fields)
 
     @property
     def message_parts(self) -> tuple[str, ...]:

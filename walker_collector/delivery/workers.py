@@ -157,6 +157,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
 
     def _report_left(self, id_: str, status: DestinationStatus) -> int:
         because = f": {status.reason}" if status.reason else ""
+        fields = {"destination": id_}
         loss = self._loss()
         if (status.waiting or status.held) and loss:
             logger.error(
@@ -167,6 +168,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
                 status.held,
                 loss,
                 because,
+                extra=fields,
             )
         elif status.waiting:
             logger.warning(
@@ -174,6 +176,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
                 id_,
                 status.waiting,
                 because,
+                extra=fields,
             )
         if status.unrecorded:
             logger.error(
@@ -182,6 +185,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
                 id_,
                 status.unrecorded,
                 *(("not ", f", {loss}") if loss else ("", "")),
+                extra=fields,
             )
         return status.waiting + status.unrecorded
 
