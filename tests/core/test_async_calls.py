@@ -23,6 +23,7 @@ from tests.core.support import (
     plugin,
     running,
 )
+from tests.support import exit_status, in_fork
 from walker_collector import (
     Collector,
     CollectorClosed,
@@ -36,6 +37,9 @@ from walker_collector.intake.sink import SpoolSink
 from walker_collector.spool.sqlite.group_commit import GroupCommit
 
 T = TypeVar("T")
+
+BOUND = 0.02
+"""The longest pause (s) of an event loop."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -105,9 +109,12 @@ async def longest_pause(seconds: float) -> float:
     return longest
 
 
-async def best_of(rounds: int) -> float:
-    """Return the shortest of the longest pauses: other processes may take the machine in some."""
-    return min([await longest_pause(0.05) for _ in range(rounds)])
+async def shortest_of_pauses() -> float:
+    """Return the longest pause of a quiet while: other processes may take the machine in some."""
+    pauses = [await longest_pause(0.05)]
+    while min(pauses) >= BOUND and len(pauses) < 20:
+        pauses.append(await longest_pause(0.05))
+    return min(pauses)
 
 
 def test_apush_accepts_as_push_does(spool: Path | None) -> None:
@@ -219,7 +226,7 @@ def test_loop_goes_on_while_there_is_no_room(
         async with Collector(full(gated, spool)) as collector:
             accepted = await fill(collector)
             pushes = [asyncio.create_task(collector.apush(event(n))) for n in range(100, 120)]
-            longest = await best_of(10)
+            longest = await shortest_of_pauses()
             assert not any(push.done() for push in pushes)
             gated.opened.set()
             await asyncio.gather(*pushes)
@@ -227,7 +234,7 @@ def test_loop_goes_on_while_there_is_no_room(
 
     accepted, longest = run(main())
     assert max(waited_until, default=0) <= 0
-    assert longest < 0.02
+    assert longest < BOUND
     assert gated.record.numbers == [*range(accepted), *range(100, 120)]
 
 
@@ -241,14 +248,14 @@ def test_loop_goes_on_while_the_disk_is_slow(tmp_path: Path) -> None:
             calls: list[Any] = [asyncio.create_task(collector.apush(event(0)))]
             calls.append(asyncio.create_task(collector.aconsent(MARKETING, {"id": "u1"})))
             calls.append(asyncio.create_task(collector.apush_many([event(1), event(2)])))
-            longest = await best_of(10)
+            longest = await shortest_of_pauses()
             assert not any(call.done() for call in calls)
             other.execute("ROLLBACK")
             other.close()
             await asyncio.gather(*calls)
             return longest
 
-    assert run(main()) < 0.02
+    assert run(main()) < BOUND
     assert record.numbers == [0, 1, 2]
 
 
@@ -268,7 +275,7 @@ def test_loop_goes_on_while_many_events_are_read() -> None:
             assert len(pushing.result())  # bounded: it is done == 3_000
             return min(pauses)
 
-    assert run(main()) < 0.02
+    assert run(main()) < BOUND
     assert len(record.events) == 3_000
 
 
@@ -456,6 +463,40 @@ def test_several_loops_use_one_collector(spool: Path | None) -> None:
         for thread in threads:
             thread.join(PATIENCE)
     assert sorted(record.numbers) == [*range(6)]
+
+
+def test_forked_child_pushes_from_a_loop_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def push(pushed: dict[str, Any], context: Any) -> None:
+        with out.open("a") as file:
+            file.write(f"{pushed['data']['n']}\n")
+
+    with Collector(flow(plugin(push), tmp_path / "spool.db")) as collector:
+        run(collector.apush(event(0)))
+        assert collector.flush(PATIENCE)
+
+        async def child() -> None:
+            async with collector:
+                await collector.apush(event(1))
+
+        assert exit_status(in_fork(lambda: run(child()))) == 0
+        assert collector.flush(PATIENCE)
+    assert out.read_text() == "0\n1\n"
+
+
+def test_uvloop_does_as_well(spool: Path | None) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    record = Record()
+
+    async def main() -> PushResult:
+        async with Collector(flow(plugin(record.push), spool)) as collector:
+            await collector.apush_many([event(0), event(1)])
+            return await collector.apush(event(2), wait=True, timeout=float("inf"))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()).destinations == {"there": "delivered"}
+    assert record.numbers == [0, 1, 2]
 
 
 def test_those_that_wait_for_room_are_told_of_the_close(gated: Gated, spool: Path | None) -> None:
