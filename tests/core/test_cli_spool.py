@@ -166,6 +166,26 @@ def test_sqlite_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:
     assert "is not a spool" in result.stderr
 
 
+@pytest.mark.parametrize("kind", ["database", "text"])
+def test_refused_file_is_left_as_it_was_and_alone(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "other"
+    if kind == "text":
+        path.write_text("hello\n")
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE mine (x)")
+    path.chmod(0o644)
+    before = path.read_bytes()
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")}, spool={"path": str(path)})
+    commands = ["run"], ["dead", "drop", "--all"], ["forget", "--device", "d"]
+    for command in commands:
+        result = walker(*command, flow, input="")
+        assert result.exit_code == 1
+        assert "not a " in result.stderr
+    assert {item.name for item in tmp_path.iterdir()} == {"other", "flow.json"}
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, 0o644)
+
+
 def test_what_is_kept_for_a_destination_that_is_gone_can_be_dropped(shop: Shop) -> None:
     shop.run(event(1), event(2, consent={"marketing": True}))
     add(str(shop.spool), "ads", State.WAITING)

@@ -123,13 +123,18 @@ def prepare(
         )
 
 
+def not_a_spool(path: Path) -> SpoolError:
+    """Return the error for a database of another program."""
+    return SpoolError(f"spool {path}: this SQLite file is not a spool; choose another path")
+
+
 def _is_empty(path: Path, db: sqlite3.Connection) -> bool:
     """Return whether a database has no tables yet. Raises SpoolError if it is not a spool."""
     tables = has_tables(db)
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if tables and application != APPLICATION:
-        raise SpoolError(f"spool {path}: this SQLite file is not a spool; choose another path")
+        raise not_a_spool(path)
     if version > VERSION:
         raise SpoolError(
             f"spool {path}: written by a newer walker-collector (format {version}, this one "

@@ -16,6 +16,7 @@ from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
 from walker_collector.spool.sqlite.failure import is_locked
+from walker_collector.spool.sqlite.foreign import refuse_foreign
 from walker_collector.spool.sqlite.schema import blank, has_tables
 from walker_collector.text import get_logger
 
@@ -110,6 +111,11 @@ class SpoolFile:
         self._opened.callback(_close_last, self._identity)
         if self.read_only:
             return None
+        try:
+            refuse_foreign(self.path, self.real, descriptor)
+        except SpoolError:
+            self._opened.close()
+            raise
         self._keep_private()
         return descriptor
 
