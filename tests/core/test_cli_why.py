@@ -1,6 +1,7 @@
 """`walker why` and `walker people`: what became of events, and what is known of a person."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,7 +12,8 @@ from attrs import define
 from click.testing import Result
 
 from tests.core.cli_support import ndjson, objects, serving, to_file, to_server, walker, write_flow
-from tests.support import wait_until
+from tests.core.support import one, plugin, running
+from tests.support import PATIENCE, wait_until
 from walker_collector import Collector
 from walker_collector.hookspecs import Received
 
@@ -63,7 +65,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         }
         destinations["bi"]["config"]["retry"] = slowly
         spool = {"path": str(folder / "spool.db")}
-        flow = write_flow(folder, destinations, spool=spool, closeTimeout=0)
+        flow = write_flow(folder, destinations, spool=spool, shards=2, closeTimeout=0)
         collector = stack.enter_context(Collector.from_file(flow))
         shop = Shop(flow, collector)
         shop.send("o-1")
@@ -207,6 +209,25 @@ def test_a_destination_that_nobody_delivers_to_says_what_the_last_one_found(tmp_
     assert [item["status"] for item in ignored] == ["ignored"]
     write_flow(tmp_path, {}, spool={"path": str(tmp_path / "spool.db")})
     assert "the flow has no such destination" in walker("why", flow, "--event", "o-1").stdout
+
+
+def test_a_call_under_way_is_told_and_a_spool_alone_answers(tmp_path: Path) -> None:
+    called, over = threading.Event(), threading.Event()
+
+    def push(*_: object) -> None:
+        called.set()
+        over.wait(PATIENCE)
+
+    spool = tmp_path / "spool.db"
+    with running(one(plugin(push), spool)) as collector:
+        collector.push({**ORDER, "id": "o-1", "user": {"id": "ines"}})
+        assert called.wait(PATIENCE)
+        (event,) = asked(spool, "--event", "o-1")["events"]
+        (delivery,) = event["deliveries"]
+        assert (delivery["status"], delivery["underWay"]) == ("waiting", True)
+        over.set()
+        assert collector.flush(PATIENCE)
+    assert walker("why", spool, "--event", "o-1").exit_code == 1
 
 
 def test_a_process_that_only_accepts_leaves_events_without_a_deliverer(tmp_path: Path) -> None:

@@ -33,12 +33,14 @@ class Delivery:
 
     status: "held", "waiting", "dead"; "delivered"; "ignored", "empty", "dropped", "deleted" (a dead
     letter that somebody has deleted), "erased"; "unknown": not stored for it, and not remembered.
-    at: since when it is so (ms since 1970); 0: unknown. behind: the earlier event of the person
-    that it waits for. under_way: a call with events of the person is under way.
+    shard: that of its person. at: since when it is so (ms since 1970); 0: unknown. behind: the
+    earlier event of the person that it waits for. under_way: a call with events of the person is
+    under way.
     """
 
     destination: str
     status: str
+    shard: int = 0
     at: int = 0
     reason: str = ""
     attempts: int = 0
@@ -119,11 +121,11 @@ class Tracer:
         """The number of events that wait for each destination."""
         return {id_: n.get(State.WAITING, 0) for id_, n in self._store.counts().items()}
 
-    def attendance(self, destination: str, shard: int = 0) -> Attendance:
-        """Return the deliverer of a destination, and its health."""
-        key = destination, shard
+    def attendance(self, item: Delivery) -> Attendance:
+        """Return the deliverer of an event to a destination, and its health."""
+        key = item.destination, item.shard
         if key not in self._attended:
-            self._attended[key] = attendance(self.path, destination, shard, self.flow)
+            self._attended[key] = attendance(self.path, *key, self.flow)
         return self._attended[key]
 
     def events(self, id_: str) -> list[EventTrace]:
@@ -198,6 +200,7 @@ class Tracer:
         return Delivery(
             destination=destination,
             status=_STATUSES[item.state],
+            shard=item.shard,
             at=item.changed,
             reason=item.reason,
             attempts=item.attempts,
@@ -239,7 +242,7 @@ def _ends(recent: RecentEvent, stored: Collection[str]) -> Iterable[Delivery]:
     """Yield the end of an event at each destination that it is not stored for."""
     for id_ in recent.destinations.union(recent.outcomes).difference(stored):
         outcome = recent.outcomes.get(id_, _DELIVERED)
-        yield Delivery(id_, outcome.kind, outcome.at, outcome.reason)
+        yield Delivery(id_, outcome.kind, at=outcome.at, reason=outcome.reason)
 
 
 def _is_held(item: StoredDelivery) -> bool:

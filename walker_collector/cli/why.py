@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 import click
 
+from walker_collector.cli.deliverers import Attendance
 from walker_collector.cli.ignored import ignored_names, ignoring_rules
 from walker_collector.cli.missing_consent import MissingConsent, Statement
 from walker_collector.cli.options import (
@@ -26,6 +27,7 @@ from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.cli.traces import Delivery, EventTrace, Tracer, shown_person
 from walker_collector.config import DestinationConfig
 from walker_collector.people.identity import identifiers
+from walker_collector.spool.damage import LATEST
 
 _COLORS: Final = {"held": "yellow", "waiting": "yellow", "dead": "red", "delivered": "green"}
 _ENDS: Final = {
@@ -108,17 +110,19 @@ class _Answer:
 
     def as_object(self) -> dict[str, Any]:
         """Return the answer for --json; times in ms since 1970."""
-        waited_for = sorted({item.destination for item in self._waiting()})
         return {
             **self.subject,
             "events": [event.as_object(with_data=self.show_data) for event in self.events],
-            "destinations": {id_: self.tracer.attendance(id_).as_object() for id_ in waited_for},
+            "destinations": {item.destination: item.as_object() for item in self._attended()},
             "ignores": {id_: list(ignored_names(config)) for id_, config in self._configs()},
         }
 
-    def _waiting(self) -> Iterator[Delivery]:
-        for event in self.events:
-            yield from (item for item in event.deliveries if item.status == "waiting")
+    def _attended(self) -> list[Attendance]:
+        """Return the deliverers that events wait for; of several shards, one in trouble last."""
+        deliveries = (item for event in self.events for item in event.deliveries)
+        waiting = [item for item in deliveries if item.status == "waiting"]
+        found = [self.tracer.attendance(item) for item in waiting]
+        return sorted(found, key=lambda item: (item.destination, item.is_in_trouble))
 
     def _configs(self) -> Iterator[tuple[str, DestinationConfig]]:
         for id_, entry in self.tracer.flow.destinations.items() if self.tracer.flow else ():
@@ -187,7 +191,7 @@ class _Answer:
             yield "for consent; give the flow file in place of the spool to learn which"
             return
         if missing.is_granted:
-            attended = self.tracer.attendance(item.destination)
+            attended = self.tracer.attendance(item)
             yield "its consent is granted now, and it is released when somebody delivers"
             yield from attended.lines
             return
@@ -197,10 +201,11 @@ class _Answer:
         config = self.tracer.config_of(item.destination)
         if config is not None:
             yield _hope(missing, event.person)
-            yield f"dropped at {moment(event.accepted + config.queue_age)} (queueAge)"
+            dropped_at = min(event.accepted + config.queue_age, LATEST)
+            yield f"dropped at {moment(dropped_at)} (queueAge)"
 
     def _waits(self, item: Delivery) -> Iterator[str]:
-        attended = self.tracer.attendance(item.destination)
+        attended = self.tracer.attendance(item)
         if item.reason:
             yield f"{_failures(item.attempts)}: {item.reason}"
         if attended.is_in_trouble:
@@ -214,7 +219,7 @@ class _Answer:
             yield f"behind event {item.behind} of the same person, which is tried again"
         else:
             ahead = counted(self.tracer.waiting.get(item.destination, 0), "event")
-            yield f"in the queue, in which {ahead} wait"
+            yield f"in the queue, with {ahead} in all"
             yield from attended.lines
 
     def _dead(self, item: Delivery, event: EventTrace) -> Iterator[str]:

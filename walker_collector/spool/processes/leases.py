@@ -16,8 +16,10 @@ from typing import Final
 import attrs
 from attrs import frozen
 
+from walker_collector.spool import damage
 from walker_collector.spool.base import DestinationHealth, Lease
 from walker_collector.spool.processes.files import is_at, open_file, try_lock, unlock
+from walker_collector.text import storable
 
 _TOKEN_BYTES: Final = 16
 _NOBODY: Final = b"-" * _TOKEN_BYTES
@@ -187,7 +189,10 @@ def _health_at(path: Path) -> DestinationHealth | None:
             file.seek(_TOKEN_BYTES)
             about = json.loads(file.read(_HEALTH_BYTES))
         return DestinationHealth(
-            str(about["state"]), str(about["reason"]), int(about["since"]), int(about["until"])
+            storable(about["state"]),
+            storable(about["reason"]),
+            damage.number(about["since"]),
+            damage.number(about["until"]),
         )
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
