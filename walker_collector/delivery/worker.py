@@ -348,15 +348,20 @@ class DestinationWorker:
         Returns False at the monotonic `deadline` (s), when `given_up` returns True, or as soon as
         it is clear that the waiting events cannot go before the deadline.
         """
-        flush, is_over = object(), partial(self._is_over, everything=everything)
+        flush, over = object(), False
+
+        def ends() -> bool:
+            nonlocal over
+            # Asked once: in memory, events that another process has erased may still move after.
+            over = self._is_over(everything=everything)
+            return over or given_up() or self._is_stuck(deadline)
+
         try:
             self._flushing.add(flush)
             with self._lock:
                 self._threads.notify_all()
-            over = self._changed.wait_for(
-                lambda: is_over() or given_up() or self._is_stuck(deadline), deadline
-            )
-            return over and is_over()
+            self._changed.wait_for(ends, deadline)
+            return over
         finally:
             self._flushing.discard(flush)
 
