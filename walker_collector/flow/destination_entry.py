@@ -35,6 +35,7 @@ from walker_collector.flow.shape import IDLE_CONFIG_KEYS, Entry
 from walker_collector.flow.transformers import Transformers
 from walker_collector.flow.types import CODE_PREFIX, structure
 from walker_collector.flow.types.unknown import keys_elsewhere
+from walker_collector.flow.unread_paths import unread_paths
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
@@ -171,6 +172,7 @@ def _read_config(
         )
         _check(plugin, settings, sound or {}, path, diagnostics)
     if result is not None and not wrong:
+        diagnostics.warnings += unread_paths(result, path)
         _advise(plugin, result, path, diagnostics)
     return result
 
