@@ -10,6 +10,7 @@ import yaml
 
 ROOT: Final = Path(__file__).parent.parent
 PROJECTS: Final = (".", "walker_dest_customerio")
+FOR_DEVELOPERS: Final = {"bench", "dev", "docs", "test"}
 
 
 def project(folder: str) -> dict[str, Any]:
@@ -75,3 +76,11 @@ def test_workflow_publishes_both_packages_each_from_its_own_environment() -> Non
     for package in packages:
         environment = job["environment"]["name"].replace("${{ matrix.package }}", package)
         assert f"`{environment}`" in page
+
+
+@pytest.mark.parametrize("folder", PROJECTS)
+def test_page_about_installing_names_every_extra_for_users(folder: str) -> None:
+    about = project(folder)
+    page = (ROOT / "docs" / "install.md").read_text("utf-8")
+    named = set(re.findall(rf"^\| `{about['name']}\[(\w+)\]`", page, re.MULTILINE))
+    assert named == about["optional-dependencies"].keys() - FOR_DEVELOPERS
