@@ -73,7 +73,7 @@ class _GroupsOfLoop(Generic[T, R]):
         self._waiting.append(waiting)
         if not self.is_working:
             self.is_working = True
-            loop.call_soon(self._begin, loop)  # with what else is ready by now
+            loop.call_soon(self._begin, loop)  # with all else that is ready
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin with the next group, if there is one."""

@@ -36,7 +36,7 @@ _SLICE: Final = 100
 _TURN: Final = 0.005
 """Time (s) after which they get it in any case."""
 _POLL_INTERVAL: Final = 0.005
-"""Time (s) between attempts to store an event for which there is no room."""
+"""Time (s) between looks whether there is room again."""
 
 
 @define(eq=False)
@@ -154,7 +154,7 @@ class LoopCalls:
     async def _accept(self, runtime: Runtime, items: Sequence[ReadEvent]) -> Sequence[Result]:
         """Return the results of events and commands, in their order."""
         done: Sequence[Result] = []
-        if not runtime.spool.durable and self._groups.is_idle() and all(i.body for i in items):
+        if self._waits_for_nothing(runtime) and all(item.body for item in items):
             done = _with_room(self._accept_now(items))
         left = items[len(done) :]
         if not left:
@@ -166,6 +166,10 @@ class LoopCalls:
             for item in left:  # of no effect on those that are stored
                 item.cancelled = True
 
+    def _waits_for_nothing(self, runtime: Runtime) -> bool:
+        """Return whether events need wait neither for the disk, nor for room or other tasks."""
+        return not runtime.spool.durable and self._groups.is_idle() and not runtime.sink.is_full
+
     def _accept_waiting(self, waiting: Sequence[_Waiting]) -> Sequence[Result]:
         """Accept the events of waiting tasks, on the thread; wait for room."""
         results: list[Result] = []
@@ -176,14 +180,22 @@ class LoopCalls:
             results += done
             is_full = len(done) < len(tried)
             if is_full:
-                _, deadline = left[len(done)]
+                head, deadline = left[len(done)]
                 if self._closes:
                     results.append(CollectorClosed("the collector is closed; there was no room"))
                 elif time.monotonic() >= deadline:
                     results.append(tried[len(done)])
                 else:
-                    time.sleep(_POLL_INTERVAL)
+                    self._wait_for_room(head, deadline)
         return results
+
+    def _wait_for_room(self, head: ReadEvent, deadline: float) -> None:
+        """Sleep until there may be room, or the first event waits for it no longer."""
+        while time.monotonic() < deadline:
+            time.sleep(_POLL_INTERVAL)
+            is_closing = self._closes or self._in_flight.closed
+            if is_closing or head.cancelled or not self._life.runtime.sink.is_full:
+                return
 
     def _accept_now(self, items: Sequence[ReadEvent]) -> Sequence[Result]:
         """Accept events and commands, up to the first one without room."""
