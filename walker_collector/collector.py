@@ -280,9 +280,14 @@ class Collector(AsyncCalls):
     # --- dead letters ----------------------------------------------------------------------
 
     @inside
-    def dead(self, destination: str | None = None) -> list[DeadLetter]:
-        """Return the dead letters, oldest first."""
-        return self._life.own_runtime().spool.dead(destination)
+    def dead(self, destination: str | None = None, *, own: bool = False) -> list[DeadLetter]:
+        """Return the dead letters, oldest first.
+
+        own: only those of events that this process has accepted, whichever process tried them.
+        """
+        runtime = self._life.own_runtime()
+        letters = runtime.spool.dead(destination)
+        return [item for item in letters if runtime.workers.is_own(item)] if own else letters
 
     @inside
     def replay(

@@ -176,14 +176,22 @@ def test_flow_without_a_spool_is_refused(tmp_path: Path) -> None:
     assert "has no spool" in result.stderr
 
 
-def test_run_may_leave_deliveries_to_another_process(tmp_path: Path) -> None:
-    flow = flow_of(tmp_path)
-    with spawned("deliver", str(flow)) as process:
-        until_begun(process)
-        done = completed("run", flow, input=ndjson([event(1), event(2)]))
-        assert done.returncode == 0, done.stderr
-        assert stop(process)[0] == 0
-    assert numbers(tmp_path / "out") == [1, 2]
+def test_run_may_leave_deliveries_to_another_process_and_tells_of_its_dead_letters(
+    tmp_path: Path,
+) -> None:
+    with serving(400) as server:
+        destinations = {"out": to_file(tmp_path / "out"), "hook": to_server(server.url)}
+        spool = {"path": str(tmp_path / "spool.db")}
+        flow = write_flow(tmp_path, destinations, spool=spool, deliver=False)
+        accept(flow, 0)
+        with spawned("deliver", str(flow)) as process:
+            until_begun(process)
+            done = completed("run", flow, "--json", input=ndjson([event(1), event(2)]))
+            assert done.returncode == 1, done.stderr
+            assert stop(process)[0] == 0
+    assert numbers(tmp_path / "out") == [0, 1, 2]
+    (found,) = objects(done.stdout)
+    assert {id: item["dead"] for id, item in found["destinations"].items()} == {"out": 0, "hook": 2}
 
 
 @pytest.mark.parametrize("disabled", [False, True])

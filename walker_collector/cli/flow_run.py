@@ -1,5 +1,6 @@
 """Run of a flow by a command: open its collector, wait for deliveries, close, report."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,11 +61,15 @@ class FlowRun:
                 "the same signal again ends at once.",
                 err=True,
             )
-        self._print_reasons()
+        dead = self._print_reasons()
         self.collector.status()  # counts what waits in the spool, which a closed one cannot
         self.collector.close(None if self._stop.signal else 0)
         statuses = self.collector.status().destinations.items()
-        figures = {id_: summarise(status) for id_, status in statuses}
+        # Another process may have tried the events of this run, and made them dead letters.
+        figures = {
+            id_: attrs.evolve(item, dead=max(item.dead, dead[id_]))
+            for id_, item in ((id_, summarise(status)) for id_, status in statuses)
+        }
         if drained:  # what other processes have accepted since then is not of this run
             figures = {id_: attrs.evolve(item, waiting=0) for id_, item in figures.items()}
         elif self._flow.collector.spool is None:
@@ -75,13 +80,15 @@ class FlowRun:
             destinations=figures,
         )
 
-    def _print_reasons(self) -> None:
-        """Print why events died in this run."""
+    def _print_reasons(self) -> Counter[str]:
+        """Print why events died in this run; return by destination how many of its own did."""
         # Called before the close: a closed collector cannot list dead letters.
         died = [item for item in self.collector.dead() if item.died_at >= self._began]
         stored = self._flow.collector.spool is not None
         command = "walker dead list" if stored else "walker -v run"
         print_reasons(died, f"`{command}` shows all", everything=verbose())
+        own = self.collector.dead(own=True) if stored else ()
+        return Counter(item.destination for item in own if item.died_at >= self._began)
 
     def report(self, summary: Summary, as_json: bool, *, reading: bool = True) -> None:
         """Print the figures, and the next step for events left in the spool.

@@ -155,6 +155,11 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
             if worker.id not in handed_over
         )
 
+    def is_own(self, letter: DeadLetter) -> bool:
+        """Return whether this process has accepted the event of a dead letter."""
+        worker = self.get(letter.destination)
+        return worker is not None and letter.seq in worker.pending.own.entries
+
     def _report_left(self, id_: str, status: DestinationStatus) -> int:
         because = f": {status.reason}" if status.reason else ""
         fields = {"destination": id_}
