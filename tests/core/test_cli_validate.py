@@ -125,10 +125,33 @@ def test_several_files_are_told_by_name_and_counted(tmp_path: Path) -> None:
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(bad)] * 10 + [str(good), str(ugly)]
-    assert result.stderr.splitlines()[-1] == "3 files: 1 valid, 2 with problems"
+    assert result.stderr.splitlines()[-1] == "3 flows: 1 valid, 2 with problems"
     assert walker("validate", good, good).exit_code == 0
     found = objects(walker("validate", good, ugly, "--json").stdout)
     assert [(item["file"], item["valid"]) for item in found] == [
         (str(good), True),
         (str(ugly), False),
     ]
+
+
+def test_all_flows_of_a_file_are_checked_except_those_for_browsers(tmp_path: Path) -> None:
+    web = {"config": {"platform": "web"}, "destinations": {"x": {"package": "nowhere"}}}
+    content = {"version": 4, "flows": {"shop": {}, "web": web, "bad.one": TEN}}
+    flow = written(tmp_path, content)
+    result = walker("validate", flow)
+    assert result.exit_code == 1
+    valid, *lines = result.stdout.splitlines()
+    assert valid == f"{flow}: valid (flow shop; destinations: none)"
+    assert {line.split(": ")[0] for line in lines} == {
+        f'flows["bad.one"].{place}' for place in PLACES
+    }
+    assert result.stderr.splitlines()[-2:] == [
+        f"{flow} (flow bad.one): 10 problems",
+        "2 flows: 1 valid, 1 with problems",
+    ]
+    found = objects(walker("validate", flow, "--json").stdout)
+    assert [(item["flow"], item["valid"]) for item in found] == [("shop", True), ("bad.one", False)]
+    flow = written(tmp_path, {"version": 4, "flows": {"web": web, "server": {}}})
+    assert walker("validate", flow).exit_code == 0
+    flow = written(tmp_path, {"version": 4, "flows": {"web": web}})
+    assert "a web flow runs in browsers" in walker("validate", flow).stdout

@@ -14,20 +14,33 @@ from walker_collector.cli.streams import say, say_json
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow import load_flow
+from walker_collector.flow.parse import ParsedFlow, parse_flow
+from walker_collector.naming import join
 
 
 @frozen
 class Checked:
-    """A file, and its flow or its problems."""
+    """A file, and its flow or its problems. `flow` is the name of one of several flows."""
 
     file: Path
+    flow: str | None = None
     config: FlowConfig | None = None
     problems: tuple[Problem, ...] = ()
+
+    def in_file(self) -> "Checked":
+        """Return the result with the places of problems from the top of the file."""
+        above = join("flows", self.flow or "")
+        problems = (
+            attrs.evolve(item, path=f"{above}.{item.path}" if item.path else above)
+            for item in self.problems
+        )
+        return attrs.evolve(self, problems=tuple(problems))
 
     def as_object(self) -> dict[str, Any]:
         """Return the result as plain values."""
         return {
             "file": str(self.file),
+            "flow": self.config.name if self.config else self.flow,
             "valid": self.config is not None,
             "problems": [attrs.asdict(problem) for problem in self.problems],
             "warnings": list(self.config.warnings) if self.config else [],
@@ -38,7 +51,8 @@ class Checked:
         for problem in self.problems:
             say(f"{before}{problem}")
         if self.config is None:
-            say(f"{self.file}: {counted(len(self.problems), 'problem')}", err=True)
+            flow = f" (flow {self.flow})" if self.flow else ""
+            say(f"{self.file}{flow}: {counted(len(self.problems), 'problem')}", err=True)
             return
         for warning in self.config.warnings:
             say(f"{before}warning: {warning}", err=True)
@@ -69,26 +83,43 @@ def validate(
 ) -> None:
     """Check each FLOW, and print every problem.
 
-    Each problem is a line, `place: problem (line)`, after the name of the file if there are
-    several. Warnings and the number of problems come on stderr. With --json, each file is a line.
-    No connection is opened.
+    Of a file with several flows all are checked, except those for browsers. Each problem is a line,
+    `place: problem (line)`, after the name of the file if there are several. Warnings and the
+    number of problems come on stderr. With --json, each flow is a line. No connection is opened.
 
     Exit status: 0 if every flow can be run, 1 if there are problems.
     """
-    results = [_check(flow, name, lenient, serve) for flow in flows]
+    results = [result for flow in flows for result in _check(flow, name, lenient, serve)]
     for result in results:
         if as_json:
             say_json(result.as_object())
         else:
             result.show(f"{result.file}: " if len(flows) > 1 else "")
     broken = sum(result.config is None for result in results)
-    if len(flows) > 1 and not as_json:
-        say(f"{len(flows)} files: {len(flows) - broken} valid, {broken} with problems", err=True)
+    if len(results) > 1 and not as_json:
+        say(
+            f"{len(results)} flows: {len(results) - broken} valid, {broken} with problems", err=True
+        )
     sys.exit(1 if broken else 0)
 
 
-def _check(flow: Path, name: str | None, lenient: bool, serve: bool) -> Checked:
+def _check(file: Path, name: str | None, lenient: bool, serve: bool) -> list[Checked]:
     try:
-        return Checked(flow, load_flow(flow, flow=name, credentials=not lenient, serve=serve))
+        parsed = parse_flow(file)
     except ConfigError as error:
-        return Checked(flow, problems=error.problems)
+        return [Checked(file, problems=error.problems)]
+    several = parsed.flows() if name is None else []
+    if not several:
+        return [_check_flow(file, parsed, name, lenient, serve)]
+    results = [_check_flow(file, parsed, flow, lenient, serve) for flow in several]
+    return [result.in_file() for result in results]
+
+
+def _check_flow(
+    file: Path, parsed: ParsedFlow, name: str | None, lenient: bool, serve: bool
+) -> Checked:
+    try:
+        config = load_flow(parsed, flow=name, credentials=not lenient, serve=serve)
+    except ConfigError as error:
+        return Checked(file, name, problems=error.problems)
+    return Checked(file, name, config)

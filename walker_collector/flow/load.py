@@ -57,7 +57,7 @@ a smaller number counts only beside `queueWait`, which walkerOS does not have.
 
 
 def load_flow(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | ParsedFlow,
     *,
     flow: str | None = None,
     environ: Mapping[str, str] = os.environ,

@@ -41,6 +41,13 @@ class ParsedFlow:
     text: str = ""
     is_toml: bool = False
 
+    def flows(self) -> list[str]:
+        """Return the names of a file's flows, if it has several, without those for browsers."""
+        flows = self.raw.get("flows")
+        if not isinstance(flows, Mapping) or len(flows) < 2:
+            return []
+        return [name for name, flow in flows.items() if not _is_web(flow)]
+
     @contextmanager
     def located(self, flow: str | None = None) -> Iterator[None]:
         """Add the lines of the file to the problems of a `ConfigError` of its flow `flow`."""
@@ -55,11 +62,18 @@ class ParsedFlow:
             raise
 
 
-def parse_flow(source: str | Path | Mapping[str, Any]) -> ParsedFlow:
+def _is_web(flow: Any) -> bool:
+    config = flow.get("config") if isinstance(flow, Mapping) else None
+    return isinstance(config, Mapping) and config.get("platform") == "web"
+
+
+def parse_flow(source: str | Path | Mapping[str, Any] | ParsedFlow) -> ParsedFlow:
     """Return the plain values of a flow and the name of their source.
 
     Raises `ConfigError` for a file that cannot be read or parsed, with line and column.
     """
+    if isinstance(source, ParsedFlow):
+        return source
     if isinstance(source, Mapping):
         _check_values(source, "flow")
         return ParsedFlow(source, "flow")
