@@ -3,6 +3,7 @@
 import random
 from _thread import get_ident
 from collections.abc import Callable, Collection, Iterable, Mapping
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Never, Self, Unpack
@@ -54,7 +55,7 @@ class Collector(AsyncCalls):
         random_: Callable[[], float] = random.random,
     ) -> None:
         if not isinstance(flow, FlowConfig):
-            raise _no_flow(flow)
+            raise _no_flow("Collector: takes a FlowConfig", flow)
         config = flow.collector
         defaults = Defaults.of(config, new_id, on_unknown=UnknownKeys())
 
@@ -91,6 +92,8 @@ class Collector(AsyncCalls):
         A flow file is trusted like code, unless `functions` lists the modules whose callables it
         may name (`fn`, `condition`, `validate`), with their submodules: `["myapp.mappings"]`.
         """
+        if not isinstance(path, str | PathLike | Mapping):
+            raise _no_flow("Collector.from_file: takes a path", path)
         registry = Registry().discover()
         return cls(load_flow(path, flow=flow, registry=registry, functions=functions), registry)
 
@@ -103,6 +106,8 @@ class Collector(AsyncCalls):
         registry: Registry | None = None,
     ) -> Self:
         """Start from a flow in memory, in the shape of a flow file; raises ConfigError."""
+        if not isinstance(config, str | PathLike | Mapping):
+            raise _no_flow("Collector.from_config: takes a mapping", config)
         registry = registry or Registry().discover()
         return cls(load_flow(config, flow=flow, registry=registry), registry)
 
@@ -195,10 +200,10 @@ class Collector(AsyncCalls):
         left. Raises EventError for an invalid update, and as `push` does if it cannot be stored:
         then nothing has changed.
         """
-        if isinstance(update, str):
+        if not isinstance(update, Mapping):
             raise EventError(
-                "consent: takes the keys that are granted and withdrawn, not text; write "
-                'consent({"marketing": True}, user={"id": "u1"})'
+                f"consent: takes an object of keys, granted or not, not {type(update).__name__}; "
+                'write consent({"marketing": True}, user={"id": "u1"})'
             )
         return self._life.runtime_if_open().intake.commands.consent(update, user)
 
@@ -351,15 +356,15 @@ class Collector(AsyncCalls):
         self.close()
 
 
-def _no_flow(given: object) -> ConfigError:
+def _no_flow(takes: str, given: object) -> ConfigError:
     """Return the error of a collector that is made from something else than a flow."""
     if isinstance(given, Mapping):
         right = "Collector.from_config({...}) for a flow in memory"
-    elif isinstance(given, str | Path):
+    elif isinstance(given, str | PathLike):
         right = 'Collector.from_file("flow.json") for a flow file'
     else:
         right = 'Collector.from_file("flow.json") or Collector.from_config({...})'
-    return ConfigError(f"Collector: takes a FlowConfig, not {type(given).__name__}; write {right}")
+    return ConfigError(f"{takes}, not {type(given).__name__}; write {right}")
 
 
 def _by_destination(call: str, letters: Iterable[Any]) -> dict[str, list[DeadLetter]]:

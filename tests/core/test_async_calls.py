@@ -148,7 +148,7 @@ def test_mistakes_are_raised_where_the_event_is_pushed(spool: Path | None) -> No
                 await collector.apush("order complete", wait=True, timeout="1")  # type: ignore[arg-type]
             with pytest.raises(EventError, match="apush_many: takes a list of events, not str"):
                 await collector.apush_many("order complete")  # type: ignore[arg-type]
-            with pytest.raises(EventError, match="consent: takes the keys"):
+            with pytest.raises(EventError, match="consent: takes an object"):
                 await collector.aconsent("marketing")  # type: ignore[arg-type]
         with pytest.raises(CollectorClosed):
             await collector.apush(event(0))

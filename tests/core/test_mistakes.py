@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,11 @@ from walker_collector.config import SpoolConfig
 from walker_collector.testing import Recorder
 
 RIGHT = 'push("order complete", data={...})'
+
+
+async def aiter_of_nothing() -> AsyncIterator[dict[str, Any]]:
+    for item in ():
+        yield item
 
 
 @pytest.fixture
@@ -44,6 +49,19 @@ def collector() -> Iterator[Any]:
         (
             lambda c: c.push("order complete", date={}),
             "date: unknown part of an event; did you mean data?",
+        ),
+        (
+            lambda c: c.push("order complete", properties={"total": 1}),
+            "properties: unknown part of an event; did you mean data?",
+        ),
+        (
+            lambda c: c.push("order complete", user_id="u1"),
+            'user_id: unknown part of an event; did you mean user={"id": ...}?',
+        ),
+        (
+            lambda c: asyncio.run(c.apush_many(aiter_of_nothing())),
+            "apush_many: takes a list of events; "
+            "collect them: apush_many([event async for event in events])",
         ),
         (lambda c: c.push("a b", name="c d"), "push: name: it is the first argument already"),
         (
@@ -74,7 +92,7 @@ def collector() -> Iterator[Any]:
         ),
         (
             lambda c: c.consent("marketing"),
-            "consent: takes the keys that are granted and withdrawn, not text; write "
+            "consent: takes an object of keys, granted or not, not str; write "
             'consent({"marketing": True}, user={"id": "u1"})',
         ),
         (
@@ -134,6 +152,18 @@ def test_collector_of_something_else_than_a_flow(given: Any, right: str) -> None
     assert [problem.message for problem in raised.value.problems] == [
         f"Collector: takes a FlowConfig, not {kind}; write {right}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Collector.from_file, "Collector.from_file: takes a path, not int; write Collector"),
+        (Collector.from_config, "Collector.from_config: takes a mapping, not int; write Collector"),
+    ],
+)
+def test_flow_from_something_else_than_a_file_or_mapping(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(7)
 
 
 def test_push_after_the_block_says_so(collector: Any) -> None:

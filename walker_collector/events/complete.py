@@ -44,6 +44,14 @@ KEYS: Final = ("name", *PARTS, *_SCALARS)
 _KNOWN: Final = frozenset(KEYS)
 _NOT_NAMES: Final = ("event", "eventName", "event_name")
 """Keys that other collectors have the name of an event under."""
+_SYNONYMS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("properties", "props", "traits", "attributes", "payload", "params"), "data"),
+    **dict.fromkeys(("time", "ts", "date_time", "occurred_at", "created_at"), "timestamp"),
+    **dict.fromkeys(("user_id", "userId"), 'user={"id": ...}'),
+    **dict.fromkeys(("anonymous_id", "anonymousId", "device_id"), 'user={"device": ...}'),
+    "session_id": 'user={"session": ...}',
+}
+"""Words of other collectors for parts of an event."""
 _SEPARATORS: Final = re.compile(r"[\s_.:/-]+")
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _KINDS: Final[Mapping[str, type]] = {
@@ -187,7 +195,7 @@ def check_parts(parts: Mapping[str, Any]) -> None:
 
 def hint_at_part(key: str) -> str:
     """Return text to follow an unknown part: the one that was probably meant."""
-    near = difflib.get_close_matches(key, KEYS, 1)
+    near = [_SYNONYMS[key]] if key in _SYNONYMS else difflib.get_close_matches(key, KEYS, 1)
     return f"; did you mean {near[0]}?" if near else f"; an event has {', '.join(KEYS)}"
 
 

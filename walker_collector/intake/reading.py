@@ -1,6 +1,6 @@
 """Read the input of an application, whose objects may raise anything."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from walker_collector.errors import EventError, WalkerError
@@ -71,6 +71,9 @@ def readable(read: Callable[[], T]) -> T:
 def check_events(call: str, events: object) -> None:
     """Raise EventError, naming the call, for anything but an iterable of events."""
     if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
+        if isinstance(events, AsyncIterable):
+            collected = f"{call}([event async for event in events])"
+            raise EventError(f"{call}: takes a list of events; collect them: {collected}")
         one = call.removesuffix("_many")
         raise EventError(
             f"{call}: takes a list of events, not {type(events).__name__}; "
