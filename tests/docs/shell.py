@@ -90,7 +90,7 @@ class Program:
         """End it and all that it started."""
         try:
             os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(5)
+            self.process.wait(2)
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass  # all of them have ended
