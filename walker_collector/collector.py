@@ -1,5 +1,6 @@
 """The collector: the facade that an application uses."""
 
+import logging
 import random
 from _thread import get_ident
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,7 +14,7 @@ from walker_collector.config import Consent, FlowConfig
 from walker_collector.delivery import DestinationStatus, DestinationWorker
 from walker_collector.errors import ConfigError, EventError, WalkerError
 from walker_collector.events import Defaults, EventParts, new_id, plain_object
-from walker_collector.flow import load_flow
+from walker_collector.flow import SOURCES_NOT_RUN, load_flow
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
@@ -76,8 +77,9 @@ class Collector(AsyncCalls):
         self._life = Lifecycle(build, self._in_flight, config.close_timeout / 1000)
         self._queue_wait = config.queue_wait / 1000
         self._life.start()
-        for warning in flow.warnings:
-            logger.warning("%s: %s", flow.source, warning)
+        for warning in flow.warnings:  # an application may well mount a source, or only push
+            level = logging.INFO if warning == SOURCES_NOT_RUN else logging.WARNING
+            logger.log(level, "%s: %s", flow.source, warning)
 
     @classmethod
     def from_file(

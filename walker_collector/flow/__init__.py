@@ -2,5 +2,6 @@
 
 from walker_collector.flow.load import load_flow
 from walker_collector.flow.open_rules import warn_of_open_rules
+from walker_collector.flow.unsupported import SOURCES_NOT_RUN
 
-__all__ = ["load_flow", "warn_of_open_rules"]
+__all__ = ["SOURCES_NOT_RUN", "load_flow", "warn_of_open_rules"]

@@ -42,13 +42,16 @@ OF_SOURCE: Final = {
 """Keys of a walkerOS source that would change the delivered data, each with advice."""
 
 
+SOURCES_NOT_RUN: Final = (
+    "sources: not run here; `walker serve` starts them, and other events come in through push or"
+    " `walker run`"
+)
+
+
 def check_steps(shape: Flow, diagnostics: Diagnostics, *, tell_of_sources: bool) -> None:
     """Warn of the parts of a flow that are not run here."""
     if shape.sources and tell_of_sources:
-        diagnostics.warnings.append(
-            "sources: not run here; `walker serve` starts them, and other events come in through"
-            " push or `walker run`"
-        )
+        diagnostics.warnings.append(SOURCES_NOT_RUN)
     if shape.stores:
         diagnostics.warnings.append("stores: not run here; nothing reads them")
 

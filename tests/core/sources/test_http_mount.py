@@ -1,6 +1,7 @@
 """The application of a source that a flow describes, mounted in another application."""
 
 import asyncio
+import logging
 from typing import Any
 
 import httpx
@@ -36,6 +37,20 @@ def test_mounted_source_has_its_settings_and_steps(monkeypatch: pytest.MonkeyPat
         assert posted(application, {"name": "a b"}) == 401
         assert posted(application, {"name": "a b"}, authorization="Bearer s-key") == 200
         assert collector.status().accepted == 1
+
+
+def test_application_that_mounts_a_source_is_not_warned_that_none_is_started(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    out = {"destinations": {"out": {"package": "console", "config": {"mock": True}}}}
+    with (
+        caplog.at_level(logging.INFO),
+        Collector.from_config({**flow(keys={"a": {"key": "k"}}), **out}) as collector,
+    ):
+        web = app(collector, source="web")
+        assert posted(web, {"name": "a b"}, authorization="Bearer k") == 200
+    (level,) = [record.levelno for record in caplog.records if "not run here" in record.message]
+    assert level == logging.INFO
 
 
 def test_optional_setting_that_is_unset_does_not_keep_a_source_from_being_mounted() -> None:
