@@ -6,7 +6,7 @@ The shape is walkerOS version 4's: `flows.<name>.destinations.<id>.config`.
 A field's metadata holds the other ways to write it: `key` is its name on disk, if not its own in
 camelCase; `synonyms` are further names; `short` marks the field that a bare number sets in place of
 the object. `credential` marks a field that a simulation fills in when it is absent;
-`certificates` one that names a file, which is looked at unless credentials may be absent;
+`certificates`, `file` and `present` mark paths that are looked at unless credentials may be absent;
 `example` is a right value, for messages.
 """
 

@@ -44,6 +44,7 @@ def test_asked_wait_is_honoured_up_to_the_cap(after: float | None, wait: int) ->
 def test_event_is_given_up_by_attempts_or_by_age() -> None:
     assert exhausted(19, 20, age=0, age_max=1_000) == ""
     assert exhausted(20, 20, age=0, age_max=1_000) == "20 attempts"
+    assert exhausted(1, 1, age=0, age_max=1_000) == "1 attempt"
     assert exhausted(1, 20, age=5_400_000, age_max=5_400_000) == "1.5 hours"
 
 

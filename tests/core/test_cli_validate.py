@@ -41,6 +41,40 @@ def written(folder: Path, content: Any) -> Path:
     return path
 
 
+def test_file_and_folder_that_are_not_there_are_problems(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.json"
+    gone = tmp_path / "gone"
+    settings = {
+        "crm": {"package": "http", "config": {"settings": {"url": "https://a.example"}}},
+        "out": {"package": "file", "config": {"settings": {"path": str(gone / "out.ndjson")}}},
+        "off": {
+            "package": "file",
+            "config": {"settings": {"path": str(gone / "off.ndjson")}, "disabled": True},
+        },
+    }
+    settings["crm"]["config"]["settings"]["caFile"] = str(gone / "ca.pem")
+    source = {"package": "file", "config": {"settings": {"path": str(gone / "in.ndjson")}}}
+    flow.write_text(json.dumps({"destinations": settings, "sources": {"in": source}}))
+    first = walker("validate", flow)
+    assert first.exit_code == 1
+    assert first.stdout == (
+        "destinations.crm.config.settings.caFile: there is no such file (line 1)\n"
+    )
+    del settings["crm"]["config"]["settings"]["caFile"]
+    flow.write_text(json.dumps({"destinations": settings, "sources": {"in": source}}))
+    result = walker("validate", flow)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"destinations.out.config.settings.path: there is no folder {gone}; create it, or correct "
+        "the path (line 1)",
+        "sources.in.config.settings.path: there is no such file (line 1)",
+    ]
+    assert walker("validate", flow, "--no-credentials").exit_code == 0
+    gone.mkdir()
+    (gone / "in.ndjson").touch()
+    assert walker("validate", flow).exit_code == 0
+
+
 def test_ten_mistakes_are_ten_lines_with_ten_places(tmp_path: Path) -> None:
     flow = written(tmp_path, TEN)
     process = completed("validate", flow)

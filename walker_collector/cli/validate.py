@@ -74,7 +74,7 @@ class Checked:
     "--no-credentials",
     "lenient",
     is_flag=True,
-    help="Accept absent credentials and environment variables.",
+    help="Accept absent credentials, environment variables, files and folders.",
 )
 @click.option("--serve", is_flag=True, help="Check also what `walker serve` needs for the sources.")
 @json_option
@@ -119,7 +119,8 @@ def _check_flow(
     file: Path, parsed: ParsedFlow, name: str | None, lenient: bool, serve: bool
 ) -> Checked:
     try:
-        config = load_flow(parsed, flow=name, credentials=not lenient, serve=serve)
+        strict = not lenient
+        config = load_flow(parsed, flow=name, credentials=strict, serve=serve, files=strict)
     except ConfigError as error:
         return Checked(file, name, problems=error.problems)
     return Checked(file, name, config)

@@ -47,7 +47,7 @@ def requested_wait(after: float | None, cap: int) -> int:
 def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:
     """Return the limit that an event has reached, as text, or ""; ages in ms."""
     if attempts >= attempts_max:
-        return f"{attempts} attempts"
+        return "1 attempt" if attempts == 1 else f"{attempts} attempts"
     return f"{age / 3_600_000:.1f} hours" if age >= age_max else ""
 
 

@@ -32,7 +32,7 @@ class FileSettings:
     fsync: true waits for the disk after every write; safe against power loss, but slow.
     """
 
-    path: str = field(validator=[filled, names_file], metadata={"file": True})
+    path: str = field(validator=[filled, names_file], metadata={"file": True, "present": "folder"})
     format: Literal["ndjson"] = "ndjson"
     max_bytes: int | None = field(default=None, validator=at_least(1))
     keep: int = field(default=5, validator=at_least(1))

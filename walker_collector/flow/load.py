@@ -27,6 +27,7 @@ from walker_collector.flow.misplaced import FLOW_PLACES
 from walker_collector.flow.open_rules import warn_of_open_rules
 from walker_collector.flow.parse import ParsedFlow, parse_flow
 from walker_collector.flow.references import ReferenceContext, resolve
+from walker_collector.flow.required_files import require_files
 from walker_collector.flow.requirements import settle_requirements
 from walker_collector.flow.shape import IDLE_COLLECTOR_KEYS, VERSION, Flow, FlowFile, ShortFlow
 from walker_collector.flow.source_entry import read_source
@@ -67,6 +68,7 @@ def load_flow(
     functions: Iterable[str] | None = None,
     serve: bool = False,
     events_given: bool = False,
+    files: bool = False,
 ) -> FlowConfig:
     """Read a flow: a path to JSON or TOML, or a mapping; `flow` names one of several.
 
@@ -75,15 +77,19 @@ def load_flow(
     flow names are not imported: importing runs their code. `functions` lists the modules whose
     callables a flow may name, with their submodules; None allows any. With `serve`, the packages
     and secrets of the sources must be there, too. With `events_given`, for commands whose users
-    give the events, no warning says that sources are not started. Raises `ConfigError` listing
-    every problem with its place.
+    give the events, no warning says that sources are not started. With `files`, the files and
+    folders that plugins do not make must be there. Raises `ConfigError` listing every problem with
+    its place.
     """
     importing = nullcontext() if imports else without_imports()
     with bounded_hints(), keys_elsewhere(FLOW_PLACES), importing, allow_functions(functions):
         try:
             parsed = parse_flow(source)
             with parsed.located(flow):
-                return _load(parsed, flow, environ, registry, credentials, serve, events_given)
+                found = _load(parsed, flow, environ, registry, credentials, serve, events_given)
+                if files:
+                    require_files(found)
+                return found
         except RecursionError:  # from a plugin's class, say, which nests its settings
             raise ConfigError("nested too deeply", str(source)[:200]) from None
 

@@ -26,7 +26,7 @@ class Settings:
     path: a file of events, one JSON object per line; or a named pipe; `-` is stdin.
     """
 
-    path: str = field(validator=[filled, names_file])
+    path: str = field(validator=[filled, names_file], metadata={"present": "file"})
 
 
 class FileSource:
