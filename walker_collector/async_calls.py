@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Never, Self, Unpack
 
 from walker_collector.config import Consent
 from walker_collector.errors import WalkerError
-from walker_collector.events import EventParts
+from walker_collector.events import EventParts, EventUser
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.intake.reading import raw_event
 from walker_collector.lifecycle import Lifecycle, check_timeout
@@ -67,14 +67,16 @@ class AsyncCalls:
         """
         return await self._calls.push_many(events)
 
-    async def aconsent(self, update: Consent, user: Mapping[str, Any] | None = None) -> int:
+    async def aconsent(
+        self, update: Consent, user: EventUser | Mapping[str, Any] | None = None
+    ) -> int:
         """Record a grant or withdrawal as `consent` does, without blocking the event loop.
 
         A task that is cancelled may have recorded it: wholly, or not at all.
         """
         return await self._calls.off_loop(partial(self.consent, update, user))
 
-    async def aforget(self, user: Mapping[str, Any]) -> int:
+    async def aforget(self, user: EventUser | Mapping[str, Any]) -> int:
         """Erase a person as `forget` does, without blocking the event loop."""
         self._life.check_may_wait("aforget")
         return await self._calls.off_loop(partial(self.forget, user))

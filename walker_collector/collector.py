@@ -11,13 +11,14 @@ from typing import Any, Never, Self, Unpack
 
 from walker_collector.async_calls import AsyncCalls
 from walker_collector.config import Consent, FlowConfig
-from walker_collector.delivery import DestinationStatus, DestinationWorker
+from walker_collector.delivery import DestinationStatus
 from walker_collector.errors import ConfigError, EventError, WalkerError
-from walker_collector.events import Defaults, EventParts, new_id, plain_object
+from walker_collector.events import Defaults, EventParts, EventUser, new_id, plain_object
 from walker_collector.flow import SOURCES_NOT_RUN, load_flow
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import plain_person
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
+from walker_collector.intake.letters import by_destination, parts_to_leave_out
 from walker_collector.intake.origin import Origin
 from walker_collector.intake.reading import check_events, raw_event, readable
 from walker_collector.intake.steps import compile_steps
@@ -191,7 +192,7 @@ class Collector(AsyncCalls):
     # --- people ----------------------------------------------------------------------------
 
     @inside
-    def consent(self, update: Consent, user: Mapping[str, Any] | None = None) -> int:
+    def consent(self, update: Consent, user: EventUser | Mapping[str, Any] | None = None) -> int:
         """Record a grant or withdrawal: of a person, or without `user` the default.
 
         With a spool the default is one for all processes that use it, and outlives them. A person
@@ -224,7 +225,7 @@ class Collector(AsyncCalls):
         self._life.runtime.intake.commands.globals(update)
 
     @inside
-    def forget(self, user: Mapping[str, Any]) -> int:
+    def forget(self, user: EventUser | Mapping[str, Any]) -> int:
         """Erase a person: their held, waiting and dead events, and their statements of consent.
 
         They leave queues, memory and spool, on disk too, whichever process has accepted them. Waits
@@ -310,8 +311,8 @@ class Collector(AsyncCalls):
         `without_messages`, all messages to people. Every other part is tried again, also one that
         was begun and may have happened. Raises EventError for a part that no letter can have.
         """
-        workers, found = self._life.runtime_if_open().workers, _by_destination("replay", letters)
-        without = readable(lambda: _parts(without, found, workers.values()))
+        workers, found = self._life.runtime_if_open().workers, by_destination("replay", letters)
+        without = readable(lambda: parts_to_leave_out(without, found, workers.values()))
         return uninterrupted(
             lambda: workers.replay(found, without, without_messages=without_messages)
         )
@@ -319,7 +320,7 @@ class Collector(AsyncCalls):
     @inside
     def bury(self, letters: Iterable[DeadLetter]) -> int:
         """Delete dead letters for good; return their count."""
-        workers, found = self._life.own_runtime().workers, _by_destination("bury", letters)
+        workers, found = self._life.own_runtime().workers, by_destination("bury", letters)
         return uninterrupted(lambda: workers.delete_dead(found))
 
     # --- end -------------------------------------------------------------------------------
@@ -367,33 +368,3 @@ def _no_flow(takes: str, given: object) -> ConfigError:
     else:
         right = 'Collector.from_file("flow.json") or Collector.from_config({...})'
     return ConfigError(f"{takes}, not {type(given).__name__}; write {right}")
-
-
-def _by_destination(call: str, letters: Iterable[Any]) -> dict[str, list[DeadLetter]]:
-    """Return dead letters by destination; raises EventError, naming the call, for anything else."""
-    found: dict[str, list[DeadLetter]] = {}
-    for letter in readable(lambda: list(letters)):
-        if not isinstance(letter, DeadLetter):
-            raise EventError(f"{call}: takes dead letters of dead(), not {type(letter).__name__}")
-        found.setdefault(letter.destination, []).append(letter)
-    return found
-
-
-def _parts(
-    names: Iterable[str],
-    letters: Mapping[str, list[DeadLetter]],
-    workers: Iterable[DestinationWorker],
-) -> list[str]:
-    """Return names of parts as a list.
-
-    Raises EventError for a part that no letter has and no destination declares.
-    """
-    known = {part for found in letters.values() for letter in found for part in letter.parts}
-    known |= {part for worker in workers for part in worker.message_parts}
-    parts = list(names)
-    for part in parts:
-        if not isinstance(part, str) or part not in known:
-            shown = storable(part, 80)
-            there_are = hint(shown, known, "there are") if known else "; these have no parts"
-            raise EventError(f"replay: there is no part {shown} to leave out{there_are}")
-    return parts

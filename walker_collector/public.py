@@ -28,7 +28,7 @@ from walker_collector.errors import (
     SpoolFull,
     WalkerError,
 )
-from walker_collector.events import EventParts
+from walker_collector.events import EventParts, EventUser, NestedEntity
 from walker_collector.hookspecs import (
     Context,
     Event,
@@ -64,8 +64,10 @@ __all__ = [
     "EventError",
     "EventParts",
     "EventStatus",
+    "EventUser",
     "Ignored",
     "Item",
+    "NestedEntity",
     "NotAttempted",
     "NotTrusted",
     "NothingToSend",

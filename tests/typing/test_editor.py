@@ -48,15 +48,34 @@ def test_pyright_has_nothing_to_say_against_right_calls(editor: LanguageServer) 
     assert lines_reported(editor, "right_calls.py") == set()
 
 
+def offered(editor: LanguageServer, before: str, after: str) -> list[str]:
+    """Return what is offered between two parts of a line, best first."""
+    head = "from walker_collector import Collector\ndef order(collector: Collector):\n    "
+    uri = editor.open(EXAMPLES / f"draft_{abs(hash(before))}.py", f"{head}{before}{after}\n")
+    at = {"textDocument": {"uri": uri}, "position": {"line": 2, "character": 4 + len(before)}}
+    return [item["label"] for item in editor.ask("textDocument/completion", at)["items"]]
+
+
 @pytest.mark.parametrize("call", ["push", "apush"])
 def test_editor_completes_the_parts_of_an_event(call: str, editor: LanguageServer) -> None:
-    before = f'    collector.{call}("order complete", '
-    uri = editor.open(
-        EXAMPLES / f"draft_{call}.py",
-        f"from walker_collector import Collector\ndef order(collector: Collector):\n{before})\n",
-    )
-    at = {"textDocument": {"uri": uri}, "position": {"line": 2, "character": len(before)}}
-    answer = editor.ask("textDocument/completion", at)
-    offered = [item["label"] for item in answer["items"]]
+    found = offered(editor, f'collector.{call}("order complete", ', ")")
     parts = [f"{part}=" for part in EventParts.__annotations__]
-    assert offered[: len(parts) + 2] == ["wait=", "timeout=", *parts]
+    assert found[: len(parts) + 2] == ["wait=", "timeout=", *parts]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keys"),
+    [
+        ('collector.push("order complete", user={"', '"})', ["id", "device", "session"]),
+        ('collector.consent({"marketing": True}, user={"', '"})', ["id", "device", "session"]),
+        (
+            'collector.push("order complete", nested=[{"',
+            '"}])',
+            ["entity", "data", "nested", "context"],
+        ),
+    ],
+)
+def test_editor_completes_the_keys_of_a_part(
+    before: str, after: str, keys: list[str], editor: LanguageServer
+) -> None:
+    assert offered(editor, before, after) == [f'"{key}"' for key in keys]

@@ -22,7 +22,7 @@ from walker_collector.events.encode import CONSENT_AT, MARKS, UNTRUSTED, Bounds,
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.ids import new_id
 from walker_collector.events.merging import merge
-from walker_collector.events.parts import EventParts
+from walker_collector.events.parts import EventParts, EventUser, NestedEntity
 from walker_collector.events.period import ImpossibleTime, Period
 
 __all__ = [
@@ -36,7 +36,9 @@ __all__ = [
     "Bounds",
     "Defaults",
     "EventParts",
+    "EventUser",
     "ImpossibleTime",
+    "NestedEntity",
     "Period",
     "at_receipt",
     "check_grants",

@@ -7,6 +7,23 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 
+class EventUser(TypedDict, total=False):
+    """The identifiers of a person, the first being the strongest; a user has any others as well."""
+
+    id: str | int
+    device: str | int
+    session: str | int
+
+
+class NestedEntity(TypedDict, total=False):
+    """The parts of an entity inside an event's own."""
+
+    entity: str
+    data: Mapping[str, Any]
+    nested: Sequence[Mapping[str, Any]]
+    context: Mapping[str, Any]
+
+
 class EventParts(TypedDict, total=False):
     """The parts that an event may have beside its name; None is the same as left out.
 
@@ -26,9 +43,9 @@ class EventParts(TypedDict, total=False):
     """
 
     data: Mapping[str, Any] | None
-    user: Mapping[str, Any] | None
+    user: EventUser | Mapping[str, Any] | None
     consent: Mapping[str, bool] | None
-    nested: Sequence[Mapping[str, Any]] | None
+    nested: Sequence[NestedEntity | Mapping[str, Any]] | None
     context: Mapping[str, Any] | None
     globals: Mapping[str, Any] | None
     custom: Mapping[str, Any] | None
