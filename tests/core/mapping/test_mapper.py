@@ -174,7 +174,7 @@ def test_messages_name_the_place_in_the_flow(caplog: pytest.LogCaptureFixture) -
     broken = ObjectSpec(map={"total sum": ObjectSpec(fn=lambda event: event["nope"])})
     mapped(RuleConfig(data=broken), id="crm")
     assert (
-        'destinations.crm.config.mapping.order.complete.data.map["total sum"].fn: KeyError'
+        'destinations.crm.config.mapping.order.complete.data.map["total sum"].fn: raised KeyError'
         in caplog.text
     )
 

@@ -88,7 +88,7 @@ def test_condition_that_fails_does_not_hold(caplog: pytest.LogCaptureFixture) ->
     broken = RuleConfig(condition=lambda event: event["nope"])
     rules: Rules = {"order": {"complete": [broken]}, "*": {"*": RuleConfig()}}
     assert rule_key(rules, {"name": "order complete", "id": "e1"}) == "* *"
-    assert "mapping.order.complete[0].condition: KeyError raised" in caplog.text
+    assert "mapping.order.complete[0].condition: raised KeyError" in caplog.text
 
 
 def test_condition_that_cannot_be_called_is_a_mistake_in_the_flow() -> None:
