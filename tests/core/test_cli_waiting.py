@@ -135,6 +135,8 @@ def test_backlog_of_an_earlier_run_is_counted_as_well() -> None:
     assert line() == ""  # a short run shows nothing
     clock.now = 2
     assert line().endswith("20,000 deliveries left")
+    status = DestinationStatus(state="ready", delivered=20_020)
+    assert line() == "20,020 deliveries made, none left"
 
 
 def test_input_that_somebody_types_is_not_painted_over() -> None:

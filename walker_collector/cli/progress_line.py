@@ -143,7 +143,7 @@ class ProgressLine:
         found = self._statuses().values()
         done, left = sum(map(finished, found)), sum(status.waiting for status in found)
         if not left and self._read.complete:
-            return ""
+            return f"{done:,} {'delivery' if done == 1 else 'deliveries'} made, none left"
         rate = self._rate.measure(done)
         return as_line(Progress(finished=done, left=left, read=self._read.share, rate=rate))
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ _ECHO: Final = 1.0
 """Seconds within which the same signal is the same request. `timeout` and the job control of shells
 send it twice: to the process and to its process group.
 """
+_ERASE_LINE: Final = b"\r\x1b[2K"
 
 
 class _ReadInterrupted(BaseException):
@@ -57,6 +59,8 @@ class StopSignal:
         if number == self.signal and self._now() - self._received_at < _ECHO:
             return
         if self.signal is not None:
+            if sys.stderr.isatty():
+                os.write(2, _ERASE_LINE)  # a line of progress stands there
             self.before_exit()
             os._exit(128 + number)
         self.signal = signal.Signals(number)
