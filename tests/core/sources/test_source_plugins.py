@@ -308,6 +308,13 @@ def test_walkeros_sources_take_the_settings_of_http_that_they_lack() -> None:
         )
 
 
+def test_settings_of_fetch_have_both_names_and_spellings() -> None:
+    for settings in ({"maxRequestSize": 7}, {"max_request_size": 7}, {"maxBody": 7}):
+        source = {"package": "@walkeros/server-source-fetch", "config": {"settings": settings}}
+        flow = load_flow({"destinations": {}, "sources": {"a": source}}, serve=True)
+        assert flow.sources["a"].config.settings.common().max_body == 7
+
+
 def http_problem(**settings: Any) -> str:
     source = {"package": "http", "config": {"settings": settings}}
     with pytest.raises(ConfigError) as caught:

@@ -189,8 +189,11 @@ def describe_fields(cls: type[Any], describer: Describer, **other: Schema) -> Sc
         key: _describe_field(field, docs.get(field.name), other.get(key), describer)
         for key, field in fields.items()
     }
+    keys = {field.name: key for key, field in fields.items()}
     names = {
-        key: {"description": f"Another name of {name}."} for key, name in synonyms(cls).items()
+        other: {"description": f"Another name of {keys[name]}."}
+        for other, name in synonyms(cls).items()
+        if "_" not in other  # the schema has the spelling of files
     }
     about = summary(cls)
     schema: Schema = {

@@ -233,10 +233,10 @@ class FetchSettings(ExpressSettings):
     max_body: int = field(
         default=102_400,
         validator=_positive,
-        metadata={"key": "maxRequestSize", "synonyms": ("maxBody",)},
+        metadata={"key": "maxRequestSize", "synonyms": ("maxBody", "max_request_size")},
     )
     max_batch: int = field(
         default=100,
         validator=_positive,
-        metadata={"key": "maxBatchSize", "synonyms": ("maxBatch",)},
+        metadata={"key": "maxBatchSize", "synonyms": ("maxBatch", "max_batch_size")},
     )
