@@ -17,8 +17,8 @@ from walker_collector.events import Defaults, EventParts, EventUser, new_id, pla
 from walker_collector.flow import SOURCES_NOT_RUN, load_flow
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import plain_person
+from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
-from walker_collector.intake.letters import by_destination, parts_to_leave_out
 from walker_collector.intake.origin import Origin
 from walker_collector.intake.reading import check_events, raw_event, readable
 from walker_collector.intake.steps import compile_steps
