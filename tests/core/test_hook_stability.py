@@ -15,6 +15,7 @@ VERSION_1 = {
     "push_batch": ["batch", "context"],
     "consent": ["update", "state", "person", "context"],
     "erased": ["person", "context"],
+    "check": ["context"],
     "shutdown": ["context"],
     "run": ["context"],
     "transform": ["event", "context"],
