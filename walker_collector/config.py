@@ -155,7 +155,6 @@ Rules = dict[str, dict[str, RuleConfig | list[RuleConfig]]]
 @frozen(kw_only=True)
 class TransformerConfig:
     """A step that changes events: as a destination's policy and rules do, without data.
-
     A rule's `name` renames the event, and `ignore` drops it.
 
     policy: these paths of the event get values.
@@ -290,9 +289,8 @@ class DestinationEntry:
 class SourceConfig:
     """The standard wrapper around a source's own settings: the treatment of its events.
 
-    They pass the transformers of `before`, policy and rules, the consent, and the transformers of
-    `next`, in this order. A rule's `name` renames an event, and `ignore` drops it; rules make no
-    data here.
+    They pass the transformers of `before`, policy and rules, the consent, and those of `next`, in
+    this order. A rule's `name` renames an event, `ignore` drops it; rules make no data here.
 
     id: the source has this id in the log; else the key it stands under.
     settings: the package has settings of its own.
