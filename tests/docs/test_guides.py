@@ -19,9 +19,6 @@ $ export CIO_TRACK_URL=https://127.0.0.1:8443
 SERVE = """$ walker serve flow.json --port 8080
 http: http://127.0.0.1:8080/collect
 """
-POST = """$ curl --silent http://127.0.0.1:8080/collect --json '{"name": "page view"}'; echo
-{"success":true,...}
-"""
 
 guides = pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
 
@@ -39,7 +36,11 @@ def test_what_the_readme_installs_is_enough_for_all_of_it(shell: Shell) -> None:
     assert shell.type(names.replace('".[', '"walker-collector[')) == ""
     shell.follow([Block(0, "console", "stays", SANDBOX), Block(0, "console", "", VARIABLES)])
     shell.follow(parts(README))
-    shell.follow([Block(0, "console", "stays", SERVE), Block(0, "console", "", POST)])
+    post = re.search(r"```sh\n(curl http.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert post is not None
+    line = post[1].strip().replace("\\\n", "").replace("\n", " ")
+    answered = f'$ {line} --silent; echo\n{{"success":true,...}}\n'
+    shell.follow([Block(0, "console", "stays", SERVE), Block(0, "console", "", answered)])
 
 
 @guides
