@@ -23,6 +23,7 @@ from walker_collector.text import storable
 
 _TOKEN_BYTES: Final = 16
 _NOBODY: Final = b"-" * _TOKEN_BYTES
+"""Stands for the token in the file of a lease that was given up."""
 _HEALTH_BYTES: Final = 10_000
 _LOOK: Final = 0.2
 """Seconds to wait for processes that look at a free lease just now."""
@@ -153,7 +154,8 @@ def _holder_at(path: Path) -> str:
     try:
         if try_lock(file, shared=True):
             return ""  # what is written there is of a process that was killed
-        return os.pread(file, _TOKEN_BYTES, 0).decode("ascii", "replace")
+        token = os.pread(file, _TOKEN_BYTES, 0)
+        return "" if token == _NOBODY else token.decode("ascii", "replace")
     finally:
         os.close(file)
 
