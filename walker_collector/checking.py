@@ -16,6 +16,7 @@ from walker_collector.error_details import failure_of, reason_of
 from walker_collector.errors import WalkerError
 from walker_collector.hooks import implements
 from walker_collector.text import storable
+from walker_collector.tracebacks import log_traceback
 
 WITHIN: Final = 30.0
 """Seconds in which a destination has to answer."""
@@ -79,4 +80,7 @@ def _check(destination: Destination) -> Checked:
 
 def _reason(error: BaseException) -> str:
     """Return the reason of one of the collector's errors; of any other its type and place."""
-    return reason_of(error) if isinstance(error, WalkerError) else failure_of(error)
+    if isinstance(error, WalkerError):
+        return reason_of(error)
+    log_traceback("check", error)
+    return failure_of(error)

@@ -14,7 +14,7 @@ from walker_collector.error_details import (
     after_of,
     attribute_of,
     definition_of,
-    place_of,
+    failure_of,
     reason_of,
 )
 from walker_collector.errors import (
@@ -30,7 +30,7 @@ from walker_collector.errors import (
 )
 from walker_collector.hookspecs import Event, Item, Person
 from walker_collector.people.identity import KINDS
-from walker_collector.text import describe, storable, type_name
+from walker_collector.text import storable, type_name
 
 FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections that a plugin finds without asking the service."""
@@ -165,9 +165,8 @@ class HookCalls:
             return self._told_broken(error)
         destination = self._destination
         destination.log_bug(where, error, event_id(task.entry))
-        place = place_of(error, destination.module)
-        brief = f"an unexpected {type_name(error)} in {where} at {place}"
-        return Outcome("bug", f"{describe(error, 400)} (at {place})", brief=brief)
+        # Without the text, which may quote an event: reasons are shown, and counted by reason.
+        return Outcome("bug", f"{where} raised {failure_of(error, destination.module)}")
 
     def _told_broken(self, error: BrokenContract) -> Outcome:
         """Log a breach of the contract once: it is the same for every event."""

@@ -40,7 +40,7 @@ class Outcome:
     part: a part of the destination cannot be used, which is no failure of the event or the whole.
     found_by_plugin: the plugin found the rejection without asking the service.
     postponed: it waits `after` seconds for something else than the destination.
-    brief: the reason without untrusted text, for logs and figures; "" if `reason` has none.
+    brief: a shorter reason, for logs and figures; "" if there is none.
     """
 
     kind: OutcomeKind
@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def shown_reason(self) -> str:
-        """The reason, as logs and figures may show it."""
+        """The reason, as logs and figures show it."""
         return self.brief or self.reason
 
 

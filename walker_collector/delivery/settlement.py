@@ -204,7 +204,7 @@ class Settlement:
         if update is None or update.kind is not UpdateKind.DEAD:
             return
         self._health.refusals.died(entry[0])
-        # The text of an unexpected exception may quote the event: it is in the spool, not in logs.
+        # In brief: a breach of the contract was logged in full already.
         cause = outcome.brief or update.delivery.reason
         event = event_id(entry)
         self._log.warning(
