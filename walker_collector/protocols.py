@@ -77,6 +77,12 @@ class Check(Protocol):
     def check(self, *, context: Context) -> Iterable[str] | None: ...
 
 
+class Transform(Protocol):
+    """Changes an event before a destination's mapping; of extensions."""
+
+    def transform(self, *, event: Event, context: PushContext) -> None: ...
+
+
 class RunSource(Protocol):
     """Hands on the events of a source until it is told to stop."""
 
