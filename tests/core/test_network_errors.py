@@ -18,7 +18,7 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
 
         def serve() -> None:
-            while True:
+            while True:  # bounded: until the listener is shut down
                 try:
                     connection, _ = server.accept()
                 except OSError:
