@@ -97,7 +97,8 @@ class Rate:
 
 @define
 class BytesRead:
-    """Bytes of the input that are read, and its size; None if it is not known.
+    """Bytes of the input that are read, and its size; None if it is not known. Of a compressed file
+    its own bytes count.
 
     silent: nothing is shown while reading, as somebody types the input.
     """
@@ -106,10 +107,6 @@ class BytesRead:
     silent: bool = False
     count: int = 0
     complete: bool = False
-
-    def advance(self, size: int) -> None:
-        """Note that `size` more bytes are read."""
-        self.count += size
 
     @property
     def share(self) -> float | None:

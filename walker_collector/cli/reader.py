@@ -13,7 +13,7 @@ from walker_collector.collector import Collector
 from walker_collector.results import Status
 from walker_collector.sources.file import lines
 from walker_collector.sources.file.line_reader import BadLines, HasNoRoom, LineReader
-from walker_collector.sources.file.lines import Stream, read_lines
+from walker_collector.sources.file.lines import Stream, read_lines, read_so_far
 
 _MORE: Final = (
     "more bad lines are counted, not shown; `walker -v run` shows all, --json has their numbers"
@@ -56,7 +56,7 @@ class EventReader:
         """Push all events of a stream, until its end or a signal; raises as `LineReader` does."""
         for some in read_lines(stream, self.stop.read):
             self.lines.hand_on(some)
-            progress.advance(sum(map(len, some.texts)) + len(some.texts))
+            progress.count = read_so_far(stream)
             if self.stop.signal:
                 return
 

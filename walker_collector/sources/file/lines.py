@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedIOBase, BufferedReader, FileIO
@@ -13,6 +14,7 @@ from attrs import frozen
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
+from walker_collector.sources.file.archives import unpacked
 from walker_collector.sources.file.documents import (
     ADVICE,
     ADVICE_ON_ARRAY,
@@ -34,8 +36,8 @@ TOO_LONG: Final = b"<a line of more than 64 MiB>"
 _LOOSE: Final = 4
 """A line may have this many times the bytes of its event: spaces and escapes are not kept."""
 _FOREIGN: Final = {
-    b"\x1f\x8b": "compressed by gzip; unpack it with `gunzip -c`",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it with `zstd -dc`",
+    b"\x1f\x8b": "compressed by gzip; give it as a file, or unpack it with `gunzip -c`",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; give it as a file, or unpack it with `zstd -dc`",
     b"\xfd7zXZ": "compressed by xz; unpack it with `xz -dc`",
     b"BZh": "compressed by bzip2; unpack it with `bunzip2 -c`",
     b"PK\x03\x04": "a zip archive; unpack it with `unzip -p`",
@@ -68,11 +70,13 @@ class _FileAsOpened(FileIO):
 def open_events(path: str, *, waits: bool = True) -> Stream:
     """Open a file of events, or stdin for "-"; a file is read up to its size at this moment.
 
+    A regular file may be compressed, by gzip or zstd; raises WalkerError without a reader of zstd.
     `waits`: at a named pipe, wait for somebody who writes. Without it, its reader has to poll.
     """
     if path == "-":
         return cast(Stream, sys.stdin.buffer)
-    return BufferedReader(_FileAsOpened(path, 0 if waits else os.O_NONBLOCK))
+    file = BufferedReader(_FileAsOpened(path, 0 if waits else os.O_NONBLOCK))
+    return unpacked(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else file
 
 
 def size_of(stream: Stream) -> int | None:
@@ -82,6 +86,14 @@ def size_of(stream: Stream) -> int | None:
     except (OSError, ValueError):
         return None
     return status.st_size or None
+
+
+def read_so_far(stream: Stream) -> int:
+    """Return how many bytes of a file are read; 0 for a pipe or terminal."""
+    try:
+        return stream.tell()
+    except (OSError, ValueError):
+        return 0
 
 
 def read_piece(stream: Stream) -> bytes:
