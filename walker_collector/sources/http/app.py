@@ -137,8 +137,8 @@ class App:
                 return answer
             finally:
                 self._bytes -= len(body)
-        except Exception:  # a fault of ours: the sender tries again later
-            return failed()
+        except Exception as error:  # a fault of ours: the sender tries again later
+            return failed(error)
 
     async def _without_events(self, request: Request) -> Response:
         """Answer a request at once, or on a thread if its answer takes its time."""

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from attrs import evolve, frozen
 
+from walker_collector.error_details import failure_of
 from walker_collector.errors import CollectorClosed, WalkerError
 from walker_collector.hookspecs import Received
 from walker_collector.results import PushResult
 from walker_collector.sources.http.call import Call
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.respond import Responder
+from walker_collector.tracebacks import HINT, attachment, is_wanted
 
 Accept = Callable[[Iterable[Received]], Sequence[PushResult | WalkerError]]
 """Accepts events, and returns for each its result, or the error."""
@@ -109,8 +111,8 @@ class Exchange:
         """Return the answer to a request that has waited."""
         try:
             return self._responder.answer(undecided.request, undecided.call, undecided.results())
-        except Exception:
-            return failed()
+        except Exception as error:
+            return failed(error)
 
     def _events(
         self, requests: Sequence[Request], read: "list[_Read | Response]"
@@ -123,8 +125,8 @@ class Exchange:
         for request in requests:
             try:
                 call = self._responder.read(request)
-            except Exception:
-                call = failed()
+            except Exception as error:
+                call = failed(error)
             if isinstance(call, Response):
                 read.append(call)
                 continue
@@ -148,19 +150,25 @@ class Exchange:
             return Undecided(request, item.call, results, item.decided)
         try:
             return self._responder.answer(request, item.call, results)
-        except Exception:
-            return failed()
+        except Exception as error:
+            return failed(error)
 
 
 def _as_result(error: Exception) -> WalkerError:
     """Return an exception of accepting as the result of every event."""
     if isinstance(error, WalkerError):
         return error
-    logger.error("source http: events could not be accepted", exc_info=error)
+    _log_fault("events could not be accepted", error)
     return CollectorClosed("the events could not be accepted")
 
 
-def failed() -> Response:
-    """Return the answer where an exception is being handled, which is a fault of ours."""
-    logger.exception("source http: a request could not be answered")
+def failed(error: Exception) -> Response:
+    """Return the answer to a request that met an exception, which is a fault of ours."""
+    _log_fault("a request could not be answered", error)
     return json_response(500, {"success": False, "error": "internal error"})
+
+
+def _log_fault(fault: str, error: Exception) -> None:
+    hint = "" if is_wanted(logger) else HINT
+    extra = attachment(logger, error)
+    logger.error("source http: %s: %s%s", fault, failure_of(error), hint, extra=extra)

@@ -149,7 +149,7 @@ class SqliteSpool:
                 people_tables.check_not_overtaken(db, events, words[ERASURES], self._uncounted)
             seqs = self._take_numbers(count)
             new = self._keep_marks(db, events, marks, seqs) if marks else events
-            seqs = seqs[: len(new)]
+            seqs = self._give_back(seqs, len(new))
             runs[:] = assign_seqs(new, seqs.start)
             try:
                 self._insert(db, runs)
@@ -233,6 +233,13 @@ class SqliteSpool:
             self._foreign = True
         self._expected = first + count
         return range(first, first + count)
+
+    def _give_back(self, seqs: range, used: int) -> range:
+        """Give back the last numbers just reserved, which nothing was written under."""
+        left = len(seqs) - used
+        self._words[SEQ] -= left
+        self._expected -= left
+        return seqs[:used]
 
     def _insert(self, db: sqlite3.Connection, runs: Iterable[EntryRun]) -> None:
         shard = shard_tables.shard_in(db, self.shards) if self.shards > 1 else None
