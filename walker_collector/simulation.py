@@ -24,7 +24,7 @@ from walker_collector.intake.unknown_keys import UnknownKeys
 from walker_collector.mapping import UNMATCHED, Mapped
 from walker_collector.people.consent import ConsentStore, Grant
 from walker_collector.people.identity import KINDS
-from walker_collector.spool import Entry, NewEvent, PeopleUpdate
+from walker_collector.spool import Entry, NewEvent, PeopleUpdate, Position
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.repeats import Unstored
 from walker_collector.tracebacks import log_traceback
@@ -138,7 +138,15 @@ class _SimulatedSink:
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count nothing: `store` asks about these events too."""
 
-    def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
+    def keep_position(self, position: Position) -> None:
+        """Keep nothing."""
+
+    def record(
+        self,
+        update: PeopleUpdate | None,
+        notice: Sequence[NewEvent],
+        position: Position | None = None,
+    ) -> None:
         """Keep a notice until its statement counts, which is when `release` is called."""
         self._notices += notice
 

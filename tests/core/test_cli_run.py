@@ -94,6 +94,8 @@ def test_figures_as_json(tmp_path: Path) -> None:
     assert figures(result.stdout) == {
         "read": 4,
         "accepted": 3,
+        "passed": 0,
+        "left_out": 0,
         "commands": 1,
         "bad": 0,
         "bad_lines": [],

@@ -1,5 +1,6 @@
 """Arguments and options that several commands take."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -7,6 +8,8 @@ from typing import Any, Final
 import click
 
 from walker_collector.cli.log_output import LogOutput
+from walker_collector.moments import parse_ms
+from walker_collector.sources.file.selection import Pattern, Selection, parse_pattern
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -49,6 +52,64 @@ def person_of(
 ) -> dict[str, str | None]:
     """Return the `user` of an event that these options name."""
     return {"id": user_id, "device": device, "session": session}
+
+
+def _as_ms(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Return ISO 8601 text as ms since 1970."""
+    try:
+        return None if value is None else parse_ms(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time; write 2026-03-02, or 2026-03-02T08:22:00Z"
+        ) from None
+
+
+def _as_patterns(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> frozenset[Pattern]:
+    """Return names of events, in which `*` is any entity or action."""
+    try:
+        return frozenset(map(parse_pattern, values))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select events; the command gets a `selection`."""
+
+    @functools.wraps(command)
+    def selecting(
+        *args: Any,
+        since: int | None,
+        until: int | None,
+        only: frozenset[Pattern],
+        **options: Any,
+    ) -> Any:
+        selection = Selection(since=since, until=until, only=only)
+        return command(*args, selection=selection, **options)
+
+    for option in (
+        click.option(
+            "--only",
+            callback=_as_patterns,
+            multiple=True,
+            metavar="NAME",
+            help='Only events of this name; "order *" is any action, "* view" any entity. May '
+            "be repeated. Commands are run in any case.",
+        ),
+        click.option(
+            "--until", callback=_as_ms, metavar="TIME", help="Only events before this time."
+        ),
+        click.option(
+            "--since",
+            callback=_as_ms,
+            metavar="TIME",
+            help="Only events of this time (ISO 8601) and later ones. An event without a timestamp "
+            "is of now.",
+        ),
+    ):
+        selecting = option(selecting)
+    return selecting
 
 
 def verbose() -> bool:

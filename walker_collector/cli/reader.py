@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from walker_collector.cli.drain import StallDetector
+from walker_collector.cli.input_position import InputPosition
+from walker_collector.cli.output import counted
 from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
@@ -14,6 +16,7 @@ from walker_collector.results import Status
 from walker_collector.sources.file import lines
 from walker_collector.sources.file.line_reader import BadLines, HasNoRoom, LineReader
 from walker_collector.sources.file.lines import Stream, read_lines, read_so_far
+from walker_collector.sources.file.selection import ALL, Selection
 
 _MORE: Final = (
     "more bad lines are counted, not shown; `walker -v run` shows all, --json has their numbers"
@@ -32,6 +35,7 @@ class EventReader:
     """Pushes the events of a stream to a collector, and reports bad lines.
 
     lines: has the figures. pause: waits for a number of seconds. all_shown: show every bad line.
+    selection: the events to push. position: follows the reading; None: it is not kept.
     """
 
     def __init__(
@@ -40,8 +44,11 @@ class EventReader:
         stop: StopSignal,
         pause: Callable[[float], object] = time.sleep,
         all_shown: bool = False,
+        selection: Selection = ALL,
+        position: InputPosition | None = None,
     ) -> None:
         self.stop = stop
+        self._position = position
         self.lines = LineReader(
             accept=collector.push_many,
             status=collector.status,
@@ -50,7 +57,14 @@ class EventReader:
             stopped=lambda: stop.signal is not None,
             patience=_patience,
             pause=pause,
+            selection=selection,
+            follower=position,
         )
+
+    @property
+    def keeps_position(self) -> bool:
+        """Whether a later run can go on where this one stops."""
+        return self._position is not None
 
     def run(self, stream: Stream, progress: BytesRead) -> None:
         """Push all events of a stream, until its end or a signal; raises as `LineReader` does."""
@@ -59,6 +73,20 @@ class EventReader:
             progress.count = read_so_far(stream)
             if self.stop.signal:
                 return
+        if self._position is not None and not self.stop.signal:
+            self._keep_end(self._position)
+
+    def _keep_end(self, position: InputPosition) -> None:
+        """Keep the position at the end: after it there may be lines that no event came from."""
+        (result,) = self.lines.accept([position.end()])
+        if isinstance(result, Exception):
+            raise result
+        if position.resumed and not self.lines.read:
+            say(
+                f"{position.events}: an earlier run has accepted all of its "
+                f"{counted(self.lines.passed, 'line')}; there is nothing left to read",
+                err=True,
+            )
 
     def summary(self, complete: bool) -> Summary:
         """Return the figures of reading. `complete` says whether it came to the end."""
@@ -66,6 +94,8 @@ class EventReader:
             read=self.lines.read,
             accepted=self.lines.accepted,
             commands=self.lines.commands,
+            passed=self.lines.passed,
+            left_out=self.lines.left_out,
             bad=self.lines.bad.count,
             bad_lines=tuple(self.lines.bad.numbers),
             complete=complete,

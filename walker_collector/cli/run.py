@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.input_position import InputPosition, begin
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
     events_argument,
@@ -15,14 +16,17 @@ from walker_collector.cli.options import (
     flow_argument,
     flow_option,
     json_option,
+    selection_options,
     verbose,
 )
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.reader import EventReader, open_events
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
+from walker_collector.config import FlowConfig
 from walker_collector.errors import WalkerError
 from walker_collector.sources.file.lines import Stream, size_of
+from walker_collector.sources.file.selection import Selection
 
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 
@@ -33,6 +37,8 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
         "tail -f app.ndjson | walker run flow.json",
         "walker run flow.json events.ndjson --json > summary.json",
         "walker run flow.json events.ndjson --timeout 60",
+        "walker run flow.json export.ndjson.gz --resume",
+        "walker run flow.json export.ndjson.gz --since 2026-01-01 --only 'order *'",
     )
 )
 @flow_argument
@@ -45,8 +51,23 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
     help="Seconds to wait for deliveries at the end. Without it: until all are made, or every "
     "destination with events left is down, or has failed for 60 s without a delivery.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where the last run of EVENTS has stopped, also one that was killed. Needs a spool, "
+    "and the file as it was; lines may have been added.",
+)
+@selection_options
 @json_option
-def run(flow: Path, events: str, name: str | None, timeout: float | None, as_json: bool) -> None:
+def run(
+    flow: Path,
+    events: str,
+    name: str | None,
+    timeout: float | None,
+    resume: bool,
+    selection: Selection,
+    as_json: bool,
+) -> None:
     """Deliver EVENTS to the destinations of FLOW.
 
     EVENTS is a file of JSON objects, one per line; stdin if it is "-" or absent. An array of
@@ -62,9 +83,24 @@ def run(flow: Path, events: str, name: str | None, timeout: float | None, as_jso
     are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
     """
     with open_events(events) as stream, StopSignal() as stop:
-        flow_run = FlowRun(flow, name, stop)
+        position: InputPosition | None = None
+
+        def prepare(loaded: FlowConfig) -> FlowConfig:
+            nonlocal position
+            position = begin(loaded, events, resume=resume)
+            return loaded
+
+        flow_run = FlowRun(flow, name, stop, prepare)
         relax_gc()
-        reader = EventReader(flow_run.collector, stop, all_shown=verbose())
+        if resume and position:
+            position.announce()
+        reader = EventReader(
+            flow_run.collector,
+            stop,
+            all_shown=verbose(),
+            selection=selection,
+            position=position,
+        )
         read = BytesRead(size_of(stream), silent=stream.isatty())
         with live_line(ProgressLine(flow_run.statuses, read)):
             complete = _read(reader, stream, read)
@@ -82,7 +118,8 @@ def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:
         say(f"Stopped after line {reader.lines.last}: {error}", err=True)
         return False
     if reader.stop.signal:
-        say(f"Stopped after line {reader.lines.last}.", err=True)
+        goes_on = "; --resume goes on there" if reader.keeps_position else ""
+        say(f"Stopped after line {reader.lines.last}{goes_on}.", err=True)
     return True
 
 

@@ -15,7 +15,7 @@ from walker_collector.spool import DeadLetter
 
 _REASONS = 3
 """Reasons shown per destination."""
-_OF_READING = ("read", "accepted", "commands", "bad", "bad_lines", "complete")
+_OF_READING = ("read", "accepted", "passed", "left_out", "commands", "bad", "bad_lines", "complete")
 _COLUMNS = ("delivered", "held", "ignored", "dead", "dropped", "waiting")
 _SELDOM = ("empty", "lost", "dead_dropped", "unrecorded")
 """Columns shown only if one of their figures is not zero."""
@@ -50,10 +50,16 @@ class DestinationSummary:
 
 @frozen(kw_only=True)
 class Summary:
-    """Figures of a run. `signal` names the signal that ended it, `bad_lines` has line numbers."""
+    """Figures of a run. `signal` names the signal that ended it, `bad_lines` has line numbers.
+
+    passed: lines before those read, which an earlier run has accepted. left_out: events that
+    --since, --until and --only leave out.
+    """
 
     read: int = 0
     accepted: int = 0
+    passed: int = 0
+    left_out: int = 0
     commands: int = 0
     bad: int = 0
     bad_lines: Sequence[int] = ()
@@ -101,6 +107,7 @@ def print_summary(summary: Summary) -> None:
         return
     if summary.read:
         parts = [f"{summary.read:,} read", f"{summary.accepted:,} accepted"]
+        parts += [f"{summary.left_out:,} left out"] if summary.left_out else []
         parts += [counted(summary.commands, "command")] if summary.commands else []
         parts += [f"{summary.bad:,} bad"] if summary.bad else []
         say(", ".join(parts), err=True)

@@ -26,13 +26,13 @@ from walker_collector.events import (
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
 from walker_collector.intake.event_group import EventGroup, Prepared, ReadEvent
-from walker_collector.intake.origin import PROCESS, Origin
+from walker_collector.intake.origin import PROCESS, Origin, Placed
 from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped
 from walker_collector.people.consent import ConsentStore
 from walker_collector.results import Decision, PushResult, Waiter, decide
-from walker_collector.spool import NewEvent, State
+from walker_collector.spool import NewEvent, Position, State
 from walker_collector.spool.person_keys import is_claimed
 from walker_collector.spool.repeats import Unstored, mark_of_id
 from walker_collector.text import get_logger, storable
@@ -110,8 +110,8 @@ class Intake:
     ) -> list[PushResult | WalkerError]:
         """Accept events and run commands, in groups; an event that is refused stops no others.
 
-        Each is a mapping or `Received`. `origin` is their source; None: the process itself. Returns
-        for each its result, or the error that `accept` would have raised.
+        Each is a mapping, `Received` or `Placed`. `origin` is their source; None: the process
+        itself. Returns for each its result, or the error that `accept` would have raised.
         """
         origin = origin or self.process
         steps = origin.steps
@@ -119,6 +119,12 @@ class Intake:
         for event in until_it_raises("push_many", events):
             try:
                 check_open()
+                position = None
+                if type(event) is Placed:
+                    event, position = event
+                    if event is None:
+                        self._keep_position(group, position)
+                        continue
                 sender = event if type(event) is Received else _PROCESS
                 raw = raw_event(sender.event if sender is event else event, {})
                 if sender is event and not _KEYS.issuperset(raw):
@@ -126,10 +132,10 @@ class Intake:
                     raw = {key: raw[key] for key in raw if key in _KEYS}
                 if is_command(raw.get("name")):
                     group.store()  # the events before it
-                    self._run_once(raw, sender, origin)
+                    self._run_once(raw, sender, origin, position)
                     group.results.append(_decided(sender, PushResult("")))
                 elif steps is None:
-                    group.add(self._prepare(raw, sender, origin))
+                    group.add(self._prepare(raw, sender, origin), position)
                 elif isinstance(passed := steps(raw, self._consent_of(sender)), str):
                     result = self._left_out(raw, passed)
                     group.results.append(_decided(sender, result))
@@ -137,11 +143,17 @@ class Intake:
                         mark = mark_of_id(result.id, trusted=sender.trusted)
                         group.unstored.append(Unstored(mark, self._now(), result.destinations))
                 else:
-                    group.add(self._prepare(passed, sender, origin))
+                    group.add(self._prepare(passed, sender, origin), position)
             except WalkerError as error:
                 group.results.append(error)
         group.store()
         return group.results
+
+    def _keep_position(self, group: EventGroup, position: Position) -> None:
+        """Keep a position that comes without an event, after the events before it."""
+        group.store()
+        self._sink.keep_position(position)
+        group.results.append(PushResult(""))
 
     def read(self, raw: Mapping[str, Any], waiter: Waiter | None = None) -> ReadEvent:
         """Return an event to accept later, as it is now; raises EventError."""
@@ -188,7 +200,13 @@ class Intake:
                 record.listener = item.waiter
         return item.prepared
 
-    def _run_once(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> None:
+    def _run_once(
+        self,
+        raw: Mapping[str, Any],
+        sender: Received,
+        origin: Origin,
+        position: Position | None = None,
+    ) -> None:
         """Run a command, unless it came before: something else may have been said since."""
         id_, now, mark = raw.get("id"), self._now(), b""
         if origin.recent and id_ and isinstance(id_, str):
@@ -196,7 +214,7 @@ class Intake:
         if self._came_before(mark, now):
             self.repeated += 1
             return
-        self.commands.run(raw, claim=not sender.trusted)
+        self.commands.run(raw, claim=not sender.trusted, position=position)
         if mark:
             self._sink.keep_mark(mark, now)
 

@@ -15,7 +15,7 @@ from walker_collector.intake.sink import Sink
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS, identifiers
-from walker_collector.spool import NewEvent, PeopleUpdate, State
+from walker_collector.spool import NewEvent, PeopleUpdate, Position, State
 from walker_collector.spool.person_keys import unclaimed
 
 SHARED_SHARE: Final = 10
@@ -43,10 +43,13 @@ class Commands:
     def _waiting_at_each(self) -> Mapping[str, State]:
         return {item.id: State.WAITING for item in self._sink.destinations if item.listens}
 
-    def run(self, raw: Mapping[str, Any], *, claim: bool = False) -> None:
+    def run(
+        self, raw: Mapping[str, Any], *, claim: bool = False, position: Position | None = None
+    ) -> None:
         """Run a command that was pushed; raises EventError if it is malformed.
 
-        `claim`: by an untrusted sender. Raises NotTrusted if that one may not send it.
+        `position`: that after its line; a statement of consent is stored with it. `claim`: by an
+        untrusted sender. Raises NotTrusted if that one may not send it.
         """
         name, data = str.__str__(raw["name"]), raw.get("data")
         if claim:
@@ -54,7 +57,7 @@ class Commands:
         if not isinstance(data, Mapping):
             raise EventError(f"{name}: data must be an object")
         if name == "walker consent":
-            self.consent(data, raw.get("user"), claim=claim)
+            self.consent(data, raw.get("user"), claim=claim, position=position)
         elif name == "walker user":
             self.user(data)
         else:
@@ -84,13 +87,22 @@ class Commands:
                 )
         return after
 
-    def consent(self, update: Any, user: Any, *, claim: bool = False) -> int:
+    def consent(
+        self,
+        update: Any,
+        user: Any,
+        *,
+        claim: bool = False,
+        position: Position | None = None,
+    ) -> int:
         """Record a statement, and release the events that it admits; see Collector.consent."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
 
         def record() -> int:
             try:
-                person = self._sink.wait_for_room(lambda: self._record(update, user, claim))
+                person = self._sink.wait_for_room(
+                    lambda: self._record(update, user, claim, position)
+                )
             except WalkerError:
                 # That the identifiers are one person's is known all the same, and earlier
                 # statements may admit events that are held under one of them.
@@ -124,21 +136,30 @@ class Commands:
 
         uninterrupted(record)
 
-    def _record(self, update: Consent, user: Mapping[str, Any] | None, claim: bool) -> str | None:
+    def _record(
+        self,
+        update: Consent,
+        user: Mapping[str, Any] | None,
+        claim: bool,
+        position: Position | None,
+    ) -> str | None:
         """Record a statement with its notice: both or neither.
 
         Returns the person; None for the default.
         """
         if user is None:
             self._consents.set_default(
-                update, lambda change, default: self._keep(change, update, default, {}, "")
+                update,
+                lambda change, default: self._keep(
+                    change, update, default, {}, "", position=position
+                ),
             )
             return None
         person, _ = self._consents.record_consent(
             update,
             user,
             lambda change, person, state: self._keep(
-                change, update, state, address(user, person), person
+                change, update, state, address(user, person), person, position=position
             ),
             claim=claim,
         )
@@ -153,6 +174,7 @@ class Commands:
         person: str,
         *,
         notify: bool = True,
+        position: Position | None = None,
     ) -> None:
         """Store a statement with its notice, which is in order with the person's events."""
         notice = []
@@ -160,7 +182,7 @@ class Commands:
             now = self._now()
             event = consent_change(update, state, user, id=self._defaults.new_id(), now=now)
             notice = [NewEvent(person, now, encode(event, self._bounds), self._listening)]
-        self._sink.record(change, notice)
+        self._sink.record(change, notice, position)
 
 
 def check_claim(name: str, user: Any) -> None:

@@ -7,7 +7,7 @@ from attrs import define
 
 from walker_collector.errors import SpoolFull, WalkerError
 from walker_collector.results import PushResult, Waiter
-from walker_collector.spool import NewEvent
+from walker_collector.spool import NewEvent, Position
 from walker_collector.spool.repeats import Unstored
 
 _GROUP: Final = 500
@@ -57,9 +57,10 @@ class EventGroup:
         self._version = 0
         """The version of the consents that decided on the first event."""
 
-    def add(self, prepared: Prepared) -> None:
+    def add(self, prepared: Prepared, position: Position | None = None) -> None:
         """Add an event, and store those before it if they are many."""
         record, result, version = prepared
+        record.position = position
         if not self._records:
             self._version = version
         self._records[len(self.results)] = record

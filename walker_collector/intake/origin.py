@@ -1,10 +1,12 @@
 """The origins of events: the process itself, or a source."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from attrs import frozen
 
 from walker_collector.intake.steps import Steps
+from walker_collector.spool import Position
 
 
 @frozen
@@ -20,6 +22,13 @@ class Origin:
     steps: Steps | None = None
     recent: int = 0
     corrects_times: bool = False
+
+
+class Placed(NamedTuple):
+    """An event or command of a file, with the position after its line; None: the position alone."""
+
+    event: Mapping[str, Any] | None
+    position: Position
 
 
 PROCESS: Final = Origin()

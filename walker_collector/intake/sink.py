@@ -16,7 +16,7 @@ from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
-from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Spool, State
+from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Position, Spool, State
 from walker_collector.spool.repeats import Unstored
 from walker_collector.text import get_logger
 
@@ -54,8 +54,16 @@ class Sink(Protocol):
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count an event at the destinations that do not take it."""
 
-    def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
-        """Store a statement with its notice, both or neither; raises SpoolFull at once."""
+    def record(
+        self,
+        update: PeopleUpdate | None,
+        notice: Sequence[NewEvent],
+        position: Position | None = None,
+    ) -> None:
+        """Store a statement with its notice and position, all or none; raises SpoolFull at once."""
+
+    def keep_position(self, position: Position) -> None:
+        """Store a position in a file of events."""
 
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""
@@ -187,16 +195,27 @@ class SpoolSink:
             if status in ("ignored", "dropped"):
                 self._workers[id_].count_unstored(status, event["id"], event["name"])
 
-    def record(self, update: PeopleUpdate | None, notice: Sequence[NewEvent]) -> None:
+    def record(
+        self,
+        update: PeopleUpdate | None,
+        notice: Sequence[NewEvent],
+        position: Position | None = None,
+    ) -> None:
         """Store a statement with its notice, which queues among the person's events.
 
         Raises SpoolFull at once, as the caller holds a lock that other statements wait for.
         """
         if notice:
             self._make_room(notice, 0)
+            notice[-1].position = position
             self._spool.append(notice, self._workers.enqueue, update)
         elif update is not None and self._spool.durable:
-            self._spool.learn(update)
+            self._spool.learn(update, position)
+
+    def keep_position(self, position: Position) -> None:
+        """Store a position in a file of events, if the spool is durable."""
+        if self._spool.durable:
+            self._spool.keep_position(position)
 
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""

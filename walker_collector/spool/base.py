@@ -26,6 +26,22 @@ A plain tuple, since queues hold many: the garbage collector stops looking at tu
 """
 
 
+class Position(NamedTuple):
+    """A position in a file of events: the number of the last line that was accepted from it.
+
+    input: the path of the file. run: the run that reads it. checksum: of all lines up to this one.
+    """
+
+    input: str
+    run: str
+    line: int = 0
+    checksum: int = 0
+
+
+class PositionLost(SpoolError):
+    """Another run has begun to read the same file, and goes on in place of this one."""
+
+
 class State(enum.IntEnum):
     """The state of an event at one destination, as it is stored."""
 
@@ -43,6 +59,7 @@ class NewEvent:
     left_out: the destinations that do not take it, each with the reason: "ignored", or "dropped".
     repeats: the number of the event that came with this id before, as `append` has found; 0: none.
     listener: gets the destinations' answers (`delivery.Listener`); None: nobody waits for them.
+    position: that after its line, of an event from a file; written with the event.
     """
 
     person: str
@@ -54,6 +71,7 @@ class NewEvent:
     left_out: Mapping[str, str] | None = None
     repeats: int = field(default=0, init=False)
     listener: Any = field(default=None, init=False)
+    position: Position | None = field(default=None, init=False)
 
 
 @frozen

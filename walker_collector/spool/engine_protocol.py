@@ -23,6 +23,7 @@ from walker_collector.spool.base import (
     OnCommitted,
     PeopleNews,
     PeopleUpdate,
+    Position,
     SpoolUpdate,
     State,
     StoredEntry,
@@ -53,7 +54,8 @@ class EventStore(Protocol):
         """Accept events and return their numbers.
 
         `on_committed` gets the entries before this returns, in the order of their numbers over
-        all threads. `learned` is written in the same transaction. An event whose id came before is
+        all threads. `learned`, and the position of the last event if it has one, are written in the
+        same transaction. An event whose id came before is
         not stored: its `repeats` is set to the number of the first. Raises Overtaken, with nothing
         written, if an erasure has begun since the person of an event was found.
         """
@@ -110,8 +112,11 @@ class EventStore(Protocol):
 class PeopleStore(Protocol):
     """The identities and consents of people, as a durable engine keeps them."""
 
-    def learn(self, update: PeopleUpdate) -> None:
-        """Write an update about people. Raises StalePeople if it is based on an older version."""
+    def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
+        """Write an update about people, with the position after its line.
+
+        Raises StalePeople if it is based on an older version.
+        """
 
     def consent_of(self, person: str) -> ConsentRecord:
         """Return the statements of a person about consent."""
@@ -235,6 +240,19 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
 
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         """Return the trace of an event that came with an id lately, as of `now` (ms)."""
+
+    def position_of(self, input: str) -> Position | None:
+        """Return the position in a file of events; None: no run has begun to read it."""
+
+    def take_over_position(self, before: Position | None, position: Position) -> None:
+        """Begin a run at a position, in place of `before`, which `position_of` has returned.
+
+        Raises PositionLost if another run has gone on or begun since. Writes with a position of
+        an earlier run fail from then on: `append`, `learn` and `keep_position` raise PositionLost.
+        """
+
+    def keep_position(self, position: Position) -> None:
+        """Write the position of a run."""
 
     def write_unstored(self) -> None:
         """Write the events of `keep_unstored`, if there are any. Called several times a second."""

@@ -20,6 +20,7 @@ _NO_ZSTD: Final = (
 class Archive(BufferedIOBase):
     """Lines of a compressed file, of one part or several. It keeps no more than a piece of them.
 
+    packed: the compressed file.
     Raises WalkerError where the file is damaged, or ends too early.
     """
 
@@ -30,7 +31,7 @@ class Archive(BufferedIOBase):
         kind: str,
         damages: tuple[type[BaseException], ...],
     ) -> None:
-        self._packed = packed
+        self.packed = packed
         self._unpacked = unpacked
         self._kind = kind
         self._damages = damages
@@ -47,16 +48,12 @@ class Archive(BufferedIOBase):
         except self._damages:
             raise WalkerError(
                 f"the file, compressed by {self._kind}, is damaged here (byte "
-                f"{self.tell():,} at the latest); give an intact copy"
+                f"{self.packed.tell():,} at the latest); give an intact copy"
             ) from None
 
     def fileno(self) -> int:
         """Return the descriptor of the compressed file."""
-        return self._packed.fileno()
-
-    def tell(self) -> int:
-        """Return how many bytes of the compressed file are read."""
-        return self._packed.tell()
+        return self.packed.fileno()
 
     def readable(self) -> bool:
         """Return True."""
@@ -65,7 +62,7 @@ class Archive(BufferedIOBase):
     def close(self) -> None:
         """Close the file."""
         self._unpacked.close()
-        self._packed.close()
+        self.packed.close()
         super().close()
 
 

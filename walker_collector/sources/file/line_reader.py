@@ -1,9 +1,10 @@
 """Lines handed on to a collector: in groups, at the pace of delivery, bad ones reported."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import define, field
 
@@ -11,6 +12,7 @@ from walker_collector.errors import EventError, SpoolFull
 from walker_collector.events import is_command
 from walker_collector.results import PushResult, Status
 from walker_collector.sources.file.lines import Lines, parse
+from walker_collector.sources.file.selection import ALL, Selection
 
 GROUP: Final = 500
 """Events handed on at once, at most."""
@@ -25,9 +27,22 @@ _NUMBERS_MAX: Final = 100_000
 SHOWN: Final = 20
 """Bad lines that are shown one by one; more are counted."""
 
-NumberedEvent = tuple[int, dict[str, Any]]
+NumberedEvent = tuple[int, dict[str, Any], Any]
+"""The number of a line, its event, and what is handed on for it."""
 HasNoRoom = Callable[[Status], bool]
 """Told the figures after an event found no room; returns whether to give up."""
+_REPEATED: Final = frozenset({"walker user", "walker globals"})
+"""Commands that hold for the process alone, so that each run has to be told again."""
+
+
+class Follower(Protocol):
+    """Follows the reading of a file, of which earlier runs may have handed on some lines."""
+
+    def passes(self, number: int, text: bytes) -> bool:
+        """Note a line; return whether it was handed on before."""
+
+    def place(self, event: dict[str, Any]) -> Any:
+        """Return what is handed on for the event of the line that was noted last."""
 
 
 @define
@@ -72,12 +87,15 @@ class LineReader:
         are, once: a pipe has them no more.
     patience: returns a function for each group that decides when to give up on a full spool.
     pause: waits for a number of seconds.
+    selection: the events that are handed on; commands always are.
+    follower: follows the reading; None: nobody does.
 
-    read: lines that are not blank. accepted: events. commands: commands. last: number of the last
-    line that was accepted or bad.
+    read: lines that are not blank. passed: those before that an earlier run has handed on.
+    left_out: events that are not selected. accepted: events. commands: commands. last: number of
+    the last line that was accepted or bad.
     """
 
-    accept: Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]]
+    accept: Callable[[Sequence[Any]], Sequence[Any]]
     status: Callable[[], Status]
     max_bytes: int
     bad: BadLines
@@ -85,7 +103,11 @@ class LineReader:
     finishes: bool = False
     patience: Callable[[], HasNoRoom] = lambda: lambda status: False
     pause: Callable[[float], object] = time.sleep
+    selection: Selection = ALL
+    follower: Follower | None = None
     read: int = field(default=0, init=False)
+    passed: int = field(default=0, init=False)
+    left_out: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
     commands: int = field(default=0, init=False)
     last: int = field(default=0, init=False)
@@ -103,7 +125,12 @@ class LineReader:
 
     def _hand_on(self, lines: Lines) -> None:
         group: list[NumberedEvent] = []
+        follower, selects = self.follower, bool(self.selection)
         for number, text in lines.numbered():
+            if follower is not None and follower.passes(number, text):
+                self.passed += 1
+                self._repeat(text)
+                continue
             self.read += 1
             try:
                 event = parse(text, self.max_bytes)
@@ -112,15 +139,28 @@ class LineReader:
                 continue
             # A command goes alone, so that a group is accepted as a whole or not at all.
             if is_command(event.get("name")):
+                handed = event if follower is None else follower.place(event)
                 self._push(group)
-                self._push([(number, event)])
+                self._push([(number, event, handed)])
                 group = []
                 continue
-            group.append((number, event))
+            if selects and not self.selection.has(event):
+                self.left_out += 1
+                continue
+            handed = event if follower is None else follower.place(event)
+            group.append((number, event, handed))
             if len(group) >= GROUP:
                 self._push(group)
                 group = []
         self._push(group)
+
+    def _repeat(self, text: bytes) -> None:
+        """Tell this process what a line that was handed on before has told the earlier one."""
+        if b"walker " in text:  # seldom
+            with suppress(EventError):
+                event = parse(text, self.max_bytes)
+                if event.get("name") in _REPEATED:
+                    self.accept([event])
 
     def _push(self, group: Sequence[NumberedEvent]) -> None:
         """Hand on events. Repeat those that found no room, while events leave the spool."""
@@ -128,7 +168,7 @@ class LineReader:
         final = self.finishes
         while group and (final or not self.stopped()):
             final = False
-            results = self.accept([event for _, event in group])
+            results = self.accept([handed for _, _, handed in group])
             if full := self._count(group, results):
                 if gives_up(self.status()):
                     raise full
@@ -143,7 +183,7 @@ class LineReader:
     def _count(self, group: Sequence[NumberedEvent], results: Sequence[Any]) -> SpoolFull | None:
         """Count the results of a group; return the error of an event that found no room."""
         full = None
-        for (number, event), result in zip(group, results, strict=True):
+        for (number, event, _), result in zip(group, results, strict=True):
             if isinstance(result, PushResult):
                 command = is_command(event.get("name"))
                 self.accepted += not command

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds
-from walker_collector.sources.file.archives import unpacked
+from walker_collector.sources.file.archives import Archive, unpacked
 from walker_collector.sources.file.documents import (
     ADVICE,
     ADVICE_ON_ARRAY,
@@ -89,9 +89,9 @@ def size_of(stream: Stream) -> int | None:
 
 
 def read_so_far(stream: Stream) -> int:
-    """Return how many bytes of a file are read; 0 for a pipe or terminal."""
+    """Return how many bytes of a file are read, of a compressed one its own; 0 for a pipe."""
     try:
-        return stream.tell()
+        return (stream.packed if isinstance(stream, Archive) else stream).tell()
     except (OSError, ValueError):
         return 0
 

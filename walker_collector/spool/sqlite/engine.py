@@ -33,6 +33,7 @@ from walker_collector.spool.base import (
     OnCommitted,
     PeopleNews,
     PeopleUpdate,
+    Position,
     SpoolUpdate,
     State,
     StoredEntry,
@@ -59,6 +60,7 @@ from walker_collector.spool.sqlite import (
     claim_tables,
     event_tables,
     people_tables,
+    position_tables,
     recent_tables,
     shard_tables,
 )
@@ -137,6 +139,7 @@ class SqliteSpool:
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
         marks = marks_of(events) if count > 1 or events[0].mark else []
+        position = events[-1].position
         new, seqs = events, range(0)
         runs: list[EntryRun] = []
 
@@ -160,6 +163,8 @@ class SqliteSpool:
                 raise
             if learned is not None:
                 self._learn(db, learned)
+            if position is not None:
+                position_tables.advance(db, position)
             return seqs
 
         def hand_over(_: object) -> None:
@@ -173,7 +178,7 @@ class SqliteSpool:
         def tally(seqs: range) -> Tally:
             return len(seqs), size if len(seqs) == count else sum(len(event.body) for event in new)
 
-        alone = learned is None and count == 1 and not marks
+        alone = learned is None and count == 1 and not marks and position is None
         result: range = self._commits.run(
             insert,
             hand_over,
@@ -194,6 +199,15 @@ class SqliteSpool:
         self._unstored.extend(events)
         if len(self._unstored) >= _UNSTORED_MAX:
             self.write_unstored()
+
+    def keep_position(self, position: Position) -> None:
+        self._commits.run(lambda db: position_tables.advance(db, position))
+
+    def take_over_position(self, before: Position | None, position: Position) -> None:
+        self._commits.run(lambda db: position_tables.take_over(db, before, position))
+
+    def position_of(self, input: str) -> Position | None:
+        return position_tables.position_of(self._rows(position_tables.POSITION, (input,)))
 
     def write_unstored(self) -> None:
         events, self._unstored = self._unstored, []
@@ -446,9 +460,11 @@ class SqliteSpool:
 
     # --- people ----------------------------------------------------------------------------
 
-    def learn(self, update: PeopleUpdate) -> None:
+    def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
         def work(db: sqlite3.Connection) -> PeopleUpdate:
             self._learn(db, update)
+            if position is not None:
+                position_tables.advance(db, position)
             return update
 
         self._commits.run(work, self._people_changed)

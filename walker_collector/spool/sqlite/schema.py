@@ -15,6 +15,7 @@ keys whose consent or owner has changed, for other processes to read them again;
 `calls` has the calls of hooks that are under way, with the people of their events.
 `recent` has the numbers of events by the marks of the ids that these came with, the subscribers of
 that moment, and the outcome at each destination that did not get the event: see `RecentEvent`.
+`positions` has how far each file of events is read: see `Position`.
 `pending_erasures` has the keys that an erasure is at work on: see `ErasureLocks`.
 """
 
@@ -25,7 +26,7 @@ from typing import Final
 from walker_collector.errors import SpoolError
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
-VERSION: Final = 6
+VERSION: Final = 7
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
@@ -68,6 +69,9 @@ CREATE TABLE calls (
 CREATE TABLE recent (
   mark BLOB PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL, subscribers INTEGER NOT NULL,
   outcomes TEXT) WITHOUT ROWID;
+CREATE TABLE positions (
+  input TEXT PRIMARY KEY, run TEXT NOT NULL, line INTEGER NOT NULL, checksum INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 _BY_PERSON: Final = "CREATE INDEX event_person ON events (person);"
 """Finds the events of a person that move to another shard; one shard does without it."""
