@@ -145,9 +145,7 @@ class _Sender:
         operation = task.operation
         try:
             if isinstance(operation, Message):
-                at_most_once(
-                    operation.part, task.delivery.progress, lambda: self._send_message(operation)
-                )
+                self._send_message(operation, task.delivery)
             else:
                 self._call(operation, self._clients.track)
         except DestinationDown as error:
@@ -160,17 +158,24 @@ class _Sender:
         else:
             self._succeed([task])
 
-    def _send_message(self, message: Message) -> None:
-        if self._clients.app is None:
-            raise Rejected("transactional messages need settings.appApiKey")
-        self._call(message, self._clients.app)
+    def _send_message(self, message: Message, delivery: EventDelivery) -> None:
+        app, answers = self._clients.app, []
 
-    def _call(self, operation: Operation, client: Any) -> None:
+        def send() -> None:
+            if app is None:
+                raise Rejected("transactional messages need settings.appApiKey")
+            answers.append(self._call(message, app))
+
+        at_most_once(message.part, delivery.progress, send)
+        if delivery.on_sent is not None:
+            delivery.on_sent(message, answers[0])
+
+    def _call(self, operation: Operation, client: Any) -> Any:
         problem = operation.problem(self._now) or operation.size_problem()
         if problem is not None:
             raise Invalid(problem)
         try:
-            operation.send(client)
+            return operation.send(client)
         except CustomerIOException as error:  # the SDK itself refuses blank ids
             raise Rejected(str(error)) from None
         except UnicodeError:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from walker_collector import (
@@ -31,6 +32,7 @@ from walker_dest_customerio.identity import identity_of, key_of
 from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Call, Identify, Json
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
+from walker_dest_customerio.sent_messages import report
 from walker_dest_customerio.settings import (
     BY_ID,
     ConsentAttributes,
@@ -265,7 +267,8 @@ def _delivery_of(item: Item, overlay: Overlay, now: float) -> EventDelivery:
             operation.note(overlay, now)
     for warning in planned.warnings:
         context.destination.warn("event %s: %s", item.event.get("id"), warning)
-    return EventDelivery(planned, context.progress, context.person, context.proceed)
+    on_sent = partial(report, item)
+    return EventDelivery(planned, context.progress, context.person, context.proceed, on_sent)
 
 
 def _common_failure(

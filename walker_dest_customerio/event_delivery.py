@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from attrs import Factory, define
 
@@ -25,6 +26,7 @@ class EventDelivery:
     person: the collector's key of its person. Later events of that person, and of the people of the
         plan, wait for this one.
     may_proceed: asked before each call whether the event may still be sent.
+    on_sent: called with each message that was sent, and the answer.
     done: the operations that succeeded.
     error: the reason if the event is not delivered; operations fail one by one.
     failed: the operations that did not succeed.
@@ -36,6 +38,7 @@ class EventDelivery:
     progress: Progress | None = None
     person: str = ""
     may_proceed: Callable[[], bool] | None = None
+    on_sent: Callable[[Message, Any], None] | None = None
     done: list[Operation] = Factory(list)
     error: Exception | None = None
     failed: list["Task"] = Factory(list)

@@ -21,6 +21,7 @@ from walker_dest_customerio.identity import identity_of, key_of
 from walker_dest_customerio.operations import (
     Identify,
     Json,
+    Message,
     Occurrence,
     Operation,
     Page,
@@ -33,6 +34,7 @@ from walker_dest_customerio.rule_actions import (
     MappedEvent,
     actions_of,
     messages,
+    messages_of,
     page_arguments,
 )
 from walker_dest_customerio.settings import RuleSettings, Settings
@@ -73,7 +75,7 @@ class CompiledRule:
     settings: RuleSettings
     page: bool
     actions: tuple[Action, ...]
-    messages: bool
+    messages: tuple[type[Message], ...]
     name: str | None
     skip: bool
 
@@ -85,7 +87,7 @@ def _compile_rule(rule: Rule | None) -> CompiledRule:
         settings,
         settings.page is not None,
         actions_of(settings),
-        settings.send_email is not None or settings.send_push is not None,
+        messages_of(settings),
         rule.name if rule is not None and isinstance(rule.name, str) else None,
         rule is not None and rule.skip,
     )
@@ -136,7 +138,7 @@ def _plan_person(
         made = (action(mapped, person) for action in compiled.actions)
         operations += [operation for operation in made if operation is not None]
     if compiled.messages:
-        operations += messages(mapped)
+        operations += messages(mapped, compiled.messages, person)
     if not compiled.skip:
         operations.append(_track(Track, person, mapped, warnings))
     return Plan(operations, person, None, warnings)
@@ -151,7 +153,7 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     if compiled.page and (seen := page_arguments(mapped, anonymous_id)):
         operations.append(PageAnonymous(*seen))
     if compiled.messages:
-        operations += messages(mapped)
+        operations += messages(mapped, compiled.messages, None)
     if not compiled.skip:
         operations.append(_track(TrackAnonymous, anonymous_id, mapped, warnings))
     return Plan(operations, None, anonymous_id, warnings)

@@ -15,6 +15,7 @@ from walker_dest_customerio.dates import with_seconds, with_seconds_at
 from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identity import with_texts
 from walker_dest_customerio.operations import (
+    MESSAGES,
     AddDevice,
     Delete,
     DeleteDevice,
@@ -23,7 +24,6 @@ from walker_dest_customerio.operations import (
     Message,
     Operation,
     SendEmail,
-    SendPush,
     Suppress,
     Unsuppress,
 )
@@ -62,14 +62,26 @@ def actions_of(settings: RuleSettings) -> tuple[Action, ...]:
     return tuple(action for name, action in _ACTIONS if getattr(settings, name))
 
 
-def messages(mapped: MappedEvent) -> Iterator[Message]:
-    """Yield the messages of a rule; anonymous people get them as well."""
-    email = mapped.resolve(mapped.rule.send_email)
-    if email is not None:
-        yield SendEmail(_message(email))
-    push = mapped.resolve(mapped.rule.send_push)
-    if push is not None:
-        yield SendPush(_message(with_texts(push, "to")))
+def messages_of(settings: RuleSettings) -> tuple[type[Message], ...]:
+    """Return the kinds of messages that a rule sends, in the order of their sending."""
+    return tuple(kind for kind in MESSAGES if getattr(settings, kind.part) is not None)
+
+
+def messages(
+    mapped: MappedEvent, kinds: tuple[type[Message], ...], person: str | None
+) -> Iterator[Message]:
+    """Yield the messages of an event; `person` is its customer id, None for an anonymous person.
+
+    Anonymous people get messages that name their own recipient.
+    """
+    for kind in kinds:
+        made = mapped.resolve(getattr(mapped.rule, kind.part))
+        if made is not None and (person is not None or not kind.required or _recipient(made)):
+            yield kind(_message(made if kind is SendEmail else with_texts(made, "to")))
+
+
+def _recipient(request: Json) -> Any:
+    return request.get("identifiers") or request.get("to")
 
 
 def page_arguments(

@@ -1,7 +1,7 @@
 """Settings of the Customer.io destination and of its mapping rules."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
@@ -9,6 +9,7 @@ from attrs import Factory, field, frozen
 from walker_collector import (
     AlternativesSpec,
     DestinationConfig,
+    Event,
     PathSpec,
     Secret,
     Value,
@@ -24,6 +25,7 @@ from walker_collector.clients import (
     request_timeout,
 )
 from walker_dest_customerio.limits import EVENT_NAME, is_longer
+from walker_dest_customerio.operations import MESSAGES
 
 BY_ID = Value(PathSpec("user.id"), "customerId")
 _VISITOR = Value(
@@ -74,6 +76,8 @@ class Settings:
     timestamps: full date-times (ISO 8601 with a zone) in attributes and event data become unix
         seconds, the form in which Customer.io compares dates; `text` leaves them as they are.
     on_consent: these attributes are set when a person grants or denies a consent key.
+    on_message_sent: this function gets the delivery id of each message that was sent, the name of
+        its operation (`send_email`), and the event.
     forget_on: "destroy", "suppress": after this operation the collector erases the person, too:
         their waiting, held and dead events, and their consent.
     identify_age: seconds after which an identify is repeated even if nothing has changed, as other
@@ -98,6 +102,7 @@ class Settings:
     identify_timestamp: bool = True
     timestamps: Literal["unix", "text"] = "unix"
     on_consent: dict[str, ConsentAttributes] | None = None
+    on_message_sent: Callable[[str, str, Event], object] | None = None
     forget_on: list[Literal["destroy", "suppress"]] = Factory(list)
     identify_age: float = field(default=86_400, validator=at_least(0))
     people_max: int = field(default=100_000, validator=positive)
@@ -112,7 +117,8 @@ class RuleSettings:
     destroy, suppress, unsuppress: only `true` executes the operation.
     add_device, delete_device: an object with `deviceId` and `platform` (and `data` to add).
     merge: an object with `primaryType`, `primaryId`, `secondaryType` and `secondaryId`.
-    send_email, send_push: the body of a transactional message; needs the App API key.
+    send_email, send_push, send_sms, send_whatsapp, send_in_app, send_inbox: the body of a
+        transactional message; needs the App API key.
     """
 
     identify: Value | None = None
@@ -125,21 +131,31 @@ class RuleSettings:
     merge: Value | None = None
     send_email: Value | None = None
     send_push: Value | None = None
+    send_sms: Value | None = None
+    send_whatsapp: Value | None = None
+    send_in_app: Value | None = None
+    send_inbox: Value | None = None
 
 
 def check_settings(
     settings: Settings, rules: Mapping[str, Mapping[str, Any]]
 ) -> Iterable[tuple[str, str]]:
-    """Yield path and message for each rule that sends messages without an App API key."""
-    if settings.app_api_key:
-        return
+    """Yield path and message for messages without an App API key, or with wrong fields."""
     for path, rule in each_rule(rules, "mapping"):
-        for name, key in (("send_email", "sendEmail"), ("send_push", "sendPush")):
-            if getattr(rule.settings, name, None) is not None:
+        for kind in MESSAGES:
+            value = getattr(rule.settings, kind.part, None)
+            if value is None:
+                continue
+            place = f"{path}.settings.{kind.guarded}"
+            if not settings.app_api_key:
                 yield (
-                    f"{path}.settings.{key}",
+                    place,
                     "transactional messages go through the App API; set settings.appApiKey",
                 )
+            made = getattr(value.spec, "map", None)
+            problem = kind.fields_problem(made) if made else None
+            if problem is not None:
+                yield place, problem
 
 
 def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:

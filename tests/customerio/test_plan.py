@@ -259,6 +259,19 @@ def test_messages_are_sent_to_strangers_too_and_name_people_as_texts() -> None:
     assert Planner().calls(stranger, rule=rule) == bare + push
 
 
+@pytest.mark.parametrize("key", ["sendSms", "sendWhatsapp", "sendInApp", "sendInbox"])
+def test_stranger_gets_a_message_that_names_its_own_recipient(key: str) -> None:
+    named = {"map": {"to": "data.phone", "identifiers": {"map": {"email": "user.email"}}}}
+    rule = rule_of(skip=True, **{key: named})
+    assert Planner().calls(event_of(None), rule=rule) == []
+    (call,) = Planner().calls(event_of(None, data={"phone": 4915112345678}), rule=rule)
+    assert call[1] == {"to": "4915112345678", "identifiers": {}}
+    stranger = event_of(user={"session": "s1", "email": "a@b.c"})
+    (call,) = Planner().calls(stranger, rule=rule)
+    assert call[1] == {"identifiers": {"email": "a@b.c"}}
+    assert len(Planner().calls(event_of(), rule=rule)) == 1
+
+
 def test_message_that_is_no_object_is_none() -> None:
     assert Planner().calls(rule=rule_of(skip=True, sendEmail="user.id")) == []
 
@@ -266,7 +279,12 @@ def test_message_that_is_no_object_is_none() -> None:
 def test_order_of_everything_one_event_can_ask() -> None:
     device = {"value": {"deviceId": "d", "platform": "ios"}}
     merge = {"primaryType": "id", "primaryId": "p", "secondaryType": "id", "secondaryId": "s"}
+    template = {"value": {"transactional_message_id": 1, "identifiers": {"id": "u1"}}}
     rule = rule_of(
+        sendInbox=template,
+        sendInApp=template,
+        sendWhatsapp=template,
+        sendSms=template,
         sendPush={"value": {"t": 1}},
         sendEmail={"value": {"to": "u1"}},
         merge={"value": merge},
@@ -281,16 +299,12 @@ def test_order_of_everything_one_event_can_ask() -> None:
     planned = Planner().plan(rule=rule)
     parts = (
         "identify page delete suppress unsuppress add_device delete_device merge send_email "
-        "send_push track"
+        "send_push send_sms send_whatsapp send_in_app send_inbox track"
     )
     assert [operation.part for operation in planned.operations] == parts.split()
     stranger = Planner().plan(event_of(None), rule=rule)
-    assert [operation.part for operation in stranger.operations] == [
-        "page",
-        "send_email",
-        "send_push",
-        "track",
-    ]
+    parts = "page send_email send_push send_sms send_whatsapp send_in_app send_inbox track"
+    assert [operation.part for operation in stranger.operations] == parts.split()
 
 
 ids = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(), st.booleans())
@@ -325,6 +339,10 @@ GUARDED: dict[str, Any] = {
     "merge": {"map": {key: {"value": value} for key, value in MERGED.items()}},
     "sendEmail": {"map": {"to": "user.id"}},
     "sendPush": {"map": {"to": "user.id"}},
+    "sendSms": {"map": {"to": "user.id"}},
+    "sendWhatsapp": {"map": {"to": "user.id"}},
+    "sendInApp": {"map": {"identifiers": {"map": {"id": "user.id"}}}},
+    "sendInbox": {"map": {"identifiers": {"map": {"id": "user.id"}}}},
 }
 
 

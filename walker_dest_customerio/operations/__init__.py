@@ -9,9 +9,14 @@ from walker_dest_customerio.operations.base import ApiName, Call, Json, Operatio
 from walker_dest_customerio.operations.devices import PLATFORMS, AddDevice, DeleteDevice
 from walker_dest_customerio.operations.messages import (
     MESSAGE_PARTS,
+    MESSAGES,
     Message,
     SendEmail,
+    SendInApp,
+    SendInbox,
     SendPush,
+    SendSms,
+    SendWhatsapp,
 )
 from walker_dest_customerio.operations.occurrences import (
     Occurrence,
@@ -34,6 +39,7 @@ __all__ = [
     "FRESH",
     "GUARDED",
     "MERGE_TYPES",
+    "MESSAGES",
     "MESSAGE_PARTS",
     "PLATFORMS",
     "AddDevice",
@@ -51,15 +57,17 @@ __all__ = [
     "PageAnonymous",
     "PersonOperation",
     "SendEmail",
+    "SendInApp",
+    "SendInbox",
     "SendPush",
+    "SendSms",
+    "SendWhatsapp",
     "Suppress",
     "Track",
     "TrackAnonymous",
     "Unsuppress",
 ]
 
-GUARDED = frozenset(
-    kind.guarded
-    for kind in (Delete, Suppress, Unsuppress, DeleteDevice, Merge, SendEmail, SendPush)
-)
+_CONSEQUENTIAL: tuple[type[Operation], ...] = (Delete, Suppress, Unsuppress, DeleteDevice, Merge)
+GUARDED = frozenset(kind.guarded for kind in (*_CONSEQUENTIAL, *MESSAGES))
 """The settings of rules that no untrusted sender may use."""

@@ -1,6 +1,7 @@
-"""Transactional messages of the App API."""
+"""Transactional messages of the App API, one class for each channel."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
 
 from attrs import define
 
@@ -10,17 +11,28 @@ from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.identity import person_keys
 from walker_dest_customerio.operations.base import Call, Json, Operation
 
+_SHARED: Final[tuple[str, ...]] = (
+    *("transactional_message_id", "identifiers", "message_data", "send_at", "language"),
+    *("disable_message_retention", "queue_draft", "auto_create"),
+)
+
 
 @define
 class Message(Operation):
     """A transactional message: never sent twice, as the App API cannot detect duplicates.
 
     `request` is the body as Customer.io documents it. Earlier operations of its event come
-    before it and later ones after it, so it is `exclusive`.
+    before it and later ones after it, so it is `exclusive`. Its part has the name of the rule
+    setting that makes it.
+
+    fields: all that the App API takes in the body; empty if they are not checked.
+    required: the fields without which it refuses the message.
     """
 
     api = "app"
     exclusive = True
+    fields: ClassVar[tuple[str, ...]] = ()
+    required: ClassVar[tuple[str, ...]] = ()
 
     request: Json
 
@@ -33,8 +45,25 @@ class Message(Operation):
         named = self.request.get("identifiers")
         return person_keys(named) if isinstance(named, dict) else ()
 
+    @classmethod
+    def fields_problem(cls, fields: Iterable[str]) -> str | None:
+        """Return the reason that a message with these fields is refused, or None.
+
+        Unknown fields are not quoted: a mapping may make them of data.
+        """
+        names = set(fields)
+        for name in cls.required:
+            if name not in names:
+                return f"{name} is missing"
+        if cls.fields and not names <= set(cls.fields):
+            return f"it has a field that Customer.io does not take; known: {', '.join(cls.fields)}"
+        return None
+
     def problem(self, now: float) -> str | None:
         request = self.request
+        present = (name for name, value in request.items() if value not in ("", None, {}))
+        if (fault := self.fields_problem(present)) is not None:
+            return fault
         when = request.get("send_at", 0)
         if type(when) is not int:
             return "send_at is no time; give unix seconds or ISO 8601"
@@ -85,5 +114,68 @@ class SendPush(Message):
         return client.send_push(self.request)
 
 
-MESSAGE_PARTS = tuple(kind.part for kind in Message.__subclasses__())
+@define
+class _TemplateMessage(Message):
+    """A message with the content of a template at Customer.io, to a person that it names."""
+
+    fields = _SHARED
+    required = ("transactional_message_id", "identifiers")
+
+
+@define
+class SendSms(_TemplateMessage):
+    """A transactional SMS; `to` is a phone number, by default that of the person."""
+
+    part = "send_sms"
+    guarded = "sendSms"
+    fields = ("to", *_SHARED, "send_to_unsubscribed")
+
+    def send(self, client: Any) -> Any:
+        return client.send_sms(self.request)
+
+
+@define
+class SendWhatsapp(_TemplateMessage):
+    """A transactional WhatsApp message; `to` is a phone number, by default that of the person."""
+
+    part = "send_whatsapp"
+    guarded = "sendWhatsapp"
+    fields = ("to", *_SHARED, "send_to_unsubscribed", "tracked")
+
+    def send(self, client: Any) -> Any:
+        return client.send_whatsapp(self.request)
+
+
+@define
+class SendInApp(_TemplateMessage):
+    """A transactional in-app message, which the person's devices show."""
+
+    part = "send_in_app"
+    guarded = "sendInApp"
+
+    def send(self, client: Any) -> Any:
+        return client.send_in_app(self.request)
+
+
+@define
+class SendInbox(_TemplateMessage):
+    """A transactional message for an inbox that the application shows."""
+
+    part = "send_inbox"
+    guarded = "sendInbox"
+
+    def send(self, client: Any) -> Any:
+        return client.send_inbox_message(self.request)
+
+
+MESSAGES: Final[tuple[type[Message], ...]] = (
+    SendEmail,
+    SendPush,
+    SendSms,
+    SendWhatsapp,
+    SendInApp,
+    SendInbox,
+)
+"""The messages of an event, in the order of their sending."""
+MESSAGE_PARTS = tuple(kind.part for kind in MESSAGES)
 """The parts of a delivery that are messages to people."""

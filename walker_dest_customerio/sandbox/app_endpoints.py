@@ -1,15 +1,16 @@
-"""App API: transactional email and push.
+"""App API: transactional messages of every channel.
 
 Source: the App API reference on transactional messages, and its page of common errors
 (https://docs.customer.io/journeys/send/transactional/api-common-api-errors/); the wording of errors
-not quoted there is ours. `identifiers` is required of a push only: the reference does not mark it
-for email, though the README of the official SDK calls it required. Transactional messages, sender
+not quoted there is ours. `identifiers` is required of all but email: the reference does not mark it
+there, though the README of the official SDK calls it required. Transactional messages, sender
 domains, attachment types and languages are not modelled: each one that is named exists.
 """
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import orjson
 
@@ -51,22 +52,12 @@ def messages(call: ApiCall) -> Response:
     return Response(200, as_json({"messages": []}), operations=0)
 
 
-def send_email(call: ApiCall) -> Response:
-    """POST /v1/send/email"""
-    return _send(call, "email")
-
-
-def send_push(call: ApiCall) -> Response:
-    """POST /v1/send/push"""
-    return _send(call, "push")
-
-
-def _send(call: ApiCall, channel: str) -> Response:
+def send(channel: str, call: ApiCall) -> Response:
+    """POST /v1/send/CHANNEL"""
     request = _request(call)
     if request is None:
         return one_error(400, "Request entity must be JSON encoded and not exceed 2048 KB")
-    check = check_email if channel == "email" else check_push
-    problem = next(check(request, call.now), None)
+    problem = next(CHANNELS[channel](request, call.now), None)
     if problem is not None:
         return one_error(400, problem)
     if _attachment_bytes(request) > limits.ATTACHMENTS:
@@ -114,6 +105,27 @@ def check_push(request: JsonObject, now: float) -> Iterator[str]:
             yield f"{name} must be an object"
     if "custom_device" in request and not _is_device(request["custom_device"]):
         yield "custom_device must have a token, and a platform of ios or android"
+
+
+def _check_template(fields: frozenset[str], request: JsonObject, now: float) -> Iterator[str]:
+    """Yield the mistakes of a message whose content is a template's."""
+    yield from _required(request, "transactional_message_id", "identifiers")
+    yield from _check_shared(request, fields, now)
+    yield from _check_texts(request, ("to",))
+
+
+IN_APP_FIELDS = SHARED_FIELDS - {"send_to_unsubscribed"}
+SMS_FIELDS = SHARED_FIELDS | {"to"}
+WHATSAPP_FIELDS = SMS_FIELDS | {"tracked"}
+CHANNELS: dict[str, Callable[[JsonObject, float], Iterator[str]]] = {
+    "email": check_email,
+    "push": check_push,
+    "sms": partial(_check_template, SMS_FIELDS),
+    "whatsapp": partial(_check_template, WHATSAPP_FIELDS),
+    "in_app": partial(_check_template, IN_APP_FIELDS),
+    "inbox_message": partial(_check_template, IN_APP_FIELDS),
+}
+"""The channels, as they stand in the path, and the check of each."""
 
 
 def _required(request: JsonObject, *names: str) -> Iterator[str]:

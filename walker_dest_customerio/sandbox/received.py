@@ -141,7 +141,7 @@ class ReceivedDeleteObject:
 
 @frozen
 class ReceivedSend:
-    """Queue a transactional message; `channel` is `email` or `push`."""
+    """Queue a transactional message; `channel` is its name in the path."""
 
     channel: str
     request: JsonObject

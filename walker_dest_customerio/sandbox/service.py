@@ -7,6 +7,7 @@ import base64
 import hmac
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from attrs import define, field, frozen
@@ -54,8 +55,10 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v2/entity", v2_endpoints.entity),
     Endpoint("POST", "/api/v2/batch", v2_endpoints.batch),
     Endpoint("GET", "/v1/transactional", app_endpoints.messages, app=True),
-    Endpoint("POST", "/v1/send/email", app_endpoints.send_email, app=True),
-    Endpoint("POST", "/v1/send/push", app_endpoints.send_push, app=True),
+    *(
+        Endpoint("POST", f"/v1/send/{channel}", partial(app_endpoints.send, channel), app=True)
+        for channel in app_endpoints.CHANNELS
+    ),
 )
 
 

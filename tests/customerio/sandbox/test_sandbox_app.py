@@ -1,16 +1,26 @@
-"""The App API: transactional email and push."""
+"""The App API: transactional messages."""
 
 import base64
 from typing import Any
 
 import pytest
 import requests
-from customerio import APIClient, CustomerIOException, SendEmailRequest, SendPushRequest
+from customerio import (
+    APIClient,
+    CustomerIOException,
+    SendEmailRequest,
+    SendInAppRequest,
+    SendInboxMessageRequest,
+    SendPushRequest,
+    SendSMSRequest,
+    SendWhatsAppRequest,
+)
 
 from tests.customerio.sandbox.conftest import NOW, Web
 from walker_dest_customerio.sandbox import Sandbox
 
 EMAIL = {"to": "a@b.c", "transactional_message_id": 3, "identifiers": {"id": "u1"}}
+TEMPLATE = {"transactional_message_id": "parcel", "identifiers": {"id": "u1"}}
 PUSH = {"transactional_message_id": "welcome", "identifiers": {"id": "u1"}}
 
 
@@ -59,6 +69,16 @@ def test_push_adds_its_device(app: APIClient, sandbox: Sandbox) -> None:
     assert sandbox.messages[0]["channel"] == "push"
 
 
+def test_other_channels_take_the_requests_of_the_sdk(app: APIClient, sandbox: Sandbox) -> None:
+    app.send_sms(SendSMSRequest(**TEMPLATE, to="+15551234567", send_to_unsubscribed=False))
+    app.send_whatsapp(SendWhatsAppRequest(**TEMPLATE, to="+15551234567", tracked=True))
+    app.send_in_app(SendInAppRequest(**TEMPLATE, message_data={"parcel": 7}))
+    app.send_inbox_message(SendInboxMessageRequest(**TEMPLATE, language="de"))
+    channels = [message["channel"] for message in sandbox.messages]
+    assert channels == ["sms", "whatsapp", "in_app", "inbox_message"]
+    assert {message["person"] for message in sandbox.messages} == {"u1"}
+
+
 def test_message_to_a_suppressed_person_is_recorded_as_such(
     app: APIClient, sandbox: Sandbox, web: Web
 ) -> None:
@@ -100,6 +120,14 @@ def test_unknown_cio_id_creates_nobody(app: APIClient, sandbox: Sandbox) -> None
         ("push", {**PUSH, "custom_device": {"token": "T"}}, "custom_device must have"),
         ("push", {**PUSH, "subject": "x"}, "unknown field subject"),
         ("push", {**PUSH, "title": 5}, "title must be a string"),
+        ("sms", {"identifiers": {"id": "u1"}}, "transactional_message_id is required"),
+        ("sms", {**TEMPLATE, "tracked": True}, "unknown field tracked"),
+        ("sms", {**TEMPLATE, "to": 49}, "to must be a string"),
+        ("whatsapp", {**TEMPLATE, "subject": "x"}, "unknown field subject"),
+        ("whatsapp", {"transactional_message_id": 3}, "identifiers is required"),
+        ("in_app", {**TEMPLATE, "to": "x"}, "unknown field to"),
+        ("in_app", {**TEMPLATE, "send_to_unsubscribed": True}, "unknown field send_to_unsub"),
+        ("inbox_message", {**TEMPLATE, "message_data": []}, "message_data must be an object"),
     ],
 )
 def test_message_is_rejected(
