@@ -17,15 +17,7 @@ paths = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relativ
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     """An empty folder to work in, and a local Customer.io in the environment."""
     with Sandbox() as sandbox:
-        environment = {
-            "CIO_SITE_ID": sandbox.site_id,
-            "CIO_API_KEY": sandbox.api_key,
-            "CIO_APP_API_KEY": sandbox.app_api_key,
-            "CIO_TRACK_URL": sandbox.track_url,
-            "CIO_API_URL": sandbox.api_url,
-            "CIO_CA_FILE": sandbox.ca_file,
-        }
-        for name, value in environment.items():
+        for name, value in sandbox.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(tmp_path)

@@ -106,28 +106,17 @@ def _on_signal() -> threading.Event:
     return stop
 
 
-def _environment(sandbox: "Sandbox") -> dict[str, str]:
-    return {
-        "CIO_SITE_ID": sandbox.site_id,
-        "CIO_API_KEY": sandbox.api_key,
-        "CIO_APP_API_KEY": sandbox.app_api_key,
-        "CIO_TRACK_URL": sandbox.track_url,
-        "CIO_API_URL": sandbox.api_url,
-        "CIO_CA_FILE": sandbox.ca_file,
-    }
-
-
 def _json(sandbox: "Sandbox") -> str:
     content = {
         **sandbox.settings(),
         "stateUrl": sandbox.state_url,
-        "environment": _environment(sandbox),
+        "environment": sandbox.environment(),
     }
     return json.dumps(content)
 
 
 def _text(sandbox: "Sandbox") -> str:
-    exports = "\n".join(f"  export {name}={value}" for name, value in _environment(sandbox).items())
+    exports = "\n".join(f"  export {name}={value}" for name, value in sandbox.environment().items())
     return f"""\
 A local Customer.io is running. Ctrl-C ends it.
 

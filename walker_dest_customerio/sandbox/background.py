@@ -174,6 +174,17 @@ class Sandbox(SandboxState):
             "caFile": self.ca_file,
         }
 
+    def environment(self) -> dict[str, str]:
+        """Return the settings as the environment variables that examples name."""
+        return {
+            "CIO_SITE_ID": self.site_id,
+            "CIO_API_KEY": self.api_key,
+            "CIO_APP_API_KEY": self.app_api_key,
+            "CIO_TRACK_URL": self.track_url,
+            "CIO_API_URL": self.api_url,
+            "CIO_CA_FILE": self.ca_file,
+        }
+
     def fault(self, kind: str, **options: Any) -> Fault:
         """Add a fault after those in force; `options` are the fields of `Fault`.
 

@@ -1,9 +1,15 @@
 """The state of a sandbox, as tests read it."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from walker_dest_customerio.sandbox import views
 from walker_dest_customerio.sandbox.received import JsonObject
 from walker_dest_customerio.sandbox.record import RequestRecord
 from walker_dest_customerio.sandbox.service import Service
+from walker_dest_customerio.sandbox.workspace import Workspace
+
+View = TypeVar("View")
 
 
 class SandboxState:
@@ -56,6 +62,14 @@ class SandboxState:
     def state(self) -> JsonObject:
         """Return the state as GET /sandbox/state does."""
         return self._service.state()
+
+    def view(self, make: Callable[[Workspace], View]) -> View:
+        """Return the result of `make`, a copy of part of the state, while nothing changes."""
+        return self._service.view(make)
+
+    def wait_for(self, condition: Callable[[Workspace], bool], timeout: float) -> bool:
+        """Wait until a condition holds, looked at after each request; False after `timeout` s."""
+        return self._service.wait_for(condition, timeout)
 
     def wait_for_requests(self, count: int, timeout: float = 5.0) -> list[RequestRecord]:
         """Wait for `count` requests since the last reset; TimeoutError after `timeout` s."""

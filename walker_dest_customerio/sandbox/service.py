@@ -167,6 +167,11 @@ class Service:
                 raise TimeoutError(f"{self._record.total} requests after {timeout} s, not {count}")
             return list(self._record.log)
 
+    def wait_for(self, condition: Callable[[Workspace], bool], timeout: float) -> bool:
+        """Wait until a condition holds, looked at after each request; False after `timeout` s."""
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self._workspace), timeout)
+
     def _counters(self) -> JsonObject:
         return {
             **self._record.counters(),
