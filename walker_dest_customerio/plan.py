@@ -26,6 +26,8 @@ from walker_dest_customerio.operations import (
     Operation,
     Page,
     PageAnonymous,
+    Screen,
+    ScreenAnonymous,
     Track,
     TrackAnonymous,
 )
@@ -36,6 +38,7 @@ from walker_dest_customerio.rule_actions import (
     messages,
     messages_of,
     page_arguments,
+    screen_arguments,
 )
 from walker_dest_customerio.settings import RuleSettings, Settings
 
@@ -74,6 +77,7 @@ class CompiledRule:
 
     settings: RuleSettings
     page: bool
+    screen: bool
     actions: tuple[Action, ...]
     messages: tuple[type[Message], ...]
     name: str | None
@@ -86,6 +90,7 @@ def _compile_rule(rule: Rule | None) -> CompiledRule:
     return CompiledRule(
         settings,
         settings.page is not None,
+        settings.screen is not None,
         actions_of(settings),
         messages_of(settings),
         rule.name if rule is not None and isinstance(rule.name, str) else None,
@@ -134,6 +139,8 @@ def _plan_person(
         operations.append(identify)
     if compiled.page and (seen := page_arguments(mapped, person)):
         operations.append(Page(*seen))
+    if compiled.screen and (seen := screen_arguments(mapped, person)):
+        operations.append(Screen(*seen))
     if compiled.actions:
         made = (action(mapped, person) for action in compiled.actions)
         operations += [operation for operation in made if operation is not None]
@@ -152,6 +159,8 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     warnings: list[str] = []
     if compiled.page and (seen := page_arguments(mapped, anonymous_id)):
         operations.append(PageAnonymous(*seen))
+    if compiled.screen and (seen := screen_arguments(mapped, anonymous_id)):
+        operations.append(ScreenAnonymous(*seen))
     if compiled.messages:
         operations += messages(mapped, compiled.messages, None)
     if not compiled.skip:

@@ -102,6 +102,24 @@ def page_arguments(
     return identity, name, data, mapped.when, id_
 
 
+def screen_arguments(
+    mapped: MappedEvent, identity: str
+) -> tuple[str, str, Json, int | None, str | None] | None:
+    """Return the arguments of a Screen, or None if the rule's `screen` resolves to none.
+
+    Its name has as many bytes as Customer.io takes; all other keys are its data.
+    """
+    made = mapped.resolve(mapped.rule.screen)
+    name = made and made.get("name")
+    if not made or not isinstance(name, str) or not name.strip():
+        return None
+    data = {key: value for key, value in made.items() if key != "name"}
+    if mapped.settings.timestamps == "unix":
+        data = with_seconds(data)
+    id_ = event_id(mapped.event, mapped.context.destination.id, "screen")
+    return identity, limits.cut(name.strip(), limits.EVENT_NAME), data, mapped.when, id_
+
+
 def _delete(mapped: MappedEvent, person: str) -> Operation | None:
     return Delete(person) if mapped.rule.destroy is True else None
 

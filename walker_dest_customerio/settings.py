@@ -114,6 +114,7 @@ class RuleSettings:
 
     identify: these attributes are set, instead of those of the destination's `identify`.
     page: an object with `url` is a page view; its other keys are the page's data.
+    screen: an object with `name` is a screen of an application; its other keys are its data.
     destroy, suppress, unsuppress: only `true` executes the operation.
     add_device, delete_device: an object with `deviceId` and `platform` (and `data` to add).
     merge: an object with `primaryType`, `primaryId`, `secondaryType` and `secondaryId`.
@@ -123,6 +124,7 @@ class RuleSettings:
 
     identify: Value | None = None
     page: Value | None = None
+    screen: Value | None = None
     destroy: Any = False  # walkerOS lets anything stand here and acts on true alone
     suppress: Any = False
     unsuppress: Any = False

@@ -241,6 +241,26 @@ def test_merge_needs_all_four_parts_and_takes_numeric_ids() -> None:
     assert Planner().calls(rule=rule) == [expected]
 
 
+def test_screen_has_its_own_name_and_all_else_as_data() -> None:
+    at = "2023-11-14T22:13:20Z"
+    value = {"map": {"name": "data.screen", "open": {"value": at}}}
+    rule = rule_of("Renamed", skip=True, screen=value)
+    (seen,) = Planner().plan(event_of(data={"screen": " Home "}), rule=rule).operations
+    assert seen.call == ["screen", "u1", "Home", {"open": NOON_S}]
+    assert seen.timestamp == NOON_S
+    (seen,) = Planner().plan(event_of(None, data={"screen": "H\xf6" * 60}), rule=rule).operations
+    assert seen.call == ["screen_anonymous", "s1", "H\xf6" * 33 + "H", {"open": NOON_S}]
+    bare = rule_of(skip=True, screen={"map": {"name": "data.screen"}})
+    calls = Planner().calls(event_of(data={"screen": "Home"}), rule=bare)
+    assert calls == [["screen", "u1", "Home"]]
+
+
+@pytest.mark.parametrize("name", [None, "", "  ", 5, ["x"]])
+def test_screen_without_a_name_is_none(name: object) -> None:
+    rule = rule_of(skip=True, screen={"map": {"name": "data.screen", "a": {"value": 1}}})
+    assert Planner().calls(event_of(data={"screen": name}), rule=rule) == []
+
+
 @pytest.mark.parametrize("value", ["true", 1, {}, [True], None])
 def test_flags_count_only_as_true(value: object) -> None:
     rule = rule_of(skip=True, destroy=value, suppress=value, unsuppress=value)
@@ -293,17 +313,18 @@ def test_order_of_everything_one_event_can_ask() -> None:
         unsuppress=True,
         suppress=True,
         destroy=True,
+        screen={"value": {"name": "Home"}},
         page={"value": {"url": "/x"}},
         identify={"value": {"a": 1}},
     )
     planned = Planner().plan(rule=rule)
     parts = (
-        "identify page delete suppress unsuppress add_device delete_device merge send_email "
+        "identify page screen delete suppress unsuppress add_device delete_device merge send_email "
         "send_push send_sms send_whatsapp send_in_app send_inbox track"
     )
     assert [operation.part for operation in planned.operations] == parts.split()
     stranger = Planner().plan(event_of(None), rule=rule)
-    parts = "page send_email send_push send_sms send_whatsapp send_in_app send_inbox track"
+    parts = "page screen send_email send_push send_sms send_whatsapp send_in_app send_inbox track"
     assert [operation.part for operation in stranger.operations] == parts.split()
 
 

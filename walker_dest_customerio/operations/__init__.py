@@ -22,6 +22,8 @@ from walker_dest_customerio.operations.occurrences import (
     Occurrence,
     Page,
     PageAnonymous,
+    Screen,
+    ScreenAnonymous,
     Track,
     TrackAnonymous,
 )
@@ -56,6 +58,8 @@ __all__ = [
     "Page",
     "PageAnonymous",
     "PersonOperation",
+    "Screen",
+    "ScreenAnonymous",
     "SendEmail",
     "SendInApp",
     "SendInbox",

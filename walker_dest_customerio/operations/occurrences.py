@@ -1,4 +1,4 @@
-"""Events and page views, of people with a customer id and of anonymous ones."""
+"""Events, page views and screens, of people with a customer id and of anonymous ones."""
 
 from typing import Any, ClassVar, Final
 
@@ -24,9 +24,9 @@ _SHORT_NAME = limits.EVENT_NAME // 4
 
 @define
 class Occurrence(Operation):
-    """An event or a page view.
+    """An event, a page view or a screen.
 
-    identity: the customer id of its person; in TrackAnonymous and PageAnonymous an anonymous id.
+    identity: the customer id of its person; in the anonymous kinds an anonymous id.
     data: its properties.
     timestamp: when it happened, in unix seconds.
     id: the ULID by which Customer.io drops duplicates.
@@ -122,23 +122,20 @@ class TrackAnonymous(Occurrence):
 
 
 @define
-class Page(Occurrence):
-    """A page view; `name` is the page's, its whole URL is in the data."""
+class _View(Occurrence):
+    """A page view or a screen, which the SDK cannot send with id and timestamp."""
 
-    part = "page"
-    action = "page"
-    verb: ClassVar[str] = "pageview"
+    verb: ClassVar[str]
 
     @property
     def call(self) -> Call:
-        """The SDK's call, which takes the URL for the name."""
-        data = {key: value for key, value in self.data.items() if key != "url"}
-        call = [self.verb, self.identity, self.data.get("url", self.name)]
-        return [*call, data] if data else call
+        """The call in the form of the SDK's `pageview`: name, then data if there is any."""
+        call = [self.verb, self.identity, self.name]
+        return [*call, self.data] if self.data else call
 
     def body(self) -> Json:
         """Return the body of version 1's request."""
-        body: Json = {"type": "page", "name": self.name, "data": self.data}
+        body: Json = {"type": self.action, "name": self.name, "data": self.data}
         if self.id is not None:
             body["id"] = self.id
         if self.timestamp is not None:
@@ -146,7 +143,7 @@ class Page(Occurrence):
         return body
 
     def send(self, client: Any) -> Any:
-        """Make the POST behind `client.pageview`, which takes neither id nor timestamp.
+        """Make the POST behind `client.pageview`.
 
         Its keywords leave no room for data named `page` or `customer_id` either.
         """
@@ -155,11 +152,8 @@ class Page(Occurrence):
         )
 
 
-@define
-class PageAnonymous(Page):
-    """A page view of an anonymous person; `client.track_anonymous` cannot send a page."""
-
-    verb = "pageview_anonymous"
+class _AnonymousView(_View):
+    """A view of an anonymous person; `client.track_anonymous` sends nothing but events."""
 
     @property
     def identifier_object(self) -> Json:
@@ -168,3 +162,42 @@ class PageAnonymous(Page):
     def send(self, client: Any) -> Any:
         body = {**self.body(), "anonymous_id": self.identity}
         return client.send_request("POST", client.get_events_query_string(), body)
+
+
+@define
+class Page(_View):
+    """A page view; `name` is the page's, its whole URL is in the data."""
+
+    part = "page"
+    action = "page"
+    verb = "pageview"
+
+    @property
+    def call(self) -> Call:
+        """The SDK's call, which takes the URL for the name."""
+        data = {key: value for key, value in self.data.items() if key != "url"}
+        call = [self.verb, self.identity, self.data.get("url", self.name)]
+        return [*call, data] if data else call
+
+
+@define
+class PageAnonymous(_AnonymousView, Page):
+    """A page view of an anonymous person."""
+
+    verb = "pageview_anonymous"
+
+
+@define
+class Screen(_View):
+    """A screen of an application that a person has seen."""
+
+    part = "screen"
+    action = "screen"
+    verb = "screen"
+
+
+@define
+class ScreenAnonymous(_AnonymousView, Screen):
+    """A screen that an anonymous person has seen."""
+
+    verb = "screen_anonymous"
