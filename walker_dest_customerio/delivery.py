@@ -171,7 +171,8 @@ class _Sender:
             delivery.on_sent(message, answers[0])
 
     def _call(self, operation: Operation, client: Any) -> Any:
-        problem = operation.problem(self._now) or operation.size_problem()
+        problem = operation.problem(self._now) or operation.path_problem()
+        problem = problem or operation.size_problem()
         if problem is not None:
             raise Invalid(problem)
         try:

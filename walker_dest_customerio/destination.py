@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from walker_dest_customerio.delivery import Delivery
 from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
-from walker_dest_customerio.identity import identity_of, key_of
+from walker_dest_customerio.identity import WrongIdentifier, as_kind, customer_id, key_of
 from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Call, Identify, Json
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
@@ -137,7 +137,8 @@ class CustomerioDestination:
         if person is None or person.id is None or settings.customer_id != BY_ID:
             self._cache.clear()
         else:
-            self._cache.discard_people((key_of(person.id),))
+            with suppress(WrongIdentifier):  # nobody is known by it
+                self._cache.discard_people((key_of(as_kind(person.id, settings.identifier)),))
 
     @hookimpl
     def check(self, context: Context) -> list[str]:
@@ -168,6 +169,8 @@ class CustomerioDestination:
         refused = []
         for operation in planned.operations:
             problem = operation.problem(now) or operation.size_problem()
+            if problem is None and context.settings.delivery == "single":
+                problem = operation.path_problem()
             if problem == BLANK_NAME and not operation.call[-1]["name"]:
                 # The empty name of a rule: walkerOS makes the call, which Customer.io refuses.
                 calls.append(operation.call)
@@ -339,4 +342,6 @@ def customer_of(person: Person, state: Consent, context: PushContext) -> str | N
     event: Json = {"user": {key: value for key, value in names.items() if value is not None}}
     scope = PushContext(context.destination, event, state)
     settings: Settings = context.settings
-    return identity_of(settings.customer_id, event, scope)
+    with suppress(WrongIdentifier):
+        return customer_id(settings.customer_id, settings.identifier, event, scope)
+    return None

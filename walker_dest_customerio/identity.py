@@ -1,13 +1,27 @@
 """Identifiers of people at Customer.io. Pure."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from walker_collector import MISSING, AlternativesSpec, Event, PushContext, Value
+from walker_collector import MISSING, AlternativesSpec, Event, PushContext, Rejected, Value
 from walker_dest_customerio import limits
+
+IdentifierKind = Literal["id", "email", "cio_id"]
 
 _CIO_ID: Final = "cio_"
 _LONGEST: Final = 10**limits.PERSON_ID
 _NUMBERS: Final = (int, float)
+
+
+class ExactId(str):
+    """A customer id that is an id, though it looks like an email address or a `cio_` id."""
+
+    __slots__ = ()
+
+
+class WrongIdentifier(Rejected):
+    """A customer id that `settings.identifier` says to be something else."""
+
+    status = "invalid"
 
 
 def identity(value: Any) -> str | None:
@@ -40,12 +54,38 @@ def identity_of(value: Value, event: Event, context: PushContext) -> str | None:
     return name
 
 
+def customer_id(
+    value: Value, kind: IdentifierKind | None, event: Event, context: PushContext
+) -> str | None:
+    """Return the customer id that a configured value finds in an event, or None; see `as_kind`."""
+    name = identity_of(value, event, context)
+    return name if name is None or kind is None else as_kind(name, kind)
+
+
+def as_kind(name: str, kind: IdentifierKind | None) -> str:
+    """Return a customer id of this kind in the form in which all else reads its kind from it.
+
+    Raises WrongIdentifier for an email address that is none.
+    """
+    if kind == "cio_id":
+        return name if name[:4] == _CIO_ID else f"{_CIO_ID}{name}"
+    if kind == "email" and not is_email(name):
+        raise WrongIdentifier(
+            'the customer id is no email address, as which settings.identifier "email" sends it'
+        )
+    if kind == "id" and ("@" in name or name[:4] == _CIO_ID):
+        return ExactId(name)
+    return name
+
+
 def identifiers(person: str) -> dict[str, str]:
     """Return the identifier object of Track v2 for a customer id.
 
     Version 1 guesses from the shape of the id in its path whether it is an id, an email or a
     `cio_` id (Track API reference); the same person must be meant whichever API carries it.
     """
+    if type(person) is ExactId:
+        return {"id": str(person)}
     if person[:4] == _CIO_ID:
         return {"cio_id": person[4:]}
     if "@" in person and len(person) <= limits.PERSON_ID and is_email(person):
@@ -64,6 +104,8 @@ def is_email(text: str) -> bool:
 
 def key_of(person: str) -> str:
     """Return the key of the person with a customer id; equal keys, equal persons."""
+    if type(person) is ExactId:
+        return f"id:{person}"
     if person[:4] == _CIO_ID:
         return f"cio_id:{person[4:]}"
     if "@" in person and "email" in identifiers(person):

@@ -17,7 +17,7 @@ from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyMemory
-from walker_dest_customerio.identity import identity_of, key_of
+from walker_dest_customerio.identity import customer_id, identity_of, key_of
 from walker_dest_customerio.operations import (
     Identify,
     Json,
@@ -118,7 +118,7 @@ def plan(
     mapped = MappedEvent(
         event, data, context, settings, compiled.settings, compiled.name, seconds(event)
     )
-    person = identity_of(settings.customer_id, event, context)
+    person = customer_id(settings.customer_id, settings.identifier, event, context)
     made = (
         _plan_anonymous(mapped, compiled)
         if person is None
@@ -189,9 +189,20 @@ def _track(
         warnings.append(
             f"data is {_kind(data)}, and Customer.io takes an object: the event goes out without it"
         )
-    name = event["name"] if mapped.name is None else mapped.name
     id_ = event_id(event, mapped.context.destination.id, "track")
-    return kind(identity, name, known, mapped.when, id_)
+    return kind(identity, _event_name(mapped), known, mapped.when, id_)
+
+
+def _event_name(mapped: MappedEvent) -> str:
+    """Return the name of the rule, else that of `eventName`, else the event's own."""
+    if mapped.name is not None:
+        return mapped.name
+    value = mapped.settings.event_name
+    found = None if value is None else value(mapped.event, mapped.context)
+    if isinstance(found, str) and found.strip():
+        return found
+    name: str = mapped.event["name"]
+    return name
 
 
 def _kind(value: Any) -> str:

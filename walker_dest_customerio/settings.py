@@ -24,6 +24,7 @@ from walker_collector.clients import (
     positive,
     request_timeout,
 )
+from walker_dest_customerio.identity import IdentifierKind
 from walker_dest_customerio.limits import EVENT_NAME, is_longer
 from walker_dest_customerio.operations import MESSAGES
 
@@ -66,6 +67,8 @@ class Settings:
     timeout: a request may take so many ms.
     customer_id: the value that identifies a known person in an event.
     anonymous_id: the value that identifies an anonymous person.
+    identifier: the customer id is an `id`, an `email` or a `cio_id`; by default its shape decides.
+    event_name: the name of an event whose rule gives it none; by default its own.
     identify: the attributes of a person; a rule's own `identify` takes precedence.
     track_url, api_url: another host (https://host:port) of this API, such as a sandbox or a proxy.
     ca_file: the certificate authorities of this PEM file are trusted there.
@@ -92,6 +95,8 @@ class Settings:
     timeout: int = field(default=10_000, validator=request_timeout)
     customer_id: Value = BY_ID
     anonymous_id: Value = _VISITOR
+    identifier: IdentifierKind | None = None
+    event_name: Value | None = None
     identify: Value | None = None
     track_url: str | None = field(default=None, validator=https_origin)
     api_url: str | None = field(default=None, validator=https_origin)

@@ -46,6 +46,26 @@ def test_event_of_a_person_is_tracked_with_its_name_data_and_time() -> None:
     assert Planner().calls(data={"a": 1}) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("data", "rule", "name"),
+    [
+        ({"title": "Bought"}, None, "Bought"),
+        ({"title": "Bought"}, rule_of("By rule"), "By rule"),
+        ({"title": "Bought"}, rule_of(), "Bought"),
+        ({"title": " "}, None, "order complete"),
+        ({"title": 5}, None, "order complete"),
+        ({}, None, "order complete"),
+    ],
+)
+def test_event_name_is_the_rules_or_that_of_the_destination_or_its_own(
+    data: dict[str, Any], rule: Rule | None, name: str
+) -> None:
+    planner = Planner({"eventName": "data.title"})
+    for person in ("u1", None):
+        (call,) = planner.calls(event_of(person, data=data), rule=rule)
+        assert call[2]["name"] == name
+
+
 def test_event_of_a_session_is_tracked_anonymously() -> None:
     (call,) = Planner().calls(event_of(None))
     assert call[:2] == ["track_anonymous", "s1"]

@@ -11,7 +11,7 @@ from attrs import define
 
 from walker_dest_customerio import limits
 from walker_dest_customerio.identify_cache import IdentifyMemory
-from walker_dest_customerio.identity import identifiers
+from walker_dest_customerio.identity import ExactId, identifiers
 
 Json = dict[str, Any]
 Call = list[Any]
@@ -60,6 +60,10 @@ class Operation:
         """Return the reason that Customer.io would refuse it, or None; `now` is in unix seconds."""
         return None
 
+    def path_problem(self) -> str | None:
+        """Return the reason that no request of its own can carry it, or None."""
+        return None
+
     def size_problem(self) -> str | None:
         """Return the reason that it is too large, or None; slow, as it encodes the operation."""
         return None
@@ -77,6 +81,13 @@ def id_problem(id_: str, what: str = "the id") -> str | None:
     return length_problem(what, id_, limits.PERSON_ID)
 
 
+def exact_id_problem(id_: str) -> str | None:
+    """Return the reason that version 1, which guesses the kind of an id, would misread it."""
+    if type(id_) is ExactId:
+        return "an id that looks like an email address or a cio_ id can only be sent in a batch"
+    return None
+
+
 def length_problem(what: str, text: str, limit: int) -> str | None:
     if limits.is_longer(text, limit):
         size = len(text.encode("utf-8", "replace"))
@@ -92,6 +103,9 @@ class PersonOperation(Operation):
 
     def problem(self, now: float) -> str | None:
         return id_problem(self.person)
+
+    def path_problem(self) -> str | None:
+        return exact_id_problem(self.person)
 
     def person_entry(self, action: str, **rest: Any) -> Json:
         named = identifiers(self.person)

@@ -11,6 +11,7 @@ from walker_dest_customerio.operations.base import (
     Call,
     Json,
     Operation,
+    exact_id_problem,
     id_problem,
     length_problem,
 )
@@ -58,6 +59,9 @@ class Occurrence(Operation):
         if 2 < len(identity) <= _SHORT_ID and len(name) <= _SHORT_NAME:  # as with almost all
             return None
         return id_problem(identity) or length_problem("the name", name.strip(), limits.EVENT_NAME)
+
+    def path_problem(self) -> str | None:
+        return exact_id_problem(self.identity)
 
     def size_problem(self) -> str | None:
         size = len(dumps(self.data, "its data"))
