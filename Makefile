@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := $(VENV)/.installed-for-demo
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal $(AGAIN)
 
 .PHONY: setup check demo test test-services test-quick coverage soak lint types bench docs dist
@@ -56,9 +56,16 @@ coverage:
 # its own:
 #   make test-quick PYTHON=python3.13 VENV=.venv-3.13
 #   make test-quick LOWEST=yes VENV=.venv-lowest
-test-quick: QUICK := tests/conformance tests/customerio tests/core/mapping tests/test_version.py \
-	$(wildcard tests/core/test_collector*.py tests/core/test_spool_*.py tests/core/test_flow*.py) \
-	$(addprefix tests/core/test_,events.py worker.py dispatcher.py cli_run.py cli_simulate.py process_exit.py)
+# Interpreters differ in what they compile and inspect, in threads, forks, their end, and SQLite.
+INTERPRETER := tests/conformance tests/core/mapping tests/test_version.py tests/customerio/test_contract.py \
+	$(addprefix tests/core/test_,async_calls.py cli_simulate.py collector.py collector_fork.py contract_builtin.py \
+	events.py plugins.py process_exit.py spool_kills.py spool_sqlite.py worker.py)
+# Dependencies read flows and arguments, encode events, call hooks, and speak to Customer.io.
+DEPENDENCIES := tests/conformance tests/customerio tests/core/mapping tests/test_version.py \
+	$(wildcard tests/core/test_flow*.py) \
+	$(addprefix tests/core/test_,cli_simulate.py collector.py dispatcher.py events.py otel.py plugins.py \
+	spool_sqlite.py worker.py)
+test-quick: QUICK := $(if $(LOWEST),$(DEPENDENCIES),$(INTERPRETER))
 test-quick:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PYTHON) .ci/lowest.py >$(VENV)/lowest.txt

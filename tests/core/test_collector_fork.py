@@ -195,6 +195,8 @@ def test_fork_while_calls_with_a_time_limit_are_under_way_leaves_the_child_usabl
             while not stop.is_set():  # bounded: set below in any case
                 collector.push_many([event(n, f"u{n}") for n in range(20)])
                 pushed.append(20)
+                # Some calls are always under way, but no more wait than a slow machine can deliver.
+                until(lambda: collector.status().destinations["there"].waiting < 100)
 
         thread = threading.Thread(target=push)
         thread.start()
