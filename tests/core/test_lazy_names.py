@@ -17,6 +17,9 @@ LIGHT = {
     "walker_collector.testing",
     "walker_collector.testing.plugin",
     "walker_collector.version",
+    "walker_dest_customerio",
+    "walker_dest_customerio.sandbox",
+    "walker_dest_customerio.sandbox.pytest_plugin",
 }
 """Modules that pytest imports at every start, wherever the collector is installed."""
 

@@ -372,6 +372,10 @@ def test_attributes_in_another_order_are_no_change() -> None:
 
 DEVICE = {"map": {"deviceId": {"value": "t"}, "platform": {"value": "ios"}}}
 MERGED = {"primaryType": "id", "primaryId": "a", "secondaryType": "id", "secondaryId": "b"}
+TRANSACTIONAL: dict[str, Any] = {
+    "transactional_message_id": {"value": 1},
+    "identifiers": {"map": {"id": "user.id"}},
+}
 GUARDED: dict[str, Any] = {
     "destroy": True,
     "suppress": True,
@@ -380,10 +384,10 @@ GUARDED: dict[str, Any] = {
     "merge": {"map": {key: {"value": value} for key, value in MERGED.items()}},
     "sendEmail": {"map": {"to": "user.id"}},
     "sendPush": {"map": {"to": "user.id"}},
-    "sendSms": {"map": {"to": "user.id"}},
-    "sendWhatsapp": {"map": {"to": "user.id"}},
-    "sendInApp": {"map": {"identifiers": {"map": {"id": "user.id"}}}},
-    "sendInbox": {"map": {"identifiers": {"map": {"id": "user.id"}}}},
+    "sendSms": {"map": {"to": "user.id", **TRANSACTIONAL}},
+    "sendWhatsapp": {"map": {"to": "user.id", **TRANSACTIONAL}},
+    "sendInApp": {"map": TRANSACTIONAL},
+    "sendInbox": {"map": TRANSACTIONAL},
 }
 
 
