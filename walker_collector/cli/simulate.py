@@ -112,8 +112,9 @@ def simulate(flow: Path, events: str, name: str | None, untrusted: bool, as_json
 
     Nothing leaves the machine, nothing is stored, and no credentials are needed. EVENTS is as for
     `walker run`. There is one line per event and destination, with the destination's calls below,
-    and one more for each held event that a line releases. Extensions are not run. An event that
-    the destination is sure to refuse is invalid. With --json the reasons come on stderr as well.
+    and one more for each held event that a line releases. The extensions that the flow
+    names are run. An event that the destination is sure to refuse is invalid. With --json the
+    reasons come on stderr as well.
 
     Exit status: 0; 1 if there are bad lines or invalid events.
     """
