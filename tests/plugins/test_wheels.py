@@ -80,7 +80,16 @@ def test_all_plugins_work_together_and_each_can_go_alone(
     installed: Installed, sandbox: Sandbox, postgres: Database
 ) -> None:
     known = installed.known()
-    assert known.keys() == {*PLUGINS, "console", "file", "http", "scrub", "otel"}
+    assert known.keys() == {
+        *PLUGINS,
+        "console",
+        "file",
+        "http",
+        "scrub",
+        "otel",
+        "sample",
+        "redact",
+    }
     assert set(known.values()) == {None}
 
     done = installed.walker("run", "flow.json", "events.ndjson")
