@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         bound_pools,
         call_within,
     )
-    from walker_collector.network_errors import failure_text
+    from walker_collector.network_errors import causes_of, failure_text
 
 __all__ = [
     "BoundedConnection",
@@ -46,6 +46,7 @@ __all__ = [
     "between",
     "bound_pools",
     "call_within",
+    "causes_of",
     "credential",
     "error_for_status",
     "failure_text",
@@ -68,10 +69,10 @@ def __getattr__(name: str) -> object:
         from walker_collector import bounded_http
 
         return getattr(bounded_http, name)
-    if name == "failure_text":
-        from walker_collector.network_errors import failure_text
+    if name in ("causes_of", "failure_text"):
+        from walker_collector import network_errors
 
-        return failure_text
+        return getattr(network_errors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

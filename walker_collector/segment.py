@@ -179,7 +179,7 @@ def alias(
 def _event(
     kind: str, timestamp: date | str | None, names: Mapping[str, str] = _NO_NAMES, **call: Any
 ) -> dict[str, Any]:
-    """Return the event of a call, whose arguments that are None are left out."""
+    """Return the event of a call, made of the arguments that are not None."""
     if all(call.get(key) in (None, "") for key in ("userId", "anonymousId", "previousId")):
         raise EventError(f"{kind}: user_id or anonymous_id is needed")
     given = {key: value for key, value in call.items() if value is not None}

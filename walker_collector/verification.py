@@ -163,7 +163,7 @@ def verify_extension(name: str, plugin: Any) -> None:
 
 
 def _verify_hooks(name: str, plugin: Any, hooks: Iterable[str]) -> None:
-    """Check a plugin whose methods of these names have to be hooks."""
+    """Check the methods of a plugin that have these names of hooks."""
     version = getattr(plugin, "api_version", 1)
     if version != API_VERSION:
         raise PluginError(

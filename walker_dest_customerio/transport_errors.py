@@ -7,7 +7,6 @@ other side.
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 from http.client import HTTPException, RemoteDisconnected
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from walker_collector import DestinationDown, WalkerError
+from walker_collector.clients import causes_of
 from walker_dest_customerio.connections import Phase
 from walker_dest_customerio.responses import Api, NoResponse, NotProcessed
 
@@ -38,7 +38,7 @@ class Route:
 
 def transport_error(api: Api, error: Exception, route: Route, phase: Phase) -> WalkerError:
     """Return the error for a request without a response; NotProcessed if nothing was sent."""
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
         return DestinationDown(
             f"{api.name}: the certificate of {route} is not trusted; check {api.host} and "
@@ -99,17 +99,3 @@ def _place(url: str) -> str:
     except ValueError:  # a bad IPv6 address
         place = ""
     return place[:_LONGEST_PLACE] or "without a host"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those inside it, from requests' to the first cause."""
-    seen: set[int] = set()
-    left: list[BaseException | None] = [error]
-    while left:
-        cause = left.pop()
-        if not isinstance(cause, BaseException) or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        inside = [item for item in cause.args if isinstance(item, BaseException)]
-        left += [cause.__context__, cause.__cause__, *inside, getattr(cause, "reason", None)]

@@ -109,10 +109,7 @@ class Exchange:
 
     def finish(self, undecided: Undecided) -> Response:
         """Return the answer to a request that has waited."""
-        try:
-            return self._responder.answer(undecided.request, undecided.call, undecided.results())
-        except Exception as error:
-            return failed(error)
+        return self._response(undecided.request, undecided.call, undecided.results())
 
     def _events(
         self, requests: Sequence[Request], read: "list[_Read | Response]"
@@ -131,16 +128,15 @@ class Exchange:
                 read.append(call)
                 continue
             events = [event for event in call.events if type(event) is Received]
-            if len(events) < len(call.events):
-                for event in call.events:
-                    if isinstance(event, RequestRejected):
-                        self._count_refused(event)
+            call = call.without_events()
+            for refusal in filter(None, call.events):
+                self._count_refused(refusal)
             decided: list[Decided] = []
             if self._waits and request.method == "POST":
                 decided = [Decided() for _ in events]
                 pairs = zip(events, decided, strict=True)
                 events = [evolve(event, decided=future) for event, future in pairs]
-            read.append(_Read(call.without_events(), len(events), decided))
+            read.append(_Read(call, len(events), decided))
             yield from events
 
     def _answer(
@@ -148,8 +144,13 @@ class Exchange:
     ) -> Response | Undecided:
         if item.decided:
             return Undecided(request, item.call, results, item.decided)
+        return self._response(request, item.call, results)
+
+    def _response(
+        self, request: Request, call: Call, results: Sequence[PushResult | WalkerError]
+    ) -> Response:
         try:
-            return self._responder.answer(request, item.call, results)
+            return self._responder.answer(request, call, results)
         except Exception as error:
             return failed(error)
 

@@ -23,11 +23,10 @@ def received(
     """
     if type(event) is not dict and not isinstance(event, Mapping):
         return RequestRejected(400, "an event must be an object")
-    if not user:
-        return Received(event, trusted=caller.trusted, limited=caller.limited, learn=learn)
-    given = event.get("user")
-    if not is_command(event.get("name")) and (given is None or isinstance(given, Mapping)):
-        event = {**event, "user": {**user, **(given or {})}}
+    if user and not is_command(event.get("name")):
+        given = event.get("user")
+        if given is None or isinstance(given, Mapping):
+            event = {**event, "user": {**user, **(given or {})}}
     return Received(event, trusted=caller.trusted, limited=caller.limited, learn=learn)
 
 
