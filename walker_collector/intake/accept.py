@@ -114,40 +114,61 @@ class Intake:
         itself. Returns for each its result, or the error that `accept` would have raised.
         """
         origin = origin or self.process
-        steps = origin.steps
         group = EventGroup(self._store, self._sink.keep_unstored)
         for event in until_it_raises("push_many", events):
             try:
                 check_open()
-                position = None
                 if type(event) is Placed:
-                    event, position = event
-                    if event is None:
-                        self._keep_position(group, position)
-                        continue
-                sender = event if type(event) is Received else _PROCESS
-                raw = raw_event(sender.event if sender is event else event, {})
-                if sender is event and not _KEYS.issuperset(raw):
-                    # The log is not for the words of strangers.
-                    raw = {key: raw[key] for key in raw if key in _KEYS}
-                if is_command(raw.get("name")):
-                    group.store()  # the events before it
-                    self._run_once(raw, sender, origin, position)
-                    group.results.append(_decided(sender, PushResult("")))
-                elif steps is None:
-                    group.add(self._prepare(raw, sender, origin), position)
-                elif isinstance(passed := steps(raw, self._consent_of(sender)), str):
-                    result = self._left_out(raw, passed)
-                    group.results.append(_decided(sender, result))
-                    if origin.recent and raw.get("id") == result.id:
-                        mark = mark_of_id(result.id, trusted=sender.trusted)
-                        group.unstored.append(Unstored(mark, self._now(), result.destinations))
+                    self._take(group, event.event, origin, event.position)
                 else:
-                    group.add(self._prepare(passed, sender, origin), position)
+                    self._take(group, event, origin)
             except WalkerError as error:
                 group.results.append(error)
         group.store()
         return group.results
+
+    def _take(
+        self, group: EventGroup, event: Any, origin: Origin, position: Position | None = None
+    ) -> None:
+        """Add an event to a group, or run a command after the events before it."""
+        if event is None and position is not None:
+            self._keep_position(group, position)
+            return
+        sender = event if type(event) is Received else _PROCESS
+        raw = raw_event(sender.event if sender is event else event, {})
+        if sender is event and not _KEYS.issuperset(raw):
+            # The log is not for the words of strangers.
+            raw = {key: raw[key] for key in raw if key in _KEYS}
+        if is_command(raw.get("name")):
+            group.store()  # the events before it
+            self._run_once(raw, sender, origin, position)
+            group.results.append(_decided(sender, PushResult("")))
+            return
+        if origin.steps is not None:
+            passed = origin.steps(raw, self._consent_of(sender))
+            if isinstance(passed, str):
+                self._leave_out(group, raw, passed, sender, origin)
+                return
+            raw = passed
+        group.add(self._prepare(raw, sender, origin), position)
+
+    def _leave_out(
+        self,
+        group: EventGroup,
+        raw: Mapping[str, Any],
+        status: Dropped,
+        sender: Received,
+        origin: Origin,
+    ) -> None:
+        """Answer an event that the steps of its source leave out; remember its own id."""
+        given = raw.get("id")
+        id_ = given if isinstance(given, str) and given else self._defaults.new_id()
+        statuses = dict.fromkeys((gate.id for gate in self._gates), status)
+        self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
+        group.results.append(_decided(sender, PushResult(id_, statuses)))
+        if origin.recent and given == id_:
+            mark = mark_of_id(id_, trusted=sender.trusted)
+            group.unstored.append(Unstored(mark, self._now(), statuses))
 
     def _keep_position(self, group: EventGroup, position: Position) -> None:
         """Keep a position that comes without an event, after the events before it."""
@@ -232,13 +253,6 @@ class Intake:
             return self._consents.decide(own, person)
 
         return consent_of
-
-    def _left_out(self, raw: Mapping[str, Any], status: Dropped) -> PushResult:
-        given = raw.get("id")
-        id_ = given if isinstance(given, str) and given else self._defaults.new_id()
-        statuses = dict.fromkeys((gate.id for gate in self._gates), status)
-        self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
-        return PushResult(id_, statuses)
 
     def _prepare(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> Prepared:
         """Return an event ready to be stored, and the first answer of each destination.
