@@ -1,6 +1,6 @@
 """Grouping of operations into requests: stages in time, then by size. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from walker_dest_customerio import limits
@@ -12,30 +12,34 @@ OPERATION_BYTES: Final = limits.OPERATION
 _FRAME_BYTES: Final = len(b'{"batch":[]}')
 
 
-def stages(
-    tasks: Sequence[T], exclusive: Callable[[T], bool], people: Callable[[T], Iterable[str]]
-) -> list[list[T]]:
+Keys = Callable[[T], Collection[str]]
+
+
+def stages(tasks: Sequence[T], fences: Keys[T], people: Keys[T], objects: Keys[T]) -> list[list[T]]:
     """Split tasks into stages; each stage is settled before the next starts.
 
-    Customer.io does not promise an order within a request. So an exclusive task (delete,
-    merge, ...) is the only one of its people in its stage: everything of theirs before it is in an
-    earlier stage, everything after it in a later one. Other tasks go into the first stage that this
-    allows, in the order given.
+    Customer.io does not promise an order within a request. So a task is the only one in its stage
+    with any key of its `fences` (the person of a delete or a merge, a relationship, an object that
+    is removed): everything with that key before it is in an earlier stage, everything after it in
+    a later one. Other tasks go into the first stage that this allows. Tasks of the same `people`
+    stay in the order given; those of the same `objects` need not.
     """
-    if not any(map(exclusive, tasks)):
+    if not any(map(fences, tasks)):
         return [list(tasks)] if tasks else []
-    last: dict[str, int] = {}  # per person: the last stage with a task of theirs
-    free: dict[str, int] = {}  # per person: the first stage after their last exclusive task
+    last: dict[str, int] = {}  # per key: the last stage with a task that has it
+    free: dict[str, int] = {}  # per key: the first stage for the next task that has it
     found: list[list[T]] = []
     for task in tasks:
-        names = tuple(people(task))
-        if exclusive(task):
-            stage = max((last.get(name, -1) + 1 for name in names), default=0)
-        else:
-            stage = max((free.get(name, 0) for name in names), default=0)
-        for name in names:
-            last[name] = max(stage, last.get(name, -1))
-            free[name] = max(stage + exclusive(task), free.get(name, 0))
+        fenced, named = fences(task), people(task)
+        keys = {*fenced, *named, *objects(task)}
+        stage = max(
+            (last.get(key, -1) + 1 if key in fenced else free.get(key, 0) for key in keys),
+            default=0,
+        )
+        for key in keys:
+            last[key] = max(stage, last.get(key, -1))
+            if key in fenced or key in named:
+                free[key] = max(stage + (key in fenced), free.get(key, 0))
         while len(found) <= stage:
             found.append([])
         found[stage].append(task)

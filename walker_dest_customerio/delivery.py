@@ -112,12 +112,12 @@ class _Sender:
             task.is_exclusive = task.operation.exclusive or not task.entry
             ready.append(task)
             size += len(task.entry) + 1
-            is_plain = is_plain and not task.is_exclusive
+            is_plain = is_plain and not task.is_exclusive and not task.operation.fences
         if is_plain and size < _ONE_REQUEST:
             if ready:
                 self._send_batch(ready)
             return
-        for stage in stages(ready, _is_exclusive, _people_of):
+        for stage in stages(ready, _fences_of, _people_of, _objects_of):
             self._send_stage(stage)
 
     def _entry(self, operation: Operation) -> bytes:
@@ -323,12 +323,16 @@ def _size(task: Task) -> int:
     return len(task.entry)
 
 
-def _is_exclusive(task: Task) -> bool:
-    return task.is_exclusive
+def _fences_of(task: Task) -> tuple[str, ...]:
+    return task.fences
 
 
 def _people_of(task: Task) -> tuple[str, ...]:
     return task.people
+
+
+def _objects_of(task: Task) -> tuple[str, ...]:
+    return task.operation.objects
 
 
 def _is_one_event(group: Sequence[Task]) -> bool:

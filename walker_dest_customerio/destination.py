@@ -174,12 +174,12 @@ class CustomerioDestination:
             if problem == BLANK_NAME and not operation.call[-1]["name"]:
                 # The empty name of a rule: walkerOS makes the call, which Customer.io refuses.
                 calls.append(operation.call)
-                warnings.append(f"{operation.part}: {problem}, so Customer.io refuses it")
+                warnings.append(f"{operation.progress_part}: {problem}, so Customer.io refuses it")
             elif problem is None:
                 calls.append(operation.call)
                 operation.note(cache, -math.inf)  # as if delivered at the event's time
             else:
-                refused.append(f"{operation.part}: {problem}")
+                refused.append(f"{operation.progress_part}: {problem}")
         calls.warnings = tuple(warnings)
         calls.refused = "; ".join(refused) or None
         return calls

@@ -66,13 +66,21 @@ class Task:
         people = self.delivery.plan.people + self.operation.people
         return (*people, self.delivery.person) if self.delivery.person else people
 
+    @property
+    def fences(self) -> tuple[str, ...]:
+        """Keys that nothing else in its stage may have."""
+        fences = self.operation.fences
+        return (*self.people, *fences) if self.is_exclusive else fences
+
 
 def remaining_operations(
     delivery: EventDelivery, earlier: Mapping[str, str]
 ) -> Sequence[Operation]:
     """Return the operations that earlier attempts neither finished nor had refused."""
     delivery.has_earlier_attempts = True
-    return [op for op in delivery.plan.operations if earlier.get(op.part, "begun") == "begun"]
+    return [
+        op for op in delivery.plan.operations if earlier.get(op.progress_part, "begun") == "begun"
+    ]
 
 
 def conclude(delivery: EventDelivery) -> None:
@@ -101,7 +109,7 @@ def _refusals(delivery: EventDelivery) -> dict[str, str]:
         found = {part: progress.reason(part) for part in earlier if earlier[part] == "rejected"}
     for task in delivery.failed:
         if isinstance(task.error, Rejected):
-            found[task.operation.part] = task.error.reason
+            found[task.operation.progress_part] = task.error.reason
     return found
 
 
@@ -118,10 +126,10 @@ def _record(delivery: EventDelivery, progress: Progress) -> None:
     """Record finished and refused parts, except messages: `at_most_once` has recorded them."""
     for operation in delivery.done:
         if not isinstance(operation, Message):
-            progress.finish(operation.part)
+            progress.finish(operation.progress_part)
     for task in delivery.failed:
         if isinstance(task.error, Rejected) and not isinstance(task.operation, Message):
-            progress.reject(task.operation.part, task.error.reason)
+            progress.reject(task.operation.progress_part, task.error.reason)
 
 
 def _is_invalid(error: Exception) -> bool:

@@ -1,7 +1,7 @@
 """Conversion of mapped attributes into those that Customer.io accepts. Pure."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from walker_dest_customerio import limits
@@ -40,11 +40,11 @@ def sendable(
         related = _relationships(attributes["cio_relationships"], unix)
         attributes = {**attributes, "cio_relationships": related}
     # JSON shorter than the least limit has nothing in it that exceeds any.
-    overlong = {} if size <= _LEAST_LIMIT else dict(_overlong(attributes))
-    if not overlong:
+    left_out = {} if size <= _LEAST_LIMIT else dict(overlong(attributes, _limit_of))
+    if not left_out:
         return attributes, ()
-    kept = {name: value for name, value in attributes.items() if name not in overlong}
-    return kept, tuple(overlong.values())
+    kept = {name: value for name, value in attributes.items() if name not in left_out}
+    return kept, tuple(left_out.values())
 
 
 def problem(attributes: Json) -> str | None:
@@ -69,20 +69,23 @@ def _with_times(attributes: Json, now: float) -> Json:
     return {**attributes, **changed}
 
 
-def _overlong(attributes: Json) -> Iterator[tuple[str, str]]:
+def _limit_of(name: str) -> int | None:
+    """Return the limit of a person's attribute in bytes; None if it has none."""
+    if name in IDENTIFIERS:
+        return limits.PERSON_ID
+    return None if name in _UNLIMITED else limits.ATTRIBUTE_VALUE
+
+
+def overlong(attributes: Json, limit_of: Callable[[str], int | None]) -> Iterator[tuple[str, str]]:
     """Yield each attribute that is too long, with a warning."""
     for name, value in attributes.items():
+        limit = limit_of(name)
         if limits.is_longer(name, limits.ATTRIBUTE_NAME):
             what, limit = "the name of an attribute", limits.ATTRIBUTE_NAME
-        elif name in IDENTIFIERS and limits.takes_more(value, limits.PERSON_ID):
-            what, limit = f"attribute {name!r}", limits.PERSON_ID
-        elif limits.takes_more(value, limits.ATTRIBUTE_VALUE) and name not in _UNLIMITED:
+        elif limit is not None and limits.takes_more(value, limit):
             # A name may be data itself, where a mapping makes attributes of an object's keys.
             known = field_name(f"attributes.{name}").removeprefix("attributes.")
-            what, limit = (
-                f"attribute {known!r}" if known else "an attribute",
-                limits.ATTRIBUTE_VALUE,
-            )
+            what = f"attribute {known!r}" if known else "an attribute"
         else:
             continue
         yield name, f"{what} takes more than Customer.io's {limit:,} bytes and is left out"

@@ -1,8 +1,9 @@
 """The obstacles that come up during one delivery, and stop its later operations. Pure.
 
 Within one delivery, nothing of a person is sent to an API after something earlier of theirs failed
-there without a final answer. The APIs are independent: a message never blocks the Track API, and
-waits only for changes of its person. An API that failed as a whole gets no more requests.
+there without a final answer, and no change of an object after an earlier one. The APIs are
+independent: a message never blocks the Track API, and waits only for changes of its person. An API
+that failed as a whole gets no more requests.
 """
 
 from collections import defaultdict
@@ -41,11 +42,14 @@ class Obstacles:
     def before(self, task: Task) -> Exception | None:
         """Return the reason that an operation may not be sent, or None."""
         api, people = task.operation.api, task.people
+        blocked = self._blocked[api]
         is_message = isinstance(task.operation, Message)
-        if not self._blocked[api].isdisjoint(people) or (
+        if not blocked.isdisjoint(people) or (
             is_message and not self._with_pending_change.isdisjoint(people)
         ):
             return NotAttempted("waits for an earlier event of the same person")
+        if not blocked.isdisjoint((*task.operation.objects, *task.operation.fences)):
+            return NotAttempted("waits for an earlier event about the same object")
         return self.halted.get(api)
 
     def succeeded(self, api: ApiName) -> None:
@@ -65,7 +69,7 @@ class Obstacles:
         if isinstance(error, Rejected):
             return
         for task in tasks:
-            self._blocked[api].update(task.people)
+            self._blocked[api].update((*task.people, *task.operation.fences))
             if not isinstance(task.operation, Message | Occurrence):
                 self._with_pending_change.update(task.people)
 

@@ -18,6 +18,7 @@ from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyMemory
 from walker_dest_customerio.identity import customer_id, identity_of, key_of
+from walker_dest_customerio.object_actions import object_operations
 from walker_dest_customerio.operations import (
     Identify,
     Json,
@@ -76,6 +77,7 @@ class CompiledRule:
     """The parts of a rule that apply to each of its events; most rules have no actions."""
 
     settings: RuleSettings
+    objects: bool
     page: bool
     screen: bool
     actions: tuple[Action, ...]
@@ -89,6 +91,7 @@ def _compile_rule(rule: Rule | None) -> CompiledRule:
     settings: RuleSettings = (rule and rule.settings) or _NO_SETTINGS
     return CompiledRule(
         settings,
+        any((settings.object, settings.relate, settings.unrelate)),
         settings.page is not None,
         settings.screen is not None,
         actions_of(settings),
@@ -137,6 +140,8 @@ def _plan_person(
     identify = _identify(mapped, person, memory, now, warnings)
     if identify is not None:
         operations.append(identify)
+    if compiled.objects:
+        operations += object_operations(mapped, person, warnings)
     if compiled.page and (seen := page_arguments(mapped, person)):
         operations.append(Page(*seen))
     if compiled.screen and (seen := screen_arguments(mapped, person)):
@@ -153,10 +158,12 @@ def _plan_person(
 
 def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     anonymous_id = identity_of(mapped.settings.anonymous_id, mapped.event, mapped.context)
-    if anonymous_id is None:
-        return UNIDENTIFIED
-    operations: list[Operation] = []
     warnings: list[str] = []
+    operations: list[Operation] = []
+    if compiled.objects:
+        operations += object_operations(mapped, None, warnings)
+    if anonymous_id is None:
+        return _plan_nobody(operations, compiled, warnings)
     if compiled.page and (seen := page_arguments(mapped, anonymous_id)):
         operations.append(PageAnonymous(*seen))
     if compiled.screen and (seen := screen_arguments(mapped, anonymous_id)):
@@ -166,6 +173,15 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     if not compiled.skip:
         operations.append(_track(TrackAnonymous, anonymous_id, mapped, warnings))
     return Plan(operations, None, anonymous_id, warnings)
+
+
+def _plan_nobody(operations: list[Operation], compiled: CompiledRule, warnings: list[str]) -> Plan:
+    """Return the plan of an event that names nobody: operations on objects need no person."""
+    if not operations:
+        return UNIDENTIFIED
+    if not compiled.skip:
+        warnings.append("names nobody: its objects go out, the event itself does not")
+    return Plan(operations, warnings=warnings)
 
 
 def _refuse_guarded(operations: Sequence[Operation], rule: Rule | None) -> None:

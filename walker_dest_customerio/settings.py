@@ -123,6 +123,10 @@ class RuleSettings:
     destroy, suppress, unsuppress: only `true` executes the operation.
     add_device, delete_device: an object with `deviceId` and `platform` (and `data` to add).
     merge: an object with `primaryType`, `primaryId`, `secondaryType` and `secondaryId`.
+    object: an object of the workspace, such as a company: `typeId`, `id` and `attributes`; with
+        `delete` true it is removed. May make a list of these.
+    relate, unrelate: an object with `typeId` and `id` that the person belongs to, or no longer
+        does; `attributes` are those of the relationship. May make a list of these.
     send_email, send_push, send_sms, send_whatsapp, send_in_app, send_inbox: the body of a
         transactional message; needs the App API key.
     """
@@ -130,6 +134,9 @@ class RuleSettings:
     identify: Value | None = None
     page: Value | None = None
     screen: Value | None = None
+    object: Value | None = None
+    relate: Value | None = None
+    unrelate: Value | None = None
     destroy: Any = False  # walkerOS lets anything stand here and acts on true alone
     suppress: Any = False
     unsuppress: Any = False
@@ -187,9 +194,14 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "add_device": ("deviceId", "platform", "data"),
     "delete_device": ("deviceId", "platform"),
     "merge": ("primaryType", "primaryId", "secondaryType", "secondaryId"),
+    "object": ("typeId", "id", "attributes", "delete"),
+    "relate": ("typeId", "id", "attributes"),
+    "unrelate": ("typeId", "id", "attributes"),
 }
 """The keys that an operation reads of its object."""
-_CAMEL: Final = {"add_device": "addDevice", "delete_device": "deleteDevice", "merge": "merge"}
+_CAMEL: Final = {"add_device": "addDevice", "delete_device": "deleteDevice"}
+_FREE: Final = ("data", "attributes")
+"""The keys whose objects take any others."""
 
 
 def _unread_keys(settings: Any, path: str) -> Iterable[tuple[str, str]]:
@@ -199,5 +211,6 @@ def _unread_keys(settings: Any, path: str) -> Iterable[tuple[str, str]]:
         made = getattr(value.spec, "map", None) if value is not None else None
         for key in made or ():
             if key not in keys:
-                advice = "; write it into data" if "data" in keys else ""
-                yield f"{path}.{_CAMEL[name]}.map.{key}", f"is not sent{advice}"
+                free = next((name for name in _FREE if name in keys), None)
+                advice = f"; write it into {free}" if free else ""
+                yield f"{path}.{_CAMEL.get(name, name)}.map.{key}", f"is not sent{advice}"

@@ -15,7 +15,12 @@ class Task:
 
 
 def split(tasks: list[Task]) -> list[list[Task]]:
-    return stages(tasks, lambda task: task.exclusive, lambda task: task.people)
+    return stages(
+        tasks,
+        lambda task: task.people if task.exclusive else (),
+        lambda task: task.people,
+        lambda task: (),
+    )
 
 
 people = st.lists(st.sampled_from("abcd"), min_size=1, max_size=2, unique=True).map(tuple)

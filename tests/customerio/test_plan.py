@@ -335,17 +335,21 @@ def test_order_of_everything_one_event_can_ask() -> None:
         destroy=True,
         screen={"value": {"name": "Home"}},
         page={"value": {"url": "/x"}},
+        unrelate={"value": COMPANY},
+        relate={"value": COMPANY},
+        object={"value": COMPANY},
         identify={"value": {"a": 1}},
     )
     planned = Planner().plan(rule=rule)
     parts = (
-        "identify page screen delete suppress unsuppress add_device delete_device merge send_email "
-        "send_push send_sms send_whatsapp send_in_app send_inbox track"
+        "identify object relate unrelate page screen delete suppress unsuppress add_device "
+        "delete_device merge send_email send_push send_sms send_whatsapp send_in_app send_inbox "
+        "track"
     )
     assert [operation.part for operation in planned.operations] == parts.split()
     stranger = Planner().plan(event_of(None), rule=rule)
-    parts = "page screen send_email send_push send_sms send_whatsapp send_in_app send_inbox track"
-    assert [operation.part for operation in stranger.operations] == parts.split()
+    parts = "object page screen send_email send_push send_sms send_whatsapp send_in_app send_inbox"
+    assert [operation.part for operation in stranger.operations] == [*parts.split(), "track"]
 
 
 ids = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(), st.booleans())
@@ -371,6 +375,7 @@ def test_attributes_in_another_order_are_no_change() -> None:
 # --- senders that are not trusted -----------------------------------------------------------------
 
 DEVICE = {"map": {"deviceId": {"value": "t"}, "platform": {"value": "ios"}}}
+COMPANY = {"typeId": "1", "id": "acme"}
 MERGED = {"primaryType": "id", "primaryId": "a", "secondaryType": "id", "secondaryId": "b"}
 TRANSACTIONAL: dict[str, Any] = {
     "transactional_message_id": {"value": 1},
@@ -381,6 +386,8 @@ GUARDED: dict[str, Any] = {
     "suppress": True,
     "unsuppress": True,
     "deleteDevice": DEVICE,
+    "object": {"value": {**COMPANY, "delete": True}},
+    "unrelate": {"value": COMPANY},
     "merge": {"map": {key: {"value": value} for key, value in MERGED.items()}},
     "sendEmail": {"map": {"to": "user.id"}},
     "sendPush": {"map": {"to": "user.id"}},
@@ -416,9 +423,11 @@ def test_untrusted_sender_causes_all_else() -> None:
         addDevice=DEVICE,
         destroy=False,
         sendEmail="data.absent",
+        object={"value": {**COMPANY, "delete": "yes"}},
+        relate={"value": COMPANY},
     )
     names = [call[0] for call in from_anybody(rule)]
-    assert names == ["identify", "pageview", "add_device", "track"]
+    assert names == ["identify", "object", "relate", "pageview", "add_device", "track"]
 
 
 def test_untrusted_sender_without_an_id_cannot_send_messages_either() -> None:

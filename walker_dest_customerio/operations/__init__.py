@@ -18,6 +18,13 @@ from walker_dest_customerio.operations.messages import (
     SendSms,
     SendWhatsapp,
 )
+from walker_dest_customerio.operations.objects import (
+    DeleteObject,
+    IdentifyObject,
+    ObjectOperation,
+    Relate,
+    Unrelate,
+)
 from walker_dest_customerio.operations.occurrences import (
     Occurrence,
     Page,
@@ -49,15 +56,19 @@ __all__ = [
     "Call",
     "Delete",
     "DeleteDevice",
+    "DeleteObject",
     "Identify",
+    "IdentifyObject",
     "Json",
     "Merge",
     "Message",
+    "ObjectOperation",
     "Occurrence",
     "Operation",
     "Page",
     "PageAnonymous",
     "PersonOperation",
+    "Relate",
     "Screen",
     "ScreenAnonymous",
     "SendEmail",
@@ -69,9 +80,13 @@ __all__ = [
     "Suppress",
     "Track",
     "TrackAnonymous",
+    "Unrelate",
     "Unsuppress",
 ]
 
-_CONSEQUENTIAL: tuple[type[Operation], ...] = (Delete, Suppress, Unsuppress, DeleteDevice, Merge)
+_CONSEQUENTIAL: tuple[type[Operation], ...] = (
+    *(Delete, Suppress, Unsuppress, DeleteDevice, Merge),
+    *(DeleteObject, Unrelate),
+)
 GUARDED = frozenset(kind.guarded for kind in (*_CONSEQUENTIAL, *MESSAGES))
 """The settings of rules that no untrusted sender may use."""

@@ -24,7 +24,7 @@ DOT_SEGMENTS = (".", "..")
 class Operation:
     """One operation of Customer.io.
 
-    part: its name, unique within an event.
+    part: its name.
     api: the API that it goes to.
     exclusive: nothing else of the same person may share its request, as the order within one is not
         promised and here decides who exists afterwards.
@@ -44,8 +44,23 @@ class Operation:
         raise NotImplementedError
 
     @property
+    def progress_part(self) -> str:
+        """Its name in the progress of an event, unique there."""
+        return self.part
+
+    @property
     def people(self) -> tuple[str, ...]:
         """Keys of the persons concerned, besides the event's own."""
+        return ()
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Keys of the objects concerned."""
+        return ()
+
+    @property
+    def fences(self) -> tuple[str, ...]:
+        """Keys that nothing else in its request may have: there the order would count."""
         return ()
 
     def send(self, client: Any) -> Any:
