@@ -67,6 +67,17 @@ def brief(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def counted(count: int, thing: str) -> str:
+    """Return `1 event`, `1,482 events`, `2 deliveries` or `2 batches`."""
+    return f"{count:,} {thing if count == 1 else _plural(thing)}"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
 def type_name(value: object) -> str:
     """Return the name of a value's type, storable; never raises, even if a metaclass would."""
     name: str = _TYPE_NAME(type(value))

@@ -57,6 +57,9 @@ class Broken:
         raise KeyError(event["user"]["id"])
 
 
+RATE = {"settings": {"rate": 1}}
+
+
 def registry_with(recorder: Recorder) -> Registry:
     registry = recorder.registry()
     for name, plugin in (("stamp", Stamp), ("always", Always), ("sample", Sample)):
@@ -106,6 +109,16 @@ def test_a_choice_leaves_the_others_out_and_a_warning_names_them() -> None:
     loaded = load_flow(flow, registry=registry_with(recorder))
     (warning,) = loaded.warnings
     assert warning.startswith("collector.extensions: always is installed, and not at work here")
+
+
+def test_extensions_that_come_with_the_collector_are_not_missed() -> None:
+    registry = Registry().discover()
+    assert "otel" in registry.extensions()
+    flow = {
+        "destinations": {"log": {"package": "console"}},
+        "collector": {"extensions": {"few": {"package": "sample", "config": RATE}}},
+    }
+    assert load_flow(flow, registry=registry).warnings == ()
     assert delivered({})["crm"].get("custom", {}) == {}
 
 

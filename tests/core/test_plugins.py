@@ -199,6 +199,73 @@ def test_unusable_plugin_is_listed_with_its_reason(
     assert installed.find("good")
 
 
+UNUSED = {
+    "walker_log.py": """
+        from walker_collector import hookimpl
+
+        class Log:
+            aliases = ("@vendor/log",)
+
+            @hookimpl
+            def push(self, event): ...
+    """,
+    "walker_trips.py": """
+        class Row(dict):
+            pass
+
+        Row.price
+    """,
+    "walker_unused-1.dist-info/METADATA": "Name: walker-unused\nVersion: 1\n",
+    "walker_unused-1.dist-info/entry_points.txt": """
+        [walker_collector.destinations]
+        log = walker_log:Log
+        trips = walker_trips:Trips
+        [walker_collector.sources]
+        trips = walker_trips:Trips
+        [walker_collector.extensions]
+        trips = walker_trips:Trips
+    """,
+}
+
+
+def test_plugins_that_a_flow_does_not_name_are_neither_imported_nor_complained_of(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(folder, UNUSED)
+    caplog.set_level("DEBUG", "walker_collector")
+    chosen = {"sample": {"package": "sample", "config": {"settings": {"rate": 1}}}}
+    flow = {"destinations": {"log": {"package": "log"}}, "collector": {"extensions": chosen}}
+    with Collector.from_config(flow) as collector:
+        collector.push("order complete", wait=True)
+    assert not [record for record in caplog.records if "trips" in record.getMessage()]
+    assert not [record for record in caplog.records if hasattr(record, "traceback")]
+
+
+def test_plugin_is_imported_when_it_is_named_and_then_shows_its_traceback_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(folder, UNUSED)
+    caplog.set_level("DEBUG", "walker_collector")
+    registry = Registry().discover()
+    assert registry.find("log")
+    assert "walker_trips" not in sys.modules
+    assert registry.find("@vendor/log")
+    assert not caplog.records
+    assert "has no attribute 'price'" in _refusal(registry, "trips")
+    (record,) = caplog.records
+    assert record.getMessage() == "traceback: destination trips could not be loaded"
+    assert "walker_trips.py" in vars(record)["traceback"]
+
+
+def test_package_that_is_not_found_counts_those_whose_other_names_are_unknown(
+    folder: Path,
+) -> None:
+    install(folder, UNUSED)
+    assert _refusal(Registry().discover(), "@vendor/zzz").endswith(
+        "; 1 plugin that cannot be used is shown by walker destinations"
+    )
+
+
 def test_entry_point_that_is_no_class_is_refused(installed: Registry) -> None:
     assert "a destination is a class" in str(info(installed, "module").error)
 

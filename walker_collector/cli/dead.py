@@ -21,13 +21,14 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import counted, moment
+from walker_collector.cli.output import moment
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import check_destination, is_spool, owning, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
 from walker_collector.spool import DeadLetter
+from walker_collector.text import counted
 
 all_option = click.option("--all", "everything", is_flag=True, help="All dead letters.")
 

@@ -5,10 +5,11 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from walker_collector.cli.output import counted, moment, print_table
+from walker_collector.cli.output import moment, print_table
 from walker_collector.cli.streams import say
 from walker_collector.events import MARKS, decode
 from walker_collector.spool import DeadLetter
+from walker_collector.text import counted
 
 _LETTERS: Final = 20
 """Letters that are listed unless --limit says otherwise."""

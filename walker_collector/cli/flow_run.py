@@ -8,7 +8,6 @@ import attrs
 
 from walker_collector.cli.drain import drain
 from walker_collector.cli.options import verbose
-from walker_collector.cli.output import counted
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
@@ -18,6 +17,7 @@ from walker_collector.delivery import DestinationStatus
 from walker_collector.flow import load_flow
 from walker_collector.moments import now_ms
 from walker_collector.plugins import Registry
+from walker_collector.text import counted
 
 _QUEUE_WAIT = 500
 """Milliseconds that a push waits for room. Commands push again, after a look at signals."""

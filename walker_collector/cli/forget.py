@@ -12,7 +12,6 @@ from walker_collector.cli.options import (
     person_of,
     person_options,
 )
-from walker_collector.cli.output import counted
 from walker_collector.cli.spool_access import owning, spool_of
 from walker_collector.cli.streams import say, say_json
 from walker_collector.errors import SpoolError
@@ -21,6 +20,7 @@ from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure, until_scrubbed
 from walker_collector.people.identity import identifiers
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.text import counted
 
 
 @click.command(

@@ -8,7 +8,6 @@ from zlib import crc32
 import click
 from attrs import define, field
 
-from walker_collector.cli.output import counted
 from walker_collector.cli.streams import say
 from walker_collector.config import FlowConfig
 from walker_collector.errors import WalkerError
@@ -16,6 +15,7 @@ from walker_collector.events import new_id
 from walker_collector.intake.origin import Placed
 from walker_collector.runtime import open_spool
 from walker_collector.spool import Position
+from walker_collector.text import counted
 
 _NO_SPOOL = (
     "--resume needs a spool, which keeps the position with the events: add "

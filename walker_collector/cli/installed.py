@@ -7,8 +7,9 @@ import click
 from walker_collector.cli.options import examples, json_option
 from walker_collector.cli.output import print_table
 from walker_collector.cli.streams import Colored, say, say_json
+from walker_collector.discovery import PluginInfo, log_cause
 from walker_collector.flow.json_schema import flow_schema, rule_settings_schema, settings_schema
-from walker_collector.plugins import PluginInfo, Registry
+from walker_collector.plugins import Registry
 
 _COLUMNS = ("name", "kind", "version", "distribution")
 
@@ -21,19 +22,22 @@ def destinations(as_json: bool) -> None:
     Each with its version, its origin and its other names in flow files; for a plugin that cannot be
     used, also the reason.
     """
-    installed = [_as_object(info) for info in Registry().discover().installed()]
+    found = Registry().discover().installed()
+    for info in found:
+        log_cause(info)
+    installed = [_as_object(info) for info in found]
     if as_json:
         say_json(installed)
         return
-    print_table(_COLUMNS, [[info[key] for key in _COLUMNS] for info in installed])
+    print_table(_COLUMNS, [[plugin[key] for key in _COLUMNS] for plugin in installed])
     say("")
-    for info in installed:
+    for plugin in installed:
         # Long names on lines of their own: nothing is broken on a terminal of 80 columns.
-        say(f"{info['name']} is {info['origin']}")
-        for alias in info["aliases"]:
-            say(f"{info['name']} is also known as {alias}")
-        if info["error"]:
-            say(Colored(f"{info['name']} cannot be used: {info['error']}", "red"))
+        say(f"{plugin['name']} is {plugin['origin']}")
+        for alias in plugin["aliases"]:
+            say(f"{plugin['name']} is also known as {alias}")
+        if plugin["error"]:
+            say(Colored(f"{plugin['name']} cannot be used: {plugin['error']}", "red"))
 
 
 def _as_object(info: PluginInfo) -> dict[str, Any]:

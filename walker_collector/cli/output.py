@@ -18,11 +18,6 @@ _ROW: Final = "    "
 """Indentation below the heading of a row."""
 
 
-def counted(count: int, thing: str) -> str:
-    """Return `1 event` or `2 events`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def moment(at: int) -> str:
     """Return a time (ms since 1970) as ISO 8601 text to the second, in UTC."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,6 @@ from typing import Final
 
 from walker_collector.cli.drain import StallDetector
 from walker_collector.cli.input_position import InputPosition
-from walker_collector.cli.output import counted
 from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
@@ -17,6 +16,7 @@ from walker_collector.sources.file import lines
 from walker_collector.sources.file.line_reader import BadLines, HasNoRoom, LineReader
 from walker_collector.sources.file.lines import Stream, read_lines, read_so_far
 from walker_collector.sources.file.selection import ALL, Selection
+from walker_collector.text import counted
 
 _MORE: Final = (
     "more bad lines are counted, not shown; `walker -v run` shows all, --json has their numbers"

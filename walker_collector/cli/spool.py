@@ -16,13 +16,14 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import counted, duration, moment, print_table
+from walker_collector.cli.output import duration, moment, print_table
 from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
 from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
 from walker_collector.spool import Member, SpoolUpdate, State, UpdateKind
 from walker_collector.spool.processes.observer import deliveries, observe
 from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.text import counted
 
 _PAGE: Final = 10_000
 """Events dropped in one transaction."""

@@ -9,13 +9,13 @@ import click
 from attrs import frozen
 
 from walker_collector.cli.options import FILE, examples, flow_option, json_option
-from walker_collector.cli.output import counted
 from walker_collector.cli.streams import say, say_json
 from walker_collector.config import FlowConfig
 from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow import load_flow
 from walker_collector.flow.parse import ParsedFlow, parse_flow
 from walker_collector.naming import join
+from walker_collector.text import counted
 
 
 @frozen

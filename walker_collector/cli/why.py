@@ -21,13 +21,14 @@ from walker_collector.cli.options import (
     person_of,
     person_options,
 )
-from walker_collector.cli.output import counted, duration, moment
+from walker_collector.cli.output import duration, moment
 from walker_collector.cli.spool_access import flow_of, reading, spool_of
 from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.cli.traces import Delivery, EventTrace, Tracer, shown_person
 from walker_collector.config import DestinationConfig
 from walker_collector.people.identity import identifiers
 from walker_collector.spool.damage import LATEST
+from walker_collector.text import counted
 
 _COLORS: Final = {"held": "yellow", "waiting": "yellow", "dead": "red", "delivered": "green"}
 _ENDS: Final = {

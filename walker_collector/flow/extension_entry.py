@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
+from walker_collector.discovery import log_cause
 from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.extension_config import ExtensionConfig, ExtensionEntry
@@ -36,6 +37,7 @@ def read_extensions(
     """Read the extensions of a flow; None if it names none, so that the installed ones count."""
     if raw is None:
         for info in registry.unusable_extensions():
+            log_cause(info)
             diagnostics.add(f"extension {info.name}", unusable(info))
         return None
     if not isinstance(raw, Mapping):
@@ -57,8 +59,7 @@ def read_extensions(
     diagnostics.warnings += [
         f"{PATH}: {name} is installed, and not at work here, as the flow does not name it; name it,"
         ' with "disabled": true if that is meant'
-        for name in registry.active_extensions()
-        if name not in named
+        for name in registry.extensions_left_out(named)
     ]
     return found
 
