@@ -60,6 +60,11 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 them; a `SimulatedCalls` adds warnings
     simulate_consent(update, state, person, context) -> list[list]
                                 the same for `consent`
+    estimate(batch, settings) -> dict[str, tuple[int, float]]
+                                the requests that some simulated events take, for `walker run
+                                --dry-run`: by the name of each limit, such as "Track API", their
+                                number and how many of them are made per second at most. `batch`
+                                has the `planned` of each event of one `push_batch`
     check_settings(settings, rules) -> iterable of (place, message)
                                 static; settings and rules that do not fit together, found when a
                                 flow is loaded. `rules` is entity -> action -> RuleConfig, or a list
@@ -320,6 +325,7 @@ class SimulatedCalls(list[list[Any]]):
 
     warnings: parts of the event that are left out or changed, though the rest is delivered.
     refused: the reason why the service will surely refuse some calls; the others remain.
+    planned: whatever the plugin's `estimate` needs to count the requests for these calls.
     """
 
     def __init__(
@@ -328,10 +334,12 @@ class SimulatedCalls(list[list[Any]]):
         *,
         warnings: Sequence[str] = (),
         refused: str | None = None,
+        planned: Any = None,
     ) -> None:
         super().__init__(calls)
         self.warnings = tuple(warnings)
         self.refused = refused
+        self.planned = planned
 
 
 @frozen

@@ -97,6 +97,16 @@ class Simulate(Protocol):
     ) -> Sequence[Sequence[Any]]: ...
 
 
+class Estimate(Protocol):
+    """Returns the requests that some simulated events take, by the name of each limit.
+
+    batch: what `simulate` has put into `SimulatedCalls.planned`, for each event of a `push_batch`.
+    Of each limit: the number of requests, and how many are made per second at most.
+    """
+
+    def estimate(self, batch: Sequence[Any], settings: Any) -> Mapping[str, tuple[int, float]]: ...
+
+
 class SimulateConsent(Protocol):
     """Returns the calls that `consent` would make, without `init` and without making them."""
 

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
 from walker_collector.delivery import CONSENT_CHANGED, Destination, context_for, person_of
@@ -49,6 +49,8 @@ class Simulated:
     grants: each key of consent that holds for the event, with its source.
     policies: the paths that policies have written.
     public_values: values that are no secret of the person: identifiers and names of the event.
+    released: the event was held before.
+    planned: what the plugin's `estimate` needs to count the requests; None if nothing is sent.
     """
 
     event: str
@@ -66,6 +68,8 @@ class Simulated:
     grants: tuple[Grant, ...] = ()
     policies: tuple[str, ...] = ()
     public_values: frozenset[str] = field(default=frozenset(), repr=False)
+    released: bool = False
+    planned: Any = field(default=None, repr=False)
 
 
 class Simulation:
@@ -79,7 +83,8 @@ class Simulation:
     ) -> None:
         config = flow.collector
         consents = ConsentStore(MemorySpool(), config.consent, config.people_max, now)
-        self._sink = _SimulatedSink(build_destinations(flow), consents)
+        self.destinations = build_destinations(flow)
+        self._sink = _SimulatedSink(self.destinations, consents)
         self._intake = Intake(
             Defaults.of(config, new_id, trace="simulation", on_unknown=UnknownKeys()),
             Bounds(config.max_depth, config.max_bytes),
@@ -176,6 +181,7 @@ class _Answer:
     calls: list[Call] = Factory(list)
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    planned: Any = None
 
 
 class _Stage:
@@ -204,7 +210,7 @@ class _Stage:
             result = self._simulate(entry)
             if result.status != "held":
                 self._held.remove(entry)
-                results.append(result)
+                results.append(evolve(result, released=True))
         return results
 
     def notify(self, change: Event, person: str) -> Simulated | None:
@@ -224,6 +230,7 @@ class _Stage:
             calls=answer.calls,
             error=answer.error,
             warnings=answer.warnings,
+            planned=answer.planned,
             person=person,
             grants=tuple(self._consents.explain({}, person)),
             public_values=_public_values(change, CONSENT_CHANGED),
@@ -256,6 +263,7 @@ class _Stage:
             calls=answer.calls,
             error=answer.error,
             warnings=answer.warnings,
+            planned=answer.planned,
             person=person,
             required=destination.config.consent,
             rule_required=mapped.required,
@@ -330,10 +338,14 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
         # Its text may quote the event.
         failure = failure_of(error, getattr(simulate, "__module__", None) or "")
         return _Answer("invalid", error=f"the plugin's simulation raised {failure}")
-    warnings = tuple(getattr(calls, "warnings", ()))
-    if refused := getattr(calls, "refused", None):
-        return _Answer("invalid", list(calls), refused, warnings)
-    return _Answer("deliver" if calls else "empty", list(calls), None, warnings)
+    refused = getattr(calls, "refused", None)
+    return _Answer(
+        "invalid" if refused else "deliver" if calls else "empty",
+        list(calls),
+        refused,
+        tuple(getattr(calls, "warnings", ())),
+        getattr(calls, "planned", None),
+    )
 
 
 def _name_of(rule: Rule | None) -> str | None:

@@ -61,3 +61,9 @@ def split_by_size(
         total += size + 1
     if group:
         yield group
+
+
+def requests_of(stage: Sequence[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield the tasks of each request of a stage; a task of no size has a request of its own."""
+    yield from split_by_size([task for task in stage if size_of(task)], size_of)
+    yield from ([task] for task in stage if not size_of(task))

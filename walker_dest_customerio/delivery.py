@@ -22,13 +22,13 @@ from walker_collector import (
     SpoolError,
 )
 from walker_dest_customerio.at_most_once import at_most_once
-from walker_dest_customerio.batches import OPERATION_BYTES, REQUEST_BYTES, split_by_size, stages
+from walker_dest_customerio.batches import REQUEST_BYTES
 from walker_dest_customerio.clients import Clients
-from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.error_text import listed
 from walker_dest_customerio.event_delivery import (
     EventDelivery,
     Task,
+    batches_of,
     conclude,
     remaining_operations,
 )
@@ -105,11 +105,10 @@ class _Sender:
         ready, size, is_plain = [], 0, True
         for task in tasks:
             try:
-                task.entry = self._entry(task.operation)
+                task.prepare(self._now)
             except Exception as error:  # concerns one operation: the others go on
                 self._fail([task], error)
                 continue
-            task.is_exclusive = task.operation.exclusive or not task.entry
             ready.append(task)
             size += len(task.entry) + 1
             is_plain = is_plain and not task.is_exclusive and not task.operation.fences
@@ -117,26 +116,11 @@ class _Sender:
             if ready:
                 self._send_batch(ready)
             return
-        for stage in stages(ready, _fences_of, _people_of, _objects_of):
-            self._send_stage(stage)
-
-    def _entry(self, operation: Operation) -> bytes:
-        """Return an operation's batch entry; empty if it needs a request of its own."""
-        if isinstance(operation, Message):
-            return b""
-        if (problem := operation.problem(self._now)) is not None:
-            raise Invalid(problem)
-        entry = operation.entry()
-        text = b"" if entry is None else dumps(entry, "it")
-        return text if len(text) <= OPERATION_BYTES else b""
-
-    def _send_stage(self, tasks: Sequence[Task]) -> None:
-        """Send the tasks of one stage: in as few batches as possible, tasks without entry alone."""
-        for group in split_by_size([task for task in tasks if task.entry], _size):
-            self._send_batch(group)
-        for task in tasks:
-            if not task.entry:
-                self.send_single(task)
+        for group in batches_of(ready):
+            if group[0].entry:
+                self._send_batch(group)
+            else:
+                self.send_single(group[0])
 
     def send_single(self, task: Task) -> None:
         """Send a task by an SDK call of its own."""
@@ -317,22 +301,6 @@ class _Sender:
         for task in tasks:
             task.error = error
             task.delivery.failed.append(task)
-
-
-def _size(task: Task) -> int:
-    return len(task.entry)
-
-
-def _fences_of(task: Task) -> tuple[str, ...]:
-    return task.fences
-
-
-def _people_of(task: Task) -> tuple[str, ...]:
-    return task.people
-
-
-def _objects_of(task: Task) -> tuple[str, ...]:
-    return task.operation.objects
 
 
 def _is_one_event(group: Sequence[Task]) -> bool:

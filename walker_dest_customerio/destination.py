@@ -7,6 +7,8 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
+from attrs import evolve
+
 from walker_collector import (
     Consent,
     Context,
@@ -25,11 +27,12 @@ from walker_collector.clients import tls_context
 from walker_dest_customerio.account_check import account_problems
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery
+from walker_dest_customerio.estimate import estimate
 from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
 from walker_dest_customerio.identity import WrongIdentifier, as_kind, customer_id, key_of
-from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Call, Identify, Json
+from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Identify, Json
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
 from walker_dest_customerio.sent_messages import report
@@ -166,7 +169,7 @@ class CustomerioDestination:
         planned = require_operations(plan(event, data, rule, context, cache, now))
         warnings = list(planned.warnings)
         calls = SimulatedCalls()
-        refused = []
+        refused, sent = [], []
         for operation in planned.operations:
             problem = operation.problem(now) or operation.size_problem()
             if problem is None and context.settings.delivery == "single":
@@ -177,22 +180,31 @@ class CustomerioDestination:
                 warnings.append(f"{operation.progress_part}: {problem}, so Customer.io refuses it")
             elif problem is None:
                 calls.append(operation.call)
+                sent.append(operation)
                 operation.note(cache, -math.inf)  # as if delivered at the event's time
             else:
                 refused.append(f"{operation.progress_part}: {problem}")
         calls.warnings = tuple(warnings)
         calls.refused = "; ".join(refused) or None
+        calls.planned = EventDelivery(evolve(planned, operations=sent), person=context.person)
         return calls
+
+    def estimate(
+        self, batch: Sequence[EventDelivery], settings: Settings
+    ) -> Mapping[str, tuple[int, float]]:
+        """Return the requests that a batch of events takes, with the rate limit of each API."""
+        return estimate(batch, settings)
 
     def simulate_consent(
         self, update: Consent, state: Consent, person: Person | None, context: PushContext
-    ) -> list[Call]:
+    ) -> SimulatedCalls:
         """Return the calls of `consent`."""
         identify = consent_identify(update, state, person, context)
         if identify is None:
-            return []
+            return SimulatedCalls()
         identify.doubt(self._identify_cache(context.settings))
-        return [identify.call]
+        made = EventDelivery(Plan([identify], person=identify.person))
+        return SimulatedCalls([identify.call], planned=made)
 
     def _deliver(
         self, batch: Sequence[Item]

@@ -1,7 +1,7 @@
 """The delivery of one event: its operations, their results, and the event's outcome."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import Factory, define
@@ -14,6 +14,8 @@ from walker_collector import (
     RetryLater,
     SpoolError,
 )
+from walker_dest_customerio.batches import OPERATION_BYTES, requests_of, stages
+from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.operations import Message, Operation
 from walker_dest_customerio.plan import Plan
 from walker_dest_customerio.responses import Invalid
@@ -60,6 +62,18 @@ class Task:
     is_exclusive: bool = True
     error: Exception | None = None
 
+    def prepare(self, now: float) -> None:
+        """Set `entry` and `is_exclusive`; raises Rejected if Customer.io would. `now`: unix s."""
+        operation = self.operation
+        self.entry = b""
+        if not isinstance(operation, Message):
+            if (problem := operation.problem(now)) is not None:
+                raise Invalid(problem)
+            entry = operation.entry()
+            text = b"" if entry is None else dumps(entry, "it")
+            self.entry = text if len(text) <= OPERATION_BYTES else b""
+        self.is_exclusive = operation.exclusive or not self.entry
+
     @property
     def people(self) -> tuple[str, ...]:
         """Keys of all people concerned; later operations of theirs wait for this one."""
@@ -71,6 +85,31 @@ class Task:
         """Keys that nothing else in its stage may have."""
         fences = self.operation.fences
         return (*self.people, *fences) if self.is_exclusive else fences
+
+
+def batches_of(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Yield the tasks of each request, in the order in which they must be made.
+
+    A task without an entry has a request of its own.
+    """
+    for stage in stages(tasks, _fences_of, _people_of, _objects_of):
+        yield from requests_of(stage, _size_of)
+
+
+def _size_of(task: Task) -> int:
+    return len(task.entry)
+
+
+def _fences_of(task: Task) -> tuple[str, ...]:
+    return task.fences
+
+
+def _people_of(task: Task) -> tuple[str, ...]:
+    return task.people
+
+
+def _objects_of(task: Task) -> tuple[str, ...]:
+    return task.operation.objects
 
 
 def remaining_operations(

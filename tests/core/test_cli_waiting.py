@@ -13,7 +13,14 @@ from tests.support import program
 from walker_collector import DestinationStatus
 from walker_collector.cli.drain import STALLED, StallDetector
 from walker_collector.cli.output import duration, moment
-from walker_collector.cli.progress_line import BytesRead, Progress, ProgressLine, Rate, as_line
+from walker_collector.cli.progress_line import (
+    BytesRead,
+    CountLine,
+    Progress,
+    ProgressLine,
+    Rate,
+    as_line,
+)
 
 DONE = DestinationStatus(state="ready", delivered=1)
 DOWN = DestinationStatus(state="down", reason="no key", waiting=1)
@@ -137,6 +144,34 @@ def test_backlog_of_an_earlier_run_is_counted_as_well() -> None:
     assert line().endswith("20,000 deliveries left")
     status = DestinationStatus(state="ready", delivered=20_020)
     assert line() == "20,020 deliveries made, none left"
+
+
+def test_lines_that_an_earlier_run_has_handed_on_are_no_work() -> None:
+    read = BytesRead(size=1_000, count=900, passed=800)
+    assert read.share == 0.5
+    clock = Seconds()
+    busy = DestinationStatus(state="ready", delivered=0, waiting=50)
+    line = ProgressLine(lambda: {"a": busy}, read, clock)
+    clock.now = 2
+    assert line() == "  0 % ────────────────────  reading; 50 deliveries left"
+    clock.now = 4
+    busy = DestinationStatus(state="ready", delivered=50, waiting=50)
+    # 200 events in all, of which half are read: 150 are left, at 25/s
+    assert line() == (" 25 % ━━━━━───────────────  reading; 50 deliveries left, 25/s, about 0:06")
+
+
+def test_counting_shows_lines_rate_and_time_left() -> None:
+    clock = Seconds()
+    read = BytesRead(size=1_000, count=250)
+    lines = 0
+    line = CountLine(lambda: lines, read, clock)
+    assert line() == ""
+    clock.now = 2
+    assert line() == " 25 % ━━━━━───────────────  0 lines counted"
+    clock.now, lines = 4, 20_000
+    assert line() == " 25 % ━━━━━───────────────  20,000 lines counted, 10,000/s, about 0:06"
+    read.size = None  # of a pipe
+    assert line() == "20,000 lines counted, 10,000/s"
 
 
 def test_input_that_somebody_types_is_not_painted_over() -> None:

@@ -47,24 +47,28 @@ class Progress:
 
 def as_line(progress: Progress) -> str:
     """Return the line of a terminal; 100 % means that all is read and delivered."""
-    parts = [f"{progress.left:,} {'delivery' if progress.left == 1 else 'deliveries'} left"]
-    if progress.rate is not None:
-        digits = 1 if 0 < progress.rate < 10 else 0
-        parts.append(f"{progress.rate:,.{digits}f}/s")
+    line = f"{progress.left:,} {'delivery' if progress.left == 1 else 'deliveries'} left"
+    line += _pace(progress.rate)
     if (seconds := progress.seconds_left) is not None and progress.left:
-        parts.append(f"about {clock(seconds)}")
-    line = ", ".join(parts)
+        line += f", about {clock(seconds)}"
+    share = progress.share
     if progress.read is None or progress.read < 1:
         line = f"reading; {line}"
-    return f"{_bar(progress)}{line}"
+    if share is not None and (progress.left or (progress.read or 0) < 1):
+        share = min(share, 0.99)
+    return f"{_bar(share)}{line}"
 
 
-def _bar(progress: Progress) -> str:
-    share = progress.share
+def _pace(rate: float | None) -> str:
+    """Return a rate as the next part of a line."""
+    if rate is None:
+        return ""
+    return f", {rate:,.1f}/s" if 0 < rate < 10 else f", {rate:,.0f}/s"
+
+
+def _bar(share: float | None) -> str:
     if share is None:
         return ""
-    if progress.left or (progress.read or 0) < 1:
-        share = min(share, 0.99)
     done = int(share * _BAR)
     return f"{int(share * 100):3} % {'━' * done}{'─' * (_BAR - done)}  "
 
@@ -101,19 +105,23 @@ class BytesRead:
     its own bytes count.
 
     silent: nothing is shown while reading, as somebody types the input.
+    passed: the bytes of lines that an earlier run has handed on, which are no work for this one.
     """
 
     size: int | None = None
     silent: bool = False
     count: int = 0
+    passed: int = 0
     complete: bool = False
 
     @property
     def share(self) -> float | None:
-        """Return the share that is read; None if the size is not known."""
+        """Return the share of its work that is read; None if the size is not known."""
         if self.complete:
             return 1.0
-        return min(self.count / self.size, 0.99) if self.size else None
+        if not self.size or self.size <= self.passed:
+            return None
+        return min((self.count - self.passed) / (self.size - self.passed), 0.99)
 
 
 class ProgressLine:
@@ -143,6 +151,32 @@ class ProgressLine:
             return f"{done:,} {'delivery' if done == 1 else 'deliveries'} made, none left"
         rate = self._rate.measure(done)
         return as_line(Progress(finished=done, left=left, read=self._read.share, rate=rate))
+
+
+class CountLine:
+    """The line of a command that counts lines; "" while there is nothing to show."""
+
+    def __init__(
+        self,
+        counted: Callable[[], int],
+        read: BytesRead,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counted = counted
+        self._read = read
+        self._now = now
+        self._began = now()
+        self._rate = Rate(now)
+
+    def __call__(self) -> str:
+        if self._now() - self._began < _QUIET or self._read.silent:
+            return ""
+        count, share = self._counted(), self._read.share
+        rate = self._rate.measure(count)
+        line = f"{count:,} lines counted{_pace(rate)}"
+        if rate and share:
+            line += f", about {clock(count * (1 / share - 1) / rate)}"
+        return _bar(share) + line
 
 
 def finished(status: DestinationStatus) -> int:

@@ -71,6 +71,8 @@ class EventReader:
         for some in read_lines(stream, self.stop.read):
             self.lines.hand_on(some)
             progress.count = read_so_far(stream)
+            if not self.lines.read:
+                progress.passed = progress.count
             if self.stop.signal:
                 return
         if self._position is not None and not self.stop.signal:

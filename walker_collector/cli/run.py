@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from walker_collector.cli.dry_run import count_effects
 from walker_collector.cli.flow_run import FlowRun
 from walker_collector.cli.input_position import InputPosition, begin
 from walker_collector.cli.live_line import live_line
@@ -37,6 +38,7 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
         "tail -f app.ndjson | walker run flow.json",
         "walker run flow.json events.ndjson --json > summary.json",
         "walker run flow.json events.ndjson --timeout 60",
+        "walker run flow.json export.ndjson.gz --dry-run",
         "walker run flow.json export.ndjson.gz --resume",
         "walker run flow.json export.ndjson.gz --since 2026-01-01 --only 'order *'",
     )
@@ -57,6 +59,12 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
     help="Go on where the last run of EVENTS has stopped, also one that was killed. Needs a spool, "
     "and the file as it was; lines may have been added.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only count what would be sent, held, left out and refused, and estimate requests and "
+    "time. Nothing leaves the machine, and nothing is stored.",
+)
 @selection_options
 @json_option
 def run(
@@ -65,6 +73,7 @@ def run(
     name: str | None,
     timeout: float | None,
     resume: bool,
+    dry_run: bool,
     selection: Selection,
     as_json: bool,
 ) -> None:
@@ -82,6 +91,11 @@ def run(
     Exit status: 0 if every event was delivered, held for consent or left out by a rule; 1 if there
     are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
     """
+    if dry_run:
+        if resume:
+            raise click.UsageError("--dry-run counts all of EVENTS; leave out --resume")
+        relax_gc()
+        sys.exit(0 if count_effects(flow, name, events, selection, as_json) else 1)
     with open_events(events) as stream, StopSignal() as stop:
         position: InputPosition | None = None
 

@@ -16,15 +16,24 @@ from walker_collector.cli.options import (
     flow_option,
     json_option,
 )
+from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.reader import open_events
 from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.errors import EventError
+from walker_collector.events import is_command
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PROJECT, Received
 from walker_collector.moments import now_ms
 from walker_collector.secret import masked, secrets_in
 from walker_collector.simulation import Call, Simulated, Simulation, Status
-from walker_collector.sources.file.lines import name_of, parse, read_lines
+from walker_collector.sources.file.lines import (
+    name_of,
+    parse,
+    read_lines,
+    read_so_far,
+    size_of,
+)
+from walker_collector.sources.file.selection import ALL, Selection
 from walker_collector.text import get_logger
 
 logger = get_logger(PROJECT)
@@ -49,11 +58,20 @@ class InvalidLine:
 class LineSimulation:
     """Simulates the lines of EVENTS. `ok` tells whether every line so far was valid.
 
-    `untrusted`: as if a sender without a trusted key had sent them to a source that has keys.
+    `read`, `commands` and `left_out` count lines: all that are not blank, those with a command, and
+    events that are not in `selection`. `untrusted`: as if a sender without a trusted key had sent
+    them to a source that has keys.
     Raises ConfigError for a flow that cannot be loaded.
     """
 
-    def __init__(self, flow: Path, name: str | None, *, untrusted: bool = False) -> None:
+    def __init__(
+        self,
+        flow: Path,
+        name: str | None,
+        *,
+        untrusted: bool = False,
+        selection: Selection = ALL,
+    ) -> None:
         config = load_flow(flow, flow=name, credentials=False, events_given=True)
         for warning in config.warnings:
             logger.warning("%s: %s", config.source, warning)
@@ -62,17 +80,29 @@ class LineSimulation:
         self._most = config.collector.max_bytes
         self._secrets = frozenset(secrets_in(config))
         self._simulation = Simulation(config, now=now_ms, new_id=self._new_id)
+        self._selection = selection
+        self.destinations = self._simulation.destinations
+        self.read = 0
+        self.commands = 0
+        self.left_out = 0
         self.ok = True
 
     def _new_id(self) -> str:
         self._count += 1
         return f"simulated-{self._count}"
 
-    def run(self, events: str) -> Iterator[tuple[int, Simulated | InvalidLine]]:
+    def run(
+        self, events: str, progress: BytesRead | None = None
+    ) -> Iterator[tuple[int, Simulated | InvalidLine]]:
         """Yield each result with the number of its line."""
         with open_events(events) as stream:
+            if progress:
+                progress.size, progress.silent = size_of(stream), stream.isatty()
             for lines in read_lines(stream):
+                if progress:
+                    progress.count = read_so_far(stream)
                 for number, text in lines.numbered():
+                    self.read += 1
                     for result in self._push(text):
                         self.ok = self.ok and result.status != "invalid"
                         yield number, result
@@ -81,6 +111,11 @@ class LineSimulation:
         event = None
         try:
             event = parse(text, self._most)
+            if is_command(event.get("name")):
+                self.commands += 1
+            elif not self._selection.has(event):
+                self.left_out += 1
+                return []
             sent = Received(event, trusted=False, limited=True) if self._untrusted else event
             with redirect_stdout(sys.stderr):  # functions and plugins may print; stdout is ours
                 return [

@@ -58,9 +58,9 @@ class BadLines:
     all_shown: bool = False
     count: int = 0
     numbers: list[int] = field(factory=list)
-    _unreported: list[tuple[int, EventError]] = field(factory=list)
+    _unreported: list[tuple[int, EventError | str]] = field(factory=list)
 
-    def note(self, number: int, error: EventError) -> None:
+    def note(self, number: int, error: EventError | str) -> None:
         """Keep a bad line for the next report."""
         self._unreported.append((number, error))
 

@@ -1,0 +1,110 @@
+"""`walker run --dry-run`: count what a run would do, and estimate its requests and time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from walker_collector.cli.effects import DELIVERIES, Effects, Requests
+from walker_collector.cli.live_line import live_line
+from walker_collector.cli.output import print_table
+from walker_collector.cli.progress_line import BytesRead, CountLine, clock
+from walker_collector.cli.simulate import InvalidLine, LineSimulation
+from walker_collector.cli.streams import say, say_json
+from walker_collector.sources.file.line_reader import SHOWN, BadLines
+from walker_collector.sources.file.selection import Selection
+from walker_collector.text import counted
+
+_STATUSES: Final = ("deliver", "held", "ignored", "empty", "dropped", "unidentified", "invalid")
+_ALWAYS: Final = ("deliver", "held", "ignored", "invalid")
+"""Columns that are shown even if they have nothing but zeros."""
+_MORE: Final = "more bad lines are counted, not shown; --json has their numbers"
+
+
+def count_effects(
+    flow: Path, name: str | None, events: str, selection: Selection, as_json: bool
+) -> bool:
+    """Count the effects of EVENTS, and print them. Return whether nothing would be refused."""
+    simulation = LineSimulation(flow, name, selection=selection)
+    effects = {item.id: Effects(item) for item in simulation.destinations}
+    bad = BadLines(lambda text: say(text, err=True), _MORE)
+    progress = BytesRead()
+    with live_line(CountLine(lambda: simulation.read, progress)):
+        for number, result in simulation.run(events, progress):
+            if isinstance(result, InvalidLine):
+                bad.note(number, result.error)
+                bad.report()
+            else:
+                effects[result.destination].add(number, result)
+    for item in effects.values():
+        item.finish()
+    if as_json:
+        destinations = {id_: _as_json(item) for id_, item in effects.items()}
+        figures = {**_figures(simulation, bad), "bad_lines": bad.numbers}
+        say_json({**figures, "destinations": destinations})
+    else:
+        _print(_figures(simulation, bad), effects)
+    return not bad.count and not any(item.reasons() for item in effects.values())
+
+
+def _figures(simulation: LineSimulation, bad: BadLines) -> dict[str, int]:
+    return {
+        "read": simulation.read,
+        "left_out": simulation.left_out,
+        "commands": simulation.commands,
+        "bad": bad.count,
+    }
+
+
+def _as_json(effects: Effects) -> dict[str, Any]:
+    return {
+        **{status: effects.statuses[status] for status in _STATUSES},
+        "calls": dict(effects.calls),
+        "reasons": [
+            {"reason": item.text, "count": item.count, "line": item.line}
+            for item in effects.reasons()
+        ],
+        "requests": {
+            name: {"count": item.count, "rate": item.rate, "seconds": item.seconds}
+            for name, item in effects.requests.items()
+        },
+    }
+
+
+def _print(figures: Mapping[str, int], effects: Mapping[str, Effects]) -> None:
+    """Print all figures on stdout, the table first."""
+    parts = [f"{figures['read']:,} read"]
+    parts += [f"{figures['left_out']:,} left out"] if figures["left_out"] else []
+    parts += [counted(figures["commands"], "command")] if figures["commands"] else []
+    parts += [f"{figures['bad']:,} bad"] if figures["bad"] else []
+    say(f"{', '.join(parts)}; nothing was sent or stored")
+    shown = [
+        status
+        for status in _STATUSES
+        if status in _ALWAYS or any(item.statuses[status] for item in effects.values())
+    ]
+    print_table(
+        ["destination", *shown],
+        [[id_, *(item.statuses[status] for status in shown)] for id_, item in effects.items()],
+    )
+    for id_, item in effects.items():
+        _print_details(id_, item)
+
+
+def _print_details(id_: str, effects: Effects) -> None:
+    """Print the requests of a destination, and its reasons to refuse events."""
+    for name, requests in effects.requests.items():
+        if requests.rate is not None:
+            say(f"{id_}: {_requests(name, requests)}")
+    reasons = effects.reasons()
+    for reason in reasons[:SHOWN]:
+        say(f"{id_}: {reason.count:,} refused, the first on line {reason.line}: {reason.text}")
+    if len(reasons) > SHOWN:
+        say(f"{id_}: {counted(len(reasons) - SHOWN, 'more reason')}; --json has them")
+
+
+def _requests(name: str, requests: Requests) -> str:
+    """Return the line of a limit."""
+    what = f"{counted(requests.count, 'request')} to the {name}"
+    if name == DELIVERIES:
+        what = f"{requests.count:,} {'delivery' if requests.count == 1 else 'deliveries'}"
+    return f"about {what}, at {requests.rate:g}/s: {clock(requests.seconds or 0)} at least"
