@@ -4,14 +4,15 @@ import json
 from typing import Any
 
 import orjson
-from customerio import CustomerIO
+from customerio import APIClient, CustomerIO
+from requests import Response
 
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flow import load_flow
 from walker_collector.hookspecs import PushContext
 from walker_dest_customerio.identify_cache import IdentifyCache, WorkspaceCaches
-from walker_dest_customerio.operations import Message, Operation
+from walker_dest_customerio.operations import Operation
 from walker_dest_customerio.plan import plan
 
 Json = Any
@@ -20,15 +21,28 @@ Request = tuple[str, str, Json]
 SETTINGS = {"siteId": "site", "apiKey": "key", "appApiKey": "app"}
 
 
-class Recording(CustomerIO):  # type: ignore[misc]  # the SDK ships no types
-    """The SDK's client, with requests noted instead of sent."""
+class Recording:
+    """A client of the SDK, with requests noted instead of sent."""
 
-    def __init__(self) -> None:
-        super().__init__("site", "key", host="host")
-        self.made: list[Request] = []
+    made: list[Request]
 
-    def send_request(self, method: str, url: str, data: Json) -> None:
+    def send_request(self, method: str, url: str, data: Json) -> Response:
         self.made.append((method, url.removeprefix("https://host"), json.loads(json.dumps(data))))
+        answer = Response()
+        answer._content = b"{}"  # no public way to give an answer its body
+        return answer
+
+
+class TrackApi(Recording, CustomerIO):  # type: ignore[misc]  # the SDK ships no types
+    def __init__(self, made: list[Request]) -> None:
+        super().__init__("site", "key", host="host")
+        self.made = made
+
+
+class AppApi(Recording, APIClient):  # type: ignore[misc]  # the SDK ships no types
+    def __init__(self, made: list[Request]) -> None:
+        super().__init__("key", url="https://host")
+        self.made = made
 
 
 def operations(event: Json, config: Json) -> list[Operation]:
@@ -54,16 +68,10 @@ def operations(event: Json, config: Json) -> list[Operation]:
 
 def requests(event: Json, config: Json) -> list[Request]:
     """Return the requests of `"delivery": "single"`."""
-    client = Recording()
     made: list[Request] = []
+    clients = {"track": TrackApi(made), "app": AppApi(made)}
     for operation in operations(event, config):
-        if isinstance(operation, Message):
-            kind = operation.part.removeprefix("send_")
-            made.append(("POST", f"/v1/send/{kind}", operation.request))
-        else:
-            client.made.clear()
-            operation.send(client)
-            made += client.made
+        operation.send(clients[operation.api])
     return made
 
 
