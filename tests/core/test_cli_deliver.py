@@ -132,7 +132,8 @@ def test_deliverer_that_is_killed_is_replaced_by_the_next(tmp_path: Path) -> Non
 
 def test_deliverer_hands_over_to_another_without_waiting(tmp_path: Path) -> None:
     with serving(503) as server:
-        flow = flow_of(tmp_path, to_server(server.url))
+        # The breaker of the second one may open before the server is well.
+        flow = flow_of(tmp_path, to_server(server.url, breaker={"cooldown": 10}))
         accept(flow, 1)
         with spawned("deliver", str(flow)) as first:
             until_begun(first)
@@ -247,7 +248,9 @@ def test_spool_tells_that_nobody_delivers_what_waits(tmp_path: Path) -> None:
             wait_until(lambda: all(silent in said for said in said_of_spool(flow)))
             process.kill()
             process.wait(20)
-            assert said_of_spool(flow) == ("no process delivers to it now",) * 2
+            # With the last failure, unless it was stopped before it could tell.
+            for said in said_of_spool(flow):
+                assert said.startswith("no process delivers to it now")
 
 
 def test_spool_without_waiting_events_needs_no_deliverer(tmp_path: Path) -> None:

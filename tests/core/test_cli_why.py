@@ -15,6 +15,7 @@ from tests.core.cli_support import ndjson, objects, serving, to_file, to_server,
 from tests.core.support import one, plugin, running
 from tests.support import PATIENCE, wait_until
 from walker_collector import Collector
+from walker_collector.cli.output import moment
 from walker_collector.hookspecs import Received
 
 ORDER = {"name": "order complete", "data": {"email": "ines@example.com"}}
@@ -198,17 +199,59 @@ def test_a_destination_that_nobody_delivers_to_says_what_the_last_one_found(tmp_
     with serving(401) as server:
         mapping = {"page": {"*": {"ignore": True}}}
         destinations = {"crm": to_server(server.url, mapping=mapping)}
-        flow = write_flow(tmp_path, destinations, spool={"path": str(tmp_path / "spool.db")})
+        spool = {"path": str(tmp_path / "spool.db")}
+        flow = write_flow(tmp_path, destinations, spool=spool)
         lines = ndjson([{**ORDER, "id": "o-1"}, {"name": "page view", "id": "p-1"}])
         walker("run", flow, "--timeout", "0.2", input=lines)
-    about = asked(flow, "--event", "o-1")["destinations"]["crm"]
-    assert (about["state"], about["process"]) == ("unattended", None)
-    assert "answered 401" in about["reason"]
-    assert "walker deliver" in about["hint"]
-    ignored = asked(flow, "--event", "p-1")["events"][0]["deliveries"]
-    assert [item["status"] for item in ignored] == ["ignored"]
-    write_flow(tmp_path, {}, spool={"path": str(tmp_path / "spool.db")})
-    assert "the flow has no such destination" in walker("why", flow, "--event", "o-1").stdout
+        about = asked(flow, "--event", "o-1")["destinations"]["crm"]
+        assert (about["state"], about["process"]) == ("unattended", None)
+        assert "answered 401" in about["reason"]
+        cause, absence, remedy = walker("why", flow, "--event", "o-1").stdout.splitlines()[3:6]
+        assert cause.startswith("    crm was down since ")
+        assert absence == "    no process delivers to it now"
+        assert remedy.startswith("    mend the cause, then start a collector with the flow, or ")
+        assert "; it was down since " in reason_of_waiting(flow)
+        ignored = asked(flow, "--event", "p-1")["events"][0]["deliveries"]
+        assert [item["status"] for item in ignored] == ["ignored"]
+        server.status = 204
+        assert walker("run", flow, input="").exit_code == 0
+    write_flow(tmp_path, destinations, spool=spool, deliver=False)
+    with Collector.from_file(flow) as collector:
+        collector.push({**ORDER, "id": "o-2"})
+        assert collector.status_of("crm").reason == "no process delivers to it now"
+    assert reason_of_waiting(flow) == "no process delivers to it now"
+    write_flow(tmp_path, {}, spool=spool)
+    assert "the flow has no such destination" in walker("why", flow, "--event", "o-2").stdout
+
+
+def reason_of_waiting(flow: Path) -> str:
+    """Return why events wait for `crm`, as `walker spool status` says."""
+    (found,) = objects(walker("spool", "status", flow, "--json").stdout)
+    return str(found["destinations"]["crm"]["reason"])
+
+
+def test_a_process_that_only_accepts_knows_why_its_events_wait(tmp_path: Path) -> None:
+    with serving(401) as server:
+        destinations = {"crm": to_server(server.url)}
+        spool = {"path": str(tmp_path / "spool.db")}
+        flow = write_flow(tmp_path, destinations, spool=spool)
+        walker("run", flow, "--timeout", "0.2", input=ndjson([ORDER]))
+    write_flow(tmp_path, destinations, spool=spool, deliver=False)
+    with Collector.from_file(flow) as collector:
+        reason = collector.status_of("crm").reason
+    assert reason.startswith("no process delivers to it now; it was down since ")
+    assert "answered 401" in reason
+
+
+def test_a_retried_event_waits_since_it_was_accepted(tmp_path: Path) -> None:
+    with serving(503) as server:
+        destinations = {"crm": to_server(server.url)}
+        flow = write_flow(tmp_path, destinations, spool={"path": str(tmp_path / "spool.db")})
+        walker("run", flow, "--timeout", "0.2", input=ndjson([{**ORDER, "id": "o-1"}]))
+    (event,) = asked(flow, "--event", "o-1")["events"]
+    (delivery,) = event["deliveries"]
+    assert delivery["at"] == event["accepted"] < delivery["tried"]
+    assert f"at {moment(delivery['tried'])}: " in walker("why", flow, "--event", "o-1").stdout
 
 
 def test_a_call_under_way_is_told_and_a_spool_alone_answers(tmp_path: Path) -> None:

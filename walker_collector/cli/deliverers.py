@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from attrs import frozen
 
 from walker_collector.cli.output import moment
 from walker_collector.config import FlowConfig
 from walker_collector.spool import DestinationHealth, Member
-from walker_collector.spool.processes.observer import Deliverer, deliverers
+from walker_collector.spool.deliverer import NOBODY, TROUBLED
+from walker_collector.spool.processes.observer import deliverers
 from walker_collector.text import storable
-
-_TROUBLED: Final = ("down", "failing")
-_NOBODY: Final = Deliverer(None, None)
 
 
 @frozen
@@ -39,23 +37,27 @@ class Attendance:
     @property
     def lines(self) -> Iterator[str]:
         """Yield the trouble of the destination, its deliverer, and the way out."""
-        health = self.health
-        if health is not None and health.reason and self.state not in ("unattended", "stopped"):
-            since = f" since {moment(health.since)}" if self.is_in_trouble else ""
-            yield f"{self.destination} is {self.state}{since}: {health.reason}"
-            if health.until:
-                yield f"its next attempt is at {moment(health.until)}"
+        if self.health is not None and self.health.reason:
+            yield from self._cause(self.health)
         if self.state == "unattended":
             yield "no process delivers to it now"
-            if health is not None and health.reason:
-                found = f" found it {health.state}" if health.state in _TROUBLED else ""
-                yield f"the last one that did{found}: {health.reason}"
         elif self.state == "stopped":
             yield f"{self.member} has to deliver, and gives no sign of life"
         else:
             yield f"{self.member} delivers to it"
         if self.hint:
             yield self.hint
+
+    def _cause(self, health: DestinationHealth) -> Iterator[str]:
+        since = moment(health.since)
+        if health.state not in TROUBLED:
+            yield f"the last failure at {self.destination}, at {since}: {health.reason}"
+        elif self.state == health.state:
+            yield f"{self.destination} is {health.state} since {since}: {health.reason}"
+            if health.until:
+                yield f"its next attempt is at {moment(health.until)}"
+        else:
+            yield f"{self.destination} was {health.state} since {since}: {health.reason}"
 
     def as_object(self) -> dict[str, Any]:
         """Return it for --json; times in ms since 1970."""
@@ -76,10 +78,13 @@ class Attendance:
 
 def attendance(spool: Path, destination: str, shard: int, flow: FlowConfig | None) -> Attendance:
     """Return the deliverer of a shard to a destination; `flow`: that of the command."""
-    found = deliverers(spool, destination).get(shard, _NOBODY)
+    found = deliverers(spool, destination).get(shard, NOBODY)
     member, health = found.member, found.health
     if member is None:
-        return Attendance(destination, "unattended", None, health, _how_to_start(destination, flow))
+        hint = _how_to_start(destination, flow)
+        if health is not None and health.state == "down":
+            hint = f"mend the cause, then {hint}"
+        return Attendance(destination, "unattended", None, health, hint)
     if member.silent:
         hint = f"process {member.pid} is stopped, or its machine is: let it go on, or end it"
         return Attendance(destination, "stopped", member, health, hint)

@@ -33,15 +33,16 @@ class Delivery:
 
     status: "held", "waiting", "dead"; "delivered"; "ignored", "empty", "dropped", "deleted" (a dead
     letter that somebody has deleted), "erased"; "unknown": not stored for it, and not remembered.
-    shard: that of its person. at: since when it is so (ms since 1970); 0: unknown. behind: the
-    earlier event of the person that it waits for. under_way: a call with events of the person is
-    under way.
+    shard: that of its person. at: since when it is so (ms since 1970); 0: unknown. tried: the time
+    of the last attempt of one that waits; 0: there was none. behind: the earlier event of the
+    person that it waits for. under_way: a call with events of the person is under way.
     """
 
     destination: str
     status: str
     shard: int = 0
     at: int = 0
+    tried: int = 0
     reason: str = ""
     attempts: int = 0
     due: int = 0
@@ -56,6 +57,7 @@ class Delivery:
             "destination": self.destination,
             "status": self.status,
             "at": self.at,
+            "tried": self.tried,
             "reason": self.reason,
             "attempts": self.attempts,
             "due": self.due,
@@ -201,7 +203,9 @@ class Tracer:
             destination=destination,
             status=_STATUSES[item.state],
             shard=item.shard,
-            at=item.changed,
+            # The spool keeps the time of the last change, which may be an attempt.
+            at=item.entry[2] if waits else item.changed,
+            tried=item.changed if waits and item.reason else 0,
             reason=item.reason,
             attempts=item.attempts,
             due=item.due if waits else 0,

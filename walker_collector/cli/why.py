@@ -208,7 +208,7 @@ class _Answer:
     def _waits(self, item: Delivery) -> Iterator[str]:
         attended = self.tracer.attendance(item)
         if item.reason:
-            yield f"{_failures(item.attempts)}: {item.reason}"
+            yield f"{_failures(item.attempts)} at {moment(item.tried)}: {item.reason}"
         if attended.is_in_trouble:
             yield from attended.lines
         elif item.due:

@@ -15,7 +15,7 @@ from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.spool import Deliveries, DestinationHealth, DurableSpool, Lease
-from walker_collector.spool.processes.observer import trouble
+from walker_collector.spool.deliverer import trouble
 
 _LEASES_WAIT: Final = 1.0
 _LEASES_POLL: Final = 0.01
@@ -68,7 +68,7 @@ class Cooperation:
         self._membership.start()
 
     def _trouble_of(self, destination: str) -> str:
-        return trouble(self._membership.holders(destination))
+        return trouble(self._membership.deliverers(destination))
 
     def _take_over(self, lease: Lease) -> None:
         self._workers[lease.destination].take_over(lease.shard)
@@ -113,7 +113,7 @@ class Cooperation:
         """Publish how deliveries go, where that has changed."""
         for worker, _ in self._workers.active:
             last, health = self._published.get(worker.id), worker.health()
-            same = last is not None and last.state == health.state
+            same = last is not None and _condition(last) == _condition(health)
             health = attrs.evolve(health, since=last.since if last and same else now_ms())
             if health != last:
                 self._membership.publish_health(worker.id, health)
@@ -168,3 +168,7 @@ class Cooperation:
         self._publish_health()
         self._write_unstored()
         self._membership.close()
+
+
+def _condition(health: DestinationHealth) -> tuple[str, bool]:
+    return health.state, bool(health.reason)

@@ -10,14 +10,12 @@ from walker_collector.spool.base import (
     DefaultConsent,
     Deliveries,
     DeliveryState,
-    DestinationHealth,
     Entry,
     EntryRun,
     Erased,
     Fate,
     Lease,
     LeaseLost,
-    Member,
     NewEvent,
     OnCommitted,
     PeopleChange,
@@ -35,6 +33,7 @@ from walker_collector.spool.base import (
     later_of,
     mark_of,
 )
+from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
 from walker_collector.spool.engine_protocol import (
     DurableSpool,
     EventStore,
@@ -54,6 +53,7 @@ __all__ = [
     "ConsentRecord",
     "DeadLetter",
     "DefaultConsent",
+    "Deliverer",
     "Deliveries",
     "DeliveryState",
     "DestinationHealth",

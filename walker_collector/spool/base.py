@@ -5,7 +5,6 @@ once, with a state of its own for each destination, and is deleted with its last
 """
 
 import enum
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -14,7 +13,6 @@ from attrs import define, evolve, field, frozen
 
 from walker_collector.config import PartState
 from walker_collector.errors import Overtaken, SpoolError
-from walker_collector.text import storable
 
 RECENT: Final = 86_400_000
 """Time (ms) for which the ids of events are remembered, if nothing else is configured."""
@@ -309,41 +307,6 @@ class Lease(NamedTuple):
 
     destination: str
     shard: int
-
-
-@frozen
-class Member:
-    """A living process; `delivers` are the destinations that it can deliver to.
-
-    `settled`: it has been there for a while. `silent`: it lives, but gives no sign, as a process
-    does that is stopped by a signal or a debugger.
-    """
-
-    token: str
-    pid: int
-    host: str
-    since: float
-    delivers: frozenset[str]
-    settled: bool
-    silent: bool
-
-    def __str__(self) -> str:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.since))
-        return f"process {self.pid} on {storable(self.host)} since {since}"
-
-
-@frozen
-class DestinationHealth:
-    """How deliveries to a destination go, as the process that delivers tells others.
-
-    since: the time of the last change of `state` (ms since 1970). until: no delivery starts before
-    that time; 0: at any time.
-    """
-
-    state: str
-    reason: str = ""
-    since: int = 0
-    until: int = 0
 
 
 @frozen

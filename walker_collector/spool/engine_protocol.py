@@ -14,11 +14,9 @@ from walker_collector.spool.base import (
     DeadLetter,
     DefaultConsent,
     Deliveries,
-    DestinationHealth,
     Entry,
     Erased,
     Fate,
-    Member,
     NewEvent,
     OnCommitted,
     PeopleNews,
@@ -28,6 +26,7 @@ from walker_collector.spool.base import (
     State,
     StoredEntry,
 )
+from walker_collector.spool.deliverer import Deliverer, DestinationHealth
 from walker_collector.spool.repeats import RecentEvent, Unstored
 
 # Every method may be called from any thread. Those that write raise SpoolError, with nothing
@@ -183,8 +182,8 @@ class Membership(Protocol):
     def start(self) -> None:
         """Take the free leases, and begin to watch for commits of others."""
 
-    def holders(self, destination: str) -> list[Member | None]:
-        """Return the process that delivers each shard to a destination; None: nobody does."""
+    def deliverers(self, destination: str) -> list[Deliverer]:
+        """Return the deliverer of each shard to a destination, and its health or the last known."""
 
     def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Publish how deliveries of this process to a destination go, for others to read."""

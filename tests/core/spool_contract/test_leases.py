@@ -6,7 +6,8 @@ import time
 from tests.core.spool_contract.conftest import Store
 from tests.core.spool_contract.engines import Process
 from tests.support import wait_until
-from walker_collector.spool import Lease
+from walker_collector.spool import Deliverer, DestinationHealth, Lease
+from walker_collector.spool.deliverer import NOBODY
 
 
 def test_a_free_lease_is_taken_at_the_start(process: Process, other: Process) -> None:
@@ -18,12 +19,31 @@ def test_a_free_lease_is_taken_at_the_start(process: Process, other: Process) ->
 
 def test_every_process_knows_who_delivers(process: Process, other: Process) -> None:
     membership = other.deliver()
-    assert membership.holders("crm") == [None]
+    assert membership.deliverers("crm") == [NOBODY]
     process.deliver("crm")
-    (holder,) = membership.holders("crm")
-    assert holder is not None
-    assert holder.delivers == {"crm"}
-    assert not holder.silent
+    (found,) = membership.deliverers("crm")
+    assert found.member is not None
+    assert found.member.delivers == {"crm"}
+    assert not found.member.silent
+
+
+def test_the_last_failure_outlives_its_process_and_ends_with_a_success(
+    process: Process, other: Process
+) -> None:
+    down, idle = DestinationHealth("down", "no key", since=7, until=9), DestinationHealth("idle")
+    membership, one = other.deliver(), process.deliver("crm")
+    one.publish_health("crm", down)
+    one.close()
+    assert membership.deliverers("crm") == [Deliverer(None, down)]
+    other.membership = None
+    two = other.deliver("crm")
+    two.publish_health("crm", idle)
+    (found,) = two.deliverers("crm")
+    assert found.member is not None
+    assert found.health == DestinationHealth("idle", "no key", since=7)
+    two.publish_health("crm", DestinationHealth("ready"))
+    two.close()
+    assert two.deliverers("crm") == [Deliverer(None, DestinationHealth("ready"))]
 
 
 def test_a_process_that_closes_is_replaced(process: Process, other: Process) -> None:

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from walker_collector.spool.base import Lease, Member
+from walker_collector.spool.base import Lease
+from walker_collector.spool.deliverer import Member
 
 
 def assign(

@@ -3,11 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from walker_collector.spool.base import Deliveries, DestinationHealth, Lease, Member
+from walker_collector.spool.base import Deliveries, Lease
+from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
 from walker_collector.spool.processes.assignment import assign
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.leases import Leases
@@ -86,6 +87,12 @@ class LeaseKeeper:
             members = {member.token: member for member in self._members.living()}
             found = self._leases.holders(leases)
         return {lease: members[token] for lease, token in found.items() if token in members}
+
+    def deliverers(self, leases: Sequence[Lease]) -> list[Deliverer]:
+        """Return the deliverer under each of these leases, and its health or the last known."""
+        holders = self.holders(leases)
+        with self._looking:
+            return [Deliverer(holders.get(item), self._leases.health(item)) for item in leases]
 
     def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Write into the leases of a destination how deliveries to it go."""

@@ -5,7 +5,6 @@ go, or went when the last holder gave it up.
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -13,18 +12,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import attrs
 from attrs import frozen
 
-from walker_collector.spool import damage
-from walker_collector.spool.base import DestinationHealth, Lease
+from walker_collector.spool.base import Lease
+from walker_collector.spool.deliverer import DestinationHealth
 from walker_collector.spool.processes.files import is_at, open_file, try_lock, unlock
-from walker_collector.text import storable
+from walker_collector.spool.processes.lease_health import TOKEN_BYTES, LeaseHealth, read_health
 
-_TOKEN_BYTES: Final = 16
-_NOBODY: Final = b"-" * _TOKEN_BYTES
+_NOBODY: Final = b"-" * TOKEN_BYTES
 """Stands for the token in the file of a lease that was given up."""
-_HEALTH_BYTES: Final = 10_000
 _LOOK: Final = 0.2
 """Seconds to wait for processes that look at a free lease just now."""
 _PAUSE: Final = 0.001
@@ -41,7 +37,7 @@ class Leases:
         self._folder = folder
         self._token = token
         self._files: dict[Lease, int] = {}
-        self._health: dict[str, bytes] = {}
+        self._health = LeaseHealth()
 
     @property
     def held(self) -> frozenset[Lease]:
@@ -62,7 +58,8 @@ class Leases:
             if not _lock(file) or not is_at(file, self._path(lease)):
                 os.close(file)
                 return False
-            os.ftruncate(file, 0)  # what is there is of a process that was killed
+            self._health.note_left(lease.destination, self.health(lease))
+            os.ftruncate(file, 0)  # else the token there is that of a process that was killed
             self._sign(file, lease)
         except BaseException:
             os.close(file)
@@ -88,10 +85,13 @@ class Leases:
         self._sign(self._files[lease], lease)
         return self._token
 
+    def health(self, lease: Lease) -> DestinationHealth | None:
+        """Return how deliveries under a lease go, or went last; None: nobody has told."""
+        return read_health(self._path(lease))
+
     def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Write how deliveries to a destination go into the files of its leases."""
-        text = json.dumps(attrs.asdict(health)).encode()
-        self._health[destination] = text if len(text) <= _HEALTH_BYTES else b""
+        self._health.note_own(destination, health)
         for lease, file in self._files.items():
             if lease.destination == destination:
                 self._write(file, lease)
@@ -105,7 +105,7 @@ class Leases:
             self._write(file, lease)
 
     def _write(self, file: int, lease: Lease) -> None:
-        text = self._token.encode() + self._health.get(lease.destination, b"")
+        text = self._token.encode() + self._health.text(lease.destination)
         with contextlib.suppress(OSError):
             os.pwrite(file, text, 0)
             os.ftruncate(file, len(text))
@@ -154,7 +154,7 @@ def _holder_at(path: Path) -> str:
     try:
         if try_lock(file, shared=True):
             return ""  # what is written there is of a process that was killed
-        token = os.pread(file, _TOKEN_BYTES, 0)
+        token = os.pread(file, TOKEN_BYTES, 0)
         return "" if token == _NOBODY else token.decode("ascii", "replace")
     finally:
         os.close(file)
@@ -175,26 +175,10 @@ class SeenLease:
 def seen_from_outside(folder: Path, destination: str) -> list[SeenLease]:
     """Return each lease of a destination that there ever was."""
     paths = folder.glob(f"{_name(destination)}.*.lease")
-    found = [SeenLease(_shard_of(path), _holder_at(path), _health_at(path)) for path in paths]
+    found = [SeenLease(_shard_of(path), _holder_at(path), read_health(path)) for path in paths]
     return sorted(found, key=lambda seen: seen.shard)
 
 
 def _shard_of(path: Path) -> int:
     shard = path.name.split(".")[1]
     return int(shard) if shard.isdecimal() else -1
-
-
-def _health_at(path: Path) -> DestinationHealth | None:
-    """Return the health in a lease file; None: there is none, or it is just being written."""
-    try:
-        with path.open("rb") as file:
-            file.seek(_TOKEN_BYTES)
-            about = json.loads(file.read(_HEALTH_BYTES))
-        return DestinationHealth(
-            storable(about["state"]),
-            storable(about["reason"]),
-            damage.number(about["since"]),
-            damage.number(about["until"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None

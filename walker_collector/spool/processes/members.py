@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from walker_collector.spool.base import Member
+from walker_collector.spool.deliverer import Member
 from walker_collector.spool.processes.files import (
     is_at,
     locks_folder,

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from walker_collector.spool.base import Deliveries, DestinationHealth, Lease, Member
+from walker_collector.spool.base import Deliveries, Lease
+from walker_collector.spool.deliverer import Deliverer, DestinationHealth
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.watcher import Watcher
@@ -47,11 +48,9 @@ class SpoolMembership:
         """Return whether deliveries under a lease may begin in this process."""
         return self._keeper.holds(lease)
 
-    def holders(self, destination: str) -> list[Member | None]:
-        """Return the process that delivers each shard to a destination; None: nobody does."""
-        leases = [Lease(destination, shard) for shard in range(self._shards)]
-        found = self._keeper.holders(leases)
-        return [found.get(lease) for lease in leases]
+    def deliverers(self, destination: str) -> list[Deliverer]:
+        """Return the deliverer of each shard to a destination, and its health or the last known."""
+        return self._keeper.deliverers([Lease(destination, n) for n in range(self._shards)])
 
     def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Publish how deliveries of this process to a destination go, for others to read."""
