@@ -139,15 +139,47 @@ def test_flow_without_a_spool_is_told_how_to_have_one(
     assert 'Add "collector": {"spool": {"path": "spool.db"}}' in result.stderr
 
 
+NOTHING_RAN = "nothing has run with this flow yet: there is no "
+
+
 @pytest.mark.parametrize(
     "command",
-    [("spool", "status"), ("dead", "list"), ("dead", "drop", "--all"), ("forget", "--device", "d")],
+    [
+        ("dead", "drop", "--all"),
+        ("dead", "replay", "--all"),
+        ("forget", "--device", "d"),
+        ("why", "--event", "e1"),
+        ("people", "--user-id", "u1"),
+    ],
 )
-def test_spool_that_is_not_there_yet_is_not_made(command: tuple[str, ...], shop: Shop) -> None:
+def test_spool_that_is_not_there_yet_is_told_and_not_made(
+    command: tuple[str, ...], shop: Shop
+) -> None:
     result = walker(*command, shop.flow)
     assert result.exit_code == 1
-    assert "no such file" in result.stderr
-    assert not shop.spool.exists()
+    assert f"{NOTHING_RAN}{shop.spool} (collector.spool.path)" in result.stderr
+    assert list(shop.flow.parent.iterdir()) == [shop.flow]
+
+
+def test_where_nothing_has_run_nothing_is_stored_or_dead(shop: Shop) -> None:
+    letters, status = walker("dead", "list", shop.flow), walker("spool", "status", shop.flow)
+    assert (letters.exit_code, status.exit_code) == (0, 0)
+    assert letters.stdout.startswith(
+        f"no dead letters: {NOTHING_RAN}{shop.spool} (collector.spool.path)"
+    )
+    assert status.stdout.startswith(f"{NOTHING_RAN}{shop.spool} (collector.spool.path)")
+    assert shop.dead() == []
+    assert shop.status() == {}
+    assert walker("dead", "list", shop.flow, "--destination", "theer").exit_code == 1
+    assert list(shop.flow.parent.iterdir()) == [shop.flow]
+
+
+def test_spool_that_was_deleted_is_told_from_one_that_is_not_there_yet(shop: Shop) -> None:
+    shop.run(event(1))
+    shop.spool.unlink()
+    result = walker("dead", "list", shop.flow)
+    assert result.exit_code == 1
+    assert "somebody has moved or deleted it" in result.stderr
 
 
 def test_spool_path_in_a_variable_that_is_not_set_is_told(tmp_path: Path) -> None:

@@ -24,7 +24,14 @@ from walker_collector.cli.options import (
 from walker_collector.cli.output import moment
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.signals import StopSignal
-from walker_collector.cli.spool_access import check_destination, is_spool, owning, reading, spool_of
+from walker_collector.cli.spool_access import (
+    NothingStored,
+    check_destination,
+    is_spool,
+    owning,
+    reading,
+    spool_of,
+)
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
 from walker_collector.spool import DeadLetter
@@ -75,11 +82,18 @@ def list_(
     the last death. The letters come oldest first. FLOW is a flow file or a spool file. A collector
     may be running.
     """
-    letters = _read(flow, name, destination)
+    nothing = ""
+    try:
+        letters = _read(flow, name, destination)
+    except NothingStored as error:
+        check_destination(destination, flow, name)
+        letters, nothing = [], f": {error}"
     if as_json:
         say_json([_as_object(letter) for letter in letters[:limit]])
-    else:
+    elif letters:
         print_list(letters, limit)
+    else:
+        say(f"no dead letters{nothing}")
 
 
 @dead.command(

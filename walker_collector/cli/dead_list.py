@@ -47,9 +47,6 @@ def print_list(letters: Sequence[DeadLetter], limit: int | None) -> None:
 
     `limit`: letters to list; None: the usual number.
     """
-    if not letters:
-        say("no dead letters")
-        return
     reasons = by_reason(letters)
     say(f"{counted(len(letters), 'dead letter')}, {counted(len(reasons), 'reason')}")
     for line in _reason_lines(reasons):

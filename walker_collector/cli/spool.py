@@ -17,7 +17,13 @@ from walker_collector.cli.options import (
     yes_option,
 )
 from walker_collector.cli.output import duration, moment, print_table
-from walker_collector.cli.spool_access import check_destination, owning, reading, spool_of
+from walker_collector.cli.spool_access import (
+    NothingStored,
+    check_destination,
+    owning,
+    reading,
+    spool_of,
+)
 from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
 from walker_collector.spool import Member, SpoolUpdate, State, UpdateKind
@@ -55,8 +61,12 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     with the destinations that each delivers to now.
     """
     config = spool_of(flow, name)
-    with reading(config) as store:
-        counts = stored_counts(store, now_ms())
+    nothing, counts = "", dict[str, StoredCounts]()
+    try:
+        with reading(config) as store:
+            counts = stored_counts(store, now_ms())
+    except NothingStored as error:
+        nothing = str(error)
     for id_, item in counts.items():
         item.reason = observe(Path(config.path), id_) if item.waiting else ""
     found = deliveries(Path(config.path), counts)
@@ -64,6 +74,9 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         processes = [_as_object(member, ids) for member, ids in found]
         say_json({"spool": config.path, "destinations": rows, "processes": processes})
+        return
+    if nothing:
+        say(nothing)
         return
     say(str(config.path))
     print_table(

@@ -1,5 +1,6 @@
 """Access to spools for commands: find the spool of a file, open it to read or to change it."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,12 +10,17 @@ from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.naming import hint
+from walker_collector.spool.processes.files import locks_path
 from walker_collector.spool.sqlite import SqliteSpool
 from walker_collector.spool.sqlite.spool_file import read_beginning
 
 _SQLITE: Final = b"SQLite format 3\0"
 _HEAD: Final = 1_024
 """Bytes at the beginning of a file that tell text from a binary file."""
+
+
+class NothingStored(SpoolError):
+    """There is no spool yet, since no process has run with the flow."""
 
 
 def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
@@ -84,15 +90,32 @@ def check_destination(
 
 @contextmanager
 def reading(config: SpoolConfig) -> Iterator[SqliteSpool]:
-    """Open a spool to read while others write. Raises SpoolError if it cannot be read."""
+    """Open a spool to read while others write.
+
+    Raises NothingStored if there is none yet, SpoolError if it cannot be read.
+    """
+    _check_there(Path(config.path))
     with closing(SqliteSpool(config, read_only=True)) as spool:
         yield spool
 
 
 @contextmanager
 def owning(config: SpoolConfig) -> Iterator[SqliteSpool]:
-    """Open a spool to change it while others write. Raises SpoolError if there is no such file."""
-    if not Path(config.path).exists():
-        raise SpoolError(f"spool {config.path}: no such file")
+    """Open a spool to change it while others write. Raises NothingStored if there is none yet."""
+    _check_there(Path(config.path))
     with closing(SqliteSpool(config)) as spool:
         yield spool
+
+
+def _check_there(path: Path) -> None:
+    """Raise SpoolError unless there is a spool file."""
+    if os.path.lexists(path):
+        return
+    if locks_path(path.resolve()).exists():
+        raise SpoolError(
+            f"spool {path}: the file is gone, and processes have used it: somebody has moved or "
+            "deleted it. Put it back"
+        )
+    raise NothingStored(
+        f"nothing has run with this flow yet: there is no {path.absolute()} (collector.spool.path)"
+    )
