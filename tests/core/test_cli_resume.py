@@ -1,9 +1,6 @@
 """`walker run --resume`: a run goes on where the last one has stopped, each line accepted once."""
 
-import gzip
 import json
-import signal
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,11 @@ from tests.core.cli_support import (
     ndjson,
     numbers,
     objects,
-    spawned,
     to_file,
     walker,
     write_events,
     write_flow,
 )
-from tests.support import wait_until
 from walker_collector import Collector
 from walker_collector.cli.input_position import begin
 from walker_collector.cli.progress_line import BytesRead
@@ -46,25 +41,6 @@ def resumed(flow: Path, events: Path, *options: str) -> dict[str, Any]:
 def add(events: Path, *lines: Any) -> None:
     with events.open("a", encoding="utf-8") as file:
         file.write(ndjson(lines))
-
-
-def test_killed_run_goes_on_with_the_next_line_and_each_event_has_one_id(tmp_path: Path) -> None:
-    count, out = 12_000, tmp_path / "out"
-    flow = flow_of(tmp_path)
-    events = tmp_path / "events.ndjson.gz"
-    events.write_bytes(gzip.compress(ndjson(event(n, f"u{n}") for n in range(count)).encode(), 1))
-    with spawned("run", flow, events) as process:
-        wait_until(lambda: out.exists() and out.stat().st_size)
-        process.send_signal(signal.SIGKILL)
-        process.wait(20)
-    done = resumed(flow, events)
-    assert 0 < done["passed"] < count
-    assert done["read"] == done["accepted"] == count - done["passed"]
-    ids = defaultdict(set)
-    for item in objects(out.read_text()):
-        ids[item["data"]["n"]].add(item["id"])
-    assert ids.keys() == set(range(count))
-    assert {len(found) for found in ids.values()} == {1}
 
 
 def test_finished_run_has_nothing_left_and_goes_on_with_lines_that_were_added(
