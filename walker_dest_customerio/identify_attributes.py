@@ -51,6 +51,8 @@ def problem(attributes: Json) -> str | None:
     """Return why Customer.io will refuse attributes as a whole, or None."""
     if type(attributes.get("_timestamp", 0)) is not int:
         return "attribute '_timestamp' is no time; give unix seconds or ISO 8601"
+    if type(attributes.get("_update", False)) is not bool:
+        return "attribute '_update' must be true or false"
     if len(attributes) > limits.ATTRIBUTES:
         count = len(attributes.keys() - CONTROL)
         if count > limits.ATTRIBUTES:

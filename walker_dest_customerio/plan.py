@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 
-from walker_collector import MISSING, PushContext, Rejected, Rule
+from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.dates import with_seconds
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.event_ids import event_id
@@ -21,6 +21,7 @@ from walker_dest_customerio.identity import customer_id, identity_of, key_of
 from walker_dest_customerio.object_actions import object_operations
 from walker_dest_customerio.operations import (
     Identify,
+    Invite,
     Json,
     Message,
     Occurrence,
@@ -42,6 +43,7 @@ from walker_dest_customerio.rule_actions import (
     screen_arguments,
 )
 from walker_dest_customerio.settings import RuleSettings, Settings
+from walker_dest_customerio.untrusted import permitted
 
 _NO_SETTINGS = RuleSettings()
 _NUMBERS = (int, float)
@@ -58,7 +60,7 @@ class Plan:
     operations: Sequence[Operation]
     person: str | None = None
     anonymous_id: str | None = None
-    warnings: Sequence[str] = ()
+    warnings: list[str] = Factory(list)
     is_unidentified: bool = False
 
     @property
@@ -127,8 +129,8 @@ def plan(
         if person is None
         else _plan_person(mapped, compiled, person, memory, now)
     )
-    if not context.trusted:
-        _refuse_guarded(made.operations, rule)
+    if made.operations and not context.trusted:
+        made.operations = permitted(made.operations, rule, made.warnings)
     return made
 
 
@@ -163,7 +165,7 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     if compiled.objects:
         operations += object_operations(mapped, None, warnings)
     if anonymous_id is None:
-        return _plan_nobody(operations, compiled, warnings)
+        return _plan_nobody(mapped, compiled, operations, warnings)
     if compiled.page and (seen := page_arguments(mapped, anonymous_id)):
         operations.append(PageAnonymous(*seen))
     if compiled.screen and (seen := screen_arguments(mapped, anonymous_id)):
@@ -175,26 +177,34 @@ def _plan_anonymous(mapped: MappedEvent, compiled: CompiledRule) -> Plan:
     return Plan(operations, None, anonymous_id, warnings)
 
 
-def _plan_nobody(operations: list[Operation], compiled: CompiledRule, warnings: list[str]) -> Plan:
-    """Return the plan of an event that names nobody: operations on objects need no person."""
-    if not operations:
+def _plan_nobody(
+    mapped: MappedEvent, compiled: CompiledRule, operations: list[Operation], warnings: list[str]
+) -> Plan:
+    """Return the plan of an event that names nobody: objects and invites need no person."""
+    if not compiled.skip and (recipient := _recipient(mapped)) is not None:
+        operations.append(_event(Invite, recipient, mapped, warnings))
+    elif not operations:
         return UNIDENTIFIED
-    if not compiled.skip:
+    elif not compiled.skip:
         warnings.append("names nobody: its objects go out, the event itself does not")
     return Plan(operations, warnings=warnings)
 
 
-def _refuse_guarded(operations: Sequence[Operation], rule: Rule | None) -> None:
-    """Raise Rejected if an operation is guarded, and the rule does not open it."""
-    guarded = sorted({operation.guarded for operation in operations if operation.guarded})
-    if guarded and not (rule and rule.untrusted):
-        raise Rejected(
-            f"{' and '.join(guarded)}: not for events whose sender has no trusted key; "
-            'if anybody may cause this, write "untrusted": true in the rule'
-        )
-
-
 def _track(
+    kind: type[Occurrence], identity: str, mapped: MappedEvent, warnings: list[str]
+) -> Occurrence:
+    """Return the event as that of its person, or of the recipient that its rule names."""
+    if (recipient := _recipient(mapped)) is not None:
+        return _event(Invite, recipient, mapped, warnings)
+    return _event(kind, identity, mapped, warnings)
+
+
+def _recipient(mapped: MappedEvent) -> str | None:
+    value = mapped.rule.recipient
+    return None if value is None else identity_of(value, mapped.event, mapped.context)
+
+
+def _event(
     kind: type[Occurrence], identity: str, mapped: MappedEvent, warnings: list[str]
 ) -> Occurrence:
     event, data = mapped.event, mapped.data
@@ -205,6 +215,8 @@ def _track(
         warnings.append(
             f"data is {_kind(data)}, and Customer.io takes an object: the event goes out without it"
         )
+    if kind is Invite:
+        known = {**known, "recipient": identity}
     id_ = event_id(event, mapped.context.destination.id, "track")
     return kind(identity, _event_name(mapped), known, mapped.when, id_)
 

@@ -129,6 +129,8 @@ class RuleSettings:
         does; `attributes` are those of the relationship. May make a list of these.
     send_email, send_push, send_sms, send_whatsapp, send_in_app, send_inbox: the body of a
         transactional message; needs the App API key.
+    recipient: the email address of somebody who is no person of the workspace. The event is then
+        an invite, which belongs to nobody, instead of the person's.
     """
 
     identify: Value | None = None
@@ -149,6 +151,7 @@ class RuleSettings:
     send_whatsapp: Value | None = None
     send_in_app: Value | None = None
     send_inbox: Value | None = None
+    recipient: Value | None = None
 
 
 def check_settings(
@@ -179,6 +182,8 @@ def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
         yield "data", no_object
     for path, rule in each_rule(config.mapping, "mapping"):
         yield from _unread_keys(rule.settings, f"{path}.settings")
+        if rule.skip and getattr(rule.settings, "recipient", None) is not None:
+            yield f"{path}.settings.recipient", "has no effect: with skip, no event is sent"
         if rule.skip or rule.ignore:
             continue
         if not may_make_object(rule.data):

@@ -395,6 +395,7 @@ GUARDED: dict[str, Any] = {
     "sendWhatsapp": {"map": {"to": "user.id", **TRANSACTIONAL}},
     "sendInApp": {"map": TRANSACTIONAL},
     "sendInbox": {"map": TRANSACTIONAL},
+    "recipient": {"value": "eva@post.example"},
 }
 
 
@@ -412,8 +413,8 @@ def test_untrusted_sender_causes_nothing_guarded_unless_the_rule_says_so(
 ) -> None:
     with pytest.raises(Rejected, match=f'^{key}: .* write "untrusted": true in the rule'):
         from_anybody(rule_of(**{key: value}))
-    opened = evolve(rule_of(skip=True, **{key: value}), untrusted=True)
-    assert from_anybody(opened) == Planner().calls(rule=rule_of(skip=True, **{key: value}))
+    opened = evolve(rule_of(**{key: value}), untrusted=True)
+    assert from_anybody(opened) == Planner().calls(rule=rule_of(**{key: value}))
 
 
 def test_untrusted_sender_causes_all_else() -> None:

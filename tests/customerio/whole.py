@@ -3,8 +3,9 @@
 from typing import Any
 
 from tests.customerio.support import CREDENTIALS, NOON
-from walker_collector import Collector
+from walker_collector import Collector, Event
 from walker_collector.flow import load_flow
+from walker_collector.hookspecs import Received
 from walker_collector.simulation import Simulated, Simulation
 from walker_collector.spool import DeadLetter
 from walker_dest_customerio.sandbox import Sandbox
@@ -34,7 +35,9 @@ def delivered(
         return collector.dead()
 
 
-def simulated(*events: Json, rule: Json | None = None, **settings: Any) -> list[Simulated]:
+def simulated(
+    *events: Event | Received, rule: Json | None = None, **settings: Any
+) -> list[Simulated]:
     """Return what the events would do."""
     flow = load_flow(flow_of({**CREDENTIALS, **settings}, rule))
     simulation = Simulation(flow, now=lambda: NOON, new_id=lambda: "e1")

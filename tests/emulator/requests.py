@@ -258,6 +258,7 @@ def _v1_event(body: Json, request: int, person: str = "") -> Operation:
     _require(action in EVENTS, f"type {action!r}")
     anonymous = body.get("anonymous_id")
     _require(anonymous is None or _text(anonymous), "anonymous_id")
+    _require(person or anonymous or _text(data.get("recipient")), "recipient of an invite")
     whom = _who(person) if person else f"anonymous_id:{anonymous}" if anonymous else ""
     return _event(whom, action, body, data, request, "v1")
 

@@ -26,6 +26,7 @@ from walker_dest_customerio.operations.objects import (
     Unrelate,
 )
 from walker_dest_customerio.operations.occurrences import (
+    Invite,
     Occurrence,
     Page,
     PageAnonymous,
@@ -59,6 +60,7 @@ __all__ = [
     "DeleteObject",
     "Identify",
     "IdentifyObject",
+    "Invite",
     "Json",
     "Merge",
     "Message",
@@ -86,7 +88,7 @@ __all__ = [
 
 _CONSEQUENTIAL: tuple[type[Operation], ...] = (
     *(Delete, Suppress, Unsuppress, DeleteDevice, Merge),
-    *(DeleteObject, Unrelate),
+    *(DeleteObject, Unrelate, Invite),
 )
 GUARDED = frozenset(kind.guarded for kind in (*_CONSEQUENTIAL, *MESSAGES))
 """The settings of rules that no untrusted sender may use."""

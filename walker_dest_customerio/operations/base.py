@@ -44,6 +44,11 @@ class Operation:
         raise NotImplementedError
 
     @property
+    def guard(self) -> str:
+        """The rule setting that no untrusted sender may use to cause this one; else ""."""
+        return self.guarded
+
+    @property
     def progress_part(self) -> str:
         """Its name in the progress of an event, unique there."""
         return self.part

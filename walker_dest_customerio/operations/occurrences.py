@@ -6,7 +6,7 @@ from attrs import define
 
 from walker_dest_customerio import limits
 from walker_dest_customerio.encode import dumps
-from walker_dest_customerio.identity import identifiers
+from walker_dest_customerio.identity import identifiers, is_email
 from walker_dest_customerio.operations.base import (
     Call,
     Json,
@@ -69,7 +69,7 @@ class Occurrence(Operation):
             return None
         return f"data of {size:,} bytes of JSON; Customer.io takes at most {limits.EVENT_DATA:,}"
 
-    def entry(self) -> Json:
+    def entry(self) -> Json | None:
         """Return the entry in a v2 batch, which calls the data attributes."""
         entry: Json = {
             "type": "person",
@@ -123,6 +123,39 @@ class TrackAnonymous(Occurrence):
         return client.track_anonymous(
             self.identity, self.name, self.data, id=self.id, timestamp=self.timestamp
         )
+
+
+@define
+class Invite(Occurrence):
+    """An event of nobody, with which a campaign writes to the recipient in its data.
+
+    identity: the recipient's email address. Version 2 has no event without a person.
+    """
+
+    part = "track"
+    guarded = "recipient"
+
+    @property
+    def call(self) -> Call:
+        return ["track_anonymous", None, self.summary]
+
+    def problem(self, now: float) -> str | None:
+        if not self.name.strip():
+            return BLANK_NAME
+        if not is_email(self.identity):
+            return "the recipient is no email address"
+        return length_problem("the name", self.name.strip(), limits.EVENT_NAME)
+
+    def path_problem(self) -> None:
+        return None
+
+    def send(self, client: Any) -> Any:
+        return client.track_anonymous(
+            None, self.name, self.data, id=self.id, timestamp=self.timestamp
+        )
+
+    def entry(self) -> None:
+        return None
 
 
 @define

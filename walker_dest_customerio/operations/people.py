@@ -51,6 +51,12 @@ class Identify(PersonOperation):
     def people(self) -> tuple[str, ...]:
         return person_keys(self.attributes)
 
+    @property
+    def guard(self) -> str:
+        """`unrelate` for an identify that removes relationships."""
+        related = self.attributes.get("cio_relationships")
+        return "" if related is None or _added(related) is not None else "unrelate"
+
     def problem(self, now: float) -> str | None:
         return id_problem(self.person) or identify_attributes.problem(self.attributes)
 
@@ -89,9 +95,10 @@ class Identify(PersonOperation):
         Customer.io answers 200 but ignores an update older than the person's last change, by
         anybody. Only an update with about the current time is certainly newer than that change, so
         it counts without end. An older one may have been ignored: it counts for other updates of
-        about its own time, which would be ignored just as well.
+        about its own time, which would be ignored just as well. With `_update` it may have been
+        ignored for want of the person.
         """
-        if self.fingerprint is None:
+        if self.fingerprint is None or self.attributes.get("_update") is True:
             memory.discard(self.person)
             return
         stamp = self.attributes.get("_timestamp", self.timestamp)
