@@ -124,7 +124,7 @@ def test_killed_backfill_goes_on_and_each_line_has_one_id(
                 assert process.wait(20) == -signal.SIGKILL
         with spawned("run", flow, export, "--resume", "--json", timeout=PATIENCE) as process:
             runs.append(watch(process, arrived, LINES))
-            told, said = process.communicate()
+            told, said = process.communicate(timeout=60)
         seconds = time.monotonic() - began
     assert process.returncode == 0, said
     figures = json.loads(told)
