@@ -6,8 +6,9 @@
 
 Each function takes the arguments of the function of its name in `segment.analytics`, in the same
 order, and returns the event that the source `http` makes of that call: names, parts and the rest
-under `custom.segment`. None of them sends anything. They raise EventError for a call without a
-person or a name, and for a time that cannot be read.
+under `custom.segment`. `from_call` does the same to a call as files of Segment and RudderStack have
+it. None of them sends anything. They raise EventError for a call without a person or a name, and
+for a time that cannot be read.
 """
 
 from collections.abc import Mapping
@@ -19,12 +20,31 @@ from walker_collector.moments import now_ms
 from walker_collector.sources.http.messages import RequestRejected
 from walker_collector.sources.http.segment_api import event_of
 
-__all__ = ["alias", "group", "identify", "page", "screen", "track"]
+__all__ = ["alias", "from_call", "group", "identify", "page", "screen", "track"]
 
 Object = Mapping[str, Any]
 Id = str | int
 
 _NO_NAMES: Final[Mapping[str, str]] = {}
+
+
+def from_call(call: Object, *, names: Mapping[str, str] = _NO_NAMES) -> dict[str, Any]:
+    """Return the event of a stored call: an object with `type`, as in a line of an export.
+
+    Its `timestamp` counts as it is: whoever stored the call has corrected it by `sentAt` before.
+    Without one it is refused, as old events must not become events of today. `names` is that of
+    `track`.
+    """
+    if not isinstance(call, Mapping):
+        raise EventError("a call must be an object")
+    stored = {key: value for key, value in call.items() if key != "sentAt"}
+    try:
+        event = event_of(stored, names, now_ms(), None)
+    except RequestRejected as error:
+        raise EventError(error.message) from None
+    if "timestamp" not in event:
+        raise EventError("timestamp: is missing, or no ISO 8601 text")
+    return event
 
 
 def identify(

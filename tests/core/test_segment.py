@@ -95,6 +95,39 @@ def test_call_in_python_is_the_event_of_the_call_by_http(
         assert pushed["id"] == posted["id"] == "m-1"
 
 
+STORED = {
+    "type": "track",
+    "userId": "ines",
+    "event": "Signed Up",
+    "messageId": "m-1",
+    "timestamp": "2026-03-02T08:22:00Z",
+    "originalTimestamp": "2026-03-02T09:22:00Z",
+    "sentAt": "2026-03-02T09:22:01Z",
+    "receivedAt": "2026-03-02T08:22:01Z",
+}
+"""A call as files have it: its client's clock was an hour ahead."""
+
+
+def test_stored_call_keeps_its_id_and_the_time_that_was_corrected_before() -> None:
+    event = segment.from_call(STORED, names={"Signed Up": "user register"})
+    assert (event["name"], event["id"]) == ("user register", "m-1")
+    assert event["timestamp"] == AT.timestamp() * 1000
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({**STORED, "timestamp": "?", "originalTimestamp": None}, "timestamp: is missing, or no"),
+        ({**STORED, "type": "delete"}, "type: must be track"),
+        ({**STORED, "userId": None}, "userId or anonymousId is needed"),
+        (["track"], "a call must be an object"),
+    ],
+)
+def test_stored_call_that_cannot_be_an_event_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(EventError, match=message):
+        segment.from_call(call)
+
+
 def test_names_are_those_of_the_source() -> None:
     names = {"Signed Up": "user register"}
     assert segment.track("ines", "Signed Up", names=names)["name"] == "user register"
