@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         bound_pools,
         call_within,
     )
+    from walker_collector.explanations import explanation, known_words, listed
     from walker_collector.network_errors import causes_of, failure_text
 
 __all__ = [
@@ -49,9 +50,12 @@ __all__ = [
     "causes_of",
     "credential",
     "error_for_status",
+    "explanation",
     "failure_text",
     "filled",
     "https_origin",
+    "known_words",
+    "listed",
     "positive",
     "request_timeout",
     "retry_after",
@@ -73,6 +77,10 @@ def __getattr__(name: str) -> object:
         from walker_collector import network_errors
 
         return getattr(network_errors, name)
+    if name in ("explanation", "known_words", "listed"):
+        from walker_collector import explanations
+
+        return getattr(explanations, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -21,10 +21,10 @@ from walker_collector import (
     RetryLater,
     SpoolError,
 )
+from walker_collector.clients import listed
 from walker_dest_customerio.at_most_once import at_most_once
 from walker_dest_customerio.batches import REQUEST_BYTES
 from walker_dest_customerio.clients import Clients
-from walker_dest_customerio.error_text import listed
 from walker_dest_customerio.event_delivery import (
     EventDelivery,
     Task,

@@ -8,11 +8,10 @@ Customer.io's published messages are made of, and a field only if it looks like 
 import re
 from typing import Any, Final
 
+from walker_collector.clients import known_words
+
 _LONGEST: Final = 300
-"""Characters of one message."""
-_MOST: Final = 5
-"""Messages of one error."""
-_GAP: Final = "..."
+"""Characters of a field's name."""
 
 _VOCABULARY: Final = """
     a above accept accepted account action add add_device add_relationships address again allow
@@ -47,20 +46,12 @@ _NUMBERS: Final = frozenset(
     ["1", "2", "10", "15", "32", "90", "100", "150", "300", "301", "500", "1000", "2048", "100000"]
 )
 """Customer.io's limits, as its messages name them."""
-_PUNCTUATION: Final = "\"'`.,:;!?()[]{}<>"
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z_$][A-Za-z_-]{0,60}[0-9]{0,3}")
 
 
-def known_words(text: str) -> str:
+def shown_words(text: str) -> str:
     """Return a message with gaps in place of words that may be data."""
-    kept: list[str] = []
-    for word in text[:_LONGEST].split():
-        bare = word.strip(_PUNCTUATION)
-        if bare.lower() in _WORDS or bare in _NUMBERS:
-            kept.append(word)
-        elif not kept or kept[-1] != _GAP:
-            kept.append(_GAP)
-    return " ".join(kept) if any(word != _GAP for word in kept) else ""
+    return known_words(text, _WORDS, _NUMBERS)
 
 
 def field_name(value: Any) -> str:
@@ -72,10 +63,3 @@ def field_name(value: Any) -> str:
         part in _WORDS or (at > 0 and _ATTRIBUTE.fullmatch(part)) for at, part in enumerate(parts)
     )
     return value if is_known and value.isprintable() else ""
-
-
-def listed(messages: list[str]) -> str:
-    """Return some messages on one line, each once."""
-    found = list(dict.fromkeys(filter(None, messages)))
-    more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    return "; ".join(found[:_MOST]) + more

@@ -13,8 +13,8 @@ import orjson
 from attrs import frozen
 
 from walker_collector import DestinationDown, Rejected, RetryLater, WalkerError
-from walker_collector.clients import error_for_status, retry_after
-from walker_dest_customerio.error_text import field_name, known_words, listed
+from walker_collector.clients import error_for_status, listed, retry_after
+from walker_dest_customerio.error_text import field_name, shown_words
 
 LONGEST_WAIT: Final = 3600.0
 NO_ITEM: Final = -1
@@ -99,7 +99,7 @@ def error_messages(body: bytes) -> list[str]:
     """Return the error messages of a response, in any of the shapes that the APIs use."""
     content = _parsed(body)
     meta = content.get("meta")
-    found: list[Any] = []
+    found: list[Any] = [content.get(key) for key in ("error", "message", "detail")]
     if isinstance(meta, dict):
         found += [meta.get("error"), *_as_list(meta.get("errors"))]
     found += _as_list(content.get("errors"))
@@ -128,13 +128,13 @@ def _index(item: Any) -> int | None:
 def _message(item: Any) -> str:
     """Return `field: message (reason)` of an error, as far as it has them and they may be shown."""
     if isinstance(item, str):
-        return known_words(item)
+        return shown_words(item)
     if not isinstance(item, dict):
         return ""
     text = item.get("message") or item.get("detail")
-    text = known_words(text) if isinstance(text, str) else ""
+    text = shown_words(text) if isinstance(text, str) else ""
     reason = item.get("reason")
-    reason = known_words(reason.replace("_", " ")) if isinstance(reason, str) else ""
+    reason = shown_words(reason.replace("_", " ")) if isinstance(reason, str) else ""
     if reason:
         text = f"{text} ({reason})" if text else reason
     field = field_name(item.get("field"))

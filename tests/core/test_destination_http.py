@@ -205,9 +205,18 @@ def test_refused_event_does_not_stop_the_next(hook: Hook) -> None:
     hook.answer(422, b'{"error": "email a@b.c is invalid"}')
     http = make(hook.url())
     failures = http.push(http.item("a b", 1), http.item("a b", 2))
-    assert [str(error) for error in failures.values()] == [f"{hook.url()} answered 422"]
+    assert [str(error) for error in failures.values()] == [
+        f"{hook.url()} answered 422: email ... is invalid"
+    ]
     assert isinstance(failures[0], Rejected)
     assert hook.bodies == [1, 2]
+
+
+def test_explanation_may_name_the_fields_that_were_sent(hook: Hook) -> None:
+    hook.answer(422, b'{"detail": [{"loc": ["body", "price"], "msg": "field required"}]}')
+    http = make(hook.url())
+    failures = http.push(http.item("a b", {"price": None, "email": "ines@example.org"}))
+    assert str(failures[0]) == f"{hook.url()} answered 422: body.price: field required"
 
 
 def test_failed_event_holds_back_its_person_only(hook: Hook) -> None:

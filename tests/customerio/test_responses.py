@@ -133,6 +133,7 @@ def test_reason_quotes_nothing_that_may_be_data(status: int, quoted: str) -> Non
         {"meta": {"errors": [quoted, [quoted], {quoted: quoted}]}},
         {"errors": [{"field": quoted, "reason": quoted, "message": quoted, "detail": quoted}]},
         {"errors": [{"field": [quoted], "reason": {quoted: 1}, "message": [quoted]}, quoted]},
+        {"error": quoted, "message": {quoted: quoted}, "detail": [quoted]},
         {"errors": {quoted: quoted}},
         {quoted: quoted},
         [quoted],

@@ -13,6 +13,7 @@ from walker_collector.clients import (
     bound_pools,
     call_within,
     error_for_status,
+    explanation,
     retry_after,
     tls_context,
 )
@@ -23,8 +24,8 @@ from walker_collector.network_errors import causes_of, failure_text
 
 _READ_MAX: Final = 65_536
 """Bytes of a response that are read, so that its connection can be reused."""
-
-
+_Answer = tuple[int, str | None, bytes]
+"""Status, Retry-After and body of a response."""
 _CONCEALED_MIN: Final = 8
 _TOKEN_MIN: Final = 16
 """Characters of a step in a path that may be a token; a shorter one guards nothing."""
@@ -60,7 +61,7 @@ class HttpClient:
         )
         bound_pools(pool, BoundedConnection)
 
-        def request(verb: str, body: bytes | None) -> urllib3.BaseHTTPResponse:
+        def request(verb: str, body: bytes | None) -> _Answer:
             with call_within(timeout):
                 response = pool.request(
                     verb,
@@ -70,8 +71,7 @@ class HttpClient:
                     redirect=False,
                     preload_content=False,
                 )
-                _finish(response)
-            return response
+                return response.status, response.headers.get("Retry-After"), _finish(response)
 
         # The credentials in URL and headers are in the function alone: not in `vars` or a pickle.
         self._request = request
@@ -82,9 +82,12 @@ class HttpClient:
 
     def send(self, value: Any) -> None:
         """Send one value, and return when the service has accepted it."""
-        response = self._respond(self._method, to_json(value))
+        status, wait, body = self._respond(self._method, to_json(value))
+        if 200 <= status < 300:
+            return
+        refused = 400 <= status < 500
         failure = failure_of(
-            self._shown, response.status, response.headers.get("Retry-After"), time.time()
+            self._shown, status, wait, time.time(), explanation(body, value) if refused else ""
         )
         if failure is not None:
             raise failure
@@ -95,16 +98,16 @@ class HttpClient:
         Services that take events only often know none of these methods. So nothing is proved by a
         405 or 501, and only where both find nothing is there nothing at the address.
         """
-        status = self._respond("HEAD", None).status
+        status, _, _ = self._respond("HEAD", None)
         if status == 404:
-            status = self._respond("OPTIONS", None).status
+            status, _, _ = self._respond("OPTIONS", None)
         if status in (404, 410):
             raise DestinationDown(f"{self._shown} answered {status}: nothing is there; check url")
         failure = None if status == 501 else failure_of(self._shown, status, None, time.time())
         if failure is not None and not isinstance(failure, Rejected):
             raise failure
 
-    def _respond(self, method: str, body: bytes | None) -> urllib3.BaseHTTPResponse:
+    def _respond(self, method: str, body: bytes | None) -> _Answer:
         try:
             return self._request(method, body)
         except Exception as error:  # whatever is wrong with an answer, no event is to blame
@@ -121,15 +124,17 @@ class HttpClient:
         return ServiceUnavailable(reason)
 
 
-def failure_of(where: str, status: int, wait: str | None, now: float) -> WalkerError | None:
+def failure_of(
+    where: str, status: int, wait: str | None, now: float, words: str = ""
+) -> WalkerError | None:
     """Return the error that a response means, or None for success.
 
-    `wait` is its Retry-After header, `now` the time in s since 1970. The message has the status
-    only: a body may repeat the event.
+    `wait` is its Retry-After header, `now` the time in s since 1970, `words` the service's
+    explanation, without what may be data.
     """
     error = error_for_status(
         status,
-        f"{where} answered {status}",
+        f"{where} answered {status}" + (f": {words}" if words else ""),
         retry_after(wait, now),
         credentials="check headers and url",
         address="set url to where it points",
@@ -178,15 +183,17 @@ def _headers(parts: SplitResult, given: Mapping[str, Secret]) -> dict[str, str]:
     return dict(headers)
 
 
-def _finish(response: urllib3.BaseHTTPResponse) -> None:
-    """Read the rest of a short response, so that its connection can be used again.
+def _finish(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read and return the body of a short response, so that its connection can be used again.
 
     As it came: the status alone decides the event's fate, so nothing is unpacked.
     """
+    body = b""
     try:
-        response.read(_READ_MAX, decode_content=False)
+        body = response.read(_READ_MAX, decode_content=False)
         if response.read(1, decode_content=False):
             response.close()
     except (urllib3.exceptions.HTTPError, OSError, ValueError):
         response.close()
     response.release_conn()
+    return body
