@@ -72,10 +72,12 @@ EVERYTHING: Final[dict[str, Any]] = {
     "sendWhatsapp": message(to="+15551234567"),
     "sendInApp": message(),
     "sendInbox": message(),
+    "recipient": value("eva@post.example"),
 }
 """Every setting of a rule."""
 CONFIGS: Final = (
     {"rule": {"settings": EVERYTHING}},
+    {"rule": {}},
     {"rule": {"settings": {"object": value({**ACME, "delete": True})}}},
     {"settings": {"customerId": "user.account"}, "rule": {}},
 )
@@ -121,6 +123,13 @@ def test_every_message_of_the_sdk_has_its_method() -> None:
 def test_every_action_of_track_v2_is_named_once() -> None:
     actions = [f"{kind} `{action}`" for kind, known in ACTIONS.items() for action in known]
     assert sorted(row.cells[V2] for row in rows(V2)) == sorted([*actions, "delivery `event`"])
+
+
+def test_every_setting_of_a_rule_is_in_the_tables() -> None:
+    named_there = {
+        name for row in [*rows(METHODS), *rows(V2)] for name in named(row.cells["made by"])
+    }
+    assert {disk_key(each) for each in attrs.fields(RuleSettings)} <= named_there
 
 
 def test_every_setting_in_the_tables_exists() -> None:
