@@ -17,6 +17,7 @@ from walker_collector.people.erasure import Erasure
 from walker_collector.plugins import Registry
 from walker_collector.spool import RECENT, Spool
 from walker_collector.spool.memory import MemorySpool
+from walker_collector.spool.opening import open_durable
 
 _WRITE_WAIT: Final = 1_000
 """Least wait (ms) for other processes that write, also if a push is not to wait for room."""
@@ -27,15 +28,8 @@ def open_spool(config: CollectorConfig) -> Spool:
     recent = RECENT if config.recent is None else config.recent
     if config.spool is None:
         return MemorySpool(recent)
-    # Imported here: a collector in memory needs neither SQLite nor file locks.
-    from walker_collector.spool.sqlite import SqliteSpool
-
-    return SqliteSpool(
-        config.spool,
-        shards=config.shards,
-        recent=recent,
-        wait=max(config.queue_wait, _WRITE_WAIT) / 1000,
-    )
+    wait = max(config.queue_wait, _WRITE_WAIT) / 1000
+    return open_durable(config.spool, shards=config.shards, recent=recent, wait=wait)
 
 
 class Runtime:

@@ -1,16 +1,14 @@
 """The deliverer of a destination, and its health, as a command sees them from outside."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from attrs import frozen
 
 from walker_collector.cli.output import moment
 from walker_collector.config import FlowConfig
-from walker_collector.spool import DestinationHealth, Member
-from walker_collector.spool.deliverer import NOBODY, TROUBLED
-from walker_collector.spool.processes.observer import deliverers
+from walker_collector.spool import Deliverer, DestinationHealth, Member
+from walker_collector.spool.deliverer import TROUBLED
 from walker_collector.text import storable
 
 
@@ -76,9 +74,8 @@ class Attendance:
         }
 
 
-def attendance(spool: Path, destination: str, shard: int, flow: FlowConfig | None) -> Attendance:
-    """Return the deliverer of a shard to a destination; `flow`: that of the command."""
-    found = deliverers(spool, destination).get(shard, NOBODY)
+def attendance(found: Deliverer, destination: str, flow: FlowConfig | None) -> Attendance:
+    """Return how a destination is attended to by a deliverer; `flow`: that of the command."""
     member, health = found.member, found.health
     if member is None:
         hint = _how_to_start(destination, flow)

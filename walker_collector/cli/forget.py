@@ -19,7 +19,7 @@ from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure, until_scrubbed
 from walker_collector.people.identity import identifiers
-from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool import StoredSpool
 from walker_collector.text import counted
 
 
@@ -71,7 +71,7 @@ def forget(
         )
 
 
-def _compact(spool: SqliteSpool, count: int) -> None:
+def _compact(spool: StoredSpool, count: int) -> None:
     try:
         spool.compact()
         until_scrubbed(spool, "the file was written anew")

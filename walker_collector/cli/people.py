@@ -23,9 +23,8 @@ from walker_collector.cli.spool_access import flow_of, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.traces import EventTrace, Tracer
 from walker_collector.people.identity import identifiers
-from walker_collector.spool import LEARNED, ConsentRecord, mark_of
+from walker_collector.spool import LEARNED, ConsentRecord, StoredSpool, mark_of
 from walker_collector.spool.person_keys import is_claimed
-from walker_collector.spool.sqlite import SqliteSpool
 
 _EVERY = 1_000_000
 _US = 1_000
@@ -69,7 +68,7 @@ def people(
         raise click.UsageError("name the person: --user-id, --device or --session")
     config = spool_of(flow, name)
     with reading(config) as store:
-        tracer = Tracer(store, Path(config.path), flow_of(flow, name))
+        tracer = Tracer(store, config.path, flow_of(flow, name))
         found = _known(tracer, store, user)
     if as_json:
         say_json(found.as_object(with_data=show_data))
@@ -153,7 +152,7 @@ class _Known:
                 yield f"    {to_json(event.data)}"
 
 
-def _known(tracer: Tracer, store: SqliteSpool, user: dict[str, Any]) -> _Known:
+def _known(tracer: Tracer, store: StoredSpool, user: dict[str, Any]) -> _Known:
     named = identifiers(user)
     keys = tracer.consents.keys_of(user)
     statements = [item for key in sorted(keys) for item in _statements(key, store.consent_of(key))]
@@ -180,7 +179,7 @@ def _statements(key: str, record: ConsentRecord) -> Iterator[_Statement]:
         yield _Statement(shown, granted, stamp // _US, origin, is_claimed(key))
 
 
-def _erasure(tracer: Tracer, store: SqliteSpool, keys: set[str]) -> str | None:
+def _erasure(tracer: Tracer, store: StoredSpool, keys: set[str]) -> str | None:
     if keys & store.pending_erasures():
         return "pending"
     marks = store.people_since(max(0, tracer.consents.known_version - 9_999)).erased

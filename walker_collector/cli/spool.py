@@ -26,9 +26,8 @@ from walker_collector.cli.spool_access import (
 )
 from walker_collector.cli.streams import say, say_json
 from walker_collector.moments import now_ms
-from walker_collector.spool import Member, SpoolUpdate, State, UpdateKind
-from walker_collector.spool.processes.observer import deliveries, observe
-from walker_collector.spool.sqlite import SqliteSpool
+from walker_collector.spool import Member, Observer, SpoolUpdate, State, StoredSpool, UpdateKind
+from walker_collector.spool.deliverer import NOBODY, trouble
 from walker_collector.text import counted
 
 _PAGE: Final = 10_000
@@ -62,14 +61,15 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     """
     config = spool_of(flow, name)
     nothing, counts = "", dict[str, StoredCounts]()
+    found: Sequence[tuple[Member, Sequence[str]]] = []
     try:
         with reading(config) as store:
             counts = stored_counts(store, now_ms())
+            for id_, item in counts.items():
+                item.reason = _why_waiting(store.observer, id_) if item.waiting else ""
+            found = store.observer.deliveries(counts)
     except NothingStored as error:
         nothing = str(error)
-    for id_, item in counts.items():
-        item.reason = observe(Path(config.path), id_) if item.waiting else ""
-    found = deliveries(Path(config.path), counts)
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         processes = [_as_object(member, ids) for member, ids in found]
@@ -90,6 +90,11 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
         if item.reason:
             say(f"{id_}: {item.reason}")
     _print_processes(found)
+
+
+def _why_waiting(observer: Observer, destination: str) -> str:
+    """Return the reason why nothing is delivered to a destination; "" if it is."""
+    return trouble([*observer.deliverers(destination).values()] or [NOBODY])
 
 
 def _print_processes(found: Sequence[tuple[Member, Sequence[str]]]) -> None:
@@ -158,7 +163,7 @@ class StoredCounts:
     reason: str = ""
 
 
-def stored_counts(store: SqliteSpool, now: int) -> dict[str, StoredCounts]:
+def stored_counts(store: StoredSpool, now: int) -> dict[str, StoredCounts]:
     """Return the counts of each destination at `now` (ms). Raises SpoolError."""
     found: dict[str, StoredCounts] = {}
     for destination, counts in store.counts().items():
@@ -173,7 +178,7 @@ def stored_counts(store: SqliteSpool, now: int) -> dict[str, StoredCounts]:
     return dict(sorted(found.items()))
 
 
-def _clear(store: SqliteSpool, destination: str) -> None:
+def _clear(store: StoredSpool, destination: str) -> None:
     """Remove all events stored for a destination."""
     store.delete_dead(store.dead(destination))
     store.settle(

@@ -10,8 +10,9 @@ from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.naming import hint
+from walker_collector.spool import StoredSpool
+from walker_collector.spool.opening import open_durable
 from walker_collector.spool.processes.files import locks_path
-from walker_collector.spool.sqlite import SqliteSpool
 from walker_collector.spool.sqlite.spool_file import read_beginning
 
 _SQLITE: Final = b"SQLite format 3\0"
@@ -73,7 +74,7 @@ def _load(path: Path, name: str | None) -> FlowConfig:
 
 
 def check_destination(
-    destination: str | None, path: Path, name: str | None, spools: Iterable[SqliteSpool] = ()
+    destination: str | None, path: Path, name: str | None, spools: Iterable[StoredSpool] = ()
 ) -> None:
     """Raise SpoolError unless the flow or one of the spools knows the destination.
 
@@ -89,21 +90,21 @@ def check_destination(
 
 
 @contextmanager
-def reading(config: SpoolConfig) -> Iterator[SqliteSpool]:
+def reading(config: SpoolConfig) -> Iterator[StoredSpool]:
     """Open a spool to read while others write.
 
     Raises NothingStored if there is none yet, SpoolError if it cannot be read.
     """
     _check_there(Path(config.path))
-    with closing(SqliteSpool(config, read_only=True)) as spool:
+    with closing(open_durable(config, read_only=True)) as spool:
         yield spool
 
 
 @contextmanager
-def owning(config: SpoolConfig) -> Iterator[SqliteSpool]:
+def owning(config: SpoolConfig) -> Iterator[StoredSpool]:
     """Open a spool to change it while others write. Raises NothingStored if there is none yet."""
     _check_there(Path(config.path))
-    with closing(SqliteSpool(config)) as spool:
+    with closing(open_durable(config)) as spool:
         yield spool
 
 

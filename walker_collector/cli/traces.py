@@ -5,7 +5,6 @@ Reads alone: nothing is changed, and collectors may be running.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -17,11 +16,10 @@ from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.events import MARKS, decode
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import RECENT, State
+from walker_collector.spool import RECENT, State, StoredDelivery, StoredSpool
+from walker_collector.spool.deliverer import NOBODY
 from walker_collector.spool.person_keys import is_claimed, unclaimed
 from walker_collector.spool.repeats import RecentEvent, RecentOutcome
-from walker_collector.spool.sqlite import SqliteSpool
-from walker_collector.spool.sqlite.stored_events import StoredDelivery
 
 _DELIVERED: Final = RecentOutcome("delivered", 0)
 _STATUSES: Final = {State.WAITING: "waiting", State.HELD: "held", State.DEAD: "dead"}
@@ -100,15 +98,16 @@ class EventTrace:
 class Tracer:
     """Finds the traces of events in a spool; `flow` is None where only the spool is given."""
 
-    def __init__(self, store: SqliteSpool, path: Path, flow: FlowConfig | None) -> None:
+    def __init__(self, store: StoredSpool, place: str, flow: FlowConfig | None) -> None:
         self.now = now_ms()
         self.flow = flow
         default = flow.collector.consent if flow else {}
         self.consents = ConsentStore(store, default, people_max=1_000, now=now_ms)
         self.consents.show_stored_default()
         self._store = store
-        self.path = path
+        self.place = place
         self._events = store.stored_events()
+        self._observer = store.observer
         self._known_ahead: dict[str, tuple[Mapping[str, StoredDelivery], Collection[str]]] = {}
         self._attended: dict[tuple[str, int], Attendance] = {}
 
@@ -127,7 +126,8 @@ class Tracer:
         """Return the deliverer of an event to a destination, and its health."""
         key = item.destination, item.shard
         if key not in self._attended:
-            self._attended[key] = attendance(self.path, *key, self.flow)
+            found = self._observer.deliverers(item.destination).get(item.shard, NOBODY)
+            self._attended[key] = attendance(found, item.destination, self.flow)
         return self._attended[key]
 
     def events(self, id_: str) -> list[EventTrace]:
@@ -174,7 +174,7 @@ class Tracer:
         )
 
     def _ahead(self, person: str) -> tuple[Mapping[str, StoredDelivery], Collection[str]]:
-        """Return what a person's events may wait for.
+        """Return the obstacles in the way of a person's events.
 
         These are the first event that waits for a retry, by destination, and the destinations with
         a call under way.

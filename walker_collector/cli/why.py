@@ -83,7 +83,7 @@ def why(
         raise click.UsageError("name the event (--event) or the person (--user-id, ...)")
     config = spool_of(flow, name)
     with reading(config) as store:
-        tracer = Tracer(store, Path(config.path), flow_of(flow, name))
+        tracer = Tracer(store, config.path, flow_of(flow, name))
         if id_ is not None:
             events = tracer.events(id_)
             subject: dict[str, Any] = {"event": id_}
@@ -235,11 +235,11 @@ class _Answer:
     def _no_trace(self) -> Iterator[str]:
         tracer = self.tracer
         if "person" in self.subject:
-            yield f"No event of this person is waiting, held or dead in {tracer.path}."
+            yield f"No event of this person is waiting, held or dead in {tracer.place}."
             yield "Delivered events are known by their ids alone: `walker why FLOW --event ID`."
             yield f"`walker people {self.flow}` tells what else is known of the person."
             return
-        yield f"No trace of event {self.subject['event']} in {tracer.path}."
+        yield f"No trace of event {self.subject['event']} in {tracer.place}."
         yield "  It was never accepted: see the answer that its sender got, and the log."
         yield "  Or every destination has got or ignored it, and its id is not remembered."
         asked = tracer.flow.collector.recent if tracer.flow else None

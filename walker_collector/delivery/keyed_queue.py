@@ -26,7 +26,7 @@ class BusyPeople:
         self.counts: dict[str, int] = {}
         """The number of each person's taken entries."""
         self.blocked: set[str] = set()
-        """People whose entries must not be taken."""
+        """People without any entry that may be taken."""
         self.of: dict[int, str] = {}
         """The person of each taken entry."""
         self.parked: dict[str, deque[Entry]] = {}

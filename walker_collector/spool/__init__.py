@@ -38,12 +38,15 @@ from walker_collector.spool.engine_protocol import (
     DurableSpool,
     EventStore,
     Membership,
+    Observer,
     PeopleStore,
     Spool,
+    StoredSpool,
     VolatileSpool,
 )
 from walker_collector.spool.processes.files import SpoolBusy
 from walker_collector.spool.shards import shard_of
+from walker_collector.spool.stored_delivery import StoredDelivery
 
 __all__ = [
     "FRESH",
@@ -68,6 +71,7 @@ __all__ = [
     "Member",
     "Membership",
     "NewEvent",
+    "Observer",
     "OnCommitted",
     "PeopleChange",
     "PeopleNews",
@@ -80,7 +84,9 @@ __all__ = [
     "SpoolUpdate",
     "StalePeople",
     "State",
+    "StoredDelivery",
     "StoredEntry",
+    "StoredSpool",
     "UpdateKind",
     "VolatileSpool",
     "assign_seqs",

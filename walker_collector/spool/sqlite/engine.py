@@ -42,6 +42,7 @@ from walker_collector.spool.base import (
 from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.processes.members import living_processes
 from walker_collector.spool.processes.membership import SpoolMembership
+from walker_collector.spool.processes.observer import LockObserver
 from walker_collector.spool.processes.page import BYTES, ERASURES, EVENTS, PEOPLE, SEQ
 from walker_collector.spool.repeats import (
     OutcomeAt,
@@ -445,6 +446,11 @@ class SqliteSpool:
         """
         rows = self._rows(event_tables.OLDEST)
         return {destination: (damage.number(at), due) for destination, at, due in rows}
+
+    @property
+    def observer(self) -> LockObserver:
+        """The deliverers of the spool."""
+        return LockObserver(self.path)
 
     def stored_events(self) -> StoredEvents:
         """Return the queries over single events and people."""

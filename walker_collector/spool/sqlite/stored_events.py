@@ -9,13 +9,12 @@ from array import array
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from attrs import frozen
-
 from walker_collector.spool import damage
-from walker_collector.spool.base import Entry, State
+from walker_collector.spool.base import State
 from walker_collector.spool.rows import parts_of
 from walker_collector.spool.sqlite.claim_tables import mark_of_person
 from walker_collector.spool.sqlite.event_tables import EVERY_ENTRY
+from walker_collector.spool.stored_delivery import StoredDelivery
 from walker_collector.text import storable
 
 _ROWS: Final = f"""
@@ -41,25 +40,6 @@ _CALLS: Final = "SELECT destination, process, people FROM calls"
 _MARK: Final = "I"
 
 Read = Callable[[str, Sequence[Any]], list[Any]]
-
-
-@frozen
-class StoredDelivery:
-    """An event that one destination has not got yet, or will not get; times in ms since 1970.
-
-    shard: that of its person. changed: since when it is in this state. due: the earliest time of
-    the next attempt; 0: at once. parts: the state of each part of the delivery.
-    """
-
-    entry: Entry
-    shard: int
-    destination: str
-    state: State
-    attempts: int
-    due: int
-    changed: int
-    reason: str
-    parts: dict[str, str]
 
 
 class StoredEvents:
