@@ -132,6 +132,14 @@ def test_every_setting_of_a_rule_is_in_the_tables() -> None:
     assert {disk_key(each) for each in attrs.fields(RuleSettings)} <= named_there
 
 
+def test_readme_of_the_plugin_names_every_setting_of_a_rule() -> None:
+    readme = ROOT / "walker_dest_customerio" / "README.md"
+    cells = [part.cells["setting"] for part in parts(readme) if isinstance(part, Row)]
+    assert sorted(name for cell in cells for name in named(cell)) == sorted(
+        disk_key(each) for each in attrs.fields(RuleSettings)
+    )
+
+
 def test_every_setting_in_the_tables_exists() -> None:
     known = {disk_key(each) for each in (*attrs.fields(Settings), *attrs.fields(RuleSettings))}
     for row in [*rows(METHODS), *rows(V2)]:
