@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from attrs import Factory, define
+from attrs import define, field
 
 from walker_collector.config import CollectorConfig
 from walker_collector.discovery import PluginInfo as PluginInfo  # public here
@@ -44,9 +44,9 @@ _OWN: Final = "walker-collector"
 class Registry:
     """The plugins available to flows; filled by `discover` and `register`."""
 
-    _destinations: Plugins = Factory(lambda: Plugins("destination"))
-    _sources: Plugins = Factory(lambda: Plugins("source"))
-    _extensions: Plugins = Factory(lambda: Plugins("extension"))
+    _destinations: Plugins = field(init=False, factory=lambda: Plugins("destination"))
+    _sources: Plugins = field(init=False, factory=lambda: Plugins("source"))
+    _extensions: Plugins = field(init=False, factory=lambda: Plugins("extension"))
 
     def discover(self) -> "Registry":
         """Add every installed plugin; returns the registry itself.
