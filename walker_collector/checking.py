@@ -13,7 +13,7 @@ from attrs import frozen
 from walker_collector.config import FlowConfig
 from walker_collector.delivery.destination import Destination, build_destinations
 from walker_collector.error_details import failure_of, reason_of
-from walker_collector.errors import WalkerError
+from walker_collector.errors import Untested, WalkerError
 from walker_collector.hooks import implements
 from walker_collector.text import storable
 from walker_collector.tracebacks import log_traceback
@@ -21,12 +21,15 @@ from walker_collector.tracebacks import log_traceback
 WITHIN: Final = 30.0
 """Seconds in which a destination has to answer."""
 
-CheckStatus = Literal["ok", "wrong", "not checked"]
+CheckStatus = Literal["ok", "reachable", "wrong", "not checked"]
 
 
 @frozen
 class Checked:
-    """The result of one destination: its status, and the problems or why it was not checked."""
+    """The result of one destination: its status, and the problems or why it was not checked.
+
+    "reachable": it answers, and its credentials could not be tested.
+    """
 
     status: CheckStatus
     reasons: tuple[str, ...] = ()
@@ -73,7 +76,10 @@ def check_destinations(flow: FlowConfig, within: float = WITHIN) -> dict[str, Ch
 
 
 def _check(destination: Destination) -> Checked:
-    found: Iterable[Any] | None = destination.hooks.check(context=destination.context)
+    try:
+        found: Iterable[Any] | None = destination.hooks.check(context=destination.context)
+    except Untested as error:
+        return Checked("reachable", (reason_of(error),))
     problems = [found] if isinstance(found, str) else list(found or ())
     return Checked("wrong" if problems else "ok", tuple(map(storable, problems)))
 

@@ -170,6 +170,17 @@ class Ignored(WalkerError):
         super().__init__(reason)
 
 
+class Untested(WalkerError):
+    """Raised by the hook `check` of a destination: it was reached, and its credentials not tested.
+
+    `reason` names what an event alone will show.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class NotAttempted(WalkerError):
     """Raised by a destination: the event was not attempted, and may have to wait.
 

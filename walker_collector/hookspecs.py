@@ -415,8 +415,9 @@ def check(context: Context) -> Iterable[str] | None:
 
     Make a harmless request for each set of credentials: one that proves them, and changes nothing.
     Return a sentence for each problem, with the remedy; nothing if all is right. An exception is a
-    problem as well: of `DestinationDown`, `RetryLater` and `Rejected` the reason is shown. Called
-    on an instance of its own without `init`, so the hook opens what it needs, and closes it.
+    problem as well: of `DestinationDown`, `RetryLater` and `Rejected` the reason is shown. Raise
+    `Untested` where the service answers, and no harmless request would prove the credentials.
+    Called on an instance of its own without `init`, so the hook opens what it needs, and closes it.
     """
 
 

@@ -26,6 +26,7 @@ from walker_collector.errors import (
     RetryLater,
     SpoolError,
     SpoolFull,
+    Untested,
     WalkerError,
 )
 from walker_collector.events import EventParts, EventUser, NestedEntity
@@ -90,6 +91,7 @@ __all__ = [
     "SpoolError",
     "SpoolFull",
     "Status",
+    "Untested",
     "Value",
     "WalkerError",
     "each_rule",

@@ -16,7 +16,7 @@ from walker_collector.plugins import Registry
 
 
 def test_each_destination_has_a_line_and_what_is_wrong_a_remedy(tmp_path: Path) -> None:
-    with serving(204) as server:
+    with serving(204, asked=True) as server:
         gone = to_file(tmp_path / "no such folder" / "out")
         flow = write_flow(
             tmp_path,
@@ -162,9 +162,6 @@ def test_folder_without_rights_is_told(tmp_path: Path) -> None:
     ("status", "told"),
     [
         (200, None),
-        (400, None),
-        (405, None),
-        (501, None),
         (301, "answered 301: redirects are not followed; set url to where it points"),
         (401, "answered 401: the credentials were not accepted; check headers and url"),
         (404, "answered 404: nothing is there; check url"),
@@ -176,6 +173,22 @@ def test_http_is_asked_without_an_event(status: int, told: str | None) -> None:
         flow = load_flow({"destinations": {"hook": to_server(server.url)}})
         found = check_destinations(flow)["hook"]
     assert found.reasons == (() if told is None else (f"{server.url} {told}",))
+    assert server.bodies == []
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_service_that_takes_events_only_is_reachable(status: int, tmp_path: Path) -> None:
+    with serving(status, asked=True) as server:
+        flow = write_flow(tmp_path, {"hook": to_server(server.url)})
+        result, as_json = walker("check", flow), walker("check", flow, "--json")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "hook: reachable, key not tested",
+        f"    {server.url} answered {status} to HEAD; an event will show whether path and "
+        "credentials are right",
+    ]
+    (told,) = objects(as_json.stdout)
+    assert (told["ok"], told["destinations"]["hook"]["status"]) == (True, "reachable")
     assert server.bodies == []
 
 

@@ -11,7 +11,7 @@ from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 
-_COLORS = {"ok": "green", "wrong": "red", "not checked": "yellow"}
+_COLORS = {"ok": "green", "reachable": "yellow", "wrong": "red", "not checked": "yellow"}
 
 
 @click.command(
@@ -25,7 +25,8 @@ def check(flow: Path, name: str | None, as_json: bool) -> None:
     """Check address, region and credentials of the destinations of FLOW.
 
     Each gets one harmless request, which changes nothing: of what is wrong, a line says what to do.
-    No event is sent. A destination whose plugin has no check is not checked.
+    No event is sent. A destination whose plugin has no check is not checked. "reachable": it
+    answers, and has no harmless request that tests the key.
 
     Exit status: 0 if nothing is wrong, else 1.
     """
@@ -51,6 +52,6 @@ def _print(id: str, item: Checked) -> None:
     if item.status == "not checked":
         say(f"{id}: ", status, f" ({'; '.join(item.reasons)})")
         return
-    say(f"{id}: ", status)
+    say(f"{id}: ", status, ", key not tested" if item.status == "reachable" else "")
     for reason in item.reasons:
         say(f"    {reason}")

@@ -19,7 +19,7 @@ from walker_collector.clients import (
 )
 from walker_collector.config import Secret
 from walker_collector.destinations.payload import to_json
-from walker_collector.errors import DestinationDown, Rejected, RetryLater, WalkerError
+from walker_collector.errors import DestinationDown, Rejected, RetryLater, Untested, WalkerError
 from walker_collector.network_errors import causes_of, failure_text
 
 _READ_MAX: Final = 65_536
@@ -95,17 +95,23 @@ class HttpClient:
     def check(self) -> None:
         """Ask the service without sending an event; raise the failure that a person has to mend.
 
-        Services that take events only often know none of these methods. So nothing is proved by a
-        405 or 501, and only where both find nothing is there nothing at the address.
+        Services that take events only often know none of these methods. So a 405 or 501 proves
+        nothing but the address, and only where both find nothing is there nothing at the address.
+        Raises Untested for such answers; many services ask for no credentials before OPTIONS.
         """
-        status, _, _ = self._respond("HEAD", None)
+        method, (status, *_) = "HEAD", self._respond("HEAD", None)
         if status == 404:
-            status, _, _ = self._respond("OPTIONS", None)
+            method, (status, *_) = "OPTIONS", self._respond("OPTIONS", None)
         if status in (404, 410):
             raise DestinationDown(f"{self._shown} answered {status}: nothing is there; check url")
         failure = None if status == 501 else failure_of(self._shown, status, None, time.time())
         if failure is not None and not isinstance(failure, Rejected):
             raise failure
+        if failure is not None or status == 501 or method == "OPTIONS":
+            raise Untested(
+                f"{self._shown} answered {status} to {method}; an event will show whether path "
+                "and credentials are right"
+            )
 
     def _respond(self, method: str, body: bytes | None) -> _Answer:
         try:
