@@ -2,14 +2,16 @@
 
 import os
 import re
+import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from select import select
 
 import pytest
 
 from tests.core.cli_support import COMMAND, event, serving, to_server, write_events, write_flow
-from tests.support import program
+from tests.support import PATIENCE, program, wait_until
 from walker_collector import DestinationStatus
 from walker_collector.cli.drain import STALLED, StallDetector
 from walker_collector.cli.output import duration, moment
@@ -198,31 +200,62 @@ def painted(raw: str) -> list[str]:
     return [*kept, line]
 
 
+def read_until(terminal: int, *patterns: str) -> bytes:
+    """Return what a program writes to a terminal, up to where it has shown all of these."""
+    raw = bytearray()
+
+    def has_shown_all() -> bool:
+        if select([terminal], [], [], 0)[0]:
+            raw.extend(os.read(terminal, 65_536))
+        text = raw.decode(errors="ignore")
+        return all(re.search(pattern, text) for pattern in patterns)
+
+    wait_until(has_shown_all, f"{patterns} on the terminal")
+    return bytes(raw)
+
+
+def read_on(terminal: int) -> bytes:
+    """Return the rest that a program writes to a terminal until it ends."""
+    text = b""
+    with suppress(OSError):  # the other end is closed and everything is read
+        while piece := os.read(terminal, 65_536):
+            text += piece
+    return text
+
+
 def test_progress_and_log_lines_do_not_collide_and_other_streams_are_left_alone(
     tmp_path: Path,
 ) -> None:
     ours, theirs = os.openpty()
     with serving(503) as busy, (tmp_path / "stdout").open("wb") as stdout:
-        flow = write_flow(
-            tmp_path, {"busy": to_server(busy.url), "lines": {"package": "console", "config": {}}}
-        )
+        destinations = {
+            "busy": to_server(busy.url),
+            "lines": {"package": "console", "config": {}},
+        }
+        flow = write_flow(tmp_path, destinations, closeTimeout=100)
         events = write_events(tmp_path, *(event(n) for n in range(3)))
-        command = [*COMMAND, "run", flow, events, "--timeout", "2"]
         environ = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
         with program(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=theirs, env=environ
+            [*COMMAND, "run", flow, events],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=theirs,
+            env=environ,
         ) as process:
             os.close(theirs)
-            raw = b""
-            with suppress(OSError):  # the other end is closed and everything is read
-                while piece := os.read(ours, 65_536):
-                    raw += piece
+            # The rate is that of the last seconds: where the three lines fall into them, not zero.
+            raw = read_until(
+                ours,
+                r"warning: destination busy: ",
+                r" 50 % ━{10}─{10}  3 deliveries left, [\d.]+/s",
+            )
+            process.send_signal(signal.SIGTERM)
+            raw += read_on(ours)
             os.close(ours)
-            assert process.wait(60) == 1
-    text = raw.decode()
-    assert " 50 % ━━━━━━━━━━──────────  3 deliveries left, 0/s" in text
-    shown = painted(text)
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+    shown = painted(raw.decode())
     assert any(line.startswith("warning: destination busy: ") for line in shown)
+    assert any(line.startswith("SIGTERM: delivering the accepted events") for line in shown)
     assert not any("deliveries left" in line for line in shown)
     assert shown[-1] == ""
     assert (tmp_path / "stdout").read_text().count("\n") == 3
