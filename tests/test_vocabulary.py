@@ -286,6 +286,18 @@ def test_no_file_name_stands_twice_in_one_package(package: str) -> None:
     assert twice == TWICE[package]
 
 
+def test_messages_count_things_in_the_right_number() -> None:
+    found = [
+        f"{path}: {node.value!r}"
+        for room in ROOMS
+        for path, tree in modules(room)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"[a-z]{3}\(e?s\)", node.value)
+    ]
+    assert found == []
+
+
 def test_a_parameter_a_local_and_a_comment_are_found(tmp_path: Path) -> None:
     source = """
 def f(told):

@@ -31,7 +31,7 @@ from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, answered
 from walker_collector.runtime import Runtime, open_spool
 from walker_collector.spool import RECENT, DeadLetter
-from walker_collector.text import get_logger, storable
+from walker_collector.text import counted, get_logger, storable
 
 logger = get_logger("walker_collector")
 
@@ -240,9 +240,9 @@ class Collector(AsyncCalls):
         erased = uninterrupted(lambda: runtime.erasure.erase(runtime.consents.keys_of(person)))
         if erased.under_way:
             logger.warning(
-                "forget: %d call(s) with the person's events are still under way, and may deliver "
+                "forget: %s with the person's events still under way, which may deliver "
                 "them; none of them is tried again",
-                erased.under_way,
+                counted(erased.under_way, "call"),
             )
         return erased.count
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from walker_collector.text import brief, visible
+from walker_collector.text import brief, counted, visible
 
 _PROBLEMS_MAX: Final = 1_000
 """Problems of a flow that are told one by one."""
@@ -48,7 +48,7 @@ class ConfigError(WalkerError):
             self.problems += (Problem("", f"and {count - _PROBLEMS_MAX:,} more problems"),)
         self.source = source
         self._head = f"{visible(source)}: " if source else ""
-        self._head += f"{count} problem{'s' if count != 1 else ''}"
+        self._head += counted(count, "problem")
         super().__init__(self._text())
 
     def _text(self) -> str:

@@ -10,6 +10,7 @@ from string import Template
 from typing import Final, Literal
 
 from walker_collector.errors import ScaffoldError
+from walker_collector.text import with_article
 from walker_collector.version import __version__
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -61,13 +62,13 @@ def _new(
 def _check_name(name: str, kind: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise ScaffoldError(
-            f"{name!r} cannot be a {kind}'s name: write lower-case words and digits with a"
-            f" dash between, {_LONGEST} characters at most, such as my-crm"
+            f"{name!r} is no name for {with_article(kind)}: write lower-case words and digits with"
+            f" a dash between, {_LONGEST} characters at most, such as my-crm"
         )
     if name in entry_points(group=f"walker_collector.{kind}s").names:
         raise ScaffoldError(
-            f"a {kind} named {name} is installed already, and two of the same name cannot be"
-            " used; choose another name"
+            f"{with_article(kind)} named {name} is installed already, and two of the same name"
+            " cannot be used; choose another name"
         )
 
 

@@ -72,6 +72,11 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing if count == 1 else _plural(thing)}"
 
 
+def with_article(noun: str) -> str:
+    """Return `an object` or `a list`."""
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
+
+
 def _plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"

@@ -24,7 +24,7 @@ from walker_collector.hookspecs import (
     arguments_of,
 )
 from walker_collector.naming import hint
-from walker_collector.text import brief, storable
+from walker_collector.text import brief, storable, with_article
 
 Kind = Literal["destination", "source", "extension"]
 
@@ -77,13 +77,13 @@ def _with_aliases(name: str, plugin: Any) -> Iterator[tuple[str, Any]]:
 
 def _verify_class(name: str, plugin: Any, kind: Kind) -> None:
     if not isinstance(plugin, type):
-        raise PluginError(f"plugin {name}: a {kind} is a class, got {plugin!r}")
+        raise PluginError(f"plugin {name}: {with_article(kind)} is a class, got {plugin!r}")
     own = SOURCE_HOOKS if kind == "source" else HOOKS.keys() - SOURCE_HOOKS - EXTENSION_HOOKS
     _verify_hooks(name, plugin, own)
     _verify_constructor(name, plugin)
     for hook in HOOKS.keys() - own:
         if implements(plugin, hook):
-            raise PluginError(f"plugin {name}: hook {hook} is never called at a {kind}")
+            raise PluginError(f"plugin {name}: hook {hook} is never called at {with_article(kind)}")
 
 
 def _verify_settings(name: str, plugin: type, attribute: str) -> None:

@@ -26,4 +26,4 @@ def dumps(value: Any, what: str, *, sort_keys: bool = False) -> bytes:
 def _seconds(value: Any) -> int:
     if isinstance(value, datetime):
         return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
-    raise TypeError(f"it holds a {type(value).__name__}")
+    raise TypeError(f"it holds a value of type {type(value).__name__}")

@@ -56,7 +56,7 @@ def problem(attributes: Json) -> str | None:
     if len(attributes) > limits.ATTRIBUTES:
         count = len(attributes.keys() - CONTROL)
         if count > limits.ATTRIBUTES:
-            return f"{count} attributes; Customer.io takes at most {limits.ATTRIBUTES} at once"
+            return f"{count:,} attributes; Customer.io takes at most {limits.ATTRIBUTES} at once"
     return None
 
 

@@ -225,7 +225,7 @@ def test_what_is_kept_for_a_destination_that_is_gone_can_be_dropped(shop: Shop) 
     del content["destinations"]["ads"]
     shop.flow.write_text(json.dumps(content))
     warned = walker("run", shop.flow, input="").stderr
-    assert "2 event(s) are kept for destination ads, which the flow does not have" in warned
+    assert "2 events kept for destination ads, which the flow does not have" in warned
     assert "`walker spool drop`" in warned
     refused = walker("spool", "drop", shop.flow, "ads", input="n\n")
     assert refused.exit_code == 1

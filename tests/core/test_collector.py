@@ -99,7 +99,7 @@ def test_ids_are_random_and_of_sixteen_hex_digits() -> None:
         (lambda c: c.push("a b", dta={}), "dta: unknown part of an event; did you mean data"),
         (lambda c: c.push({"name": "a b"}, dta={}), "dta: unknown part"),
         (lambda c: c.push({}), "event name is missing"),
-        (lambda c: c.push("a b", data={"x": object()}), "data.x: a object cannot be written"),
+        (lambda c: c.push("a b", data={"x": object()}), "data.x: an object cannot be written"),
         (lambda c: c.push("a b", data={"x": "x" * 2_000}), "limit is 1,000"),
         (lambda c: c.push("walker consent", data={"a": "yes"}), "consent.a: must be true or false"),
         (lambda c: c.push("walker user", data=None), "walker user: data must be an object"),
@@ -417,9 +417,7 @@ def test_events_of_a_destination_that_the_flow_lost_are_kept_and_reported(
             collector.push(event(n))
         record.wait_for(3)
     with caplog.at_level(logging.WARNING), running(flow(plugin(record.push), spool)) as collector:
-        assert "3 event(s) are kept for destination old, which the flow does not have" in (
-            caplog.text
-        )
+        assert "3 events kept for destination old, which the flow does not have" in (caplog.text)
         assert collector.status().stored == 3
     back = {"old": (plugin(record.push), config())}
     with running(flow(back, spool)) as collector:
@@ -484,7 +482,7 @@ def test_close_keeps_what_it_cannot_deliver_in_the_spool(
         collector.push(event(n))
     with caplog.at_level(logging.WARNING):
         assert not collector.close(timeout=0.1)
-    assert "destination there: closed with 3 event(s) waiting in the spool: no key" in caplog.text
+    assert "destination there: closed with 3 events waiting in the spool: no key" in caplog.text
     with running(flow(plugin(record.push), spool)) as collector:
         assert collector.flush(PATIENCE)
     assert record.numbers == [0, 1, 2]
@@ -499,9 +497,9 @@ def test_close_reports_what_is_lost_from_memory(caplog: pytest.LogCaptureFixture
     for n in range(3):
         collector.push(event(n))
     assert not collector.close(timeout=0.1)
-    assert "destination down: closed with 3 event(s) undelivered and 0 held" in caplog.text
-    assert "destination held: closed with 0 event(s) undelivered and 3 held" in caplog.text
-    assert "they are lost, since no spool is configured (collector.spool)" in caplog.text
+    assert "destination down: closed with 3 events undelivered and 0 held" in caplog.text
+    assert "destination held: closed with 0 events undelivered and 3 held" in caplog.text
+    assert "lost, since no spool is configured (collector.spool)" in caplog.text
 
 
 def test_close_waits_as_long_as_the_flow_says() -> None:

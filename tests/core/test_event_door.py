@@ -67,7 +67,7 @@ def test_part_of_a_type_that_is_taken_stays_as_it_is(part: dict[str, Any]) -> No
     [
         ("x", "{}: must be an object, not str"),
         (None, "{}: must be an object, not NoneType"),
-        ({"id": object()}, r"{}\.id: a object cannot be written as JSON"),
+        ({"id": object()}, r"{}\.id: an object cannot be written as JSON"),
         ({"id": "x" * 2_000}, "limit is 1,000"),
     ],
 )
@@ -92,7 +92,7 @@ def test_process_wide_parts_are_independent_of_what_they_were_made_of() -> None:
 @pytest.mark.parametrize("name", ["walker user", "walker globals"])
 def test_simulation_refuses_the_same(name: str) -> None:
     simulation = Simulation(flow(plugin(Record().push)), now=lambda: 0, new_id=lambda: "e")
-    with pytest.raises(EventError, match="x: a object cannot be written"):
+    with pytest.raises(EventError, match="x: an object cannot be written"):
         simulation.push({"name": name, "data": {"x": object()}})
 
 

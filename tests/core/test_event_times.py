@@ -109,6 +109,27 @@ def test_time_before_the_oldest_is_refused_naming_the_setting(value: Any) -> Non
     assert "is before 1990-01-01 (collector.oldest)" in refused(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (
+            2020,
+            "2020 as milliseconds since 1970, 1970-01-01T00:00:02Z, is before 1990-01-01"
+            ' (collector.oldest); write a date as text, "2020-01-01", or as milliseconds, such as',
+        ),
+        (5, 'write a date as text, "2020-01-01", or as milliseconds, such as'),
+        ("2020", 'timestamp: "2020" is a year; write a date: "2020-01-01"'),
+        (
+            "1795690000",
+            "timestamp: a number of seconds as text; write milliseconds, without quotes:"
+            " 1795690000000",
+        ),
+    ],
+)
+def test_number_that_is_no_time_is_refused_with_what_to_write(value: Any, advice: str) -> None:
+    assert advice in refused(value)
+
+
 def test_time_ahead_is_taken_up_to_a_day() -> None:
     assert stamped(NOW + DAY) == NOW + DAY
     assert "more than 86,400,000 ms (collector.maxAhead) after now" in refused(NOW + DAY + 1)

@@ -363,7 +363,7 @@ def test_number_that_json_lacks_is_left_out_of_objects_and_null_in_lists(value: 
     ("value", "reason"),
     [
         (b"x", "data.x: a bytes cannot be written"),
-        ([1, {"deep": object()}], "data.x.1.deep: a object cannot be written"),
+        ([1, {"deep": object()}], "data.x.1.deep: an object cannot be written"),
         (2**64, "data.x: an integer beyond 64 bits"),
         (-(2**63) - 1, "data.x: an integer beyond 64 bits"),
         ("\ud800", "data.x: text has a lone surrogate"),

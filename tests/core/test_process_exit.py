@@ -89,5 +89,5 @@ def test_child_of_multiprocessing_delivers_before_it_ends(
 
 def test_child_of_multiprocessing_tells_how_many_events_are_lost(tmp_path: Path) -> None:
     done = run(tmp_path, "fork", "down")
-    lost = "destination there: closed with 1 event(s) undelivered and 0 held for consent"
+    lost = "destination there: closed with 1 event undelivered and 0 held for consent"
     assert done.stderr.count(lost) == 5

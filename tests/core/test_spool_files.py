@@ -332,7 +332,7 @@ def test_log_of_a_close_says_whether_the_next_start_finds_the_events(
     assert found == (loss is log_deleted)
     assert ("will be delivered again on the next start" in caplog.text) == found
     assert ("will not be delivered again on the next start, unless" in caplog.text) != found
-    assert ("they are lost, unless the spool file is put back" in caplog.text) != found
+    assert ("lost, unless the spool file is put back" in caplog.text) != found
 
 
 @pytest.mark.parametrize(("loss", "name"), [(moved, "moved.db"), (log_deleted, "spool.db")])

@@ -1,6 +1,6 @@
 import pytest
 
-from walker_collector.text import describe, storable
+from walker_collector.text import counted, describe, storable, with_article
 
 
 class _Unspeakable(Exception):
@@ -32,3 +32,29 @@ def test_exceptions_are_described_by_type_and_text() -> None:
     assert describe(KeyError("total")) == "KeyError: 'total'"
     assert describe(ValueError()) == "ValueError"
     assert describe(_Unspeakable()) == "_Unspeakable: <_Unspeakable without a text>"
+
+
+@pytest.mark.parametrize(
+    ("count", "thing", "shown"),
+    [
+        (0, "event", "0 events"),
+        (1, "event", "1 event"),
+        (1482, "event", "1,482 events"),
+        (2, "delivery", "2 deliveries"),
+        (2, "day", "2 days"),
+        (1, "batch", "1 batch"),
+        (3, "batch", "3 batches"),
+        (2, "dead letter", "2 dead letters"),
+    ],
+)
+def test_count_has_its_noun_in_the_right_number(count: int, thing: str, shown: str) -> None:
+    assert counted(count, thing) == shown
+
+
+def test_noun_has_its_article() -> None:
+    assert [with_article(noun) for noun in ("object", "list", "extension", "UUID")] == [
+        "an object",
+        "a list",
+        "an extension",
+        "a UUID",
+    ]

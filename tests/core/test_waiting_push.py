@@ -222,7 +222,7 @@ def test_thread_that_waits_does_not_keep_a_process_from_ending(
     began = time.monotonic()
     done = python(ENDING, spool or "", call, timeout=PATIENCE)
     assert time.monotonic() - began < PATIENCE
-    assert f"closed with {2 if call == 'push' else 1} event(s)" in done.stderr
+    assert f"closed with {'2 events' if call == 'push' else '1 event'}" in done.stderr
 
 
 def test_destinations_answer_each_for_itself(spool: Path | None) -> None:

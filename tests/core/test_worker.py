@@ -1002,7 +1002,7 @@ def test_what_a_full_disk_keeps_from_being_recorded_is_told_and_delivered_again(
         until(lambda: status(collector).delivered == 1)
         assert (status(collector).waiting, status(collector).unrecorded) == (0, 1)
         assert not collector.close()
-    assert "closed with 1 delivered event(s) not yet recorded in the spool" in caplog.text
+    assert "closed with 1 delivered event not yet recorded in the spool" in caplog.text
     with running(one(plugin(record.push), path)):
         record.wait_for(2)
     assert record.numbers == [1, 1]

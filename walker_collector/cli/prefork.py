@@ -15,6 +15,7 @@ from walker_collector.cli.board import Board
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.figures import Counts, Figures
+from walker_collector.text import counted
 
 _LOOK: Final = 0.05
 """Seconds between two looks: of the parent for workers that have ended, of a worker for news."""
@@ -160,7 +161,7 @@ class Workers:
             if not shown and all(self._board.is_serving(place.number) for place in self._places):
                 shown = True
                 pids = ", ".join(str(place.pid) for place in self._places)
-                say(f"{len(self._places)} workers: {pids}", err=True)
+                say(f"{counted(len(self._places), 'worker')}: {pids}", err=True)
             time.sleep(_LOOK)
         return True
 

@@ -8,6 +8,7 @@ from typing import Final
 from attrs import define, frozen
 
 from walker_collector.delivery import DestinationStatus
+from walker_collector.text import counted
 
 _WINDOW: Final = 10.0
 """Seconds over which the rate is measured."""
@@ -47,7 +48,7 @@ class Progress:
 
 def as_line(progress: Progress) -> str:
     """Return the line of a terminal; 100 % means that all is read and delivered."""
-    line = f"{progress.left:,} {'delivery' if progress.left == 1 else 'deliveries'} left"
+    line = f"{counted(progress.left, 'delivery')} left"
     line += _pace(progress.rate)
     if (seconds := progress.seconds_left) is not None and progress.left:
         line += f", about {clock(seconds)}"
@@ -148,7 +149,7 @@ class ProgressLine:
         found = self._statuses().values()
         done, left = sum(map(finished, found)), sum(status.waiting for status in found)
         if not left and self._read.complete:
-            return f"{done:,} {'delivery' if done == 1 else 'deliveries'} made, none left"
+            return f"{counted(done, 'delivery')} made, none left"
         rate = self._rate.measure(done)
         return as_line(Progress(finished=done, left=left, read=self._read.share, rate=rate))
 

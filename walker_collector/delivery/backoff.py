@@ -10,6 +10,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from walker_collector.config import BreakerConfig, RetryConfig
+from walker_collector.text import counted
 
 DOWN_BASE = 15_000
 DOWN_CAP = 600_000
@@ -47,7 +48,7 @@ def requested_wait(after: float | None, cap: int) -> int:
 def exhausted(attempts: int, attempts_max: int, age: int, age_max: int) -> str:
     """Return the limit that an event has reached, as text, or ""; ages in ms."""
     if attempts >= attempts_max:
-        return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return counted(attempts, "attempt")
     return f"{age / 3_600_000:.1f} hours" if age >= age_max else ""
 
 

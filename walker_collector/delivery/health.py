@@ -213,7 +213,7 @@ class Health:
         return "failing" if self.failing else "retrying"
 
     def _refused(self, last: Outcome, now: int) -> HealthChange:
-        run = f"{len(self.refusals.events)} different events of {self.refusals.people} people"
+        run = f"{len(self.refusals.events):,} different events of {self.refusals.people:,} people"
         self.reason = f"{run} were refused in a row, the last: {last.shown_reason}"
         self._rest(now)
         return "down"

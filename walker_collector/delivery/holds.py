@@ -11,6 +11,7 @@ from walker_collector.interrupts import run_to_the_end, uninterrupted
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import DeliveryState, Entry, SpoolUpdate, StoredEntry, UpdateKind
+from walker_collector.text import counted
 
 _MANY_JOINS: Final = 1_000
 _TOO_MANY_HELD: Final = "queueMax: more events than that held for consent"
@@ -208,9 +209,9 @@ class Holds:
             SpoolUpdate(entry, UpdateKind.ACKED, state, now, "dropped") for entry in entries
         )
         self._state.log.warning(
-            "destination %s: %d event(s) dropped (%s)",
+            "destination %s: %s dropped (%s)",
             self._state.destination.id,
-            len(entries),
+            counted(len(entries), "event"),
             reason,
         )
 

@@ -17,7 +17,7 @@ from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.trace import event_id
 from walker_collector.errors import SpoolError
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
-from walker_collector.text import storable
+from walker_collector.text import counted, storable
 
 
 class Settlement:
@@ -166,7 +166,9 @@ class Settlement:
         except SpoolError as error:
             self._log.error("destination %s: %s", self._id, storable(error))
             return
-        self._log.warning("destination %s: %d dead letter(s) queued again", self._id, count)
+        self._log.warning(
+            "destination %s: %s queued again", self._id, counted(count, "dead letter")
+        )
         with self._pending.lock:
             self._changed.notify_all()
 
@@ -178,7 +180,9 @@ class Settlement:
             return
         if dropped:
             self._log.error(
-                "destination %s: %d oldest dead letter(s) dropped (dlqMax)", self._id, dropped
+                "destination %s: the oldest %s dropped (dlqMax)",
+                self._id,
+                counted(dropped, "dead letter"),
             )
 
     # --- log lines -------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def trace(destination: Destination, tasks: Sequence[Task]) -> None:
 def _trace(destination: Destination, tasks: Sequence[Task]) -> None:
     logger = destination.context.logger
     kinds = Counter(_shown(task) for task in tasks)
-    figures = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    figures = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
     fields = {"destination": destination.id}
     batch = len(tasks)
     logger.info("destination %s: batch of %d: %s", destination.id, batch, figures, extra=fields)

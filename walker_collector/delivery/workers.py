@@ -9,7 +9,7 @@ from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import DeadLetter, Entry, EntryRun, Spool
-from walker_collector.text import get_logger
+from walker_collector.text import counted, get_logger
 
 logger = get_logger("walker_collector")
 
@@ -52,9 +52,9 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
             waiting = sum(counts.values())
             if destination not in self and waiting:
                 logger.warning(
-                    "spool: %d event(s) are kept for destination %s, which the flow does not "
-                    "have; add it again to deliver them, or drop them with `walker spool drop`",
-                    waiting,
+                    "spool: %s kept for destination %s, which the flow does not have; "
+                    "add it again to deliver them, or drop them with `walker spool drop`",
+                    counted(waiting, "event"),
                     destination,
                 )
 
@@ -166,29 +166,28 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         loss = self._loss()
         if (status.waiting or status.held) and loss:
             logger.error(
-                "destination %s: closed with %d event(s) undelivered and %d held for consent; "
-                "they are lost, %s%s",
+                "destination %s: closed with %s undelivered and %s held for consent; lost, %s%s",
                 id_,
-                status.waiting,
-                status.held,
+                counted(status.waiting, "event"),
+                f"{status.held:,}",
                 loss,
                 because,
                 extra=fields,
             )
         elif status.waiting:
             logger.warning(
-                "destination %s: closed with %d event(s) waiting in the spool%s",
+                "destination %s: closed with %s waiting in the spool%s",
                 id_,
-                status.waiting,
+                counted(status.waiting, "event"),
                 because,
                 extra=fields,
             )
         if status.unrecorded:
             logger.error(
-                "destination %s: closed with %d delivered event(s) not yet recorded in the spool; "
+                "destination %s: closed with %s not yet recorded in the spool; "
                 "they will %sbe delivered again on the next start%s",
                 id_,
-                status.unrecorded,
+                counted(status.unrecorded, "delivered event"),
                 *(("not ", f", {loss}") if loss else ("", "")),
                 extra=fields,
             )

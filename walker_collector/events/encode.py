@@ -16,6 +16,7 @@ import orjson
 from attrs import frozen
 
 from walker_collector.errors import EventError
+from walker_collector.text import with_article
 
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _MARSHAL: Final = 4
@@ -185,7 +186,7 @@ def _container(value: Any, path: str, depth: int) -> Any:
     fields = value if isinstance(value, Mapping) else fields_of(value)
     if fields is not None:
         return _object(fields, path, depth)
-    raise EventError(f"{path}: a {type(value).__name__} cannot be written as JSON")
+    raise EventError(f"{path}: {with_article(type(value).__name__)} cannot be written as JSON")
 
 
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
@@ -193,7 +194,9 @@ def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
     for key, item in _bounded(value.items(), path):
         name = key.value if isinstance(key, enum.Enum) else key
         if not isinstance(name, str | int | float | UUID | date):
-            raise EventError(f"{path}: a {type(key).__name__} cannot be the key of an object")
+            raise EventError(
+                f"{path}: {with_article(type(key).__name__)} cannot be the key of an object"
+            )
         text = _text(str(name), path, "the key of an object")
         if text in result:
             raise EventError(f"{path}: two keys of an object are the same as text: {text[:80]!r}")

@@ -19,7 +19,7 @@ from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
 from walker_collector.spool import DurableSpool, Erased, Spool
 from walker_collector.spool.person_keys import unclaimed
-from walker_collector.text import get_logger
+from walker_collector.text import counted, get_logger
 
 logger = get_logger("walker_collector")
 
@@ -161,7 +161,7 @@ class Erasure:
     def _scrub(self, removed: Erased) -> None:
         """Leave no copy of the erased events in the log of the spool."""
         if not removed.scrubbed and self._spool.durable:
-            until_scrubbed(self._spool, f"{len(removed.seqs)} event(s) erased")
+            until_scrubbed(self._spool, f"{counted(len(removed.seqs), 'event')} erased")
 
     def _all(self) -> Iterable[Erasing]:
         return [worker.pending.erasures for worker in self._workers.values()]

@@ -40,9 +40,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if "walker_collector/testing/contract" in path
     )
     if skipped:
+        from walker_collector.text import counted
+
         terminalreporter.section("the contract was not tested for")
         for reason, count in skipped.items():
-            terminalreporter.line(f"{reason} ({count} test{'s' if count > 1 else ''})")
+            terminalreporter.line(f"{reason} ({counted(count, 'test')})")
 
 
 def _place_and_reason(report: pytest.TestReport) -> tuple[str, str]:

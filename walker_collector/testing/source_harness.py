@@ -15,6 +15,7 @@ from walker_collector.hookspecs import Event, Received, SourceContext
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status
 from walker_collector.testing.harness import PACKAGE, entry
+from walker_collector.text import counted
 
 PATIENCE: Final = 10.0
 """Seconds that a harness waits for a source."""
@@ -168,7 +169,9 @@ class SourceHarness:
 
     def wait_for(self, count: int) -> None:
         """Wait until that many events are accepted; raises TimeoutError if they do not come."""
-        self._wait(lambda: len(self.accepted) >= count, f"{count} event(s) are accepted")
+        self._wait(
+            lambda: len(self.accepted) >= count, f"the number of accepted events is {count:,}"
+        )
 
     def wait_for_end(self) -> None:
         """Wait until the source ends by itself; raises TimeoutError if it does not."""
@@ -179,8 +182,9 @@ class SourceHarness:
         while not holds():
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"within {PATIENCE:g} s it did not come true that {what}; it has handed on"
-                    f" {len(self.offered)} event(s), {len(self.accepted)} of them accepted"
+                    f"within {PATIENCE:g} s it did not come true that {what}; it has handed"
+                    f" on {counted(len(self.offered), 'event')}, {len(self.accepted):,} of them"
+                    " accepted"
                 )
             time.sleep(_LOOK)
 

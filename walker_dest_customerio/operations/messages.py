@@ -96,7 +96,7 @@ class SendEmail(Message):
     def problem(self, now: float) -> str | None:
         count = limits.recipients(self.request)
         if count > limits.RECIPIENTS:
-            return f"{count} recipients; Customer.io takes at most {limits.RECIPIENTS}"
+            return f"{count:,} recipients; Customer.io takes at most {limits.RECIPIENTS}"
         return super().problem(now)
 
     def send(self, client: Any) -> Any:

@@ -89,7 +89,7 @@ class IdentifyObject(ObjectOperation):
     def problem(self, now: float) -> str | None:
         count = len(self.attributes)
         if count > limits.ATTRIBUTES:
-            return f"{count} attributes; Customer.io takes at most {limits.ATTRIBUTES} at once"
+            return f"{count:,} attributes; Customer.io takes at most {limits.ATTRIBUTES} at once"
         return super().problem(now)
 
     def entry(self) -> Json:

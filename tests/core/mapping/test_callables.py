@@ -106,7 +106,7 @@ def test_failure_is_logged_once_with_its_place_and_without_a_persons_data(
 
 def test_answer_that_is_no_json_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     assert resolve(ObjectSpec(fn=lambda value: object(), value="default")) == "default"
-    assert "data.fn: the answer is no JSON: value: a object cannot be" in caplog.text
+    assert "data.fn: the answer is no JSON: value: an object cannot be" in caplog.text
 
 
 def test_failing_condition_and_validate_say_no() -> None:

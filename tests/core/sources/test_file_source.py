@@ -53,7 +53,7 @@ def test_bad_line_is_reported_with_its_number_and_the_rest_goes_on(tmp_path: Pat
     assert delivered(tmp_path) == ["e1", "e2"]
     assert f"warning: {events}: line 2: not JSON" in done.stderr
     assert f"warning: {events}: line 3: event name 'cart'" in done.stderr
-    assert "2 of 5 lines were bad" in done.stderr
+    assert "2 of 5 lines bad" in done.stderr
 
 
 def test_events_of_a_file_pass_the_steps_of_their_source(tmp_path: Path) -> None:

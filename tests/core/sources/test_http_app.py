@@ -217,7 +217,7 @@ def test_requests_without_room_are_one_line_in_the_log(caplog: pytest.LogCapture
     for _ in range(3):
         assert application.respond("POST", "/collect", {}, json.dumps(EVENT))[0] == 429
     (line,) = caplog.messages
-    assert line.startswith("source web: no room for events; 1 request(s) were answered with 429")
+    assert line.startswith("source web: no room for events; 1 request answered with 429")
 
 
 def test_no_more_of_a_body_is_kept_than_may_be_read() -> None:

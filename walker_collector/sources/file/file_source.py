@@ -12,6 +12,7 @@ from walker_collector.hookspecs import SourceContext, hookimpl
 from walker_collector.results import Status
 from walker_collector.sources.file.line_reader import BadLines, LineReader
 from walker_collector.sources.file.lines import Stream, open_events, read_lines, read_piece
+from walker_collector.text import counted
 from walker_collector.validators import names_file
 
 _LOOK: Final = 50
@@ -61,7 +62,7 @@ class FileSource:
             raise PluginError(f"{path}: {error.strerror or error} (settings.path)") from None
         if reader.bad.count:
             context.logger.warning(
-                "%s: %d of %d lines were bad", shown, reader.bad.count, reader.read
+                "%s: %s of %s bad", shown, f"{reader.bad.count:,}", counted(reader.read, "line")
             )
         if context.stop.is_set():
             context.logger.info("%s: stopped after line %d", shown, reader.last)

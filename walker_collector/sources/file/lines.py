@@ -241,7 +241,7 @@ def _check_integer(digits: str) -> None:
     if not -(2**63) <= int(digits) < 2**64:
         count = len(digits.lstrip("-"))
         raise EventError(
-            f"an integer beyond 64 bits ({count} digits), which would be rounded; send it as text"
+            f"an integer beyond 64 bits ({count:,} digits), which would be rounded; send it as text"
         )
 
 

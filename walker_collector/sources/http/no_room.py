@@ -4,6 +4,8 @@ import logging
 import time
 from typing import Final
 
+from walker_collector.text import counted
+
 _INTERVAL: Final = 60.0
 """Seconds between two log lines."""
 
@@ -25,9 +27,9 @@ class NoRoomLog:
         if now < self._due:
             return
         logger.warning(
-            "source %s: no room for events; %d request(s) were answered with 429, to be sent again"
+            "source %s: no room for events; %s answered with 429, to be sent again"
             " (limits: collector.queueMax, or maxEvents and maxBytes of the spool, and its disk)",
             self._source,
-            self._requests,
+            counted(self._requests, "request"),
         )
         self._requests, self._due = 0, now + _INTERVAL

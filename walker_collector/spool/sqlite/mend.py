@@ -8,7 +8,7 @@ from typing import Final
 from walker_collector.spool import damage
 from walker_collector.spool.sqlite import people_tables, shard_tables
 from walker_collector.spool.sqlite.catalog import register
-from walker_collector.text import get_logger
+from walker_collector.text import counted, get_logger
 
 _DAY: Final = 86_400_000
 UNKNOWN: Final = "unknown"
@@ -18,17 +18,20 @@ _NUMBER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 2147483647"
 # The few rows that all others depend on.
 _CATALOG: Final = (
     (
-        "record(s) of destinations that cannot be read removed",
+        "record",
+        "of destinations that cannot be read removed",
         f"""DELETE FROM subscribers
         WHERE NOT ({_NUMBER.format("number")} AND {_NUMBER.format("destination")})""",
     ),
     (
-        "destination(s) with a name that cannot be read now called unknown-NUMBER",
+        "destination",
+        "with a name that cannot be read now called unknown-NUMBER",
         """UPDATE destinations SET id = 'unknown-' || number
         WHERE typeof(id) <> 'text' OR id = '' OR length(id) > 1000""",
     ),
     (
-        "destination(s) without a name now called unknown-NUMBER",
+        "destination",
+        "without a name now called unknown-NUMBER",
         """INSERT INTO destinations SELECT DISTINCT destination, 'unknown-' || destination
         FROM subscribers WHERE destination NOT IN (SELECT number FROM destinations)""",
     ),
@@ -38,40 +41,47 @@ _NOWHERE: Final = "subscribers NOT IN (SELECT number FROM subscribers)"
 _NOT_TEXT: Final = "typeof({0}) <> 'text' OR typeof({1}) <> 'text'"
 _MENDED: Final = (
     (
-        "record(s) of deliveries of no event removed",
+        "record",
+        "of deliveries of no event removed",
         """DELETE FROM deliveries WHERE NOT EXISTS (
         SELECT 1 FROM events e JOIN subscribers s ON s.number = e.subscribers
         WHERE e.seq = deliveries.seq AND s.destination = deliveries.destination)""",
     ),
     (
-        "event(s) of an unknown state made dead letters",
+        "event",
+        "of an unknown state made dead letters",
         f"""UPDATE deliveries SET state = 2, changed = :now, reason = '{damage.REASON}its state'
         WHERE typeof(state) <> 'integer' OR state NOT IN (0, 1, 2)""",
     ),
     (
-        "statement(s) about consent by nobody removed",
+        "statement",
+        "about consent by nobody removed",
         f"DELETE FROM consents WHERE {_NOT_TEXT.format('person', 'key')}",
     ),
     (
-        "statement(s) about consent that cannot be read made denials",
+        "statement",
+        "about consent that cannot be read made denials",
         """UPDATE consents SET granted = 0
         WHERE typeof(granted) <> 'integer' OR granted NOT IN (0, 1)
         OR typeof(stamp) <> 'integer'""",
     ),
     (
-        "statement(s) about consent at no possible time made to be of now",
+        "statement",
+        "about consent at no possible time made to be of now",
         """UPDATE consents SET stamp = :now * 1000
         WHERE typeof(stamp) <> 'integer' OR stamp > :tomorrow * 1000""",
     ),
     (
-        "identifier(s) that are no text removed",
+        "identifier",
+        "other than text removed",
         f"DELETE FROM aliases WHERE {_NOT_TEXT.format('alias', 'person')}",
     ),
     (
-        "identifier(s) that are no text removed",
+        "identifier",
+        "other than text removed",
         f"DELETE FROM signed_in WHERE {_NOT_TEXT.format('key', 'person')}",
     ),
-    ("erasure(s) of nobody removed", "DELETE FROM pending_erasures WHERE typeof(person) <> 'text'"),
+    ("erasure", "of nobody removed", "DELETE FROM pending_erasures WHERE typeof(person) <> 'text'"),
 )
 
 
@@ -87,12 +97,12 @@ def mend(path: Path, db: sqlite3.Connection, shards: int) -> None:
         moved = people_tables.straighten(db)
         if shards > 1:
             placed = shard_tables.place(db, shards, everything=moved)
-            _log(path, placed, "event(s) put into the shards of their people")
+            _log(path, placed, "event", "put into the shards of their people")
 
 
 def _mend_catalog(path: Path, db: sqlite3.Connection) -> None:
-    for problem, statement in _CATALOG:
-        _log(path, db.execute(statement).rowcount, problem)
+    for thing, problem, statement in _CATALOG:
+        _log(path, db.execute(statement).rowcount, thing, problem)
     bad = db.execute(f"SELECT seq FROM events WHERE {_BAD_SEQ}").fetchall()
     for (seq,) in bad:  # to the end, as numbers beyond a bound leave none for new events
         (last,) = db.execute(
@@ -100,7 +110,7 @@ def _mend_catalog(path: Path, db: sqlite3.Connection) -> None:
         ).fetchone()
         for table in ("events", "deliveries"):
             db.execute(f"UPDATE {table} SET seq = ? WHERE seq = ?", (last + 1, seq))
-    _log(path, len(bad), "event(s) with an impossible number numbered anew")
+    _log(path, len(bad), "event", "with an impossible number numbered anew")
 
 
 def _mend_rows(path: Path, db: sqlite3.Connection) -> None:
@@ -113,14 +123,15 @@ def _mend_rows(path: Path, db: sqlite3.Connection) -> None:
         _log(
             path,
             count,
-            f"event(s) without a destination kept for {UNKNOWN!r} (first: {nowhere[0]})",
+            "event",
+            f"without a destination kept for {UNKNOWN!r} (first: {nowhere[0]})",
         )
     now = time.time_ns() // 1_000_000
-    for problem, statement in _MENDED:
+    for thing, problem, statement in _MENDED:
         found = db.execute(statement, {"now": now, "tomorrow": now + _DAY})
-        _log(path, found.rowcount, problem)
+        _log(path, found.rowcount, thing, problem)
 
 
-def _log(path: Path, count: int, problem: str) -> None:
+def _log(path: Path, count: int, thing: str, problem: str) -> None:
     if count > 0:
-        logger.error("spool %s is damaged: %d %s", path, count, problem)
+        logger.error("spool %s is damaged: %s %s", path, counted(count, thing), problem)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from walker_collector.errors import SpoolError
+from walker_collector.text import counted
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
 VERSION: Final = 7
@@ -121,7 +122,7 @@ def prepare(
     found = shards_of(db)
     if shards is not None and found != shards:
         raise SpoolError(
-            f"spool {path}: made with {found} shard(s), and the flow has collector.shards "
+            f"spool {path}: made with {counted(found, 'shard')}, and the flow has collector.shards "
             f"{shards}; set collector.shards to {found}, or drain the spool and move it away, so "
             f"that a new one is made with {shards}"
         )

@@ -12,6 +12,7 @@ from walker_collector.hookspecs import Event, Item
 from walker_collector.testing.backend import Backend
 from walker_collector.testing.harness import Harness, entry, registry_of
 from walker_collector.testing.sample_events import Events
+from walker_collector.text import counted
 
 DELIVERY_TIMEOUT = 30.0
 """Seconds after which events that have not been delivered count as a failure."""
@@ -81,8 +82,8 @@ def flush_or_fail(collector: Collector) -> None:
         return
     status = collector.status().destinations["destination"]
     pytest.fail(
-        f"{status.waiting} event(s) still wait after {DELIVERY_TIMEOUT:g} s; the destination is"
-        f" {status.state}: {status.reason or 'no reason given'}"
+        f"{counted(status.waiting, 'event')} still waiting after {DELIVERY_TIMEOUT:g} s; the"
+        f" destination is {status.state}: {status.reason or 'no reason given'}"
     )
 
 
