@@ -47,10 +47,11 @@ class AsyncCalls:
     ) -> PushResult:
         """Accept one event as `push` does, without blocking the event loop.
 
-        The event is taken as it is at the call. Tasks are served in the order of their calls, and
-        each waits for room for up to `collector.queueWait` ms. Raises as `push` does. A task that
-        is cancelled while it waits for room has accepted nothing; one that is cancelled while the
-        event is written may have accepted it: wholly, or not at all.
+        The event is read at the call or, where many tasks push at once, some ms later: leave its
+        objects as they are until the call returns. Tasks are served in the order of their calls,
+        and each waits for room for up to `collector.queueWait` ms. Raises as `push` does. A task
+        that is cancelled while it waits for room has accepted nothing; one that is cancelled while
+        the event is written may have accepted it: wholly, or not at all.
         """
         if wait:
             check_timeout("apush", timeout)

@@ -161,7 +161,8 @@ class Collector(AsyncCalls):
 
         Returns for each its PushResult, or the error that `push` would have raised. Commands
         (`walker consent`, `walker user`, `walker globals`) take effect in their place.
-        If `events` raises half way, its error is the last of the results. Raises EventError for
+        If `events` raises half way, its error is the last of the results. Where there is no room
+        within `collector.queueWait` ms, the rest is tried without waiting. Raises EventError for
         anything but an iterable of events.
         """
         check_events("push_many", events)

@@ -1,6 +1,7 @@
 """Groups: the items of all tasks that wait are handled together, off their event loop."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,8 +14,13 @@ R = TypeVar("R")
 _Waiting = tuple[Sequence[T], asyncio.Future[Sequence[R]]]
 """The items of a task, and the future of their results."""
 
+_Answer = tuple[asyncio.Future[Sequence[R]], Sequence[R] | Exception]
+"""The future of a task, and its results."""
+
 _GROUP: Final = 2_000
 """Items after which a group is closed, if not told otherwise."""
+_WOKEN: Final = 100
+"""Tasks that are woken in one round of the loop, which runs all of them."""
 
 
 class Groups(Generic[T, R]):
@@ -47,13 +53,17 @@ class Groups(Generic[T, R]):
         """
         if not items:
             return []
+        future: asyncio.Future[Sequence[R]] = asyncio.get_running_loop().create_future()
+        self.submit(items, future)
+        return await future
+
+    def submit(self, items: Sequence[T], future: asyncio.Future[Sequence[R]]) -> None:
+        """Have items handled, and give their results to a future of the running loop."""
         loop = asyncio.get_running_loop()
         groups = self._loops.get(loop)
         if groups is None:
             groups = self._loops[loop] = _GroupsOfLoop(self._handle, self._thread, self._most)
-        future: asyncio.Future[Sequence[R]] = loop.create_future()
         groups.add(loop, (items, future))
-        return await future
 
 
 class _GroupsOfLoop(Generic[T, R]):
@@ -65,6 +75,7 @@ class _GroupsOfLoop(Generic[T, R]):
         self._handle = handle
         self._most = most
         self._waiting: list[_Waiting[T, R]] = []
+        self._answers: deque[_Answer[R]] = deque()
         self._thread = ThreadPoolExecutor(1, thread)
         self.is_working = False
 
@@ -83,31 +94,34 @@ class _GroupsOfLoop(Generic[T, R]):
 
     def _work(self, loop: asyncio.AbstractEventLoop, group: list[_Waiting[T, R]]) -> None:
         """Handle a group, on the thread."""
-        results: Sequence[R] | Exception
         try:
             results = self._handle([item for items, _ in group for item in items])
+            answers = _shared_out(group, results)
         except Exception as error:
-            results = error
+            answers = [(future, error) for _, future in group]
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(self._finish, loop, group, results)
+            loop.call_soon_threadsafe(self._finish, loop, answers)
 
-    def _finish(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        group: list[_Waiting[T, R]],
-        results: Sequence[R] | Exception,
-    ) -> None:
-        """Give the tasks of a group their results, and begin the next one."""
-        at = 0
-        for items, future in group:
+    def _finish(self, loop: asyncio.AbstractEventLoop, answers: Sequence[_Answer[R]]) -> None:
+        """Begin the next group, and give the tasks of this one their results."""
+        self._begin(loop)
+        is_giving = bool(self._answers)
+        self._answers += answers
+        if not is_giving:
+            self._give(loop)
+
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake tasks with their results, some in each round of the loop."""
+        for _ in range(min(len(self._answers), _WOKEN)):
+            future, results = self._answers.popleft()
             if future.done():  # its task was cancelled
                 pass
             elif isinstance(results, Exception):
                 future.set_exception(results)
             else:
-                future.set_result(results[at : at + len(items)])
-            at += len(items)
-        self._begin(loop)
+                future.set_result(results)
+        if self._answers:
+            loop.call_soon(self._give, loop)
 
     def _next_group(self) -> list[_Waiting[T, R]]:
         """Take the items that are handled next, without those of cancelled tasks."""
@@ -118,3 +132,13 @@ class _GroupsOfLoop(Generic[T, R]):
             taken += 1
         self._waiting = waiting[taken:]
         return waiting[:taken]
+
+
+def _shared_out(group: Sequence[_Waiting[T, R]], results: Sequence[R]) -> list[_Answer[R]]:
+    """Return the results of a group for each of its tasks."""
+    answers: list[_Answer[R]] = []
+    at = 0
+    for items, future in group:
+        answers.append((future, results[at : at + len(items)]))
+        at += len(items)
+    return answers

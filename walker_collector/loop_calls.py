@@ -1,7 +1,8 @@
 """Calls from an event loop: threads do the blocking work, in the order of the calls.
 
-A push that has nothing to wait for is made at once. Otherwise its event is read at once, and stored
-with those of other tasks by a thread, which waits for room and for the disk.
+A push that has nothing to wait for is made on the loop. Otherwise its event is read there, and
+stored with those of other tasks by a thread, which waits for room and for the disk. However many
+tasks push at once, the loop does so for a few ms in each of its rounds.
 """
 
 import asyncio
@@ -10,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from copy import copy
 from functools import partial
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from attrs import define, field
 
@@ -25,6 +28,7 @@ from walker_collector.interrupts import LONGEST
 from walker_collector.lifecycle import Lifecycle
 from walker_collector.results import PushResult, Waiter, answered
 from walker_collector.runtime import Runtime
+from walker_collector.turns import Turns
 
 T = TypeVar("T")
 Result = PushResult | WalkerError
@@ -33,8 +37,6 @@ _Waiting = tuple[ReadEvent, float]
 
 _SLICE: Final = 100
 """Events of one call that are read before other tasks get their turn."""
-_TURN: Final = 0.005
-"""Time (s) after which they get it in any case."""
 _POLL_INTERVAL: Final = 0.005
 """Time (s) between looks whether there is room again."""
 
@@ -63,6 +65,36 @@ class LoopWaiter(Waiter):
             self.over = True
 
 
+@define(eq=False)
+class _Call:
+    """A call, or a part of one: some events that are accepted together.
+
+    read: returns the next events and commands, and errors in place of what cannot be read. items:
+    what it has returned. done: the results of the first events, if they had nothing to wait for.
+    future: the results of the others.
+    """
+
+    read: "Callable[[Runtime, Turns], Sequence[ReadEvent | WalkerError]]"
+    deadline: float
+    future: asyncio.Future[Sequence[Result]]
+    items: Sequence[ReadEvent | WalkerError] = ()
+    done: Sequence[Result] = ()
+
+    async def results(self) -> list[Result]:
+        """Wait for the results of all events, and return them in order."""
+        try:
+            rest = await self.future
+        finally:
+            for item in self.events():  # of no effect on those that are stored
+                item.cancelled = True
+        accepted = iter([*self.done, *rest])
+        return [next(accepted) if isinstance(item, ReadEvent) else item for item in self.items]
+
+    def events(self) -> list[ReadEvent]:
+        """Return the events and commands that could be read."""
+        return [item for item in self.items if isinstance(item, ReadEvent)]
+
+
 class LoopCalls:
     """The calls of a collector from event loops. `queue_wait` (s) is the longest wait for room."""
 
@@ -72,16 +104,19 @@ class LoopCalls:
         self._queue_wait = queue_wait
         self._closes = False
         self._groups: Groups[_Waiting, Result] = Groups(self._accept_waiting, "walker-async")
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
     async def push(
         self, raw: Mapping[str, Any], *, wait: bool, timeout: float | None
     ) -> PushResult:
         """Accept an event; see AsyncCalls.apush."""
-        runtime = await self._runtime()
+        if self._life.forked:
+            await self.off_loop(self._life.own_runtime)
         waiter = LoopWaiter(0) if wait else None
-        (result,) = await self._accept(runtime, [runtime.intake.read(raw, waiter)])
+        call = self._begin(partial(_read_one, raw, waiter), self._queue_wait)
+        (result,) = await call.results()
         if isinstance(result, WalkerError):
-            raise result
+            raise copy(result)  # other tasks may raise the same one
         if waiter is None or not waiter.expected:
             return result
         await waiter.gather(timeout)
@@ -90,13 +125,15 @@ class LoopCalls:
     async def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[Result]:
         """Accept many events; see AsyncCalls.apush_many."""
         check_events("apush_many", events)
-        runtime = await self._runtime()
+        if self._life.forked:
+            await self.off_loop(self._life.own_runtime)
+        read = partial(_read_some, until_it_raises("apush_many", events))
         results: list[Result] = []
-        left = until_it_raises("apush_many", events)
-        while read := _read_some(runtime, left):
-            items = [item for item in read if isinstance(item, ReadEvent)]
-            accepted = iter(await self._accept(runtime, items))
-            results += [next(accepted) if isinstance(item, ReadEvent) else item for item in read]
+        wait = self._queue_wait
+        while some := await self._begin(read, wait).results():
+            results += some
+            if any(isinstance(result, SpoolFull) for result in some):
+                wait = 0.0  # a call waits in vain once
             await asyncio.sleep(0)
         return results
 
@@ -117,7 +154,11 @@ class LoopCalls:
 
     async def _finish_and_close(self, close: Callable[[], bool]) -> bool:
         self._closes = True
-        await self._groups.add([(ReadEvent({}, cancelled=True), 0.0)])  # after all others
+        loop = asyncio.get_running_loop()
+        others: asyncio.Future[Sequence[Result]] = loop.create_future()
+        last = [(ReadEvent(cancelled=True), 0.0)]
+        self._turns_of(loop).do(self._groups.submit, last, others)
+        await others
         return await self.off_loop(close)
 
     async def off_loop(self, work: Callable[[], T]) -> T:
@@ -145,26 +186,39 @@ class LoopCalls:
 
     # --- private ---------------------------------------------------------------------------
 
-    async def _runtime(self) -> Runtime:
-        """Return the runtime, which a forked child makes first; raises CollectorClosed."""
-        if self._life.forked:
-            await self.off_loop(self._life.own_runtime)
-        return self._life.runtime_if_open()
+    def _begin(
+        self, read: Callable[[Runtime, Turns], Sequence[ReadEvent | WalkerError]], wait: float
+    ) -> _Call:
+        """Begin a call, now or when its turn comes; it waits for room for up to `wait` s."""
+        self._life.runtime_if_open()
+        loop = asyncio.get_running_loop()
+        call = _Call(read, time.monotonic() + wait, loop.create_future())
+        turns = self._turns_of(loop)
+        turns.do(self._take, call, turns)
+        return call
 
-    async def _accept(self, runtime: Runtime, items: Sequence[ReadEvent]) -> Sequence[Result]:
-        """Return the results of events and commands, in their order."""
-        done: Sequence[Result] = []
-        if self._waits_for_nothing(runtime) and all(item.body for item in items):
-            done = _with_room(self._accept_now(items))
-        left = items[len(done) :]
-        if not left:
-            return done
-        deadline = time.monotonic() + self._queue_wait
+    def _turns_of(self, loop: asyncio.AbstractEventLoop) -> Turns:
+        turns = self._turns.get(loop)
+        if turns is None:
+            turns = self._turns[loop] = Turns()
+        return turns
+
+    def _take(self, call: _Call, turns: Turns) -> None:
+        """Read the events of a call, on the loop, and accept them or have them accepted."""
+        if call.future.done():  # its task was cancelled
+            return
+        runtime = self._life.runtime
         try:
-            return [*done, *await self._groups.add([(item, deadline) for item in left])]
-        finally:
-            for item in left:  # of no effect on those that are stored
-                item.cancelled = True
+            call.items = call.read(runtime, turns)
+            events = call.events()
+            if self._waits_for_nothing(runtime) and all(item.command is None for item in events):
+                call.done = _with_room(self._accept_now(events))
+            if left := events[len(call.done) :]:
+                self._groups.submit([(item, call.deadline) for item in left], call.future)
+            else:
+                call.future.set_result(())
+        except Exception as error:
+            call.future.set_exception(error)
 
     def _waits_for_nothing(self, runtime: Runtime) -> bool:
         """Return whether events need wait neither for the disk, nor for room or other tasks."""
@@ -209,16 +263,24 @@ class LoopCalls:
         return self._life.runtime_if_open().intake.accept_read(items)
 
 
-def _read_some(runtime: Runtime, events: Iterator[Any]) -> list[ReadEvent | WalkerError]:
+def _read_one(
+    event: Any, waiter: LoopWaiter | None, runtime: Runtime, _: Turns
+) -> list[ReadEvent | WalkerError]:
+    """Read an event, as it is now."""
+    try:
+        return [runtime.intake.read(raw_event(event, {}), waiter)]
+    except WalkerError as error:
+        return [error]
+
+
+def _read_some(
+    events: Iterator[Any], runtime: Runtime, turns: Turns
+) -> list[ReadEvent | WalkerError]:
     """Read the next events, until other tasks should get their turn; none is left: []."""
     read: list[ReadEvent | WalkerError] = []
-    until = time.monotonic() + _TURN
     for event in events:
-        try:
-            read.append(runtime.intake.read(raw_event(event, {})))
-        except WalkerError as error:
-            read.append(error)
-        if len(read) >= _SLICE or time.monotonic() > until:
+        read += _read_one(event, None, runtime, turns)
+        if len(read) >= _SLICE or turns.is_over():
             break
     return read
 

@@ -274,6 +274,22 @@ def test_full_queue_refuses_after_the_configured_wait() -> None:
         assert collector.status().accepted == 3
 
 
+def test_call_of_many_events_waits_in_vain_for_room_once(spool: Path | None) -> None:
+    made = flow(plugin(down), spool, queue_max=3, queue_wait=200)
+    if spool is not None:
+        bounds = attrs.evolve(made.collector.spool, max_events=3)
+        made = attrs.evolve(made, collector=attrs.evolve(made.collector, spool=bounds))
+    grant = {"name": "walker consent", "data": MARKETING, "user": {"id": "u1"}}
+    with running(made) as collector:
+        for n in range(3):
+            collector.push(event(n))
+        began = time.monotonic()
+        results = collector.push_many([*[event(n) for n in range(1_100)], *[grant] * 5])
+        took = time.monotonic() - began
+    assert [type(result) for result in results[:1_100]] == [SpoolFull] * 1_100
+    assert 0.2 <= took < 0.6  # and not once for each group
+
+
 def test_push_waits_for_room_and_is_accepted_when_there_is_some() -> None:
     record, gate = Record(), threading.Event()
 

@@ -1,7 +1,6 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 from attrs import define, evolve, field
@@ -123,7 +122,7 @@ class Intake:
                 else:
                     self._take(group, event, origin)
             except WalkerError as error:
-                group.results.append(error)
+                group.refuse(error)
         group.store()
         return group.results
 
@@ -141,7 +140,7 @@ class Intake:
             raw = {key: raw[key] for key in raw if key in _KEYS}
         if is_command(raw.get("name")):
             group.store()  # the events before it
-            self._run_once(raw, sender, origin, position)
+            self._run_once(raw, sender, origin, position, waits=group.waits())
             group.results.append(_decided(sender, PushResult("")))
             return
         if origin.steps is not None:
@@ -179,33 +178,34 @@ class Intake:
     def read(self, raw: Mapping[str, Any], waiter: Waiter | None = None) -> ReadEvent:
         """Return an event to accept later, as it is now; raises EventError."""
         if is_command(raw.get("name")):
-            return ReadEvent(readable(lambda: decode(encode(dict(raw), self._bounds))))
+            plain = readable(lambda: decode(encode(dict(raw), self._bounds)))
+            return ReadEvent(command=plain)
         now = self._now()
         event, body = self._completed(raw, _PROCESS, now)
         mark = b""
         if self.process.recent and raw.get("id"):
             mark = mark_of_id(event["id"], trusted=True)
-        return ReadEvent(decode(body), body, now, mark, waiter)
+        return ReadEvent(body, now, mark, waiter)
 
     def accept_read(self, events: Iterable[ReadEvent]) -> list[PushResult | WalkerError]:
         """Accept events that were read, in their order, up to the first one without room.
 
         Waits for no room. Returns the results up to there, and perhaps SpoolFull for some after it.
         """
-        group = EventGroup(partial(self._store, waits=False), self._sink.keep_unstored)
+        group = EventGroup(self._store, self._sink.keep_unstored, waits=False)
         for item in events:
             try:
                 if item.cancelled:
                     group.results.append(_CANCELLED)
-                elif item.body:
+                elif item.command is None:
                     group.add(self._decided_once(item))
                 else:
                     group.store()  # the events before it
                     if not group.is_full:
-                        self.commands.run(item.event)
+                        self.commands.run(item.command, waits=False)
                         group.results.append(PushResult(""))
             except WalkerError as error:
-                group.results.append(error)
+                group.refuse(error)
             if group.is_full:
                 break
         group.store()
@@ -214,7 +214,8 @@ class Intake:
     def _decided_once(self, item: ReadEvent) -> Prepared:
         """Return an event ready to be stored, with its waiter; the same if it is tried again."""
         if item.prepared is None:
-            item.prepared = self._decide(item.event, item.body, _PROCESS, item.mark, item.at)
+            event = decode(item.body)
+            item.prepared = self._decide(event, item.body, _PROCESS, item.mark, item.at)
             if item.waiter is not None:
                 record = item.prepared[0]
                 item.waiter.expected = len(record.states)
@@ -227,6 +228,8 @@ class Intake:
         sender: Received,
         origin: Origin,
         position: Position | None = None,
+        *,
+        waits: bool,
     ) -> None:
         """Run a command, unless it came before: something else may have been said since."""
         id_, now, mark = raw.get("id"), self._now(), b""
@@ -235,7 +238,7 @@ class Intake:
         if self._came_before(mark, now):
             self.repeated += 1
             return
-        self.commands.run(raw, claim=not sender.trusted, position=position)
+        self.commands.run(raw, claim=not sender.trusted, position=position, waits=waits)
         if mark:
             self._sink.keep_mark(mark, now)
 

@@ -44,12 +44,17 @@ class Commands:
         return {item.id: State.WAITING for item in self._sink.destinations if item.listens}
 
     def run(
-        self, raw: Mapping[str, Any], *, claim: bool = False, position: Position | None = None
+        self,
+        raw: Mapping[str, Any],
+        *,
+        claim: bool = False,
+        position: Position | None = None,
+        waits: bool = True,
     ) -> None:
         """Run a command that was pushed; raises EventError if it is malformed.
 
         `position`: that after its line; a statement of consent is stored with it. `claim`: by an
-        untrusted sender. Raises NotTrusted if that one may not send it.
+        untrusted sender. `waits`: for room. Raises NotTrusted if that one may not send it.
         """
         name, data = str.__str__(raw["name"]), raw.get("data")
         if claim:
@@ -57,7 +62,7 @@ class Commands:
         if not isinstance(data, Mapping):
             raise EventError(f"{name}: data must be an object")
         if name == "walker consent":
-            self.consent(data, raw.get("user"), claim=claim, position=position)
+            self.consent(data, raw.get("user"), claim=claim, position=position, waits=waits)
         elif name == "walker user":
             self.user(data)
         else:
@@ -94,15 +99,17 @@ class Commands:
         *,
         claim: bool = False,
         position: Position | None = None,
+        waits: bool = True,
     ) -> int:
         """Record a statement, and release the events that it admits; see Collector.consent."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
 
+        def keep() -> str | None:
+            return self._record(update, user, claim, position)
+
         def record() -> int:
             try:
-                person = self._sink.wait_for_room(
-                    lambda: self._record(update, user, claim, position)
-                )
+                person = self._sink.wait_for_room(keep) if waits else keep()
             except WalkerError:
                 # That the identifiers are one person's is known all the same, and earlier
                 # statements may admit events that are held under one of them.

@@ -21,16 +21,16 @@ Prepared = tuple[NewEvent, PushResult, int]
 class ReadEvent:
     """An event or command as it was pushed, independent of the application's objects.
 
-    `body` is the JSON of an event; a command has none. `at` is the time (ms) of the push. `waiter`
-    is told the destinations' answers. `cancelled`: nobody waits for it any more; it is left
-    out. `prepared` is the decision on it, once that is made.
+    `body` is the JSON of an event; in its place there may be a command. `at` is the time (ms) of
+    the push. `waiter` is told the destinations' answers. `cancelled`: nobody waits for it any more;
+    it is left out. `prepared` is the decision on it, once that is made.
     """
 
-    event: Mapping[str, Any]
     body: bytes = b""
     at: int = 0
     mark: bytes = b""
     waiter: Waiter | None = None
+    command: Mapping[str, Any] | None = None
     cancelled: bool = False
     prepared: Prepared | None = None
 
@@ -38,14 +38,16 @@ class ReadEvent:
 class EventGroup:
     """Events that are stored together; one that is refused stops no others.
 
-    `store` is that of an intake, `keep_unstored` of its sink. `is_full`: there was no room for all
-    of them.
+    `store` is that of an intake, `keep_unstored` of its sink. `waits`: for room; a group that has
+    waited in vain waits no more. `is_full`: there was no room for all of them.
     """
 
     def __init__(
         self,
-        store: Callable[[Sequence[NewEvent], int], int],
+        store: Callable[..., int],
         keep_unstored: Callable[[Sequence[Unstored]], object],
+        *,
+        waits: bool = True,
     ) -> None:
         self.results: list[PushResult | WalkerError] = []
         self.is_full = False
@@ -53,9 +55,14 @@ class EventGroup:
         """Events that steps have left out since the last `store`."""
         self._keep_unstored = keep_unstored
         self._store = store
+        self._may_wait = waits
         self._records: dict[int, NewEvent] = {}
         self._version = 0
         """The version of the consents that decided on the first event."""
+
+    def waits(self) -> bool:
+        """Return whether the next event may wait for room."""
+        return self._may_wait and not self.is_full
 
     def add(self, prepared: Prepared, position: Position | None = None) -> None:
         """Add an event, and store those before it if they are many."""
@@ -68,6 +75,11 @@ class EventGroup:
         if len(self._records) >= _GROUP:
             self.store()
 
+    def refuse(self, error: WalkerError) -> None:
+        """Give the next event this error as its result."""
+        self.results.append(_without_frames(error))
+        self.is_full |= isinstance(error, SpoolFull)
+
     def store(self) -> None:
         """Store the events added since the last call; an error becomes the result of each."""
         if self.unstored:
@@ -78,9 +90,20 @@ class EventGroup:
         done = 0
         while done < len(records):
             try:
-                done += self._store(records[done:], self._version)
+                done += self._store(records[done:], self._version, waits=self.waits())
             except WalkerError as error:  # none of the rest has better luck
+                _without_frames(error)
                 for at in places[done:]:
                     self.results[at] = error
-                self.is_full = isinstance(error, SpoolFull)
+                self.is_full |= isinstance(error, SpoolFull)
                 break
+
+
+def _without_frames(error: WalkerError) -> WalkerError:
+    """Drop the traceback of an error that becomes a result, as its frames refer to the results.
+
+    Such circles are left to Python's garbage collector, which stops all threads while it looks
+    through them: for some hundred results longer than an event loop should stand still.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)

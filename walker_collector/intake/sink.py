@@ -117,13 +117,14 @@ class SpoolSink:
         no room as a whole, only as many as fit. `waits`: for the room of a single event.
         """
         count = len(records)
-        try:
-            self._store(records, self._config.queue_wait if waits and count == 1 else 0)
-        except SpoolFull:
-            if count == 1:
-                raise
-            return self.store(records[: count // 2], waits=waits)
-        return count
+        while count > 1:
+            try:
+                self._store(records[:count], 0)
+                return count
+            except SpoolFull:
+                count //= 2
+        self._store(records[:1], self._config.queue_wait if waits else 0)
+        return 1
 
     def _store(self, records: Sequence[NewEvent], wait: int) -> None:
         if len(records) > 1 or not records[0].states:
