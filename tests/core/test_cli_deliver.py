@@ -23,6 +23,7 @@ from tests.core.cli_support import (
 )
 from tests.support import wait_until
 from walker_collector import Collector
+from walker_collector.cli import drain
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -193,6 +194,21 @@ def test_run_may_leave_deliveries_to_another_process_and_tells_of_its_dead_lette
     assert numbers(tmp_path / "out") == [0, 1, 2]
     (found,) = objects(done.stdout)
     assert {id: item["dead"] for id, item in found["destinations"].items()} == {"out": 0, "hook": 2}
+
+
+def test_run_that_only_accepts_says_at_once_that_nobody_delivers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "UNATTENDED", 0.1)
+    flow = flow_of(tmp_path)
+    result = walker("run", flow, input=ndjson([event(1)]))
+    assert result.exit_code == 1
+    absence, *_, advice = result.stderr.splitlines()
+    assert absence == (
+        'nobody delivers to out now, and this process only accepts ("deliver": false): '
+        f"start `walker deliver {flow}`"
+    )
+    assert f"keeps the waiting events; `walker deliver {flow}` delivers them" in advice
 
 
 @pytest.mark.parametrize("disabled", [False, True])

@@ -13,7 +13,7 @@ import pytest
 from tests.core.cli_support import COMMAND, event, serving, to_server, write_events, write_flow
 from tests.support import PATIENCE, program, wait_until
 from walker_collector import DestinationStatus
-from walker_collector.cli.drain import STALLED, StallDetector
+from walker_collector.cli.drain import STALLED, UNATTENDED, StallDetector
 from walker_collector.cli.output import duration, moment
 from walker_collector.cli.progress_line import (
     BytesRead,
@@ -74,6 +74,17 @@ def test_slow_destination_that_does_not_fail_is_waited_for() -> None:
     detector.gave_up({"a": BUSY})
     clock.now = 10 * STALLED
     assert not detector.gave_up({"a": BUSY})
+
+
+def test_waiting_for_a_deliverer_ends_once_another_one_would_have_taken_over() -> None:
+    clock = Seconds()
+    detector = StallDetector(clock)
+    assert not detector.gave_up({"a": BUSY}, {"a"})
+    clock.now = UNATTENDED
+    assert detector.gave_up({"a": BUSY}, {"a"})
+    assert not detector.gave_up({"a": BUSY, "b": BUSY}, {"a"})
+    assert not detector.gave_up({"a": BUSY})
+    assert not detector.gave_up({"a": BUSY}, {"a"})
 
 
 @pytest.mark.parametrize(

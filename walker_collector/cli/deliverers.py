@@ -1,13 +1,13 @@
 """The deliverer of a destination, and its health, as a command sees them from outside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from attrs import frozen
 
 from walker_collector.cli.output import moment
 from walker_collector.config import FlowConfig
-from walker_collector.spool import Deliverer, DestinationHealth, Member
+from walker_collector.spool import Deliverer, DestinationHealth, Member, Observer
 from walker_collector.spool.deliverer import TROUBLED
 from walker_collector.text import storable
 
@@ -72,6 +72,12 @@ class Attendance:
             "process": process,
             "hint": self.hint,
         }
+
+
+def unattended(observer: Observer, destinations: Iterable[str]) -> set[str]:
+    """Return those of the destinations that no process delivers to."""
+    found = {id_: observer.deliverers(id_).values() for id_ in destinations}
+    return {id_ for id_, each in found.items() if all(item.member is None for item in each)}
 
 
 def attendance(found: Deliverer, destination: str, flow: FlowConfig | None) -> Attendance:

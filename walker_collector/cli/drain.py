@@ -1,7 +1,7 @@
 """Wait for deliveries, and give up when waiting is pointless."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from walker_collector.cli.progress_line import finished
@@ -11,6 +11,9 @@ from walker_collector.delivery import DestinationStatus
 
 STALLED: Final = 60.0
 """Seconds without a delivery after which failing destinations are given up."""
+UNATTENDED: Final = 3.0
+"""Seconds after which a destination that no process delivers to is given up: another process takes
+over in two."""
 _INTERVAL: Final = 0.2
 """Seconds between two looks at the status."""
 
@@ -18,34 +21,57 @@ _INTERVAL: Final = 0.2
 class StallDetector:
     """Detects that nothing more can be expected to be delivered.
 
-    That is so when every destination with pending events is down, or has failed for STALLED s in
-    which no destination finished an event. `now` returns monotonic seconds.
+    That is so when every destination with pending events is down, or no process delivers to it, or
+    it has failed for STALLED s in which no destination finished an event. `now` returns monotonic
+    seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._finished = -1
         self._finished_at = now()
+        self._attended_at: dict[str, float] = {}
 
-    def gave_up(self, statuses: Mapping[str, DestinationStatus]) -> bool:
-        """Return whether to give up, given the latest status of every destination."""
+    def gave_up(
+        self, statuses: Mapping[str, DestinationStatus], unattended: Collection[str] = ()
+    ) -> bool:
+        """Return whether to give up, given the latest status of every destination.
+
+        `unattended`: those that no process delivers to.
+        """
         count = sum(map(finished, statuses.values()))
         if count != self._finished:
             self._finished = count
             self._finished_at = self._now()
         stalled = self._now() - self._finished_at >= STALLED
-        pending = [status for status in statuses.values() if status.waiting]
+        left = self._left_alone(statuses, unattended)
+        pending = [(id_, status) for id_, status in statuses.items() if status.waiting]
         # A destination without a reason is slow, not failing: it is waited for.
         return bool(pending) and all(
-            status.state == "down" or (stalled and status.reason) for status in pending
+            status.state == "down" or id_ in left or (stalled and status.reason)
+            for id_, status in pending
         )
 
+    def _left_alone(self, ids: Iterable[str], unattended: Collection[str]) -> set[str]:
+        """Return the destinations that have been unattended for a while."""
+        now = self._now()
+        for id_ in ids:
+            if id_ not in unattended:
+                self._attended_at[id_] = now
+        attended_at = {id_: self._attended_at.setdefault(id_, now) for id_ in unattended}
+        return {id_ for id_, at in attended_at.items() if now - at >= UNATTENDED}
 
-def drain(collector: Collector, stop: StopSignal, timeout: float | None) -> bool:
+
+def drain(
+    collector: Collector,
+    stop: StopSignal,
+    timeout: float | None,
+    unattended: Callable[[], Collection[str]] = tuple,
+) -> bool:
     """Wait for deliveries. Return whether all events were delivered.
 
     The wait ends with a signal and after `timeout` s; without a timeout, when a StallDetector gives
-    up.
+    up. `unattended` returns the destinations that no process delivers to.
     """
     detector = StallDetector()
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -55,7 +81,11 @@ def drain(collector: Collector, stop: StopSignal, timeout: float | None) -> bool
         if collector.flush(max(0.0, interval)):
             return True
         statuses = collector.status().destinations
-        if detector.gave_up(statuses) if deadline is None else time.monotonic() >= deadline:
+        if (
+            detector.gave_up(statuses, unattended())
+            if deadline is None
+            else time.monotonic() >= deadline
+        ):
             return False
         # flush returns early when nothing can be delivered for now.
         time.sleep(max(0.0, began + interval - time.monotonic()))

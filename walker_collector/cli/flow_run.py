@@ -6,9 +6,11 @@ from pathlib import Path
 
 import attrs
 
+from walker_collector.cli.deliverers import unattended
 from walker_collector.cli.drain import drain
 from walker_collector.cli.options import verbose
 from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.spool_access import reading
 from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
@@ -43,6 +45,30 @@ class FlowRun:
         self._stop = stop
         self._began = now_ms()
         self.collector = Collector(self._flow, registry)
+        self._say_who_is_missing()
+
+    def _say_who_is_missing(self) -> None:
+        """Say at once where this process only accepts, and nobody delivers."""
+        if ids := self._unattended():
+            say(
+                f"nobody delivers to {', '.join(sorted(ids))} now, and this process only accepts "
+                f'("deliver": false): start {self._deliverer}',
+                err=True,
+            )
+
+    @property
+    def _deliverer(self) -> str:
+        return f"`walker deliver {self._flow.source}`"
+
+    def _unattended(self) -> set[str]:
+        """Return the destinations that no process delivers to, where this one only accepts."""
+        collector = self._flow.collector
+        if collector.deliver or collector.spool is None:
+            return set()
+        entries = self._flow.destinations.items()
+        ids = [id_ for id_, entry in entries if not entry.config.disabled]
+        with reading(collector.spool) as store:
+            return unattended(store.observer, ids)
 
     def statuses(self) -> Mapping[str, DestinationStatus]:
         """Return the status of each destination."""
@@ -53,7 +79,7 @@ class FlowRun:
 
         After a signal, wait for `collector.closeTimeout` at most.
         """
-        drained = drain(self.collector, self._stop, timeout)
+        drained = drain(self.collector, self._stop, timeout, self._unattended)
         if self._stop.signal:
             say(
                 f"{self._stop.signal.name}: delivering the accepted events, for at most "
@@ -104,9 +130,11 @@ class FlowRun:
             return
         figures = summary.destinations.values()
         if any(item.waiting for item in figures):
+            delivers = self._flow.collector.deliver
+            way = "the next `walker run` of this flow" if delivers else self._deliverer
             say(
-                f"{spool.path} keeps the waiting events; the next `walker run` of this flow "
-                "delivers them, or any process that uses it. `walker spool status` shows them.",
+                f"{spool.path} keeps the waiting events; {way} delivers them, or any process that "
+                "delivers from it. `walker spool status` shows them.",
                 err=True,
             )
         if again := sum(item.unrecorded for item in figures):

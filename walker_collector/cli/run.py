@@ -51,7 +51,8 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
     type=click.FloatRange(min=0),
     metavar="S",
     help="Seconds to wait for deliveries at the end. Without it: until all are made, or every "
-    "destination with events left is down, or has failed for 60 s without a delivery.",
+    "destination with events left is down, has no process that delivers to it, or has failed for "
+    "60 s without a delivery.",
 )
 @click.option(
     "--resume",
