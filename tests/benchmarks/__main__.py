@@ -5,6 +5,7 @@ import sys
 from rich.console import Console
 
 from tests.benchmarks.acceptance import acceptance
+from tests.benchmarks.backfill import backfill
 from tests.benchmarks.core import core, durable
 from tests.benchmarks.customerio import customerio
 from tests.benchmarks.footprint import footprint
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "core": core,
     "durable": durable,
     "customerio": customerio,
+    "backfill": backfill,
     "acceptance": acceptance,
     "footprint": footprint,
     "growth": growth,

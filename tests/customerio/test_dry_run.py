@@ -124,6 +124,7 @@ def test_figures_are_lines_for_people(tmp_path: Path, customerio: Sandbox) -> No
     assert "610 read, 1 left out, 1 command, 1 bad; nothing was sent or stored" in result.stdout
     assert "crm: about 2 requests to the Track API, at 50/s: 0:00 at least" in result.stdout
     assert "archive: about 7 deliveries, at 2/s: 0:04 at least" in result.stdout
+    assert "crm: calls: 602 track" in result.stdout
     assert "crm: 2 refused, the first on line 4: track:" in result.stdout
     assert "dropped" not in result.stdout
     assert "line 606: not JSON" in result.stderr

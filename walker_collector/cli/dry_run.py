@@ -91,7 +91,10 @@ def _print(figures: Mapping[str, int], effects: Mapping[str, Effects]) -> None:
 
 
 def _print_details(id_: str, effects: Effects) -> None:
-    """Print the requests of a destination, and its reasons to refuse events."""
+    """Print the calls and requests of a destination, and its reasons to refuse events."""
+    if effects.calls:
+        calls = (f"{count:,} {name}" for name, count in effects.calls.most_common())
+        say(f"{id_}: calls: {', '.join(calls)}")
     for name, requests in effects.requests.items():
         if requests.rate is not None:
             say(f"{id_}: {_requests(name, requests)}")
