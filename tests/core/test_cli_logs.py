@@ -108,6 +108,44 @@ def test_errors_of_a_command_are_json_as_well(tmp_path: Path) -> None:
     assert (record["level"], record["logger"]) == ("error", "walker_collector.cli")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", *JSON),
+        ("run", *JSON, "--bogus", "x"),
+        ("run", "flow.json", "--bogus", "--log-format=json"),
+        ("run", "/no/such/flow.json", *JSON),
+        ("runn", *JSON),
+    ],
+    ids=" ".join,
+)
+def test_mistake_in_the_arguments_is_one_error_in_json(command: tuple[str, ...]) -> None:
+    result = walker(*command)
+    assert result.exit_code == 2
+    assert [record["level"] for record in records(result.stderr)] == ["error"]
+
+
+def test_each_problem_of_a_flow_is_an_error_in_json(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"a": {"package": "no such"}, "b": {"package": "no such"}})
+    head, *problems = records(walker("run", flow, *JSON).stderr)
+    assert head["message"].endswith(": 2 problems")
+    assert [found["message"].partition(":")[0] for found in problems] == [
+        "destinations.a.package",
+        "destinations.b.package",
+    ]
+    assert {found["level"] for found in (head, *problems)} == {"error"}
+
+
+def test_levels_of_a_log_tell_trouble_from_figures(tmp_path: Path) -> None:
+    with serving(400) as server:
+        flow = write_flow(tmp_path, {"hook": to_server(server.url)})
+        found = records(walker("run", flow, *JSON, input=ndjson([event(1)]) + "[]\n").stderr)
+    levels = {record["message"].partition(":")[0]: record["level"] for record in found}
+    assert levels["line 2"] == "warning"
+    assert levels["hook"] == "warning"  # why its event died
+    assert levels["summary"] == "info"
+
+
 def test_other_libraries_log_json_too_and_logging_is_left_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,7 +191,7 @@ def test_run_ends_where_the_only_destination_left_is_down(tmp_path: Path) -> Non
     found = figures(result.stdout)["destinations"]
     assert (found["out"]["delivered"], found["down"]["lost"]) == (3, 3)
     assert "set path to a file in a folder" in found["down"]["reason"]
-    assert "are lost" in result.stderr
+    assert "; lost, since" in result.stderr
 
 
 def test_what_is_left_stays_in_the_spool_for_the_next_run(tmp_path: Path) -> None:

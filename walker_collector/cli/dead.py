@@ -191,7 +191,8 @@ def replay(
         flow_run.report(summary, as_json, reading=False)
     again = _dead_again(flow, name, letters)
     if again:
-        say(f"{counted(again, 'event')} dead again: `walker dead list` has the reasons", err=True)
+        text = f"{counted(again, 'event')} dead again: `walker dead list` has the reasons"
+        say(text, err=True, level="warning")
     sys.exit(stop.exit_status or (0 if summary.ok and not again else 1))
 
 
@@ -248,6 +249,7 @@ def _warn_of_repeats(letters: Iterable[DeadLetter], without: Sequence[str]) -> N
             f"{part} of {counted(count, 'event')} may have happened already and may now happen "
             f"twice; --without {part} leaves it out",
             err=True,
+            level="warning",
         )
 
 

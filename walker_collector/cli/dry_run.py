@@ -1,6 +1,7 @@
 """`walker run --dry-run`: count what a run would do, and estimate its requests and time."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ def count_effects(
     """Count the effects of EVENTS, and print them. Return whether nothing would be refused."""
     simulation = LineSimulation(flow, name, selection=selection)
     effects = {item.id: Effects(item) for item in simulation.destinations}
-    bad = BadLines(lambda text: say(text, err=True), _MORE)
+    bad = BadLines(partial(say, err=True, level="warning"), _MORE)
     progress = BytesRead()
     with live_line(CountLine(lambda: simulation.read, progress)):
         for number, result in simulation.run(events, progress):

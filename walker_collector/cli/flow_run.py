@@ -136,12 +136,14 @@ class FlowRun:
                 f"{spool.path} keeps the waiting events; {way} delivers them, or any process that "
                 "delivers from it. `walker spool status` shows them.",
                 err=True,
+                level="warning",
             )
         if again := sum(item.unrecorded for item in figures):
             say(
                 f"{spool.path} could not record {counted(again, 'finished event')}, for lack of "
                 "room; the next `walker run` of this flow will repeat them. Make room on the disk.",
                 err=True,
+                level="warning",
             )
 
 

@@ -182,7 +182,7 @@ class Workers:
             if now >= place.due:
                 self._start(place)
                 if place.ended:
-                    say(f"{place.ended}; {place.pid} takes its place", err=True)
+                    say(f"{place.ended}; {place.pid} takes its place", err=True, level="warning")
             return True
         pid, status = place.pid, _ended(place)
         if status is None:

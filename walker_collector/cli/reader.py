@@ -53,7 +53,9 @@ class EventReader:
             accept=collector.push_many,
             status=collector.status,
             max_bytes=collector.flow.collector.max_bytes,
-            bad=BadLines(lambda text: say(text, err=True), _MORE, all_shown=all_shown),
+            bad=BadLines(
+                lambda text: say(text, err=True, level="warning"), _MORE, all_shown=all_shown
+            ),
             stopped=lambda: stop.signal is not None,
             patience=_patience,
             pause=pause,

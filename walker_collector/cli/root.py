@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from io import StringIO
+from itertools import pairwise
 from typing import IO, Any, NoReturn, cast
 
 import click
@@ -26,7 +28,7 @@ from walker_collector.cli.run import run
 from walker_collector.cli.serve import serve
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
-from walker_collector.cli.streams import give_up, prepare_streams, say
+from walker_collector.cli.streams import give_up, logs_json, prepare_streams, say
 from walker_collector.cli.validate import validate
 from walker_collector.cli.why import why
 from walker_collector.errors import ConfigError, WalkerError
@@ -47,6 +49,8 @@ class WalkerGroup(HelpfulGroup):
         """Run a command, and exit; its output goes through `streams`."""
         prepare_streams()
         with log_to_stderr() as log:
+            if _asks_for_json(args[0] if args else kwargs.get("args")):
+                log.use_json()  # before the arguments are read: a mistake in them is told as JSON
             status = self._run(*args, **kwargs, obj=log)
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -55,13 +59,10 @@ class WalkerGroup(HelpfulGroup):
         try:
             return super().main(*args, **{**kwargs, "standalone_mode": False})
         except click.ClickException as error:
-            text = StringIO()
-            error.show(cast(IO[str], text))
-            for line in text.getvalue().splitlines():
-                say(line, err=True)
+            _show(error)
             return error.exit_code
         except click.Abort:
-            say("Aborted!", err=True)
+            say("Aborted!", err=True, level="error")
             return 1
         except OSError as error:
             return _failed(error)
@@ -75,6 +76,25 @@ class WalkerGroup(HelpfulGroup):
             raise click.ClickException(_message(error)) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+def _asks_for_json(args: Sequence[str] | None) -> bool:
+    """Return whether the arguments of a command have --log-format json."""
+    given = list(sys.argv[1:] if args is None else args)
+    given = given[: given.index("--")] if "--" in given else given
+    return "--log-format=json" in given or ("--log-format", "json") in pairwise(given)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print an error of a command; in a log that is JSON, its lines are errors without a usage."""
+    if logs_json():
+        for line in error.format_message().splitlines():
+            say(line, err=True, level="error")
+        return
+    text = StringIO()
+    error.show(cast(IO[str], text))
+    for line in text.getvalue().splitlines():
+        say(line, err=True)
 
 
 def _failed(error: OSError) -> int:

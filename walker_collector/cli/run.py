@@ -130,7 +130,7 @@ def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:
     try:
         reader.run(stream, read)
     except WalkerError as error:
-        say(f"Stopped after line {reader.lines.last}: {error}", err=True)
+        say(f"Stopped after line {reader.lines.last}: {error}", err=True, level="error")
         return False
     if reader.stop.signal:
         goes_on = "; --resume goes on there" if reader.keeps_position else ""

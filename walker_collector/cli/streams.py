@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import click
 import orjson
@@ -22,6 +22,7 @@ from walker_collector.text import escaped, harmless, storable, visible
 
 _ERROR: Final = "Error: "
 _LOGGER: Final = "walker_collector.cli"
+Level = Literal["info", "warning", "error"]
 _json_log = False
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -34,13 +35,14 @@ class Colored:
     color: str | None
 
 
-def say(*parts: str | Colored, err: bool = False) -> None:
+def say(*parts: str | Colored, err: bool = False, level: Level = "info") -> None:
     """Print a line, on stderr if `err`; a command goes on if nobody can read that.
 
-    On a terminal it is folded at words, and indented below its beginning.
+    On a terminal it is folded at words, and indented below its beginning. `level` is that of the
+    record, where the log is JSON; a line that begins with `Error: ` is an error in any case.
     """
     if err and _json_log:
-        level, text = "info", "".join(p.text if isinstance(p, Colored) else p for p in parts)
+        text = "".join(p.text if isinstance(p, Colored) else p for p in parts).strip()
         if text.startswith(_ERROR):
             level, text = "error", text.removeprefix(_ERROR)
         if text:

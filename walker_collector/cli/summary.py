@@ -133,6 +133,6 @@ def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool)
     for destination, reasons in by_destination.items():
         shown = reasons.most_common(None if everything else _REASONS)
         for reason, count in shown:
-            say(f"{destination}: {count:,} dead: {reason}", err=True)
+            say(f"{destination}: {count:,} dead: {reason}", err=True, level="warning")
         if more := len(reasons) - len(shown):
-            say(f"{destination}: {counted(more, 'more reason')}; {hint}", err=True)
+            say(f"{destination}: {counted(more, 'more reason')}; {hint}", err=True, level="warning")
