@@ -22,6 +22,7 @@ from tests.core.cli_support import (
     write_events,
     write_flow,
 )
+from walker_collector import Collector
 
 MARKETING = {"consent": {"marketing": True}}
 NO_DESTINATION: dict[str, Any] = {}
@@ -180,6 +181,19 @@ def test_dead_letters_of_earlier_runs_do_not_fail_this_one(tmp_path: Path) -> No
     assert result.exit_code == 0
     assert figures(result.stdout)["destinations"]["there"]["dead"] == 0
     assert "dead" not in result.stderr
+
+
+def test_events_that_another_collector_made_dead_letters_fail_the_run(tmp_path: Path) -> None:
+    with serving(400) as server:
+        spool = {"path": str(tmp_path / "spool.db")}
+        flow = write_flow(tmp_path, {"there": to_server(server.url)}, spool=spool)
+        with Collector.from_file(flow) as deliverer:
+            deliverer.push(event(0), wait=True)
+            result = walker("run", flow, "--json", input=ndjson([event(1), event(2)]))
+            assert deliverer.status_of("there").died == 3
+    assert result.exit_code == 1
+    assert figures(result.stdout)["destinations"]["there"]["dead"] == 2
+    assert "there: 2 dead: " in result.stderr
 
 
 def test_run_ends_where_the_only_destination_left_is_down(tmp_path: Path) -> None:
