@@ -181,6 +181,10 @@ def test_empty_list_of_dead_letters_says_so(shop: Path) -> None:
         ("a /a/path/longer/than/a/line b", ["a", "    /a/path/longer/than/a/line", "    b"]),
         ('x {"a":1234,"b":"5678"}', ['x {"a":1234,', '    "b":"5678"}']),
         ("日本語 日本語 日", ["日本語 日本語", "    日"]),
+        ("start, or `walk f`", ["start, or", "    `walk f`"]),
+        ("or (`walk f`), or", ["or (`walk f`),", "    or"]),
+        ("or `walker run flow.json`", ["or `walker run", "    flow.json`"]),
+        ("one ` alone, and more", ["one ` alone,", "    and more"]),
     ],
 )
 def test_line_is_folded_at_words_below_its_beginning(text: str, lines: list[str]) -> None:

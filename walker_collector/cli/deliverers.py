@@ -32,11 +32,13 @@ class Attendance:
         """Whether events wait for the destination rather than for something of their own."""
         return self.state not in ("ready", "idle")
 
-    @property
-    def lines(self) -> Iterator[str]:
-        """Yield the trouble of the destination, its deliverer, and the way out."""
+    def lines(self, told: str = "") -> Iterator[str]:
+        """Yield the trouble of the destination, its deliverer, and the way out.
+
+        `told`: the last failure of the event, which needs not be told again.
+        """
         if self.health is not None and self.health.reason:
-            yield from self._cause(self.health)
+            yield from self._cause(self.health, told)
         if self.state == "unattended":
             yield "no process delivers to it now"
         elif self.state == "stopped":
@@ -46,10 +48,11 @@ class Attendance:
         if self.hint:
             yield self.hint
 
-    def _cause(self, health: DestinationHealth) -> Iterator[str]:
+    def _cause(self, health: DestinationHealth, told: str) -> Iterator[str]:
         since = moment(health.since)
         if health.state not in TROUBLED:
-            yield f"the last failure at {self.destination}, at {since}: {health.reason}"
+            if health.reason != told:
+                yield f"events for {self.destination} have failed since {since}: {health.reason}"
         elif self.state == health.state:
             yield f"{self.destination} is {health.state} since {since}: {health.reason}"
             if health.until:

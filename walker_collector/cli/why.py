@@ -194,7 +194,7 @@ class _Answer:
         if missing.is_granted:
             attended = self.tracer.attendance(item)
             yield "its consent is granted now, and it is released when somebody delivers"
-            yield from attended.lines
+            yield from attended.lines()
             return
         rule = f" (rule {missing.rule})" if missing.rule else ""
         yield f"needs consent to {_choice(missing)}{rule}"
@@ -210,7 +210,7 @@ class _Answer:
         if item.reason:
             yield f"{_failures(item.attempts)} at {moment(item.tried)}: {item.reason}"
         if attended.is_in_trouble:
-            yield from attended.lines
+            yield from attended.lines(item.reason)
         elif item.due:
             again = f"at {moment(item.due)}" if item.due > self.tracer.now else "any moment now"
             yield f"it is tried again {again}"
@@ -221,7 +221,7 @@ class _Answer:
         else:
             ahead = counted(self.tracer.waiting.get(item.destination, 0), "event")
             yield f"in the queue, with {ahead} in all"
-            yield from attended.lines
+            yield from attended.lines()
 
     def _dead(self, item: Delivery, event: EventTrace) -> Iterator[str]:
         yield f"{_failures(item.attempts)}: {item.reason}"

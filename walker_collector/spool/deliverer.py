@@ -85,7 +85,7 @@ def _last_failure(deliverers: Sequence[Deliverer]) -> str:
     assert last.health is not None  # of those that were found, each has one
     health, since = last.health, show_ms(last.health.since)
     if health.state not in TROUBLED:
-        return f"the last failure, at {since}: {health.reason}"
+        return f"events have failed since {since}: {health.reason}"
     if last.member is None or last.member.silent:
         return f"it was {health.state} since {since}: {health.reason}"
     return f"{health.state}: {health.reason}"
