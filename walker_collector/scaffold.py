@@ -25,6 +25,7 @@ _COMMON: Final = "common"
 """Template of the files that all packages have."""
 
 DestinationKind = Literal["http", "sdk", "store"]
+PluginKind = Literal["destination", "source", "extension"]
 _REQUIREMENTS: Final = {"http": '\n    "urllib3>=2.8",'}
 
 
@@ -44,9 +45,12 @@ def new_source(name: str, folder: Path) -> list[Path]:
     return _new(name, folder, "source", "source", "walker-source")
 
 
-def _new(
-    name: str, folder: Path, kind: Literal["destination", "source"], template: str, prefix: str
-) -> list[Path]:
+def new_extension(name: str, folder: Path) -> list[Path]:
+    """Write the package of an extension to `folder`/walker-ext-NAME, as `new_destination` does."""
+    return _new(name, folder, "extension", "extension", "walker-ext")
+
+
+def _new(name: str, folder: Path, kind: PluginKind, template: str, prefix: str) -> list[Path]:
     _check_name(name, kind)
     terms = _terms(name, kind, prefix) | {"requirements": _REQUIREMENTS.get(template, "")}
     target = folder / terms["distribution"]
@@ -59,7 +63,7 @@ def _new(
     ]
 
 
-def _check_name(name: str, kind: str) -> None:
+def _check_name(name: str, kind: PluginKind) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise ScaffoldError(
             f"{name!r} is no name for {with_article(kind)}: write lower-case words and digits with"
@@ -72,7 +76,7 @@ def _check_name(name: str, kind: str) -> None:
         )
 
 
-def _terms(name: str, kind: str, prefix: str) -> dict[str, str]:
+def _terms(name: str, kind: PluginKind, prefix: str) -> dict[str, str]:
     """Return the value of each placeholder in the templates."""
     words = name.split("-")
     cls = f"{''.join(word.capitalize() for word in words)}{kind.capitalize()}"

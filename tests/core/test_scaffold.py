@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.forms import form
 from walker_collector.cli import main
 from walker_collector.errors import ScaffoldError
-from walker_collector.scaffold import DestinationKind, new_destination, new_source
+from walker_collector.scaffold import DestinationKind, new_destination, new_extension, new_source
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,8 @@ def test_its_tests_pass_as_they_are(project: Path, installed: Path) -> None:
     assert "failed" not in report
 
 
-KINDS = ("sdk", "store", "source")
+INSTALLED = ("console", "file", "http", "otel", "redact", "sample")
+KINDS = ("sdk", "store", "source", "extension")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     new_destination("my-sdk", folder, "sdk")
     new_destination("my-store", folder, "store")
     new_source("my-source", folder)
+    new_extension("my-extension", folder)
     return {kind: next(folder.glob(f"walker-*-my-{kind}")) for kind in KINDS}
 
 
@@ -151,11 +153,12 @@ def _written(name: str, folder: Path, kind: DestinationKind) -> list[Path]:
 def test_every_valid_name_makes_valid_python(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assume(len(name) <= 40 and name not in ("console", "file", "http"))
+    assume(len(name) <= 40 and name not in INSTALLED)
     folder = tmp_path_factory.mktemp("names")
     written = [
         *(path for kind in get_args(DestinationKind) for path in _written(name, folder, kind)),
         *new_source(name, folder),
+        *new_extension(name, folder),
     ]
     for path in written:
         if path.suffix == ".py":
@@ -188,12 +191,21 @@ def test_command_writes_the_kind_that_is_asked_for(tmp_path: Path) -> None:
     assert (
         str(tmp_path / "walker-source-queue" / "walker_source_queue" / "source.py") in done.stdout
     )
+    done = CliRunner().invoke(main, ["new", "extension", "tidy", *into])
+    assert done.exit_code == 0, done.output
+    assert str(tmp_path / "walker-ext-tidy" / "walker_ext_tidy" / "extension.py") in done.stdout
 
 
 @pytest.mark.parametrize("name", ["http", "file"])
 def test_name_of_an_installed_source_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ScaffoldError, match=f"a source named {name} is installed already"):
         new_source(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["redact", "sample"])
+def test_name_of_an_installed_extension_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ScaffoldError, match=f"an extension named {name} is installed already"):
+        new_extension(name, tmp_path)
 
 
 def test_command_says_what_is_wrong_with_a_name(tmp_path: Path) -> None:
@@ -206,3 +218,4 @@ def test_help_says_in_one_line_what_each_command_writes() -> None:
     done = CliRunner().invoke(main, ["new", "--help"])
     assert "Write the package of a destination called NAME." in done.stdout
     assert "Write the package of a source called NAME." in done.stdout
+    assert "Write the package of an extension called NAME." in done.stdout

@@ -7,7 +7,7 @@ import click
 
 from walker_collector.cli.options import HelpfulGroup, examples
 from walker_collector.cli.streams import say
-from walker_collector.scaffold import DestinationKind, new_destination, new_source
+from walker_collector.scaffold import DestinationKind, new_destination, new_extension, new_source
 
 _INTO = click.option(
     "--into",
@@ -18,7 +18,12 @@ _INTO = click.option(
 
 
 @click.group(
-    cls=HelpfulGroup, epilog=examples("walker new destination my-crm", "walker new source my-queue")
+    cls=HelpfulGroup,
+    epilog=examples(
+        "walker new destination my-crm",
+        "walker new source my-queue",
+        "walker new extension my-filter",
+    ),
 )
 def new() -> None:
     """Write a package to start a plugin from."""
@@ -59,6 +64,18 @@ def source(name: str, into: Path) -> None:
     `package`: lower-case words with a dash between. The files written are printed.
     """
     _say_written(new_source(name, into), into / f"walker-source-{name}")
+
+
+@new.command(epilog=examples("walker new extension my-filter"))
+@click.argument("name")
+@_INTO
+def extension(name: str, into: Path) -> None:
+    """Write the package of an extension called NAME.
+
+    It changes events before destinations get them, and its tests show that. NAME is its name in
+    flow files, as `package`: lower-case words with a dash between. The files written are printed.
+    """
+    _say_written(new_extension(name, into), into / f"walker-ext-{name}")
 
 
 def _say_written(written: list[Path], folder: Path) -> None:
