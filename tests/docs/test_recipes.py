@@ -41,6 +41,23 @@ def test_cart_arrives_when_consent_is_granted(customerio_sandbox: CustomerioSand
     ]
 
 
+def test_account_has_its_members_until_it_is_closed(customerio_sandbox: CustomerioSandbox) -> None:
+    with running(customerio_sandbox, "accounts.json") as collector:
+        for event in events("accounts.ndjson"):
+            collector.push(event)
+            assert collector.flush(PATIENCE)
+            if event["name"] == "member join":
+                account = customerio_sandbox.object("1", "7", attributes={"plan": "trial"})
+                assert "trial_ends" in account.attributes
+                (tie,) = customerio_sandbox.person("ines").relationships
+                assert tie.attributes == {"role": "admin"}
+            if event["name"] == "member leave":
+                account = customerio_sandbox.object("1", "7", attributes={"plan": "team"})
+                assert "trial_ends" not in account.attributes
+                assert not customerio_sandbox.person("ines").relationships
+    assert customerio_sandbox.objects == []
+
+
 def test_person_leaves_a_topic_and_then_all_mail(customerio_sandbox: CustomerioSandbox) -> None:
     with running(customerio_sandbox, "unsubscribe.json") as collector:
         collector.push_many(events("preferences.ndjson"))
