@@ -14,6 +14,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples" / "README.md",
     *sorted((ROOT / "examples").glob("*/README.md")),
     ROOT / "walker_dest_customerio" / "README.md",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_there_is_an_example_for_everything_documented() -> None:
         "user_login_identify",
         "wildcard_ignored",
     ]
+
+
+def test_every_folder_is_in_the_list_of_examples() -> None:
+    text = (EXAMPLES / "README.md").read_text("utf-8")
+    folders = [path.parent.name for path in EXAMPLES.glob("*/README.md")]
+    assert sorted(re.findall(r"\]\(([\w-]+)\)", text)) == sorted(folders)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
