@@ -137,6 +137,11 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
         1,
         "s",
     ),
+    "time without a process that delivers, at the end of walker run": (
+        "walker_collector.cli.drain:UNATTENDED",
+        1,
+        "s",
+    ),
     "a JSON document of several lines": ("walker_collector.sources.file.lines:LONGEST", 1, "bytes"),
     "bad lines with their numbers in --json": (
         "walker_collector.sources.file.line_reader:_NUMBERS_MAX",

@@ -32,13 +32,13 @@ class Attendance:
         """Whether events wait for the destination rather than for something of their own."""
         return self.state not in ("ready", "idle")
 
-    def lines(self, told: str = "") -> Iterator[str]:
+    def lines(self, known: str = "") -> Iterator[str]:
         """Yield the trouble of the destination, its deliverer, and the way out.
 
-        `told`: the last failure of the event, which needs not be told again.
+        `known`: the last failure of the event, which need not be told again.
         """
         if self.health is not None and self.health.reason:
-            yield from self._cause(self.health, told)
+            yield from self._cause(self.health, known)
         if self.state == "unattended":
             yield "no process delivers to it now"
         elif self.state == "stopped":
@@ -48,10 +48,10 @@ class Attendance:
         if self.hint:
             yield self.hint
 
-    def _cause(self, health: DestinationHealth, told: str) -> Iterator[str]:
+    def _cause(self, health: DestinationHealth, known: str) -> Iterator[str]:
         since = moment(health.since)
         if health.state not in TROUBLED:
-            if health.reason != told:
+            if health.reason != known:
                 yield f"events for {self.destination} have failed since {since}: {health.reason}"
         elif self.state == health.state:
             yield f"{self.destination} is {health.state} since {since}: {health.reason}"
