@@ -23,10 +23,15 @@ from tests.core.cli_support import (
     spawned,
     to_file,
     to_server,
+    write_events,
     write_flow,
 )
 from tests.support import join
+from walker_collector import Collector
+from walker_collector.cli.progress_line import BytesRead
+from walker_collector.cli.reader import EventReader
 from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.simulate import LineSimulation
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -149,6 +154,39 @@ def insisted(process: subprocess.Popen[str], number: int) -> int:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(0.1)
     pytest.fail("the process goes on")
+
+
+class _Interrupted(io.BytesIO):
+    """A stream whose reading is ended by a signal, after half a line."""
+
+    def __init__(self, stop: StopSignal, data: bytes) -> None:
+        super().__init__(data)
+        self._stop = stop
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        piece = super().read1(size)
+        if not piece:
+            self._stop.signal = signal.SIGINT
+        return piece
+
+
+def test_half_a_line_before_a_signal_is_not_bad(tmp_path: Path) -> None:
+    out, stop = tmp_path / "out.ndjson", StopSignal()
+    with Collector.from_file(write_flow(tmp_path, {"out": to_file(out)})) as collector:
+        reader = EventReader(collector, stop)
+        reader.run(_Interrupted(stop, ndjson([event(0)]).encode() + b'{"name": '), BytesRead())
+    assert (reader.lines.accepted, reader.lines.bad.count) == (1, 0)
+    assert numbers(out) == [0]
+
+
+def test_dry_run_counts_the_lines_before_a_signal(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out.ndjson")})
+    events = write_events(tmp_path, *(event(n, text="x" * 1_000) for n in range(1_000)))
+    simulation, stop = LineSimulation(flow, None), StopSignal()
+    for _ in simulation.run(str(events), stop=stop):
+        stop.signal = signal.SIGINT
+    assert 0 < simulation.read < 1_000
+    assert simulation.ok
 
 
 def test_interrupted_simulation_is_no_traceback(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from walker_collector.cli.effects import DELIVERIES, Effects, Requests
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.output import print_table
 from walker_collector.cli.progress_line import BytesRead, CountLine, clock
+from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.simulate import InvalidLine, LineSimulation
 from walker_collector.cli.streams import say, say_json
 from walker_collector.sources.file.line_reader import SHOWN, BadLines
@@ -22,20 +23,30 @@ _MORE: Final = "more bad lines are counted, not shown; --json has their numbers"
 
 
 def count_effects(
-    flow: Path, name: str | None, events: str, selection: Selection, as_json: bool
+    flow: Path,
+    name: str | None,
+    events: str,
+    selection: Selection,
+    stop: StopSignal,
+    as_json: bool,
 ) -> bool:
-    """Count the effects of EVENTS, and print them. Return whether nothing would be refused."""
+    """Count the effects of EVENTS, and print them. Return whether nothing would be refused.
+
+    A signal ends the reading; then the lines so far are counted.
+    """
     simulation = LineSimulation(flow, name, selection=selection)
     effects = {item.id: Effects(item) for item in simulation.destinations}
     bad = BadLines(partial(say, err=True, level="warning"), _MORE)
     progress = BytesRead()
     with live_line(CountLine(lambda: simulation.read, progress)):
-        for number, result in simulation.run(events, progress):
+        for number, result in simulation.run(events, progress, stop):
             if isinstance(result, InvalidLine):
                 bad.note(number, result.error)
                 bad.report()
             else:
                 effects[result.destination].add(number, result)
+    if stop.signal:
+        say(f"Stopped after {counted(simulation.read, 'line')}; the figures end there.", err=True)
     for item in effects.values():
         item.finish()
     if as_json:

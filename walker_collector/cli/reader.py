@@ -71,12 +71,12 @@ class EventReader:
     def run(self, stream: Stream, progress: BytesRead) -> None:
         """Push all events of a stream, until its end or a signal; raises as `LineReader` does."""
         for some in read_lines(stream, self.stop.read):
+            if self.stop.signal:  # the last line may be a part of one
+                return
             self.lines.hand_on(some)
             progress.count = read_so_far(stream)
             if not self.lines.read:
                 progress.passed = progress.count
-            if self.stop.signal:
-                return
         if self._position is not None and not self.stop.signal:
             self._keep_end(self._position)
 

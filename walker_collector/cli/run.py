@@ -96,7 +96,9 @@ def run(
         if resume:
             raise click.UsageError("--dry-run counts all of EVENTS; leave out --resume")
         relax_gc()
-        sys.exit(0 if count_effects(flow, name, events, selection, as_json) else 1)
+        with StopSignal() as stop:
+            accepted = count_effects(flow, name, events, selection, stop, as_json)
+        sys.exit(stop.exit_status or (0 if accepted else 1))
     with open_events(events) as stream, StopSignal() as stop:
         position: InputPosition | None = None
 

@@ -18,6 +18,7 @@ from walker_collector.cli.options import (
 )
 from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.reader import open_events
+from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.errors import EventError
 from walker_collector.events import is_command
@@ -30,6 +31,7 @@ from walker_collector.sources.file.lines import (
     name_of,
     parse,
     read_lines,
+    read_piece,
     read_so_far,
     size_of,
 )
@@ -92,15 +94,16 @@ class LineSimulation:
         return f"simulated-{self._count}"
 
     def run(
-        self, events: str, progress: BytesRead | None = None
+        self, events: str, progress: BytesRead | None = None, stop: StopSignal | None = None
     ) -> Iterator[tuple[int, Simulated | InvalidLine]]:
-        """Yield each result with the number of its line."""
+        """Yield each result with the number of its line, until a signal ends the reading."""
+        progress = progress or BytesRead()
         with open_events(events) as stream:
-            if progress:
-                progress.size, progress.silent = size_of(stream), stream.isatty()
-            for lines in read_lines(stream):
-                if progress:
-                    progress.count = read_so_far(stream)
+            progress.size, progress.silent = size_of(stream), stream.isatty()
+            for lines in read_lines(stream, stop.read if stop else read_piece):
+                if stop and stop.signal:  # the last line may be a part of one
+                    return
+                progress.count = read_so_far(stream)
                 for number, text in lines.numbered():
                     self.read += 1
                     for result in self._push(text):
