@@ -5,6 +5,7 @@ import stat
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from tests.core.destination_harness import BASE, Harness
 from tests.support import program, python
 from walker_collector import ConfigError, DestinationDown, Rejected, RetryLater
+from walker_collector.destinations.appender import Appender
 
 Make = Callable[..., Harness]
 
@@ -143,6 +145,24 @@ def test_processes_share_a_file_without_mixing_or_losing_lines(
 
 
 # --- failures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one writer", "writers of their own"])
+def test_threads_that_write_at_once_leave_no_blank_or_half_line(path: Path, shared: bool) -> None:
+    # Long blocks: one that is under way looks like a torn line, which the next would end.
+    block = [json.dumps("x" * 100_000).encode() + b"\n"] * 3
+    with ExitStack() as stack:
+
+        def writer() -> Appender:
+            made = Appender(str(path), max_bytes=None, keep=1, fsync=False)
+            stack.callback(made.close)
+            return made
+
+        writers = [writer()] * 4 if shared else [writer() for _ in range(4)]
+        with ThreadPoolExecutor(4) as threads:
+            counts = list(threads.map(lambda one: [one.append(block) for _ in range(30)], writers))
+    assert counts == [[3] * 30] * 4
+    assert path.read_bytes().splitlines(keepends=True) == block * 120
 
 
 def test_folder_that_is_not_there_stops_the_destination(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 
@@ -25,9 +26,10 @@ class Appender:
     """A file that grows by whole lines; several processes may append to it.
 
     Each block of lines is a single write to an O_APPEND descriptor, so lines of several processes
-    never mix. After a rename from outside (logrotate) the next write starts a new file. With
-    `max_bytes`, writers take a lock (`PATH.lock`), so that only one of them rotates.
-    Methods raise OSError.
+    never mix. Threads take turns, and processes take a lock on the file: a write of another that is
+    under way looks like a torn line. After a rename from outside (logrotate) the next write starts
+    a new file. With `max_bytes`, writers take a lock (`PATH.lock`) instead, so that only one of
+    them rotates. Methods raise OSError.
     """
 
     def __init__(self, path: str, *, max_bytes: int | None, keep: int, fsync: bool) -> None:
@@ -36,9 +38,14 @@ class Appender:
         self._keep = keep
         self._fsync = fsync
         self._descriptor: int | None = None
+        self._turn = threading.RLock()
 
     def open(self) -> int:
         """Open the file if it is not open, and return its size in bytes."""
+        with self._turn:
+            return os.fstat(self._opened()).st_size
+
+    def _opened(self) -> int:
         if self._descriptor is not None and not self._is_current(self._descriptor):
             self.close()
         if self._descriptor is None:
@@ -51,23 +58,25 @@ class Appender:
                 raise _database()
             if self._fsync:
                 self._sync_folder()
-        return os.fstat(self._descriptor).st_size
+        return self._descriptor
 
     def append(self, lines: Sequence[bytes]) -> int:
         """Append lines (with their newlines), and return the number written completely."""
         if not lines:
             return 0
-        if self._max_bytes is None:
-            self.open()
-            return self._write(lines, alone=False)
-        with self._locked():
-            return self._append_rotating(lines, self._max_bytes)
+        with self._turn:
+            if self._max_bytes is None:
+                with _locked(self._opened()):
+                    return self._write(lines, alone=False)
+            with self._alone():
+                return self._append_rotating(lines, self._max_bytes)
 
     def close(self) -> None:
         """Close the file; the next call of another method opens it again."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._turn:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def _append_rotating(self, lines: Sequence[bytes], max_bytes: int) -> int:
         done = 0
@@ -88,8 +97,9 @@ class Appender:
     def _write(self, lines: Sequence[bytes], *, alone: bool) -> int:
         """Write lines, as many as fit on the disk; return the number written completely.
 
-        `alone` means that no other process is writing: then the rest of a torn line is cut off.
-        Otherwise a cut could destroy lines of others, so the next write ends the torn line instead.
+        `alone` means that nobody else is writing: then the rest of a torn line is cut off.
+        Otherwise a cut could destroy lines of other programs, so the next write ends the torn line
+        instead.
         """
         assert self._descriptor is not None
         lead = b"\n" if _ends_torn(self._descriptor) else b""
@@ -128,7 +138,7 @@ class Appender:
             os.close(folder)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
         lock = self._path.with_name(f"{self._path.name}.lock")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -136,6 +146,19 @@ class Appender:
             yield
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Hold the lock on a file; without one where its file system has none, as for a pipe's."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            # Not by a close alone: a forked child may hold the same open file.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _database() -> OSError:
