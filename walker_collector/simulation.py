@@ -50,6 +50,7 @@ class Simulated:
     policies: the paths that policies have written.
     public_values: values that are no secret of the person: identifiers and names of the event.
     released: the event was held before.
+    evicted: the number of held events that are dropped, as there is no room for this one too.
     planned: what the plugin's `estimate` needs to count the requests; None if nothing is sent.
     """
 
@@ -69,6 +70,7 @@ class Simulated:
     policies: tuple[str, ...] = ()
     public_values: frozenset[str] = field(default=frozenset(), repr=False)
     released: bool = False
+    evicted: int = 0
     planned: Any = field(default=None, repr=False)
 
 
@@ -196,8 +198,8 @@ class _Stage:
     def take(self, entry: Entry) -> Simulated:
         """Return the effect of an event, and hold it if consent is missing."""
         result = self._simulate(entry)
-        if result.status == "held":
-            self._held.add(entry)
+        if result.status == "held" and (evicted := self._held.add(entry)):
+            return evolve(result, evicted=len(evicted))
         return result
 
     def release(self, people: Iterable[str] | None) -> list[Simulated]:

@@ -160,6 +160,17 @@ def test_requests_are_those_of_the_run(tmp_path: Path, customerio: Sandbox, deli
     assert crm["requests"]["Track API"]["count"] == len(requests) - messages
 
 
+def test_events_beyond_those_that_are_held_count_as_dropped(tmp_path: Path) -> None:
+    held = to_file(tmp_path / "out", consent=CONSENT, queueMax=2)
+    events = write_events(tmp_path, *(order(f"u{n}", consent={}) for n in range(5)))
+    flow = write_flow(tmp_path, {"out": held})
+    expected = {"held": 2, "dropped": 3}
+    for option in ("--dry-run", "--timeout=5"):
+        result = walker("run", flow, events, option, "--json")
+        figures = json.loads(result.stdout)["destinations"]["out"]
+        assert {key: figures[key] for key in expected} == expected
+
+
 def test_it_counts_all_so_that_it_goes_on_from_nowhere(tmp_path: Path, customerio: Sandbox) -> None:
     flow = flow_of(tmp_path, customerio)
     result = walker("run", flow, write_events(tmp_path, order()), "--dry-run", "--resume")

@@ -62,7 +62,8 @@ class Effects:
             self._estimate([result.planned])
             return
         self.statuses[result.status] += 1
-        self.statuses["held"] -= result.released
+        self.statuses["held"] -= result.released + result.evicted
+        self.statuses["dropped"] += result.evicted
         if result.status in _REFUSED:
             self._refuse(line, result.error or result.status)
         if result.calls:
