@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from attrs import define, field
 
 from walker_dest_customerio.sandbox import arrivals
+from walker_dest_customerio.sandbox.app_endpoints import CHANNELS
 from walker_dest_customerio.sandbox.arrivals import Device, Event, Message, Object, Person
 from walker_dest_customerio.sandbox.background import Sandbox
 from walker_dest_customerio.sandbox.faults import Fault
@@ -16,6 +17,8 @@ from walker_dest_customerio.sandbox.record import RequestRecord
 from walker_dest_customerio.sandbox.workspace import Workspace
 
 Arrival = TypeVar("Arrival")
+Id = str | int
+"""An id as tests name it: numbers arrive as text, like those in events."""
 
 TIMEOUT: Final = 5.0
 """Seconds that a lookup waits."""
@@ -34,7 +37,8 @@ class CustomerioSandbox:
 
     `person`, `event`, `message`, `device` and `object` return what arrived, and wait for it: at
     most `timeout` seconds, 0 for no wait. AssertionError, with all that is there, tells that there
-    is none, or more than one. The properties return copies of everything, without a wait.
+    is none, or more than one. Ids may be numbers. The properties return copies of everything,
+    without a wait.
     """
 
     sandbox: Sandbox = field(repr=lambda sandbox: sandbox.track_url)
@@ -116,7 +120,7 @@ class CustomerioSandbox:
 
     def person(
         self,
-        identifier: str,
+        identifier: Id,
         *,
         attributes: Mapping[str, Any] | None = None,
         timeout: float = TIMEOUT,
@@ -126,8 +130,8 @@ class CustomerioSandbox:
         return _one(
             self.sandbox,
             arrivals.people_of,
-            lambda person: person.has(identifier) and _has(person.attributes, attributes),
-            f"person {identifier!r}{_with('attributes', attributes)}",
+            lambda person: person.has(str(identifier)) and _has(person.attributes, attributes),
+            f"person {str(identifier)!r}{_with('attributes', attributes)}",
             timeout,
         )
 
@@ -135,7 +139,7 @@ class CustomerioSandbox:
         self,
         name: str,
         *,
-        person: str | None = None,
+        person: Id | None = None,
         data: Mapping[str, Any] | None = None,
         timeout: float = TIMEOUT,
     ) -> Event:
@@ -149,7 +153,7 @@ class CustomerioSandbox:
             arrivals.events_of,
             lambda event: (
                 event.name == name
-                and person in (None, event.person, event.anonymous_id)
+                and _is(person, event.person, event.anonymous_id)
                 and _has(event.data, data)
             ),
             f"event {name!r}{_of(person)}{_with('data', data)}",
@@ -160,39 +164,44 @@ class CustomerioSandbox:
         self,
         channel: str,
         *,
-        person: str | None = None,
+        person: Id | None = None,
         request: Mapping[str, Any] | None = None,
         timeout: float = TIMEOUT,
     ) -> Message:
-        """Return the message of this channel (`email`, `push`, ...), with at least this request."""
+        """Return the message of this channel, with at least this request.
+
+        channel: email, push, sms, whatsapp, in_app or inbox_message; ValueError for another.
+        """
         __tracebackhide__ = True
+        if channel not in CHANNELS:
+            raise ValueError(f"unknown channel {channel!r}; known: {', '.join(CHANNELS)}")
         return _one(
             self.sandbox,
             arrivals.messages_of,
             lambda message: (
                 message.channel == channel
-                and person in (None, message.person)
+                and _is(person, message.person)
                 and _has(message.request, request)
             ),
             f"{channel}{_of(person)}{_with('request', request)}",
             timeout,
         )
 
-    def device(self, token: str, *, person: str | None = None, timeout: float = TIMEOUT) -> Device:
+    def device(self, token: Id, *, person: Id | None = None, timeout: float = TIMEOUT) -> Device:
         """Return the device with this token."""
         __tracebackhide__ = True
         return _one(
             self.sandbox,
             arrivals.devices_of,
-            lambda device: device.token == token and person in (None, device.person),
-            f"device {token!r}{_of(person)}",
+            lambda device: device.token == str(token) and _is(person, device.person),
+            f"device {str(token)!r}{_of(person)}",
             timeout,
         )
 
     def object(
         self,
-        type_id: str,
-        id: str,
+        type_id: Id,
+        id: Id,
         *,
         attributes: Mapping[str, Any] | None = None,
         timeout: float = TIMEOUT,
@@ -203,9 +212,10 @@ class CustomerioSandbox:
             self.sandbox,
             arrivals.objects_of,
             lambda found: (
-                (found.type_id, found.id) == (type_id, id) and _has(found.attributes, attributes)
+                (found.type_id, found.id) == (str(type_id), str(id))
+                and _has(found.attributes, attributes)
             ),
-            f"object {id!r} of type {type_id}{_with('attributes', attributes)}",
+            f"object {str(id)!r} of type {type_id}{_with('attributes', attributes)}",
             timeout,
         )
 
@@ -264,8 +274,13 @@ def _has(content: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
     return all(key in content and content[key] == value for key, value in wanted.items())
 
 
-def _of(person: str | None) -> str:
-    return "" if person is None else f" of {person!r}"
+def _is(person: Id | None, *keys: str | None) -> bool:
+    """Return whether the person has one of these keys; None is anybody."""
+    return person is None or str(person) in keys
+
+
+def _of(person: Id | None) -> str:
+    return "" if person is None else f" of {str(person)!r}"
 
 
 def _with(part: str, wanted: Mapping[str, Any] | None) -> str:

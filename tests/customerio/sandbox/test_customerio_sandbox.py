@@ -182,6 +182,24 @@ def test_flow_sends_here_and_messages_are_values(sandbox: CustomerioSandbox) -> 
     assert sandbox.flow(FLOW)["destinations"]["screen"] == FLOW["destinations"]["screen"]
 
 
+def test_ids_may_be_numbers_as_in_events(sandbox: CustomerioSandbox) -> None:
+    settings = {
+        "object": {"map": {"typeId": {"value": 1}, "id": "data.account"}},
+        "addDevice": {"map": {"deviceId": "data.token", "platform": {"value": "ios"}}},
+    }
+    cio = {"package": "customerio", "config": {"mapping": {"*": {"*": {"settings": settings}}}}}
+    with Collector.from_config(sandbox.flow({"destinations": {"cio": cio}})) as collector:
+        collector.push("phone register", user={"id": 42}, data={"account": 7, "token": 99})
+    assert sandbox.object(1, 7) == sandbox.object("1", "7")
+    assert sandbox.person(42).devices == (sandbox.device(99, person=42),)
+    assert sandbox.event("phone register", person=42).person == "42"
+
+
+def test_unknown_channel_is_a_mistake_at_once(sandbox: CustomerioSandbox) -> None:
+    with pytest.raises(ValueError, match="unknown channel 'SMS'; known: email, push, sms,"):
+        sandbox.message("SMS")
+
+
 def test_flow_may_be_toml(sandbox: CustomerioSandbox, tmp_path: Path) -> None:
     path = tmp_path / "flow.toml"
     path.write_text('[destinations.cio]\npackage = "@walkeros/server-destination-customerio"\n')
