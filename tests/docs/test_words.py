@@ -32,6 +32,13 @@ def test_old_words_stay_out_of_pages(path: Path) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(
+    "path", [*PAGES, ROOT / "walker_collector" / "cli" / "serve.py"], ids=lambda path: path.name
+)
+def test_calls_of_curl_work_with_old_ones(path: Path) -> None:
+    assert re.findall(r".*\bcurl\b.*--json.*", path.read_text("utf-8")) == []  # since 7.82
+
+
 def test_glossary_explains_each_word_once_in_a_sentence() -> None:
     rows = [part.cells for part in parts(GLOSSARY) if isinstance(part, Row)]
     words = [word for row in rows for word in row["word"].split(", ")]

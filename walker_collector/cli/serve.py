@@ -35,7 +35,9 @@ Listeners = Mapping[str, socket.socket]
         "walker serve flow.json",
         "walker serve flow.json --host 0.0.0.0 --port 80",
         "walker serve flow.json --workers 2",
-        """curl --json '{"name": "page view"}' localhost:8080/collect   # elsewhere""",
+        "# elsewhere:",
+        "curl localhost:8080/collect -H content-type:application/json \\",
+        """  -d '{"name": "page view"}'""",
     ),
 )
 @flow_argument
