@@ -10,13 +10,15 @@ from walker_collector.errors import WalkerError
 from walker_collector.events import EventParts, EventUser
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.intake.reading import raw_event
-from walker_collector.lifecycle import Lifecycle, check_timeout
+from walker_collector.lifecycle import Lifecycle, check_timeout, check_wait
 from walker_collector.results import PushResult
+from walker_collector.usage import MISSING, answering_wrong_calls
 
 if TYPE_CHECKING:
     from walker_collector.loop_calls import LoopCalls
 
 
+@answering_wrong_calls
 class AsyncCalls:
     """The calls of a collector for coroutines of asyncio; they never block their event loop."""
 
@@ -54,7 +56,7 @@ class AsyncCalls:
         the event is written may have accepted it: wholly, or not at all.
         """
         if wait:
-            check_timeout("apush", timeout)
+            check_wait("apush", wait, timeout)
             self._life.check_may_wait("apush(wait=True)")
         raw = raw_event(event, parts, more, "apush")
         return await self._calls.push(raw, wait=wait, timeout=timeout)
@@ -68,9 +70,7 @@ class AsyncCalls:
         """
         return await self._calls.push_many(events)
 
-    async def aconsent(
-        self, update: Consent, user: EventUser | Mapping[str, Any] | None = None
-    ) -> int:
+    async def aconsent(self, update: Consent, user: EventUser | Mapping[str, Any] = MISSING) -> int:
         """Record a grant or withdrawal as `consent` does, without blocking the event loop.
 
         A task that is cancelled may have recorded it: wholly, or not at all.

@@ -24,7 +24,7 @@ from walker_collector.intake.reading import check_events, raw_event, readable
 from walker_collector.intake.steps import compile_steps
 from walker_collector.intake.unknown_keys import UnknownKeys
 from walker_collector.interrupts import uninterrupted
-from walker_collector.lifecycle import Lifecycle, check_timeout
+from walker_collector.lifecycle import Lifecycle, check_wait
 from walker_collector.moments import now_ms
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
@@ -32,10 +32,12 @@ from walker_collector.results import PushResult, Status, answered
 from walker_collector.runtime import Runtime, open_spool
 from walker_collector.spool import RECENT, DeadLetter
 from walker_collector.text import counted, get_logger, storable
+from walker_collector.usage import MISSING, answering_wrong_calls
 
 logger = get_logger("walker_collector")
 
 
+@answering_wrong_calls
 class Collector(AsyncCalls):
     """Accepts events and delivers them to every destination of a flow.
 
@@ -59,7 +61,10 @@ class Collector(AsyncCalls):
         if not isinstance(flow, FlowConfig):
             raise _no_flow("Collector: takes a FlowConfig", flow)
         config = flow.collector
-        defaults = Defaults.of(config, new_id, on_unknown=UnknownKeys())
+        unknown = UnknownKeys()
+        defaults = Defaults.of(
+            config, new_id, on_unknown=unknown.of_event, on_misnamed=unknown.of_user
+        )
 
         def build() -> Runtime:
             spool = open_spool(config)
@@ -139,7 +144,7 @@ class Collector(AsyncCalls):
         if me in threads:
             raise reentrant("push")
         if wait:
-            check_timeout("push", timeout)
+            check_wait("push", wait, timeout)
             life.check_may_wait("push(wait=True)")
         try:
             threads[me] = True
@@ -193,7 +198,7 @@ class Collector(AsyncCalls):
     # --- people ----------------------------------------------------------------------------
 
     @inside
-    def consent(self, update: Consent, user: EventUser | Mapping[str, Any] | None = None) -> int:
+    def consent(self, update: Consent, user: EventUser | Mapping[str, Any] = MISSING) -> int:
         """Record a grant or withdrawal: of a person, or without `user` the default.
 
         With a spool the default is one for all processes that use it, and outlives them. A person
@@ -209,7 +214,13 @@ class Collector(AsyncCalls):
                 f"consent: takes an object of keys, granted or not, not {type(update).__name__}; "
                 'write consent({"marketing": True}, user={"id": "u1"})'
             )
-        return self._life.runtime_if_open().intake.commands.consent(update, user)
+        if user is None:
+            raise EventError(
+                'consent: user is None; write user={"id": "u1"}, or leave user out to set the '
+                "default, which is for everybody"
+            )
+        person = None if user is MISSING else user
+        return self._life.runtime_if_open().intake.commands.consent(update, person)
 
     def user(self, update: Mapping[str, Any]) -> None:
         """Merge into the user that every event of this process is completed with.

@@ -183,6 +183,16 @@ class Lifecycle:
             self.runtime.spool.abandon()
 
 
+def check_wait(call: str, wait: object, timeout: float | None) -> None:
+    """Raise EventError, naming the call, unless it waits for a number of seconds, or for ever."""
+    if wait is not True:
+        raise EventError(
+            f"{call}: wait is True or False, not {type(wait).__name__}; "
+            f"write {call}(..., wait=True, timeout=10)"
+        )
+    check_timeout(call, timeout)
+
+
 def check_timeout(call: str, timeout: float | None) -> None:
     """Raise EventError, naming the call, for a timeout that is no number of seconds."""
     if timeout is None or (type(timeout) in (int, float) and timeout == timeout):  # not NaN

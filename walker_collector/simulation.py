@@ -83,12 +83,18 @@ class Simulation:
     def __init__(
         self, flow: FlowConfig, *, now: Callable[[], int], new_id: Callable[[], str]
     ) -> None:
-        config = flow.collector
+        config, unknown = flow.collector, UnknownKeys()
         consents = ConsentStore(MemorySpool(), config.consent, config.people_max, now)
         self.destinations = build_destinations(flow)
         self._sink = _SimulatedSink(self.destinations, consents)
         self._intake = Intake(
-            Defaults.of(config, new_id, trace="simulation", on_unknown=UnknownKeys()),
+            Defaults.of(
+                config,
+                new_id,
+                trace="simulation",
+                on_unknown=unknown.of_event,
+                on_misnamed=unknown.of_user,
+            ),
             Bounds(config.max_depth, config.max_bytes),
             consents,
             self._sink,

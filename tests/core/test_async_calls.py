@@ -310,7 +310,8 @@ def test_tasks_are_woken_some_at_a_time(gated: Gated, spool: Path | None) -> Non
             await asyncio.gather(*pushes, return_exceptions=True)
             return ended
 
-    assert max(after - before for before, after in pairwise(run(main()))) <= 100
+    # Twice a hundred, where the last of a group and the first of the next are in one round.
+    assert max(after - before for before, after in pairwise(run(main()))) <= 200
 
 
 def test_other_tasks_get_their_turn_while_many_events_are_read() -> None:

@@ -239,7 +239,6 @@ class Browsers(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.collector.close(timeout=PATIENCE)
-        self.model.default = False
         self.collector = Collector(self.flow, now=self.clock)
         self.settle()
 

@@ -1,6 +1,7 @@
 """Calls that are written wrong: the error says what to write instead."""
 
 import asyncio
+import inspect
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +16,7 @@ from tests.core.support import PATIENCE, event, flow, plugin, running
 from walker_collector import Collector, CollectorClosed, ConfigError, EventError, SpoolFull
 from walker_collector.config import SpoolConfig
 from walker_collector.testing import Recorder
+from walker_collector.usage import answering_wrong_calls
 
 RIGHT = 'push("order complete", data={...})'
 
@@ -99,6 +101,49 @@ def collector() -> Iterator[Any]:
             lambda c: c.consent({"marketing": True}, "ines"),
             'consent: user needs an id, a device or a session, such as {"id": "u1"}',
         ),
+        (lambda c: c.push(), f"push: takes an event; write {RIGHT}"),
+        (lambda c: c.push(data={"total": 1}), f"push: takes an event; write {RIGHT}"),
+        (
+            lambda c: c.push(name="cart add", data={}),
+            'push: the name of an event is the first argument; write push("cart add", data={...})',
+        ),
+        (
+            lambda c: asyncio.run(c.apush(event="cart add")),
+            "apush: the name of an event is the first argument; "
+            'write apush("cart add", data={...})',
+        ),
+        (
+            lambda c: c.push("order complete", wait=5),
+            "push: wait is True or False, not int; write push(..., wait=True, timeout=10)",
+        ),
+        (
+            lambda c: c.consent(marketing=True),
+            "consent: missing a required argument: 'update'; "
+            'write consent({"marketing": True}, user={"id": "u1"})',
+        ),
+        (
+            lambda c: asyncio.run(c.aconsent(marketing=True)),
+            "aconsent: missing a required argument: 'update'; "
+            'write aconsent({"marketing": True}, user={"id": "u1"})',
+        ),
+        (
+            lambda c: c.consent({"marketing": True}, user=None),
+            'consent: user is None; write user={"id": "u1"}, or leave user out to set the '
+            "default, which is for everybody",
+        ),
+        (
+            lambda c: c.user(id="u1"),
+            'user: missing a required argument: \'update\'; write user({"id": "u1"})',
+        ),
+        (
+            lambda c: c.push_many([], wait=True),
+            "push_many: got an unexpected keyword argument 'wait'; write push_many([event])",
+        ),
+        (
+            lambda c: c.flush(10, 20),
+            "flush: too many positional arguments; write flush(timeout=10)",
+        ),
+        (lambda c: c.replay(None), "replay: takes dead letters of dead(), not NoneType"),
         (
             lambda c: c.push_many({"name": "order complete"}),
             "push_many: takes a list of events, not dict; "
@@ -152,6 +197,80 @@ def test_collector_of_something_else_than_a_flow(given: Any, right: str) -> None
     assert [problem.message for problem in raised.value.problems] == [
         f"Collector: takes a FlowConfig, not {kind}; write {right}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Collector, "Collector: missing a required argument: 'flow'; write Collector.from_file"),
+        (Collector.from_file, "Collector.from_file: missing a required argument: 'path'; write"),
+        (
+            lambda: Collector.from_config({}, name="shop"),  # type: ignore[call-arg]
+            "Collector.from_config: got an unexpected keyword argument 'name'; write Collector",
+        ),
+    ],
+)
+def test_collector_of_nothing(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_every_method_answers_arguments_that_it_does_not_have(collector: Any) -> None:
+    async def call(method: Any) -> None:
+        made = method(1, 2, 3, 4, 5, surprise=6)
+        if inspect.isawaitable(made):
+            await made
+
+    names = [name for name in dir(Collector) if not name.startswith("_")]
+    for name in (name for name in names if callable(getattr(Collector, name))):
+        with pytest.raises((EventError, ConfigError), match=rf"{name}\b.*; write "):
+            asyncio.run(call(getattr(collector, name)))
+
+
+def test_type_error_within_a_method_is_its_own() -> None:
+    @answering_wrong_calls
+    class Clumsy:
+        def flush(self, timeout: Any) -> int:
+            return len(timeout)
+
+        async def aflush(self, timeout: Any) -> int:
+            return len(timeout)
+
+    with pytest.raises(TypeError, match="has no len"):
+        Clumsy().flush(7)
+    with pytest.raises(TypeError, match="has no len"):
+        asyncio.run(Clumsy().aflush(7))
+
+
+@pytest.mark.parametrize(
+    ("user", "key", "meant"),
+    [
+        ({"userId": "u1"}, "userId", "id"),
+        ({"ID": "u1"}, "ID", "id"),
+        ({"user_id": "u1", "device": "d1"}, "user_id", "id"),
+        ({"anonymousId": "a1"}, "anonymousId", "device"),
+        ({"id": "u1", "session-id": "s1"}, "session-id", "session"),
+    ],
+)
+def test_wrong_key_of_a_user_is_warned_of_once(
+    user: dict[str, str], key: str, meant: str, collector: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        collector.push("order complete", user=user)
+    assert [item.getMessage() for item in caplog.records] == [
+        f"user.{key} identifies nobody: a person is known by id, device and session; did you mean "
+        f'user={{"{meant}": ...}}?'
+    ]
+
+
+@pytest.mark.parametrize(
+    "user", [{"id": "u1", "user_id": "7"}, {"id": "u1", "ID": "7"}, {"hash": "h", "email": "e"}, {}]
+)
+def test_other_keys_of_a_user_are_data(
+    user: dict[str, str], collector: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.push("order complete", user=user)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from walker_collector.events.encode import CONSENT_AT, MARKS, UNTRUSTED, Bounds,
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.ids import new_id
 from walker_collector.events.merging import merge
+from walker_collector.events.misnamed import IDENTIFIERS, misnamed
 from walker_collector.events.parts import EventParts, EventUser, NestedEntity
 from walker_collector.events.period import ImpossibleTime, Period
 
@@ -29,6 +30,7 @@ __all__ = [
     "COMMANDS",
     "CONSENT_AT",
     "CONSENT_KEYS",
+    "IDENTIFIERS",
     "KEYS",
     "MARKS",
     "PARTS",
@@ -51,6 +53,7 @@ __all__ = [
     "is_command",
     "may_need_check",
     "merge",
+    "misnamed",
     "new_id",
     "plain_object",
     "split_name",

@@ -73,6 +73,7 @@ class Defaults:
     user, globals: merged below every event's own.
     period: the accepted times of events.
     on_unknown: called with each key that no event has; such keys are left out.
+    on_misnamed: called with each user whose keys are not all identifiers.
     """
 
     new_id: Callable[[], str]
@@ -84,6 +85,7 @@ class Defaults:
     globals: Mapping[str, Any] = Factory(dict)
     period: Period = Factory(Period)
     on_unknown: Callable[[Any], object] = id
+    on_misnamed: Callable[[Mapping[Any, Any]], object] = id
     _own_release: dict[str, str] = field(init=False)
 
     @classmethod

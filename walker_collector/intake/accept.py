@@ -11,6 +11,7 @@ from walker_collector.errors import CollectorClosed, Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
     CONSENT_AT,
+    IDENTIFIERS,
     KEYS,
     UNTRUSTED,
     Bounds,
@@ -316,6 +317,8 @@ class Intake:
             event = complete(raw, now, timing, self._defaults)
             if sender is not _PROCESS:
                 _mark(event, sender, now)
+            elif not IDENTIFIERS.issuperset(event["user"]):
+                self._defaults.on_misnamed(event["user"])
             return event, encode(event, self._bounds, raw)
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None

@@ -13,6 +13,8 @@ from walker_collector.text import storable
 
 def by_destination(call: str, letters: Iterable[Any]) -> dict[str, list[DeadLetter]]:
     """Return dead letters by destination; raises EventError, naming the call, for anything else."""
+    if not isinstance(letters, Iterable):
+        raise EventError(f"{call}: takes dead letters of dead(), not {type(letters).__name__}")
     found: dict[str, list[DeadLetter]] = {}
     for letter in readable(lambda: list(letters)):
         if not isinstance(letter, DeadLetter):

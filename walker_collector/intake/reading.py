@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import KEYS, check_parts
 from walker_collector.text import storable
+from walker_collector.usage import MISSING
 
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ def raw_event(
         raise EventError(_too_many(call, event, more))
     if type(event) is dict and not parts:  # the usual case, and much the cheapest test
         return event
+    if event is MISSING:
+        raise EventError(_without_event(call, parts))
     if not _PARTS.issuperset(parts):
         check_parts(parts)
     if isinstance(event, str):
@@ -95,6 +98,15 @@ def until_it_raises(call: str, events: Iterable[Any]) -> Iterator[Any]:
         )
         ended.__cause__ = error
         yield ended
+
+
+def _without_event(call: str, parts: Mapping[str, Any]) -> str:
+    """Return the reason to refuse a call without an event, with the right call."""
+    for key in ("name", "event"):
+        if isinstance(name := parts.get(key), str):
+            right = f'{call}("{storable(name, 80)}", data={{...}})'
+            return f"{call}: the name of an event is the first argument; write {right}"
+    return f'{call}: takes an event; write {call}("order complete", data={{...}})'
 
 
 def _too_many(call: str, event: object, more: Sequence[object]) -> str:

@@ -4,6 +4,7 @@ from walker_collector import Collector
 
 
 def application(collector: Collector) -> None:
+    collector.push()  # E: Too few arguments
     collector.push(7)  # E: incompatible type "int"
     collector.push("order complete", wait="yes")  # E: expected "bool"
     collector.push("order complete", date={})  # E: Unexpected keyword argument "date"
@@ -14,11 +15,14 @@ def application(collector: Collector) -> None:
     collector.push("order complete", timestamp=[2026])  # E: incompatible type "list[int]"
     collector.push(name="order complete")  # E: Unexpected keyword argument "name"
     collector.consent({"marketing": "yes"})  # E: expected "str": "bool"
+    collector.consent({"marketing": True}, user=None)  # E: incompatible type "None"
+    collector.consent(marketing=True)  # E: Unexpected keyword argument "marketing"
     collector.consent("marketing")  # E: incompatible type "str"
     collector.flush("10")  # E: expected "float | None"
 
 
 def started() -> None:
+    Collector()  # E: Missing positional argument "flow"
     Collector({"destinations": {}})  # E: expected "FlowConfig"
     Collector("flow.json")  # E: expected "FlowConfig"
 
