@@ -24,14 +24,14 @@ from tests.benchmarks.workload import mix
 
 
 def backfill() -> Report:
-    """Measure both at 0 and 20 ms of latency; their ratio counts."""
+    """Measure both at 0, 20 and 100 ms of latency; their ratio counts."""
     count = scaled(100_000)
     rows: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as name:
         export = Path(name) / "export.ndjson.gz"
         with gzip.open(export, "wb", 1) as file:
             file.writelines(orjson.dumps(event) + b"\n" for event in mix(count))
-        for latency in (0, 20):
+        for latency in (0, 20, 100):
             with emulator(latency) as server:
                 ours, by_hand = in_turns(
                     _counted(server, count, lambda server=server: by_walker(server, export, count)),
