@@ -181,7 +181,15 @@ class LoopCalls:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, give)
 
-        threading.Thread(target=copy_context().run, args=(run,), name="walker-async").start()
+        def start() -> None:
+            try:
+                if not future.done():  # its task was cancelled
+                    context = copy_context()
+                    threading.Thread(target=context.run, args=(run,), name="walker-async").start()
+            except RuntimeError as error:  # there are too many threads
+                future.set_exception(error)
+
+        self._turns_of(loop).do(start)  # a thread takes as long to start as an event to read
         return await future
 
     # --- private ---------------------------------------------------------------------------

@@ -298,6 +298,40 @@ def test_loop_goes_on_while_a_crowd_pushes_at_once(
     assert min(run(main())) < BOUND
 
 
+def test_loop_goes_on_while_a_crowd_states_its_consent(spool: Path | None) -> None:
+    async def main() -> list[float]:
+        with running(guarded(Record(), spool)) as collector:
+            rounds: list[float] = []
+            while min(rounds, default=1.0) >= BOUND and len(rounds) < 10:
+                people = [{"id": f"u{n}"} for n in range(300)]
+                calls = (collector.aconsent(MARKETING, user) for user in people)
+                rounds.append(await longest_round(asyncio.gather(*calls)))
+            return rounds
+
+    assert min(run(main())) < BOUND
+
+
+def test_cancelled_task_that_waits_for_its_turn_has_accepted_nothing(spool: Path | None) -> None:
+    record = Record()
+
+    async def main() -> tuple[list[Any], int]:
+        async with Collector(flow(plugin(record.push), spool)) as collector:
+            pushes = [asyncio.create_task(collector.apush(event(n))) for n in range(1_000)]
+            await asyncio.sleep(0)  # each has called, and most wait
+            for push in pushes[1::2]:
+                push.cancel()
+            results = await asyncio.gather(*pushes, return_exceptions=True)
+            assert await collector.aflush(PATIENCE)
+            return results, collector.status().accepted
+
+    results, accepted = run(main())
+    taken = [n for n, result in enumerate(results) if isinstance(result, PushResult)]
+    assert {*range(0, 1_000, 2)} <= {*taken}
+    assert 500 <= len(taken) < 1_000
+    assert record.numbers == taken
+    assert accepted == len(taken)
+
+
 def test_tasks_are_woken_some_at_a_time(gated: Gated, spool: Path | None) -> None:
     async def main() -> list[int]:
         with running(full(gated, spool, wait=50)) as collector:
