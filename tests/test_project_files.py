@@ -45,6 +45,15 @@ def test_pre_commit_runs_the_same_as_make_check() -> None:
     assert [hook.replace(" --force-exclude", "") for hook in hooks] == commands
 
 
+def test_demo_installs_packages_whose_types_are_found() -> None:
+    """Type checkers do not follow the import hook of an editable installation."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    recipe = re.search(r"^\$\(DEMO\):.*\n((?:\t.+\n)+)", makefile, re.M)
+    assert recipe is not None
+    assert "$(PIP)" in recipe[1]
+    assert "--editable" not in recipe[1]
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "RELEASING.md"])
 def test_verbs_and_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
