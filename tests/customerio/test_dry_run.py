@@ -14,6 +14,7 @@ RULES: dict[str, Any] = {
     "debug": {"*": {"ignore": True}},
     "order": {"complete": {"data": "data"}},
     "person": {
+        "login": {"skip": True, "settings": {"identify": "data"}},
         "remove": {"skip": True, "settings": {"destroy": True}},
         "merge": {
             "skip": True,
@@ -88,6 +89,7 @@ def mixed_events(folder: Path) -> Path:
         {"name": "walker consent", "data": CONSENT, "user": {"id": "ann"}},
         order(consent={}, timestamp="2020-01-01"),
         order("eve", consent={}),
+        *(event("person login", "ann", data={"bio": "x" * (1_001 + n)}) for n in range(3)),
     )
 
 
@@ -97,18 +99,21 @@ def test_counts_reasons_and_requests_and_sends_nothing(tmp_path: Path, customeri
     assert result.exit_code == 1
     figures = json.loads(result.stdout)
     assert {key: figures[key] for key in ("read", "left_out", "commands", "bad_lines")} == {
-        "read": 610,
+        "read": 613,
         "left_out": 1,
         "commands": 1,
         "bad_lines": [606],
     }
     crm = figures["destinations"]["crm"]
     statuses = ("deliver", "held", "ignored", "unidentified", "invalid")
-    assert [crm[status] for status in statuses] == [602, 1, 1, 1, 2]
+    assert [crm[status] for status in statuses] == [605, 1, 1, 1, 2]
     (size, nobody) = crm["reasons"]
     assert (size["count"], size["line"]) == (2, 4)
     assert "Customer.io takes at most 100,000" in size["reason"]
     assert nobody["line"] == 3
+    (bio,) = crm["warnings"]
+    assert (bio["count"], bio["line"]) == (3, 611)
+    assert "1,000 bytes and is left out" in bio["reason"]
     assert crm["requests"]["Track API"] == {"count": 2, "rate": 50, "seconds": 0.04}
     assert figures["destinations"]["archive"]["requests"] == {
         "deliveries": {"count": 7, "rate": 2, "seconds": 3.5}
@@ -121,11 +126,12 @@ def test_counts_reasons_and_requests_and_sends_nothing(tmp_path: Path, customeri
 def test_figures_are_lines_for_people(tmp_path: Path, customerio: Sandbox) -> None:
     flow, events = flow_of(tmp_path, customerio), mixed_events(tmp_path)
     result = walker("run", flow, events, "--dry-run", "--since", "2021-01-01")
-    assert "610 read, 1 left out, 1 command, 1 bad; nothing was sent or stored" in result.stdout
+    assert "613 read, 1 left out, 1 command, 1 bad; nothing was sent or stored" in result.stdout
     assert "crm: about 2 requests to the Track API, at 50/s: 0:00 at least" in result.stdout
     assert "archive: about 7 deliveries, at 2/s: 0:04 at least" in result.stdout
-    assert "crm: calls: 602 track" in result.stdout
+    assert "crm: calls: 602 track, 3 identify" in result.stdout
     assert "crm: 2 refused, the first on line 4: track:" in result.stdout
+    assert "crm: 3 with a warning, the first on line 611: attribute" in result.stdout
     assert "dropped" not in result.stdout
     assert "line 606: not JSON" in result.stderr
 

@@ -1,17 +1,18 @@
 """`walker run --dry-run`: count what a run would do, and estimate its requests and time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from walker_collector.cli.effects import DELIVERIES, Effects, Requests
+from walker_collector.cli.effects import DELIVERIES, Effects, Reasons, Requests
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.output import print_table
 from walker_collector.cli.progress_line import BytesRead, CountLine, clock
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.simulate import InvalidLine, LineSimulation
 from walker_collector.cli.streams import say, say_json
+from walker_collector.simulation import Simulated
 from walker_collector.sources.file.line_reader import SHOWN, BadLines
 from walker_collector.sources.file.selection import Selection
 from walker_collector.text import counted
@@ -39,23 +40,32 @@ def count_effects(
     bad = BadLines(partial(say, err=True, level="warning"), _MORE)
     progress = BytesRead()
     with live_line(CountLine(lambda: simulation.read, progress)):
-        for number, result in simulation.run(events, progress, stop):
-            if isinstance(result, InvalidLine):
-                bad.note(number, result.error)
-                bad.report()
-            else:
-                effects[result.destination].add(number, result)
+        _count(simulation.run(events, progress, stop), effects, bad)
     if stop.signal:
         say(f"Stopped after {counted(simulation.read, 'line')}; the figures end there.", err=True)
-    for item in effects.values():
-        item.finish()
     if as_json:
         destinations = {id_: _as_json(item) for id_, item in effects.items()}
         figures = {**_figures(simulation, bad), "bad_lines": bad.numbers}
         say_json({**figures, "destinations": destinations})
     else:
         _print(_figures(simulation, bad), effects)
-    return not bad.count and not any(item.reasons() for item in effects.values())
+    return not bad.count and not any(item.refused for item in effects.values())
+
+
+def _count(
+    results: Iterable[tuple[int, Simulated | InvalidLine]],
+    effects: Mapping[str, Effects],
+    bad: BadLines,
+) -> None:
+    """Count the results of all lines."""
+    for number, result in results:
+        if isinstance(result, InvalidLine):
+            bad.note(number, result.error)
+            bad.report()
+        else:
+            effects[result.destination].add(number, result)
+    for item in effects.values():
+        item.finish()
 
 
 def _figures(simulation: LineSimulation, bad: BadLines) -> dict[str, int]:
@@ -71,15 +81,19 @@ def _as_json(effects: Effects) -> dict[str, Any]:
     return {
         **{status: effects.statuses[status] for status in _STATUSES},
         "calls": dict(effects.calls),
-        "reasons": [
-            {"reason": item.text, "count": item.count, "line": item.line}
-            for item in effects.reasons()
-        ],
+        "reasons": _reasons_as_json(effects.refused),
+        "warnings": _reasons_as_json(effects.warnings),
         "requests": {
             name: {"count": item.count, "rate": item.rate, "seconds": item.seconds}
             for name, item in effects.requests.items()
         },
     }
+
+
+def _reasons_as_json(reasons: Reasons) -> list[dict[str, Any]]:
+    return [
+        {"reason": item.text, "count": item.count, "line": item.line} for item in reasons.sorted()
+    ]
 
 
 def _print(figures: Mapping[str, int], effects: Mapping[str, Effects]) -> None:
@@ -103,18 +117,23 @@ def _print(figures: Mapping[str, int], effects: Mapping[str, Effects]) -> None:
 
 
 def _print_details(id_: str, effects: Effects) -> None:
-    """Print the calls and requests of a destination, and its reasons to refuse events."""
+    """Print the calls and requests of a destination, and what it refuses or leaves out."""
     if effects.calls:
         calls = (f"{count:,} {name}" for name, count in effects.calls.most_common())
         say(f"{id_}: calls: {', '.join(calls)}")
     for name, requests in effects.requests.items():
         if requests.rate is not None:
             say(f"{id_}: {_requests(name, requests)}")
-    reasons = effects.reasons()
-    for reason in reasons[:SHOWN]:
-        say(f"{id_}: {reason.count:,} refused, the first on line {reason.line}: {reason.text}")
-    if len(reasons) > SHOWN:
-        say(f"{id_}: {counted(len(reasons) - SHOWN, 'more reason')}; --json has them")
+    _print_reasons(id_, "refused", effects.refused)
+    _print_reasons(id_, "with a warning", effects.warnings)
+
+
+def _print_reasons(id_: str, what: str, reasons: Reasons) -> None:
+    found = reasons.sorted()
+    for reason in found[:SHOWN]:
+        say(f"{id_}: {reason.count:,} {what}, the first on line {reason.line}: {reason.text}")
+    if len(found) > SHOWN:
+        say(f"{id_}: {counted(len(found) - SHOWN, 'more reason')}; --json has them")
 
 
 def _requests(name: str, requests: Requests) -> str:

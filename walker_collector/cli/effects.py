@@ -21,11 +21,32 @@ _NUMBER: Final = re.compile(r"\d[\d,.]*")
 
 @define
 class Reason:
-    """A reason to refuse events: its text and line for the first of them, and their number."""
+    """A reason about events: its text and line for the first of them, and their number."""
 
     text: str
     line: int
     count: int = 0
+
+
+@define
+class Reasons:
+    """Reasons, counted; those that differ in numbers alone are one."""
+
+    _found: dict[str, Reason] = field(factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, line: int, text: str) -> None:
+        """Count a reason."""
+        key = _NUMBER.sub("#", text)
+        if key not in self._found and len(self._found) >= _REASONS_MAX:
+            key = text = _OTHER
+        self._found.setdefault(key, Reason(text, line)).count += 1
+
+    def sorted(self) -> Sequence[Reason]:
+        """Return the most frequent ones first."""
+        return sorted(self._found.values(), key=lambda reason: -reason.count)
 
 
 @frozen
@@ -46,13 +67,15 @@ class Effects:
     """The effects of events at one destination.
 
     statuses, calls: how many there are of each. requests: by the name of their limit.
+    refused: reasons to refuse events. warnings: parts of events that are left out or changed.
     """
 
     destination: Destination
     statuses: Counter[str] = field(factory=Counter)
     calls: Counter[str] = field(factory=Counter)
     requests: dict[str, Requests] = field(factory=dict)
-    _reasons: dict[str, Reason] = field(factory=dict)
+    refused: Reasons = field(factory=Reasons)
+    warnings: Reasons = field(factory=Reasons)
     _batch: list[Any] = field(factory=list)
 
     def add(self, line: int, result: Simulated) -> None:
@@ -65,7 +88,9 @@ class Effects:
         self.statuses["held"] -= result.released + result.evicted
         self.statuses["dropped"] += result.evicted
         if result.status in _REFUSED:
-            self._refuse(line, result.error or result.status)
+            self.refused.add(line, result.error or result.status)
+        for warning in result.warnings:
+            self.warnings.add(line, warning)
         if result.calls:
             self._batch.append(result.planned)
             if len(self._batch) >= self._batch_size:
@@ -78,20 +103,9 @@ class Effects:
             self._estimate(self._batch)
             self._batch.clear()
 
-    def reasons(self) -> Sequence[Reason]:
-        """Return the reasons to refuse events, the most frequent ones first."""
-        return sorted(self._reasons.values(), key=lambda reason: -reason.count)
-
     @property
     def _batch_size(self) -> int:
         return self.destination.batch_size if self.destination.hooks.push_batch else 1
-
-    def _refuse(self, line: int, text: str) -> None:
-        """Count a reason; those that differ in numbers alone are one."""
-        key = _NUMBER.sub("#", text)
-        if key not in self._reasons and len(self._reasons) >= _REASONS_MAX:
-            key = text = _OTHER
-        self._reasons.setdefault(key, Reason(text, line)).count += 1
 
     def _estimate(self, batch: Sequence[Any]) -> None:
         """Ask the plugin for the requests that a batch takes."""
