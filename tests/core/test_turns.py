@@ -89,7 +89,7 @@ def test_work_is_done_in_the_context_of_its_call(clock: Clock) -> None:
 
     async def request(calls: Turns, name: str) -> None:
         tenant.set(name)
-        calls.do(taking(50, clock, lambda: seen.append(tenant.get())))
+        calls.do(taking(50, clock, lambda: seen.append(tenant.get("nobody"))))
 
     async def main() -> None:
         calls = Turns()

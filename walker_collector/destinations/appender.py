@@ -38,11 +38,11 @@ class Appender:
         self._keep = keep
         self._fsync = fsync
         self._descriptor: int | None = None
-        self._turn = threading.RLock()
+        self._writing = threading.RLock()
 
     def open(self) -> int:
         """Open the file if it is not open, and return its size in bytes."""
-        with self._turn:
+        with self._writing:
             return os.fstat(self._opened()).st_size
 
     def _opened(self) -> int:
@@ -64,7 +64,7 @@ class Appender:
         """Append lines (with their newlines), and return the number written completely."""
         if not lines:
             return 0
-        with self._turn:
+        with self._writing:
             if self._max_bytes is None:
                 with _locked(self._opened()):
                     return self._write(lines, alone=False)
@@ -73,7 +73,7 @@ class Appender:
 
     def close(self) -> None:
         """Close the file; the next call of another method opens it again."""
-        with self._turn:
+        with self._writing:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
