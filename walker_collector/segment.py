@@ -19,12 +19,23 @@ from walker_collector.errors import EventError
 from walker_collector.moments import now_ms
 from walker_collector.sources.http.messages import RequestRejected
 from walker_collector.sources.http.segment_api import event_of
+from walker_collector.usage import answering
 
 __all__ = ["alias", "from_call", "group", "identify", "page", "screen", "track"]
 
 Object = Mapping[str, Any]
 Id = str | int
 
+_SCALARS: Final = {
+    "userId": "user_id",
+    "anonymousId": "anonymous_id",
+    "groupId": "group_id",
+    "previousId": "previous_id",
+    "category": "category",
+    "name": "name",
+    "event": "event",
+}
+"""Keys of calls that hold text or a number, with their arguments."""
 _NO_NAMES: Final[Mapping[str, str]] = {}
 
 
@@ -47,6 +58,7 @@ def from_call(call: Object, *, names: Mapping[str, str] = _NO_NAMES) -> dict[str
     return event
 
 
+@answering('segment.identify("u1", {"plan": "pro"})')
 def identify(
     user_id: Id | None = None,
     traits: Object | None = None,
@@ -69,6 +81,7 @@ def identify(
     )
 
 
+@answering('segment.track("u1", "Order Completed", {"total": 25.5})')
 def track(
     user_id: Id | None = None,
     event: str | None = None,
@@ -100,6 +113,7 @@ def track(
     )
 
 
+@answering('segment.page("u1", "docs", "Start", {"url": "/"})')
 def page(
     user_id: Id | None = None,
     category: str | None = None,
@@ -126,6 +140,7 @@ def page(
     )
 
 
+@answering('segment.screen("u1", "docs", "Start")')
 def screen(
     user_id: Id | None = None,
     category: str | None = None,
@@ -152,6 +167,7 @@ def screen(
     )
 
 
+@answering('segment.group("u1", "acme", {"plan": "pro"})')
 def group(
     user_id: Id | None = None,
     group_id: Id | None = None,
@@ -176,6 +192,7 @@ def group(
     )
 
 
+@answering('segment.alias("session-1", "u1")')
 def alias(
     previous_id: Id | None = None,
     user_id: Id | None = None,
@@ -203,6 +220,7 @@ def _event(
     if all(call.get(key) in (None, "") for key in ("userId", "anonymousId", "previousId")):
         raise EventError(f"{kind}: user_id or anonymous_id is needed")
     given = {key: value for key, value in call.items() if value is not None}
+    _check_texts(kind, given)
     if timestamp is not None:
         given["timestamp"] = timestamp.isoformat() if isinstance(timestamp, date) else timestamp
     try:
@@ -212,3 +230,13 @@ def _event(
     if timestamp is not None and "timestamp" not in event:
         raise EventError(f"{kind}: timestamp: must be a datetime, or ISO 8601 text")
     return event
+
+
+def _check_texts(kind: str, call: Object) -> None:
+    """Raise EventError for an object in the place of a text, as in `page("ines", {...})`."""
+    for key, argument in _SCALARS.items():
+        if isinstance(call.get(key), Mapping | list):
+            raise EventError(
+                f"{kind}: {argument}: must be text, not {type(call[key]).__name__}; "
+                "arguments have the order of segment.analytics, or are given by name"
+            )

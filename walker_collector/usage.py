@@ -3,11 +3,13 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from walker_collector.errors import ConfigError, EventError, WalkerError
 
 C = TypeVar("C", bound=type)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MISSING: Final[Any] = object()
 """Stands for an argument that was not given."""
@@ -46,9 +48,9 @@ def answering_wrong_calls(cls: C) -> C:
     for name in _RIGHT.keys() & vars(cls).keys():
         method = vars(cls)[name]
         if isinstance(method, classmethod):
-            setattr(cls, name, classmethod(_answering(method.__func__, name)))
+            setattr(cls, name, classmethod(_answering(method.__func__, _refusal(name))))
         else:
-            setattr(cls, name, _answering(method, name))
+            setattr(cls, name, _answering(method, _refusal(name)))
     for name in ("push", "apush"):
         if name in vars(cls):
             # At run time alone: type checkers refuse a push of nothing, and `raw_event` answers it,
@@ -57,7 +59,19 @@ def answering_wrong_calls(cls: C) -> C:
     return cls
 
 
-def _answering(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+def answering(right: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function: calls that Python refuses raise EventError with the right call."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        name = function.__name__
+        return _answering(function, lambda wrong: EventError(f"{name}: {wrong}; write {right}"))
+
+    return decorate
+
+
+def _answering(
+    method: Callable[..., Any], refusal: Callable[[str], WalkerError]
+) -> Callable[..., Any]:
     signature = inspect.signature(method)
 
     def check(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -65,7 +79,7 @@ def _answering(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise _wrong_call(name, str(error)) from None
+            raise refusal(str(error)) from None
 
     if inspect.iscoroutinefunction(method):
 
@@ -90,9 +104,11 @@ def _answering(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     return call
 
 
-def _wrong_call(name: str, wrong: str) -> WalkerError:
+def _refusal(name: str) -> Callable[[str], WalkerError]:
+    """Return the function that makes the error of a method from what is wrong."""
+    right = _RIGHT[name]
     if name == "__init__":
-        return ConfigError(f"Collector: {wrong}; write {_RIGHT[name]}")
+        return lambda wrong: ConfigError(f"Collector: {wrong}; write {right}")
     if name in ("from_file", "from_config"):
-        return ConfigError(f"Collector.{name}: {wrong}; write {_RIGHT[name]}")
-    return EventError(f"{name}: {wrong}; write {_RIGHT[name]}")
+        return lambda wrong: ConfigError(f"Collector.{name}: {wrong}; write {right}")
+    return lambda wrong: EventError(f"{name}: {wrong}; write {right}")

@@ -13,7 +13,14 @@ import attrs
 import pytest
 
 from tests.core.support import PATIENCE, event, flow, plugin, running
-from walker_collector import Collector, CollectorClosed, ConfigError, EventError, SpoolFull
+from walker_collector import (
+    Collector,
+    CollectorClosed,
+    ConfigError,
+    EventError,
+    SpoolFull,
+    segment,
+)
 from walker_collector.config import SpoolConfig
 from walker_collector.testing import Recorder
 from walker_collector.usage import answering_wrong_calls
@@ -132,6 +139,11 @@ def collector() -> Iterator[Any]:
             "default, which is for everybody",
         ),
         (
+            lambda c: c.forget({"userId": "u1"}),
+            'forget: user needs an id, a device or a session, such as {"id": "u1"}; '
+            'write "id" for "userId"',
+        ),
+        (
             lambda c: c.user(id="u1"),
             'user: missing a required argument: \'update\'; write user({"id": "u1"})',
         ),
@@ -225,6 +237,36 @@ def test_every_method_answers_arguments_that_it_does_not_have(collector: Any) ->
     for name in (name for name in names if callable(getattr(Collector, name))):
         with pytest.raises((EventError, ConfigError), match=rf"{name}\b.*; write "):
             asyncio.run(call(getattr(collector, name)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda s: s.track(userId="u1", event="Order Completed"),
+            "track: got an unexpected keyword argument 'userId'; "
+            'write segment.track("u1", "Order Completed", {"total": 25.5})',
+        ),
+        (
+            lambda s: s.alias("a", "b", "c", "d", "e", "f", "g"),
+            'alias: too many positional arguments; write segment.alias("session-1", "u1")',
+        ),
+        (
+            lambda s: s.identify({"plan": "pro"}),
+            "identify: user_id: must be text, not dict; arguments have the order of "
+            "segment.analytics, or are given by name",
+        ),
+        (
+            lambda s: s.page("u1", {"url": "/"}),
+            "page: category: must be text, not dict; arguments have the order of "
+            "segment.analytics, or are given by name",
+        ),
+    ],
+)
+def test_wrong_calls_of_segment_say_what_to_write(call: Any, message: str) -> None:
+    with pytest.raises(EventError) as raised:
+        call(segment)
+    assert str(raised.value) == message
 
 
 def test_type_error_within_a_method_is_its_own() -> None:

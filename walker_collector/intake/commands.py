@@ -9,7 +9,15 @@ from attrs import define, field
 from walker_collector.config import Consent
 from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.errors import EventError, NotTrusted, WalkerError
-from walker_collector.events import Bounds, Defaults, check_grants, encode, merge, plain_object
+from walker_collector.events import (
+    Bounds,
+    Defaults,
+    check_grants,
+    encode,
+    merge,
+    misnamed,
+    plain_object,
+)
 from walker_collector.intake.reading import readable
 from walker_collector.intake.sink import Sink
 from walker_collector.interrupts import uninterrupted
@@ -22,6 +30,7 @@ SHARED_SHARE: Final = 10
 """The user and the globals of every event have at most this fraction of an event's bytes each."""
 SHARED_ITEMS: Final = 1_000
 """Keys, and items of lists, of these: every event is merged with them."""
+_NEEDED: Final = 'user needs an id, a device or a session, such as {"id": "u1"}'
 
 
 @define(eq=False)
@@ -235,7 +244,9 @@ def plain_person(call: str, user: Any, bounds: Bounds) -> dict[str, Any]:
         plain = plain_object("user", user, bounds)
         if identifiers(plain):
             return plain
-    raise EventError(f'{call}: user needs an id, a device or a session, such as {{"id": "u1"}}')
+        meant = "".join(f'; write "{right}" for "{key}"' for key, right in misnamed(plain))
+        raise EventError(f"{call}: {_NEEDED}{meant}")
+    raise EventError(f"{call}: {_NEEDED}")
 
 
 def consent_change(
