@@ -12,10 +12,10 @@ from attrs import frozen
 
 from walker_collector.config import FlowConfig
 from walker_collector.delivery.destination import Destination, build_destinations
-from walker_collector.error_details import failure_of, reason_of
+from walker_collector.error_details import definition_of, failure_of, reason_of
 from walker_collector.errors import Untested, WalkerError
 from walker_collector.hooks import implements
-from walker_collector.text import storable
+from walker_collector.text import storable, type_name
 from walker_collector.tracebacks import log_traceback
 
 WITHIN: Final = 30.0
@@ -80,6 +80,15 @@ def _check(destination: Destination) -> Checked:
         found: Iterable[Any] | None = destination.hooks.check(context=destination.context)
     except Untested as error:
         return Checked("reachable", (reason_of(error),))
+    if found is not None and not isinstance(found, Iterable):
+        check = type(destination.instance).check
+        return Checked(
+            "wrong",
+            (
+                f"{check.__qualname__} ({definition_of(check)}) returned {type_name(found)}; return"
+                " nothing, or a list of problems as text",
+            ),
+        )
     problems = [found] if isinstance(found, str) else list(found or ())
     return Checked("wrong" if problems else "ok", tuple(map(storable, problems)))
 

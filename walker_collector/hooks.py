@@ -7,10 +7,11 @@ import pluggy
 
 from walker_collector import hookspecs
 from walker_collector.config import DestinationEntry, SourceEntry
-from walker_collector.error_details import failure_of
+from walker_collector.error_details import definition_of, failure_of
 from walker_collector.errors import PluginError
 from walker_collector.extension_config import ExtensionConfig, ExtensionEntry
-from walker_collector.hookspecs import HOOKS, PROJECT
+from walker_collector.hookspecs import HOOKS, PROJECT, Event, PushContext
+from walker_collector.text import type_name
 
 Hook = Callable[..., Any]
 """A resolved hook, called with keyword arguments only, as pluggy requires."""
@@ -30,6 +31,15 @@ class Hooks:
     if TYPE_CHECKING:
 
         def __getattr__(self, hook: str) -> Any: ...
+
+
+class BrokenContract(PluginError):
+    """A breach of the contract by a hook's result; the text has no data."""
+
+    def __init__(self, hook: str, name: str, place: str, problem: str, advice: str) -> None:
+        self.hook = hook
+        self.brief = f"{name} {problem}"
+        super().__init__(f"{name} ({place}) {problem}; {advice}")
 
 
 def make_manager() -> pluggy.PluginManager:
@@ -127,9 +137,31 @@ def _resolve(
     }
     if not implements(proxy, "push_batch"):
         hooks["push_batch"] = None  # an extension may have one, which wraps nothing here
-    if not manager.subset_hook_caller("transform", others).get_hookimpls():
-        hooks["transform"] = None
+    hooks["transform"] = _transform(manager.subset_hook_caller("transform", others))
     return Hooks(proxy.plugin, hooks)
+
+
+def _transform(caller: pluggy.HookCaller) -> Hook | None:
+    """Return the extensions' `transform`; a result of one, which would be lost, is an error."""
+    call, implementations = _direct(caller), caller.get_hookimpls()
+    if not implementations:
+        return None
+
+    def transform(*, event: Event, context: PushContext) -> None:
+        result = call(event=event, context=context)
+        results = result if call is caller else (result,)
+        for item in results:
+            if item is not None and item is not event:
+                names = " or ".join(each.plugin_name for each in implementations)
+                raise BrokenContract(
+                    "transform",
+                    f"transform of {names}",
+                    ", ".join(definition_of(each.function) for each in implementations),
+                    f"returned {type_name(item)}",
+                    "change the event in place, and return nothing",
+                )
+
+    return transform
 
 
 def _direct(caller: pluggy.HookCaller) -> Hook:

@@ -15,9 +15,10 @@ from walker_collector.config import MISSING, Consent, FlowConfig
 from walker_collector.delivery import CONSENT_CHANGED, Destination, context_for, person_of
 from walker_collector.delivery.consent_hold import ConsentHold
 from walker_collector.delivery.destination import build_destinations
-from walker_collector.error_details import failure_of, reason_of
+from walker_collector.error_details import definition_of, failure_of, reason_of
 from walker_collector.errors import Ignored, NothingToSend, Rejected
 from walker_collector.events import Bounds, Defaults, decode
+from walker_collector.hooks import BrokenContract
 from walker_collector.hookspecs import Event, PushContext, Received, Rule
 from walker_collector.intake.accept import Intake
 from walker_collector.intake.unknown_keys import UnknownKeys
@@ -27,6 +28,7 @@ from walker_collector.people.identity import KINDS
 from walker_collector.spool import Entry, NewEvent, PeopleUpdate, Position
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.repeats import Unstored
+from walker_collector.text import type_name
 from walker_collector.tracebacks import log_traceback
 
 Status = Literal["deliver", "held", "ignored", "dropped", "unidentified", "empty", "invalid"]
@@ -291,6 +293,8 @@ class _Stage:
             return _Answer("ignored", error=reason_of(error))
         except Rejected as error:
             return _Answer("invalid", error=reason_of(error))
+        except BrokenContract as error:
+            return _Answer("invalid", error=str(error))
         return None
 
     def _answer(
@@ -346,6 +350,10 @@ def _ask(simulate: Callable[..., list[Call]], *arguments: Any) -> _Answer:
         # Its text may quote the event.
         failure = failure_of(error, getattr(simulate, "__module__", None) or "")
         return _Answer("invalid", error=f"the plugin's simulation raised {failure}")
+    if not isinstance(calls, Iterable) or isinstance(calls, str):
+        place = f"simulate of the plugin ({definition_of(simulate)})"
+        returned = f"{place} returned {type_name(calls)}; return a list of calls"
+        return _Answer("invalid", error=returned)
     refused = getattr(calls, "refused", None)
     return _Answer(
         "invalid" if refused else "deliver" if calls else "empty",

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from walker_collector import Collector, ConfigError, PluginError, Registry, hookimpl
+from walker_collector import Collector, ConfigError, PluginError, Registry, Rejected, hookimpl
+from walker_collector.checking import check_destinations
+from walker_collector.flow import load_flow
 
 
 class Async:
@@ -148,6 +150,126 @@ def test_a_coroutine_that_nobody_runs_is_no_delivery(caplog: pytest.LogCaptureFi
     assert len(reasons) == 2
     assert "returned a coroutine, which is not run" in reasons[0]
     assert len([each for each in caplog.records if each.levelname == "ERROR"]) == 1
+
+
+@pytest.mark.parametrize("answer", [Rejected("no such person"), Rejected])
+def test_error_that_is_returned_and_not_raised_is_no_delivery(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Returning:
+        @hookimpl
+        def push(self, event: Any) -> Any:
+            return answer
+
+    reasons = dead_reasons(Returning)
+    assert "returned Rejected; raise it" in reasons[0]
+    assert f"Returning.push ({__file__}:" in caplog.text
+    assert "no such person" not in caplog.text
+
+
+def test_events_left_by_a_wrong_result_have_the_cause_in_log_and_close(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Confused:
+        @hookimpl
+        def push_batch(self, batch: Any) -> Any:
+            return [1]
+
+    caplog.set_level("DEBUG", "walker_collector")
+    registry = Registry()
+    registry.register("confused", Confused)
+    config = {"retry": {"base": 60_000, "cap": 60_000}}
+    flow = {
+        "collector": {"closeTimeout": 10},
+        "destinations": {"x": {"package": "confused", "config": config}},
+    }
+    with Collector.from_config(flow, registry=registry) as collector:
+        collector.push("order complete", id="e1", wait=True, timeout=20)
+        reason = collector.status().destinations["x"].reason
+    assert f"Confused.push_batch ({__file__}:" in reason
+    lines = [each.getMessage() for each in caplog.records]
+    (closed,) = [line for line in lines if "closed with 1 event undelivered" in line]
+    assert closed.endswith(reason)
+    (event,) = [line for line in lines if "event e1" in line and ", attempt 1: " in line]
+    assert event.endswith("Confused.push_batch returned list")
+
+
+class Sink:
+    @hookimpl
+    def push(self, event: Any) -> None: ...
+
+
+class Copying:
+    """Returns a changed copy, which would be lost."""
+
+    @hookimpl
+    def transform(self, event: Any) -> Any:
+        return {**event, "data": {}}
+
+
+class Same:
+    @hookimpl
+    def transform(self, event: Any) -> Any:
+        event["data"] = {}
+        return event
+
+
+@pytest.mark.parametrize("others", [{}, {"same": Same}], ids=["alone", "two"])
+def test_extension_that_returns_an_event_changes_none_and_is_told(
+    others: dict[str, type], caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry()
+    registry.register("sink", Sink)
+    for name, extension in {"copying": Copying, **others}.items():
+        registry.register_extension(name, extension)
+    flow = {"destinations": {"x": {"package": "sink", "config": {"retry": {"attempts": 1}}}}}
+    with Collector.from_config(flow, registry=registry) as collector:
+        collector.push("order complete", data={"card": "4000"})
+        assert collector.flush(20)
+        (letter,) = collector.dead()
+    assert "returned dict; change the event in place, and return nothing" in letter.reason
+    assert "extension copying" in letter.reason
+    assert f"({__file__}:" in letter.reason
+    assert "4000" not in caplog.text
+
+
+def test_extension_that_returns_the_event_itself_has_changed_it() -> None:
+    registry = Registry()
+    registry.register("sink", Sink)
+    registry.register_extension("same", Same)
+    flow = {"destinations": {"x": {"package": "sink"}}}
+    with Collector.from_config(flow, registry=registry) as collector:
+        assert collector.push("order complete", wait=True).destinations == {"x": "delivered"}
+
+
+@pytest.mark.parametrize("answer", ["wrong", None, 5, [("settings.url",)]])
+def test_objections_of_another_shape_are_told_with_the_plugins_file(answer: Any) -> None:
+    class Objecting(Sink):
+        @staticmethod
+        def check_settings(settings: Any, rules: Any) -> Any:
+            return answer
+
+    registry = Registry()
+    registry.register("objecting", Objecting)
+    with pytest.raises(ConfigError) as caught:
+        Collector.from_config({"destinations": {"x": {"package": "objecting"}}}, registry=registry)
+    assert f"check_settings of the package ({__file__}:" in str(caught.value)
+    assert f"returned {type(answer).__name__}; it yields pairs" in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [False, 5])
+def test_check_that_returns_no_problems_of_text_is_wrong(answer: Any) -> None:
+    class Checking(Sink):
+        @hookimpl
+        def check(self, context: Any) -> Any:
+            return answer
+
+    registry = Registry()
+    registry.register("checking", Checking)
+    flow = load_flow({"destinations": {"x": {"package": "checking"}}}, registry=registry)
+    found = check_destinations(flow)["x"]
+    assert found.status == "wrong"
+    assert f"Checking.check ({__file__}:" in found.reasons[0]
 
 
 @pytest.mark.parametrize("level", ["dbgg", 4, -1])

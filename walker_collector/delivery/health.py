@@ -203,6 +203,9 @@ class Health:
     ) -> HealthChange | None:
         reason = next((item.reason for item in reversed(outcomes) if item.kind == "retry"), None)
         if reason is None:
+            bugs = [item.reason for item in outcomes if item.kind == "bug"]
+            if bugs and not self.reason:  # so that a close can say why events are left
+                self.reason = bugs[-1]
             return None
         # While wary only a probe counts: other failures are of deliveries that began before.
         if new_failures and (probed or not self.breaker.wary):

@@ -23,32 +23,20 @@ from walker_collector.errors import (
     NotAttempted,
     NothingToSend,
     PartDown,
-    PluginError,
     Rejected,
     RetryLater,
     SpoolError,
 )
+from walker_collector.hooks import BrokenContract
 from walker_collector.hookspecs import Event, Item, Person
 from walker_collector.people.identity import KINDS
 from walker_collector.text import storable, type_name
 
+BATCH_RETURNS: Final = (
+    "return None, or a dict of exceptions by the index of their events in the batch"
+)
 FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections that a plugin finds without asking the service."""
-
-
-_RETURNS: Final = {
-    "push": "a hook is a plain function (see the guide about async clients)",
-    "push_batch": "return None, or a dict of exceptions by the index of their events in the batch",
-}
-
-
-class BrokenContract(PluginError):
-    """A breach of the contract by a hook's result; the text has no data."""
-
-    def __init__(self, hook: str, name: str, place: str, problem: str) -> None:
-        self.hook = hook
-        self.brief = f"{name} {problem}"
-        super().__init__(f"{name} ({place}) {problem}; {_RETURNS[hook]}")
 
 
 class HookCalls:
@@ -82,6 +70,8 @@ class HookCalls:
             )
             if answer is not None:
                 self._check_ran("push", answer)
+                if (error := _as_exception(answer)) is not None:
+                    raise self._broken("push", f"returned {error}", "raise it")
         except BaseException as error:  # even SystemExit must not end the thread that delivers
             return self.outcome_of(error, task)
         return DELIVERED
@@ -112,12 +102,13 @@ class HookCalls:
         """Refuse the result of an async function, which has not run."""
         if inspect.iscoroutine(answer):
             answer.close()  # else Python warns that nobody awaits it
-            raise self._broken(hook, "returned a coroutine, which is not run")
+            advice = "a hook is a plain function (see the guide about async clients)"
+            raise self._broken(hook, "returned a coroutine, which is not run", advice)
 
-    def _broken(self, hook: str, problem: str) -> BrokenContract:
+    def _broken(self, hook: str, problem: str, advice: str = BATCH_RETURNS) -> BrokenContract:
         plugin = self._destination.instance
         place = definition_of(getattr(type(plugin), hook, None))
-        return BrokenContract(hook, f"{type(plugin).__qualname__}.{hook}", place, problem)
+        return BrokenContract(hook, f"{type(plugin).__qualname__}.{hook}", place, problem, advice)
 
     def erased(self, person: Person | None) -> None:
         """Call the hook `erased`, for the destination to drop its memory of a person; None: of all.
@@ -187,6 +178,15 @@ class HookCalls:
             person=person_of(item.event),
             context=item.context,
         )
+
+
+def _as_exception(answer: Any) -> str | None:
+    """Return the name of an exception, or of a class of exceptions; None for other values."""
+    if issubclass(type(answer), BaseException):
+        return type_name(answer)
+    if isinstance(answer, type) and issubclass(answer, BaseException):
+        return storable(answer.__name__)
+    return None
 
 
 def person_of(event: Event) -> Person | None:

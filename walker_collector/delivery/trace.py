@@ -46,13 +46,14 @@ def _trace(destination: Destination, tasks: Sequence[Task]) -> None:
         id_, name = _id_and_name(task.entry)
         rule = task.item.rule if task.item else None
         logger.debug(
-            "destination %s: event %s (%s): %s; rule %s, attempt %s",
+            "destination %s: event %s (%s): %s; rule %s, attempt %s%s",
             destination.id,
             id_,
             name,
             _shown(task),
             rule.key if rule else "none",
             task.item.context.attempt if task.item else "none",
+            f": {reason}" if (reason := task.outcome.shown_reason) else "",
             extra={**fields, "event": id_},
         )
 

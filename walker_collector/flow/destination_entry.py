@@ -1,7 +1,7 @@
 """Read one entry of `destinations`: find its plugin, build its settings and rules."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from walker_collector.config import (
     Rules,
     TransformerConfig,
 )
-from walker_collector.error_details import failure_of
+from walker_collector.error_details import definition_of, failure_of
 from walker_collector.errors import PluginError
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.entry import (
@@ -39,6 +39,7 @@ from walker_collector.flow.unread_paths import unread_paths
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
+from walker_collector.text import type_name
 from walker_collector.tracebacks import log_traceback
 
 _OF_CONFIG: Final = keys_of_config(DestinationConfig, Entry)
@@ -201,5 +202,14 @@ def _check(plugin: Any, settings: Any, rules: Rules, path: str, diagnostics: Dia
     """Report the plugin's objections to its configuration."""
     check = getattr(plugin, "check_settings", None)
     with _reported(plugin, "check_settings", path, diagnostics):
-        for place, message in check(settings, rules) if check is not None else ():
+        found = check(settings, rules) if check is not None else ()
+        pairs = list(found) if isinstance(found, Iterable) else [found]
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+            message = (
+                f"check_settings of the package ({definition_of(check)}) returned"
+                f" {type_name(found)}; it yields pairs: the place of a problem, and its text"
+            )
+            diagnostics.add(path, message)
+            return
+        for place, message in pairs:
             diagnostics.add(f"{path}.{place}" if place else path, str(message))

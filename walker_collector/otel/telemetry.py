@@ -50,8 +50,10 @@ class OpenTelemetry:
         self._sizes.record(len(batch), {"walker.destination": context.id})
         with self._delivery("push_batch", context.id, [item.event for item in batch]) as span:
             failures: Mapping[int, Exception] | None = yield
-            span.set_attribute("walker.event.failed", len(failures or ()))
-            if failures and len(failures) == len(batch):
+            span.set_attribute(
+                "walker.event.failed", len(failures) if isinstance(failures, Mapping) else 0
+            )
+            if isinstance(failures, Mapping) and len(failures) == len(batch) > 0:
                 span.set_status(StatusCode.ERROR, "every event failed")
             return failures
 
