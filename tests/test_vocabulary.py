@@ -158,7 +158,7 @@ WORDS: Final = {
 """Words and turns of phrase in docstrings, and what says it plainly."""
 
 CLAUSE: Final = re.compile(r"\b(what|who|whom|whose|whatever|whoever)\b", re.IGNORECASE)
-CLAUSES_MAX: Final = 0.02
+CLAUSES_MAX: Final = 0.008
 
 TWICE: Final = {
     "walker_collector": set[str](),

@@ -1,4 +1,4 @@
-"""Causes of requests without a response, in words for the person who must act.
+"""Causes of requests without a response, in words for operators.
 
 No text of an exception is quoted but the operating system's: it may hold a URL with credentials, or
 words of the other side.

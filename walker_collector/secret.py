@@ -127,7 +127,7 @@ def revealed(value: Any) -> Any:
 
 
 def secrets_in(config: Any) -> Iterator[str]:
-    """Yield the texts of the secrets of a configuration, whatever their length."""
+    """Yield the texts of the secrets of a configuration, of any length."""
     if isinstance(config, Secret):
         yield config.reveal()
     elif attrs.has(type(config)):

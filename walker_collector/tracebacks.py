@@ -15,7 +15,7 @@ from walker_collector.text import get_logger, storable, type_name, visible
 
 VARIABLE: Final = "WALKER_DEBUG"
 HINT: Final = f"; -vv or {VARIABLE}=1 shows the traceback"
-"""Follows a line about an exception whose traceback is not shown."""
+"""Follows a line about an exception without its traceback."""
 
 _CHAIN_MAX: Final = 5
 _FRAMES_MAX: Final = 50

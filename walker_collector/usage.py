@@ -1,4 +1,4 @@
-"""Calls with missing or unknown arguments: the error says what to write instead."""
+"""Calls with missing or unknown arguments: the error has the right call."""
 
 import functools
 import inspect
@@ -105,7 +105,7 @@ def _answering(
 
 
 def _refusal(name: str) -> Callable[[str], WalkerError]:
-    """Return the function that makes the error of a method from what is wrong."""
+    """Return the function that makes the error of a method from a mistake."""
     right = _RIGHT[name]
     if name == "__init__":
         return lambda wrong: ConfigError(f"Collector: {wrong}; write {right}")

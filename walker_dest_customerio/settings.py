@@ -206,7 +206,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 """The keys that an operation reads of its object."""
 _CAMEL: Final = {"add_device": "addDevice", "delete_device": "deleteDevice"}
 _FREE: Final = ("data", "attributes")
-"""The keys whose objects take any others."""
+"""The keys of objects that take any others."""
 
 
 def _unread_keys(settings: Any, path: str) -> Iterable[tuple[str, str]]:

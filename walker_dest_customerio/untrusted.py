@@ -1,4 +1,4 @@
-"""Limits on what events of untrusted senders may cause. Pure."""
+"""Limits on the effects of events of untrusted senders. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""`walker run --dry-run`: count what a run would do, and estimate its requests and time."""
+"""`walker run --dry-run`: count the effects of a run, and estimate its requests and time."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -117,7 +117,7 @@ def _print(figures: Mapping[str, int], effects: Mapping[str, Effects]) -> None:
 
 
 def _print_details(id_: str, effects: Effects) -> None:
-    """Print the calls and requests of a destination, and what it refuses or leaves out."""
+    """Print the calls and requests of a destination, and its refusals."""
     if effects.calls:
         calls = (f"{count:,} {name}" for name, count in effects.calls.most_common())
         say(f"{id_}: calls: {', '.join(calls)}")

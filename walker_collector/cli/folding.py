@@ -65,7 +65,7 @@ def _breaks(text: str, room: int) -> Iterator[Span]:
 
 
 def _word(text: str, command: re.Match[str], room: int) -> Span | None:
-    """Return the span of a command with what adjoins it; None if that does not fit into `room`."""
+    """Return the span of a command and its punctuation; None if that does not fit into `room`."""
     first, last = command.span()
     if last - first > room:
         return None

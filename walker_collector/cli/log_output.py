@@ -69,7 +69,7 @@ class LogOutput:
         self._logger.setLevel(_LEVELS[min(self.verbosity, 2)])
 
     def use_json(self) -> None:
-        """Show a JSON object per line, also of what the command and other libraries say."""
+        """Show a JSON object per line, also for lines of the command and other libraries."""
         self._handler.json = True
         self._logger.removeHandler(self._handler)
         logging.getLogger().addHandler(self._handler)

@@ -60,7 +60,7 @@ class MissingConsent:
 
     @property
     def is_denied_for_good(self) -> bool:
-        """Whether the event itself denies what it needs: no later statement changes that."""
+        """Whether the event itself denies a needed key: no later statement changes that."""
         possible = [item for item in self.statements if item.granted or item.by != "event"]
         return not _admits(
             self.keys, self.mode, [attrs.evolve(item, granted=True) for item in possible]
@@ -68,7 +68,7 @@ class MissingConsent:
 
     @property
     def is_granted(self) -> bool:
-        """Whether nothing is missing any more: whoever delivers next releases the event."""
+        """Whether nothing is missing any more: the next deliverer releases the event."""
         return self.known and (not self.keys or _admits(self.keys, self.mode, self.statements))
 
 

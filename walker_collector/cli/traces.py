@@ -50,7 +50,7 @@ class Delivery:
     parts: Mapping[str, str] = Factory(dict)
 
     def as_object(self) -> dict[str, Any]:
-        """Return it for --json, without what it has not; times in ms since 1970."""
+        """Return it for --json, without empty parts; times in ms since 1970."""
         made = {
             "destination": self.destination,
             "status": self.status,

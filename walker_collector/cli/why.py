@@ -272,7 +272,7 @@ def _choice(missing: MissingConsent) -> str:
 
 
 def _hope(missing: MissingConsent, person: str) -> str:
-    """Return what releases a held event."""
+    """Return the statement that releases a held event."""
     if missing.is_denied_for_good:
         return "the event itself says no, which no later grant changes"
     if not person:

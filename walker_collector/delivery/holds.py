@@ -26,7 +26,7 @@ class Holds:
         self.joins = state.consents.follow()
         """Identity merges since the last `follow_joins`."""
         self.arrived: set[str] = set()
-        """People of this process's shards who were merged with others: see `of_person`."""
+        """Merged people of this process's shards: see `of_person`."""
         self.overtaking: set[int] = set()
         """Entries in flight of such people, which may come before older ones."""
         self._joined: set[int] = set()

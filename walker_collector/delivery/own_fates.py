@@ -9,7 +9,7 @@ from walker_collector.spool import Fate, State
 
 _HELD: Final = Fate(State.HELD, 0, "")
 _ANSWERED: Final = 500
-"""Pushes whose events are looked up in the spool at once."""
+"""Pushes that look up their events in the spool at once."""
 
 
 class OwnFates:
@@ -39,7 +39,7 @@ class OwnFates:
                     state.waiters.decided(seq, fates.get(seq))
 
     def answer_repeats(self, seqs: Collection[int]) -> None:
-        """Answer calls that have begun to wait for entries of before, whose fate is decided.
+        """Answer calls that have begun to wait for earlier entries of a decided fate.
 
         An entry that moves from now on is answered for by what moves it.
         """

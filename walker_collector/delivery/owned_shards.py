@@ -1,4 +1,4 @@
-"""The shards of one destination whose people this process delivers to."""
+"""The shards of one destination that this process delivers."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -12,7 +12,7 @@ from walker_collector.spool import Entry, StoredEntry
 
 
 class OwnedShards:
-    """Takes shards over and gives them up; follows people who move from one to another."""
+    """Takes shards over and gives them up; follows people from one to another."""
 
     def __init__(
         self, state: PendingState, holds: Holds, erasures: Erasures, restore: Restore

@@ -51,7 +51,7 @@ class Wait:
 
 _IDLE: Final = Wait(None)
 _OUTDATED: Final = Wait(0)
-"""Nothing is taken before what is known of people is refreshed."""
+"""Nothing is taken before the knowledge of people is refreshed."""
 
 
 class PendingEvents:

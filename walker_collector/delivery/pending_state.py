@@ -67,7 +67,7 @@ class PendingState:
         self.sharded = spool.shards > 1
         """Whether other processes may deliver at the same time, to other people."""
         self.shards = frozenset[int]() if spool.durable else frozenset((0,))
-        """The shards whose people this process delivers to."""
+        """The shards that this process delivers."""
 
     @property
     def shards(self) -> frozenset[int]:

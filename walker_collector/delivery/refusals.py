@@ -8,7 +8,7 @@ from attrs import Factory, define
 EVENTS: Final = 20
 """Different events, refused in a row without a success between, that make a run general."""
 PEOPLE: Final = 10
-"""People to whom the events of a general run belong, at least."""
+"""Least number of people with events in a general run."""
 _EXCUSED_MAX: Final = 10_000
 """Events that are remembered as having been queued again."""
 

@@ -31,7 +31,7 @@ class WorkerThreads:
         self.stopping = False
         """Whether the threads have been told to stop."""
         self.abandoned = False
-        """Whether they have been waited for long enough: what they deliver now is not recorded."""
+        """Whether the wait for them is over: their later deliveries are not recorded."""
         self.idle = 0
         self._name = name
         self._concurrency = concurrency

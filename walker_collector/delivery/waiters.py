@@ -25,7 +25,7 @@ class Listener(Protocol):
 
 
 Listeners = Mapping[int, Listener]
-"""Those who wait for the answers to entries, by their numbers."""
+"""Waiting calls, by the numbers of their entries."""
 
 _FINAL: Final[Mapping[str, EventStatus]] = {
     "delivered": "delivered",
@@ -60,10 +60,10 @@ class Waiters:
         self._next_look = _FEW
         """How many listeners may come before the next look which ones have given up."""
         self._erased: set[int] = set()
-        """Entries whose person another process has erased since they were added."""
+        """Entries of people that another process has erased since they were added."""
 
     def add(self, entries: list[Entry], state: State, listeners: Listeners) -> None:
-        """Add those who wait for these entries; held ones are answered at once."""
+        """Add the calls that wait for these entries; held ones are answered at once."""
         for entry in entries:
             if (listener := listeners.get(entry[0])) is None:
                 continue

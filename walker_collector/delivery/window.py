@@ -33,7 +33,7 @@ class SpoolWindow:
         self.kept: set[int] = set()
         """Entries that stayed in memory when everything was to be read anew."""
         self.shards: frozenset[int] | None = None
-        """The shards whose entries are read; None: all."""
+        """The shards to read entries of; None: all."""
         self.foreign = False
         """Whether another process may have added entries that were not read yet."""
         self._disk = spool if spool.durable else None

@@ -168,7 +168,7 @@ class DestinationWorker:
         self.pending.own.answer_repeats({entry[0] for entry, _ in pairs})
 
     def _answer_at_once(self) -> None:
-        """Answer those who have begun to wait, and would do so in vain."""
+        """Answer calls that have begun to wait, and would do so in vain."""
         self._settlement.answer_blocked()
         if self._threads.stopping:
             self._waiters.closed()

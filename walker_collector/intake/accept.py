@@ -358,7 +358,7 @@ class Intake:
             self.commands.learn(event["consent"], user, stamp, claim)
 
     def _identify(self, user: Mapping[str, Any], claim: bool) -> str:
-        """Return the person; release the events that what was learned of them admits."""
+        """Return the person; release the events that their new consent admits."""
         person, news = self._consents.identify(user, claim=claim)
         if news:
             self._sink.release(self._consents.with_claimed(person) if news == "stated" else set())

@@ -11,7 +11,7 @@ from walker_collector.spool import Position
 
 @frozen
 class Origin:
-    """The origin of events, and what is different for its events.
+    """The origin of events, and the treatment of its events.
 
     steps: the steps that they pass first; None: there are none.
     recent: the time (ms) for which the ids that they come with are remembered; 0: they are not.

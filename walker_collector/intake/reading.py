@@ -1,4 +1,4 @@
-"""Read the input of an application, whose objects may raise anything."""
+"""Read the input of an application: its objects may raise anything."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar

@@ -169,7 +169,7 @@ class SpoolSink:
         self._workers.enqueue(runs, listeners)
 
     def _listen_to_repeated(self, records: Sequence[NewEvent]) -> None:
-        """Have those who wait for an event that was accepted before told its fate."""
+        """Answer the calls that wait for an event accepted before."""
         again = [item for item in records if item.repeats and item.listener is not None]
         self._workers.listen_again(
             ((item.repeats, item.person, item.at, item.body), item.states, item.listener)

@@ -40,7 +40,7 @@ class Basis:
 
 
 def learn(record: ConsentRecord, consent: Consent, at: int) -> ConsentRecord | None:
-    """Return a record after an event whose consent is everything granted at stamp `at`.
+    """Return a record after an event with the whole consent granted at stamp `at`.
 
     None: there is nothing to learn, since the event is older than the last one; or it says the
     same, and is so young that nobody needs its stamp.

@@ -68,7 +68,7 @@ class ConsentStore(KnownPeople):
             self._until_current(lambda: self._begin(forked))
 
     def show_stored_default(self) -> None:
-        """Let the default of the spool count, if it has one: for those who only look."""
+        """Let the default of the spool count, if it has one: for mere readers."""
         self._default.reread()
 
     def _begin(self, forked: bool) -> None:

@@ -118,7 +118,7 @@ class Erasure:
             self._spool.end_erasure(name)
 
     def _erase(self, people: set[str], name: str, *, notify: bool = True) -> tuple[Erased, int]:
-        """Erase as `erase` does; return what was erased, and the number of calls under way."""
+        """Erase as `erase` does; return the erased events, and the number of calls under way."""
         deadline = time.monotonic() + IN_FLIGHT_WAIT
         with self._alone(), ExitStack() as erasing:
             # Twice: first the long wait, in which an event may name the people with further keys.

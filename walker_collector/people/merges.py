@@ -1,4 +1,4 @@
-"""People: learning who is one person, and erasing them."""
+"""People: learning of merges, and erasing them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -227,7 +227,7 @@ class KnownPeople(SharedKnowledge):
         return people | {graph.canonical(unclaimed(claim))}
 
     def ordering_key(self, key: str) -> str:
-        """Return the key whose events are delivered in order with those filed under a key."""
+        """Return the key that shares the order of delivery with a key."""
         if key.startswith("id:"):  # most are, and need no look
             return key
         return ordering_key(self.canonical(key))

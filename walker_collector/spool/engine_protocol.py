@@ -1,4 +1,4 @@
-"""The protocols of a spool: what another engine has to implement.
+"""The protocols of a spool, for another engine to implement.
 
 `tests/core/spool_contract` checks an engine by them. `LeaseKeeper` is that of lock files; another
 engine shares out its leases by the same `assign`.
@@ -165,7 +165,7 @@ class PeopleStore(Protocol):
         """Take the keys back that an erasure has scheduled."""
 
     def end_erasure(self, erasure: str) -> None:
-        """Note that an erasure has ended; what it has left pending is for `adopt_erasures`."""
+        """Note that an erasure has ended; its pending rest is for `adopt_erasures`."""
 
     def adopt_erasures(self, erasure: str) -> set[str]:
         """Make the keys that ended erasures have left pending those of this one; return them."""

@@ -31,7 +31,7 @@ def is_signed_in(key: str) -> bool:
 
 
 def ordering_key(person: str) -> str:
-    """Return the key whose events are delivered in order: with an id, those of claims as well.
+    """Return the key for the order of delivery: with an id, that of claims as well.
 
     Devices and sessions keep apart: a claim may have made one somebody else's.
     """

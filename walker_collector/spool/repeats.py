@@ -1,4 +1,4 @@
-"""Events whose ids came before: a client has sent them again, as it got no answer.
+"""Events with ids that came before: a client has sent them again, as it got no answer.
 
 They were accepted the first time. So they get the number of the first, and are not stored.
 

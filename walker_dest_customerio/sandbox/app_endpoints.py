@@ -108,7 +108,7 @@ def check_push(request: JsonObject, now: float) -> Iterator[str]:
 
 
 def _check_template(fields: frozenset[str], request: JsonObject, now: float) -> Iterator[str]:
-    """Yield the mistakes of a message whose content is a template's."""
+    """Yield the mistakes of a message with the content of a template."""
     yield from _required(request, "transactional_message_id", "identifiers")
     yield from _check_shared(request, fields, now)
     yield from _check_texts(request, ("to",))

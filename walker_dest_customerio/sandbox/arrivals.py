@@ -1,4 +1,4 @@
-"""What has arrived at the sandbox, as values for asserts in tests."""
+"""Arrivals at the sandbox, as values for asserts in tests."""
 
 import copy
 from collections.abc import Iterable

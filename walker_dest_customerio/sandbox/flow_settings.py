@@ -1,4 +1,4 @@
-"""A flow whose Customer.io destinations send to a sandbox."""
+"""A flow with Customer.io destinations that send to a sandbox."""
 
 import json
 import tomllib

@@ -160,7 +160,7 @@ def _refuse_foreign(begun: bytes) -> None:
 
 
 def _after_newline(stream: Stream, read: Read) -> bytes:
-    """Pass over the rest of a line; return what is read of the next."""
+    """Pass over the rest of a line; return the beginning of the next."""
     while piece := read(stream):
         if b"\n" in piece:
             return piece.partition(b"\n")[2]

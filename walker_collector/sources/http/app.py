@@ -168,7 +168,7 @@ class App:
         return answer.status, dict(answer.headers), answer.body
 
     def _is_durable(self) -> bool:
-        """Return whether what is held survives the end of the process."""
+        """Return whether held events survive the end of the process."""
         if self._durable is None:
             self._durable = self._status().durable if self._status else True
         return self._durable

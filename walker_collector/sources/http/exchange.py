@@ -35,7 +35,7 @@ class _Read(NamedTuple):
 
 @frozen
 class Undecided:
-    """A request whose events are accepted, and that is answered when destinations have decided."""
+    """A request with accepted events, answered when destinations have decided."""
 
     request: Request
     call: Call

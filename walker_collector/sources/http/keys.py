@@ -1,4 +1,4 @@
-"""Keys: who calls, and whether that caller is trusted."""
+"""Keys: the name of a caller, and whether it is trusted."""
 
 import hmac
 from base64 import b64decode

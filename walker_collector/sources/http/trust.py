@@ -1,4 +1,4 @@
-"""Trust: what a caller may say, and what becomes of the caller's address."""
+"""Trust: the rights of a caller, and the use of the caller's address."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -56,7 +56,7 @@ def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def user_of(
     request: Request, ip: Literal["none", "truncated", "full"], proxies: "list[str]"
 ) -> dict[str, str]:
-    """Return what is kept of the caller's address, as a part of `user`."""
+    """Return the kept part of the caller's address, as a part of `user`."""
     return {} if ip == "none" else _kept_of(address_of(request, proxies), ip)
 
 

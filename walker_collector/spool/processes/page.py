@@ -86,7 +86,7 @@ class SharedPage:
 
     @property
     def erasures(self) -> int:
-        """Counts erasures of people: whoever sees one counted can see it in the tables."""
+        """Counts erasures of people: a counted one can be seen in the tables."""
         return self.words[ERASURES]
 
     @property

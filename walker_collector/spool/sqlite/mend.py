@@ -12,7 +12,7 @@ from walker_collector.text import counted, get_logger
 
 _DAY: Final = 86_400_000
 UNKNOWN: Final = "unknown"
-"""The destination of events whose own is lost, until somebody drops them."""
+"""The destination of events without one, until somebody drops them."""
 _LAST_SEQ: Final = 2**53
 _NUMBER: Final = "typeof({0}) = 'integer' AND {0} BETWEEN 1 AND 2147483647"
 # The few rows that all others depend on.

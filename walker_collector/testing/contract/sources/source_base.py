@@ -101,7 +101,7 @@ def send(sender: Sender, source: SourceHarness, *messages: Sequence[int]) -> lis
 
 
 def answered(sent: Iterable[Sending], what: str) -> None:
-    """Wait until messages are answered; fail with what is wrong otherwise."""
+    """Wait until messages are answered; fail with the cause otherwise."""
     sent = list(sent)
     wait_until(lambda: all(one.done for one in sent), what)
     for one in sent:
