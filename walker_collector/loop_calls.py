@@ -198,7 +198,7 @@ class LoopCalls:
         self, read: Callable[[Runtime, Turns], Sequence[ReadEvent | WalkerError]], wait: float
     ) -> _Call:
         """Begin a call, now or when its turn comes; it waits for room for up to `wait` s."""
-        self._life.runtime_if_open()
+        self._in_flight.check_open()
         loop = asyncio.get_running_loop()
         call = _Call(read, time.monotonic() + wait, loop.create_future())
         turns = self._turns_of(loop)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVarTuple, Unpack
 
 Args = TypeVarTuple("Args")
 
-_TURN: Final = 0.003
+_TURN: Final = 0.002
 """Time (s) for this work in each round of the loop; asyncio runs all that is ready in one."""
 
 

@@ -50,7 +50,7 @@ def test_work_is_done_in_order_and_for_a_short_time_in_each_round(clock: Clock) 
             counts.append(len(done))
         return counts
 
-    assert asyncio.run(main()) == [3, 6, 9]
+    assert asyncio.run(main()) == [2, 4, 6, 8, 9]
     assert done == [*range(9)]
 
 
