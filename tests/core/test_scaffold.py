@@ -2,9 +2,13 @@
 
 import os
 import re
+import runpy
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -96,6 +100,21 @@ def test_the_tests_of_every_kind_pass_as_they_are(others: dict[str, Path]) -> No
     report = run(others["sdk"].parent, *command, *map(str, others.values()), path=path)
     assert re.search(r"\b1\d\d passed", report)
     assert "entry point" not in report  # of what was not tested
+
+
+def test_store_keeps_the_rows_of_all_threads(others: dict[str, Path], tmp_path: Path) -> None:
+    store = runpy.run_path(str(others["store"] / "walker_dest_my_store" / "store.py"))["Store"](
+        str(tmp_path / "rows.db"), 5.0
+    )
+
+    def write(batch: int) -> None:
+        store.write([(f"{batch}-{row}", 0, "order complete", None, "{}") for row in range(20)])
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(200)))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "rows.db")) as db:
+        assert db.execute("SELECT count(*) FROM events").fetchone() == (4_000,)
 
 
 def test_its_code_is_typed_and_formatted(project: Path, others: dict[str, Path]) -> None:
