@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.cli_support import walker
+from tests.core.cli_support import to_file, walker, write_flow
 from tests.core.support import (
     MARKETING,
     PATIENCE,
@@ -402,6 +402,20 @@ def test_emptied_file_is_told_of_and_a_new_one_is_not(
         append(spool)
     assert "the file is empty and had events; somebody has emptied it" in caplog.text
     assert waiting_in(path) == 1
+
+
+def test_spool_deleted_without_its_locks_after_all_was_delivered_lost_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = {"out": to_file(tmp_path / "out")}
+    flow = write_flow(tmp_path, out, spool={"path": str(tmp_path / "spool.db")})
+    for _ in range(2):
+        with Collector.from_file(flow) as collector:
+            assert collector.push("order complete")
+            assert collector.flush()
+        (tmp_path / "spool.db").unlink()
+        assert (tmp_path / "spool.db.locks").exists()
+    assert "emptied" not in caplog.text
 
 
 def waiting_in(path: Path) -> int:

@@ -124,7 +124,7 @@ class OpenFiles:
 
     def _check_and_mend(self, db: sqlite3.Connection, *, first: bool) -> None:
         self._spool_file.check_companions()
-        if self.page.seq and self._spool_file.is_empty:
+        if self.page.events and self._spool_file.is_empty:
             logger.error(
                 "spool %s: the file is empty and had events; somebody has emptied it, and they are "
                 "lost",
