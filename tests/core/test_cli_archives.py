@@ -61,6 +61,19 @@ def test_lines_before_the_cut_are_delivered_and_the_cut_is_named(tmp_path: Path,
 
 
 @packed_by
+def test_dry_run_counts_the_lines_before_the_cut(tmp_path: Path, kind: str) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
+    path = write(tmp_path, kind, lines(0, 1), noise())
+    path.write_bytes(path.read_bytes()[:-50_000])
+    result = walker("run", flow, path, "--dry-run", "--json")
+    assert result.exit_code == 1
+    assert "Stopped after 2 lines, and the figures end there: " in result.stderr
+    assert "it was cut off" in result.stderr
+    figures = json.loads(result.stdout)
+    assert (figures["read"], figures["destinations"]["out"]["deliver"]) == (2, 2)
+
+
+@packed_by
 def test_damage_is_named(tmp_path: Path, kind: str) -> None:
     flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
     path = write(tmp_path, kind, lines(0, 1), noise())

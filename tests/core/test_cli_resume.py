@@ -61,7 +61,9 @@ def test_without_resume_a_run_begins_with_the_first_line(tmp_path: Path) -> None
     flow, events = flow_of(tmp_path), write_events(tmp_path, event(0))
     result = walker("run", flow, events, "--resume")
     assert "no earlier run to go on from; reading all lines" in result.stderr
-    assert walker("run", flow, events).exit_code == 0
+    result = walker("run", flow, events)
+    assert result.exit_code == 0
+    assert "reading all lines; with --resume it would go on after line 1" in result.stderr
     assert numbers(tmp_path / "out") == [0, 0]
 
 
@@ -73,6 +75,8 @@ def test_file_whose_accepted_lines_have_changed_is_refused(tmp_path: Path, lines
     result = walker("run", flow, events, "--resume")
     assert result.exit_code == 1
     assert "has changed: its first 2 lines are others" in result.stderr
+    assert "going on after" not in result.stderr
+    assert "Stopped after" not in result.stderr
     assert numbers(tmp_path / "out") == [0, 1]
 
 

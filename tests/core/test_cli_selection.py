@@ -75,3 +75,12 @@ def test_wrong_values_are_usage_errors(tmp_path: Path, option: str, value: str) 
     result = walker("run", flow, write_events(tmp_path), option, value)
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.stderr
+
+
+def test_times_that_leave_nothing_between_them_are_a_usage_error(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
+    times = ("--since", "2026-03-02", "--until", "2026-03-01")
+    for options in (times, (*times, "--dry-run")):
+        result = walker("run", flow, write_events(tmp_path), *options)
+        assert result.exit_code == 2
+        assert "--since must be before --until" in result.stderr

@@ -12,6 +12,7 @@ from walker_collector.cli.progress_line import BytesRead, CountLine, clock
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.simulate import InvalidLine, LineSimulation
 from walker_collector.cli.streams import say, say_json
+from walker_collector.errors import WalkerError
 from walker_collector.simulation import Simulated
 from walker_collector.sources.file.line_reader import SHOWN, BadLines
 from walker_collector.sources.file.selection import Selection
@@ -33,23 +34,35 @@ def count_effects(
 ) -> bool:
     """Count the effects of EVENTS, and print them. Return whether nothing would be refused.
 
-    A signal ends the reading; then the lines so far are counted.
+    A signal ends the reading, and so does a file that is cut off or damaged; then the lines so far
+    are counted.
     """
     simulation = LineSimulation(flow, name, selection=selection)
     effects = {item.id: Effects(item) for item in simulation.destinations}
     bad = BadLines(partial(say, err=True, level="warning"), _MORE)
     progress = BytesRead()
+    failure: WalkerError | None = None
     with live_line(CountLine(lambda: simulation.read, progress)):
-        _count(simulation.run(events, progress, stop), effects, bad)
-    if stop.signal:
-        say(f"Stopped after {counted(simulation.read, 'line')}; the figures end there.", err=True)
+        try:
+            _count(simulation.run(events, progress, stop), effects, bad)
+        except WalkerError as error:
+            if not simulation.read:
+                raise
+            failure = error
+        for item in effects.values():
+            item.finish()
+    stopped = f"Stopped after {counted(simulation.read, 'line')}"
+    if failure:
+        say(f"{stopped}, and the figures end there: {failure}", err=True, level="error")
+    elif stop.signal:
+        say(f"{stopped}; the figures end there.", err=True)
     if as_json:
         destinations = {id_: _as_json(item) for id_, item in effects.items()}
         figures = {**_figures(simulation, bad), "bad_lines": bad.numbers}
         say_json({**figures, "destinations": destinations})
     else:
         _print(_figures(simulation, bad), effects)
-    return not bad.count and not any(item.refused for item in effects.values())
+    return not failure and not bad.count and not any(item.refused for item in effects.values())
 
 
 def _count(
@@ -64,8 +77,6 @@ def _count(
             bad.report()
         else:
             effects[result.destination].add(number, result)
-    for item in effects.values():
-        item.finish()
 
 
 def _figures(simulation: LineSimulation, bad: BadLines) -> dict[str, int]:

@@ -24,6 +24,10 @@ _NO_SPOOL = (
 _NO_FILE = "--resume needs a file: what a pipe, or stdin, has given cannot be read again"
 
 
+class InputChanged(WalkerError):
+    """The lines that an earlier run has accepted are others now."""
+
+
 @define
 class InputPosition:
     """Follows a run through its file: passes over the lines that an earlier run has accepted.
@@ -44,7 +48,7 @@ class InputPosition:
     def passes(self, number: int, text: bytes) -> bool:
         """Note a line; return whether an earlier run has accepted it.
 
-        Raises WalkerError if the lines up to its position are others than they were.
+        Raises InputChanged if the lines up to its position are others than they were.
         """
         self._line = number
         self._checksum = crc32(text, self._checksum)
@@ -54,6 +58,7 @@ class InputPosition:
             self.is_passing = False
             if (number, self._checksum) != (self._run.line, self._run.checksum):
                 raise self._changed()
+            say(f"{self.events}: going on after line {number:,}", err=True)
         return True
 
     def place(self, event: dict[str, object]) -> Placed:
@@ -63,7 +68,7 @@ class InputPosition:
     def end(self) -> Placed:
         """Return the position at the end of the file.
 
-        Raises WalkerError if the file has fewer lines than were accepted.
+        Raises InputChanged if the file has fewer lines than were accepted.
         """
         if self.is_passing:
             raise self._changed()
@@ -72,8 +77,8 @@ class InputPosition:
     def _position(self) -> Position:
         return Position(self._run.input, self._run.run, self._line, self._checksum)
 
-    def _changed(self) -> WalkerError:
-        return WalkerError(
+    def _changed(self) -> InputChanged:
+        return InputChanged(
             f"{self.events} has changed: its first {counted(self._run.line, 'line')} are others "
             "than those that the earlier run has accepted. Restore them, or run it without "
             "--resume, from the first line on"
@@ -85,10 +90,8 @@ class InputPosition:
         return self._run.line > 0
 
     def announce(self) -> None:
-        """Say where the run goes on."""
-        if self.resumed:
-            say(f"{self.events}: going on after line {self._run.line:,}", err=True)
-        else:
+        """Say that the run begins at the first line. `passes` says where one goes on."""
+        if not self.resumed:
             say(f"{self.events}: no earlier run to go on from; reading all lines", err=True)
 
 
@@ -113,4 +116,10 @@ def begin(flow: FlowConfig, events: str, *, resume: bool) -> InputPosition | Non
         if resume and before is not None:
             run = run._replace(line=before.line, checksum=before.checksum)
         spool.take_over_position(before, run)
+    if before is not None and before.line and not resume:
+        say(
+            f"{events}: reading all lines; with --resume it would go on after line "
+            f"{before.line:,}, where an earlier run has ended",
+            err=True,
+        )
     return InputPosition(events, run)

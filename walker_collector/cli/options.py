@@ -85,6 +85,8 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         only: frozenset[Pattern],
         **options: Any,
     ) -> Any:
+        if since is not None and until is not None and since >= until:
+            raise click.UsageError("--since must be before --until: no event is between them")
         selection = Selection(since=since, until=until, only=only)
         return command(*args, selection=selection, **options)
 

@@ -9,7 +9,7 @@ import click
 
 from walker_collector.cli.dry_run import count_effects
 from walker_collector.cli.flow_run import FlowRun
-from walker_collector.cli.input_position import InputPosition, begin
+from walker_collector.cli.input_position import InputChanged, InputPosition, begin
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
     events_argument,
@@ -131,6 +131,9 @@ def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:
     """Read the stream, and say if that ended early. Return False if an error ended it."""
     try:
         reader.run(stream, read)
+    except InputChanged as error:  # no line was handed on
+        say(str(error), err=True, level="error")
+        return False
     except WalkerError as error:
         say(f"Stopped after line {reader.lines.last}: {error}", err=True, level="error")
         return False
