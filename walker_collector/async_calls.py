@@ -58,6 +58,8 @@ class AsyncCalls:
         if wait:
             check_wait("apush", wait, timeout)
             self._life.check_may_wait("apush(wait=True)")
+        elif timeout is not None:
+            check_timeout("apush", timeout)
         raw = raw_event(event, parts, more, "apush")
         return await self._calls.push(raw, wait=wait, timeout=timeout)
 

@@ -24,7 +24,7 @@ from walker_collector.intake.reading import check_events, raw_event, readable
 from walker_collector.intake.steps import compile_steps
 from walker_collector.intake.unknown_keys import UnknownKeys
 from walker_collector.interrupts import uninterrupted
-from walker_collector.lifecycle import Lifecycle, check_wait
+from walker_collector.lifecycle import Lifecycle, check_timeout, check_wait
 from walker_collector.moments import now_ms
 from walker_collector.naming import hint
 from walker_collector.plugins import Registry
@@ -146,6 +146,8 @@ class Collector(AsyncCalls):
         if wait:
             check_wait("push", wait, timeout)
             life.check_may_wait("push(wait=True)")
+        elif timeout is not None:
+            check_timeout("push", timeout)
         try:
             threads[me] = True
             if self._in_flight.closed or life.forked:
@@ -199,7 +201,7 @@ class Collector(AsyncCalls):
 
     @inside
     def consent(self, update: Consent, user: EventUser | Mapping[str, Any] = MISSING) -> int:
-        """Record a grant or withdrawal: of a person, or without `user` the default.
+        """Record a grant or withdrawal of a person; without `user`, the default for everybody.
 
         With a spool the default is one for all processes that use it, and outlives them. A person
         is addressed by `id`, `device` or `session`. Events that a grant admits are released in

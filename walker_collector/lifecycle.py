@@ -193,10 +193,9 @@ def check_wait(call: str, wait: object, timeout: float | None) -> None:
     check_timeout(call, timeout)
 
 
-def check_timeout(call: str, timeout: float | None) -> None:
+def check_timeout(call: str, timeout: object) -> None:
     """Raise EventError, naming the call, for a timeout that is no number of seconds."""
     if timeout is None or (type(timeout) in (int, float) and timeout == timeout):  # not NaN
         return
-    raise EventError(
-        f"{call}: timeout is a number of seconds, or None; not {storable(timeout, 80)}"
-    )
+    shown = f'"{timeout}"' if type(timeout) is str else timeout
+    raise EventError(f"{call}: timeout is a number of seconds, or None; not {storable(shown, 80)}")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.support import Clock, in_threads, surely
+from tests.core.support import Clock, Record, flow, in_threads, plugin, running, surely
 from walker_collector.config import SpoolConfig
 from walker_collector.people.consent import ConsentStore, Grant
 from walker_collector.people.gate import compile_gate, granted
@@ -71,6 +71,15 @@ def test_own_consent_is_above_the_persons_and_that_above_the_default_key_by_key(
         Grant("b", False, "person"),
         Grant("c", True, "event"),
     ]
+
+
+def test_consent_without_a_user_is_logged_as_everybodys(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "walker_collector")
+    with running(flow(plugin(Record().push))) as collector:
+        collector.consent({"marketing": True}, user={"id": "u1"})
+        assert "everybody" not in caplog.text
+        collector.consent({"marketing": True})
+    assert "the default, for everybody: {'marketing': True}" in caplog.text
 
 
 def test_default_is_what_holds_for_those_who_said_nothing() -> None:

@@ -1,5 +1,6 @@
 """Objects that raise something of their own: an error of ours, for that event alone."""
 
+import asyncio
 import enum
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
@@ -334,6 +335,8 @@ def test_timeout_that_is_no_number_is_refused_before_the_event_is_accepted(timeo
     with running(flow(plugin(Record().push))) as collector:
         for call in (
             lambda: collector.push(event(1), wait=True, timeout=timeout),
+            lambda: collector.push(event(1), timeout=timeout),
+            lambda: asyncio.run(collector.apush(event(1), timeout=timeout)),
             lambda: collector.flush(timeout),
             lambda: collector.close(timeout),
         ):

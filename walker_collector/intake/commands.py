@@ -25,6 +25,9 @@ from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS, identifiers
 from walker_collector.spool import NewEvent, PeopleUpdate, Position, State
 from walker_collector.spool.person_keys import unclaimed
+from walker_collector.text import get_logger, storable
+
+logger = get_logger("walker_collector")
 
 SHARED_SHARE: Final = 10
 """The user and the globals of every event have at most this fraction of an event's bytes each."""
@@ -170,6 +173,8 @@ class Commands:
                     change, update, default, {}, "", position=position
                 ),
             )
+            shown = storable(dict(update), 200)
+            logger.info("consent without a user is the default, for everybody: %s", shown)
             return None
         person, _ = self._consents.record_consent(
             update,

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def _json(sandbox: "Sandbox") -> str:
 
 
 def _text(sandbox: "Sandbox") -> str:
-    exports = "\n".join(f"  export {name}={value}" for name, value in sandbox.environment().items())
+    variables = sandbox.environment().items()
+    exports = "\n".join(f"export {name}={quote(value)}" for name, value in variables)
     return f"""\
 A local Customer.io is running. Ctrl-C ends it.
 

@@ -65,6 +65,18 @@ def test_process_serves_until_a_signal_and_exits_0(tmp_path: Path, number: signa
     assert (process.returncode, output, errors) == (0, "", "")
 
 
+@pytest.mark.usefixtures("_signals")
+def test_printed_exports_can_be_pasted_and_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file = tmp_path / "my ca.pem"
+    _, text = run_here(monkeypatch, "--ca-file", str(ca_file))
+    exports = [line for line in text.splitlines() if line.startswith("export ")]
+    shell = "\n".join((*exports, 'echo "$CIO_SITE_ID $CIO_CA_FILE"'))
+    told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert told.stdout == f"sandbox-site {ca_file}\n"
+
+
 def test_missing_extra_is_named() -> None:
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT_AIOHTTP],
