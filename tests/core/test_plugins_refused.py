@@ -167,6 +167,39 @@ def test_error_that_is_returned_and_not_raised_is_no_delivery(
     assert "no such person" not in caplog.text
 
 
+def test_false_of_push_is_no_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    class Denying:
+        @hookimpl
+        def push(self, event: Any) -> Any:
+            return False
+
+    reasons = dead_reasons(Denying)
+    assert len(reasons) == 2
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    for told in (line, *reasons):
+        assert f"Denying.push ({__file__}:" in told
+        assert "returned False; return nothing after a delivery, and raise" in told
+
+
+def test_other_values_of_push_are_told_once_and_nothing_is_sent_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sent = []
+
+    class Answering:
+        @hookimpl
+        def push(self, event: Any) -> Any:
+            sent.append(event)
+            return {"status": "ok, ines"}
+
+    assert dead_reasons(Answering) == []
+    assert len(sent) == 2
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert f"Answering.push ({__file__}:" in line
+    assert "returned dict; the event counts as delivered; return nothing" in line
+    assert "ines" not in caplog.text
+
+
 def test_events_left_by_a_wrong_result_have_the_cause_in_log_and_close(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

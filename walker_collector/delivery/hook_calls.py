@@ -35,6 +35,7 @@ from walker_collector.text import storable, type_name
 BATCH_RETURNS: Final = (
     "return None, or a dict of exceptions by the index of their events in the batch"
 )
+PUSH_RETURNS: Final = "return nothing after a delivery, and raise an exception for a failure"
 FOUND_BY_PLUGIN: Final = ("unidentified", "invalid")
 """The `status` of rejections that a plugin finds without asking the service."""
 
@@ -69,9 +70,7 @@ class HookCalls:
                 context=item.context,
             )
             if answer is not None:
-                self._check_ran("push", answer)
-                if (error := _as_exception(answer)) is not None:
-                    raise self._broken("push", f"returned {error}", "raise it")
+                self._check_answer(answer)
         except BaseException as error:  # even SystemExit must not end the thread that delivers
             return self.outcome_of(error, task)
         return DELIVERED
@@ -97,6 +96,17 @@ class HookCalls:
             if not issubclass(type(error), BaseException):
                 raise self._broken("push_batch", f"returned {type_name(error)} as a failure")
         return found
+
+    def _check_answer(self, answer: Any) -> None:
+        """Refuse a result of `push` that stands for a failure; tell once of any other."""
+        self._check_ran("push", answer)
+        if (error := _as_exception(answer)) is not None:
+            raise self._broken("push", f"returned {error}", "raise it")
+        if answer is False:
+            raise self._broken("push", "returned False", PUSH_RETURNS)
+        # Such as the response of a service: a second call could repeat what has arrived.
+        advice = f"the event counts as delivered; {PUSH_RETURNS}"
+        self._tell_once(self._broken("push", f"returned {type_name(answer)}", advice))
 
     def _check_ran(self, hook: str, answer: Any) -> None:
         """Refuse the result of an async function, which has not run."""
@@ -160,13 +170,16 @@ class HookCalls:
         return Outcome("bug", f"{where} raised {failure_of(error, destination.module)}")
 
     def _told_broken(self, error: BrokenContract) -> Outcome:
+        self._tell_once(error)
+        return Outcome("bug", str(error), brief=error.brief)
+
+    def _tell_once(self, error: BrokenContract) -> None:
         """Log a breach of the contract once: it is the same for every event."""
         if error.hook not in self._told:
             self._told.add(error.hook)
             log = self._destination.context.logger
             with contextlib.suppress(BaseException):  # handlers of the application may raise
                 log.error("destination %s: %s", self._destination.id, error)
-        return Outcome("bug", str(error), brief=error.brief)
 
     def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
         return self._limit(hook, *args, **kwargs) if self._limit else hook(*args, **kwargs)
