@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -180,6 +181,13 @@ def test_spool_that_was_deleted_is_told_from_one_that_is_not_there_yet(shop: Sho
     result = walker("dead", "list", shop.flow)
     assert result.exit_code == 1
     assert "somebody has moved or deleted it" in result.stderr
+    locks = shop.spool.with_name("spool.db.locks")
+    assert "to begin anew without its events, end the processes" in result.stderr
+    assert f"delete {locks} as well" in result.stderr
+    shutil.rmtree(locks)
+    assert walker("dead", "list", shop.flow).exit_code == 0
+    shop.run(event(2))
+    assert len(shop.dead()) == 1
 
 
 def test_spool_path_in_a_variable_that_is_not_set_is_told(tmp_path: Path) -> None:

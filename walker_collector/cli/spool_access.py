@@ -112,10 +112,14 @@ def _check_there(path: Path) -> None:
     """Raise SpoolError unless there is a spool file."""
     if os.path.lexists(path):
         return
-    if locks_path(path.resolve()).exists():
+    locks = locks_path(path.resolve())
+    if locks.exists():
+        companions = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+        rest = " and ".join(map(str, (locks, *filter(os.path.lexists, companions))))
         raise SpoolError(
             f"spool {path}: the file is gone, and processes have used it: somebody has moved or "
-            "deleted it. Put it back"
+            "deleted it. Put it back; or, to begin anew without its events, end the processes that "
+            f"use it, and delete {rest} as well"
         )
     raise NothingStored(
         f"nothing has run with this flow yet: there is no {path.absolute()} (collector.spool.path)"
