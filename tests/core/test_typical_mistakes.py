@@ -66,6 +66,11 @@ def file(**entry: Any) -> dict[str, Any]:
             'expected an object, got a string; write {"path": "spool.db"}',
         ),
         (
+            {"collector": {"maxEvents": 3}},
+            "collector.maxEvents",
+            'unknown key; write it into spool: {"spool": {"maxEvents": ...}}',
+        ),
+        (
             {"destinations": {"out": {"type": "console"}}},
             "destinations.out.type",
             "unknown key; the plugin is named by package",

@@ -5,7 +5,13 @@ from typing import Any, Final
 
 import attrs
 
-from walker_collector.config import CollectorConfig, DestinationConfig, RuleConfig, SourceConfig
+from walker_collector.config import (
+    CollectorConfig,
+    DestinationConfig,
+    RuleConfig,
+    SourceConfig,
+    SpoolConfig,
+)
 from walker_collector.flow.shape import Entry, Flow, FlowFile, ShortFlow, Source
 from walker_collector.flow.types import disk_key
 from walker_collector.flow.types.unknown import Places
@@ -34,6 +40,7 @@ FLOW_PLACES: Final[Places] = {
         "default": 'several flows stand in flows: {"flows": {"default": ...}}',
     },
     FlowFile: dict.fromkeys(_keys(Flow), "it belongs to one of the flows"),
+    CollectorConfig: _inside(_keys(SpoolConfig), "spool"),
     Entry: _PACKAGE,
     Source: _PACKAGE,
 }
