@@ -242,6 +242,7 @@ class _Answer:
         yield f"No trace of event {self.subject['event']} in {tracer.place}."
         yield "  It was never accepted: see the answer that its sender got, and the log."
         yield "  Or every destination has got or ignored it, and its id is not remembered."
+        yield "  Or it was a dead letter, and was dropped (walker dead drop) or went beyond dlqMax."
         asked = tracer.flow.collector.recent if tracer.flow else None
         period = duration(tracer.recent / 1000).replace(".0 ", " ")
         pushed = "also ids given to push" if asked else "ids given to push are not"
