@@ -7,6 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 from select import select
+from typing import Any
 
 import pytest
 
@@ -157,6 +158,23 @@ def test_backlog_of_an_earlier_run_is_counted_as_well() -> None:
     assert line().endswith("20,000 deliveries left")
     status = DestinationStatus(state="ready", delivered=20_020)
     assert line() == "20,020 deliveries made, none left"
+
+
+@pytest.mark.parametrize("state", ["down", "failing"])
+def test_a_destination_in_trouble_is_named_in_place_of_a_time_left(state: Any) -> None:
+    clock = Seconds()
+    statuses = {
+        "a": DestinationStatus(state="ready", delivered=0, waiting=100),
+        "crm": DestinationStatus(state=state, waiting=100, reason="the service answered 503"),
+        "old": DestinationStatus(state=state),
+    }
+    line = ProgressLine(lambda: statuses, BytesRead(complete=True), clock)
+    clock.now = 2
+    assert line().endswith(f"200 deliveries left; crm is {state}")
+    clock.now, statuses["a"] = 4, DestinationStatus(state="ready", delivered=50, waiting=50)
+    assert line().endswith(f"150 deliveries left, 25/s; crm is {state}")
+    statuses["crm"] = DestinationStatus(state="ready", waiting=100)
+    assert line().endswith("150 deliveries left, 25/s, about 0:06")
 
 
 def test_lines_that_an_earlier_run_has_handed_on_are_no_work() -> None:

@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 from walker_collector.delivery import DestinationStatus
+from walker_collector.spool.deliverer import TROUBLED
 from walker_collector.text import counted
 
 _WINDOW: Final = 10.0
@@ -22,12 +23,17 @@ _QUIET: Final = 1.0
 
 @frozen(kw_only=True)
 class Progress:
-    """State of deliveries. `read`: share of the input that is read, None if its size is unknown."""
+    """State of deliveries. `read`: share of the input that is read, None if its size is unknown.
+
+    troubled: the destinations with deliveries left that are down or failing; nobody can tell when
+    these are made.
+    """
 
     finished: int
     left: int
     read: float | None = 1.0
     rate: float | None = None
+    troubled: Mapping[str, str] = Factory(dict)
 
     @property
     def share(self) -> float | None:
@@ -40,7 +46,7 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """Return the seconds until all is delivered at this rate; None where nobody can tell."""
-        if not self.rate or not self.read:
+        if not self.rate or not self.read or self.troubled:
             return None
         known = (self.finished + self.left) / self.read
         return (known - self.finished) / self.rate
@@ -52,6 +58,8 @@ def as_line(progress: Progress) -> str:
     line += _pace(progress.rate)
     if (seconds := progress.seconds_left) is not None and progress.left:
         line += f", about {clock(seconds)}"
+    for id_, state in progress.troubled.items():
+        line += f"; {id_} is {state}"
     share = progress.share
     if progress.read is None or progress.read < 1:
         line = f"reading; {line}"
@@ -146,12 +154,18 @@ class ProgressLine:
     def __call__(self) -> str:
         if self._now() - self._began < _QUIET or (self._read.silent and not self._read.complete):
             return ""
-        found = self._statuses().values()
+        statuses = self._statuses()
+        found = statuses.values()
         done, left = sum(map(finished, found)), sum(status.waiting for status in found)
         if not left and self._read.complete:
             return f"{counted(done, 'delivery')} made, none left"
         rate = self._rate.measure(done)
-        return as_line(Progress(finished=done, left=left, read=self._read.share, rate=rate))
+        troubled = {
+            id_: s.state for id_, s in statuses.items() if s.waiting and s.state in TROUBLED
+        }
+        return as_line(
+            Progress(finished=done, left=left, read=self._read.share, rate=rate, troubled=troubled)
+        )
 
 
 class CountLine:
