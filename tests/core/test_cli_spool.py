@@ -87,6 +87,31 @@ def test_status_counts_what_waits_for_a_retry(shop: Shop) -> None:
     assert found["waiting"] == 2
 
 
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ({"maxEvents": 2}, "full: it holds 2 events of at most 2 (spool.maxEvents)"),
+        ({"maxBytes": 1_000}, "bytes of at most 1,000 (spool.maxBytes)"),
+    ],
+)
+def test_a_spool_without_room_is_told_with_its_bound(
+    shop: Shop, bound: dict[str, int], told: str
+) -> None:
+    content = json.loads(shop.flow.read_text())
+    content["collector"]["spool"].update(bound)
+    content["destinations"].pop("there")  # the other keeps its events for consent
+    shop.flow.write_text(json.dumps(content))
+    run = walker("run", shop.flow, "--timeout", "2", input=ndjson([event(n) for n in range(20)]))
+    assert run.exit_code == 1
+    assert " not accepted" in run.stderr
+    assert told in walker("spool", "status", shop.flow).stdout
+    (status,) = objects(walker("spool", "status", shop.flow, "--json").stdout)
+    assert told in status["full"]
+    why = walker("why", shop.flow, "--event", "gone").stdout
+    assert "The spool may have refused it: now it is full" in why
+    assert told in why
+
+
 def test_status_takes_a_spool_file_as_well(shop: Shop) -> None:
     shop.run(event(1))
     result = walker("spool", "status", shop.spool)

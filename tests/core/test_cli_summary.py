@@ -23,6 +23,24 @@ def test_what_could_not_be_recorded_fails_the_run_and_is_shown(
     assert "unrecorded" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("summary", "told"),
+    [
+        (Summary(read=3, accepted=2), "3 read, 2 accepted, 1 not accepted"),
+        (
+            Summary(read=8, accepted=2, left_out=1, commands=1, bad=1),
+            "8 read, 2 accepted, 3 not accepted, 1 left out, 1 command, 1 bad",
+        ),
+        (Summary(read=2, accepted=1, bad=1), "2 read, 1 accepted, 1 bad"),
+    ],
+)
+def test_what_was_read_adds_up(
+    summary: Summary, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_summary(summary)
+    assert capsys.readouterr().err.splitlines()[0] == told
+
+
 def letter(reason: str) -> DeadLetter:
     return DeadLetter(
         seq=1,

@@ -20,11 +20,12 @@ from walker_collector.cli.output import duration, moment, print_table
 from walker_collector.cli.spool_access import (
     NothingStored,
     check_destination,
+    fullness,
     owning,
     reading,
     spool_of,
 )
-from walker_collector.cli.streams import say, say_json
+from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.moments import now_ms
 from walker_collector.spool import Member, Observer, SpoolUpdate, State, StoredSpool, UpdateKind
 from walker_collector.spool.deliverer import NOBODY, trouble
@@ -51,16 +52,19 @@ def spool() -> None:
 def status(flow: Path, name: str | None, as_json: bool) -> None:
     """Count the events in the spool of FLOW, for each destination.
 
-    FLOW is a flow file or a spool file. Nothing is changed, and collectors may be running.
+    FLOW is a flow file or a spool file, which does not tell the flow's bounds. Nothing is changed,
+    and collectors may be running.
 
     waiting: to be delivered. retrying: those of them that have failed, and wait for a retry. held:
     for consent. dead: dead letters. oldest: age of the oldest event that waits or is held. A line
     below tells where events wait and why nothing goes out: no process delivers, the one that has to
     is stopped, or the destination is down or failing. Then come the processes that use the spool,
-    with the destinations that each delivers to now.
+    with the destinations that each delivers to now. A full spool, which takes no more events, is
+    named with the bound that it has reached.
     """
     config = spool_of(flow, name)
-    nothing, counts = "", dict[str, StoredCounts]()
+    nothing = full = ""
+    counts = dict[str, StoredCounts]()
     found: Sequence[tuple[Member, Sequence[str]]] = []
     try:
         with reading(config) as store:
@@ -68,17 +72,20 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
             for id_, item in counts.items():
                 item.reason = _why_waiting(store.observer, id_) if item.waiting else ""
             found = store.observer.deliveries(counts)
+            full = fullness(config, store)
     except NothingStored as error:
         nothing = str(error)
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         processes = [_as_object(member, ids) for member, ids in found]
-        say_json({"spool": config.path, "destinations": rows, "processes": processes})
+        say_json({"spool": config.path, "full": full, "destinations": rows, "processes": processes})
         return
     if nothing:
         say(nothing)
         return
     say(str(config.path))
+    if full:
+        say(Colored(full, "yellow"), "; new events are refused until some have left")
     print_table(
         ("destination", "waiting", "retrying", "held", "dead", "oldest"),
         [

@@ -100,6 +100,18 @@ def reading(config: SpoolConfig) -> Iterator[StoredSpool]:
         yield spool
 
 
+def fullness(config: SpoolConfig, store: StoredSpool) -> str:
+    """Return the bound that leaves no room for another event, with its figures; "" if none does."""
+    events, size = store.usage()
+    if events >= config.max_events:
+        return (
+            f"full: it holds {events:,} events of at most {config.max_events:,} (spool.maxEvents)"
+        )
+    if events and size + size // events > config.max_bytes:  # another event like these
+        return f"full: it holds {size:,} bytes of at most {config.max_bytes:,} (spool.maxBytes)"
+    return ""
+
+
 @contextmanager
 def owning(config: SpoolConfig) -> Iterator[StoredSpool]:
     """Open a spool to change it while others write. Raises NothingStored if there is none yet."""

@@ -69,6 +69,12 @@ class Summary:
     destinations: Mapping[str, DestinationSummary] = Factory(dict)
 
     @property
+    def not_accepted(self) -> int:
+        """Return how many good events were read and found no room, or a signal came first."""
+        known = self.accepted + self.left_out + self.commands + self.bad
+        return max(0, self.read - known)
+
+    @property
     def ok(self) -> bool:
         """Return whether every line was good, and every event delivered, held or ignored."""
         unfinished = any(
@@ -108,6 +114,7 @@ def print_summary(summary: Summary) -> None:
         return
     if summary.read:
         parts = [f"{summary.read:,} read", f"{summary.accepted:,} accepted"]
+        parts += [f"{summary.not_accepted:,} not accepted"] if summary.not_accepted else []
         parts += [f"{summary.left_out:,} left out"] if summary.left_out else []
         parts += [counted(summary.commands, "command")] if summary.commands else []
         parts += [f"{summary.bad:,} bad"] if summary.bad else []

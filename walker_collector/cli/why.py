@@ -22,7 +22,7 @@ from walker_collector.cli.options import (
     person_options,
 )
 from walker_collector.cli.output import duration, moment
-from walker_collector.cli.spool_access import flow_of, reading, spool_of
+from walker_collector.cli.spool_access import flow_of, fullness, reading, spool_of
 from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.cli.traces import Delivery, EventTrace, Tracer, shown_person
 from walker_collector.config import DestinationConfig
@@ -91,7 +91,8 @@ def why(
             keys = tracer.consents.keys_of(user)
             events = tracer.of_people(keys, limit)
             subject = {"person": sorted(keys), "counts": tracer.counts(keys)}
-        answer = _Answer(tracer, subject, events, str(flow), show_data=show_data)
+        full = fullness(config, store)
+        answer = _Answer(tracer, subject, events, str(flow), full, show_data=show_data)
         if as_json:
             say_json(answer.as_object())
         else:
@@ -107,6 +108,7 @@ class _Answer:
     subject: Mapping[str, Any]
     events: list[EventTrace]
     flow: str
+    full: str
     show_data: bool = attrs.field(kw_only=True)
 
     def as_object(self) -> dict[str, Any]:
@@ -241,6 +243,8 @@ class _Answer:
             return
         yield f"No trace of event {self.subject['event']} in {tracer.place}."
         yield "  It was never accepted: see the answer that its sender got, and the log."
+        if self.full:
+            yield f"  The spool may have refused it: now it is {self.full}."
         yield "  Or every destination has got or ignored it, and its id is not remembered."
         yield "  Or it was a dead letter, and was dropped (walker dead drop) or went beyond dlqMax."
         asked = tracer.flow.collector.recent if tracer.flow else None

@@ -374,6 +374,9 @@ class StoredSpool(DurableSpool, Protocol):
         retry.
         """
 
+    def usage(self) -> tuple[int, int]:
+        """Return the number of events kept, and their bytes, which the spool's bounds are for."""
+
     def stored_events(self) -> StoredEvents:
         """Return the queries over single events and people."""
 

@@ -464,6 +464,9 @@ class SqliteSpool:
     def size(self) -> int:
         return self.page.events
 
+    def usage(self) -> tuple[int, int]:
+        return self.page.events, self.page.bytes
+
     # --- people ----------------------------------------------------------------------------
 
     def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
