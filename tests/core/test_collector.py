@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 import threading
 import time
@@ -502,6 +503,25 @@ def test_close_keeps_what_it_cannot_deliver_in_the_spool(
     with running(flow(plugin(record.push), spool)) as collector:
         assert collector.flush(PATIENCE)
     assert record.numbers == [0, 1, 2]
+
+
+@pytest.mark.parametrize("timeout", [None, 60_000])
+def test_close_names_a_call_that_hangs(
+    timeout: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def hang(event: Any) -> None:
+        began.set()
+        assert go_on.wait(PATIENCE)
+
+    collector = Collector(one(plugin(hang), timeout=timeout))
+    collector.push(event(1))
+    assert began.wait(PATIENCE)
+    assert not collector.close(timeout=0.1)
+    (line,) = [text for text in caplog.messages if "closed with 1 event undelivered" in text]
+    assert re.search(r": a call to \w+\.push has been under way for 0\.[1-9] s$", line)
+    go_on.set()
 
 
 def test_close_reports_what_is_lost_from_memory(caplog: pytest.LogCaptureFixture) -> None:

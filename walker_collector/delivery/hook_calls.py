@@ -2,6 +2,8 @@
 
 import contextlib
 import inspect
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -48,6 +50,8 @@ class HookCalls:
         self._destination = destination
         self._hooks = destination.hooks
         self._told: set[str] = set()
+        self._under_way: dict[int, tuple[str, float]] = {}
+        """The hook that each thread is inside of, and when it was called (monotonic, s)."""
         self._limit = None if timeout is None else TimeLimit(destination.id, timeout / 1000)
 
     def includes(self, thread: int) -> bool:
@@ -60,9 +64,10 @@ class HookCalls:
         assert item is not None
         try:
             if task.notice:
-                self._call(self._notify, item)
+                self._noted("consent", self._notify, item)
                 return NOTIFIED
-            answer = self._call(
+            answer = self._noted(
+                "push",
                 self._hooks.push,
                 event=item.event,
                 data=item.data,
@@ -77,7 +82,8 @@ class HookCalls:
 
     def push_batch(self, tasks: Sequence[Task]) -> Mapping[int, BaseException]:
         """Send a batch; return the failures by their index. Raises whatever the hook raises."""
-        failures = self._call(
+        failures = self._noted(
+            "push_batch",
             self._hooks.push_batch,
             batch=[task.item for task in tasks],
             context=self._destination.context,
@@ -180,6 +186,24 @@ class HookCalls:
             log = self._destination.context.logger
             with contextlib.suppress(BaseException):  # handlers of the application may raise
                 log.error("destination %s: %s", self._destination.id, error)
+
+    def longest_call(self) -> str:
+        """Return the call under way that began first, and its time so far; "" if there is none."""
+        calls = list(self._under_way.values())
+        if not calls:
+            return ""
+        name, began = min(calls, key=lambda call: call[1])
+        plugin = type(self._destination.instance).__qualname__
+        return f"a call to {plugin}.{name} has been under way for {time.monotonic() - began:.1f} s"
+
+    def _noted(self, name: str, hook: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a hook, noted as under way: one that hangs can be named."""
+        thread = threading.get_ident()
+        self._under_way[thread] = name, time.monotonic()
+        try:
+            return self._call(hook, *args, **kwargs)
+        finally:
+            del self._under_way[thread]
 
     def _call(self, hook: Any, *args: Any, **kwargs: Any) -> Any:
         return self._limit(hook, *args, **kwargs) if self._limit else hook(*args, **kwargs)

@@ -77,7 +77,7 @@ class DestinationWorker:
         """Takes leases that other processes have given up as all of them close."""
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
-        self._calls = calls = HookCalls(destination)
+        self.calls = calls = HookCalls(destination)
         dispatcher = Dispatcher(
             destination,
             consents,
@@ -233,11 +233,11 @@ class DestinationWorker:
 
     def is_worker(self, thread: int) -> bool:
         """Return whether the thread with this identifier delivers to this destination."""
-        return self._threads.includes(thread) or self._calls.includes(thread)
+        return self._threads.includes(thread) or self.calls.includes(thread)
 
     def tell_erased(self, person: Person | None) -> None:
         """Have the destination drop its memory of an erased person; None: of everybody."""
-        self._calls.erased(person)
+        self.calls.erased(person)
 
     # --- room, and figures -----------------------------------------------------------------
 

@@ -150,7 +150,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         for worker in self.values():
             worker.stop(expired)
         return sum(
-            self._report_left(worker.id, worker.status())
+            self._report_left(worker.id, worker.status(), worker.calls.longest_call())
             for worker in self.values()
             if worker.id not in handed_over
         )
@@ -160,8 +160,9 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         worker = self.get(letter.destination)
         return worker is not None and letter.seq in worker.pending.own.entries
 
-    def _report_left(self, id_: str, status: DestinationStatus) -> int:
-        because = f": {status.reason}" if status.reason else ""
+    def _report_left(self, id_: str, status: DestinationStatus, under_way: str) -> int:
+        reasons = "; ".join(filter(None, (status.reason, under_way)))
+        because = f": {reasons}" if reasons else ""
         fields = {"destination": id_}
         loss = self._loss()
         if (status.waiting or status.held) and loss:
