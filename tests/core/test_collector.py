@@ -511,7 +511,7 @@ def test_close_names_a_call_that_hangs(
 ) -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def hang(event: Any) -> None:
+    def hang(event: Any, context: Any) -> None:
         began.set()
         assert go_on.wait(PATIENCE)
 
