@@ -62,6 +62,10 @@ CALLS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         segment.group(7, "g-1", {"employees": 3}),
         {"type": "group", "userId": 7, "groupId": "g-1", "traits": {"employees": 3}},
     ),
+    (
+        segment.identify("ines", context={"traits": {"plan": "team"}}),
+        {"type": "identify", "userId": "ines", "context": {"traits": {"plan": "team"}}},
+    ),
     (segment.alias("a", "ines"), {"type": "alias", "previousId": "a", "userId": "ines"}),
 ]
 
@@ -93,6 +97,42 @@ def test_call_in_python_is_the_event_of_the_call_by_http(
         assert pushed["timestamp"] == posted["timestamp"] == AT.timestamp() * 1000
     if "messageId" in call:
         assert pushed["id"] == posted["id"] == "m-1"
+
+
+PAGE = {"url": "https://shop.example/teas", "path": "/teas", "title": "Teas", "referrer": ""}
+
+
+@pytest.mark.parametrize(
+    ("call", "data"),
+    [
+        ({"type": "identify", "context": {"traits": {"plan": "team"}}}, {"plan": "team"}),
+        (
+            {"type": "identify", "traits": {}, "context": {"traits": {"plan": "team"}}},
+            {"plan": "team"},
+        ),
+        (
+            {"type": "identify", "traits": {"plan": "free"}, "context": {"traits": {"n": 1}}},
+            {"plan": "free"},
+        ),
+        ({"type": "identify", "context": {"traits": ["plan"]}}, {}),
+        ({"type": "identify", "context": None}, {}),
+        ({"type": "group", "context": {"traits": {"plan": "team"}}}, {}),
+        (
+            {"type": "page", "properties": {"title": "Tea"}, "context": {"page": PAGE}},
+            {"title": "Tea", "url": "https://shop.example/teas", "path": "/teas"},
+        ),
+        (
+            {"type": "page", "name": "T", "properties": {"url": None}, "context": {"page": PAGE}},
+            {"name": "T", "url": PAGE["url"], "path": "/teas", "title": "Teas"},
+        ),
+        ({"type": "screen", "name": "Home", "context": {"page": PAGE}}, {"name": "Home"}),
+    ],
+)
+def test_traits_and_page_are_found_in_the_context(
+    call: dict[str, Any], data: dict[str, Any]
+) -> None:
+    made = segment.from_call({"userId": "ines", "timestamp": "2026-03-02T08:22:00Z", **call})
+    assert made["data"] == data
 
 
 STORED = {

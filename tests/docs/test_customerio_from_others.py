@@ -86,3 +86,22 @@ def test_calls_do_what_they_did_by_segments_destination(
         assert "ines" in customerio_sandbox.suppressed
         post(collector, track("User Unsuppressed"))
         assert customerio_sandbox.suppressed == []
+
+
+def test_calls_of_rudderstack_have_their_traits_and_page_in_the_context(
+    customerio_sandbox: CustomerioSandbox,
+) -> None:
+    traits = {"email": "hana@post.example", "createdAt": "2026-03-01T10:00:00Z"}
+    page = {"url": "https://shop.example/teas", "title": "Teas"}
+    with Collector.from_config(customerio_sandbox.flow(json.loads(FLOW))) as collector:
+        post(
+            collector,
+            {"type": "identify", "userId": "", "anonymousId": "a-2", "context": {"traits": traits}},
+            {"type": "identify", "context": {"traits": {"plan": "team"}}},
+            {"type": "page", "name": "Teas", "context": {"page": page}},
+        )
+        hana = customerio_sandbox.person("hana@post.example")
+        assert hana.attributes["created_at"] == 1772359200
+        assert customerio_sandbox.person("ines").attributes["plan"] == "team"
+        view = customerio_sandbox.event("https://shop.example/teas", person="ines")
+        assert view.data["title"] == "Teas"

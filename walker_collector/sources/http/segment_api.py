@@ -35,6 +35,8 @@ _MOVED: Final = frozenset(
     | {"sentAt", "writeKey", "receivedAt"}
 )
 """Keys of a call that have a place of their own in the event, or are no part of it."""
+_OF_PAGE: Final = ("url", "path", "title", "referrer")
+"""Keys of `context.page` that complete the properties of a page view."""
 _SETTINGS: Final = re.compile(r"/(?:v1/)?projects/[^/]+/settings")
 
 
@@ -140,10 +142,23 @@ def _data(kind: str, call: Mapping[str, Any]) -> dict[str, Any]:
         data = {}
     if not isinstance(data, Mapping):
         raise RequestRejected(400, f"{key}: must be an object")
+    if kind == "identify":  # RudderStack's SDKs put them there, and leave `traits` out
+        return dict(data or _of_context(call, "traits"))
     if kind in ("page", "screen"):
         named = {key: call[key] for key in ("name", "category") if call.get(key) is not None}
-        return {**named, **data}
+        data = {**named, **data}
+    if kind == "page":  # SDKs of servers and some of pages tell it there alone
+        page = _of_context(call, "page")
+        lacking = [key for key in _OF_PAGE if data.get(key) is None and page.get(key)]
+        data = {**data, **{key: page[key] for key in lacking}}
     return dict(data)
+
+
+def _of_context(call: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return an object of the call's context; an empty one where it has none."""
+    context = call.get("context")
+    found = context.get(key) if isinstance(context, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _rest(kind: str, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,9 +172,7 @@ def _rest(kind: str, call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _consent(call: Mapping[str, Any]) -> dict[str, bool] | None:
-    context = call.get("context")
-    consent = context.get("consent") if isinstance(context, Mapping) else None
-    found = consent.get("categoryPreferences") if isinstance(consent, Mapping) else None
+    found = _of_context(call, "consent").get("categoryPreferences")
     if not isinstance(found, Mapping):
         return None
     return {key: value for key, value in found.items() if isinstance(value, bool)}
