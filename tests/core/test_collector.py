@@ -15,6 +15,7 @@ from uuid import UUID
 import attrs
 import pytest
 
+from tests.core.cli_support import walker
 from tests.core.support import (
     MARKETING,
     PATIENCE,
@@ -521,6 +522,24 @@ def test_close_names_a_call_that_hangs(
     assert not collector.close(timeout=0.1)
     (line,) = [text for text in caplog.messages if "closed with 1 event undelivered" in text]
     assert re.search(r": a call to \w+\.push has been under way for 0\.[1-9] s$", line)
+    go_on.set()
+
+
+def test_a_call_that_hung_at_the_close_is_told_of_the_spool(tmp_path: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def hang(event: Any, context: Any) -> None:
+        began.set()
+        assert go_on.wait(PATIENCE)
+
+    spool = tmp_path / "spool.db"
+    collector = Collector(one(plugin(hang), spool))
+    sent = collector.push(event(1))
+    assert began.wait(PATIENCE)
+    assert not collector.close(timeout=0.1)
+    told = r"was failing since .*: a call to \w+\.push has been under way for 0\.[1-9] s"
+    for command in (("why", spool, "--event", sent.id), ("spool", "status", spool)):
+        assert re.search(told, walker(*command).stdout)
     go_on.set()
 
 

@@ -301,6 +301,8 @@ class DestinationWorker:
             health = self._health
             reason = health.reason or (health.part_reason if self._state.queue.retries else "")
             until = health.next_start if health.next_start > self._now() else 0
+            if not reason and self._threads.abandoned and (call := self.calls.longest_call()):
+                return DestinationHealth("failing", storable(call))  # the next process has to know
             return DestinationHealth(health.state, storable(reason), until=until)
 
     def status(self) -> DestinationStatus:
