@@ -29,6 +29,17 @@ from walker_collector.flow.types import disk_key
 from walker_collector.hookspecs import HOOKS
 from walker_collector.mapping import Value
 from walker_dest_customerio import limits
+from walker_dest_customerio.sandbox import (
+    CustomerioSandbox,
+    Device,
+    Event,
+    Message,
+    Object,
+    Person,
+    Relationship,
+    RequestRecord,
+    Sandbox,
+)
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 DOCS = ROOT / "docs"
@@ -46,6 +57,9 @@ TABLES: list[tuple[str, str, type[Any]]] = [
     ("destinations.md", "file", FileSettings),
     ("destinations.md", "http", HttpSettings),
 ]
+VALUES = (Person, Event, Message, Device, Object, Relationship, RequestRecord)
+UNTOLD = {"sandbox", "view", "wait_for"}
+"""Names of the sandbox that are for itself."""
 
 
 def table(path: Path, section: str) -> dict[str, str]:
@@ -77,6 +91,14 @@ def shown(field: "attrs.Attribute[Any]") -> str:
 def test_table_names_every_key_with_its_default(page: str, section: str, cls: type[Any]) -> None:
     keys = {disk_key(field): shown(field) for field in attrs.fields(cls)}
     assert table(DOCS / page, section) == keys
+
+
+@pytest.mark.parametrize("cls", [*VALUES, CustomerioSandbox, Sandbox], ids=lambda cls: cls.__name__)
+def test_page_of_the_sandbox_names_every_property_and_method(cls: type[Any]) -> None:
+    text = (DOCS / "sandbox.md").read_text("utf-8").partition("## In tests")[2]
+    named = set(re.findall(r"`(\w+)(?:`|\()", text))
+    shown_names = {name for name in dir(cls) if not name.startswith("_")}
+    assert shown_names - UNTOLD - named == set()
 
 
 def test_limits_of_customerio_are_those_of_the_code() -> None:

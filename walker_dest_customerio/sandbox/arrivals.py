@@ -124,6 +124,16 @@ class Person:
         return f"person {self.key!r}: {self.attributes}"
 
 
+def names_of(workspace: Workspace, identifier: str) -> frozenset[str]:
+    """Return an identifier, with all the others of the person who has it."""
+    names = {identifier}
+    for person in people_of(workspace):
+        if person.has(identifier):
+            known = (person.key, person.id, person.email, person.phone, f"cio_{person.cio_id}")
+            names.update(name for name in known if name is not None)
+    return frozenset(names)
+
+
 def people_of(workspace: Workspace) -> list[Person]:
     """Return the people, in the order in which they were created."""
     return [_person(key, view) for key, view in views.people_view(workspace).items()]

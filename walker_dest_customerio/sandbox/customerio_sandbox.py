@@ -11,7 +11,11 @@ from walker_dest_customerio.sandbox.app_endpoints import CHANNELS
 from walker_dest_customerio.sandbox.arrivals import Device, Event, Message, Object, Person
 from walker_dest_customerio.sandbox.background import Sandbox
 from walker_dest_customerio.sandbox.faults import Fault
-from walker_dest_customerio.sandbox.flow_settings import read_flow, with_settings
+from walker_dest_customerio.sandbox.flow_settings import (
+    read_flow,
+    require_customerio,
+    with_settings,
+)
 from walker_dest_customerio.sandbox.received import JsonObject
 from walker_dest_customerio.sandbox.record import RequestRecord
 from walker_dest_customerio.sandbox.workspace import Workspace
@@ -19,6 +23,8 @@ from walker_dest_customerio.sandbox.workspace import Workspace
 Arrival = TypeVar("Arrival")
 Id = str | int
 """An id as tests name it: numbers arrive as text, like those in events."""
+Names = frozenset[str] | None
+"""All identifiers of a wanted person; None is anybody."""
 
 TIMEOUT: Final = 5.0
 """Seconds that a lookup waits."""
@@ -37,8 +43,8 @@ class CustomerioSandbox:
 
     `person`, `event`, `message`, `device` and `object` return what arrived, and wait for it: at
     most `timeout` seconds, 0 for no wait. AssertionError, with all that is there, tells that there
-    is none, or more than one. Ids may be numbers. The properties return copies of everything,
-    without a wait.
+    is none, or more than one. Ids may be numbers; `person` may be any identifier of theirs. The
+    properties return copies of everything, without a wait.
     """
 
     sandbox: Sandbox = field(repr=lambda sandbox: sandbox.track_url)
@@ -56,9 +62,12 @@ class CustomerioSandbox:
     def flow(self, source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         """Return a flow (a JSON or TOML file, or a mapping), with Customer.io sending here.
 
-        For `Collector.from_config`. Other destinations stay as they are.
+        For `Collector.from_config`. Other destinations stay as they are. Raises ValueError for a
+        flow without a destination of Customer.io: nothing of it would arrive here.
         """
-        return with_settings(read_flow(source), self.settings())
+        content = read_flow(source)
+        require_customerio(content, "the flow" if isinstance(source, Mapping) else str(source))
+        return with_settings(content, self.settings())
 
     # --- faults ------------------------------------------------------------------------------
 
@@ -130,7 +139,7 @@ class CustomerioSandbox:
         return _one(
             self.sandbox,
             arrivals.people_of,
-            lambda person: person.has(str(identifier)) and _has(person.attributes, attributes),
+            lambda person, _: person.has(str(identifier)) and _has(person.attributes, attributes),
             f"person {str(identifier)!r}{_with('attributes', attributes)}",
             timeout,
         )
@@ -145,19 +154,20 @@ class CustomerioSandbox:
     ) -> Event:
         """Return the event, page view or screen of this name, with at least this data.
 
-        person: the key of its person, or the anonymous id of a visitor; None: anybody's.
+        person: an identifier of its person, or the anonymous id of a visitor; None: anybody's.
         """
         __tracebackhide__ = True
         return _one(
             self.sandbox,
             arrivals.events_of,
-            lambda event: (
+            lambda event, names: (
                 event.name == name
-                and _is(person, event.person, event.anonymous_id)
+                and _is(names, event.person, event.anonymous_id)
                 and _has(event.data, data)
             ),
             f"event {name!r}{_of(person)}{_with('data', data)}",
             timeout,
+            person,
         )
 
     def message(
@@ -178,13 +188,14 @@ class CustomerioSandbox:
         return _one(
             self.sandbox,
             arrivals.messages_of,
-            lambda message: (
+            lambda message, names: (
                 message.channel == channel
-                and _is(person, message.person)
+                and _is(names, message.person)
                 and _has(message.request, request)
             ),
             f"{channel}{_of(person)}{_with('request', request)}",
             timeout,
+            person,
         )
 
     def device(self, token: Id, *, person: Id | None = None, timeout: float = TIMEOUT) -> Device:
@@ -193,9 +204,10 @@ class CustomerioSandbox:
         return _one(
             self.sandbox,
             arrivals.devices_of,
-            lambda device: device.token == str(token) and _is(person, device.person),
+            lambda device, names: device.token == str(token) and _is(names, device.person),
             f"device {str(token)!r}{_of(person)}",
             timeout,
+            person,
         )
 
     def object(
@@ -211,7 +223,7 @@ class CustomerioSandbox:
         return _one(
             self.sandbox,
             arrivals.objects_of,
-            lambda found: (
+            lambda found, _: (
                 (found.type_id, found.id) == (str(type_id), str(id))
                 and _has(found.attributes, attributes)
             ),
@@ -237,15 +249,24 @@ class CustomerioSandbox:
 def _one(
     sandbox: Sandbox,
     look: Callable[[Workspace], Sequence[Arrival]],
-    fits: Callable[[Arrival], bool],
+    fits: Callable[[Arrival, Names], bool],
     wanted: str,
     timeout: float,
+    person: Id | None = None,
 ) -> Arrival:
-    """Return the only arrival that fits, as soon as there is one."""
+    """Return the only arrival that fits, as soon as there is one.
+
+    `fits` gets the names of the wanted person, too.
+    """
     __tracebackhide__ = True
-    sandbox.wait_for(lambda workspace: any(map(fits, look(workspace))), timeout)
-    there = sandbox.view(look)
-    fitting = [arrival for arrival in there if fits(arrival)]
+
+    def there_and_fitting(workspace: Workspace) -> tuple[Sequence[Arrival], list[Arrival]]:
+        there = look(workspace)
+        names = None if person is None else arrivals.names_of(workspace, str(person))
+        return there, [arrival for arrival in there if fits(arrival, names)]
+
+    sandbox.wait_for(lambda workspace: bool(there_and_fitting(workspace)[1]), timeout)
+    there, fitting = sandbox.view(there_and_fitting)
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -274,9 +295,9 @@ def _has(content: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
     return all(key in content and content[key] == value for key, value in wanted.items())
 
 
-def _is(person: Id | None, *keys: str | None) -> bool:
-    """Return whether the person has one of these keys; None is anybody."""
-    return person is None or str(person) in keys
+def _is(names: Names, *keys: str | None) -> bool:
+    """Return whether one of these keys is among the person's names."""
+    return names is None or not names.isdisjoint(keys)
 
 
 def _of(person: Id | None) -> str:

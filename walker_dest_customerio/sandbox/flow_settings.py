@@ -19,6 +19,22 @@ def read_flow(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     return content
 
 
+def require_customerio(flow: Mapping[str, Any], where: str) -> None:
+    """Raise ValueError for a flow (or file of flows) without a destination of Customer.io."""
+    inner = flow["flows"].values() if isinstance(flow.get("flows"), Mapping) else ()
+    found = {
+        id: entry
+        for each in (flow, *inner)
+        if isinstance(each, Mapping) and isinstance(each.get("destinations"), Mapping)
+        for id, entry in each["destinations"].items()
+    }
+    if not any(map(_is_customerio, found.values())):
+        raise ValueError(
+            f"{where} has no destination of the package {PACKAGES[0]}, so nothing would be sent "
+            f"here; its destinations: {', '.join(map(str, found)) or 'none'}"
+        )
+
+
 def with_settings(flow: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
     """Return the flow (or file of flows), with these settings over those of Customer.io."""
     result = dict(flow)

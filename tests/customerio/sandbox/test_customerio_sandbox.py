@@ -195,6 +195,43 @@ def test_ids_may_be_numbers_as_in_events(sandbox: CustomerioSandbox) -> None:
     assert sandbox.event("phone register", person=42).person == "42"
 
 
+@pytest.mark.parametrize("name", ["ines", "INES@post.example", "a3000001"])
+def test_person_of_an_arrival_is_found_by_any_identifier(
+    sandbox: CustomerioSandbox, name: str
+) -> None:
+    cio = client(sandbox)
+    cio.identify("ines", email="ines@post.example")
+    cio.track("ines", "Order Completed")
+    cio.track("kofi", "Order Completed")
+    cio.add_device("ines", "tok-1", "ios")
+    assert sandbox.person(name).id == "ines"
+    assert sandbox.event("Order Completed", person=name, timeout=0).person == "ines"
+    assert sandbox.device("tok-1", person=name, timeout=0).person == "ines"
+
+
+def test_message_is_found_by_any_identifier_of_its_person(sandbox: CustomerioSandbox) -> None:
+    with Collector.from_config(sandbox.flow(FLOW)) as collector:
+        collector.push("order complete", user={"id": "ines", "email": "i@post.example"})
+        for person in ("ines", "i@post.example"):
+            assert sandbox.message("email", person=person).to == "i@post.example"
+
+
+def test_flow_without_a_destination_of_customerio_is_a_mistake(
+    sandbox: CustomerioSandbox, tmp_path: Path
+) -> None:
+    archive = {"destinations": {"archive": {"package": "file"}}}
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(archive))
+    for flow, problem in (
+        (archive, r"the flow has no destination of the package customerio.*: archive$"),
+        (path, r"flow\.json has no destination of the package customerio"),
+        ({"flows": {"default": archive}}, "its destinations: archive"),
+        ({}, "its destinations: none"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            sandbox.flow(flow)
+
+
 def test_unknown_channel_is_a_mistake_at_once(sandbox: CustomerioSandbox) -> None:
     with pytest.raises(ValueError, match="unknown channel 'SMS'; known: email, push, sms,"):
         sandbox.message("SMS")
