@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ from walker_dest_customerio.identity import WrongIdentifier, as_kind, customer_i
 from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Identify, Json
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
-from walker_dest_customerio.sent_messages import report
+from walker_dest_customerio.sent_messages import check_listener, report
 from walker_dest_customerio.settings import (
     BY_ID,
     ConsentAttributes,
@@ -66,8 +66,15 @@ class CustomerioDestination:
     linger = 100
     message_parts = MESSAGE_PARTS
     guarded = GUARDED
-    check_settings = staticmethod(check_settings)
     advise = staticmethod(advise)
+
+    @staticmethod
+    def check_settings(
+        settings: Settings, rules: Mapping[str, Mapping[str, Any]]
+    ) -> Iterable[tuple[str, str]]:
+        """Yield path and message for settings and rules that do not fit together."""
+        yield from check_settings(settings, rules)
+        yield from check_listener(settings)
 
     @staticmethod
     def wants_consent(settings: Settings) -> bool:

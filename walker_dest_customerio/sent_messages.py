@@ -1,11 +1,36 @@
 """The ids of sent messages, by which Customer.io and its webhooks name them: for log and caller."""
 
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from walker_collector import Item
 from walker_dest_customerio.operations import Message
+from walker_dest_customerio.settings import Settings
 
 _LONGEST: Final = 200
+
+
+def check_listener(settings: Settings) -> Iterable[tuple[str, str]]:
+    """Yield path and message for an `onMessageSent` that cannot be called for a message."""
+    function = settings.on_message_sent
+    problem = None if function is None else _problem(function)
+    if problem is not None:
+        yield "settings.onMessageSent", problem
+
+
+def _problem(function: Callable[..., object]) -> str | None:
+    if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
+        return "is async, and would never run; it must be a plain function"
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built-ins have none
+        return None
+    try:
+        signature.bind("delivery_id", "message", {})
+    except TypeError:
+        return f"must take (delivery_id, message, event), not {signature}"
+    return None
 
 
 def report(item: Item, message: Message, answer: Any) -> None:
@@ -23,9 +48,27 @@ def report(item: Item, message: Message, answer: Any) -> None:
     if on_message_sent is None:
         return
     try:
-        on_message_sent(delivery_id, message.part, item.event)
+        result = on_message_sent(delivery_id, message.part, item.event)
+        failure = "returned a coroutine, which is not run" if _closed(result) else ""
     except Exception as error:
-        context.warn("onMessageSent raised %s", type(error).__name__)
+        failure = f"raised {type(error).__name__}"
+    if failure:
+        context.warn(
+            "destination %s: event %s: onMessageSent %s; %s is sent, as %s",
+            context.id,
+            item.event.get("id"),
+            failure,
+            message.part,
+            delivery_id,
+        )
+
+
+def _closed(result: object) -> bool:
+    """Close a coroutine, or Python warns that nobody awaits it; return whether it is one."""
+    if not inspect.iscoroutine(result):
+        return False
+    result.close()
+    return True
 
 
 def _may_be_shown(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,57 @@ def test_delivery_id_is_logged_and_passed_on(
         assert delivered(customerio, EVENT, rule=rule, onMessageSent=record) == []
     assert seen == [("sandbox-000001", "send_sms", "e1"), ("sandbox-000002", "send_inbox", "e1")]
     assert "event e1: send_sms is sandbox-000001" in caplog.messages
-    assert "onMessageSent raised ValueError" in caplog.text
+    assert (
+        "destination customerio: event e1: onMessageSent raised ValueError; "
+        "send_sms is sent, as sandbox-000001"
+    ) in caplog.messages
     assert "post.example" not in caplog.text
     assert len(customerio.messages) == 2
+
+
+async def record_later(delivery_id: str, message: str, event: Any) -> None:
+    """Record nothing: nobody awaits it."""
+
+
+class Recorder:
+    async def __call__(self, delivery_id: str, message: str, event: Any) -> None:
+        await record_later(delivery_id, message, event)
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (record_later, "is async, and would never run; it must be a plain function"),
+        (partial(record_later, "x"), "is async, and would never run; it must be a plain function"),
+        (Recorder(), "is async, and would never run; it must be a plain function"),
+        (lambda: None, "must take (delivery_id, message, event), not ()"),
+        (lambda event: None, "must take (delivery_id, message, event), not (event)"),
+        (
+            lambda a, b, c, *, d: None,
+            "must take (delivery_id, message, event), not (a, b, c, *, d)",
+        ),
+    ],
+)
+def test_function_that_cannot_be_called_is_a_mistake_of_the_flow(
+    function: Any, problem: str
+) -> None:
+    place = f"{PLACE}.settings.onMessageSent"
+    assert problems_of({**KEYS, "onMessageSent": function}) == [f"{place}: {problem}"]
+
+
+def test_functions_that_take_a_message_or_are_not_imported_are_right() -> None:
+    for function in (print, lambda *given: None, lambda a, b, c, d=None: None):
+        load({**KEYS, "onMessageSent": function})
+    load({**KEYS, "onMessageSent": "not.installed:record"}, imports=False)
+
+
+def test_coroutine_of_a_plain_function_is_told(
+    customerio: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = {"skip": True, "settings": {"sendSms": EVERY["sendSms"]}}
+    wrapped = lambda *given: record_later(*given)  # noqa: E731  # a plain function, at a glance
+    assert delivered(customerio, EVENT, rule=rule, onMessageSent=wrapped) == []
+    assert "event e1: onMessageSent returned a coroutine, which is not run" in caplog.text
 
 
 @pytest.mark.parametrize("odd", ["7", '"x\\ny"', '""', f'"{"x" * 201}"', "{}"])

@@ -52,7 +52,7 @@ def allow_functions(modules: Iterable[str] | None) -> Iterator[None]:
         _ALLOWED.reset(outer)
 
 
-def _not_imported(value: Any, context: Any) -> Any:
+def _not_imported(*_: Any) -> Any:
     raise RuntimeError("a flow was read without its callables, and called one")
 
 
