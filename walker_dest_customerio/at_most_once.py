@@ -5,7 +5,7 @@ had an effect. An attempt is recorded as begun before the call. If its result is
 begun, so that a later attempt or a replay knows that the message may have been sent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from walker_collector import DestinationDown, Progress, Rejected, RetryLater
 from walker_dest_customerio.responses import NotProcessed
@@ -20,6 +20,19 @@ class InDoubt(Rejected):
             f"the message may have been sent ({reason}), so it is not sent again; "
             "check in Customer.io whether it was"
         )
+
+
+class RestLater(RetryLater):
+    """A failure that leaves the rest of an event to a retry, beside messages in doubt.
+
+    `cause` is the original error.
+    """
+
+    def __init__(self, cause: RetryLater, in_doubt: Sequence[str]) -> None:
+        self.cause = cause
+        parts = " and ".join(in_doubt)
+        reason = f"{cause.reason}; {parts} may have been sent, and will not be sent again"
+        super().__init__(reason, cause.after)
 
 
 def at_most_once(part: str, progress: Progress | None, call: Callable[[], object]) -> None:

@@ -25,6 +25,7 @@ from walker_collector import (
 )
 from walker_collector.clients import tls_context
 from walker_dest_customerio.account_check import account_problems
+from walker_dest_customerio.at_most_once import RestLater
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery
 from walker_dest_customerio.estimate import estimate
@@ -302,7 +303,8 @@ def _common_failure(
     """
     errors = [error for error in failures.values() if not isinstance(error, NotAttempted)]
     whole = halted.get("track")
-    if len(failures) == count and errors and all(error is whole for error in errors):
+    causes = [error.cause if isinstance(error, RestLater) else error for error in errors]
+    if len(failures) == count and errors and all(cause is whole for cause in causes):
         return whole
     return None
 

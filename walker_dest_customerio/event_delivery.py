@@ -9,11 +9,13 @@ from attrs import Factory, define
 from walker_collector import (
     DestinationDown,
     NotAttempted,
+    PartDown,
     Progress,
     Rejected,
     RetryLater,
     SpoolError,
 )
+from walker_dest_customerio.at_most_once import InDoubt, RestLater
 from walker_dest_customerio.batches import OPERATION_BYTES, requests_of, stages
 from walker_dest_customerio.encode import dumps
 from walker_dest_customerio.operations import Message, Operation
@@ -131,7 +133,7 @@ def conclude(delivery: EventDelivery) -> None:
     open_ = [error for error in errors if not isinstance(error, Rejected)]
     refusals = _refusals(delivery)
     if open_:
-        delivery.error = min(open_, key=_precedence)
+        delivery.error = _with_doubts(delivery, min(open_, key=_precedence))
     elif refusals:
         reason = "; ".join(f"{part}: {text}" for part, text in refusals.items())
         found_here = len(errors) == len(refusals) and all(map(_is_invalid, errors))
@@ -139,6 +141,16 @@ def conclude(delivery: EventDelivery) -> None:
     if delivery.error is not None and delivery.progress is not None:
         with contextlib.suppress(RetryLater, SpoolError):  # then they are repeated
             _record(delivery, delivery.progress)
+
+
+def _with_doubts(delivery: EventDelivery, error: Exception) -> Exception:
+    """Return the error, with the messages that its retry leaves out."""
+    parts = [
+        task.operation.progress_part for task in delivery.failed if isinstance(task.error, InDoubt)
+    ]
+    if not parts or not isinstance(error, RetryLater) or isinstance(error, PartDown):
+        return error  # a part that is down costs the event no attempt: it must stay one
+    return RestLater(error, parts)
 
 
 def _refusals(delivery: EventDelivery) -> dict[str, str]:

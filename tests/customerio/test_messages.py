@@ -75,7 +75,7 @@ def test_simulation_names_every_message() -> None:
 
 @deliveries
 def test_message_without_an_answer_is_not_sent_again_and_costs_nothing_else(
-    tmp_path: Path, delivery: str
+    tmp_path: Path, delivery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Emulator(tmp_path, messages=[Reset("accepted")]) as emulator:
         settings = emulator.settings(delivery=delivery)
@@ -91,6 +91,8 @@ def test_message_without_an_answer_is_not_sent_again_and_costs_nothing_else(
             assert collector.dead() == []
     actions = [operation.action for operation in emulator.accepted]
     assert sorted(actions) == sorted([*(f"send_{end}" for end in TEMPLATES.values()), "event"])
+    (retried,) = [text for text in caplog.messages if "failed events will be retried" in text]
+    assert retried.endswith("; send_sms may have been sent, and will not be sent again")
     assert emulator.violations == []
 
 

@@ -4,13 +4,15 @@ import pytest
 
 from tests.customerio.scripted import Scripted
 from tests.customerio.support import settings_of
-from walker_collector import NotAttempted, RetryLater, SpoolError
+from walker_collector import NotAttempted, PartDown, RetryLater, SpoolError
+from walker_dest_customerio.at_most_once import InDoubt
 from walker_dest_customerio.clients import open_clients
 from walker_dest_customerio.delivery import Delivery, Mode
 from walker_dest_customerio.event_delivery import EventDelivery, Task, conclude
 from walker_dest_customerio.obstacles import Obstacles
 from walker_dest_customerio.operations import Identify, Operation, SendEmail, Track
 from walker_dest_customerio.plan import Plan
+from walker_dest_customerio.responses import NotProcessed
 
 BUSY = RetryLater("Track API answered 500")
 MAIL = SendEmail({"transactional_message_id": 1, "to": "a@b.com", "identifiers": {"id": "u1"}})
@@ -64,3 +66,24 @@ def test_nothing_is_sent_where_consent_cannot_be_read(mode: Mode) -> None:
     clients.close()
     assert isinstance(delivery.error, NotAttempted)
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            NotProcessed("it answered 429", 7.0),
+            "it answered 429; send_email may have been sent, and will not be sent again",
+        ),
+        (PartDown("wrong key"), "wrong key"),
+    ],
+)
+def test_retry_of_the_rest_tells_of_a_message_in_doubt(error: RetryLater, reason: str) -> None:
+    """Except where a part is down, which costs the event no attempt."""
+    delivery = EventDelivery(Plan([MAIL, EVENT], person="u1"))
+    for operation, failure in zip((MAIL, EVENT), (InDoubt("no answer"), error), strict=True):
+        delivery.failed.append(Task(delivery, operation, error=failure))
+    conclude(delivery)
+    assert isinstance(delivery.error, RetryLater)
+    assert isinstance(delivery.error, PartDown) == isinstance(error, PartDown)
+    assert (delivery.error.reason, delivery.error.after) == (reason, error.after)
