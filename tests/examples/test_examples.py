@@ -62,11 +62,14 @@ def test_every_folder_is_in_the_list_of_examples() -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_simulation_prints_what_is_expected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any credentials around."""
-    monkeypatch.chdir(folder)
+    """By the command of the README, without any credentials around."""
+    monkeypatch.chdir(EXAMPLES.parent)
+    text = (folder / "README.md").read_text("utf-8")
+    command = next(line for line in text.splitlines() if line.startswith("    .venv/bin/walker "))
+    assert "`expected.ndjson` is what it prints with `--json`" in text
     for name in [name for name in os.environ if name.startswith("CIO_")]:
         monkeypatch.delenv(name)
-    result = CliRunner().invoke(main, ["simulate", "flow.json", "events.ndjson", "--json"])
+    result = CliRunner().invoke(main, [*command.split()[1:], "--json"])
     assert lines_of(result.stdout) == read(folder / "expected.ndjson")
 
 
