@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from tests.core.cli_support import objects, serving, to_file, to_server, walker, write_flow
-from walker_collector import Context, DestinationDown, Secret, hookimpl
+from walker_collector import Collector, Context, DestinationDown, Secret, hookimpl
 from walker_collector.checking import Checked, check_destinations
 from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
@@ -55,6 +55,49 @@ def test_json_has_the_same(tmp_path: Path) -> None:
             },
         }
     ]
+
+
+def with_spool(folder: Path, spool: Path) -> Path:
+    return write_flow(folder, {"out": to_file(folder / "out")}, spool={"path": str(spool)})
+
+
+def test_spool_is_opened_and_a_new_one_is_not_made(tmp_path: Path) -> None:
+    flow = with_spool(tmp_path, tmp_path / "spool.db")
+    assert walker("check", flow).stdout.splitlines() == ["collector.spool: ok", "out: ok"]
+    assert list(tmp_path.iterdir()) == [flow]
+    with Collector.from_file(flow) as collector:
+        collector.push("page view")
+        assert objects(walker("check", flow, "--json").stdout) == [
+            {
+                "ok": True,
+                "spool": {"status": "ok", "reasons": []},
+                "destinations": {"out": {"status": "ok", "reasons": []}},
+            }
+        ]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="a folder that takes no files of anybody"
+)
+def test_spool_that_cannot_be_made_is_told_as_by_run(tmp_path: Path) -> None:
+    flow = with_spool(tmp_path, Path("/proc/spool.db"))
+    result = walker("check", flow)
+    assert result.exit_code == 1
+    told = (
+        "spool /proc/spool.db: no file can be made in /proc; give the process a folder and file that"
+        " it may write to"
+    )
+    assert result.stdout.splitlines() == ["collector.spool: wrong", f"    {told}", "out: ok"]
+    assert walker("run", flow).stderr == f"Error: {told}\n"
+
+
+def test_file_that_is_no_spool_is_told_and_left_alone(tmp_path: Path) -> None:
+    spool = tmp_path / "spool.db"
+    spool.write_text("somebody's notes")
+    result = walker("check", with_spool(tmp_path, spool))
+    assert result.exit_code == 1
+    assert "file is not a database" in result.stdout
+    assert spool.read_text() == "somebody's notes"
 
 
 def test_flow_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:

@@ -506,7 +506,8 @@ def test_spool_of_a_newer_version_is_refused(path: Path) -> None:
 
 
 def test_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    assert "no such file" in refusal(tmp_path / "no" / "spool.db")
+    told = f"no file can be made in {tmp_path}/no; give the process a folder"
+    assert told in refusal(tmp_path / "no" / "spool.db")
 
 
 def test_path_below_a_file_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Final, TypeGuard
 
 from walker_collector.errors import SpoolError
 
+_WRITABLE: Final = "give the process a folder and file that it may write to"
 _CORRUPT: Final = ("not a database", "malformed", "no such table", "no such column", "is a view")
 
 
@@ -16,7 +17,7 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
     if is_full(error):
         hint = "the disk is full or failing: make room; accepted events are safe"
     elif "readonly" in text or "unable to open" in text:
-        hint = "give the process a folder and file that it may write to"
+        hint = _WRITABLE
     elif is_locked(error):
         hint = "another program has it open and is writing: close that program"
     elif any(sign in text for sign in _CORRUPT):
@@ -25,6 +26,15 @@ def spool_error(path: Path, error: sqlite3.Error) -> SpoolError:
             "`sqlite3 FILE .recover`"
         )
     return SpoolError(f"spool {path}: {text}; {hint}")
+
+
+def cannot_open(path: Path, error: OSError) -> SpoolError:
+    """Return the error to raise for a file that the system does not open, or make."""
+    if isinstance(error, FileNotFoundError):  # of a folder that is gone, or takes no files (/proc)
+        reason = f"no file can be made in {path.resolve().parent}"
+    else:
+        reason = f"unable to open: {error.strerror}"
+    return SpoolError(f"spool {path}: {reason}; {_WRITABLE}")
 
 
 def is_locked(error: Exception) -> TypeGuard[sqlite3.Error]:

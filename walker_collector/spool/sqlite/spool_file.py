@@ -15,7 +15,7 @@ from walker_collector.spool.base import LeaseLost
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.presence import Presence
 from walker_collector.spool.processes.write_lock import WriteLock
-from walker_collector.spool.sqlite.failure import is_locked
+from walker_collector.spool.sqlite.failure import cannot_open, is_locked
 from walker_collector.spool.sqlite.foreign import refuse_foreign
 from walker_collector.spool.sqlite.schema import blank, has_tables
 from walker_collector.text import get_logger
@@ -101,13 +101,10 @@ class SpoolFile:
         try:
             self._check_kind()
             descriptor, self._identity = _open_once(self.real, create=not self.read_only)
-        except FileNotFoundError:
-            raise SpoolError(f"spool {self.path}: no such file") from None
         except OSError as error:
-            raise SpoolError(
-                f"spool {self.path}: unable to open: {error.strerror}; give the process a folder "
-                "and file that it may write to"
-            ) from error
+            if self.read_only and isinstance(error, FileNotFoundError):
+                raise SpoolError(f"spool {self.path}: no such file") from None
+            raise cannot_open(self.path, error) from error
         self._opened.callback(_close_last, self._identity)
         if self.read_only:
             return None
