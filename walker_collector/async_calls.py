@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Never, Self, Unpack
 from walker_collector.config import Consent
 from walker_collector.errors import WalkerError
 from walker_collector.events import EventParts, EventUser
+from walker_collector.intake.commands import check_statement, plain_person
 from walker_collector.intake.in_flight import InFlight
-from walker_collector.intake.reading import raw_event
+from walker_collector.intake.reading import raw_event, readable
 from walker_collector.lifecycle import Lifecycle, check_timeout, check_wait
 from walker_collector.results import PushResult
 from walker_collector.usage import MISSING, answering_wrong_calls
@@ -77,15 +78,20 @@ class AsyncCalls:
 
         A task that is cancelled may have recorded it: wholly, or not at all.
         """
+        check_statement("aconsent", update, user)
+        if user is not MISSING:
+            self._check_person("aconsent", user)
         return await self._calls.off_loop(partial(self.consent, update, user))
 
     async def aforget(self, user: EventUser | Mapping[str, Any]) -> int:
         """Erase a person as `forget` does, without blocking the event loop."""
         self._life.check_may_wait("aforget")
+        self._check_person("aforget", user)
         return await self._calls.off_loop(partial(self.forget, user))
 
     async def aflush(self, timeout: float | None = None) -> bool:
         """Wait until no events wait, as `flush` does, without blocking the event loop."""
+        check_timeout("aflush", timeout)
         return await self._calls.flush(timeout)
 
     async def aclose(self, timeout: float | None = None) -> bool:
@@ -98,6 +104,11 @@ class AsyncCalls:
         if not self._life.may_wait():
             return self.close(timeout)
         return await self._calls.close(partial(self.close, timeout))
+
+    def _check_person(self, call: str, user: Any) -> None:
+        """Raise EventError that names this call, and not the one that does its work."""
+        bounds = self._life.runtime.bounds
+        readable(lambda: plain_person(call, user, bounds))
 
     async def __aenter__(self) -> Self:
         return self

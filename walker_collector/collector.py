@@ -16,7 +16,7 @@ from walker_collector.errors import ConfigError, EventError, WalkerError
 from walker_collector.events import Defaults, EventParts, EventUser, new_id, plain_object
 from walker_collector.flow import SOURCES_NOT_RUN, load_flow
 from walker_collector.hookspecs import Received
-from walker_collector.intake.commands import plain_person
+from walker_collector.intake.commands import check_statement, plain_person
 from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
 from walker_collector.intake.origin import Origin
@@ -59,7 +59,7 @@ class Collector(AsyncCalls):
         random_: Callable[[], float] = random.random,
     ) -> None:
         if not isinstance(flow, FlowConfig):
-            raise _no_flow("Collector: takes a FlowConfig", flow)
+            raise _no_flow("Collector: takes a flow that was loaded", flow)
         config = flow.collector
         unknown = UnknownKeys()
         defaults = Defaults.of(
@@ -211,16 +211,7 @@ class Collector(AsyncCalls):
         left. Raises EventError for an invalid update, and as `push` does if it cannot be stored:
         then nothing has changed.
         """
-        if not isinstance(update, Mapping):
-            raise EventError(
-                f"consent: takes an object of keys, granted or not, not {type(update).__name__}; "
-                'write consent({"marketing": True}, user={"id": "u1"})'
-            )
-        if user is None:
-            raise EventError(
-                'consent: user is None; write user={"id": "u1"}, or leave user out to set the '
-                "default, which is for everybody"
-            )
+        check_statement("consent", update, user)
         person = None if user is MISSING else user
         return self._life.runtime_if_open().intake.commands.consent(update, person)
 

@@ -161,8 +161,18 @@ def test_mistakes_are_raised_where_the_event_is_pushed(spool: Path | None) -> No
                 await collector.apush("order complete", wait=True, timeout="1")  # type: ignore[arg-type]
             with pytest.raises(EventError, match="apush_many: takes a list of events, not str"):
                 await collector.apush_many("order complete")  # type: ignore[arg-type]
-            with pytest.raises(EventError, match="consent: takes an object"):
-                await collector.aconsent("marketing")  # type: ignore[arg-type]
+            for wrong, told in {
+                lambda c: c.aconsent("marketing"): "aconsent: takes .*; write aconsent",
+                lambda c: c.aconsent(MARKETING, user=None): "aconsent: user is None",
+                lambda c: c.aconsent(
+                    MARKETING, user={"userId": "u1"}
+                ): "aconsent: user needs an id",
+                lambda c: c.aforget({}): "aforget: user needs an id",
+                lambda c: c.aflush("1"): "aflush: timeout is a number",
+                lambda c: c.aclose("1"): "aclose: timeout is a number",
+            }.items():
+                with pytest.raises(EventError, match=f"^{told}"):
+                    await wrong(collector)
         with pytest.raises(CollectorClosed):
             await collector.apush(event(0))
 

@@ -84,8 +84,8 @@ def test_spool_that_cannot_be_made_is_told_as_by_run(tmp_path: Path) -> None:
     result = walker("check", flow)
     assert result.exit_code == 1
     told = (
-        "spool /proc/spool.db: no file can be made in /proc; give the process a folder and file that"
-        " it may write to"
+        "spool /proc/spool.db: no file can be made in /proc; give the process a folder and file"
+        " that it may write to"
     )
     assert result.stdout.splitlines() == ["collector.spool: wrong", f"    {told}", "out: ok"]
     assert walker("run", flow).stderr == f"Error: {told}\n"

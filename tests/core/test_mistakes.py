@@ -207,7 +207,7 @@ def test_collector_of_something_else_than_a_flow(given: Any, right: str) -> None
         Collector(given)
     kind = type(given).__name__
     assert [problem.message for problem in raised.value.problems] == [
-        f"Collector: takes a FlowConfig, not {kind}; write {right}"
+        f"Collector: takes a flow that was loaded, not {kind}; write {right}"
     ]
 
 

@@ -229,6 +229,20 @@ def _items(shared: Mapping[str, Any]) -> int:
     return len(shared) + sum(map(len, lists))
 
 
+def check_statement(call: str, update: Any, user: Any) -> None:
+    """Raise EventError, naming the call, for an update or a user that is surely a mistake."""
+    if not isinstance(update, Mapping):
+        raise EventError(
+            f"{call}: takes an object of keys, granted or not, not {type(update).__name__}; "
+            f'write {call}({{"marketing": True}}, user={{"id": "u1"}})'
+        )
+    if user is None:
+        raise EventError(
+            f'{call}: user is None; write user={{"id": "u1"}}, or leave user out to set the '
+            "default, which is for everybody"
+        )
+
+
 def plain_statement(
     update: Any, user: Any, bounds: Bounds
 ) -> tuple[dict[str, bool], dict[str, Any] | None]:
