@@ -121,7 +121,7 @@ def people(sandbox: Sandbox) -> Table:
     """Return the people in Customer.io, with attributes, devices and events."""
     columns = ("person", "email", "unsubscribed", "devices", "events")
     table = Table(*columns, title="People")
-    for name, person in sandbox.people.items():
+    for name, person in sorted(sandbox.people.items()):
         attributes = person["attributes"]
         table.add_row(
             name,
@@ -164,7 +164,7 @@ def report(
     each = ", ".join(f"{count} with {status}" for status, count in answers.items())
     console.print(f"\n{answers.total()} requests answered: {each}", style="bold")
     console.print(destinations(found))
-    console.print("What the local Customer.io holds", style="bold")
+    console.print("\nWhat the local Customer.io holds", style="bold")
     for table in (people(sandbox), events(sandbox), messages(sandbox)):
         table.title_justify = "left"
         console.print(table)

@@ -308,6 +308,8 @@ def test_show_keeps_data_back_unless_asked_for(shop: Shop) -> None:
     assert "ann@example.com" not in shown
     assert "id:u1" in shown
     assert "e2" not in shown
+    assert not shown.endswith("\n\n")
+    assert walker("dead", "show", shop.flow).stdout.count("\n\n") == 1
     opened = objects(walker("dead", "show", shop.flow, "--data", "--json").stdout)
     assert [letter["body"]["id"] for letter in opened] == ["e1", "e2"]
     assert (opened[0]["person"], opened[0]["consent"]) == ("id:u1", {})

@@ -121,7 +121,7 @@ def show(
     Only the id of a person is shown, unless --data is given.
     """
     letters = _choose(_read(flow, name, destination), ids)
-    for letter in letters:
+    for number, letter in enumerate(letters):
         shown = {
             **_as_object(letter),
             "person": letter.person or None,
@@ -132,6 +132,8 @@ def show(
         if as_json:
             say_json(shown)
         else:
+            if number:
+                say("")
             _print_lines(shown)
 
 
@@ -301,4 +303,3 @@ def _print_lines(shown: Mapping[str, Any]) -> None:
             value = moment(value)
         text = value if isinstance(value, str) else to_json(value)
         say(f"{key:<12} {text}")
-    say("")

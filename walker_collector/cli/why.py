@@ -135,14 +135,18 @@ class _Answer:
         """Print the answer for people."""
         if "person" in self.subject:
             self._print_person()
-        for event in self.events:
+        for number, event in enumerate(self.events):
+            if number:
+                say("")
             self._print_event(event)
         if not self.events:
             for line in self._no_trace():
                 say(line)
         nameless = (event for event in self.events if not event.event)
         if not self.events or any(_is_ignored(event) for event in nameless):
-            for line in self._ignored():
+            for number, line in enumerate(self._ignored()):
+                if self.events and not number:
+                    say("")
                 say(line)
 
     def _print_person(self) -> None:
@@ -166,7 +170,6 @@ class _Answer:
                 say(f"    {line}")
         if self.show_data and event.data is not None:
             say(f"  {to_json(event.data)}")
-        say("")
 
     def _lines(self, item: Delivery, event: EventTrace) -> Iterator[str]:
         if item.status == "held" and item.missing is not None:
