@@ -55,7 +55,7 @@ def test_lines_before_the_cut_are_delivered_and_the_cut_is_named(tmp_path: Path,
     result = walker("run", flow, path, "--json")
     assert result.exit_code == 1
     assert "ends too early: it was cut off" in result.stderr
-    assert "Stopped after line 2" in result.stderr
+    assert "Error: stopped after line 2: " in result.stderr
     assert json.loads(result.stdout)["complete"] is False
     assert numbers(tmp_path / "out") == [0, 1]
 
@@ -67,7 +67,7 @@ def test_dry_run_counts_the_lines_before_the_cut(tmp_path: Path, kind: str) -> N
     path.write_bytes(path.read_bytes()[:-50_000])
     result = walker("run", flow, path, "--dry-run", "--json")
     assert result.exit_code == 1
-    assert "Stopped after 2 lines, and the figures end there: " in result.stderr
+    assert "Error: stopped after 2 lines, and the figures end there: " in result.stderr
     assert "it was cut off" in result.stderr
     figures = json.loads(result.stdout)
     assert (figures["read"], figures["destinations"]["out"]["deliver"]) == (2, 2)

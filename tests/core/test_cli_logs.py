@@ -144,6 +144,19 @@ def test_levels_of_a_log_tell_trouble_from_figures(tmp_path: Path) -> None:
     assert levels["line 2"] == "warning"
     assert levels["hook"] == "warning"  # why its event died
     assert levels["summary"] == "info"
+    (cause,) = [record for record in found if record["message"].startswith("hook: 1 dead: ")]
+    assert cause["destination"] == "hook"
+
+
+def test_dead_letters_are_told_as_they_die_and_counted_once(tmp_path: Path) -> None:
+    with serving(400) as server:
+        flow = write_flow(tmp_path, {"hook": to_server(server.url)})
+        result = walker("run", flow, input=ndjson([event(n) for n in range(3)]))
+    first, count, *_ = result.stderr.splitlines()
+    assert first.startswith("warning: destination hook: event ")
+    assert count.startswith("warning: hook: 3 dead: ")
+    assert result.stderr.count("dead letter") == 1
+    assert "more like this" not in result.stderr
 
 
 def test_other_libraries_log_json_too_and_logging_is_left_as_it_was(

@@ -257,7 +257,9 @@ def test_reading_ends_where_no_room_is_to_be_expected(tmp_path: Path) -> None:
     assert result.exit_code == 1
     found = figures(result.stdout)
     assert (found["accepted"], found["complete"]) == (500, False)
-    assert "Stopped after line 500: destination down: 10 events wait already" in result.stderr
+    assert (
+        "Error: stopped after line 500: destination down: 10 events wait already" in result.stderr
+    )
 
 
 def test_spool_full_of_held_events_ends_the_reading(tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_spool_full_of_held_events_ends_the_reading(tmp_path: Path) -> None:
     assert walker("run", flow, input=ndjson([event(1), event(2)])).exit_code == 0
     result = walker("run", flow, "--json", input=ndjson([event(3)]))
     assert result.exit_code == 1
-    assert "Stopped after line 0: spool" in result.stderr
+    assert "Error: stopped after line 0: spool" in result.stderr
     assert "holds 2 events of at most 2" in result.stderr
     assert figures(result.stdout)["destinations"]["out"]["held"] == 2
 
@@ -280,7 +282,9 @@ def test_full_disk_ends_the_reading_and_keeps_what_was_accepted(tmp_path: Path) 
     assert process.returncode == 1
     found = figures(process.stdout)
     assert 0 < found["accepted"] < 2_000
-    assert f"Stopped after line {found['accepted']}: spool {spool['path']}: " in process.stderr
+    assert (
+        f"Error: stopped after line {found['accepted']}: spool {spool['path']}: " in process.stderr
+    )
     assert "the disk is full or failing" in process.stderr
     kept = objects(walker("spool", "status", flow, "--json").stdout)
     assert kept[0]["destinations"]["down"]["waiting"] == found["accepted"]

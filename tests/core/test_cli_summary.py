@@ -65,4 +65,4 @@ def test_reasons_that_are_not_shown_are_counted(
     everything: bool, told: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_reasons(map(letter, "abcdea"), "`look` shows all", everything=everything)
-    assert capsys.readouterr().err.splitlines() == [f"there: {line}" for line in told]
+    assert capsys.readouterr().err.splitlines() == [f"warning: there: {line}" for line in told]

@@ -23,7 +23,7 @@ from walker_collector import (
     SpoolError,
 )
 from walker_collector.config import RetryConfig
-from walker_collector.delivery.log_limiter import INTERVAL, LogLimiter
+from walker_collector.delivery.log_limiter import INTERVAL, TOPIC_INTERVAL, LogLimiter
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import SpoolUpdate
 
@@ -215,6 +215,31 @@ def test_lines_that_were_left_out_are_told_when_their_time_has_come(
     limiter.flush()
     lines = [record.getMessage() for record in caplog.records]
     assert lines == ["event 0 died", "event 4 died (and 3 more like this)"]
+
+
+def test_lines_of_one_topic_are_told_once_a_minute_and_not_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    limiter = LogLimiter(logging.getLogger("limited"), lambda: now[0])
+
+    def lines() -> list[str]:
+        limiter.warning("some fail: %s", "busy", topic="failing")
+        limiter.warning("all fail: %s", "busy", topic="failing")
+        limiter.flush()
+        found = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return found
+
+    assert lines() == ["some fail: busy"]
+    now[0] = TOPIC_INTERVAL - 1
+    assert lines() == []
+    now[0] = TOPIC_INTERVAL
+    assert lines() == ["some fail: busy (and 3 more like this)"]
+    limiter.flush(due=False)
+    assert not caplog.records
+    limiter.end("failing")
+    assert lines() == ["some fail: busy"]
 
 
 # --- threads ---------------------------------------------------------------------------------

@@ -51,11 +51,11 @@ def count_effects(
             failure = error
         for item in effects.values():
             item.finish()
-    stopped = f"Stopped after {counted(simulation.read, 'line')}"
+    read = counted(simulation.read, "line")
     if failure:
-        say(f"{stopped}, and the figures end there: {failure}", err=True, level="error")
+        say(f"Error: stopped after {read}, and the figures end there: {failure}", err=True)
     elif stop.signal:
-        say(f"{stopped}; the figures end there.", err=True)
+        say(f"Stopped after {read}; the figures end there.", err=True)
     if as_json:
         destinations = {id_: _as_json(item) for id_, item in effects.items()}
         figures = {**_figures(simulation, bad), "bad_lines": bad.numbers}

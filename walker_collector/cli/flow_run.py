@@ -8,6 +8,7 @@ import attrs
 
 from walker_collector.cli.deliverers import unattended
 from walker_collector.cli.drain import drain
+from walker_collector.cli.log_output import without_repeats_of
 from walker_collector.cli.options import verbose
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import reading
@@ -89,7 +90,11 @@ class FlowRun:
             )
         dead = self._print_reasons()
         self.collector.status()  # counts what waits in the spool, which a closed one cannot
-        self.collector.close(None if self._stop.signal else 0)
+        if self._stop.signal:
+            self.collector.close()
+        else:  # nothing more is delivered: their reasons were told
+            with without_repeats_of("is a dead letter"):
+                self.collector.close(0)
         statuses = self.collector.status().destinations.items()
         # Another process may have tried the events of this run, and made them dead letters.
         figures = {

@@ -87,6 +87,26 @@ class LogOutput:
 
 
 @contextmanager
+def without_repeats_of(text: str) -> Iterator[None]:
+    """In the block, do not show lines that only count messages with this text, told before."""
+
+    def tells(record: logging.LogRecord) -> bool:
+        return not (getattr(record, "more", 0) and text in record.msg)
+
+    loggers = logging.getLogger(PROJECT), logging.getLogger()
+    handlers = [
+        item for logger in loggers for item in logger.handlers if isinstance(item, _StderrHandler)
+    ]
+    for handler in handlers:
+        handler.addFilter(tells)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(tells)
+
+
+@contextmanager
 def log_to_stderr() -> Iterator[LogOutput]:
     """Show the collector's log on stderr in the block."""
     output = LogOutput()

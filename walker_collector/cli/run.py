@@ -135,7 +135,7 @@ def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:
         say(str(error), err=True, level="error")
         return False
     except WalkerError as error:
-        say(f"Stopped after line {reader.lines.last}: {error}", err=True, level="error")
+        say(f"Error: stopped after line {reader.lines.last}: {error}", err=True)
         return False
     if reader.stop.signal:
         goes_on = "; --resume goes on there" if reader.keeps_position else ""

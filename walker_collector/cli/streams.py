@@ -21,6 +21,7 @@ from walker_collector.secret import without_secrets
 from walker_collector.text import escaped, harmless, storable, visible
 
 _ERROR: Final = "Error: "
+_WARNING: Final = "warning: "
 _LOGGER: Final = "walker_collector.cli"
 Level = Literal["info", "warning", "error"]
 _json_log = False
@@ -35,18 +36,26 @@ class Colored:
     color: str | None
 
 
-def say(*parts: str | Colored, err: bool = False, level: Level = "info") -> None:
+def say(
+    *parts: str | Colored,
+    err: bool = False,
+    level: Level = "info",
+    fields: Mapping[str, Any] | None = None,
+) -> None:
     """Print a line, on stderr if `err`; a command goes on if nobody can read that.
 
-    On a terminal it is folded at words, and indented below its beginning. `level` is that of the
-    record, where the log is JSON; a line that begins with `Error: ` is an error in any case.
+    On a terminal it is folded at words, and indented below its beginning. `level` and `fields`
+    are those of the record, where the log is JSON; a line that begins with `Error: ` or `warning: `
+    has that level in any case.
     """
     if err and _json_log:
         text = "".join(p.text if isinstance(p, Colored) else p for p in parts).strip()
         if text.startswith(_ERROR):
             level, text = "error", text.removeprefix(_ERROR)
+        elif text.startswith(_WARNING):
+            level, text = "warning", text.removeprefix(_WARNING)
         if text:
-            say_record(level, _LOGGER, visible(text))
+            say_record(level, _LOGGER, visible(text), fields)
         return
     stream = _stream(err)
     texts = [visible(part.text if isinstance(part, Colored) else part) for part in parts]

@@ -140,6 +140,10 @@ def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool)
     for destination, reasons in by_destination.items():
         shown = reasons.most_common(None if everything else _REASONS)
         for reason, count in shown:
-            say(f"{destination}: {count:,} dead: {reason}", err=True, level="warning")
+            _warn(destination, f"{count:,} dead: {reason}")
         if more := len(reasons) - len(shown):
-            say(f"{destination}: {counted(more, 'more reason')}; {hint}", err=True, level="warning")
+            _warn(destination, f"{counted(more, 'more reason')}; {hint}")
+
+
+def _warn(destination: str, text: str) -> None:
+    say(f"warning: {destination}: {text}", err=True, fields={"destination": destination})

@@ -91,10 +91,18 @@ class Destination:
         """
         event = f" (event {of})" if of else ""
         more = "" if is_wanted(self.context.logger) else HINT
-        # With `where` in the format, so that many lines about one hook leave out none of another.
-        message = f"destination %s: {where} raised %s%s%s"
         failure = failure_of(error, self.module)
-        self.log.error(message, self.id, failure, event, more, error=error, event=of)
+        self.log.error(
+            "destination %s: %s raised %s%s%s",
+            self.id,
+            where,
+            failure,
+            event,
+            more,
+            error=error,
+            event=of,
+            topic=f"{where} raised {failure}",
+        )
 
     @property
     def module(self) -> str:

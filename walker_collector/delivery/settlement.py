@@ -188,21 +188,31 @@ class Settlement:
     # --- log lines -------------------------------------------------------------------------
 
     def _report(self, change: HealthChange | None) -> None:
-        reason = self._health.reason
+        log, reason = self._log, self._health.reason
         if change == "down":
-            self._log.error("destination %s is down: %s", self._id, reason)
+            log.error("destination %s is down: %s", self._id, reason, topic="down")
         elif change == "part down":
-            self._log.error(
+            log.error(
                 "a part of destination %s cannot be used; events that need it wait: %s",
                 self._id,
                 self._health.part_reason,
+                topic="part down",
             )
+        # One topic: what begins with some events often turns out to concern the destination.
         elif change == "failing":
-            self._log.warning("destination %s is failing, retrying: %s", self._id, reason)
+            log.warning(
+                "destination %s is failing, retrying: %s", self._id, reason, topic="failing"
+            )
         elif change == "retrying":
-            self._log.warning("destination %s: failed events will be retried: %s", self._id, reason)
+            log.warning(
+                "destination %s: failed events will be retried: %s",
+                self._id,
+                reason,
+                topic="failing",
+            )
         elif change == "recovered":
-            self._log.info("destination %s delivers again", self._id)
+            log.end("down", "failing")
+            log.info("destination %s delivers again", self._id)
 
     def _log_death(self, entry: Entry, outcome: Outcome, update: SpoolUpdate | None) -> None:
         if update is None or update.kind is not UpdateKind.DEAD:
