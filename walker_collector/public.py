@@ -6,8 +6,10 @@ from walker_collector.config import (
     AlternativesSpec,
     Consent,
     DestinationConfig,
+    ObjectSpec,
     PathSpec,
     Secret,
+    ValueSpec,
 )
 from walker_collector.delivery import DestinationState, DestinationStatus, EventStatus
 from walker_collector.errors import (
@@ -72,6 +74,7 @@ __all__ = [
     "NotAttempted",
     "NotTrusted",
     "NothingToSend",
+    "ObjectSpec",
     "PartDown",
     "PathSpec",
     "Person",
@@ -93,6 +96,7 @@ __all__ = [
     "Status",
     "Untested",
     "Value",
+    "ValueSpec",
     "WalkerError",
     "each_rule",
     "hookimpl",

@@ -33,17 +33,24 @@ from walker_dest_customerio.event_delivery import EventDelivery
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyCache, Overlay, workspace_of
 from walker_dest_customerio.identity import WrongIdentifier, as_kind, customer_id, key_of
-from walker_dest_customerio.operations import GUARDED, MESSAGE_PARTS, ApiName, Identify, Json
+from walker_dest_customerio.operations import (
+    GUARDED,
+    MESSAGE_PARTS,
+    ApiName,
+    Identify,
+    Json,
+    Message,
+    Operation,
+)
 from walker_dest_customerio.operations.occurrences import BLANK_NAME
 from walker_dest_customerio.plan import UNIDENTIFIED, Plan, identify_timestamp, plan, seconds
+from walker_dest_customerio.rule_checks import advise, check_settings
 from walker_dest_customerio.sent_messages import check_listener, report
 from walker_dest_customerio.settings import (
     BY_ID,
     ConsentAttributes,
     RuleSettings,
     Settings,
-    advise,
-    check_settings,
 )
 
 _ERASING = {"destroy": "delete", "suppress": "suppress"}
@@ -182,8 +189,7 @@ class CustomerioDestination:
             problem = operation.problem(now) or operation.size_problem()
             if problem is None and context.settings.delivery == "single":
                 problem = operation.path_problem()
-            if problem == BLANK_NAME and not operation.call[-1]["name"]:
-                # The empty name of a rule: walkerOS makes the call, which Customer.io refuses.
+            if problem is not None and _is_made_anyway(operation, problem):
                 calls.append(operation.call)
                 warnings.append(f"{operation.progress_part}: {problem}, so Customer.io refuses it")
             elif problem is None:
@@ -254,6 +260,16 @@ class CustomerioDestination:
         return self._delivery
 
 
+def _is_made_anyway(operation: Operation, problem: str) -> bool:
+    """Return whether walkerOS makes a call that Customer.io refuses.
+
+    It does with the empty name of a rule, and with messages whose fields are wrong.
+    """
+    if isinstance(operation, Message):
+        return operation.is_sent_anyway and problem == operation.form_problem()
+    return problem == BLANK_NAME and not operation.call[-1]["name"]
+
+
 def _cache_of(settings: Settings, *, simulated: bool = False) -> IdentifyCache:
     host = (settings.track_url or settings.region).rstrip("/").lower()
     workspace = workspace_of(settings.site_id, host, simulated=simulated)
@@ -320,7 +336,7 @@ def require_operations(planned: Plan) -> Plan:
             "settings.anonymousId (default user.session, user.device) resolves to an id"
         )
     if not planned.operations:
-        raise NothingToSend("the rule skips the event, and what else it asks for is not there")
+        raise NothingToSend(f"the rule skips the event; {planned.lacks}")
     return planned
 
 

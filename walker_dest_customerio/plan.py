@@ -18,6 +18,7 @@ from walker_dest_customerio.event_ids import event_id
 from walker_dest_customerio.identify_attributes import sendable
 from walker_dest_customerio.identify_cache import IdentifyMemory
 from walker_dest_customerio.identity import customer_id, identity_of, key_of
+from walker_dest_customerio.lacks import what_lacks
 from walker_dest_customerio.object_actions import object_operations
 from walker_dest_customerio.operations import (
     Identify,
@@ -55,6 +56,7 @@ class Plan:
 
     `is_unidentified`: neither a person nor an anonymous one could be found.
     `warnings` name the parts of the event that do not reach Customer.io although the rest does.
+    `lacks` says why there are no operations.
     """
 
     operations: Sequence[Operation]
@@ -62,6 +64,7 @@ class Plan:
     anonymous_id: str | None = None
     warnings: list[str] = Factory(list)
     is_unidentified: bool = False
+    lacks: str = ""
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -129,7 +132,9 @@ def plan(
         if person is None
         else _plan_person(mapped, compiled, person, memory, now)
     )
-    if made.operations and not context.trusted:
+    if not made.operations and not made.is_unidentified:
+        made.lacks = what_lacks(mapped, person is not None)
+    elif made.operations and not context.trusted:
         made.operations = permitted(made.operations, rule, made.warnings)
     return made
 

@@ -75,9 +75,11 @@ def messages(
     Anonymous people get messages that name their own recipient.
     """
     for kind in kinds:
-        made = mapped.resolve(getattr(mapped.rule, kind.part))
-        if made is not None and (person is not None or not kind.required or _recipient(made)):
-            yield kind(_message(made if kind is SendEmail else with_texts(made, "to")))
+        value = getattr(mapped.rule, kind.part)
+        made = mapped.resolve(value)
+        if made is not None and (person is not None or kind.is_sent_anyway or _recipient(made)):
+            request = _message(made if kind is SendEmail else with_texts(made, "to"))
+            yield kind(request, tuple(getattr(value.spec, "map", None) or ()))
 
 
 def _recipient(request: Json) -> Any:

@@ -1,20 +1,17 @@
 """Settings of the Customer.io destination and of its mapping rules."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
 from walker_collector import (
     AlternativesSpec,
-    DestinationConfig,
     Event,
     PathSpec,
     Secret,
     Value,
-    each_rule,
-    may_make_object,
 )
 from walker_collector.clients import (
     at_least,
@@ -25,8 +22,6 @@ from walker_collector.clients import (
     request_timeout,
 )
 from walker_dest_customerio.identity import IdentifierKind
-from walker_dest_customerio.limits import EVENT_NAME, is_longer
-from walker_dest_customerio.operations import MESSAGES
 
 BY_ID = Value(PathSpec("user.id"), "customerId")
 _VISITOR = Value(
@@ -152,70 +147,3 @@ class RuleSettings:
     send_in_app: Value | None = None
     send_inbox: Value | None = None
     recipient: Value | None = None
-
-
-def check_settings(
-    settings: Settings, rules: Mapping[str, Mapping[str, Any]]
-) -> Iterable[tuple[str, str]]:
-    """Yield path and message for messages without an App API key, or with wrong fields."""
-    for path, rule in each_rule(rules, "mapping"):
-        for kind in MESSAGES:
-            value = getattr(rule.settings, kind.part, None)
-            if value is None:
-                continue
-            place = f"{path}.settings.{kind.guarded}"
-            if not settings.app_api_key:
-                yield (
-                    place,
-                    "transactional messages go through the App API; set settings.appApiKey",
-                )
-            made = getattr(value.spec, "map", None)
-            problem = kind.fields_problem(made) if made else None
-            if problem is not None:
-                yield place, problem
-
-
-def advise(config: DestinationConfig) -> Iterable[tuple[str, str]]:
-    """Yield path and message for data that cannot be an object, and for names too long."""
-    no_object = "makes no object, which is what Customer.io takes: events go out without data"
-    if not may_make_object(config.data):
-        yield "data", no_object
-    for path, rule in each_rule(config.mapping, "mapping"):
-        yield from _unread_keys(rule.settings, f"{path}.settings")
-        if rule.skip and getattr(rule.settings, "recipient", None) is not None:
-            yield f"{path}.settings.recipient", "has no effect: with skip, no event is sent"
-        if rule.skip or rule.ignore:
-            continue
-        if not may_make_object(rule.data):
-            yield f"{path}.data", no_object
-        if rule.name and is_longer(rule.name.strip(), EVENT_NAME):
-            yield (
-                f"{path}.name",
-                f"takes more than Customer.io's {EVENT_NAME} bytes: it refuses these events",
-            )
-
-
-_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "add_device": ("deviceId", "platform", "data"),
-    "delete_device": ("deviceId", "platform"),
-    "merge": ("primaryType", "primaryId", "secondaryType", "secondaryId"),
-    "object": ("typeId", "id", "attributes", "delete"),
-    "relate": ("typeId", "id", "attributes"),
-    "unrelate": ("typeId", "id", "attributes"),
-}
-"""The keys that an operation reads of its object."""
-_CAMEL: Final = {"add_device": "addDevice", "delete_device": "deleteDevice"}
-_FREE: Final = ("data", "attributes")
-"""The keys of objects that take any others."""
-
-
-def _unread_keys(settings: Any, path: str) -> Iterable[tuple[str, str]]:
-    """Yield path and message for keys beside those that an operation reads."""
-    for name, keys in _KEYS.items():
-        value = getattr(settings, name, None)
-        made = getattr(value.spec, "map", None) if value is not None else None
-        for key in made or ():
-            if key not in keys:
-                free = next((name for name in _FREE if name in keys), None)
-                advice = f"; write it into {free}" if free else ""
-                yield f"{path}.{_CAMEL.get(name, name)}.map.{key}", f"is not sent{advice}"

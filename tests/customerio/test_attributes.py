@@ -88,8 +88,9 @@ def test_update_is_sent_again_as_it_may_have_had_no_effect() -> None:
 def test_update_that_is_neither_true_nor_false_is_refused(
     customerio: Sandbox, delivery: str, update: object
 ) -> None:
-    rule = changing(_update=update, plan="pro")
-    (letter,) = delivered(customerio, event_of(), rule=rule, delivery=delivery)
+    rule: Json = {"skip": True, "settings": {"identify": "data"}}
+    event = event_of(data={"_update": update, "plan": "pro"})
+    (letter,) = delivered(customerio, event, rule=rule, delivery=delivery)
     assert letter.reason == "identify: attribute '_update' must be true or false"
     assert customerio.requests == []
 

@@ -128,7 +128,8 @@ def test_every_refused_operation_is_named_with_its_reason(
     either.deliver([job])
     assert isinstance(job.error, Rejected)
     told = reason(job)
-    assert told.index("identify: ") < told.index("; send_email: App API answered 400")
+    missing = "; send_email: transactional_message_id is missing; body, subject and from would do"
+    assert told.index("identify: ") < told.index(missing)
     assert names(customerio) == ["seen"]
 
 
@@ -396,8 +397,9 @@ def test_message_without_an_app_api_key_is_rejected(connect: Open) -> None:
     assert "settings.appApiKey" in reason(job)
 
 
-def test_refused_message_says_why(either: Delivery) -> None:
-    job = job_of("u1", SendEmail(request={"to": "a@b.com"}))
+def test_refused_message_says_why(either: Delivery, customerio: Sandbox) -> None:
+    customerio.fault("status", status=400, path="/v1/send/email")
+    job = job_of("u1", email("u1"))
     either.deliver([job])
     assert isinstance(job.error, Rejected)
     assert "send_email: App API answered 400" in reason(job)

@@ -64,8 +64,8 @@ REFUSED: list[tuple[str, Json, Json, str]] = [
     ),
     (
         "platform",
-        of(),
-        {"skip": True, "settings": {"addDevice": value({"deviceId": "d", "platform": "tv"})}},
+        of(data={"deviceId": "d", "platform": "tv"}),
+        {"skip": True, "settings": {"addDevice": "data"}},
         "add_device: platform must be ios or android",
     ),
     (

@@ -53,7 +53,7 @@ def kind_of(key: str) -> type[Message]:
 @templates
 def test_fields_are_those_of_the_request_class_of_the_sdk(key: str) -> None:
     known = set(inspect.signature(SDK_REQUESTS[key].__init__).parameters) - {"self"}
-    assert set(kind_of(key).fields) == known | {"auto_create"}
+    assert set(kind_of(key).form.known) == known | {"auto_create"}
 
 
 @deliveries
@@ -107,7 +107,7 @@ def test_missing_or_unknown_field_is_a_mistake_of_the_flow(key: str) -> None:
     without = {name: value for name, value in TEMPLATE.items() if name != "identifiers"}
     assert problems(without) == [f"{place}: identifiers is missing"]
     (problem,) = problems({**TEMPLATE, "subject": {"value": "Hi"}})
-    start = f"{place}: it has a field that Customer.io does not take; known: "
+    start = f"{place}: Customer.io does not take 'subject'; known: "
     assert problem.startswith(start)
     assert "transactional_message_id" in problem
     load(settings, {"order": {"*": {"settings": {key: {"map": TEMPLATE}}}}})

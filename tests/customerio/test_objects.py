@@ -133,11 +133,12 @@ REFUSED = {
 def test_what_will_be_refused_is_known_before(
     made: Json, reason: str, setting: str, delivery: str, customerio: Sandbox
 ) -> None:
-    rule = {"skip": True, "settings": {setting: value(made)}}
-    (result,) = simulated(event_of(), rule=rule)
+    rule = {"skip": True, "settings": {setting: "data.made"}}
+    event = event_of(data={"made": made})
+    (result,) = simulated(event, rule=rule)
     assert (result.status, result.calls) == ("invalid", [])
     assert reason in (result.error or "")
-    (letter,) = delivered(customerio, event_of(), rule=rule, delivery=delivery)
+    (letter,) = delivered(customerio, event, rule=rule, delivery=delivery)
     assert letter.reason.startswith(f"{setting}: ")
     assert reason in letter.reason
     assert customerio.requests == []

@@ -174,7 +174,8 @@ def test_keys_that_an_operation_does_not_read_are_warned_of() -> None:
     registry = Registry()
     registry.register("customerio", CustomerioDestination)
     device = {"deviceId": "user.device", "platform": {"value": "ios"}, "last_used": "timestamp"}
-    rule = {"skip": True, "settings": {"addDevice": {"map": device}, "deleteDevice": {"map": {}}}}
+    gone = {key: device[key] for key in ("deviceId", "platform")}
+    rule = {"skip": True, "settings": {"addDevice": {"map": device}, "deleteDevice": {"map": gone}}}
     config = {"settings": KEYS, "mapping": {"app": {"open": rule}}}
     raw = {"destinations": {"customerio": {"package": "customerio", "config": config}}}
     place = f"{PLACE}.mapping.app.open.settings.addDevice.map.last_used"

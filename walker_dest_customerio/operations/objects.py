@@ -20,7 +20,7 @@ from walker_dest_customerio.operations.base import (
     length_problem,
 )
 
-_TYPE_ID: Final = re.compile(r"[0-9]{1,20}")
+TYPE_ID: Final = re.compile(r"[0-9]{1,20}")
 
 
 @define
@@ -53,7 +53,7 @@ class ObjectOperation(Operation):
         return (self.object_key,)
 
     def problem(self, now: float) -> str | None:
-        if not _TYPE_ID.fullmatch(self.type_id):
+        if not TYPE_ID.fullmatch(self.type_id):
             return "typeId must be the number that Customer.io shows for the type of object"
         return length_problem("the object's id", self.object_id, limits.OBJECT_ID)
 
