@@ -97,11 +97,13 @@ def test_calls_of_rudderstack_have_their_traits_and_page_in_the_context(
         post(
             collector,
             {"type": "identify", "userId": "", "anonymousId": "a-2", "context": {"traits": traits}},
-            {"type": "identify", "context": {"traits": {"plan": "team"}}},
+            track("Tea Tasted", userId="", anonymousId="a-2", context={"traits": traits}),
+            {"type": "identify", "context": {"traits": {"plan": "team", "userId": "ines"}}},
             {"type": "page", "name": "Teas", "context": {"page": page}},
         )
         hana = customerio_sandbox.person("hana@post.example")
         assert hana.attributes["created_at"] == 1772359200
-        assert customerio_sandbox.person("ines").attributes["plan"] == "team"
+        assert customerio_sandbox.event("Tea Tasted", person="hana@post.example").person is not None
+        assert customerio_sandbox.person("ines").attributes == {"plan": "team"}
         view = customerio_sandbox.event("https://shop.example/teas", person="ines")
         assert view.data["title"] == "Teas"
