@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from attrs import Factory, field, frozen
+from attrs.validators import optional
 
 from walker_collector.extension_config import ExtensionEntry
 from walker_collector.placeholders import MISSING as MISSING
@@ -31,12 +32,15 @@ from walker_collector.validators import (
     log_level,
     moment,
     ms,
+    names_database,
     names_destination,
     names_event,
+    names_schema,
     names_spool,
     positive,
     read_paths,
     reads_path,
+    without_login,
 )
 
 Consent = Mapping[str, bool]
@@ -325,18 +329,30 @@ class SourceEntry:
 
 @frozen(kw_only=True)
 class SpoolConfig:
-    """Where accepted events wait: a SQLite file, bounded by events and bytes.
+    """Where accepted events wait: a SQLite file or PostgreSQL, bounded by events and bytes.
 
-    path: the file has this path; its folder must exist.
-    sync: `normal` survives a crash of the process, `full` a loss of power as well.
+    path: a file has this path, for the processes of one machine; its folder must exist.
+    url: a PostgreSQL database has this URL, for the processes of all machines.
+    schema: tables of the spool are in this schema of the database.
+    lease_url: a direct URL of the database, for the session that holds leases; needed beside a
+        `url` that leads to a pooler.
+    sync: `normal` survives a crash of the process, `full` a loss of power as well; of a file.
     max_events: at most so many events may wait.
-    max_bytes: the file may grow to so many bytes.
+    max_bytes: the events may have so many bytes.
     """
 
-    path: str = field(validator=names_spool)
+    path: str = field(default="", validator=names_spool)
+    url: Secret | None = field(default=None, validator=names_database)
+    schema: str = field(default="walker", validator=names_schema)
+    lease_url: Secret | None = field(default=None, validator=names_database)
     sync: Literal["normal", "full"] = "normal"
     max_events: int = field(default=10_000_000, validator=at_least(1))
     max_bytes: int = field(default=10_000_000_000, validator=at_least(1))
+
+    @property
+    def place(self) -> str:
+        """Its place, for people: the path, or host and database of the URL."""
+        return self.path if self.url is None else without_login(self.url.reveal())
 
 
 @frozen(kw_only=True)
@@ -346,8 +362,9 @@ class CollectorConfig:
     consent: this consent is granted at the start.
     user: these are the defaults for the user of every event.
     globals: these are the defaults for the globals of every event.
-    spool: accepted events wait in this file; without it, in memory.
-    shards: so many parts of the people, each delivered by one process; fixed with the spool.
+    spool: accepted events wait in this file or database; without it, in memory.
+    shards: so many parts of the people, each delivered by one process; fixed with the spool. A new
+        file has 1, a new database 64.
     deliver: false leaves deliveries to other processes that use the spool, which it needs.
     queue_max: at most so many events wait in memory.
     queue_wait: a push waits for room at most so many ms.
@@ -368,7 +385,7 @@ class CollectorConfig:
     user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
     spool: SpoolConfig | None = field(default=None, metadata={"example": '{"path": "spool.db"}'})
-    shards: int = field(default=1, validator=between(1, 1024))
+    shards: int | None = field(default=None, validator=optional(between(1, 1024)))
     deliver: bool = field(default=True, validator=delivers_or_spools)
     queue_max: int = field(default=100_000, validator=at_least(1))
     queue_wait: int = field(default=5_000, validator=ms(0))

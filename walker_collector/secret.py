@@ -34,11 +34,13 @@ def _remember(secret: str) -> None:
 
 def _telling_parts(secret: str) -> list[str]:
     """Return the parts of a secret URL that stand in messages by themselves."""
-    _, scheme, rest = secret.partition("://")
-    if not scheme:
+    scheme, separator, rest = secret.partition("://")
+    if not separator:
         return []
     host, _, path = rest.partition("/")
     login = host.rpartition("@")[0]
+    if scheme in ("postgresql", "postgres"):  # the path is the database, which is no secret
+        return [login, login.partition(":")[2], *path.split("?", 1)[1:]]
     return [login, path, *path.split("?", 1)]
 
 

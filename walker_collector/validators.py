@@ -40,14 +40,56 @@ def names_file(_: Any, __: Any, value: str) -> None:
         raise ValueError("must name a file")
 
 
-def names_spool(_: Any, __: Any, value: str) -> None:
-    """Refuse a path that `names_file` refuses, and names that SQLite does not take for a file."""
+def names_spool(spool: Any, _: Any, value: str) -> None:
+    """Refuse a path that `names_file` refuses, and names that SQLite does not take for a file.
+
+    Without a `url` there must be a path, and beside one none.
+    """
+    url = spool.url
+    if bool(value) is (url is not None):
+        raise ValueError(
+            "has a path and a url; leave one of them out"
+            if value
+            else 'needs a path, such as "spool.db", or the url of a PostgreSQL database'
+        )
+    if not value:
+        return
     if value == ":memory:" or value.startswith("file:"):
         raise ValueError("must be the path of a file; without a spool, events wait in memory")
     try:
-        names_file(_, __, value)
+        names_file(spool, _, value)
     except ValueError as error:
         raise ValueError(f"{error}, such as spool.db") from None
+
+
+def names_database(_: Any, __: Any, value: Any) -> None:
+    """Refuse a URL (a Secret) that is none of PostgreSQL; None passes."""
+    if value is None:
+        return
+    try:
+        parts = urlsplit(value.reveal())
+        parts.port  # noqa: B018  # raises for a port that is no number
+    except ValueError as error:
+        raise ValueError(f"is no URL: {error}") from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be a URL of PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
+
+
+def without_login(url: str) -> str:
+    """Return a URL for people: its scheme, host, port and path alone."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+_SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+def names_schema(_: Any, __: Any, value: str) -> None:
+    """Refuse names of a schema that would need quotes, and those that PostgreSQL reserves."""
+    if not _SCHEMA.fullmatch(value) or value.startswith("pg_"):
+        raise ValueError(
+            "must be small letters, digits and _, up to 63 of them, and not begin with pg_"
+        )
 
 
 def delivers_or_spools(collector: Any, __: Any, value: bool) -> None:

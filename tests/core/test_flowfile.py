@@ -341,9 +341,38 @@ def test_what_is_not_run_here_is_a_warning() -> None:
 def test_collector_problems_have_their_place() -> None:
     assert problems({"collector": {"queueMax": 0, "spool": {}, "consnet": {}}}) == {
         "collector.queueMax": "must be at least 1, got 0",
-        "collector.spool.path": "required, but missing",
+        "collector.spool": 'needs a path, such as "spool.db", or the url of a PostgreSQL database',
         "collector.consnet": "unknown key; did you mean consent?",
     }
+
+
+def test_spool_in_a_database_has_a_url_that_is_shown_without_its_login() -> None:
+    url = "postgresql://shop:hunter2-and-more@db.example:5432/events?sslmode=require"
+    spool = load({"collector": {"spool": {"url": url, "leaseUrl": url}}}).collector.spool
+    assert spool is not None
+    assert spool.url is not None
+    assert spool.url.reveal() == url
+    assert spool.place == "postgresql://db.example:5432/events"
+    assert "hunter2" not in repr(spool)
+    assert spool.schema == "walker"
+
+
+@pytest.mark.parametrize(
+    ("spool", "place", "problem"),
+    [
+        ({"path": "a.db", "url": "postgresql://h/d"}, "path", "has a path and a url"),
+        ({"url": "mysql://h/d"}, "url", "must be a URL of PostgreSQL"),
+        ({"url": "postgresql://h:port/d"}, "url", "is no URL"),
+        ({"url": "postgresql://h/d", "schema": "Walker"}, "schema", "must be small letters"),
+        ({"url": "postgresql://h/d", "schema": "pg_walker"}, "schema", "not begin with pg_"),
+    ],
+)
+def test_wrong_place_of_a_spool_is_a_problem(
+    spool: dict[str, Any], place: str, problem: str
+) -> None:
+    found = problems({"collector": {"spool": spool}})
+    assert [*found] == [f"collector.spool.{place}"]
+    assert problem in found[f"collector.spool.{place}"]
 
 
 def test_process_that_only_accepts_needs_a_spool() -> None:

@@ -102,6 +102,14 @@ def test_quoted_secrets_and_parts_of_urls_are_struck_out() -> None:
             assert part not in storable(shown)
 
 
+def test_database_of_a_secret_url_is_shown_since_it_is_no_secret() -> None:
+    url = Secret("postgresql://shop:hunter2-and-more@db.example/production").reveal()
+    assert storable(f"no login at {url}") == "no login at ***"
+    assert storable("production: wrong password hunter2-and-more") == (
+        "production: wrong password ***"
+    )
+
+
 def test_credential_of_the_environment_is_struck_out_as_well() -> None:
     load_crm({"CRM_KEY": "key-of-the-environment"}, settings={**KEYS, "apiKey": "$env.CRM_KEY"})
     assert storable("refused key-of-the-environment") == "refused ***"

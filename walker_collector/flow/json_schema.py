@@ -4,7 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from walker_collector.config import CollectorConfig, DestinationConfig, RuleConfig, SourceConfig
+from walker_collector.config import (
+    CollectorConfig,
+    DestinationConfig,
+    RuleConfig,
+    SourceConfig,
+    SpoolConfig,
+)
 from walker_collector.extension_config import ExtensionConfig
 from walker_collector.flow.extension_entry import Extension
 from walker_collector.flow.shape import (
@@ -68,6 +74,8 @@ _NEEDS_SPOOL: Final = {
     "if": {"properties": {"deliver": {"const": False}}, "required": ["deliver"]},
     "then": {"required": ["spool"]},
 }
+_ONE_PLACE: Final = {"oneOf": [{"required": ["path"]}, {"required": ["url"]}]}
+"""A spool is in a file or in a database."""
 
 
 def flow_schema(registry: Registry) -> Schema:
@@ -81,6 +89,7 @@ def flow_schema(registry: Registry) -> Schema:
         ),
     }
     builder.definitions[CollectorConfig.__name__] |= _NEEDS_SPOOL
+    builder.definitions[SpoolConfig.__name__] |= _ONE_PLACE
     flow = builder.defined("Flow", lambda: describe_fields(Flow, builder, **parts))
     version = {"const": VERSION}
     flows = _objects_of({"if": _IS_WEB, "then": {}, "else": flow})

@@ -203,11 +203,11 @@ def _read_collector(
     listed = resolved.pop("extensions", None)
     extensions = read_extensions(listed, registry, context.lenient, diagnostics)
     collector = diagnostics.take(structure(resolved, CollectorConfig, "collector"))
-    if collector and collector.shards > 1 and collector.spool is None:
+    if collector and (collector.shards or 1) > 1 and collector.spool is None:
         diagnostics.warnings.append(
             "collector.shards: has no effect without a spool, as one process delivers everything"
         )
-    if collector and collector.spool and not context.lenient:
+    if collector and collector.spool and collector.spool.path and not context.lenient:
         _check_spool(collector.spool.path, diagnostics)
     if collector is None:
         return CollectorConfig()

@@ -214,7 +214,7 @@ def _describe_field(
 ) -> Schema:
     schema = describer.part(field.type or Any) if instead is None else dict(instead)
     default = field.default
-    if isinstance(default, str | int | float) and not isinstance(default, Secret):
+    if isinstance(default, str | int | float) and default != "" and not isinstance(default, Secret):
         schema["default"] = default
     return {**schema, "description": description} if description else schema
 
