@@ -7,12 +7,13 @@ short one (`tests/forms.py`); the last lines say which. `-m services` runs the f
 import re
 import signal
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.forms import LONG, has_long_form
+from tests.postgres_server import PostgresServer, programs
 from tests.services import missing, needed_by
 from tests.wheelhouse import PIP, build, once_for_all, run
 
@@ -110,3 +111,13 @@ def wheels(shared_folder: Path) -> dict[str, Path]:
     """Package -> its wheel, of all distributions of the repository."""
     folder = once_for_all(shared_folder / "wheelhouse", build)
     return {path.name.split("-")[0]: path for path in folder.glob("*.whl")}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests of a process, each of which has a place there alone."""
+    found = programs()
+    if found is None:
+        missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
+    with PostgresServer(found) as server:
+        yield server

@@ -1,6 +1,5 @@
-"""A PostgreSQL server for all tests of a process; each gets a database of its own."""
+"""Databases of the tests' PostgreSQL server: each test gets one of its own."""
 
-from collections.abc import Iterator
 from itertools import count
 
 import psycopg
@@ -8,8 +7,7 @@ import pytest
 from attrs import frozen
 from psycopg.sql import SQL, Identifier
 
-from tests.plugins.postgres_server import PostgresServer, programs
-from tests.services import missing
+from tests.postgres_server import PostgresServer
 
 APPLICATION = "shop"
 APPLICATION_PASSWORD = "shop-password"
@@ -34,28 +32,25 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    found = programs()
-    if found is None:
-        missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
-    with PostgresServer(found) as server:
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute(
-                SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-                    Identifier(APPLICATION), APPLICATION_PASSWORD
-                )
+def shop_server(postgres_server: PostgresServer) -> PostgresServer:
+    """The server, with the user of an application."""
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute(
+            SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                Identifier(APPLICATION), APPLICATION_PASSWORD
             )
-        yield server
+        )
+    return postgres_server
 
 
 _numbers = count(1)
 
 
 @pytest.fixture
-def postgres(postgres_server: PostgresServer) -> Database:
+def postgres(shop_server: PostgresServer) -> Database:
     """An empty database."""
     name = f"shop{next(_numbers)}"
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+    with psycopg.connect(shop_server.url("postgres"), autocommit=True) as connection:
         create = SQL("CREATE DATABASE {} OWNER {}")
         connection.execute(create.format(Identifier(name), Identifier(APPLICATION)))
-    return Database(postgres_server, name)
+    return Database(shop_server, name)

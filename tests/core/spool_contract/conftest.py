@@ -41,11 +41,17 @@ class Store:
             yield running
 
 
-@pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+PARAMS = [
+    pytest.param(name, marks=pytest.mark.services(engine.service) if engine.service else ())
+    for name, engine in ENGINES.items()
+]
+
+
+@pytest.fixture(params=PARAMS)
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     engine = str(request.param)
     with ExitStack() as open_ones:
-        yield Store(engine, ENGINES[engine].place(tmp_path), open_ones)
+        yield Store(engine, ENGINES[engine].place(request), open_ones)
 
 
 @pytest.fixture

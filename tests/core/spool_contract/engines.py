@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
+import pytest
 from attrs import define, field, frozen
 
 from walker_collector.config import SpoolConfig
@@ -18,17 +19,28 @@ from walker_collector.spool.sqlite import SqliteSpool
 
 @frozen
 class Engine:
-    """A kind of spool. `place` returns where a new one is to be, `open` opens it with shards."""
+    """A kind of spool. `place` returns where a new one is to be, `open` opens it with shards.
 
-    place: Callable[[Path], str]
+    service: the service that it needs, if any.
+    """
+
+    place: Callable[[pytest.FixtureRequest], str]
     open: Callable[[str, int], DurableSpool]
+    service: str = ""
+
+
+def _sqlite_file(request: pytest.FixtureRequest) -> str:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return str(folder / "spool.db")
 
 
 def _open_sqlite(place: str, shards: int) -> DurableSpool:
     return SqliteSpool(SpoolConfig(path=place), shards=shards)
 
 
-ENGINES: Final = {"sqlite": Engine(lambda folder: str(folder / "spool.db"), _open_sqlite)}
+ENGINES: Final = {
+    "sqlite": Engine(_sqlite_file, _open_sqlite),
+}
 
 
 @define

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
@@ -37,6 +38,7 @@ class PostgresServer:
         # The server refuses to run as root, as tests in containers do.
         self._user = _unprivileged() if os.geteuid() == 0 else None
         self.port = _free_port()
+        self._schemas = count(1)
 
     def __enter__(self) -> Self:
         if self._user is not None:
@@ -74,6 +76,10 @@ class PostgresServer:
     def url(self, database: str, user: str = SUPERUSER, password: str = PASSWORD) -> str:
         """Return where a database is, and as whom."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def new_schema(self) -> str:
+        """Return the name of a schema that nobody has used, in whichever database."""
+        return f"walker{next(self._schemas)}"
 
     def _run(self, program: str, *options: str) -> None:
         data = self._folder / "data"

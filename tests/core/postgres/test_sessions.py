@@ -1,0 +1,113 @@
+"""Sessions at the server, and the tables that the first of them makes."""
+
+import os
+import threading
+
+import psycopg
+import pytest
+
+from tests.postgres_server import PostgresServer
+from tests.support import wait_until
+from walker_collector.errors import SpoolError
+from walker_collector.spool.postgres import Place
+from walker_collector.spool.postgres.layout import Layout, prepare
+from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.server_errors import ServerTrouble
+from walker_collector.spool.postgres.sessions import Database, Session
+
+
+def session(place: Place) -> Session:
+    return Session(place, place.url, Queries(place.schema))
+
+
+def prepared(place: Place, shards: int | None = None) -> Layout:
+    one = session(place)
+    try:
+        return one.run(lambda database: prepare(database, one.name, shards, read_only=False))
+    finally:
+        one.close()
+
+
+def backend(database: Database) -> int:
+    ((pid,),) = database.connection.execute("SELECT pg_backend_pid()").fetchall()
+    return int(pid)
+
+
+def test_tables_are_made_once_whoever_comes_first(place: Place) -> None:
+    layouts: list[Layout] = []
+    threads = [threading.Thread(target=lambda: layouts.append(prepared(place))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert layouts == [Layout(1, 64)] * 4
+
+
+def test_tables_of_a_newer_version_are_refused(place: Place) -> None:
+    prepared(place, 8)
+    with psycopg.connect(place.url, autocommit=True) as connection:
+        connection.execute(f"UPDATE {place.schema}.layout SET version = 99".encode())
+    with pytest.raises(SpoolError, match="written by a newer walker-collector"):
+        prepared(place)
+
+
+def test_connection_that_the_server_has_ended_is_made_anew(place: Place) -> None:
+    one = session(place)
+    first = one.run(backend)
+    with psycopg.connect(place.url) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (first,))
+    with pytest.raises(ServerTrouble):
+        one.run(backend)
+    assert one.run(backend) != first
+    assert one.number == 2
+    one.close()
+    with pytest.raises(SpoolError, match="closed"):
+        one.run(backend)
+
+
+def test_reads_are_repeated_until_the_server_answers(place: Place) -> None:
+    one = session(place)
+    first = one.run(backend)
+    with psycopg.connect(place.url) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (first,))
+    assert one.repeat(backend, 5.0) != first
+    one.close()
+
+
+def test_forked_child_leaves_the_session_to_its_parent(place: Place) -> None:
+    one = session(place)
+    first = one.run(backend)
+    child = os.fork()
+    if not child:
+        try:
+            one.abandon()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert one.run(backend) == first
+    one.close()
+
+
+def test_session_of_a_closed_one_is_over_at_the_server(place: Place) -> None:
+    one = session(place)
+    pid = one.run(backend)
+    one.close()
+    with psycopg.connect(place.url, autocommit=True) as other:
+        there = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+        wait_until(lambda: not other.execute(there, (pid,)).fetchall())
+
+
+def test_error_names_place_and_remedy_and_no_password(postgres_server: PostgresServer) -> None:
+    def error(url: str) -> str:
+        with pytest.raises(SpoolError) as raised:
+            session(Place(url)).run(backend)
+        assert "secret-word" not in str(raised.value)
+        return str(raised.value)
+
+    wrong = postgres_server.url("postgres", password="secret-word")
+    assert "check the user and the password" in error(wrong)
+    assert "create the database" in error(postgres_server.url("nowhere"))
+    assert "see whether the server runs" in error("postgresql://a:secret-word@127.0.0.1:1/x")
+    assert "is no url of a database" in error("secret-word")

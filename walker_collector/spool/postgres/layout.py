@@ -1,0 +1,84 @@
+"""The tables of a spool in PostgreSQL: made when there are none, and brought to this version."""
+
+from typing import Any, Final
+
+import psycopg
+from attrs import frozen
+
+from walker_collector.errors import SpoolError
+from walker_collector.spool.postgres.sessions import Database, advisory_key
+
+VERSION: Final = 1
+_SHARDS: Final = 64
+"""The number of shards of a new spool, if none is given."""
+_OLDEST: Final = 14
+"""PostgreSQL's oldest version that ends idle sessions, which a stopped process has."""
+
+
+@frozen
+class Layout:
+    """The version of the tables, and the number of shards."""
+
+    version: int
+    shards: int
+
+
+def prepare(database: Database, name: str, shards: int | None, *, read_only: bool) -> Layout:
+    """Return the layout of the spool, which is made or migrated if need be. Raises SpoolError.
+
+    `shards`: the number that it must have, or is made with; None: any.
+    """
+    _check_server(database.connection, name)
+    found = _layout(database)
+    if found is None or found.version < VERSION:
+        if read_only:
+            raise SpoolError(
+                f"{name}: there is no spool of this version yet; start a process with this flow"
+            )
+        found = _migrate(database, shards)
+    if found.version > VERSION:
+        raise SpoolError(
+            f"{name}: written by a newer walker-collector (format {found.version}, this one reads "
+            f"{VERSION}); upgrade, or drain it with the version that wrote it"
+        )
+    if shards is not None and found.shards != shards:
+        raise SpoolError(
+            f"{name}: made with {found.shards} shard(s), and the flow has collector.shards "
+            f"{shards}; set collector.shards to {found.shards}, or drain the spool and choose "
+            f"another schema, so that a new one is made with {shards}"
+        )
+    return found
+
+
+def _check_server(connection: psycopg.Connection[Any], name: str) -> None:
+    version = connection.info.server_version // 10_000
+    if version < _OLDEST:
+        raise SpoolError(f"{name}: PostgreSQL {version} is too old; it needs {_OLDEST} or newer")
+    ((encoding,),) = connection.execute("SHOW server_encoding").fetchall()
+    if encoding != "UTF8":
+        raise SpoolError(f"{name}: the database has the encoding {encoding}; make one with UTF8")
+
+
+def _layout(database: Database) -> Layout | None:
+    """Return the layout of the spool; None: there is no spool."""
+    ((exists,),) = database.rows("has_layout", (database.queries.schema,))
+    if not exists:
+        return None
+    for version, shards in database.rows("layout"):
+        return Layout(version, shards)
+    return None
+
+
+def _migrate(database: Database, shards: int | None) -> Layout:
+    """Bring the tables to this version, whichever process comes first."""
+    connection, schema = database.connection, database.queries.schema
+    with connection.transaction():
+        key = advisory_key(schema, "layout")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
+        found = _layout(database) or Layout(0, shards or _SHARDS)
+        for version in range(found.version + 1, VERSION + 1):
+            connection.execute(database.queries.script(version))
+        if found.version < VERSION:
+            database.run("set_layout", (VERSION, found.shards))
+            found = Layout(VERSION, found.shards)
+    return found

@@ -1,0 +1,47 @@
+"""The statements of the spool, from files of SQL.
+
+A line `-- name` begins a statement, which goes on to the next such line. `{schema}` stands for the
+schema of the spool: nothing depends on a search path, which a pooler may give to somebody else.
+"""
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from psycopg.sql import Identifier
+
+_NAME: Final = re.compile(r"^-- (\w+)$", re.MULTILINE)
+_FILES: Final = ("commits", "events", "marks", "people", "erasures", "leases")
+
+
+class Queries:
+    """The statements by their names, for one schema."""
+
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
+        self._quoted = Identifier(schema).as_string(None)
+        self._texts = {
+            name: text.replace("{schema}", self._quoted).encode() for name, text in _all().items()
+        }
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._texts[name]
+
+    def script(self, version: int) -> bytes:
+        """Return the statements that lead to a version of the tables."""
+        return _read(f"schema_{version}").replace("{schema}", self._quoted).encode()
+
+
+@cache
+def _all() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in _FILES:
+        _, *parts = _NAME.split(_read(file))
+        names, texts = parts[::2], parts[1::2]
+        found.update(zip(names, map(str.strip, texts), strict=True))
+    return found
+
+
+def _read(file: str) -> str:
+    return files(__package__).joinpath("sql", f"{file}.sql").read_text("utf-8")

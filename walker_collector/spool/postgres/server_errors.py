@@ -1,0 +1,72 @@
+"""Errors of PostgreSQL as SpoolErrors with a remedy."""
+
+from typing import Final
+
+import psycopg
+
+from walker_collector.errors import SpoolError
+from walker_collector.text import storable
+
+
+class ServerTrouble(SpoolError):
+    """The server cannot be reached, or cannot do it just now; another attempt may succeed."""
+
+
+_DOWN: Final = "see whether the server runs and this machine reaches it; accepted events are safe"
+_REMEDIES: Final = {
+    "25006": "this server is a standby, or read-only: give the url of the primary",
+    "25P03": "this process was stopped in the middle of a write; it writes again",
+    "28": "check the user and the password in the url",
+    "3D": "create the database, or correct its name in the url",
+    "40": "others write the same rows; it is written again",
+    "42501": "grant the user of the url all rights on the schema, and CREATE on the database",
+    "53100": "the disk of the server is full: make room; accepted events are safe",
+    "53300": "the server has no connection left: raise max_connections, or run fewer processes",
+    "53": "the server lacks memory or disk; accepted events are safe",
+    "55P03": "another process has been writing for too long; see whether it is stopped",
+    "57P05": "the session was idle for too long, as that of a stopped process is",
+    "57": _DOWN,
+    "58": "the disk of the server fails: see its log",
+    "08": _DOWN,
+}
+"""By SQLSTATE, or its class."""
+_FOR_GOOD: Final = ("28", "3D", "42501")
+_SIGNS: Final = {
+    "password authentication failed": "28",
+    "no pg_hba.conf entry": "28",
+    "role ": "28",
+    "database ": "3D",
+    "too many clients": "53300",
+    "connection slots": "53300",
+}
+"""What a server says that refuses a connection -> SQLSTATE, which libpq does not hand on."""
+
+
+def spool_error(name: str, error: psycopg.Error) -> SpoolError:
+    """Return the error to raise for the spool of this name, with the remedy."""
+    state = _state(error)
+    hint = _REMEDIES.get(state) or _REMEDIES.get(state[:2])
+    text = storable(str(error).split("\n", 1)[0] or type(error).__name__)
+    if may_heal(error):
+        return ServerTrouble(f"{name}: {text}; {hint or _DOWN}")
+    return SpoolError(f"{name}: {text}; {hint or 'see the log of the server'}")
+
+
+def may_heal(error: psycopg.Error) -> bool:
+    """Return whether the same may succeed a moment later."""
+    state = _state(error)
+    if not state:  # no answer of a server: the connection was lost, or not made
+        return isinstance(error, psycopg.OperationalError)
+    return (state in _REMEDIES or state[:2] in _REMEDIES) and not state.startswith(_FOR_GOOD)
+
+
+def is_conflict(error: psycopg.Error) -> bool:
+    """Return whether others came between: the transaction is to be repeated at once."""
+    return error.sqlstate in ("40001", "40P01")
+
+
+def _state(error: psycopg.Error) -> str:
+    if error.sqlstate or "FATAL:" not in str(error):
+        return error.sqlstate or ""
+    text = str(error).split("FATAL:", 1)[1]
+    return next((state for sign, state in _SIGNS.items() if sign in text), "")

@@ -1,0 +1,240 @@
+"""Sessions of this process at the server, each one connection, made anew after it was lost.
+
+A process has at most three: the writer (`url`), that of the leases, and the listener (both
+`lease_url`, without a pooler). A process that only accepts has the writer alone.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
+
+import psycopg
+from attrs import frozen
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+from walker_collector.errors import SpoolError
+from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.server_errors import ServerTrouble, may_heal, spool_error
+from walker_collector.spool.postgres.spool_place import Place
+
+T = TypeVar("T")
+
+APPLICATION: Final = "walker-collector"
+"""The name of each session in `pg_stat_activity`."""
+_OPTIONS: Final = {
+    "application_name": APPLICATION,
+    "client_encoding": "utf8",
+    "connect_timeout": 5,  # seconds
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between attempts; the last one again and again."""
+
+
+@frozen
+class Database:
+    """A connection, with the statements of the spool."""
+
+    connection: psycopg.Connection[tuple[Any, ...]]
+    queries: Queries
+
+    def rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """Return the rows of a statement."""
+        cursor = self.connection.execute(self.queries[name], values, binary=True)
+        return cursor.fetchall()
+
+    def run(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> int:
+        """Run a statement; return the number of rows that it has changed.
+
+        Within a pipeline, that number is not known.
+        """
+        return self.connection.execute(self.queries[name], values, binary=True).rowcount
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run what is within the block as a transaction."""
+        with self.connection.transaction():
+            yield
+
+
+class Session:
+    """One connection to the server, made when it is needed.
+
+    `turn` is held by the thread that uses it. `prepared` is called with each new connection.
+    `settings` hold for the session: only where no pooler is in between. `number` is another one
+    with each new connection.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        url: str,
+        queries: Queries,
+        *,
+        settings: Mapping[str, str] | None = None,
+        prepared: Callable[[Database], None] = lambda database: None,
+    ) -> None:
+        self.turn = threading.Lock()
+        self.name = name_of(place)
+        self.number = 0
+        self._url = url
+        self._queries = queries
+        self._settings = settings or {}
+        self._prepared = prepared
+        self._through_pooler = place.lease_url is not None and url == place.url
+        self._database: Database | None = None
+        self._closed = False
+
+    @property
+    def database(self) -> Database | None:
+        """The connection; None: there is none just now."""
+        database = self._database
+        return None if database is None or database.connection.closed else database
+
+    def open(self) -> Database:
+        """Return the connection, made anew if there is none. Raises SpoolError.
+
+        Called with the turn.
+        """
+        if (database := self.database) is not None:
+            return database
+        if self._closed:
+            raise SpoolError(f"{self.name}: it is closed")
+        self.drop()
+        try:
+            return self._connect()
+        except psycopg.Error as error:
+            self.drop()
+            raise spool_error(self.name, error) from error
+
+    def _connect(self) -> Database:
+        connection = psycopg.connect(
+            self._url,
+            autocommit=True,
+            # Queries that a pooler has seen prepared may be unknown to the next server.
+            prepare_threshold=None if self._through_pooler else 3,
+            **_options(self._url),
+        )
+        # All numbers of one type: else each length of a number makes another prepared statement.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        connection.adapters.register_dumper(int, Int8BinaryDumper)
+        self._database = database = Database(connection, self._queries)
+        for name, value in self._settings.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        self._prepared(database)
+        self.number += 1
+        return database
+
+    def run(self, work: Callable[[Database], T]) -> T:
+        """Run `work` once, with the turn. Raises SpoolError; a connection that fails is closed."""
+        with self.turn:
+            return self.run_with_turn(work)
+
+    def run_with_turn(self, work: Callable[[Database], T]) -> T:
+        """Run `work` as `run` does, for a caller who has the turn."""
+        database = self.open()
+        try:
+            return work(database)
+        except psycopg.Error as error:
+            if database.connection.closed or not is_idle(database.connection):
+                self.drop()
+            raise spool_error(self.name, error) from error
+
+    def repeat(self, work: Callable[[Database], T], wait: float) -> T:
+        """Run `work`, which may be repeated, until it succeeds; for at most `wait` seconds.
+
+        Raises SpoolError.
+        """
+        deadline = time.monotonic() + wait
+        with self.turn:
+            for pause in pauses():
+                try:
+                    return self.run_with_turn(work)
+                except ServerTrouble:
+                    if time.monotonic() + pause > deadline:
+                        raise
+                    time.sleep(pause)
+        raise AssertionError("pauses never end")
+
+    def drop(self) -> None:
+        """Close the connection; the next use makes a new one."""
+        database, self._database = self._database, None
+        if database is not None:
+            with contextlib.suppress(psycopg.Error):
+                database.connection.close()
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        with self.turn:
+            self._closed = True
+            self.drop()
+
+    def abandon(self) -> None:
+        """Leave the connection to the parent process, in a forked child.
+
+        To close it would end the parent's session: the socket is the same. So another socket takes
+        its place first.
+        """
+        self._closed = True
+        database, self._database = self._database, None
+        if database is not None and not database.connection.closed:
+            one, other = socket.socketpair()
+            with one, other:
+                os.dup2(one.fileno(), database.connection.fileno(), inheritable=False)
+            database.connection.close()
+
+
+def pauses() -> Iterator[float]:
+    """Return the seconds between attempts, without an end."""
+    yield from _PAUSES
+    while True:
+        yield _PAUSES[-1]
+
+
+def is_idle(connection: psycopg.Connection[Any]) -> bool:
+    """Return whether a connection is outside any transaction, and may be used on."""
+    return connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+
+
+def can_retry(error: BaseException) -> bool:
+    """Return whether an error of the server may be gone a moment later."""
+    return isinstance(error, psycopg.Error) and may_heal(error)
+
+
+def name_of(place: Place) -> str:
+    """Return the name of a spool for messages, which has no secret. Raises SpoolError."""
+    found = _parsed(place.url)
+    host = found.get("host") or found.get("hostaddr") or "localhost"
+    port = f":{found['port']}" if found.get("port") else ""
+    return f"spool postgresql://{host}{port}/{found.get('dbname', '')} (schema {place.schema})"
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Return the options of a connection that its url does not set."""
+    return {key: value for key, value in _OPTIONS.items() if key not in _parsed(url)}
+
+
+def _parsed(url: str) -> Mapping[str, Any]:
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # Not chained: its text has parts of the url, and so maybe of the password.
+        raise SpoolError(
+            "spool.url is no url of a database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+
+
+def advisory_key(*parts: object) -> int:
+    """Return the key of an advisory lock (64 bits) for these parts, the schema among them."""
+    text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), signed=True)
