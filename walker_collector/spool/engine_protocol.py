@@ -1,7 +1,7 @@
 """The protocols of a spool, for another engine to implement.
 
-`tests/core/spool_contract` checks an engine by them. `LeaseKeeper` is that of lock files; another
-engine shares out its leases by the same `assign`.
+`tests/core/spool_contract` checks an engine by them. `LeaseKeeper` shares out the leases of any
+engine, which has the `Members` and `Leases` of `processes.keeper`.
 """
 
 import sys

@@ -12,7 +12,7 @@ from subprocess import PIPE, Popen
 
 from tests.support import program, wait_until
 from walker_collector.spool import Deliveries, Lease
-from walker_collector.spool.processes.keeper import LeaseKeeper
+from walker_collector.spool.processes.membership import file_keeper
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,7 +85,7 @@ def main() -> None:
         return not in_flight[0]
 
     deliveries = Deliveries(lambda lease: say("took", lease), abandon)
-    keeper = LeaseKeeper(Path(spool), destinations, int(shards), deliveries)
+    keeper = file_keeper(Path(spool), destinations, int(shards), deliveries)
     keeper.start()
     print("there", flush=True)
     for _ in sys.stdin:

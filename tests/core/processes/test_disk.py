@@ -12,7 +12,7 @@ from walker_collector import SpoolError
 from walker_collector.config import SpoolConfig
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.processes.disk import _MOUNTS, filesystem_of
-from walker_collector.spool.processes.keeper import LeaseKeeper
+from walker_collector.spool.processes.membership import file_keeper
 from walker_collector.spool.sqlite import SqliteSpool
 
 MOUNTS = r"""
@@ -110,11 +110,11 @@ def test_leases_are_taken_on_a_full_disk_and_told_when_there_is_room(tmp_path: P
     def child() -> None:
         most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
-        one = LeaseKeeper(spool, ["crm"], 1, deliveries)
+        one = file_keeper(spool, ["crm"], 1, deliveries)
         one.look()
         assert one.holds(crm)  # what is delivered makes room
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-        other = LeaseKeeper(spool, ["crm"], 1, deliveries)
+        other = file_keeper(spool, ["crm"], 1, deliveries)
         assert sorted(member.pid for member in other.living()) == [0, os.getpid()]
         one.look()
         assert [member.pid for member in other.living()] == [os.getpid()] * 2

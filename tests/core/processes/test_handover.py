@@ -36,9 +36,9 @@ from walker_collector.spool import (
     UpdateKind,
 )
 from walker_collector.spool.processes.files import try_lock, unlock
-from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.leases import Leases
 from walker_collector.spool.processes.members import Members
+from walker_collector.spool.processes.membership import file_keeper
 from walker_collector.spool.sqlite import SqliteSpool
 
 
@@ -183,7 +183,7 @@ def test_a_lease_that_cannot_be_taken_over_is_kept_while_anything_is_in_flight(
     def take_over(lease: Lease) -> None:
         raise SpoolError("unreadable")
 
-    one = LeaseKeeper(
+    one = file_keeper(
         tmp_path / "spool.db", ["crm"], 1, Deliveries(take_over, lambda lease: not in_flight[0])
     )
     with pytest.raises(SpoolError):

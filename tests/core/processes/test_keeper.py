@@ -15,6 +15,7 @@ from walker_collector.spool import Deliveries, Lease
 from walker_collector.spool.processes.keeper import LeaseKeeper
 from walker_collector.spool.processes.leases import Leases
 from walker_collector.spool.processes.members import Members
+from walker_collector.spool.processes.membership import file_keeper
 
 CRM = Lease("crm", 0)
 
@@ -25,7 +26,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 def keeper(spool: Path, *destinations: str, shards: int = 1) -> LeaseKeeper:
-    return LeaseKeeper(
+    return file_keeper(
         spool, destinations, shards, Deliveries(lambda lease: None, lambda lease: True)
     )
 
@@ -284,7 +285,7 @@ def test_a_lease_that_was_to_be_given_up_is_kept_if_nobody_takes_it(spool: Path)
         asked.append(lease)
         return False  # there is always something in flight
 
-    busy = LeaseKeeper(spool, ["crm"], 2, Deliveries(taken.append, abandon))
+    busy = file_keeper(spool, ["crm"], 2, Deliveries(taken.append, abandon))
     busy.look()
     with peer(spool, "crm", shards=2) as other:
         wait_until(lambda: busy.look() or asked)
@@ -301,7 +302,7 @@ def test_a_lease_whose_deliveries_cannot_begin_is_given_back(spool: Path) -> Non
     def take_over(lease: Lease) -> None:
         raise SpoolError("the disk cannot be read")
 
-    failing = LeaseKeeper(spool, ["crm"], 1, Deliveries(take_over, lambda lease: True))
+    failing = file_keeper(spool, ["crm"], 1, Deliveries(take_over, lambda lease: True))
     with pytest.raises(SpoolError):
         failing.look()
     assert not failing.holds(CRM)

@@ -18,6 +18,7 @@ from walker_collector.spool import NewEvent, State
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
+from walker_collector.spool.processes.membership import file_keeper
 from walker_collector.spool.sqlite import SqliteSpool
 
 YES = True
@@ -152,7 +153,7 @@ def test_deleted_file_of_a_process_is_made_anew(tmp_path: Path) -> None:
 
 def keeper(spool: Path, loss: Callable[[], Loss] = lambda: Loss.NONE) -> LeaseKeeper:
     deliveries = Deliveries(lambda lease: None, lambda lease: True)
-    return LeaseKeeper(spool, ["crm"], 1, deliveries, loss)
+    return file_keeper(spool, ["crm"], 1, deliveries, loss)
 
 
 def test_loss_of_the_locks_is_told_once_and_ends_the_leases(

@@ -4,15 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
 from walker_collector.spool.processes.assignment import assign
 from walker_collector.spool.processes.files import Loss
-from walker_collector.spool.processes.leases import Leases
-from walker_collector.spool.processes.members import Members
 from walker_collector.text import describe
 
 _INTERVAL: Final = 0.25
@@ -27,24 +25,88 @@ _JOIN: Final = 10.0
 logger = logging.getLogger("walker_collector")
 
 
+class Members(Protocol):
+    """The processes of a spool, this one among them."""
+
+    @property
+    def token(self) -> str:
+        """The name of this process among the others; a new one where it has to join anew."""
+
+    @property
+    def version(self) -> int:
+        """Another value than before: processes have come or gone, and a look is due at once.
+
+        It may miss some: a look is due every second.
+        """
+
+    def sign(self) -> None:
+        """Give a sign of life; join anew where this process counts as ended."""
+
+    def living(self) -> list[Member]:
+        """Return the living processes, the one that came first first."""
+
+    def leave(self) -> None:
+        """Take no part in sharing out leases any more, and stay a living process."""
+
+    def close(self) -> None:
+        """End the membership."""
+
+    def abandon(self) -> None:
+        """Leave the membership to the parent process, in a forked child."""
+
+
+class Leases(Protocol):
+    """The leases that this process has taken."""
+
+    @property
+    def held(self) -> frozenset[Lease]:
+        """The leases that were acquired and not released, those that are lost among them."""
+
+    def holds(self, lease: Lease) -> bool:
+        """Return whether a lease is held, and not lost. Asks no other process."""
+
+    def acquire(self, lease: Lease) -> bool:
+        """Take a lease unless another process has it; return whether it is held now."""
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease up."""
+
+    def holders(self, leases: Iterable[Lease]) -> dict[Lease, str]:
+        """Return the tokens of the processes that hold leases, of those that are held."""
+
+    def health(self, leases: Iterable[Lease]) -> Mapping[Lease, DestinationHealth]:
+        """Return how deliveries under leases go, or went last, of those that was told of."""
+
+    def publish_health(self, destination: str, health: DestinationHealth) -> None:
+        """Write how deliveries to a destination go beside its leases."""
+
+    def close(self) -> None:
+        """Give all leases up."""
+
+    def abandon(self) -> None:
+        """Leave the leases to the parent process, in a forked child."""
+
+
 class LeaseKeeper:
     """Looks every quarter of a second which leases this process should have.
 
     A process that has leases to give up finishes what is in flight first, and whoever should have
-    them takes them when they are free.
+    them takes them when they are free. `spool` is its name in messages.
     """
 
     def __init__(
         self,
-        spool: Path,
+        spool: str,
+        members: Members,
+        leases: Leases,
         destinations: Collection[str],
         shards: int,
         deliveries: Deliveries,
         loss: Callable[[], Loss] = lambda: Loss.NONE,
     ) -> None:
         self._spool = spool
-        self._members = Members(spool, destinations)
-        self._leases = Leases(spool, self._members.folder, self._members.token)
+        self._members = members
+        self._leases = leases
         self._wanted = [Lease(id_, shard) for id_ in destinations for shard in range(shards)]
         self._deliveries = deliveries
         self._loss = loss
@@ -54,7 +116,7 @@ class LeaseKeeper:
         self._problem = ""
         self._leaving: set[Lease] = set()
         self._looked_at = -_WHOLE
-        self._folder_version = 0
+        self._members_version = 0
         self._looking = threading.Lock()
         self._over = threading.Event()
         self._rest: list[Lease] = []
@@ -92,7 +154,8 @@ class LeaseKeeper:
         """Return the deliverer under each of these leases, and its health or the last known."""
         holders = self.holders(leases)
         with self._looking:
-            return [Deliverer(holders.get(item), self._leases.health(item)) for item in leases]
+            health = self._leases.health(leases)
+        return [Deliverer(holders.get(item), health.get(item)) for item in leases]
 
     def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Write into the leases of a destination how deliveries to it go."""
@@ -114,10 +177,20 @@ class LeaseKeeper:
                     self.look()
                 self._deliveries.look()
                 self._problem = ""
-            except Exception as error:  # the next look may find the folder, or the disk, better
-                if self._problem != (problem := describe(error)):  # once, not at each look
-                    logger.exception("spool: the leases of this process could not be looked after")
-                self._problem = problem
+            except Exception as error:  # the next look may find the spool in a better state
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Log an error of looks once, not at each of them."""
+        if self._problem == (problem := describe(error)):
+            return
+        self._problem = problem
+        logger.error(
+            "%s: the leases of this process could not be looked after: %s",
+            self._spool,
+            problem,
+            exc_info=not isinstance(error, SpoolError),  # which says itself what to do
+        )
 
     def _is_quiet(self) -> bool:
         """Return whether there is nothing to do: nobody has come or gone, no lease is free.
@@ -129,7 +202,7 @@ class LeaseKeeper:
                 time.monotonic() - self._looked_at < _WHOLE
                 and not self._leaving
                 and self._loss() is Loss.NONE
-                and self._members.version == self._folder_version
+                and self._members.version == self._members_version
                 and len(self._leases.holders(self._wanted)) == len(self._wanted)
             )
 
@@ -143,6 +216,9 @@ class LeaseKeeper:
                 if loss is Loss.LOCKS:
                     self._give_all_up()
                 return
+            lost = {lease for lease in self._leases.held if not self._leases.holds(lease)}
+            for lease in lost:  # first: where nothing else can be done, nothing is begun either
+                self._give_up(lease)
             now, version = time.monotonic(), self._members.version
             self._members.sign()
             members = self._members.living()
@@ -151,12 +227,12 @@ class LeaseKeeper:
             mine = {lease for lease, token in assigned.items() if token == self._members.token}
             mine |= self._left_over(members, holders)
             mine -= {lease for lease in self._leases.held if not self._leases.holds(lease)}
-            for lease in self._leases.held - mine:
+            for lease in self._leases.held - mine - lost:
                 self._give_up(lease)
             # Those to be given up which nobody else should have any more are among them.
             for lease in sorted(mine - self._leases.held | mine & self._leaving):
                 self._take(lease)
-            self._looked_at, self._folder_version = now, version
+            self._looked_at, self._members_version = now, version
 
     def _left_over(self, members: Iterable[Member], holders: Mapping[Lease, str]) -> set[Lease]:
         """Return leases that the process which should have them has not taken for some looks.
@@ -173,7 +249,7 @@ class LeaseKeeper:
         if not self._void:
             self._void = True
             logger.error(
-                "spool %s: its lock files were deleted or replaced; this process can neither store "
+                "%s: its lock files were deleted or replaced; this process can neither store "
                 "nor deliver anything more: restart it",
                 self._spool,
             )

@@ -1,4 +1,4 @@
-"""The health of destinations in lease files, from one holder of a lease to the next."""
+"""The health of destinations beside their leases, from one holder of a lease to the next."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ class LeaseHealth:
         self._left: dict[str, DestinationHealth] = {}
 
     def note_left(self, destination: str, left: DestinationHealth | None) -> None:
-        """Note the health in a lease file that is taken over."""
+        """Note the health beside a lease that is taken over."""
         known = self._left.get(destination)
         if left is not None and left.reason and (known is None or known.since < left.since):
             self._left[destination] = attrs.evolve(left, state="idle", until=0)
@@ -36,7 +36,7 @@ class LeaseHealth:
         self._own[destination] = health
 
     def text(self, destination: str) -> bytes:
-        """Return the health to be written into the lease files of a destination."""
+        """Return the health to be written beside the leases of a destination, as JSON."""
         health, left = self._own.get(destination), self._left.get(destination)
         if left is not None and (health is None or (health.state == "idle" and not health.reason)):
             health = left
@@ -49,12 +49,20 @@ def read_health(path: Path) -> DestinationHealth | None:
     try:
         with path.open("rb") as file:
             file.seek(TOKEN_BYTES)
-            about = json.loads(file.read(_HEALTH_BYTES))
+            return health_of(file.read(_HEALTH_BYTES))
+    except OSError:
+        return None
+
+
+def health_of(text: bytes | str) -> DestinationHealth | None:
+    """Return a health from its JSON; None: there is none, or it is damaged."""
+    try:
+        about = json.loads(text)
         return DestinationHealth(
             storable(about["state"]),
             storable(about["reason"]),
             damage.number(about["since"]),
             damage.number(about["until"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

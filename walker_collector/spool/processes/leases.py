@@ -58,7 +58,7 @@ class Leases:
             if not _lock(file) or not is_at(file, self._path(lease)):
                 os.close(file)
                 return False
-            self._health.note_left(lease.destination, self.health(lease))
+            self._health.note_left(lease.destination, read_health(self._path(lease)))
             os.ftruncate(file, 0)  # else the token there is that of a process that was killed
             self._sign(file, lease)
         except BaseException:
@@ -85,9 +85,10 @@ class Leases:
         self._sign(self._files[lease], lease)
         return self._token
 
-    def health(self, lease: Lease) -> DestinationHealth | None:
-        """Return how deliveries under a lease go, or went last; None: nobody has told."""
-        return read_health(self._path(lease))
+    def health(self, leases: Iterable[Lease]) -> dict[Lease, DestinationHealth]:
+        """Return how deliveries under leases go, or went last, of those that was told of."""
+        found = ((lease, read_health(self._path(lease))) for lease in leases)
+        return {lease: health for lease, health in found if health is not None}
 
     def publish_health(self, destination: str, health: DestinationHealth) -> None:
         """Write how deliveries to a destination go into the files of its leases."""

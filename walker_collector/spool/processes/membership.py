@@ -8,8 +8,23 @@ from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import Deliverer, DestinationHealth
 from walker_collector.spool.processes.files import Loss
 from walker_collector.spool.processes.keeper import LeaseKeeper
+from walker_collector.spool.processes.leases import Leases
+from walker_collector.spool.processes.members import Members
 from walker_collector.spool.processes.watcher import Watcher
 from walker_collector.spool.processes.write_lock import WriteLock
+
+
+def file_keeper(
+    spool: Path,
+    destinations: Collection[str],
+    shards: int,
+    deliveries: Deliveries,
+    loss: Callable[[], Loss] = lambda: Loss.NONE,
+) -> LeaseKeeper:
+    """Return a keeper of leases that are lock files beside a spool file."""
+    members = Members(spool, destinations)
+    leases = Leases(spool, members.folder, members.token)
+    return LeaseKeeper(f"spool {spool}", members, leases, destinations, shards, deliveries, loss)
 
 
 class SpoolMembership:
@@ -30,7 +45,7 @@ class SpoolMembership:
         on_change: Callable[[], None],
         loss: Callable[[], Loss],
     ) -> None:
-        self._keeper = LeaseKeeper(spool, destinations, shards, deliveries, loss)
+        self._keeper = file_keeper(spool, destinations, shards, deliveries, loss)
         self._shards = shards
         self._watcher = Watcher(lock, turn, on_change, self._keeper.has_leases)
 
