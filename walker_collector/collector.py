@@ -20,6 +20,7 @@ from walker_collector.intake.commands import check_statement, plain_person
 from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
 from walker_collector.intake.origin import Origin
+from walker_collector.intake.outbox import post
 from walker_collector.intake.reading import check_events, raw_event, readable
 from walker_collector.intake.steps import compile_steps
 from walker_collector.intake.unknown_keys import UnknownKeys
@@ -71,6 +72,7 @@ class Collector(AsyncCalls):
             return Runtime(flow, spool, registry, self, defaults, self._in_flight, now, random_)
 
         self.flow = flow
+        self._new_id = new_id
         recent = RECENT if config.recent is None else config.recent
         self._origins: dict[str | None, Origin] = {
             id: Origin(
@@ -128,6 +130,7 @@ class Collector(AsyncCalls):
         *more: Never,
         wait: bool = False,
         timeout: float | None = None,
+        connection: Any = None,
         **parts: Unpack[EventParts],
     ) -> PushResult:
         """Accept one event: a name with its parts, or one mapping with all of it.
@@ -135,6 +138,10 @@ class Collector(AsyncCalls):
         Returns as soon as the event is accepted (in the spool, if there is one); with `wait=True`
         when every destination has answered once, or after `timeout` s. Accepted means: delivered,
         held for consent, or found among the dead letters with a reason.
+
+        `connection`: of the application, to the database of the spool (`collector.spool.url`): a
+        psycopg, Django or SQLAlchemy connection. The event is accepted if its transaction commits,
+        and only then; the result has its id alone.
         Raises EventError for an invalid event, SpoolFull if there is no room within
         `collector.queueWait` ms, SpoolError if the spool cannot be written, CollectorClosed,
         and ReentrantCall within another call of the same thread (in a signal handler, say), or
@@ -154,6 +161,8 @@ class Collector(AsyncCalls):
                 life.runtime_if_open()
             if parts or more or type(event) is not dict:
                 event = raw_event(event, parts, more)
+            if connection is not None:
+                return self._post(connection, event, wait=wait)
             result, waiter = life.runtime.intake.accept(event, wait=wait)
         finally:
             threads.pop(me, None)
@@ -161,6 +170,15 @@ class Collector(AsyncCalls):
             return result
         waiter.wait(timeout, life.close_timeout)
         return answered(result, waiter.answers)
+
+    def _post(self, connection: Any, event: Mapping[str, Any], *, wait: bool) -> PushResult:
+        if wait:
+            raise EventError(
+                "push: nobody can wait for an event before its transaction commits; leave out "
+                "wait, or connection"
+            )
+        runtime = self._life.runtime
+        return post(runtime.outbox, connection, event, runtime.intake, self._new_id)
 
     @inside
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:

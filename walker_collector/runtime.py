@@ -11,6 +11,7 @@ from walker_collector.events import Bounds, Defaults
 from walker_collector.intake.accept import Intake
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.intake.origin import Origin
+from walker_collector.intake.outbox import OutboxReader
 from walker_collector.intake.sink import SpoolSink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
@@ -68,6 +69,10 @@ class Runtime:
             self.intake = Intake(
                 defaults, bounds, self.consents, self.sink, now, began=now(), process=process
             )
+            self.outbox = spool.outbox if spool.durable else None
+            self._outbox_reader = (
+                OutboxReader(self.outbox, self.intake) if self.outbox and config.deliver else None
+            )
             announce(destinations, config, registry)
         except BaseException:
             spool.close()
@@ -81,6 +86,8 @@ class Runtime:
             self.workers.start()
             if self._cooperation is not None:
                 self._cooperation.start()
+            if self._outbox_reader is not None:
+                self._outbox_reader.start()
         except BaseException:
             self._leave()
             raise
@@ -88,6 +95,8 @@ class Runtime:
     def stop(self, deadline: float, expired: Callable[[], bool]) -> bool:
         """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""
         try:
+            if self._outbox_reader is not None:
+                self._outbox_reader.stop()
             # Other processes deliver what waits, if there are any: nobody waits for that.
             handed_over = self._cooperation.leave() if self._cooperation else ()
             if self._delivers:

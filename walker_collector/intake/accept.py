@@ -59,7 +59,7 @@ class Intake:
     """
 
     _defaults: Defaults
-    _bounds: Bounds
+    bounds: Bounds
     _consents: ConsentStore
     _sink: Sink
     _now: Callable[[], int]
@@ -73,9 +73,7 @@ class Intake:
     _gates: Sequence["_Gate"] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.commands = Commands(
-            self._defaults, self._bounds, self._consents, self._sink, self._now
-        )
+        self.commands = Commands(self._defaults, self.bounds, self._consents, self._sink, self._now)
         self._known_person = self._consents.known_person
         self._gates = [
             _Gate(
@@ -179,7 +177,7 @@ class Intake:
     def read(self, raw: Mapping[str, Any], waiter: Waiter | None = None) -> ReadEvent:
         """Return an event to accept later, as it is now; raises EventError."""
         if is_command(raw.get("name")):
-            plain = readable(lambda: decode(encode(dict(raw), self._bounds)))
+            plain = readable(lambda: decode(encode(dict(raw), self.bounds)))
             return ReadEvent(command=plain)
         now = self._now()
         event, body = self._completed(raw, _PROCESS, now)
@@ -319,7 +317,7 @@ class Intake:
                 _mark(event, sender, now)
             elif not IDENTIFIERS.issuperset(event["user"]):
                 self._defaults.on_misnamed(event["user"])
-            return event, encode(event, self._bounds, raw)
+            return event, encode(event, self.bounds, raw)
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
 
@@ -341,7 +339,7 @@ class Intake:
         return person
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
-        return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
+        return encode(complete(raw, now, 0.0, self._defaults), self.bounds)
 
     def _came_before(self, mark: bytes, now: int) -> bool:
         return bool(mark) and self._sink.came_before(mark, now)

@@ -6,7 +6,7 @@ engine, which has the `Members` and `Leases` of `processes.keeper`.
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from walker_collector.spool.base import (
     Claimed,
@@ -205,6 +205,25 @@ class Membership(Protocol):
         """Give up all leases, and leave. Their deliveries have ended."""
 
 
+class Outbox(Protocol):
+    """Events in the transactions of applications, before they are accepted."""
+
+    def post(self, connection: Any, body: bytes) -> None:
+        """Write a row in the transaction of a connection of the application.
+
+        Raises SpoolError for a connection that is none, or of another database.
+        """
+
+    def take(self, limit: int) -> list[tuple[int, bytes]]:
+        """Return the next committed rows, with their numbers; none if another process has them.
+
+        The order is that of the commits, as far as the database tells it. Raises SpoolError.
+        """
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Remove rows that were accepted. Raises SpoolError."""
+
+
 class VolatileSpool(EventStore, Protocol):
     """A spool that ends with its process: waiting and held entries live in the queues alone."""
 
@@ -215,6 +234,10 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     """A spool that outlives its process."""
 
     durable: Literal[True]
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """The outbox; None: applications have no transactions in this store."""
 
     def load(
         self,

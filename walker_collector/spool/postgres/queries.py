@@ -12,7 +12,7 @@ from typing import Final
 from psycopg.sql import Identifier
 
 _NAME: Final = re.compile(r"^-- (\w+)$", re.MULTILINE)
-_FILES: Final = ("commits", "events", "marks", "people", "erasures", "leases")
+_FILES: Final = ("commits", "events", "marks", "people", "erasures", "leases", "outbox")
 
 
 class Queries:

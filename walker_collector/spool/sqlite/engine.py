@@ -90,6 +90,7 @@ class SqliteSpool:
     """
 
     durable: Literal[True] = True
+    outbox: None = None
 
     def __init__(
         self,

@@ -85,3 +85,7 @@ CREATE TABLE {schema}.calls (
 CREATE TABLE {schema}.leases (
   destination text NOT NULL, shard smallint NOT NULL, token text NOT NULL, health jsonb,
   PRIMARY KEY (destination, shard));
+
+-- Rows that applications write in transactions of their own: see `outbox_table.py`.
+CREATE TABLE {schema}.outbox (
+  number bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, body bytea NOT NULL);

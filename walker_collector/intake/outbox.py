@@ -1,0 +1,165 @@
+"""The transactional outbox: events that are accepted if the application's transaction commits.
+
+A push with the application's connection writes a row there, and nothing else. A process that
+delivers takes it after the commit, as if it had been pushed then. Its id tells whether it was
+accepted before: the row is removed only after that, and a process may be killed in between.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from walker_collector.errors import CollectorClosed, EventError, SpoolError, WalkerError
+from walker_collector.events import Bounds, decode, encode, is_command
+from walker_collector.hookspecs import Received
+from walker_collector.intake.accept import Intake
+from walker_collector.intake.commands import plain_statement
+from walker_collector.intake.origin import Origin
+from walker_collector.intake.reading import readable
+from walker_collector.results import PushResult
+from walker_collector.spool import RECENT, Outbox
+from walker_collector.text import describe
+
+_ORIGIN: Final = Origin(recent=RECENT)
+"""Ids are remembered, whatever the flow says: a row is read again after a crash."""
+_ROWS: Final = 500
+"""Rows that are taken at once."""
+_PAUSE: Final = 0.2
+"""Seconds between looks at an empty outbox."""
+_LONG_PAUSE: Final = 1.0
+"""Seconds after a failure."""
+_JOIN: Final = 10.0
+"""Seconds to wait for the rows that are just being accepted, at the end."""
+
+logger = logging.getLogger("walker_collector")
+
+
+def post(
+    outbox: Outbox | None,
+    connection: Any,
+    raw: Mapping[str, Any],
+    intake: Intake,
+    new_id: Callable[[], str],
+) -> PushResult:
+    """Write an event or a statement of consent into the application's transaction.
+
+    Returns its id; there is no answer of a destination yet. Raises EventError for an event that
+    could not be accepted, SpoolError for a spool without an outbox, or another database.
+    """
+    if outbox is None:
+        raise SpoolError(
+            "push(connection=...): events wait in no database; give the flow the url of one in "
+            "collector.spool, the database of that connection"
+        )
+    event = intake.read(raw)
+    if event.body:
+        id_, body = str(event.event["id"]), event.body
+    else:
+        id_ = str(raw.get("id") or new_id())
+        body = _command({**event.event, "id": id_}, intake.bounds)
+    outbox.post(connection, body)
+    return PushResult(id_)
+
+
+def _command(raw: Mapping[str, Any], bounds: Bounds) -> bytes:
+    """Return the JSON of a statement of consent. Raises EventError for any other command."""
+    if raw["name"] != "walker consent":
+        raise EventError(
+            f"{raw['name']}: changes this process alone, whatever becomes of a transaction; push "
+            "it without a connection"
+        )
+    plain_statement(raw.get("data"), raw.get("user"), bounds)
+    return readable(lambda: encode(raw, bounds))
+
+
+class OutboxReader:
+    """Takes events from the outbox on a thread of its own, until it is stopped.
+
+    Of several processes one has the outbox at a time, as long as it lives.
+    """
+
+    def __init__(self, outbox: Outbox, intake: Intake) -> None:
+        self._outbox = outbox
+        self._intake = intake
+        self._over = threading.Event()
+        self._problem = ""
+        self._thread = threading.Thread(target=self._run, name="walker-outbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        self._over.set()
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN)
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._over.wait(pause):
+            try:
+                pause = 0.0 if self.take() else _PAUSE
+                self._problem = ""
+            except Exception as error:
+                pause = _LONG_PAUSE
+                if self._problem != (problem := describe(error)):  # once, not at each look
+                    logger.warning("outbox: its events wait, and are tried again: %s", problem)
+                self._problem = problem
+
+    def take(self) -> bool:
+        """Accept the next events; return whether there may be more. Raises SpoolError."""
+        rows = self._outbox.take(_ROWS)
+        if not rows:
+            return False
+        events = _together([_event(body) for _, body in rows])
+        received = [Received(event) for event in events]
+        results = self._intake.accept_many(received, self._check_open, _ORIGIN)
+        settled, error = _settled(rows, results)
+        self._outbox.remove(settled)
+        if error is not None:
+            raise error
+        return True
+
+    def _check_open(self) -> None:
+        if self._over.is_set():
+            raise CollectorClosed("the collector is closing")
+
+
+def _together(events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the first events, up to a statement of consent, or that alone.
+
+    They are stored as one group: what there is no room for is its end, so that nothing is
+    overtaken.
+    """
+    for count, event in enumerate(events):
+        if is_command(event.get("name")):
+            return events[: count or 1]
+    return events
+
+
+def _settled(
+    rows: Sequence[tuple[int, bytes]], results: Sequence[PushResult | WalkerError]
+) -> tuple[list[int], WalkerError | None]:
+    """Return the rows that need no other attempt, and the error of the first that does.
+
+    There are no results of the rows that are left for the next time.
+    """
+    settled: list[int] = []
+    for (number, _), result in zip(rows, results, strict=False):
+        if isinstance(result, EventError):  # another program has written this row
+            logger.error("outbox: row %d is no event, and was removed: %s", number, result)
+        elif isinstance(result, WalkerError):
+            return settled, result
+        settled.append(number)
+    return settled, None
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    """Return the event of a row; of one that has none, something that is refused."""
+    try:
+        event = decode(body)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
