@@ -18,7 +18,7 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import spool_of
 from walker_collector.cli.streams import say
 from walker_collector.cli.summary import Summary
-from walker_collector.config import FlowConfig
+from walker_collector.config import FlowConfig, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 
 _INTERVAL: Final = 0.2
@@ -51,16 +51,16 @@ def deliver(flow: Path, name: str | None, as_json: bool) -> None:
 
     Exit status: 0 after a signal, 1 if the flow cannot be run or its spool file is lost.
     """
-    path = spool_of(flow, name).path  # raises for a flow without a spool, before it is run
+    spool = spool_of(flow, name)  # raises for a flow without a spool, before it is run
     with StopSignal() as stop:
         flow_run = FlowRun(flow, name, stop, _delivering)
         relax_gc()
-        opened = _identity(path)
-        say(f"delivering from {path}; Ctrl-C or SIGTERM stops", err=True)
+        opened = _identity(spool)
+        say(f"delivering from {spool.place}; Ctrl-C or SIGTERM stops", err=True)
         progress = ProgressLine(flow_run.statuses, BytesRead(complete=True))
         with live_line(progress):
             while stop.signal is None:
-                _check_same(path, opened)
+                _check_same(spool, opened)
                 time.sleep(_INTERVAL)
             summary = flow_run.finish(Summary(), None)
         flow_run.report(summary, as_json, reading=False)
@@ -74,18 +74,19 @@ def _delivering(flow: FlowConfig) -> FlowConfig:
     return attrs.evolve(flow, collector=attrs.evolve(flow.collector, deliver=True))
 
 
-def _check_same(path: str, opened: _Identity | None) -> None:
+def _check_same(spool: SpoolConfig, opened: _Identity | None) -> None:
     """Raise SpoolError if the spool file is another one than was opened, or gone."""
-    if _identity(path) != opened:
+    if _identity(spool) != opened:
         raise SpoolError(
-            f"spool {path}: the file was deleted, moved or replaced, so nothing more can be "
+            f"spool {spool.path}: the file was deleted, moved or replaced, so nothing more can be "
             "delivered from it; start again"
         )
 
 
-def _identity(path: str) -> _Identity | None:
+def _identity(spool: SpoolConfig) -> _Identity | None:
+    """Return what tells a spool file from another; None: there is none, or it is a database."""
     try:
-        found = os.stat(path)
+        found = os.stat(spool.path)
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -138,14 +138,14 @@ class FlowRun:
             delivers = self._flow.collector.deliver
             way = "the next `walker run` of this flow" if delivers else self._deliverer
             say(
-                f"{spool.path} keeps the waiting events; {way} delivers them, or any process that "
+                f"{spool.place} keeps the waiting events; {way} delivers them, or any process that "
                 "delivers from it. `walker spool status` shows them.",
                 err=True,
                 level="warning",
             )
         if again := sum(item.unrecorded for item in figures):
             say(
-                f"{spool.path} could not record {counted(again, 'finished event')}, for lack of "
+                f"{spool.place} could not record {counted(again, 'finished event')}, for lack of "
                 "room; the next `walker run` of this flow will repeat them. Make room on the disk.",
                 err=True,
                 level="warning",

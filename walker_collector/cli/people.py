@@ -68,7 +68,7 @@ def people(
         raise click.UsageError("name the person: --user-id, --device or --session")
     config = spool_of(flow, name)
     with reading(config) as store:
-        tracer = Tracer(store, config.path, flow_of(flow, name))
+        tracer = Tracer(store, config.place, flow_of(flow, name))
         found = _known(tracer, store, user)
     if as_json:
         say_json(found.as_object(with_data=show_data))

@@ -40,6 +40,8 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
         )
     if isinstance(spool.path, Placeholder):
         raise SpoolError(f"{path}: collector.spool.path names a variable that is not set")
+    if spool.url is not None and spool.url.is_placeholder:
+        raise SpoolError(f"{path}: collector.spool.url names a variable that is not set")
     return spool
 
 
@@ -95,7 +97,7 @@ def reading(config: SpoolConfig) -> Iterator[StoredSpool]:
 
     Raises NothingStored if there is none yet, SpoolError if it cannot be read.
     """
-    _check_there(Path(config.path))
+    _check_there(config)
     with closing(open_durable(config, read_only=True)) as spool:
         yield spool
 
@@ -115,14 +117,15 @@ def fullness(config: SpoolConfig, store: StoredSpool) -> str:
 @contextmanager
 def owning(config: SpoolConfig) -> Iterator[StoredSpool]:
     """Open a spool to change it while others write. Raises NothingStored if there is none yet."""
-    _check_there(Path(config.path))
+    _check_there(config)
     with closing(open_durable(config)) as spool:
         yield spool
 
 
-def _check_there(path: Path) -> None:
-    """Raise SpoolError unless there is a spool file."""
-    if os.path.lexists(path):
+def _check_there(config: SpoolConfig) -> None:
+    """Raise SpoolError unless there is a spool file; a database is asked when it is opened."""
+    path = Path(config.path)
+    if config.url is not None or os.path.lexists(path):
         return
     locks = locks_path(path.resolve())
     if locks.exists():

@@ -83,7 +83,7 @@ def why(
         raise click.UsageError("name the event (--event) or the person (--user-id, ...)")
     config = spool_of(flow, name)
     with reading(config) as store:
-        tracer = Tracer(store, config.path, flow_of(flow, name))
+        tracer = Tracer(store, config.place, flow_of(flow, name))
         if id_ is not None:
             events = tracer.events(id_)
             subject: dict[str, Any] = {"event": id_}

@@ -73,7 +73,9 @@ def test_printed_exports_can_be_pasted_and_evaluated(
     _, text = run_here(monkeypatch, "--ca-file", str(ca_file))
     exports = [line for line in text.splitlines() if line.startswith("export ")]
     shell = "\n".join((*exports, 'echo "$CIO_SITE_ID $CIO_CA_FILE"'))
-    told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["sh", "-c", shell], capture_output=True, text=True, check=True, timeout=60
+    )
     assert told.stdout == f"sandbox-site {ca_file}\n"
 
 
