@@ -5,10 +5,11 @@ A line on its input ends its deliveries, until which it gives no lease up.
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Protocol
 
 from tests.support import program, wait_until
 from walker_collector.spool import Deliveries, Lease
@@ -73,9 +74,19 @@ def until_held(shares: list[int], *peers: Peer) -> None:
     )
 
 
-def main() -> None:
-    spool, shards, busy, *destinations = sys.argv[1:]
-    in_flight = [busy == "1"]
+class Member(Protocol):
+    """Keeps leases, until it is closed."""
+
+    def start(self) -> None:
+        """Take free leases."""
+
+    def close(self) -> None:
+        """Give all leases up."""
+
+
+def serve(member: Callable[[Deliveries], Member], *, busy: bool = False) -> None:
+    """Say what a member of a spool takes and gives up, until the input ends."""
+    in_flight = [busy]
 
     def say(what: str, lease: Lease) -> None:
         print(what, *lease, flush=True)
@@ -84,13 +95,20 @@ def main() -> None:
         say("asked" if in_flight[0] else "gave", lease)
         return not in_flight[0]
 
-    deliveries = Deliveries(lambda lease: say("took", lease), abandon)
-    keeper = file_keeper(Path(spool), destinations, int(shards), deliveries)
+    keeper = member(Deliveries(lambda lease: say("took", lease), abandon))
     keeper.start()
     print("there", flush=True)
     for _ in sys.stdin:
         in_flight[0] = False
     keeper.close()
+
+
+def main() -> None:
+    spool, shards, busy, *destinations = sys.argv[1:]
+    serve(
+        lambda deliveries: file_keeper(Path(spool), destinations, int(shards), deliveries),
+        busy=busy == "1",
+    )
 
 
 if __name__ == "__main__":

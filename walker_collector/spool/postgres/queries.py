@@ -12,7 +12,16 @@ from typing import Final
 from psycopg.sql import Identifier
 
 _NAME: Final = re.compile(r"^-- (\w+)$", re.MULTILINE)
-_FILES: Final = ("commits", "events", "marks", "people", "erasures", "leases", "outbox")
+_FILES: Final = (
+    "commits",
+    "events",
+    "marks",
+    "people",
+    "erasures",
+    "leases",
+    "claims",
+    "outbox",
+)
 
 
 class Queries:

@@ -216,9 +216,7 @@ class LeaseKeeper:
                 if loss is Loss.LOCKS:
                     self._give_all_up()
                 return
-            lost = {lease for lease in self._leases.held if not self._leases.holds(lease)}
-            for lease in lost:  # first: where nothing else can be done, nothing is begun either
-                self._give_up(lease)
+            lost = self._give_up_lost()  # first: where nothing else can be done, nothing begins
             now, version = time.monotonic(), self._members.version
             self._members.sign()
             members = self._members.living()
@@ -233,6 +231,13 @@ class LeaseKeeper:
             for lease in sorted(mine - self._leases.held | mine & self._leaving):
                 self._take(lease)
             self._looked_at, self._members_version = now, version
+
+    def _give_up_lost(self) -> set[Lease]:
+        """Give up the leases that are lost, and return them."""
+        lost = {lease for lease in self._leases.held if not self._leases.holds(lease)}
+        for lease in lost:
+            self._give_up(lease)
+        return lost
 
     def _left_over(self, members: Iterable[Member], holders: Mapping[Lease, str]) -> set[Lease]:
         """Return leases that the process which should have them has not taken for some looks.
@@ -309,6 +314,8 @@ class LeaseKeeper:
         it has closed.
         """
         with self._looking:
+            if self._give_up_lost():
+                self._members.sign()
             for lease in self._rest:
                 if lease not in self._leases.held or lease in self._leaving:
                     self._take(lease)

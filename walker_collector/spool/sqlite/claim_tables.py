@@ -8,10 +8,9 @@ import sqlite3
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Final
-from zlib import crc32
 
 from walker_collector.spool.base import Claimed, StalePeople
-from walker_collector.spool.person_keys import ordering_key
+from walker_collector.spool.call_marks import mark_of_person, marks_of_people
 from walker_collector.spool.sqlite.event_tables import runs_of
 from walker_collector.spool.sqlite.people_tables import version_of
 
@@ -87,10 +86,7 @@ def _busy(
 
 def join(db: sqlite3.Connection, owners: Mapping[str, str]) -> None:
     """Make calls with events of a key calls with events of its new owner as well."""
-    new = {
-        mark_of_person(ordering_key(key)): mark_of_person(ordering_key(owner))
-        for key, owner in owners.items()
-    }
+    new = {mark_of_person(key): mark_of_person(owner) for key, owner in owners.items()}
     for process, number, found in db.execute(CALLS).fetchall():
         marks = {*array(_MARK, found)}
         joined = marks | {new[mark] for mark in marks if mark in new}
@@ -125,14 +121,4 @@ def calls_of(
 
 
 def _marks(people: Iterable[str]) -> "array[int]":
-    # As `mark_of_person` says, and written out, as there is one for each event of a batch.
-    keys = map(ordering_key, people)
-    return array(_MARK, [crc32(key.encode("utf-8", "surrogatepass")) for key in keys])
-
-
-def mark_of_person(key: str) -> int:
-    """Return a short stand-in for a person's key, which leaves no trace of it on disk.
-
-    Two people may share one: then a statement of one waits for a call of the other, too.
-    """
-    return crc32(ordering_key(key).encode("utf-8", "surrogatepass"))
+    return array(_MARK, marks_of_people(people))

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from walker_collector.spool import damage
 from walker_collector.spool.base import State
+from walker_collector.spool.call_marks import mark_of_person
 from walker_collector.spool.rows import parts_of
-from walker_collector.spool.sqlite.claim_tables import mark_of_person
 from walker_collector.spool.sqlite.event_tables import EVERY_ENTRY
 from walker_collector.spool.stored_delivery import StoredDelivery
 from walker_collector.text import storable

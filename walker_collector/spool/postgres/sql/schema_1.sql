@@ -77,8 +77,7 @@ CREATE TABLE {schema}.positions (
 CREATE TABLE {schema}.members (
   token text PRIMARY KEY, pid bigint NOT NULL, host text NOT NULL, since double precision NOT NULL,
   delivers text[] NOT NULL, leaving boolean NOT NULL DEFAULT false,
-  signed timestamptz NOT NULL DEFAULT clock_timestamp(), backend_pid int NOT NULL,
-  backend_start timestamptz NOT NULL);
+  signed timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE {schema}.calls (
   process text NOT NULL, number bigint NOT NULL, destination text NOT NULL, people bigint[] NOT NULL,
   PRIMARY KEY (process, number));

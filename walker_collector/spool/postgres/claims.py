@@ -1,0 +1,141 @@
+"""The calls of hooks that are under way, and the claims before them.
+
+A claim runs in the session that holds the leases. So whatever it has written was written while the
+leases were held, and whoever takes one over later finds it.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+
+from walker_collector.errors import SpoolError
+from walker_collector.spool.base import Claimed, Lease, LeaseLost, StalePeople
+from walker_collector.spool.call_marks import mark_of_person, marks_of_people
+from walker_collector.spool.postgres.lease_session import LeaseSession
+from walker_collector.spool.postgres.roster import living_of
+from walker_collector.spool.postgres.sessions import Database
+from walker_collector.spool.processes.files import SpoolBusy
+from walker_collector.spool.shards import shard_of
+
+
+class Claims:
+    """The claims of this process; thread-safe.
+
+    `holds` tells whether a lease is held, by the session that there is.
+    """
+
+    def __init__(self, session: LeaseSession, shards: int, holds: Callable[[Lease], bool]) -> None:
+        self._session = session
+        self._shards = shards
+        self._holds = holds
+        self._numbers = itertools.count(1)
+        self._open: set[int] = set()
+        self._ended: deque[int] = deque()
+
+    def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
+        """Claim a call with these entries, until `end`; see `DurableSpool.claim`.
+
+        Raises LeaseLost where the session is lost, and SpoolBusy where the server cannot do it just
+        now: no call begins without a claim.
+        """
+        number, ended = next(self._numbers), list(self._ended)
+
+        def work(database: Database) -> Claimed:
+            # With the turn of the session: it is not made anew in the meantime.
+            for shard in {shard_of(key, seq, self._shards) for seq, key in entries.items()}:
+                if not self._holds(Lease(destination, shard)):
+                    raise LeaseLost(f"destination {destination}: another process delivers now")
+            call = (self._session.token, number, destination)
+            return _claim(database, call, entries, version, ended)
+
+        self._open.add(number)
+        try:
+            claimed = self._session.run(work)
+        except (LeaseLost, StalePeople):
+            self._open.discard(number)
+            raise
+        except SpoolError as error:
+            self._open.discard(number)
+            kind = SpoolBusy if self._session.token else LeaseLost
+            raise kind(str(error)) from error
+        self._forget(ended)
+        return claimed
+
+    def end(self, number: int) -> None:
+        """Note that a call is over; it is written with the next claim, or by `write_ended`."""
+        self._open.discard(number)
+        self._ended.append(number)
+
+    def write_ended(self) -> None:
+        """Write the ends of calls, if there are any."""
+        if ended := list(self._ended):
+            self._session.run(lambda database: end(database, self._session.token, ended))
+            self._forget(ended)
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            with suppress(ValueError):  # written by two threads
+                self._ended.remove(number)
+
+    def keep(self, database: Database, before: str, now: str) -> None:
+        """Give the calls under way the new name of this process: its session was lost."""
+        database.run("keep_calls", (now, before, list(self._open)))
+
+
+def _claim(
+    database: Database,
+    call: tuple[str, int, str],
+    entries: Mapping[int, str],
+    version: int,
+    ended: Collection[int],
+) -> Claimed:
+    process, number, destination = call
+    people = list({*entries.values()} - {""})
+    values = {
+        "process": process,
+        "number": number,
+        "destination": destination,
+        "people": people,
+        "marks": marks_of_people(people),
+        "seqs": list(entries),
+        "version": version,
+        "ended": list(ended),
+    }
+    ((found, erasing, busy, gone),) = database.rows("claim", values)
+    if found != version:
+        raise StalePeople("another process has changed what is known of people")
+    return Claimed(number, {*gone}, {*erasing}, {*busy} - {*erasing})
+
+
+def end(database: Database, process: str, numbers: Collection[int]) -> None:
+    """Delete calls that are over."""
+    database.run("end_calls", (process, list(numbers)))
+
+
+def join(owners: Mapping[str, str]) -> tuple[list[int], list[int]]:
+    """Return the values of `join_calls`: calls with events of a key become calls of its new owner.
+
+    They stay calls with events of the key.
+    """
+    new = {mark_of_person(key): mark_of_person(owner) for key, owner in owners.items()}
+    return list(new), list(new.values())
+
+
+def end_calls_of_the_dead(database: Database) -> None:
+    """Delete the calls of processes that have ended."""
+    # In this order: a process has its lock before its first call.
+    callers = {process for (process,) in database.rows("callers")}
+    if dead := callers - living_of(database, callers):
+        database.run("delete_calls_of", (list(dead),))
+
+
+def calls_of(database: Database, people: Collection[str] | None) -> set[tuple[str, int]]:
+    """Return the calls under way with events of these people (None: of anybody)."""
+    rows = (
+        database.rows("calls")
+        if people is None
+        else database.rows("calls_of", (marks_of_people(people),))
+    )
+    living = living_of(database, {process for process, _ in rows}) if rows else set()
+    return {(process, number) for process, number in rows if process in living}

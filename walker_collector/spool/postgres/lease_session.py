@@ -1,0 +1,181 @@
+"""The session that holds the leases of this process: its membership, as others see it.
+
+The server gives up the locks of a session with it. So a process that has ended has no lease, nor
+has one that is stopped, or cut off: its session is idle for too long.
+"""
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from walker_collector.errors import SpoolError
+from walker_collector.interrupts import uninterrupted
+from walker_collector.spool.base import Lease
+from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.server_errors import ServerTrouble
+from walker_collector.spool.postgres.sessions import Database, Session, advisory_key
+from walker_collector.spool.postgres.spool_place import Place
+
+T = TypeVar("T")
+
+IDLE: Final = 30.0
+"""Seconds after which the server ends the session of a process that gives no sign."""
+_BEAT: Final = 5.0
+"""Seconds between signs of life."""
+_JOIN: Final = 10.0
+"""Seconds to wait for a sign that is just given, at the end."""
+_SETTINGS: Final = {
+    "statement_timeout": "10s",
+    # What it writes means nothing without the session: a crash of the server ends both.
+    "synchronous_commit": "off",
+}
+_ASKED: Final = 3
+"""How often a new connection asks which server process it has: a pooler gives it several."""
+
+
+class LeaseSession:
+    """One connection to the server, and a name for as long as it lasts.
+
+    Whoever finds the session gone has lost every lease; `ensure` makes another one, with another
+    name. `delivers` are the destinations that this process can deliver to. `idle`: the seconds
+    after which the server ends the session of a process that gives no sign.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        queries: Queries,
+        delivers: Iterable[str],
+        idle: float = IDLE,
+    ) -> None:
+        ended = f"{idle * 1000:.0f}ms"
+        settings = {
+            **_SETTINGS,
+            "idle_session_timeout": ended,
+            "idle_in_transaction_session_timeout": ended,
+        }
+        self._session = Session(
+            place, place.direct_url, queries, settings=settings, prepared=self._join
+        )
+        self.name = self._session.name
+        self.schema = place.schema
+        self._delivers = sorted(delivers)
+        self.on_renamed: Callable[[Database, str, str], None] = lambda database, before, now: None
+        """Called within a session made anew with the name before, and the new one."""
+        self._token = ""
+        self._since: float | None = None
+        self._leaving = False
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def token(self) -> str:
+        """The name of this process among the others; "" while there is no session."""
+        return self._token if self._session.database is not None else ""
+
+    def ensure(self) -> None:
+        """Join the processes of the spool, unless that has been done. Raises SpoolError."""
+        uninterrupted(self._open)
+
+    def _open(self) -> None:
+        with self._session.turn:
+            self._session.open()
+
+    def run(self, work: Callable[[Database], T]) -> T:
+        """Run `work` in the session that there is. Raises ServerTrouble if there is none."""
+        return uninterrupted(lambda: self._run(work))
+
+    def _run(self, work: Callable[[Database], T]) -> T:
+        with self._session.turn:
+            if self._session.database is None:
+                raise ServerTrouble(
+                    f"{self.name}: the session of the leases is lost; it is made anew"
+                )
+            return self._session.run_with_turn(work)
+
+    def _join(self, database: Database) -> None:
+        self._refuse_pooler(database)
+        before, token = self._token, secrets.token_hex(8)
+        # First the lock: whoever finds a member without one deletes it.
+        database.rows("lock", (member_key(self.schema, token),))
+        self._sign(database, token)
+        if before:
+            self.on_renamed(database, before, token)
+        self._token = token
+
+    def _sign(self, database: Database, token: str) -> None:
+        ((self._since,),) = database.rows(
+            "sign",
+            {
+                "token": token,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": self._since,
+                "delivers": self._delivers,
+                "leaving": self._leaving,
+            },
+        )
+
+    def _refuse_pooler(self, database: Database) -> None:
+        """Raise SpoolError if another program hands out the sessions of the server."""
+        own = database.connection.info.backend_pid
+        for _ in range(_ASKED):
+            ((found,),) = database.rows("backend")
+            if found != own:
+                self._session.drop()
+                raise SpoolError(
+                    f"{self.name}: a pooler is between this process and the server, and leases "
+                    "need a session of their own; give the url of the database without it as "
+                    "spool.leaseUrl"
+                )
+
+    def start(self) -> None:
+        """Give a sign of life every few seconds, on a thread, until `close`."""
+        self._thread = threading.Thread(target=self._beat_on, name="walker-beat", daemon=True)
+        self._thread.start()
+
+    def _beat_on(self) -> None:
+        while not self._over.wait(_BEAT):
+            with suppress(SpoolError):  # the keeper finds the session gone, and tells
+                self.run(lambda database: self._sign(database, self._token))
+
+    def leave(self) -> None:
+        """Take no part in sharing out leases any more."""
+        self._leaving = True
+        self.run(lambda database: self._sign(database, self._token))
+
+    def close(self) -> None:
+        """End the session, and all leases with it."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_JOIN)
+        with suppress(SpoolError):  # then others delete it
+            self.run(lambda database: database.run("delete_members", ([self._token],)))
+        self._session.close()
+
+    def pause(self) -> None:
+        """Let no thread use the session, before a fork."""
+        self._session.turn.acquire()
+
+    def resume(self) -> None:
+        """Let threads use the session again, in the parent."""
+        self._session.turn.release()
+
+    def abandon(self) -> None:
+        """Leave the session to the parent process, in a forked child."""
+        self._over.set()
+        self._session.abandon()
+
+
+def member_key(schema: str, token: str) -> int:
+    """Return the key of the lock that every living process has."""
+    return advisory_key(schema, "member", token)
+
+
+def lease_key(schema: str, lease: Lease) -> int:
+    """Return the key of the lock that the process with a lease has."""
+    return advisory_key(schema, "lease", lease.shard, lease.destination)

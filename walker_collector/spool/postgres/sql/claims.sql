@@ -1,0 +1,59 @@
+-- The calls that are under way.
+
+-- claim
+-- One statement, and so one transaction and one way to the server and back. Whoever changes what is
+-- known of people locks the row of `people_version` first: so this waits for them, and finds their
+-- version, or they wait for this, and find its call. What is read besides is as of the beginning,
+-- before the wait: it is the latest, unless the version is another one.
+WITH version AS MATERIALIZED (SELECT version FROM {schema}.people_version FOR SHARE),
+asked AS (
+  SELECT person, mark FROM unnest(%(people)s::text[], %(marks)s::bigint[]) AS a (person, mark)),
+erasing AS (
+  SELECT person FROM {schema}.pending_erasures WHERE person = ANY(%(people)s::text[])),
+others AS (
+  SELECT DISTINCT unnest(people) AS mark FROM {schema}.calls
+  WHERE destination = %(destination)s AND process <> %(process)s),
+busy AS (SELECT person FROM asked JOIN others USING (mark)),
+ended AS (
+  DELETE FROM {schema}.calls
+  WHERE process = %(process)s AND number = ANY(%(ended)s::bigint[])
+    AND EXISTS (SELECT FROM version)),  -- with its lock: whoever learns locks these rows as well
+noted AS (
+  -- Nobody waits for a call that leaves them out: neither an erasure nor another process.
+  INSERT INTO {schema}.calls (process, number, destination, people)
+  SELECT %(process)s, %(number)s, %(destination)s, ARRAY(
+    SELECT mark FROM asked WHERE person NOT IN (SELECT person FROM erasing)
+      AND person NOT IN (SELECT person FROM busy))
+  FROM version WHERE version = %(version)s)
+SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy), ARRAY(
+  SELECT seq FROM unnest(%(seqs)s::bigint[]) AS s (seq) WHERE NOT EXISTS (
+    SELECT FROM {schema}.events e JOIN {schema}.destinations n ON n.id = %(destination)s
+    LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = n.number
+    WHERE e.seq = s.seq AND n.number = ANY(e.subscribers) AND coalesce(d.state, 0) < 2))
+FROM version
+
+-- end_calls
+DELETE FROM {schema}.calls WHERE process = %s AND number = ANY(%s::bigint[])
+
+-- keep_calls
+UPDATE {schema}.calls SET process = %s WHERE process = %s AND number = ANY(%s::bigint[])
+
+-- join_calls
+UPDATE {schema}.calls c SET people = c.people || n.marks
+FROM (
+  SELECT process, number, array_agg(DISTINCT o.owner) AS marks
+  FROM {schema}.calls, unnest(%s::bigint[], %s::bigint[]) AS o (mark, owner)
+  WHERE o.mark = ANY(people) AND o.owner <> ALL(people) GROUP BY process, number) n
+WHERE c.process = n.process AND c.number = n.number
+
+-- callers
+SELECT DISTINCT process FROM {schema}.calls
+
+-- delete_calls_of
+DELETE FROM {schema}.calls WHERE process = ANY(%s::text[])
+
+-- calls
+SELECT process, number FROM {schema}.calls
+
+-- calls_of
+SELECT process, number FROM {schema}.calls WHERE people && %s::bigint[]
