@@ -52,12 +52,13 @@ def post(
             "push(connection=...): events wait in no database; give the flow the url of one in "
             "collector.spool, the database of that connection"
         )
-    event = intake.read(raw)
-    if event.body:
-        id_, body = str(event.event["id"]), event.body
+    read = intake.read(raw)
+    if read.command is None:
+        body = read.body
+        id_ = str(decode(body)["id"])
     else:
         id_ = str(raw.get("id") or new_id())
-        body = _command({**event.event, "id": id_}, intake.bounds)
+        body = _command({**read.command, "id": id_}, intake.bounds)
     outbox.post(connection, body)
     return PushResult(id_)
 
