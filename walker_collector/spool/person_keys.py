@@ -4,6 +4,7 @@
 filed under keys of that kind, so that nothing they say is said of u1.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 _CLAIM: Final = "~"
@@ -36,3 +37,14 @@ def ordering_key(person: str) -> str:
     Devices and sessions keep apart: a claim may have made one somebody else's.
     """
     return person[1:] if person[:4] == "~id:" else person
+
+
+def owner_of(key: str, person_of: Callable[[str], str | None]) -> str:
+    """Return the person of a key, as IdentityGraph.canonical does, given that of each alias."""
+    if is_signed_in(key):
+        return key
+    owner = person_of(key)
+    if owner is None and is_claimed(key):
+        surely = claimed(owner_of(unclaimed(key), person_of))
+        return surely if surely == key else owner_of(surely, person_of)
+    return key if owner is None else owner

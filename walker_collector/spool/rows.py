@@ -1,13 +1,14 @@
 """Rows of a database as entries and dead letters, and back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from walker_collector.config import PartState
 from walker_collector.spool import damage
 from walker_collector.spool.base import (
     DeadLetter,
+    DefaultConsent,
     DeliveryState,
     SpoolUpdate,
     State,
@@ -102,3 +103,11 @@ def _states(column: Any) -> tuple[dict[str, PartState], dict[str, str]]:
 def json_or_null(value: Mapping[str, Any]) -> str | None:
     """Return a mapping as JSON; None if it is empty."""
     return json.dumps(dict(value)) if value else None
+
+
+def default_of(rows: Sequence[tuple[object, object]]) -> DefaultConsent | None:
+    """Return the default consent, given its rows; None: there is none, or it cannot be read."""
+    for flow, current in rows:
+        if (consent := damage.grants(current)) is not None:
+            return DefaultConsent(damage.grants(flow) or {}, consent)
+    return None

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.postgres_server import PostgresServer
-from tests.support import wait_until
+from tests.support import exit_status, wait_until
 from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres import Place
 from walker_collector.spool.postgres.layout import Layout, prepare
@@ -39,7 +39,7 @@ def test_tables_are_made_once_whoever_comes_first(place: Place) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=30)
     assert layouts == [Layout(1, 64)] * 4
 
 
@@ -84,8 +84,7 @@ def test_forked_child_leaves_the_session_to_its_parent(place: Place) -> None:
             os._exit(0)
         finally:
             os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert exit_status(child) == 0
     assert one.run(backend) == first
     one.close()
 

@@ -12,8 +12,10 @@ from typing import Final
 import pytest
 from attrs import define, field, frozen
 
+from tests.postgres_server import PostgresServer
 from walker_collector.config import SpoolConfig
 from walker_collector.spool import Deliveries, DurableSpool, Lease, Membership, NewEvent, State
+from walker_collector.spool.postgres import Place, open_spool
 from walker_collector.spool.sqlite import SqliteSpool
 
 
@@ -38,8 +40,19 @@ def _open_sqlite(place: str, shards: int) -> DurableSpool:
     return SqliteSpool(SpoolConfig(path=place), shards=shards)
 
 
+def _postgres_schema(request: pytest.FixtureRequest) -> str:
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return f"{server.url('postgres')} {server.new_schema()}"
+
+
+def _open_postgres(place: str, shards: int) -> DurableSpool:
+    url, schema = place.split()
+    return open_spool(Place(url, schema), shards=shards)
+
+
 ENGINES: Final = {
     "sqlite": Engine(_sqlite_file, _open_sqlite),
+    "postgres": Engine(_postgres_schema, _open_postgres, "PostgreSQL"),
 }
 
 

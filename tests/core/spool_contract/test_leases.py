@@ -28,22 +28,21 @@ def test_every_process_knows_who_delivers(process: Process, other: Process) -> N
 
 
 def test_the_last_failure_outlives_its_process_and_ends_with_a_success(
-    process: Process, other: Process
+    store: Store, process: Process, other: Process
 ) -> None:
     down, idle = DestinationHealth("down", "no key", since=7, until=9), DestinationHealth("idle")
     membership, one = other.deliver(), process.deliver("crm")
     one.publish_health("crm", down)
     one.close()
     assert membership.deliverers("crm") == [Deliverer(None, down)]
-    other.membership = None
-    two = other.deliver("crm")
+    two = store.open().deliver("crm")
     two.publish_health("crm", idle)
     (found,) = two.deliverers("crm")
     assert found.member is not None
     assert found.health == DestinationHealth("idle", "no key", since=7)
     two.publish_health("crm", DestinationHealth("ready"))
     two.close()
-    assert two.deliverers("crm") == [Deliverer(None, DestinationHealth("ready"))]
+    assert membership.deliverers("crm") == [Deliverer(None, DestinationHealth("ready"))]
 
 
 def test_a_process_that_closes_is_replaced(process: Process, other: Process) -> None:

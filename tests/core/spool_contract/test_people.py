@@ -4,6 +4,7 @@ import pytest
 
 from tests.core.spool_contract.conftest import Store
 from tests.core.spool_contract.engines import Process
+from tests.support import wait_until
 from walker_collector.spool import (
     NewEvent,
     PeopleChange,
@@ -26,7 +27,7 @@ def test_every_process_knows_what_one_has_learned(process: Process, other: Proce
     assert other.spool.consent_of("id:a") == {"marketing": (True, 7), "sales": (False, 9)}
     assert other.spool.consent_of("id:b") == {}
     assert other.spool.has_consent()
-    assert other.spool.last_stamp() == 9
+    wait_until(lambda: other.spool.last_stamp() == 9)
     assert other.spool.link("device:d") == ("id:a", "id:b")
     assert other.spool.link("session:unknown") == (None, None)
     assert sorted(other.spool.aliases_of("id:a")) == ["device:d", "session:s"]
@@ -37,7 +38,7 @@ def test_news_name_the_people_and_the_merges_since_a_version(
 ) -> None:
     counter, before = other.spool.people_changes, other.version()
     process.spool.learn(PeopleUpdate(consents={"id:a": {"marketing": (True, 7)}}))
-    assert other.spool.people_changes != counter
+    wait_until(lambda: other.spool.people_changes != counter)
     middle = other.spool.people_since(before)
     process.spool.learn(PeopleUpdate(aliases={"session:s": "id:a"}))
     assert middle.changes == [PeopleChange("id:a", None)]
@@ -75,7 +76,7 @@ def test_an_erasure_removes_everything_and_names_nobody(process: Process, other:
     assert len(erased.seqs) == 3
     assert erased.counts == {("crm", State.WAITING): 2, ("crm", State.HELD): 1}
     assert erased.versions == (version, other.version())
-    assert other.spool.erasures != erasures
+    wait_until(lambda: other.spool.erasures != erasures)
     news = other.spool.people_since(version)
     assert news.moved
     assert len(news.erased) == 3

@@ -1,5 +1,27 @@
-"""The spool in a PostgreSQL database, for processes on any number of machines."""
+"""The spool in a PostgreSQL database, for processes on any number of machines.
 
+Its driver is an extra of this package: see `open_spool`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres.spool_place import Place
 
-__all__ = ["Place"]
+if TYPE_CHECKING:
+    from walker_collector.spool.postgres.postgres_spool import PostgresSpool
+
+__all__ = ["Place", "open_spool"]
+
+
+def open_spool(place: Place, **options: Any) -> "PostgresSpool":
+    """Open the spool at a place; `options` are those of PostgresSpool. Raises SpoolError."""
+    try:
+        import psycopg  # noqa: F401  # only looked for: few flows have a spool in PostgreSQL
+    except ImportError as error:
+        raise SpoolError(
+            f'spool.url needs psycopg ({error}): pip install "walker-collector[postgres]"'
+        ) from error
+    from walker_collector.spool.postgres.postgres_spool import PostgresSpool
+
+    return PostgresSpool(place, **options)

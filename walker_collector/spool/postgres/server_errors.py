@@ -39,7 +39,7 @@ _SIGNS: Final = {
     "too many clients": "53300",
     "connection slots": "53300",
 }
-"""What a server says that refuses a connection -> SQLSTATE, which libpq does not hand on."""
+"""Texts of refused connections -> SQLSTATE, which libpq does not hand on."""
 
 
 def spool_error(name: str, error: psycopg.Error) -> SpoolError:

@@ -62,7 +62,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run what is within the block as a transaction."""
+        """Run the block as a transaction."""
         with self.connection.transaction():
             yield
 
@@ -86,6 +86,7 @@ class Session:
     ) -> None:
         self.turn = threading.Lock()
         self.name = name_of(place)
+        self.schema = place.schema
         self.number = 0
         self._url = url
         self._queries = queries
@@ -141,7 +142,7 @@ class Session:
             return self.run_with_turn(work)
 
     def run_with_turn(self, work: Callable[[Database], T]) -> T:
-        """Run `work` as `run` does, for a caller who has the turn."""
+        """Run `work` as `run` does; the caller has the turn."""
         database = self.open()
         try:
             return work(database)

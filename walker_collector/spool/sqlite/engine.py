@@ -15,7 +15,7 @@ from attrs import evolve
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.moments import now_ms
-from walker_collector.spool import damage
+from walker_collector.spool import damage, people_log
 from walker_collector.spool.base import (
     RECENT,
     Claimed,
@@ -55,7 +55,7 @@ from walker_collector.spool.repeats import (
     possible_marks,
     without_repeats,
 )
-from walker_collector.spool.rows import letter_of, stored_entry
+from walker_collector.spool.rows import default_of, letter_of, stored_entry
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import (
     claim_tables,
@@ -493,14 +493,14 @@ class SqliteSpool:
         return self._words[PEOPLE]
 
     def people_since(self, version: int) -> PeopleNews:
-        return people_tables.news_of(version, self._rows(people_tables.SINCE, (version,)))
+        return people_log.news_of(version, self._rows(people_tables.SINCE, (version,)))
 
     def consent_of(self, person: str) -> ConsentRecord:
         rows = self._rows(people_tables.CONSENT, (person,))
         return {key: (granted == 1, damage.number(at, LAST_STAMP)) for key, granted, at in rows}
 
     def default_consent(self) -> DefaultConsent | None:
-        return people_tables.default_of(self._rows(people_tables.DEFAULT))
+        return default_of(self._rows(people_tables.DEFAULT))
 
     def has_consent(self) -> bool:
         return bool(self._rows("SELECT 1 FROM consents LIMIT 1"))

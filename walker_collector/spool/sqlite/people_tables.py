@@ -5,21 +5,16 @@ Every function is given the connection of the group commit, within a transaction
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from walker_collector.errors import Overtaken
-from walker_collector.spool import damage
+from walker_collector.spool import people_log
 from walker_collector.spool.base import (
     ConsentRecord,
-    DefaultConsent,
     NewEvent,
-    PeopleChange,
-    PeopleNews,
     PeopleUpdate,
     StalePeople,
     later_of,
-    mark_of,
 )
 from walker_collector.spool.person_keys import is_signed_in, unclaimed
 
@@ -46,17 +41,11 @@ UNION ALL
 SELECT 1 FROM aliases a JOIN aliases b ON b.alias = a.person
 WHERE a.person < 'id:' OR a.person >= 'id;' AND a.person < '~id:' OR a.person >= '~id;' LIMIT 1
 """
-
-
-_CHANGED, _JOINED, _REPLAYED, _ERASED = range(4)
-"""The kinds of rows of the log. The first two are a `PeopleChange` each. Of an erasure the key is
-the marks of the keys, in hexadecimal."""
 _VERSION: Final = "SELECT coalesce(max(version), 0) FROM people_log"
 _LOG: Final = "INSERT INTO people_log (kind, key, owner) VALUES (?, ?, ?)"
-_LOG_LENGTH: Final = 10_000
-_TRIM: Final = f"DELETE FROM people_log WHERE version <= ({_VERSION}) - {_LOG_LENGTH}"
+_TRIM: Final = f"DELETE FROM people_log WHERE version <= ({_VERSION}) - {people_log.LENGTH}"
 _ERASURES: Final = (
-    f"SELECT key FROM people_log WHERE kind = {_ERASED} ORDER BY version DESC LIMIT ?"
+    f"SELECT key FROM people_log WHERE kind = {people_log.ERASED} ORDER BY version DESC LIMIT ?"
 )
 SINCE: Final = "SELECT version, kind, key, owner FROM people_log WHERE version > ? ORDER BY version"
 
@@ -67,35 +56,9 @@ def version_of(db: sqlite3.Connection) -> int:
     return int(version)
 
 
-def news_of(version: int, rows: Sequence[tuple[int, int, str, str | None]]) -> PeopleNews:
-    """Return the changes after a version, given the rows of the log."""
-    last = rows[-1][0] if rows else version
-    if last - version > _LOG_LENGTH:  # the first were trimmed
-        return PeopleNews(last, None)
-    changes: list[PeopleChange] = []
-    erased: frozenset[int] = frozenset()
-    moved = False
-    for _, kind, key, owner in rows:  # one that lacks named somebody who has been erased since
-        if kind in (_CHANGED, _JOINED):
-            changes.append(PeopleChange(key, owner))
-        else:
-            moved = True
-            erased |= _marks(key)
-    return PeopleNews(last, changes, erased, moved)
-
-
 def log_moved(db: sqlite3.Connection) -> None:
     """Note that events wait again, or are gone, which other processes have read otherwise."""
-    db.execute(_LOG, (_REPLAYED, "", None))
-
-
-def _log_erasure(db: sqlite3.Connection, keys: Iterable[str]) -> None:
-    marks = " ".join(f"{mark:x}" for mark in sorted({mark_of(key) for key in keys}))
-    db.execute(_LOG, (_ERASED, marks, None))
-
-
-def _marks(text: str) -> frozenset[int]:
-    return frozenset(int(mark, 16) for mark in text.split())
+    db.execute(_LOG, people_log.MOVED)
 
 
 def check_not_overtaken(
@@ -105,15 +68,11 @@ def check_not_overtaken(
 
     `written`: how many erasures of this transaction are not among the counted ones yet.
     """
-    found = [event.as_of for event in events if event.as_of is not None]
-    if not found or min(found) == max(found) == erasures + written:
-        return
-    since = erasures + written - min(found)
-    rows = db.execute(_ERASURES, (since,)).fetchall() if since > 0 else []
-    # After a kill one is counted that may not have been.
-    gone = frozenset[int]().union(*(_marks(text) for (text,) in rows))
-    if len(rows) < since or any(event.person and mark_of(event.person) in gone for event in events):
-        raise Overtaken("an erasure has begun since the person of the event was found")
+
+    def last_erased(count: int) -> list[str]:
+        return [text for (text,) in db.execute(_ERASURES, (count,)).fetchall()]
+
+    people_log.check_not_erased(events, erasures + written, last_erased)
 
 
 def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
@@ -121,9 +80,7 @@ def learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
     if update.based_on is not None and update.based_on != version_of(db):
         raise StalePeople("another process has changed what is known of people")
     _learn(db, update)
-    db.executemany(_LOG, [(_JOINED, key, owner) for key, owner in update.aliases.items()])
-    changed = [*update.signed_in, *update.consents, *([""] if update.default else [])]
-    db.executemany(_LOG, [(_CHANGED, key, None) for key in changed])
+    db.executemany(_LOG, people_log.rows_of(update))
     db.execute(_TRIM)
 
 
@@ -143,14 +100,6 @@ def _learn(db: sqlite3.Connection, update: PeopleUpdate) -> None:
         db.executemany("INSERT INTO consents VALUES (?, ?, ?, ?)", rows)
 
 
-def default_of(rows: Sequence[tuple[object, object]]) -> DefaultConsent | None:
-    """Return the default consent, given its rows; None: there is none, or it cannot be read."""
-    for flow, current in rows:
-        if (consent := damage.grants(current)) is not None:
-            return DefaultConsent(damage.grants(flow) or {}, consent)
-    return None
-
-
 def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]:
     """Delete these keys with their statements; return the versions before and after.
 
@@ -158,7 +107,7 @@ def erase(db: sqlite3.Connection, keys: Sequence[tuple[str]]) -> tuple[int, int]
     """
     before = version_of(db)
     db.executemany("DELETE FROM people_log WHERE key = ?1 OR owner = ?1", keys)
-    _log_erasure(db, {key for (key,) in keys} | _linked(db, keys))
+    db.execute(_LOG, people_log.row_of_erasure({key for (key,) in keys} | _linked(db, keys)))
     db.executemany("DELETE FROM consents WHERE person = ?", keys)
     db.executemany("DELETE FROM aliases WHERE person = ?1 OR alias = ?1", keys)
     db.executemany("DELETE FROM signed_in WHERE person = ?", keys)

@@ -8,10 +8,11 @@ Every function is given the connection of the group commit, within a transaction
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from walker_collector.spool.base import Entry
-from walker_collector.spool.person_keys import claimed, is_claimed, is_signed_in, unclaimed
+from walker_collector.spool.person_keys import claimed, is_claimed, owner_of
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import claim_tables
 
@@ -39,14 +40,12 @@ def shard_in(db: sqlite3.Connection, shards: int) -> Callable[[Entry], int]:
 
 
 def _owner(db: sqlite3.Connection, key: str) -> str:
-    """Return the person of a key, as IdentityGraph.canonical does."""
-    if is_signed_in(key):
-        return key
-    row = db.execute(_OWNER, (key,)).fetchone()
-    if row is None and is_claimed(key):
-        surely = claimed(_owner(db, unclaimed(key)))
-        return surely if surely == key else _owner(db, surely)
-    return row[0] if row else key
+    return owner_of(key, partial(_person_of, db))
+
+
+def _person_of(db: sqlite3.Connection, alias: str) -> str | None:
+    row = db.execute(_OWNER, (alias,)).fetchone()
+    return row[0] if row else None
 
 
 def move(db: sqlite3.Connection, owners: Mapping[str, str], shards: int) -> None:

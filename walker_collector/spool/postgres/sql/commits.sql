@@ -7,3 +7,56 @@ SELECT version, shards FROM {schema}.layout
 -- set_layout
 INSERT INTO {schema}.layout (version, shards) VALUES (%s, %s)
 ON CONFLICT (one) DO UPDATE SET version = excluded.version
+
+-- figures
+SELECT a.seq, a.events - d.events, a.bytes - d.bytes, a.erasures, p.changes, p.stamp
+FROM {schema}.accepted a, {schema}.delivered d, {schema}.people_version p
+
+-- begin
+BEGIN
+
+-- bounds
+SELECT pg_current_xact_id()::text, set_config('lock_timeout', %s, true),
+  set_config('idle_in_transaction_session_timeout', %s, true),
+  CASE WHEN %s::boolean THEN set_config('synchronous_commit', 'on', true) END
+
+-- take_numbers
+UPDATE {schema}.accepted SET seq = seq + %(count)s, events = events + %(count)s,
+  bytes = bytes + %(size)s
+RETURNING seq - %(count)s
+
+-- give_back
+UPDATE {schema}.accepted SET seq = seq - %(count)s, events = events - %(count)s,
+  bytes = bytes - %(size)s
+
+-- set_erasures
+UPDATE {schema}.accepted SET erasures = %s
+
+-- lock_people
+SELECT version FROM {schema}.people_version FOR UPDATE
+
+-- change_people
+UPDATE {schema}.people_version SET version = version + %(count)s, changes = changes + 1,
+  stamp = greatest(stamp, %(stamp)s)
+
+-- count_delivered
+UPDATE {schema}.delivered SET events = events + %s, bytes = bytes + %s
+
+-- commit
+COMMIT
+
+-- rollback
+ROLLBACK
+
+-- notify
+SELECT pg_notify(%s, %s)
+
+-- outcome
+SELECT pg_xact_status(%s::text::xid8)
+
+-- others_there
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = %s AND datname = current_database() AND pid <> pg_backend_pid()
+
+-- newest
+SELECT seq FROM {schema}.accepted

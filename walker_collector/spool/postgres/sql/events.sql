@@ -1,0 +1,154 @@
+-- destinations
+SELECT id, number FROM {schema}.destinations
+
+-- add_destination
+INSERT INTO {schema}.destinations (id)
+SELECT %(id)s WHERE NOT EXISTS (SELECT FROM {schema}.destinations WHERE id = %(id)s)
+ON CONFLICT DO NOTHING
+
+-- insert_events
+INSERT INTO {schema}.events (subscribers, seq, shard, at, person, body)
+SELECT %s::smallint[], u.*
+FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[], %s::text[], %s::bytea[]) u
+
+-- insert_states
+INSERT INTO {schema}.deliveries (seq, destination, state)
+SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[])
+
+-- delete_events
+WITH gone AS (
+  DELETE FROM {schema}.events
+  WHERE seq = ANY(%(seqs)s::bigint[]) AND subscribers = ARRAY[%(destination)s::smallint]
+  RETURNING octet_length(body) AS size)
+SELECT count(*), coalesce(sum(size), 0)::bigint FROM gone
+
+-- delete_deliveries
+DELETE FROM {schema}.deliveries
+WHERE seq = ANY(%(seqs)s::bigint[]) AND destination = %(destination)s
+
+-- unsubscribe
+UPDATE {schema}.events SET subscribers = array_remove(subscribers, %(destination)s::smallint)
+WHERE seq = ANY(%(seqs)s::bigint[]) AND %(destination)s::smallint = ANY(subscribers)
+
+-- delete_finished
+WITH gone AS (
+  DELETE FROM {schema}.events WHERE seq = ANY(%s::bigint[]) AND subscribers = '{}'
+  RETURNING octet_length(body) AS size)
+SELECT count(*), coalesce(sum(size), 0)::bigint FROM gone
+
+-- keep_states
+INSERT INTO {schema}.deliveries
+  (state, attempts, due, changed, reason, parts, consent, seq, destination)
+SELECT u.state, u.attempts, u.due, u.changed, u.reason, u.parts, u.consent, u.seq, u.destination
+FROM unnest(%s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
+    %s::text[], %s::bigint[], %s::smallint[])
+  AS u (state, attempts, due, changed, reason, parts, consent, seq, destination)
+WHERE EXISTS (
+  SELECT FROM {schema}.events e WHERE e.seq = u.seq AND u.destination = ANY(e.subscribers))
+ON CONFLICT (seq, destination) DO UPDATE SET
+  state = excluded.state, attempts = excluded.attempts, due = excluded.due,
+  changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
+  consent = excluded.consent
+
+-- keep_parts
+INSERT INTO {schema}.deliveries
+  (state, attempts, due, changed, reason, parts, consent, seq, destination)
+SELECT u.state, u.attempts, u.due, u.changed, u.reason, u.parts, u.consent, u.seq, u.destination
+FROM unnest(%s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
+    %s::text[], %s::bigint[], %s::smallint[])
+  AS u (state, attempts, due, changed, reason, parts, consent, seq, destination)
+WHERE EXISTS (
+  SELECT FROM {schema}.events e WHERE e.seq = u.seq AND u.destination = ANY(e.subscribers))
+ON CONFLICT (seq, destination) DO UPDATE SET parts = excluded.parts
+
+-- release
+UPDATE {schema}.deliveries SET state = 0, due = 0
+WHERE seq = ANY(%s::bigint[]) AND destination = %s AND state = 1
+
+-- requeue
+UPDATE {schema}.deliveries d SET state = 0, attempts = 0, due = 0, reason = NULL, parts = u.parts
+FROM unnest(%s::bigint[], %s::smallint[], %s::text[]) AS u (seq, destination, parts)
+WHERE d.seq = u.seq AND d.destination = u.destination AND d.state = 2
+RETURNING d.seq, d.destination
+
+-- still_dead
+SELECT d.seq, d.destination FROM {schema}.deliveries d
+JOIN unnest(%s::bigint[], %s::smallint[]) AS u (seq, destination) USING (seq, destination)
+WHERE d.state = 2 ORDER BY d.seq, d.destination FOR UPDATE OF d
+
+-- waiting
+SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM (
+  SELECT *, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+    SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
+    FROM {schema}.events e
+    LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+    WHERE e.seq > %(after)s AND %(destination)s::smallint = ANY(e.subscribers)
+      AND coalesce(d.state, 0) <= %(most)s
+      AND (%(shards)s::smallint[] IS NULL OR e.shard = ANY(%(shards)s::smallint[]))
+    ORDER BY e.seq LIMIT %(limit)s) AS found) AS sized
+WHERE before < %(bytes)s ORDER BY seq
+
+-- held
+SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent
+FROM {schema}.deliveries d JOIN {schema}.events e ON e.seq = d.seq
+WHERE d.destination = %(destination)s AND d.state > 0 AND d.state = 1
+  AND (%(shards)s::smallint[] IS NULL OR e.shard = ANY(%(shards)s::smallint[]))
+ORDER BY d.seq
+
+-- of_person
+SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
+FROM {schema}.events e
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+WHERE e.person IN (
+    SELECT %(person)s UNION ALL SELECT alias FROM {schema}.aliases WHERE person = %(person)s)
+  AND e.seq <= %(last)s AND %(destination)s::smallint = ANY(e.subscribers)
+  AND coalesce(d.state, 0) <= 1
+ORDER BY e.seq
+
+-- has_waiting
+SELECT 1 FROM {schema}.events e
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+WHERE e.seq BETWEEN %(first)s AND %(last)s AND %(destination)s::smallint = ANY(e.subscribers)
+  AND coalesce(d.state, 0) = 0
+LIMIT 1
+
+-- fates
+SELECT e.seq, coalesce(d.state, 0), coalesce(d.attempts, 0), coalesce(d.reason, '')
+FROM {schema}.events e
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+WHERE e.seq = ANY(%(seqs)s::bigint[]) AND %(destination)s::smallint = ANY(e.subscribers)
+
+-- dead
+SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0),
+  e.person, e.body, d.consent, d.parts
+FROM {schema}.deliveries d JOIN {schema}.destinations t ON t.number = d.destination
+JOIN {schema}.events e ON e.seq = d.seq
+WHERE d.state > 0 AND d.state = 2 AND (%(id)s::text IS NULL OR t.id = %(id)s)
+ORDER BY d.changed, d.seq LIMIT %(limit)s
+
+-- counts
+SELECT t.id, coalesce(d.state, 0), count(*) FROM {schema}.events e
+CROSS JOIN unnest(e.subscribers) s (number) JOIN {schema}.destinations t USING (number)
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = s.number
+GROUP BY 1, 2
+
+-- oldest
+SELECT t.id, min(e.at), count(*) FILTER (WHERE d.state = 0 AND d.due > 0) FROM {schema}.events e
+CROSS JOIN unnest(e.subscribers) s (number) JOIN {schema}.destinations t USING (number)
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = s.number
+WHERE coalesce(d.state, 0) <= 1 GROUP BY 1
+
+-- position
+SELECT input, run, line, checksum FROM {schema}.positions WHERE input = %s
+
+-- lock_position
+SELECT input, run, line, checksum FROM {schema}.positions WHERE input = %s FOR UPDATE
+
+-- take_over_position
+INSERT INTO {schema}.positions (input, run, line, checksum) VALUES (%s, %s, %s, %s)
+ON CONFLICT (input) DO UPDATE SET
+  run = excluded.run, line = excluded.line, checksum = excluded.checksum
+
+-- advance_position
+UPDATE {schema}.positions SET line = %s, checksum = %s WHERE input = %s AND run = %s
+RETURNING 1

@@ -1,0 +1,63 @@
+-- owners
+SELECT alias, person FROM {schema}.aliases WHERE alias = ANY(%(keys)s::text[])
+  OR alias IN (SELECT '~' || person FROM {schema}.aliases WHERE alias = ANY(%(keys)s::text[]))
+
+-- set_aliases
+INSERT INTO {schema}.aliases (alias, person) SELECT * FROM unnest(%s::text[], %s::text[])
+ON CONFLICT (alias) DO UPDATE SET person = excluded.person
+
+-- set_signed_in
+INSERT INTO {schema}.signed_in (key, person) SELECT * FROM unnest(%s::text[], %s::text[])
+ON CONFLICT (key) DO UPDATE SET person = excluded.person
+
+-- delete_signed_in
+DELETE FROM {schema}.signed_in WHERE key = ANY(%s::text[])
+
+-- set_default_consent
+INSERT INTO {schema}.default_consent (flow, current) VALUES (%s, %s)
+ON CONFLICT (one) DO UPDATE SET flow = excluded.flow, current = excluded.current
+
+-- delete_consents
+DELETE FROM {schema}.consents WHERE person = ANY(%s::text[])
+
+-- add_consents
+INSERT INTO {schema}.consents (person, key, granted, stamp)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::bigint[])
+
+-- log_people
+INSERT INTO {schema}.people_log (version, kind, key, owner)
+SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[])
+
+-- trim_log
+DELETE FROM {schema}.people_log WHERE version <= %s
+
+-- last_erased
+SELECT key FROM {schema}.people_log WHERE kind = %s ORDER BY version DESC LIMIT %s
+
+-- people_since
+SELECT version, kind, key, owner FROM {schema}.people_log WHERE version > %s ORDER BY version
+
+-- move_events
+UPDATE {schema}.events e SET shard = u.shard
+FROM unnest(%s::text[], %s::smallint[]) AS u (person, shard)
+WHERE e.person = u.person AND e.shard <> u.shard
+
+-- link
+SELECT (SELECT person FROM {schema}.aliases WHERE alias = %(key)s),
+  (SELECT person FROM {schema}.signed_in WHERE key = %(key)s)
+
+-- aliases_of
+SELECT alias FROM {schema}.aliases WHERE person = %s
+
+-- consent_of
+SELECT key, granted, stamp FROM {schema}.consents WHERE person = %s
+
+-- default_consent
+SELECT flow, current FROM {schema}.default_consent
+
+-- has_consent
+SELECT 1 FROM {schema}.consents LIMIT 1
+
+-- has_claimed_people
+SELECT 1 FROM {schema}.aliases WHERE alias >= '~'
+UNION ALL SELECT 1 FROM {schema}.consents WHERE person >= '~' LIMIT 1

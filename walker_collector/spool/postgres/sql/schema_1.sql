@@ -28,7 +28,8 @@ INSERT INTO {schema}.delivered DEFAULT VALUES;
 
 CREATE TABLE {schema}.people_version (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
-  version bigint NOT NULL DEFAULT 0, stamp bigint NOT NULL DEFAULT 0) WITH (fillfactor = 10);
+  version bigint NOT NULL DEFAULT 0, changes bigint NOT NULL DEFAULT 0,
+  stamp bigint NOT NULL DEFAULT 0) WITH (fillfactor = 10);
 INSERT INTO {schema}.people_version DEFAULT VALUES;
 
 CREATE TABLE {schema}.destinations (

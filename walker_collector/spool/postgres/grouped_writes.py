@@ -1,0 +1,230 @@
+"""Group commit: one thread at a time commits the writes of all threads that wait.
+
+The order of commits is that of the numbers, over all processes: a transaction that appends locks
+the row of `accepted` until its commit, and gets its numbers after that. So nobody sees a number
+while a lower one is still to be committed.
+
+A connection may be lost while a transaction commits. Then the server is asked, by the number of
+the transaction, whether it has committed: only then is its outcome known.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+from attrs import define
+
+from walker_collector.errors import SpoolError, WalkerError
+from walker_collector.interrupts import uninterrupted
+from walker_collector.spool.postgres.heard import HeardFigures, channel_of, message_of
+from walker_collector.spool.postgres.server_errors import ServerTrouble, is_conflict, spool_error
+from walker_collector.spool.postgres.sessions import Session, is_idle, pauses
+from walker_collector.spool.postgres.transactions import NOTHING, Needs, Transaction
+from walker_collector.text import describe
+
+_CONFLICTS: Final = 20
+"""Repetitions of a transaction that others have come between."""
+
+
+@define(eq=False)
+class _Write:
+    """One write, and its state. It is given up at the monotonic `deadline` (s)."""
+
+    work: Callable[[Transaction], Any]
+    then: Callable[[Any], None] | None
+    needs: Needs
+    deadline: float
+    result: Any = None
+    error: BaseException | None = None
+    done: bool = False
+
+
+class GroupedWrites:
+    """Runs writes in groups, in the session of the writer.
+
+    `order` is held until the committed writes are handed over: so others see them in the order of
+    their commits. The turn of the session is not, as whoever they are handed to may read. Nothing
+    here is interrupted by a signal handler: it runs on a thread without any. A trouble of the
+    server is waited for up to `wait` seconds.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        figures: HeardFigures,
+        wait: float,
+        *,
+        full_sync: bool,
+        sender: str,
+    ) -> None:
+        self.order = threading.Lock()
+        self._session = session
+        self._figures = figures
+        self._wait = wait
+        self._full_sync = full_sync
+        self._sender = sender
+        self._channel = channel_of(session.schema)
+        self._queue: deque[_Write] = deque()
+
+    def run(
+        self,
+        work: Callable[[Transaction], Any],
+        then: Callable[[Any], None] | None = None,
+        needs: Needs = NOTHING,
+    ) -> Any:
+        """Run `work` in a committed transaction, and return its result.
+
+        Then `then` is called with it, in the order of the commits and before any other write.
+        `work` may be run several times, and the last one counts.
+        """
+        write = _Write(work, then, needs, time.monotonic() + self._wait)
+        return uninterrupted(lambda: self._run(write))
+
+    def _run(self, write: _Write) -> Any:
+        self._queue.append(write)
+        with self.order:
+            if not write.done:
+                self._drain(write)
+        if write.error is not None:
+            raise write.error
+        return write.result
+
+    def _drain(self, own: _Write) -> None:
+        """Commit the writes that wait, until the thread's own is done."""
+        for pause in pauses():
+            writes = list(self._queue)
+            try:
+                self._commit_all(writes)
+            except ServerTrouble as error:
+                _fail_late(writes, error)
+            while self._queue and self._queue[0].done:
+                self._queue.popleft()
+            if own.done:
+                return
+            time.sleep(min(pause, max(0.0, own.deadline - time.monotonic())))
+
+    def _commit_all(self, writes: Sequence[_Write]) -> None:
+        """Commit writes together; one by one if one of them fails. Raises ServerTrouble."""
+        waiting = [write for write in writes if not write.done]
+        try:
+            self._commit_repeatedly(waiting)
+        except ServerTrouble:
+            raise
+        except Exception as error:
+            if len(waiting) == 1:
+                waiting[0].error, waiting[0].done = self._error_of(error), True
+                return
+            for write in waiting:
+                self._commit_all([write])
+        else:
+            for write in waiting:
+                _hand_over(write)
+
+    def _error_of(self, error: Exception) -> Exception:
+        if isinstance(error, WalkerError):
+            return error
+        made = SpoolError(f"{self._session.name}: cannot write: {describe(error)}")
+        made.__cause__ = error
+        return made
+
+    def _commit_repeatedly(self, writes: Sequence[_Write]) -> None:
+        for _ in range(_CONFLICTS):
+            try:
+                with self._session.turn:
+                    return self._commit(writes)
+            except psycopg.Error as error:
+                if not is_conflict(error):
+                    raise spool_error(self._session.name, error) from error
+        raise ServerTrouble(f"{self._session.name}: others write the same rows all the time")
+
+    def _commit(self, writes: Sequence[_Write]) -> None:
+        """Run writes in a transaction. It is committed if this returns, and is not if it raises."""
+        database = self._session.open()
+        transaction = Transaction(database, self._wait, full_sync=self._full_sync)
+        error = self._sent(transaction, writes)
+        if error is not None and not self._has_committed(transaction):
+            raise error
+        self._figures.hear(transaction.after)
+
+    def _sent(self, transaction: Transaction, writes: Sequence[_Write]) -> Exception | None:
+        """Run a transaction to its end; return the error that it has ended with."""
+        error: Exception | None = None
+        try:
+            with transaction.database.connection.pipeline():
+                try:
+                    self._run_all(transaction, writes)
+                except Exception as raised:  # kept: psycopg would log it as it leaves the pipeline
+                    error = raised
+        except psycopg.Error as raised:
+            error = error or raised
+        return error
+
+    def _run_all(self, transaction: Transaction, writes: Sequence[_Write]) -> None:
+        transaction.begin(write.needs for write in writes)
+        self._figures.hear(transaction.before)
+        for write in writes:
+            write.result = write.work(transaction)
+        transaction.commit()
+        if transaction.is_news:
+            message = message_of(transaction.after, self._sender)
+            transaction.later("notify", (self._channel, message))
+
+    def _has_committed(self, transaction: Transaction) -> bool:
+        """Return whether a transaction has committed, although there was an error."""
+        connection = transaction.database.connection
+        if transaction.is_committed:  # the connection was lost just after the answer
+            self._session.drop()
+            return True
+        if transaction.is_committing and connection.closed:
+            return self._asked_outcome(transaction.xid)
+        self._roll_back(connection)
+        return False
+
+    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
+        """End a transaction that has failed, so that the connection can be used on."""
+        try:
+            if not connection.closed and not is_idle(connection):
+                connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._session.drop()
+        if connection.closed:
+            self._session.drop()
+
+    def _asked_outcome(self, xid: str) -> bool:
+        """Ask the server whether a transaction has committed; its connection was lost."""
+        deadline = time.monotonic() + self._wait
+        for pause in pauses():
+            try:
+                ((status,),) = self._session.run_with_turn(lambda db: db.rows("outcome", (xid,)))
+                if status in ("committed", "aborted"):
+                    return bool(status == "committed")
+            except ServerTrouble:
+                pass
+            if time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+        raise SpoolError(
+            f"{self._session.name}: the connection was lost during a commit, and the server cannot "
+            "be asked for its outcome; what was written then may be there"
+        )
+
+
+def _fail_late(writes: Sequence[_Write], error: ServerTrouble) -> None:
+    """Fail the writes that have waited for long enough."""
+    now = time.monotonic()
+    for write in writes:
+        if not write.done and write.deadline <= now:
+            write.error, write.done = error, True
+
+
+def _hand_over(write: _Write) -> None:
+    """Call the `then` of a committed write."""
+    try:
+        if write.then is not None:
+            write.then(write.result)
+    except Exception as error:
+        write.error = error
+    write.done = True

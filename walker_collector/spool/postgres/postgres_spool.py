@@ -1,0 +1,127 @@
+"""The durable spool in PostgreSQL, for processes on any number of machines."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal
+
+from walker_collector.errors import SpoolError
+from walker_collector.interrupts import uninterrupted
+from walker_collector.spool.base import RECENT, Claimed, Deliveries, LeaseLost
+from walker_collector.spool.engine_protocol import Membership
+from walker_collector.spool.postgres import claims
+from walker_collector.spool.postgres.erasure_sessions import ErasureSessions
+from walker_collector.spool.postgres.membership import DeliveringMembership
+from walker_collector.spool.postgres.outbox_table import PostgresOutbox
+from walker_collector.spool.postgres.sessions import Session
+from walker_collector.spool.postgres.spool_core import SpoolCore
+from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool.postgres.stored_entries import StoredEntries
+from walker_collector.spool.postgres.stored_people import StoredPeople
+from walker_collector.spool.postgres.stored_traces import StoredTraces
+
+
+class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
+    """A spool in a schema of a database, which every process of every machine may open.
+
+    `shards`: the number that a new spool is made with (64 if None), and that any other must have.
+    `recent` is the time (ms) for which ids are remembered, `wait` how long (s) to wait for a server
+    that cannot be reached, and for other processes that write. Raises SpoolError if the spool
+    cannot be used.
+    """
+
+    durable: Literal[True] = True
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        shards: int | None = None,
+        recent: int = RECENT,
+        read_only: bool = False,
+        wait: float = 5.0,
+    ) -> None:
+        self.place = place
+        self.on_foreign: Callable[[], None] = lambda: None
+        self._unstored = []
+        self.core = core = SpoolCore(
+            place, shards=shards, recent=recent, read_only=read_only, wait=wait
+        )
+        self.shards = core.shards
+        self._expected = core.figures.last.seq + 1
+        direct = Session(place, place.direct_url, core.queries)
+        self.erasure_sessions = ErasureSessions(direct, wait)
+        self.outbox = PostgresOutbox(core.name, core.queries, direct)
+        self._read_only = read_only
+        self._membership: DeliveringMembership | None = None
+
+    @property
+    def inherited(self) -> int | None:
+        return self.core.inherited
+
+    # --- deliveries of this process --------------------------------------------------------
+
+    def join(
+        self,
+        destinations: Collection[str],
+        deliveries: Deliveries,
+        on_foreign: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> Membership:
+        if self._read_only:
+            raise SpoolError(f"{self.core.name}: it is open to be read, and delivers nothing")
+        self.on_foreign = on_foreign
+        self._membership = DeliveringMembership(
+            self.place, self.core.queries, destinations, self.shards, deliveries
+        )
+        return self._membership
+
+    def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
+        if self._membership is None:
+            raise LeaseLost(f"{self.core.name}: no deliveries have begun")
+        return self._membership.claims.claim(destination, entries, version)
+
+    def end_claim(self, number: int) -> None:
+        if self._membership is not None:
+            self._membership.claims.end(number)
+
+    def write_ended(self) -> None:
+        if self._membership is not None:
+            self._membership.claims.write_ended()
+
+    def end_calls_of_the_dead(self) -> None:
+        self.core.ask(claims.end_calls_of_the_dead)
+
+    def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
+        return self.core.ask(lambda database: claims.calls_of(database, people))
+
+    # --- the end, and a fork ---------------------------------------------------------------
+
+    def is_at_path(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        uninterrupted(self._close)
+
+    def _close(self) -> None:
+        self.erasure_sessions.close()
+        with self.core.writes.order:  # not in the middle of a group
+            self.core.session.close()
+
+    def pause(self) -> None:
+        if self._membership is not None:
+            self._membership.pause()
+        self.core.writes.order.acquire()
+        self.core.session.turn.acquire()
+        self.erasure_sessions.pause()
+
+    def resume(self) -> None:
+        self.erasure_sessions.resume()
+        self.core.session.turn.release()
+        self.core.writes.order.release()
+        if self._membership is not None:
+            self._membership.resume()
+
+    def abandon(self) -> None:
+        self.core.session.abandon()
+        self.erasure_sessions.abandon()
+        if self._membership is not None:
+            self._membership.abandon()

@@ -1,0 +1,82 @@
+"""The parts that all of a spool in PostgreSQL stands on: the writer's session, and group commit."""
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from walker_collector.interrupts import uninterrupted
+from walker_collector.spool.postgres.grouped_writes import GroupedWrites
+from walker_collector.spool.postgres.heard import HeardFigures
+from walker_collector.spool.postgres.layout import prepare
+from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.sessions import APPLICATION, Database, Session
+from walker_collector.spool.postgres.spool_place import Place
+
+T = TypeVar("T")
+
+
+class SpoolCore:
+    """The session of the writer in one process, with the figures and destinations of the spool.
+
+    sender: the name of this process in messages to others. inherited: the last number when it was
+    opened; None: other processes were there.
+    """
+
+    def __init__(
+        self, place: Place, *, shards: int | None, recent: int, read_only: bool, wait: float
+    ) -> None:
+        self.place = place
+        self.recent = recent
+        self.wait = wait
+        self.sender = secrets.token_hex(8)
+        self.queries = Queries(place.schema)
+        self.session = Session(place, place.url, self.queries)
+        self.name = self.session.name
+        self.figures = HeardFigures(self.session)
+        self.writes = GroupedWrites(
+            self.session,
+            self.figures,
+            wait,
+            full_sync=place.sync == "full",
+            sender=self.sender,
+        )
+        self._numbers: dict[str, int] = {}
+
+        def opened(database: Database) -> tuple[int, bool]:
+            layout = prepare(database, self.name, shards, read_only=read_only)
+            self.figures.ask(database)
+            self._numbers = dict(database.rows("destinations"))
+            ((others,),) = database.rows("others_there", (APPLICATION,))
+            return layout.shards, others == 0
+
+        try:
+            self.shards, is_alone = uninterrupted(lambda: self.session.repeat(opened, wait))
+        except BaseException:
+            self.session.close()
+            raise
+        self.inherited = self.figures.last.seq if is_alone else None
+
+    def rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """Return the rows of a query. Raises SpoolError."""
+        return self.ask(lambda database: database.rows(name, values))
+
+    def ask(self, work: Callable[[Database], T]) -> T:
+        """Run `work`, which may be repeated, in the session of the writer. Raises SpoolError."""
+        return uninterrupted(lambda: self.session.repeat(work, self.wait))
+
+    def numbers_of(self, destinations: Collection[str]) -> Mapping[str, int]:
+        """Return the numbers of all destinations; these get one if they have none."""
+        if not all(id_ in self._numbers for id_ in destinations):
+            self.ask(lambda database: self._add(database, destinations))
+        return self._numbers
+
+    def _add(self, database: Database, destinations: Iterable[str]) -> None:
+        for id_ in sorted(destinations):
+            database.run("add_destination", {"id": id_})
+        self._numbers = dict(database.rows("destinations"))
+
+    def number_of(self, destination: str) -> int | None:
+        """Return the number of a destination; None: nothing was ever stored for it."""
+        if destination not in self._numbers:  # another process may have added it since
+            self._numbers = dict(self.rows("destinations"))
+        return self._numbers.get(destination)

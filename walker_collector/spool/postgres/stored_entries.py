@@ -1,0 +1,236 @@
+"""The events of a spool in PostgreSQL: accepted, delivered, counted."""
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final
+
+from walker_collector.errors import SpoolFull
+from walker_collector.moments import now_ms
+from walker_collector.spool import people_log
+from walker_collector.spool.base import (
+    DeadLetter,
+    Entry,
+    EntryRun,
+    Fate,
+    NewEvent,
+    OnCommitted,
+    PeopleUpdate,
+    SpoolUpdate,
+    State,
+    StoredEntry,
+    assign_seqs,
+)
+from walker_collector.spool.postgres import event_rows, mark_rows, people_rows, position_rows
+from walker_collector.spool.postgres.spool_core import SpoolCore
+from walker_collector.spool.postgres.transactions import Needs, Transaction
+from walker_collector.spool.repeats import outcome_at, outcome_of_deleted
+from walker_collector.spool.rows import letter_of, stored_entry
+
+_ANY: Final = sys.maxsize
+
+
+class StoredEntries:
+    """Implements the parts of `EventStore` and `DurableSpool` that are about events."""
+
+    core: SpoolCore
+    on_foreign: Callable[[], None]
+    _expected: int
+    """The next number if no other process appends."""
+
+    def append(
+        self,
+        events: Sequence[NewEvent],
+        on_committed: OnCommitted,
+        learned: PeopleUpdate | None = None,
+    ) -> Sequence[int]:
+        core = self.core
+        size = sum([len(event.body) for event in events])
+        self._check_room(len(events), size)
+        numbers = core.numbers_of({id_ for event in events for id_ in event.states})
+        marks = [event.mark for event in events if event.mark]
+        people = {event.person for event in events} if core.shards > 1 else ()
+        position = events[-1].position
+        needs = Needs(
+            events=len(events),
+            size=size,
+            people=learned is not None,
+            marks=marks,
+            keys=people_rows.keys_to_look_up(people),
+        )
+
+        def insert(tx: Transaction) -> tuple[range, list[EntryRun]]:
+            people_log.check_not_erased(events, tx.erasures, lambda count: _last_erased(tx, count))
+            new: Sequence[NewEvent] = events
+            if marks:
+                new, seqs = mark_rows.keep_events(tx, numbers, events, core.recent)
+            else:
+                seqs = tx.take(len(events))
+            if len(new) < len(events):
+                tx.give_back(len(events) - len(new), size - sum(len(item.body) for item in new))
+            runs = assign_seqs(new, seqs.start)
+            event_rows.add(tx, numbers, runs, core.shards)
+            if learned is not None:
+                people_rows.learn(tx, learned, core.shards)
+            if position is not None:
+                position_rows.advance(tx, position)
+            return seqs, runs
+
+        def hand_over(result: tuple[range, list[EntryRun]]) -> None:
+            seqs, runs = result
+            if seqs:
+                foreign, self._expected = seqs.start != self._expected, seqs.stop
+                if foreign:
+                    self.on_foreign()
+            on_committed(runs)
+
+        seqs: range = core.writes.run(insert, hand_over, needs)[0]
+        return seqs
+
+    def _check_room(self, count: int, added: int) -> None:
+        place, figures = self.core.place, self.core.figures.current()
+        if figures.events + count > place.max_events:
+            raise SpoolFull(
+                f"{self.core.name}: holds {figures.events:,} events of at most "
+                f"{place.max_events:,} (spool.maxEvents)"
+            )
+        if figures.size + added > place.max_bytes:
+            raise SpoolFull(
+                f"{self.core.name}: holds {figures.size:,} bytes of events of at most "
+                f"{place.max_bytes:,} (spool.maxBytes)"
+            )
+
+    @property
+    def is_full(self) -> bool:
+        place, figures = self.core.place, self.core.figures.current()
+        return figures.events >= place.max_events or figures.size >= place.max_bytes
+
+    def size(self) -> int:
+        return self.core.figures.current().events
+
+    # --- delivering ------------------------------------------------------------------------
+
+    def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
+        number = self.core.numbers_of([destination])[destination]
+        outcomes = [outcome_at(destination, item) for item in updates if item.outcome]
+
+        def work(tx: Transaction) -> None:
+            mark_rows.note_outcomes(tx, outcomes)
+            event_rows.settle(tx, number, updates)
+
+        self.core.writes.run(work)
+
+    def ack(self, destination: str, entries: Sequence[Entry]) -> None:
+        if entries:
+            number = self.core.numbers_of([destination])[destination]
+            seqs = [entry[0] for entry in entries]
+            self.core.writes.run(lambda tx: event_rows.ack(tx, number, seqs))
+
+    def load(
+        self,
+        destination: str,
+        after: int,
+        limit: int,
+        limit_bytes: int = sys.maxsize,
+        *,
+        held: bool = False,
+        shards: Collection[int] | None = None,
+    ) -> list[StoredEntry]:
+        return self._entries(
+            "waiting",
+            destination,
+            after=after,
+            limit=limit,
+            bytes=limit_bytes,
+            most=int(State.HELD if held else State.WAITING),
+            shards=_listed(shards),
+        )
+
+    def held(self, destination: str, shards: Collection[int] | None = None) -> list[StoredEntry]:
+        return self._entries("held", destination, shards=_listed(shards))
+
+    def of_person(self, destination: str, person: str, up_to: int) -> list[StoredEntry]:
+        return self._entries("of_person", destination, person=person, last=up_to)
+
+    def _entries(self, query: str, destination: str, **values: Any) -> list[StoredEntry]:
+        number = self.core.number_of(destination)
+        if number is None:
+            return []
+        rows = self.core.rows(query, {"destination": number, **values})
+        return [stored_entry(row, parse=False) for row in rows]
+
+    def fates(self, destination: str, seqs: Collection[int]) -> dict[int, Fate]:
+        number = self.core.number_of(destination)
+        if number is None:
+            return {}
+        rows = self.core.rows("fates", {"destination": number, "seqs": list(seqs)})
+        return {seq: Fate(State(state), count, reason) for seq, state, count, reason in rows}
+
+    def has_waiting(self, destination: str, first: int, last: int) -> bool:
+        number = self.core.number_of(destination)
+        if number is None:
+            return False
+        values = {"destination": number, "first": first, "last": last}
+        return bool(self.core.rows("has_waiting", values))
+
+    def newest(self) -> int:
+        ((seq,),) = self.core.rows("newest")
+        return int(seq)
+
+    # --- dead letters, and figures for commands --------------------------------------------
+
+    def requeue(
+        self, letters: Iterable[DeadLetter], without: Collection[str] = ()
+    ) -> list[StoredEntry]:
+        wanted = list(letters)
+        numbers = self.core.numbers_of({item.destination for item in wanted})
+
+        def work(tx: Transaction) -> list[StoredEntry]:
+            found = event_rows.requeue(tx, numbers, wanted, without)
+            if found:
+                people_rows.log(tx, [people_log.MOVED])
+            return found
+
+        found: list[StoredEntry] = self.core.writes.run(work, needs=Needs(people=True))
+        return found
+
+    def delete_dead(self, letters: Iterable[DeadLetter]) -> int:
+        wanted = list(letters)
+        numbers = self.core.numbers_of({item.destination for item in wanted})
+        outcomes = [outcome_of_deleted(item, now_ms()) for item in wanted]
+
+        def work(tx: Transaction) -> int:
+            mark_rows.note_outcomes(tx, outcomes)
+            return event_rows.delete_dead(tx, numbers, wanted)
+
+        count: int = self.core.writes.run(work)
+        return count
+
+    def dead(self, destination: str | None = None, limit: int | None = None) -> list[DeadLetter]:
+        rows = self.core.rows("dead", {"id": destination, "limit": limit})
+        return [letter_of(row) for row in rows]
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        result: dict[str, dict[State, int]] = {}
+        for destination, state, count in self.core.rows("counts"):
+            result.setdefault(destination, {})[State(state)] = count
+        return result
+
+    def destinations(self) -> set[str]:
+        """Return every destination that an event was ever stored for."""
+        return {id_ for id_, _ in self.core.rows("destinations")}
+
+    def oldest(self) -> dict[str, tuple[int, int]]:
+        """Return two figures for each destination with waiting or held events.
+
+        They are the time of acceptance of the oldest (ms), and the number of those that wait for a
+        retry.
+        """
+        return {id_: (at, due) for id_, at, due in self.core.rows("oldest")}
+
+
+def _last_erased(tx: Transaction, count: int) -> list[str]:
+    return [text for (text,) in tx.rows("last_erased", (int(people_log.ERASED), count))]
+
+
+def _listed(shards: Collection[int] | None) -> list[int] | None:
+    return None if shards is None else sorted(shards)

@@ -1,0 +1,56 @@
+"""The ids that came lately, and positions in files of events."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from walker_collector.spool.base import Position
+from walker_collector.spool.postgres import mark_rows, position_rows
+from walker_collector.spool.postgres.spool_core import SpoolCore
+from walker_collector.spool.postgres.transactions import Transaction
+from walker_collector.spool.repeats import RecentEvent, Unstored, possible_marks
+
+_UNSTORED_MAX: Final = 500
+"""Events that no destination takes which wait to be written."""
+
+
+class StoredTraces:
+    """Implements the parts of a spool that are about ids that came lately, and positions."""
+
+    core: SpoolCore
+    _unstored: list[Unstored]
+
+    def came_before(self, mark: bytes, now: int) -> bool:
+        recent = self.core.recent
+        return bool(self.core.rows("came_before", (mark, now - recent, now + recent)))
+
+    def keep_mark(self, mark: bytes, now: int) -> None:
+        def work(tx: Transaction) -> None:
+            tx.add_marks([(mark, now, 0, (), None)])
+            mark_rows.forget_some(tx, mark, now, 1, self.core.recent)
+
+        self.core.writes.run(work)
+
+    def keep_unstored(self, events: Sequence[Unstored]) -> None:
+        self._unstored.extend(events)
+        if len(self._unstored) >= _UNSTORED_MAX:
+            self.write_unstored()
+
+    def write_unstored(self) -> None:
+        events, self._unstored = self._unstored, []
+        if events:
+            recent = self.core.recent
+            self.core.writes.run(lambda tx: mark_rows.keep_unstored(tx, events, recent))
+
+    def recent_event(self, id_: str, now: int) -> RecentEvent | None:
+        recent = self.core.recent
+        values = (list(possible_marks(id_)), now - recent, now + recent)
+        return mark_rows.recent_event(self.core.rows("recent_event", values))
+
+    def position_of(self, input: str) -> Position | None:
+        return position_rows.position_of(self.core.rows("position", (input,)))
+
+    def take_over_position(self, before: Position | None, position: Position) -> None:
+        self.core.writes.run(lambda tx: position_rows.take_over(tx, before, position))
+
+    def keep_position(self, position: Position) -> None:
+        self.core.writes.run(lambda tx: position_rows.advance(tx, position))
