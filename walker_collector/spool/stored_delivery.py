@@ -1,5 +1,7 @@
 """An event at one destination, as a query of a command finds it."""
 
+import json
+
 from attrs import frozen
 
 from walker_collector.spool.base import Entry, State
@@ -22,3 +24,8 @@ class StoredDelivery:
     changed: int
     reason: str
     parts: dict[str, str]
+
+
+def json_string(text: str) -> bytes:
+    """Return a text as it stands in the JSON of events."""
+    return json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")

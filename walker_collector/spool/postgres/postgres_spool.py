@@ -9,8 +9,10 @@ from walker_collector.spool.base import RECENT, Claimed, Deliveries, LeaseLost
 from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.postgres import claims
 from walker_collector.spool.postgres.erasure_sessions import ErasureSessions
+from walker_collector.spool.postgres.event_search import EventSearch
 from walker_collector.spool.postgres.membership import DeliveringMembership
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
+from walker_collector.spool.postgres.roster import RosterObserver
 from walker_collector.spool.postgres.sessions import Session
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.spool_place import Place
@@ -92,6 +94,21 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
 
     def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
         return self.core.ask(lambda database: claims.calls_of(database, people))
+
+    # --- what commands ask -----------------------------------------------------------------
+
+    @property
+    def observer(self) -> RosterObserver:
+        """The deliverers of the spool, as a process without a part in it sees them."""
+        return RosterObserver(self.core.session)
+
+    def stored_events(self) -> EventSearch:
+        """Return the queries over single events and people."""
+        return EventSearch(self.core.rows)
+
+    def compact(self) -> None:
+        """Have the server clear the room of deleted rows. Raises SpoolError."""
+        self.core.ask(lambda database: database.run("vacuum"))
 
     # --- the end, and a fork ---------------------------------------------------------------
 

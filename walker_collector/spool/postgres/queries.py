@@ -17,6 +17,7 @@ _FILES: Final = (
     "events",
     "marks",
     "people",
+    "search",
     "erasures",
     "leases",
     "claims",

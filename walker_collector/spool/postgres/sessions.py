@@ -37,6 +37,8 @@ _OPTIONS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # ms
 }
+_SETTINGS: Final = {"jit": "off"}
+"""All statements are short: to compile one would take longer than to run it."""
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between attempts; the last one again and again."""
 
@@ -130,7 +132,8 @@ class Session:
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         self._database = database = Database(connection, self._queries)
-        for name, value in self._settings.items():
+        settings = self._settings if self._through_pooler else {**_SETTINGS, **self._settings}
+        for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         self._prepared(database)
         self.number += 1

@@ -13,7 +13,7 @@ from attrs import frozen
 from walker_collector.spool.postgres.heard import Figures
 from walker_collector.spool.postgres.sessions import Database
 
-_STOPPED: Final = "5s"
+_STOPPED: Final = "2s"
 """The server ends a transaction that has been idle for this time: others wait for it."""
 
 EventRow = tuple[int, int, int, str, bytes]

@@ -14,7 +14,7 @@ from walker_collector.spool.base import State
 from walker_collector.spool.call_marks import mark_of_person
 from walker_collector.spool.rows import parts_of
 from walker_collector.spool.sqlite.event_tables import EVERY_ENTRY
-from walker_collector.spool.stored_delivery import StoredDelivery
+from walker_collector.spool.stored_delivery import StoredDelivery, json_string
 from walker_collector.text import storable
 
 _ROWS: Final = f"""
@@ -77,11 +77,6 @@ class StoredEvents:
 
     def _deliveries(self, sql: str, *args: Any) -> list[StoredDelivery]:
         return [_delivery(*row) for row in self._read(sql, args)]
-
-
-def json_string(text: str) -> bytes:
-    """Return a text as it stands in the JSON of events."""
-    return json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _delivery(

@@ -11,6 +11,7 @@ ON CONFLICT (one) DO UPDATE SET version = excluded.version
 -- figures
 SELECT a.seq, a.events - d.events, a.bytes - d.bytes, a.erasures, p.changes, p.stamp
 FROM {schema}.accepted a, {schema}.delivered d, {schema}.people_version p
+WHERE a.one AND d.one AND p.one  -- one row each, which the planner cannot know otherwise
 
 -- begin
 BEGIN
@@ -60,3 +61,7 @@ WHERE application_name = %s AND datname = current_database() AND pid <> pg_backe
 
 -- newest
 SELECT seq FROM {schema}.accepted
+
+-- vacuum
+VACUUM {schema}.events, {schema}.deliveries, {schema}.recent, {schema}.people_log,
+  {schema}.aliases, {schema}.signed_in, {schema}.consents, {schema}.pending_erasures
