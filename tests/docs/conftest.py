@@ -5,6 +5,7 @@ import pytest
 
 from tests.docs.pages import GUIDES, installed
 from tests.docs.shell import Shell, make_environment
+from tests.postgres_server import PostgresServer
 from tests.wheelhouse import PIP, once_for_all, run
 
 
@@ -23,10 +24,18 @@ def guide_wheels(shared_folder: Path, wheels: dict[str, Path], package_index: No
 
 
 @pytest.fixture
-def shell(tmp_path: Path, guide_wheels: Path) -> Iterator[Shell]:
-    """A person at a shell, in an empty folder, with an empty virtualenv."""
+def shell(tmp_path: Path, guide_wheels: Path, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """A person at a shell, in an empty folder, with an empty virtualenv.
+
+    A page that asks for `DATABASE_URL` has a database of PostgreSQL.
+    """
     folder = tmp_path / "work"
     folder.mkdir()
-    shell = Shell(folder, make_environment(tmp_path / "venv", guide_wheels))
+    environment = make_environment(tmp_path / "venv", guide_wheels)
+    page = request.node.callspec.params.get("path") if hasattr(request.node, "callspec") else None
+    if page is not None and "DATABASE_URL" in page.read_text("utf-8"):
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        environment["DATABASE_URL"] = server.url("postgres")
+    shell = Shell(folder, environment)
     yield shell
     shell.close()
