@@ -9,28 +9,34 @@ from tests.core.processes.peer import ROOT, Peer, serve
 from tests.support import program
 from walker_collector.spool import Deliveries
 from walker_collector.spool.postgres import Place
+from walker_collector.spool.postgres.heard import HeardFigures
+from walker_collector.spool.postgres.lease_session import IDLE
 from walker_collector.spool.postgres.membership import DeliveringMembership
 from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.watcher import Watcher, listener
+
+
+def member(
+    place: Place, destinations: list[str], deliveries: Deliveries, idle: float = IDLE
+) -> DeliveringMembership:
+    """Return a member of a spool with one shard, to which nothing is written."""
+    queries = Queries(place.schema)
+    session = listener(place, queries)
+    watcher = Watcher(session, HeardFigures(session), lambda: None, listens=True)
+    return DeliveringMembership(place, queries, watcher, destinations, 1, deliveries, idle)
 
 
 @contextmanager
-def peer(place: Place, *destinations: str, shards: int = 1, idle: float = 30.0) -> Iterator[Peer]:
+def peer(place: Place, *destinations: str, idle: float = IDLE) -> Iterator[Peer]:
     """Start such a process; `idle`: the seconds after which the server takes it for stopped."""
-    command = [sys.executable, "-m", __name__, place.url, place.schema, idle, shards, *destinations]
+    command = [sys.executable, "-m", __name__, place.url, place.schema, idle, *destinations]
     with program(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as process:
         yield Peer(process)
 
 
 def main() -> None:
-    url, schema, idle, shards, *destinations = sys.argv[1:]
-
-    def member(deliveries: Deliveries) -> DeliveringMembership:
-        place, queries = Place(url, schema), Queries(schema)
-        return DeliveringMembership(
-            place, queries, destinations, int(shards), deliveries, float(idle)
-        )
-
-    serve(member)
+    url, schema, idle, *destinations = sys.argv[1:]
+    serve(lambda deliveries: member(Place(url, schema), destinations, deliveries, float(idle)))
 
 
 if __name__ == "__main__":

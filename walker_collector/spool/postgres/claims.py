@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Claimed, Lease, LeaseLost, StalePeople
-from walker_collector.spool.call_marks import mark_of_person, marks_of_people
+from walker_collector.spool.call_marks import marks_of_people
 from walker_collector.spool.postgres.lease_session import LeaseSession
 from walker_collector.spool.postgres.roster import living_of
 from walker_collector.spool.postgres.sessions import Database
@@ -111,15 +111,6 @@ def _claim(
 def end(database: Database, process: str, numbers: Collection[int]) -> None:
     """Delete calls that are over."""
     database.run("end_calls", (process, list(numbers)))
-
-
-def join(owners: Mapping[str, str]) -> tuple[list[int], list[int]]:
-    """Return the values of `join_calls`: calls with events of a key become calls of its new owner.
-
-    They stay calls with events of the key.
-    """
-    new = {mark_of_person(key): mark_of_person(owner) for key, owner in owners.items()}
-    return list(new), list(new.values())
 
 
 def end_calls_of_the_dead(database: Database) -> None:

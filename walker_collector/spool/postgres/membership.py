@@ -1,17 +1,97 @@
-"""The membership of a process that delivers from a spool in PostgreSQL: its leases and claims."""
+"""The membership of a process in a spool in PostgreSQL: leases, claims, and news of others."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import NOBODY, Deliverer, DestinationHealth
 from walker_collector.spool.postgres.claims import Claims
+from walker_collector.spool.postgres.heard import HeardFigures
 from walker_collector.spool.postgres.lease_session import IDLE, LeaseSession
 from walker_collector.spool.postgres.leases import SessionLeases
 from walker_collector.spool.postgres.members import SessionMembers
 from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.roster import RosterObserver
+from walker_collector.spool.postgres.sessions import Session
 from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool.postgres.watcher import Watcher, listener
 from walker_collector.spool.processes.keeper import LeaseKeeper
+
+
+def join(
+    place: Place,
+    writer: Session,
+    figures: HeardFigures,
+    destinations: Collection[str],
+    shards: int,
+    deliveries: Deliveries,
+    on_change: Callable[[], None],
+) -> "DeliveringMembership | AcceptingMembership":
+    """Take part in a spool, for these destinations; `writer` is the session that writes.
+
+    With none, that session is the only one of this process. Raises SpoolError.
+    """
+    if not destinations:
+        watcher = Watcher(writer, figures, on_change, listens=False)
+        return AcceptingMembership(writer, shards, watcher)
+    queries = Queries(place.schema)
+    watcher = Watcher(listener(place, queries), figures, on_change, listens=True)
+    return DeliveringMembership(place, queries, watcher, destinations, shards, deliveries)
+
+
+class AcceptingMembership:
+    """Only looks on: this process delivers nothing."""
+
+    claims = None
+
+    def __init__(self, session: Session, shards: int, watcher: Watcher) -> None:
+        self._observer = RosterObserver(session)
+        self._shards = shards
+        self._watcher = watcher
+
+    def start(self) -> None:
+        """Begin to watch for commits of others."""
+        self._watcher.start()
+
+    def deliverers(self, destination: str) -> list[Deliverer]:
+        """Return the deliverer of each shard to a destination, and its health or the last known."""
+        found: dict[int, Deliverer] = {}
+        with suppress(SpoolError):  # told elsewhere
+            found = self._observer.deliverers(destination)
+        return [found.get(shard, NOBODY) for shard in range(self._shards)]
+
+    def publish_health(self, destination: str, health: DestinationHealth) -> None:
+        """Publish nothing, as there is nothing."""
+
+    def leave(self) -> set[str]:
+        """Return the destinations that other processes can deliver to."""
+        with suppress(SpoolError):
+            members = [member for member, _ in self._observer.deliveries(())]
+            return {id_ for member in members if not member.silent for id_ in member.delivers}
+        return set()
+
+    def take_rest(self) -> bool:
+        """Take nothing."""
+        return True
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._watcher.close()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._watcher.close()
+
+    def pause(self) -> None:
+        """Do nothing before a fork: the session is that of the writer."""
+
+    def resume(self) -> None:
+        """Do nothing, as nothing was paused."""
+
+    def abandon(self) -> None:
+        """Look no more, in a forked child."""
+        self._watcher.abandon()
 
 
 class DeliveringMembership:
@@ -25,11 +105,13 @@ class DeliveringMembership:
         self,
         place: Place,
         queries: Queries,
+        watcher: Watcher,
         destinations: Collection[str],
         shards: int,
         deliveries: Deliveries,
         idle: float = IDLE,
     ) -> None:
+        self._watcher = watcher
         self._session = session = LeaseSession(place, queries, destinations, idle)
         self._destinations = frozenset(destinations)
         self._shards = shards
@@ -45,7 +127,8 @@ class DeliveringMembership:
         return self._session.token
 
     def start(self) -> None:
-        """Take the free leases."""
+        """Take the free leases, and begin to watch for commits of others."""
+        self._watcher.start()
         self._session.start()
         self._keeper.start()
 
@@ -73,26 +156,34 @@ class DeliveringMembership:
 
     def take_rest(self) -> bool:
         """Take the leases that nobody else could take; return whether this process has them."""
-        return self._keeper.take_rest()
+        try:
+            return self._keeper.take_rest()
+        except SpoolError:  # the server is away; it is asked again
+            return False
 
     def stop(self) -> None:
         """Look no more, and keep the leases."""
+        self._watcher.close()
         self._keeper.stop()
 
     def close(self) -> None:
         """Give up all leases, and leave. Their deliveries have ended."""
+        self._watcher.close()
         self._keeper.close()
 
     def pause(self) -> None:
-        """Let no thread use the session, before a fork."""
+        """Let no thread use a session, before a fork."""
+        self._watcher.pause()
         self._keeper.pause()
         self._session.pause()
 
     def resume(self) -> None:
-        """Let threads use the session again, in the parent."""
+        """Let threads use the sessions again, in the parent."""
         self._session.resume()
         self._keeper.resume()
+        self._watcher.resume()
 
     def abandon(self) -> None:
-        """Leave the session to the parent process, in a forked child."""
+        """Leave the sessions to the parent process, in a forked child."""
+        self._watcher.abandon()
         self._keeper.abandon()

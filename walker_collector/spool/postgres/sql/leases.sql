@@ -4,6 +4,9 @@
 -- backend
 SELECT pg_backend_pid()
 
+-- set_all
+SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)
+
 -- lock
 SELECT pg_try_advisory_lock(%s)
 
