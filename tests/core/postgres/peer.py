@@ -13,16 +13,18 @@ from walker_collector.spool.postgres.heard import HeardFigures
 from walker_collector.spool.postgres.lease_session import IDLE
 from walker_collector.spool.postgres.membership import DeliveringMembership
 from walker_collector.spool.postgres.queries import Queries
-from walker_collector.spool.postgres.watcher import Watcher, listener
+from walker_collector.spool.postgres.sessions import Session
+from walker_collector.spool.postgres.watcher import Watcher
 
 
 def member(
     place: Place, destinations: list[str], deliveries: Deliveries, idle: float = IDLE
 ) -> DeliveringMembership:
-    """Return a member of a spool with one shard, to which nothing is written."""
+    """Return a member of a spool with one shard, which looks for no news."""
     queries = Queries(place.schema)
-    session = listener(place, queries)
-    watcher = Watcher(session, HeardFigures(session), lambda: None, listens=True)
+    never_opened = Session(place, place.url, queries)
+    watcher = Watcher(never_opened, HeardFigures(never_opened), lambda: None, listens=False)
+    watcher.close()
     return DeliveringMembership(place, queries, watcher, destinations, 1, deliveries, idle)
 
 

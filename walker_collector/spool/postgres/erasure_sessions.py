@@ -45,13 +45,12 @@ class ErasureSessions:
             if name not in self._names:
                 return
             self._names.discard(name)
-            if self._names:
+            if self._names or self._session.is_kept:
                 self._session.repeat(
                     lambda db: db.rows("end_erasure", (self._key(name),)), self._wait
                 )
             else:
-                with self._session.turn:
-                    self._session.drop()
+                self._session.rest()
 
     def is_under_way(self, name: str) -> bool:
         """Return whether a process is at work on an erasure."""
@@ -67,8 +66,7 @@ class ErasureSessions:
         with self._changing:
             answer = self._session.repeat(ask, self._wait)
             if not self._names:
-                with self._session.turn:
-                    self._session.drop()
+                self._session.rest()
             return answer
 
     def _key(self, name: str) -> int:

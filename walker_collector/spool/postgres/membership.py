@@ -1,13 +1,12 @@
 """The membership of a process in a spool in PostgreSQL: leases, claims, and news of others."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import NOBODY, Deliverer, DestinationHealth
 from walker_collector.spool.postgres.claims import Claims
-from walker_collector.spool.postgres.heard import HeardFigures
 from walker_collector.spool.postgres.lease_session import IDLE, LeaseSession
 from walker_collector.spool.postgres.leases import SessionLeases
 from walker_collector.spool.postgres.members import SessionMembers
@@ -15,33 +14,12 @@ from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.roster import RosterObserver
 from walker_collector.spool.postgres.sessions import Session
 from walker_collector.spool.postgres.spool_place import Place
-from walker_collector.spool.postgres.watcher import Watcher, listener
+from walker_collector.spool.postgres.watcher import Watcher
 from walker_collector.spool.processes.keeper import LeaseKeeper
 
 
-def join(
-    place: Place,
-    writer: Session,
-    figures: HeardFigures,
-    destinations: Collection[str],
-    shards: int,
-    deliveries: Deliveries,
-    on_change: Callable[[], None],
-) -> "DeliveringMembership | AcceptingMembership":
-    """Take part in a spool, for these destinations; `writer` is the session that writes.
-
-    With none, that session is the only one of this process. Raises SpoolError.
-    """
-    if not destinations:
-        watcher = Watcher(writer, figures, on_change, listens=False)
-        return AcceptingMembership(writer, shards, watcher)
-    queries = Queries(place.schema)
-    watcher = Watcher(listener(place, queries), figures, on_change, listens=True)
-    return DeliveringMembership(place, queries, watcher, destinations, shards, deliveries)
-
-
 class AcceptingMembership:
-    """Only looks on: this process delivers nothing."""
+    """Only looks on, in a session of somebody else: this process delivers nothing."""
 
     claims = None
 
@@ -97,7 +75,8 @@ class AcceptingMembership:
 class DeliveringMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
-    `claims` are those of this process. `idle`: see `LeaseSession`. Raises SpoolError if the server
+    `watcher` is started and closed with it. `claims` are those of this process. `idle`: see
+    `LeaseSession`. Raises SpoolError if the server
     cannot be reached, or only through a pooler.
     """
 
@@ -172,18 +151,16 @@ class DeliveringMembership:
         self._keeper.close()
 
     def pause(self) -> None:
-        """Let no thread use a session, before a fork."""
-        self._watcher.pause()
+        """Let no thread use the session of the leases, before a fork."""
         self._keeper.pause()
         self._session.pause()
 
     def resume(self) -> None:
-        """Let threads use the sessions again, in the parent."""
+        """Let threads use the session again, in the parent."""
         self._session.resume()
         self._keeper.resume()
-        self._watcher.resume()
 
     def abandon(self) -> None:
-        """Leave the sessions to the parent process, in a forked child."""
+        """Leave the session to the parent process, in a forked child."""
         self._watcher.abandon()
         self._keeper.abandon()

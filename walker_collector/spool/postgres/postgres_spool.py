@@ -8,9 +8,10 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.base import RECENT, Claimed, Deliveries, LeaseLost
 from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.postgres import claims
+from walker_collector.spool.postgres.claims import Claims
 from walker_collector.spool.postgres.erasure_sessions import ErasureSessions
 from walker_collector.spool.postgres.event_search import EventSearch
-from walker_collector.spool.postgres.membership import DeliveringMembership
+from walker_collector.spool.postgres.membership import AcceptingMembership, DeliveringMembership
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
 from walker_collector.spool.postgres.roster import RosterObserver
 from walker_collector.spool.postgres.sessions import Session
@@ -19,6 +20,7 @@ from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.postgres.stored_entries import StoredEntries
 from walker_collector.spool.postgres.stored_people import StoredPeople
 from walker_collector.spool.postgres.stored_traces import StoredTraces
+from walker_collector.spool.postgres.watcher import Watcher
 
 
 class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
@@ -49,11 +51,12 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         )
         self.shards = core.shards
         self._expected = core.figures.last.seq + 1
-        direct = Session(place, place.direct_url, core.queries)
-        self.erasure_sessions = ErasureSessions(direct, wait)
-        self.outbox = PostgresOutbox(core.name, core.queries, direct)
+        self._direct = Session(place, place.direct_url, core.queries)
+        self.erasure_sessions = ErasureSessions(self._direct, wait)
+        self.outbox = PostgresOutbox(core.name, core.queries, self._direct)
         self._read_only = read_only
-        self._membership: DeliveringMembership | None = None
+        self._membership: AcceptingMembership | DeliveringMembership | None = None
+        self._claims: Claims | None = None
 
     @property
     def inherited(self) -> int | None:
@@ -71,23 +74,31 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         if self._read_only:
             raise SpoolError(f"{self.core.name}: it is open to be read, and delivers nothing")
         self.on_foreign = on_foreign
-        self._membership = DeliveringMembership(
-            self.place, self.core.queries, destinations, self.shards, deliveries
+        core, direct = self.core, self._direct
+        if not destinations:  # the session of the writer is the only one that it needs
+            watcher = Watcher(core.session, core.figures, on_change, listens=False)
+            self._membership = AcceptingMembership(core.session, self.shards, watcher)
+            return self._membership
+        watcher = Watcher(direct, core.figures, on_change, listens=True)
+        self._membership = membership = DeliveringMembership(
+            self.place, core.queries, watcher, destinations, self.shards, deliveries
         )
-        return self._membership
+        self._claims = membership.claims
+        direct.is_kept = True
+        return membership
 
     def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
-        if self._membership is None:
+        if self._claims is None:
             raise LeaseLost(f"{self.core.name}: no deliveries have begun")
-        return self._membership.claims.claim(destination, entries, version)
+        return self._claims.claim(destination, entries, version)
 
     def end_claim(self, number: int) -> None:
-        if self._membership is not None:
-            self._membership.claims.end(number)
+        if self._claims is not None:
+            self._claims.end(number)
 
     def write_ended(self) -> None:
-        if self._membership is not None:
-            self._membership.claims.write_ended()
+        if self._claims is not None:
+            self._claims.write_ended()
 
     def end_calls_of_the_dead(self) -> None:
         self.core.ask(claims.end_calls_of_the_dead)

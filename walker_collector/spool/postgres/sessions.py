@@ -90,6 +90,8 @@ class Session:
         self.name = name_of(place)
         self.schema = place.schema
         self.number = 0
+        self.is_kept = False
+        """Whether somebody uses the connection all the time."""
         self._url = url
         self._queries = queries
         self._settings = settings or {}
@@ -176,6 +178,12 @@ class Session:
         if database is not None:
             with contextlib.suppress(psycopg.Error):
                 database.connection.close()
+
+    def rest(self) -> None:
+        """Close the connection, unless it is kept: there is nothing to do in it for now."""
+        with self.turn:
+            if not self.is_kept:
+                self.drop()
 
     def close(self) -> None:
         """Close the connection for good."""

@@ -10,15 +10,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from psycopg.sql import SQL, Identifier
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres.heard import Figures, HeardFigures, channel_of, figures_in
-from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.sessions import Database, Session
-from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.text import describe
 
 _POLL: Final = 1.0
@@ -27,27 +26,15 @@ _PAUSE: Final = 0.002
 """Seconds after news, so that those of a moment are seen together."""
 _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""
-_SETTINGS: Final = {"idle_session_timeout": "30s"}
-"""The server keeps messages for a stopped process; for so long, and not until its disk is full."""
-
 logger = logging.getLogger("walker_collector")
-
-
-def listener(place: Place, queries: Queries) -> Session:
-    """Return a session that hears the messages of other processes."""
-
-    def listen(database: Database) -> None:
-        channel = Identifier(channel_of(place.schema))
-        database.connection.execute(SQL("LISTEN {}").format(channel))
-
-    return Session(place, place.direct_url, queries, settings=_SETTINGS, prepared=listen)
 
 
 class Watcher:
     """Calls `on_change` after commits of other processes, on a thread of its own.
 
     After commits of this one it may be called as well. What has changed is for `on_change` to find
-    out. The figures are read in `session`; `listens`: messages of others come there, too.
+    out. The figures are read in `session`, which is not closed; `listens`: messages of others come
+    there, too.
     """
 
     def __init__(
@@ -64,6 +51,8 @@ class Watcher:
         self._listens = listens
         self._seen: tuple[int, ...] | None = _news_in(figures.last)
         self._read_at = 0.0
+        self._listens_to = 0
+        """The number of the connection to which messages come."""
         self._problem = ""
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -99,6 +88,8 @@ class Watcher:
         self._over.wait(_PAUSE)
 
     def _read(self, database: Database) -> None:
+        if self._listens and self._listens_to != self._session.number:
+            self._listen(database)
         if time.monotonic() >= self._read_at + _POLL:
             self._figures.ask(database)
             self._read_at = time.monotonic()
@@ -107,6 +98,13 @@ class Watcher:
             for message in database.connection.notifies(timeout=0):
                 if (heard := figures_in(message.payload)) is not None:
                     self._figures.hear(heard[1])
+
+    def _listen(self, database: Database) -> None:
+        channel = Identifier(channel_of(database.queries.schema))
+        database.connection.execute(SQL("LISTEN {}").format(channel))
+        # The server keeps messages for a stopped process: for so long, not until its disk is full.
+        database.connection.execute("SET idle_session_timeout = '30s'")
+        self._listens_to = self._session.number
 
     def _wait(self, woken: socket.socket) -> None:
         """Wait for a message, until the figures are to be read; or for the end."""
@@ -133,33 +131,20 @@ class Watcher:
         """Stop looking."""
         self._over.set()
         if self._waker is not None:
-            self._waker.send(b"\0")
+            with suppress(OSError):  # the thread has just ended
+                self._waker.send(b"\0")
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN)
         self._close_waker()
-        if self._listens:
-            self._session.close()
 
     def _close_waker(self) -> None:
         waker, self._waker = self._waker, None
         if waker is not None:
             waker.close()
 
-    def pause(self) -> None:
-        """Let no look begin, before a fork."""
-        if self._listens:  # else whoever writes in the session does so
-            self._session.turn.acquire()
-
-    def resume(self) -> None:
-        """Let looks begin again, in the parent."""
-        if self._listens:
-            self._session.turn.release()
-
     def abandon(self) -> None:
-        """Leave the session to the parent process, in a forked child."""
+        """Look no more, in a forked child."""
         self._over.set()
-        if self._listens:
-            self._session.abandon()
         self._close_waker()
 
 

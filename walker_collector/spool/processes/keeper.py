@@ -203,6 +203,7 @@ class LeaseKeeper:
                 and not self._leaving
                 and self._loss() is Loss.NONE
                 and self._members.version == self._members_version
+                and not self._lost()
                 and len(self._leases.holders(self._wanted)) == len(self._wanted)
             )
 
@@ -224,7 +225,7 @@ class LeaseKeeper:
             assigned = assign(self._all(members), members, holders)
             mine = {lease for lease, token in assigned.items() if token == self._members.token}
             mine |= self._left_over(members, holders)
-            mine -= {lease for lease in self._leases.held if not self._leases.holds(lease)}
+            mine -= self._lost()
             for lease in self._leases.held - mine - lost:
                 self._give_up(lease)
             # Those to be given up which nobody else should have any more are among them.
@@ -232,9 +233,12 @@ class LeaseKeeper:
                 self._take(lease)
             self._looked_at, self._members_version = now, version
 
+    def _lost(self) -> set[Lease]:
+        return {lease for lease in self._leases.held if not self._leases.holds(lease)}
+
     def _give_up_lost(self) -> set[Lease]:
         """Give up the leases that are lost, and return them."""
-        lost = {lease for lease in self._leases.held if not self._leases.holds(lease)}
+        lost = self._lost()
         for lease in lost:
             self._give_up(lease)
         return lost
