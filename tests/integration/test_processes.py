@@ -19,6 +19,7 @@ from tests.forms import form
 from tests.integration.moments import AFTER, BEFORE
 from tests.integration.process import Event, numbered, process
 from tests.integration.storm import Storm
+from tests.postgres_server import PostgresServer
 from tests.support import join, wait_until
 from walker_dest_customerio.sandbox import Sandbox
 
@@ -28,7 +29,23 @@ TAKEOVER = 2.0
 """Seconds after which another process delivers."""
 
 
-def write_flow(folder: Path, settings: dict[str, Any], *, log: bool = False, **config: Any) -> Path:
+@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.services("PostgreSQL"))])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The setting of a spool, in a file and in a database."""
+    if request.param == "file":
+        return {"path": str(tmp_path / "spool.db")}
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return {"url": server.url("postgres"), "schema": server.new_schema()}
+
+
+def write_flow(
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    log: bool = False,
+    spool: dict[str, str] | None = None,
+    **config: Any,
+) -> Path:
     """Write a flow to Customer.io; `log`: and to a file, so that leases move."""
     wrapped = {
         "settings": {"timeout": 2_000, **settings},
@@ -41,7 +58,7 @@ def write_flow(folder: Path, settings: dict[str, Any], *, log: bool = False, **c
         settings = {"path": str(folder / "log.ndjson")}
         destinations["log"] = {"package": "file", "config": {"settings": settings}}
     flow = {
-        "collector": {"spool": {"path": str(folder / "spool.db")}},
+        "collector": {"spool": spool or {"path": str(folder / "spool.db")}},
         "destinations": destinations,
     }
     path = folder / "flow.json"
@@ -63,10 +80,12 @@ def stored(folder: Path) -> dict[str, int]:
 # --- consent -----------------------------------------------------------------------------------
 
 
-def test_what_one_grants_and_another_withdraws_decides_what_arrives(tmp_path: Path) -> None:
+def test_what_one_grants_and_another_withdraws_decides_what_arrives(
+    tmp_path: Path, spool: dict[str, str]
+) -> None:
     people, undecided = range(200), range(50, 75)
     with Sandbox(latency_ms=5) as sandbox, ExitStack() as stack:
-        flow = write_flow(tmp_path, sandbox.settings(), **GATED)
+        flow = write_flow(tmp_path, sandbox.settings(), spool=spool, **GATED)
         a, b, c, d = (stack.enter_context(process(flow)) for _ in range(4))
 
         def arrived() -> Counter[str]:
@@ -131,13 +150,13 @@ VISITORS, VISITS = 8, form(250, 3_000)
 @pytest.mark.long
 @pytest.mark.parametrize("seed", form([1, 2], [*range(1, 21)]))
 def test_events_pushed_in_turns_arrive_in_order_where_sessions_log_in(
-    tmp_path: Path, seed: int
+    tmp_path: Path, spool: dict[str, str], seed: int
 ) -> None:
     chance = random.Random(seed)
     signed_in: set[int] = set()
     gated = GATED if seed % 2 else {}
     with Emulator(tmp_path, latency=0.002) as emulator, ExitStack() as stack:
-        flow = write_flow(tmp_path, emulator.settings(), **gated)
+        flow = write_flow(tmp_path, emulator.settings(), spool=spool, **gated)
         workers = [stack.enter_context(process(flow)) for _ in range(3)]
         for n in range(VISITS):
             worker, person = chance.choice(workers), chance.randrange(VISITORS)
