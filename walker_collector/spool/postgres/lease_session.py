@@ -30,6 +30,8 @@ _JOIN: Final = 10.0
 """Seconds to wait for a sign that is just given, at the end."""
 _SETTINGS: Final = {
     "statement_timeout": "10s",
+    # A claim looks up a few numbers. Statistics of a queue are of another moment.
+    "enable_seqscan": "off",
     # What it writes means nothing without the session: a crash of the server ends both.
     "synchronous_commit": "off",
 }

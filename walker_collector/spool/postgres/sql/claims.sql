@@ -26,10 +26,12 @@ noted AS (
       AND person NOT IN (SELECT person FROM busy))
   FROM version WHERE version = %(version)s)
 SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy), ARRAY(
-  SELECT seq FROM unnest(%(seqs)s::bigint[]) AS s (seq) WHERE NOT EXISTS (
-    SELECT FROM {schema}.events e JOIN {schema}.destinations n ON n.id = %(destination)s
-    LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = n.number
-    WHERE e.seq = s.seq AND n.number = ANY(e.subscribers) AND coalesce(d.state, 0) < 2))
+  SELECT seq FROM {schema}.events WHERE seq = ANY(%(seqs)s::bigint[])
+    AND (SELECT number FROM {schema}.destinations WHERE id = %(destination)s) = ANY(subscribers)
+    -- Few are dead, if any: looked up by number, however many dead letters there are.
+    AND seq <> ALL(ARRAY(
+      SELECT d.seq FROM {schema}.deliveries d JOIN {schema}.destinations n ON n.number = d.destination
+      WHERE n.id = %(destination)s AND d.seq = ANY(%(seqs)s::bigint[]) AND d.state > 1)))
 FROM version
 
 -- end_calls
