@@ -45,15 +45,13 @@ def names_spool(spool: Any, _: Any, value: str) -> None:
 
     Without a `url` there must be a path, and beside one none.
     """
-    url = spool.url
-    if bool(value) is (url is not None):
-        raise ValueError(
-            "has a path and a url; leave one of them out"
-            if value
-            else 'needs a path, such as "spool.db", or the url of a PostgreSQL database'
-        )
-    if not value:
-        return
+    url = getattr(spool, "url", None)
+    if value and url is not None:
+        raise ValueError("has a path and a url; leave one of them out")
+    if not value and hasattr(spool, "url"):  # while a flow is read, only if it was given
+        if url is not None:
+            return
+        raise ValueError('needs a path, such as "spool.db", or the url of a PostgreSQL database')
     if value == ":memory:" or value.startswith("file:"):
         raise ValueError("must be the path of a file; without a spool, events wait in memory")
     try:

@@ -11,10 +11,10 @@ from walker_collector.spool import Deliveries
 from walker_collector.spool.postgres import Place
 from walker_collector.spool.postgres.heard import HeardFigures
 from walker_collector.spool.postgres.lease_session import IDLE
-from walker_collector.spool.postgres.membership import DeliveringMembership
+from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.session_membership import DeliveringMembership
 from walker_collector.spool.postgres.sessions import Session
-from walker_collector.spool.postgres.watcher import Watcher
 
 
 def member(

@@ -20,11 +20,11 @@ from tests.support import exit_status, wait_until
 from walker_collector.errors import SpoolError
 from walker_collector.spool import Deliveries, Lease, LeaseLost, SpoolBusy, StalePeople
 from walker_collector.spool.postgres import Place, lease_session
-from walker_collector.spool.postgres.claims import calls_of
 from walker_collector.spool.postgres.layout import prepare
-from walker_collector.spool.postgres.membership import DeliveringMembership
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.roster import RosterObserver
+from walker_collector.spool.postgres.session_claims import calls_of
+from walker_collector.spool.postgres.session_membership import DeliveringMembership
 from walker_collector.spool.postgres.sessions import Session
 
 CRM = Lease("crm", 0)

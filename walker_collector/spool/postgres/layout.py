@@ -7,6 +7,7 @@ from attrs import frozen
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres.sessions import Database, advisory_key
+from walker_collector.text import counted
 
 VERSION: Final = 1
 _SHARDS: Final = 64
@@ -43,9 +44,9 @@ def prepare(database: Database, name: str, shards: int | None, *, read_only: boo
         )
     if shards is not None and found.shards != shards:
         raise SpoolError(
-            f"{name}: made with {found.shards} shard(s), and the flow has collector.shards "
-            f"{shards}; set collector.shards to {found.shards}, or drain the spool and choose "
-            f"another schema, so that a new one is made with {shards}"
+            f"{name}: made with {counted(found.shards, 'shard')}, and the flow has "
+            f"collector.shards {shards}; set collector.shards to {found.shards}, or drain the "
+            f"spool and choose another schema, so that a new one is made with {shards}"
         )
     return found
 

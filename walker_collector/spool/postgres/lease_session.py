@@ -60,7 +60,7 @@ class LeaseSession:
             "idle_session_timeout": ended,
             "idle_in_transaction_session_timeout": ended,
         }
-        self._session = Session(place, place.direct_url, queries, prepared=self._join)
+        self._session = Session(place, place.direct_url, queries, prepared=self._enter)
         self.name = self._session.name
         self.schema = place.schema
         self._delivers = sorted(delivers)
@@ -97,7 +97,7 @@ class LeaseSession:
                 )
             return self._session.run_with_turn(work)
 
-    def _join(self, database: Database) -> None:
+    def _enter(self, database: Database) -> None:
         self._refuse_pooler(database)  # first: else it may fail for any reason
         database.rows("set_all", (list(self._settings), list(self._settings.values())))
         before, token = self._token, secrets.token_hex(8)

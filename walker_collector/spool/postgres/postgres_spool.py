@@ -7,20 +7,23 @@ from walker_collector.errors import SpoolError
 from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.base import RECENT, Claimed, Deliveries, LeaseLost
 from walker_collector.spool.engine_protocol import Membership
-from walker_collector.spool.postgres import claims
-from walker_collector.spool.postgres.claims import Claims
+from walker_collector.spool.postgres import session_claims
 from walker_collector.spool.postgres.erasure_sessions import ErasureSessions
 from walker_collector.spool.postgres.event_search import EventSearch
-from walker_collector.spool.postgres.membership import AcceptingMembership, DeliveringMembership
+from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
 from walker_collector.spool.postgres.roster import RosterObserver
+from walker_collector.spool.postgres.session_claims import Claims
+from walker_collector.spool.postgres.session_membership import (
+    AcceptingMembership,
+    DeliveringMembership,
+)
 from walker_collector.spool.postgres.sessions import Session
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.postgres.stored_entries import StoredEntries
 from walker_collector.spool.postgres.stored_people import StoredPeople
 from walker_collector.spool.postgres.stored_traces import StoredTraces
-from walker_collector.spool.postgres.watcher import Watcher
 
 
 class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
@@ -101,10 +104,10 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
             self._claims.write_ended()
 
     def end_calls_of_the_dead(self) -> None:
-        self.core.ask(claims.end_calls_of_the_dead)
+        self.core.ask(session_claims.end_calls_of_the_dead)
 
     def calls_of(self, people: Collection[str] | None) -> set[tuple[str, int]]:
-        return self.core.ask(lambda database: claims.calls_of(database, people))
+        return self.core.ask(lambda database: session_claims.calls_of(database, people))
 
     # --- what commands ask -----------------------------------------------------------------
 

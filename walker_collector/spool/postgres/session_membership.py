@@ -6,15 +6,15 @@ from contextlib import suppress
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import NOBODY, Deliverer, DestinationHealth
-from walker_collector.spool.postgres.claims import Claims
 from walker_collector.spool.postgres.lease_session import IDLE, LeaseSession
-from walker_collector.spool.postgres.leases import SessionLeases
-from walker_collector.spool.postgres.members import SessionMembers
+from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.roster import RosterObserver
+from walker_collector.spool.postgres.session_claims import Claims
+from walker_collector.spool.postgres.session_leases import SessionLeases
+from walker_collector.spool.postgres.session_members import SessionMembers
 from walker_collector.spool.postgres.sessions import Session
 from walker_collector.spool.postgres.spool_place import Place
-from walker_collector.spool.postgres.watcher import Watcher
 from walker_collector.spool.processes.keeper import LeaseKeeper
 
 
