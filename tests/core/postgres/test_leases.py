@@ -147,6 +147,7 @@ def test_leases_behind_a_pooler_are_refused(spool: Spool) -> None:
         assert spool.join("crm").holds(CRM)
 
 
+@pytest.mark.long
 def test_stopped_process_loses_its_leases(spool: Spool) -> None:
     with peer(spool.place, "crm", idle=STOPPED) as stopped:
         until_held([1], stopped)
