@@ -4,8 +4,9 @@ The order of commits is that of the numbers, over all processes: a transaction t
 the row of `accepted` until its commit, and gets its numbers after that. So nobody sees a number
 while a lower one is still to be committed.
 
-A connection may be lost while a transaction commits. Then the server is asked, by the number of
-the transaction, whether it has committed: only then is its outcome known.
+A connection may be lost while a transaction commits. So each transaction notes the number of its
+commit in a row of this process, which tells the outcome later. The number of the transaction itself
+does not: after a crash of the server another one may get it.
 """
 
 import threading
@@ -67,7 +68,8 @@ class GroupedWrites:
         self._full_sync = full_sync
         self._sender = sender
         self._channel = channel_of(session.schema)
-        self._queue: deque[_Write] = deque()
+        self.waiting: deque[_Write] = deque()
+        self._commits = 0
 
     def run(
         self,
@@ -84,7 +86,7 @@ class GroupedWrites:
         return uninterrupted(lambda: self._run(write))
 
     def _run(self, write: _Write) -> Any:
-        self._queue.append(write)
+        self.waiting.append(write)
         with self.order:
             if not write.done:
                 self._drain(write)
@@ -95,13 +97,13 @@ class GroupedWrites:
     def _drain(self, own: _Write) -> None:
         """Commit the writes that wait, until the thread's own is done."""
         for pause in pauses():
-            writes = list(self._queue)
+            writes = list(self.waiting)
             try:
                 self._commit_all(writes)
             except ServerTrouble as error:
                 _fail_late(writes, error)
-            while self._queue and self._queue[0].done:
-                self._queue.popleft()
+            while self.waiting and self.waiting[0].done:
+                self.waiting.popleft()
             if own.done:
                 return
             time.sleep(min(pause, max(0.0, own.deadline - time.monotonic())))
@@ -142,44 +144,41 @@ class GroupedWrites:
 
     def _commit(self, writes: Sequence[_Write]) -> None:
         """Run writes in a transaction. It is committed if this returns, and is not if it raises."""
-        database = self._session.open()
-        transaction = Transaction(database, self._wait, full_sync=self._full_sync)
-        error = self._sent(transaction, writes)
-        if error is not None and not self._has_committed(transaction):
-            raise error
-        self._figures.hear(transaction.after)
-
-    def _sent(self, transaction: Transaction, writes: Sequence[_Write]) -> Exception | None:
-        """Run a transaction to its end; return the error that it has ended with."""
+        connection = (database := self._session.open()).connection
+        transaction: Transaction | None = None
         error: Exception | None = None
         try:
-            with transaction.database.connection.pipeline():
+            with connection.pipeline() as pipeline:
                 try:
+                    transaction = Transaction(
+                        database, pipeline, self._wait, full_sync=self._full_sync
+                    )
                     self._run_all(transaction, writes)
                 except Exception as raised:  # kept: psycopg would log it as it leaves the pipeline
                     error = raised
         except psycopg.Error as raised:
             error = error or raised
-        return error
+        if transaction is None or not self._has_committed(transaction, connection):
+            raise error or SpoolError(f"{self._session.name}: the server has rolled a write back")
+        self._figures.hear(transaction.after)
 
     def _run_all(self, transaction: Transaction, writes: Sequence[_Write]) -> None:
         transaction.begin(write.needs for write in writes)
         self._figures.hear(transaction.before)
         for write in writes:
             write.result = write.work(transaction)
-        transaction.commit()
+        self._commits += 1
+        transaction.commit(self._sender, self._commits)
         if transaction.is_news:
             message = message_of(transaction.after, self._sender)
             transaction.later("notify", (self._channel, message))
 
-    def _has_committed(self, transaction: Transaction) -> bool:
-        """Return whether a transaction has committed, although there was an error."""
-        connection = transaction.database.connection
-        if transaction.is_committed:  # the connection was lost just after the answer
-            self._session.drop()
+    def _has_committed(self, transaction: Transaction, connection: psycopg.Connection[Any]) -> bool:
+        """Return whether a transaction has committed, whatever error there was."""
+        if transaction.is_committed:
             return True
         if transaction.is_committing and connection.closed:
-            return self._asked_outcome(transaction.xid)
+            return self._asked_outcome()
         self._roll_back(connection)
         return False
 
@@ -193,14 +192,16 @@ class GroupedWrites:
         if connection.closed:
             self._session.drop()
 
-    def _asked_outcome(self, xid: str) -> bool:
-        """Ask the server whether a transaction has committed; its connection was lost."""
+    def _asked_outcome(self) -> bool:
+        """Ask the server whether the last transaction has committed; its connection was lost."""
         deadline = time.monotonic() + self._wait
         for pause in pauses():
             try:
-                ((status,),) = self._session.run_with_turn(lambda db: db.rows("outcome", (xid,)))
-                if status in ("committed", "aborted"):
-                    return bool(status == "committed")
+                # Refused while the server is still at work on that transaction.
+                rows = self._session.run_with_turn(
+                    lambda database: database.rows("last_commit", (self._sender,))
+                )
+                return bool(rows == [(self._commits,)])
             except ServerTrouble:
                 pass
             if time.monotonic() + pause > deadline:

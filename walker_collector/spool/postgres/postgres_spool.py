@@ -134,8 +134,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
 
     def _close(self) -> None:
         self.erasure_sessions.close()
-        with self.core.writes.order:  # not in the middle of a group
-            self.core.session.close()
+        self.core.close()
 
     def pause(self) -> None:
         if self._membership is not None:

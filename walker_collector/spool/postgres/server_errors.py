@@ -34,8 +34,8 @@ _FOR_GOOD: Final = ("28", "3D", "42501")
 _SIGNS: Final = {
     "password authentication failed": "28",
     "no pg_hba.conf entry": "28",
-    "role ": "28",
-    "database ": "3D",
+    'role "': "28",
+    'database "': "3D",
     "too many clients": "53300",
     "connection slots": "53300",
 }

@@ -2,8 +2,10 @@
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from walker_collector.errors import SpoolError
 from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.postgres.grouped_writes import GroupedWrites
 from walker_collector.spool.postgres.heard import HeardFigures
@@ -46,6 +48,8 @@ class SpoolCore:
             layout = prepare(database, self.name, shards, read_only=read_only)
             self.figures.ask(database)
             self._numbers = dict(database.rows("destinations"))
+            if not read_only:
+                database.run("add_writer", (self.sender,))
             ((others,),) = database.rows("others_there", (APPLICATION,))
             return layout.shards, others == 0
 
@@ -80,3 +84,11 @@ class SpoolCore:
         if destination not in self._numbers:  # another process may have added it since
             self._numbers = dict(self.rows("destinations"))
         return self._numbers.get(destination)
+
+    def close(self) -> None:
+        """End the session, not in the middle of a group of writes."""
+        with self.writes.order, self.session.turn:
+            if self.session.database is not None:
+                with suppress(SpoolError):  # its row is left, for some time
+                    self.session.run_with_turn(lambda db: db.run("delete_writer", (self.sender,)))
+        self.session.close()

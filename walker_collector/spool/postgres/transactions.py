@@ -2,6 +2,9 @@
 
 Statements are sent one after the other without waiting, in libpq's pipeline mode. Only whoever
 needs rows waits for them. A lone append takes two round trips: numbers, and all the rest.
+
+Each wait is for a `Sync`: without it, a server does not count the time for which a transaction is
+idle, and would keep the locks of a stopped process.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,10 +53,12 @@ class Transaction:
     before: the figures as it began.
     """
 
-    def __init__(self, database: Database, wait: float, *, full_sync: bool) -> None:
-        self.database = database
+    def __init__(
+        self, database: Database, pipeline: psycopg.Pipeline, wait: float, *, full_sync: bool
+    ) -> None:
+        self._database = database
+        self._pipeline = pipeline
         self.is_committing = False
-        self.xid = ""
         self.seq = self.erasures = self.version = 0
         self.known: dict[bytes, tuple[int, int]] = {}
         self.owners: dict[str, str] = {}
@@ -77,7 +82,7 @@ class Transaction:
         self._taken = sum(item.events for item in wanted)
         self._taken_size = sum(item.size for item in wanted)
         self.later("begin")
-        bounds = self._sent("bounds", self._bounds)
+        self.later("bounds", self._bounds)
         taken = people = known = owners = None
         if self._taken or any(item.alone for item in wanted):
             taken = self._sent("take_numbers", {"count": self._taken, "size": self._taken_size})
@@ -88,7 +93,7 @@ class Transaction:
             known = self._sent("known_marks", (marks,))
         if keys := [key for item in wanted for key in item.keys]:
             owners = self._sent("owners", {"keys": keys})
-        self.xid = bounds.fetchall()[0][0]
+        self._pipeline.sync()
         if taken is not None:
             ((self.seq,),) = taken.fetchall()
         if people is not None:
@@ -107,7 +112,9 @@ class Transaction:
     def rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Return the rows of a statement, which sees all writes of before."""
         self.flush()
-        rows: list[Any] = self._sent(name, values).fetchall()
+        cursor = self._sent(name, values)
+        self._pipeline.sync()
+        rows: list[Any] = cursor.fetchall()
         return rows
 
     def later(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> None:
@@ -174,9 +181,10 @@ class Transaction:
             self.later("keep_marks", (marks, at, seqs, texts, outcomes))
         self._events, self._states, self._marks = {}, [], {}
 
-    def commit(self) -> None:
-        """Send all that is left, and commit."""
+    def commit(self, process: str, number: int) -> None:
+        """Send all that is left, and commit; this is the commit of that number of the process."""
         self.flush()
+        self.later("note_commit", (process, number))
         if self._unused:
             self.later("give_back", {"count": self._unused, "size": self._unused_size})
         if self.erasures > self.before.erasures:
@@ -212,7 +220,7 @@ class Transaction:
         return self._tells or self.seq > self.before.seq or self.erasures > self.before.erasures
 
     def _sent(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
-        database = self.database
+        database = self._database
         return database.connection.execute(database.queries[name], values or None, binary=True)
 
 

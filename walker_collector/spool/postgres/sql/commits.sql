@@ -17,7 +17,7 @@ WHERE a.one AND d.one AND p.one  -- one row each, which the planner cannot know 
 BEGIN
 
 -- bounds
-SELECT pg_current_xact_id()::text, set_config('lock_timeout', %s, true),
+SELECT set_config('lock_timeout', %s, true),
   set_config('idle_in_transaction_session_timeout', %s, true),
   CASE WHEN %s::boolean THEN set_config('synchronous_commit', 'on', true) END
 
@@ -52,8 +52,19 @@ ROLLBACK
 -- notify
 SELECT pg_notify(%s, %s)
 
--- outcome
-SELECT pg_xact_status(%s::text::xid8)
+-- add_writer
+WITH gone AS (DELETE FROM {schema}.writers WHERE at < now() - interval '30 days')
+INSERT INTO {schema}.writers (process) VALUES (%s) ON CONFLICT DO NOTHING
+
+-- note_commit
+INSERT INTO {schema}.writers (process, number) VALUES (%s, %s)
+ON CONFLICT (process) DO UPDATE SET number = excluded.number, at = excluded.at
+
+-- last_commit
+SELECT number FROM {schema}.writers WHERE process = %s FOR UPDATE NOWAIT
+
+-- delete_writer
+DELETE FROM {schema}.writers WHERE process = %s
 
 -- others_there
 SELECT count(*) FROM pg_stat_activity

@@ -32,6 +32,11 @@ CREATE TABLE {schema}.people_version (
   stamp bigint NOT NULL DEFAULT 0) WITH (fillfactor = 10);
 INSERT INTO {schema}.people_version DEFAULT VALUES;
 
+-- The last commit of each process, by a number of its own.
+CREATE TABLE {schema}.writers (
+  process text PRIMARY KEY, number bigint NOT NULL DEFAULT 0,
+  at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 10);
+
 CREATE TABLE {schema}.destinations (
   number smallint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, id text COLLATE "C" NOT NULL UNIQUE);
 

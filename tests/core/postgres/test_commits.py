@@ -1,0 +1,261 @@
+"""Commits: in one order over all processes, and with a known outcome whatever happens."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from attrs import evolve
+
+from tests.core.postgres.cutting import cutting
+from tests.postgres_server import PostgresServer
+from tests.support import exit_status, wait_until
+from walker_collector.errors import SpoolError, SpoolFull
+from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, State
+from walker_collector.spool.postgres import Place, open_spool
+from walker_collector.spool.postgres.postgres_spool import PostgresSpool
+from walker_collector.spool.postgres.server_errors import ServerTrouble
+from walker_collector.spool.postgres.transactions import Needs, Transaction
+
+Open = Callable[..., PostgresSpool]
+
+
+@pytest.fixture
+def spools(place: Place) -> Iterator[Open]:
+    """Opens the spool as another process would."""
+    with ExitStack() as open_ones:
+
+        def make(**changes: object) -> PostgresSpool:
+            wait = changes.pop("wait", 20.0)
+            spool = open_spool(evolve(place, **changes), shards=4, wait=wait)
+            open_ones.callback(spool.close)
+            return spool
+
+        yield make
+
+
+def event(person: str = "id:a", body: bytes = b"{}") -> NewEvent:
+    return NewEvent(person, 1_000, body, {"crm": State.WAITING})
+
+
+def ignore(runs: Sequence[EntryRun]) -> None:
+    pass
+
+
+def stored(spool: PostgresSpool) -> list[tuple[int, str]]:
+    return [item.entry[:2] for item in spool.load("crm", 0, 100_000)]
+
+
+def in_threads(*works: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def ended(threads: Sequence[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+def test_nobody_sees_a_number_while_a_lower_one_is_still_to_be_committed(spools: Open) -> None:
+    slow, quick, reader = spools(), spools(), spools()
+    slow.append([event("id:first")], ignore)
+    has_number, may_commit = threading.Event(), threading.Event()
+
+    def wait(tx: Transaction) -> range:
+        numbers = tx.take(1)
+        tx.add_events((1,), [(numbers[0], 0, 1_000, "id:slow", b"{}")])
+        tx.flush()
+        has_number.set()
+        assert may_commit.wait(timeout=1.5)  # the server would end it after 2
+        return numbers
+
+    threads = in_threads(lambda: slow.core.writes.run(wait, needs=Needs(events=1)))
+    assert has_number.wait(timeout=20)
+    numbers: list[int] = []
+    threads += in_threads(lambda: numbers.extend(quick.append([event("id:quick")], ignore)))
+    blocked = "SELECT 1 FROM pg_locks WHERE NOT granted"
+    with psycopg.connect(slow.place.url, autocommit=True) as connection:
+        wait_until(lambda: connection.execute(blocked).fetchall())
+    assert (stored(reader), numbers) == ([(1, "id:first")], [])
+    may_commit.set()
+    ended(threads)
+    assert stored(reader) == [(1, "id:first"), (2, "id:slow"), (3, "id:quick")]
+
+
+def test_threads_share_commits_and_get_entries_in_the_order_of_numbers(spools: Open) -> None:
+    spool = spools()
+    given: list[int] = []
+
+    def take(runs: Sequence[EntryRun]) -> None:
+        given.extend(entry[0] for entries, _ in runs for entry in entries)
+
+    def push() -> None:
+        for _ in range(20):
+            spool.append([event()], take)
+
+    with psycopg.connect(spool.place.url, autocommit=True) as connection:
+        count = "SELECT pg_current_xact_id()::text::bigint"
+        before = connection.execute(count).fetchone()
+        ended(in_threads(*[push] * 8))
+        after = connection.execute(count).fetchone()
+    assert given == list(range(1, 161))
+    assert before is not None
+    assert after is not None
+    assert after[0] - before[0] < 160  # transactions
+
+
+def test_one_bad_write_of_a_group_fails_alone(spools: Open) -> None:
+    spool = spools()
+    results: list[str] = []
+
+    def learn() -> None:
+        try:
+            spool.learn(PeopleUpdate(based_on=99, consents={"id:a": {"ads": (True, 1)}}))
+        except Exception as error:
+            results.append(type(error).__name__)
+
+    def push() -> None:
+        spool.append([event()], ignore)
+        results.append("pushed")
+
+    with spool.core.writes.order:  # they become one group
+        threads = in_threads(push, learn, push)
+        wait_until(lambda: len(spool.core.writes.waiting) == 3)
+    ended(threads)
+    assert sorted(results) == ["StalePeople", "pushed", "pushed"]
+    assert len(stored(spool)) == 2
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_connection_that_is_lost_in_a_commit_loses_and_doubles_nothing(
+    spools: Open, place: Place, at: str
+) -> None:
+    with cutting(place.url) as relay:
+        spool = spools(url=relay.url)
+        given: list[int] = []
+
+        def take(runs: Sequence[EntryRun]) -> None:
+            given.extend(entry[0] for entries, _ in runs for entry in entries)
+
+        relay.at = at
+        numbers = [*spool.append([event("id:a")], take), *spool.append([event("id:b")], take)]
+        assert relay.cuts == 1
+        assert stored(spool) == list(zip(numbers, ["id:a", "id:b"], strict=True))
+        assert given == numbers == [1, 2]
+        spool.close()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_appends_go_on_after_a_restart_of_the_server(
+    spools: Open, postgres_server: PostgresServer, mode: str
+) -> None:
+    one, other = spools(), spools()
+    accepted: list[int] = []
+    over = threading.Event()
+
+    def push(spool: PostgresSpool) -> Callable[[], None]:
+        def work() -> None:
+            while not over.is_set():
+                accepted.extend(spool.append([event()], ignore))
+
+        return work
+
+    threads = in_threads(push(one), push(one), push(other))
+    wait_until(lambda: len(accepted) > 20)
+    postgres_server.stop(mode)
+    postgres_server.start()
+    count = len(accepted)
+    wait_until(lambda: len(accepted) > count + 20)
+    over.set()
+    ended(threads)
+    assert sorted(accepted) == [seq for seq, _ in stored(one)]
+
+
+def test_process_that_is_stopped_within_a_transaction_stops_nobody_else(spools: Open) -> None:
+    stopped, other = spools(), spools()
+    goes_on = threading.Event()
+    attempts: list[None] = []
+
+    def wait(tx: Transaction) -> None:
+        attempts.append(None)
+        tx.rows("newest")
+        assert len(attempts) > 1 or goes_on.wait(timeout=60)
+
+    threads = in_threads(lambda: stopped.core.writes.run(wait, needs=Needs(alone=True)))
+    wait_until(lambda: attempts)
+    other.append([event()], ignore)
+    goes_on.set()
+    ended(threads)
+    assert len(attempts) == 2  # it was repeated
+
+
+def test_destinations_that_are_done_with_an_event_at_once_leave_nothing(spools: Open) -> None:
+    one, other = spools(), spools()
+    states = {"crm": State.WAITING, "file": State.WAITING}
+    for _ in range(5):
+        one.append([NewEvent("id:a", 1, b"{}", states) for _ in range(20)], ignore)
+        crm, file = ([item.entry for item in one.load(id_, 0, 100)] for id_ in states)
+        both = (lambda: one.ack("crm", crm)), (lambda: other.ack("file", file[::-1]))  # noqa: B023  # joined within the turn
+        ended(in_threads(*both))
+        assert one.counts() == {}
+    wait_until(lambda: (one.size(), other.size()) == (0, 0))
+
+
+def test_full_spool_takes_no_event_until_some_are_delivered(spools: Open) -> None:
+    spool = spools(max_events=2)
+    spool.append([event(), event()], ignore)
+    assert spool.is_full
+    with pytest.raises(SpoolFull, match="2 events of at most 2"):
+        spool.append([event()], ignore)
+    spool.ack("crm", [item.entry for item in spool.load("crm", 0, 1)])
+    assert not spool.is_full
+    spool.append([event()], ignore)
+
+
+def test_server_that_is_away_is_waited_for_and_then_told(
+    spools: Open, postgres_server: PostgresServer
+) -> None:
+    spool = spools(wait=0.3)
+    postgres_server.stop()
+    try:
+        with pytest.raises(ServerTrouble, match="see whether the server runs"):
+            spool.append([event()], ignore)
+        with pytest.raises(ServerTrouble):
+            spool.load("crm", 0, 10)
+    finally:
+        postgres_server.start()
+    assert spool.append([event()], ignore) == range(1, 2)
+
+
+def test_server_that_takes_no_writes_is_told_with_the_remedy(spools: Open, place: Place) -> None:
+    spools().close()
+    options = "?options=-c%20default_transaction_read_only%3Don"
+    with pytest.raises(SpoolError, match="give the url of the primary"):
+        spools(url=f"{place.url}{options}", wait=0.2)
+
+
+def test_forked_child_has_a_spool_of_its_own_and_leaves_that_of_its_parent(spools: Open) -> None:
+    spool = spools()
+    spool.append([event()], ignore)
+    name = spool.begin_erasure()
+    spool.pause()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            spool.abandon()
+            own = open_spool(spool.place, shards=4)
+            own.append([event("id:child")], ignore)
+            status = 0 if own.erasure_sessions.is_under_way(name) else 2
+            own.close()
+        finally:
+            os._exit(status)
+    spool.resume()
+    assert exit_status(child) == 0
+    spool.append([event("id:parent")], ignore)
+    assert [person for _, person in stored(spool)] == ["id:a", "id:child", "id:parent"]
