@@ -160,7 +160,7 @@ def test_appends_go_on_after_a_restart_of_the_server(
 
     def push(spool: PostgresSpool) -> Callable[[], None]:
         def work() -> None:
-            while not over.is_set():
+            while not over.is_set():  # bounded: by the waits of the test
                 accepted.extend(spool.append([event()], ignore))
 
         return work

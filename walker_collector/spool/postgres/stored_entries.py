@@ -26,7 +26,8 @@ from walker_collector.spool.postgres.transactions import Needs, Transaction
 from walker_collector.spool.repeats import outcome_at, outcome_of_deleted
 from walker_collector.spool.rows import letter_of, stored_entry
 
-_ANY: Final = sys.maxsize
+_FEW: Final = 4
+"""Shards that are read one by one; of more, all events are read, and those of others left out."""
 
 
 class StoredEntries:
@@ -136,7 +137,7 @@ class StoredEntries:
         shards: Collection[int] | None = None,
     ) -> list[StoredEntry]:
         return self._entries(
-            "waiting",
+            "waiting" if shards is None or len(shards) > _FEW else "waiting_in_few",
             destination,
             after=after,
             limit=limit,

@@ -77,15 +77,34 @@ JOIN unnest(%s::bigint[], %s::smallint[]) AS u (seq, destination) USING (seq, de
 WHERE d.state = 2 ORDER BY d.seq, d.destination FOR UPDATE OF d
 
 -- waiting
+-- In the order of the primary key. The planner must not see how many rows the conditions leave: it
+-- would take them for few, and read and sort all events. `array_position` hides that.
 SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM (
   SELECT *, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
     SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
     FROM {schema}.events e
     LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
-    WHERE e.seq > %(after)s AND %(destination)s::smallint = ANY(e.subscribers)
+    WHERE e.seq > %(after)s
+      AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
       AND coalesce(d.state, 0) <= %(most)s
-      AND (%(shards)s::smallint[] IS NULL OR e.shard = ANY(%(shards)s::smallint[]))
+      AND (%(shards)s::smallint[] IS NULL
+        OR array_position(%(shards)s::smallint[], e.shard) IS NOT NULL)
     ORDER BY e.seq LIMIT %(limit)s) AS found) AS sized
+WHERE before < %(bytes)s ORDER BY seq
+
+-- waiting_in_few
+-- The same for few shards, whose events may be far apart.
+SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM (
+  SELECT *, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+    SELECT found.* FROM unnest(%(shards)s::smallint[]) s (shard) CROSS JOIN LATERAL (
+      SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
+      FROM {schema}.events e
+      LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+      WHERE e.shard = s.shard AND e.seq > %(after)s
+        AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
+        AND coalesce(d.state, 0) <= %(most)s
+      ORDER BY e.seq LIMIT %(limit)s) AS found
+    ORDER BY seq LIMIT %(limit)s) AS found) AS sized
 WHERE before < %(bytes)s ORDER BY seq
 
 -- held
