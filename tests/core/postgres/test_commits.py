@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import psycopg
 import pytest
@@ -259,3 +260,56 @@ def test_forked_child_has_a_spool_of_its_own_and_leaves_that_of_its_parent(spool
     assert exit_status(child) == 0
     spool.append([event("id:parent")], ignore)
     assert [person for _, person in stored(spool)] == ["id:a", "id:child", "id:parent"]
+
+
+def test_writes_of_all_kinds_at_once_end_well_and_leave_right_figures(spools: Open) -> None:
+    one, other = spools(), spools()
+    both = {"crm": State.WAITING, "file": State.HELD}
+
+    def push(spool: PostgresSpool) -> None:
+        for n in range(30):
+            made = [
+                NewEvent(f"session:{k}", n, b"{}", both, mark=b"%d-%d" % (n, k)) for k in (1, 2)
+            ]
+            spool.append(made, ignore)
+
+    def deliver(spool: PostgresSpool, destination: str) -> None:
+        for _ in range(30):
+            entries = [item.entry for item in spool.load(destination, 0, 20, held=True)]
+            spool.ack(destination, entries[::-1])
+
+    def learn(spool: PostgresSpool) -> None:
+        for n in range(30):
+            spool.learn(PeopleUpdate(aliases={f"session:{n % 3}": f"id:{n}"}))
+
+    def erase(spool: PostgresSpool) -> None:
+        for n in range(10):
+            name = spool.begin_erasure()
+            spool.schedule_erasure([f"session:{n % 3}"], name)
+            spool.erase([f"session:{n % 3}", f"id:{n}"])
+            spool.end_erasure(name)
+
+    works = [
+        work
+        for spool in (one, other)
+        for work in (
+            partial(push, spool),
+            partial(deliver, spool, "crm"),
+            partial(deliver, spool, "file"),
+            partial(learn, spool),
+            partial(erase, spool),
+        )
+    ]
+    failed: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    ended(in_threads(*[partial(guarded, work) for work in works]))
+    assert failed == []
+    left = {item.entry[0] for id_ in both for item in one.load(id_, 0, 1_000, held=True)}
+    wait_until(lambda: one.size() == other.size() == len(left))
+    assert other.pending_erasures() == set()
