@@ -13,7 +13,6 @@ from walker_collector.spool.postgres.event_search import EventSearch
 from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
 from walker_collector.spool.postgres.roster import RosterObserver
-from walker_collector.spool.postgres.session_claims import Claims
 from walker_collector.spool.postgres.session_membership import (
     AcceptingMembership,
     DeliveringMembership,
@@ -59,7 +58,6 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self.outbox = PostgresOutbox(core.name, core.queries, self._direct)
         self._read_only = read_only
         self._membership: AcceptingMembership | DeliveringMembership | None = None
-        self._claims: Claims | None = None
 
     @property
     def inherited(self) -> int | None:
@@ -86,22 +84,22 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self._membership = membership = DeliveringMembership(
             self.place, core.queries, watcher, destinations, self.shards, deliveries
         )
-        self._claims = membership.claims
+        core.claims = membership.claims
         direct.is_kept = True
         return membership
 
     def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
-        if self._claims is None:
+        if self.core.claims is None:
             raise LeaseLost(f"{self.core.name}: no deliveries have begun")
-        return self._claims.claim(destination, entries, version)
+        return self.core.claims.claim(destination, entries, version)
 
     def end_claim(self, number: int) -> None:
-        if self._claims is not None:
-            self._claims.end(number)
+        if self.core.claims is not None:
+            self.core.claims.end(number)
 
     def write_ended(self) -> None:
-        if self._claims is not None:
-            self._claims.write_ended()
+        if self.core.claims is not None:
+            self.core.claims.write_ended()
 
     def end_calls_of_the_dead(self) -> None:
         self.core.ask(session_claims.end_calls_of_the_dead)

@@ -5,13 +5,13 @@ leases were held, and whoever takes one over later finds it.
 """
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Claimed, Lease, LeaseLost, StalePeople
 from walker_collector.spool.call_marks import marks_of_people
+from walker_collector.spool.postgres.call_slots import CallSlots
 from walker_collector.spool.postgres.lease_session import LeaseSession
 from walker_collector.spool.postgres.roster import living_of
 from walker_collector.spool.postgres.sessions import Database
@@ -30,8 +30,7 @@ class Claims:
         self._shards = shards
         self._holds = holds
         self._numbers = itertools.count(1)
-        self._open: set[int] = set()
-        self._ended: deque[int] = deque()
+        self._slots = CallSlots()
 
     def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
         """Claim a call with these entries, until `end`; see `DurableSpool.claim`.
@@ -39,68 +38,70 @@ class Claims:
         Raises LeaseLost where the session is lost, and SpoolBusy where the server cannot do it just
         now: no call begins without a claim.
         """
-        number, ended = next(self._numbers), list(self._ended)
+        number = next(self._numbers)
 
         def work(database: Database) -> Claimed:
             # With the turn of the session: it is not made anew in the meantime.
             for shard in {shard_of(key, seq, self._shards) for seq, key in entries.items()}:
                 if not self._holds(Lease(destination, shard)):
                     raise LeaseLost(f"destination {destination}: another process delivers now")
-            call = (self._session.token, number, destination)
-            return _claim(database, call, entries, version, ended)
+            call = (self._session.token, self._slots.take(number), number, destination)
+            return _claim(database, call, entries, version)
 
-        self._open.add(number)
         try:
-            claimed = self._session.run(work)
+            return self._session.run(work)
         except (LeaseLost, StalePeople):
-            self._open.discard(number)
+            self._slots.end(number)
             raise
         except SpoolError as error:
-            self._open.discard(number)
+            self._slots.end(number)
             kind = SpoolBusy if self._session.token else LeaseLost
             raise kind(str(error)) from error
-        self._forget(ended)
-        return claimed
 
     def end(self, number: int) -> None:
-        """Note that a call is over; it is written with the next claim, or by `write_ended`."""
-        self._open.discard(number)
-        self._ended.append(number)
+        """Note that a call is over; that is written with another call, or by `write_ended`."""
+        self._slots.end(number)
 
     def write_ended(self) -> None:
         """Write the ends of calls, if there are any."""
-        if ended := list(self._ended):
-            self._session.run(lambda database: end(database, self._session.token, ended))
-            self._forget(ended)
+        with self.ending() as ended:
+            if ended is not None:
+                self._session.run(lambda database: database.run("clear_calls", ended))
 
-    def _forget(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            with suppress(ValueError):  # written by two threads
-                self._ended.remove(number)
+    @contextmanager
+    def ending(self) -> Iterator[tuple[str, list[int]] | None]:
+        """Give the values of `clear_calls`, to be run within the block; None: no call is over."""
+        with self._slots.clearing() as slots:
+            yield (self._session.token, slots) if slots else None
 
     def keep(self, database: Database, before: str, now: str) -> None:
         """Give the calls under way the new name of this process: its session was lost."""
-        database.run("keep_calls", (now, before, list(self._open)))
+        database.run("keep_calls", (now, before, self._slots.in_use()))
+
+    def close(self) -> None:
+        """Delete the rows of this process."""
+        with suppress(SpoolError):  # whoever takes a lease over does
+            token = self._session.token
+            self._session.run(lambda database: database.run("delete_calls_of", ([token],)))
 
 
 def _claim(
     database: Database,
-    call: tuple[str, int, str],
+    call: tuple[str, int, int, str],
     entries: Mapping[int, str],
     version: int,
-    ended: Collection[int],
 ) -> Claimed:
-    process, number, destination = call
+    process, slot, number, destination = call
     people = list({*entries.values()} - {""})
     values = {
         "process": process,
+        "slot": slot,
         "number": number,
         "destination": destination,
         "people": people,
         "marks": _array(marks_of_people(people)),
         "seqs": _array(entries),
         "version": version,
-        "ended": list(ended),
     }
     ((found, erasing, busy, there),) = database.rows("claim", values)
     if found != version:
@@ -111,11 +112,6 @@ def _claim(
 def _array(numbers: Iterable[int]) -> str:
     """Return numbers as an array of SQL, in a fifth of the time that psycopg takes for a list."""
     return f"{{{','.join(map(str, numbers))}}}"
-
-
-def end(database: Database, process: str, numbers: Collection[int]) -> None:
-    """Delete calls that are over."""
-    database.run("end_calls", (process, list(numbers)))
 
 
 def end_calls_of_the_dead(database: Database) -> None:

@@ -148,6 +148,8 @@ class DeliveringMembership:
     def close(self) -> None:
         """Give up all leases, and leave. Their deliveries have ended."""
         self._watcher.close()
+        self._keeper.stop()
+        self.claims.close()
         self._keeper.close()
 
     def pause(self) -> None:

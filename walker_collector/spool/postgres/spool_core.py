@@ -11,6 +11,7 @@ from walker_collector.spool.postgres.grouped_writes import GroupedWrites
 from walker_collector.spool.postgres.heard import HeardFigures
 from walker_collector.spool.postgres.layout import prepare
 from walker_collector.spool.postgres.queries import Queries
+from walker_collector.spool.postgres.session_claims import Claims
 from walker_collector.spool.postgres.sessions import APPLICATION, Database, Session
 from walker_collector.spool.postgres.spool_place import Place
 
@@ -42,6 +43,8 @@ class SpoolCore:
             full_sync=place.sync == "full",
             sender=self.sender,
         )
+        self.claims: Claims | None = None
+        """Those of this process; None: it delivers nothing."""
         self._numbers: dict[str, int] = {}
 
         def opened(database: Database) -> tuple[int, bool]:

@@ -118,13 +118,28 @@ class StoredEntries:
             mark_rows.note_outcomes(tx, outcomes)
             event_rows.settle(tx, number, updates)
 
-        self.core.writes.run(work)
+        self._settle(work)
 
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
         if entries:
             number = self.core.numbers_of([destination])[destination]
             seqs = [entry[0] for entry in entries]
-            self.core.writes.run(lambda tx: event_rows.ack(tx, number, seqs))
+            self._settle(lambda tx: event_rows.ack(tx, number, seqs))
+
+    def _settle(self, work: Callable[[Transaction], None]) -> None:
+        """Run a write about deliveries, which has the ends of their calls as well."""
+        claims = self.core.claims
+        if claims is None:
+            self.core.writes.run(work)
+            return
+        with claims.ending() as ended:
+
+            def both(tx: Transaction) -> None:
+                if ended is not None:
+                    tx.later("clear_calls", ended)
+                work(tx)
+
+            self.core.writes.run(both)
 
     def load(
         self,

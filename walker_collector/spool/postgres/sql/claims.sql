@@ -14,17 +14,15 @@ others AS (
   SELECT DISTINCT unnest(people) AS mark FROM {schema}.calls
   WHERE destination = %(destination)s AND process <> %(process)s),
 busy AS (SELECT person FROM asked JOIN others USING (mark)),
-ended AS (
-  DELETE FROM {schema}.calls
-  WHERE process = %(process)s AND number = ANY(%(ended)s::bigint[])
-    AND EXISTS (SELECT FROM version)),  -- with its lock: whoever learns locks these rows as well
 noted AS (
   -- Nobody waits for a call that leaves them out: neither an erasure nor another process.
-  INSERT INTO {schema}.calls (process, number, destination, people)
-  SELECT %(process)s, %(number)s, %(destination)s, ARRAY(
+  INSERT INTO {schema}.calls (process, slot, number, destination, people)
+  SELECT %(process)s, %(slot)s, %(number)s, %(destination)s, ARRAY(
     SELECT mark FROM asked WHERE person NOT IN (SELECT person FROM erasing)
       AND person NOT IN (SELECT person FROM busy))
-  FROM version WHERE version = %(version)s)
+  FROM version WHERE version = %(version)s
+  ON CONFLICT (process, slot) DO UPDATE SET number = excluded.number,
+    destination = excluded.destination, people = excluded.people)
 SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy), ARRAY(
   SELECT seq FROM {schema}.events WHERE seq = ANY(%(seqs)s::bigint[])
     AND (SELECT number FROM {schema}.destinations WHERE id = %(destination)s) = ANY(subscribers)
@@ -34,19 +32,19 @@ SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy
       WHERE n.id = %(destination)s AND d.seq = ANY(%(seqs)s::bigint[]) AND d.state > 1)))
 FROM version
 
--- end_calls
-DELETE FROM {schema}.calls WHERE process = %s AND number = ANY(%s::bigint[])
+-- clear_calls
+UPDATE {schema}.calls SET number = 0, people = '{}' WHERE process = %s AND slot = ANY(%s::int[])
 
 -- keep_calls
-UPDATE {schema}.calls SET process = %s WHERE process = %s AND number = ANY(%s::bigint[])
+UPDATE {schema}.calls SET process = %s WHERE process = %s AND slot = ANY(%s::int[])
 
 -- join_calls
 UPDATE {schema}.calls c SET people = c.people || n.marks
 FROM (
-  SELECT process, number, array_agg(DISTINCT o.owner) AS marks
+  SELECT process, slot, array_agg(DISTINCT o.owner) AS marks
   FROM {schema}.calls, unnest(%s::bigint[], %s::bigint[]) AS o (mark, owner)
-  WHERE o.mark = ANY(people) AND o.owner <> ALL(people) GROUP BY process, number) n
-WHERE c.process = n.process AND c.number = n.number
+  WHERE o.mark = ANY(people) AND o.owner <> ALL(people) GROUP BY process, slot) n
+WHERE c.process = n.process AND c.slot = n.slot
 
 -- callers
 SELECT DISTINCT process FROM {schema}.calls
@@ -55,7 +53,7 @@ SELECT DISTINCT process FROM {schema}.calls
 DELETE FROM {schema}.calls WHERE process = ANY(%s::text[])
 
 -- calls
-SELECT process, number FROM {schema}.calls
+SELECT process, number FROM {schema}.calls WHERE number > 0
 
 -- calls_of
 SELECT process, number FROM {schema}.calls WHERE people && %s::bigint[]

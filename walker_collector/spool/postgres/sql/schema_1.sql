@@ -84,9 +84,11 @@ CREATE TABLE {schema}.members (
   token text PRIMARY KEY, pid bigint NOT NULL, host text NOT NULL, since double precision NOT NULL,
   delivers text[] NOT NULL, leaving boolean NOT NULL DEFAULT false,
   signed timestamptz NOT NULL DEFAULT clock_timestamp());
+-- A slot is used for one call after the other: its row is changed in place, on a page of its own.
 CREATE TABLE {schema}.calls (
-  process text NOT NULL, number bigint NOT NULL, destination text NOT NULL, people bigint[] NOT NULL,
-  PRIMARY KEY (process, number));
+  process text NOT NULL, slot int NOT NULL, number bigint NOT NULL, destination text NOT NULL,
+  people bigint[] NOT NULL, PRIMARY KEY (process, slot)
+) WITH (fillfactor = 10, toast_tuple_target = 8160);
 CREATE TABLE {schema}.leases (
   destination text NOT NULL, shard smallint NOT NULL, token text NOT NULL, health jsonb,
   PRIMARY KEY (destination, shard));

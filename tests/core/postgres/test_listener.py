@@ -10,7 +10,7 @@ from tests.core.spool_contract.engines import Process
 from tests.support import wait_until
 from walker_collector.errors import SpoolError
 from walker_collector.spool import Deliveries
-from walker_collector.spool.postgres import Place, open_spool, watcher
+from walker_collector.spool.postgres import Place, listener, open_spool
 
 LONG = 1_000.0
 SESSIONS = b"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'walker-collector'"
@@ -31,7 +31,7 @@ def opens(place: Place) -> Iterator[Opens]:
 
 
 def test_notification_tells_at_once(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher, "_POLL", LONG)
+    monkeypatch.setattr(listener, "_POLL", LONG)
     process, other = opens(), opens()
     process.deliver("crm")
     wait_until(lambda: other.accept("id:a") and process.changes)  # it may not listen yet
@@ -43,7 +43,7 @@ def test_notification_tells_at_once(opens: Opens, monkeypatch: pytest.MonkeyPatc
 def test_commits_are_noticed_without_notifications(
     destinations: list[str], sessions: int, opens: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "channel_of", lambda schema: "elsewhere")
+    monkeypatch.setattr(listener, "channel_of", lambda schema: "elsewhere")
     process, other = opens(), opens()
     process.deliver(*destinations)
     other.accept("id:a")
@@ -56,7 +56,7 @@ def test_commits_are_noticed_without_notifications(
 def test_news_that_could_not_be_taken_are_told_again(
     opens: Opens, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(watcher, "_POLL", 0.05)
+    monkeypatch.setattr(listener, "_POLL", 0.05)
     process, other = opens(), opens()
     told: list[None] = []
 
