@@ -46,9 +46,6 @@ UPDATE {schema}.delivered SET events = events + %s, bytes = bytes + %s
 -- commit
 COMMIT
 
--- rollback
-ROLLBACK
-
 -- notify
 SELECT pg_notify(%s, %s)
 

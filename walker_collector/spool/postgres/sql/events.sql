@@ -146,10 +146,15 @@ WHERE d.state > 0 AND d.state = 2 AND (%(id)s::text IS NULL OR t.id = %(id)s)
 ORDER BY d.changed, d.seq LIMIT %(limit)s
 
 -- counts
-SELECT t.id, coalesce(d.state, 0), count(*) FROM {schema}.events e
-CROSS JOIN unnest(e.subscribers) s (number) JOIN {schema}.destinations t USING (number)
-LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = s.number
-GROUP BY 1, 2
+WITH stored AS (SELECT subscribers, count(*) AS n FROM {schema}.events GROUP BY subscribers),
+  aside AS (
+    SELECT destination, state, count(*) AS n FROM {schema}.deliveries WHERE state > 0 GROUP BY 1, 2),
+  parts AS (
+    SELECT s.destination, 0 AS state, n FROM stored CROSS JOIN unnest(subscribers) s (destination)
+    UNION ALL SELECT destination, 0, -n FROM aside
+    UNION ALL SELECT destination, state, n FROM aside)
+SELECT t.id, state, sum(n)::bigint FROM parts JOIN {schema}.destinations t ON t.number = destination
+GROUP BY 1, 2 HAVING sum(n) > 0
 
 -- oldest
 SELECT t.id, min(e.at), count(*) FILTER (WHERE d.state = 0 AND d.due > 0) FROM {schema}.events e
