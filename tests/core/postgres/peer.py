@@ -25,7 +25,7 @@ def member(
     never_opened = Session(place, place.url, queries)
     watcher = Watcher(never_opened, HeardFigures(never_opened), lambda: None, listens=False)
     watcher.close()
-    return DeliveringMembership(place, queries, watcher, destinations, 1, deliveries, idle)
+    return DeliveringMembership(place, queries, watcher, destinations, 1, deliveries, idle=idle)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.core.postgres.pooler import pooler
 from tests.core.processes.peer import until_held
 from tests.forms import form
 from tests.postgres_server import PostgresServer
-from tests.support import exit_status, wait_until
+from tests.support import exit_status, join, wait_until
 from walker_collector.errors import SpoolError
 from walker_collector.spool import Deliveries, Lease, LeaseLost, SpoolBusy, StalePeople
 from walker_collector.spool.postgres import Place, lease_session
@@ -120,7 +120,7 @@ def test_claim_waits_for_whoever_changes_what_is_known_of_people(spool: Spool) -
         with psycopg.connect(spool.place.url, autocommit=True) as other:
             wait_until(lambda: other.execute(waiting).fetchall())
         assert not errors
-    thread.join(20)
+    join(thread)
     assert len(errors) == 1
     assert spool.calls() == set()
 
@@ -210,3 +210,15 @@ def test_leases_come_back_after_a_crash_of_the_server(
     assert found.member is not None
     assert found.member.pid == os.getpid()
     assert "see whether the server runs" in caplog.text
+
+
+def test_server_that_is_just_started_is_waited_for(
+    spool: Spool, postgres_server: PostgresServer
+) -> None:
+    postgres_server.stop("fast")
+    try:
+        starting = threading.Timer(0.1, postgres_server.start)
+        starting.start()
+        assert spool.join("crm").holds(CRM)
+    finally:
+        join(starting)

@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -35,6 +36,8 @@ _SETTINGS: Final = {
     # What it writes means nothing without the session: a crash of the server ends both.
     "synchronous_commit": "off",
 }
+_RETRY: Final = 1.0
+"""Seconds from one attempt to make the session anew to the next: many processes may do so."""
 _ASKED: Final = 3
 """How often a new connection asks which server process it has: a pooler gives it several."""
 
@@ -69,6 +72,7 @@ class LeaseSession:
         self._token = ""
         self._since: float | None = None
         self._leaving = False
+        self._failure, self._retry_at = "", 0.0
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,13 +81,27 @@ class LeaseSession:
         """The name of this process among the others; "" while there is no session."""
         return self._token if self._session.database is not None else ""
 
+    def join(self, wait: float) -> None:
+        """Join the processes of the spool; wait for the server so many seconds.
+
+        Raises SpoolError.
+        """
+        uninterrupted(lambda: self._session.repeat(lambda database: None, wait))
+
     def ensure(self) -> None:
-        """Join the processes of the spool, unless that has been done. Raises SpoolError."""
+        """Join anew if the session is lost. Raises SpoolError."""
         uninterrupted(self._open)
 
     def _open(self) -> None:
         with self._session.turn:
-            self._session.open()
+            now = time.monotonic()
+            if self._session.database is None and now < self._retry_at:
+                raise ServerTrouble(self._failure)
+            try:
+                self._session.open()
+            except SpoolError as error:
+                self._failure, self._retry_at = str(error), now + _RETRY
+                raise
 
     def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the session that there is. Raises ServerTrouble if there is none."""

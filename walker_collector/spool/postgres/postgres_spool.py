@@ -82,7 +82,13 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
             return self._membership
         watcher = Watcher(direct, core.figures, on_change, listens=True)
         self._membership = membership = DeliveringMembership(
-            self.place, core.queries, watcher, destinations, self.shards, deliveries
+            self.place,
+            core.queries,
+            watcher,
+            destinations,
+            self.shards,
+            deliveries,
+            wait=core.wait,
         )
         core.claims = membership.claims
         direct.is_kept = True

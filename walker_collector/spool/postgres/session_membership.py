@@ -1,5 +1,6 @@
 """The membership of a process in a spool in PostgreSQL: leases, claims, and news of others."""
 
+import time
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -10,10 +11,11 @@ from walker_collector.spool.postgres.lease_session import IDLE, LeaseSession
 from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.roster import RosterObserver
+from walker_collector.spool.postgres.server_errors import ServerTrouble
 from walker_collector.spool.postgres.session_claims import Claims
 from walker_collector.spool.postgres.session_leases import SessionLeases
 from walker_collector.spool.postgres.session_members import SessionMembers
-from walker_collector.spool.postgres.sessions import Session
+from walker_collector.spool.postgres.sessions import Session, pauses
 from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.processes.keeper import LeaseKeeper
 
@@ -75,9 +77,9 @@ class AcceptingMembership:
 class DeliveringMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
-    `watcher` is started and closed with it. `claims` are those of this process. `idle`: see
-    `LeaseSession`. Raises SpoolError if the server
-    cannot be reached, or only through a pooler.
+    `watcher` is started and closed with it. `claims` are those of this process. `wait`: how long
+    (s) to wait for the server at the start. `idle`: see `LeaseSession`. Raises SpoolError if the
+    server cannot be reached, or only through a pooler.
     """
 
     def __init__(
@@ -88,9 +90,12 @@ class DeliveringMembership:
         destinations: Collection[str],
         shards: int,
         deliveries: Deliveries,
+        *,
+        wait: float = 5.0,
         idle: float = IDLE,
     ) -> None:
         self._watcher = watcher
+        self._wait = wait
         self._session = session = LeaseSession(place, queries, destinations, idle)
         self._destinations = frozenset(destinations)
         self._shards = shards
@@ -98,7 +103,7 @@ class DeliveringMembership:
         self._keeper = LeaseKeeper(session.name, members, leases, destinations, shards, deliveries)
         self.claims = Claims(session, shards, self._keeper.holds)
         session.on_renamed = self.claims.keep
-        session.ensure()
+        session.join(wait)
 
     @property
     def token(self) -> str:
@@ -109,7 +114,15 @@ class DeliveringMembership:
         """Take the free leases, and begin to watch for commits of others."""
         self._watcher.start()
         self._session.start()
-        self._keeper.start()
+        deadline = time.monotonic() + self._wait
+        for pause in pauses():
+            try:
+                self._keeper.start()
+                break
+            except ServerTrouble:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
 
     def holds(self, lease: Lease) -> bool:
         """Return whether deliveries under a lease may begin in this process."""
