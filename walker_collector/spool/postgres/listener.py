@@ -22,7 +22,7 @@ from walker_collector.text import describe
 
 _POLL: Final = 1.0
 """Seconds between reads of the figures, and after an error."""
-_PAUSE: Final = 0.002
+_PAUSE: Final = 0.01
 """Seconds after news, so that those of a moment are seen together."""
 _JOIN: Final = 10.0
 """Seconds to wait for a look that is under way, at the end."""

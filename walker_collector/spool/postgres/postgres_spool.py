@@ -48,6 +48,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self.place = place
         self.on_foreign: Callable[[], None] = lambda: None
         self._unstored = []
+        self._found = {}
         self.core = core = SpoolCore(
             place, shards=shards, recent=recent, read_only=read_only, wait=wait
         )

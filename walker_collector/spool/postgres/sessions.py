@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from walker_collector.errors import SpoolError
+from walker_collector.spool.postgres.array_dumper import ArrayDumper
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble, may_heal, spool_error
 from walker_collector.spool.postgres.spool_place import Place
@@ -133,6 +134,7 @@ class Session:
         # All numbers of one type: else each length of a number makes another prepared statement.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.adapters.register_dumper(list, ArrayDumper)
         self._database = database = Database(connection, self._queries)
         settings = self._settings if self._through_pooler else {**_SETTINGS, **self._settings}
         for name, value in settings.items():

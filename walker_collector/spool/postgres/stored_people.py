@@ -27,6 +27,7 @@ class StoredPeople:
 
     core: SpoolCore
     erasure_sessions: ErasureSessions
+    _found: dict[str, int]
 
     def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
         shards = self.core.shards
@@ -62,10 +63,22 @@ class StoredPeople:
         return default_of(self.core.rows("default_consent"))
 
     def has_consent(self) -> bool:
-        return bool(self.core.rows("has_consent"))
+        return self._has_any("has_consent")
 
     def has_claimed_people(self) -> bool:
-        return bool(self.core.rows("has_claimed_people"))
+        return self._has_any("has_claimed_people")
+
+    def _has_any(self, query: str) -> bool:
+        """Return whether a query finds a row; what is there stays there until an erasure.
+
+        These are asked for every new person.
+        """
+        erasures = self.core.figures.current().erasures
+        if self._found.get(query) != erasures:
+            if not self.core.rows(query):
+                return False
+            self._found[query] = erasures
+        return True
 
     def link(self, key: str) -> tuple[str | None, str | None]:
         ((owner, signed_in),) = self.core.rows("link", {"key": key})
