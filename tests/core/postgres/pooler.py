@@ -5,13 +5,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _READY = b"Z\0\0\0\5I"
 """The end of the server's answer to a request outside of a transaction."""
+_TERMINATE = b"X"
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def pooler(url: str) -> Iterator[str]:
 def _serve(
     server: socket.socket, address: tuple[str, int], spare: "psycopg.Connection[object]"
 ) -> None:
-    while True:
+    while True:  # bounded: by the end of the listening socket
         try:
             client, _ = server.accept()
         except OSError:  # it is over
@@ -37,6 +38,7 @@ def _serve(
             client,
             socket.create_connection(address) as first,
             socket.socket(fileno=os.dup(spare.fileno())) as second,
+            suppress(EOFError),
         ):
             first.setblocking(True)
             second.setblocking(True)
@@ -46,16 +48,24 @@ def _serve(
 def _relay(client: socket.socket, first: socket.socket, second: socket.socket) -> None:
     """Log the client in to the first session; then pass its requests to both in turn."""
     answer = b""
-    while not answer.endswith(_READY):
-        first.sendall(client.recv(65_536))
-        answer = first.recv(65_536)
+    while not answer.endswith(_READY):  # bounded: by the end of either connection
+        first.sendall(_received(client))
+        answer = _received(first)
         client.sendall(answer)
     for session in itertools.cycle((second, first)):
-        request = client.recv(65_536)
-        if not request or request[:1] == b"X":  # it has ended
+        request = _received(client)
+        if request.startswith(_TERMINATE):
             return
         session.sendall(request)
         answer = b""
-        while not answer.endswith(_READY):
-            answer += session.recv(65_536)
+        while not answer.endswith(_READY):  # bounded: by the end of the connection
+            answer += _received(session)
         client.sendall(answer)
+
+
+def _received(connection: socket.socket) -> bytes:
+    """Return what has come. Raises EOFError if the other end has closed the connection."""
+    data = connection.recv(65_536)
+    if not data:
+        raise EOFError
+    return data
