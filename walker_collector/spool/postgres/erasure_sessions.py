@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable
 
 from walker_collector.interrupts import uninterrupted
-from walker_collector.spool.postgres.sessions import Database, Session, advisory_key
+from walker_collector.spool.postgres.sessions import Database, Session, advisory_key, is_pooled
 
 
 class ErasureSessions:
     """The erasures of this process, in a session that ends with the last of them.
 
-    A lost session frees its locks. Then another process may adopt an erasure that goes on here: to
-    erase twice does no harm.
+    A lost session frees its locks, and a pooler has none to give. Then another process may adopt an
+    erasure that goes on here: to erase twice does no harm.
     """
 
     def __init__(self, session: Session, wait: float) -> None:
@@ -33,8 +33,13 @@ class ErasureSessions:
 
     def _begin(self, name: str) -> None:
         with self._changing:
-            self._session.repeat(lambda db: db.rows("lock_erasure", (self._key(name),)), self._wait)
+            self._session.repeat(lambda database: self._lock(database, name), self._wait)
             self._names.add(name)
+
+    def _lock(self, database: Database, name: str) -> None:
+        # The lock would stay with a pooler's session, for whoever gets it next.
+        if not is_pooled(database):
+            database.rows("lock_erasure", (self._key(name),))
 
     def end(self, name: str) -> None:
         """Give the lock of an erasure up."""

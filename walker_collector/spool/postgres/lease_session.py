@@ -18,7 +18,7 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.base import Lease
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble
-from walker_collector.spool.postgres.sessions import Database, Session, advisory_key
+from walker_collector.spool.postgres.sessions import Database, Session, advisory_key, is_pooled
 from walker_collector.spool.postgres.spool_place import Place
 
 T = TypeVar("T")
@@ -38,8 +38,6 @@ _SETTINGS: Final = {
 }
 _RETRY: Final = 1.0
 """Seconds from one attempt to make the session anew to the next: many processes may do so."""
-_ASKED: Final = 3
-"""How often a new connection asks which server process it has: a pooler gives it several."""
 
 
 class LeaseSession:
@@ -140,17 +138,13 @@ class LeaseSession:
         )
 
     def _refuse_pooler(self, database: Database) -> None:
-        """Raise SpoolError if another program hands out the sessions of the server."""
-        own = database.connection.info.backend_pid
-        for _ in range(_ASKED):
-            ((found,),) = database.rows("backend")
-            if found != own:
-                self._session.drop()
-                raise SpoolError(
-                    f"{self.name}: a pooler is between this process and the server, and leases "
-                    "need a session of their own; give the url of the database without it as "
-                    "spool.leaseUrl"
-                )
+        if is_pooled(database):
+            self._session.drop()
+            raise SpoolError(
+                f"{self.name}: a pooler is between this process and the server, and leases "
+                "need a session of their own; give the url of the database without it as "
+                "spool.leaseUrl"
+            )
 
     def start(self) -> None:
         """Give a sign of life every few seconds, on a thread, until `close`."""

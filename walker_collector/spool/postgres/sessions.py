@@ -38,8 +38,8 @@ _OPTIONS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # ms
 }
-_SETTINGS: Final = {"jit": "off"}
-"""All statements are short: to compile one would take longer than to run it."""
+_ASKED: Final = 3
+"""How often a new connection asks which server process it has: a pooler gives it several."""
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between attempts; the last one again and again."""
 
@@ -74,8 +74,7 @@ class Session:
     """One connection to the server, made when it is needed.
 
     `turn` is held by the thread that uses it. `prepared` is called with each new connection.
-    `settings` hold for the session: only where no pooler is in between. `number` is another one
-    with each new connection.
+    `number` is another one with each new connection.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class Session:
         url: str,
         queries: Queries,
         *,
-        settings: Mapping[str, str] | None = None,
         prepared: Callable[[Database], None] = lambda database: None,
     ) -> None:
         self.turn = threading.Lock()
@@ -95,9 +93,7 @@ class Session:
         """Whether somebody uses the connection all the time."""
         self._url = url
         self._queries = queries
-        self._settings = settings or {}
         self._prepared = prepared
-        self._through_pooler = place.lease_url is not None and url == place.url
         self._database: Database | None = None
         self._closed = False
 
@@ -127,8 +123,7 @@ class Session:
         connection = psycopg.connect(
             self._url,
             autocommit=True,
-            # Queries that a pooler has seen prepared may be unknown to the next server.
-            prepare_threshold=None if self._through_pooler else 3,
+            prepare_threshold=None,
             **_options(self._url),
         )
         # All numbers of one type: else each length of a number makes another prepared statement.
@@ -136,9 +131,11 @@ class Session:
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(list, ArrayDumper)
         self._database = database = Database(connection, self._queries)
-        settings = self._settings if self._through_pooler else {**_SETTINGS, **self._settings}
-        for name, value in settings.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        if not is_pooled(database):  # else what a session has prepared, and is set to, is another's
+            connection.prepare_threshold = 3
+            connection.execute(
+                "SET jit = off"
+            )  # to compile one of these short queries takes longer
         self._prepared(database)
         self.number += 1
         return database
@@ -213,6 +210,12 @@ def pauses() -> Iterator[float]:
     yield from _PAUSES
     while True:
         yield _PAUSES[-1]
+
+
+def is_pooled(database: Database) -> bool:
+    """Return whether another program hands out the sessions of the server."""
+    own = database.connection.info.backend_pid
+    return any(database.rows("backend") != [(own,)] for _ in range(_ASKED))
 
 
 def is_idle(connection: psycopg.Connection[Any]) -> bool:
