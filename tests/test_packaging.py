@@ -48,6 +48,12 @@ def test_every_module_of_the_plugin_is_in_its_wheel(wheels: Wheels) -> None:
     assert packed == {name for name in there if "/build/" not in name}
 
 
+def test_statements_of_the_spool_are_in_the_wheel_of_the_core(wheels: Wheels) -> None:
+    packed = {name for name in contents(wheels["walker_collector"]) if name.endswith(".sql")}
+    there = (ROOT / "walker_collector").rglob("*.sql")
+    assert packed == {str(path.relative_to(ROOT)) for path in there} != set()
+
+
 @published
 def test_metadata_says_what_a_person_needs_to_choose(package: str, wheels: Wheels) -> None:
     about = metadata(wheels[package])
