@@ -167,8 +167,13 @@ class LeaseSession:
         if self._thread is not None:
             self._thread.join(_JOIN)
         with suppress(SpoolError):  # then others delete it
-            self.run(lambda database: database.run("delete_members", ([self._token],)))
+            self.run(self._give_up)
         self._session.close()
+
+    def _give_up(self, database: Database) -> None:
+        # Here, as the server may notice the end of the session later than others ask for the locks.
+        database.rows("unlock_all")
+        database.run("delete_members", ([self._token],))
 
     def pause(self) -> None:
         """Let no thread use the session, before a fork."""

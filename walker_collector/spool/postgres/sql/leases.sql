@@ -13,6 +13,9 @@ SELECT pg_try_advisory_lock(%s)
 -- unlock
 SELECT pg_advisory_unlock(%s)
 
+-- unlock_all
+SELECT pg_advisory_unlock_all()
+
 -- locks
 SELECT pid, (classid::bigint << 32) | objid::bigint FROM pg_catalog.pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database = (
