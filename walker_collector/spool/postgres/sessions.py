@@ -158,17 +158,16 @@ class Session:
     def repeat(self, work: Callable[[Database], T], wait: float) -> T:
         """Run `work`, which may be repeated, until it succeeds; for at most `wait` seconds.
 
-        Raises SpoolError.
+        Other threads have their turns in between. Raises SpoolError.
         """
         deadline = time.monotonic() + wait
-        with self.turn:
-            for pause in pauses():
-                try:
-                    return self.run_with_turn(work)
-                except ServerTrouble:
-                    if time.monotonic() + pause > deadline:
-                        raise
-                    time.sleep(pause)
+        for pause in pauses():
+            try:
+                return self.run(work)
+            except ServerTrouble:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
         raise AssertionError("pauses never end")
 
     def drop(self) -> None:
