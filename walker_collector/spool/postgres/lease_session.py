@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from walker_collector.errors import SpoolError
@@ -194,6 +195,7 @@ def member_key(schema: str, token: str) -> int:
     return advisory_key(schema, "member", token)
 
 
+@lru_cache(maxsize=4096)
 def lease_key(schema: str, lease: Lease) -> int:
     """Return the key of the lock that the process with a lease has."""
     return advisory_key(schema, "lease", lease.shard, lease.destination)

@@ -1,6 +1,6 @@
 """The leases of a spool in PostgreSQL, for the keeper: locks of the session."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 import psycopg
@@ -63,6 +63,11 @@ class SessionLeases:
     def holders(self, leases: Iterable[Lease]) -> dict[Lease, str]:
         """Return the names of the processes that hold leases, of those that are held."""
         return self._session.run(lambda database: roster.holders(database, leases))
+
+    def are_held(self, leases: Collection[Lease]) -> bool:
+        """Return whether some process holds each of these leases."""
+        locks = self._session.run(lambda database: database.rows("locks"))
+        return {lease_key(self._schema, lease) for lease in leases} <= {key for _, key in locks}
 
     def health(self, leases: Iterable[Lease]) -> Mapping[Lease, DestinationHealth]:
         """Return how deliveries under leases go, or went last, of those that was told of."""

@@ -7,7 +7,7 @@ go, or went when the last holder gave it up.
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,10 @@ class Leases:
     def holders(self, leases: Iterable[Lease]) -> dict[Lease, str]:
         """Return the tokens of the processes that hold leases, of those that are held."""
         return {lease: token for lease in leases if (token := self._holder(lease))}
+
+    def are_held(self, leases: Collection[Lease]) -> bool:
+        """Return whether some process holds each of these leases."""
+        return len(self.holders(leases)) == len(leases)
 
     def _holder(self, lease: Lease) -> str:
         if not self.holds(lease):
