@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
-RUN pip wheel --no-cache-dir --wheel-dir /wheels ".[serve]" ./walker_dest_customerio
+RUN pip wheel --no-cache-dir --wheel-dir /wheels ".[serve,postgres]" ./walker_dest_customerio
 
 FROM python:3.13-slim
 COPY --from=build /wheels /wheels

@@ -8,6 +8,7 @@ from tests.benchmarks.acceptance import acceptance
 from tests.benchmarks.backfill import backfill
 from tests.benchmarks.core import core, durable
 from tests.benchmarks.customerio import customerio
+from tests.benchmarks.database import database
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.growth import backlog, growth
 from tests.benchmarks.http_source import http
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "growth": growth,
     "backlog": backlog,
     "processes": processes,
+    "database": database,
     "http": http,
 }
 
