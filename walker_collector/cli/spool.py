@@ -78,7 +78,9 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         processes = [_as_object(member, ids) for member, ids in found]
-        say_json({"spool": config.place, "full": full, "destinations": rows, "processes": processes})
+        say_json(
+            {"spool": config.place, "full": full, "destinations": rows, "processes": processes}
+        )
         return
     if nothing:
         say(nothing)

@@ -108,6 +108,10 @@ class StoredEntries:
     def size(self) -> int:
         return self.core.figures.current().events
 
+    def usage(self) -> tuple[int, int]:
+        figures = self.core.figures.current()
+        return figures.events, figures.size
+
     # --- delivering ------------------------------------------------------------------------
 
     def settle(self, destination: str, updates: Sequence[SpoolUpdate]) -> None:
