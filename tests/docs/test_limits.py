@@ -108,6 +108,11 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     ),
     "stored text of a reason": ("walker_collector.text:REASON_MAX", 1, "characters"),
     "repeated log message": ("walker_collector.delivery.log_limiter:INTERVAL", 1, "s"),
+    "repeated log message of a destination that fails, or a plugin's exception": (
+        "walker_collector.delivery.log_limiter:TOPIC_INTERVAL",
+        1,
+        "s",
+    ),
     "request of http": ((HttpSettings, "timeout"), SECOND, "s"),
     "response of http": (
         "walker_collector.destinations.http_client:_READ_MAX",
