@@ -8,12 +8,13 @@ import click
 
 from walker_collector.checking import Checked, check_destinations
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
-from walker_collector.cli.spool_access import NothingStored, owning
+from walker_collector.cli.spool_access import owning, reading
 from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
+from walker_collector.spool import NothingStored
 from walker_collector.spool.processes.disk import require_local_disk
 from walker_collector.spool.sqlite.failure import cannot_open
 
@@ -59,10 +60,11 @@ def _check_spool(config: SpoolConfig) -> Checked:
     """Return whether the spool can be used; a new one is not made."""
     try:
         try:
-            with owning(config):
+            with reading(config) if config.url else owning(config):
                 pass
         except NothingStored:
-            _check_new(Path(config.path))
+            if not config.url:
+                _check_new(Path(config.path))
     except SpoolError as error:
         return Checked("wrong", (str(error),))
     return Checked("ok")

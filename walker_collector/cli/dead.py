@@ -25,7 +25,6 @@ from walker_collector.cli.output import moment
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import (
-    NothingStored,
     check_destination,
     is_spool,
     owning,
@@ -34,7 +33,7 @@ from walker_collector.cli.spool_access import (
 )
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
-from walker_collector.spool import DeadLetter
+from walker_collector.spool import DeadLetter, NothingStored
 from walker_collector.text import counted
 
 all_option = click.option("--all", "everything", is_flag=True, help="All dead letters.")

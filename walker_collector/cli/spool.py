@@ -18,7 +18,6 @@ from walker_collector.cli.options import (
 )
 from walker_collector.cli.output import duration, moment, print_table
 from walker_collector.cli.spool_access import (
-    NothingStored,
     check_destination,
     fullness,
     owning,
@@ -27,7 +26,15 @@ from walker_collector.cli.spool_access import (
 )
 from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.moments import now_ms
-from walker_collector.spool import Member, Observer, SpoolUpdate, State, StoredSpool, UpdateKind
+from walker_collector.spool import (
+    Member,
+    NothingStored,
+    Observer,
+    SpoolUpdate,
+    State,
+    StoredSpool,
+    UpdateKind,
+)
 from walker_collector.spool.deliverer import NOBODY, trouble
 from walker_collector.text import counted
 

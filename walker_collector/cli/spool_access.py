@@ -10,7 +10,7 @@ from walker_collector.config import FlowConfig, Placeholder, SpoolConfig
 from walker_collector.errors import ConfigError, SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.naming import hint
-from walker_collector.spool import StoredSpool
+from walker_collector.spool import NothingStored, StoredSpool
 from walker_collector.spool.opening import open_durable
 from walker_collector.spool.processes.files import locks_path
 from walker_collector.spool.sqlite.spool_file import read_beginning
@@ -18,10 +18,6 @@ from walker_collector.spool.sqlite.spool_file import read_beginning
 _SQLITE: Final = b"SQLite format 3\0"
 _HEAD: Final = 1_024
 """Bytes at the beginning of a file that tell text from a binary file."""
-
-
-class NothingStored(SpoolError):
-    """There is no spool yet, since no process has run with the flow."""
 
 
 def spool_of(path: Path, name: str | None = None) -> SpoolConfig:

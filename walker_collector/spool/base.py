@@ -294,6 +294,10 @@ class Claimed:
     busy: set[str] = field(factory=set)
 
 
+class NothingStored(SpoolError):
+    """There is no spool yet, since no process has run with the flow."""
+
+
 class LeaseLost(SpoolError):
     """Another process delivers to the destination now."""
 

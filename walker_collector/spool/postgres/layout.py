@@ -6,6 +6,7 @@ import psycopg
 from attrs import frozen
 
 from walker_collector.errors import SpoolError
+from walker_collector.spool.base import NothingStored
 from walker_collector.spool.postgres.sessions import Database, advisory_key
 from walker_collector.text import counted
 
@@ -31,6 +32,8 @@ def prepare(database: Database, name: str, shards: int | None, *, read_only: boo
     """
     _check_server(database.connection, name)
     found = _layout(database)
+    if found is None and read_only:
+        raise NothingStored(f"nothing has run with this flow yet: there is no {name}")
     if found is None or found.version < VERSION:
         if read_only:
             raise SpoolError(

@@ -1,0 +1,62 @@
+"""Commands on a spool in PostgreSQL: the same as on a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from walker_collector.cli import main
+from walker_collector.spool.postgres import Place
+
+
+@pytest.fixture
+def flow(place: Place, tmp_path: Path) -> Path:
+    config = {"settings": {"path": str(tmp_path / "out.ndjson")}, "consent": {"marketing": True}}
+    spool = {"url": "$env.DATABASE_URL", "schema": place.schema}
+    path = tmp_path / "flow.json"
+    path.write_text(
+        json.dumps(
+            {
+                "collector": {"spool": spool},
+                "destinations": {"log": {"package": "file", "config": config}},
+            }
+        )
+    )
+    return path
+
+
+def walker(place: Place, *words: object) -> Result:
+    environment = {"DATABASE_URL": place.url, "COLUMNS": "80"}
+    return CliRunner().invoke(main, [str(word) for word in words], env=environment)
+
+
+def test_commands_ask_the_database(place: Place, flow: Path, tmp_path: Path) -> None:
+    nothing = walker(place, "spool", "status", flow)
+    assert nothing.exit_code == 0
+    assert nothing.stdout.startswith("nothing has run with this flow yet: there is no spool")
+    assert walker(place, "check", flow).stdout.startswith("collector.spool: ok")
+    events = tmp_path / "events.ndjson"
+    lines = [{"name": "page view", "id": f"e{n}", "user": {"id": "ines"}} for n in range(3)]
+    events.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert walker(place, "run", flow, events).exit_code == 0
+    status = json.loads(walker(place, "spool", "status", flow, "--json").stdout)
+    assert status["destinations"]["log"]["held"] == 3
+    assert status["spool"].endswith("/postgres")
+    why = walker(place, "why", flow, "--event", "e1").stdout
+    assert "needs consent to marketing" in why
+    assert "id:ines" in walker(place, "people", flow, "--user-id", "ines").stdout
+    again = walker(place, "run", flow, events, "--resume")
+    assert "an earlier run has accepted all of its 3 lines" in again.stderr
+    assert walker(place, "forget", flow, "--user-id", "ines").stdout == "3 events removed\n"
+    status = json.loads(walker(place, "spool", "status", flow, "--json").stdout)
+    assert status["destinations"] == {}
+
+
+def test_password_is_shown_by_no_command(place: Place, flow: Path) -> None:
+    wrong = Place(place.url.replace("keeper-password", "another-password"), place.schema)
+    for words in (["check", flow], ["spool", "status", flow], ["deliver", flow]):
+        result = walker(wrong, *words)
+        assert result.exit_code == 1
+        assert "check the user and the password" in result.output
+        assert "another-password" not in result.output
