@@ -336,7 +336,7 @@ class SpoolConfig:
     schema: tables of the spool are in this schema of the database.
     lease_url: a direct URL of the database, for the session that holds leases; needed beside a
         `url` that leads to a pooler.
-    sync: `normal` survives a crash of the process, `full` a loss of power as well; of a file.
+    sync: `normal` survives a crash of the process, `full` a loss of power as well.
     max_events: at most so many events may wait.
     max_bytes: the events may have so many bytes.
     """
