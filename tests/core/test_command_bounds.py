@@ -26,12 +26,12 @@ def statements(collector: Collector) -> dict[str, bool]:
 # --- consent ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("user", [USER, None], ids=["person", "default"])
-def test_statement_with_too_many_keys_is_refused(user: Any) -> None:
+@pytest.mark.parametrize("whose", [{"user": USER}, {}], ids=["person", "default"])
+def test_statement_with_too_many_keys_is_refused(whose: dict[str, Any]) -> None:
     with running(guarded(Record())) as collector:
         with pytest.raises(EventError, match="has 201 keys; the limit is 200"):
-            collector.consent(keys(0, CONSENT_KEYS + 1), user=user)
-        collector.consent(keys(0, CONSENT_KEYS), user=user)
+            collector.consent(keys(0, CONSENT_KEYS + 1), **whose)
+        collector.consent(keys(0, CONSENT_KEYS), **whose)
 
 
 def test_event_with_too_many_keys_of_consent_is_refused() -> None:
@@ -41,14 +41,16 @@ def test_event_with_too_many_keys_of_consent_is_refused() -> None:
         collector.push(event(1, consent=keys(0, CONSENT_KEYS)))
 
 
-@pytest.mark.parametrize("user", [USER, None], ids=["person", "default"])
-def test_statements_take_nobody_beyond_the_bound_of_keys(user: Any, spool: Path | None) -> None:
+@pytest.mark.parametrize("whose", [{"user": USER}, {}], ids=["person", "default"])
+def test_statements_take_nobody_beyond_the_bound_of_keys(
+    whose: dict[str, Any], spool: Path | None
+) -> None:
     with running(guarded(Record(), spool)) as collector:
         consents = collector._life.runtime.consents
-        collector.consent(keys(0, CONSENT_KEYS), user=user)
+        collector.consent(keys(0, CONSENT_KEYS), **whose)
         before, version = (statements(collector), consents.default), consents.version
         with pytest.raises(EventError, match="would have 201 keys with this; the limit is 200"):
-            collector.consent({"one more": True, "purpose0": False}, user=user)
+            collector.consent({"one more": True, "purpose0": False}, **whose)
         assert (statements(collector), consents.default) == before
         assert consents.version == version
 

@@ -46,7 +46,7 @@ nmae = "x"
 """
 EXPECTED = {
     "collector.consent.a": {"json": 2, "toml": 4},
-    "collector.spool.path": {"json": 4, "toml": 3},
+    "collector.spool": {"json": 4, "toml": 3},
     "destinations.out.config.mapping.a.b[1].nmae": {"json": 8, "toml": 11},
 }
 
@@ -83,7 +83,7 @@ def test_lines_are_those_of_the_flow_that_is_run(tmp_path: Path) -> None:
     text = file.read_text().splitlines()
     assert '"nmae"' in text[found["destinations.out.config.mapping.a.b[1].nmae"] - 1]
     file.write_text('{"flows": {"only":\n{"collector": {"spool": {}}}}}')
-    assert lines(file) == {"collector.spool.path": 2}
+    assert lines(file) == {"collector.spool": 2}
 
 
 def test_key_that_is_there_twice_is_told_with_its_line(tmp_path: Path) -> None:

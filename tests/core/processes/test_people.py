@@ -14,7 +14,7 @@ from tests.core.support import Clock
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import Overtaken
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import NewEvent, PeopleUpdate, StalePeople, State
+from walker_collector.spool import NewEvent, PeopleUpdate, StalePeople, State, people_log
 from walker_collector.spool.sqlite import SqliteSpool, people_tables
 
 Two = tuple[ConsentStore, ConsentStore]
@@ -189,9 +189,9 @@ step = st.tuples(
 @contextmanager
 def log_of(length: int) -> Iterator[None]:
     """Keep so many changes in the log only."""
-    trim = people_tables._TRIM.replace(f"{people_tables._LOG_LENGTH}", str(length))
+    trim = people_tables._TRIM.replace(f"{people_log.LENGTH}", str(length))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(people_tables, "_LOG_LENGTH", length)
+        patch.setattr(people_log, "LENGTH", length)
         patch.setattr(people_tables, "_TRIM", trim)
         yield
 

@@ -321,7 +321,8 @@ class LeaseKeeper:
         it has closed.
         """
         with self._looking:
-            if self._give_up_lost():
+            # A session that was lost is made anew; a folder of locks that is gone leaves no rest.
+            if self._rest and self._give_up_lost():
                 self._members.sign()
             for lease in self._rest:
                 if lease not in self._leases.held or lease in self._leaving:
