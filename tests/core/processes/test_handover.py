@@ -172,6 +172,7 @@ def test_pushes_that_wait_are_answered_if_the_process_before_has_delivered_their
     assert answers == [("there", Answer("delivered"))]
     spool.ack("there", entries[:-1])
     worker.take_over(0)
+    worker.stop(lambda: False)  # its threads use the spool
     assert answers == [("there", Answer("delivered"))] * 501
 
 
