@@ -321,8 +321,7 @@ class LeaseKeeper:
         it has closed.
         """
         with self._looking:
-            # A session that was lost is made anew; a folder of locks that is gone leaves no rest.
-            if self._rest and self._give_up_lost():
+            if self._give_up_lost() and self._loss() is Loss.NONE:  # else nobody can be a member
                 self._members.sign()
             for lease in self._rest:
                 if lease not in self._leases.held or lease in self._leaving:
