@@ -84,7 +84,7 @@ def _check_same(spool: SpoolConfig, opened: _Identity | None) -> None:
 
 
 def _identity(spool: SpoolConfig) -> _Identity | None:
-    """Return what tells a spool file from another; None: there is none, or it is a database."""
+    """Return device and inode of a spool file; None: there is none, or it is a database."""
     try:
         found = os.stat(spool.path)
     except OSError:

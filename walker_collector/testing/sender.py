@@ -15,7 +15,7 @@ def number_of(event: Event) -> int:
 
 @frozen(kw_only=True)
 class Sender:
-    """Somebody who sends events to a source: a real client, or a stand-in that behaves like it.
+    """A sender of events to a source: a real client, or a stand-in that behaves like one.
 
     Only `settings` and `send` are required. A test that needs another field is skipped without it,
     and names the field. `place` is the text that the source gave to `context.ready`.

@@ -42,7 +42,7 @@ class Follower(Protocol):
         """Note a line; return whether it was handed on before."""
 
     def place(self, event: dict[str, Any]) -> Any:
-        """Return what is handed on for the event of the line that was noted last."""
+        """Return the object to hand on for the event of the last noted line."""
 
 
 @define
@@ -155,7 +155,7 @@ class LineReader:
         self._push(group)
 
     def _repeat(self, text: bytes) -> None:
-        """Tell this process what a line that was handed on before has told the earlier one."""
+        """Run the command of a line, which an earlier process has handed on, in this one too."""
         if b"walker " in text:  # seldom
             with suppress(EventError):
                 event = parse(text, self.max_bytes)

@@ -86,7 +86,7 @@ class SessionLeases:
             database.run("set_health", (text, destination, self._session.token))
 
     def close(self) -> None:
-        """Give all leases up: they go with the session, whose end is next."""
+        """Give all leases up: they go with the session, which ends next."""
         self._tokens.clear()
 
     def abandon(self) -> None:

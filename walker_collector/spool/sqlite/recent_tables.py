@@ -86,7 +86,7 @@ def insert_new(
     seqs: Sequence[int],
     period: int,
 ) -> bool:
-    """Remember the numbers of events whose marks are all new, as mostly; else change nothing.
+    """Remember the numbers of events if all their marks are new, as mostly; else change nothing.
 
     Returns whether they were. That saves looking for each before.
     """
