@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.forms import LONG, has_long_form
-from tests.postgres_server import PostgresServer, programs
+from tests.postgres_server import PostgresServer, required_server
 from tests.services import missing, needed_by
 from tests.wheelhouse import PIP, build, once_for_all, run
 
@@ -116,8 +116,5 @@ def wheels(shared_folder: Path) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for all tests of a process, each of which has a place there alone."""
-    found = programs()
-    if found is None:
-        missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
-    with PostgresServer(found) as server:
+    with required_server() as server:
         yield server

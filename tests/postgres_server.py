@@ -10,6 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
+from tests.services import missing
+
 SUPERUSER: Final = "keeper"
 PASSWORD: Final = "keeper-password"
 _SETTINGS: Final = {
@@ -27,6 +29,14 @@ def programs() -> Path | None:
         return Path(on_path).resolve().parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return versions[-1].parent if versions else None
+
+
+def required_server() -> "PostgresServer":
+    """Return a server, to be started; where PostgreSQL is not installed, skip the test."""
+    found = programs()
+    if found is None:
+        missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
+    return PostgresServer(found)
 
 
 class PostgresServer:

@@ -109,6 +109,22 @@ def describe(error: BaseException, limit: int = REASON_MAX) -> str:
     return storable(f"{name}: {text}" if text else name, limit)
 
 
+class LastTrouble:
+    """The trouble of work that is tried again and again: to be told once, not each time."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def is_new(self, error: BaseException) -> bool:
+        """Return whether an error is another one than at the attempt before, and keep it."""
+        before, self._told = self._told, describe(error)
+        return self._told != before
+
+    def is_over(self) -> None:
+        """Note that an attempt has succeeded."""
+        self._told = ""
+
+
 class _OneLine(logging.Filter):
     """Keeps each record of a log on a line, so that untrusted text forges none."""
 

@@ -17,25 +17,16 @@ from tests.emulator.arrivals import doubles, inversions, numbers
 from tests.forms import form
 from tests.integration.storm import PACE, Storm
 from tests.integration.test_processes import write_flow
-from tests.postgres_server import PostgresServer, programs
-from tests.services import missing
+from tests.postgres_server import PostgresServer, required_server
 from tests.support import ROOT, program
 
 pytestmark = pytest.mark.services("PostgreSQL")
-
-TAKEOVER = 2.0
-"""Seconds after which another process delivers, in place of a killed one."""
-STOPPED = 35.0
-"""The same in place of one that stands still."""
 
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     """A server of the test's own, to be stopped and started."""
-    found = programs()
-    if found is None:
-        missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
-    with PostgresServer(found) as started:
+    with required_server() as started:
         yield started
 
 

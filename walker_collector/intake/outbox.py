@@ -19,7 +19,7 @@ from walker_collector.intake.origin import Origin
 from walker_collector.intake.reading import readable
 from walker_collector.results import PushResult
 from walker_collector.spool import RECENT, Outbox
-from walker_collector.text import describe
+from walker_collector.text import LastTrouble, describe
 
 _ORIGIN: Final = Origin(recent=RECENT)
 """Ids are remembered, whatever the flow says: a row is read again after a crash."""
@@ -84,7 +84,7 @@ class OutboxReader:
         self._outbox = outbox
         self._intake = intake
         self._over = threading.Event()
-        self._problem = ""
+        self._trouble = LastTrouble()
         self._thread = threading.Thread(target=self._run, name="walker-outbox", daemon=True)
 
     def start(self) -> None:
@@ -102,12 +102,12 @@ class OutboxReader:
         while not self._over.wait(pause):
             try:
                 pause = 0.0 if self.take() else _PAUSE
-                self._problem = ""
+                self._trouble.is_over()
             except Exception as error:
                 pause = _LONG_PAUSE
-                if self._problem != (problem := describe(error)):  # once, not at each look
-                    logger.warning("outbox: its events wait, and are tried again: %s", problem)
-                self._problem = problem
+                if self._trouble.is_new(error):
+                    text = describe(error)
+                    logger.warning("outbox: its events wait, and are tried again: %s", text)
 
     def take(self) -> bool:
         """Accept the next events; return whether there may be more. Raises SpoolError."""

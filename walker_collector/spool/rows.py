@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from walker_collector.config import PartState
 from walker_collector.spool import damage
@@ -13,8 +13,16 @@ from walker_collector.spool.base import (
     SpoolUpdate,
     State,
     StoredEntry,
+    UpdateKind,
 )
 from walker_collector.text import storable
+
+STATES_AFTER: Final = {
+    UpdateKind.RETRIED: State.WAITING,
+    UpdateKind.HELD: State.HELD,
+    UpdateKind.DEAD: State.DEAD,
+}
+"""The states that updates leave behind, of those that leave one with the result of an attempt."""
 
 
 def stored_entry(row: tuple[Any, ...], *, parse: bool = True) -> StoredEntry:

@@ -1,7 +1,7 @@
 """Events and their deliveries as rows, written within a transaction."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from walker_collector.spool.base import (
     DeadLetter,
@@ -15,14 +15,8 @@ from walker_collector.spool.base import (
 from walker_collector.spool.letters import entry_of, requeued
 from walker_collector.spool.person_keys import owner_of
 from walker_collector.spool.postgres.transactions import Transaction
-from walker_collector.spool.rows import delivery_row, parts_column
+from walker_collector.spool.rows import STATES_AFTER, delivery_row, parts_column
 from walker_collector.spool.shards import shard_of
-
-_STATES: Final = {
-    UpdateKind.RETRIED: State.WAITING,
-    UpdateKind.HELD: State.HELD,
-    UpdateKind.DEAD: State.DEAD,
-}
 
 Numbers = Mapping[str, int]
 """The numbers of destinations by id."""
@@ -67,7 +61,7 @@ def settle(tx: Transaction, number: int, updates: Sequence[SpoolUpdate]) -> None
         rows = [delivery_row(item, State.WAITING, number) for item in progressed]
         tx.later("keep_parts", _columns(_last_of_each(rows)))
     # One after the other: of two updates of an entry, the later one counts.
-    for kind, state in _STATES.items():
+    for kind, state in STATES_AFTER.items():
         if kinds[kind]:
             rows = [delivery_row(item, state, number) for item in kinds[kind]]
             tx.later("keep_states", _columns(_last_of_each(rows)))

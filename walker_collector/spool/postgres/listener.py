@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier
 from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres.heard import Figures, HeardFigures, channel_of, figures_in
 from walker_collector.spool.postgres.sessions import Database, Session
-from walker_collector.text import describe
+from walker_collector.text import LastTrouble, describe
 
 _POLL: Final = 1.0
 """Seconds between reads of the figures, and after an error."""
@@ -53,7 +53,7 @@ class Watcher:
         self._read_at = 0.0
         self._listens_to = 0
         """The number of the connection to which messages come."""
-        self._problem = ""
+        self._trouble = LastTrouble()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._waker: socket.socket | None = None
@@ -71,7 +71,7 @@ class Watcher:
             while not self._over.is_set():
                 try:
                     self._look()
-                    self._problem = ""
+                    self._trouble.is_over()
                     self._wait(woken)
                 except Exception as error:  # the next look may find the server in a better state
                     self._tell(error)
@@ -117,13 +117,12 @@ class Watcher:
 
     def _tell(self, error: Exception) -> None:
         """Log an error of looks once, not at each of them."""
-        if self._problem == (problem := describe(error)):
+        if not self._trouble.is_new(error):
             return
-        self._problem = problem
         logger.error(
             "%s: what other processes have written could not be read: %s",
             self._session.name,
-            problem,
+            describe(error),
             exc_info=not isinstance(error, SpoolError),  # which says itself what to do
         )
 

@@ -24,6 +24,7 @@ from walker_collector.spool.postgres import event_rows, mark_rows, people_rows, 
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.transactions import Needs, Transaction
 from walker_collector.spool.repeats import outcome_at, outcome_of_deleted
+from walker_collector.spool.room import lack_of_room
 from walker_collector.spool.rows import letter_of, stored_entry
 
 _FEW: Final = 4
@@ -89,16 +90,8 @@ class StoredEntries:
 
     def _check_room(self, count: int, added: int) -> None:
         place, figures = self.core.place, self.core.figures.current()
-        if figures.events + count > place.max_events:
-            raise SpoolFull(
-                f"{self.core.name}: holds {figures.events:,} events of at most "
-                f"{place.max_events:,} (spool.maxEvents)"
-            )
-        if figures.size + added > place.max_bytes:
-            raise SpoolFull(
-                f"{self.core.name}: holds {figures.size:,} bytes of events of at most "
-                f"{place.max_bytes:,} (spool.maxBytes)"
-            )
+        if lack := lack_of_room(figures.events, figures.size, count, added, place):
+            raise SpoolFull(f"{self.core.name}: {lack}")
 
     @property
     def is_full(self) -> bool:

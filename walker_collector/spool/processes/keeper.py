@@ -11,7 +11,7 @@ from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
 from walker_collector.spool.processes.assignment import assign
 from walker_collector.spool.processes.files import Loss
-from walker_collector.text import describe
+from walker_collector.text import LastTrouble, describe
 
 _INTERVAL: Final = 0.25
 """Seconds between looks: the lease of a killed process is taken over after one of them."""
@@ -116,7 +116,7 @@ class LeaseKeeper:
         self._void = False
         self._free: dict[Lease, int] = {}
         """How often a lease was looked at and nobody had it."""
-        self._problem = ""
+        self._trouble = LastTrouble()
         self._leaving: set[Lease] = set()
         self._looked_at = -_WHOLE
         self._members_version = 0
@@ -179,19 +179,18 @@ class LeaseKeeper:
                 if not self._is_quiet():
                     self.look()
                 self._deliveries.look()
-                self._problem = ""
+                self._trouble.is_over()
             except Exception as error:  # the next look may find the spool in a better state
                 self._tell(error)
 
     def _tell(self, error: Exception) -> None:
         """Log an error of looks once, not at each of them."""
-        if self._problem == (problem := describe(error)):
+        if not self._trouble.is_new(error):
             return
-        self._problem = problem
         logger.error(
             "%s: the leases of this process could not be looked after: %s",
             self._spool,
-            problem,
+            describe(error),
             exc_info=not isinstance(error, SpoolError),  # which says itself what to do
         )
 
@@ -228,7 +227,7 @@ class LeaseKeeper:
             assigned = assign(self._all(members), members, holders)
             mine = {lease for lease, token in assigned.items() if token == self._members.token}
             mine |= self._left_over(members, holders)
-            mine -= self._lost()
+            mine -= lost & self._leases.held  # something is in flight under them still
             for lease in self._leases.held - mine - lost:
                 self._give_up(lease)
             # Those to be given up which nobody else should have any more are among them.

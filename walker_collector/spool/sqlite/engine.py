@@ -55,6 +55,7 @@ from walker_collector.spool.repeats import (
     possible_marks,
     without_repeats,
 )
+from walker_collector.spool.room import lack_of_room
 from walker_collector.spool.rows import default_of, letter_of, stored_entry
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import (
@@ -264,17 +265,8 @@ class SqliteSpool:
 
     def _check_room(self, count: int, added: int) -> None:
         words = self._words
-        events, size = words[EVENTS], words[BYTES]
-        if events + count > self._config.max_events:
-            raise SpoolFull(
-                f"spool {self.path} holds {events:,} events of at most "
-                f"{self._config.max_events:,} (spool.maxEvents)"
-            )
-        if size + added > self._config.max_bytes:
-            raise SpoolFull(
-                f"spool {self.path} holds {size:,} bytes of events of at most "
-                f"{self._config.max_bytes:,} (spool.maxBytes)"
-            )
+        if lack := lack_of_room(words[EVENTS], words[BYTES], count, added, self._config):
+            raise SpoolFull(f"spool {self.path} {lack}")
 
     # --- delivering ------------------------------------------------------------------------
 

@@ -24,15 +24,9 @@ from walker_collector.spool.base import (
 )
 from walker_collector.spool.letters import entry_of, requeued
 from walker_collector.spool.repeats import OutcomeAt
-from walker_collector.spool.rows import delivery_row, parts_column
+from walker_collector.spool.rows import STATES_AFTER, delivery_row, parts_column
 from walker_collector.spool.sqlite import people_tables, recent_tables
 from walker_collector.spool.sqlite.catalog import Catalog, read_catalog, register
-
-_STATES: Final = {
-    UpdateKind.RETRIED: State.WAITING,
-    UpdateKind.HELD: State.HELD,
-    UpdateKind.DEAD: State.DEAD,
-}
 
 Runs = list[tuple[int, int]]
 """Numbers as runs of consecutive ones, each by its first and last."""
@@ -242,7 +236,7 @@ def settle(
     number = known.numbers[destination]
     progressed = kinds[UpdateKind.PROGRESSED]
     db.executemany(_NOTE_PARTS, [delivery_row(item, State.WAITING, number) for item in progressed])
-    for kind, state in _STATES.items():
+    for kind, state in STATES_AFTER.items():
         db.executemany(_KEEP, [delivery_row(item, state, number) for item in kinds[kind]])
     db.executemany(_RELEASE, [(item.entry[0], number) for item in kinds[UpdateKind.RELEASED]])
     return deleted
