@@ -24,12 +24,20 @@ LIFETIME = 100.0
 _pause = threading.Event()
 
 
-def wait_until(holds: Callable[[], object], what: str = "", timeout: float = PATIENCE) -> None:
-    """Wait until a condition holds; a failure names `what`, or else shows the condition's code."""
+def wait_until(
+    holds: Callable[[], object],
+    what: str | Callable[[], str] = "",
+    timeout: float = PATIENCE,
+) -> None:
+    """Wait until a condition holds; a failure names `what`, or else shows the condition's code.
+
+    A `what` that is called tells the state at the failure.
+    """
     deadline = time.monotonic() + timeout
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"did not happen in {timeout:g} s: {what or _code(holds)}")
+            told = what() if callable(what) else what or _code(holds)
+            raise AssertionError(f"did not happen in {timeout:g} s: {told}")
         _pause.wait(0.002)
 
 

@@ -24,6 +24,7 @@ class Peer:
     def __init__(self, process: "Popen[str]") -> None:
         self.process = process
         self.leases: set[str] = set()
+        self.said: list[str] = []
         self.is_there = False
         self.moves = 0
         """How often a lease came or went."""
@@ -34,6 +35,7 @@ class Peer:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self.said.append(line.strip())
             what, _, lease = line.strip().partition(" ")
             self.is_there |= what == "there"
             self.moves += what in ("took", "gave")
@@ -42,6 +44,10 @@ class Peer:
                 self.leases.add(lease)
             elif what == "gave":
                 self.leases.discard(lease)
+
+    def __str__(self) -> str:
+        state = "runs" if self.process.poll() is None else f"ended with {self.process.poll()}"
+        return f"process {self.process.pid} {state}, said {self.said[-20:]}"
 
     def finish(self) -> None:
         """End the deliveries in flight."""
@@ -70,7 +76,8 @@ def held(*peers: Peer) -> list[int]:
 def until_held(shares: list[int], *peers: Peer) -> None:
     """Wait until these processes hold as many leases, in any order."""
     wait_until(
-        lambda: sorted(held(*peers)) == sorted(shares), f"{shares} leases, not {held(*peers)}"
+        lambda: sorted(held(*peers)) == sorted(shares),
+        lambda: f"{shares} leases: {'; '.join(map(str, peers))}",
     )
 
 
@@ -89,7 +96,7 @@ def serve(member: Callable[[Deliveries], Member], *, busy: bool = False) -> None
     in_flight = [busy]
 
     def say(what: str, lease: Lease) -> None:
-        print(what, *lease, flush=True)
+        print(f"{what} {lease.destination} {lease.shard}\n", end="", flush=True)  # as one
 
     def abandon(lease: Lease) -> bool:
         say("asked" if in_flight[0] else "gave", lease)
@@ -97,7 +104,7 @@ def serve(member: Callable[[Deliveries], Member], *, busy: bool = False) -> None
 
     keeper = member(Deliveries(lambda lease: say("took", lease), abandon))
     keeper.start()
-    print("there", flush=True)
+    print("there\n", end="", flush=True)
     for _ in sys.stdin:
         in_flight[0] = False
     keeper.close()

@@ -80,5 +80,5 @@ def test_a_close_waits_for_no_waiting_event_if_another_process_delivers(tmp_path
         assert closing.process.wait(20) == 0
         wait_until(lambda: len(delivered(tmp_path)) == people)
     by = Counter(pid for pid, _, _ in delivered(tmp_path))
-    assert by[closing.process.pid] < by[staying.process.pid]
+    assert by[closing.process.pid] < by[staying.process.pid], by
     assert by.total() == people
