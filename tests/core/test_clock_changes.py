@@ -1,14 +1,14 @@
 """Somebody sets the system's clock, by a day: deliveries, pauses and ages do not notice."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.core.support import PATIENCE, Record, config, event, flow, one, plugin, running, until
-from walker_collector import Collector, DestinationStatus, RetryLater
+from walker_collector import Collector, DestinationStatus, Item, RetryLater
 from walker_collector.config import BatchConfig, BreakerConfig, RetryConfig
 from walker_collector.moments import SteadyClock, now_ms
 
@@ -83,6 +83,24 @@ def test_batch_waits_no_longer_than_its_linger_when_the_clock_is_set(
         record.wait_for(2)
         collector.push(event(3))
         record.wait_for(3)
+
+
+@pytest.mark.parametrize("ms", [-DAY, 2, DAY], ids=["back", "a little forward", "forward"])
+def test_batch_waits_for_more_when_the_clock_was_set(ms: int, set_clock: SetClock) -> None:
+    record = Record()
+    sizes: list[int] = []
+
+    def push_batch(batch: Sequence[Item]) -> None:
+        sizes.append(len(batch))
+        record.push_batch(batch)
+
+    batch = BatchConfig(size=50, wait=60_000)
+    with running(one(plugin(None, push_batch), batch=batch)) as collector:
+        set_clock(ms)
+        for n in range(50):
+            collector.push(event(n))
+        record.wait_for(50)
+    assert sizes == [50]
 
 
 @pytest.mark.parametrize("ms", [-DAY, DAY], ids=["back", "forward"])

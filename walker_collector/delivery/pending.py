@@ -87,7 +87,7 @@ class PendingEvents:
         A signal handler may raise in here. The call is then repeated with the same entries, and
         none of them is added or counted twice.
         """
-        (first, _, _, _), (last, _, at, _) = entries[0], entries[-1]
+        first, last = entries[0][0], entries[-1][0]
         if last <= self._newest:  # the call before was complete
             return
         self.own.entries.add(first, last)
@@ -121,6 +121,8 @@ class PendingEvents:
         elif first <= window.known_up_to:  # read, and counted, before it was handed over
             added = sum(entry[0] > window.known_up_to for entry in entries)
         enqueue = pending.queue.ready.extend
+        # By the clock of the wait: the system's, of the entries, may be ahead of it.
+        now = pending.now()
         # No call between these lines, so no signal handler can run: all of them happen, or none.
         counts.accepted += count
         pending.waiting += added
@@ -129,8 +131,8 @@ class PendingEvents:
         window.known_up_to = known
         window.more_on_disk = more_on_disk
         window.loaded_up_to = loaded_up_to
-        linger.last_at = at
-        linger.first_at = linger.first_at or at
+        linger.last_at = now
+        linger.first_at = linger.first_at or now
         enqueue(fitting)
 
     def queued(self) -> None:
