@@ -79,3 +79,8 @@ def show_ms(ms: float) -> str:
     if not ms % 86_400_000:
         return moment.date().isoformat()
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def moment(at: int) -> str:
+    """Return a time (ms since 1970) as ISO 8601 text to the second, in UTC."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,7 +15,7 @@ from tests.core.cli_support import COMMAND, event, serving, to_server, write_eve
 from tests.support import PATIENCE, program, wait_until
 from walker_collector import DestinationStatus
 from walker_collector.cli.drain import STALLED, UNATTENDED, StallDetector
-from walker_collector.cli.output import duration, moment
+from walker_collector.cli.output import duration
 from walker_collector.cli.progress_line import (
     BytesRead,
     CountLine,
@@ -24,6 +24,7 @@ from walker_collector.cli.progress_line import (
     Rate,
     as_line,
 )
+from walker_collector.moments import moment
 
 DONE = DestinationStatus(state="ready", delivered=1)
 DOWN = DestinationStatus(state="down", reason="no key", waiting=1)

@@ -15,8 +15,8 @@ from tests.core.cli_support import ndjson, objects, serving, to_file, to_server,
 from tests.core.support import one, plugin, running
 from tests.support import PATIENCE, wait_until
 from walker_collector import Collector
-from walker_collector.cli.output import moment
 from walker_collector.hookspecs import Received
+from walker_collector.moments import moment
 
 ORDER = {"name": "order complete", "data": {"email": "ines@example.com"}}
 

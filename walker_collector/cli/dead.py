@@ -21,7 +21,6 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import moment
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import (
@@ -33,6 +32,7 @@ from walker_collector.cli.spool_access import (
 )
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.cli.summary import Summary
+from walker_collector.moments import moment
 from walker_collector.spool import DeadLetter, NothingStored
 from walker_collector.text import counted
 

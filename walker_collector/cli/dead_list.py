@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from walker_collector.cli.output import moment, print_table
+from walker_collector.cli.output import print_table
 from walker_collector.cli.streams import say
 from walker_collector.events import MARKS, decode
+from walker_collector.moments import moment
 from walker_collector.spool import DeadLetter
 from walker_collector.text import counted
 

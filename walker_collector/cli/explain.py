@@ -1,9 +1,9 @@
 """`walker explain`: show the effects of each event, with the reasons."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import click
@@ -17,10 +17,9 @@ from walker_collector.cli.options import (
 )
 from walker_collector.cli.simulate import InvalidLine, LineSimulation, as_object, headline
 from walker_collector.cli.streams import say, say_json, to_json
+from walker_collector.inspector.masking import masked
 from walker_collector.people.consent import Grant
 from walker_collector.simulation import Simulated
-
-_HIDDEN: Final = "***"
 
 
 @click.command(
@@ -58,15 +57,7 @@ def explain(flow: Path, events: str, name: str | None, as_json: bool, show_data:
 
 def mask_calls(calls: list[list[Any]], known: frozenset[str]) -> list[list[Any]]:
     """Return the calls with every value masked, except names and the values in `known`."""
-    return [[name, *(_mask(item, known) for item in rest)] for name, *rest in calls]
-
-
-def _mask(value: Any, known: frozenset[str]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _mask(item, known) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_mask(item, known) for item in value]
-    return value if value is None or value in known else _HIDDEN
+    return [[name, *(masked(item, known) for item in rest)] for name, *rest in calls]
 
 
 def _reasons(result: Simulated | InvalidLine) -> dict[str, Any]:

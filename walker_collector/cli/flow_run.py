@@ -6,7 +6,6 @@ from pathlib import Path
 
 import attrs
 
-from walker_collector.cli.deliverers import unattended
 from walker_collector.cli.drain import drain
 from walker_collector.cli.log_output import without_repeats_of
 from walker_collector.cli.options import verbose
@@ -18,6 +17,7 @@ from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
 from walker_collector.delivery import DestinationStatus
 from walker_collector.flow import load_flow
+from walker_collector.inspector.deliverers import unattended
 from walker_collector.moments import now_ms
 from walker_collector.plugins import Registry
 from walker_collector.text import counted

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from walker_collector.cli.folding import cells as cells_of
@@ -16,11 +15,6 @@ _WIDE: Final = 100_000
 """Columns of a table that is not printed on a terminal: programs read its lines."""
 _ROW: Final = "    "
 """Indentation below the heading of a row."""
-
-
-def moment(at: int) -> str:
-    """Return a time (ms since 1970) as ISO 8601 text to the second, in UTC."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def duration(seconds: float) -> str:

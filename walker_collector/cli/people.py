@@ -18,10 +18,10 @@ from walker_collector.cli.options import (
     person_of,
     person_options,
 )
-from walker_collector.cli.output import moment
 from walker_collector.cli.spool_access import flow_of, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
-from walker_collector.cli.traces import EventTrace, Tracer
+from walker_collector.inspector.traces import EventTrace, Tracer
+from walker_collector.moments import moment
 from walker_collector.people.identity import identifiers
 from walker_collector.spool import LEARNED, ConsentRecord, StoredSpool, mark_of
 from walker_collector.spool.person_keys import is_claimed

@@ -16,7 +16,7 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import duration, moment, print_table
+from walker_collector.cli.output import duration, print_table
 from walker_collector.cli.spool_access import (
     check_destination,
     fullness,
@@ -25,7 +25,7 @@ from walker_collector.cli.spool_access import (
     spool_of,
 )
 from walker_collector.cli.streams import Colored, say, say_json
-from walker_collector.moments import now_ms
+from walker_collector.moments import moment, now_ms
 from walker_collector.spool import (
     Member,
     NothingStored,

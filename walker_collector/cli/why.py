@@ -8,9 +8,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from walker_collector.cli.deliverers import Attendance
 from walker_collector.cli.ignored import ignored_names, ignoring_rules
-from walker_collector.cli.missing_consent import MissingConsent, Statement
 from walker_collector.cli.options import (
     data_option,
     examples,
@@ -21,11 +19,14 @@ from walker_collector.cli.options import (
     person_of,
     person_options,
 )
-from walker_collector.cli.output import duration, moment
+from walker_collector.cli.output import duration
 from walker_collector.cli.spool_access import flow_of, fullness, reading, spool_of
 from walker_collector.cli.streams import Colored, say, say_json, to_json
-from walker_collector.cli.traces import Delivery, EventTrace, Tracer, shown_person
 from walker_collector.config import DestinationConfig
+from walker_collector.inspector.deliverers import Attendance
+from walker_collector.inspector.missing_consent import MissingConsent, Statement
+from walker_collector.inspector.traces import Delivery, EventTrace, Tracer, shown_person
+from walker_collector.moments import moment
 from walker_collector.people.identity import identifiers
 from walker_collector.spool.damage import LATEST
 from walker_collector.text import counted

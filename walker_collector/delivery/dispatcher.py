@@ -4,6 +4,7 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
@@ -22,6 +23,7 @@ from walker_collector.delivery.outcome import DELIVERED, NOT_ATTEMPTED, Outcome
 from walker_collector.delivery.preparation import Preparation
 from walker_collector.delivery.task import Task
 from walker_collector.delivery.trace import trace
+from walker_collector.delivery.watch import Watch
 from walker_collector.errors import DestinationDown, PartDown, RetryLater, SpoolError
 from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.spool import Entry, LeaseLost
@@ -61,6 +63,7 @@ class Dispatcher:
     Calls no hook before `rate_limit` allows it, and none once the threads stop. `is_new` says, for
     an event's number and person, whether its failure would say something new about the
     destination. `new_claim` makes the claim of a batch; None if no other process can have a say.
+    `watch` has those who see the outcomes.
     """
 
     destination: Destination
@@ -72,6 +75,7 @@ class Dispatcher:
     is_new: Callable[[int, str], bool]
     erasing: Erasing
     new_claim: Callable[[], Claim] | None = None
+    watch: Watch = Factory(Watch)
     rules_batch: bool = attrs.field(init=False)
 
     @rules_batch.default
@@ -84,6 +88,7 @@ class Dispatcher:
         `snapshot` is the consent of their people, the same for the whole batch: a grant in between
         must not let a later event overtake an earlier one. A withdrawal in between counts.
         """
+        began = time.monotonic() if self.watch.watchers else 0.0
         batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
         names, may_proceed = snapshot.names, batch.may_proceed
         tasks = batch.tasks = [
@@ -100,6 +105,9 @@ class Dispatcher:
         batch.tasks = []
         if self.destination.context.logger.isEnabledFor(logging.INFO):
             trace(self.destination, tasks)
+        if began:  # somebody looks
+            took = time.monotonic() - began
+            self.watch.dispatched(self.destination, self.consents, tasks, took)
         return [
             task.outcome if task.outcome is DELIVERED else _with_consent(task) for task in tasks
         ]

@@ -224,3 +224,5 @@ class Settlement:
         self._log.warning(
             "destination %s: event %s is a dead letter: %s", self._id, event, cause, event=event
         )
+        if outcome.kind != "rejected":  # else the outcome itself says so
+            self._dispatcher.watch.died(self._pending.state.destination, entry, cause)

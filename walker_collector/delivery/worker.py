@@ -25,6 +25,7 @@ from walker_collector.delivery.settlement import Settlement
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.threads import WorkerThreads
 from walker_collector.delivery.waiters import Listener, Listeners
+from walker_collector.delivery.watch import Watch
 from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.error_details import place_of
 from walker_collector.errors import SpoolError
@@ -56,8 +57,10 @@ class DestinationWorker:
         consents: ConsentStore,
         now: Callable[[], int],
         random: Callable[[], float],
+        watch: Watch | None = None,
     ) -> None:
         config = destination.config
+        self._watch = watch = watch or Watch()
         self._log = log = destination.log
         self.id = destination.id
         self.destination = destination
@@ -97,6 +100,7 @@ class DestinationWorker:
             )
             if spool.durable
             else None,
+            watch,
         )
         self._settlement = Settlement(pending, health, self._initialisation, dispatcher)
 
@@ -144,6 +148,8 @@ class DestinationWorker:
 
     def enqueue(self, entries: list[Entry], state: State, listeners: Listeners | None) -> None:
         """Take committed entries, in the order of their numbers. Writes nothing to the spool."""
+        if self._watch.watchers and state is State.HELD:
+            self._watch.held(self.destination, self._state.consents, entries)
         with self._lock:
             queue = self._state.queue
             quiet = not queue.ready
@@ -250,6 +256,7 @@ class DestinationWorker:
         logger = self.destination.context.logger
         fields = {"destination": self.id, "event": id_}
         logger.debug("destination %s: event %s (%s): %s", self.id, id_, name, status, extra=fields)
+        self._watch.left_out(self.destination, id_, name, status)
 
     @property
     def message_parts(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.waiters import Listener, Listeners
+from walker_collector.delivery.watch import Watch
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
@@ -26,8 +27,10 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         random: Callable[[], float],
     ) -> None:
         self._spool = spool
+        self.watch = watch = Watch()
         self._workers = {
-            item.id: DestinationWorker(item, spool, consents, now, random) for item in destinations
+            item.id: DestinationWorker(item, spool, consents, now, random, watch)
+            for item in destinations
         }
         for worker in self.values():
             worker.require([self[id_] for id_ in worker.destination.config.require])

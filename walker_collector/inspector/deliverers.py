@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from walker_collector.cli.output import moment
 from walker_collector.config import FlowConfig
+from walker_collector.moments import moment
 from walker_collector.spool import Deliverer, DestinationHealth, Member, Observer
 from walker_collector.spool.deliverer import TROUBLED
 from walker_collector.text import storable

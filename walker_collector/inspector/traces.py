@@ -10,10 +10,10 @@ from typing import Any, Final
 import attrs
 from attrs import Factory, frozen
 
-from walker_collector.cli.deliverers import Attendance, attendance
-from walker_collector.cli.missing_consent import MissingConsent, missing_consent
 from walker_collector.config import DestinationConfig, FlowConfig
 from walker_collector.events import MARKS, decode
+from walker_collector.inspector.deliverers import Attendance, attendance
+from walker_collector.inspector.missing_consent import MissingConsent, missing_consent
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import RECENT, State, StoredDelivery, StoredSpool

@@ -1,0 +1,1 @@
+"""The inspector: a look into a collector that is at work."""

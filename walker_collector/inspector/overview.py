@@ -1,0 +1,125 @@
+"""The overview of a collector as plain data: destinations, sources, rules."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from walker_collector.collector import Collector
+from walker_collector.config import DestinationConfig
+from walker_collector.delivery import DestinationWorker
+from walker_collector.figures import Counts, Figures
+from walker_collector.inspector.sampler import Sampler
+from walker_collector.mapping import walk_rules
+from walker_collector.moments import now_ms
+
+
+def overview(
+    collector: Collector, sampler: Sampler | None = None, figures: Figures | None = None
+) -> dict[str, Any]:
+    """Return the figures of a collector as JSON can hold them; times in ms since 1970.
+
+    `sampler` adds speeds, and the hits of rules since somebody looks; `figures` adds the sources.
+    """
+    status = collector.status()
+    workers = collector._life.own_runtime().workers
+    counts = figures.report()[0] if figures else {}
+    return {
+        "at": now_ms(),
+        "accepted": status.accepted,
+        "repeated": status.repeated,
+        "corrected": status.corrected,
+        "durable": status.durable,
+        "stored": status.stored,
+        "unready": status.unready,
+        "destinations": [
+            _destination(id_, attrs.asdict(item), workers[id_], sampler)
+            for id_, item in status.destinations.items()
+        ],
+        "sources": sources(counts),
+        "rules": [
+            item
+            for id_, worker in workers.items()
+            for item in rules(id_, worker.destination.config, sampler)
+        ],
+    }
+
+
+def _destination(
+    id_: str, figures: Mapping[str, Any], worker: DestinationWorker, sampler: Sampler | None
+) -> dict[str, Any]:
+    """Return the figures of a destination, with its breaker and the times of its calls."""
+    speed = sampler.speed(id_) if sampler else None
+    config = worker.destination.config
+    return {
+        "id": id_,
+        "state": figures["state"],
+        "reason": figures["reason"],
+        "waiting": figures["waiting"],
+        "retrying": figures["due"],
+        "held": figures["held"],
+        "dead": figures["dead"],
+        "inFlight": figures["in_flight"],
+        "oldestAge": round(figures["oldest_age"], 3),
+        "accepted": figures["accepted"],
+        "delivered": figures["delivered"] + figures["notified"],
+        "ignored": figures["ignored"] + figures["empty"],
+        "retried": figures["retried"],
+        "died": figures["died"],
+        "dropped": figures["dropped"],
+        "nextAttempt": worker.health().until,
+        "breaker": {
+            "open": figures["state"] in ("failing", "down"),
+            "threshold": config.breaker.threshold,
+        },
+        "consent": sorted(config.consent or ()),
+        "call": round(speed.call, 2) if speed else None,
+        "slowestCall": round(speed.slowest, 2) if speed else None,
+        "age": round(speed.age, 1) if speed else None,
+    }
+
+
+def sources(counts: Counts) -> list[dict[str, Any]]:
+    """Return the figures of each source: events, requests by status, refusals by reason."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def of(id_: str) -> dict[str, Any]:
+        empty = {"id": id_, "accepted": 0, "requests": 0, "statuses": {}, "refused": {}}
+        return found.setdefault(id_, empty)
+
+    for (name, *labels), count in counts.items():
+        if name == "accepted":
+            of(labels[0])["accepted"] += round(count)
+        elif name == "refused":
+            reasons = of(labels[0])["refused"]
+            reasons[labels[1]] = reasons.get(labels[1], 0) + round(count)
+        elif name == "request":
+            source, status = of(labels[0]), labels[2]
+            source["requests"] += round(count)
+            source["statuses"][status] = source["statuses"].get(status, 0) + round(count)
+    return [found[id_] for id_ in sorted(found)]
+
+
+def rules(
+    id_: str, config: DestinationConfig, sampler: Sampler | None = None
+) -> list[dict[str, Any]]:
+    """Return the rules of a destination, with their hits while somebody looks.
+
+    The last one, with the key None, stands for events without a rule.
+    """
+    hits = sampler.rules() if sampler else {}
+    keys: list[tuple[str | None, bool]] = [
+        (f"{entity} {action}", not isinstance(rule, list) and rule.ignore)
+        for entity, action, _, rule in walk_rules(config.mapping)
+    ]
+    found = [
+        {
+            "destination": id_,
+            "rule": key,
+            "ignores": ignores,
+            "hits": hits[id_, key].hits if (id_, key) in hits else 0,
+            "last": hits[id_, key].last if (id_, key) in hits else 0,
+        }
+        for key, ignores in [*keys, (None, False)]
+    ]
+    return found if keys else []

@@ -1,0 +1,278 @@
+"""The sampler: a watcher that keeps the latest outcomes as samples, and counts rules.
+
+A process that wants to show live events, in itself or for another one, does this:
+
+    sampler = Sampler(per_second=20)          # masked samples, 20 of them a second at most
+    with watching(collector, sampler):         # until here, and after it, it costs nothing
+        ...
+        for sample in sampler.since(number):   # those after the last one that was seen
+            row = sample.as_object()            # plain JSON, for a table or a page
+            number = sample.number
+
+`watching` is for as long as somebody looks; it may be entered again. `sampler.rules()` has the
+hits of each rule while it was entered, `sampler.speed()` the times of the latest calls.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, Final
+
+import orjson
+from attrs import define, field, frozen
+
+from walker_collector.collector import Collector
+from walker_collector.config import MISSING
+from walker_collector.delivery import Destination
+from walker_collector.delivery.outcome import Outcome
+from walker_collector.delivery.task import Task
+from walker_collector.events import decode
+from walker_collector.inspector.live_sample import Sample
+from walker_collector.inspector.masking import masked, public_values
+from walker_collector.inspector.missing_consent import missing_consent
+from walker_collector.mapping import rules_for
+from walker_collector.moments import now_ms
+from walker_collector.people.consent import ConsentStore
+from walker_collector.spool import Entry
+from walker_collector.spool.person_keys import is_claimed, unclaimed
+
+KEPT: Final = 500
+"""Samples that a sampler keeps, the latest ones."""
+PER_SECOND: Final = 40
+"""Samples that it takes in a second; as many again for events that are not delivered."""
+_BYTES: Final = 16_000
+"""The JSON of an event that is shown has at most so many bytes."""
+_CALLS: Final = 200
+"""Calls of each destination whose times are kept."""
+_OUTCOMES: Final = {
+    "rejected": "dead",
+    "bug": "retry",
+    "not_attempted": "waiting",
+    "unavailable": "waiting",
+}
+
+
+@frozen
+class RuleHits:
+    """The events that one rule of a destination was for, and the time (ms) of the last one."""
+
+    hits: int = 0
+    last: int = 0
+
+
+@frozen
+class Speed:
+    """The times (ms) of a destination's latest calls, and of its events from their acceptance."""
+
+    call: float = 0.0
+    slowest: float = 0.0
+    age: float = 0.0
+
+
+@define
+class _Allowance:
+    """Room for a number of samples in each second."""
+
+    most: int
+    second: int = 0
+    used: int = 0
+
+    def take(self, second: int) -> bool:
+        """Return whether there is room for one more."""
+        if second != self.second:
+            self.second, self.used = second, 0
+        self.used += 1
+        return self.used <= self.most
+
+
+@define(eq=False)
+class Sampler:
+    """Keeps the latest outcomes that it is shown; see `Watcher`. Thread-safe.
+
+    kept: the number of samples in memory. per_second: how many it takes in a second; the others are
+    counted as `skipped`. keep_values: also keeps values, for those who may see them.
+    """
+
+    kept: int = KEPT
+    per_second: int = PER_SECOND
+    keep_values: bool = False
+    now: Callable[[], int] = now_ms
+    seen: int = field(default=0, init=False)
+    skipped: int = field(default=0, init=False)
+    _number: int = field(default=0, init=False)
+    _samples: deque[Sample] = field(init=False)
+    _rules: dict[tuple[str, str | None], RuleHits] = field(factory=dict, init=False)
+    _calls: dict[str, deque[tuple[float, int]]] = field(factory=dict, init=False)
+    _delivered: _Allowance = field(init=False)
+    _others: _Allowance = field(init=False)
+    _lock: threading.RLock = field(factory=threading.RLock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._samples = deque(maxlen=self.kept)
+        self._delivered = _Allowance(self.per_second)
+        self._others = _Allowance(self.per_second)
+
+    # --- looking ---------------------------------------------------------------------------
+
+    @property
+    def last(self) -> int:
+        """The number of the latest sample."""
+        return self._number
+
+    def since(self, number: int = 0) -> list[Sample]:
+        """Return the samples that are kept and came after the one with this number."""
+        with self._lock:
+            missing = self._number - number
+            if missing <= 0:
+                return []
+            return list(self._samples)[-missing:]
+
+    def rules(self) -> Mapping[tuple[str, str | None], RuleHits]:
+        """Return the hits of each rule, by destination and key; None: no rule was for them."""
+        with self._lock:
+            return dict(self._rules)
+
+    def speed(self, destination: str) -> Speed:
+        """Return the times of the latest calls of a destination."""
+        with self._lock:
+            calls = list(self._calls.get(destination, ()))
+        if not calls:
+            return Speed()
+        took = [seconds * 1000 for seconds, _ in calls]
+        return Speed(median(took), max(took), median([age for _, age in calls]))
+
+    # --- watching --------------------------------------------------------------------------
+
+    def dispatched(
+        self,
+        destination: Destination,
+        consents: ConsentStore,
+        tasks: Sequence[Task],
+        seconds: float,
+    ) -> None:
+        now = self.now()
+        self._count(destination.id, tasks, seconds, now)
+        for task in tasks:
+            if self._has_room(now, delivered=task.outcome.kind == "delivered"):
+                self._add(_of_task(destination, consents, task, now, self.keep_values), seconds)
+
+    def held(
+        self, destination: Destination, consents: ConsentStore, entries: Sequence[Entry]
+    ) -> None:
+        now = self.now()
+        for entry in entries:
+            if self._has_room(now):
+                outcome = Outcome("held", "consent not granted")
+                self._add(_of_entry(destination, consents, entry, outcome, now))
+
+    def died(self, destination: Destination, entry: Entry, reason: str) -> None:
+        now = self.now()
+        if self._has_room(now):
+            outcome = Outcome("rejected", reason)
+            self._add(_of_entry(destination, None, entry, outcome, now))
+
+    def left_out(self, destination: Destination, id_: str, name: str, status: str) -> None:
+        now = self.now()
+        if status == "ignored" and (rules := rules_for(destination.config.mapping, name)):
+            with self._lock:
+                self._hit(destination.id, rules[0][0], now)
+        if self._has_room(now):
+            made = {"at": now, "id": id_, "event": name, "outcome": status}
+            self._add({**made, "destination": destination.id})
+
+    def _count(self, destination: str, tasks: Sequence[Task], seconds: float, now: int) -> None:
+        oldest = min((task.entry[2] for task in tasks), default=now)
+        with self._lock:
+            calls = self._calls.setdefault(destination, deque(maxlen=_CALLS))
+            calls.append((seconds, max(0, now - oldest)))
+            for task in tasks:
+                if task.item is None or task.notice:
+                    continue
+                self._hit(destination, task.item.rule.key if task.item.rule else None, now)
+
+    def _hit(self, destination: str, rule: str | None, now: int) -> None:
+        before = self._rules.get((destination, rule))
+        self._rules[destination, rule] = RuleHits(before.hits + 1 if before else 1, now)
+
+    def _has_room(self, now: int, *, delivered: bool = False) -> bool:
+        allowance = self._delivered if delivered else self._others
+        with self._lock:
+            self.seen += 1
+            found = allowance.take(now // 1000)
+            self.skipped += not found
+        return found
+
+    def _add(self, parts: dict[str, Any], seconds: float = 0.0) -> None:
+        with self._lock:
+            self._number += 1
+            self._samples.append(Sample(number=self._number, took=seconds * 1000, **parts))
+
+
+@contextmanager
+def watching(collector: Collector, sampler: Sampler) -> Iterator[None]:
+    """Have a sampler see the outcomes of this process until the end of the block."""
+    watch = collector._life.own_runtime().workers.watch
+    watch.add(sampler)
+    try:
+        yield
+    finally:
+        watch.remove(sampler)
+
+
+def _of_task(
+    destination: Destination,
+    consents: ConsentStore,
+    task: Task,
+    now: int,
+    keep_values: bool,
+) -> dict[str, Any]:
+    """Return the parts of the sample of a task."""
+    made = _of_entry(destination, consents, task.entry, task.outcome, now)
+    item = task.item
+    if item is None:
+        return made
+    made["rule"] = item.rule.key if item.rule else None
+    made["attempt"] = item.context.attempt
+    if len(task.entry[3]) <= _BYTES:
+        sent = {"name": item.event["name"], **_data_of(item.event, item.data)}
+        if len(orjson.dumps(sent, default=str)) <= _BYTES:
+            made["sent"] = masked(sent, public_values(item.event, made["event"]))
+            made["values"] = sent if keep_values else None
+    return made
+
+
+def _data_of(event: Mapping[str, Any], data: Any) -> dict[str, Any]:
+    """Return the mapped data; without a mapping, the parts of the event that are not empty."""
+    if data is not MISSING:
+        return {"data": data}
+    return {key: value for key, value in event.items() if value and key != "consent"}
+
+
+def _of_entry(
+    destination: Destination,
+    consents: ConsentStore | None,
+    entry: Entry,
+    outcome: Outcome,
+    now: int,
+) -> dict[str, Any]:
+    """Return the parts of the sample of an entry that has come to an outcome."""
+    _, person, accepted, body = entry
+    event = decode(body)
+    made: dict[str, Any] = {
+        "at": now,
+        "id": str(event.get("id", "")),
+        "event": str(event.get("name", "?")),
+        "destination": destination.id,
+        "outcome": _OUTCOMES.get(outcome.kind, outcome.kind),
+        "reason": outcome.shown_reason,
+        "person": unclaimed(person),
+        "claimed": is_claimed(person),
+        "age": max(0, now - accepted),
+    }
+    if consents is not None:
+        made["consent"] = consents.explain(event.get("consent") or {}, person)
+        if outcome.kind == "held":
+            made["missing"] = missing_consent(destination.config, event, person, consents)
+    return made
