@@ -17,6 +17,8 @@ PACE = 1.0
 """Seconds from kill to kill."""
 _STOP = 1.5
 """Seconds that a process is stopped: a claim counts for one."""
+_START = 60.0
+"""Seconds for the start of all processes, which takes 2 on an idle machine."""
 _TURN = 25
 """People whose next event one process pushes at once; the one after it is another process's."""
 
@@ -105,7 +107,10 @@ class Storm:
     # --- killing ---------------------------------------------------------------------------
 
     def _strike(self, count: int) -> None:
-        wait_until(lambda: len(self._workers) == count)
+        def are_there() -> bool:
+            return len(self._workers) == count or bool(self._failures)
+
+        wait_until(are_there, "the start of all processes", _START)
         while (self.struck < self.kills or len(self.accepted) < self.events) and not self._failures:
             until = time.monotonic() + PACE
             self._kill(self.struck)
