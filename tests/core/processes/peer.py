@@ -99,8 +99,9 @@ def serve(member: Callable[[Deliveries], Member], *, busy: bool = False) -> None
         print(f"{what} {lease.destination} {lease.shard}\n", end="", flush=True)  # as one
 
     def abandon(lease: Lease) -> bool:
-        say("asked" if in_flight[0] else "gave", lease)
-        return not in_flight[0]
+        is_busy = in_flight[0]  # the main thread may end it meanwhile
+        say("asked" if is_busy else "gave", lease)
+        return not is_busy
 
     keeper = member(Deliveries(lambda lease: say("took", lease), abandon))
     keeper.start()
