@@ -279,6 +279,8 @@ class SourceContext:
     max_bytes: size of an event as JSON, at most; longer ones are refused.
     listener: the socket of the source's `listen`; it is closed when `run` has returned.
     figures: the counters of this process; `accept` has counted the events.
+    inspector: an ASGI application that shows what the collector does, for a source that serves it;
+        None: it is not wanted.
     """
 
     id: str
@@ -293,6 +295,7 @@ class SourceContext:
     logger: logging.Logger = field(repr=False, factory=lambda: get_logger(PROJECT))
     listener: socket.socket | None = field(repr=False, default=None)
     figures: Figures = field(repr=False, factory=Figures)
+    inspector: Any = field(repr=False, default=None)
 
 
 @frozen(eq=False)

@@ -59,6 +59,7 @@ class RunningSources:
 
     `ready` is called with a source's id and its place, once it takes events. `listeners` are the
     sockets of sources, by id, that are open already; each is closed when its source has ended.
+    `inspector` is the ASGI application for those that serve it.
     Raises PluginError if a plugin cannot be instantiated, or a socket not be opened; then none is
     started.
     """
@@ -72,7 +73,9 @@ class RunningSources:
         *,
         listeners: Mapping[str, socket.socket] | None = None,
         figures: Figures | None = None,
+        inspector: Any = None,
     ) -> None:
+        self._inspector = inspector
         self._stop = threading.Event()
         self._figures = figures or Figures(collector.status)
         self._grace = collector.flow.collector.close_timeout / 1000
@@ -140,6 +143,7 @@ class RunningSources:
             logger=log,
             listener=self._listeners.get(id),
             figures=self._figures,
+            inspector=self._inspector,
         )
 
     def _run(self, id: str, run: Callable[..., Any], context: SourceContext, module: str) -> None:

@@ -20,14 +20,14 @@ from walker_collector.cli.options import (
 )
 from walker_collector.cli.spool_access import flow_of, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
+from walker_collector.inspector.consent_statements import ConsentStatement, statements_under
 from walker_collector.inspector.traces import EventTrace, Tracer
 from walker_collector.moments import moment
 from walker_collector.people.identity import identifiers
-from walker_collector.spool import LEARNED, ConsentRecord, StoredSpool, mark_of
+from walker_collector.spool import StoredSpool, mark_of
 from walker_collector.spool.person_keys import is_claimed
 
 _EVERY = 1_000_000
-_US = 1_000
 
 
 @click.command(
@@ -79,27 +79,12 @@ def people(
 
 
 @frozen
-class _Statement:
-    """A statement about consent, at a time (ms since 1970).
-
-    origin: "statement": a call or a command; "event": the consent that an event came with.
-    claimed: a sender that is not trusted said so.
-    """
-
-    key: str
-    granted: bool
-    at: int
-    origin: str
-    claimed: bool
-
-
-@frozen
 class _Known:
     """All that is known of a person. `erasure`: "pending", "likely" (a mark is left), or none."""
 
     identifiers: list[str]
     claimed_identifiers: list[str]
-    consent: list[_Statement]
+    consent: list[ConsentStatement]
     counts: dict[str, dict[str, int]]
     events: Sequence[EventTrace]
     erasure: str | None
@@ -155,28 +140,18 @@ class _Known:
 def _known(tracer: Tracer, store: StoredSpool, user: dict[str, Any]) -> _Known:
     named = identifiers(user)
     keys = tracer.consents.keys_of(user)
-    statements = [item for key in sorted(keys) for item in _statements(key, store.consent_of(key))]
     events = tracer.of_people(keys, _EVERY)
     sure = sorted(key for key in keys if not is_claimed(key))
     claims = sorted({key.removeprefix("~") for key in keys if is_claimed(key)} - {*sure})
     return _Known(
         identifiers=sure,
         claimed_identifiers=claims,
-        consent=sorted(statements, key=lambda item: (item.key, item.at)),
+        consent=statements_under(keys, store.consent_of),
         counts=tracer.counts(keys),
         events=events,
         erasure=_erasure(tracer, store, keys),
         named=named,
     )
-
-
-def _statements(key: str, record: ConsentRecord) -> Iterator[_Statement]:
-    for name, (granted, stamp) in record.items():
-        if name == LEARNED:  # the time of the event that the learned ones are from
-            continue
-        origin = "event" if name.startswith(LEARNED) else "statement"
-        shown = name.removeprefix(LEARNED)
-        yield _Statement(shown, granted, stamp // _US, origin, is_claimed(key))
 
 
 def _erasure(tracer: Tracer, store: StoredSpool, keys: set[str]) -> str | None:
@@ -186,7 +161,7 @@ def _erasure(tracer: Tracer, store: StoredSpool, keys: set[str]) -> str | None:
     return "likely" if any(mark_of(key) in marks for key in keys) else None
 
 
-def _statement_line(item: _Statement) -> str:
+def _statement_line(item: ConsentStatement) -> str:
     state = "granted" if item.granted else "denied"
     how = "by an event" if item.origin == "event" else "by a statement"
     claim = ", of a sender that is not trusted" if item.claimed else ""

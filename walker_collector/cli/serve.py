@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 import click
 
+from walker_collector.cli.inspection import Inspection, with_inspector
 from walker_collector.cli.options import examples, flow_argument, flow_option
 from walker_collector.cli.prefork import Alone, Worker, Workers
 from walker_collector.cli.run import relax_gc
@@ -35,6 +36,7 @@ Listeners = Mapping[str, socket.socket]
         "walker serve flow.json",
         "walker serve flow.json --host 0.0.0.0 --port 80",
         "walker serve flow.json --workers 2",
+        "walker serve flow.json --inspect",
         "# elsewhere:",
         "curl localhost:8080/collect -H content-type:application/json \\",
         """  -d '{"name": "page view"}'""",
@@ -56,7 +58,19 @@ Listeners = Mapping[str, socket.socket]
     metavar="N",
     help="Processes that take and deliver events, at the same addresses; needs a spool.",
 )
-def serve(flow: Path, name: str | None, host: str | None, port: int | None, workers: int) -> None:
+@click.option("--inspect", is_flag=True, help="Serve a page that shows what happens, at /inspect.")
+@click.option("--inspect-values", is_flag=True, help="The page may show the values of events.")
+@click.option("--inspect-remote", is_flag=True, help="The page answers other machines, too.")
+def serve(
+    flow: Path,
+    name: str | None,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    inspect: bool,
+    inspect_values: bool,
+    inspect_remote: bool,
+) -> None:
     """Start the sources of FLOW, and deliver their events to its destinations.
 
     A flow without sources gets one: http, at 127.0.0.1:8080/collect. What each source listens at is
@@ -64,6 +78,10 @@ def serve(flow: Path, name: str | None, host: str | None, port: int | None, work
 
     With --workers, N processes share the sockets and the spool. One that ends is replaced, unless
     it ends five times within a minute. A source without a socket runs in one of them.
+
+    With --inspect, a page at the source's address shows live events, queues, dead letters and
+    people. Its URL, with the token that it needs, is printed on stderr. Values of events stay
+    masked without --inspect-values, and other machines are refused without --inspect-remote.
 
     Ctrl-C and SIGTERM stop the sources, which answer all that is in flight; accepted events are
     delivered within collector.closeTimeout, and with a spool the rest by the next start. The same
@@ -79,15 +97,18 @@ def serve(flow: Path, name: str | None, host: str | None, port: int | None, work
         _with_a_source(loaded, registry),
         {key: item for key, item in given.items() if item is not None},
     )
+    if inspect or inspect_values or inspect_remote:
+        served = with_inspector(served)
+    inspection = Inspection.of(served, show_values=inspect_values, remote=inspect_remote)
     if workers > 1:
         _check_shareable(served, workers)
     listeners = open_listeners(served.sources)
     try:
         with StopSignal() as stop:
             if workers == 1:
-                status = _serve(served, registry, listeners, stop, Alone())
+                status = _serve(served, registry, listeners, stop, Alone(), inspection)
             else:
-                status = _serve_together(served, registry, listeners, stop, workers)
+                status = _serve_together(served, registry, listeners, stop, workers, inspection)
     finally:
         _close(listeners)
     sys.exit(status)
@@ -111,12 +132,17 @@ def _check_shareable(flow: FlowConfig, workers: int) -> None:
 
 
 def _serve_together(
-    flow: FlowConfig, registry: Registry, listeners: Listeners, stop: StopSignal, count: int
+    flow: FlowConfig,
+    registry: Registry,
+    listeners: Listeners,
+    stop: StopSignal,
+    count: int,
+    inspection: Inspection | None,
 ) -> int:
     """Serve in a number of processes until a signal; return the exit status."""
 
     def work(worker: Worker) -> int:
-        return _serve(_part_of(flow, worker), registry, listeners, stop, worker)
+        return _serve(_part_of(flow, worker), registry, listeners, stop, worker, inspection)
 
     patience = 2 * flow.collector.close_timeout / 1000 + _SPARE
     return Workers(count, work, stop, patience).run(lambda: _close(listeners))
@@ -135,6 +161,7 @@ def _serve(
     listeners: Listeners,
     stop: StopSignal,
     me: Alone | Worker,
+    inspection: Inspection | None,
 ) -> int:
     """Serve in this process until a signal; return the exit status."""
     waiting = set(listeners)
@@ -142,6 +169,8 @@ def _serve(
     def ready(id: str, place: str) -> None:
         if me.announces:
             say(f"{id}: {place}", err=True)
+            if inspection is not None and id == inspection.source:
+                say(f"inspector: {inspection.address(place)}", err=True)
         waiting.discard(id)
         if not waiting:
             me.has_started()
@@ -150,7 +179,13 @@ def _serve(
         relax_gc()
         figures = me.figures(collector.status)
         sources = RunningSources(
-            collector, flow.sources, registry, ready, listeners=listeners, figures=figures
+            collector,
+            flow.sources,
+            registry,
+            ready,
+            listeners=listeners,
+            figures=figures,
+            inspector=inspection.page(collector, figures) if inspection else None,
         )
         while stop.signal is None and sources.running and me.wait(figures):
             pass

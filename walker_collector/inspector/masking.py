@@ -21,5 +21,5 @@ def public_values(event: Mapping[str, Any], *names: str | None) -> frozenset[str
     """Return the values of an event that may be shown: its id, names, and its person's ids."""
     user = event.get("user")
     ids = [user.get(kind) for kind in KINDS] if isinstance(user, Mapping) else []
-    known = (event.get("id"), event.get("name"), *ids, *names)
+    known = (*(event.get(key) for key in ("id", "name", "entity", "action")), *ids, *names)
     return frozenset(str(item) for item in known if item is not None)

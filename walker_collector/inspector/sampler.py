@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Final
 
-import orjson
 from attrs import define, field, frozen
 
 from walker_collector.collector import Collector
@@ -32,6 +31,7 @@ from walker_collector.events import decode
 from walker_collector.inspector.live_sample import Sample
 from walker_collector.inspector.masking import masked, public_values
 from walker_collector.inspector.missing_consent import missing_consent
+from walker_collector.inspector.plain_json import json_bytes
 from walker_collector.mapping import rules_for
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
@@ -237,7 +237,7 @@ def _of_task(
     made["attempt"] = item.context.attempt
     if len(task.entry[3]) <= _BYTES:
         sent = {"name": item.event["name"], **_data_of(item.event, item.data)}
-        if len(orjson.dumps(sent, default=str)) <= _BYTES:
+        if len(json_bytes(sent)) <= _BYTES:
             made["sent"] = masked(sent, public_values(item.event, made["event"]))
             made["values"] = sent if keep_values else None
     return made

@@ -5,7 +5,7 @@ Reads alone: nothing is changed, and collectors may be running.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import attrs
 from attrs import Factory, frozen
@@ -16,8 +16,9 @@ from walker_collector.inspector.deliverers import Attendance, attendance
 from walker_collector.inspector.missing_consent import MissingConsent, missing_consent
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import RECENT, State, StoredDelivery, StoredSpool
+from walker_collector.spool import RECENT, Observer, State, StoredDelivery, StoredSpool
 from walker_collector.spool.deliverer import NOBODY
+from walker_collector.spool.engine_protocol import StoredEvents
 from walker_collector.spool.person_keys import is_claimed, unclaimed
 from walker_collector.spool.repeats import RecentEvent, RecentOutcome
 
@@ -95,15 +96,35 @@ class EventTrace:
         return {**made, "data": self.data} if with_data else made
 
 
-class Tracer:
-    """Finds the traces of events in a spool; `flow` is None where only the spool is given."""
+class TracedStore(Protocol):
+    """The part of a spool with the traces of events."""
 
-    def __init__(self, store: StoredSpool, place: str, flow: FlowConfig | None) -> None:
+    @property
+    def observer(self) -> Observer: ...
+
+    def counts(self) -> dict[str, dict[State, int]]: ...
+
+    def recent_event(self, id_: str, now: int) -> RecentEvent | None: ...
+
+    def stored_events(self) -> StoredEvents: ...
+
+
+class Tracer:
+    """Finds the traces of events in a spool; `flow` is None where only the spool is given.
+
+    consents: those of the collector at work; None: they are read from the spool.
+    """
+
+    def __init__(
+        self,
+        store: TracedStore,
+        place: str,
+        flow: FlowConfig | None,
+        consents: ConsentStore | None = None,
+    ) -> None:
         self.now = now_ms()
         self.flow = flow
-        default = flow.collector.consent if flow else {}
-        self.consents = ConsentStore(store, default, people_max=1_000, now=now_ms)
-        self.consents.show_stored_default()
+        self.consents = consents or _consents_of(cast(StoredSpool, store), flow)
         self._store = store
         self.place = place
         self._events = store.stored_events()
@@ -134,7 +155,7 @@ class Tracer:
         """Return the trace of an event; of several events, where an id was given again."""
         found = [item for item in self._events.with_text(id_) if _id_of(item) == id_]
         recent = self._store.recent_event(id_, self.now)
-        traces = self._traces(found)
+        traces = self.traces_of(found)
         if recent is not None and not any(trace.seq == recent.seq for trace in traces):
             traces.append(EventTrace(id_, recent.seq, "", "", recent.at, ()))
         return [
@@ -144,7 +165,7 @@ class Tracer:
 
     def of_people(self, keys: Collection[str], limit: int) -> list[EventTrace]:
         """Return the traces of the latest stored events under these keys, latest first."""
-        return self._traces(self._events.of_people(keys, limit))
+        return self.traces_of(self._events.of_people(keys, limit))
 
     def counts(self, keys: Collection[str]) -> dict[str, dict[str, int]]:
         """Return the stored events under these keys: by destination, waiting, held and dead."""
@@ -153,7 +174,8 @@ class Tracer:
             result.setdefault(id_, dict.fromkeys(_STATUSES.values(), 0))[_STATUSES[state]] = count
         return result
 
-    def _traces(self, deliveries: Iterable[StoredDelivery]) -> list[EventTrace]:
+    def traces_of(self, deliveries: Iterable[StoredDelivery]) -> list[EventTrace]:
+        """Return the traces of events, given their deliveries."""
         by_seq: dict[int, list[StoredDelivery]] = {}
         for item in deliveries:
             by_seq.setdefault(item.entry[0], []).append(item)
@@ -233,6 +255,13 @@ class Tracer:
             added = [*_ends(recent, stored)]
         deliveries = sorted([*trace.deliveries, *added], key=lambda item: item.destination)
         return attrs.evolve(trace, deliveries=deliveries)
+
+
+def _consents_of(store: StoredSpool, flow: FlowConfig | None) -> ConsentStore:
+    default = flow.collector.consent if flow else {}
+    consents = ConsentStore(store, default, people_max=1_000, now=now_ms)
+    consents.show_stored_default()
+    return consents
 
 
 def shown_person(key: str) -> str:

@@ -14,7 +14,7 @@ from walker_collector.sources.http.messages import Request, RequestRejected, Res
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.no_room import NoRoomLog
 from walker_collector.sources.http.respond import NO_ROOM, Responder
-from walker_collector.sources.http.settings import Settings
+from walker_collector.sources.http.settings import INSPECT, Settings, is_inspected
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -32,7 +32,8 @@ class App:
     """An ASGI application that hands posted events to a collector, by `accept`.
 
     `status` returns the collector's figures, for `/ready`; `figures` are those for `/metrics`,
-    which have the name of the source.
+    which have the name of the source. `inspector` is an ASGI application that answers at
+    `/inspect`, None: nothing does.
 
     Raises nothing: every request gets an answer. It may be mounted in another application, and
     used by several event loops.
@@ -45,7 +46,9 @@ class App:
         status: Callable[[], Status] | None = None,
         figures: Figures | None = None,
         source: str = "http",
+        inspector: Any = None,
     ) -> None:
+        self._inspector = inspector
         self._status = status
         self._figures = figures or Figures(status)
         self._source = source
@@ -78,6 +81,8 @@ class App:
         """Serve one connection, as ASGI 3 defines it."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
+        elif self._inspector is not None and is_inspected(_path(scope)):
+            await self._inspector(_below(INSPECT, scope), receive, send)
         elif scope["type"] == "http":
             began = time.perf_counter()
             response = await self._answer(scope, receive)
@@ -93,6 +98,8 @@ class App:
     def drain(self) -> None:
         """Ask clients to close their connections, from now on."""
         self._draining = True
+        if self._inspector is not None:
+            self._inspector.drain()
 
     def _unready(self) -> str:
         """Return the reason why requests should go elsewhere; "" if there is none."""
@@ -241,6 +248,12 @@ def _path(scope: Scope) -> str:
     if root and path.startswith(root):  # mounted below another application
         path = path[len(root) :]
     return path or "/"
+
+
+def _below(place: str, scope: Scope) -> Scope:
+    """Return the scope for an application that is mounted at a place."""
+    root: str = scope.get("root_path", "")
+    return {**scope, "root_path": root + place, "path": root + _path(scope)}
 
 
 @lru_cache(maxsize=256)

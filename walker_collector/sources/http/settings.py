@@ -14,8 +14,14 @@ from walker_collector.sources.http.segment_api import kind_of
 
 Method = Literal["GET", "POST"]
 HEALTH: Final = "/health"
+INSPECT: Final = "/inspect"
 RESERVED: Final = ("/ready", "/metrics")
 """Paths at which the server tells of itself, beside that of its health."""
+
+
+def is_inspected(path: str) -> bool:
+    """Return whether the inspector answers at a path, where it is served."""
+    return path == INSPECT or path.startswith(f"{INSPECT}/")
 
 
 def _positive(instance: Any, attribute: Any, value: int) -> None:
@@ -36,11 +42,6 @@ def _networks(instance: Any, attribute: Any, value: list[str]) -> None:
             raise ValueError(
                 f"{item[:80]!r} is no address, such as 10.0.0.7 or 10.0.0.0/8"
             ) from None
-
-
-def _later(instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if value != attribute.default:
-        raise ValueError("cannot be done yet; remove it")
 
 
 def _with_certificate(instance: Any, attribute: Any, value: str | None) -> None:
@@ -68,6 +69,8 @@ def _paths(instance: Any, attribute: Any, value: "str | list[str | Route] | None
         if path in (health, *RESERVED):
             advice = ", or another healthPath" if path == health else ""
             raise ValueError(f"{path} tells of the server itself; write another path{advice}")
+        if getattr(instance, "inspect", False) and is_inspected(path):
+            raise ValueError(f"{path} has the inspector's page; write another path")
         if getattr(instance, "segment", False) and kind_of(path):
             raise ValueError(f'{path} is Segment\'s; write another path, or "segment": false')
 
@@ -133,7 +136,7 @@ class Settings:
     learn_consent: true remembers the consent of an event for its person.
     ip: so much of the caller's address is kept.
     segment: true answers Segment's API, too.
-    inspect: true serves the inspector.
+    inspect: true serves the inspector at /inspect, under `walker serve`.
     health_path: health is told at this path.
     proxies: the forwarded headers of proxies with these addresses count.
     tls_cert: the PEM file of a certificate, with those between it and its authority; the server
@@ -158,7 +161,7 @@ class Settings:
     learn_consent: bool = True
     ip: Literal["none", "truncated", "full"] = "none"
     segment: bool = True
-    inspect: bool = field(default=False, validator=_later)
+    inspect: bool = False
     health_path: str = field(default=HEALTH, validator=_health_path)
     proxies: list[str] = field(factory=list, validator=_networks)
     tls_cert: str | None = field(default=None, metadata={"certificates": True})

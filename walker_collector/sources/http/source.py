@@ -27,7 +27,8 @@ class _Server:
         """Listen, and hand on the events of requests."""
         settings: Settings = context.settings.common()
         tls = tls_of(settings)
-        app = App(context.accept, settings, context.status, context.figures, context.id)
+        inspector = context.inspector if settings.inspect else None
+        app = App(context.accept, settings, context.status, context.figures, context.id, inspector)
         with context.listener or self.listen(context.settings) as listener:
             place = address_of(listener, "https" if tls else "http") + settings.routes[0].path
             run_server(app, settings, tls, listener, place, context)

@@ -1,0 +1,107 @@
+"""The live figures of a collector, recorded on a thread while anybody looks."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from walker_collector.collector import Collector
+from walker_collector.figures import Figures
+from walker_collector.inspector.overview import overview
+from walker_collector.inspector.sampler import Sampler, watching
+from walker_collector.text import get_logger
+
+logger = get_logger("walker_collector")
+
+INTERVAL: Final = 1.0
+"""Seconds from one look at the figures to the next."""
+HISTORY: Final = 300
+"""Looks that are remembered, for the lines of the last minutes."""
+_LINGER: Final = 20.0
+"""Seconds for which recording goes on with nobody looking: a page that is reloaded comes back."""
+_RATES: Final = ("delivered", "retried", "died")
+
+
+class Live:
+    """Figures, their history, and samples of a collector. It records while it is looked at.
+
+    keep_values: the values of samples are kept, for those who may see them.
+    """
+
+    def __init__(
+        self, collector: Collector, figures: Figures | None = None, *, keep_values: bool = False
+    ) -> None:
+        self.sampler = Sampler(keep_values=keep_values)
+        self.history: deque[Mapping[str, Any]] = deque(maxlen=HISTORY)
+        self.latest: Mapping[str, Any] = {}
+        self.looks = 0
+        """The number of looks so far: another one whenever `latest` is."""
+        self.since = 0
+        """The time (ms since 1970) from which on rules are counted."""
+        self._collector = collector
+        self._figures = figures
+        self._viewers = 0
+        self._left = 0.0
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Record until the end of the block, and a little longer."""
+        with self._lock:
+            self._viewers += 1
+            if self._thread is None:
+                thread = threading.Thread(target=self._record, name="walker-inspector", daemon=True)
+                self._thread = thread
+                thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._viewers -= 1
+                self._left = time.monotonic()
+
+    def _record(self) -> None:
+        self.history.clear()
+        self.latest = {}
+        try:
+            with watching(self._collector, self.sampler):
+                while not self._is_over():
+                    self._look()
+                    time.sleep(INTERVAL)
+        except Exception as error:  # nobody looks any more; the next one starts it again
+            logger.warning("inspector: no figures: %s", type(error).__name__)
+            with self._lock:
+                self._thread = None
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            over = not self._viewers and time.monotonic() > self._left + _LINGER
+            over = over or self._collector._in_flight.closed
+            if over:
+                self._thread = None
+            return over
+
+    def _look(self) -> None:
+        before, now = self.latest, overview(self._collector, self.sampler, self._figures)
+        self.since = self.since or now["at"]
+        now = {**now, "since": self.since, "skipped": self.sampler.skipped}
+        if before:
+            self.history.append(point(before, now))
+        self.latest = now
+        self.looks += 1
+
+
+def point(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rates between two overviews, per second, and the queues at the second one."""
+    seconds = max(0.001, (now["at"] - before["at"]) / 1000)
+    earlier = {item["id"]: item for item in before["destinations"]}
+    destinations = {}
+    for item in now["destinations"]:
+        last = earlier.get(item["id"], item)
+        rates = {key: round(max(0, item[key] - last[key]) / seconds, 2) for key in _RATES}
+        destinations[item["id"]] = {**rates, "waiting": item["waiting"], "call": item["call"]}
+    accepted = max(0, now["accepted"] - before["accepted"]) / seconds
+    return {"at": now["at"], "accepted": round(accepted, 2), "destinations": destinations}
