@@ -81,7 +81,8 @@ def _migrate(database: Database, shards: int | None) -> Layout:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
         found = _layout(database) or Layout(0, shards or _SHARDS)
         for version in range(found.version + 1, VERSION + 1):
-            connection.execute(database.queries.script(version))
+            connection.execute(database.queries.script(f"schema_{version}"))
+        connection.execute(database.queries.script("views"))
         if found.version < VERSION:
             database.run("set_layout", (VERSION, found.shards))
             found = Layout(VERSION, found.shards)

@@ -38,9 +38,9 @@ class Queries:
     def __getitem__(self, name: str) -> bytes:
         return self._texts[name]
 
-    def script(self, version: int) -> bytes:
-        """Return the statements that lead to a version of the tables."""
-        return _read(f"schema_{version}").replace("{schema}", self._quoted).encode()
+    def script(self, file: str) -> bytes:
+        """Return all statements of a file: those that make tables, or views."""
+        return _read(file).replace("{schema}", self._quoted).encode()
 
 
 @cache

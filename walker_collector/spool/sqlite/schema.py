@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from walker_collector.errors import SpoolError
+from walker_collector.spool.sqlite.views import VIEWS
 from walker_collector.text import counted
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
@@ -81,7 +82,7 @@ _BY_PERSON: Final = "CREATE INDEX event_person ON events (person);"
 def _created(shards: int) -> str:
     """Return the statements that make an empty database a spool."""
     return (
-        f"BEGIN; {_SCHEMA} INSERT INTO layout VALUES ({shards}); "
+        f"BEGIN; {_SCHEMA} {VIEWS} INSERT INTO layout VALUES ({shards}); "
         f"{_BY_PERSON if shards > 1 else ''} "
         f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
     )
