@@ -8,4 +8,6 @@ from walker_collector.version import __version__ as __version__
 if TYPE_CHECKING:
     from walker_collector.public import *
 else:
-    __getattr__, __dir__ = names_of(__name__, "walker_collector.public")
+    __getattr__, __dir__ = names_of(
+        __name__, "walker_collector.public", first="walker_collector.application"
+    )

@@ -1,16 +1,17 @@
 """The calls of a collector for coroutines; `loop_calls` does the work."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never, Self, Unpack
 
 from walker_collector.config import Consent
 from walker_collector.errors import WalkerError
 from walker_collector.events import EventParts, EventUser
-from walker_collector.intake.commands import check_statement, plain_person
 from walker_collector.intake.in_flight import InFlight
-from walker_collector.intake.reading import raw_event, readable
+from walker_collector.intake.reading import check_statement, raw_event, readable
 from walker_collector.lifecycle import Lifecycle, check_timeout, check_wait
 from walker_collector.results import PushResult
 from walker_collector.usage import MISSING, answering_wrong_calls
@@ -38,6 +39,11 @@ class AsyncCalls:
         from walker_collector.loop_calls import LoopCalls
 
         return LoopCalls(self._life, self._in_flight, self._queue_wait)
+
+    def _import_calls(self) -> None:
+        """Import `loop_calls` where asyncio is at work: the first call is to import nothing."""
+        if "asyncio" in sys.modules:
+            import_module("walker_collector.loop_calls")
 
     async def apush(
         self,
@@ -107,8 +113,8 @@ class AsyncCalls:
 
     def _check_person(self, call: str, user: Any) -> None:
         """Raise EventError that names this call, and not the one that does its work."""
-        bounds = self._life.runtime.bounds
-        readable(lambda: plain_person(call, user, bounds))
+        commands = self._life.runtime.intake.commands
+        readable(lambda: commands.person(call, user))
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,39 +1,38 @@
-"""The collector: the facade that an application uses."""
+"""The collector: the facade that an application uses.
 
-import logging
+The parts that do the work are imported when a collector is made: a program, or a command of it,
+that makes none starts quickly.
+"""
+
 import random
 from _thread import get_ident
 from collections.abc import Callable, Collection, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Never, Self, Unpack
+from typing import TYPE_CHECKING, Any, Never, Self, Unpack
 
 from walker_collector.async_calls import AsyncCalls
 from walker_collector.config import Consent, FlowConfig
-from walker_collector.delivery import DestinationStatus
+from walker_collector.delivery.status import DestinationStatus
 from walker_collector.errors import ConfigError, EventError, WalkerError
 from walker_collector.events import Defaults, EventParts, EventUser, new_id, plain_object
-from walker_collector.flow import SOURCES_NOT_RUN, load_flow
-from walker_collector.hookspecs import Received
-from walker_collector.intake.commands import check_statement, plain_person
-from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
 from walker_collector.intake.in_flight import InFlight, inside, looking, reentrant
-from walker_collector.intake.origin import Origin
-from walker_collector.intake.outbox import post
-from walker_collector.intake.reading import check_events, raw_event, readable
-from walker_collector.intake.steps import compile_steps
+from walker_collector.intake.reading import check_events, check_statement, raw_event, readable
 from walker_collector.intake.unknown_keys import UnknownKeys
 from walker_collector.interrupts import uninterrupted
 from walker_collector.lifecycle import Lifecycle, check_timeout, check_wait
 from walker_collector.moments import now_ms
 from walker_collector.naming import hint
-from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status, answered
-from walker_collector.runtime import Runtime, open_spool
-from walker_collector.spool import RECENT, DeadLetter
 from walker_collector.text import counted, get_logger, storable
 from walker_collector.usage import MISSING, answering_wrong_calls
+
+if TYPE_CHECKING:
+    from walker_collector.hookspecs import Received
+    from walker_collector.plugins import Registry
+    from walker_collector.runtime import Runtime
+    from walker_collector.spool import DeadLetter
 
 logger = get_logger("walker_collector")
 
@@ -53,7 +52,7 @@ class Collector(AsyncCalls):
     def __init__(
         self,
         flow: FlowConfig,
-        registry: Registry | None = None,
+        registry: "Registry | None" = None,
         *,
         now: Callable[[], int] = now_ms,
         new_id: Callable[[], str] = new_id,
@@ -61,33 +60,28 @@ class Collector(AsyncCalls):
     ) -> None:
         if not isinstance(flow, FlowConfig):
             raise _no_flow("Collector: takes a flow that was loaded", flow)
+        from walker_collector.intake.origin import origins_of
+        from walker_collector.runtime import Runtime, log_warnings, open_spool
+
         config = flow.collector
         unknown = UnknownKeys()
         defaults = Defaults.of(
             config, new_id, on_unknown=unknown.of_event, on_misnamed=unknown.of_user
         )
 
-        def build() -> Runtime:
+        def build() -> "Runtime":
             spool = open_spool(config)
             return Runtime(flow, spool, registry, self, defaults, self._in_flight, now, random_)
 
+        self._import_calls()
         self.flow = flow
         self._new_id = new_id
-        recent = RECENT if config.recent is None else config.recent
-        self._origins: dict[str | None, Origin] = {
-            id: Origin(
-                compile_steps(entry.config), recent, getattr(entry.plugin, "corrects_times", True)
-            )
-            for id, entry in flow.sources.items()
-        }
-        self._origins[None] = Origin(recent=recent, corrects_times=True)
+        self._origins = origins_of(flow)
         self._in_flight = InFlight()
         self._life = Lifecycle(build, self._in_flight, config.close_timeout / 1000)
         self._queue_wait = config.queue_wait / 1000
         self._life.start()
-        for warning in flow.warnings:  # an application may well mount a source, or only push
-            level = logging.INFO if warning == SOURCES_NOT_RUN else logging.WARNING
-            logger.log(level, "%s: %s", flow.source, warning)
+        log_warnings(flow)
 
     @classmethod
     def from_file(
@@ -104,6 +98,9 @@ class Collector(AsyncCalls):
         """
         if not isinstance(path, str | PathLike | Mapping):
             raise _no_flow("Collector.from_file: takes a path", path)
+        from walker_collector.flow import load_flow
+        from walker_collector.plugins import Registry
+
         registry = Registry().discover()
         return cls(load_flow(path, flow=flow, registry=registry, functions=functions), registry)
 
@@ -113,11 +110,14 @@ class Collector(AsyncCalls):
         config: Mapping[str, Any],
         *,
         flow: str | None = None,
-        registry: Registry | None = None,
+        registry: "Registry | None" = None,
     ) -> Self:
         """Start from a flow in memory, in the shape of a flow file; raises ConfigError."""
         if not isinstance(config, str | PathLike | Mapping):
             raise _no_flow("Collector.from_config: takes a mapping", config)
+        from walker_collector.flow import load_flow
+        from walker_collector.plugins import Registry
+
         registry = registry or Registry().discover()
         return cls(load_flow(config, flow=flow, registry=registry), registry)
 
@@ -178,7 +178,7 @@ class Collector(AsyncCalls):
                 "wait, or connection"
             )
         runtime = self._life.runtime
-        return post(runtime.outbox, connection, event, runtime.intake, self._new_id)
+        return runtime.post(connection, event, self._new_id)
 
     @inside
     def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[PushResult | WalkerError]:
@@ -196,7 +196,7 @@ class Collector(AsyncCalls):
 
     @inside
     def push_from(
-        self, source: str | None, events: Iterable[Mapping[str, Any] | Received]
+        self, source: str | None, events: "Iterable[Mapping[str, Any] | Received]"
     ) -> list[PushResult | WalkerError]:
         """Accept events of a source of the flow, as `push_many` does, after the source's steps.
 
@@ -259,7 +259,7 @@ class Collector(AsyncCalls):
         """
         runtime = self._life.runtime_if_open()
         self._life.check_may_wait("forget")
-        person = readable(lambda: plain_person("forget", user, runtime.bounds))
+        person = readable(lambda: runtime.intake.commands.person("forget", user))
         erased = uninterrupted(lambda: runtime.erasure.erase(runtime.consents.keys_of(person)))
         if erased.under_way:
             logger.warning(
@@ -311,7 +311,7 @@ class Collector(AsyncCalls):
     # --- dead letters ----------------------------------------------------------------------
 
     @inside
-    def dead(self, destination: str | None = None, *, own: bool = False) -> list[DeadLetter]:
+    def dead(self, destination: str | None = None, *, own: bool = False) -> "list[DeadLetter]":
         """Return the dead letters, oldest first.
 
         own: only those of events that this process has accepted, whichever process tried them.
@@ -323,7 +323,7 @@ class Collector(AsyncCalls):
     @inside
     def replay(
         self,
-        letters: Iterable[DeadLetter],
+        letters: "Iterable[DeadLetter]",
         without: Collection[str] = (),
         *,
         without_messages: bool = False,
@@ -334,6 +334,8 @@ class Collector(AsyncCalls):
         `without_messages`, all messages to people. Every other part is tried again, also one that
         was begun and may have happened. Raises EventError for a part that no letter can have.
         """
+        from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
+
         workers, found = self._life.runtime_if_open().workers, by_destination("replay", letters)
         without = readable(lambda: parts_to_leave_out(without, found, workers.values()))
         return uninterrupted(
@@ -341,8 +343,10 @@ class Collector(AsyncCalls):
         )
 
     @inside
-    def bury(self, letters: Iterable[DeadLetter]) -> int:
+    def bury(self, letters: "Iterable[DeadLetter]") -> int:
         """Delete dead letters for good; return their count."""
+        from walker_collector.intake.given_letters import by_destination
+
         workers, found = self._life.own_runtime().workers, by_destination("bury", letters)
         return uninterrupted(lambda: workers.delete_dead(found))
 

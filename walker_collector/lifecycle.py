@@ -3,14 +3,17 @@
 import threading
 from _thread import get_ident
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from walker_collector import process
 from walker_collector.closing import Closing
 from walker_collector.errors import EventError, ReentrantCall
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.interrupts import deadline_after, process_is_ending, within_logging
-from walker_collector.runtime import Runtime
 from walker_collector.text import get_logger, storable
+
+if TYPE_CHECKING:
+    from walker_collector.runtime import Runtime
 
 logger = get_logger("walker_collector")
 
@@ -21,10 +24,10 @@ class Lifecycle:
     `build` makes a runtime. `close_timeout` is the time (s) that closing waits for deliveries.
     """
 
-    runtime: Runtime
+    runtime: "Runtime"
 
     def __init__(
-        self, build: Callable[[], Runtime], in_flight: InFlight, close_timeout: float
+        self, build: "Callable[[], Runtime]", in_flight: InFlight, close_timeout: float
     ) -> None:
         self.close_timeout = close_timeout
         self.forked = False
@@ -47,12 +50,12 @@ class Lifecycle:
             forked=self.forked
         )  # now that the hooks which it calls may use the collector
 
-    def runtime_if_open(self) -> Runtime:
+    def runtime_if_open(self) -> "Runtime":
         """Return the runtime of this process; raises CollectorClosed."""
         self._in_flight.check_open()
         return self.own_runtime()
 
-    def own_runtime(self) -> Runtime:
+    def own_runtime(self) -> "Runtime":
         """Return the runtime of this process: a forked child makes its own when it needs one."""
         if self.forked and self._reopen() and not self.runtime.spool.durable:
             logger.warning(

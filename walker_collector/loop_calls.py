@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import define, field
 
-from walker_collector.delivery import Answer
+from walker_collector.delivery.status import Answer
 from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.groups import Groups
 from walker_collector.intake.event_group import ReadEvent

@@ -11,7 +11,7 @@ from walker_collector.config import (
     Secret,
     ValueSpec,
 )
-from walker_collector.delivery import DestinationState, DestinationStatus, EventStatus
+from walker_collector.delivery.status import DestinationState, DestinationStatus, EventStatus
 from walker_collector.errors import (
     CollectorClosed,
     ConfigError,

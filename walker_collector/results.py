@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from attrs import define, frozen
 
-from walker_collector.delivery import Answer, DestinationStatus, EventStatus
+from walker_collector.delivery.status import Answer, DestinationStatus, EventStatus
 from walker_collector.interrupts import Notifier, deadline_after, process_is_ending
 
 _BAD: Final = frozenset({"failed", "closed"})

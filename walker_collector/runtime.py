@@ -1,24 +1,30 @@
 """The working parts of a collector, which a forked child makes anew."""
 
-from collections.abc import Callable
-from typing import Final
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from walker_collector.config import CollectorConfig, FlowConfig
 from walker_collector.delivery.cooperation import Cooperation
 from walker_collector.delivery.destination import Host, announce, build_destinations
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.events import Bounds, Defaults
+from walker_collector.flow import SOURCES_NOT_RUN
 from walker_collector.intake.accept import Intake
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.intake.origin import Origin
-from walker_collector.intake.outbox import OutboxReader
+from walker_collector.intake.outbox import OutboxReader, post
 from walker_collector.intake.sink import SpoolSink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.plugins import Registry
+from walker_collector.results import PushResult
 from walker_collector.spool import RECENT, Spool
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.opening import open_durable
+from walker_collector.text import get_logger
+
+logger = get_logger("walker_collector")
 
 _WRITE_WAIT: Final = 1_000
 """Least wait (ms) for other processes that write, also if a push is not to wait for room."""
@@ -31,6 +37,13 @@ def open_spool(config: CollectorConfig) -> Spool:
         return MemorySpool(recent)
     wait = max(config.queue_wait, _WRITE_WAIT) / 1000
     return open_durable(config.spool, shards=config.shards, recent=recent, wait=wait)
+
+
+def log_warnings(flow: FlowConfig) -> None:
+    """Log the warnings of a flow."""
+    for warning in flow.warnings:  # an application may well mount a source, or only push
+        level = logging.INFO if warning == SOURCES_NOT_RUN else logging.WARNING
+        logger.log(level, "%s: %s", flow.source, warning)
 
 
 class Runtime:
@@ -91,6 +104,12 @@ class Runtime:
         except BaseException:
             self._leave()
             raise
+
+    def post(
+        self, connection: Any, event: Mapping[str, Any], new_id: Callable[[], str]
+    ) -> PushResult:
+        """Write an event into the transaction of an application; see `outbox.post`."""
+        return post(self.outbox, connection, event, self.intake, new_id)
 
     def stop(self, deadline: float, expired: Callable[[], bool]) -> bool:
         """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeVar
 from attrs import Factory, evolve, field, frozen
 
 from walker_collector.config import MISSING, Consent, FlowConfig
-from walker_collector.delivery import CONSENT_CHANGED, Destination, context_for, person_of
 from walker_collector.delivery.consent_hold import ConsentHold
-from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.destination import Destination, build_destinations
+from walker_collector.delivery.hook_calls import person_of
+from walker_collector.delivery.preparation import CONSENT_CHANGED, context_for
 from walker_collector.error_details import definition_of, failure_of, reason_of
 from walker_collector.errors import Ignored, NothingToSend, Rejected
 from walker_collector.events import Bounds, Defaults, decode

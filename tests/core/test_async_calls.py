@@ -33,7 +33,7 @@ from walker_collector import (
     ReentrantCall,
     SpoolFull,
 )
-from walker_collector.delivery import DestinationWorker
+from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.intake.sink import SpoolSink
 from walker_collector.spool.sqlite.group_commit import GroupCommit
 

@@ -7,7 +7,7 @@ from typing import Final
 from walker_collector.cli.progress_line import finished
 from walker_collector.cli.signals import StopSignal
 from walker_collector.collector import Collector
-from walker_collector.delivery import DestinationStatus
+from walker_collector.delivery.status import DestinationStatus
 
 STALLED: Final = 60.0
 """Seconds without a delivery after which failing destinations are given up."""

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from walker_collector.delivery import CONSENT_CHANGED, Destination
+from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.simulation import Simulated
 
 DELIVERIES: Final = "deliveries"

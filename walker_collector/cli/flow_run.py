@@ -15,7 +15,7 @@ from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
-from walker_collector.delivery import DestinationStatus
+from walker_collector.delivery.status import DestinationStatus
 from walker_collector.flow import load_flow
 from walker_collector.inspector.deliverers import unattended
 from walker_collector.moments import now_ms

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import Factory, define, frozen
 
-from walker_collector.delivery import DestinationStatus
+from walker_collector.delivery.status import DestinationStatus
 from walker_collector.spool.deliverer import TROUBLED
 from walker_collector.text import counted
 

@@ -10,7 +10,7 @@ from attrs import Factory, frozen
 from walker_collector.cli.log_output import log_figures
 from walker_collector.cli.output import print_table
 from walker_collector.cli.streams import logs_json, say
-from walker_collector.delivery import DestinationStatus
+from walker_collector.delivery.status import DestinationStatus
 from walker_collector.spool import DeadLetter
 from walker_collector.text import counted
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Final
 
-from walker_collector.delivery import DestinationWorker
+from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.spool import (
     FRESH,

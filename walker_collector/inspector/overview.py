@@ -7,7 +7,7 @@ import attrs
 
 from walker_collector.collector import Collector
 from walker_collector.config import DestinationConfig
-from walker_collector.delivery import DestinationWorker
+from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.figures import Counts, Figures
 from walker_collector.inspector.sampler import Sampler
 from walker_collector.mapping import walk_rules

@@ -24,7 +24,7 @@ from attrs import define, field, frozen
 
 from walker_collector.collector import Collector
 from walker_collector.config import MISSING
-from walker_collector.delivery import Destination
+from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.events import decode

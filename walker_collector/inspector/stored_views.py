@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from attrs import asdict
 
 from walker_collector.collector import Collector
-from walker_collector.delivery import DestinationWorker
+from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.events import MARKS, decode
 from walker_collector.inspector.consent_statements import statements_under
 from walker_collector.inspector.masking import masked, public_values

@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from walker_collector.config import Consent
-from walker_collector.delivery import CONSENT_CHANGED
+from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.errors import EventError, NotTrusted, WalkerError
 from walker_collector.events import (
     Bounds,
@@ -137,6 +137,10 @@ class Commands:
 
         return uninterrupted(record)  # a statement that is kept releases the events it admits
 
+    def person(self, call: str, user: Any) -> dict[str, Any]:
+        """Return a user as plain JSON; raises EventError, naming the call, if none is named."""
+        return _plain_person(call, user, self._bounds)
+
     def learn(self, consent: Consent, user: Mapping[str, Any], at: int, claim: bool) -> None:
         """Learn the consent of an event, everything its person grants at stamp `at`.
 
@@ -229,20 +233,6 @@ def _items(shared: Mapping[str, Any]) -> int:
     return len(shared) + sum(map(len, lists))
 
 
-def check_statement(call: str, update: Any, user: Any) -> None:
-    """Raise EventError, naming the call, for an update or a user that is surely a mistake."""
-    if not isinstance(update, Mapping):
-        raise EventError(
-            f"{call}: takes an object of keys, granted or not, not {type(update).__name__}; "
-            f'write {call}({{"marketing": True}}, user={{"id": "u1"}})'
-        )
-    if user is None:
-        raise EventError(
-            f'{call}: user is None; write user={{"id": "u1"}}, or leave user out to set the '
-            "default, which is for everybody"
-        )
-
-
 def plain_statement(
     update: Any, user: Any, bounds: Bounds
 ) -> tuple[dict[str, bool], dict[str, Any] | None]:
@@ -254,10 +244,10 @@ def plain_statement(
         raise EventError('consent: must be an object such as {"marketing": true}')
     check_grants(update)
     plain = plain_object("consent", update, bounds)
-    return plain, None if user is None else plain_person("consent", user, bounds)
+    return plain, None if user is None else _plain_person("consent", user, bounds)
 
 
-def plain_person(call: str, user: Any, bounds: Bounds) -> dict[str, Any]:
+def _plain_person(call: str, user: Any, bounds: Bounds) -> dict[str, Any]:
     """Return a user as plain JSON; raises EventError, naming the call, without an identifier."""
     if isinstance(user, Mapping):
         plain = plain_object("user", user, bounds)

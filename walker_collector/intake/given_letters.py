@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from walker_collector.delivery import DestinationWorker
+from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.errors import EventError
 from walker_collector.intake.reading import readable
 from walker_collector.naming import hint

@@ -5,8 +5,9 @@ from typing import Any, Final, NamedTuple
 
 from attrs import frozen
 
-from walker_collector.intake.steps import Steps
-from walker_collector.spool import Position
+from walker_collector.config import FlowConfig
+from walker_collector.intake.steps import Steps, compile_steps
+from walker_collector.spool import RECENT, Position
 
 
 @frozen
@@ -32,3 +33,16 @@ class Placed(NamedTuple):
 
 
 PROCESS: Final = Origin()
+
+
+def origins_of(flow: FlowConfig) -> dict[str | None, Origin]:
+    """Return the origins of a flow by the ids of its sources; None: a source outside of it."""
+    given = flow.collector.recent
+    recent = RECENT if given is None else given
+    origins: dict[str | None, Origin] = {
+        id: Origin(
+            compile_steps(entry.config), recent, getattr(entry.plugin, "corrects_times", True)
+        )
+        for id, entry in flow.sources.items()
+    }
+    return {**origins, None: Origin(recent=recent, corrects_times=True)}

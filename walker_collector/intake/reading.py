@@ -84,6 +84,20 @@ def check_events(call: str, events: object) -> None:
         )
 
 
+def check_statement(call: str, update: Any, user: Any) -> None:
+    """Raise EventError, naming the call, for an update or a user that is surely a mistake."""
+    if not isinstance(update, Mapping):
+        raise EventError(
+            f"{call}: takes an object of keys, granted or not, not {type(update).__name__}; "
+            f'write {call}({{"marketing": True}}, user={{"id": "u1"}})'
+        )
+    if user is None:
+        raise EventError(
+            f'{call}: user is None; write user={{"id": "u1"}}, or leave user out to set the '
+            "default, which is for everybody"
+        )
+
+
 def until_it_raises(call: str, events: Iterable[Any]) -> Iterator[Any]:
     """Yield events; if their iterator raises, yield an EventError that says so, and end."""
     count = 0

@@ -8,8 +8,8 @@ import attrs
 from attrs import Factory, define
 
 from walker_collector.config import Consent, PartState
-from walker_collector.delivery import CONSENT_CHANGED
 from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.errors import Untested
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flow import load_flow
