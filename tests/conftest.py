@@ -5,6 +5,7 @@ short one (`tests/forms.py`); the last lines say which. `-m services` runs the f
 """
 
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -21,6 +22,8 @@ LEFT_OUT = pytest.StashKey[Counter[str]]()
 """Why tests were left out, and what runs them -> how many."""
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 CONTRACT = "/testing/contract/"
 """Where tests skip themselves that do not concern a plugin."""
@@ -118,3 +121,12 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for all tests of a process, each of which has a place there alone."""
     with required_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        missing("Chromium is not installed (Debian: chromium)")
+    return found

@@ -6,6 +6,7 @@ from typing import Final, NoReturn
 import pytest
 
 SERVICES: Final = {
+    "axe": "npm",
     "chromium": "Chromium",
     "nginx": "nginx",
     "node_packages": "npm",

@@ -10,7 +10,6 @@ from tests.wheelhouse import Environment, once_for_all, run
 
 HERE = Path(__file__).parent
 NPM = ("npm", "install", "--silent", "--no-package-lock", "--no-audit", "--no-fund")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def _install_for_node(folder: Path) -> None:
@@ -40,12 +39,3 @@ def python_packages(package_index: None, shared_folder: Path) -> Path:
     """The interpreter of a virtualenv with the SDKs for Python."""
     folder = once_for_all(shared_folder / "clients-python", _install_for_python)
     return folder / "venv" / "bin" / "python"
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """The browser's program."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        missing("Chromium is not installed (Debian: chromium)")
-    return found

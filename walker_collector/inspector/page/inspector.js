@@ -40,7 +40,7 @@ const badge = ([kind, text]) => h("span", { class: `badge ${kind}` }, text);
 const outcome = (name) => badge(OUTCOMES[name] ?? ["", name]);
 const facts = (pairs, kind = "facts") => h("dl", { class: kind }, pairs.filter((pair) => pair[1] !== null && pair[1] !== undefined && pair[1] !== "")
   .map(([name, value]) => (kind === "facts" ? h("div", {}, h("dt", {}, name), h("dd", {}, value)) : [h("dt", {}, name), h("dd", {}, value)])));
-const json = (value, name) => h("pre", { tabindex: "0", role: "region", "aria-label": name }, JSON.stringify(value, null, 2));
+const json = (value, name) => h("pre", { tabindex: "0", role: "group", "aria-label": name }, JSON.stringify(value, null, 2));
 
 // --- words --------------------------------------------------------------------------------
 
@@ -138,6 +138,7 @@ const RECEIVE = {
     drawFigures();
   },
   samples(samples) {
+    loaded.changed = true;
     if (state.paused) { state.held = [...state.held, ...samples].slice(-KEPT); drawPause(); } else add(samples);
   },
 };
@@ -160,19 +161,19 @@ function drawFigures() {
   $("unready").hidden = !figures.unready;
   $("unready").textContent = figures.unready ? `New events are refused: ${figures.unready}` : "";
   if (state.view === "live") $("destinations").replaceChildren(...items.map(card));
-  follow("held", held);
-  follow("dead", dead);
+  if (["held", "dead"].includes(state.view)) follow(state.view, `${held} ${dead}`);
   if (state.view === "rules") drawRules();
   if (state.view === "sources") drawSources();
   $("skipped").textContent = figures.skipped ? `More events come than anybody can read: ${count(figures.skipped)} are counted, not listed.` : "";
 }
 
-// Load a list again once its number has changed, unless somebody is reading in it.
-const shown = {};
-function follow(view, number) {
-  const list = $(`${view}-list`), changed = shown[view] !== number;
-  if (state.view !== view || !changed || list.contains(document.activeElement) || list.querySelector("details[open]")) return;
-  shown[view] = number;
+// Load a list again once something has happened, a long one seldom; but not while somebody reads in it.
+const loaded = { changed: false, at: 0, numbers: "" };
+function follow(view, numbers) {
+  const list = $(`${view}-list`), wait = list.children.length > 50 ? 10000 : 1500;
+  loaded.changed ||= loaded.numbers !== numbers;
+  loaded.numbers = numbers;
+  if (!loaded.changed || Date.now() < loaded.at + wait || list.contains(document.activeElement) || list.querySelector("details[open]")) return;
   LOAD[view]().catch(() => {});
 }
 
@@ -243,7 +244,7 @@ function detail(item) {
       ["Rule", item.rule ?? (item.attempt ? "none matches" : null)], ["Consent", consent],
       ["Attempt", item.attempt || null], ["Call took", item.attempt ? ms(item.took) : null], ["Since accepted", item.person || item.attempt ? ms(item.age) : null],
     ], "plain"),
-    h("div", {}, h("h4", {}, "As the destination got it"), item.sent === null ? h("p", { class: "soft" }, item.attempt ? "Too long to show." : "Nothing was sent.") : json(item.sent, "The event as the destination got it")));
+    h("div", {}, h("h3", {}, "As the destination got it"), item.sent === null ? h("p", { class: "soft" }, item.attempt ? "Too long to show." : "Nothing was sent.") : json(item.sent, "The event as the destination got it")));
 }
 
 function redraw() {
@@ -261,11 +262,13 @@ function drawPause() {
 
 const LOAD = {
   async held() {
+    Object.assign(loaded, { changed: false, at: Date.now() });
     const { groups, complete } = await ask("held");
     $("held-list").replaceChildren(...groups.map(heldGroup), ...(complete ? [] : [h("p", { class: "note" }, "Only the oldest ones are listed.")]));
     if (!groups.length) $("held-list").append(h("p", { class: "empty" }, "Nothing is held."));
   },
   async dead() {
+    Object.assign(loaded, { changed: false, at: Date.now() });
     const { reasons } = await ask("dead");
     $("dead-list").replaceChildren(...reasons.map(reasonCard));
     if (!reasons.length) $("dead-list").append(h("p", { class: "empty" }, "There are no dead letters."));
@@ -277,7 +280,7 @@ const LOAD = {
 function heldGroup(group) {
   const look = group.person && h("a", { href: "#/people", on: { click: () => lookUp(group.person) } }, person(group));
   return h("article", { class: "card" },
-    h("div", { class: "title" }, h("h3", {}, look || "nobody"), badge(["warn", `${count(group.count)} held`])),
+    h("div", { class: "title" }, h("h2", {}, look || "nobody"), badge(["warn", `${count(group.count)} held`])),
     h("p", { class: "reason" }, `${group.destination} needs ${needs(group.missing)}${group.missing?.rule ? ` (rule ${group.missing.rule})` : ""}`),
     group.missing && h("ul", { class: "said soft" }, group.missing.statements.map((one) => h("li", {}, stated(one))), group.missing.deniedForGood && h("li", {}, "The event itself says no, which no later grant changes.")),
     h("p", { class: "sub" }, `Oldest since ${day(group.oldest)}`),
@@ -290,7 +293,7 @@ function reasonCard(reason) {
   const which = { destination: reason.destination, reason: reason.reason }, all = plural(reason.count, "dead letter");
   const period = reason.first === reason.last ? day(reason.first) : `${day(reason.first)} to ${day(reason.last)}`;
   return h("article", { class: "card" },
-    h("div", { class: "title" }, h("h3", {}, reason.destination), badge(["bad", count(reason.count)])),
+    h("div", { class: "title" }, h("h2", {}, reason.destination), badge(["bad", count(reason.count)])),
     h("p", { class: "reason" }, reason.reason), h("p", { class: "sub" }, period),
     h("div", { class: "row" },
       h("button", { type: "button", on: { click: () => replay(which, all, reason.messages, reason.count > 1) } }, reason.count > 1 ? `Replay all ${count(reason.count)}` : "Replay"),
@@ -354,7 +357,7 @@ function drawSources() {
   if (!figures) return;
   const list = (counts) => Object.entries(counts).map(([key, value]) => `${count(value)} ${key}`).join(", ") || "–";
   $("sources-list").replaceChildren(...figures.sources.map((source) => h("article", { class: "card" },
-    h("h3", {}, source.id),
+    h("h2", {}, source.id),
     facts([["Events accepted", count(source.accepted)], ["Requests", count(source.requests)], ["Refused", count(Object.values(source.refused).reduce((a, b) => a + b, 0))],
       ["By status", list(source.statuses)], ["By reason", list(source.refused)]]))));
   if (!figures.sources.length) $("sources-list").append(h("p", { class: "empty" }, "No source has brought anything yet."));
