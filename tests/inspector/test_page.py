@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.inspector.conftest import Inspected
+from tests.inspector.conftest import PATIENCE, Inspected
 from tests.support import wait_until
 
 VIEWS = ("live", "held", "dead", "rules", "people", "sources")
@@ -236,7 +236,7 @@ def test_everything_can_be_done_by_keyboard(page: Page, inspected: Inspected) ->
 
 def go_to(page: Page, selector: str, key: str = "Tab") -> None:
     """Press a key until an element has the focus."""
-    page.locator(selector).first.wait_for()
+    page.locator(selector).first.wait_for(timeout=PATIENCE)
     for _ in range(40):
         if page.evaluate("s => document.activeElement.matches(s)", selector):
             return
