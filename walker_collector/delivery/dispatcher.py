@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 from attrs import Factory, define
@@ -29,6 +29,9 @@ from walker_collector.people.consent import ConsentSnapshot, ConsentStore
 from walker_collector.spool import Entry, LeaseLost
 from walker_collector.spool.person_keys import ordering_key
 from walker_collector.text import storable
+
+_UNCLAIMED: Final = 0.05
+"""Seconds before a batch that could not be claimed is tried again."""
 
 
 class Erasing(Protocol):
@@ -100,6 +103,8 @@ class Dispatcher:
         finally:
             if batch.claim is not None:
                 batch.claim.end()
+        if batch.is_unclaimed and all(task.outcome is NOT_ATTEMPTED for task in tasks):
+            self.threads.sleep(_UNCLAIMED)  # else the same would be tried at once, for ever
         # Nothing of this batch goes further now, not even a call that hung and returns later. It
         # also ends the circle of tasks, contexts and batch, which only the collector would free.
         batch.tasks = []
@@ -119,6 +124,7 @@ class _BatchInProgress:
 
     held_up: people with an event that their later ones wait behind.
     interrupted: a hook was told not to send an event, after a withdrawal or the like.
+    is_unclaimed: no claim can be made just now.
     """
 
     dispatcher: Dispatcher
@@ -127,6 +133,7 @@ class _BatchInProgress:
     tasks: list[Task] = Factory(list)
     held_up: set[str] = Factory(set)
     interrupted: bool = False
+    is_unclaimed: bool = False
 
     def send(self) -> None:
         """Send the tasks in order; a person's later events wait behind one that must be retried."""
@@ -142,7 +149,7 @@ class _BatchInProgress:
             else:
                 self._send_batches(list(ready))
         except LeaseLost:  # whoever delivers now begins with the tasks that were not attempted
-            return
+            self.is_unclaimed = True
         except SpoolError as error:  # the consent of people could not be read
             for task in self.tasks:
                 if task.outcome is NOT_ATTEMPTED:
@@ -181,6 +188,7 @@ class _BatchInProgress:
         try:
             claim.hold(self.tasks)
         except SpoolError:
+            self.is_unclaimed = True
             return False
         return True
 

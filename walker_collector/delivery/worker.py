@@ -321,8 +321,10 @@ class DestinationWorker:
                 state.figures = state.spool.counts().get(self.id, {})
             elif not state.leased:
                 state.count_stored()
-        if not state.delivers_all and not self._threads.stopping:
-            elsewhere = self.trouble_elsewhere()
+        if state.spool.durable and not self._threads.stopping:
+            elsewhere = state.spool.trouble
+            if not state.delivers_all and not elsewhere:
+                elsewhere = self.trouble_elsewhere()
         with self._lock:
             if (
                 state.delivers_all and state.window.foreign and not state.sharded

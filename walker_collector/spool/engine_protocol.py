@@ -236,6 +236,13 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     durable: Literal[True]
 
     @property
+    def trouble(self) -> str:
+        """The reason why the store cannot be used just now, with the remedy; "" if it can.
+
+        That of the last attempt. A file has none, as its next attempt may well succeed.
+        """
+
+    @property
     def outbox(self) -> Outbox | None:
         """The outbox; None: applications have no transactions in this store."""
 

@@ -26,6 +26,8 @@ from walker_collector.spool.postgres.sessions import Session, is_idle, pauses
 from walker_collector.spool.postgres.transactions import NOTHING, Needs, Transaction
 from walker_collector.text import describe
 
+_TROUBLED: Final = 30.0
+"""Seconds for which a failed write tells of the server, while nobody writes."""
 _CONFLICTS: Final = 20
 """Repetitions of a transaction that others have come between."""
 
@@ -70,6 +72,13 @@ class GroupedWrites:
         self._channel = channel_of(session.schema)
         self.waiting: deque[_Write] = deque()
         self._commits = 0
+        self._trouble, self._troubled_at, self._troubled = "", 0.0, 0
+
+    @property
+    def trouble(self) -> str:
+        """The reason why the last write has failed; "" if none has lately, by this connection."""
+        is_old = time.monotonic() > self._troubled_at + _TROUBLED
+        return "" if is_old or self._troubled != self._session.number else self._trouble
 
     def run(
         self,
@@ -100,7 +109,10 @@ class GroupedWrites:
             writes = list(self.waiting)
             try:
                 self._commit_all(writes)
+                self._trouble = ""
             except ServerTrouble as error:
+                self._trouble, self._troubled_at = str(error), time.monotonic()
+                self._troubled = self._session.number
                 _fail_late(writes, error)
             while self.waiting and self.waiting[0].done:
                 self.waiting.popleft()
@@ -186,7 +198,9 @@ class GroupedWrites:
         """End a transaction that has failed, so that the connection can be used on."""
         try:
             if not connection.closed and not is_idle(connection):
-                connection.execute("ROLLBACK")
+                # A ROLLBACK by `execute` would leave psycopg with names of prepared statements that
+                # a pipeline has skipped after the failed one: each later use of them would fail.
+                connection.rollback()
         except psycopg.Error:
             self._session.drop()
         if connection.closed:

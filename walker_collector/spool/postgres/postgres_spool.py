@@ -64,6 +64,10 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
     def inherited(self) -> int | None:
         return self.core.inherited
 
+    @property
+    def trouble(self) -> str:
+        return self.core.writes.trouble or self.core.session.trouble
+
     # --- deliveries of this process --------------------------------------------------------
 
     def join(

@@ -42,6 +42,10 @@ _ASKED: Final = 3
 """How often a new connection asks which server process it has: a pooler gives it several."""
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds between attempts; the last one again and again."""
+_ATTEMPT: Final = 0.1
+"""Seconds to wait for the turn at least."""
+_REFUSED: Final = 0.05
+"""Seconds after a failed connection in which no other thread tries: it may have taken seconds."""
 
 
 @frozen
@@ -96,6 +100,10 @@ class Session:
         self._prepared = prepared
         self._database: Database | None = None
         self._closed = False
+        self._refused_until = 0.0
+        self._troubled_since: float | None = None
+        self.trouble = ""
+        """The reason why the server could not be used the last time; "" if it was."""
 
     @property
     def database(self) -> Database | None:
@@ -112,12 +120,29 @@ class Session:
             return database
         if self._closed:
             raise SpoolError(f"{self.name}: it is closed")
+        if time.monotonic() < self._refused_until:
+            raise ServerTrouble(self.trouble)
         self.drop()
         try:
             return self._connect()
         except psycopg.Error as error:
             self.drop()
-            raise spool_error(self.name, error) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: psycopg.Error) -> SpoolError:
+        made = spool_error(self.name, error)
+        if isinstance(made, ServerTrouble):
+            self._note_trouble(made)
+            self._refused_until = time.monotonic() + _REFUSED
+        return made
+
+    def _note_trouble(self, error: ServerTrouble) -> None:
+        self.trouble = str(error)
+        if self._troubled_since is None:
+            self._troubled_since = time.monotonic()
+
+    def _note_success(self) -> None:
+        self.trouble, self._troubled_since = "", None
 
     def _connect(self) -> Database:
         connection = psycopg.connect(
@@ -138,6 +163,7 @@ class Session:
             )  # to compile one of these short queries takes longer
         self._prepared(database)
         self.number += 1
+        self._note_success()
         return database
 
     def run(self, work: Callable[[Database], T]) -> T:
@@ -158,17 +184,31 @@ class Session:
     def repeat(self, work: Callable[[Database], T], wait: float) -> T:
         """Run `work`, which may be repeated, until it succeeds; for at most `wait` seconds.
 
-        Other threads have their turns in between. Raises SpoolError.
+        Other threads have their turns in between. While the server has been in trouble for longer
+        than that, there is one attempt. Raises SpoolError.
         """
-        deadline = time.monotonic() + wait
+        began = time.monotonic()
         for pause in pauses():
+            deadline = (self._troubled_since or began) + wait
             try:
-                return self.run(work)
-            except ServerTrouble:
+                return self._run_by(work, deadline)
+            except ServerTrouble as error:
+                self._note_trouble(error)
                 if time.monotonic() + pause > deadline:
                     raise
                 time.sleep(pause)
         raise AssertionError("pauses never end")
+
+    def _run_by(self, work: Callable[[Database], T], deadline: float) -> T:
+        """Run `work` once, if the turn comes by the deadline; another thread may wait in it."""
+        if not self.turn.acquire(timeout=max(0.0, deadline - time.monotonic()) + _ATTEMPT):
+            raise ServerTrouble(f"{self.name}: the server has not answered for too long")
+        try:
+            result = self.run_with_turn(work)
+        finally:
+            self.turn.release()
+        self._note_success()
+        return result
 
     def drop(self) -> None:
         """Close the connection; the next use makes a new one."""

@@ -91,6 +91,7 @@ class SqliteSpool:
     """
 
     durable: Literal[True] = True
+    trouble = ""
     outbox: None = None
 
     def __init__(

@@ -1,0 +1,105 @@
+"""Troubles of the server: told with what to do, and over by themselves."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.postgres_server import PostgresServer
+from tests.support import wait_until
+from walker_collector import Collector
+from walker_collector.errors import SpoolError
+from walker_collector.spool import NewEvent, State
+from walker_collector.spool.postgres import Place, open_spool
+
+
+@pytest.fixture
+def collector(place: Place, tmp_path: Path) -> Iterator[Collector]:
+    """A collector that writes to a file, and waits a moment for the server."""
+    file = {"package": "file", "config": {"settings": {"path": str(tmp_path / "out.ndjson")}}}
+    spool = {"url": place.url, "schema": place.schema}
+    flow = {
+        "collector": {"spool": spool, "queueWait": 300},
+        "destinations": {"log": file},
+    }
+    with Collector.from_config(flow) as collector:
+        yield collector
+
+
+def push(collector: Collector, n: int) -> None:
+    collector.push("page view", data={"n": n}, user={"id": "ines"})
+
+
+def reason(collector: Collector) -> str:
+    return collector.status().destinations["log"].reason
+
+
+@contextmanager
+def locked(place: Place, table: str) -> Iterator[None]:
+    """Keep everybody from a table."""
+    with psycopg.connect(place.url) as other:
+        other.execute(f"LOCK {place.schema}.{table}".encode())
+        yield
+        other.rollback()
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_writes_succeed_again_whenever_they_began_to_fail(place: Place, before: int) -> None:
+    spool = open_spool(place, wait=0.05)
+    event = NewEvent("id:a", 1_000, b"{}", {"crm": State.WAITING}, mark=b"mark")
+    try:
+        for _ in range(before):  # some statements get prepared by the server, and then more
+            spool.append([event], lambda runs: None)
+        for _ in range(3):
+            with locked(place, "accepted"), pytest.raises(SpoolError, match="writing for too long"):
+                spool.append([event], lambda runs: None)
+            spool.append([event], lambda runs: None)
+    finally:
+        spool.close()
+
+
+def test_figures_tell_of_a_server_that_is_down_without_waiting_for_it(
+    collector: Collector, postgres_server: PostgresServer
+) -> None:
+    push(collector, 1)
+    assert collector.flush(20)
+    assert reason(collector) == ""
+    postgres_server.stop("fast")
+    try:
+        with pytest.raises(SpoolError, match="see whether the server runs"):
+            push(collector, 2)
+        wait_until(lambda: "see whether the server runs" in reason(collector))
+        asked = [threading.Thread(target=collector.status) for _ in range(20)]
+        for thread in asked:
+            thread.start()
+        for thread in asked:
+            thread.join(timeout=5)
+            assert not thread.is_alive()
+    finally:
+        postgres_server.start()
+    wait_until(lambda: reason(collector) == "")
+    push(collector, 3)
+    assert collector.flush(20)
+
+
+def test_batch_that_cannot_be_claimed_is_not_tried_at_once_for_ever(
+    collector: Collector, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+    claim = collector._life.runtime.spool.claim  # type: ignore[union-attr]
+
+    def counted(*args: Any) -> Any:
+        tried.append(args)
+        return claim(*args)
+
+    monkeypatch.setattr(collector._life.runtime.spool, "claim", counted)
+    with psycopg.connect(place.url, autocommit=True) as other:
+        pids = "SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory'"
+        other.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({pids}) AS found")
+    push(collector, 1)
+    assert collector.flush(20)
+    assert len(tried) < 50  # it was thousands
