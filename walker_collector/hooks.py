@@ -1,7 +1,7 @@
 """The hooks of each destination: its plugin's own, with those of the extensions around them."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
@@ -21,16 +21,21 @@ class Hooks:
     """The hooks of one destination, each under its name, and its plugin as `instance`.
 
     `push_batch` is None if the plugin has none; else it is used instead of `push`. `transform` is
-    None unless an extension has it.
+    None unless an extension has it. `extended`: an extension may look at the events.
     """
 
-    def __init__(self, instance: Any, hooks: Mapping[str, Hook | None]) -> None:
+    def __init__(self, instance: Any, hooks: Mapping[str, Hook | None], extended: bool) -> None:
         self.instance = instance
+        self.extended = extended
         self.__dict__.update(hooks)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, hook: str) -> Any: ...
+
+
+_OF_EVENTS: Final = ("transform", "push", "push_batch")
+"""The hooks that get events."""
 
 
 class BrokenContract(PluginError):
@@ -132,13 +137,15 @@ def _instance(place: str, plugin: type) -> Any:
 def _resolve(
     manager: pluggy.PluginManager, proxy: _PluginProxy, others: list[_PluginProxy]
 ) -> Hooks:
-    hooks: dict[str, Hook | None] = {
-        name: _direct(manager.subset_hook_caller(name, others)) for name in HOOKS
-    }
+    callers = {name: manager.subset_hook_caller(name, others) for name in HOOKS}
+    hooks: dict[str, Hook | None] = {name: _direct(caller) for name, caller in callers.items()}
     if not implements(proxy, "push_batch"):
         hooks["push_batch"] = None  # an extension may have one, which wraps nothing here
-    hooks["transform"] = _transform(manager.subset_hook_caller("transform", others))
-    return Hooks(proxy.plugin, hooks)
+    hooks["transform"] = _transform(callers["transform"])
+    extended = any(
+        each.plugin is not proxy for name in _OF_EVENTS for each in callers[name].get_hookimpls()
+    )
+    return Hooks(proxy.plugin, hooks, extended)
 
 
 def _transform(caller: pluggy.HookCaller) -> Hook | None:

@@ -48,6 +48,13 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
     message_parts: tuple[str, ...]
                                 the parts of a delivery (`context.progress`) that are messages to
                                 people: a replay of dead letters can leave them out
+    reads: tuple[str, ...]      the paths in events that the plugin reads itself, beside what its
+                                values (`Value`) and the mapping read: ("timestamp", "user.id").
+                                Its events then have the parts that hold these paths and those of
+                                its values, whole, and `name`, `id` and `consent`; the other parts
+                                may be absent, as they are not even decoded. Where an extension
+                                looks at the events, or a function in the settings may, they are
+                                whole. Without `reads` they always are
     guarded: frozenset[str]     rule settings, as a flow file writes them, whose effects nobody may
                                 cause but senders that are trusted: a deletion, a message. The
                                 plugin refuses their events (Rejected) where `context.trusted` and

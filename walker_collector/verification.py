@@ -110,14 +110,17 @@ def _verify_destination_class(name: str, plugin: Any) -> None:
         number = getattr(plugin, attribute, None)
         if number is not None and (type(number) is not int or number < (attribute != "linger")):
             raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
-    _verify_message_parts(name, plugin)
+    _verify_names(name, plugin, "message_parts", "names")
+    _verify_names(name, plugin, "reads", "paths in an event")
     _verify_guarded(name, plugin)
 
 
-def _verify_message_parts(name: str, plugin: type) -> None:
-    parts = getattr(plugin, "message_parts", ())
-    if not isinstance(parts, tuple) or not all(isinstance(part, str) for part in parts):
-        raise PluginError(f"plugin {name}: message_parts must be a tuple of names, not {parts!r}")
+def _verify_names(name: str, plugin: type, attribute: str, what: str) -> None:
+    found = getattr(plugin, attribute, None)
+    if found is None:
+        return
+    if not isinstance(found, tuple) or not all(isinstance(each, str) and each for each in found):
+        raise PluginError(f"plugin {name}: {attribute} must be a tuple of {what}, not {found!r}")
 
 
 def _verify_guarded(name: str, plugin: type) -> None:

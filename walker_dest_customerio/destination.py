@@ -74,6 +74,7 @@ class CustomerioDestination:
     linger = 100
     message_parts = MESSAGE_PARTS
     guarded = GUARDED
+    reads = ("id", "name", "timestamp", "user")
     advise = staticmethod(advise)
 
     @staticmethod

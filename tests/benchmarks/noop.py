@@ -20,6 +20,8 @@ from walker_collector import (
 class Single:
     """Takes events one by one, like the peer's."""
 
+    reads = ()
+
     @hookimpl
     def push(self, event: Event, data: Any, rule: Rule | None, context: PushContext) -> None:
         """Do nothing."""
@@ -27,6 +29,8 @@ class Single:
 
 class Batched:
     """Takes events in batches of the usual size."""
+
+    reads = ()
 
     @hookimpl
     def push_batch(self, batch: Sequence[Item], context: Context) -> None:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import attrs
 from attrs import frozen
@@ -15,11 +15,20 @@ from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError
 from walker_collector.hooks import Hooks, connect, implements
 from walker_collector.hookspecs import PROJECT, Context
-from walker_collector.mapping import Ignoring, Mapper, compile_ignoring, compile_mapping
+from walker_collector.mapping import (
+    CompiledMapping,
+    Ignoring,
+    Mapper,
+    compile_ignoring,
+    compile_rules,
+)
 from walker_collector.people.gate import Gate, compile_gate
 from walker_collector.plugins import Registry, extensions_at_work
 from walker_collector.text import brief, get_logger, storable
 from walker_collector.tracebacks import HINT, is_wanted
+
+if TYPE_CHECKING:
+    from walker_collector.mapping.partial_decode import PartialRules
 
 _BATCH_SIZE: Final = 100
 """Events in one `push_batch`, unless the plugin or the flow sets another size."""
@@ -44,7 +53,8 @@ class Destination:
 
     `admits` checks the consent that the destination as a whole requires; if it does,
     `requires_consent` is true. `ignoring` says which events its rules ignore in any case (None: no
-    event). `listens`: changes of consent are delivered to it.
+    event). `partial` decodes only the parts that are read (None: every event is decoded whole).
+    `listens`: changes of consent are delivered to it.
     """
 
     id: str
@@ -54,6 +64,7 @@ class Destination:
     hooks: Hooks
     mapper: Mapper
     ignoring: Ignoring | None = None
+    partial: "PartialRules | None" = attrs.field(default=None, repr=False)
     instance: Any = attrs.field(default=None, repr=False)
     listens: bool = False
     batch_size: int = 1
@@ -170,14 +181,16 @@ def _destination(
     batched = hooks.push_batch is not None
     has_bytes = getattr(plugin, "batch_bytes", None) is not None
     size = config.batch.size if config.batch and config.batch.size else None
+    compiled = compile_rules(config)
     return Destination(
         id=id,
         config=config,
         context=context,
         log=log,
         hooks=hooks,
-        mapper=compile_mapping(config),
+        mapper=compiled.mapper,
         ignoring=compile_ignoring(config),
+        partial=_partial(plugin, config, hooks, compiled),
         instance=plugin,
         listens=_listens(plugin, config.settings),
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),
@@ -186,6 +199,19 @@ def _destination(
         share=share,
         linger=_declared(plugin, "linger", _LINGER, least=0) if batched else 0,
     )
+
+
+def _partial(
+    plugin: object, config: DestinationConfig, hooks: Hooks, compiled: CompiledMapping
+) -> "PartialRules | None":
+    """Return how to decode only what is read; None unless all that reads is known."""
+    reads = getattr(plugin, "reads", None)
+    if reads is None or hooks.extended:
+        return None
+    # Here, as msgspec is only for destinations that declare it, and takes a while to import.
+    from walker_collector.mapping.partial_decode import compile_partial
+
+    return compile_partial(reads, config.settings, compiled.plain_steps)
 
 
 def _listens(plugin: object, settings: Any) -> bool:

@@ -1,7 +1,7 @@
 """Prepare an entry for its call: decode it, check consent, map it."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.destination import Destination
@@ -14,6 +14,9 @@ from walker_collector.mapping import UNMATCHED
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import FRESH, DeliveryState, Entry
+
+if TYPE_CHECKING:
+    from walker_collector.mapping.partial_decode import PartialRule
 
 CONSENT_CHANGED: Final = "walker consent"
 """The event name of a change of consent in the queues of destinations that listen to it."""
@@ -36,10 +39,7 @@ def context_for(
     `basis` is the consent of the person; the event's own consent overrides it. The result replaces
     the event's `consent`, as walkerOS does. The marks of a stored event are taken off.
     """
-    own, since = event.get("consent"), event.pop(CONSENT_AT, None)
-    # Most events have no consent of their own.
-    state = dict(basis.of_event(own, since) if own or since else basis.granted)
-    event["consent"] = state
+    event["consent"] = state = _consent(basis, event.get("consent"), event.pop(CONSENT_AT, None))
     trusted = not event.pop(UNTRUSTED, False)
     return PushContext(
         destination.context,
@@ -51,6 +51,11 @@ def context_for(
         person,
         trusted,
     )
+
+
+def _consent(basis: Basis, own: Any, since: Any) -> dict[str, bool]:
+    # Most events have no consent of their own.
+    return dict(basis.of_event(own, since) if own or since else basis.granted)
 
 
 class Preparation:
@@ -94,6 +99,10 @@ class Preparation:
 
     def _map(self, task: Task, snapshot: ConsentSnapshot) -> Item | Outcome:
         entry, destination = task.entry, self._destination
+        if destination.partial is not None and (rule := destination.partial.find(entry[3])):
+            made = self._map_partially(task, snapshot, rule)
+            if made is not None:
+                return made
         event = decode(entry[3])
         attempt = self._attempts.get(entry[0], FRESH)
         progress = self._progress_of(entry, attempt.parts, attempt.refusals)
@@ -116,6 +125,40 @@ class Preparation:
             self._warn_unmatched(event["name"])
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
+
+    def _map_partially(
+        self, task: Task, snapshot: ConsentSnapshot, rule: "PartialRule"
+    ) -> Item | Outcome | None:
+        """Map an event of which only the parts that are read are decoded.
+
+        None: it does not fit the rule, and has to be decoded as a whole.
+        """
+        entry, destination = task.entry, self._destination
+        try:
+            read = rule.decode(entry[3])
+        except ValueError:
+            return None
+        if read.name != rule.name:  # a part before the name was taken for it
+            return None
+        consent = _consent(snapshot.bases[entry[1]], read.consent, read.since)
+        if destination.requires_consent and not destination.admits(consent):
+            return self._denied(consent)
+        event = rule.event(read, consent)
+        attempt = self._attempts.get(entry[0], FRESH)
+        context = PushContext(
+            destination.context,
+            event,
+            consent,
+            attempt.count + 1,
+            self._progress_of(entry, attempt.parts, attempt.refusals),
+            task.may_proceed,
+            task.person,
+            not read.untrusted,
+        )
+        data = rule.data(read, context, event) if rule.data else MISSING
+        if rule.rule is None and self._warns_unmatched:
+            self._warn_unmatched(rule.name)
+        return Item(event, data, rule.rule, context)
 
     def _not_mapped(self, outcome: str, consent: Consent) -> Outcome:
         if outcome == "ignored":

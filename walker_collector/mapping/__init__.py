@@ -3,10 +3,12 @@
 from walker_collector.mapping.ignoring import Ignoring, compile_ignoring
 from walker_collector.mapping.mapper import (
     UNMATCHED,
+    CompiledMapping,
     Mapped,
     Mapper,
     MappingOutcome,
     compile_mapping,
+    compile_rules,
 )
 from walker_collector.mapping.paths import (
     compile_path,
@@ -21,6 +23,7 @@ from walker_collector.mapping.values import Value, compile_value
 
 __all__ = [
     "UNMATCHED",
+    "CompiledMapping",
     "Ignoring",
     "LocalScope",
     "Mapped",
@@ -32,6 +35,7 @@ __all__ = [
     "compile_ignoring",
     "compile_mapping",
     "compile_path",
+    "compile_rules",
     "compile_value",
     "delete_by_path",
     "each_rule",

@@ -40,7 +40,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from walker_collector.config import MISSING
 from walker_collector.mapping.pruning import PLAIN, Clean, keep
@@ -60,9 +60,10 @@ class ReadNode:
 
 @frozen
 class CallNode:
-    """The result of a function."""
+    """The result of a function, which `spec` was compiled to."""
 
     resolve: Resolve
+    spec: Any = field(default=None, eq=False)
 
 
 @frozen
@@ -87,7 +88,31 @@ class LoopNode:
 
 Node: TypeAlias = ReadNode | CallNode | ObjectNode | LoopNode
 
-_MAX_DEPTH: Final = 8
+
+@define(eq=False)
+class Shape:
+    """An object whose keys were decoded into attributes, `f0` for the first of `below`.
+
+    below: each key, with the shape of the object there; Items of a list; None of any value.
+    empty: stands in for a missing object, so that reading on needs no further test.
+    """
+
+    below: dict[str, "Shape | Items | None"] = field(factory=dict)
+    empty: Any = None
+
+    def attribute(self, key: str) -> str:
+        """Return the attribute of a key."""
+        return f"f{list(self.below).index(key)}"
+
+
+@define(eq=False)
+class Items:
+    """A list whose items have a shape."""
+
+    shape: Shape
+
+
+MAX_DEPTH: Final = 8
 """Nested nodes in one function. Python allows 20 nested blocks, and a loop takes two per level."""
 
 
@@ -113,10 +138,15 @@ def generate(node: Node, clean: Clean, where: str) -> Resolve:
     return resolve
 
 
-def write(node: Node, clean: Clean, where: str) -> tuple[str, dict[str, Any]]:
-    """Return the source of the function `generated`, and the values of the names it uses."""
+def write(
+    node: Node, clean: Clean, where: str, shape: Shape | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Return the source of the function `generated`, and the values of the names it uses.
+
+    With a shape, its `value` has that shape, and keys that the shape lacks are read in `event`.
+    """
     writer = _FunctionWriter(clean, where)
-    writer.write(node)
+    writer.write(node, shape)
     return "\n".join(writer.lines), writer.names
 
 
@@ -140,7 +170,8 @@ class _FunctionWriter:
     """Writes the function line by line.
 
     `names` collects the values that its code refers to. `_objects` has the variable of each object
-    that was read already, so that `data.id` and `data.price` fetch `data` once.
+    that was read already, so that `data.id` and `data.price` fetch `data` once. `_shapes` has the
+    shapes of the variables that hold no dicts.
     """
 
     def __init__(self, clean: Clean, where: str) -> None:
@@ -159,10 +190,14 @@ class _FunctionWriter:
         self._depth = 0
         self._count = 0
         self._objects: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._shapes: dict[str, Shape] = {}
 
-    def write(self, node: Node) -> None:
+    def write(self, node: Node, shape: Shape | None) -> None:
+        more = ""
+        if shape is not None:
+            self._shapes["value"], more = shape, ", event"
         # The names used most are parameters: Python reads locals faster than globals.
-        with self._block("def generated(value, scope, type=type, PLAIN=PLAIN):"):
+        with self._block(f"def generated(value, scope{more}, type=type, PLAIN=PLAIN):"):
             self._put(node, _Input("value", "scope"), lambda found: f"return {found}")
             self._line("return MISSING")
 
@@ -173,7 +208,7 @@ class _FunctionWriter:
                 self._put_read(node, source, store)
             case CallNode():
                 self._put_call(node, source, store)
-            case _ if self._depth == _MAX_DEPTH:  # the rest goes into a function of its own
+            case _ if self._depth == MAX_DEPTH:  # the rest goes into a function of its own
                 self._put_call(CallNode(generate(node, self._clean, self._where)), source, store)
             case ObjectNode():
                 self._put_object(node, source, store)
@@ -225,6 +260,8 @@ class _FunctionWriter:
                 scope = self._variable("scope", f"within({source.value}, {source.scope})")
             made = self._variable("made", "[]")
             item = self._name("item")
+            if isinstance(items := self._shape_of(node.inputs, source), Items):
+                self._shapes[item] = items.shape
             with self._block(f"for {item} in {inputs}:"):
                 if not self._nullable:
                     with self._block(f"if {item} is None:"):
@@ -239,17 +276,44 @@ class _FunctionWriter:
         It yields None for a missing key unless `otherwise` gives `get` another default.
         """
         if isinstance(node, CallNode):
-            return f"{self._bind('call', node.resolve)}({source.value}, {source.scope})"
+            value = "event" if source.value in self._shapes else source.value
+            return f"{self._bind('call', node.resolve)}({value}, {source.scope})"
         return self._get(source.value, node.keys, otherwise) if node.keys else source.value
 
     def _get(self, value: str, keys: tuple[str, ...], otherwise: str = "") -> str:
-        return f"{self._object(value, keys[:-1])}.get({self._literal(keys[-1])}{otherwise})"
+        value = self._holder(value, keys)
+        found = self._object(value, keys[:-1])
+        if found in self._shapes:
+            return f"{found}.{self._shapes[found].attribute(keys[-1])}"
+        return f"{found}.get({self._literal(keys[-1])}{otherwise})"
+
+    def _holder(self, value: str, keys: tuple[str, ...]) -> str:
+        """Return the variable to read the keys in: `event` for those that a shape lacks."""
+        shape = self._shapes.get(value)
+        return value if shape is None or not keys or keys[0] in shape.below else "event"
+
+    def _shape_of(self, node: ReadNode | CallNode, source: _Input) -> Shape | Items | None:
+        """Return the shape of the node's value."""
+        found: Shape | Items | None = self._shapes.get(source.value)
+        for key in node.keys if isinstance(node, ReadNode) else ():
+            found = found.below.get(key) if isinstance(found, Shape) else None
+        return found
 
     def _object(self, value: str, keys: tuple[str, ...]) -> str:
         """Return the variable of the object at the keys; it is read once, when first needed."""
+        value = self._holder(value, keys)
+        if not keys and value in self._shapes:
+            return value
         known = self._objects.get((value, keys))
         if known:
             return known
+        shape = self._shape_of(ReadNode(keys), _Input(value, ""))
+        if isinstance(shape, Shape):
+            empty = self._bind("empty", shape.empty)
+            name = self._variable("object", f"{self._get(value, keys)} or {empty}")
+            self._shapes[name] = shape
+            self._objects[value, keys] = name
+            return name
         name = self._variable("object", self._get(value, keys) if keys else value)
         # An empty object in its place, so that reading on needs no further test.
         with self._block(f"if type({name}) is not dict:"):

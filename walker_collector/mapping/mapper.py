@@ -63,10 +63,11 @@ Policies = tuple[tuple[str, Resolve], ...]
 
 
 @frozen(eq=False)
-class _RuleSteps:
+class RuleSteps:
     """The compiled steps of one rule, or the destination's own for events without a rule.
 
-    `plain`: the steps are a name and data at most, and the data reads the event alone.
+    `plain`: the steps are a name and data at most, and the data reads the event alone. `spec` is
+    the configuration of `data`, and `where` its place.
     """
 
     rule: Rule | None
@@ -79,19 +80,41 @@ class _RuleSteps:
     include: tuple[str, ...]
     remove: tuple[str, ...]
     plain: bool
+    spec: ValueSpec | None
+    where: str
+
+
+@frozen(eq=False)
+class CompiledMapping:
+    """A destination's mapping.
+
+    plain_steps: returns the steps for all events of a name, if they are plain; else None, as
+        conditions, policies and the like have to see the event first.
+    """
+
+    mapper: Mapper
+    plain_steps: Callable[[str], RuleSteps | None]
 
 
 def compile_mapping(config: DestinationConfig) -> Mapper:
     """Return the function that maps events by the destination's configuration.
 
+    Raises ConfigError as `compile_rules` does.
+    """
+    return compile_rules(config).mapper
+
+
+def compile_rules(config: DestinationConfig) -> CompiledMapping:
+    """Return the compiled mapping of the destination's configuration.
+
     Raises ConfigError for a callable that takes neither (value) nor (value, context), or is async.
     """
     where = join("", "destinations", config.id, "config") if config.id else ""
-    mapper = _compile(config, where)
+    compiled = _compile(config, where)
     for step in reversed(config.before):
         transform = _compile(DestinationConfig(policy=step.policy, mapping=step.mapping), "before")
-        mapper = _after(transform, mapper)
-    return mapper
+        compiled = CompiledMapping(_after(transform.mapper, compiled.mapper), lambda name: None)
+    return compiled
 
 
 def _after(transform: Mapper, mapper: Mapper) -> Mapper:
@@ -108,18 +131,18 @@ def _after(transform: Mapper, mapper: Mapper) -> Mapper:
     return map_event
 
 
-def _compile(config: DestinationConfig, where: str) -> Mapper:
+def _compile(config: DestinationConfig, where: str) -> CompiledMapping:
     policies = _compile_policies(config.policy, join(where, "policy"))
     shared = _compile_data(config.data, join(where, "data"))
     written = tuple(path for path, _ in policies)
+    plain: dict[Mapper, RuleSteps] = {}
 
     def build(key: str | None, place: str, rule: RuleConfig) -> Mapper:
         steps = _compile_steps(config, written, key, place, rule)
-        return (
-            _plain_mapper(steps)
-            if steps.plain
-            else _full_mapper(steps, shared, config.consent_mode)
-        )
+        if not steps.plain:
+            return _full_mapper(steps, shared, config.consent_mode)
+        plain[mapper := _plain_mapper(steps)] = steps
+        return mapper
 
     lookup = compile_lookup(config.mapping, build, join(where, "mapping"))
     by_name, find = lookup.by_name, lookup.find
@@ -135,14 +158,18 @@ def _compile(config: DestinationConfig, where: str) -> Mapper:
         map_by_rule = by_name.get(name) if type(name) is str else None
         return (map_by_rule or find(event, scope) or otherwise)(event, scope)
 
-    return map_event
+    def plain_steps(name: str) -> RuleSteps | None:
+        condition, mapper = (*lookup.candidates(name), (None, otherwise))[0]
+        return plain.get(mapper) if condition is None and not policies else None
+
+    return CompiledMapping(map_event, plain_steps)
 
 
 def _unmatched(event: Event, scope: Scope) -> Mapped:
     return Mapped(event, MISSING, None, "unmatched")
 
 
-def _full_mapper(steps: _RuleSteps, shared: Resolve | None, mode: str) -> Mapper:
+def _full_mapper(steps: RuleSteps, shared: Resolve | None, mode: str) -> Mapper:
     admits = compile_gate(steps.consent, mode)
 
     def map_event(event: Event, scope: Scope) -> Mapped:
@@ -163,7 +190,7 @@ def _full_mapper(steps: _RuleSteps, shared: Resolve | None, mode: str) -> Mapper
     return map_event
 
 
-def _plain_mapper(steps: _RuleSteps) -> Mapper:
+def _plain_mapper(steps: RuleSteps) -> Mapper:
     """Return the fast twin of `_full_mapper` for plain steps: no scope, no merging, no consent.
 
     Most rules are plain, and for them the full mapper takes half as long again.
@@ -186,11 +213,11 @@ def _compile_steps(
     key: str | None,
     where: str,
     rule: RuleConfig,
-) -> _RuleSteps:
+) -> RuleSteps:
     policies = _compile_policies(rule.policy, join(where, "policy"))
     include = tuple((config.include if rule.include is None else rule.include) or ())
     more = config.data or policies or rule.ignore or rule.consent or include or rule.remove
-    return _RuleSteps(
+    return RuleSteps(
         rule=_rule_of(key, rule) if key else None,
         policies=policies,
         written=written + tuple(path for path, _ in policies),
@@ -201,6 +228,8 @@ def _compile_steps(
         include=include,
         remove=tuple(rule.remove or ()),
         plain=not (more or uses_scope(rule.data)),
+        spec=rule.data,
+        where=join(where, "data"),
     )
 
 
@@ -239,7 +268,7 @@ def _apply(policies: Policies, event: Event, scope: Scope) -> Event:
     return event
 
 
-def _produce(steps: _RuleSteps, data: Any, scope: Scope) -> Any:
+def _produce(steps: RuleSteps, data: Any, scope: Scope) -> Any:
     if steps.data is not None:
         own = steps.data(scope.event, scope)
         both = type(data) is dict and type(own) is dict

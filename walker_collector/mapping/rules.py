@@ -49,10 +49,12 @@ class Lookup(Generic[T]):
     by_name: the rules that apply to every event of a name, as they have no condition. Most events
         have one: a single look into a dict finds it.
     find: finds the rule of any event.
+    candidates: finds those that may apply to events of a name.
     """
 
     by_name: Mapping[str, T]
     find: Find[T]
+    candidates: Callable[[str], Candidates[T]]
 
 
 def compile_lookup(
@@ -63,7 +65,7 @@ def compile_lookup(
     Raises ConfigError for a `condition` with the wrong parameters.
     """
     if not rules:
-        return Lookup({}, lambda event, scope: None)
+        return Lookup({}, lambda event, scope: None, lambda name: ())
     candidates = _compile_candidates(rules, build, where)
     cached = lru_cache(maxsize=1024)(candidates)
 
@@ -72,7 +74,7 @@ def compile_lookup(
         return _first(cached(name), event, scope) if type(name) is str else None
 
     names = [f"{entity} {action}" for entity, action, _, _ in walk_rules(rules)]
-    return Lookup(_unconditional((name, candidates(name)) for name in names), find)
+    return Lookup(_unconditional((name, candidates(name)) for name in names), find, candidates)
 
 
 def compile_name_test(

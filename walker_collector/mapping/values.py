@@ -58,6 +58,11 @@ def compile_value(spec: ValueSpec | None, where: str = "value") -> Resolve:
     return _compile_value(spec, where, prune)
 
 
+def node_of(spec: ValueSpec | None, where: str = "value") -> Node:
+    """Return the value as a node: for code that reads, where `compile_value` would only call."""
+    return _node(spec, where, prune)
+
+
 @frozen(repr=False)
 class Value:
     """A mapping value in a destination's settings: `value(event, context)` resolves it.
@@ -193,7 +198,7 @@ def _node(spec: ValueSpec | None, where: str, clean: Clean) -> Node:
             return _object(spec.map, where, clean)
         if spec.loop is not None and spec == ObjectSpec(loop=spec.loop):
             return _list(spec.loop, where, clean)
-    return CallNode(_compile_value(spec, where, clean))
+    return CallNode(_compile_value(spec, where, clean), spec)
 
 
 def _read(spec: ValueSpec | None) -> ReadNode | None:
@@ -220,10 +225,10 @@ def _list(loop: tuple[ValueSpec, ValueSpec], where: str, clean: Clean) -> LoopNo
     inputs_spec, item_spec = loop
     item = join(where, "loop", 1)
     if inputs_spec == PathSpec("this"):
-        return CallNode(_once(_compile_value(item_spec, item, clean)))
+        return CallNode(_once(_compile_value(item_spec, item, clean)), item_spec)
     # Only values of the items end up in the result, so pruning the whole list would be wasted.
     inputs = _read(inputs_spec) or CallNode(
-        _compile_value(inputs_spec, join(where, "loop", 0), no_null)
+        _compile_value(inputs_spec, join(where, "loop", 0), no_null), inputs_spec
     )
     return LoopNode(inputs, _node(item_spec, item, clean), uses_scope(item_spec))
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import attrs
 from attrs import Factory, define
 
-from walker_collector.config import Consent, PartState
+from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.destination import build_destinations
 from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.errors import Untested
@@ -139,6 +139,22 @@ class Harness:
             raise ValueError(f"the mapping sends nothing of {event['name']}: {mapped.outcome}")
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
+
+    def partial_item(self, event: Event) -> Item | None:
+        """Return a copy of a complete event, mapped, of which only the parts that are read remain.
+
+        It is what a collector hands to a plugin that declares `reads`. None if this one gets the
+        event as a whole.
+        """
+        whole, body = self.item(event), encode({"name": event["name"], **event}, Bounds())
+        partial = self._destination.partial
+        rule = partial.find(body) if partial is not None else None
+        if rule is None:
+            return None
+        read, context = rule.decode(body), whole.context
+        context.event = made = rule.event(read, context.consent)
+        data = rule.data(read, context, made) if rule.data else MISSING
+        return Item(made, data, rule.rule, context)
 
     def init(self) -> None:
         """Call `init`. Exceptions of the plugin pass through, here and in all hooks."""

@@ -46,6 +46,14 @@ _EVERY_PART: dict[str, Any] = {
     "nested": [{"entity": "item", "data": {"sku": "s1"}}],
     "consent": {"marketing": True},
 }
+_EVERY_KEY: dict[str, Any] = {
+    **_EVERY_PART,
+    "trigger": "click",
+    "entity": "order",
+    "action": "complete",
+    "timing": 1.5,
+    "source": {"type": "test"},
+}
 
 
 class DeliveryContract(ContractBase):
@@ -168,6 +176,22 @@ class DeliveryContract(ContractBase):
         before = deepcopy((item.event, item.data))
         assert failure_of(harness, item) is None
         assert (item.event, item.data) == before, "push changed its event or data"
+
+    def test_parts_that_it_does_not_declare_make_no_difference(
+        self, backend: Backend, harness: Harness, event: Events
+    ) -> None:
+        if getattr(self.plugin, "reads", None) is None:
+            pytest.skip("the plugin declares no `reads`, so it gets whole events")
+        whole, sent = harness.item(event(**_EVERY_KEY)), event(**_EVERY_KEY)
+        part = harness.partial_item(sent)
+        if part is None:
+            pytest.skip("with these settings and this mapping the plugin gets whole events")
+        why = "the plugin reads a part of the event that `reads` does not name"
+        assert [failure_of(harness, item) for item in (whole, part)] == [None, None], why
+        _arrived(backend, [whole.event, part.event])
+        if backend.content is not None:
+            content = backend.content
+            assert content(whole.event["id"]) == content(part.event["id"]), why
 
     def test_event_that_nothing_maps_is_delivered_or_rejected(
         self, backend: Backend, event: Events

@@ -1,0 +1,210 @@
+"""What is decoded in part is what decoding and mapping the whole event makes."""
+
+from typing import Any
+
+import msgspec
+import orjson
+from attrs import field, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conformance.cases import Surroundings, load
+from tests.core.mapping.strategies import FIELDS, JSON, PLAIN_SPECS, SPECS, STRANGE
+from tests.forms import examples, form
+from walker_collector import MISSING, Value
+from walker_collector.config import (
+    AlternativesSpec,
+    DestinationConfig,
+    ObjectSpec,
+    PathSpec,
+    RuleConfig,
+    ValueSpec,
+)
+from walker_collector.events import KEYS, Bounds, complete, encode
+from walker_collector.events.complete import Defaults
+from walker_collector.flow.types import structure_or_raise
+from walker_collector.mapping import LocalScope, compile_rules
+from walker_collector.mapping.partial_decode import PartialRule, PartialRules, compile_partial
+from walker_collector.mapping.paths import split
+
+NOW = 1_700_000_000_000
+CONSENT = {"marketing": True}
+KEY = st.sampled_from(
+    ["a", "b", "id", "price", "list", "it's", "größe", "class", "f0", "\N{SNAKE}"]
+)
+NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=True, allow_infinity=True)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+VALUES = st.recursive(
+    JSON | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY | TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(KEY | TEXT, VALUES, max_size=4)
+NESTED = st.lists(
+    st.fixed_dictionaries({}, optional={"entity": VALUES, "data": OBJECTS | VALUES, "a": VALUES}),
+    max_size=3,
+)
+EVENTS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["order complete", "order view", "page view", 'odd "name"'])},
+    optional={
+        "data": OBJECTS,
+        "user": OBJECTS,
+        "globals": OBJECTS,
+        "custom": OBJECTS,
+        "context": OBJECTS,
+        "nested": NESTED,
+        "trigger": TEXT,
+        "source": st.fixed_dictionaries({"type": VALUES}),
+        "consent": st.dictionaries(st.sampled_from(["m", "s"]), st.booleans(), max_size=2),
+    },
+)
+PARTS = st.sampled_from(["data", "user", "globals", "custom", "nested", "source", "consent"])
+PATHS = st.builds(
+    lambda part, rest: ".".join([part, *rest]),
+    PARTS | st.sampled_from([*KEYS, "unknown", "untrusted", "list", "a"]),
+    st.lists(KEY | st.sampled_from(["*", "0", "data", "length"]), max_size=3),
+)
+LEAVES = PATHS.map(PathSpec) | st.builds(ObjectSpec, key=PATHS, value=JSON) | FIELDS
+ITEM_PATHS = st.lists(KEY | st.just("data"), min_size=1, max_size=2).map(".".join)
+ITEM_LEAVES = ITEM_PATHS.map(PathSpec) | st.builds(ObjectSpec, key=ITEM_PATHS, value=JSON)
+
+
+def _maps(inner: st.SearchStrategy[ValueSpec]) -> st.SearchStrategy[ValueSpec]:
+    return st.dictionaries(KEY, inner, max_size=5).map(lambda entries: ObjectSpec(map=entries))
+
+
+def _loops(
+    inputs: st.SearchStrategy[str], items: st.SearchStrategy[ValueSpec]
+) -> st.SearchStrategy[ValueSpec]:
+    return st.tuples(inputs.map(PathSpec), items).map(lambda loop: ObjectSpec(loop=loop))
+
+
+ITEMS = st.recursive(ITEM_LEAVES, lambda inner: _maps(inner) | _loops(ITEM_PATHS, inner))
+LOOPS = _loops(st.sampled_from(["nested", "data.list", "data.a", "nested.0.data"]) | PATHS, ITEMS)
+ALTERNATIVES = st.lists(LEAVES, max_size=3).map(lambda items: AlternativesSpec(tuple(items)))
+COMMON = st.recursive(LEAVES | LOOPS | ALTERNATIVES, _maps, max_leaves=10)
+DATA = st.none() | COMMON | _maps(COMMON) | PLAIN_SPECS | SPECS
+RULES = st.dictionaries(
+    st.sampled_from(["order", "page", "*"]),
+    st.dictionaries(
+        st.sampled_from(["complete", "view", "*"]),
+        st.builds(RuleConfig, data=DATA, name=st.sampled_from([None, "bought", "'größe'"])),
+        max_size=2,
+    ),
+    max_size=2,
+)
+
+
+@frozen
+class Settings:
+    values: list[Value] = field(factory=list)
+
+
+def body_of(event: dict[str, Any]) -> bytes:
+    """Return an event's JSON as it is kept until its delivery."""
+    made = complete(event, NOW, 1.5, Defaults(lambda: "e1", trace="t"))
+    return encode(made, Bounds())
+
+
+def wholly(config: DestinationConfig, body: bytes) -> tuple[dict[str, Any], Any, Any]:
+    event = {**orjson.loads(body), "consent": CONSENT}
+    mapped = compile_rules(config).mapper(event, LocalScope(event, CONSENT))
+    assert mapped.outcome == "deliver"
+    return mapped.event, mapped.data, mapped.rule and mapped.rule.key
+
+
+def partially(rule: PartialRule, body: bytes) -> tuple[dict[str, Any], Any, Any]:
+    read = rule.decode(body)
+    assert read.name == rule.name
+    event = rule.event(read, CONSENT)
+    data = rule.data(read, LocalScope(event, CONSENT), event) if rule.data else MISSING
+    return event, data, rule.rule and rule.rule.key
+
+
+def rules_of(
+    config: DestinationConfig, reads: tuple[str, ...] = (), settings: Any = None
+) -> PartialRules | None:
+    return compile_partial(reads, settings, compile_rules(config).plain_steps)
+
+
+def same_either_way(
+    config: DestinationConfig, event: dict[str, Any], reads: tuple[str, ...], settings: Any = None
+) -> bool:
+    """Assert that both ways make the same; return whether the event was decoded in part."""
+    body = body_of(event)
+    rules = rules_of(config, reads, settings)
+    rule = rules and rules.find(body)
+    if rule is None:
+        return False
+    try:
+        made = partially(rule, body)
+    except msgspec.ValidationError:
+        return False
+    whole = wholly(config, body)
+    assert repr(made[1:]) == repr(whole[1:])
+    for key, value in made[0].items():
+        assert repr(value) == repr(whole[0][key]), key
+    for path in reads:
+        part = split(path)[0][0]
+        assert (part in made[0]) == (part in whole[0]), part
+    for value in settings.values if settings else ():
+        one, other = (value(event, LocalScope(event, CONSENT)) for event in (made[0], whole[0]))
+        assert repr(one) == repr(other)
+    return True
+
+
+@examples(form(120, 750))
+@given(RULES, EVENTS, st.lists(PATHS, max_size=2).map(tuple), st.lists(SPECS | COMMON, max_size=2))
+def test_makes_the_same_of_any_event_under_any_mapping(
+    rules: Any, event: Any, reads: tuple[str, ...], specs: list[ValueSpec]
+) -> None:
+    settings = Settings([Value(spec) for spec in specs])
+    same_either_way(DestinationConfig(mapping=rules), event, reads, settings)
+
+
+@examples(form(120, 500))
+@given(_maps(COMMON), EVENTS)
+def test_makes_the_same_of_any_event_under_a_rule_that_reads_plainly(data: Any, event: Any) -> None:
+    config = DestinationConfig(mapping={"*": {"*": RuleConfig(data=data)}})
+    same_either_way(config, event, ())
+
+
+@given(STRANGE, STRANGE, VALUES)
+def test_keys_are_data_whatever_they_look_like(key: str, other: str, value: Any) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in key + other):
+        return
+    data = ObjectSpec(map={"a": PathSpec(f"data.{key}"), "b": PathSpec(f"data.{key}.{other}")})
+    config = DestinationConfig(mapping={"*": {"*": RuleConfig(data=data)}})
+    event = {"name": "order complete", "data": {key: {other: value}, other: value}}
+    same_either_way(config, event, (f"globals.{key}",))
+
+
+CASES = [
+    case
+    for case in load("event.ndjson", "event") + load("edge_cases.ndjson", "event")
+    if isinstance(case["event"].get("name"), str)
+]
+
+
+def test_conformance_cases_are_mapped_as_a_whole_or_in_part() -> None:
+    count = 0
+    for case in CASES:
+        config = structure_or_raise(_without_extend(case["config"]), DestinationConfig, "config")
+        compiled = compile_rules(config)
+        whole = {"name": "", **case["event"], "id": "e1"}
+        body = orjson.dumps(whole)
+        rules = compile_partial((), None, compiled.plain_steps)
+        if not rules or not (rule := rules.find(body)):
+            continue
+        mapped = compiled.mapper(whole, Surroundings(whole, case.get("consent", {})))
+        event, data, key = partially(rule, body)
+        assert (repr(data), key) == (repr(mapped.data), mapped.rule and mapped.rule.key), case["id"]
+        assert event["name"] == mapped.event["name"]
+        count += 1
+    assert count > len(CASES) / 4
+
+
+def _without_extend(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {key: _without_extend(part) for key, part in raw.items() if key != "extend"}
+    return raw

@@ -1,0 +1,329 @@
+"""Decode only what a rule and a destination read of an event, and map it from there.
+
+Most of an event is read by nobody: of an order with five items, a rule takes a few values each.
+Decoded into the attributes of a structure that has these alone, they cost half of the whole event
+in dicts, and read as attributes half of the mapping.
+
+Parts of the event (`data`, `user`, ...) that the destination or a function-like value reads are
+decoded whole, as dicts: together they are the event that the destination gets. The other parts are
+decoded into structures, and only as far as the rule reads them. An event that does not fit (text
+where the rule reads on in an object) raises ValidationError, and is decoded as a whole.
+The JSON is `encode`'s: no integer in it is beyond 64 bits, which msgspec and orjson read unalike.
+"""
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, Final
+
+import attrs
+import msgspec
+from attrs import frozen
+
+from walker_collector.config import (
+    MISSING,
+    AlternativesSpec,
+    Consent,
+    ObjectSpec,
+    PathSpec,
+    ValueSpec,
+)
+from walker_collector.events import CONSENT_AT, KEYS, UNTRUSTED
+from walker_collector.hookspecs import Event, Rule
+from walker_collector.mapping.codegen import (
+    MAX_DEPTH,
+    CallNode,
+    Items,
+    LoopNode,
+    Node,
+    ObjectNode,
+    ReadNode,
+    Shape,
+    write,
+)
+from walker_collector.mapping.mapper import RuleSteps
+from walker_collector.mapping.paths import split
+from walker_collector.mapping.pruning import prune
+from walker_collector.mapping.scope import Scope
+from walker_collector.mapping.values import Value, node_of
+from walker_collector.secret import Secret
+
+_HEAD: Final = b'{"name":"'
+"""The beginning of every event's JSON."""
+_NAMES_MAX: Final = 1024
+"""Event names that are remembered; others are decoded whole."""
+_ALWAYS: Final = ("name", "id", "consent")
+"""Parts that every destination gets."""
+_ATOMS: Final = (str, int, float, bool, type(None), type(MISSING), Secret, enum.Enum)
+
+Parts = frozenset[str]
+
+
+class _ReadsAll(Exception):
+    """Something may read any part of the event."""
+
+
+class _ReadsWhole(Exception):
+    """A part of the event is read as a whole, or in two ways that no structure has at once."""
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+
+
+@frozen(eq=False)
+class PartialRule:
+    """Decodes and maps the events of one name.
+
+    decode: returns a structure with `name`, `consent`, `since` and `untrusted` of the event, or
+        raises ValidationError if the event does not fit.
+    event: makes the event for the destination, of the structure and the consent that counts.
+    data: makes the mapped data of the structure, the event and its scope; None: there is none.
+    """
+
+    name: str
+    rule: Rule | None
+    decode: Callable[[bytes], Any]
+    event: Callable[[Any, Consent], Event]
+    data: Callable[[Any, Scope, Event], Any] | None
+
+
+class PartialRules:
+    """The partial rules of a destination, which reads no other `parts` of its events.
+
+    `steps_of` returns the steps for all events of a name, None if the event has to be seen first.
+    """
+
+    def __init__(self, parts: Parts, steps_of: Callable[[str], RuleSteps | None]) -> None:
+        self._parts = parts
+        self._steps_of = steps_of
+        self._rules: dict[bytes, PartialRule | None] = {}
+
+    def find(self, body: bytes) -> PartialRule | None:
+        """Return the rule that an event's JSON seems to go by; its `name` must be compared."""
+        if body[: len(_HEAD)] != _HEAD:
+            return None
+        name = body[len(_HEAD) : body.find(b'"', len(_HEAD))]
+        try:
+            return self._rules[name]
+        except KeyError:
+            return self._compile(name)
+
+    def _compile(self, name: bytes) -> PartialRule | None:
+        if len(self._rules) >= _NAMES_MAX:
+            return None
+        made = None
+        if b"\\" not in name and not name.startswith(b"walker "):  # no command
+            text = name.decode()
+            steps = self._steps_of(text)
+            made = _compile_rule(text, steps, self._parts) if steps else None
+        self._rules[name] = made
+        return made
+
+
+def compile_partial(
+    reads: Iterable[str], settings: Any, steps_of: Callable[[str], RuleSteps | None]
+) -> PartialRules | None:
+    """Return the partial rules of a destination; None if it may read any part of its events.
+
+    `reads` are the paths that its plugin declares; a value in its settings reads its own.
+    """
+    try:
+        parts = chain(_ALWAYS, (split(path)[0][0] for path in reads), _parts_of_settings(settings))
+        return PartialRules(frozenset(parts), steps_of)
+    except _ReadsAll:
+        return None
+
+
+def _compile_rule(name: str, steps: RuleSteps, parts: Parts) -> PartialRule | None:
+    try:
+        settings = steps.rule.settings if steps.rule else None
+        parts |= frozenset(_parts_of_settings(settings))
+        node = None if steps.data is None else node_of(steps.spec, steps.where)
+        shape, parts = _shape(node, parts)
+        kind = _structure_of_event(shape, parts)
+    except (_ReadsAll, ValueError):  # ValueError: msgspec takes no such key
+        return None
+    data = None
+    if node is not None:
+        source, names = write(node, prune, steps.where, shape)
+        data = _executed(source, names, steps.where)
+    return PartialRule(
+        name,
+        steps.rule,
+        msgspec.json.Decoder(kind).decode,
+        _event_maker(steps.name or name, parts),
+        data,
+    )
+
+
+def _executed(source: str, names: dict[str, Any], where: str) -> Callable[..., Any]:
+    # `!a`: a file name may hold neither a null character nor a lone surrogate.
+    exec(compile(source, f"<partial mapping {where!a}>", "exec"), names)
+    made: Callable[..., Any] = names["generated"]
+    return made
+
+
+# --- what is read --------------------------------------------------------------------------
+
+
+def _parts_of_settings(settings: Any) -> Iterator[str]:
+    """Yield the parts that the values in settings read. Raises _ReadsAll for a function."""
+    if isinstance(settings, _ATOMS):
+        return
+    if isinstance(settings, Value):
+        yield from _parts_of(settings.spec)
+    elif isinstance(settings, Mapping):
+        yield from chain.from_iterable(map(_parts_of_settings, settings.values()))
+    elif isinstance(settings, list | tuple | set | frozenset):
+        yield from chain.from_iterable(map(_parts_of_settings, settings))
+    elif attrs.has(type(settings)) and not callable(settings):
+        names = attrs.fields_dict(type(settings))
+        yield from chain.from_iterable(_parts_of_settings(getattr(settings, key)) for key in names)
+    else:
+        raise _ReadsAll
+
+
+def _parts_of(spec: ValueSpec | None) -> Iterator[str]:
+    """Yield the parts that a value reads. Raises _ReadsAll if it calls a function."""
+    if isinstance(spec, PathSpec):
+        yield _first_key(spec.path)
+    elif isinstance(spec, AlternativesSpec):
+        yield from chain.from_iterable(map(_parts_of, spec.items))
+    elif isinstance(spec, ObjectSpec):
+        if spec.fn or spec.condition or spec.validate:
+            raise _ReadsAll
+        if spec.key:
+            yield _first_key(spec.key)
+        children: Iterable[ValueSpec | None] = (*(spec.map or {}).values(), *(spec.set or ()))
+        if spec.loop is not None:
+            inputs, item = spec.loop
+            children = (*children, item if inputs == PathSpec("this") else inputs)
+        yield from chain.from_iterable(map(_parts_of, children))
+        if _is_its_input(spec):
+            raise _ReadsAll
+
+
+def _is_its_input(spec: ObjectSpec) -> bool:
+    """Return whether a value finds nothing in its input, and so is the input itself."""
+    parts = (spec.loop, spec.map, spec.set)
+    empty = spec == ObjectSpec(nullable=spec.nullable)
+    return all(part is None for part in parts) and not (spec.key or empty or spec.value != MISSING)
+
+
+def _first_key(path: str) -> str:
+    if not path:
+        raise _ReadsAll
+    return split(path)[0][0]
+
+
+def _shape(node: Node | None, parts: Parts) -> tuple[Shape, Parts]:
+    """Return the shape of what a value reads, apart from the parts that are decoded whole."""
+    while True:
+        shape = Shape()
+        try:
+            more = frozenset(_put(node, shape, parts)) if node is not None else parts
+        except _ReadsWhole as error:
+            more = frozenset((error.part,))
+        if more <= parts:
+            return shape, parts
+        parts |= more  # once more, as some of them may have a shape already
+
+
+def _put(node: Node, at: Shape, parts: Parts, part: str = "", depth: int = 0) -> Iterator[str]:
+    """Add what a node reads to the shape of its input; yield parts that it reads as a whole.
+
+    `part` is the part of the event that the input belongs to, "" for the event itself.
+    """
+    match node:
+        case ReadNode():
+            _reserve(node.keys, at, parts, part, None)
+        case CallNode():
+            if part:
+                raise _ReadsWhole(part)
+            yield from _parts_of(node.spec)
+        case _ if depth == MAX_DEPTH:
+            raise _ReadsAll
+        case ObjectNode():
+            for _, entry in node.entries:
+                yield from _put(entry, at, parts, part, depth + 1)
+        case LoopNode(inputs=CallNode()):
+            yield from _put(node.inputs, at, parts, part, depth)
+        case LoopNode(inputs=ReadNode(keys=keys), item=item):
+            items = _reserve(keys, at, parts, part, Items(Shape()))
+            if items is not None:
+                yield from _put(item, items.shape, parts, part or keys[0], depth + 1)
+
+
+def _reserve(
+    keys: tuple[str, ...], at: Shape, parts: Parts, part: str, kind: Items | None
+) -> Items | None:
+    """Make room for a value at the keys; return the items there if it is a list with a shape."""
+    if not keys:
+        raise _ReadsWhole(part) if part else _ReadsAll
+    part = part or keys[0]
+    if part in parts:
+        return None
+    for key in keys[:-1]:
+        below = at.below.setdefault(key, Shape())
+        if not isinstance(below, Shape):
+            raise _ReadsWhole(part)
+        at = below
+    found = at.below.setdefault(keys[-1], kind)
+    if type(found) is not type(kind):
+        raise _ReadsWhole(part)
+    return found if isinstance(found, Items) else None
+
+
+# --- structures ----------------------------------------------------------------------------
+
+
+def _structure(shape: Shape) -> type[msgspec.Struct]:
+    """Return the structure of an object, and give its shape an empty one."""
+    fields = [(shape.attribute(key), _type(below), None) for key, below in shape.below.items()]
+    rename = {shape.attribute(key): key for key in shape.below}
+    # Nothing in it refers to it: the garbage collector need not look.
+    made = msgspec.defstruct("Part", fields, rename=rename, gc=False)
+    shape.empty = made()
+    return made
+
+
+def _type(below: Shape | Items | None) -> Any:
+    if isinstance(below, Shape):
+        return _structure(below) | None
+    if isinstance(below, Items):
+        return list[_structure(below.shape) | None] | None  # type: ignore[misc]  # made here
+    return Any
+
+
+def _structure_of_event(shape: Shape, parts: Parts) -> type[msgspec.Struct]:
+    """Return the structure of an event: the parts that every event has must be there."""
+    whole = _attributes(parts)
+    fields: list[Any] = [
+        (attribute, Any) if key in KEYS else (attribute, Any, msgspec.UNSET)
+        for attribute, key in whole.items()
+    ]
+    fields += [(shape.attribute(key), _type(below), None) for key, below in shape.below.items()]
+    fields += [("consent", Any, None), ("since", Any, None), ("untrusted", Any, False)]
+    rename = {**whole, **{shape.attribute(key): key for key in shape.below}}
+    rename |= {"since": CONSENT_AT, "untrusted": UNTRUSTED}
+    return msgspec.defstruct("Event", fields, rename=rename, gc=False, kw_only=True)
+
+
+def _attributes(parts: Parts) -> dict[str, str]:
+    """Return the attributes of whole parts, and their keys; consent has its own."""
+    rest = sorted(parts - {"name", "consent"})
+    return {"name": "name", **{f"part{at}": key for at, key in enumerate(rest)}}
+
+
+def _event_maker(name: str, parts: Parts) -> Callable[[Any, Consent], Event]:
+    """Return the function that makes the event for the destination, under the name of its rule."""
+    whole = {attribute: key for attribute, key in _attributes(parts).items() if key != "name"}
+    pairs = [f"{key!a}: read.{attribute}" for attribute, key in whole.items() if key in KEYS]
+    made = ", ".join(['"name": NAME', *pairs, '"consent": consent'])
+    lines = ["def generated(read, consent):", f"    event = {{{made}}}"]
+    for attribute, key in whole.items():
+        if key not in KEYS:
+            lines.append(f"    if read.{attribute} is not UNSET:")
+            lines.append(f"        event[{key!a}] = read.{attribute}")
+    lines.append("    return event")
+    return _executed("\n".join(lines), {"NAME": name, "UNSET": msgspec.UNSET}, "event")
