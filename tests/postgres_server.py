@@ -40,10 +40,14 @@ def required_server() -> "PostgresServer":
 
 
 class PostgresServer:
-    """Made, started and removed within a `with` block; it may be stopped and started in between."""
+    """Made, started and removed within a `with` block; it may be stopped and started in between.
 
-    def __init__(self, folder_of_programs: Path) -> None:
+    `settings` are the server's own, in place of those that tests are quick and small with.
+    """
+
+    def __init__(self, folder_of_programs: Path, **settings: str) -> None:
         self._programs = folder_of_programs
+        self._settings = {**_SETTINGS, **settings}
         self._folder = Path(tempfile.mkdtemp(prefix="walker-postgres-"))
         # The server refuses to run as root, as tests in containers do.
         self._user = _unprivileged() if os.geteuid() == 0 else None
@@ -74,7 +78,11 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server; returns when it takes connections."""
-        settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": self._folder}
+        settings = {
+            **self._settings,
+            "port": str(self.port),
+            "unix_socket_directories": self._folder,
+        }
         options = " ".join(f"-c {key}={value}" for key, value in settings.items())
         log = self._folder / "log"
         self._run("pg_ctl", "start", "--wait", "--silent", f"--log={log}", f"--options={options}")

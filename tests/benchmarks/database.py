@@ -1,8 +1,10 @@
 """A spool in PostgreSQL: events accepted and delivered by one process, and by two.
 
-The server runs on the same machine, so it shares the cores with what is measured.
+The server runs on the same machine, so it shares the cores with what is measured. Its settings are
+PostgreSQL's own: commits are on the disk.
 """
 
+import gc
 import json
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from tests.postgres_server import PostgresServer, programs
 
 _GROUP: Final = 1_000
 """Events of one `push_many`."""
+_SETTINGS: Final = {"fsync": "on", "shared_buffers": "128MB", "max_wal_size": "1GB"}
 _AIM: Final = 25_000
 """Events a second that two processes deliver."""
 
@@ -38,7 +41,7 @@ def database() -> Report:
 
 
 def _measure(found: Any, count: int, events: int) -> list[float]:
-    with PostgresServer(found) as server, ExitStack() as stack:
+    with PostgresServer(found, **_SETTINGS) as server, ExitStack() as stack:
         url = server.url("postgres")
         started = [stack.enter_context(_process(url, at, events // count)) for at in range(count)]
         for process in started:
@@ -75,6 +78,8 @@ def main(url: str, at: int, count: int) -> None:
         events = [_own(event, at) for event in orders(count)]
         opened.push_many(events[: 5 * PEOPLE])  # everybody is known from then on
         assert opened.flush(300)
+        gc.collect()
+        gc.freeze()  # the workload: no application has so much in memory
         print("ready", flush=True)
         sys.stdin.readline()
         cpu, began = time.process_time(), time.perf_counter()

@@ -1,4 +1,4 @@
-"""A connection to a server that is cut at the worst moment: just before a commit, or just after."""
+"""A connection to a server that is cut at the worst moment: just before a write, or just after."""
 
 import select
 import socket
@@ -12,10 +12,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 @define
 class Cutting:
-    """Connections through `url` are cut at the next commit, if `at` is "before" or "after" it."""
+    """Connections through `url` are cut at the next commit, if `at` is "before" or "after" it.
+
+    Or at another request, with `request` in it; its answer ends with `answer`.
+    """
 
     url: str = ""
     at: str = ""
+    request: bytes = b"COMMIT"
+    answer: bytes = b"COMMIT\0"
     cuts: int = 0
 
 
@@ -51,7 +56,7 @@ def _pass_on(client: socket.socket, server: socket.socket, relay: Cutting) -> No
                     return
                 if not data:
                     return
-                if ready is client and relay.at and b"COMMIT" in data:
+                if ready is client and relay.at and relay.request in data:
                     _cut(client, server, data, relay)
                     return
                 (server if ready is client else client).sendall(data)
@@ -64,7 +69,7 @@ def _cut(client: socket.socket, server: socket.socket, data: bytes, relay: Cutti
         return
     server.sendall(data)
     answer = b""
-    while b"COMMIT\0" not in answer:  # the rest of the request may come in further pieces
+    while relay.answer not in answer:  # the rest of the request may come in further pieces
         for ready in select.select([client, server], [], [])[0]:
             if ready is client:
                 server.sendall(client.recv(65_536))

@@ -15,7 +15,15 @@ from tests.core.postgres.pooler import pooler
 from tests.postgres_server import PostgresServer
 from tests.support import exit_status, wait_until
 from walker_collector.errors import SpoolError, SpoolFull
-from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, State
+from walker_collector.spool import (
+    DeliveryState,
+    EntryRun,
+    NewEvent,
+    PeopleUpdate,
+    SpoolUpdate,
+    State,
+    UpdateKind,
+)
 from walker_collector.spool.postgres import Place, open_spool
 from walker_collector.spool.postgres.postgres_spool import PostgresSpool
 from walker_collector.spool.postgres.server_errors import ServerTrouble
@@ -146,6 +154,48 @@ def test_connection_that_is_lost_in_a_commit_loses_and_doubles_nothing(
         assert stored(spool) == list(zip(numbers, ["id:a", "id:b"], strict=True))
         assert given == numbers == [1, 2]
         spool.close()
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_connection_that_is_lost_in_an_acknowledgement_counts_each_event_once(
+    spools: Open, place: Place, at: str
+) -> None:
+    with cutting(place.url) as relay:
+        spool = spools(url=relay.url)
+        spool.append([event("id:a"), event("id:b"), event("id:c")], ignore)
+        done = [item.entry for item in spool.load("crm", 0, 2)]
+        # Its rows are followed by the end of the transaction.
+        relay.at, relay.request, relay.answer = at, b"DELETE FROM", b"Z\0\0\0\5I"
+        spool.ack("crm", done)
+        assert relay.cuts == 1
+        assert stored(spool) == [(3, "id:c")]
+        assert spools().usage() == (1, 2)
+        spool.close()
+
+
+def test_begun_parts_are_known_until_their_event_is_acknowledged(
+    spools: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spools()
+    spool.append(
+        [NewEvent("id:a", 1, b"{}", dict.fromkeys(("crm", "file"), State.WAITING))], ignore
+    )
+    (item,) = spool.load("crm", 0, 10)
+    begun = DeliveryState(1, parts={"message": "begun"})
+    spool.settle("crm", [SpoolUpdate(item.entry, UpdateKind.RETRIED, begun)])
+
+    def lost(*_: object) -> None:
+        raise SpoolError("the server is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("walker_collector.spool.postgres.event_rows.ack", lost)
+        with pytest.raises(SpoolError):
+            spool.ack("crm", [item.entry])
+    (item,) = spool.load("crm", 0, 10)
+    assert item.delivery.parts == {"message": "begun"}
+    spool.ack("crm", [item.entry])
+    assert spool.load("crm", 0, 10) == []
+    assert [item.entry[0] for item in spool.load("file", 0, 10)] == [1]
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

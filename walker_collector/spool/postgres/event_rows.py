@@ -74,18 +74,23 @@ def _last_of_each(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list({row[-2]: row for row in rows}.values())
 
 
-def ack(tx: Transaction, number: int, seqs: Sequence[int]) -> None:
-    """Acknowledge events for a destination; delete those without other subscribers."""
+def ack(tx: Transaction, number: int, seqs: Sequence[int]) -> bool:
+    """Acknowledge events for a destination; delete those without other subscribers.
+
+    Return whether all of them were such.
+    """
     values = {"seqs": list(seqs), "destination": number}
     tx.later("delete_deliveries", values)
     # First those of this destination alone, which are most.
     ((count, size),) = tx.rows("delete_events", values)
     tx.count_deleted(count, size)
-    if count < len(seqs):
-        # Two destinations that are done at the same time: the later one finds the earlier gone.
-        tx.later("unsubscribe", values)
-        ((count, size),) = tx.rows("delete_finished", (list(seqs),))
-        tx.count_deleted(count, size)
+    if count == len(seqs):
+        return True
+    # Two destinations that are done at the same time: the later one finds the earlier gone.
+    tx.later("unsubscribe", values)
+    ((count, size),) = tx.rows("delete_finished", (list(seqs),))
+    tx.count_deleted(count, size)
+    return False
 
 
 def requeue(

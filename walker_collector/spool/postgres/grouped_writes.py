@@ -12,7 +12,7 @@ does not: after a crash of the server another one may get it.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -22,8 +22,8 @@ from walker_collector.errors import SpoolError, WalkerError
 from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.postgres.heard import HeardFigures, channel_of, message_of
 from walker_collector.spool.postgres.server_errors import ServerTrouble, is_conflict, spool_error
-from walker_collector.spool.postgres.sessions import Session, is_idle, pauses
-from walker_collector.spool.postgres.transactions import NOTHING, Needs, Transaction
+from walker_collector.spool.postgres.sessions import Database, Session, is_idle, pauses
+from walker_collector.spool.postgres.transactions import NOTHING, Needs, Transaction, bounds_of
 from walker_collector.text import describe
 
 _TROUBLED: Final = 30.0
@@ -32,11 +32,19 @@ _CONFLICTS: Final = 20
 """Repetitions of a transaction that others have come between."""
 
 
+Statement = tuple[str, Mapping[str, Any]]
+"""The name of a statement, with its values."""
+
+
 @define(eq=False)
 class _Write:
-    """One write, and its state. It is given up at the monotonic `deadline` (s)."""
+    """One write, and its state. It is given up at the monotonic `deadline` (s).
+
+    `statement` is all of its work, and may be repeated; None: it takes a transaction.
+    """
 
     work: Callable[[Transaction], Any]
+    statement: Statement | None
     then: Callable[[Any], None] | None
     needs: Needs
     deadline: float
@@ -67,7 +75,7 @@ class GroupedWrites:
         self._session = session
         self._figures = figures
         self._wait = wait
-        self._full_sync = full_sync
+        self._bounds = bounds_of(wait, full_sync=full_sync)
         self._sender = sender
         self._channel = channel_of(session.schema)
         self.waiting: deque[_Write] = deque()
@@ -91,8 +99,18 @@ class GroupedWrites:
         Then `then` is called with it, in the order of the commits and before any other write.
         `work` may be run several times, and the last one counts.
         """
-        write = _Write(work, then, needs, time.monotonic() + self._wait)
+        write = _Write(work, None, then, needs, time.monotonic() + self._wait)
         return uninterrupted(lambda: self._run(write))
+
+    def run_one(self, name: str, values: Mapping[str, Any]) -> list[Any]:
+        """Run a statement that may be repeated; return its rows.
+
+        Together with others of its kind, it takes one way to the server and back.
+        """
+        deadline = time.monotonic() + self._wait
+        write = _Write(lambda tx: tx.rows(name, values), (name, values), None, NOTHING, deadline)
+        rows: list[Any] = uninterrupted(lambda: self._run(write))
+        return rows
 
     def _run(self, write: _Write) -> Any:
         self.waiting.append(write)
@@ -157,14 +175,16 @@ class GroupedWrites:
     def _commit(self, writes: Sequence[_Write]) -> None:
         """Run writes in a transaction. It is committed if this returns, and is not if it raises."""
         connection = (database := self._session.open()).connection
+        statements = [write.statement for write in writes if write.statement is not None]
+        if len(statements) == len(writes):
+            self._run_statements(database, writes, statements)
+            return
         transaction: Transaction | None = None
         error: Exception | None = None
         try:
             with connection.pipeline() as pipeline:
                 try:
-                    transaction = Transaction(
-                        database, pipeline, self._wait, full_sync=self._full_sync
-                    )
+                    transaction = Transaction(database, pipeline, self._bounds)
                     self._run_all(transaction, writes)
                 except Exception as raised:  # kept: psycopg would log it as it leaves the pipeline
                     error = raised
@@ -173,6 +193,18 @@ class GroupedWrites:
         if transaction is None or not self._has_committed(transaction, connection):
             raise error or SpoolError(f"{self._session.name}: the server has rolled a write back")
         self._figures.hear(transaction.after)
+
+    def _run_statements(
+        self, database: Database, writes: Sequence[_Write], statements: Sequence[Statement]
+    ) -> None:
+        """Run statements that may be repeated, in one transaction: that of their pipeline."""
+        try:
+            _, *results = database.rows_of_all([("bounds", self._bounds), *statements])
+        except psycopg.Error:
+            self._roll_back(database.connection)
+            raise
+        for write, rows in zip(writes, results, strict=True):
+            write.result = rows
 
     def _run_all(self, transaction: Transaction, writes: Sequence[_Write]) -> None:
         transaction.begin(write.needs for write in writes)

@@ -49,6 +49,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self.on_foreign: Callable[[], None] = lambda: None
         self._unstored = []
         self._found = {}
+        self._sharing = set()
         self.core = core = SpoolCore(
             place, shards=shards, recent=recent, read_only=read_only, wait=wait
         )

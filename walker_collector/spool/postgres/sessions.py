@@ -60,6 +60,15 @@ class Database:
         cursor = self.connection.execute(self.queries[name], values, binary=True)
         return cursor.fetchall()
 
+    def rows_of_all(
+        self, statements: Sequence[tuple[str, Sequence[Any] | Mapping[str, Any]]]
+    ) -> list[list[Any]]:
+        """Return the rows of each statement, sent together and run in one transaction."""
+        execute, queries = self.connection.execute, self.queries
+        with self.connection.pipeline():
+            cursors = [execute(queries[name], values, binary=True) for name, values in statements]
+        return [cursor.fetchall() for cursor in cursors]
+
     def run(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> int:
         """Run a statement; return the number of rows that it has changed.
 

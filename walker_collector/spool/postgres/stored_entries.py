@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, TypeVar
 
 from walker_collector.errors import SpoolFull
 from walker_collector.moments import now_ms
@@ -21,11 +22,14 @@ from walker_collector.spool.base import (
     assign_seqs,
 )
 from walker_collector.spool.postgres import event_rows, mark_rows, people_rows, position_rows
+from walker_collector.spool.postgres.heard import Figures
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.transactions import Needs, Transaction
 from walker_collector.spool.repeats import outcome_at, outcome_of_deleted
 from walker_collector.spool.room import lack_of_room
 from walker_collector.spool.rows import letter_of, stored_entry
+
+T = TypeVar("T")
 
 _FEW: Final = 4
 """Shards that are read one by one; of more, all events are read, and those of others left out."""
@@ -38,6 +42,8 @@ class StoredEntries:
     on_foreign: Callable[[], None]
     _expected: int
     """The next number if no other process appends."""
+    _sharing: set[int]
+    """Destinations whose last events had other subscribers as well, by number."""
 
     def append(
         self,
@@ -118,25 +124,45 @@ class StoredEntries:
         self._settle(work)
 
     def ack(self, destination: str, entries: Sequence[Entry]) -> None:
-        if entries:
-            number = self.core.numbers_of([destination])[destination]
-            seqs = [entry[0] for entry in entries]
-            self._settle(lambda tx: event_rows.ack(tx, number, seqs))
-
-    def _settle(self, work: Callable[[Transaction], None]) -> None:
-        """Run a write about deliveries, which has the ends of their calls as well."""
-        claims = self.core.claims
-        if claims is None:
-            self.core.writes.run(work)
+        if not entries:
             return
-        with claims.ending() as ended:
+        number = self.core.numbers_of([destination])[destination]
+        seqs = [entry[0] for entry in entries]
+        if number not in self._sharing and self._ack_at_once(number, seqs):
+            return
+        if self._settle(lambda tx: event_rows.ack(tx, number, seqs)):
+            self._sharing.discard(number)
+        else:
+            self._sharing.add(number)
 
-            def both(tx: Transaction) -> None:
+    def _ack_at_once(self, number: int, seqs: list[int]) -> bool:
+        """Acknowledge events without other subscribers; return whether all of them were such."""
+        values = {"seqs": seqs, "destination": number, "process": "", "slots": []}
+        with self._ending() as ended:
+            if ended is not None:
+                values["process"], values["slots"] = ended
+            ((count, size, *figures),) = self.core.writes.run_one("ack", values)
+        before = Figures(*figures)
+        after = before._replace(events=before.events - count, size=before.size - size)
+        self.core.figures.hear(after)
+        return bool(count == len(seqs))
+
+    def _ending(self) -> AbstractContextManager[tuple[str, list[int]] | None]:
+        """Give the calls that are over, if any, to be cleared within the block."""
+        claims = self.core.claims
+        return nullcontext() if claims is None else claims.ending()
+
+    def _settle(self, work: Callable[[Transaction], T]) -> T:
+        """Run a write about deliveries, which has the ends of their calls as well."""
+        with self._ending() as ended:
+
+            def both(tx: Transaction) -> T:
                 if ended is not None:
                     tx.later("clear_calls", ended)
-                work(tx)
+                return work(tx)
 
-            self.core.writes.run(both)
+            result: T = self.core.writes.run(both)
+            return result
 
     def load(
         self,

@@ -19,6 +19,8 @@ from walker_collector.spool.postgres.sessions import Database
 _STOPPED: Final = "2s"
 """The server ends a transaction that has been idle for this time: others wait for it."""
 
+Bounds = tuple[str, str, bool]
+"""The values of the statement `bounds`, which holds for one transaction."""
 EventRow = tuple[int, int, int, str, bytes]
 """Number, shard, time (ms), person and JSON."""
 MarkRow = tuple[bytes, int, int, tuple[int, ...], str | None]
@@ -45,6 +47,11 @@ class Needs:
 NOTHING: Final = Needs()
 
 
+def bounds_of(wait: float, *, full_sync: bool) -> Bounds:
+    """Return bounds of waits for locks (s); `full_sync`: whatever the server is set to."""
+    return f"{max(1, int(wait * 1000))}ms", _STOPPED, full_sync
+
+
 class Transaction:
     """One transaction, within a pipeline of its connection.
 
@@ -53,9 +60,7 @@ class Transaction:
     before: the figures as it began.
     """
 
-    def __init__(
-        self, database: Database, pipeline: psycopg.Pipeline, wait: float, *, full_sync: bool
-    ) -> None:
+    def __init__(self, database: Database, pipeline: psycopg.Pipeline, bounds: Bounds) -> None:
         self._database = database
         self._pipeline = pipeline
         self.is_committing = False
@@ -63,7 +68,7 @@ class Transaction:
         self.known: dict[bytes, tuple[int, int]] = {}
         self.owners: dict[str, str] = {}
         self.before = Figures()
-        self._bounds = (f"{max(1, int(wait * 1000))}ms", _STOPPED, full_sync)
+        self._bounds = bounds
         self._events: dict[tuple[int, ...], list[EventRow]] = {}
         self._states: list[tuple[int, int, int]] = []
         self._marks: dict[bytes, MarkRow] = {}

@@ -15,6 +15,31 @@ FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[], %s::text[], %s::bytea[])
 INSERT INTO {schema}.deliveries (seq, destination, state)
 SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[])
 
+-- ack
+-- What most acknowledgements need, in one statement: events without other subscribers are deleted.
+-- It may be repeated. The figures are those of before.
+WITH gone AS (
+  DELETE FROM {schema}.events
+  WHERE seq = ANY(%(seqs)s::bigint[]) AND subscribers = ARRAY[%(destination)s::smallint]
+  RETURNING seq, octet_length(body) AS size),
+past AS (  -- of these alone: the others stay as they are, whatever comes before their turn
+  DELETE FROM {schema}.deliveries
+  WHERE seq = ANY(%(seqs)s::bigint[]) AND destination = %(destination)s
+    AND seq IN (SELECT seq FROM gone) RETURNING 1),
+cleared AS (
+  UPDATE {schema}.calls SET number = 0, people = '{}'
+  WHERE process = %(process)s AND slot = ANY(%(slots)s::int[])),
+total AS MATERIALIZED (
+  SELECT count(*) AS events, coalesce(sum(size), 0)::bigint AS bytes, (SELECT count(*) FROM past)
+  FROM gone),
+counted AS (  -- last of all: every process waits for this row
+  UPDATE {schema}.delivered d SET events = d.events + t.events, bytes = d.bytes + t.bytes
+  FROM total t WHERE t.events > 0)
+SELECT t.events, t.bytes, a.seq, a.events - d.events, a.bytes - d.bytes, a.erasures, p.changes,
+  p.stamp
+FROM total t, {schema}.accepted a, {schema}.delivered d, {schema}.people_version p
+WHERE a.one AND d.one AND p.one
+
 -- delete_events
 WITH gone AS (
   DELETE FROM {schema}.events
