@@ -317,6 +317,11 @@ class SourceConfig:
     disabled: bool = False
     logger: LoggerConfig | None = None
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether its events pass any steps, which look at all their parts."""
+        return bool(self.before or self.policy or self.mapping or self.consent or self.next)
+
 
 @frozen(kw_only=True)
 class SourceEntry:

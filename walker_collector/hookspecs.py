@@ -133,6 +133,7 @@ from walker_collector.config import (
     PartState,
     SourceConfig,
 )
+from walker_collector.events import UnreadEvent
 from walker_collector.figures import Figures
 from walker_collector.text import get_logger
 
@@ -260,7 +261,7 @@ class Received:
         it gets none. Cancel it when nobody waits any longer.
     """
 
-    event: Mapping[str, Any] = field(repr=False)
+    event: Mapping[str, Any] | UnreadEvent = field(repr=False)
     trusted: bool = True
     limited: bool = False
     learn: bool = False

@@ -11,7 +11,7 @@ from attrs import define, field
 from walker_collector.cli.streams import say
 from walker_collector.config import FlowConfig
 from walker_collector.errors import WalkerError
-from walker_collector.events import new_id
+from walker_collector.events import UnreadEvent, new_id
 from walker_collector.intake.origin import Placed
 from walker_collector.runtime import open_spool
 from walker_collector.spool import Position
@@ -61,7 +61,7 @@ class InputPosition:
             say(f"{self.events}: going on after line {number:,}", err=True)
         return True
 
-    def place(self, event: dict[str, object]) -> Placed:
+    def place(self, event: UnreadEvent | dict[str, object]) -> Placed:
         """Return the event of the line that was noted last, to be accepted with its position."""
         return Placed(event, self._position())
 

@@ -25,6 +25,13 @@ from walker_collector.events.merging import merge
 from walker_collector.events.misnamed import IDENTIFIERS, misnamed
 from walker_collector.events.parts import EventParts, EventUser, NestedEntity
 from walker_collector.events.period import ImpossibleTime, Period
+from walker_collector.events.unread import (
+    UnreadEvent,
+    complete_unread,
+    read_event,
+    read_events,
+    whole,
+)
 
 __all__ = [
     "COMMANDS",
@@ -42,11 +49,13 @@ __all__ = [
     "ImpossibleTime",
     "NestedEntity",
     "Period",
+    "UnreadEvent",
     "at_receipt",
     "check_grants",
     "check_identifier",
     "check_parts",
     "complete",
+    "complete_unread",
     "decode",
     "encode",
     "hint_at_part",
@@ -56,5 +65,8 @@ __all__ = [
     "misnamed",
     "new_id",
     "plain_object",
+    "read_event",
+    "read_events",
     "split_name",
+    "whole",
 ]

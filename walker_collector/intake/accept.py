@@ -17,11 +17,14 @@ from walker_collector.events import (
     Bounds,
     Defaults,
     ImpossibleTime,
+    UnreadEvent,
     at_receipt,
     complete,
+    complete_unread,
     decode,
     encode,
     is_command,
+    whole,
 )
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
@@ -133,7 +136,13 @@ class Intake:
             self._keep_position(group, position)
             return
         sender = event if type(event) is Received else _PROCESS
-        raw = raw_event(sender.event if sender is event else event, {})
+        given = sender.event if sender is event else event
+        if type(given) is UnreadEvent:
+            if origin.steps is None:
+                group.add(self._prepare(given, sender, origin), position)
+                return
+            given = given.whole()
+        raw = raw_event(given, {})
         if sender is event and not _KEYS.issuperset(raw):
             # The log is not for the words of strangers.
             raw = {key: raw[key] for key in raw if key in _KEYS}
@@ -256,7 +265,9 @@ class Intake:
 
         return consent_of
 
-    def _prepare(self, raw: Mapping[str, Any], sender: Received, origin: Origin) -> Prepared:
+    def _prepare(
+        self, raw: Mapping[str, Any] | UnreadEvent, sender: Received, origin: Origin
+    ) -> Prepared:
         """Return an event ready to be stored, and the first answer of each destination.
 
         The third is the version of the consents that decided: with a later one, an event that is
@@ -270,14 +281,15 @@ class Intake:
                 raise
             # Nothing lasting follows from a consent at an unknown time.
             sender = evolve(sender, learn=False)
-            prepared = self._prepare(at_receipt(raw, now), sender, origin)
+            prepared = self._prepare(at_receipt(whole(raw), now), sender, origin)
             self.corrected += 1
             return prepared
         mark = b""
-        if origin.recent and raw.get("id"):
+        has_id = raw.id if isinstance(raw, UnreadEvent) else raw.get("id")
+        if origin.recent and has_id:
             mark = mark_of_id(event["id"], trusted=sender.trusted)
         record, result, version = self._decide(event, body, sender, mark, now)
-        if not record.states and not mark and raw.get("id"):
+        if not record.states and not mark and has_id:
             # Of any origin: that it is remembered does not keep it from coming again.
             record.mark = mark_of_id(event["id"], trusted=sender.trusted)
             record.left_out = result.destinations
@@ -307,19 +319,37 @@ class Intake:
         return record, result, version
 
     def _completed(
-        self, raw: Mapping[str, Any], sender: Received, now: int
-    ) -> tuple[dict[str, Any], bytes]:
-        """Return an event complete, with its JSON; raises EventError."""
+        self, raw: Mapping[str, Any] | UnreadEvent, sender: Received, now: int
+    ) -> tuple[Mapping[str, Any], bytes]:
+        """Return the parts of a complete event that decide on it, with its JSON.
+
+        Raises EventError.
+        """
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
+        if type(raw) is UnreadEvent:
+            marks = (sender.limited, sender.learn)
+            done = complete_unread(raw, now, timing, self._defaults, self.bounds, *marks)
+            if done is not None:
+                self._look_at_user(done[0]["user"], sender)
+                return done
+        return self._built(whole(raw), sender, now, timing)
+
+    def _built(
+        self, raw: Mapping[str, Any], sender: Received, now: int, timing: float
+    ) -> tuple[Mapping[str, Any], bytes]:
+        """Return a complete event with its JSON; raises EventError."""
         try:
             event = complete(raw, now, timing, self._defaults)
-            if sender is not _PROCESS:
-                _mark(event, sender, now)
-            elif not IDENTIFIERS.issuperset(event["user"]):
-                self._defaults.on_misnamed(event["user"])
+            _mark(event, sender, now)
+            self._look_at_user(event["user"], sender)
             return event, encode(event, self.bounds, raw)
         except Exception as error:
             raise blamed(error, lambda: self._read_again(raw, now)) from None
+
+    def _look_at_user(self, user: Mapping[Any, Any], sender: Received) -> None:
+        """Warn the application of keys of a user that are probably misspelt."""
+        if sender is _PROCESS and not IDENTIFIERS.issuperset(user):
+            self._defaults.on_misnamed(user)
 
     def _person_of(
         self, event: Mapping[str, Any], body: bytes, claim: bool, mark: bytes, now: int

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from attrs import frozen
 
 from walker_collector.config import FlowConfig
+from walker_collector.events import UnreadEvent
 from walker_collector.intake.steps import Steps, compile_steps
 from walker_collector.spool import RECENT, Position
 
@@ -28,7 +29,7 @@ class Origin:
 class Placed(NamedTuple):
     """An event or command of a file, with the position after its line; None: the position alone."""
 
-    event: Mapping[str, Any] | None
+    event: Mapping[str, Any] | UnreadEvent | None
     position: Position
 
 

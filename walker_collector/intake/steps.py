@@ -21,7 +21,7 @@ Steps = Callable[[Mapping[str, Any], ConsentOf], Event | Dropped]
 
 def compile_steps(source: SourceConfig) -> Steps | None:
     """Return the steps of a source; None if it has none. Raises ConfigError for bad callables."""
-    if not (source.before or source.policy or source.mapping or source.consent or source.next):
+    if not source.has_steps:
         return None
     first = compile_mapping(
         DestinationConfig(policy=source.policy, mapping=source.mapping, before=source.before)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from walker_collector.errors import WalkerError
-from walker_collector.events import Bounds, Defaults, complete, encode, is_command
+from walker_collector.events import Bounds, Defaults, complete, encode, is_command, whole
 from walker_collector.flow import load_flow
 from walker_collector.hooks import connect_source
 from walker_collector.hookspecs import Event, Received, SourceContext
@@ -200,7 +200,7 @@ class SourceHarness:
     def _accept(
         self, events: Iterable[Mapping[str, Any] | Received]
     ) -> list[PushResult | WalkerError]:
-        given = [dict(it.event if isinstance(it, Received) else it) for it in events]
+        given = [dict(whole(it.event) if isinstance(it, Received) else whole(it)) for it in events]
         with self._lock:
             self.early = self.early or not self.place
             self.late = self.late or self.ended

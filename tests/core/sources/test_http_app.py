@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from walker_collector import Collector, PushResult
 from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
+from walker_collector.events import whole
 from walker_collector.sources.http import Settings, app
 from walker_collector.sources.http.app import App
 
@@ -134,7 +135,7 @@ def test_it_can_be_mounted_below_a_path() -> None:
             assert (await client.post("/collect", json=EVENT)).status_code == 404
 
     run(work())
-    assert [[item.event for item in group] for group in door.groups] == [[EVENT]]
+    assert [[whole(item.event) for item in group] for group in door.groups] == [[EVENT]]
 
 
 def test_one_application_serves_several_event_loops() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from walker_collector import PushResult, Received, Secret
 from walker_collector.errors import EventError, NotTrusted, SpoolFull, WalkerError
-from walker_collector.events import is_command
+from walker_collector.events import is_command, whole
 from walker_collector.intake.commands import check_claim
 from walker_collector.sources.http import Key, Route, Settings
 from walker_collector.sources.http.exchange import Exchange
@@ -40,7 +40,7 @@ class Door:
         return [self._accept(received) for received in taken]
 
     def _accept(self, received: Received) -> PushResult | WalkerError:
-        event = received.event
+        event = whole(received.event)
         if self.full:
             return SpoolFull("full")
         if is_command(event.get("name")) and not received.trusted:

@@ -48,6 +48,7 @@ class FileSource:
             bad=BadLines(lambda text: context.logger.warning("%s: %s", shown, text), _MORE),
             stopped=context.stop.is_set,
             finishes=True,
+            reads_whole=context.config.has_steps,
             pause=context.stop.wait,
         )
         try:

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 from attrs import define, field
 
 from walker_collector.errors import EventError, SpoolFull
-from walker_collector.events import is_command
+from walker_collector.events import UnreadEvent, is_command, whole
 from walker_collector.results import PushResult, Status
-from walker_collector.sources.file.lines import Lines, parse
+from walker_collector.sources.file.lines import Lines, parse, read
 from walker_collector.sources.file.selection import ALL, Selection
 
 GROUP: Final = 500
@@ -27,8 +27,8 @@ _NUMBERS_MAX: Final = 100_000
 SHOWN: Final = 20
 """Bad lines that are shown one by one; more are counted."""
 
-NumberedEvent = tuple[int, dict[str, Any], Any]
-"""The number of a line, its event, and what is handed on for it."""
+NumberedEvent = tuple[int, bool, Any]
+"""The number of a line, whether it has a command, and what is handed on for it."""
 HasNoRoom = Callable[[Status], bool]
 """Told the figures after an event found no room; returns whether to give up."""
 _REPEATED: Final = frozenset({"walker user", "walker globals"})
@@ -41,7 +41,7 @@ class Follower(Protocol):
     def passes(self, number: int, text: bytes) -> bool:
         """Note a line; return whether it was handed on before."""
 
-    def place(self, event: dict[str, Any]) -> Any:
+    def place(self, event: UnreadEvent | dict[str, Any]) -> Any:
         """Return the object to hand on for the event of the last noted line."""
 
 
@@ -88,6 +88,7 @@ class LineReader:
     patience: returns a function for each group that decides when to give up on a full spool.
     pause: waits for a number of seconds.
     selection: the events that are handed on; commands always are.
+    reads_whole: the events are looked at; else only a header is read of the usual ones.
     follower: follows the reading; None: nobody does.
 
     read: lines that are not blank. passed: those before that an earlier run has handed on.
@@ -105,6 +106,7 @@ class LineReader:
     pause: Callable[[float], object] = time.sleep
     selection: Selection = ALL
     follower: Follower | None = None
+    reads_whole: bool = False
     read: int = field(default=0, init=False)
     passed: int = field(default=0, init=False)
     left_out: int = field(default=0, init=False)
@@ -126,6 +128,7 @@ class LineReader:
     def _hand_on(self, lines: Lines) -> None:
         group: list[NumberedEvent] = []
         follower, selects = self.follower, bool(self.selection)
+        read_line = parse if selects or self.reads_whole else read
         for number, text in lines.numbered():
             if follower is not None and follower.passes(number, text):
                 self.passed += 1
@@ -133,22 +136,22 @@ class LineReader:
                 continue
             self.read += 1
             try:
-                event = parse(text, self.max_bytes)
+                event = read_line(text, self.max_bytes)
             except EventError as error:
                 self.bad.note(number, error)
                 continue
             # A command goes alone, so that a group is accepted as a whole or not at all.
-            if is_command(event.get("name")):
+            if not isinstance(event, UnreadEvent) and is_command(event.get("name")):
                 handed = event if follower is None else follower.place(event)
                 self._push(group)
-                self._push([(number, event, handed)])
+                self._push([(number, True, handed)])
                 group = []
                 continue
-            if selects and not self.selection.has(event):
+            if selects and not self.selection.has(whole(event)):
                 self.left_out += 1
                 continue
             handed = event if follower is None else follower.place(event)
-            group.append((number, event, handed))
+            group.append((number, False, handed))
             if len(group) >= GROUP:
                 self._push(group)
                 group = []
@@ -183,9 +186,8 @@ class LineReader:
     def _count(self, group: Sequence[NumberedEvent], results: Sequence[Any]) -> SpoolFull | None:
         """Count the results of a group; return the error of an event that found no room."""
         full = None
-        for (number, event, _), result in zip(group, results, strict=True):
+        for (number, command, _), result in zip(group, results, strict=True):
             if isinstance(result, PushResult):
-                command = is_command(event.get("name"))
                 self.accepted += not command
                 self.commands += command
             elif isinstance(result, EventError):

@@ -13,7 +13,7 @@ import orjson
 from attrs import frozen
 
 from walker_collector.errors import EventError, WalkerError
-from walker_collector.events import Bounds
+from walker_collector.events import Bounds, UnreadEvent, read_event
 from walker_collector.sources.file.archives import Archive, unpacked
 from walker_collector.sources.file.documents import (
     ADVICE,
@@ -188,6 +188,11 @@ def _read_document(stream: Stream, read: Read, begun: bytes) -> Lines:
         pieces.append(read(stream))
     values = split_document(b"".join(pieces))
     return Lines(1, [text for _, text in values], [number for number, _ in values])
+
+
+def read(text: bytes, most: int) -> UnreadEvent | dict[str, Any]:
+    """Return the event of a line, unread if it is a usual one; raises as `parse` does."""
+    return (len(text) <= most and read_event(text)) or parse(text, most)
 
 
 def parse(text: bytes, most: int = Bounds().bytes) -> dict[str, Any]:

@@ -49,6 +49,8 @@ def app(
             f"sources: there is no {source} that can be served; `walker validate --serve` says why",
             collector.flow.source,
         )
-    settings = settings or collector.flow.sources[source].config.settings.common()
+    config = collector.flow.sources[source].config
+    settings = settings or config.settings.common()
     accept = figures.counting(source, partial(collector.push_from, source))
-    return App(accept, settings, lambda: collector.status(), figures, source)
+    status = collector.status
+    return App(accept, settings, status, figures, source, reads_whole=config.has_steps)

@@ -33,7 +33,7 @@ class App:
 
     `status` returns the collector's figures, for `/ready`; `figures` are those for `/metrics`,
     which have the name of the source. `inspector` is an ASGI application that answers at
-    `/inspect`, None: nothing does.
+    `/inspect`, None: nothing does. `reads_whole`: the events are looked at.
 
     Raises nothing: every request gets an answer. It may be mounted in another application, and
     used by several event loops.
@@ -47,6 +47,8 @@ class App:
         figures: Figures | None = None,
         source: str = "http",
         inspector: Any = None,
+        *,
+        reads_whole: bool = False,
     ) -> None:
         self._inspector = inspector
         self._status = status
@@ -60,6 +62,7 @@ class App:
             self._unready,
             lambda accept: metrics_page(self._figures, accept),
             self._is_durable,
+            reads_whole,
         )
         self._exchange = Exchange(
             self._responder,

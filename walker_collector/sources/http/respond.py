@@ -12,6 +12,7 @@ from walker_collector.errors import (
     SpoolFull,
     WalkerError,
 )
+from walker_collector.events import read_events
 from walker_collector.results import PushResult
 from walker_collector.sources.http import segment_api, walkeros
 from walker_collector.sources.http.body import parse_body, read_body
@@ -40,6 +41,8 @@ class Responder:
     `metrics` returns the page of figures and its media type, for a header Accept. `durable` returns
     whether events that are held survive the end of the process.
 
+    `reads_whole`: the events are looked at; else only a header is read of the usual ones.
+
     `read` and `answer` are the halves of a request that brings events: in between they are
     accepted. `answer_without_events` is for all others.
     """
@@ -49,6 +52,7 @@ class Responder:
     unready: Callable[[], str] = lambda: ""
     metrics: Callable[[str], tuple[bytes, str]] | None = None
     durable: Callable[[], bool] = lambda: True
+    reads_whole: bool = False
     _methods: Mapping[str, Sequence[str]] = field(init=False)
 
     @_methods.default
@@ -140,7 +144,7 @@ class Responder:
         if request.method == "GET":
             return self._get(request)
         text = read_body(request, self.settings.max_body)
-        body = parse_body(text)
+        body = self._events_of(request, text) or parse_body(text)
         caller = caller_of(request, body, self.settings.keys)
         user = user_of(request, self.settings.ip, self.settings.proxies)
         call, learn = self._posted(request, body), self.settings.learn_consent
@@ -151,6 +155,12 @@ class Responder:
             for event in call.events
         ]
         return Call(events, call.answer)
+
+    def _events_of(self, request: Request, text: bytes) -> Any:
+        """Return the usual events of a walkerOS client, of which a header is read; else None."""
+        if self.reads_whole or request.path not in self._methods:
+            return None
+        return read_events(text)
 
     def _probe(self, request: Request) -> Response:
         """Return the answer to a load balancer: this process lives; it should get requests."""

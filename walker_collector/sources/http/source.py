@@ -28,7 +28,15 @@ class _Server:
         settings: Settings = context.settings.common()
         tls = tls_of(settings)
         inspector = context.inspector if settings.inspect else None
-        app = App(context.accept, settings, context.status, context.figures, context.id, inspector)
+        app = App(
+            context.accept,
+            settings,
+            context.status,
+            context.figures,
+            context.id,
+            inspector,
+            reads_whole=context.config.has_steps,
+        )
         with context.listener or self.listen(context.settings) as listener:
             place = address_of(listener, "https" if tls else "http") + settings.routes[0].path
             run_server(app, settings, tls, listener, place, context)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final, Literal
 
-from walker_collector.events import is_command
+from walker_collector.events import UnreadEvent, is_command
 from walker_collector.hookspecs import Received
 from walker_collector.sources.http.keys import Caller
 from walker_collector.sources.http.messages import Request, RequestRejected
@@ -21,9 +21,12 @@ def received(
 
     `learn`: its consent is remembered for its person.
     """
-    if type(event) is not dict and not isinstance(event, Mapping):
+    if type(event) is UnreadEvent:
+        if user:
+            event.user = {**user, **(event.user or {})}
+    elif type(event) is not dict and not isinstance(event, Mapping):
         return RequestRejected(400, "an event must be an object")
-    if user and not is_command(event.get("name")):
+    elif user and not is_command(event.get("name")):
         given = event.get("user")
         if given is None or isinstance(given, Mapping):
             event = {**event, "user": {**user, **(given or {})}}

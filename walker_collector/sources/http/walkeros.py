@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from walker_collector.events import UnreadEvent
 from walker_collector.sources.http.call import Call, Outcome
 from walker_collector.sources.http.messages import RequestRejected, Response, json_response
 from walker_collector.sources.http.query import event_of
@@ -18,7 +19,7 @@ def call_of_body(body: Any, max_batch: int, now: int) -> Call:
     if isinstance(body, Mapping) and isinstance(body.get("batch"), list):
         body = body["batch"]
     if not isinstance(body, list):
-        if not isinstance(body, Mapping):
+        if not isinstance(body, Mapping | UnreadEvent):
             raise RequestRejected(400, "the body must be an event, or a list of events")
         return Call([body], lambda outcomes: _single(outcomes[0], now))
     if len(body) > max_batch:
