@@ -64,13 +64,16 @@ def names_database(_: Any, __: Any, value: Any) -> None:
     """Refuse a URL (a Secret) that is none of PostgreSQL; None passes."""
     if value is None:
         return
-    try:
-        parts = urlsplit(value.reveal())
-        parts.port  # noqa: B018  # raises for a port that is no number
-    except ValueError as error:
-        raise ValueError(f"is no URL: {error}") from None
-    if parts.scheme not in ("postgresql", "postgres"):
+    parts = _split_url(value.reveal())
+    if parts is None or not value.reveal().startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL of PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
+    # Of several hosts, any may be the one that takes writes. The text of a bad port is not quoted:
+    # it is part of a password with a "/".
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError(
+            "has a port that is no number; write %2F for a / in the password, and %40 for an @"
+        )
 
 
 def without_login(url: str) -> str:
@@ -79,6 +82,8 @@ def without_login(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]{0,5})?")
+"""A host with its port, either of which PostgreSQL's library knows where it is left out."""
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 

@@ -355,6 +355,10 @@ def test_spool_in_a_database_has_a_url_that_is_shown_without_its_login() -> None
     assert spool.place == "postgresql://db.example:5432/events"
     assert "hunter2" not in repr(spool)
     assert spool.schema == "walker"
+    url = "postgresql://shop:hunter2@one:5432,two,[::1]:5433/events?target_session_attrs=read-write"
+    spool = load({"collector": {"spool": {"url": url}}}).collector.spool
+    assert spool is not None
+    assert spool.place == "postgresql://one:5432,two,[::1]:5433/events"
 
 
 @pytest.mark.parametrize(
@@ -362,7 +366,9 @@ def test_spool_in_a_database_has_a_url_that_is_shown_without_its_login() -> None
     [
         ({"path": "a.db", "url": "postgresql://h/d"}, "path", "has a path and a url"),
         ({"url": "mysql://h/d"}, "url", "must be a URL of PostgreSQL"),
-        ({"url": "postgresql://h:port/d"}, "url", "is no URL"),
+        ({"url": "postgresql://h:port/d"}, "url", "has a port that is no number"),
+        ({"url": "postgresql://u:pa/ss@h/d"}, "url", "write %2F for a / in the password"),
+        ({"url": "postgres:/d"}, "url", "must be a URL of PostgreSQL"),
         ({"url": "postgresql://h/d", "schema": "Walker"}, "schema", "must be small letters"),
         ({"url": "postgresql://h/d", "schema": "pg_walker"}, "schema", "not begin with pg_"),
     ],

@@ -110,3 +110,23 @@ def test_error_names_place_and_remedy_and_no_password(postgres_server: PostgresS
     assert "create the database" in error(postgres_server.url("nowhere"))
     assert "see whether the server runs" in error("postgresql://a:secret-word@127.0.0.1:1/x")
     assert "is no url of a database" in error("secret-word")
+    one, other = "postgresql://a:secret-word@127.0.0.1:1,[::1]:1/x", "postgresql://h,i:2/x"
+    assert "spool postgresql://127.0.0.1:1,::1:1/x" in error(one)
+    assert session(Place(other)).name == "spool postgresql://h,i:2/x (schema walker)"
+    right = postgres_server.url("postgres")
+    assert "unknown parameter sslmod; did you mean sslmode?" in error(f"{right}?sslmod=require")
+    assert "give sslmode" in error(f"{right}?sslmode=require")
+    assert "correct the parameters" in error(f"{right}?sslmode=some")
+    assert "correct the host in the url" in error("postgresql://a:secret-word@walker.invalid/x")
+
+
+def test_user_may_make_the_tables_in_a_schema_that_is_given_to_it(
+    postgres_server: PostgresServer, place: Place
+) -> None:
+    with psycopg.connect(place.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+        connection.execute(f"CREATE SCHEMA {place.schema} AUTHORIZATION guest".encode())
+    url = postgres_server.url("postgres", "guest", "guest")
+    assert prepared(Place(url, place.schema), 4) == Layout(1, 4)
+    with pytest.raises(SpoolError, match="all rights on the schema, and CREATE on the database"):
+        prepared(Place(url, postgres_server.new_schema()))

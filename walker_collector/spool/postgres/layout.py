@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import psycopg
 from attrs import frozen
+from psycopg.sql import SQL, Identifier
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import NothingStored
@@ -80,6 +81,8 @@ def _migrate(database: Database, shards: int | None) -> Layout:
         key = advisory_key(schema, "layout")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
         found = _layout(database) or Layout(0, shards or _SHARDS)
+        if not database.rows("has_schema", (schema,))[0][0]:  # who is given one may make none
+            connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
         for version in range(found.version + 1, VERSION + 1):
             connection.execute(database.queries.script(f"schema_{version}"))
         connection.execute(database.queries.script("views"))

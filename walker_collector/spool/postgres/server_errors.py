@@ -28,9 +28,13 @@ _REMEDIES: Final = {
     "57": _DOWN,
     "58": "the disk of the server fails: see its log",
     "08": _DOWN,
+    "url": "correct the parameters of the url",
+    "ssl": "give sslmode and certificates in the url as the server wants them",
+    "host": "correct the host in the url, or the name service of this machine; accepted events are "
+    "safe",
 }
 """By SQLSTATE, or its class."""
-_FOR_GOOD: Final = ("28", "3D", "42501")
+_FOR_GOOD: Final = ("28", "3D", "42501", "url", "ssl")
 _SIGNS: Final = {
     "password authentication failed": "28",
     "no pg_hba.conf entry": "28",
@@ -40,6 +44,19 @@ _SIGNS: Final = {
     "connection slots": "53300",
 }
 """Texts of refused connections -> SQLSTATE, which libpq does not hand on."""
+_UNMADE: Final = {
+    "invalid sslmode": "url",
+    "invalid integer value": "url",
+    "invalid port number": "url",
+    "invalid target_session_attrs": "url",
+    "support SSL": "ssl",
+    "certificate": "ssl",
+    "resolve host": "host",
+    "translate host name": "host",
+    "session is read-only": "25006",
+    "server is in hot standby": "25006",
+}
+"""Texts of connections that were not made, of libpq and psycopg -> the key of the remedy."""
 
 
 def spool_error(name: str, error: psycopg.Error) -> SpoolError:
@@ -66,7 +83,8 @@ def is_conflict(error: psycopg.Error) -> bool:
 
 
 def _state(error: psycopg.Error) -> str:
-    if error.sqlstate or "FATAL:" not in str(error):
-        return error.sqlstate or ""
-    text = str(error).split("FATAL:", 1)[1]
-    return next((state for sign, state in _SIGNS.items() if sign in text), "")
+    if error.sqlstate:
+        return error.sqlstate
+    _, fatal, text = str(error).partition("FATAL:")
+    signs = _SIGNS if fatal else _UNMADE
+    return next((state for sign, state in signs.items() if sign in (text or str(error))), "")

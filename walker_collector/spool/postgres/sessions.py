@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from walker_collector.errors import SpoolError
+from walker_collector.naming import hint
 from walker_collector.spool.postgres.array_dumper import ArrayDumper
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble, may_heal, spool_error
@@ -279,9 +280,14 @@ def can_retry(error: BaseException) -> bool:
 def name_of(place: Place) -> str:
     """Return the name of a spool for messages, which has no secret. Raises SpoolError."""
     found = _parsed(place.url)
-    host = found.get("host") or found.get("hostaddr") or "localhost"
-    port = f":{found['port']}" if found.get("port") else ""
-    return f"spool postgresql://{host}{port}/{found.get('dbname', '')} (schema {place.schema})"
+    hosts = (found.get("host") or found.get("hostaddr") or "localhost").split(",")
+    ports = (found.get("port") or "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    where = ",".join(
+        f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False)
+    )
+    return f"spool postgresql://{where}/{found.get('dbname', '')} (schema {place.schema})"
 
 
 def _options(url: str) -> dict[str, Any]:
@@ -292,10 +298,16 @@ def _options(url: str) -> dict[str, Any]:
 def _parsed(url: str) -> Mapping[str, Any]:
     try:
         return conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
+    except psycopg.ProgrammingError as error:
         # Not chained: its text has parts of the url, and so maybe of the password.
+        name = str(error).partition('query parameter: "')[2].partition('"')[0]
+        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+        meant = hint(name, known)
+        if name and "did you mean" in meant:  # else it may be part of the password
+            raise SpoolError(f"spool.url has an unknown parameter {name}{meant}") from None
         raise SpoolError(
             "spool.url is no url of a database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            ", with %40 for an @ in the password, %2F for a /, and %25 for a %"
         ) from None
 
 

@@ -1,3 +1,6 @@
+-- has_schema
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)
+
 -- has_layout
 SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'layout')
 

@@ -10,8 +10,6 @@
 --
 -- Rows that change all the time get room on their page, so that no index has to know of it.
 
-CREATE SCHEMA IF NOT EXISTS {schema};
-
 CREATE TABLE {schema}.layout (
   one boolean PRIMARY KEY DEFAULT true CHECK (one), version int NOT NULL, shards smallint NOT NULL);
 
