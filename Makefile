@@ -12,7 +12,7 @@ SOURCES := pyproject.toml $(shell find walker_collector walker_dest_customerio -
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal $(AGAIN)
 
-.PHONY: setup check demo test test-services test-quick coverage soak lint types bench docs dist
+.PHONY: setup check demo play test test-services test-quick coverage soak lint types bench docs dist
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ check: lint
 # Without an earlier `make setup` it installs only the packages it needs.
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))
 	@$(BIN)/python examples/shop/demo.py
+
+# The same shop with its doors open: visitors come until Ctrl-C, and a page shows it live.
+play: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO))
+	@$(BIN)/python examples/shop/play.py
 
 # Not editable: in an editable one mypy and pyright do not find the types of the packages.
 $(DEMO): $(SOURCES) | $(BIN)/python

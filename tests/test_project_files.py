@@ -54,6 +54,11 @@ def test_demo_installs_packages_whose_types_are_found() -> None:
     assert "--editable" not in recipe[1]
 
 
+def test_picture_of_the_readme_is_small() -> None:
+    """It is loaded with the page; `python -m tests.inspector.picture` takes it."""
+    assert (ROOT / "docs" / "inspector.png").stat().st_size <= 150_000
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "RELEASING.md"])
 def test_verbs_and_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")

@@ -33,6 +33,7 @@ PATIENCE = 60.0
 FEW = 5
 NEXT = """
 To look at next:
+  make play                         the shop with its doors open, and a page to watch it live
   {walker} simulate examples/shop/flow.json examples/shop/events.ndjson
                                     the calls of each event
   examples/shop/README.md           the shop, and a real workspace
@@ -58,19 +59,26 @@ def environment(sandbox: Sandbox, output: str) -> dict[str, str]:
 
 
 @contextmanager
-def serve(variables: dict[str, str]) -> Iterator[str]:
-    """Serve the flow until the end of the block; yield the address that takes events.
+def serve(variables: dict[str, str], *options: str, **how: Any) -> Iterator[dict[str, str]]:
+    """Serve the flow until the end of the block; yield the addresses that it prints, by name.
 
-    Raises SystemExit if it does not start.
+    `web` takes events; with the option --inspect, `inspector` is the page to look at. Raises
+    SystemExit if it does not start.
     """
-    command: list[str | Path] = [WALKER, "serve", HERE / "flow.json", "--port", "0"]
-    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+    command: list[str | Path] = [WALKER, "serve", HERE / "flow.json", "--port", "0", *options]
+    printed = ("web", "inspector") if options else ("web",)
+    with subprocess.Popen(
+        command, env=variables, stderr=subprocess.PIPE, text=True, **how
+    ) as process:
         assert process.stderr is not None
         try:
-            started = process.stderr.readline()
-            if not started.startswith("web: "):
-                raise SystemExit(started + process.stderr.read())
-            yield started.split()[1]
+            addresses = {}
+            for name in printed:
+                line = process.stderr.readline()
+                if not line.startswith(f"{name}: "):
+                    raise SystemExit(line + process.stderr.read())
+                addresses[name] = line.split()[1]
+            yield addresses
         finally:
             process.terminate()  # it delivers what it has accepted, and ends
 
@@ -178,7 +186,8 @@ def report(
 def main() -> int:
     """Run the demonstration; return its exit status."""
     with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
-        with serve(environment(sandbox, output)) as url:
+        with serve(environment(sandbox, output)) as addresses:
+            url = addresses["web"]
             print(f"Posting three days of a made-up shop to {url}; its orders:", flush=True)
             answers = post(url)
             found = settled(url)

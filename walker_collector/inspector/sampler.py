@@ -28,10 +28,12 @@ from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.outcome import Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.events import decode
+from walker_collector.hookspecs import Item
 from walker_collector.inspector.live_sample import Sample
 from walker_collector.inspector.masking import masked, public_values
 from walker_collector.inspector.missing_consent import missing_consent
 from walker_collector.inspector.plain_json import json_bytes
+from walker_collector.inspector.planned_calls import PlannedCalls
 from walker_collector.mapping import rules_for
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
@@ -107,6 +109,7 @@ class Sampler:
     _calls: dict[str, deque[tuple[float, int]]] = field(factory=dict, init=False)
     _delivered: _Allowance = field(init=False)
     _others: _Allowance = field(init=False)
+    _calls_of: PlannedCalls = field(factory=PlannedCalls, init=False)
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -156,7 +159,10 @@ class Sampler:
         self._count(destination.id, tasks, seconds, now)
         for task in tasks:
             if self._has_room(now, delivered=task.outcome.kind == "delivered"):
-                self._add(_of_task(destination, consents, task, now, self.keep_values), seconds)
+                made = _of_entry(destination, consents, task.entry, task.outcome, now)
+                if task.item is not None:
+                    made |= self._of_item(destination, task.item, task.entry)
+                self._add(made, seconds)
 
     def held(
         self, destination: Destination, consents: ConsentStore, entries: Sequence[Entry]
@@ -181,6 +187,24 @@ class Sampler:
         if self._has_room(now):
             made = {"at": now, "id": id_, "event": name, "outcome": status}
             self._add({**made, "destination": destination.id})
+
+    def _of_item(self, destination: Destination, item: Item, entry: Entry) -> dict[str, Any]:
+        """Return the parts of a sample that tell of what the destination got."""
+        made: dict[str, Any] = {
+            "rule": item.rule.key if item.rule else None,
+            "attempt": item.context.attempt,
+        }
+        if len(entry[3]) > _BYTES:
+            return made
+        sent = {"name": item.event["name"], **_data_of(item.event, item.data)}
+        calls = self._calls_of.of(destination, item)
+        if len(json_bytes([sent, calls])) > _BYTES:
+            return made
+        known = public_values(item.event, item.rule.name if item.rule else None)
+        made["sent"] = masked(sent, known)
+        made["calls"] = calls and [[name, *masked(rest, known)] for name, *rest in calls]
+        made["values"] = (sent, calls) if self.keep_values else None
+        return made
 
     def _count(self, destination: str, tasks: Sequence[Task], seconds: float, now: int) -> None:
         oldest = min((task.entry[2] for task in tasks), default=now)
@@ -219,28 +243,6 @@ def watching(collector: Collector, sampler: Sampler) -> Iterator[None]:
         yield
     finally:
         watch.remove(sampler)
-
-
-def _of_task(
-    destination: Destination,
-    consents: ConsentStore,
-    task: Task,
-    now: int,
-    keep_values: bool,
-) -> dict[str, Any]:
-    """Return the parts of the sample of a task."""
-    made = _of_entry(destination, consents, task.entry, task.outcome, now)
-    item = task.item
-    if item is None:
-        return made
-    made["rule"] = item.rule.key if item.rule else None
-    made["attempt"] = item.context.attempt
-    if len(task.entry[3]) <= _BYTES:
-        sent = {"name": item.event["name"], **_data_of(item.event, item.data)}
-        if len(json_bytes(sent)) <= _BYTES:
-            made["sent"] = masked(sent, public_values(item.event, made["event"]))
-            made["values"] = sent if keep_values else None
-    return made
 
 
 def _data_of(event: Mapping[str, Any], data: Any) -> dict[str, Any]:

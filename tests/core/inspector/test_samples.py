@@ -62,6 +62,20 @@ def test_values_are_kept_only_where_they_may_be_seen() -> None:
     assert "a@b.c" not in repr(found)
 
 
+def test_calls_are_those_that_the_plugin_tells() -> None:
+    def simulate(self: Any, event: Any, data: Any, rule: Any, context: Any) -> list[list[Any]]:
+        return [["track", event["user"]["id"], {"total": event["data"]["total"]}]]
+
+    flow_ = one(plugin(Record().push, simulate=simulate))
+    with watched(flow_, keep_values=True) as (collector, sampler):
+        collector.push("order complete", data={"total": 55}, user={"id": "ines"})
+        collector.push("order complete", user={"id": "ines"})  # it raises
+        first, second = samples(sampler, 2)
+    assert first.as_object()["calls"] == [["track", "ines", {"total": "***"}]]
+    assert first.as_object(with_values=True)["calls"] == [["track", "ines", {"total": 55}]]
+    assert second.calls is None
+
+
 def test_held_event_says_which_consent_is_missing(spool: Path | None) -> None:
     with watched(one(plugin(Record().push), spool, consent=MARKETING)) as (collector, sampler):
         collector.push("order complete", user={"id": "ines"}, consent={"functional": True})

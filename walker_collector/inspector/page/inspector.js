@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 const VIEWS = ["live", "held", "dead", "rules", "people", "sources"];
 const KEPT = 100;      // events in the list
 const LONGEST = 300;   // seconds that a line shows at most
+const SMOOTH = 5;      // looks that a rate is the mean of
 const SVG = "http://www.w3.org/2000/svg";
 const OUTCOMES = {
   delivered: ["good", "delivered"], notified: ["good", "notified"], held: ["warn", "held"],
@@ -145,15 +146,24 @@ const RECEIVE = {
 
 // --- live ---------------------------------------------------------------------------------
 
+const mean = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : 0);
+const pointsOf = (id) => state.history.filter((point) => point.destinations[id]);
+
+function means(id) {
+  const values = pointsOf(id).map((point) => point.destinations[id].delivered);
+  return values.map((_, at) => mean(values.slice(Math.max(0, at - SMOOTH + 1), at + 1)));
+}
+
 const sum = (items, key) => items.reduce((total, item) => total + item[key], 0);
 
 function drawFigures() {
-  const { figures } = state, items = figures.destinations, point = state.history.at(-1);
-  const delivered = point ? Object.values(point.destinations).reduce((total, item) => total + item.delivered, 0) : 0;
+  const { figures } = state, items = figures.destinations;
+  const delivered = items.reduce((total, item) => total + (means(item.id).at(-1) ?? 0), 0);
+  const accepted = mean(state.history.slice(-SMOOTH).map((each) => each.accepted));
   const [waiting, held, dead] = ["waiting", "held", "dead"].map((key) => sum(items, key));
   const tile = (name, value, unit = "", kind = "") => h("div", { class: kind }, h("dt", {}, name), h("dd", {}, value, unit && h("small", {}, unit)));
   $("tiles").replaceChildren(
-    tile("Accepted", rate(point?.accepted ?? 0), "/ s"), tile("Delivered", rate(delivered), "/ s"),
+    tile("Accepted", rate(accepted), "/ s"), tile("Delivered", rate(delivered), "/ s"),
     tile("Waiting", count(waiting)), tile("Held", count(held), "", held ? "warn" : ""), tile("Dead letters", count(dead), "", dead ? "bad" : ""),
   );
   $("count-held").textContent = held ? count(held) : "";
@@ -178,13 +188,12 @@ function follow(view, numbers) {
 }
 
 function card(item) {
-  const last = state.history.at(-1)?.destinations[item.id];
   return h("article", { class: "card" },
     h("div", { class: "title" }, h("h3", {}, item.id), badge(STATES[item.state] ?? ["", item.state])),
     item.reason && h("p", { class: "why" }, item.reason),
     ...line(item.id),
     facts([
-      ["Delivered", `${rate(last?.delivered ?? 0)} / s`], ["Waiting", count(item.waiting)], ["Oldest", item.waiting ? duration(item.oldestAge) : "–"],
+      ["Delivered", `${rate(means(item.id).at(-1) ?? 0)} / s`], ["Waiting", count(item.waiting)], ["Oldest", item.waiting ? duration(item.oldestAge) : "–"],
       ["Held", count(item.held)], ["Dead letters", count(item.dead)], ["One call", item.call ? ms(item.call) : "–"],
     ]),
     h("p", { class: "foot" }, [
@@ -194,8 +203,7 @@ function card(item) {
 }
 
 function line(id) {
-  const points = state.history.filter((point) => point.destinations[id]);
-  const values = points.map((point) => point.destinations[id].delivered), now = points.at(-1)?.at ?? 0;
+  const points = pointsOf(id), values = means(id), now = points.at(-1)?.at ?? 0;
   const span = Math.min(LONGEST, Math.max(60, points.length ? (now - points[0].at) / 1000 : 0));
   const top = Math.max(1, ...values), x = (point) => span - (now - point.at) / 1000, y = (value) => 38 - (value / top) * 35;
   const shape = points.map((point, at) => `${x(point).toFixed(1)},${y(values[at]).toFixed(1)}`);
@@ -223,7 +231,7 @@ function add(samples) {
 
 function matches(item) {
   const text = $("filter").value.trim().toLowerCase(), wanted = $("outcome").value;
-  return (!wanted || item.outcome === wanted) && (!text || `${item.event} ${item.person} ${item.destination} ${item.id} ${item.rule ?? ""}`.toLowerCase().includes(text));
+  return (wanted === "all" || item.outcome === wanted || (!wanted && item.outcome !== "ignored")) && (!text || `${item.event} ${item.person} ${item.destination} ${item.id} ${item.rule ?? ""}`.toLowerCase().includes(text));
 }
 
 function row(item, isNew = false) {
@@ -244,7 +252,9 @@ function detail(item) {
       ["Rule", item.rule ?? (item.attempt ? "none matches" : null)], ["Consent", consent],
       ["Attempt", item.attempt || null], ["Call took", item.attempt ? ms(item.took) : null], ["Since accepted", item.person || item.attempt ? ms(item.age) : null],
     ], "plain"),
-    h("div", {}, h("h3", {}, "As the destination got it"), item.sent === null ? h("p", { class: "soft" }, item.attempt ? "Too long to show." : "Nothing was sent.") : json(item.sent, "The event as the destination got it")));
+    h("div", { class: "sent" },
+      item.calls?.length > 0 && [h("h3", {}, plural(item.calls.length, "call")), json(item.calls, "The calls of the destination")],
+      h("h3", {}, "The event as the destination got it"), item.sent === null ? h("p", { class: "soft" }, item.attempt ? "Too long to show." : "Nothing was sent.") : json(item.sent, "The event as the destination got it")));
 }
 
 function redraw() {
