@@ -159,9 +159,10 @@ class Sampler:
         self._count(destination.id, tasks, seconds, now)
         for task in tasks:
             if self._has_room(now, delivered=task.outcome.kind == "delivered"):
-                made = _of_entry(destination, consents, task.entry, task.outcome, now)
+                event = decode(task.entry[3])  # the destination may have got a part of it
+                made = _of_entry(destination, consents, task.entry, task.outcome, now, event)
                 if task.item is not None:
-                    made |= self._of_item(destination, task.item, task.entry)
+                    made |= self._of_item(destination, task.item, task.entry, event)
                 self._add(made, seconds)
 
     def held(
@@ -188,7 +189,9 @@ class Sampler:
             made = {"at": now, "id": id_, "event": name, "outcome": status}
             self._add({**made, "destination": destination.id})
 
-    def _of_item(self, destination: Destination, item: Item, entry: Entry) -> dict[str, Any]:
+    def _of_item(
+        self, destination: Destination, item: Item, entry: Entry, event: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return the parts of a sample that tell of what the destination got."""
         made: dict[str, Any] = {
             "rule": item.rule.key if item.rule else None,
@@ -200,7 +203,7 @@ class Sampler:
         calls = self._calls_of.of(destination, item)
         if len(json_bytes([sent, calls])) > _BYTES:
             return made
-        known = public_values(item.event, item.rule.name if item.rule else None)
+        known = public_values(event, item.event["name"])
         made["sent"] = masked(sent, known)
         made["calls"] = calls and [[name, *masked(rest, known)] for name, *rest in calls]
         made["values"] = (sent, calls) if self.keep_values else None
@@ -258,10 +261,11 @@ def _of_entry(
     entry: Entry,
     outcome: Outcome,
     now: int,
+    event: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the parts of the sample of an entry that has come to an outcome."""
     _, person, accepted, body = entry
-    event = decode(body)
+    event = event or decode(body)
     made: dict[str, Any] = {
         "at": now,
         "id": str(event.get("id", "")),
