@@ -39,7 +39,7 @@ class Watcher(Protocol):
 
 
 class Watch:
-    """The watchers of a collector's deliveries, mostly none; it hands on whatever one may see.
+    """The watchers of a collector's deliveries, mostly none; it hands outcomes on to them.
 
     Whoever has something to see asks `watchers` first, which costs next to nothing. Nothing is
     raised: outcomes stand, whatever watchers do.

@@ -21,7 +21,7 @@ def app(
     remote: bool = False,
     figures: "Figures | None" = None,
 ) -> "Inspector":
-    """Return the page that shows what a collector does, as an ASGI application to be mounted.
+    """Return the page about a collector at work, as an ASGI application to be mounted.
 
     token: who has it may look, replay and delete dead letters, and erase people; of 16 characters
         or more, such as `secrets.token_urlsafe()`. The page takes it from the fragment of its

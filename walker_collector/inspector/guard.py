@@ -15,7 +15,7 @@ from walker_collector.errors import ConfigError
 _SHORTEST: Final = 16
 """Characters of a token, at least."""
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
-"""Headers of proxies: the caller is another machine, whatever the address of the connection."""
+"""Headers of proxies: the caller is another machine, at any address of the connection."""
 
 
 class Refusal(Exception):

@@ -28,7 +28,7 @@ _STARTED: Final = time.time()
 
 
 class MemoryStore:
-    """The store of a collector without a spool, whose process has all events: as `Tracer` asks."""
+    """The store of a collector without a spool, all in one process, for `Tracer`."""
 
     def __init__(self, workers: DestinationWorkers, letters: Iterable[DeadLetter]) -> None:
         self._workers = workers

@@ -47,7 +47,7 @@ PER_SECOND: Final = 40
 _BYTES: Final = 16_000
 """The JSON of an event that is shown has at most so many bytes."""
 _CALLS: Final = 200
-"""Calls of each destination whose times are kept."""
+"""Calls of each destination that are remembered with their times."""
 _OUTCOMES: Final = {
     "rejected": "dead",
     "bug": "retry",
@@ -192,7 +192,7 @@ class Sampler:
     def _of_item(
         self, destination: Destination, item: Item, entry: Entry, event: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return the parts of a sample that tell of what the destination got."""
+        """Return the parts of a sample about the delivery: rule, attempt, data, calls."""
         made: dict[str, Any] = {
             "rule": item.rule.key if item.rule else None,
             "attempt": item.context.attempt,

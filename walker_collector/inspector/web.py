@@ -35,7 +35,7 @@ _FIRST: Final = 100
 
 
 class Inspector:
-    """An ASGI application that shows what a collector does. Every request gets an answer.
+    """An ASGI application that shows a collector at work. Every request gets an answer.
 
     show_values: whether values of events are shown to those who ask for them.
     """
