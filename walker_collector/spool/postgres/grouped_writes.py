@@ -23,7 +23,7 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.postgres.heard import HeardFigures, channel_of, message_of
 from walker_collector.spool.postgres.server_errors import ServerTrouble, is_conflict, spool_error
 from walker_collector.spool.postgres.sessions import Database, Session, is_idle, pauses
-from walker_collector.spool.postgres.transactions import NOTHING, Needs, Transaction, bounds_of
+from walker_collector.spool.postgres.transactions import NOTHING, Needs, Transaction
 from walker_collector.text import describe
 
 _TROUBLED: Final = 30.0
@@ -68,14 +68,14 @@ class GroupedWrites:
         figures: HeardFigures,
         wait: float,
         *,
-        full_sync: bool,
+        settings: Mapping[str, str],
         sender: str,
     ) -> None:
         self.order = threading.Lock()
         self._session = session
         self._figures = figures
         self._wait = wait
-        self._bounds = bounds_of(wait, full_sync=full_sync)
+        self._settings = settings
         self._sender = sender
         self._channel = channel_of(session.schema)
         self.waiting: deque[_Write] = deque()
@@ -184,7 +184,7 @@ class GroupedWrites:
         try:
             with connection.pipeline() as pipeline:
                 try:
-                    transaction = Transaction(database, pipeline, self._bounds)
+                    transaction = Transaction(database, pipeline, self._settings)
                     self._run_all(transaction, writes)
                 except Exception as raised:  # kept: psycopg would log it as it leaves the pipeline
                     error = raised
@@ -199,7 +199,7 @@ class GroupedWrites:
     ) -> None:
         """Run statements that may be repeated, in one transaction: that of their pipeline."""
         try:
-            _, *results = database.rows_of_all([("bounds", self._bounds), *statements])
+            results = database.rows_of_all(statements, self._settings)
         except psycopg.Error:
             self._roll_back(database.connection)
             raise

@@ -57,12 +57,14 @@ class LeaseSession:
         idle: float = IDLE,
     ) -> None:
         ended = f"{idle * 1000:.0f}ms"
-        self._settings = {
+        settings = {
             **_SETTINGS,
             "idle_session_timeout": ended,
             "idle_in_transaction_session_timeout": ended,
         }
-        self._session = Session(place, place.direct_url, queries, prepared=self._enter)
+        self._session = Session(
+            place, place.direct_url, queries, prepared=self._enter, settings=settings
+        )
         self.name = self._session.name
         self.schema = place.schema
         self._delivers = sorted(delivers)
@@ -116,7 +118,6 @@ class LeaseSession:
 
     def _enter(self, database: Database) -> None:
         self._refuse_pooler(database)  # first: else it may fail for any reason
-        database.rows("set_all", (list(self._settings), list(self._settings.values())))
         before, token = self._token, secrets.token_hex(8)
         # First the lock: whoever finds a member without one deletes it.
         database.rows("lock", (member_key(self.schema, token),))

@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import psycopg
-from attrs import frozen
+from attrs import evolve, frozen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
@@ -51,10 +52,14 @@ _REFUSED: Final = 0.05
 
 @frozen
 class Database:
-    """A connection, with the statements of the spool."""
+    """A connection, with the statements of the spool.
+
+    is_pooled: another program gives the sessions of the server to several connections.
+    """
 
     connection: psycopg.Connection[tuple[Any, ...]]
     queries: Queries
+    is_pooled: bool = False
 
     def rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Return the rows of a statement."""
@@ -62,11 +67,18 @@ class Database:
         return cursor.fetchall()
 
     def rows_of_all(
-        self, statements: Sequence[tuple[str, Sequence[Any] | Mapping[str, Any]]]
+        self, statements: Sequence[tuple[str, Mapping[str, Any]]], settings: Mapping[str, str]
     ) -> list[list[Any]]:
-        """Return the rows of each statement, sent together and run in one transaction."""
+        """Return the rows of each statement, sent together and run in one transaction.
+
+        `settings` are those of the session. Behind a pooler, the transaction gets them.
+        """
+        if len(statements) == 1 and not self.is_pooled:  # much cheaper
+            return [self.rows(*statements[0])]
         execute, queries = self.connection.execute, self.queries
         with self.connection.pipeline():
+            if self.is_pooled:
+                execute(queries["set_for_now"], (list(settings), list(settings.values())))
             cursors = [execute(queries[name], values, binary=True) for name, values in statements]
         return [cursor.fetchall() for cursor in cursors]
 
@@ -88,7 +100,8 @@ class Session:
     """One connection to the server, made when it is needed.
 
     `turn` is held by the thread that uses it. `prepared` is called with each new connection.
-    `number` is another one with each new connection.
+    `number` is another one with each new connection. `settings` are the server's for the session;
+    one of a pooler is left as it is.
     """
 
     def __init__(
@@ -98,6 +111,7 @@ class Session:
         queries: Queries,
         *,
         prepared: Callable[[Database], None] = lambda database: None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.turn = threading.Lock()
         self.name = name_of(place)
@@ -108,6 +122,8 @@ class Session:
         self._url = url
         self._queries = queries
         self._prepared = prepared
+        # To compile one of these short queries takes longer than to run it.
+        self._settings = {"jit": "off", **settings}
         self._database: Database | None = None
         self._closed = False
         self._refused_until = 0.0
@@ -165,12 +181,11 @@ class Session:
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(list, ArrayDumper)
-        self._database = database = Database(connection, self._queries)
-        if not is_pooled(database):  # else what a session has prepared, and is set to, is another's
+        database = Database(connection, self._queries)
+        self._database = database = evolve(database, is_pooled=is_pooled(database))
+        if not database.is_pooled:  # else what it has prepared, and is set to, is another's
             connection.prepare_threshold = 3
-            connection.execute(
-                "SET jit = off"
-            )  # to compile one of these short queries takes longer
+            database.rows("set_all", (list(self._settings), list(self._settings.values())))
         self._prepared(database)
         self.number += 1
         self._note_success()

@@ -14,6 +14,7 @@ from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.session_claims import Claims
 from walker_collector.spool.postgres.sessions import APPLICATION, Database, Session
 from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool.postgres.transactions import settings_of
 
 T = TypeVar("T")
 
@@ -33,14 +34,15 @@ class SpoolCore:
         self.wait = wait
         self.sender = secrets.token_hex(8)
         self.queries = Queries(place.schema)
-        self.session = Session(place, place.url, self.queries)
+        settings = settings_of(wait, full_sync=place.sync == "full")
+        self.session = Session(place, place.url, self.queries, settings=settings)
         self.name = self.session.name
         self.figures = HeardFigures(self.session)
         self.writes = GroupedWrites(
             self.session,
             self.figures,
             wait,
-            full_sync=place.sync == "full",
+            settings=settings,
             sender=self.sender,
         )
         self.claims: Claims | None = None

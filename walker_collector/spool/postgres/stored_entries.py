@@ -174,15 +174,20 @@ class StoredEntries:
         held: bool = False,
         shards: Collection[int] | None = None,
     ) -> list[StoredEntry]:
-        return self._entries(
-            "waiting" if shards is None or len(shards) > _FEW else "waiting_in_few",
-            destination,
-            after=after,
-            limit=limit,
-            bytes=limit_bytes,
-            most=int(State.HELD if held else State.WAITING),
-            shards=_listed(shards),
-        )
+        most = State.HELD if held else State.WAITING
+        values = {"after": after, "limit": limit, "bytes": limit_bytes, "most": int(most)}
+        if shards is not None and len(shards) <= _FEW:
+            return self._entries("waiting_in_few", destination, **values, shards=_listed(shards))
+        # To add the bytes up takes as long as to read them.
+        is_within = self.core.figures.current().size <= limit_bytes
+        query = "waiting" if is_within else "waiting_by_size"
+        return self._entries(query, destination, **values, held=self._held(shards))
+
+    def _held(self, shards: Collection[int] | None) -> str | None:
+        """Return whether to read each shard, as an array of SQL; None: all of them."""
+        if shards is None or len(shards) == self.core.shards:
+            return None
+        return f"{{{','.join('t' if at in shards else 'f' for at in range(self.core.shards))}}}"
 
     def held(self, destination: str, shards: Collection[int] | None = None) -> list[StoredEntry]:
         return self._entries("held", destination, shards=_listed(shards))

@@ -19,8 +19,6 @@ from walker_collector.spool.postgres.sessions import Database
 _STOPPED: Final = "2s"
 """The server ends a transaction that has been idle for this time: others wait for it."""
 
-Bounds = tuple[str, str, bool]
-"""The values of the statement `bounds`, which holds for one transaction."""
 EventRow = tuple[int, int, int, str, bytes]
 """Number, shard, time (ms), person and JSON."""
 MarkRow = tuple[bytes, int, int, tuple[int, ...], str | None]
@@ -47,9 +45,14 @@ class Needs:
 NOTHING: Final = Needs()
 
 
-def bounds_of(wait: float, *, full_sync: bool) -> Bounds:
-    """Return bounds of waits for locks (s); `full_sync`: whatever the server is set to."""
-    return f"{max(1, int(wait * 1000))}ms", _STOPPED, full_sync
+def settings_of(wait: float, *, full_sync: bool) -> dict[str, str]:
+    """Return the server's settings for writes that wait for locks so many seconds."""
+    lasting = {"synchronous_commit": "on"} if full_sync else {}
+    return {
+        "lock_timeout": f"{max(1, int(wait * 1000))}ms",
+        "idle_in_transaction_session_timeout": _STOPPED,
+        **lasting,
+    }
 
 
 class Transaction:
@@ -60,7 +63,9 @@ class Transaction:
     before: the figures as it began.
     """
 
-    def __init__(self, database: Database, pipeline: psycopg.Pipeline, bounds: Bounds) -> None:
+    def __init__(
+        self, database: Database, pipeline: psycopg.Pipeline, settings: Mapping[str, str]
+    ) -> None:
         self._database = database
         self._pipeline = pipeline
         self.is_committing = False
@@ -68,7 +73,7 @@ class Transaction:
         self.known: dict[bytes, tuple[int, int]] = {}
         self.owners: dict[str, str] = {}
         self.before = Figures()
-        self._bounds = bounds
+        self._settings = settings
         self._events: dict[tuple[int, ...], list[EventRow]] = {}
         self._states: list[tuple[int, int, int]] = []
         self._marks: dict[bytes, MarkRow] = {}
@@ -87,7 +92,8 @@ class Transaction:
         self._taken = sum(item.events for item in wanted)
         self._taken_size = sum(item.size for item in wanted)
         self.later("begin")
-        self.later("bounds", self._bounds)
+        if self._database.is_pooled:  # else the session has them
+            self.later("set_for_now", (list(self._settings), list(self._settings.values())))
         taken = people = known = owners = None
         if self._taken or any(item.alone for item in wanted):
             taken = self._sent("take_numbers", {"count": self._taken, "size": self._taken_size})

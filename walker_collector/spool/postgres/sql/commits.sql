@@ -19,10 +19,8 @@ WHERE a.one AND d.one AND p.one  -- one row each, which the planner cannot know 
 -- begin
 BEGIN
 
--- bounds
-SELECT set_config('lock_timeout', %s, true),
-  set_config('idle_in_transaction_session_timeout', %s, true),
-  CASE WHEN %s::boolean THEN set_config('synchronous_commit', 'on', true) END
+-- set_for_now
+SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s (name, value)
 
 -- take_numbers
 UPDATE {schema}.accepted SET seq = seq + %(count)s, events = events + %(count)s,

@@ -103,24 +103,37 @@ WHERE d.state = 2 ORDER BY d.seq, d.destination FOR UPDATE OF d
 
 -- waiting
 -- In the order of the primary key. The planner must not see how many rows the conditions leave: it
--- would take them for few, and read and sort all events. `array_position` hides that.
+-- would take them for few, and read and sort all events. `array_position` hides that, and so does
+-- an item of `held`, which says of each shard whether to read it.
+SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
+FROM {schema}.events e
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
+WHERE e.seq > %(after)s
+  AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
+  AND coalesce(d.state, 0) <= %(most)s
+  AND (%(held)s::boolean[] IS NULL OR (%(held)s::boolean[])[e.shard + 1])
+ORDER BY e.seq LIMIT %(limit)s
+
+-- waiting_by_size
+-- The same within a number of bytes.
 SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM (
-  SELECT *, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+  SELECT *, sum(octet_length(body)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING)
+    - octet_length(body) AS before FROM (
     SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
     FROM {schema}.events e
     LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = %(destination)s
     WHERE e.seq > %(after)s
       AND array_position(e.subscribers, %(destination)s::smallint) IS NOT NULL
       AND coalesce(d.state, 0) <= %(most)s
-      AND (%(shards)s::smallint[] IS NULL
-        OR array_position(%(shards)s::smallint[], e.shard) IS NOT NULL)
+      AND (%(held)s::boolean[] IS NULL OR (%(held)s::boolean[])[e.shard + 1])
     ORDER BY e.seq LIMIT %(limit)s) AS found) AS sized
 WHERE before < %(bytes)s ORDER BY seq
 
 -- waiting_in_few
 -- The same for few shards, whose events may be far apart.
 SELECT seq, person, at, body, attempts, due, reason, parts, consent, state FROM (
-  SELECT *, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+  SELECT *, sum(octet_length(body)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING)
+    - octet_length(body) AS before FROM (
     SELECT found.* FROM unnest(%(shards)s::smallint[]) s (shard) CROSS JOIN LATERAL (
       SELECT e.seq, e.person, e.at, e.body, d.attempts, d.due, d.reason, d.parts, d.consent, d.state
       FROM {schema}.events e
