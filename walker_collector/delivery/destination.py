@@ -211,7 +211,7 @@ def _partial(
     # Here, as msgspec is only for destinations that declare it, and takes a while to import.
     from walker_collector.mapping.partial_decode import compile_partial
 
-    return compile_partial(reads, config.settings, compiled.plain_steps)
+    return compile_partial(reads, config.settings, compiled.simple_steps)
 
 
 def _listens(plugin: object, settings: Any) -> bool:

@@ -1,7 +1,7 @@
 """Prepare an entry for its call: decode it, check consent, map it."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.destination import Destination
@@ -10,13 +10,10 @@ from walker_collector.delivery.outcome import IGNORED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext
-from walker_collector.mapping import UNMATCHED
+from walker_collector.mapping import AT_NAME, UNMATCHED
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import FRESH, DeliveryState, Entry
-
-if TYPE_CHECKING:
-    from walker_collector.mapping.partial_decode import PartialRule
 
 CONSENT_CHANGED: Final = "walker consent"
 """The event name of a change of consent in the queues of destinations that listen to it."""
@@ -39,7 +36,10 @@ def context_for(
     `basis` is the consent of the person; the event's own consent overrides it. The result replaces
     the event's `consent`, as walkerOS does. The marks of a stored event are taken off.
     """
-    event["consent"] = state = _consent(basis, event.get("consent"), event.pop(CONSENT_AT, None))
+    own, since = event.get("consent"), event.pop(CONSENT_AT, None)
+    # Most events have no consent of their own.
+    state = dict(basis.of_event(own, since) if own or since else basis.granted)
+    event["consent"] = state
     trusted = not event.pop(UNTRUSTED, False)
     return PushContext(
         destination.context,
@@ -51,11 +51,6 @@ def context_for(
         person,
         trusted,
     )
-
-
-def _consent(basis: Basis, own: Any, since: Any) -> dict[str, bool]:
-    # Most events have no consent of their own.
-    return dict(basis.of_event(own, since) if own or since else basis.granted)
 
 
 class Preparation:
@@ -78,6 +73,8 @@ class Preparation:
         self._calls = calls
         self._warns_unmatched = bool(config.mapping) and config.data is None
         self._unmatched: set[str] = set()
+        self._partial = destination.partial
+        self._map = self._map_whole if self._partial is None else self._map_partially
 
     def prepare(self, task: Task, snapshot: ConsentSnapshot) -> None:
         """Give the task an item to send, or an outcome that needs no call; never raises."""
@@ -97,12 +94,8 @@ class Preparation:
         except BaseException:  # from a function in the mapping: the next attempt tells of it
             return False
 
-    def _map(self, task: Task, snapshot: ConsentSnapshot) -> Item | Outcome:
+    def _map_whole(self, task: Task, snapshot: ConsentSnapshot) -> Item | Outcome:
         entry, destination = task.entry, self._destination
-        if destination.partial is not None and (rule := destination.partial.find(entry[3])):
-            made = self._map_partially(task, snapshot, rule)
-            if made is not None:
-                return made
         event = decode(entry[3])
         attempt = self._attempts.get(entry[0], FRESH)
         progress = self._progress_of(entry, attempt.parts, attempt.refusals)
@@ -126,25 +119,29 @@ class Preparation:
         context.event = mapped.event
         return Item(mapped.event, mapped.data, mapped.rule, context)
 
-    def _map_partially(
-        self, task: Task, snapshot: ConsentSnapshot, rule: "PartialRule"
-    ) -> Item | Outcome | None:
-        """Map an event of which only the parts that are read are decoded.
+    def _map_partially(self, task: Task, snapshot: ConsentSnapshot) -> Item | Outcome:
+        """Map an event of which only the parts that are read are decoded, if it allows that.
 
-        None: it does not fit the rule, and has to be decoded as a whole.
+        Does what `_map_whole` does, without a call for each step: it runs for most events.
         """
         entry, destination = task.entry, self._destination
+        seq, key, _, body = entry
+        assert self._partial is not None
+        rule = self._partial[body[AT_NAME : body.find(b'"', AT_NAME)]]
+        if rule is None:
+            return self._map_whole(task, snapshot)
         try:
-            read = rule.decode(entry[3])
-        except ValueError:
-            return None
-        if read.name != rule.name:  # a part before the name was taken for it
-            return None
-        consent = _consent(snapshot.bases[entry[1]], read.consent, read.since)
+            read = rule.decode(body)
+        except ValueError:  # it does not fit
+            return self._map_whole(task, snapshot)
+        if read.name != rule.name:  # something else stands where names do
+            return self._map_whole(task, snapshot)
+        basis, own, since = snapshot.bases[key], read.consent, read.since
+        consent = dict(basis.of_event(own, since) if own or since else basis.granted)
         if destination.requires_consent and not destination.admits(consent):
             return self._denied(consent)
         event = rule.event(read, consent)
-        attempt = self._attempts.get(entry[0], FRESH)
+        attempt = self._attempts.get(seq, FRESH) if self._attempts else FRESH
         context = PushContext(
             destination.context,
             event,
@@ -155,8 +152,8 @@ class Preparation:
             task.person,
             not read.untrusted,
         )
-        data = rule.data(read, context, event) if rule.data else MISSING
-        if rule.rule is None and self._warns_unmatched:
+        data = MISSING if rule.data is None else rule.data(read, context, event)
+        if self._warns_unmatched and rule.rule is None:
             self._warn_unmatched(rule.name)
         return Item(event, data, rule.rule, context)
 

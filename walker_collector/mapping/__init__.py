@@ -16,12 +16,13 @@ from walker_collector.mapping.paths import (
     get_by_path,
     set_by_path,
 )
-from walker_collector.mapping.rules import each_rule, rules_for, walk_rules
+from walker_collector.mapping.rules import AT_NAME, each_rule, rules_for, walk_rules
 from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.mapping.shapes import may_make_object
 from walker_collector.mapping.values import Value, compile_value
 
 __all__ = [
+    "AT_NAME",
     "UNMATCHED",
     "CompiledMapping",
     "Ignoring",

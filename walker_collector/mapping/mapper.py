@@ -66,8 +66,9 @@ Policies = tuple[tuple[str, Resolve], ...]
 class RuleSteps:
     """The compiled steps of one rule, or the destination's own for events without a rule.
 
-    `plain`: the steps are a name and data at most, and the data reads the event alone. `spec` is
-    the configuration of `data`, and `where` its place.
+    `plain`: the steps are a name and data at most, and the data reads the event alone.
+    `specs` is the configuration of all data, each with its place: the destination's, the rule's.
+    `simple`: the steps are a name and this data, which reads the event alone.
     """
 
     rule: Rule | None
@@ -80,20 +81,20 @@ class RuleSteps:
     include: tuple[str, ...]
     remove: tuple[str, ...]
     plain: bool
-    spec: ValueSpec | None
-    where: str
+    simple: bool
+    specs: tuple[tuple[ValueSpec, str], ...]
 
 
 @frozen(eq=False)
 class CompiledMapping:
     """A destination's mapping.
 
-    plain_steps: returns the steps for all events of a name, if they are plain; else None, as
+    simple_steps: returns the steps for all events of a name, if they are simple; else None, as
         conditions, policies and the like have to see the event first.
     """
 
     mapper: Mapper
-    plain_steps: Callable[[str], RuleSteps | None]
+    simple_steps: Callable[[str], RuleSteps | None]
 
 
 def compile_mapping(config: DestinationConfig) -> Mapper:
@@ -135,13 +136,15 @@ def _compile(config: DestinationConfig, where: str) -> CompiledMapping:
     policies = _compile_policies(config.policy, join(where, "policy"))
     shared = _compile_data(config.data, join(where, "data"))
     written = tuple(path for path, _ in policies)
-    plain: dict[Mapper, RuleSteps] = {}
+    common = _specs((config.data, join(where, "data")))
+    simple: dict[Mapper, RuleSteps] = {}
 
     def build(key: str | None, place: str, rule: RuleConfig) -> Mapper:
-        steps = _compile_steps(config, written, key, place, rule)
-        if not steps.plain:
-            return _full_mapper(steps, shared, config.consent_mode)
-        plain[mapper := _plain_mapper(steps)] = steps
+        steps = _compile_steps(config, written, key, place, rule, common)
+        plain = _plain_mapper if steps.plain else None
+        mapper = plain(steps) if plain else _full_mapper(steps, shared, config.consent_mode)
+        if steps.simple:
+            simple[mapper] = steps
         return mapper
 
     lookup = compile_lookup(config.mapping, build, join(where, "mapping"))
@@ -158,11 +161,11 @@ def _compile(config: DestinationConfig, where: str) -> CompiledMapping:
         map_by_rule = by_name.get(name) if type(name) is str else None
         return (map_by_rule or find(event, scope) or otherwise)(event, scope)
 
-    def plain_steps(name: str) -> RuleSteps | None:
+    def simple_steps(name: str) -> RuleSteps | None:
         condition, mapper = (*lookup.candidates(name), (None, otherwise))[0]
-        return plain.get(mapper) if condition is None and not policies else None
+        return simple.get(mapper) if condition is None and not policies else None
 
-    return CompiledMapping(map_event, plain_steps)
+    return CompiledMapping(map_event, simple_steps)
 
 
 def _unmatched(event: Event, scope: Scope) -> Mapped:
@@ -213,10 +216,13 @@ def _compile_steps(
     key: str | None,
     where: str,
     rule: RuleConfig,
+    common: tuple[tuple[ValueSpec, str], ...],
 ) -> RuleSteps:
     policies = _compile_policies(rule.policy, join(where, "policy"))
     include = tuple((config.include if rule.include is None else rule.include) or ())
-    more = config.data or policies or rule.ignore or rule.consent or include or rule.remove
+    more = policies or rule.ignore or rule.consent or include or rule.remove
+    specs = (*common, *_specs((rule.data, join(where, "data"))))
+    simple = not (more or any(uses_scope(spec) for spec, _ in specs))
     return RuleSteps(
         rule=_rule_of(key, rule) if key else None,
         policies=policies,
@@ -227,9 +233,9 @@ def _compile_steps(
         data=_compile_data(rule.data, join(where, "data")),
         include=include,
         remove=tuple(rule.remove or ()),
-        plain=not (more or uses_scope(rule.data)),
-        spec=rule.data,
-        where=join(where, "data"),
+        plain=simple and config.data is None,
+        simple=simple,
+        specs=specs,
     )
 
 
@@ -238,9 +244,14 @@ def _rule_of(key: str, rule: RuleConfig) -> Rule:
 
 
 def _compile_data(spec: ValueSpec | None, where: str) -> Resolve | None:
+    return compile_value(spec, where) if _specs((spec, where)) else None
+
+
+def _specs(spec: tuple[ValueSpec | None, str]) -> tuple[tuple[ValueSpec, str], ...]:
     # The empty path means the whole input elsewhere. As data it means none: a destination that
     # wants the whole event reads the event.
-    return None if spec is None or spec == PathSpec("") else compile_value(spec, where)
+    value, where = spec
+    return () if value is None or value == PathSpec("") else ((value, where),)
 
 
 def _compile_policies(policy: dict[str, ValueSpec] | None, where: str) -> Policies:

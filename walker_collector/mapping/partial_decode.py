@@ -12,7 +12,7 @@ The JSON is `encode`'s: no integer in it is beyond 64 bits, which msgspec and or
 """
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from walker_collector.config import (
     PathSpec,
     ValueSpec,
 )
-from walker_collector.events import CONSENT_AT, KEYS, UNTRUSTED
+from walker_collector.events import CONSENT_AT, KEYS, UNTRUSTED, merge
 from walker_collector.hookspecs import Event, Rule
 from walker_collector.mapping.codegen import (
     MAX_DEPTH,
@@ -44,19 +44,21 @@ from walker_collector.mapping.codegen import (
 from walker_collector.mapping.mapper import RuleSteps
 from walker_collector.mapping.paths import split
 from walker_collector.mapping.pruning import prune
+from walker_collector.mapping.rules import AT_NAME
 from walker_collector.mapping.scope import Scope
 from walker_collector.mapping.values import Value, node_of
 from walker_collector.secret import Secret
 
-_HEAD: Final = b'{"name":"'
-"""The beginning of every event's JSON."""
 _NAMES_MAX: Final = 1024
-"""Event names that are remembered; others are decoded whole."""
+"""Event names that are remembered; events of others are decoded whole."""
+_NAME_MAX: Final = 500
+"""Bytes of a name; `complete` allows no more."""
 _ALWAYS: Final = ("name", "id", "consent")
 """Parts that every destination gets."""
 _ATOMS: Final = (str, int, float, bool, type(None), type(MISSING), Secret, enum.Enum)
 
 Parts = frozenset[str]
+MakeData = Callable[[Any, Scope, Event], Any]
 
 
 class _ReadsAll(Exception):
@@ -84,39 +86,34 @@ class PartialRule:
     rule: Rule | None
     decode: Callable[[bytes], Any]
     event: Callable[[Any, Consent], Event]
-    data: Callable[[Any, Scope, Event], Any] | None
+    data: MakeData | None
 
 
-class PartialRules:
+class PartialRules(dict[bytes, PartialRule | None]):
     """The partial rules of a destination, which reads no other `parts` of its events.
 
-    `steps_of` returns the steps for all events of a name, None if the event has to be seen first.
+    By the name of the events, as it stands in JSON; None for those to decode as a whole. A rule is
+    made when it is first asked for. `steps_of` returns the steps for all events of a name, None if
+    the event has to be seen first.
     """
 
     def __init__(self, parts: Parts, steps_of: Callable[[str], RuleSteps | None]) -> None:
         self._parts = parts
         self._steps_of = steps_of
-        self._rules: dict[bytes, PartialRule | None] = {}
 
-    def find(self, body: bytes) -> PartialRule | None:
+    def of_event(self, body: bytes) -> PartialRule | None:
         """Return the rule that an event's JSON seems to go by; its `name` must be compared."""
-        if body[: len(_HEAD)] != _HEAD:
-            return None
-        name = body[len(_HEAD) : body.find(b'"', len(_HEAD))]
-        try:
-            return self._rules[name]
-        except KeyError:
-            return self._compile(name)
+        return self[body[AT_NAME : body.find(b'"', AT_NAME)]]
 
-    def _compile(self, name: bytes) -> PartialRule | None:
-        if len(self._rules) >= _NAMES_MAX:
+    def __missing__(self, name: bytes) -> PartialRule | None:
+        if len(self) >= _NAMES_MAX or len(name) > _NAME_MAX:
             return None
         made = None
         if b"\\" not in name and not name.startswith(b"walker "):  # no command
-            text = name.decode()
+            text = name.decode(errors="replace")  # if it is none, no event has it
             steps = self._steps_of(text)
             made = _compile_rule(text, steps, self._parts) if steps else None
-        self._rules[name] = made
+        self[name] = made
         return made
 
 
@@ -138,22 +135,35 @@ def _compile_rule(name: str, steps: RuleSteps, parts: Parts) -> PartialRule | No
     try:
         settings = steps.rule.settings if steps.rule else None
         parts |= frozenset(_parts_of_settings(settings))
-        node = None if steps.data is None else node_of(steps.spec, steps.where)
-        shape, parts = _shape(node, parts)
+        nodes = [node_of(spec, where) for spec, where in steps.specs]
+        shape, parts = _shape(nodes, parts)
         kind = _structure_of_event(shape, parts)
+        common = steps.specs[: len(steps.specs) - (steps.data is not None)]
+        if steps.name and any("name" in _parts_of(spec) for spec, _ in common):
+            return None  # the destination's data has the name that the event came with
     except (_ReadsAll, ValueError):  # ValueError: msgspec takes no such key
         return None
-    data = None
-    if node is not None:
-        source, names = write(node, prune, steps.where, shape)
-        data = _executed(source, names, steps.where)
+    made = [
+        _executed(*write(node, prune, where, shape), where)
+        for node, (_, where) in zip(nodes, steps.specs, strict=True)
+    ]
     return PartialRule(
         name,
         steps.rule,
         msgspec.json.Decoder(kind).decode,
         _event_maker(steps.name or name, parts),
-        data,
+        _merged(*made) if len(made) > 1 else next(iter(made), None),
     )
+
+
+def _merged(common: MakeData, own: MakeData) -> MakeData:
+    """Merge a rule's data over the destination's, as the mapper does."""
+
+    def make(read: Any, scope: Scope, event: Event) -> Any:
+        one, other = common(read, scope, event), own(read, scope, event)
+        return merge(one, other) if type(one) is dict and type(other) is dict else other
+
+    return make
 
 
 def _executed(source: str, names: dict[str, Any], where: str) -> Callable[..., Any]:
@@ -216,12 +226,12 @@ def _first_key(path: str) -> str:
     return split(path)[0][0]
 
 
-def _shape(node: Node | None, parts: Parts) -> tuple[Shape, Parts]:
-    """Return the shape of what a value reads, apart from the parts that are decoded whole."""
+def _shape(nodes: Sequence[Node], parts: Parts) -> tuple[Shape, Parts]:
+    """Return the shape of what values read, apart from the parts that are decoded whole."""
     while True:
         shape = Shape()
         try:
-            more = frozenset(_put(node, shape, parts)) if node is not None else parts
+            more = frozenset(chain.from_iterable(_put(node, shape, parts) for node in nodes))
         except _ReadsWhole as error:
             more = frozenset((error.part,))
         if more <= parts:

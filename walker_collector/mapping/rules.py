@@ -7,7 +7,7 @@ condition applies. Source: walkerOS, getMappingEvent.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from attrs import frozen
 
@@ -16,6 +16,9 @@ from walker_collector.hookspecs import Event
 from walker_collector.mapping.callables import guarded
 from walker_collector.mapping.scope import LocalScope, Resolve, Scope
 from walker_collector.naming import join
+
+AT_NAME: Final = len(b'{"name":"')
+"""The place of the name in an event's JSON, which `complete` has first."""
 
 T = TypeVar("T")
 Find = Callable[[Event, Scope], T | None]

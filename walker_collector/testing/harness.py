@@ -148,7 +148,7 @@ class Harness:
         """
         whole, body = self.item(event), encode({"name": event["name"], **event}, Bounds())
         partial = self._destination.partial
-        rule = partial.find(body) if partial is not None else None
+        rule = partial.of_event(body) if partial is not None else None
         if rule is None:
             return None
         read, context = rule.decode(body), whole.context

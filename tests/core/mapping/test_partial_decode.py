@@ -124,7 +124,7 @@ def partially(rule: PartialRule, body: bytes) -> tuple[dict[str, Any], Any, Any]
 def rules_of(
     config: DestinationConfig, reads: tuple[str, ...] = (), settings: Any = None
 ) -> PartialRules | None:
-    return compile_partial(reads, settings, compile_rules(config).plain_steps)
+    return compile_partial(reads, settings, compile_rules(config).simple_steps)
 
 
 def same_either_way(
@@ -133,7 +133,7 @@ def same_either_way(
     """Assert that both ways make the same; return whether the event was decoded in part."""
     body = body_of(event)
     rules = rules_of(config, reads, settings)
-    rule = rules and rules.find(body)
+    rule = None if rules is None else rules.of_event(body)
     if rule is None:
         return False
     try:
@@ -154,12 +154,18 @@ def same_either_way(
 
 
 @examples(form(120, 750))
-@given(RULES, EVENTS, st.lists(PATHS, max_size=2).map(tuple), st.lists(SPECS | COMMON, max_size=2))
+@given(
+    RULES,
+    st.none() | DATA,
+    EVENTS,
+    st.lists(PATHS, max_size=2).map(tuple),
+    st.lists(SPECS | COMMON, max_size=2),
+)
 def test_makes_the_same_of_any_event_under_any_mapping(
-    rules: Any, event: Any, reads: tuple[str, ...], specs: list[ValueSpec]
+    rules: Any, common: Any, event: Any, reads: tuple[str, ...], specs: list[ValueSpec]
 ) -> None:
     settings = Settings([Value(spec) for spec in specs])
-    same_either_way(DestinationConfig(mapping=rules), event, reads, settings)
+    same_either_way(DestinationConfig(mapping=rules, data=common), event, reads, settings)
 
 
 @examples(form(120, 500))
@@ -193,8 +199,8 @@ def test_conformance_cases_are_mapped_as_a_whole_or_in_part() -> None:
         compiled = compile_rules(config)
         whole = {"name": "", **case["event"], "id": "e1"}
         body = orjson.dumps(whole)
-        rules = compile_partial((), None, compiled.plain_steps)
-        if not rules or not (rule := rules.find(body)):
+        rules = compile_partial((), None, compiled.simple_steps)
+        if rules is None or (rule := rules.of_event(body)) is None:
             continue
         mapped = compiled.mapper(whole, Surroundings(whole, case.get("consent", {})))
         event, data, key = partially(rule, body)
