@@ -13,7 +13,7 @@ from walker_collector.spool import Deliveries
 from walker_collector.spool.postgres import Place, listener, open_spool
 
 LONG = 1_000.0
-SESSIONS = b"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'walker-collector'"
+SESSIONS = b"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'walker-collector %'"
 
 Opens = Callable[[], Process]
 

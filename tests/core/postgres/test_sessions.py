@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.postgres_server import PostgresServer
 from tests.support import exit_status, wait_until
 from walker_collector.errors import SpoolError
-from walker_collector.spool.postgres import Place
+from walker_collector.spool.postgres import Place, open_spool
 from walker_collector.spool.postgres.layout import Layout, prepare
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble
@@ -118,6 +119,19 @@ def test_error_names_place_and_remedy_and_no_password(postgres_server: PostgresS
     assert "give sslmode" in error(f"{right}?sslmode=require")
     assert "correct the parameters" in error(f"{right}?sslmode=some")
     assert "correct the host in the url" in error("postgresql://a:secret-word@walker.invalid/x")
+
+
+def test_processes_of_other_spools_in_the_database_are_no_others(
+    postgres_server: PostgresServer, place: Place
+) -> None:
+    elsewhere = Place(place.url, postgres_server.new_schema())
+    with (
+        closing(open_spool(elsewhere)),
+        closing(open_spool(place)) as first,
+        closing(open_spool(place)) as second,
+    ):
+        assert first.inherited == 0
+        assert second.inherited is None
 
 
 def test_user_may_make_the_tables_in_a_schema_that_is_given_to_it(

@@ -1,5 +1,6 @@
 """Leases: each at one process, shared out, handed over, and taken over from the dead."""
 
+import os
 import signal
 import time
 
@@ -8,6 +9,8 @@ from tests.core.spool_contract.engines import Process
 from tests.support import wait_until
 from walker_collector.spool import Deliverer, DestinationHealth, Lease
 from walker_collector.spool.deliverer import NOBODY
+from walker_collector.spool.postgres.postgres_spool import PostgresSpool
+from walker_collector.spool.sqlite import SqliteSpool
 
 
 def test_a_free_lease_is_taken_at_the_start(process: Process, other: Process) -> None:
@@ -25,6 +28,22 @@ def test_every_process_knows_who_delivers(process: Process, other: Process) -> N
     assert found.member is not None
     assert found.member.delivers == {"crm"}
     assert not found.member.silent
+
+
+def test_processes_that_only_accept_are_listed_until_they_close(
+    process: Process, other: Process
+) -> None:
+    assert isinstance(process.spool, SqliteSpool | PostgresSpool)
+    observer = process.spool.observer
+    accepting = other.deliver()
+    wait_until(lambda: observer.deliveries(()))
+    process.deliver("crm")
+    (one, nothing), (two, leases) = observer.deliveries(["crm"])
+    assert (one.pid, one.delivers, nothing) == (os.getpid(), frozenset(), [])
+    assert (two.delivers, leases) == ({"crm"}, ["crm"])
+    assert not one.silent
+    accepting.close()
+    assert [member.delivers for member, _ in observer.deliveries(())] == [{"crm"}]
 
 
 def test_the_last_failure_outlives_its_process_and_ends_with_a_success(

@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 IDLE: Final = 30.0
 """Seconds after which the server ends the session of a process that gives no sign."""
-_BEAT: Final = 5.0
+BEAT: Final = 5.0
 """Seconds between signs of life."""
 _JOIN: Final = 10.0
 """Seconds to wait for a sign that is just given, at the end."""
@@ -127,16 +127,8 @@ class LeaseSession:
         self._token = token
 
     def _sign(self, database: Database, token: str) -> None:
-        ((self._since,),) = database.rows(
-            "sign",
-            {
-                "token": token,
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since": self._since,
-                "delivers": self._delivers,
-                "leaving": self._leaving,
-            },
+        self._since = sign(
+            database, token, self._since, delivers=self._delivers, leaving=self._leaving
         )
 
     def _refuse_pooler(self, database: Database) -> None:
@@ -154,7 +146,7 @@ class LeaseSession:
         self._thread.start()
 
     def _beat_on(self) -> None:
-        while not self._over.wait(_BEAT):
+        while not self._over.wait(BEAT):
             with suppress(SpoolError):  # the keeper finds the session gone, and tells
                 self.run(lambda database: self._sign(database, self._token))
 
@@ -189,6 +181,29 @@ class LeaseSession:
         """Leave the session to the parent process, in a forked child."""
         self._over.set()
         self._session.abandon()
+
+
+def sign(
+    database: Database,
+    token: str,
+    since: float | None,
+    *,
+    delivers: Sequence[str] = (),
+    leaving: bool = False,
+) -> float:
+    """Give a sign of life of this process; return the time (s) since which it is a member."""
+    ((since,),) = database.rows(
+        "sign",
+        {
+            "token": token,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": since,
+            "delivers": list(delivers),
+            "leaving": leaving,
+        },
+    )
+    return since
 
 
 def member_key(schema: str, token: str) -> int:

@@ -34,7 +34,7 @@ class Watcher:
 
     After commits of this one it may be called as well. What has changed is for `on_change` to find
     out. The figures are read in `session`, which is not closed; `listens`: messages of others come
-    there, too.
+    there, too. `sign` is called with the connection about every second.
     """
 
     def __init__(
@@ -44,11 +44,13 @@ class Watcher:
         on_change: Callable[[], None],
         *,
         listens: bool,
+        sign: Callable[[Database], None] = lambda database: None,
     ) -> None:
         self._session = session
         self._figures = figures
         self._on_change = on_change
         self._listens = listens
+        self._sign = sign
         self._seen: tuple[int, ...] | None = _news_in(figures.last)
         self._read_at = 0.0
         self._listens_to = 0
@@ -92,6 +94,7 @@ class Watcher:
             self._listen(database)
         if time.monotonic() >= self._read_at + _POLL:
             self._figures.ask(database)
+            self._sign(database)
             self._read_at = time.monotonic()
         if self._listens:
             # Last: those that have come during the query are among them.

@@ -83,8 +83,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self.on_foreign = on_foreign
         core, direct = self.core, self._direct
         if not destinations:  # the session of the writer is the only one that it needs
-            watcher = Watcher(core.session, core.figures, on_change, listens=False)
-            self._membership = AcceptingMembership(core.session, self.shards, watcher)
+            self._membership = AcceptingMembership(core, on_change)
             return self._membership
         watcher = Watcher(direct, core.figures, on_change, listens=True)
         self._membership = membership = DeliveringMembership(

@@ -1,7 +1,7 @@
 """The living processes of a spool in PostgreSQL, and the locks that they hold."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -13,6 +13,10 @@ from walker_collector.spool.processes.lease_health import health_of
 
 _SILENT: Final = 12.0
 """Seconds without a sign of life after which a process counts as stopped: it gives one every 5."""
+_GONE: Final = 60.0
+"""Seconds without a sign after which a process that only accepts counts as ended: it has no lock,
+as its session may be one of a pooler.
+"""
 _SETTLED: Final = 1.0
 """Seconds after which a process counts where leases are shared out: a script may end before."""
 
@@ -37,7 +41,7 @@ def read_roster(database: Database) -> Roster:
     rows, locks = database.rows("members"), database.rows("locks")
     schema = database.queries.schema
     keys = {key for _, key in locks}
-    living = [row for row in rows if member_key(schema, row[0]) in keys]
+    living = [row for row in rows if member_key(schema, row[0]) in keys or _accepts_still(row)]
     tokens = {member_key(schema, row[0]): row[0] for row in living}
     # One session has the lock of a process and those of all its leases.
     backends = {pid: tokens[key] for pid, key in locks if key in tokens}
@@ -45,8 +49,14 @@ def read_roster(database: Database) -> Roster:
         {row[0]: _member(*row) for row in living},
         {key: backends[pid] for pid, key in locks if pid in backends},
         frozenset(row[0] for row in living if row[5]),
-        frozenset(row[0] for row in rows) - {*backends.values()},
+        frozenset(row[0] for row in rows if not _accepts_still(row)) - {*backends.values()},
     )
+
+
+def _accepts_still(row: Sequence[Any]) -> bool:
+    """Return whether a row is one of a process that only accepts, and lives as far as known."""
+    delivers, silence = row[4], row[7]
+    return not delivers and bool(silence < _GONE)
 
 
 def _member(

@@ -1,13 +1,15 @@
 """The membership of a process in a spool in PostgreSQL: leases, claims, and news of others."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
+
+import psycopg
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import NOBODY, Deliverer, DestinationHealth
-from walker_collector.spool.postgres.lease_session import IDLE, LeaseSession
+from walker_collector.spool.postgres.lease_session import BEAT, IDLE, LeaseSession, sign
 from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.roster import RosterObserver
@@ -15,20 +17,29 @@ from walker_collector.spool.postgres.server_errors import ServerTrouble
 from walker_collector.spool.postgres.session_claims import Claims
 from walker_collector.spool.postgres.session_leases import SessionLeases
 from walker_collector.spool.postgres.session_members import SessionMembers
-from walker_collector.spool.postgres.sessions import Session, pauses
+from walker_collector.spool.postgres.sessions import Database, pauses
+from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.processes.keeper import LeaseKeeper
 
 
 class AcceptingMembership:
-    """Only looks on, in a session of somebody else: this process delivers nothing."""
+    """Only looks on, in the session of the writer: this process delivers nothing."""
 
     claims = None
 
-    def __init__(self, session: Session, shards: int, watcher: Watcher) -> None:
-        self._observer = RosterObserver(session)
-        self._shards = shards
-        self._watcher = watcher
+    def __init__(
+        self,
+        core: SpoolCore,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._session = core.session
+        self._observer = RosterObserver(core.session)
+        self._shards = core.shards
+        self._sign = AcceptingSign(core.sender)
+        self._watcher = Watcher(
+            core.session, core.figures, on_change, listens=False, sign=self._sign.give
+        )
 
     def start(self) -> None:
         """Begin to watch for commits of others."""
@@ -60,8 +71,11 @@ class AcceptingMembership:
         self._watcher.close()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more, and be no member."""
         self._watcher.close()
+        if self._session.database is not None:
+            with suppress(SpoolError):  # it counts as ended after a while
+                self._session.run(self._sign.take_back)
 
     def pause(self) -> None:
         """Do nothing before a fork: the session is that of the writer."""
@@ -72,6 +86,27 @@ class AcceptingMembership:
     def abandon(self) -> None:
         """Look no more, in a forked child."""
         self._watcher.abandon()
+
+
+class AcceptingSign:
+    """The sign of life of a process that only accepts, for those who list the processes."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._since: float | None = None
+        self._signed_at = -BEAT
+
+    def give(self, database: Database) -> None:
+        """Give the sign, if it is time to."""
+        now = time.monotonic()
+        if now >= self._signed_at + BEAT:
+            self._signed_at = now
+            with suppress(psycopg.Error):  # the server is read-only, or full: told elsewhere
+                self._since = sign(database, self._token, self._since)
+
+    def take_back(self, database: Database) -> None:
+        """Delete the sign: this process ends."""
+        database.run("delete_members", ([self._token],))
 
 
 class DeliveringMembership:

@@ -28,10 +28,7 @@ from walker_collector.spool.postgres.spool_place import Place
 
 T = TypeVar("T")
 
-APPLICATION: Final = "walker-collector"
-"""The name of each session in `pg_stat_activity`."""
 _OPTIONS: Final = {
-    "application_name": APPLICATION,
     "client_encoding": "utf8",
     "connect_timeout": 5,  # seconds
     "keepalives": 1,
@@ -40,6 +37,8 @@ _OPTIONS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # ms
 }
+_NAME: Final = 63
+"""Characters of the name of a session that the server keeps."""
 _ASKED: Final = 3
 """How often a new connection asks which server process it has: a pooler gives it several."""
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -175,7 +174,7 @@ class Session:
             self._url,
             autocommit=True,
             prepare_threshold=None,
-            **_options(self._url),
+            **_options(self._url, self.schema),
         )
         # All numbers of one type: else each length of a number makes another prepared statement.
         connection.adapters.register_dumper(int, Int8Dumper)
@@ -305,9 +304,13 @@ def name_of(place: Place) -> str:
     return f"spool postgresql://{where}/{found.get('dbname', '')} (schema {place.schema})"
 
 
-def _options(url: str) -> dict[str, Any]:
-    """Return the options of a connection that its url does not set."""
-    return {key: value for key, value in _OPTIONS.items() if key not in _parsed(url)}
+def _options(url: str, schema: str) -> dict[str, Any]:
+    """Return the options of a connection that its url does not set.
+
+    The name is that of the session in `pg_stat_activity`: other spools have other sessions.
+    """
+    options = {"application_name": f"walker-collector {schema}"[:_NAME], **_OPTIONS}
+    return {key: value for key, value in options.items() if key not in _parsed(url)}
 
 
 def _parsed(url: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from walker_collector.spool.postgres.heard import HeardFigures
 from walker_collector.spool.postgres.layout import prepare
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.session_claims import Claims
-from walker_collector.spool.postgres.sessions import APPLICATION, Database, Session
+from walker_collector.spool.postgres.sessions import Database, Session
 from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.postgres.transactions import settings_of
 
@@ -55,7 +55,7 @@ class SpoolCore:
             self._numbers = dict(database.rows("destinations"))
             if not read_only:
                 database.run("add_writer", (self.sender,))
-            ((others,),) = database.rows("others_there", (APPLICATION,))
+            ((others,),) = database.rows("others_there")
             return layout.shards, others == 0
 
         try:

@@ -66,7 +66,8 @@ DELETE FROM {schema}.writers WHERE process = %s
 
 -- others_there
 SELECT count(*) FROM pg_stat_activity
-WHERE application_name = %s AND datname = current_database() AND pid <> pg_backend_pid()
+WHERE application_name = current_setting('application_name')
+  AND datname = current_database() AND pid <> pg_backend_pid()
 
 -- newest
 SELECT seq FROM {schema}.accepted
