@@ -12,6 +12,7 @@ from tests.benchmarks.database import database
 from tests.benchmarks.footprint import footprint
 from tests.benchmarks.growth import backlog, growth
 from tests.benchmarks.http_source import http
+from tests.benchmarks.inspector import inspector
 from tests.benchmarks.processes import processes
 from tests.benchmarks.report import show, write
 
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "processes": processes,
     "database": database,
     "http": http,
+    "inspector": inspector,
 }
 
 

@@ -19,7 +19,7 @@ INTERVAL: Final = 1.0
 """Seconds from one look at the figures to the next."""
 HISTORY: Final = 300
 """Looks that are remembered, for the lines of the last minutes."""
-_LINGER: Final = 20.0
+LINGER: Final = 20.0
 """Seconds for which recording goes on with nobody looking: a page that is reloaded comes back."""
 _RATES: Final = ("delivered", "retried", "died")
 
@@ -40,12 +40,18 @@ class Live:
         """The number of looks so far: another one whenever `latest` is."""
         self.since = 0
         """The time (ms since 1970) from which on rules are counted."""
+        self.linger = LINGER
         self._collector = collector
         self._figures = figures
         self._viewers = 0
         self._left = 0.0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether outcomes are watched just now."""
+        return self._thread is not None
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -78,7 +84,7 @@ class Live:
 
     def _is_over(self) -> bool:
         with self._lock:
-            over = not self._viewers and time.monotonic() > self._left + _LINGER
+            over = not self._viewers and time.monotonic() > self._left + self.linger
             over = over or self._collector._in_flight.closed
             if over:
                 self._thread = None
