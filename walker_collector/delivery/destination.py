@@ -204,7 +204,7 @@ def _destination(
 def _partial(
     plugin: object, config: DestinationConfig, hooks: Hooks, compiled: CompiledMapping
 ) -> "PartialRules | None":
-    """Return how to decode only what is read; None unless all that reads is known."""
+    """Return the rules for decoding in part; None unless all readers of events are known."""
     reads = getattr(plugin, "reads", None)
     if reads is None or hooks.extended:
         return None

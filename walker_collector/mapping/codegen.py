@@ -91,7 +91,7 @@ Node: TypeAlias = ReadNode | CallNode | ObjectNode | LoopNode
 
 @define(eq=False)
 class Shape:
-    """An object whose keys were decoded into attributes, `f0` for the first of `below`.
+    """An object with its keys decoded into attributes, `f0` for the first of `below`.
 
     below: each key, with the shape of the object there; Items of a list; None of any value.
     empty: stands in for a missing object, so that reading on needs no further test.
@@ -107,7 +107,7 @@ class Shape:
 
 @define(eq=False)
 class Items:
-    """A list whose items have a shape."""
+    """A list of items with a shape."""
 
     shape: Shape
 

@@ -1,4 +1,4 @@
-"""Decode only what a rule and a destination read of an event, and map it from there.
+"""Decode the parts of an event that rule and destination read, and map it from there.
 
 Most of an event is read by nobody: of an order with five items, a rule takes a few values each.
 Decoded into the attributes of a structure that has these alone, they cost half of the whole event
@@ -227,7 +227,7 @@ def _first_key(path: str) -> str:
 
 
 def _shape(nodes: Sequence[Node], parts: Parts) -> tuple[Shape, Parts]:
-    """Return the shape of what values read, apart from the parts that are decoded whole."""
+    """Return the shape of the input of values, without the parts that are decoded whole."""
     while True:
         shape = Shape()
         try:
@@ -240,7 +240,7 @@ def _shape(nodes: Sequence[Node], parts: Parts) -> tuple[Shape, Parts]:
 
 
 def _put(node: Node, at: Shape, parts: Parts, part: str = "", depth: int = 0) -> Iterator[str]:
-    """Add what a node reads to the shape of its input; yield parts that it reads as a whole.
+    """Add the reads of a node to the shape of its input; yield parts that it reads as a whole.
 
     `part` is the part of the event that the input belongs to, "" for the event itself.
     """
