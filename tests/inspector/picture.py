@@ -12,6 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from tests.support import program
+
 ROOT = Path(__file__).parent.parent.parent
 PICTURE = ROOT / "docs" / "inspector.png"
 SIZE = {"width": 1440, "height": 880}
@@ -22,14 +24,14 @@ LOOKS = 75_000
 def main() -> None:
     """Open the shop, look at it for a while, and take the picture."""
     command = [sys.executable, ROOT / "examples" / "shop" / "play.py"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shop:
+    with program(command, stdout=subprocess.PIPE) as shop:
         assert shop.stdout is not None
         try:
             address = next(filter(None, (re.search(r"http\S+", line) for line in shop.stdout)))[0]
             take(address)
         finally:
             shop.send_signal(signal.SIGINT)
-            shop.wait(timeout=60)
+            shop.wait(60)
 
 
 def take(address: str) -> None:
