@@ -11,6 +11,8 @@ from attrs import define, field
 
 from tests.core.spool_contract.engines import ENGINES, Process
 from tests.support import program
+from walker_collector.spool.engine_protocol import EventStore
+from walker_collector.spool.memory import MemorySpool
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,6 +54,18 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     engine = str(request.param)
     with ExitStack() as open_ones:
         yield Store(engine, ENGINES[engine].place(request), open_ones)
+
+
+@pytest.fixture(params=["memory", *PARAMS])
+def event_store(request: pytest.FixtureRequest) -> Iterator[EventStore]:
+    """A store of any engine, that in memory among them, as its process uses it."""
+    if request.param == "memory":
+        found: EventStore = MemorySpool()
+    else:
+        engine = ENGINES[str(request.param)]
+        found = engine.open(engine.place(request), 1)
+    yield found
+    found.close()
 
 
 @pytest.fixture

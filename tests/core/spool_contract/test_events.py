@@ -1,7 +1,5 @@
 """Events: numbered and kept, with a state at each destination, for all processes alike."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from tests.core.spool_contract.conftest import Store
@@ -11,7 +9,6 @@ from walker_collector.errors import Overtaken, SpoolError
 from walker_collector.spool import (
     DeliveryState,
     Entry,
-    EntryRun,
     Fate,
     NewEvent,
     SpoolUpdate,
@@ -53,21 +50,6 @@ def test_numbers_are_in_the_order_of_commits_over_all_processes(
         (seq, f"id:{n}", 1_000) for n, seq in enumerate(given)
     ]
     assert process.spool.newest() == other.spool.newest() == given[-1]
-
-
-def test_committed_entries_are_handed_over_before_append_returns(process: Process) -> None:
-    given: list[tuple[list[Entry], dict[str, State]]] = []
-
-    def take(runs: Sequence[EntryRun]) -> None:
-        given.extend((found, dict(states)) for found, states in runs)
-
-    events = [event(), event(body=b"[]"), event(crm=HELD), event(file=WAITING)]
-    first, *_ = process.spool.append(events, take)
-    assert given == [
-        ([(first, "id:a", 1_000, b"{}"), (first + 1, "id:a", 1_000, b"[]")], {"crm": WAITING}),
-        ([(first + 2, "id:a", 1_000, b"{}")], {"crm": HELD}),
-        ([(first + 3, "id:a", 1_000, b"{}")], {"file": WAITING}),
-    ]
 
 
 def test_a_process_is_told_before_its_entries_that_others_came_between(

@@ -44,16 +44,6 @@ def test_an_event_with_an_id_that_came_before_is_not_stored(process: Process) ->
     assert process.spool.size() == 3
 
 
-def test_an_id_that_comes_twice_at_once_is_stored_once(process: Process) -> None:
-    assert append(process, event("a"), event("b"), event("a"), event("a")) == [1, 2, -1, -1]
-    assert stored(process) == [1, 2]
-
-
-def test_events_without_an_id_of_their_own_repeat_nothing(process: Process) -> None:
-    assert append(process, event(""), event(""), event("a"), event("")) == [1, 2, 3, 4]
-    assert append(process, event("")) == [5]
-
-
 def test_other_processes_know_the_ids_too(process: Process, other: Process) -> None:
     (first,) = append(process, event("a"))
     assert append(other, event("b"), event("a")) == [first + 1, -first]
@@ -68,13 +58,6 @@ def test_ids_outlive_the_delivery_of_their_events_and_the_process(store: Store) 
     assert process.spool.size() == 0
     process.close()
     assert append(store.open(), event("a")) == [-1]
-
-
-def test_ids_are_forgotten_after_their_time(process: Process) -> None:
-    append(process, event("a", at=1_000))
-    assert append(process, event("a", at=1_000 + RECENT)) == [-1]
-    assert append(process, event("a", at=1_001 + RECENT)) == [2]
-    assert append(process, event("a", at=1_002 + RECENT)) == [-2]
 
 
 def test_an_erasure_leaves_an_id_known_so_that_a_repeat_brings_nobody_back(

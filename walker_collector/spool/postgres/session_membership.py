@@ -89,7 +89,7 @@ class AcceptingMembership:
 
 
 class AcceptingSign:
-    """The sign of life of a process that only accepts, for those who list the processes."""
+    """The sign of life of an accepting process, for lists of processes."""
 
     def __init__(self, token: str) -> None:
         self._token = token
