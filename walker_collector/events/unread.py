@@ -29,6 +29,8 @@ from walker_collector.events.merging import merge
 
 _NULL: Final = Raw(b"null")
 """The value of parts that an event does not have."""
+_NO_CUSTOM: Final = b',"custom":{},"user":'
+_NO_NESTED: Final = b',"nested":[],"trigger":""'
 _OBJECT: Final = ord("{")
 _TEXT: Final = ord('"')
 _NOT_USUAL: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -218,39 +220,48 @@ def _front(
         if may_need_check(entity) or may_need_check(action):
             return None
         words = b',"entity":%b,"action":%b' % (orjson.dumps(entity), orjson.dumps(action))
-    parts = []
-    for raw in (event.data, event.context, event.globals, event.custom):
-        part = _part(raw, b"{}")
-        if part[0] != _OBJECT:
-            return None
-        parts.append(part)
-    if defaults.globals:
-        parts[2] = orjson.dumps(merge(defaults.globals, orjson.loads(parts[2])))
-    nested, trigger = _part(event.nested, b"[]"), _part(event.trigger, b'""')
-    time = _part(event.timing, b"")
-    if trigger[0] != _TEXT or not _holds_objects(nested) or (time and time[0] not in _NUMBER):
+    data = b"{}" if event.data is _NULL else _object(event.data)
+    context = b"{}" if event.context is _NULL else _object(event.context)
+    own = b"{}" if event.globals is _NULL else _object(event.globals)
+    more = _rarer(event, timing)
+    if not (data and context and own and more):
         return None
+    if defaults.globals:
+        own = orjson.dumps(merge(defaults.globals, orjson.loads(own)))
+    custom, nested, time = more
     return b"".join(
         (
             head,
-            parts[0],
+            data,
             b',"context":',
-            parts[1],
+            context,
             b',"globals":',
-            parts[2],
-            b',"custom":',
-            parts[3],
-            b',"user":',
+            own,
+            custom,
             orjson.dumps(user),
-            b',"nested":',
             nested,
-            b',"trigger":',
-            trigger,
             words,
-            b',"timing":',
-            time or orjson.dumps(timing),
+            time,
         )
     )
+
+
+def _rarer(event: UnreadEvent, timing: float) -> tuple[bytes, bytes, bytes] | None:
+    """Return the JSON of the parts that few events have, with that which stands around them."""
+    custom, nested, time = _NO_CUSTOM, _NO_NESTED, event.timing
+    if event.custom is not _NULL:
+        if not (part := _object(event.custom)):
+            return None
+        custom = b',"custom":%b,"user":' % part
+    if event.nested is not _NULL or event.trigger is not _NULL:
+        items, trigger = _part(event.nested, b"[]"), _part(event.trigger, b'""')
+        if trigger[0] != _TEXT or not _holds_objects(items):
+            return None
+        nested = b',"nested":%b,"trigger":%b' % (items, trigger)
+    shown = b"" if time is _NULL else _part(time, b"")
+    if shown and shown[0] not in _NUMBER:
+        return None
+    return custom, nested, b',"timing":%b' % (shown or orjson.dumps(timing))
 
 
 @lru_cache(maxsize=1024)
@@ -267,6 +278,12 @@ def _part(raw: Raw, absent: bytes) -> bytes:
         return absent
     part = bytes(raw)
     return absent if part == b"null" else part
+
+
+def _object(raw: Raw) -> bytes:
+    """Return the JSON of an object; b"" if it is none."""
+    part = _part(raw, b"{}")
+    return part if part[0] == _OBJECT else b""
 
 
 def _holds_objects(nested: bytes) -> bool:

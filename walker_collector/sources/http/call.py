@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from walker_collector.sources.http.messages import RequestRejected, Response
 
 
-@frozen
+@define(eq=False)  # not frozen, as one is made per event
 class Outcome:
     """The outcome of an event: its id, or why it was refused."""
 
@@ -16,7 +16,7 @@ class Outcome:
     refused: RequestRejected | None = None
 
 
-@frozen
+@define(eq=False)  # not frozen, as some are made per request
 class Call:
     """Events to accept, and a function that makes the answer of their outcomes.
 
@@ -28,5 +28,5 @@ class Call:
 
     def without_events(self) -> "Call":
         """Return the call with its refusals alone, and None in the places of its events."""
-        kept = [event if isinstance(event, RequestRejected) else None for event in self.events]
+        kept = [event if type(event) is RequestRejected else None for event in self.events]
         return Call(kept, self.answer)

@@ -6,12 +6,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
-from attrs import field, frozen
+from attrs import define, field
 
 _JSON: Final = "application/json; charset=utf-8"
 
 
-@frozen
+@define(eq=False)  # not frozen, as one is made per request
 class Request:
     """A request. `path` is without its query; header names are in lower case. `root` is the path
     that the application is mounted at.
@@ -43,7 +43,7 @@ class Request:
         return cls(method.upper(), parts.path, parts.query, lowered, raw, client)
 
 
-@frozen
+@define(eq=False)  # not frozen, as some are made per request
 class Response:
     """An answer: status, headers, body."""
 

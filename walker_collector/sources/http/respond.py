@@ -86,10 +86,9 @@ class Responder:
 
         `results` are those of the events that were not refused.
         """
-        left = iter(results)
+        left = map(self._outcome_of, results)
         outcomes = [
-            Outcome(refused=event) if event is not None else self._outcome_of(next(left))
-            for event in call.events
+            Outcome(refused=event) if event is not None else next(left) for event in call.events
         ]
         try:
             return self._with_cors(request, call.answer(outcomes))

@@ -16,11 +16,12 @@ _NO_STORE: Final = {"Content-Type": "image/gif", "Cache-Control": "no-store"}
 
 def call_of_body(body: Any, max_batch: int, now: int) -> Call:
     """Return the call of a POST: an event, a list of events, or `{"batch": [...]}`."""
-    if isinstance(body, Mapping) and isinstance(body.get("batch"), list):
-        body = body["batch"]
-    if not isinstance(body, list):
-        if not isinstance(body, Mapping | UnreadEvent):
+    if not isinstance(body, (list, UnreadEvent)):
+        if not isinstance(body, Mapping):
             raise RequestRejected(400, "the body must be an event, or a list of events")
+        if isinstance(body.get("batch"), list):
+            body = body["batch"]
+    if not isinstance(body, list):
         return Call([body], lambda outcomes: _single(outcomes[0], now))
     if len(body) > max_batch:
         raise RequestRejected(400, f"the batch has more than {max_batch:,} events (maxBatch)")
