@@ -1,6 +1,7 @@
 """`walker run --resume`: a run goes on where the last one has stopped, each line accepted once."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def test_finished_run_has_nothing_left_and_goes_on_with_lines_that_were_added(
     result = walker("run", flow, events, "--resume")
     assert "accepted all of its 3 lines; there is nothing left to read" in result.stderr
     assert result.exit_code == 0
+    add(events, event(1))
+    assert resumed(flow, events)["read"] == 1
+    assert numbers(tmp_path / "out") == [0, 1]
+
+
+def test_name_of_a_file_may_be_no_text(tmp_path: Path) -> None:
+    flow, events = flow_of(tmp_path), tmp_path / os.fsdecode(b"caf\xe9.ndjson")
+    write_events(tmp_path, event(0)).rename(events)
+    assert walker("run", flow, events).exit_code == 0
     add(events, event(1))
     assert resumed(flow, events)["read"] == 1
     assert numbers(tmp_path / "out") == [0, 1]

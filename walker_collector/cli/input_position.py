@@ -111,7 +111,9 @@ def begin(flow: FlowConfig, events: str, *, resume: bool) -> InputPosition | Non
         return None
     with closing(open_spool(flow.collector)) as spool:
         assert spool.durable
-        run = Position(os.path.realpath(events), new_id())
+        # A name of a file may have bytes that are no text, which a spool cannot have in one.
+        path = os.fsencode(os.path.realpath(events)).decode("utf-8", "backslashreplace")
+        run = Position(path, new_id())
         before = spool.position_of(run.input)
         if resume and before is not None:
             run = run._replace(line=before.line, checksum=before.checksum)
