@@ -1,6 +1,6 @@
 """The hooks of each destination: its plugin's own, with those of the extensions around them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
@@ -21,12 +21,18 @@ class Hooks:
     """The hooks of one destination, each under its name, and its plugin as `instance`.
 
     `push_batch` is None if the plugin has none; else it is used instead of `push`. `transform` is
-    None unless an extension has it. `extended`: an extension may look at the events.
+    None unless an extension has it. `extensions_read`: the paths of events that extensions
+    read; None: any.
     """
 
-    def __init__(self, instance: Any, hooks: Mapping[str, Hook | None], extended: bool) -> None:
+    def __init__(
+        self,
+        instance: Any,
+        hooks: Mapping[str, Hook | None],
+        extensions_read: tuple[str, ...] | None,
+    ) -> None:
         self.instance = instance
-        self.extended = extended
+        self.extensions_read = extensions_read
         self.__dict__.update(hooks)
 
     if TYPE_CHECKING:
@@ -142,10 +148,26 @@ def _resolve(
     if not implements(proxy, "push_batch"):
         hooks["push_batch"] = None  # an extension may have one, which wraps nothing here
     hooks["transform"] = _transform(callers["transform"])
-    extended = any(
-        each.plugin is not proxy for name in _OF_EVENTS for each in callers[name].get_hookimpls()
-    )
-    return Hooks(proxy.plugin, hooks, extended)
+    around = {
+        each.plugin
+        for name in _OF_EVENTS
+        for each in callers[name].get_hookimpls()
+        if each.plugin is not proxy
+    }
+    return Hooks(proxy.plugin, hooks, _reads_of(around, hooks["transform"]))
+
+
+def _reads_of(extensions: Iterable[Any], transform: Hook | None) -> tuple[str, ...] | None:
+    """Return the paths of events that extensions declare to read; None: they may read any."""
+    if transform is not None:
+        return None
+    paths: list[str] = []
+    for each in extensions:
+        reads = getattr(each.plugin, "reads", None)
+        if reads is None:
+            return None
+        paths += reads
+    return tuple(paths)
 
 
 def _transform(caller: pluggy.HookCaller) -> Hook | None:

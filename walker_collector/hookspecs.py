@@ -52,9 +52,9 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 values (`Value`) and the mapping read: ("timestamp", "user.id").
                                 Its events then have the parts that hold these paths and those of
                                 its values, whole, and `name`, `id` and `consent`; the other parts
-                                may be absent, as they are not even decoded. Where an extension
-                                looks at the events, or a function in the settings may, they are
-                                whole. Without `reads` they always are
+                                may be absent, as they are not even decoded. Where a function in
+                                the settings may look at events, or an extension without `reads`,
+                                they are whole. Without `reads` they always are
     guarded: frozenset[str]     rule settings, as a flow file writes them, whose effects nobody may
                                 cause but senders that are trusted: a deletion, a message. The
                                 plugin refuses their events (Rejected) where `context.trusted` and
@@ -87,6 +87,8 @@ Optional attributes of an extension, beside the same hooks and `transform`:
                                 (`collector.extensions`), made as `MyExtension(settings)`; one
                                 without `settings`, made without arguments, in all flows that name
                                 no extensions
+    reads: tuple[str, ...]      the paths that its `push` and `push_batch` read in events; without
+                                it, or with `transform`, all events are decoded as a whole
     watch(context)              called for each destination when a collector is made, and before
                                 its `init`; `context.status()` can be read from then on
 

@@ -115,7 +115,7 @@ def _verify_destination_class(name: str, plugin: Any) -> None:
     _verify_guarded(name, plugin)
 
 
-def _verify_names(name: str, plugin: type, attribute: str, what: str) -> None:
+def _verify_names(name: str, plugin: Any, attribute: str, what: str) -> None:
     found = getattr(plugin, attribute, None)
     if found is None:
         return
@@ -159,6 +159,7 @@ def verify_extension(name: str, plugin: Any) -> None:
     """
     with _located(plugin if isinstance(plugin, type) else type(plugin)):
         _verify_hooks(name, plugin, HOOKS)
+        _verify_names(name, plugin, "reads", "paths in an event")
         if not isinstance(plugin, type):
             return
         _verify_settings(name, plugin, "settings")

@@ -122,6 +122,16 @@ def test_extension_that_looks_at_events_sees_them_whole(extension: Any) -> None:
     assert parts_of(seen) > WHOLE
 
 
+class Counts(Wraps):
+    reads = ("trigger",)
+
+
+def test_extension_that_declares_its_reads_gets_them_too() -> None:
+    seen: list[Item] = []
+    deliver(destination(seen, reads=("user",)), ORDER, extension=Counts())
+    assert parts_of(seen) == ALWAYS | {"user", "trigger"}
+
+
 def test_event_that_does_not_fit_is_delivered_as_a_whole() -> None:
     seen: list[Item] = []
     deliver(destination(seen, reads=()), {**ORDER, "nested": [{"data": "text"}]}, ORDER)

@@ -206,12 +206,13 @@ def _partial(
 ) -> "PartialRules | None":
     """Return the rules for decoding in part; None unless all readers of events are known."""
     reads = getattr(plugin, "reads", None)
-    if reads is None or hooks.extended:
+    more = hooks.extensions_read
+    if reads is None or more is None:
         return None
     # Here, as msgspec is only for destinations that declare it, and takes a while to import.
     from walker_collector.mapping.partial_decode import compile_partial
 
-    return compile_partial(reads, config.settings, compiled.simple_steps)
+    return compile_partial((*reads, *more), config.settings, compiled.simple_steps)
 
 
 def _listens(plugin: object, settings: Any) -> bool:

@@ -19,6 +19,8 @@ _IDS_MAX: Final = 100
 class OpenTelemetry:
     """Measures and traces deliveries, through the global providers unless others are given."""
 
+    reads = ("id", "name")
+
     def __init__(
         self,
         meter_provider: metrics.MeterProvider | None = None,
