@@ -1,9 +1,13 @@
 """The demonstration of `examples/shop`, run as `make demo` does."""
 
+import signal
 import subprocess
 import sys
+import urllib.request
 
 from tests.examples.support import EXAMPLES, read, simulated
+from tests.support import PATIENCE
+from tests.support import program as running
 from walker_collector.flow import load_flow
 
 FOLDER = EXAMPLES / "shop"
@@ -31,6 +35,16 @@ def test_demonstration_ends_well_and_shows_what_customerio_holds() -> None:
         assert shown in done.stdout
     assert "lotte" not in done.stdout
     assert "hana@post.example" not in done.stdout.split("Events")[0]
+
+
+def test_shop_opens_its_doors_and_its_page_until_it_is_interrupted() -> None:
+    command = [sys.executable, FOLDER / "play.py"]
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shop:
+        address = next(line for line in shop.stdout if "#token=" in line).strip()
+        with urllib.request.urlopen(address, timeout=PATIENCE) as page:
+            assert b"inspector.js" in page.read()
+        shop.send_signal(signal.SIGINT)
+        assert shop.wait(PATIENCE) == 0, shop.stderr.read()
 
 
 def test_readme_shows_the_figures_of_the_demonstration() -> None:

@@ -250,7 +250,7 @@ function detail(item) {
     facts([
       ["Outcome", outcome(item.outcome)], ["Why", missing ?? item.reason], ["Event id", h("span", { class: "mono" }, item.id)], ["Person", named(item)],
       ["Rule", item.rule ?? (item.attempt ? "none matches" : null)], ["Consent", consent],
-      ["Attempt", item.attempt || null], ["Call took", item.attempt ? ms(item.took) : null], ["Since accepted", item.person || item.attempt ? ms(item.age) : null],
+      ["Attempt", item.attempt || null], ["Call took", item.attempt ? ms(item.took) : null], ["Since accepted", item.age ? ms(item.age) : null],
     ], "plain"),
     h("div", { class: "sent" },
       item.calls?.length > 0 && [h("h3", {}, plural(item.calls.length, "call")), json(item.calls, "The calls of the destination")],
@@ -365,7 +365,7 @@ function drawRules() {
 function drawSources() {
   const { figures } = state;
   if (!figures) return;
-  const list = (counts) => Object.entries(counts).map(([key, value]) => `${count(value)} ${key}`).join(", ") || "–";
+  const list = (counts) => Object.entries(counts).map(([key, value]) => `${key}: ${count(value)}`).join(", ") || "–";
   $("sources-list").replaceChildren(...figures.sources.map((source) => h("article", { class: "card" },
     h("h2", {}, source.id),
     facts([["Events accepted", count(source.accepted)], ["Requests", count(source.requests)], ["Refused", count(Object.values(source.refused).reduce((a, b) => a + b, 0))],
@@ -457,6 +457,7 @@ function lock(why) {
   sessionStorage.removeItem("token");
   for (const id of VIEWS) $(id).hidden = true;
   $("entry").hidden = false;
+  document.querySelector("nav").hidden = true;
   $("entry-error").textContent = why;
   show("link", "", "Locked");
   $("token").focus();
@@ -483,6 +484,7 @@ function enter(token) {
   state.token = token;
   sessionStorage.setItem("token", token);
   $("entry").hidden = true;
+  document.querySelector("nav").hidden = false;
   open(state.view || "live");
   listen();
 }
