@@ -103,6 +103,14 @@ def test_parts_that_are_null_are_left_out() -> None:
     assert done[1] == built(text)
 
 
+def test_a_time_may_be_text_and_an_id_a_number() -> None:
+    text = compact({**SHORT, "timestamp": "2023-11-14T22:13:20.5+01:00", "id": 17})
+    done = spliced(text)
+    assert done is not None
+    assert done[1] == built(text)
+    assert done[0]["id"] == "17"
+
+
 def test_it_tells_what_an_event_is_decided_by() -> None:
     done = spliced(compact(USUAL))
     assert done is not None
@@ -137,9 +145,12 @@ def test_it_tells_what_an_event_is_decided_by() -> None:
         b'{"name":"a b","timing":true}',
         b'{"name":"a b","timestamp":1.5}',
         b'{"name":"a b","timestamp":1}',
-        b'{"name":"a b","timestamp":"2023-01-01"}',
+        b'{"name":"a b","timestamp":"yesterday"}',
+        b'{"name":"a b","timestamp":"1800-01-01"}',
+        b'{"name":"a b","timestamp":true}',
         b'{"name":"a b","id":" "}',
-        b'{"name":"a b","id":5}',
+        b'{"name":"a b","id":0}',
+        b'{"name":"a b","id":1.5}',
         b'{"name":"a b","entity":""}',
         b'{"name":"a b","consent":{"x":1}}',
         b'{"name":"a b","consent":{"":true}}',

@@ -26,6 +26,7 @@ from walker_collector.events.complete import Defaults, check_grants, split_name
 from walker_collector.events.encode import CONSENT_AT, UNTRUSTED, Bounds
 from walker_collector.events.identifiers import may_need_check
 from walker_collector.events.merging import merge
+from walker_collector.events.period import Period
 
 _NULL: Final = Raw(b"null")
 """The value of parts that an event does not have."""
@@ -73,11 +74,11 @@ class UnreadEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     user: dict[str, Any] | None = None
     nested: Raw = _NULL
     consent: dict[str, bool] | None = None
-    id: str | None = None
+    id: str | int | None = None
     trigger: Raw = _NULL
     entity: str | None = None
     action: str | None = None
-    timestamp: int | float | None = None
+    timestamp: int | float | str | None = None
     timing: Raw = _NULL
     source: dict[str, Any] | None = None
 
@@ -169,14 +170,11 @@ def complete_unread(
     These are name, id and user, and if there are any, consent and marks. `untrusted`: mark it as
     such; `learn`: its consent is everything that its person grants.
     """
-    timestamp, consent, id_ = event.timestamp, event.consent, event.id
-    if timestamp is None:
-        timestamp = now
-    elif type(timestamp) is not int or not (
-        defaults.period.oldest <= timestamp <= now + defaults.period.ahead
-    ):
-        return None
-    if id_ and may_need_check(id_):
+    consent, id_ = event.consent, event.id
+    timestamp = _time(event.timestamp, now, defaults.period)
+    if type(id_) is int and id_:
+        id_ = str(id_)
+    if timestamp is None or (id_ is not None and not _is_usual_id(id_)):
         return None
     user = event.user or {}
     if defaults.user:
@@ -204,6 +202,22 @@ def complete_unread(
     ):
         return None
     return decisive, b"".join((front, b",", rest[1:]))
+
+
+def _time(given: float | str | None, now: int, period: Period) -> int | None:
+    """Return the time of an event (ms); None if it is not a usual one."""
+    if given is None:
+        return now
+    if type(given) is str:
+        try:
+            given = period.read(given, now)
+        except EventError:
+            return None
+    return given if type(given) is int and period.oldest <= given <= now + period.ahead else None
+
+
+def _is_usual_id(id_: str | int) -> bool:
+    return type(id_) is str and (not id_ or not may_need_check(id_))
 
 
 def _front(

@@ -1,12 +1,10 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from walker_collector.delivery.destination import Destination
-from walker_collector.delivery.status import EventStatus
 from walker_collector.errors import CollectorClosed, Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
@@ -29,6 +27,7 @@ from walker_collector.events import (
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
 from walker_collector.intake.event_group import EventGroup, Prepared, ReadEvent
+from walker_collector.intake.gates import Gates
 from walker_collector.intake.origin import PROCESS, Origin, Placed
 from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises
 from walker_collector.intake.sink import Sink
@@ -40,8 +39,6 @@ from walker_collector.spool.person_keys import is_claimed
 from walker_collector.spool.repeats import Unstored, mark_of_id
 from walker_collector.text import get_logger, storable
 
-_WAITING: Final = State.WAITING
-_HELD: Final = State.HELD
 _KEYS: Final = frozenset(KEYS)
 _CANCELLED: Final = CollectorClosed("its task was cancelled; the event was not accepted")
 _PROCESS: Final = Received({})
@@ -73,27 +70,12 @@ class Intake:
     corrected: int = field(default=0, init=False)
     commands: Commands = field(init=False)
     _known_person: Callable[..., str | None] = field(init=False)
-    _gates: Sequence["_Gate"] = field(init=False)
-    _open_to_all: tuple[dict[str, State], dict[str, EventStatus]] | None = field(init=False)
-    """What `_gate` returns for every event, if none is ignored by its name or by consent."""
+    _gates: Gates = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.commands = Commands(self._defaults, self.bounds, self._consents, self._sink, self._now)
         self._known_person = self._consents.known_person
-        self._gates = [
-            _Gate(
-                item.id,
-                item,
-                item.ignoring.by_name if item.ignoring else None,
-                item.requires_consent,
-            )
-            for item in self._sink.destinations
-        ]
-        decides = any(gate.ignores or gate.requires_consent for gate in self._gates)
-        ids = [gate.id for gate in self._gates]
-        self._open_to_all = (
-            None if decides else (dict.fromkeys(ids, _WAITING), dict.fromkeys(ids, "accepted"))
-        )
+        self._gates = Gates(self._sink.destinations, self._consents)
 
     def accept(self, raw: Mapping[str, Any], *, wait: bool) -> tuple[PushResult, Waiter | None]:
         """Accept an event, or run a command.
@@ -177,7 +159,7 @@ class Intake:
         """Answer an event that the steps of its source leave out; remember its own id."""
         given = raw.get("id")
         id_ = given if isinstance(given, str) and given else self._defaults.new_id()
-        statuses = dict.fromkeys((gate.id for gate in self._gates), status)
+        statuses = dict.fromkeys(self._gates.ids, status)
         self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
         group.results.append(_decided(sender, PushResult(id_, statuses)))
         if origin.recent and given == id_:
@@ -311,7 +293,7 @@ class Intake:
         as_of = self._consents.erasures
         person = self._person_of(event, body, not sender.trusted, mark, now)
         version = self._consents.version
-        states, statuses = self._gate(event, body, person)
+        states, statuses = self._gates.decide(event, body, person)
         if len(states) < len(statuses):
             self._sink.count_unstored(event, statuses)
         record = NewEvent(person, now, body, states, as_of, mark)
@@ -399,36 +381,6 @@ class Intake:
             self._sink.release(self._consents.with_claimed(person) if news == "stated" else set())
         return person
 
-    def _gate(
-        self, event: Mapping[str, Any], body: bytes, person: str
-    ) -> tuple[dict[str, State], dict[str, EventStatus]]:
-        """Decide for each destination whether the event waits for it, is held or ignored.
-
-        Returns the first states, and the first answers.
-        """
-        if self._open_to_all is not None:
-            waiting, accepted = self._open_to_all
-            return waiting.copy(), accepted.copy()
-        name, consent = event["name"], None
-        states: dict[str, State] = {}
-        statuses: dict[str, EventStatus] = {}
-        for id_, destination, ignores, requires_consent in self._gates:
-            if ignores is not None and ignores(name):
-                statuses[id_] = "ignored"
-                continue
-            if requires_consent:
-                if consent is None:
-                    since = event.get(CONSENT_AT)
-                    consent = self._consents.decide(event.get("consent"), person, since)
-                if not destination.admits(consent):
-                    statuses[id_] = status = destination.status_when_denied(name, body)
-                    if status == "held":
-                        states[id_] = _HELD
-                    continue
-            statuses[id_] = "accepted"
-            states[id_] = _WAITING
-        return states, statuses
-
     def _store(self, records: Sequence[NewEvent], version: int, *, waits: bool = True) -> int:
         """Store events; return the number of the first ones that this is done for.
 
@@ -462,7 +414,7 @@ class Intake:
 
     def _catch_up(self, records: Sequence[NewEvent]) -> None:
         """Release the events held by a decision that a grant has overtaken."""
-        people = {item.person for item in records if _HELD in item.states.values()}
+        people = {item.person for item in records if State.HELD in item.states.values()}
         if people:
             self._sink.release(people)
 
@@ -480,15 +432,3 @@ def _mark(event: dict[str, Any], sender: Received, now: int) -> None:
         event[UNTRUSTED] = True
     if sender.learn and type(event.get("consent")) is dict:
         event[CONSENT_AT] = min(event["timestamp"], now) * 1_000
-
-
-class _Gate(NamedTuple):
-    """The parts of a destination that decide on new events.
-
-    ignores: tells from the name of an event whether it is ignored in any case; None: none is.
-    """
-
-    id: str
-    destination: Destination
-    ignores: Callable[[str], bool] | None
-    requires_consent: bool
