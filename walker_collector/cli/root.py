@@ -29,6 +29,7 @@ from walker_collector.cli.serve import serve
 from walker_collector.cli.simulate import simulate
 from walker_collector.cli.spool import spool
 from walker_collector.cli.streams import give_up, logs_json, prepare_streams, say
+from walker_collector.cli.top import top
 from walker_collector.cli.validate import validate
 from walker_collector.cli.why import why
 from walker_collector.errors import ConfigError, WalkerError
@@ -157,6 +158,7 @@ for command in (
     schema,
     why,
     people,
+    top,
     spool,
     dead,
     forget,

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from walker_collector.delivery.own_entries import OwnEntries
+from walker_collector.delivery.sharing import Sharing
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolError
 from walker_collector.moments import now_ms
@@ -46,6 +47,7 @@ class Cooperation:
         self._erasures_seen = spool.erasures
         self._reloaded_at = -_RELOAD_PAUSE
         self._published: dict[str, DestinationHealth] = {}
+        self._sharing = Sharing(spool, workers)
         self._moved = False
         """Whether other processes have erased or replayed events since the last reload."""
         consents.on_news = self._on_news
@@ -104,6 +106,7 @@ class Cooperation:
         self._publish_health()
         self._look()
         self._write_unstored()
+        self._sharing.look()
 
     def _write_unstored(self) -> None:
         with suppress(SpoolError):  # nothing depends on them
@@ -165,6 +168,7 @@ class Cooperation:
 
     def close(self) -> None:
         """Give all leases up, for other processes to take over."""
+        self._sharing.close()
         self._publish_health()
         self._write_unstored()
         self._membership.close()

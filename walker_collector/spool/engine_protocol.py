@@ -28,6 +28,7 @@ from walker_collector.spool.base import (
 )
 from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
 from walker_collector.spool.repeats import RecentEvent, Unstored
+from walker_collector.spool.samples import SampleTable
 from walker_collector.spool.stored_delivery import StoredDelivery
 
 # Every method may be called from any thread. Those that write raise SpoolError, with nothing
@@ -245,6 +246,10 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     @property
     def outbox(self) -> Outbox | None:
         """The outbox; None: applications have no transactions in this store."""
+
+    @property
+    def sample_table(self) -> SampleTable:
+        """The table of live figures and samples, for viewers."""
 
     def load(
         self,

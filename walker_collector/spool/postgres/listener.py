@@ -34,7 +34,7 @@ class Watcher:
 
     After commits of this one it may be called as well. What has changed is for `on_change` to find
     out. The figures are read in `session`, which is not closed; `listens`: messages of others come
-    there, too. `sign` is called with the connection about every second.
+    there, too. `sign` is called with the connection about every second, `on_look` at each look.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class Watcher:
         *,
         listens: bool,
         sign: Callable[[Database], None] = lambda database: None,
+        on_look: Callable[[], None] = lambda: None,
     ) -> None:
         self._session = session
         self._figures = figures
         self._on_change = on_change
         self._listens = listens
         self._sign = sign
+        self._on_look = on_look
         self._seen: tuple[int, ...] | None = _news_in(figures.last)
         self._read_at = 0.0
         self._listens_to = 0
@@ -81,6 +83,7 @@ class Watcher:
 
     def _look(self) -> None:
         self._session.run(self._read)
+        self._on_look()
         news = _news_in(self._figures.last)
         if news == self._seen:
             return

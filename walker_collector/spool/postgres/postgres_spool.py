@@ -13,6 +13,7 @@ from walker_collector.spool.postgres.event_search import EventSearch
 from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
 from walker_collector.spool.postgres.roster import RosterObserver
+from walker_collector.spool.postgres.sample_rows import PostgresSampleTable
 from walker_collector.spool.postgres.session_membership import (
     AcceptingMembership,
     DeliveringMembership,
@@ -83,7 +84,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self.on_foreign = on_foreign
         core, direct = self.core, self._direct
         if not destinations:  # the session of the writer is the only one that it needs
-            self._membership = AcceptingMembership(core, on_change)
+            self._membership = AcceptingMembership(core, on_change, deliveries.look)
             return self._membership
         watcher = Watcher(direct, core.figures, on_change, listens=True)
         self._membership = membership = DeliveringMembership(
@@ -124,6 +125,11 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
     def observer(self) -> RosterObserver:
         """The deliverers of the spool, as a process without a part in it sees them."""
         return RosterObserver(self.core.session)
+
+    @property
+    def sample_table(self) -> PostgresSampleTable:
+        """The table of live figures and samples, for viewers."""
+        return PostgresSampleTable(self.core)
 
     def stored_events(self) -> EventSearch:
         """Return the queries over single events and people."""

@@ -22,6 +22,7 @@ _FILES: Final = (
     "leases",
     "claims",
     "outbox",
+    "samples",
 )
 
 

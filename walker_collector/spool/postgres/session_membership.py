@@ -32,13 +32,19 @@ class AcceptingMembership:
         self,
         core: SpoolCore,
         on_change: Callable[[], None],
+        on_look: Callable[[], None],
     ) -> None:
         self._session = core.session
         self._observer = RosterObserver(core.session)
         self._shards = core.shards
         self._sign = AcceptingSign(core.sender)
         self._watcher = Watcher(
-            core.session, core.figures, on_change, listens=False, sign=self._sign.give
+            core.session,
+            core.figures,
+            on_change,
+            listens=False,
+            sign=self._sign.give,
+            on_look=on_look,
         )
 
     def start(self) -> None:

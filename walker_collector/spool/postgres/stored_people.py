@@ -145,6 +145,7 @@ def _erase(tx: Transaction, keys: list[str]) -> Erased:
     rows = tx.rows("erase_events", (keys,))
     sizes = {seq: len(body) for seq, body, _, _ in rows}
     tx.later("erase_deliveries", (list(sizes),))
+    tx.later("delete_samples")  # of everybody: they are for those who watch just now
     at_destinations = [row for row in rows if row[2] is not None]
     now = now_ms()
     mark_rows.note_outcomes(

@@ -70,6 +70,7 @@ from walker_collector.spool.sqlite.catalog import CachedCatalog
 from walker_collector.spool.sqlite.event_tables import Deleted
 from walker_collector.spool.sqlite.group_commit import Tally
 from walker_collector.spool.sqlite.open_files import LAST_STAMP, OpenFiles
+from walker_collector.spool.sqlite.sample_tables import DELETE_SAMPLES, SqliteSampleTable
 from walker_collector.spool.sqlite.spool_reader import Fetch, fetch_all
 from walker_collector.spool.sqlite.stored_events import StoredEvents
 
@@ -446,6 +447,11 @@ class SqliteSpool:
         """The deliverers of the spool."""
         return LockObserver(self.path)
 
+    @property
+    def sample_table(self) -> SqliteSampleTable:
+        """The table of live figures and samples, for viewers."""
+        return SqliteSampleTable(self._commits, self._reader)
+
     def stored_events(self) -> StoredEvents:
         """Return the queries over single events and people."""
         return StoredEvents(self._rows)
@@ -555,6 +561,7 @@ class SqliteSpool:
 
         def work(db: sqlite3.Connection) -> tuple[Erased, int]:
             self._uncounted = 1  # an event of the same transaction must not pass unnoticed
+            db.execute(DELETE_SAMPLES)  # of everybody: they are for those who watch just now
             return event_tables.erase(db, wanted)
 
         erased: Erased

@@ -17,6 +17,8 @@ keys whose consent or owner has changed, for other processes to read them again;
 that moment, and the outcome at each destination that did not get the event: see `RecentEvent`.
 `positions` has how far each file of events is read: see `Position`.
 `pending_erasures` has the keys that an erasure is at work on: see `ErasureLocks`.
+`watchers` has the viewers of now, for which processes write `process_figures` and `samples`: see
+`SampleTable`.
 """
 
 import sqlite3
@@ -74,6 +76,10 @@ CREATE TABLE recent (
 CREATE TABLE positions (
   input TEXT PRIMARY KEY, run TEXT NOT NULL, line INTEGER NOT NULL, checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE watchers (viewer TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE process_figures (
+  process TEXT PRIMARY KEY, at INTEGER NOT NULL, figures TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE samples (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 """
 _BY_PERSON: Final = "CREATE INDEX event_person ON events (person);"
 """Finds the events of a person that move to another shard; one shard does without it."""

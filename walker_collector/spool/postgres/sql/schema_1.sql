@@ -91,6 +91,13 @@ CREATE TABLE {schema}.leases (
   destination text NOT NULL, shard smallint NOT NULL, token text NOT NULL, health jsonb,
   PRIMARY KEY (destination, shard));
 
+-- Those who watch, and what processes publish for them: see `samples.py`. It may be lost in a crash.
+CREATE UNLOGGED TABLE {schema}.watchers (viewer text PRIMARY KEY, until bigint NOT NULL);
+CREATE UNLOGGED TABLE {schema}.process_figures (
+  process text PRIMARY KEY, at bigint NOT NULL, figures text NOT NULL);
+CREATE UNLOGGED TABLE {schema}.samples (
+  number bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, body text NOT NULL);
+
 -- Rows that applications write in transactions of their own: see `outbox_table.py`.
 CREATE TABLE {schema}.outbox (
   number bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, body bytea NOT NULL);

@@ -1,0 +1,54 @@
+"""`walker top` on a spool in PostgreSQL, which other processes use."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.postgres.test_database_commands import walker
+from tests.support import wait_until
+from walker_collector import Collector
+from walker_collector.spool.postgres import Place
+
+
+def config(place: Place, folder: Path, **collector: Any) -> dict[str, Any]:
+    settings = {"settings": {"path": str(folder / "out.ndjson")}}
+    spool = {"url": "$env.DATABASE_URL", "schema": place.schema}
+    return {
+        "collector": {"spool": spool, "shards": 4, **collector},
+        "destinations": {
+            "log": {"package": "file", "config": settings},
+            "crm": {"package": "file", "config": {**settings, "consent": {"marketing": True}}},
+        },
+    }
+
+
+def test_processes_of_a_database_are_watched(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", place.url)
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps(config(place, tmp_path)))
+    accepting = Collector.from_config(config(place, tmp_path, deliver=False))
+    with Collector.from_file(flow) as collector, accepting:
+        table = collector._life.own_runtime().spool.sample_table
+        first = json.loads(walker(place, "top", flow, "--once", "--json").stdout)
+        assert [item["state"] for item in first["destinations"]] == ["idle", "idle"]
+        table.watch("test", first["at"] + 60_000)
+        for process in (collector, accepting):
+            wait_until(lambda p=process: p._life.own_runtime().workers.watch.watchers != ())
+        accepting.push("order complete", user={"id": "ines", "email": "ines@shop.example"})
+        wait_until(lambda: len(table.samples(0)) == 2)
+        samples = [json.loads(text) for _, text in table.samples(0)]
+        found = json.loads(walker(place, "top", flow, "--once", "--json").stdout)
+    # The one that accepts has held it, and the other one has delivered it.
+    assert {(item["outcome"], item["destination"]) for item in samples} == {
+        ("held", "crm"),
+        ("delivered", "log"),
+    }
+    assert "ines@shop.example" not in str(samples)
+    crm, log = found["destinations"]
+    assert (crm["held"], log["waiting"]) == (1, 0)
+    assert log["rates"]["delivered"] >= 0
+    assert found["note"] == ""

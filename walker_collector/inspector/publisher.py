@@ -1,0 +1,154 @@
+"""The publisher of live figures and masked samples, in the spool, while there are viewers.
+
+A viewer is another process: `walker top`, or the worker that has the page.
+"""
+
+import os
+import secrets
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from walker_collector.delivery.worker import DestinationWorker
+from walker_collector.delivery.workers import DestinationWorkers
+from walker_collector.errors import SpoolError
+from walker_collector.inspector.live_sample import Sample
+from walker_collector.inspector.sampler import Sampler
+from walker_collector.moments import now_ms
+from walker_collector.spool import DurableSpool
+from walker_collector.text import get_logger, storable
+
+INTERVAL: Final = 1.0
+"""Seconds from one publication to the next."""
+_PER_SECOND: Final = 10
+"""Samples in a second of events that are delivered, and as many of others."""
+_SAMPLE_BYTES: Final = 2_000
+"""A sample with more JSON is published without its data."""
+_WINDOW: Final = 6
+"""Publications over which rates are averaged."""
+_RATES: Final = ("accepted", "delivered", "notified", "ignored", "empty", "retried", "died")
+_Counts = dict[str, dict[str, int]]
+
+logger = get_logger("walker_collector")
+
+
+def publish_while_watched(
+    spool: DurableSpool,
+    workers: DestinationWorkers,
+    is_watched: Callable[[], bool],
+    over: threading.Event,
+) -> None:
+    """Publish every second, until there are no viewers or it is over."""
+    publisher = Publisher(spool, workers)
+    workers.watch.add(publisher.sampler)
+    try:
+        while is_watched():
+            publisher.publish()
+            if over.wait(INTERVAL):
+                return
+        publisher.end()
+    except SpoolError as error:  # it begins again when the spool can be used, and is watched
+        logger.debug("live figures: %s", storable(error))
+    except Exception as error:  # nobody's events depend on it
+        logger.warning("live figures: not published: %s", type(error).__name__)
+    finally:
+        workers.watch.remove(publisher.sampler)
+
+
+class Publisher:
+    """Writes the figures of this process, and the samples since the last time."""
+
+    def __init__(self, spool: DurableSpool, workers: DestinationWorkers) -> None:
+        self.sampler = Sampler(per_second=_PER_SECOND)
+        self._spool = spool
+        self._table = spool.sample_table
+        self._workers = workers
+        self._host = storable(socket.gethostname())
+        self._name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._published = 0
+        self._erasures = spool.erasures
+        self._before: deque[tuple[int, _Counts]] = deque(maxlen=_WINDOW)
+
+    def publish(self) -> None:
+        """Write figures, and the new samples. Raises SpoolError."""
+        samples = self.sampler.since(self._published)
+        self._published = self.sampler.last
+        if self._spool.erasures != self._erasures:
+            # Samples of the erased person may be among these, and may have been written since.
+            self._erasures = self._spool.erasures
+            self._table.clear()
+            samples = []
+        texts = [_text_of(sample) for sample in samples]
+        figures = orjson.dumps(self._figures()).decode()
+        self._table.publish(self._name, now_ms(), figures, texts)
+
+    def end(self) -> None:
+        """Leave nothing behind, as nobody watches. Raises SpoolError."""
+        self._table.clear()
+
+    def _figures(self) -> dict[str, Any]:
+        now, counts = now_ms(), {id_: _counts(worker) for id_, worker in self._workers.items()}
+        since, earlier = self._before[0] if self._before else (0, {})
+        self._before.append((now, counts))
+        seconds = (now - since) / 1000
+        return {
+            "at": now,
+            "pid": os.getpid(),
+            "host": self._host,
+            "destinations": {
+                id_: {
+                    **self._condition(self._workers[id_]),
+                    "rates": rates(earlier.get(id_), item, seconds),
+                }
+                for id_, item in counts.items()
+            },
+        }
+
+    def _condition(self, worker: DestinationWorker) -> dict[str, Any]:
+        health, speed = worker.health(), self.sampler.speed(worker.id)
+        return {
+            "state": health.state,
+            "breaker": {
+                "open": health.state in ("failing", "down"),
+                "threshold": worker.destination.config.breaker.threshold,
+                "nextAttempt": health.until,
+            },
+            "call": round(speed.call, 2),
+            "slowestCall": round(speed.slowest, 2),
+            "age": round(speed.age, 1),
+        }
+
+
+def rates(
+    before: dict[str, int] | None, now: dict[str, int], seconds: float
+) -> dict[str, float] | None:
+    """Return the events of each outcome in a second; None: nothing is known from before."""
+    if before is None or seconds <= 0:
+        return None
+    found = {key: max(0, now[key] - before[key]) / seconds for key in now}
+    # In the words of `overview`.
+    return {
+        "accepted": round(found["accepted"], 2),
+        "delivered": round(found["delivered"] + found["notified"], 2),
+        "ignored": round(found["ignored"] + found["empty"], 2),
+        "retried": round(found["retried"], 2),
+        "died": round(found["died"], 2),
+    }
+
+
+def _counts(worker: DestinationWorker) -> dict[str, int]:
+    counts = worker.pending.state.counts  # not its status, which asks the spool as well
+    return {key: getattr(counts, key) for key in _RATES}
+
+
+def _text_of(sample: Sample) -> str:
+    """Return a sample as JSON, with its values masked."""
+    made = dict(sample.as_object())
+    text = orjson.dumps(made, default=str)
+    if len(text) > _SAMPLE_BYTES:
+        text = orjson.dumps({**made, "sent": None}, default=str)
+    return text.decode()
