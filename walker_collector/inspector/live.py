@@ -11,6 +11,7 @@ from walker_collector.collector import Collector
 from walker_collector.figures import Figures
 from walker_collector.inspector.overview import overview
 from walker_collector.inspector.sampler import Sampler, watching
+from walker_collector.spool import Spool
 from walker_collector.text import get_logger
 
 logger = get_logger("walker_collector")
@@ -38,6 +39,8 @@ class Live:
         self.latest: Mapping[str, Any] = {}
         self.looks = 0
         """The number of looks so far: another one whenever `latest` is."""
+        self.clears = 0
+        """How often all samples were dropped, as somebody was erased."""
         self.since = 0
         """The time (ms since 1970) from which on rules are counted."""
         self.linger = LINGER
@@ -45,6 +48,7 @@ class Live:
         self._figures = figures
         self._viewers = 0
         self._left = 0.0
+        self._erasures = 0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -74,13 +78,28 @@ class Live:
         self.latest = {}
         try:
             with watching(self._collector, self.sampler):
+                self._erasures = self._spool.erasures
                 while not self._is_over():
+                    self._drop_erased()
                     self._look()
                     time.sleep(INTERVAL)
         except Exception as error:  # nobody looks any more; the next one starts it again
             logger.warning("inspector: no figures: %s", type(error).__name__)
             with self._lock:
                 self._thread = None
+        finally:
+            self.sampler.clear()
+
+    def _drop_erased(self) -> None:
+        """Drop all samples if anybody was erased: some may name them."""
+        if self._spool.erasures != self._erasures:
+            self._erasures = self._spool.erasures
+            self.sampler.clear()
+            self.clears += 1
+
+    @property
+    def _spool(self) -> Spool:
+        return self._collector._life.own_runtime().spool
 
     def _is_over(self) -> bool:
         with self._lock:

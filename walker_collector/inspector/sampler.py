@@ -128,9 +128,12 @@ class Sampler:
         """Return the samples that are kept and came after the one with this number."""
         with self._lock:
             missing = self._number - number
-            if missing <= 0:
-                return []
-            return list(self._samples)[-missing:]
+            return list(self._samples)[-missing:] if missing > 0 else []
+
+    def clear(self) -> None:
+        """Drop the samples, as people whom they name are erased; their numbers go on."""
+        with self._lock:
+            self._samples.clear()
 
     def rules(self) -> Mapping[tuple[str, str | None], RuleHits]:
         """Return the hits of each rule, by destination and key; None: no rule was for them."""

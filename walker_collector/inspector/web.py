@@ -156,7 +156,7 @@ class Inspector:
         live, sampler = self._live, self._live.sampler
         headers = {"content-type": "text/event-stream"}
         await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
-        number, looks = max(0, sampler.last - _FIRST), 0
+        number, looks, clears = max(0, sampler.last - _FIRST), 0, live.clears
         hello = {
             "flow": storable(self._collector.flow.source, 200),
             "mayShowValues": self._shows_values,
@@ -164,6 +164,9 @@ class Inspector:
         }
         await _send_event(send, "hello", hello)
         while not (gone.done() or self._draining):
+            if live.clears != clears:
+                clears = live.clears
+                await _send_event(send, "cleared", {})
             if samples := sampler.since(number):
                 number = samples[-1].number
                 shown = [item.as_object(with_values=with_values) for item in samples]

@@ -240,6 +240,18 @@ async def test_live_events_and_figures_come_while_the_page_is_open(spool: Path |
 
 
 @in_a_loop
+async def test_erasure_drops_the_samples_which_may_name_the_person(spool: Path | None) -> None:
+    with inspected(one(plugin(Record().push), spool)) as (collector, page):
+        async with streamed(page) as answer:
+            await until(lambda: bool(messages(answer, "figures")))
+            collector.push("order complete", user={"id": "ines"})
+            await until(lambda: bool(messages(answer, "samples")))
+            await asyncio.to_thread(collector.forget, {"id": "ines"})
+            await until(lambda: bool(messages(answer, "cleared")))
+            assert page.app._live.sampler.since() == []
+
+
+@in_a_loop
 async def test_values_come_only_where_they_may_and_are_asked_for() -> None:
     with inspected(one(plugin(Record().push)), show_values=True) as (collector, page):
         async with streamed(page) as masked, streamed(page, "?values=1") as plain:

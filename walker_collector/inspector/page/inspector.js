@@ -125,6 +125,11 @@ async function read(reader) {
 }
 
 const RECEIVE = {
+  cleared() {  // somebody was erased, whom these may name
+    state.samples = [];
+    state.held = [];
+    redraw();
+  },
   hello(hello) {
     $("flow").textContent = hello.flow;
     $("values").hidden = !hello.mayShowValues;
