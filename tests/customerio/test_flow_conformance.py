@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from attrs import define, field
 
 from tests.conformance.cases import case_by_id, identifiers, load, same
 from tests.customerio.support import CREDENTIALS
-from walker_collector import Context, NothingToSend, PushContext
+from walker_collector import MISSING, Context, NothingToSend, PushContext
 from walker_collector.config import DestinationConfig
 from walker_collector.flow import load_flow
-from walker_collector.mapping import Mapper, compile_mapping
+from walker_collector.mapping import Mapped, Mapper, compile_mapping, compile_rules
+from walker_collector.mapping.partial_decode import PartialRules, compile_partial
 from walker_collector.people.gate import compile_gate
 from walker_collector.plugins import Registry
 from walker_dest_customerio.destination import CustomerioDestination, Unidentified
@@ -86,7 +88,7 @@ class Flow:
         context = PushContext(
             Context("customerio", self.config.settings, self.config), event, state
         )
-        mapped = self.mapper(event, context)
+        mapped = self.map(event, context)
         if mapped.outcome != "deliver":
             return
         context.event = mapped.event
@@ -95,10 +97,46 @@ class Flow:
         except (Unidentified, NothingToSend):
             return
 
+    def map(self, event: dict[str, Any], context: PushContext) -> Mapped:
+        """Map an event."""
+        return self.mapper(event, context)
+
+
+@define
+class FlowInPart(Flow):
+    """A flow that decodes only the parts of events that are read, wherever it can."""
+
+    rules: PartialRules | None = field(init=False)
+    count: int = 0
+
+    @rules.default
+    def _compile_rules(self) -> PartialRules | None:
+        steps = compile_rules(self.config).simple_steps
+        return compile_partial(CustomerioDestination.reads, self.config.settings, steps)
+
+    def map(self, event: dict[str, Any], context: PushContext) -> Mapped:
+        """Map an event, in part if possible."""
+        body = orjson.dumps({"name": event["name"], "id": "e1", **event})
+        rule = None if self.rules is None else self.rules.of_event(body)
+        if rule is None:
+            return Flow.map(self, event, context)
+        self.count += 1
+        read = rule.decode(body)
+        made = rule.event(read, event["consent"])
+        data = rule.data(read, context, made) if rule.data else MISSING
+        return Mapped(made, data, rule.rule, "deliver")
+
 
 def run(case: dict[str, Any]) -> tuple[list[list[Any]], list[int]]:
     """Return the calls of a case, and how many there were after each step."""
-    flow = Flow(config_of(case), dict(case.get("collector", {}).get("consent", {})))
+    return steps_of(case, Flow(config_of(case), consent_of(case)))
+
+
+def consent_of(case: dict[str, Any]) -> dict[str, bool]:
+    return dict(case.get("collector", {}).get("consent", {}))
+
+
+def steps_of(case: dict[str, Any], flow: Flow) -> tuple[list[list[Any]], list[int]]:
     calls: list[list[Any]] = []
     marks = []
     for step in case["steps"]:
@@ -122,10 +160,20 @@ def comparable(call: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("case", FLOWS, ids=identifiers(FLOWS))
 def test_calls_are_those_of_the_original(case: dict[str, Any]) -> None:
-    calls, marks = run(case)
+    config = config_of(case)
+    calls, marks = steps_of(case, Flow(config, consent_of(case)))
     expected = [[CALLS[name], *arguments] for name, *arguments in case["expect"]["calls"]]
     assert same([*map(comparable, calls)], [*map(comparable, expected)])
     assert marks == case["expect"]["marks"]
+    assert steps_of(case, FlowInPart(config, consent_of(case))) == (calls, marks)
+
+
+def test_events_of_a_plain_rule_are_decoded_in_part() -> None:
+    event = {"name": "a b", "timestamp": 1700000100000, "user": {"id": "u1"}, "data": {"x": 1}}
+    case = {"config": {"mapping": {"a": {"b": {"data": "data"}}}}, "steps": [{"push": event}]}
+    flow = FlowInPart(config_of(case), {})
+    assert steps_of(case, flow) == run(case)
+    assert flow.count == 1
 
 
 def test_numeric_user_ids_are_identities_unlike_in_the_original() -> None:
