@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from attrs import define
+
 from walker_collector.collector import Collector
 from walker_collector.figures import Figures
+from walker_collector.inspector.other_processes import OtherProcesses
 from walker_collector.inspector.overview import overview
 from walker_collector.inspector.sampler import Sampler, watching
 from walker_collector.spool import Spool
@@ -23,6 +26,17 @@ HISTORY: Final = 300
 LINGER: Final = 20.0
 """Seconds for which recording goes on with nobody looking: a page that is reloaded comes back."""
 _RATES: Final = ("delivered", "retried", "died")
+
+
+@define
+class Position:
+    """The place of a page in the samples: the number of the last one that it has got.
+
+    own: of this process's. shared: of those that all processes of the spool publish.
+    """
+
+    own: int
+    shared: int
 
 
 class Live:
@@ -44,6 +58,7 @@ class Live:
         self.since = 0
         """The time (ms since 1970) from which on rules are counted."""
         self.linger = LINGER
+        self._others = OtherProcesses(collector)
         self._collector = collector
         self._figures = figures
         self._viewers = 0
@@ -56,6 +71,24 @@ class Live:
     def is_recording(self) -> bool:
         """Whether outcomes are watched just now."""
         return self._thread is not None
+
+    def news(self, position: "Position", *, with_values: bool) -> list[Mapping[str, Any]]:
+        """Return the samples after a position, and move it on.
+
+        With other processes these are the samples of all, and always masked.
+        """
+        own, position.own = self.sampler.since(position.own), self.sampler.last
+        if not self._others.are_watched:
+            return [item.as_object(with_values=with_values) for item in own]
+        found = [item for item in self._others.samples.copy() if item["number"] > position.shared]
+        if found:
+            position.shared = found[-1]["number"]
+        return found
+
+    def position(self, samples: int) -> "Position":
+        """Return the position before the latest samples, of that number."""
+        shared = [item["number"] for item in list(self._others.samples)[-samples:]]
+        return Position(max(0, self.sampler.last - samples), shared[0] - 1 if shared else 0)
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -89,12 +122,14 @@ class Live:
                 self._thread = None
         finally:
             self.sampler.clear()
+            self._others.end()
 
     def _drop_erased(self) -> None:
         """Drop all samples if anybody was erased: some may name them."""
         if self._spool.erasures != self._erasures:
             self._erasures = self._spool.erasures
             self.sampler.clear()
+            self._others.samples.clear()
             self.clears += 1
 
     @property
@@ -110,7 +145,8 @@ class Live:
             return over
 
     def _look(self) -> None:
-        before, now = self.latest, overview(self._collector, self.sampler, self._figures)
+        before, own = self.latest, overview(self._collector, self.sampler, self._figures)
+        now = self._others.completed(own)
         self.since = self.since or now["at"]
         now = {**now, "since": self.since, "skipped": self.sampler.skipped}
         if before:
@@ -126,7 +162,22 @@ def point(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     destinations = {}
     for item in now["destinations"]:
         last = earlier.get(item["id"], item)
-        rates = {key: round(max(0, item[key] - last[key]) / seconds, 2) for key in _RATES}
-        destinations[item["id"]] = {**rates, "waiting": item["waiting"], "call": item["call"]}
-    accepted = max(0, now["accepted"] - before["accepted"]) / seconds
+        if "rates" in last:  # until now other processes were looked at as well
+            last = item
+        rates = item.get("rates") or {
+            key: max(0, item[key] - last[key]) / seconds for key in _RATES
+        }
+        destinations[item["id"]] = {
+            **{key: round(rates[key], 2) for key in _RATES},
+            "waiting": item["waiting"],
+            "call": item["call"],
+        }
+    accepted = max(0, _accepted(now) - _accepted(before)) / seconds
     return {"at": now["at"], "accepted": round(accepted, 2), "destinations": destinations}
+
+
+def _accepted(figures: Mapping[str, Any]) -> int:
+    """Return the number of events accepted; the figures of sources are those of all workers."""
+    of_sources: int = sum(source["accepted"] for source in figures["sources"])
+    of_process: int = figures["accepted"]
+    return max(of_sources, of_process)

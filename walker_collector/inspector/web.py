@@ -153,10 +153,10 @@ class Inspector:
             gone.cancel()
 
     async def _send_news(self, send: Send, gone: "asyncio.Future[None]", with_values: bool) -> None:
-        live, sampler = self._live, self._live.sampler
+        live = self._live
         headers = {"content-type": "text/event-stream"}
         await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
-        number, looks, clears = max(0, sampler.last - _FIRST), 0, live.clears
+        position, looks, clears = live.position(_FIRST), 0, live.clears
         hello = {
             "flow": storable(self._collector.flow.source, 200),
             "mayShowValues": self._shows_values,
@@ -167,10 +167,8 @@ class Inspector:
             if live.clears != clears:
                 clears = live.clears
                 await _send_event(send, "cleared", {})
-            if samples := sampler.since(number):
-                number = samples[-1].number
-                shown = [item.as_object(with_values=with_values) for item in samples]
-                await _send_event(send, "samples", shown)
+            if samples := live.news(position, with_values=with_values):
+                await _send_event(send, "samples", samples)
             if live.looks != looks and live.latest:
                 looks = live.looks
                 point = live.history[-1] if live.history else None

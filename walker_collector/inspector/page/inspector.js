@@ -13,7 +13,7 @@ const OUTCOMES = {
   retry: ["warn", "to be retried"], waiting: ["info", "waiting"], dead: ["bad", "dead"],
   deleted: ["", "deleted"], erased: ["", "erased"], unknown: ["", "unknown"],
 };
-const STATES = { ready: ["good", "ready"], idle: ["", "idle"], failing: ["warn", "failing"], down: ["bad", "down"] };
+const STATES = { ready: ["good", "ready"], idle: ["", "idle"], failing: ["warn", "failing"], down: ["bad", "down"], unattended: ["bad", "unattended"], stopped: ["bad", "stopped"] };
 
 const state = { token: "", values: false, paused: false, view: "", figures: null, history: [], samples: [], held: [], stream: null };
 
@@ -202,7 +202,7 @@ function card(item) {
       ["Held", count(item.held)], ["Dead letters", count(item.dead)], ["One call", item.call ? ms(item.call) : "–"],
     ]),
     h("p", { class: "foot" }, [
-      `${count(item.delivered)} delivered`, item.retrying && `${count(item.retrying)} retrying`, item.consent.length && `needs consent to ${item.consent.join(", ")}`,
+      item.delivered !== null && `${count(item.delivered)} delivered`, item.retrying && `${count(item.retrying)} retrying`, item.consent.length && `needs consent to ${item.consent.join(", ")}`,
       item.breaker.open && "breaker open", item.nextAttempt > Date.now() && `next attempt at ${day(item.nextAttempt)}`,
     ].filter(Boolean).join(" · ")));
 }
