@@ -7,6 +7,7 @@ accepted before: the row is removed only after that, and a process may be killed
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -26,7 +27,10 @@ _ORIGIN: Final = Origin(recent=RECENT)
 _ROWS: Final = 500
 """Rows that are taken at once."""
 _PAUSE: Final = 0.2
-"""Seconds between looks at an empty outbox."""
+"""Seconds between looks at an empty outbox that is in use."""
+_CALM_PAUSE: Final = 1.0
+"""Seconds between looks at one that nobody has written to for `_IN_USE` seconds."""
+_IN_USE: Final = 60.0
 _LONG_PAUSE: Final = 1.0
 """Seconds after a failure."""
 _JOIN: Final = 10.0
@@ -98,10 +102,14 @@ class OutboxReader:
             self._thread.join(_JOIN)
 
     def _run(self) -> None:
-        pause = 0.0
+        pause, used_at = 0.0, -_IN_USE
         while not self._over.wait(pause):
             try:
-                pause = 0.0 if self.take() else _PAUSE
+                if self.take():
+                    pause, used_at = 0.0, time.monotonic()
+                else:
+                    in_use = time.monotonic() < used_at + _IN_USE
+                    pause = _PAUSE if in_use else _CALM_PAUSE
                 self._trouble.is_over()
             except Exception as error:
                 pause = _LONG_PAUSE

@@ -31,7 +31,7 @@ def opens(place: Place) -> Iterator[Opens]:
 
 
 def test_notification_tells_at_once(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_POLL", LONG)
+    monkeypatch.setattr(listener, "_LISTENING", LONG)
     process, other = opens(), opens()
     process.deliver("crm")
     wait_until(lambda: other.accept("id:a") and process.changes)  # it may not listen yet
@@ -56,7 +56,7 @@ def test_commits_are_noticed_without_notifications(
 def test_news_that_could_not_be_taken_are_told_again(
     opens: Opens, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener, "_POLL", 0.05)
+    monkeypatch.setattr(listener, "_LISTENING", 0.05)
     process, other = opens(), opens()
     told: list[None] = []
 

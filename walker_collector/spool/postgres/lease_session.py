@@ -70,6 +70,8 @@ class LeaseSession:
         self._delivers = sorted(delivers)
         self.on_renamed: Callable[[Database, str, str], None] = lambda database, before, now: None
         """Called within a session made anew with the name before, and the new one."""
+        self.locks_seen = 0
+        """A digest of all locks in the database, as `SessionLeases.are_held` has seen them last."""
         self._token = ""
         self._since: float | None = None
         self._leaving = False

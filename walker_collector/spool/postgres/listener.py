@@ -1,7 +1,7 @@
 """The watcher: hears of commits of other processes.
 
 Processes tell each other of commits by notifications. These only save time: they may be lost with a
-session, so the figures of the spool are read every second as well.
+session, so the figures of the spool are read every few seconds as well.
 """
 
 import logging
@@ -22,6 +22,8 @@ from walker_collector.text import LastTrouble, describe
 
 _POLL: Final = 1.0
 """Seconds between reads of the figures, and after an error."""
+_LISTENING: Final = 5.0
+"""Seconds between reads while messages of others come: none is lost but with the session."""
 _PAUSE: Final = 0.01
 """Seconds after news, so that those of a moment are seen together."""
 _JOIN: Final = 10.0
@@ -51,6 +53,7 @@ class Watcher:
         self._figures = figures
         self._on_change = on_change
         self._listens = listens
+        self._poll = _LISTENING if listens else _POLL
         self._sign = sign
         self._on_look = on_look
         self._seen: tuple[int, ...] | None = _news_in(figures.last)
@@ -95,7 +98,7 @@ class Watcher:
     def _read(self, database: Database) -> None:
         if self._listens and self._listens_to != self._session.number:
             self._listen(database)
-        if time.monotonic() >= self._read_at + _POLL:
+        if time.monotonic() >= self._read_at + self._poll:
             self._figures.ask(database)
             self._sign(database)
             self._read_at = time.monotonic()
@@ -111,6 +114,7 @@ class Watcher:
         # The server keeps messages for a stopped process: for so long, not until its disk is full.
         database.connection.execute("SET idle_session_timeout = '30s'")
         self._listens_to = self._session.number
+        self._read_at = 0.0  # some may have been missed
 
     def _wait(self, woken: socket.socket) -> None:
         """Wait for a message, until the figures are to be read; or for the end."""
@@ -119,7 +123,7 @@ class Watcher:
             if self._listens:  # without the turn of the session: a fork need not wait for this
                 file = self._session.run(lambda database: database.connection.fileno())
                 selector.register(file, selectors.EVENT_READ)
-            selector.select(max(0.0, self._read_at + _POLL - time.monotonic()))
+            selector.select(max(0.0, self._read_at + self._poll - time.monotonic()))
 
     def _tell(self, error: Exception) -> None:
         """Log an error of looks once, not at each of them."""

@@ -22,6 +22,8 @@ class SessionLeases:
         self._schema = session.schema
         self._tokens: dict[Lease, str] = {}
         self._health = LeaseHealth()
+        self._held_at: int | None = None
+        """The digest of the locks with which all wanted leases were held."""
 
     @property
     def held(self) -> frozenset[Lease]:
@@ -66,8 +68,15 @@ class SessionLeases:
 
     def are_held(self, leases: Collection[Lease]) -> bool:
         """Return whether some process holds each of these leases."""
-        locks = self._session.run(lambda database: database.rows("locks"))
-        return {lease_key(self._schema, lease) for lease in leases} <= {key for _, key in locks}
+        session = self._session
+        ((digest,),) = session.run(lambda database: database.rows("locks_digest"))
+        if self._held_at == digest:
+            return True
+        locks = session.run(lambda database: database.rows("locks"))
+        held = {lease_key(self._schema, lease) for lease in leases} <= {key for _, key in locks}
+        # A lock that goes in between makes another digest, and is missed at the next question.
+        session.locks_seen, self._held_at = digest, digest if held else None
+        return held
 
     def health(self, leases: Iterable[Lease]) -> Mapping[Lease, DestinationHealth]:
         """Return how deliveries under leases go, or went last, of those that was told of."""

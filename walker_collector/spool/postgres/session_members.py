@@ -1,7 +1,5 @@
 """The processes of a spool in PostgreSQL, for the keeper of leases."""
 
-from typing import Final
-
 from walker_collector.spool.deliverer import Member
 from walker_collector.spool.postgres.lease_session import LeaseSession
 from walker_collector.spool.postgres.roster import in_order, read_roster
@@ -11,9 +9,6 @@ from walker_collector.spool.postgres.sessions import Database
 class SessionMembers:
     """The processes of a spool, each with a session that holds a lock under its name."""
 
-    version: Final = 0
-    """Always the same: a newcomer gets no lease within its first second, when a look is due."""
-
     def __init__(self, session: LeaseSession) -> None:
         self._session = session
 
@@ -21,6 +16,11 @@ class SessionMembers:
     def token(self) -> str:
         """The name of this process among the others; "" while it has no session."""
         return self._session.token
+
+    @property
+    def version(self) -> int:
+        """Another value than before: locks of the spool's database are others than before."""
+        return self._session.locks_seen
 
     def sign(self) -> None:
         """Join anew if the session is lost."""

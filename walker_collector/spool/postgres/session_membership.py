@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import Final
 
 import psycopg
 
@@ -21,6 +22,12 @@ from walker_collector.spool.postgres.sessions import Database, pauses
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.processes.keeper import LeaseKeeper
+
+_INTERVAL: Final = 0.5
+"""Seconds between looks at the leases: a question to the server, and half the time to a takeover.
+"""
+_CALM: Final = 5.0
+"""Seconds between looks at every process where all is as before: one may have become silent."""
 
 
 class AcceptingMembership:
@@ -141,7 +148,16 @@ class DeliveringMembership:
         self._destinations = frozenset(destinations)
         self._shards = shards
         members, leases = SessionMembers(session), SessionLeases(session)
-        self._keeper = LeaseKeeper(session.name, members, leases, destinations, shards, deliveries)
+        self._keeper = LeaseKeeper(
+            session.name,
+            members,
+            leases,
+            destinations,
+            shards,
+            deliveries,
+            interval=_INTERVAL,
+            calm=_CALM,
+        )
         self.claims = Claims(session, shards, self._keeper.holds)
         session.on_renamed = self.claims.keep
         session.join(wait)

@@ -91,7 +91,8 @@ class Leases(Protocol):
 
 
 class LeaseKeeper:
-    """Looks every quarter of a second which leases this process should have.
+    """Looks every `interval` (s) which leases this process should have; whole looks that find all
+    as before have `calm` seconds in between.
 
     A process that has leases to give up finishes what is in flight first, and whoever should have
     them takes them when they are free. `spool` is its name in messages.
@@ -106,6 +107,8 @@ class LeaseKeeper:
         shards: int,
         deliveries: Deliveries,
         loss: Callable[[], Loss] = lambda: Loss.NONE,
+        interval: float = _INTERVAL,
+        calm: float = _WHOLE,
     ) -> None:
         self._spool = spool
         self._members = members
@@ -118,7 +121,9 @@ class LeaseKeeper:
         """How often a lease was looked at and nobody had it."""
         self._trouble = LastTrouble()
         self._leaving: set[Lease] = set()
-        self._looked_at = -_WHOLE
+        self._interval, self._calm = interval, calm
+        self._look_due = 0.0
+        self._found: object = None
         self._members_version = 0
         self._looking = threading.Lock()
         self._over = threading.Event()
@@ -174,7 +179,7 @@ class LeaseKeeper:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(_INTERVAL):
+        while not self._over.wait(self._interval):
             try:
                 if not self._is_quiet():
                     self.look()
@@ -201,7 +206,7 @@ class LeaseKeeper:
         """
         with self._looking:
             return (
-                time.monotonic() - self._looked_at < _WHOLE
+                time.monotonic() < self._look_due
                 and not self._leaving
                 and self._loss() is Loss.NONE
                 and self._members.version == self._members_version
@@ -233,7 +238,9 @@ class LeaseKeeper:
             # Those to be given up which nobody else should have any more are among them.
             for lease in sorted(mine - self._leases.held | mine & self._leaving):
                 self._take(lease)
-            self._looked_at, self._members_version = now, version
+            found = members, holders, mine
+            self._look_due = now + (self._calm if found == self._found else _WHOLE)
+            self._found, self._members_version = found, version
 
     def _lost(self) -> set[Lease]:
         return {lease for lease in self._leases.held if not self._leases.holds(lease)}

@@ -21,6 +21,12 @@ SELECT pid, (classid::bigint << 32) | objid::bigint FROM pg_catalog.pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database = (
   SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 
+-- locks_digest
+SELECT coalesce(bit_xor(hashint8extended((classid::bigint << 32) | objid::bigint, pid)), 0)
+FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database = (
+  SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+
 -- sign
 INSERT INTO {schema}.members (token, pid, host, since, delivers, leaving)
 VALUES (%(token)s, %(pid)s, %(host)s,
