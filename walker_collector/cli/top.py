@@ -31,7 +31,7 @@ _FIRST: Final = 5.0
     epilog=examples(
         "walker top flow.json",
         "walker top flow.json --once",
-        "walker top flow.json --once --json | jq '.destinations[] | {id, state, waiting}'",
+        "walker top flow.json --once --json | jq .destinations[].waiting",
     )
 )
 @click.argument("flow", type=FILE)
