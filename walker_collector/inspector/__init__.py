@@ -16,7 +16,7 @@ __all__ = ["app"]
 def app(
     collector: "Collector",
     *,
-    token: str,
+    token: str | None = None,
     show_values: bool = False,
     remote: bool = False,
     figures: "Figures | None" = None,
@@ -24,8 +24,8 @@ def app(
     """Return the page about a collector at work, as an ASGI application to be mounted.
 
     token: who has it may look, replay and delete dead letters, and erase people; of 16 characters
-        or more, such as `secrets.token_urlsafe()`. The page takes it from the fragment of its
-        address, `/inspect/#token=...`, which no server and no log gets to see.
+        or more. None makes a new one, which the result has as `token`. The page takes it from the
+        fragment of its address, `/inspect/#token=...`, which no server and no log gets to see.
     show_values: whether the page may show values of events, which are masked otherwise.
     remote: whether it answers other machines too, and proxies; else the machine itself alone.
     figures: those of the sources beside it.
@@ -33,9 +33,12 @@ def app(
     Raises ConfigError for a short token. Nothing is recorded while nobody looks.
     """
     # Imported here: commands use other modules of this package, and need no page.
+    import secrets
+
     from walker_collector.inspector.guard import Guard
     from walker_collector.inspector.live import Live
     from walker_collector.inspector.web import Inspector
 
     live = Live(collector, figures, keep_values=show_values)
-    return Inspector(collector, Guard(token, remote=remote), live, show_values=show_values)
+    guard = Guard(secrets.token_urlsafe() if token is None else token, remote=remote)
+    return Inspector(collector, guard, live, show_values=show_values)

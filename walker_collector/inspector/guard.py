@@ -33,11 +33,11 @@ class Guard:
     remote: other machines are answered too, and proxies. Raises ConfigError for a short token.
     """
 
-    _token: str = field(repr=False)
+    token: str = field(repr=False)
     remote: bool = field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self._token, str) or len(self._token) < _SHORTEST:
+        if not isinstance(self.token, str) or len(self.token) < _SHORTEST:
             raise ConfigError(
                 f"inspector: the token must have {_SHORTEST} characters or more; make one with "
                 "secrets.token_urlsafe()"
@@ -63,7 +63,7 @@ class Guard:
             raise Refusal(403, "the request comes from a page of another origin")
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode("utf-8", "replace"), self._token.encode("utf-8", "replace")
+            given.strip().encode("utf-8", "replace"), self.token.encode("utf-8", "replace")
         ):
             raise Refusal(401, "the token is missing or wrong; `walker serve --inspect` prints it")
 

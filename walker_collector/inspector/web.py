@@ -58,6 +58,11 @@ class Inspector:
             "forget": lambda asked: {"events": collector.forget(_user_of(asked))},
         }
 
+    @property
+    def token(self) -> str:
+        """The token that the page needs."""
+        return self._guard.token
+
     def drain(self) -> None:
         """End the streams of live events, from now on."""
         self._draining = True

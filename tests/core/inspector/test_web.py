@@ -8,8 +8,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from attrs import define, field
+from fastapi import FastAPI
 
 from tests.core.support import MARKETING, Record, config, flow, one, plugin, running
 from tests.support import PATIENCE, wait_until
@@ -91,6 +93,16 @@ class Page:
 def inspected(flow: FlowConfig, **options: Any) -> Iterator[tuple[Collector, Page]]:
     with running(flow) as collector:
         yield collector, Page(app(collector, token=TOKEN, **options))
+
+
+def in_a_loop(test: Callable[..., Any]) -> Callable[..., None]:
+    """Run a test that is a coroutine."""
+
+    @wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
 
 
 @pytest.fixture
@@ -178,22 +190,34 @@ def test_short_token_is_refused() -> None:
         app(collector, token="short")
 
 
+@in_a_loop
+async def test_page_can_be_mounted_in_another_application() -> None:
+    other = FastAPI()
+    transport = httpx.ASGITransport(other, client=("127.0.0.1", 50_000))
+    with inspected(one(plugin(Record().push))) as (_, page):
+        other.mount("/tools/inspect", page.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://own") as client:
+            assert b"inspector.js" in (await client.get("/tools/inspect/")).content
+            assert (await client.get("/tools/inspect/inspector.js")).status_code == 200
+            answer = await client.post("/tools/inspect/api/held", json={}, headers=MINE)
+        assert answer.json() == {"groups": [], "complete": True}
+
+
+def test_new_token_is_made_where_none_is_given() -> None:
+    with running(one(plugin(Record().push))) as collector:
+        one_page, other = app(collector), app(collector)
+        assert len({one_page.token, other.token}) == 2
+        mine = {**MINE, "authorization": f"Bearer {one_page.token}"}
+        assert Page(one_page).ask("held", mine).status == 200
+        assert Page(other).ask("held", mine).status == 401
+
+
 def test_token_is_in_no_repr() -> None:
     with inspected(one(plugin(Record().push))) as (_, page):
         assert TOKEN not in repr(page.app._guard)
 
 
 # --- live --------------------------------------------------------------------------------------
-
-
-def in_a_loop(test: Callable[..., Any]) -> Callable[..., None]:
-    """Run a test that is a coroutine."""
-
-    @wraps(test)
-    def run(**fixtures: Any) -> None:
-        asyncio.run(test(**fixtures))
-
-    return run
 
 
 @asynccontextmanager
