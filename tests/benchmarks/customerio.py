@@ -19,9 +19,9 @@ from tests.benchmarks.peers.customerio import Server, emulator
 from tests.benchmarks.report import Goal, Report
 from tests.benchmarks.workload import Event, mix
 from walker_collector import Collector
+from walker_collector.cli.heap import relax_gc
 from walker_collector.cli.progress_line import BytesRead
 from walker_collector.cli.reader import EventReader
-from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 
 

@@ -11,7 +11,7 @@ import time
 from tests.benchmarks.flows import destination, flow
 from tests.benchmarks.noop import Batched
 from walker_collector import Collector, Registry
-from walker_collector.cli.run import relax_gc
+from walker_collector.cli.heap import relax_gc
 from walker_collector.flow import load_flow
 from walker_collector.serving import RunningSources
 

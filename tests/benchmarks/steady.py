@@ -20,7 +20,7 @@ from tests.benchmarks.noop import collector
 from tests.benchmarks.peers.customerio import emulator
 from tests.benchmarks.workload import mix, orders
 from walker_collector import Collector
-from walker_collector.cli.run import relax_gc
+from walker_collector.cli.heap import relax_gc
 
 
 def main(name: str, seconds: float) -> None:

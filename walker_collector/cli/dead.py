@@ -182,7 +182,7 @@ def replay(
         check_destination(destination, flow, name)
     letters = _choose(_read(flow, name, destination), ids)
     with StopSignal() as stop:
-        flow_run = FlowRun(flow, name, stop)
+        flow_run = FlowRun.of_file(flow, name, stop)
         count = flow_run.collector.replay(letters, without, without_messages=without_messages)
         if not without_messages:
             _warn_of_repeats(letters, without)

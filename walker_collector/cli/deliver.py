@@ -10,10 +10,10 @@ import attrs
 import click
 
 from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.heap import relax_gc
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
-from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import spool_of
 from walker_collector.cli.streams import say
@@ -53,7 +53,7 @@ def deliver(flow: Path, name: str | None, as_json: bool) -> None:
     """
     spool = spool_of(flow, name)  # raises for a flow without a spool, before it is run
     with StopSignal() as stop:
-        flow_run = FlowRun(flow, name, stop, _delivering)
+        flow_run = FlowRun.of_file(flow, name, stop, _delivering)
         relax_gc()
         opened = _identity(spool)
         say(f"delivering from {spool.place}; Ctrl-C or SIGTERM stops", err=True)

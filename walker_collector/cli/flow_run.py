@@ -1,8 +1,10 @@
 """Run of a flow by a command: open its collector, wait for deliveries, close, report."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from signal import Signals
+from typing import Self
 
 import attrs
 
@@ -12,7 +14,7 @@ from walker_collector.cli.options import verbose
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.spool_access import reading
 from walker_collector.cli.streams import say, say_json
-from walker_collector.cli.summary import Summary, print_reasons, print_summary, summarise
+from walker_collector.cli.summary import Death, Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig
 from walker_collector.delivery.status import DestinationStatus
@@ -29,24 +31,28 @@ _QUEUE_WAIT = 500
 class FlowRun:
     """Run of a flow. Its collector delivers the events in the spool from the start.
 
-    `prepare` changes the flow that was read. Raises ConfigError, PluginError or SpoolError if the
-    flow cannot be run.
+    Raises PluginError or SpoolError if the flow cannot be run.
     """
 
-    def __init__(
-        self,
-        flow: Path,
-        name: str | None,
-        stop: StopSignal,
-        prepare: Callable[[FlowConfig], FlowConfig] = lambda flow: flow,
-    ) -> None:
-        registry = Registry().discover()
-        loaded = prepare(load_flow(flow, flow=name, registry=registry, events_given=True))
-        self._flow = _with_short_pushes(loaded)
+    def __init__(self, flow: FlowConfig, registry: Registry, stop: StopSignal) -> None:
+        self._flow = _with_short_pushes(flow)
         self._stop = stop
         self._began = now_ms()
         self.collector = Collector(self._flow, registry)
         self._say_who_is_missing()
+
+    @classmethod
+    def of_file(
+        cls,
+        flow: Path,
+        name: str | None,
+        stop: StopSignal,
+        prepare: Callable[[FlowConfig], FlowConfig] = lambda flow: flow,
+    ) -> Self:
+        """Run the flow of a file, which `prepare` changes; raises ConfigError, too."""
+        registry = Registry().discover()
+        loaded = load_flow(flow, flow=name, registry=registry, events_given=True)
+        return cls(prepare(loaded), registry, stop)
 
     def _say_who_is_missing(self) -> None:
         """Say at once where this process only accepts, and nobody delivers."""
@@ -82,13 +88,8 @@ class FlowRun:
         """
         drained = drain(self.collector, self._stop, timeout, self._unattended)
         if self._stop.signal:
-            say(
-                f"{self._stop.signal.name}: delivering the accepted events, for at most "
-                f"{self._flow.collector.close_timeout / 1000:g} s (collector.closeTimeout); "
-                "the same signal again ends at once.",
-                err=True,
-            )
-        dead = self._print_reasons()
+            self._say_delivering(self._stop.signal)
+        dead = self._show_deaths()
         self.collector.status()  # counts what waits in the spool, which a closed one cannot
         if self._stop.signal:
             self.collector.close()
@@ -111,15 +112,20 @@ class FlowRun:
             destinations=figures,
         )
 
-    def _print_reasons(self) -> Counter[str]:
-        """Print why events died in this run; return by destination how many of its own did."""
+    def _say_delivering(self, received: Signals) -> None:
+        say_delivering(received, self._flow)
+
+    def _show_deaths(self) -> Counter[str]:
+        """Show why events died in this run; return by destination how many of its own did."""
         # Called before the close: a closed collector cannot list dead letters.
         died = [item for item in self.collector.dead() if item.died_at >= self._began]
+        self._show_reasons(Death(item.destination, item.reason) for item in died)
         stored = self._flow.collector.spool is not None
-        command = "walker dead list" if stored else "walker -v run"
-        print_reasons(died, f"`{command}` shows all", everything=verbose())
         own = self.collector.dead(own=True) if stored else ()
         return Counter(item.destination for item in own if item.died_at >= self._began)
+
+    def _show_reasons(self, deaths: Iterable[Death]) -> None:
+        say_deaths(deaths, self._flow)
 
     def report(self, summary: Summary, as_json: bool, *, reading: bool = True) -> None:
         """Print the figures, and the next step for events left in the spool.
@@ -150,6 +156,22 @@ class FlowRun:
                 err=True,
                 level="warning",
             )
+
+
+def say_delivering(received: Signals, flow: FlowConfig) -> None:
+    """Print that a run ends, as a signal says so."""
+    say(
+        f"{received.name}: delivering the accepted events, for at most "
+        f"{flow.collector.close_timeout / 1000:g} s (collector.closeTimeout); "
+        "the same signal again ends at once.",
+        err=True,
+    )
+
+
+def say_deaths(deaths: Iterable[Death], flow: FlowConfig) -> None:
+    """Print why events died in a run."""
+    command = "walker -v run" if flow.collector.spool is None else "walker dead list"
+    print_reasons(deaths, f"`{command}` shows all", everything=verbose())
 
 
 def _with_short_pushes(flow: FlowConfig) -> FlowConfig:

@@ -31,11 +31,17 @@ def open_events(path: str) -> Stream:
     return stream
 
 
+def bad_lines(*, all_shown: bool) -> BadLines:
+    """Return a report of bad lines on stderr."""
+    return BadLines(lambda text: say(text, err=True, level="warning"), _MORE, all_shown=all_shown)
+
+
 class EventReader:
     """Pushes the events of a stream to a collector, and reports bad lines.
 
     lines: has the figures. pause: waits for a number of seconds. all_shown: show every bad line.
-    selection: the events to push. position: follows the reading; None: it is not kept.
+    selection: the events to push. position: follows the reading; None: it is not kept. bad: takes
+    the bad lines; None: they are shown.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class EventReader:
         all_shown: bool = False,
         selection: Selection = ALL,
         position: InputPosition | None = None,
+        bad: BadLines | None = None,
     ) -> None:
         self.stop = stop
         self._position = position
@@ -53,9 +60,7 @@ class EventReader:
             accept=collector.push_many,
             status=collector.status,
             max_bytes=collector.flow.collector.max_bytes,
-            bad=BadLines(
-                lambda text: say(text, err=True, level="warning"), _MORE, all_shown=all_shown
-            ),
+            bad=bad or bad_lines(all_shown=all_shown),
             stopped=lambda: stop.signal is not None,
             patience=_patience,
             pause=pause,

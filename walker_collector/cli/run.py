@@ -1,14 +1,13 @@
 """`walker run`: deliver events."""
 
-import gc
 import sys
 from pathlib import Path
-from typing import Final
 
 import click
 
 from walker_collector.cli.dry_run import count_effects
 from walker_collector.cli.flow_run import FlowRun
+from walker_collector.cli.heap import relax_gc
 from walker_collector.cli.input_position import InputChanged, InputPosition, begin
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
@@ -20,6 +19,7 @@ from walker_collector.cli.options import (
     selection_options,
     verbose,
 )
+from walker_collector.cli.partition import MOST
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
 from walker_collector.cli.reader import EventReader, open_events
 from walker_collector.cli.signals import StopSignal
@@ -28,8 +28,6 @@ from walker_collector.config import FlowConfig
 from walker_collector.errors import WalkerError
 from walker_collector.sources.file.lines import Stream, size_of
 from walker_collector.sources.file.selection import Selection
-
-_GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 
 @click.command(
@@ -40,6 +38,7 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
         "walker run flow.json events.ndjson --timeout 60",
         "walker run flow.json export.ndjson.gz --dry-run",
         "walker run flow.json export.ndjson.gz --resume",
+        "walker run flow.json export.ndjson.gz --workers 2",
         "walker run flow.json export.ndjson.gz --since 2026-01-01 --only 'order *'",
     )
 )
@@ -66,6 +65,14 @@ _GC_THRESHOLDS: Final = (50_000, 20, 100)
     help="Only count what would be sent, held, left out and refused, and estimate requests and "
     "time. Nothing leaves the machine, and nothing is stored.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST),
+    default=1,
+    metavar="N",
+    help="Processes that deliver, each to people of its own. For a file, and a flow without a "
+    "spool; one with a spool is shared by any number of `walker deliver FLOW`.",
+)
 @selection_options
 @json_option
 def run(
@@ -75,6 +82,7 @@ def run(
     timeout: float | None,
     resume: bool,
     dry_run: bool,
+    workers: int,
     selection: Selection,
     as_json: bool,
 ) -> None:
@@ -89,9 +97,19 @@ def run(
     accepted events are delivered within collector.closeTimeout. The figures come on stderr, with
     --json on stdout.
 
+    With --workers, the file is read twice: first to see which identifiers belong together, so that
+    one process gets all events of a person, in their order. Each takes its part of a rate limit. If
+    one is killed, the reading stops, and the others deliver what they have.
+
     Exit status: 0 if every event was delivered, held for consent or left out by a rule; 1 if there
     are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
     """
+    if workers > 1:
+        if dry_run or resume:
+            raise click.UsageError("--workers is for neither --dry-run nor --resume; leave it out")
+        from walker_collector.cli.run_workers import run_in_processes
+
+        sys.exit(run_in_processes(flow, name, events, selection, timeout, workers, as_json))
     if dry_run:
         if resume:
             raise click.UsageError("--dry-run counts all of EVENTS; leave out --resume")
@@ -107,7 +125,7 @@ def run(
             position = begin(loaded, events, resume=resume)
             return loaded
 
-        flow_run = FlowRun(flow, name, stop, prepare)
+        flow_run = FlowRun.of_file(flow, name, stop, prepare)
         relax_gc()
         if resume and position:
             position.announce()
@@ -141,14 +159,3 @@ def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:
         goes_on = "; --resume goes on there" if reader.keeps_position else ""
         say(f"Stopped after line {reader.lines.last}{goes_on}.", err=True)
     return True
-
-
-def relax_gc() -> None:
-    """Make Python's garbage collector run less often, and skip the objects that exist now.
-
-    Thousands of pending events are many objects, and hardly one is part of a cycle. Looking at them
-    again and again, as by default, costs half as much as the delivery. The collector never does
-    this by itself: it is a setting of the process, so of the application (docs/performance.md).
-    """
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)

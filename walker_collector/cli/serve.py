@@ -9,10 +9,10 @@ from typing import Any, Final
 import attrs
 import click
 
+from walker_collector.cli.heap import relax_gc
 from walker_collector.cli.inspection import Inspection, with_inspector
 from walker_collector.cli.options import examples, flow_argument, flow_option
 from walker_collector.cli.prefork import Alone, Worker, Workers
-from walker_collector.cli.run import relax_gc
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.collector import Collector

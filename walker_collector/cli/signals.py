@@ -34,6 +34,8 @@ class StopSignal:
         self.signal: signal.Signals | None = None
         self.before_exit: Callable[[], None] = lambda: None
         """Called before another signal ends the process."""
+        self.on_signal: Callable[[signal.Signals], None] = lambda received: None
+        """Called with the first signal."""
         self._now = now
         self._received_at = 0.0
         self._reading = False
@@ -65,6 +67,7 @@ class StopSignal:
             os._exit(128 + number)
         self.signal = signal.Signals(number)
         self._received_at = self._now()
+        self.on_signal(self.signal)
         # Python resumes a system call after a handler; only an exception ends a waiting read.
         if self._reading:
             raise _ReadInterrupted

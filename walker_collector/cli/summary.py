@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import attrs
 from attrs import Factory, frozen
@@ -43,6 +43,12 @@ class DestinationSummary:
     dead_dropped: int = 0
     unrecorded: int = 0
     reason: str = ""
+
+    def plus(self, other: Self) -> Self:
+        """Return the figures of both: those of two processes of one run."""
+        names = [item.name for item in attrs.fields(type(self)) if item.name != "reason"]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return attrs.evolve(self, reason=self.reason or other.reason, **sums)
 
     def as_lost(self) -> Self:
         """Return the figures of a run without a spool: waiting events are lost."""
@@ -89,6 +95,13 @@ class Summary:
         return {key: found[key] for key in found if reading or key not in _OF_READING}
 
 
+class Death(NamedTuple):
+    """A dead letter, as far as a summary needs it."""
+
+    destination: str
+    reason: str
+
+
 def summarise(status: DestinationStatus) -> DestinationSummary:
     """Return the figures of one destination."""
     return DestinationSummary(
@@ -129,7 +142,7 @@ def print_summary(summary: Summary) -> None:
     )
 
 
-def print_reasons(letters: Iterable[DeadLetter], hint: str, *, everything: bool) -> None:
+def print_reasons(letters: Iterable[DeadLetter | Death], hint: str, *, everything: bool) -> None:
     """Print the reasons of dead letters on stderr, the most frequent ones of each destination.
 
     `hint` tells how to see the others; `everything` prints all.

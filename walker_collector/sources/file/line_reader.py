@@ -1,7 +1,7 @@
 """Lines handed on to a collector: in groups, at the pace of delivery, bad ones reported."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from typing import Any, Final, Protocol
@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from attrs import define, field
 
 from walker_collector.errors import EventError, SpoolFull
-from walker_collector.events import UnreadEvent, is_command, whole
+from walker_collector.events import COMMANDS, UnreadEvent, is_command, whole
 from walker_collector.results import PushResult, Status
 from walker_collector.sources.file.lines import Lines, parse, read
 from walker_collector.sources.file.selection import ALL, Selection
@@ -132,7 +132,8 @@ class LineReader:
         for number, text in lines.numbered():
             if follower is not None and follower.passes(number, text):
                 self.passed += 1
-                self._repeat(text)
+                if b"walker " in text:  # seldom
+                    self.run_uncounted(text, _REPEATED)
                 continue
             self.read += 1
             try:
@@ -157,13 +158,12 @@ class LineReader:
                 group = []
         self._push(group)
 
-    def _repeat(self, text: bytes) -> None:
-        """Run the command of a line, which an earlier process has handed on, in this one too."""
-        if b"walker " in text:  # seldom
-            with suppress(EventError):
-                event = parse(text, self.max_bytes)
-                if event.get("name") in _REPEATED:
-                    self.accept([event])
+    def run_uncounted(self, text: bytes, commands: Container[object] = COMMANDS) -> None:
+        """Run the command of a line that another process has counted, in this one too."""
+        with suppress(EventError):
+            event = parse(text, self.max_bytes)
+            if event.get("name") in commands:
+                self.accept([event])
 
     def _push(self, group: Sequence[NumberedEvent]) -> None:
         """Hand on events. Repeat those that found no room, while events leave the spool."""
