@@ -67,13 +67,13 @@ def names_database(_: Any, __: Any, value: Any) -> None:
     parts = _split_url(value.reveal())
     if parts is None or not value.reveal().startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL of PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
-    # Of several hosts, any may be the one that takes writes. The text of a bad port is not quoted:
-    # it is part of a password with a "/".
+    # Nothing is quoted: of a password with an "@" or a "/", a part would count as host or port.
+    if parts.netloc.count("@") > 1:
+        raise ValueError("has two @; write %40 for an @ in the password")
+    # Of several hosts, any may be the one that takes writes.
     hosts = parts.netloc.rpartition("@")[2].split(",")
     if not all(_HOST.fullmatch(host) for host in hosts):
-        raise ValueError(
-            "has a port that is no number; write %2F for a / in the password, and %40 for an @"
-        )
+        raise ValueError("has a port that is no number; write %2F for a / in the password")
 
 
 def without_login(url: str) -> str:

@@ -368,6 +368,7 @@ def test_spool_in_a_database_has_a_url_that_is_shown_without_its_login() -> None
         ({"url": "mysql://h/d"}, "url", "must be a URL of PostgreSQL"),
         ({"url": "postgresql://h:port/d"}, "url", "has a port that is no number"),
         ({"url": "postgresql://u:pa/ss@h/d"}, "url", "write %2F for a / in the password"),
+        ({"url": "postgresql://u:p@ss@h/d"}, "url", "write %40 for an @ in the password"),
         ({"url": "postgres:/d"}, "url", "must be a URL of PostgreSQL"),
         ({"url": "postgresql://h/d", "schema": "Walker"}, "schema", "must be small letters"),
         ({"url": "postgresql://h/d", "schema": "pg_walker"}, "schema", "not begin with pg_"),
