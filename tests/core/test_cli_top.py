@@ -20,6 +20,7 @@ from walker_collector import Collector
 from walker_collector.cli import main, top_screen
 from walker_collector.cli import top as top_command
 from walker_collector.cli.folding import cells
+from walker_collector.cli.spool_access import owning, spool_of
 from walker_collector.delivery import sharing
 from walker_collector.inspector import publisher, spool_view
 from walker_collector.moments import now_ms
@@ -120,6 +121,16 @@ def test_erased_person_leaves_no_sample(tmp_path: Path) -> None:
         before = table.figures(0)
         wait_until(lambda: table.figures(0) not in (before, {}))
         assert "u1" not in str(table.samples(0))
+
+
+def test_samples_of_killed_processes_go_with_the_next_start(tmp_path: Path) -> None:
+    flow = flow_of(tmp_path)
+    Collector.from_file(flow).close()
+    with owning(spool_of(flow)) as store:
+        store.sample_table.publish("killed", now_ms(), "{}", ["{}"])
+    assert rows(tmp_path, "samples")
+    with Collector.from_file(flow):
+        wait_until(lambda: rows(tmp_path, "samples") == [])
 
 
 def test_last_viewer_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Sharing:
         self._table = spool.sample_table
         self._until = 0
         self._next = 0.0
+        self._has_cleared = False
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
 
@@ -37,6 +38,7 @@ class Sharing:
         self._next = now + _INTERVAL
         try:
             self._until = self._table.watched_until()
+            self._clear_leftovers()
         except SpoolError:  # whoever needs the spool for more has it in the log
             self._next = now + _AFTER_ERROR
             return
@@ -46,6 +48,12 @@ class Sharing:
                 target=self._publish, name="walker-publisher", daemon=True
             )
             self._thread.start()
+
+    def _clear_leftovers(self) -> None:
+        """Delete samples of earlier processes, which were killed together with their viewer."""
+        if not self._has_cleared and not self.is_watched() and self._table.newest():
+            self._table.clear()
+        self._has_cleared = True
 
     def is_watched(self) -> bool:
         """Return whether there is a viewer, as far as this process knows."""
