@@ -142,10 +142,16 @@ class SharedKnowledge:
     def _note_shown(self, update: PeopleUpdate) -> None:
         """Note that memory has an update of this process, with its version in the spool.
 
-        Last of all: until then, `refresh` shows it like one of another process.
+        Last of all: until then, `refresh` shows it like one of another process. There is nothing
+        to refresh if it is the only one since the last time.
         """
-        if update.based_on is not None:
-            self._known = update.based_on + update.changes
+        if update.based_on is None or self._store is None:
+            return
+        known, seen = update.based_on + update.changes, self._changes_seen
+        if self._known != known and self._store.people_changes == seen + 1:
+            seen += 1
+        # No call between these two, so no signal handler can run in between and do it twice.
+        self._known, self._changes_seen = known, seen
 
     def _until_current(self, work: Callable[[], T]) -> T:
         """Do something, and again each time that another process was faster."""

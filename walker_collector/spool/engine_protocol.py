@@ -144,8 +144,9 @@ class PeopleStore(Protocol):
 
     @property
     def people_changes(self) -> int:
-        """A counter that is another one after every change by any process; costs next to nothing
-        to read.
+        """A counter of the changes by all processes; costs next to nothing to read.
+
+        The own ones are counted as soon as they are written.
         """
 
     def people_since(self, version: int) -> PeopleNews:

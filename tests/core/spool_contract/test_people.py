@@ -5,6 +5,8 @@ import pytest
 from tests.core.spool_contract.conftest import Store
 from tests.core.spool_contract.engines import Process
 from tests.support import wait_until
+from walker_collector.moments import now_ms
+from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import (
     NewEvent,
     PeopleChange,
@@ -44,6 +46,30 @@ def test_news_name_the_people_and_the_merges_since_a_version(
     assert middle.changes == [PeopleChange("id:a", None)]
     assert other.spool.people_since(middle.version).changes == [PeopleChange("session:s", "id:a")]
     assert other.spool.people_since(other.version()).changes == []
+
+
+def test_each_change_counts_once(process: Process) -> None:
+    spool, counter = process.spool, process.spool.people_changes
+    spool.learn(PeopleUpdate(aliases={"session:s": "id:a"}, signed_in={"device:d": "id:b"}))
+    spool.learn(PeopleUpdate(consents={"id:a": {"marketing": (True, 7)}}))
+    assert spool.people_changes == counter + 2
+    spool.announce()
+    assert spool.people_changes == counter + 3
+
+
+def test_own_changes_are_known_and_those_of_others_are_looked_for(
+    process: Process, other: Process
+) -> None:
+    mine, theirs = (ConsentStore(item.spool, {}, 100, now_ms) for item in (process, other))
+    mine.record_consent({"marketing": True}, {"id": "a", "session": "s"})
+    assert not mine.is_stale
+    wait_until(lambda: theirs.is_stale)
+    theirs.refresh()
+    assert theirs.state("id:a") == {"marketing": True}
+    theirs.record_consent({"marketing": False}, {"id": "a"})
+    wait_until(lambda: mine.is_stale)
+    mine.record_consent({"sales": True}, {"id": "a"})
+    assert mine.state("id:a") == {"marketing": False, "sales": True}
 
 
 def test_an_update_that_is_based_on_an_older_version_is_refused(

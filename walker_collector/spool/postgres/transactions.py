@@ -80,8 +80,7 @@ class Transaction:
         self._taken = self._taken_size = 0
         self._unused = self._unused_size = 0
         self._deleted = self._deleted_size = 0
-        self._changes = self._stamp = 0
-        self._tells = False
+        self._changes = self._told = self._stamp = 0
         self._committed: psycopg.Cursor[Any] | None = None
 
     # --- the beginning ---------------------------------------------------------------------
@@ -175,7 +174,7 @@ class Transaction:
         self.version += count
         self._changes += count
         self._stamp = max(self._stamp, stamp)
-        self._tells = True
+        self._told += 1
         return before
 
     # --- the end ---------------------------------------------------------------------------
@@ -200,8 +199,9 @@ class Transaction:
             self.later("give_back", {"count": self._unused, "size": self._unused_size})
         if self.erasures > self.before.erasures:
             self.later("set_erasures", (self.erasures,))
-        if self._tells:
-            self.later("change_people", {"count": self._changes, "stamp": self._stamp})
+        if self._told:
+            counts = {"count": self._changes, "told": self._told}
+            self.later("change_people", {**counts, "stamp": self._stamp})
         if self._deleted:  # last of all: every process waits for this row
             self.later("count_delivered", (self._deleted, self._deleted_size))
         self.is_committing = True
@@ -221,14 +221,14 @@ class Transaction:
             before.events + self._taken - self._unused - self._deleted,
             before.size + self._taken_size - self._unused_size - self._deleted_size,
             self.erasures,
-            before.changes + self._tells,
+            before.changes + self._told,
             max(before.last_stamp, self._stamp),
         )
 
     @property
     def is_news(self) -> bool:
         """Whether other processes have something to look at."""
-        return self._tells or self.seq > self.before.seq or self.erasures > self.before.erasures
+        return self._told > 0 or self.seq > self.before.seq or self.erasures > self.before.erasures
 
     def _sent(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         database = self._database

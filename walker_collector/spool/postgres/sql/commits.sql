@@ -38,7 +38,7 @@ UPDATE {schema}.accepted SET erasures = %s
 SELECT version FROM {schema}.people_version FOR UPDATE
 
 -- change_people
-UPDATE {schema}.people_version SET version = version + %(count)s, changes = changes + 1,
+UPDATE {schema}.people_version SET version = version + %(count)s, changes = changes + %(told)s,
   stamp = greatest(stamp, %(stamp)s)
 
 -- count_delivered
