@@ -71,7 +71,7 @@ INTERPRETER := tests/conformance tests/core/mapping tests/test_version.py tests/
 # Dependencies read flows and arguments, encode events, call hooks, and speak to Customer.io.
 DEPENDENCIES := tests/conformance tests/customerio tests/core/mapping tests/test_version.py \
 	$(wildcard tests/core/test_flow*.py) \
-	$(addprefix tests/core/test_,cli_simulate.py collector.py dispatcher.py events.py otel.py plugins.py \
+	$(addprefix tests/core/test_,cli_simulate.py collector.py declared_reads.py dispatcher.py events.py otel.py plugins.py \
 	spool_sqlite.py worker.py)
 test-quick: QUICK := $(if $(LOWEST),$(DEPENDENCIES),$(INTERPRETER))
 test-quick:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from walker_collector.config import MISSING, Consent, PartState
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.hook_calls import HookCalls
@@ -132,7 +134,7 @@ class Preparation:
             return self._map_whole(task, snapshot)
         try:
             read = rule.decode(body)
-        except ValueError:  # it does not fit
+        except (msgspec.MsgspecError, ValueError):  # it does not fit
             return self._map_whole(task, snapshot)
         if read.name != rule.name:  # something else stands where names do
             return self._map_whole(task, snapshot)
