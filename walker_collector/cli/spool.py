@@ -66,10 +66,10 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     below tells where events wait and why nothing goes out: no process delivers, the one that has to
     is stopped, or the destination is down or failing. Then come the processes that use the spool,
     with the destinations that each delivers to now. A full spool, which takes no more events, is
-    named with the bound that it has reached.
+    named with the bound that it has reached; a database that takes no writes as well.
     """
     config = spool_of(flow, name)
-    nothing = full = ""
+    nothing = full = problem = ""
     counts = dict[str, StoredCounts]()
     found: Sequence[tuple[Member, Sequence[str]]] = []
     try:
@@ -78,20 +78,28 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
             for id_, item in counts.items():
                 item.reason = _why_waiting(store.observer, id_) if item.waiting else ""
             found = store.observer.deliveries(counts)
-            full = fullness(config, store)
+            full, problem = fullness(config, store), store.trouble
     except NothingStored as error:
         nothing = str(error)
     if as_json:
         rows = {id_: attrs.asdict(item) for id_, item in counts.items()}
         processes = [_as_object(member, ids) for member, ids in found]
         say_json(
-            {"spool": config.place, "full": full, "destinations": rows, "processes": processes}
+            {
+                "spool": config.place,
+                "trouble": problem,
+                "full": full,
+                "destinations": rows,
+                "processes": processes,
+            }
         )
         return
     if nothing:
         say(nothing)
         return
     say(config.place)
+    if problem:
+        say(Colored(problem, "yellow"))
     if full:
         say(Colored(full, "yellow"), "; new events are refused until some have left")
     print_table(

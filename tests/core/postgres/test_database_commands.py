@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from walker_collector.cli import main
-from walker_collector.spool.postgres import Place
+from walker_collector.spool.postgres import Place, open_spool
 
 
 @pytest.fixture
@@ -51,6 +51,17 @@ def test_commands_ask_the_database(place: Place, flow: Path, tmp_path: Path) -> 
     assert walker(place, "forget", flow, "--user-id", "ines").stdout == "3 events removed\n"
     status = json.loads(walker(place, "spool", "status", flow, "--json").stdout)
     assert status["destinations"] == {}
+
+
+def test_status_tells_of_a_server_that_takes_no_writes(place: Place, flow: Path) -> None:
+    open_spool(place).close()
+    readable = Place(f"{place.url}?options=-c%20default_transaction_read_only%3Don", place.schema)
+    status = walker(readable, "spool", "status", flow)
+    assert status.exit_code == 0
+    assert "read-only: give the url of the primary" in status.stdout
+    told = json.loads(walker(readable, "spool", "status", flow, "--json").stdout)["trouble"]
+    assert "read-only: give the url of the primary" in told
+    assert json.loads(walker(place, "spool", "status", flow, "--json").stdout)["trouble"] == ""
 
 
 def test_password_is_shown_by_no_command(place: Place, flow: Path) -> None:

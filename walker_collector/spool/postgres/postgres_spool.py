@@ -14,6 +14,7 @@ from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
 from walker_collector.spool.postgres.roster import RosterObserver
 from walker_collector.spool.postgres.sample_rows import PostgresSampleTable
+from walker_collector.spool.postgres.server_errors import READ_ONLY
 from walker_collector.spool.postgres.session_membership import (
     AcceptingMembership,
     DeliveringMembership,
@@ -68,7 +69,10 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
 
     @property
     def trouble(self) -> str:
-        return self.core.writes.trouble or self.core.session.trouble
+        core = self.core
+        if core.takes_no_writes:
+            return f"{core.name}: {READ_ONLY}"
+        return core.writes.trouble or core.session.trouble
 
     # --- deliveries of this process --------------------------------------------------------
 

@@ -13,8 +13,9 @@ class ServerTrouble(SpoolError):
 
 
 _DOWN: Final = "see whether the server runs and this machine reaches it; accepted events are safe"
+READ_ONLY: Final = "this server is a standby, or read-only: give the url of the primary"
 _REMEDIES: Final = {
-    "25006": "this server is a standby, or read-only: give the url of the primary",
+    "25006": READ_ONLY,
     "25P03": "this process was stopped in the middle of a write; it writes again",
     "28": "check the user and the password in the url",
     "3D": "create the database, or correct its name in the url",

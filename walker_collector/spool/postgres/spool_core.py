@@ -48,12 +48,16 @@ class SpoolCore:
         self.claims: Claims | None = None
         """Those of this process; None: it delivers nothing."""
         self._numbers: dict[str, int] = {}
+        self.takes_no_writes = False
+        """Whether the server took none as it was opened, only to be read."""
 
         def opened(database: Database) -> tuple[int, bool]:
             layout = prepare(database, self.name, shards, read_only=read_only)
             self.figures.ask(database)
             self._numbers = dict(database.rows("destinations"))
-            if not read_only:
+            if read_only:
+                ((self.takes_no_writes,),) = database.rows("takes_no_writes")
+            else:
                 database.run("add_writer", (self.sender,))
             ((others,),) = database.rows("others_there")
             return layout.shards, others == 0

@@ -69,6 +69,9 @@ SELECT count(*) FROM pg_stat_activity
 WHERE application_name = current_setting('application_name')
   AND datname = current_database() AND pid <> pg_backend_pid()
 
+-- takes_no_writes
+SELECT current_setting('transaction_read_only')::boolean
+
 -- newest
 SELECT seq FROM {schema}.accepted
 
