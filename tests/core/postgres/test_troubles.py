@@ -62,6 +62,22 @@ def test_writes_succeed_again_whenever_they_began_to_fail(place: Place, before: 
         spool.close()
 
 
+def test_write_of_a_process_that_was_stopped_is_tried_again(place: Place) -> None:
+    spool = open_spool(place, wait=0.0)  # the time for it is over as its connection is found lost
+    event = NewEvent("id:a", 1_000, b"{}", {"crm": State.WAITING})
+    try:
+        spool.append([event], lambda runs: None)
+        database = spool.core.session.database
+        assert database is not None
+        pid = database.connection.info.backend_pid
+        with psycopg.connect(place.url, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        spool.append([event], lambda runs: None)
+        assert spool.size() == 2
+    finally:
+        spool.close()
+
+
 def test_figures_tell_of_a_server_that_is_down_without_waiting_for_it(
     collector: Collector, postgres_server: PostgresServer
 ) -> None:

@@ -51,6 +51,7 @@ class _Write:
     result: Any = None
     error: BaseException | None = None
     done: bool = False
+    tried: int = 0
 
 
 class GroupedWrites:
@@ -260,10 +261,14 @@ class GroupedWrites:
 
 
 def _fail_late(writes: Sequence[_Write], error: ServerTrouble) -> None:
-    """Fail the writes that have waited for long enough."""
+    """Fail the writes that have waited for long enough.
+
+    After one attempt, none has: this process may have been stopped, and lost its connection so.
+    """
     now = time.monotonic()
     for write in writes:
-        if not write.done and write.deadline <= now:
+        write.tried += 1
+        if not write.done and write.deadline <= now and write.tried > 1:
             write.error, write.done = error, True
 
 
