@@ -106,6 +106,7 @@ def collector_of(folder: Path, *options: str) -> Collector:
 def main() -> None:
     folder, *options = sys.argv[1:]
     if "nobody" in options:
+        Collector(flow({})).close()  # imports all parts: that user may not read the interpreter's
         os.setgid(NOBODY)
         os.setuid(NOBODY)
     collector = collector_of(Path(folder), *options)
