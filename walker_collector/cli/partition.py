@@ -7,7 +7,9 @@ person, as when two people use one device; it is never smaller.
 
 import heapq
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 from typing import Any, Final
 
 import orjson
@@ -56,13 +58,15 @@ class _Groups:
         Reading all of a line takes several times as long as its user, which is the object after
         the one "user" of the line. Where that stands deeper, the event itself has no user.
         """
-        at = -1 if self._user else text.find(b'"user"')
-        if at >= 0 and b"\\" not in text and b'"walker ' not in text:
+        # From the right: CPython looks for bytes three times as fast in that direction.
+        at = -1 if self._user else text.rfind(b'"user"')
+        is_usual = at >= 0 > text.rfind(b'"user"', 0, at) and b"\\" not in text
+        if is_usual and text.rfind(b'"walker ') < 0:
             end = text.find(b"}", at) + 1
             found = self._by_text.get(text[at:end])
-            if found is not None and text.find(b'"user"', end) < 0:
+            if found is not None:
                 return found
-            if text.count(b'"user"') == 1 and (user := _object(b"{" + text[at:end] + b"}")):
+            if user := _object(b"{" + text[at:end] + b"}"):
                 if len(self._by_text) >= _CACHED:
                     self._by_text.clear()
                 found = self._by_text[text[at:end]] = self._of_event(user)
@@ -108,19 +112,20 @@ class _Groups:
 
     def spread(self, lines: "array[int]", count: int) -> bytes:
         """Return the process of each line, given the group of each."""
-        sizes: dict[int, int] = {}
-        for at, group in enumerate(lines):
-            if group >= 0:
-                lines[at] = root = self._root(group)
-                sizes[root] = sizes.get(root, 0) + 1
-        places = {_EVERYBODY: EVERY}
-        loads = [(0, process) for process in range(count)]
-        for group in sorted(sizes, key=lambda group: -sizes[group]):
-            load, process = loads[0]
-            heapq.heapreplace(loads, (load + sizes[group], process))
-            places[group] = process
-        # Lines of nobody have no order, and are read in turns.
-        return bytes(places.get(group, at % count) for at, group in enumerate(lines))
+        counts = Counter(lines)
+        sizes = Counter[int]()
+        for group in counts.keys() - {_NOBODY, _EVERYBODY}:
+            sizes[self._root(group)] += counts[group]
+        loads, places = [(0, process) for process in range(count)], dict[int, int]()
+        for root, size in sizes.most_common():
+            load, places[root] = loads[0]
+            heapq.heapreplace(loads, (load + size, places[root]))
+        found = {group: places[self._root(group)] for group in counts if group >= 0}
+        found[_EVERYBODY] = EVERY
+        if _NOBODY not in counts:
+            return bytes(map(found.__getitem__, lines))
+        turns = cycle(range(count))  # lines of nobody have no order
+        return bytes(next(turns) if group == _NOBODY else found[group] for group in lines)
 
 
 def _object(text: bytes) -> Mapping[str, Any]:
