@@ -33,10 +33,19 @@ def programs() -> Path | None:
 
 def required_server() -> "PostgresServer":
     """Return a server, to be started; where PostgreSQL is not installed, skip the test."""
+    return PostgresServer(_required_programs())
+
+
+def required_standby(primary: "PostgresServer") -> "Standby":
+    """Return a server that follows another one as it is started."""
+    return Standby(_required_programs(), primary)
+
+
+def _required_programs() -> Path:
     found = programs()
     if found is None:
         missing("PostgreSQL's initdb and pg_ctl are not installed (Debian: postgresql)")
-    return PostgresServer(found)
+    return found
 
 
 class PostgresServer:
@@ -57,6 +66,11 @@ class PostgresServer:
     def __enter__(self) -> Self:
         if self._user is not None:
             shutil.chown(self._folder, self._user)
+        self._make()
+        self.start()
+        return self
+
+    def _make(self) -> None:
         password = self._folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -69,8 +83,6 @@ class PostgresServer:
             "--no-sync",
             "--no-instructions",
         )
-        self.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop("immediate")  # nothing of it is kept
@@ -110,6 +122,28 @@ class PostgresServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+
+
+class Standby(PostgresServer):
+    """A server that follows another one, until it is promoted."""
+
+    def __init__(self, folder_of_programs: Path, primary: PostgresServer) -> None:
+        super().__init__(folder_of_programs)
+        self._primary = primary
+
+    def _make(self) -> None:
+        self._run(
+            "pg_basebackup",
+            f"--dbname={self._primary.url('postgres')}",
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--no-sync",
+        )
+
+    def promote(self) -> None:
+        """Make it a server that takes writes."""
+        self._run("pg_ctl", "promote", "--wait", "--silent")
 
 
 def _unprivileged() -> str:
