@@ -10,6 +10,7 @@ now and then, and refuses some emails. Leaves nothing behind.
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,8 @@ def can_open() -> bool:
 
 def main() -> int:
     """Open the shop until Ctrl-C; return the exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a terminal that is closed ends it as well
+        signal.signal(number, signal.default_int_handler)
     apart = {"stdout": subprocess.DEVNULL, "start_new_session": True}  # Ctrl-C is for this one
     with tempfile.TemporaryDirectory(prefix="shop-") as output, Sandbox() as sandbox:
         be_fallible(sandbox)
