@@ -152,8 +152,13 @@ class Notifier:
             except IndexError:  # another thread has released them
                 return
 
-    def wait_for(self, holds: Callable[[], bool], deadline: float) -> bool:
-        """Wait until a condition is true; return False at the monotonic `deadline` (s)."""
+    def wait_for(
+        self, holds: Callable[[], bool], deadline: float, poll: float = _POLL_INTERVAL
+    ) -> bool:
+        """Wait until a condition is true; return False at the monotonic `deadline` (s).
+
+        `poll`: the longest wait (s) before it is checked again, without a change.
+        """
         while not holds():
             left = deadline - time.monotonic()
             if left <= 0:
@@ -163,7 +168,7 @@ class Notifier:
             self._latches.append(latch)
             if holds():  # it may have become true before the latch was added
                 return True
-            latch.acquire(timeout=min(left, _POLL_INTERVAL))
+            latch.acquire(timeout=min(left, poll))
         return True
 
     def wait(self, timeout: float, lock: threading.RLock) -> None:

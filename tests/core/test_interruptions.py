@@ -27,6 +27,7 @@ from tests.core.support import (
 )
 from tests.forms import form
 from walker_collector import Collector, CollectorClosed, PushResult, Rejected, SpoolError
+from walker_collector.interrupts import Notifier
 from walker_collector.people.consent import ConsentStore
 
 
@@ -370,3 +371,8 @@ def test_handler_may_close_during_any_call(
             assert not missing, (number, missing)
         if not came:
             return
+
+
+def test_what_nobody_tells_of_is_seen_by_looking_again() -> None:
+    looks = count()
+    assert Notifier().wait_for(lambda: next(looks) > 50, time.monotonic() + 20, poll=0.001)

@@ -39,6 +39,8 @@ PAUSE: Final = 1.0
 """Wait (s) of a thread after an error in the collector itself, or of an unreadable spool."""
 _LAST: Final = 2**62
 """Above the number of any event."""
+_FLUSH_POLL: Final = 0.1
+"""Seconds after which a flush looks again: nobody tells of what another process has delivered."""
 _MAX_WAIT: Final = 3600.0
 """Longest wait (s) of an idle thread: locks do not accept any number of seconds."""
 
@@ -371,7 +373,7 @@ class DestinationWorker:
             self._flushing.add(flush)
             with self._lock:
                 self._threads.notify_all()
-            self._changed.wait_for(ends, deadline)
+            self._changed.wait_for(ends, deadline, _FLUSH_POLL)
             return over
         finally:
             self._flushing.discard(flush)
