@@ -154,10 +154,9 @@ class IdentityGraph:
             link = self._links.get(key)
             if link is None:
                 return None
-            if person is None:
-                person = link[1]
-            elif person != link[1]:
+            if person is not None and person != link[1]:
                 return None
+            person = link[1]  # one text for all their events, so that each takes less memory
             try:
                 self._links.move_to_end(key)
             except KeyError:  # another thread has just forgotten it
