@@ -19,6 +19,8 @@ from walker_collector.spool import Lease, Member
 from walker_collector.spool.processes.assignment import assign
 
 SHARDS = [Lease("crm", shard) for shard in range(8)]
+FILES = [Lease("file", shard) for shard in range(8)]
+TWO = [*SHARDS, *FILES]
 
 
 def member(token: str, *delivers: str, settled: bool = True, silent: bool = False) -> Member:
@@ -49,6 +51,17 @@ def test_shares_of_settled_processes_differ_by_at_most_one(
     if living:
         assert sum(shares.values()) == len(SHARDS)
         assert max(shares.values()) - min(shares.values()) <= 1
+
+
+@given(st.integers(1, 5), st.dictionaries(st.sampled_from(TWO), st.sampled_from("abcdefxyz")))
+def test_each_destination_is_shared_by_all_processes(count: int, held: dict[Lease, str]) -> None:
+    living = [member(token, "crm", "file") for token in "abcdef"[:count]]
+    assigned = assign(TWO, living, held)
+    for part in (SHARDS, FILES, TWO):
+        shares = Counter({item.token: 0 for item in living})
+        shares.update(assigned[lease] for lease in part)
+        assert max(shares.values()) - min(shares.values()) <= 1
+    assert assign(TWO, living, assigned) == assigned
 
 
 @given(members, holders)
