@@ -285,15 +285,17 @@ class Collector(AsyncCalls):
     def status(self) -> Status:
         """Return the number of events accepted, and the figures of each destination."""
         runtime = self._life.own_runtime()
+        spool = runtime.spool
         return Status(
             accepted=runtime.intake.accepted,
             repeated=runtime.intake.repeated,
             corrected=runtime.intake.corrected,
-            durable=runtime.spool.durable,
-            stored=runtime.spool.size(),
+            durable=spool.durable,
+            stored=spool.size(),
             destinations={id_: worker.status() for id_, worker in runtime.workers.items()},
             full=runtime.sink.is_full,
             closed=self._in_flight.closed,
+            trouble=spool.trouble if spool.durable else "",
         )
 
     @looking

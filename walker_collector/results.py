@@ -49,7 +49,8 @@ class Status:
 
     `repeated` counts events that were sent again under the same id, and `corrected` those at an
     impossible time, which got the time of their receipt.
-    `full`: there is no room for an event just now. `closed`: none is accepted any more.
+    `full`: there is no room for an event just now. `closed`: none is accepted any more. `trouble`:
+    the reason why the spool cannot be used just now, with the remedy; "" if it can.
     """
 
     accepted: int
@@ -60,6 +61,7 @@ class Status:
     corrected: int = 0
     full: bool = False
     closed: bool = False
+    trouble: str = ""
 
     @property
     def unready(self) -> str:
@@ -68,6 +70,8 @@ class Status:
             return "closing"
         if self.full:
             return "there is no room for events"
+        if self.trouble:  # its text names the server, and load balancers are not the only ones here
+            return "the spool cannot be used just now; the log says why"
         down = [
             id_
             for id_, item in self.destinations.items()

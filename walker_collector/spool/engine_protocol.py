@@ -241,7 +241,8 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
     def trouble(self) -> str:
         """The reason why the store cannot be used just now, with the remedy; "" if it can.
 
-        That of the last attempt. A file has none, as its next attempt may well succeed.
+        That of the last attempt, and a lost server is looked for first. A file has none, as its
+        next attempt may well succeed.
         """
 
     @property

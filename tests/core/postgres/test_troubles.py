@@ -13,6 +13,7 @@ from tests.postgres_server import PostgresServer
 from tests.support import wait_until
 from walker_collector import Collector
 from walker_collector.errors import SpoolError
+from walker_collector.sources.http import app
 from walker_collector.spool import NewEvent, State
 from walker_collector.spool.postgres import Place, open_spool
 
@@ -100,6 +101,30 @@ def test_figures_tell_of_a_server_that_is_down_without_waiting_for_it(
     wait_until(lambda: reason(collector) == "")
     push(collector, 3)
     assert collector.flush(20)
+
+
+@pytest.mark.parametrize("spool", [{"deliver": False}, {"shards": 1}])
+def test_process_is_unready_while_the_server_is_down(
+    place: Place, postgres_server: PostgresServer, spool: dict[str, Any]
+) -> None:
+    options = {"spool": {"url": place.url, "schema": place.schema}, "queueWait": 300}
+    flow = {"collector": options | spool, "destinations": {"log": {"package": "console"}}}
+    with Collector.from_config(flow) as collector:
+        application = app(collector)
+
+        def ready() -> tuple[int, bytes]:
+            status, _, body = application.respond("GET", "/ready", {})
+            return status, body
+
+        assert ready()[0] == 200
+        postgres_server.stop("fast")
+        try:
+            wait_until(lambda: ready()[0] == 503)
+            assert b"the spool cannot be used just now" in ready()[1]
+            assert b"postgres" not in ready()[1]  # anybody may ask
+        finally:
+            postgres_server.start()
+        wait_until(lambda: ready()[0] == 200)
 
 
 def test_batch_that_cannot_be_claimed_is_not_tried_at_once_for_ever(

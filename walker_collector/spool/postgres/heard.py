@@ -58,9 +58,14 @@ class HeardFigures:
 
     def current(self) -> Figures:
         """Return the figures; they are read first if they are old, and nobody is at work."""
-        if time.monotonic() - self._at > _FRESH and self._session.database is not None:
-            uninterrupted(self._refresh)
+        if self._session.database is not None:
+            self.ask_soon()
         return self.last
+
+    def ask_soon(self) -> None:
+        """Read the figures if they are old, and nobody is at work; connect for it if need be."""
+        if time.monotonic() - self._at > _FRESH:
+            uninterrupted(self._refresh)
 
     def _refresh(self) -> None:
         turn = self._session.turn

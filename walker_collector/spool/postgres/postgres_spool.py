@@ -72,6 +72,8 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         core = self.core
         if core.takes_no_writes:
             return f"{core.name}: {READ_ONLY}"
+        if core.session.trouble or core.session.database is None:
+            core.figures.ask_soon()
         return core.writes.trouble or core.session.trouble
 
     # --- deliveries of this process --------------------------------------------------------

@@ -46,7 +46,7 @@ _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 _ATTEMPT: Final = 0.1
 """Seconds to wait for the turn at least."""
 _REFUSED: Final = 0.05
-"""Seconds after a failed connection in which no other thread tries: it may have taken seconds."""
+"""Seconds after a failed connection in which no other thread tries, or those that it has taken."""
 
 
 @frozen
@@ -148,17 +148,19 @@ class Session:
         if time.monotonic() < self._refused_until:
             raise ServerTrouble(self.trouble)
         self.drop()
+        began = time.monotonic()
         try:
             return self._connect()
         except psycopg.Error as error:
             self.drop()
-            raise self._refused(error) from error
+            raise self._refused(error, began) from error
 
-    def _refused(self, error: psycopg.Error) -> SpoolError:
+    def _refused(self, error: psycopg.Error, began: float) -> SpoolError:
         made = spool_error(self.name, error)
         if isinstance(made, ServerTrouble):
             self._note_trouble(made)
-            self._refused_until = time.monotonic() + _REFUSED
+            now = time.monotonic()
+            self._refused_until = now + max(_REFUSED, now - began)
         return made
 
     def _note_trouble(self, error: ServerTrouble) -> None:
