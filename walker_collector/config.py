@@ -23,6 +23,13 @@ from walker_collector.placeholders import Missing as Missing
 from walker_collector.placeholders import Unset as Unset
 from walker_collector.secret import Placeholder as Placeholder
 from walker_collector.secret import Secret as Secret
+from walker_collector.spool_settings import (
+    names_database,
+    names_schema,
+    names_spool,
+    spool_example,
+    without_login,
+)
 from walker_collector.validators import (
     LOG_LEVELS,
     at_least,
@@ -32,15 +39,11 @@ from walker_collector.validators import (
     log_level,
     moment,
     ms,
-    names_database,
     names_destination,
     names_event,
-    names_schema,
-    names_spool,
     positive,
     read_paths,
     reads_path,
-    without_login,
 )
 
 Consent = Mapping[str, bool]
@@ -389,7 +392,7 @@ class CollectorConfig:
     consent: Consent = Factory(dict)
     user: dict[str, Any] = field(factory=dict, validator=identifies)
     globals: dict[str, Any] = Factory(dict)
-    spool: SpoolConfig | None = field(default=None, metadata={"example": '{"path": "spool.db"}'})
+    spool: SpoolConfig | None = field(default=None, metadata={"example": spool_example})
     shards: int | None = field(default=None, validator=optional(between(1, 1024)))
     deliver: bool = field(default=True, validator=delivers_or_spools)
     queue_max: int = field(default=100_000, validator=at_least(1))

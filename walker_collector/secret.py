@@ -11,6 +11,10 @@ _SHORT: Final = 8
 """Shortest secret (characters) that is struck out of text; a shorter one may be a usual word."""
 _SECRETS_MAX: Final = 1_000
 """Texts that are struck out, the latest: each text shown is searched for all of them."""
+_DATABASES: Final = frozenset(
+    {"postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "mongodb", "redis"}
+)
+"""Schemes of URLs of databases, also with a driver after a +."""
 _known: dict[str, None] = {}
 """The secrets of this process and their telling parts, the latest last."""
 _secrets: tuple[str, ...] = ()
@@ -39,7 +43,7 @@ def _telling_parts(secret: str) -> list[str]:
         return []
     host, _, path = rest.partition("/")
     login = host.rpartition("@")[0]
-    if scheme in ("postgresql", "postgres"):  # the path is the database, which is no secret
+    if scheme.partition("+")[0] in _DATABASES:  # the path is the database, which is no secret
         return [login, login.partition(":")[2], *path.split("?", 1)[1:]]
     return [login, path, *path.split("?", 1)]
 

@@ -40,61 +40,6 @@ def names_file(_: Any, __: Any, value: str) -> None:
         raise ValueError("must name a file")
 
 
-def names_spool(spool: Any, _: Any, value: str) -> None:
-    """Refuse a path that `names_file` refuses, and names that SQLite does not take for a file.
-
-    Without a `url` there must be a path, and beside one none.
-    """
-    url = getattr(spool, "url", None)
-    if value and url is not None:
-        raise ValueError("has a path and a url; leave one of them out")
-    if not value and hasattr(spool, "url"):  # while a flow is read, only if it was given
-        if url is not None:
-            return
-        raise ValueError('needs a path, such as "spool.db", or the url of a PostgreSQL database')
-    if value == ":memory:" or value.startswith("file:"):
-        raise ValueError("must be the path of a file; without a spool, events wait in memory")
-    try:
-        names_file(spool, _, value)
-    except ValueError as error:
-        raise ValueError(f"{error}, such as spool.db") from None
-
-
-def names_database(_: Any, __: Any, value: Any) -> None:
-    """Refuse a URL (a Secret) that is none of PostgreSQL; None passes."""
-    if value is None:
-        return
-    parts = _split_url(value.reveal())
-    if parts is None or not value.reveal().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must be a URL of PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
-    # Nothing is quoted: of a password with an "@" or a "/", a part would count as host or port.
-    if parts.netloc.count("@") > 1:
-        raise ValueError("has two @; write %40 for an @ in the password")
-    # Of several hosts, any may be the one that takes writes.
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    if not all(_HOST.fullmatch(host) for host in hosts):
-        raise ValueError("has a port that is no number; write %2F for a / in the password")
-
-
-def without_login(url: str) -> str:
-    """Return a URL for people: its scheme, host, port and path alone."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-_HOST: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:[0-9]{0,5})?")
-"""A host with its port, either of which PostgreSQL's library knows where it is left out."""
-_SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-
-
-def names_schema(_: Any, __: Any, value: str) -> None:
-    """Refuse names of a schema that would need quotes, and those that PostgreSQL reserves."""
-    if not _SCHEMA.fullmatch(value) or value.startswith("pg_"):
-        raise ValueError(
-            "must be small letters, digits and _, up to 63 of them, and not begin with pg_"
-        )
-
-
 def delivers_or_spools(collector: Any, __: Any, value: bool) -> None:
     """Refuse false without a spool: nobody could deliver the events in this process's memory."""
     if value is False and getattr(collector, "spool", None) is None:

@@ -219,7 +219,16 @@ def test_spool_path_in_a_variable_that_is_not_set_is_told(tmp_path: Path) -> Non
     flow = write_flow(tmp_path, {}, spool={"path": "$env.NOT_SET_ANYWHERE/spool.db"})
     result = walker("spool", "status", flow)
     assert result.exit_code == 1
-    assert "collector.spool.path names a variable that is not set" in result.stderr
+    assert "collector.spool.path: environment variable NOT_SET_ANYWHERE is not" in result.stderr
+
+
+def test_only_the_secret_of_the_spool_is_told_to_be_missing(tmp_path: Path) -> None:
+    http = {"package": "http", "config": {"settings": {"url": "$secret.NOT_THIS"}}}
+    flow = write_flow(tmp_path, {"crm": http}, spool={"url": "$secret.NOPE"})
+    result = walker("spool", "status", flow)
+    assert result.exit_code == 1
+    assert "collector.spool.url: secret NOPE is not set; set the environment" in result.stderr
+    assert "NOT_THIS" not in result.stderr
 
 
 def test_sqlite_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:

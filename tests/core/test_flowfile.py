@@ -371,15 +371,33 @@ def test_spool_in_a_database_has_a_url_that_is_shown_without_its_login() -> None
         ({"url": "postgresql://u:p@ss@h/d"}, "url", "write %40 for an @ in the password"),
         ({"url": "postgres:/d"}, "url", "must be a URL of PostgreSQL"),
         ({"url": "postgresql://h/d", "schema": "Walker"}, "schema", "must be small letters"),
+        ({"url": "postgresql://h/d?sslmod=require"}, "url", "sslmod; did you mean sslmode?"),
         ({"url": "postgresql://h/d", "schema": "pg_walker"}, "schema", "not begin with pg_"),
+        ({"url": "postgresql://h/d", "schema": "public"}, "schema", "needs a schema of its own"),
+        ({"url": "postgresql://h/d", "schema": "information_schema"}, "schema", "of its own"),
+        (
+            {"path": "postgresql://u:pass-word-9@h/d"},
+            "path",
+            'write {"url": "$secret.DATABASE_URL"}',
+        ),
+        ("postgresql://u:pass-word-9@h/d", "", 'write {"url": "$secret.DATABASE_URL"}'),
+        ("spool.db", "", 'write {"path": "spool.db"}'),
     ],
 )
 def test_wrong_place_of_a_spool_is_a_problem(
-    spool: dict[str, Any], place: str, problem: str
+    spool: dict[str, Any] | str, place: str, problem: str
 ) -> None:
     found = problems({"collector": {"spool": spool}})
-    assert [*found] == [f"collector.spool.{place}"]
-    assert problem in found[f"collector.spool.{place}"]
+    ((path, told),) = found.items()
+    assert path == f"collector.spool.{place}".rstrip(".")
+    assert problem in told
+    assert "pass-word-9" not in told
+
+
+def test_database_in_a_refused_url_is_no_secret() -> None:
+    url = "mysql://shop:hunter2-and-more@h/postgres"
+    found = problems({"collector": {"spool": {"url": "postgresql://h/d", "leaseUrl": url}}})
+    assert "postgresql://USER:PASSWORD@HOST" in str(found)
 
 
 def test_process_that_only_accepts_needs_a_spool() -> None:

@@ -23,8 +23,8 @@ _HEAD: Final = 1_024
 def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
     """Return the configuration of a spool, given a flow file or the spool file itself.
 
-    Raises SpoolError for a flow without a spool, or with an unset variable in the spool's path;
-    ConfigError for a flow that cannot be loaded. Credentials may be absent.
+    Raises SpoolError for a flow without a spool; ConfigError for a flow that cannot be loaded, or
+    with an unset variable in the place of its spool. Other credentials may be absent.
     """
     if is_spool(path):
         return SpoolConfig(path=str(path))
@@ -34,11 +34,21 @@ def spool_of(path: Path, name: str | None = None) -> SpoolConfig:
             f"{path} has no spool: its events wait in the memory of the process that runs it. "
             'Add "collector": {"spool": {"path": "spool.db"}} to keep them on disk'
         )
-    if isinstance(spool.path, Placeholder):
-        raise SpoolError(f"{path}: collector.spool.path names a variable that is not set")
-    if spool.url is not None and spool.url.is_placeholder:
-        raise SpoolError(f"{path}: collector.spool.url names a variable that is not set")
+    if isinstance(spool.path, Placeholder) or (spool.url is not None and spool.url.is_placeholder):
+        _require_place(path, name)
     return spool
+
+
+def _require_place(path: Path, name: str | None) -> None:
+    """Raise ConfigError for the variables that are not set in the place of a spool."""
+    try:
+        load_flow(path, flow=name, imports=False)
+    except ConfigError as error:
+        places = ("collector.spool.path", "collector.spool.url")
+        found = [item for item in error.problems if item.path in places]
+        if not found:
+            raise
+        raise ConfigError(found, str(path)) from None
 
 
 def flow_of(path: Path, name: str | None = None) -> FlowConfig | None:

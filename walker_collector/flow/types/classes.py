@@ -82,11 +82,16 @@ def _structure(converter: Converter, cls: type[Any], fields: Fields, raw: Any) -
 
 
 def _with_example(error: InvalidValue, field: "attrs.Attribute[Any]", raw: Any) -> InvalidValue:
-    """Return an error about the kind of a value, with an example of a right one."""
+    """Return an error about the kind of a value, with an example of a right one.
+
+    The example is a text, or is made from the value by a function.
+    """
     example = field.metadata.get("example")
     written = not isinstance(raw, EnvText | Secret)
     wrong_kind = written and example and str(error).startswith("expected")
-    return InvalidValue(f"{error}; write {example}") if wrong_kind else error
+    if not wrong_kind:
+        return error
+    return InvalidValue(f"{error}; write {example(raw) if callable(example) else example}")
 
 
 def _is_left_out(field: "attrs.Attribute[Any]", raw: Any) -> bool:

@@ -16,15 +16,14 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from attrs import evolve, frozen
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from walker_collector.errors import SpoolError
-from walker_collector.naming import hint
 from walker_collector.spool.postgres.array_dumper import ArrayDumper
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble, may_heal, spool_error
 from walker_collector.spool.postgres.spool_place import Place
+from walker_collector.spool_settings import url_parameters
 
 T = TypeVar("T")
 
@@ -317,18 +316,9 @@ def _options(url: str, schema: str) -> dict[str, Any]:
 
 def _parsed(url: str) -> Mapping[str, Any]:
     try:
-        return conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        # Not chained: its text has parts of the url, and so maybe of the password.
-        name = str(error).partition('query parameter: "')[2].partition('"')[0]
-        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-        meant = hint(name, known)
-        if name and "did you mean" in meant:  # else it may be part of the password
-            raise SpoolError(f"spool.url has an unknown parameter {name}{meant}") from None
-        raise SpoolError(
-            "spool.url is no url of a database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-            ", with %40 for an @ in the password, %2F for a /, and %25 for a %"
-        ) from None
+        return url_parameters(url)
+    except ValueError as error:
+        raise SpoolError(f"spool.url {error}") from None
 
 
 def advisory_key(*parts: object) -> int:
