@@ -34,7 +34,7 @@ from walker_collector.inspector.masking import masked, public_values
 from walker_collector.inspector.missing_consent import missing_consent
 from walker_collector.inspector.plain_json import json_bytes
 from walker_collector.inspector.planned_calls import PlannedCalls
-from walker_collector.mapping import rules_for
+from walker_collector.inspector.rule_hits import RuleHits, RuleTally
 from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.spool import Entry
@@ -54,14 +54,6 @@ _OUTCOMES: Final = {
     "not_attempted": "waiting",
     "unavailable": "waiting",
 }
-
-
-@frozen
-class RuleHits:
-    """The events that one rule of a destination was for, and the time (ms) of the last one."""
-
-    hits: int = 0
-    last: int = 0
 
 
 @frozen
@@ -105,7 +97,7 @@ class Sampler:
     skipped: int = field(default=0, init=False)
     _number: int = field(default=0, init=False)
     _samples: deque[Sample] = field(init=False)
-    _rules: dict[tuple[str, str | None], RuleHits] = field(factory=dict, init=False)
+    _rules: RuleTally = field(factory=RuleTally, init=False)
     _calls: dict[str, deque[tuple[float, int]]] = field(factory=dict, init=False)
     _delivered: _Allowance = field(init=False)
     _others: _Allowance = field(init=False)
@@ -138,7 +130,7 @@ class Sampler:
     def rules(self) -> Mapping[tuple[str, str | None], RuleHits]:
         """Return the hits of each rule, by destination and key; None: no rule was for them."""
         with self._lock:
-            return dict(self._rules)
+            return dict(self._rules.hits)
 
     def speed(self, destination: str) -> Speed:
         """Return the times of the latest calls of a destination."""
@@ -160,6 +152,8 @@ class Sampler:
     ) -> None:
         now = self.now()
         self._count(destination.id, tasks, seconds, now)
+        with self._lock:
+            self._rules.dispatched(destination, consents, tasks, now)
         for task in tasks:
             if self._has_room(now, delivered=task.outcome.kind == "delivered"):
                 event = decode(task.entry[3])  # the destination may have got a part of it
@@ -172,6 +166,8 @@ class Sampler:
         self, destination: Destination, consents: ConsentStore, entries: Sequence[Entry]
     ) -> None:
         now = self.now()
+        with self._lock:
+            self._rules.held(destination, consents, entries, now)
         for entry in entries:
             if self._has_room(now):
                 outcome = Outcome("held", "consent not granted")
@@ -179,15 +175,16 @@ class Sampler:
 
     def died(self, destination: Destination, entry: Entry, reason: str) -> None:
         now = self.now()
+        with self._lock:
+            self._rules.died(destination, entry)
         if self._has_room(now):
             outcome = Outcome("rejected", reason)
             self._add(_of_entry(destination, None, entry, outcome, now))
 
     def left_out(self, destination: Destination, id_: str, name: str, status: str) -> None:
         now = self.now()
-        if status == "ignored" and (rules := rules_for(destination.config.mapping, name)):
-            with self._lock:
-                self._hit(destination.id, rules[0][0], now)
+        with self._lock:
+            self._rules.left_out(destination, name, status, now)
         if self._has_room(now):
             made = {"at": now, "id": id_, "event": name, "outcome": status}
             self._add({**made, "destination": destination.id})
@@ -217,14 +214,6 @@ class Sampler:
         with self._lock:
             calls = self._calls.setdefault(destination, deque(maxlen=_CALLS))
             calls.append((seconds, max(0, now - oldest)))
-            for task in tasks:
-                if task.item is None or task.notice:
-                    continue
-                self._hit(destination, task.item.rule.key if task.item.rule else None, now)
-
-    def _hit(self, destination: str, rule: str | None, now: int) -> None:
-        before = self._rules.get((destination, rule))
-        self._rules[destination, rule] = RuleHits(before.hits + 1 if before else 1, now)
 
     def _has_room(self, now: int, *, delivered: bool = False) -> bool:
         allowance = self._delivered if delivered else self._others

@@ -123,6 +123,41 @@ def test_ignored_event_is_shown_and_counted_for_its_rule() -> None:
         assert sampler.rules()["there", "order complete"].hits == 1
 
 
+def test_rule_was_for_an_event_whatever_became_of_it(spool: Path | None) -> None:
+    def push(event: Any, context: Any) -> None:
+        raise RetryLater("slow down")
+
+    flow_ = flow(
+        {
+            "holds": (plugin(Record().push), config(consent=MARKETING, mapping=rules())),
+            "fails": (plugin(push), config(retry=attrs.evolve(QUICK, attempts=3), mapping=rules())),
+        },
+        spool,
+    )
+    with watched(flow_) as (collector, sampler):
+        collector.push("order complete", user={"id": "ines"})
+        found = samples(sampler, 5)
+        assert sorted(item.outcome for item in found) == ["dead", "held", "retry", "retry", "retry"]
+        assert sampler.rules()["holds", "order complete"].hits == 1
+        assert sampler.rules()["fails", "order complete"].hits == 1
+        collector.consent(MARKETING, user={"id": "ines"})
+        assert samples(sampler, 6)[5].outcome == "delivered"
+        assert sampler.rules()["holds", "order complete"].hits == 1
+
+
+@pytest.mark.parametrize(("total", "rule"), [(9, "order complete"), (1, None)])
+def test_held_event_counts_for_the_rule_whose_condition_is_true(
+    total: int, rule: str | None
+) -> None:
+    large = [RuleConfig(condition=lambda value, context: context.event["data"]["total"] > 5)]
+    mapping = {"order": {"complete": large}}
+    flow_ = one(plugin(Record().push), consent=MARKETING, mapping=mapping)
+    with watched(flow_) as (collector, sampler):
+        collector.push("order complete", data={"total": total})
+        assert samples(sampler)[0].outcome == "held"
+        assert {key: item.hits for key, item in sampler.rules().items()} == {("there", rule): 1}
+
+
 def test_flood_leaves_a_bounded_number_of_samples() -> None:
     with watched(one(plugin(Record().push)), per_second=5, kept=3) as (collector, sampler):
         sampler.now = lambda: 1_700_000_000_000

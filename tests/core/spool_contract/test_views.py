@@ -53,9 +53,9 @@ def accept(process: Process, person: str, name: str, **states: State) -> int:
     return process.spool.append([NewEvent(person, AT, body, states)], lambda runs: None)[0]
 
 
-def update(process: Process, seq: int, kind: UpdateKind, **delivery: Any) -> None:
+def update(process: Process, seq: int, kind: UpdateKind, at: int = AT, **delivery: Any) -> None:
     entry = (seq, "", AT, b"{}")
-    change = SpoolUpdate(entry, kind, DeliveryState(**delivery), AT)
+    change = SpoolUpdate(entry, kind, DeliveryState(**delivery), at)
     process.spool.settle("crm", [change])
 
 
@@ -65,8 +65,9 @@ def only(found: list[dict[str, Any]], *columns: str) -> list[tuple[Any, ...]]:
 
 def test_views_show_events_by_destination(store: Store, process: Process) -> None:
     accept(process, "id:ines", "page view", crm=State.WAITING, log=State.WAITING)
-    held = accept(process, "device:d1", "order complete", crm=State.HELD)
-    update(process, held, UpdateKind.HELD, consent={"analytics": True})
+    accept(process, "device:d1", "order complete", crm=State.HELD)
+    denied = accept(process, "device:d1", "order update", crm=State.WAITING)
+    update(process, denied, UpdateKind.HELD, at=AT + 2_000)
     tried = accept(process, "id:hana", "order complete", crm=State.WAITING)
     update(process, tried, UpdateKind.RETRIED, count=2, due=AT + 1_000, reason="503")
     dead = accept(process, "id:hana", "order refund", crm=State.WAITING)
@@ -76,6 +77,7 @@ def test_views_show_events_by_destination(store: Store, process: Process) -> Non
     events = rows(store, "walker_events")
     assert only(events, "id", "destination", "state", "person", "attempts", "reason") == [
         ("device:d1-order complete", "crm", "held", "id:ines", 0, ""),
+        ("device:d1-order update", "crm", "held", "id:ines", 0, ""),
         ("id:hana-order complete", "crm", "retrying", "id:hana", 2, "503"),
         ("id:hana-order refund", "crm", "dead", "id:hana", 1, "no such order"),
         ("id:ines-page view", "crm", "waiting", "id:ines", 0, ""),
@@ -86,10 +88,10 @@ def test_views_show_events_by_destination(store: Store, process: Process) -> Non
         "2026-03-02T10:22:01.601"
     ]
     assert {json.loads(row["body"])["data"]["note"] for row in events} == {"a\0b"}
-    (only_held,) = rows(store, "walker_held")
-    assert only_held["name"] == "order complete"
-    assert only_held["held"].startswith(TIME)
-    assert json.loads(only_held["consent"]) == {"analytics": True}
+    assert [(row["name"], row["held"][:23]) for row in rows(store, "walker_held")] == [
+        ("order complete", TIME),
+        ("order update", "2026-03-02T10:22:02.601"),
+    ]
     (letter,) = rows(store, "walker_dead")
     assert (letter["id"], letter["reason"]) == ("id:hana-order refund", "no such order")
     assert letter["died"].startswith(TIME)

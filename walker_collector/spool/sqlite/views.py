@@ -41,8 +41,7 @@ FROM events e JOIN subscribers s ON s.number = e.subscribers
 JOIN destinations t ON t.number = s.destination
 LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = s.destination;
 CREATE VIEW walker_held AS SELECT {_EVENT},
-  {_ACCEPTED} AS accepted, {_CHANGED} AS held, coalesce(d.consent, '{{}}') AS consent,
-  {_BODY} AS body
+  {_ACCEPTED} AS accepted, {_moment("coalesce(d.changed, e.at)")} AS held, {_BODY} AS body
 {_SET_ASIDE} 1;
 CREATE VIEW walker_dead AS SELECT {_EVENT},
   coalesce(d.reason, '') AS reason, d.attempts AS attempts, {_ACCEPTED} AS accepted,

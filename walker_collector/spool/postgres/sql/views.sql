@@ -27,8 +27,7 @@ CREATE OR REPLACE VIEW {schema}.walker_held AS
 SELECT e.seq AS number, {schema}.walker_text(e.body, 'id') AS id,
   {schema}.walker_text(e.body, 'name') AS name, coalesce(a.person, e.person) AS person,
   t.id AS destination, to_timestamp(e.at / 1e3) AS accepted,
-  to_timestamp(d.changed / 1e3) AS held, coalesce(d.consent, '{}') AS consent,
-  convert_from(e.body, 'UTF8') AS body
+  to_timestamp(coalesce(d.changed, e.at) / 1e3) AS held, convert_from(e.body, 'UTF8') AS body
 FROM {schema}.deliveries d JOIN {schema}.events e USING (seq)
 JOIN {schema}.destinations t ON t.number = d.destination
 LEFT JOIN {schema}.aliases a ON a.alias = e.person
