@@ -84,7 +84,9 @@ class Runtime:
             )
             self.outbox = spool.outbox if spool.durable else None
             self._outbox_reader = (
-                OutboxReader(self.outbox, self.intake) if self.outbox and config.deliver else None
+                OutboxReader(self.outbox, self.intake, self.consents, now)
+                if self.outbox and config.deliver
+                else None
             )
             announce(destinations, config, registry)
         except BaseException:
@@ -109,7 +111,8 @@ class Runtime:
         self, connection: Any, event: Mapping[str, Any], new_id: Callable[[], str]
     ) -> PushResult:
         """Write an event into the transaction of an application; see `outbox.post`."""
-        return post(self.outbox, connection, event, self.intake, new_id)
+        stamp = self.consents.next_stamp
+        return post(self.outbox, connection, event, self.intake, stamp, new_id)
 
     def stop(self, deadline: float, expired: Callable[[], bool]) -> bool:
         """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""

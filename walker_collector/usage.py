@@ -41,6 +41,19 @@ _RIGHT: Final[Mapping[str, str]] = {
     "aclose": "aclose(timeout=10)",
 }
 """The right call of each method."""
+_EACH: Final = "push(event, connection=...) for each event"
+_STATED: Final = 'push("walker consent", data={...}, user={"id": "u1"}, connection=...)'
+_AFTERWARDS: Final = f"forget({_USER}) after the commit: an erasure is no part of a transaction"
+_IN_TRANSACTION: Final[Mapping[str, str]] = {
+    "push_many": _EACH,
+    "apush_many": _EACH,
+    "push_from": _EACH,
+    "consent": _STATED,
+    "aconsent": _STATED,
+    "forget": _AFTERWARDS,
+    "aforget": f"a{_AFTERWARDS}",
+}
+"""The right call of each method that was given the connection of an application."""
 
 
 def answering_wrong_calls(cls: C) -> C:
@@ -111,4 +124,9 @@ def _refusal(name: str) -> Callable[[str], WalkerError]:
         return lambda wrong: ConfigError(f"Collector: {wrong}; write {right}")
     if name in ("from_file", "from_config"):
         return lambda wrong: ConfigError(f"Collector.{name}: {wrong}; write {right}")
-    return lambda wrong: EventError(f"{name}: {wrong}; write {right}")
+
+    def refused(wrong: str) -> WalkerError:
+        instead = _IN_TRANSACTION.get(name) if "'connection'" in wrong else None
+        return EventError(f"{name}: {wrong}; write {instead or right}")
+
+    return refused

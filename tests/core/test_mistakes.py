@@ -152,6 +152,18 @@ def collector() -> Iterator[Any]:
             "push_many: got an unexpected keyword argument 'wait'; write push_many([event])",
         ),
         (
+            lambda c: c.push_many([], connection=None),
+            "unexpected keyword argument 'connection'; write push(event, connection=...) for each",
+        ),
+        (
+            lambda c: c.consent({"marketing": True}, connection=None),
+            'write push("walker consent", data={...}, user={"id": "u1"}, connection=...)',
+        ),
+        (
+            lambda c: c.forget({"id": "u1"}, connection=None),
+            "after the commit: an erasure is no part of a transaction",
+        ),
+        (
             lambda c: c.flush(10, 20),
             "flush: too many positional arguments; write flush(timeout=10)",
         ),

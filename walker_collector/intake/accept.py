@@ -1,6 +1,7 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -28,11 +29,11 @@ from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
 from walker_collector.intake.event_group import EventGroup, Prepared, ReadEvent
 from walker_collector.intake.gates import Gates
-from walker_collector.intake.origin import PROCESS, Origin, Placed
+from walker_collector.intake.origin import PROCESS, Origin, Placed, Posted
 from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped
-from walker_collector.people.consent import ConsentStore
+from walker_collector.people.consent import ConsentStore, Stated
 from walker_collector.results import Decision, PushResult, Waiter, decide
 from walker_collector.spool import NewEvent, Position, State
 from walker_collector.spool.person_keys import is_claimed
@@ -104,12 +105,15 @@ class Intake:
         itself. Returns for each its result, or the error that `accept` would have raised.
         """
         origin = origin or self.process
-        group = EventGroup(self._store, self._sink.keep_unstored)
+        store = partial(self._store, as_of=origin.as_of)
+        group = EventGroup(store, self._sink.keep_unstored)
         for event in until_it_raises("push_many", events):
             try:
                 check_open()
                 if type(event) is Placed:
                     self._take(group, event.event, origin, event.position)
+                elif type(event) is Posted:
+                    self._take_posted(group, event, origin)
                 else:
                     self._take(group, event, origin)
             except WalkerError as error:
@@ -147,6 +151,20 @@ class Intake:
                 return
             raw = passed
         group.add(self._prepare(raw, sender, origin), position)
+
+    def _take_posted(self, group: EventGroup, posted: Posted, origin: Origin) -> None:
+        """Add an event of the outbox, or run a command; raises Overtaken after an erasure."""
+        self._consents.refresh()
+        as_of = origin.as_of or 0
+        self._consents.check_not_overtaken(as_of)
+        if is_command(posted.event.get("name")):
+            group.store()
+            stated = Stated(posted.at, as_of)
+            waits = group.waits()
+            self._run_once(dict(posted.event), _PROCESS, origin, waits=waits, stated=stated)
+            group.results.append(PushResult(""))
+            return
+        group.add(self._prepare(raw_event(posted.event, {}), _PROCESS, origin))
 
     def _leave_out(
         self,
@@ -227,6 +245,7 @@ class Intake:
         position: Position | None = None,
         *,
         waits: bool,
+        stated: Stated | None = None,
     ) -> None:
         """Run a command, unless it came before: something else may have been said since."""
         id_, now, mark = raw.get("id"), self._now(), b""
@@ -235,7 +254,8 @@ class Intake:
         if self._came_before(mark, now):
             self.repeated += 1
             return
-        self.commands.run(raw, claim=not sender.trusted, position=position, waits=waits)
+        claim = not sender.trusted
+        self.commands.run(raw, claim=claim, position=position, waits=waits, stated=stated)
         if mark:
             self._sink.keep_mark(mark, now)
 
@@ -277,7 +297,7 @@ class Intake:
         has_id = raw.id if isinstance(raw, UnreadEvent) else raw.get("id")
         if origin.recent and has_id:
             mark = mark_of_id(event["id"], trusted=sender.trusted)
-        record, result, version = self._decide(event, body, sender, mark, now)
+        record, result, version = self._decide(event, body, sender, mark, now, origin.as_of)
         if not record.states and not mark and has_id:
             # Of any origin: that it is remembered does not keep it from coming again.
             record.mark = mark_of_id(event["id"], trusted=sender.trusted)
@@ -285,13 +305,22 @@ class Intake:
         return record, result, version
 
     def _decide(
-        self, event: Mapping[str, Any], body: bytes, sender: Received, mark: bytes, now: int
+        self,
+        event: Mapping[str, Any],
+        body: bytes,
+        sender: Received,
+        mark: bytes,
+        now: int,
+        read_as_of: int | None = None,
     ) -> Prepared:
-        """Identify the person of an event, and gate it; see `_prepare`."""
+        """Identify the person of an event, and gate it; see `_prepare`.
+
+        `read_as_of`: the `as_of` of its origin.
+        """
         if self._consents.is_stale:
             self._consents.refresh()
-        as_of = self._consents.erasures
-        person = self._person_of(event, body, not sender.trusted, mark, now)
+        as_of = self._consents.erasures if read_as_of is None else read_as_of
+        person = self._person_of(event, body, not sender.trusted, mark, now, read_as_of)
         version = self._consents.version
         states, statuses = self._gates.decide(event, body, person)
         if len(states) < len(statuses):
@@ -341,7 +370,13 @@ class Intake:
             self._defaults.on_misnamed(user)
 
     def _person_of(
-        self, event: Mapping[str, Any], body: bytes, claim: bool, mark: bytes, now: int
+        self,
+        event: Mapping[str, Any],
+        body: bytes,
+        claim: bool,
+        mark: bytes,
+        now: int,
+        as_of: int | None,
     ) -> str:
         """Return the person of an event; learn from its identifiers and consent."""
         user = event["user"]
@@ -352,7 +387,7 @@ class Intake:
             if self._came_before(mark, now):  # others may have signed in since
                 person = self._consents.person_of(user, claim=claim)
             else:
-                person = self._identify(user, claim)
+                person = self._identify(user, claim, as_of)
         if person and CONSENT_AT in event:
             self._learn(event, decode(body)["user"], claim, mark, now)
         return person
@@ -374,23 +409,33 @@ class Intake:
         if stamp < now * 1_000 or not self._came_before(mark, now):
             self.commands.learn(event["consent"], user, stamp, claim)
 
-    def _identify(self, user: Mapping[str, Any], claim: bool) -> str:
+    def _identify(self, user: Mapping[str, Any], claim: bool, as_of: int | None = None) -> str:
         """Return the person; release the events that their new consent admits."""
-        person, news = self._consents.identify(user, claim=claim)
+        person, news = self._consents.identify(user, claim=claim, as_of=as_of)
         if news:
             self._sink.release(self._consents.with_claimed(person) if news == "stated" else set())
         return person
 
-    def _store(self, records: Sequence[NewEvent], version: int, *, waits: bool = True) -> int:
+    def _store(
+        self,
+        records: Sequence[NewEvent],
+        version: int,
+        *,
+        waits: bool = True,
+        as_of: int | None = None,
+    ) -> int:
         """Store events; return the number of the first ones that this is done for.
 
-        `version` is that of the consents that decided on the first one. `waits`: for room.
+        `version` is that of the consents that decided on the first one. `waits`: for room. `as_of`:
+        that of their origin; raises Overtaken if there is one, and an erasure has come since.
         """
         while True:
             try:
                 count = self._sink.store(records, waits=waits)
                 break
             except Overtaken:
+                if as_of is not None:
+                    raise
                 self._find_people_again(records)
                 version = -1
         repeated = 0

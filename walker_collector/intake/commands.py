@@ -21,7 +21,7 @@ from walker_collector.events import (
 from walker_collector.intake.reading import readable
 from walker_collector.intake.sink import Sink
 from walker_collector.interrupts import uninterrupted
-from walker_collector.people.consent import ConsentStore
+from walker_collector.people.consent import ConsentStore, Stated
 from walker_collector.people.identity import KINDS, identifiers
 from walker_collector.spool import NewEvent, PeopleUpdate, Position, State
 from walker_collector.spool.person_keys import unclaimed
@@ -62,11 +62,13 @@ class Commands:
         claim: bool = False,
         position: Position | None = None,
         waits: bool = True,
+        stated: Stated | None = None,
     ) -> None:
         """Run a command that was pushed; raises EventError if it is malformed.
 
         `position`: that after its line; a statement of consent is stored with it. `claim`: by an
-        untrusted sender. `waits`: for room. Raises NotTrusted if that one may not send it.
+        untrusted sender. `waits`: for room. `stated`: when it was pushed, if not now. Raises
+        NotTrusted if that one may not send it.
         """
         name, data = str.__str__(raw["name"]), raw.get("data")
         if claim:
@@ -74,7 +76,9 @@ class Commands:
         if not isinstance(data, Mapping):
             raise EventError(f"{name}: data must be an object")
         if name == "walker consent":
-            self.consent(data, raw.get("user"), claim=claim, position=position, waits=waits)
+            self.consent(
+                data, raw.get("user"), claim=claim, position=position, waits=waits, stated=stated
+            )
         elif name == "walker user":
             self.user(data)
         else:
@@ -112,12 +116,13 @@ class Commands:
         claim: bool = False,
         position: Position | None = None,
         waits: bool = True,
+        stated: Stated | None = None,
     ) -> int:
         """Record a statement, and release the events that it admits; see Collector.consent."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
 
         def keep() -> str | None:
-            return self._record(update, user, claim, position)
+            return self._record(update, user, claim, position, stated)
 
         def record() -> int:
             try:
@@ -165,11 +170,20 @@ class Commands:
         user: Mapping[str, Any] | None,
         claim: bool,
         position: Position | None,
+        stated: Stated | None,
     ) -> str | None:
         """Record a statement with its notice: both or neither.
 
         Returns the person; None for the default.
         """
+
+        def keep(change: PeopleUpdate, person: str, state: Consent) -> None:
+            new = update
+            if stated is not None:
+                new = {key: given for key, given in update.items() if state.get(key) == given}
+            owner, notify = address(user or {}, person), bool(new)
+            self._keep(change, new, state, owner, person, notify=notify, position=position)
+
         if user is None:
             self._consents.set_default(
                 update,
@@ -180,14 +194,7 @@ class Commands:
             shown = storable(dict(update), 200)
             logger.info("consent without a user is the default, for everybody: %s", shown)
             return None
-        person, _ = self._consents.record_consent(
-            update,
-            user,
-            lambda change, person, state: self._keep(
-                change, update, state, address(user, person), person, position=position
-            ),
-            claim=claim,
-        )
+        person, _ = self._consents.record_consent(update, user, keep, claim=claim, stated=stated)
         return person
 
     def _keep(

@@ -19,11 +19,14 @@ class Origin:
     recent: the time (ms) for which the ids that they come with are remembered; 0: they are not.
     corrects_times: whether an event at an impossible time gets the time of its receipt, and is not
         refused.
+    as_of: the number of erasures when its events were read. After another one they are not
+        accepted (Overtaken), and have to be read anew. None: erasures do not reach them.
     """
 
     steps: Steps | None = None
     recent: int = 0
     corrects_times: bool = False
+    as_of: int | None = None
 
 
 class Placed(NamedTuple):
@@ -31,6 +34,13 @@ class Placed(NamedTuple):
 
     event: Mapping[str, Any] | UnreadEvent | None
     position: Position
+
+
+class Posted(NamedTuple):
+    """An event or command of the outbox, with the stamp of its push."""
+
+    event: Mapping[str, Any]
+    at: int
 
 
 PROCESS: Final = Origin()

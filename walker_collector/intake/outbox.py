@@ -11,15 +11,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from walker_collector.errors import CollectorClosed, EventError, SpoolError, WalkerError
+from attrs import evolve
+
+from walker_collector.errors import CollectorClosed, EventError, Overtaken, SpoolError, WalkerError
 from walker_collector.events import Bounds, decode, encode, is_command
-from walker_collector.hookspecs import Received
 from walker_collector.intake.accept import Intake
 from walker_collector.intake.commands import plain_statement
-from walker_collector.intake.origin import Origin
+from walker_collector.intake.origin import Origin, Posted
 from walker_collector.intake.reading import readable
+from walker_collector.people.consent import ConsentStore
+from walker_collector.people.posted import object_in
 from walker_collector.results import PushResult
-from walker_collector.spool import RECENT, Outbox
+from walker_collector.spool import RECENT, Outbox, OutboxRow
 from walker_collector.text import LastTrouble, describe
 
 _ORIGIN: Final = Origin(recent=RECENT)
@@ -44,11 +47,13 @@ def post(
     connection: Any,
     raw: Mapping[str, Any],
     intake: Intake,
+    stamp: Callable[[], int],
     new_id: Callable[[], str],
 ) -> PushResult:
     """Write an event or a statement of consent into the application's transaction.
 
-    Returns its id; there is no answer of a destination yet. Raises EventError for an event that
+    `stamp` tells when: as of then a statement counts, whenever it is accepted. Returns the id;
+    there is no answer of a destination yet. Raises EventError for an event that
     could not be accepted, SpoolError for a spool without an outbox, or another database.
     """
     if outbox is None:
@@ -63,7 +68,7 @@ def post(
     else:
         id_ = str(raw.get("id") or new_id())
         body = _command({**read.command, "id": id_}, intake.bounds)
-    outbox.post(connection, body)
+    outbox.post(connection, stamp(), body)
     return PushResult(id_)
 
 
@@ -74,7 +79,12 @@ def _command(raw: Mapping[str, Any], bounds: Bounds) -> bytes:
             f"{raw['name']}: changes this process alone, whatever becomes of a transaction; push "
             "it without a connection"
         )
-    plain_statement(raw.get("data"), raw.get("user"), bounds)
+    if raw.get("user") is None:
+        raise EventError(
+            "walker consent: without a user it is the default for everybody, which is no part of a "
+            "transaction; name the user, or push it without a connection"
+        )
+    plain_statement(raw.get("data"), raw["user"], bounds)
     return readable(lambda: encode(raw, bounds))
 
 
@@ -84,9 +94,13 @@ class OutboxReader:
     Of several processes one has the outbox at a time, as long as it lives.
     """
 
-    def __init__(self, outbox: Outbox, intake: Intake) -> None:
+    def __init__(
+        self, outbox: Outbox, intake: Intake, consents: ConsentStore, now: Callable[[], int]
+    ) -> None:
         self._outbox = outbox
         self._intake = intake
+        self._consents = consents
+        self._now = now
         self._over = threading.Event()
         self._trouble = LastTrouble()
         self._thread = threading.Thread(target=self._run, name="walker-outbox", daemon=True)
@@ -119,15 +133,20 @@ class OutboxReader:
 
     def take(self) -> bool:
         """Accept the next events; return whether there may be more. Raises SpoolError."""
+        self._consents.refresh()
+        # First: an erasure from now on takes rows away that this thread has in hand.
+        origin = evolve(_ORIGIN, as_of=self._consents.erasures)
         rows = self._outbox.take(_ROWS)
         if not rows:
             return False
-        events = _together([_event(body) for _, body in rows])
-        received = [Received(event) for event in events]
-        results = self._intake.accept_many(received, self._check_open, _ORIGIN)
+        now = self._now() * 1_000
+        posted = _together([posted_event(row, now) for row in rows])
+        results = self._intake.accept_many(posted, self._check_open, origin)
         settled, error = _settled(rows, results)
         self._outbox.remove(settled)
-        if error is not None:
+        if isinstance(error, Overtaken):
+            self._consents.after_erasure()
+        elif error is not None:
             raise error
         return True
 
@@ -136,27 +155,27 @@ class OutboxReader:
             raise CollectorClosed("the collector is closing")
 
 
-def _together(events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+def _together(events: Sequence[Posted]) -> Sequence[Posted]:
     """Return the first events, up to a statement of consent, or that alone.
 
     They are stored as one group: what there is no room for is its end, so that nothing is
     overtaken.
     """
     for count, event in enumerate(events):
-        if is_command(event.get("name")):
+        if is_command(event.event.get("name")):
             return events[: count or 1]
     return events
 
 
 def _settled(
-    rows: Sequence[tuple[int, bytes]], results: Sequence[PushResult | WalkerError]
+    rows: Sequence[OutboxRow], results: Sequence[PushResult | WalkerError]
 ) -> tuple[list[int], WalkerError | None]:
     """Return the rows that need no other attempt, and the error of the first that does.
 
     There are no results of the rows that are left for the next time.
     """
     settled: list[int] = []
-    for (number, _), result in zip(rows, results, strict=False):
+    for (number, _, _), result in zip(rows, results, strict=False):
         if isinstance(result, EventError):  # another program has written this row
             logger.error("outbox: row %d is no event, and was removed: %s", number, result)
         elif isinstance(result, WalkerError):
@@ -165,10 +184,10 @@ def _settled(
     return settled, None
 
 
-def _event(body: bytes) -> dict[str, Any]:
-    """Return the event of a row; of one that has none, something that is refused."""
-    try:
-        event = decode(body)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
+def posted_event(row: OutboxRow, now: int) -> Posted:
+    """Return the event of a row, as of its push, which is not after the stamp `now`.
+
+    Of a row that has none, something that is refused.
+    """
+    at = min(row.at, now)
+    return Posted({"timestamp": at // 1_000, **object_in(row.body)}, at)

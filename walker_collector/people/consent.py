@@ -6,7 +6,7 @@ consent belongs to a person, and the default holds for people without statements
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -28,6 +28,13 @@ from walker_collector.spool.person_keys import claimed, is_claimed, unclaimed
 T = TypeVar("T")
 Keep = Callable[[PeopleUpdate, str, Consent], object]
 """Stores an update, given the person who has stated something, and all their statements."""
+
+
+class Stated(NamedTuple):
+    """The moment of a statement that comes late: its stamp, and the number of erasures then."""
+
+    at: int
+    as_of: int
 
 
 @frozen
@@ -53,6 +60,10 @@ class ConsentSnapshot:
 
 class ConsentStore(KnownPeople):
     """The statements of people about consent, and the decision for each event; thread-safe."""
+
+    def next_stamp(self) -> int:
+        """Return the stamp of something that is stated now: above all before it."""
+        return self._records.next_stamp()
 
     @property
     def default(self) -> dict[str, bool]:
@@ -117,28 +128,40 @@ class ConsentStore(KnownPeople):
         keep: Keep | None = None,
         *,
         claim: bool = False,
+        stated: Stated | None = None,
     ) -> tuple[str, dict[str, bool]]:
         """Record the statement of a person; return their key and all their statements.
+
+        `stated`: when, if not now; later statements stay. Raises Overtaken after an erasure since.
 
         `keep` stores it, given the person and these statements; if it raises, nothing changes.
         `claim`: an untrusted caller says so. Then grants count for the events of such callers
         only, and withdrawals for all. Raises ValueError if `user` has no identifier, EventError for
         a person with more than `CONSENT_KEYS` keys.
         """
-        return self._until_current(lambda: self._record(update, user, keep, claim))
+        return self._until_current(lambda: self._record(update, user, keep, claim, stated))
 
     def _record(
-        self, update: Consent, user: Mapping[str, Any], keep: Keep | None, claim: bool
+        self,
+        update: Consent,
+        user: Mapping[str, Any],
+        keep: Keep | None,
+        claim: bool,
+        stated: Stated | None,
     ) -> tuple[str, dict[str, bool]]:
         with self._recording:
-            person, _ = self.identify(user, claim=claim)
+            as_of = stated.as_of if stated else None
+            person, _ = self.identify(user, claim=claim, as_of=as_of)
             if not person:
                 raise ValueError("user needs an id, a device or a session")
-            at = self._records.next_stamp()
+            self.check_not_overtaken(as_of)
+            now = self._records.next_stamp()
+            at = min(stated.at, now) if stated else now
             new = {key: (bool(value), at) for key, value in update.items()}
             records = self._with_withdrawals(new, user, person) if claim else {}
             for key in (person, *self._merged_claim(person)):
-                records[key] = _extended(self._records.get(key), new, "the person")
+                before = self._records.get(key)
+                records[key] = _extended(before, _not_overtaken(new, before), "the person")
             return person, self._state_records(records, person, keep)
 
     def _merged_claim(self, person: str) -> Iterable[str]:
@@ -283,6 +306,12 @@ def _extended(before: Mapping[str, T], update: Mapping[str, T], whose: str) -> d
             f"consent: {whose} would have {count:,} keys with this; the limit is {CONSENT_KEYS}"
         )
     return after
+
+
+def _not_overtaken(new: ConsentRecord, before: ConsentRecord) -> ConsentRecord:
+    """Return those of new statements that count: of two with one stamp, the denial."""
+    merged = later_of(before, new)
+    return {key: item for key, item in new.items() if merged[key] == item}
 
 
 def _keep_default(keep: Callable[[PeopleUpdate, Consent], object], change: PeopleUpdate) -> None:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, ValuesView
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from walker_collector.errors import SpoolError
 from walker_collector.hookspecs import Person
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
+from walker_collector.people.posted import rows_of_people
 from walker_collector.spool import DurableSpool, Erased, Spool
 from walker_collector.spool.person_keys import unclaimed
 from walker_collector.text import counted, get_logger
@@ -85,7 +86,8 @@ class Erasure:
         """Erase these keys, and all others of the same people.
 
         Waits for calls under way. Raises SpoolError if the spool cannot erase: then nothing has
-        changed; or if a copy of what was erased may be left in its log.
+        changed, but for events that may have left the outbox; or if a copy of what was erased may
+        be left in its log.
         """
         with self._named() as name:
             try:
@@ -94,7 +96,7 @@ class Erasure:
                 self._take_back(name)
                 raise
         self._scrub(removed)
-        return ErasedEvents(len(removed.seqs), under_way)
+        return ErasedEvents(len(removed.seqs) + removed.posted, under_way)
 
     def _take_back(self, name: str) -> None:
         """Take an erasure back that has failed.
@@ -123,15 +125,34 @@ class Erasure:
         with self._alone(), ExitStack() as erasing:
             # Twice: first the long wait, in which an event may name the people with further keys.
             # Then no more are learned, as events could come with a new one for ever.
+            people = people | self._posted(people)[1]
             gone, _ = self._stop(self._consents.all_keys(people), name, deadline, erasing)
             keys = erasing.enter_context(self._consents.erasing(people))
             found, under_way = self._stop(keys, name, deadline, erasing)
-            removed = self._remove(keys, gone | found)
+            posted = self._remove_posted(keys)
+            removed = evolve(self._remove(keys, gone | found), posted=posted)
             if notify:  # while no delivery to them begins
                 person = _as_person(keys)
                 for worker in self._workers.values():
                     worker.tell_erased(person)
         return removed, under_way
+
+    def _posted(self, people: set[str]) -> tuple[list[int], set[str]]:
+        """Return the rows of the outbox with events of people, and the keys that these add."""
+        outbox = self._spool.outbox if self._spool.durable else None
+        if outbox is None:
+            return [], set()
+        return rows_of_people(outbox.rows(), self._consents.all_keys(people), self._consents)
+
+    def _remove_posted(self, keys: set[str]) -> int:
+        """Remove the events of these keys from the outbox; return their number.
+
+        Called before the rest is erased: who has such a row in hand is overtaken by that.
+        """
+        numbers, _ = self._posted(keys)
+        if numbers and self._spool.durable and self._spool.outbox:
+            self._spool.outbox.remove(numbers)
+        return len(numbers)
 
     def _stop(
         self, keys: set[str], name: str, deadline: float, erasing: ExitStack

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from attrs import frozen
 
 from walker_collector.config import Consent
+from walker_collector.errors import Overtaken
 from walker_collector.events import CONSENT_KEYS
 from walker_collector.interrupts import run_to_the_end
 from walker_collector.people.identity import Identified, identifiers
@@ -57,11 +58,14 @@ class KnownPeople(SharedKnowledge):
         self._erasing: set[str] = set()
         """The keys of people under erasure."""
 
-    def identify(self, user: Mapping[str, Any], *, claim: bool = False) -> tuple[str, News]:
+    def identify(
+        self, user: Mapping[str, Any], *, claim: bool = False, as_of: int | None = None
+    ) -> tuple[str, News]:
         """Learn from the identifiers that an event or call names together.
 
         Returns the person's key, and the news: after a merge, events held under a weaker
-        identifier are this person's. `claim`: an untrusted caller names them.
+        identifier are this person's. `claim`: an untrusted caller names them. `as_of`: the number
+        of erasures when they were read; raises Overtaken after another one.
         """
         keys = _keys(user, claim)
         if not keys:
@@ -71,7 +75,7 @@ class KnownPeople(SharedKnowledge):
         found = self._identities.resolve(keys)
         if not found.is_news:
             return found.person, None
-        return self._until_current(lambda: self._identify(keys))
+        return self._until_current(lambda: self._identify(keys, as_of))
 
     def person_of(self, user: Mapping[str, Any], *, claim: bool = False) -> str:
         """Return the person that identifiers lead to, without learning from them; "": nobody."""
@@ -80,8 +84,17 @@ class KnownPeople(SharedKnowledge):
             return self._identities.resolve(keys).person
         return self._identities.current(keys[0]) if keys else ""
 
-    def _identify(self, keys: Sequence[str]) -> tuple[str, News]:
+    def check_not_overtaken(self, as_of: int | None) -> None:
+        """Raise Overtaken if there was another erasure than so many; None: that does not matter.
+
+        What is stored after this check is refused as stale if one comes in between.
+        """
+        if as_of not in (None, self.erasures):
+            raise Overtaken("an erasure has begun since this was read")
+
+    def _identify(self, keys: Sequence[str], as_of: int | None) -> tuple[str, News]:
         with self._recording:
+            self.check_not_overtaken(as_of)
             found = self._identities.resolve(keys)
             if not found.is_news or not self._erasing.isdisjoint((found.person, *found.joining)):
                 return found.person, None

@@ -40,10 +40,10 @@ class ConsentRecords:
         """Return the stamp of a new statement: above all before it, of any process, however the
         clock is set. It is the clock's time in thousandths of ms.
         """
-        if self._store:
-            self._last_stamp = max(self._last_stamp, self._store.last_stamp())
-        self._last_stamp = max(self._last_stamp + 1, self._now() * 1_000)
-        return self._last_stamp
+        stored = self._store.last_stamp() if self._store else 0
+        with self._lock:
+            self._last_stamp = max(self._last_stamp + 1, stored + 1, self._now() * 1_000)
+            return self._last_stamp
 
     def get(self, person: str) -> ConsentRecord:
         """Return all statements of a person."""

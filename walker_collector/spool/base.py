@@ -177,13 +177,23 @@ class Erased:
     """The numbers of removed events, and their count per destination and state.
 
     `versions`: of what is known of people, before and after. `scrubbed`: no copy of them is left in
-    a log; else `scrub` has to be called again.
+    a log; else `scrub` has to be called again. `posted`: the number of events that have left the
+    outbox with them.
     """
 
     seqs: set[int]
     counts: Mapping[tuple[str, State], int] = field(factory=dict)
     versions: tuple[int, int] = (0, 0)
     scrubbed: bool = True
+    posted: int = 0
+
+
+class OutboxRow(NamedTuple):
+    """An event or command that waits to be accepted, with the stamp of its push."""
+
+    number: int
+    at: int
+    body: bytes
 
 
 ConsentRecord = Mapping[str, tuple[bool, int]]

@@ -5,7 +5,7 @@ engine, which has the `Members` and `Leases` of `processes.keeper`.
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from walker_collector.spool.base import (
@@ -19,6 +19,7 @@ from walker_collector.spool.base import (
     Fate,
     NewEvent,
     OnCommitted,
+    OutboxRow,
     PeopleNews,
     PeopleUpdate,
     Position,
@@ -210,20 +211,30 @@ class Membership(Protocol):
 class Outbox(Protocol):
     """Events in the transactions of applications, before they are accepted."""
 
-    def post(self, connection: Any, body: bytes) -> None:
+    def post(self, connection: Any, at: int, body: bytes) -> None:
         """Write a row in the transaction of a connection of the application.
 
-        Raises SpoolError for a connection that is none, or of another database.
+        `at`: the stamp of the push. Raises SpoolError for a connection that is none, that cannot
+        write, or is of another database.
         """
 
-    def take(self, limit: int) -> list[tuple[int, bytes]]:
-        """Return the next committed rows, with their numbers; none if another process has them.
+    def take(self, limit: int) -> list[OutboxRow]:
+        """Return the next committed rows; none if another process has them.
 
         The order is that of the commits, as far as the database tells it. Raises SpoolError.
         """
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Remove rows that were accepted. Raises SpoolError."""
+        """Remove rows that were accepted, or are not to be. Raises SpoolError."""
+
+    def rows(self) -> Iterator[OutboxRow]:
+        """Yield all committed rows in the order of their numbers, whoever takes them."""
+
+    def with_text(self, text: str) -> list[OutboxRow]:
+        """Return the committed rows with this string in their JSON, such as the id of an event."""
+
+    def figures(self) -> tuple[int, int]:
+        """Return the number of committed rows, and the stamp of the oldest push; 0: none."""
 
 
 class VolatileSpool(EventStore, Protocol):

@@ -59,7 +59,7 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
         self._expected = core.figures.last.seq + 1
         self._direct = Session(place, place.direct_url, core.queries)
         self.erasure_sessions = ErasureSessions(self._direct, wait)
-        self.outbox = PostgresOutbox(core.name, core.queries, self._direct)
+        self.outbox = PostgresOutbox(core.name, core.queries, self._direct, core.ask)
         self._read_only = read_only
         self._membership: AcceptingMembership | DeliveringMembership | None = None
 

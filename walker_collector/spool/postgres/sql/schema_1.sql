@@ -99,5 +99,8 @@ CREATE UNLOGGED TABLE {schema}.samples (
   number bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, body text NOT NULL);
 
 -- Rows that applications write in transactions of their own: see `outbox_table.py`.
+-- `at` is the time of the push, in thousandths of ms.
 CREATE TABLE {schema}.outbox (
-  number bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, body bytea NOT NULL);
+  number bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+  at bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+  body bytea NOT NULL);
