@@ -8,13 +8,14 @@ import click
 
 from walker_collector.checking import Checked, check_destinations
 from walker_collector.cli.options import examples, flow_argument, flow_option, json_option
-from walker_collector.cli.spool_access import owning, reading
+from walker_collector.cli.spool_access import owning
 from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError
 from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 from walker_collector.spool import NothingStored
+from walker_collector.spool.opening import check_database
 from walker_collector.spool.processes.disk import require_local_disk
 from walker_collector.spool.sqlite.failure import cannot_open
 
@@ -34,13 +35,17 @@ def check(flow: Path, name: str | None, as_json: bool) -> None:
     Each gets one harmless request, which changes nothing: of what is wrong, a line says what to do.
     No event is sent. A destination whose plugin has no check is not checked. "reachable": it
     answers, and has no harmless request that tests the key. A spool is opened, or, if there is none
-    yet, a file is made in its folder and removed.
+    yet, a file is made in its folder and removed. A database is asked for the rights of the user,
+    and leaseUrl must lead to it.
 
     Exit status: 0 if nothing is wrong, else 1.
     """
     loaded = load_flow(flow, flow=name, registry=Registry().discover(), events_given=True)
     found = check_destinations(loaded)
-    spool = _check_spool(loaded.collector.spool) if loaded.collector.spool else None
+    collector = loaded.collector
+    # A process that only accepts needs no leases. `walker deliver` does, where the flow has a way.
+    delivers = collector.deliver or bool(collector.spool and collector.spool.lease_url)
+    spool = _check_spool(collector.spool, delivers) if collector.spool else None
     right = all(item.status != "wrong" for item in (*found.values(), *([spool] if spool else ())))
     if as_json:
         stored = {"spool": _as_object(spool)} if spool else {}
@@ -56,15 +61,17 @@ def check(flow: Path, name: str | None, as_json: bool) -> None:
     sys.exit(0 if right else 1)
 
 
-def _check_spool(config: SpoolConfig) -> Checked:
+def _check_spool(config: SpoolConfig, delivers: bool) -> Checked:
     """Return whether the spool can be used; a new one is not made."""
     try:
+        if config.url is not None:
+            check_database(config, config.url, delivers=delivers)
+            return Checked("ok")
         try:
-            with reading(config) if config.url else owning(config):
+            with owning(config):
                 pass
         except NothingStored:
-            if not config.url:
-                _check_new(Path(config.path))
+            _check_new(Path(config.path))
     except SpoolError as error:
         return Checked("wrong", (str(error),))
     return Checked("ok")

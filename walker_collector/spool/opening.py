@@ -1,9 +1,12 @@
 """Open the spool of a configuration: the one place that chooses the engine."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from walker_collector.config import SpoolConfig
+from walker_collector.config import Secret, SpoolConfig
 from walker_collector.spool.engine_protocol import StoredSpool
+
+if TYPE_CHECKING:
+    from walker_collector.spool.postgres import Place
 
 
 def open_durable(config: SpoolConfig, **options: Any) -> StoredSpool:
@@ -14,17 +17,29 @@ def open_durable(config: SpoolConfig, **options: Any) -> StoredSpool:
     # Imported here: a collector in memory needs neither SQLite nor file locks, and few flows have
     # a database.
     if config.url is not None:
-        from walker_collector.spool.postgres import Place, open_spool
+        from walker_collector.spool.postgres import open_spool
 
-        place = Place(
-            url=config.url.reveal(),
-            schema=config.schema,
-            lease_url=config.lease_url.reveal() if config.lease_url else None,
-            max_events=config.max_events,
-            max_bytes=config.max_bytes,
-            sync=config.sync,
-        )
-        return open_spool(place, **options)
+        return open_spool(_place(config, config.url), **options)
     from walker_collector.spool.sqlite import SqliteSpool
 
     return SqliteSpool(config, **options)
+
+
+def check_database(config: SpoolConfig, url: Secret, *, delivers: bool) -> None:
+    """Raise SpoolError unless a process could use the database of a spool; nothing is made."""
+    from walker_collector.spool.postgres import check_access
+
+    check_access(_place(config, url), delivers=delivers)
+
+
+def _place(config: SpoolConfig, url: Secret) -> "Place":
+    from walker_collector.spool.postgres import Place
+
+    return Place(
+        url=url.reveal(),
+        schema=config.schema,
+        lease_url=config.lease_url.reveal() if config.lease_url else None,
+        max_events=config.max_events,
+        max_bytes=config.max_bytes,
+        sync=config.sync,
+    )

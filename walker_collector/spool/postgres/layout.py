@@ -9,7 +9,7 @@ from psycopg.sql import SQL, Identifier
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import NothingStored
 from walker_collector.spool.postgres.sessions import Database, advisory_key
-from walker_collector.text import counted
+from walker_collector.text import counted, storable
 
 VERSION: Final = 1
 _SHARDS: Final = 64
@@ -40,7 +40,7 @@ def prepare(database: Database, name: str, shards: int | None, *, read_only: boo
             raise SpoolError(
                 f"{name}: there is no spool of this version yet; start a process with this flow"
             )
-        found = _migrate(database, shards)
+        found = _migrate(database, name, shards)
     if found.version > VERSION:
         raise SpoolError(
             f"{name}: written by a newer walker-collector (format {found.version}, this one reads "
@@ -74,13 +74,24 @@ def _layout(database: Database) -> Layout | None:
     return None
 
 
-def _migrate(database: Database, shards: int | None) -> Layout:
+def require_no_others(database: Database, name: str) -> None:
+    """Raise SpoolError if there are tables in the schema: without a layout they are of others."""
+    if tables := [table for (table,) in database.rows("tables", (database.queries.schema,))]:
+        raise SpoolError(
+            f"{name}: the schema has {counted(len(tables), 'table')} of others, such as "
+            f"{storable(tables[0], 80)}; choose another schema (spool.schema)"
+        )
+
+
+def _migrate(database: Database, name: str, shards: int | None) -> Layout:
     """Bring the tables to this version, whichever process comes first."""
     connection, schema = database.connection, database.queries.schema
     with connection.transaction():
         key = advisory_key(schema, "layout")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
-        found = _layout(database) or Layout(0, shards or _SHARDS)
+        if (found := _layout(database)) is None:
+            require_no_others(database, name)
+            found = Layout(0, shards or _SHARDS)
         if not database.rows("has_schema", (schema,))[0][0]:  # who is given one may make none
             connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(schema)))
         for version in range(found.version + 1, VERSION + 1):

@@ -119,7 +119,12 @@ class LeaseSession:
             return self._session.run_with_turn(work)
 
     def _enter(self, database: Database) -> None:
-        self._refuse_pooler(database)  # first: else it may fail for any reason
+        try:
+            refuse_pooler(database, self.name)  # first: else it may fail for any reason
+            self._require_tables(database)
+        except SpoolError:
+            self._session.drop()
+            raise
         before, token = self._token, secrets.token_hex(8)
         # First the lock: whoever finds a member without one deletes it.
         database.rows("lock", (member_key(self.schema, token),))
@@ -133,13 +138,11 @@ class LeaseSession:
             database, token, self._since, delivers=self._delivers, leaving=self._leaving
         )
 
-    def _refuse_pooler(self, database: Database) -> None:
-        if is_pooled(database):
-            self._session.drop()
+    def _require_tables(self, database: Database) -> None:
+        if database.rows("has_layout", (self.schema,)) == [(False,)]:
             raise SpoolError(
-                f"{self.name}: a pooler is between this process and the server, and leases "
-                "need a session of their own; give the url of the database without it as "
-                "spool.leaseUrl"
+                f"{self.name}: there is no spool, as spool.leaseUrl leads to another database than "
+                "spool.url; give the url of the same one"
             )
 
     def start(self) -> None:
@@ -183,6 +186,15 @@ class LeaseSession:
         """Leave the session to the parent process, in a forked child."""
         self._over.set()
         self._session.abandon()
+
+
+def refuse_pooler(database: Database, name: str) -> None:
+    """Raise SpoolError if another program hands out the sessions of the server."""
+    if is_pooled(database):
+        raise SpoolError(
+            f"{name}: a pooler is between this process and the server, and leases need a session "
+            "of their own; give the url of the database without it as spool.leaseUrl"
+        )
 
 
 def sign(

@@ -8,8 +8,10 @@ from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.base import RECENT, Claimed, Deliveries, LeaseLost
 from walker_collector.spool.engine_protocol import Membership
 from walker_collector.spool.postgres import session_claims
+from walker_collector.spool.postgres.access import require_one_database
 from walker_collector.spool.postgres.erasure_sessions import ErasureSessions
 from walker_collector.spool.postgres.event_search import EventSearch
+from walker_collector.spool.postgres.lease_session import member_key
 from walker_collector.spool.postgres.listener import Watcher
 from walker_collector.spool.postgres.outbox_table import PostgresOutbox
 from walker_collector.spool.postgres.roster import RosterObserver
@@ -102,9 +104,20 @@ class PostgresSpool(StoredEntries, StoredPeople, StoredTraces):
             deliveries,
             wait=core.wait,
         )
+        if self.place.lease_url is not None:
+            self._require_one_database(membership)
         core.claims = membership.claims
         direct.is_kept = True
         return membership
+
+    def _require_one_database(self, membership: DeliveringMembership) -> None:
+        """Raise SpoolError if the leases are in another database, where nobody would see them."""
+        key = member_key(self.place.schema, membership.token)
+        try:
+            require_one_database(self.core.session, key, self._direct.name)
+        except SpoolError:
+            membership.close()
+            raise
 
     def claim(self, destination: str, entries: Mapping[int, str], version: int) -> Claimed:
         if self.core.claims is None:

@@ -23,6 +23,7 @@ _FILES: Final = (
     "claims",
     "outbox",
     "samples",
+    "access",
 )
 
 

@@ -112,7 +112,7 @@ class Session:
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.turn = threading.Lock()
-        self.name = name_of(place)
+        self.name = name_of(place, url)
         self.schema = place.schema
         self.number = 0
         self.is_kept = False
@@ -292,9 +292,12 @@ def can_retry(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error) and may_heal(error)
 
 
-def name_of(place: Place) -> str:
-    """Return the name of a spool for messages, which has no secret. Raises SpoolError."""
-    found = _parsed(place.url)
+def name_of(place: Place, url: str) -> str:
+    """Return the name of a spool by one of its urls, for messages, which has no secret.
+
+    Raises SpoolError.
+    """
+    found = _parsed(url)
     hosts = (found.get("host") or found.get("hostaddr") or "localhost").split(",")
     ports = (found.get("port") or "").split(",")
     if len(ports) == 1:

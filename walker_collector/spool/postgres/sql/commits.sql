@@ -2,7 +2,8 @@
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)
 
 -- has_layout
-SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'layout')
+SELECT count(*) = 2 FROM pg_catalog.pg_tables
+WHERE schemaname = %s AND tablename IN ('layout', 'people_version')
 
 -- layout
 SELECT version, shards FROM {schema}.layout
