@@ -153,15 +153,18 @@ def collector() -> Iterator[Any]:
         ),
         (
             lambda c: c.push_many([], connection=None),
-            "unexpected keyword argument 'connection'; write push(event, connection=...) for each",
+            "push_many: got an unexpected keyword argument 'connection'; write "
+            "push(event, connection=...) for each event",
         ),
         (
             lambda c: c.consent({"marketing": True}, connection=None),
-            'write push("walker consent", data={...}, user={"id": "u1"}, connection=...)',
+            "consent: got an unexpected keyword argument 'connection'; write "
+            'push("walker consent", data={...}, user={"id": "u1"}, connection=...)',
         ),
         (
             lambda c: c.forget({"id": "u1"}, connection=None),
-            "after the commit: an erasure is no part of a transaction",
+            "forget: got an unexpected keyword argument 'connection'; write "
+            'forget({"id": "u1"}) after the commit: an erasure is no part of a transaction',
         ),
         (
             lambda c: c.flush(10, 20),
