@@ -336,21 +336,13 @@ class Collector(AsyncCalls):
         `without_messages`, all messages to people. Every other part is tried again, also one that
         was begun and may have happened. Raises EventError for a part that no letter can have.
         """
-        from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
-
-        workers, found = self._life.runtime_if_open().workers, by_destination("replay", letters)
-        without = readable(lambda: parts_to_leave_out(without, found, workers.values()))
-        return uninterrupted(
-            lambda: workers.replay(found, without, without_messages=without_messages)
-        )
+        runtime = self._life.runtime_if_open()
+        return runtime.replay(letters, without, without_messages=without_messages)
 
     @inside
     def bury(self, letters: "Iterable[DeadLetter]") -> int:
         """Delete dead letters for good; return their count."""
-        from walker_collector.intake.given_letters import by_destination
-
-        workers, found = self._life.own_runtime().workers, by_destination("bury", letters)
-        return uninterrupted(lambda: workers.delete_dead(found))
+        return self._life.own_runtime().bury(letters)
 
     # --- end -------------------------------------------------------------------------------
 

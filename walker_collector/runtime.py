@@ -1,7 +1,7 @@
 """The working parts of a collector, which a forked child makes anew."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from walker_collector.config import CollectorConfig, FlowConfig
@@ -11,15 +11,18 @@ from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.events import Bounds, Defaults
 from walker_collector.flow import SOURCES_NOT_RUN
 from walker_collector.intake.accept import Intake
+from walker_collector.intake.given_letters import by_destination, parts_to_leave_out
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.intake.origin import Origin
 from walker_collector.intake.outbox import OutboxReader, post
+from walker_collector.intake.reading import readable
 from walker_collector.intake.sink import SpoolSink
+from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult
-from walker_collector.spool import RECENT, Spool
+from walker_collector.spool import RECENT, DeadLetter, Spool
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.opening import open_durable
 from walker_collector.text import get_logger
@@ -113,6 +116,21 @@ class Runtime:
         """Write an event into the transaction of an application; see `outbox.post`."""
         stamp = self.consents.next_stamp
         return post(self.outbox, connection, event, self.intake, stamp, new_id)
+
+    def replay(
+        self, letters: Iterable[DeadLetter], without: Collection[str], *, without_messages: bool
+    ) -> int:
+        """Deliver dead letters again; see `Collector.replay`."""
+        workers, found = self.workers, by_destination("replay", letters)
+        parts = readable(lambda: parts_to_leave_out(without, found, workers.values()))
+        return uninterrupted(
+            lambda: workers.replay(found, parts, without_messages=without_messages)
+        )
+
+    def bury(self, letters: Iterable[DeadLetter]) -> int:
+        """Delete dead letters for good; return their count."""
+        workers, found = self.workers, by_destination("bury", letters)
+        return uninterrupted(lambda: workers.delete_dead(found))
 
     def stop(self, deadline: float, expired: Callable[[], bool]) -> bool:
         """Deliver until `deadline` (monotonic, s), then stop; return whether nothing is left."""

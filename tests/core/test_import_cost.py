@@ -62,6 +62,7 @@ def test_first_push_imports_nothing_as_its_collector_has_all_it_needs(tmp_path: 
         f"c = Collector.from_config({flow!r})",
         "c.push('order complete', data={'total': 5}, user={'id': 'u1'}, consent={'a': True})\n"
         "asyncio.run(c.apush('order complete', user={'id': 'u1'}))\n"
-        "c.consent({'a': False}, user={'id': 'u1'}); c.flush(timeout=10)",
+        "c.consent({'a': False}, user={'id': 'u1'}); c.flush(timeout=10)\n"
+        "c.replay(c.dead()); c.bury([]); c.forget({'id': 'u1'}); c.status(); c.close()",
     )
     assert not pushed - opened
