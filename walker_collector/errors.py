@@ -73,6 +73,9 @@ class EventError(WalkerError):
 class SpoolError(WalkerError):
     """The spool cannot be opened, read or written; the call that raises it accepted nothing."""
 
+    is_logged = False
+    """Whether the log has it already, as a part of an outage."""
+
 
 class NotTrusted(EventError):
     """The sender may not send this command."""

@@ -116,7 +116,12 @@ class LastTrouble:
         self._told = ""
 
     def is_new(self, error: BaseException) -> bool:
-        """Return whether an error is another one than at the attempt before, and keep it."""
+        """Return whether an error is another one than at the attempt before, and keep it.
+
+        One that the log has already is none.
+        """
+        if getattr(error, "is_logged", False):
+            return False
         before, self._told = self._told, describe(error)
         return self._told != before
 

@@ -144,3 +144,31 @@ def test_batch_that_cannot_be_claimed_is_not_tried_at_once_for_ever(
     push(collector, 1)
     assert collector.flush(20)
     assert len(tried) < 50  # it was thousands
+
+
+def test_outage_is_logged_once_and_its_end(
+    collector: Collector, postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def all_have_noticed() -> bool:
+        spool: Any = collector._life.runtime.spool  # type: ignore[union-attr]
+        membership = spool._membership
+        sessions = [spool.core.session, spool._direct, membership._session._session]
+        return all(session.trouble for session in sessions)
+
+    push(collector, 1)
+    assert collector.flush(20)
+    caplog.clear()
+    postgres_server.stop("fast")
+    try:
+        with pytest.raises(SpoolError):
+            push(collector, 2)
+        wait_until(all_have_noticed)
+    finally:
+        postgres_server.start()
+    wait_until(lambda: reason(collector) == "")
+    push(collector, 3)
+    assert collector.flush(20)
+    began, ended = [record.getMessage() for record in caplog.records]
+    assert "see whether the server runs and this machine reaches it; accepted events are" in began
+    assert "safe; it is tried again until it succeeds" in began
+    assert "connected to the server again after" in ended

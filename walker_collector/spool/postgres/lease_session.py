@@ -17,8 +17,8 @@ from typing import Final, TypeVar
 from walker_collector.errors import SpoolError
 from walker_collector.interrupts import uninterrupted
 from walker_collector.spool.base import Lease
+from walker_collector.spool.postgres.outage import Outage
 from walker_collector.spool.postgres.queries import Queries
-from walker_collector.spool.postgres.server_errors import ServerTrouble
 from walker_collector.spool.postgres.sessions import Database, Session, advisory_key, is_pooled
 from walker_collector.spool.postgres.spool_place import Place
 
@@ -46,7 +46,8 @@ class LeaseSession:
 
     Whoever finds the session gone has lost every lease; `ensure` makes another one, with another
     name. `delivers` are the destinations that this process can deliver to. `idle`: the seconds
-    after which the server ends the session of a process that gives no sign.
+    after which the server ends the session of a process that gives no sign. `outage`: that of all
+    sessions of the process.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class LeaseSession:
         queries: Queries,
         delivers: Iterable[str],
         idle: float = IDLE,
+        outage: Outage | None = None,
     ) -> None:
         ended = f"{idle * 1000:.0f}ms"
         settings = {
@@ -63,7 +65,12 @@ class LeaseSession:
             "idle_in_transaction_session_timeout": ended,
         }
         self._session = Session(
-            place, place.direct_url, queries, prepared=self._enter, settings=settings
+            place,
+            place.direct_url,
+            queries,
+            prepared=self._enter,
+            settings=settings,
+            outage=outage,
         )
         self.name = self._session.name
         self.schema = place.schema
@@ -99,7 +106,7 @@ class LeaseSession:
         with self._session.turn:
             now = time.monotonic()
             if self._session.database is None and now < self._retry_at:
-                raise ServerTrouble(self._failure)
+                raise self._session.lost(self._failure)
             try:
                 self._session.open()
             except SpoolError as error:
@@ -113,7 +120,7 @@ class LeaseSession:
     def _run(self, work: Callable[[Database], T]) -> T:
         with self._session.turn:
             if self._session.database is None:
-                raise ServerTrouble(
+                raise self._session.lost(
                     f"{self.name}: the session of the leases is lost; it is made anew"
                 )
             return self._session.run_with_turn(work)

@@ -65,7 +65,10 @@ def spool_error(name: str, error: psycopg.Error) -> SpoolError:
     """Return the error to raise for the spool of this name, with the remedy."""
     state = _state(error)
     hint = _REMEDIES.get(state) or _REMEDIES.get(state[:2])
-    text = storable(str(error).split("\n", 1)[0] or type(error).__name__)
+    text = str(error).split("\n", 1)[0]
+    for told_again in ("connection failed: ", "consuming input failed: "):
+        text = text.removeprefix(told_again)
+    text = storable(text or type(error).__name__)
     if may_heal(error):
         return ServerTrouble(f"{name}: {text}; {hint or _DOWN}")
     return SpoolError(f"{name}: {text}; {hint or 'see the log of the server'}")

@@ -12,6 +12,7 @@ from walker_collector.spool.base import Deliveries, Lease
 from walker_collector.spool.deliverer import NOBODY, Deliverer, DestinationHealth
 from walker_collector.spool.postgres.lease_session import BEAT, IDLE, LeaseSession, sign
 from walker_collector.spool.postgres.listener import Watcher
+from walker_collector.spool.postgres.outage import Outage
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.roster import RosterObserver
 from walker_collector.spool.postgres.server_errors import ServerTrouble
@@ -126,8 +127,8 @@ class DeliveringMembership:
     """Takes part in the deliveries of a spool, until it is closed.
 
     `watcher` is started and closed with it. `claims` are those of this process. `wait`: how long
-    (s) to wait for the server at the start. `idle`: see `LeaseSession`. Raises SpoolError if the
-    server cannot be reached, or only through a pooler.
+    (s) to wait for the server at the start. `idle`, `outage`: see `LeaseSession`.
+    Raises SpoolError if the server cannot be reached, or only through a pooler.
     """
 
     def __init__(
@@ -141,10 +142,11 @@ class DeliveringMembership:
         *,
         wait: float = 5.0,
         idle: float = IDLE,
+        outage: Outage | None = None,
     ) -> None:
         self._watcher = watcher
         self._wait = wait
-        self._session = session = LeaseSession(place, queries, destinations, idle)
+        self._session = session = LeaseSession(place, queries, destinations, idle, outage)
         self._destinations = frozenset(destinations)
         self._shards = shards
         members, leases = SessionMembers(session), SessionLeases(session)

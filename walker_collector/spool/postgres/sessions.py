@@ -20,6 +20,7 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.postgres.array_dumper import ArrayDumper
+from walker_collector.spool.postgres.outage import Outage
 from walker_collector.spool.postgres.queries import Queries
 from walker_collector.spool.postgres.server_errors import ServerTrouble, may_heal, spool_error
 from walker_collector.spool.postgres.spool_place import Place
@@ -99,7 +100,7 @@ class Session:
 
     `turn` is held by the thread that uses it. `prepared` is called with each new connection.
     `number` is another one with each new connection. `settings` are the server's for the session;
-    one of a pooler is left as it is.
+    one of a pooler is left as it is. `outage` is that of all sessions of the process.
     """
 
     def __init__(
@@ -110,10 +111,12 @@ class Session:
         *,
         prepared: Callable[[Database], None] = lambda database: None,
         settings: Mapping[str, str] = MappingProxyType({}),
+        outage: Outage | None = None,
     ) -> None:
         self.turn = threading.Lock()
         self.name = name_of(place, url)
         self.schema = place.schema
+        self.outage = outage or Outage(self.name)
         self.number = 0
         self.is_kept = False
         """Whether somebody uses the connection all the time."""
@@ -126,6 +129,7 @@ class Session:
         self._closed = False
         self._refused_until = 0.0
         self._troubled_since: float | None = None
+        self._connected_at: float | None = None
         self.trouble = ""
         """The reason why the server could not be used the last time; "" if it was."""
 
@@ -145,7 +149,7 @@ class Session:
         if self._closed:
             raise SpoolError(f"{self.name}: it is closed")
         if time.monotonic() < self._refused_until:
-            raise ServerTrouble(self.trouble)
+            raise self.lost(self.trouble)
         self.drop()
         began = time.monotonic()
         try:
@@ -157,10 +161,17 @@ class Session:
     def _refused(self, error: psycopg.Error, began: float) -> SpoolError:
         made = spool_error(self.name, error)
         if isinstance(made, ServerTrouble):
+            self.outage.note(made, self._connected_at)
             self._note_trouble(made)
             now = time.monotonic()
             self._refused_until = now + max(_REFUSED, now - began)
         return made
+
+    def lost(self, text: str) -> ServerTrouble:
+        """Return the error for a session that there is not just now."""
+        error = ServerTrouble(text)
+        self.outage.note(error, self._connected_at)
+        return error
 
     def _note_trouble(self, error: ServerTrouble) -> None:
         self.trouble = str(error)
@@ -189,6 +200,8 @@ class Session:
         self._prepared(database)
         self.number += 1
         self._note_success()
+        self.outage.end()
+        self._connected_at = time.monotonic()
         return database
 
     def run(self, work: Callable[[Database], T]) -> T:
@@ -202,9 +215,12 @@ class Session:
         try:
             return work(database)
         except psycopg.Error as error:
-            if database.connection.closed or not is_idle(database.connection):
+            made, was_lost = spool_error(self.name, error), database.connection.closed
+            if was_lost or not is_idle(database.connection):
                 self.drop()
-            raise spool_error(self.name, error) from error
+            if was_lost and isinstance(made, ServerTrouble):
+                self.outage.note(made, self._connected_at)
+            raise made from error
 
     def repeat(self, work: Callable[[Database], T], wait: float) -> T:
         """Run `work`, which may be repeated, until it succeeds; for at most `wait` seconds.
