@@ -21,6 +21,7 @@ from walker_collector.cli.options import (
 from walker_collector.cli.spool_access import flow_of, reading, spool_of
 from walker_collector.cli.streams import say, say_json, to_json
 from walker_collector.inspector.consent_statements import ConsentStatement, statements_under
+from walker_collector.inspector.posted_events import PostedEvent, posted_by
 from walker_collector.inspector.traces import EventTrace, Tracer
 from walker_collector.moments import moment
 from walker_collector.people.identity import identifiers
@@ -87,15 +88,16 @@ class _Known:
     consent: list[ConsentStatement]
     counts: dict[str, dict[str, int]]
     events: Sequence[EventTrace]
+    posted: Sequence[PostedEvent]
     erasure: str | None
     named: list[str]
 
     @property
     def is_known(self) -> bool:
         """Whether anything is known but the identifiers that were asked for."""
-        return bool(self.consent or self.events or self.erasure == "pending") or not (
-            {*self.identifiers, *self.claimed_identifiers} <= {*self.named}
-        )
+        return bool(
+            self.consent or self.events or self.posted or self.erasure == "pending"
+        ) or not ({*self.identifiers, *self.claimed_identifiers} <= {*self.named})
 
     def as_object(self, *, with_data: bool) -> dict[str, Any]:
         """Return everything for --json; times in ms since 1970."""
@@ -106,6 +108,7 @@ class _Known:
             "consent": [attrs.asdict(item) for item in self.consent],
             "counts": self.counts,
             "events": [event.as_object(with_data=with_data) for event in self.events],
+            "outbox": [event.as_object(with_data=with_data) for event in self.posted],
             "erasure": self.erasure,
         }
 
@@ -119,6 +122,12 @@ class _Known:
             yield from (f"  {_statement_line(item)}" for item in self.consent)
             yield "events:" if self.events else "events: none is waiting, held or dead"
             yield from self._event_lines(with_data=with_data)
+            if self.posted:
+                yield "in the outbox, to be accepted:"
+            for event in self.posted:
+                yield f"  {event.event}  {event.id}  {moment(event.at)}"
+                if with_data:
+                    yield f"    {to_json(event.data)}"
         else:
             yield f"Nothing is known of {', '.join(self.named)}."
         if self.erasure == "pending":
@@ -149,6 +158,7 @@ def _known(tracer: Tracer, store: StoredSpool, user: dict[str, Any]) -> _Known:
         consent=statements_under(keys, store.consent_of),
         counts=tracer.counts(keys),
         events=events,
+        posted=posted_by(store, keys, tracer.consents),
         erasure=_erasure(tracer, store, keys),
         named=named,
     )

@@ -24,7 +24,12 @@ from walker_collector.cli.spool_access import (
     spool_of,
 )
 from walker_collector.cli.streams import Colored, say, say_json
-from walker_collector.inspector.stored_counts import StoredCounts, stored_counts
+from walker_collector.inspector.stored_counts import (
+    OutboxCounts,
+    StoredCounts,
+    outbox_counts,
+    stored_counts,
+)
 from walker_collector.moments import moment, now_ms
 from walker_collector.spool import (
     Member,
@@ -64,13 +69,14 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     waiting: to be delivered. retrying: those of them that have failed, and wait for a retry. held:
     for consent. dead: dead letters. oldest: age of the oldest event that waits or is held. A line
     below tells where events wait and why nothing goes out: no process delivers, the one that has to
-    is stopped, or the destination is down or failing. Then come the processes that use the spool,
-    with the destinations that each delivers to now. A full spool, which takes no more events, is
-    named with the bound that it has reached; a database that takes no writes as well.
+    is stopped, or the destination is down or failing. Another one counts the events that have been
+    pushed in transactions, and wait in the outbox to be accepted. Then come the processes that use
+    the spool, with the destinations that each delivers to now. A full spool, which takes no more
+    events, is named with the bound that it has reached; a database that takes no writes as well.
     """
     config = spool_of(flow, name)
     nothing = full = problem = ""
-    counts = dict[str, StoredCounts]()
+    counts, outbox = dict[str, StoredCounts](), None
     found: Sequence[tuple[Member, Sequence[str]]] = []
     try:
         with reading(config) as store:
@@ -79,6 +85,7 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
                 item.reason = _why_waiting(store.observer, id_) if item.waiting else ""
             found = store.observer.deliveries(counts)
             full, problem = fullness(config, store), store.trouble
+            outbox = outbox_counts(store, found, now_ms())
     except NothingStored as error:
         nothing = str(error)
     if as_json:
@@ -90,6 +97,7 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
                 "trouble": problem,
                 "full": full,
                 "destinations": rows,
+                "outbox": attrs.asdict(outbox) if outbox else None,
                 "processes": processes,
             }
         )
@@ -112,7 +120,15 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     for id_, item in counts.items():
         if item.reason:
             say(f"{id_}: {item.reason}")
+    if outbox and outbox.waiting:
+        say(_outbox_line(outbox))
     _print_processes(found)
+
+
+def _outbox_line(outbox: OutboxCounts) -> str:
+    """Return the line about events that nobody has accepted yet."""
+    what, reason = counted(outbox.waiting, "event"), outbox.reason and f"; {outbox.reason}"
+    return f"outbox: {what} to be accepted, the oldest for {duration(outbox.oldest_age)}{reason}"
 
 
 def _why_waiting(observer: Observer, destination: str) -> str:

@@ -25,6 +25,7 @@ from walker_collector.cli.streams import Colored, say, say_json, to_json
 from walker_collector.config import DestinationConfig
 from walker_collector.inspector.deliverers import Attendance
 from walker_collector.inspector.missing_consent import MissingConsent, Statement
+from walker_collector.inspector.posted_events import PostedEvent, posted_by, posted_with_id
 from walker_collector.inspector.traces import Delivery, EventTrace, Tracer, shown_person
 from walker_collector.moments import moment
 from walker_collector.people.identity import identifiers
@@ -77,6 +78,8 @@ def why(
     source took it (collector.recent), else not at all. A person's delivered events are not kept.
     Only ids are shown of people, unless --data is given.
 
+    An event that was pushed in a transaction waits in the outbox until a process accepts it.
+
     Exit status: 0 if there is a trace of the event, or of an event of the person; 1 if not.
     """
     user = person_of(user_id, device, session)
@@ -86,19 +89,19 @@ def why(
     with reading(config) as store:
         tracer = Tracer(store, config.place, flow_of(flow, name))
         if id_ is not None:
-            events = tracer.events(id_)
+            events, posted = tracer.events(id_), posted_with_id(store, id_)
             subject: dict[str, Any] = {"event": id_}
         else:
             keys = tracer.consents.keys_of(user)
-            events = tracer.of_people(keys, limit)
+            events, posted = tracer.of_people(keys, limit), posted_by(store, keys, tracer.consents)
             subject = {"person": sorted(keys), "counts": tracer.counts(keys)}
         full = fullness(config, store)
-        answer = _Answer(tracer, subject, events, str(flow), full, show_data=show_data)
+        answer = _Answer(tracer, subject, events, posted, str(flow), full, show_data=show_data)
         if as_json:
             say_json(answer.as_object())
         else:
             answer.print()
-    sys.exit(0 if events else 1)
+    sys.exit(0 if events or posted else 1)
 
 
 @attrs.frozen
@@ -108,6 +111,7 @@ class _Answer:
     tracer: Tracer
     subject: Mapping[str, Any]
     events: list[EventTrace]
+    posted: list[PostedEvent]
     flow: str
     full: str
     show_data: bool = attrs.field(kw_only=True)
@@ -117,6 +121,7 @@ class _Answer:
         return {
             **self.subject,
             "events": [event.as_object(with_data=self.show_data) for event in self.events],
+            "outbox": [event.as_object(with_data=self.show_data) for event in self.posted],
             "destinations": {item.destination: item.as_object() for item in self._attended()},
             "ignores": {id_: list(ignored_names(config)) for id_, config in self._configs()},
         }
@@ -140,11 +145,13 @@ class _Answer:
             if number:
                 say("")
             self._print_event(event)
-        if not self.events:
+        for posted in self.posted:
+            self._print_posted(posted)
+        if not self.events and not self.posted:
             for line in self._no_trace():
                 say(line)
         nameless = (event for event in self.events if not event.event)
-        if not self.events or any(_is_ignored(event) for event in nameless):
+        if not (self.events or self.posted) or any(_is_ignored(event) for event in nameless):
             for number, line in enumerate(self._ignored()):
                 if self.events and not number:
                     say("")
@@ -170,6 +177,15 @@ class _Answer:
             for line in self._lines(item, event):
                 say(f"    {line}")
         if self.show_data and event.data is not None:
+            say(f"  {to_json(event.data)}")
+
+    def _print_posted(self, event: PostedEvent) -> None:
+        say(f"{event.event or 'event'}  {event.id}")
+        since = f"since {moment(event.at)}, the time of its push"
+        say("  ", Colored("in the outbox", "yellow"), f" {since}")
+        say("    its transaction has committed; a process that delivers accepts it")
+        say(f"    `walker spool status {self.flow}` shows whether there is one")
+        if self.show_data:
             say(f"  {to_json(event.data)}")
 
     def _lines(self, item: Delivery, event: EventTrace) -> Iterator[str]:

@@ -1,8 +1,13 @@
 """The number of events stored for each destination."""
 
+from collections.abc import Iterable, Sequence
+from typing import Final
+
 from attrs import define
 
-from walker_collector.spool import State, StoredSpool
+from walker_collector.spool import Member, State, StoredSpool
+
+NOBODY_TAKES: Final = "no process delivers now, and only such a one accepts them"
 
 
 @define
@@ -19,6 +24,37 @@ class StoredCounts:
     dead: int = 0
     oldest_age: float = 0.0
     reason: str = ""
+
+
+@define
+class OutboxCounts:
+    """Number of events that wait in the outbox, to be accepted.
+
+    oldest_age: s since the first of them was pushed. reason: why none of them is accepted.
+    """
+
+    waiting: int = 0
+    oldest_age: float = 0.0
+    reason: str = ""
+
+
+def outbox_counts(
+    store: StoredSpool, found: Iterable[tuple[Member, Sequence[str]]], now: int
+) -> OutboxCounts | None:
+    """Return the counts of the outbox at `now` (ms); None: the spool has none.
+
+    `found`: the processes with the destinations that each delivers to: such a one accepts the
+    events. Raises SpoolError.
+    """
+    if store.outbox is None:
+        return None
+    count, oldest = store.outbox.figures()
+    if not count:
+        return OutboxCounts()
+    is_taken = any(ids and not member.silent for member, ids in found)
+    return OutboxCounts(
+        count, max(0.0, now / 1000 - oldest / 1e6), "" if is_taken else NOBODY_TAKES
+    )
 
 
 def stored_counts(store: StoredSpool, now: int) -> dict[str, StoredCounts]:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from walker_collector import Collector
 from walker_collector.cli import main
 from walker_collector.spool.postgres import Place, open_spool
 
@@ -51,6 +53,42 @@ def test_commands_ask_the_database(place: Place, flow: Path, tmp_path: Path) -> 
     assert walker(place, "forget", flow, "--user-id", "ines").stdout == "3 events removed\n"
     status = json.loads(walker(place, "spool", "status", flow, "--json").stdout)
     assert status["destinations"] == {}
+
+
+def test_commands_show_what_waits_in_the_outbox(place: Place, flow: Path, tmp_path: Path) -> None:
+    config = json.loads(flow.read_text())
+    config["collector"] = {"spool": {"url": place.url, "schema": place.schema}, "deliver": False}
+    ines = {"id": "ines", "name": "Inés"}
+    with Collector.from_config(config) as collector, psycopg.connect(place.url) as shop:
+        posted = collector.push("page view", data={"n": 7}, user=ines, connection=shop).id
+        shop.commit()
+        collector.push("page view", user=ines, connection=shop)  # which is rolled back
+        shop.rollback()
+        status = walker(place, "spool", "status", flow).stdout
+        assert "outbox: 1 event to be accepted, the oldest for " in status
+        assert "; no process delivers now, and only such a one accepts them" in status
+        outbox = json.loads(walker(place, "spool", "status", flow, "--json").stdout)["outbox"]
+        assert outbox["waiting"] == 1
+        assert 0 < outbox["oldest_age"] < 60
+        for words in (["--event", posted], ["--user-id", "ines"]):
+            why = walker(place, "why", flow, *words)
+            assert why.exit_code == 0
+            assert "in the outbox since " in why.stdout
+            assert "never accepted" not in why.stdout
+            assert "Inés" not in why.stdout
+        people = walker(place, "people", flow, "--user-id", "ines", "--data", "--json")
+        (event,) = json.loads(people.stdout)["outbox"]
+        assert event["id"] == posted
+        assert event["data"]["user"] == ines
+        assert walker(place, "people", flow, "--user-id", "max").exit_code == 1
+        assert walker(place, "forget", flow, "--user-id", "ines").stdout == "1 event removed\n"
+        assert "outbox" not in walker(place, "spool", "status", flow).stdout
+        with Collector.from_config(
+            {**config, "collector": {"spool": config["collector"]["spool"]}}
+        ):
+            collector.push("page view", user=ines, connection=shop)
+            shop.commit()
+            assert "only such a one" not in walker(place, "spool", "status", flow).stdout
 
 
 def test_status_tells_of_a_server_that_takes_no_writes(place: Place, flow: Path) -> None:
