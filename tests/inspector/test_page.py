@@ -128,13 +128,32 @@ def test_values_are_masked_until_they_are_asked_for(page: Page, inspected: Inspe
     assert "ines@shop.example" not in page.content()
     page.get_by_role("button", name="Show values").click()
     expect(page.locator("#unmasked")).to_be_visible()
-    row.locator("summary").click()
     expect(row.locator("pre").last).to_contain_text('"total": 55')
     expect(row.locator("pre").last).to_contain_text("ines@shop.example")
     page.get_by_role("button", name="Mask values").click()
     expect(page.locator("#unmasked")).to_be_hidden()
-    expect(page.locator("#events pre")).to_have_count(0)
+    expect(row.locator("pre").last).to_contain_text('"total": "***"')
     assert "ines@shop.example" not in page.content()
+
+
+def test_opened_dead_letter_stays_open_as_its_values_are_shown(
+    page: Page, inspected: Inspected
+) -> None:
+    letter = dead_letter(page, inspected).locator("#dead-list .letters li")
+    letter.locator("summary").click()
+    expect(letter.locator("pre")).to_contain_text('"total": "***"')
+    page.get_by_role("button", name="Show values").click()
+    expect(letter.locator("pre")).to_contain_text('"total": 55')
+    page.get_by_role("button", name="Mask values").click()
+    expect(letter.locator("pre")).to_contain_text('"total": "***"')
+    assert "ines@shop.example" not in page.content()
+
+
+def test_everything_can_be_reached_on_a_narrow_screen(page: Page, inspected: Inspected) -> None:
+    page.set_viewport_size({"width": 375, "height": 800})
+    opened(page, inspected, "rules")
+    for item in [*page.locator("nav a").all(), page.get_by_text("never matched").first]:
+        expect(item).to_be_in_viewport(ratio=1)
 
 
 def test_list_can_be_paused_and_filtered(page: Page, inspected: Inspected) -> None:
@@ -151,6 +170,10 @@ def test_list_can_be_paused_and_filtered(page: Page, inspected: Inspected) -> No
     page.get_by_label("Outcome").select_option("all")
     page.get_by_label("Filter by event, person or destination").fill("warehouse")
     expect(page.locator("#events li")).to_have_count(1)
+    page.get_by_label("Filter by event, person or destination").fill("nothing like it")
+    expect(page.locator("#no-events")).to_have_text(
+        "None of the latest 3 events here matches the filter."
+    )
 
 
 # --- what a click does ---------------------------------------------------------------------------
@@ -198,6 +221,8 @@ def test_person_is_forgotten_after_a_question(page: Page, inspected: Inspected) 
     card.get_by_role("button", name="Forget…").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.locator("#person")).to_contain_text("Nothing is known of id:ines.")
+    page.click("nav a[href='#/live']")
+    expect(page.locator("#no-events")).to_contain_text("as a person was erased")
 
 
 # --- for everybody -------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ const VIEWS = ["live", "held", "dead", "rules", "people", "sources"];
 const KEPT = 100;      // events in the list
 const LONGEST = 300;   // seconds that a line shows at most
 const SMOOTH = 5;      // looks that a rate is the mean of
+const SILENT = 6000;   // ms without any figures after which the collector does not answer
 const SVG = "http://www.w3.org/2000/svg";
 const OUTCOMES = {
   delivered: ["good", "delivered"], notified: ["good", "notified"], held: ["warn", "held"],
@@ -15,7 +16,7 @@ const OUTCOMES = {
 };
 const STATES = { ready: ["good", "ready"], idle: ["", "idle"], failing: ["warn", "failing"], down: ["bad", "down"], unattended: ["bad", "unattended"], stopped: ["bad", "stopped"] };
 
-const state = { token: "", values: false, paused: false, view: "", figures: null, history: [], samples: [], held: [], stream: null };
+const state = { token: "", values: false, paused: false, view: "", figures: null, history: [], samples: [], held: [], stream: null, heard: 0, lost: false, erased: false, refilling: false, reopen: new Set() };
 
 // --- elements -----------------------------------------------------------------------------
 
@@ -84,6 +85,9 @@ async function ask(name, body = {}) {
   const response = await fetch(`api/${name}`, {
     method: "POST", headers: { ...headers(), "Content-Type": "application/json" },
     body: JSON.stringify({ ...body, ...(state.values ? { values: true } : {}) }),
+  }).catch(() => {
+    lose();
+    throw new Error("the collector does not answer");
   });
   const answer = await response.json().catch(() => ({}));
   if (response.status === 401) lock("The token is wrong, or the collector was started again since.");
@@ -94,21 +98,46 @@ async function ask(name, body = {}) {
 async function listen() {
   state.stream?.abort();
   const stream = state.stream = new AbortController();
-  for (let wait = 500; !stream.signal.aborted; wait = Math.min(wait * 2, 8000)) {
+  for (let wait = 500; !stream.signal.aborted; wait = Math.min(wait * 2, 2000)) {
     try {
       const response = await fetch(`api/events${state.values ? "?values=1" : ""}`, { headers: headers(), signal: stream.signal });
       if (response.status === 401) return lock(state.token ? "The token is wrong, or the collector was started again since." : "");
       if (!response.ok) throw new Error((await response.json()).error);
       wait = 500;
-      show("link", "on", "Live");
+      find();
       await read(response.body.getReader());
     } catch (error) {
       if (stream.signal.aborted) return;
     }
     if (stream.signal.aborted) return;
-    show("link", "off", "Reconnecting");
+    lose();
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
+}
+
+// What was shown last is no longer so: it must not look like news.
+function lose() {
+  if (state.lost || !state.token) return;
+  state.lost = true;
+  document.body.classList.add("lost");
+  show("link", "off", "Lost");
+  $("lost").hidden = false;
+  $("lost").textContent = `The collector does not answer; trying again. Nothing was heard of it since ${day(state.heard)}; what is shown is of that time.`;
+}
+
+function find() {
+  state.heard = Date.now();
+  if (!state.lost && $("link").classList.contains("on")) return;
+  show("link", "on", "Live");
+  const wasLost = state.lost;
+  forgetLoss();
+  if (wasLost) open(state.view);
+}
+
+function forgetLoss() {
+  state.lost = false;
+  document.body.classList.remove("lost");
+  $("lost").hidden = true;
 }
 
 async function read(reader) {
@@ -116,6 +145,7 @@ async function read(reader) {
   for (let buffer = ""; ;) {
     const { done, value } = await reader.read();
     if (done) return;
+    find();
     buffer += decoder.decode(value, { stream: true });
     for (let end; (end = buffer.indexOf("\n\n")) >= 0; buffer = buffer.slice(end + 2)) {
       const [, name, data] = /^event: (\w+)\ndata: ([^]*)$/.exec(buffer.slice(0, end)) ?? [];
@@ -128,7 +158,12 @@ const RECEIVE = {
   cleared() {  // somebody was erased, whom these may name
     state.samples = [];
     state.held = [];
+    state.erased = true;
     redraw();
+    drawPause();
+    empty();
+    LOAD[state.view]?.().catch(() => {});
+    if (state.view === "people" && $("person").children.length) search();
   },
   hello(hello) {
     $("flow").textContent = hello.flow;
@@ -136,7 +171,7 @@ const RECEIVE = {
     state.history = hello.history;
     state.samples = [];
     state.held = [];
-    $("events").replaceChildren();
+    redraw();
   },
   figures(figures) {
     if (figures.point) state.history = [...state.history, figures.point].slice(-LONGEST);
@@ -145,7 +180,8 @@ const RECEIVE = {
   },
   samples(samples) {
     loaded.changed = true;
-    if (state.paused) { state.held = [...state.held, ...samples].slice(-KEPT); drawPause(); } else add(samples);
+    if (state.paused && !state.refilling) { state.held = [...state.held, ...samples].slice(-KEPT); drawPause(); } else add(samples);
+    state.refilling = false;
   },
 };
 
@@ -229,9 +265,38 @@ function line(id) {
 function add(samples) {
   state.samples = [...samples.toReversed(), ...state.samples].slice(0, KEPT);
   const list = $("events");
-  list.prepend(...samples.slice(-KEPT).toReversed().filter(matches).map((item) => row(item, true)));
+  const rows = samples.slice(-KEPT).toReversed().filter(matches).map((item) => row(item, true));
+  list.prepend(...rows);
+  reopen(list);
   while (list.children.length > KEPT) list.lastChild.remove();
-  $("no-events").hidden = list.children.length > 0;
+  drawNone();
+}
+
+function drawNone() {
+  const seen = state.samples.length, all = !$("filter").value.trim() && !$("outcome").value;
+  $("no-events").hidden = $("events").children.length > 0;
+  $("no-events").textContent = !seen ? (state.erased ? "The list was emptied, as a person was erased whom it may have named. New events appear here." : "No event yet. Send one, and it appears here.")
+    : all ? `The latest ${plural(seen, "event")} here were ignored. Choose “All outcomes” to see them.` : `None of the latest ${plural(seen, "event")} here matches the filter.`;
+}
+
+// --- what is open stays open ---------------------------------------------------------------
+
+const openKeys = (list) => [...list.querySelectorAll("details[open][data-key]")].map((item) => item.dataset.key);
+
+function reopen(list) {
+  if (!state.reopen.size) return;
+  for (const item of list.querySelectorAll("details[data-key]")) if (state.reopen.delete(item.dataset.key)) item.open = true;
+}
+
+function refill(list, ...children) {
+  state.reopen = new Set([...state.reopen, ...openKeys(list)]);
+  list.replaceChildren(...children);
+  reopen(list);
+}
+
+// Views that are not looked at keep nothing, which might be shown later as if it were so still.
+function empty(but = "") {
+  for (const view of ["held", "dead"]) if (view !== but) $(`${view}-list`).replaceChildren();
 }
 
 function matches(item) {
@@ -240,7 +305,7 @@ function matches(item) {
 }
 
 function row(item, isNew = false) {
-  const details = h("details", {}, h("summary", {},
+  const details = h("details", { "data-key": `event ${item.number} ${item.id} ${item.destination}` }, h("summary", {},
     h("time", { datetime: new Date(item.at).toISOString() }, clock(item.at)), h("span", { class: "name" }, item.event),
     h("span", { class: "who" }, person(item)), h("span", { class: "where" }, item.destination),
     h("span", { class: "out" }, outcome(item.outcome)), h("span", { class: "took" }, item.attempt ? ms(item.took) : "")));
@@ -263,8 +328,8 @@ function detail(item) {
 }
 
 function redraw() {
-  $("events").replaceChildren(...state.samples.filter(matches).map((item) => row(item)));
-  $("no-events").hidden = $("events").children.length > 0;
+  refill($("events"), ...state.samples.filter(matches).map((item) => row(item)));
+  drawNone();
 }
 
 function drawPause() {
@@ -279,13 +344,13 @@ const LOAD = {
   async held() {
     Object.assign(loaded, { changed: false, at: Date.now() });
     const { groups, complete } = await ask("held");
-    $("held-list").replaceChildren(...groups.map(heldGroup), ...(complete ? [] : [h("p", { class: "note" }, "Only the oldest ones are listed.")]));
+    refill($("held-list"), ...groups.map(heldGroup), ...(complete ? [] : [h("p", { class: "note" }, "Only the oldest ones are listed.")]));
     if (!groups.length) $("held-list").append(h("p", { class: "empty" }, "Nothing is held."));
   },
   async dead() {
     Object.assign(loaded, { changed: false, at: Date.now() });
     const { reasons } = await ask("dead");
-    $("dead-list").replaceChildren(...reasons.map(reasonCard));
+    refill($("dead-list"), ...reasons.map(reasonCard));
     if (!reasons.length) $("dead-list").append(h("p", { class: "empty" }, "There are no dead letters."));
   },
   rules: drawRules,
@@ -299,7 +364,7 @@ function heldGroup(group) {
     h("p", { class: "reason" }, `${group.destination} needs ${needs(group.missing)}${group.missing?.rule ? ` (rule ${group.missing.rule})` : ""}`),
     group.missing && h("ul", { class: "said soft" }, group.missing.statements.map((one) => h("li", {}, stated(one))), group.missing.deniedForGood && h("li", {}, "The event itself says no, which no later grant changes.")),
     h("p", { class: "sub" }, `Oldest since ${day(group.oldest)}`),
-    h("details", { class: "more" }, h("summary", {}, plural(group.count, "event")),
+    h("details", { class: "more", "data-key": `held ${group.destination} ${group.person} ${needs(group.missing)}` }, h("summary", {}, plural(group.count, "event")),
       h("ol", { class: "letters" }, group.events.map((item) => h("li", { class: "sub line" }, h("span", { class: "name" }, item.event), h("span", {}, day(item.at)), h("span", { class: "mono" }, item.id)))),
       group.count > group.events.length && h("p", { class: "note" }, `and ${count(group.count - group.events.length)} more`)));
 }
@@ -319,7 +384,7 @@ function reasonCard(reason) {
 
 function letterRow(letter, reason) {
   const which = { destination: letter.destination, seq: letter.seq }, parts = Object.entries(letter.parts);
-  return h("li", { "data-id": letter.id }, h("details", {},
+  return h("li", { "data-id": letter.id }, h("details", { "data-key": `dead ${letter.destination} ${letter.seq}` },
     h("summary", {}, h("span", { class: "name" }, letter.event), h("span", {}, person(letter)), h("span", { class: "soft" }, day(letter.died)), h("span", { class: "soft" }, plural(letter.attempts, "attempt"))),
     h("div", { class: "body" },
       h("p", { class: "sub" }, h("span", { class: "mono" }, letter.id), h("span", {}, `accepted ${day(letter.accepted)}`), parts.map(([part, is]) => h("span", {}, `${part}: ${is}`))),
@@ -362,7 +427,7 @@ function drawRules() {
   $("rules-rows").replaceChildren(...figures.rules.map((rule) => h("tr", {},
     h("td", {}, rule.destination),
     h("td", {}, rule.rule ?? h("i", { class: "soft" }, "no rule matches"), rule.ignores && " ", rule.ignores && badge(["", "ignores"])),
-    h("td", { class: "number" }, count(rule.hits)),
+    h("td", { class: "number", "data-unit": rule.hits === 1 ? "hit" : "hits" }, count(rule.hits)),
     h("td", {}, rule.last ? day(rule.last) : rule.rule ? badge(["", "never matched"]) : "–"))));
   if (!figures.rules.length) $("rules-rows").append(h("tr", {}, h("td", { colspan: "4" }, "No destination has rules: events go out as they are.")));
 }
@@ -392,7 +457,7 @@ async function search() {
   const user = { [$("kind").value]: $("key").value };
   if (!$("key").value) return;
   try {
-    $("person").replaceChildren(personCard(await ask("person", { user }), user));
+    refill($("person"), personCard(await ask("person", { user }), user));
   } catch (error) {
     $("person").replaceChildren(h("p", { class: "error" }, error.message));
   }
@@ -407,7 +472,7 @@ function personCard(found, user) {
     h("div", {}, h("h3", {}, "Known as"), h("p", { class: "mono" }, found.identifiers.join(", ")), found.claimed.length > 0 && h("p", { class: "soft" }, `claimed by senders that are not trusted: ${found.claimed.join(", ")}`)),
     h("div", {}, h("h3", {}, "Consent"), found.consent.length ? h("ul", { class: "said" }, found.consent.map((item) => h("li", {}, badge(item.granted ? ["good", "granted"] : ["bad", "denied"]), ` ${item.key} at ${day(item.at)}, by ${item.origin === "event" ? "an event" : "a statement"}${item.claimed ? " of a sender that is not trusted" : ""}`)))
       : h("p", { class: "soft" }, "The person has said nothing.")),
-    h("div", {}, h("h3", {}, "Events here"), found.events.length ? h("ol", { class: "letters" }, found.events.map((event) => h("li", {}, h("details", {},
+    h("div", {}, h("h3", {}, "Events here"), found.events.length ? h("ol", { class: "letters" }, found.events.map((event) => h("li", {}, h("details", { "data-key": `person ${event.id}` },
       h("summary", {}, h("span", { class: "name" }, event.event), h("span", { class: "soft" }, day(event.accepted)), event.deliveries.map((item) => h("span", {}, `${item.destination} `, outcome(item.status)))),
       h("div", { class: "body" }, event.deliveries.map((item) => h("p", { class: "sub" }, `${item.destination}: ${item.consent ? `needs ${needs(item.consent)}` : item.reason || item.status}`)), json(event.payload, "The event"))))))
       : h("p", { class: "soft" }, "None waits, is held or dead. Delivered events are not kept.")));
@@ -458,7 +523,13 @@ function show(id, kind, text) {
 
 function lock(why) {
   state.stream?.abort();
-  state.token = "";
+  Object.assign(state, { token: "", figures: null, history: [], samples: [], held: [] });
+  forgetLoss();
+  showValues(false);
+  for (const id of ["values", "unready"]) $(id).hidden = true;
+  for (const id of ["tiles", "destinations", "events", "person", "rules-rows", "sources-list"]) $(id).replaceChildren();
+  empty();
+  $("flow").textContent = "";
   sessionStorage.removeItem("token");
   for (const id of VIEWS) $(id).hidden = true;
   $("entry").hidden = false;
@@ -470,7 +541,9 @@ function lock(why) {
 
 async function open(view, focus = false) {
   if (!state.token) return;
+  if (state.view !== view) state.reopen.clear();
   state.view = view;
+  empty(view);
   for (const id of VIEWS) $(id).hidden = id !== view;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#/${view}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
@@ -481,12 +554,14 @@ async function open(view, focus = false) {
   try {
     await LOAD[view]?.();
   } catch (error) {
-    if (state.token) toast(`It did not work: ${error.message}`);
+    const list = $(`${view}-list`);
+    if (state.lost && !list.children.length) list.append(h("p", { class: "empty" }, "Not known until the collector answers."));
+    else if (state.token && !state.lost) toast(`It did not work: ${error.message}`);
   }
 }
 
 function enter(token) {
-  state.token = token;
+  Object.assign(state, { token, heard: Date.now() });
   sessionStorage.setItem("token", token);
   $("entry").hidden = true;
   document.querySelector("nav").hidden = false;
@@ -515,15 +590,27 @@ $("pause").addEventListener("click", () => {
   if (!state.paused) add(state.held.splice(0));
   drawPause();
 });
+function showValues(values) {
+  state.values = values;
+  $("values").setAttribute("aria-pressed", values);
+  $("values").textContent = values ? "Mask values" : "Show values";
+  $("unmasked").hidden = !values;
+}
+
 $("values").addEventListener("click", () => {
-  state.values = !state.values;
-  $("values").setAttribute("aria-pressed", state.values);
-  $("values").textContent = state.values ? "Mask values" : "Show values";
-  $("unmasked").hidden = !state.values;
+  showValues(!state.values);
+  state.refilling = state.samples.length > 0;  // though the list is paused
+  state.reopen = new Set(["events", "held-list", "dead-list", "person"].flatMap((id) => openKeys($(id))));
+  for (const id of ["events", "dead-list", "person"]) $(id).replaceChildren();  // a value must not stay
   listen();
   open(state.view);
   if (state.view === "people") search();
 });
+setInterval(() => {
+  if (!state.token || state.lost || Date.now() < state.heard + SILENT) return;
+  lose();
+  listen();
+}, 1000);
 for (const button of document.querySelectorAll("[data-reload]")) button.addEventListener("click", () => open(state.view));
 
 state.view = VIEWS.find((id) => location.hash === `#/${id}`) ?? "live";
