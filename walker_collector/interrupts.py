@@ -27,11 +27,12 @@ _HANDLERS: Final = 5
 _FOREVER: Final = float("inf")
 
 
-def uninterrupted(work: Callable[[], T]) -> T:
+def uninterrupted(work: Callable[[], T], grace: float = _GRACE) -> T:
     """Call `work` so that signal handlers cannot interrupt it; return its result.
 
     Called on the main thread, it runs `work` on another thread, to the end, even if a handler
-    raises here. An exception of `work` is raised. The caller must hold no lock that `work` takes.
+    raises here; the wait for that is `grace` seconds at most. An exception of `work` is raised. The
+    caller must hold no lock that `work` takes.
     """
     if get_ident() != threading.main_thread().ident:
         return work()
@@ -41,7 +42,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
         run.wait(_FOREVER)
     except BaseException:  # a handler raised; work that has begun ends first
         if not run.cancel():
-            _run_out(run, time.monotonic() + _GRACE)
+            _run_out(run, time.monotonic() + grace)
         raise
     return run.result()
 

@@ -49,7 +49,8 @@ def deliver(flow: Path, name: str | None, as_json: bool) -> None:
     does so itself within collector.closeTimeout, and the spool keeps the rest. The figures come on
     stderr, with --json on stdout.
 
-    Exit status: 0 after a signal, 1 if the flow cannot be run or its spool file is lost.
+    Exit status: 0 after a signal, 1 if the flow cannot be run or its spool file is lost; 130 after
+    Ctrl-C while it starts, 143 after SIGTERM.
     """
     spool = spool_of(flow, name)  # raises for a flow without a spool, before it is run
     with StopSignal() as stop:

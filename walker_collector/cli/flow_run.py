@@ -38,8 +38,9 @@ class FlowRun:
         self._flow = _with_short_pushes(flow)
         self._stop = stop
         self._began = now_ms()
-        self.collector = Collector(self._flow, registry)
-        self._say_who_is_missing()
+        with stop.starting():
+            self.collector = Collector(self._flow, registry)
+            self._say_who_is_missing()
 
     @classmethod
     def of_file(

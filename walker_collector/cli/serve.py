@@ -175,7 +175,9 @@ def _serve(
         if not waiting:
             me.has_started()
 
-    with Collector(flow, registry) as collector:
+    with stop.starting():
+        collector = Collector(flow, registry)
+    with collector:
         relax_gc()
         figures = me.figures(collector.status)
         sources = RunningSources(

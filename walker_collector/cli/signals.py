@@ -5,10 +5,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from _thread import start_new_thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, Self
 
+from walker_collector.errors import WalkerError
 from walker_collector.sources.file.lines import Stream, read_piece
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -16,6 +19,8 @@ _ECHO: Final = 1.0
 """Seconds within which the same signal is the same request. `timeout` and the job control of shells
 send it twice: to the process and to its process group.
 """
+_START: Final = 0.5
+"""Seconds in which a start may still succeed after a signal: it may wait for a server in vain."""
 _ERASE_LINE: Final = b"\r\x1b[2K"
 
 
@@ -38,7 +43,7 @@ class StopSignal:
         """Called with the first signal."""
         self._now = now
         self._received_at = 0.0
-        self._reading = False
+        self._reading = self._starting = False
         self._handlers_before: dict[int, Any] = {}
 
     @property
@@ -68,9 +73,33 @@ class StopSignal:
         self.signal = signal.Signals(number)
         self._received_at = self._now()
         self.on_signal(self.signal)
+        if self._starting:
+            start_new_thread(self._end_start, (128 + number,))
         # Python resumes a system call after a handler; only an exception ends a waiting read.
         if self._reading:
             raise _ReadInterrupted
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Have a signal end the process within a moment, unless the block has ended by then.
+
+        A block that fails after a signal ends the process with the status of the signal.
+        """
+        self._starting = True
+        try:
+            yield
+        except WalkerError:
+            if self.exit_status is None:
+                raise
+            sys.exit(self.exit_status)
+        finally:
+            self._starting = False
+
+    def _end_start(self, status: int) -> None:
+        time.sleep(_START)
+        if self._starting:  # nothing was begun that would have to be ended
+            self.before_exit()
+            os._exit(status)
 
     def read(self, stream: Stream) -> bytes:
         """Return the next bytes of a stream like `read_piece`; b"" after a signal."""

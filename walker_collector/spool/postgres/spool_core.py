@@ -1,9 +1,10 @@
 """The parts that all of a spool in PostgreSQL stands on: the writer's session, and group commit."""
 
 import secrets
+from _thread import start_new_thread
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from walker_collector.errors import SpoolError
 from walker_collector.interrupts import uninterrupted
@@ -17,6 +18,9 @@ from walker_collector.spool.postgres.spool_place import Place
 from walker_collector.spool.postgres.transactions import settings_of
 
 T = TypeVar("T")
+
+_GRACE: Final = 0.2
+"""Seconds that an interrupted start waits for the server."""
 
 
 class SpoolCore:
@@ -63,9 +67,14 @@ class SpoolCore:
             return layout.shards, others == 0
 
         try:
-            self.shards, is_alone = uninterrupted(lambda: self.session.repeat(opened, wait))
-        except BaseException:
+            self.shards, is_alone = uninterrupted(
+                lambda: self.session.repeat(opened, wait), grace=_GRACE
+            )
+        except Exception:
             self.session.close()
+            raise
+        except BaseException:  # a signal handler's; the start may still wait for the server
+            start_new_thread(self.session.close, ())
             raise
         self.inherited = self.figures.last.seq if is_alone else None
 
