@@ -154,7 +154,7 @@ def test_rows_that_another_process_has_in_hand_are_erased_too(
         assert stored(collector) == 0
         assert reader(collector).take()
         assert stored(collector) == 1
-        assert not runtime_of(collector).spool.aliases_of("id:ines")  # type: ignore[union-attr]  # a durable one
+        assert not runtime_of(collector).spool.aliases_of("id:ines")
         collector.push("walker consent", data={"marketing": True}, user=INES, connection=shop)
         assert taking.take()
         assert not reader(collector).take()
@@ -224,8 +224,7 @@ def test_row_of_another_program_gets_the_time_of_its_insertion(
         )
     assert reader(collector).take()
     ((_, _, at, stored_body),) = [
-        entry.entry
-        for entry in runtime_of(collector).spool.load("log", 0, 9)  # type: ignore[union-attr]  # a durable one
+        entry.entry for entry in runtime_of(collector).spool.load("log", 0, 9)
     ]
     assert b'"timestamp":1500000000000' in stored_body
     assert at > 1_500_000_000_000
