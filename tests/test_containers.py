@@ -157,7 +157,7 @@ def test_pod_of_kubernetes_runs_the_image_with_what_the_flow_reads() -> None:
         )
     )
     assert {variable["name"].removesuffix("_FILE") for variable in container["env"]} == read
-    made = set(re.findall(r"--from-literal=(\w+)=", PAGE))
+    made = set(re.findall(r"--from-literal=(\w+)=", PAGE)) - {"database_url"}
     files = {Path(each["value"]).name for each in container["env"] if "value" in each}
     keys = {
         each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"] if "valueFrom" in each
@@ -165,3 +165,19 @@ def test_pod_of_kubernetes_runs_the_image_with_what_the_flow_reads() -> None:
     assert files | keys == made
     labels = pod_set["spec"]["template"]["metadata"]["labels"]
     assert labels == pod_set["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
+
+
+def test_deployment_has_the_pod_of_the_stateful_set_and_the_url_of_its_database() -> None:
+    texts = re.findall(r"```yaml\n(apiVersion.*?)```", PAGE, re.DOTALL)
+    pod_set, deployment = (next(iter(yaml.safe_load_all(text))) for text in texts)
+    pod, other = (each["spec"]["template"]["spec"] for each in (pod_set, deployment))
+    (container,), (of_deployment,) = pod.pop("containers"), other.pop("containers")
+    assert pod == other
+    url = {"name": "DATABASE_URL_FILE", "value": "/run/secrets/walker/database_url"}
+    of_deployment["env"].remove(url)
+    assert of_deployment["env"] == container["env"]
+    mounts = [mount for mount in container["volumeMounts"] if mount["name"] != "spool"]
+    assert of_deployment["volumeMounts"] == mounts
+    assert "--from-literal=database_url=" in PAGE
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels == deployment["spec"]["selector"]["matchLabels"]
