@@ -226,6 +226,45 @@ def test_screen_fits_into_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert any("order complete" in line and "id:u99" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("columns", "shown", "left_out"),
+    [
+        (80, ["customerio", "order complete", "needs marketing", "26 s", "call"], []),
+        (40, ["customerio", "order complete"], ["call", "person"]),
+    ],
+)
+def test_names_are_whole_on_a_narrow_terminal(
+    columns: int,
+    shown: list[str],
+    left_out: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = {
+        **{"at": 0, "processes": [], "spool": "spool.db", "note": "", "full": ""},
+        "destinations": [
+            {
+                **{"id": "customerio", "state": "unattended", "reason": "", "hint": ""},
+                **{"rates": None, "call": 12, "waiting": 3, "held": 1, "dead": 1},
+                "oldestAge": 26_000,
+            }
+        ],
+        "live": [
+            {
+                **{"at": 0, "outcome": "held", "destination": "customerio", "claimed": True},
+                **{"event": "order complete", "person": "session:s-682b4c41-2-long", "reason": ""},
+                "missing": {"required": ["marketing"], "mode": "any"},
+            }
+        ],
+    }
+    monkeypatch.setattr(top_screen, "columns_of", lambda _: columns)
+    top_screen.print_view(view)
+    printed = capsys.readouterr().out
+    assert max(map(cells, printed.splitlines()[1:])) <= columns
+    assert [text for text in shown if text not in printed] == []
+    assert [text for text in left_out if text in printed] == []
+
+
 def interrupted_after(
     sleeps: int, monkeypatch: pytest.MonkeyPatch, do: Callable[[], object] = lambda: None
 ) -> list[float]:

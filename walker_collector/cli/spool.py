@@ -113,7 +113,10 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     print_table(
         ("destination", "waiting", "retrying", "held", "dead", "oldest"),
         [
-            (id_, item.waiting, item.retrying, item.held, item.dead, duration(item.oldest_age))
+            (
+                *(id_, item.waiting, item.retrying, item.held, item.dead),
+                duration(item.oldest_age) if item.waiting else "",
+            )
             for id_, item in counts.items()
         ],
     )

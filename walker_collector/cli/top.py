@@ -45,7 +45,8 @@ def top(flow: Path, name: str | None, single: bool, as_json: bool) -> None:
 
     Of each destination: its state and why nothing goes out, events per second, the time of a call,
     what waits, the age of the oldest, and what is held or dead. Below are the events that were
-    delivered, held, failed or ignored just now, without their values.
+    delivered, held, failed or ignored just now, without their values. A person with ~ before it is
+    one that a sender claims who is not trusted.
 
     The processes run with the same spool, on this machine or, with a spool in PostgreSQL, on any.
     They write figures, and up to 20 samples of events a second each, for as long as somebody looks.

@@ -5,9 +5,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from walker_collector.cli.folding import columns_of
+from walker_collector.cli.folding import cells, columns_of
 from walker_collector.cli.output import duration
 from walker_collector.cli.streams import say
 from walker_collector.text import counted, harmless, visible
@@ -20,6 +20,8 @@ View = Mapping[str, Any]
 _WIDE: Final = 200
 """Columns where the output is no terminal."""
 _SAMPLES: Final = 200
+_GAP: Final = 3
+"""Columns between two of a table."""
 _LIVE: Final = 10
 """Live events that are printed once."""
 _DUMB: Final = frozenset({"dumb", "unknown"})
@@ -79,12 +81,12 @@ def print_view(view: View) -> None:
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
     if view["destinations"]:
-        console.print(_destinations(view["destinations"]))
+        console.print(_destinations(view["destinations"], console.width))
     for line in _reasons(view):
         say(line)
     if view["live"]:
         say("")
-        console.print(_live_events(view["live"][-_LIVE:]))
+        console.print(_live_events(view["live"][-_LIVE:], console.width))
 
 
 def _screen(view: View, columns: int, rows: int) -> "RenderableType":
@@ -99,10 +101,18 @@ def _screen(view: View, columns: int, rows: int) -> "RenderableType":
     taken = 1 + len(texts) + 2 + len(view["destinations"])
     taken += sum(1 + len(text.plain) // max(1, columns) for text in reasons)
     room = rows - taken - 4
-    parts: list[RenderableType] = [heading, *texts, _destinations(view["destinations"]), *reasons]
+    parts: list[RenderableType] = [
+        heading,
+        *texts,
+        _destinations(view["destinations"], columns),
+        *reasons,
+    ]
     if room > 0:
         latest = view["live"][-room:]
-        parts += [Text(""), _live_events(latest) if latest else Text("no events just now", "dim")]
+        parts += [
+            Text(""),
+            _live_events(latest, columns) if latest else Text("no events just now", "dim"),
+        ]
     return Group(*parts)
 
 
@@ -126,8 +136,8 @@ def _reasons(view: View) -> Iterable[str]:
             yield _clean(f"{item['id']}: {item['reason']}{hint}")
 
 
-def _destinations(found: Iterable[View]) -> "Table":
-    """Return the table of destinations; the name alone gets shorter on a narrow terminal."""
+def _destinations(found: Iterable[View], columns: int) -> "Table":
+    """Return the table of destinations; on a narrow terminal it lacks some figures, no name."""
     numbers = ("in/s", "out/s", "call", "waiting", "oldest", "held", "dead")
     rows = [
         (
@@ -137,16 +147,23 @@ def _destinations(found: Iterable[View]) -> "Table":
             _rate(item, "delivered"),
             f"{item['call']:.0f} ms" if item["call"] else "",
             _short(item["waiting"]),
-            duration(item["oldestAge"]) if item["oldestAge"] else "",
+            duration(item["oldestAge"] / 1000) if item["oldestAge"] else "",
             _short(item["held"]),
             _short(item["dead"]),
         )
         for item in found
     ]
-    return _table(("destination", "state", *numbers), rows, numbers, elastic=("destination",))
+    return _table(
+        ("destination", "state", *numbers),
+        rows,
+        columns,
+        numbers=numbers,
+        least={"destination": 14},
+        drops=("call", "in/s", "oldest", "out/s", "held", "waiting", "dead"),
+    )
 
 
-def _live_events(found: Iterable[View]) -> "Table":
+def _live_events(found: Iterable[View], columns: int) -> "Table":
     rows = [
         (
             time.strftime("%H:%M:%S", time.localtime(item["at"] / 1000)),
@@ -159,7 +176,13 @@ def _live_events(found: Iterable[View]) -> "Table":
         for item in found
     ]
     names = ("time", "outcome", "destination", "event", "person", "why")
-    return _table(names, rows, elastic=("destination", "event", "person", "why"))
+    return _table(
+        names,
+        rows,
+        columns,
+        least={"event": 14, "why": 8, "destination": 8, "person": 8},
+        drops=("time", "person", "why", "destination"),
+    )
 
 
 def _why(sample: View) -> str:
@@ -173,36 +196,62 @@ def _why(sample: View) -> str:
 def _table(
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
-    numbers: Sequence[str] = (),
+    columns: int,
     *,
-    elastic: Sequence[str],
+    numbers: Sequence[str] = (),
+    least: Mapping[str, int],
+    drops: Sequence[str],
 ) -> "Table":
-    """Return a table. `elastic` columns are cut off where it would be too wide."""
+    """Return a table for a terminal with so many columns.
+
+    least: those of its columns that are cut off at need, the first one last, each to this width.
+    drops: those that are left out where even that does not fit, in this order.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    rows = [[_clean(text) for text in row] for row in rows]
+    full = {
+        header: max(map(cells, (header, *(row[at] for row in rows))))
+        for at, header in enumerate(headers)
+    }
+    widths = _fitting(full, least, drops, columns)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for at, header in enumerate(headers):
-        width = max([len(header), *(len(row[at]) for row in rows)])
-        table.add_column(
-            header,
-            justify="right" if header in numbers else "left",
-            no_wrap=header not in elastic,  # such columns give way last of all
-            min_width=min(width, 8) if header in elastic else width,
-        )
+    for header, width in widths.items():
+        justify: Literal["left", "right"] = "right" if header in numbers else "left"
+        table.add_column(header, justify=justify, no_wrap=True, width=width)
     for row in rows:
-        cells = [
+        texts = [
             Text(
                 text,
                 style=_COLORS.get(text, "") if header in ("state", "outcome") else "",
                 no_wrap=True,
                 overflow="ellipsis",
             )
-            for header, text in zip(headers, map(_clean, row), strict=True)
+            for header, text in zip(headers, row, strict=True)
+            if header in widths
         ]
-        table.add_row(*cells)
+        table.add_row(*texts)
     return table
+
+
+def _fitting(
+    full: Mapping[str, int], least: Mapping[str, int], drops: Sequence[str], columns: int
+) -> dict[str, int]:
+    """Return the widths of the columns of a table that fits; `full`: those that they could have."""
+    widths = {header: min(width, least.get(header, width)) for header, width in full.items()}
+
+    def room() -> int:
+        return columns - sum(widths.values()) - _GAP * (len(widths) - 1)
+
+    for header in drops:
+        if room() < 0:
+            del widths[header]
+    for header in least:
+        if header in widths:
+            widths[header] += max(0, min(full[header] - widths[header], room()))
+    return widths
 
 
 def _rate(item: View, figure: str) -> str:

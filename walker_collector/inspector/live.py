@@ -21,6 +21,8 @@ logger = get_logger("walker_collector")
 
 INTERVAL: Final = 1.0
 """Seconds from one look at the figures to the next."""
+_PARTS: Final = 4
+"""Looks for samples of other processes in that time."""
 HISTORY: Final = 300
 """Looks that are remembered, for the lines of the last minutes."""
 LINGER: Final = 20.0
@@ -115,7 +117,7 @@ class Live:
                 while not self._is_over():
                     self._drop_erased()
                     self._look()
-                    time.sleep(INTERVAL)
+                    self._wait()
         except Exception as error:  # nobody looks any more; the next one starts it again
             logger.warning("inspector: no figures: %s", type(error).__name__)
             with self._lock:
@@ -123,6 +125,12 @@ class Live:
         finally:
             self.sampler.clear()
             self._others.end()
+
+    def _wait(self) -> None:
+        """Wait for the next look; samples of other processes are taken more often."""
+        for _ in range(_PARTS):
+            time.sleep(INTERVAL / _PARTS)
+            self._others.read_samples()
 
     def _drop_erased(self) -> None:
         """Drop all samples if anybody was erased: some may name them."""

@@ -60,7 +60,7 @@ def _destination(
         "held": figures["held"],
         "dead": figures["dead"],
         "inFlight": figures["in_flight"],
-        "oldestAge": round(figures["oldest_age"], 3),
+        "oldestAge": round(figures["oldest_age"] * 1000),
         "accepted": figures["accepted"],
         "delivered": figures["delivered"] + figures["notified"],
         "ignored": figures["ignored"] + figures["empty"],

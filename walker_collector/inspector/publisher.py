@@ -23,7 +23,9 @@ from walker_collector.spool import DurableSpool
 from walker_collector.text import get_logger, storable
 
 INTERVAL: Final = 1.0
-"""Seconds from one publication to the next."""
+"""Seconds from one publication of figures to the next."""
+_SAMPLES: Final = 0.25
+"""Seconds from one look for new samples to the next."""
 _PER_SECOND: Final = 10
 """Samples in a second of events that are delivered, and as many of others."""
 _SAMPLE_BYTES: Final = 2_000
@@ -42,13 +44,13 @@ def publish_while_watched(
     is_watched: Callable[[], bool],
     over: threading.Event,
 ) -> None:
-    """Publish every second, until there are no viewers or it is over."""
+    """Publish figures every second, and samples sooner, until nobody looks or it is over."""
     publisher = Publisher(spool, workers)
     workers.watch.add(publisher.sampler)
     try:
         while is_watched():
             publisher.publish()
-            if over.wait(INTERVAL):
+            if over.wait(min(INTERVAL, _SAMPLES)):
                 return
         publisher.end()
     except SpoolError as error:  # it begins again when the spool can be used, and is watched
@@ -70,11 +72,12 @@ class Publisher:
         self._host = storable(socket.gethostname())
         self._name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
         self._published = 0
+        self._latest = (0, "")
         self._erasures = spool.erasures
         self._before: deque[tuple[int, _Counts]] = deque(maxlen=_WINDOW)
 
     def publish(self) -> None:
-        """Write figures, and the new samples. Raises SpoolError."""
+        """Write the new samples, and figures if it is time for them. Raises SpoolError."""
         samples = self.sampler.since(self._published)
         self._published = self.sampler.last
         if self._spool.erasures != self._erasures:
@@ -83,8 +86,11 @@ class Publisher:
             self._table.clear()
             samples = []
         texts = [_text_of(sample) for sample in samples]
-        figures = orjson.dumps(self._figures()).decode()
-        self._table.publish(self._name, now_ms(), figures, texts)
+        is_time = now_ms() >= self._latest[0] + INTERVAL * 1000
+        if is_time:
+            self._latest = now_ms(), orjson.dumps(self._figures()).decode()
+        if is_time or texts:
+            self._table.publish(self._name, *self._latest, texts)
 
     def end(self) -> None:
         """Leave nothing behind, as nobody watches. Raises SpoolError."""

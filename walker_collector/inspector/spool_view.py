@@ -67,7 +67,7 @@ class SpoolView:
         now = now_ms()
         self._count(now)
         published = [orjson.loads(text) for text in self._table.figures(now - _FRESH).values()]
-        new = self._read_samples()
+        new = self.new_samples()
         ids = {*self._counts, *(id_ for each in published for id_ in each["destinations"])}
         if self._flow is not None:
             ids |= {
@@ -88,8 +88,8 @@ class SpoolView:
             ended = time.monotonic()
             self._count_at = ended + _SHARE * (ended - began)
 
-    def _read_samples(self) -> Sequence[Mapping[str, Any]]:
-        """Return the samples since the last look."""
+    def new_samples(self) -> Sequence[Mapping[str, Any]]:
+        """Return the samples since the last look, or the last call. Raises SpoolError."""
         found = self._table.samples(self._number)
         new = [{**orjson.loads(text), "number": number} for number, text in found]
         self._number = new[-1]["number"] if new else self._number
@@ -110,7 +110,7 @@ class SpoolView:
             "retrying": counts.retrying,
             "held": counts.held,
             "dead": counts.dead,
-            "oldestAge": round(counts.oldest_age, 3),
+            "oldestAge": round(counts.oldest_age * 1000),
             "rates": _total(item["rates"] for item in figures),
             "call": max((item["call"] for item in figures), default=None),
             "slowestCall": max((item["slowestCall"] for item in figures), default=None),

@@ -14,8 +14,8 @@ NOBODY_TAKES: Final = "no process delivers now, and only such a one accepts them
 class StoredCounts:
     """Number of events stored for one destination.
 
-    retrying: waiting events that have failed. oldest_age: s since the oldest waiting or held event
-    was accepted. reason: why none of the waiting ones goes out.
+    retrying: waiting events that have failed. oldest_age: s since the oldest waiting event was
+    accepted; 0: none waits. reason: why none of the waiting ones goes out.
     """
 
     waiting: int = 0

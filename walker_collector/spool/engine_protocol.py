@@ -416,7 +416,7 @@ class StoredSpool(DurableSpool, Protocol):
         """Return every destination that an event was ever stored for."""
 
     def oldest(self) -> dict[str, tuple[int, int]]:
-        """Return two figures for each destination with waiting or held events.
+        """Return two figures for each destination with waiting events.
 
         They are the time of acceptance of the oldest (ms), and the number of those that wait for a
         retry.

@@ -49,6 +49,20 @@ async def test_events_that_another_process_delivers_are_on_the_page(
             assert held == {"there": 0, "elsewhere": 2}
 
 
+@in_a_loop
+async def test_event_of_another_process_appears_before_the_next_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_INTERVAL", 0.05)
+    flow_ = flow({"there": (plugin(Record().push), config())}, tmp_path / "spool.db")
+    with running(flow_) as deliverer, inspected(flow_) as (_, page):
+        async with streamed(page) as answer:
+            await until(lambda: any(map(_all_publish, messages(answer, "figures"))))
+            monkeypatch.setattr(publisher, "INTERVAL", 60.0)  # of figures alone
+            deliverer.push("order complete")
+            await until(lambda: bool(messages(answer, "samples")))
+
+
 def _all_publish(figures: dict[str, Any]) -> bool:
     processes = figures.get("processes", [])
     return len(processes) == 2 and all(item["publishes"] for item in processes)

@@ -234,7 +234,7 @@ function card(item) {
     item.reason && h("p", { class: "why" }, item.reason),
     ...line(item.id),
     facts([
-      ["Delivered", `${rate(means(item.id).at(-1) ?? 0)} / s`], ["Waiting", count(item.waiting)], ["Oldest", item.waiting ? duration(item.oldestAge) : "–"],
+      ["Delivered", `${rate(means(item.id).at(-1) ?? 0)} / s`], ["Waiting", count(item.waiting)], ["Oldest", item.waiting ? duration(item.oldestAge / 1000) : "–"],
       ["Held", count(item.held)], ["Dead letters", count(item.dead)], ["One call", item.call ? ms(item.call) : "–"],
     ]),
     h("p", { class: "foot" }, [

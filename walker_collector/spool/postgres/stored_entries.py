@@ -264,7 +264,7 @@ class StoredEntries:
         return {id_ for id_, _ in self.core.rows("destinations")}
 
     def oldest(self) -> dict[str, tuple[int, int]]:
-        """Return two figures for each destination with waiting or held events.
+        """Return two figures for each destination with waiting events.
 
         They are the time of acceptance of the oldest (ms), and the number of those that wait for a
         retry.

@@ -434,7 +434,7 @@ class SqliteSpool:
         return {id_ for (id_,) in self._rows("SELECT id FROM destinations")}
 
     def oldest(self) -> dict[str, tuple[int, int]]:
-        """Return two figures for each destination with waiting or held events.
+        """Return two figures for each destination with waiting events.
 
         They are the time of acceptance of the oldest (ms), and the number of those that wait for a
         retry.

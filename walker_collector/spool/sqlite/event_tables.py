@@ -143,8 +143,8 @@ JOIN subscribers s ON s.number = e.subscribers JOIN destinations t ON t.number =
 LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = s.destination
 """
 OLDEST: Final = f"""
-SELECT t.id, min(e.at), sum(coalesce(d.state = 0 AND d.due > 0, 0)) FROM events e {EVERY_ENTRY}
-WHERE coalesce(d.state, 0) IN (0, 1) GROUP BY 1
+SELECT t.id, min(e.at), sum(coalesce(d.due > 0, 0)) FROM events e {EVERY_ENTRY}
+WHERE coalesce(d.state, 0) = 0 GROUP BY 1
 """
 SCHEDULE_ERASURE: Final = "INSERT OR IGNORE INTO pending_erasures VALUES (?, ?)"
 CANCEL_ERASURE: Final = "DELETE FROM pending_erasures WHERE erasure = ?"

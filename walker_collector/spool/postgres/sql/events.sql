@@ -195,10 +195,10 @@ SELECT t.id, state, sum(n)::bigint FROM parts JOIN {schema}.destinations t ON t.
 GROUP BY 1, 2 HAVING sum(n) > 0
 
 -- oldest
-SELECT t.id, min(e.at), count(*) FILTER (WHERE d.state = 0 AND d.due > 0) FROM {schema}.events e
+SELECT t.id, min(e.at), count(*) FILTER (WHERE d.due > 0) FROM {schema}.events e
 CROSS JOIN unnest(e.subscribers) s (number) JOIN {schema}.destinations t USING (number)
 LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = s.number
-WHERE coalesce(d.state, 0) <= 1 GROUP BY 1
+WHERE coalesce(d.state, 0) = 0 GROUP BY 1
 
 -- position
 SELECT input, run, line, checksum FROM {schema}.positions WHERE input = %s
