@@ -74,6 +74,7 @@ class LeaseSession:
         )
         self.name = self._session.name
         self.schema = place.schema
+        self._has_own_url = place.lease_url is not None
         self._delivers = sorted(delivers)
         self.on_renamed: Callable[[Database, str, str], None] = lambda database, before, now: None
         """Called within a session made anew with the name before, and the new one."""
@@ -146,7 +147,8 @@ class LeaseSession:
         )
 
     def _require_tables(self, database: Database) -> None:
-        if database.rows("has_layout", (self.schema,)) == [(False,)]:
+        """Raise SpoolError if `leaseUrl` leads to a database without the spool."""
+        if self._has_own_url and not database.rows("has_layout", (self.schema,))[0][0]:
             raise SpoolError(
                 f"{self.name}: there is no spool, as spool.leaseUrl leads to another database than "
                 "spool.url; give the url of the same one"

@@ -20,7 +20,7 @@ _REMEDIES: Final = {
     "28": "check the user and the password in the url",
     "3D": "create the database, or correct its name in the url",
     "40": "others write the same rows; it is written again",
-    "42P01": "there are no tables of the spool; see whether spool.leaseUrl leads to its database",
+    "42P01": "tables of the spool are gone, or spool.leaseUrl leads to another database",
     "42501": "grant the user of the url all rights on the schema, and CREATE on the database",
     "53100": "the disk of the server is full: make room; accepted events are safe",
     "53300": "the server has no connection left: raise max_connections, or run fewer processes",
