@@ -342,7 +342,7 @@ class Collector(AsyncCalls):
     @inside
     def bury(self, letters: "Iterable[DeadLetter]") -> int:
         """Delete dead letters for good; return their count."""
-        return self._life.own_runtime().bury(letters)
+        return self._life.own_runtime().delete_dead(letters)
 
     # --- end -------------------------------------------------------------------------------
 

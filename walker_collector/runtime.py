@@ -127,7 +127,7 @@ class Runtime:
             lambda: workers.replay(found, parts, without_messages=without_messages)
         )
 
-    def bury(self, letters: Iterable[DeadLetter]) -> int:
+    def delete_dead(self, letters: Iterable[DeadLetter]) -> int:
         """Delete dead letters for good; return their count."""
         workers, found = self.workers, by_destination("bury", letters)
         return uninterrupted(lambda: workers.delete_dead(found))
