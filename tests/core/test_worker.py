@@ -756,10 +756,12 @@ def test_full_batch_goes_at_once_and_the_rest_waits_for_company() -> None:
 def test_batch_waits_for_company_after_every_event_but_not_beyond_its_age() -> None:
     clock, server = Clock(), Server()
     with batching(server, clock, size=100, wait=1_000, age=1_500) as collector:
-        for n in range(3):
-            collector.push(event(n))
+        collector.push(event(0))
+        for n in (1, 2):
             clock.advance(700)
+            collector.push(event(n))
         collector.push(event(3))
+        clock.advance(100)  # to the end of its age: all are there by then
         server.record.wait_for(4)
     assert server.calls == [[0, 1, 2, 3]]
 
