@@ -371,7 +371,6 @@ def test_spool_in_a_database_has_a_url_that_is_shown_without_its_login() -> None
         ({"url": "postgresql://u:p@ss@h/d"}, "url", "write %40 for an @ in the password"),
         ({"url": "postgres:/d"}, "url", "must be a URL of PostgreSQL"),
         ({"url": "postgresql://h/d", "schema": "Walker"}, "schema", "must be small letters"),
-        ({"url": "postgresql://h/d?sslmod=require"}, "url", "sslmod; did you mean sslmode?"),
         ({"url": "postgresql://h/d", "schema": "pg_walker"}, "schema", "not begin with pg_"),
         ({"url": "postgresql://h/d", "schema": "public"}, "schema", "needs a schema of its own"),
         ({"url": "postgresql://h/d", "schema": "information_schema"}, "schema", "of its own"),
@@ -392,6 +391,12 @@ def test_wrong_place_of_a_spool_is_a_problem(
     assert path == f"collector.spool.{place}".rstrip(".")
     assert problem in told
     assert "pass-word-9" not in told
+
+
+def test_parameters_of_a_database_url_are_checked_where_its_driver_is_installed() -> None:
+    pytest.importorskip("psycopg")
+    found = problems({"collector": {"spool": {"url": "postgresql://h/d?sslmod=require"}}})
+    assert "sslmod; did you mean sslmode?" in found["collector.spool.url"]
 
 
 def test_database_in_a_refused_url_is_no_secret() -> None:
