@@ -17,6 +17,7 @@ from tests.support import exit_status, wait_until
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.spool import (
     DeliveryState,
+    Entry,
     EntryRun,
     NewEvent,
     PeopleUpdate,
@@ -135,6 +136,26 @@ def test_one_bad_write_of_a_group_fails_alone(spools: Open) -> None:
     ended(threads)
     assert sorted(results) == ["StalePeople", "pushed", "pushed"]
     assert len(stored(spool)) == 2
+
+
+def test_figures_are_right_after_a_group_with_a_repeated_event_and_an_acknowledgement(
+    spools: Open,
+) -> None:
+    spool = spools()
+    entries: list[Entry] = []
+    made = NewEvent("id:a", 1, b"{}", {"crm": State.WAITING}, mark=b"marked")
+    spool.append([made], lambda runs: entries.extend(runs[0][0]))
+    again = NewEvent("id:a", 1, b"{}", {"crm": State.WAITING}, mark=b"marked")
+    with spool.core.writes.order:  # they become one group
+        threads = in_threads(
+            lambda: spool.append([again], ignore), lambda: spool.ack("crm", entries)
+        )
+        wait_until(lambda: len(spool.core.writes.waiting) == 2)
+    ended(threads)
+    assert again.repeats
+    ((seq, events, size, *_),) = spool.core.rows("figures")
+    assert (seq, events, size) == (1, 0, 0)
+    assert spool.core.figures.last[:3] == (seq, events, size)
 
 
 @pytest.mark.parametrize("at", ["before", "after"])

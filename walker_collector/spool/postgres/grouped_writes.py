@@ -40,11 +40,10 @@ Statement = tuple[str, Mapping[str, Any]]
 class _Write:
     """One write, and its state. It is given up at the monotonic `deadline` (s).
 
-    `statement` is all of its work, and may be repeated; None: it takes a transaction.
+    Work that is a statement may be repeated; other work takes a transaction.
     """
 
-    work: Callable[[Transaction], Any]
-    statement: Statement | None
+    work: Callable[[Transaction], Any] | Statement
     then: Callable[[Any], None] | None
     needs: Needs
     deadline: float
@@ -100,7 +99,7 @@ class GroupedWrites:
         Then `then` is called with it, in the order of the commits and before any other write.
         `work` may be run several times, and the last one counts.
         """
-        write = _Write(work, None, then, needs, time.monotonic() + self._wait)
+        write = _Write(work, then, needs, time.monotonic() + self._wait)
         return uninterrupted(lambda: self._run(write))
 
     def run_one(self, name: str, values: Mapping[str, Any]) -> list[Any]:
@@ -108,8 +107,7 @@ class GroupedWrites:
 
         Together with others of its kind, it takes one way to the server and back.
         """
-        deadline = time.monotonic() + self._wait
-        write = _Write(lambda tx: tx.rows(name, values), (name, values), None, NOTHING, deadline)
+        write = _Write((name, values), None, NOTHING, time.monotonic() + self._wait)
         rows: list[Any] = uninterrupted(lambda: self._run(write))
         return rows
 
@@ -127,7 +125,9 @@ class GroupedWrites:
         for pause in pauses():
             writes = list(self.waiting)
             try:
-                self._commit_all(writes)
+                # Apart: within a transaction, a statement would see figures that are not final.
+                self._commit_all([item for item in writes if not isinstance(item.work, tuple)])
+                self._commit_all([item for item in writes if isinstance(item.work, tuple)])
                 self._trouble = ""
             except ServerTrouble as error:
                 self._trouble, self._troubled_at = str(error), time.monotonic()
@@ -142,6 +142,8 @@ class GroupedWrites:
     def _commit_all(self, writes: Sequence[_Write]) -> None:
         """Commit writes together; one by one if one of them fails. Raises ServerTrouble."""
         waiting = [write for write in writes if not write.done]
+        if not waiting:
+            return
         try:
             self._commit_repeatedly(waiting)
         except ServerTrouble:
@@ -176,8 +178,7 @@ class GroupedWrites:
     def _commit(self, writes: Sequence[_Write]) -> None:
         """Run writes in a transaction. It is committed if this returns, and is not if it raises."""
         connection = (database := self._session.open()).connection
-        statements = [write.statement for write in writes if write.statement is not None]
-        if len(statements) == len(writes):
+        if statements := [item.work for item in writes if isinstance(item.work, tuple)]:
             self._run_statements(database, writes, statements)
             return
         transaction: Transaction | None = None
@@ -211,7 +212,8 @@ class GroupedWrites:
         transaction.begin(write.needs for write in writes)
         self._figures.hear(transaction.before)
         for write in writes:
-            write.result = write.work(transaction)
+            if not isinstance(write.work, tuple):  # those are apart: see `_drain`
+                write.result = write.work(transaction)
         self._commits += 1
         transaction.commit(self._sender, self._commits)
         if transaction.is_news:
