@@ -48,6 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have processes look for viewers, and publish them, without the wait between."""
     monkeypatch.setattr(sharing, "_INTERVAL", 0.05)
     monkeypatch.setattr(publisher, "INTERVAL", 0.05)
+    monkeypatch.setattr(publisher, "_SAMPLES", 0.05)
 
 
 class Terminal(io.StringIO):

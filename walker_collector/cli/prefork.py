@@ -145,7 +145,7 @@ class Workers:
         while not self._board.is_serving(first.number) and self._stop.signal is None:
             if (status := _ended(first)) is not None:
                 if status <= 0:  # else it has printed why
-                    say(f"Error: the first worker {_cause(status)}", err=True)
+                    say(f"Error: the first worker {how_ended(status)}", err=True)
                 return False
             time.sleep(_LOOK)
         return True
@@ -189,7 +189,7 @@ class Workers:
             return True
         self._board.set_serving(place.number, False)
         place.ends = [at for at in place.ends if at > now - _WITHIN] + [now]
-        place.due, place.ended = now + _PAUSE, f"worker {pid} {_cause(status)}"
+        place.due, place.ended = now + _PAUSE, f"worker {pid} {how_ended(status)}"
         if len(place.ends) < _MOST:
             return True
         say(f"Error: {place.ended}, the {_MOST}th in its place within {_WITHIN:g} s", err=True)
@@ -234,7 +234,8 @@ def _ended(place: _Place) -> int | None:
     return os.waitstatus_to_exitcode(status)
 
 
-def _cause(status: int) -> str:
+def how_ended(status: int) -> str:
+    """Return how a process has ended, by its exit status, which is negative for a signal."""
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}"
     return f"has ended with exit status {status}"

@@ -67,7 +67,7 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
     and collectors may be running.
 
     waiting: to be delivered. retrying: those of them that have failed, and wait for a retry. held:
-    for consent. dead: dead letters. oldest: age of the oldest event that waits or is held. A line
+    for consent. dead: dead letters. oldest: age of the oldest event that waits. A line
     below tells where events wait and why nothing goes out: no process delivers, the one that has to
     is stopped, or the destination is down or failing. Another one counts the events that have been
     pushed in transactions, and wait in the outbox to be accepted. Then come the processes that use

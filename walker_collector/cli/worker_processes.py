@@ -15,6 +15,7 @@ from attrs import define, field
 
 from walker_collector.cli.options import verbose
 from walker_collector.cli.partition import EVERY
+from walker_collector.cli.prefork import how_ended
 from walker_collector.cli.reader import bad_lines
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.summary import Death, DestinationSummary, Summary
@@ -189,11 +190,10 @@ class Workers:
         pid, status = os.waitpid(process.pid, 0)
         process.pid = 0
         if process.summary is None and not self.failed:
-            code = os.waitstatus_to_exitcode(status)
-            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            how = how_ended(os.waitstatus_to_exitcode(status))
             self.failed = (
-                f"worker {pid} was ended by {how}; what it had not delivered of its "
-                f"{process.handed:,} lines is lost"
+                f"worker {pid} {how}; what it had not delivered of its {process.handed:,} lines is "
+                "lost"
             )
 
 

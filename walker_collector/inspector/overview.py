@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from walker_collector.collector import Collector
 from walker_collector.config import DestinationConfig
+from walker_collector.delivery.status import Counts as Tally
+from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.figures import Counts, Figures
-from walker_collector.inspector.sampler import Sampler
+from walker_collector.inspector.sampler import Sampler, Speed
 from walker_collector.mapping import walk_rules
 from walker_collector.moments import now_ms
 
@@ -33,7 +33,7 @@ def overview(
         "stored": status.stored,
         "unready": status.unready,
         "destinations": [
-            _destination(id_, attrs.asdict(item), workers[id_], sampler)
+            _destination(id_, item, workers[id_], sampler)
             for id_, item in status.destinations.items()
         ],
         "sources": sources(counts),
@@ -46,33 +46,53 @@ def overview(
 
 
 def _destination(
-    id_: str, figures: Mapping[str, Any], worker: DestinationWorker, sampler: Sampler | None
+    id_: str, status: DestinationStatus, worker: DestinationWorker, sampler: Sampler | None
 ) -> dict[str, Any]:
     """Return the figures of a destination, with its breaker and the times of its calls."""
-    speed = sampler.speed(id_) if sampler else None
     config = worker.destination.config
     return {
         "id": id_,
-        "state": figures["state"],
-        "reason": figures["reason"],
-        "waiting": figures["waiting"],
-        "retrying": figures["due"],
-        "held": figures["held"],
-        "dead": figures["dead"],
-        "inFlight": figures["in_flight"],
-        "oldestAge": round(figures["oldest_age"] * 1000),
-        "accepted": figures["accepted"],
-        "delivered": figures["delivered"] + figures["notified"],
-        "ignored": figures["ignored"] + figures["empty"],
-        "retried": figures["retried"],
-        "died": figures["died"],
-        "dropped": figures["dropped"],
+        "state": status.state,
+        "reason": status.reason,
+        "waiting": status.waiting,
+        "retrying": status.due,
+        "held": status.held,
+        "dead": status.dead,
+        "inFlight": status.in_flight,
+        "oldestAge": round(status.oldest_age * 1000),
+        **outcomes(status),
+        "dropped": status.dropped,
         "nextAttempt": worker.health().until,
-        "breaker": {
-            "open": figures["state"] in ("failing", "down"),
-            "threshold": config.breaker.threshold,
-        },
+        "breaker": breaker(status.state, config),
         "consent": sorted(config.consent or ()),
+        **speeds(sampler.speed(id_) if sampler else None),
+    }
+
+
+def outcomes(counts: Tally | DestinationStatus) -> dict[str, int]:
+    """Return the numbers of events since the start of the process, by what became of them."""
+    return {
+        "accepted": counts.accepted,
+        "delivered": counts.delivered + counts.notified,
+        "ignored": counts.ignored + counts.empty,
+        "retried": counts.retried,
+        "died": counts.died,
+    }
+
+
+def rates(before: Mapping[str, int], now: Mapping[str, int], seconds: float) -> dict[str, float]:
+    """Return how much each of `outcomes` has grown, per second."""
+    return {key: round(max(0, now[key] - before[key]) / seconds, 2) for key in now}
+
+
+def breaker(state: str, config: DestinationConfig) -> dict[str, Any]:
+    """Return whether the breaker of a destination is open, and its threshold."""
+    return {"open": state in ("failing", "down"), "threshold": config.breaker.threshold}
+
+
+def speeds(speed: Speed | None) -> dict[str, float | None]:
+    """Return the times (ms) of calls, rounded."""
+    return {
         "call": round(speed.call, 2) if speed else None,
         "slowestCall": round(speed.slowest, 2) if speed else None,
         "age": round(speed.age, 1) if speed else None,

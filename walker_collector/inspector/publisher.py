@@ -17,6 +17,7 @@ from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolError
 from walker_collector.inspector.live_sample import Sample
+from walker_collector.inspector.overview import breaker, outcomes, rates, speeds
 from walker_collector.inspector.sampler import Sampler
 from walker_collector.moments import now_ms
 from walker_collector.spool import DurableSpool
@@ -32,7 +33,6 @@ _SAMPLE_BYTES: Final = 2_000
 """A sample with more JSON is published without its data."""
 _WINDOW: Final = 6
 """Publications over which rates are averaged."""
-_RATES: Final = ("accepted", "delivered", "notified", "ignored", "empty", "retried", "died")
 _Counts = dict[str, dict[str, int]]
 
 logger = get_logger("walker_collector")
@@ -50,7 +50,7 @@ def publish_while_watched(
     try:
         while is_watched():
             publisher.publish()
-            if over.wait(min(INTERVAL, _SAMPLES)):
+            if over.wait(_SAMPLES):
                 return
         publisher.end()
     except SpoolError as error:  # it begins again when the spool can be used, and is watched
@@ -97,7 +97,9 @@ class Publisher:
         self._table.clear()
 
     def _figures(self) -> dict[str, Any]:
-        now, counts = now_ms(), {id_: _counts(worker) for id_, worker in self._workers.items()}
+        now = now_ms()
+        # Not of its status, which asks the spool as well.
+        counts = {id_: outcomes(item.pending.state.counts) for id_, item in self._workers.items()}
         since, earlier = self._before[0] if self._before else (0, {})
         self._before.append((now, counts))
         seconds = (now - since) / 1000
@@ -108,7 +110,7 @@ class Publisher:
             "destinations": {
                 id_: {
                     **self._condition(self._workers[id_]),
-                    "rates": rates(earlier.get(id_), item, seconds),
+                    "rates": _rates(earlier.get(id_), item, seconds),
                 }
                 for id_, item in counts.items()
             },
@@ -119,36 +121,18 @@ class Publisher:
         return {
             "state": health.state,
             "breaker": {
-                "open": health.state in ("failing", "down"),
-                "threshold": worker.destination.config.breaker.threshold,
+                **breaker(health.state, worker.destination.config),
                 "nextAttempt": health.until,
             },
-            "call": round(speed.call, 2),
-            "slowestCall": round(speed.slowest, 2),
-            "age": round(speed.age, 1),
+            **speeds(speed),
         }
 
 
-def rates(
+def _rates(
     before: dict[str, int] | None, now: dict[str, int], seconds: float
 ) -> dict[str, float] | None:
     """Return the events of each outcome in a second; None: nothing is known from before."""
-    if before is None or seconds <= 0:
-        return None
-    found = {key: max(0, now[key] - before[key]) / seconds for key in now}
-    # In the words of `overview`.
-    return {
-        "accepted": round(found["accepted"], 2),
-        "delivered": round(found["delivered"] + found["notified"], 2),
-        "ignored": round(found["ignored"] + found["empty"], 2),
-        "retried": round(found["retried"], 2),
-        "died": round(found["died"], 2),
-    }
-
-
-def _counts(worker: DestinationWorker) -> dict[str, int]:
-    counts = worker.pending.state.counts  # not its status, which asks the spool as well
-    return {key: getattr(counts, key) for key in _RATES}
+    return None if before is None or seconds <= 0 else rates(before, now, seconds)
 
 
 def _text_of(sample: Sample) -> str:

@@ -123,7 +123,7 @@ class Sampler:
             return list(self._samples)[-missing:] if missing > 0 else []
 
     def clear(self) -> None:
-        """Drop the samples, as people whom they name are erased; their numbers go on."""
+        """Drop the samples, as they may name erased people; their numbers go on."""
         with self._lock:
             self._samples.clear()
 

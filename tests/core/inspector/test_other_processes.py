@@ -16,6 +16,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have processes look at each other without the wait between."""
     monkeypatch.setattr(sharing, "_INTERVAL", 0.05)
     monkeypatch.setattr(publisher, "INTERVAL", 0.05)
+    monkeypatch.setattr(publisher, "_SAMPLES", 0.05)
 
 
 @in_a_loop

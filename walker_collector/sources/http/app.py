@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from walker_collector.asgi import Receive, Scope, Send, answer_lifespan
 from walker_collector.figures import Figures
 from walker_collector.groups import Groups
 from walker_collector.results import Status
@@ -15,10 +16,6 @@ from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.no_room import NoRoomLog
 from walker_collector.sources.http.respond import NO_ROOM, Responder
 from walker_collector.sources.http.settings import INSPECT, Settings, is_inspected
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BYTES: Final = 64_000_000
 """Bytes of bodies that wait for their answers, at most."""
@@ -83,7 +80,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI 3 defines it."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await answer_lifespan(receive, send)
         elif self._inspector is not None and is_inspected(_path(scope)):
             await self._inspector(_below(INSPECT, scope), receive, send)
         elif scope["type"] == "http":
@@ -182,16 +179,6 @@ class App:
         if self._durable is None:
             self._durable = self._status().durable if self._status else True
         return self._durable
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            await send({"type": "lifespan.shutdown.complete"})
-            return
 
 
 async def _body(receive: Receive, most: int) -> bytes | None:

@@ -32,9 +32,8 @@ class Outage:
                 error.is_logged = True
             elif connected_at is not None:
                 error.is_logged = True
-                if (
-                    connected_at >= self._ended_at
-                ):  # else it was lost before, and is missed only now
+                # Else it was lost in the outage before, and is missed only now.
+                if connected_at >= self._ended_at:
                     self._since = time.monotonic()
                     logger.error("%s; it is tried again until it succeeds", error)
 
