@@ -142,6 +142,16 @@ def test_destination_that_is_down_is_left_alone_and_then_tried_with_one_event() 
     assert (state.state, state.cautious) == ("idle", False)
 
 
+def test_failure_that_was_under_way_leaves_the_reason_of_a_destination_that_is_down() -> None:
+    state = health()
+    state.judge(of(DOWN, "a"), 0)
+    state.judge(of(BUSY, "b"), 1)
+    assert (state.state, state.reason) == ("down", "401")
+    state.started()
+    state.judge(of(BUSY, "c"), 2)  # a probe's is news
+    assert state.reason == "busy"
+
+
 def test_rejection_that_the_plugin_found_by_itself_is_no_recovery() -> None:
     state = health()
     state.judge(of(DOWN, "a"), 0)

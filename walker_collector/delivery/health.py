@@ -212,7 +212,8 @@ class Health:
             self.breaker.failed_for(new_failures, now)
         elif self.failing:
             return None
-        self.reason = reason
+        if probed or not self.times_down:  # else it began before, and says nothing of the trouble
+            self.reason = reason
         return "failing" if self.failing else "retrying"
 
     def _refused(self, last: Outcome, now: int) -> HealthChange:
