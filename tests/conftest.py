@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.forms import LONG, has_long_form
+from tests.kafka_broker import KafkaBroker, required_broker
 from tests.postgres_server import PostgresServer, required_server
 from tests.services import missing, needed_by
 from tests.wheelhouse import PIP, build, once_for_all, run
@@ -121,6 +122,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for all tests of a process, each of which has a place there alone."""
     with required_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """A Kafka broker for all tests of a process, each of which has topics there alone."""
+    with required_broker() as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

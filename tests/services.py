@@ -8,6 +8,7 @@ import pytest
 SERVICES: Final = {
     "axe": "npm",
     "chromium": "Chromium",
+    "kafka_broker": "a Kafka broker",
     "nginx": "nginx",
     "node_packages": "npm",
     "package_index": "a package index",

@@ -135,8 +135,10 @@ from walker_collector.config import (
     PartState,
     SourceConfig,
 )
+from walker_collector.errors import EventError
 from walker_collector.events import UnreadEvent
 from walker_collector.figures import Figures
+from walker_collector.offsets import Position, PositionStore
 from walker_collector.text import get_logger
 
 PROJECT: Final = "walker_collector"
@@ -261,6 +263,9 @@ class Received:
     decided: gets the result once every destination has delivered the event, will never do so
         (ignored, failed, ...), or holds it; in a thread that delivers. Of an event that is refused
         it gets none. Cancel it when nobody waits any longer.
+    position: the position after the event in its input, which is stored with it: see `Positions`.
+    refused: called with the EventError of an event with a position that is refused, before that
+        position is stored; it may raise, which ends the call of `accept`, or wait.
     """
 
     event: Mapping[str, Any] | UnreadEvent = field(repr=False)
@@ -268,6 +273,43 @@ class Received:
     limited: bool = False
     learn: bool = False
     decided: Future[Any] | None = field(default=None, repr=False)
+    position: Position | None = field(default=None, repr=False)
+    refused: Callable[[EventError], object] | None = field(default=None, repr=False)
+
+
+class Positions:
+    """The positions of a source in its inputs, such as the partitions of a topic.
+
+    An input that can be read again from any place, by whichever process is told to, is read once in
+    this way:
+
+    1. Take its position over, under the name of a new run, and read from there on.
+    2. Give each event the position after it (`Received.position`). Both are stored together, or
+       neither: nothing is lost or read twice when the process ends, at whatever moment. After an
+       event that could not be stored (SpoolFull, SpoolError), `accept` stores none of the later
+       ones that have a position; hand them on again, from that one on. An event that is refused
+       (EventError) is passed over: its position is stored with the next.
+    3. Where another process has taken the input over, all writes of this run raise PositionLost:
+       drop what is left of the input.
+    """
+
+    def __init__(self, store: Callable[[], PositionStore]) -> None:
+        self._store = store
+
+    def of(self, input: str) -> Position | None:
+        """Return the position in an input; None: nobody has read it."""
+        return self._store().position_of(input)
+
+    def take_over(self, before: Position | None, position: Position) -> None:
+        """Begin a run at a position, in place of `before`, which `of` has returned.
+
+        Raises PositionLost if another run has gone on or begun since.
+        """
+        self._store().take_over_position(before, position)
+
+    def keep(self, positions: Sequence[Position]) -> None:
+        """Store positions without events, after input that holds none; raises PositionLost."""
+        self._store().keep_positions(positions)
 
 
 @frozen(eq=False)
@@ -291,6 +333,8 @@ class SourceContext:
     figures: the counters of this process; `accept` has counted the events.
     inspector: an ASGI application that shows what the collector does, for a source that serves it;
         None: it is not wanted.
+    positions: the positions of the source in its inputs, stored with its events; None: the spool is
+        in memory, and keeps nothing beyond the process.
     """
 
     id: str
@@ -306,6 +350,7 @@ class SourceContext:
     listener: socket.socket | None = field(repr=False, default=None)
     figures: Figures = field(repr=False, factory=Figures)
     inspector: Any = field(repr=False, default=None)
+    positions: Positions | None = field(repr=False, default=None)
 
 
 @frozen(eq=False)

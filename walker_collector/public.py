@@ -37,6 +37,7 @@ from walker_collector.hookspecs import (
     Event,
     Item,
     Person,
+    Positions,
     Progress,
     PushContext,
     Received,
@@ -46,6 +47,7 @@ from walker_collector.hookspecs import (
     hookimpl,
 )
 from walker_collector.mapping import Value, each_rule, may_make_object
+from walker_collector.offsets import Position, PositionLost
 from walker_collector.plugins import Registry
 from walker_collector.results import PushResult, Status
 from walker_collector.spool import DeadLetter
@@ -79,6 +81,9 @@ __all__ = [
     "PathSpec",
     "Person",
     "PluginError",
+    "Position",
+    "PositionLost",
+    "Positions",
     "Progress",
     "PushContext",
     "PushResult",

@@ -12,7 +12,8 @@ from walker_collector.error_details import failure_of
 from walker_collector.errors import PluginError, WalkerError
 from walker_collector.figures import Figures
 from walker_collector.hooks import connect_source
-from walker_collector.hookspecs import SourceContext
+from walker_collector.hookspecs import Positions, SourceContext
+from walker_collector.offsets import PositionStore
 from walker_collector.plugins import Registry, extensions_at_work
 from walker_collector.text import get_logger
 from walker_collector.tracebacks import HINT, is_wanted, log_traceback
@@ -144,6 +145,7 @@ class RunningSources:
             listener=self._listeners.get(id),
             figures=self._figures,
             inspector=self._inspector,
+            positions=_positions_of(collector),
         )
 
     def _run(self, id: str, run: Callable[..., Any], context: SourceContext, module: str) -> None:
@@ -157,6 +159,17 @@ class RunningSources:
         finally:
             if context.listener is not None:
                 context.listener.close()
+
+
+def _positions_of(collector: Collector) -> Positions | None:
+    """Return the positions of sources in their inputs; None: the spool is in memory."""
+
+    def store() -> PositionStore:
+        spool = collector._life.own_runtime().spool
+        assert spool.durable
+        return spool
+
+    return Positions(store) if collector.flow.collector.spool is not None else None
 
 
 def _raised(id: str, error: BaseException, module: str) -> str:

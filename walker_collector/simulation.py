@@ -154,7 +154,7 @@ class _SimulatedSink:
     def count_unstored(self, event: Mapping[str, Any], statuses: Mapping[str, str]) -> None:
         """Count nothing: `store` asks about these events too."""
 
-    def keep_position(self, position: Position) -> None:
+    def keep_positions(self, positions: Sequence[Position]) -> None:
         """Keep nothing."""
 
     def record(

@@ -54,9 +54,9 @@ class InputPosition:
         self._checksum = crc32(text, self._checksum)
         if not self.is_passing:
             return False
-        if number >= self._run.line:
+        if number >= self._run.offset:
             self.is_passing = False
-            if (number, self._checksum) != (self._run.line, self._run.checksum):
+            if (number, self._checksum) != (self._run.offset, self._run.checksum):
                 raise self._changed()
             say(f"{self.events}: going on after line {number:,}", err=True)
         return True
@@ -79,7 +79,7 @@ class InputPosition:
 
     def _changed(self) -> InputChanged:
         return InputChanged(
-            f"{self.events} has changed: its first {counted(self._run.line, 'line')} are others "
+            f"{self.events} has changed: its first {counted(self._run.offset, 'line')} are others "
             "than those that the earlier run has accepted. Restore them, or run it without "
             "--resume, from the first line on"
         )
@@ -87,7 +87,7 @@ class InputPosition:
     @property
     def resumed(self) -> bool:
         """Whether this run has gone on from an earlier one."""
-        return self._run.line > 0
+        return self._run.offset > 0
 
     def announce(self) -> None:
         """Say that the run begins at the first line. `passes` says where one goes on."""
@@ -116,12 +116,12 @@ def begin(flow: FlowConfig, events: str, *, resume: bool) -> InputPosition | Non
         run = Position(path, new_id())
         before = spool.position_of(run.input)
         if resume and before is not None:
-            run = run._replace(line=before.line, checksum=before.checksum)
+            run = run._replace(offset=before.offset, checksum=before.checksum)
         spool.take_over_position(before, run)
-    if before is not None and before.line and not resume:
+    if before is not None and before.offset and not resume:
         say(
             f"{events}: reading all lines; with --resume it would go on after line "
-            f"{before.line:,}, where an earlier run has ended",
+            f"{before.offset:,}, where an earlier run has ended",
             err=True,
         )
     return InputPosition(events, run)

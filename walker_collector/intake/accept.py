@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from walker_collector.errors import CollectorClosed, Overtaken, WalkerError
+from walker_collector.errors import CollectorClosed, EventError, Overtaken, WalkerError
 from walker_collector.events import (
     COMMANDS,
     CONSENT_AT,
@@ -33,9 +33,10 @@ from walker_collector.intake.origin import PROCESS, Origin, Placed, Posted
 from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped
+from walker_collector.offsets import Position
 from walker_collector.people.consent import ConsentStore, Stated
 from walker_collector.results import Decision, PushResult, Waiter, decide
-from walker_collector.spool import NewEvent, Position, State
+from walker_collector.spool import NewEvent, State
 from walker_collector.spool.person_keys import is_claimed
 from walker_collector.spool.repeats import Unstored, mark_of_id
 from walker_collector.text import get_logger, storable
@@ -102,31 +103,38 @@ class Intake:
         """Accept events and run commands, in groups; an event that is refused stops no others.
 
         Each is a mapping, `Received` or `Placed`. `origin` is their source; None: the process
-        itself. Returns for each its result, or the error that `accept` would have raised.
+        itself. Returns for each its result, or the error that `accept` would have raised. After an
+        event that could not be stored, none with a position is: its input would have a gap.
         """
         origin = origin or self.process
         store = partial(self._store, as_of=origin.as_of)
-        group = EventGroup(store, self._sink.keep_unstored)
+        group = EventGroup(store, self._sink.keep_unstored, self._sink.keep_positions)
         for event in until_it_raises("push_many", events):
+            kind = type(event)
+            position = event.position if kind is Received or kind is Placed else None
+            if position is not None and group.failure is not None:
+                group.refuse(group.failure)
+                continue
             try:
                 check_open()
-                if type(event) is Placed:
-                    self._take(group, event.event, origin, event.position)
-                elif type(event) is Posted:
+                if kind is Posted:
                     self._take_posted(group, event, origin)
                 else:
-                    self._take(group, event, origin)
+                    self._take(group, event.event if kind is Placed else event, origin, position)
             except WalkerError as error:
                 group.refuse(error)
+                if position is not None:
+                    _pass_over(group, event, error, position)
         group.store()
         return group.results
 
     def _take(
-        self, group: EventGroup, event: Any, origin: Origin, position: Position | None = None
+        self, group: EventGroup, event: Any, origin: Origin, position: Position | None
     ) -> None:
         """Add an event to a group, or run a command after the events before it."""
         if event is None and position is not None:
-            self._keep_position(group, position)
+            group.results.append(PushResult(""))
+            group.pass_over(position)
             return
         sender = event if type(event) is Received else _PROCESS
         given = sender.event if sender is event else event
@@ -141,13 +149,20 @@ class Intake:
             raw = {key: raw[key] for key in raw if key in _KEYS}
         if is_command(raw.get("name")):
             group.store()  # the events before it
-            self._run_once(raw, sender, origin, position, waits=group.waits())
+            if position is not None and group.failure is not None:
+                group.refuse(group.failure)
+                return
+            kept = self._run_once(raw, sender, origin, position, waits=group.waits())
             group.results.append(_decided(sender, PushResult("")))
+            if position is not None and not kept:
+                group.pass_over(position)
             return
         if origin.steps is not None:
             passed = origin.steps(raw, self._consent_of(sender))
             if isinstance(passed, str):
                 self._leave_out(group, raw, passed, sender, origin)
+                if position is not None:
+                    group.pass_over(position)
                 return
             raw = passed
         group.add(self._prepare(raw, sender, origin), position)
@@ -183,12 +198,6 @@ class Intake:
         if origin.recent and given == id_:
             mark = mark_of_id(id_, trusted=sender.trusted)
             group.unstored.append(Unstored(mark, self._now(), statuses))
-
-    def _keep_position(self, group: EventGroup, position: Position) -> None:
-        """Keep a position that comes without an event, after the events before it."""
-        group.store()
-        self._sink.keep_position(position)
-        group.results.append(PushResult(""))
 
     def read(self, raw: Mapping[str, Any], waiter: Waiter | None = None) -> ReadEvent:
         """Return an event to accept later, as it is now; raises EventError."""
@@ -246,18 +255,22 @@ class Intake:
         *,
         waits: bool,
         stated: Stated | None = None,
-    ) -> None:
-        """Run a command, unless it came before: something else may have been said since."""
+    ) -> bool:
+        """Run a command, unless it came before: something else may have been said since.
+
+        Returns whether the position is stored with it.
+        """
         id_, now, mark = raw.get("id"), self._now(), b""
         if origin.recent and id_ and isinstance(id_, str):
             mark = mark_of_id(id_, trusted=sender.trusted, command=True)
         if self._came_before(mark, now):
             self.repeated += 1
-            return
+            return False
         claim = not sender.trusted
         self.commands.run(raw, claim=claim, position=position, waits=waits, stated=stated)
         if mark:
             self._sink.keep_mark(mark, now)
+        return bool(raw["name"] == "walker consent")
 
     def _consent_of(self, sender: Received) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
         """Return the function that tells the consent of an event that is not completed yet."""
@@ -462,6 +475,18 @@ class Intake:
         people = {item.person for item in records if State.HELD in item.states.values()}
         if people:
             self._sink.release(people)
+
+
+def _pass_over(
+    group: EventGroup, event: Received | Placed, error: WalkerError, position: Position
+) -> None:
+    """Pass over an event that is refused; one that may be tried again stops its input."""
+    if not isinstance(error, EventError):
+        group.failure = error
+        return
+    if isinstance(event, Received) and event.refused is not None:
+        event.refused(error)
+    group.pass_over(position)
 
 
 def _decided(sender: Received, result: PushResult) -> PushResult:

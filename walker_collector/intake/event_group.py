@@ -38,25 +38,31 @@ class ReadEvent:
 class EventGroup:
     """Events that are stored together; one that is refused stops no others.
 
-    `store` is that of an intake, `keep_unstored` of its sink. `waits`: for room; a group that has
-    waited in vain waits no more. `is_full`: there was no room for all of them.
+    `store` is that of an intake, `keep_unstored` and `keep_positions` of its sink. `waits`: for
+    room; a group that has waited in vain waits no more. `is_full`: there was no room for all of
+    them. `failure`: the error for which the last ones could not be stored, which is none of theirs.
     """
 
     def __init__(
         self,
         store: Callable[..., int],
         keep_unstored: Callable[[Sequence[Unstored]], object],
+        keep_positions: Callable[[Sequence[Position]], object] = lambda positions: None,
         *,
         waits: bool = True,
     ) -> None:
         self.results: list[PushResult | WalkerError] = []
         self.is_full = False
+        self.failure: WalkerError | None = None
         self.unstored: list[Unstored] = []
         """Events that steps have left out since the last `store`."""
         self._keep_unstored = keep_unstored
+        self._keep_positions = keep_positions
         self._store = store
         self._may_wait = waits
         self._records: dict[int, NewEvent] = {}
+        self._passed: dict[str, tuple[int, Position]] = {}
+        """By input, the position after an item that is not stored, and the place of its result."""
         self._version = 0
         """The version of the consents that decided on the first event."""
 
@@ -68,12 +74,18 @@ class EventGroup:
         """Add an event, and store those before it if they are many."""
         record, result, version = prepared
         record.position = position
+        if position is not None and self._passed:
+            self._passed.pop(position.input, None)  # this one is further on
         if not self._records:
             self._version = version
         self._records[len(self.results)] = record
         self.results.append(result)
         if len(self._records) >= _GROUP:
             self.store()
+
+    def pass_over(self, position: Position) -> None:
+        """Keep the position after the last item with a result, of which nothing is stored."""
+        self._passed[position.input] = (len(self.results) - 1, position)
 
     def refuse(self, error: WalkerError) -> None:
         """Give the next event this error as its result."""
@@ -85,6 +97,11 @@ class EventGroup:
         if self.unstored:
             self._keep_unstored(self.unstored)
             self.unstored = []
+        self._store_records()
+        if self._passed:
+            self._store_passed()
+
+    def _store_records(self) -> None:
         places, records = list(self._records), list(self._records.values())
         self._records.clear()
         done = 0
@@ -96,7 +113,20 @@ class EventGroup:
                 for at in places[done:]:
                     self.results[at] = error
                 self.is_full |= isinstance(error, SpoolFull)
+                self.failure = error
                 break
+
+    def _store_passed(self) -> None:
+        """Store the positions after what is passed over, if all before it is stored."""
+        passed, self._passed = self._passed, {}
+        try:
+            if self.failure is None:
+                self._keep_positions([position for _, position in passed.values()])
+        except WalkerError as error:
+            self.failure = _without_frames(error)
+        if self.failure is not None:
+            for at, _ in passed.values():
+                self.results[at] = self.failure
 
 
 def _without_frames(error: WalkerError) -> WalkerError:

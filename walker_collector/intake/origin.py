@@ -30,7 +30,7 @@ class Origin:
 
 
 class Placed(NamedTuple):
-    """An event or command of a file, with the position after its line; None: the position alone."""
+    """An event or command of a file, with the position after it; None: the position alone."""
 
     event: Mapping[str, Any] | UnreadEvent | None
     position: Position

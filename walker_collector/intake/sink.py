@@ -15,8 +15,9 @@ from walker_collector.delivery.window import EVENT_BYTES
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.intake.in_flight import InFlight
+from walker_collector.offsets import Position
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
-from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Position, Spool, State
+from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Spool, State, positions_after
 from walker_collector.spool.repeats import Unstored
 from walker_collector.text import get_logger
 
@@ -62,8 +63,8 @@ class Sink(Protocol):
     ) -> None:
         """Store a statement with its notice and position, all or none; raises SpoolFull at once."""
 
-    def keep_position(self, position: Position) -> None:
-        """Store a position in a file of events."""
+    def keep_positions(self, positions: Sequence[Position]) -> None:
+        """Store positions in inputs alone."""
 
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""
@@ -127,10 +128,12 @@ class SpoolSink:
         return 1
 
     def _store(self, records: Sequence[NewEvent], wait: int) -> None:
+        positions = positions_after(records)
         if len(records) > 1 or not records[0].states:
             self._keep_unstored(records)
             records = [record for record in records if record.states]
             if not records:
+                self.keep_positions(positions)
                 return
         first = records[0]
         awaited = first.listener or (len(records) > 1 and any(item.listener for item in records))
@@ -138,11 +141,11 @@ class SpoolSink:
         if self._bounded:
             self._make_room(records, wait)
         try:
-            self._spool.append(records, enqueue)
+            self._spool.append(records, enqueue, positions=positions)
         except SpoolFull:
             if not wait:
                 raise
-            self.wait_for_room(lambda: self._spool.append(records, enqueue))
+            self.wait_for_room(lambda: self._spool.append(records, enqueue, positions=positions))
         if awaited:
             self._listen_to_repeated(records)
         self._workers.maintain()
@@ -206,17 +209,19 @@ class SpoolSink:
 
         Raises SpoolFull at once, as the caller holds a lock that other statements wait for.
         """
+        positions = [] if position is None else [position]
         if notice:
             self._make_room(notice, 0)
-            notice[-1].position = position
-            self._spool.append(notice, self._workers.enqueue, update)
+            self._spool.append(notice, self._workers.enqueue, update, positions)
         elif update is not None and self._spool.durable:
-            self._spool.learn(update, position)
+            self._spool.learn(update, positions)
+        else:
+            self.keep_positions(positions)
 
-    def keep_position(self, position: Position) -> None:
-        """Store a position in a file of events, if the spool is durable."""
-        if self._spool.durable:
-            self._spool.keep_position(position)
+    def keep_positions(self, positions: Sequence[Position]) -> None:
+        """Store positions in inputs, if the spool is durable."""
+        if positions and self._spool.durable:
+            self._spool.keep_positions(positions)
 
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""

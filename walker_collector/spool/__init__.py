@@ -1,5 +1,6 @@
 """Storage of accepted events until every destination has acknowledged them: memory, or SQLite."""
 
+from walker_collector.offsets import Position, PositionLost, PositionStore
 from walker_collector.spool.base import (
     FRESH,
     LEARNED,
@@ -23,8 +24,6 @@ from walker_collector.spool.base import (
     PeopleChange,
     PeopleNews,
     PeopleUpdate,
-    Position,
-    PositionLost,
     SpoolUpdate,
     StalePeople,
     State,
@@ -34,6 +33,7 @@ from walker_collector.spool.base import (
     check_not_overtaken,
     later_of,
     mark_of,
+    positions_after,
 )
 from walker_collector.spool.deliverer import Deliverer, DestinationHealth, Member
 from walker_collector.spool.engine_protocol import (
@@ -85,6 +85,7 @@ __all__ = [
     "PeopleUpdate",
     "Position",
     "PositionLost",
+    "PositionStore",
     "Spool",
     "SpoolBusy",
     "SpoolUpdate",
@@ -99,5 +100,6 @@ __all__ = [
     "check_not_overtaken",
     "later_of",
     "mark_of",
+    "positions_after",
     "shard_of",
 ]

@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from walker_collector.config import PartState
 from walker_collector.errors import Overtaken, SpoolError
+from walker_collector.offsets import Position
 
 RECENT: Final = 86_400_000
 """Time (ms) for which the ids of events are remembered, if nothing else is configured."""
@@ -22,22 +23,6 @@ Entry = tuple[int, str, int, bytes]
 
 A plain tuple, since queues hold many: the garbage collector stops looking at tuples of scalars.
 """
-
-
-class Position(NamedTuple):
-    """A position in a file of events: the number of the last line that was accepted from it.
-
-    input: the path of the file. run: the run that reads it. checksum: of all lines up to this one.
-    """
-
-    input: str
-    run: str
-    line: int = 0
-    checksum: int = 0
-
-
-class PositionLost(SpoolError):
-    """Another run has begun to read the same file, and goes on in place of this one."""
 
 
 class State(enum.IntEnum):
@@ -57,7 +42,7 @@ class NewEvent:
     left_out: the destinations that do not take it, each with the reason: "ignored", or "dropped".
     repeats: the number of the event that came with this id before, as `append` has found; 0: none.
     listener: gets the destinations' answers (`delivery.Listener`); None: nobody waits for them.
-    position: that after its line, of an event from a file; written with the event.
+    position: that after the event in its input; written with the event.
     """
 
     person: str
@@ -342,6 +327,14 @@ EntryRun = tuple[list[Entry], Mapping[str, State]]
 """Entries with consecutive numbers, and the first states that they share."""
 
 OnCommitted = Callable[[Sequence[EntryRun]], None]
+
+
+def positions_after(events: Sequence[NewEvent]) -> list[Position]:
+    """Return the last position in each input, after these events."""
+    if len(events) == 1:
+        last = events[0].position
+        return [] if last is None else [last]
+    return list({at.input: at for event in events if (at := event.position) is not None}.values())
 
 
 def assign_seqs(events: Sequence[NewEvent], seq: int) -> list[EntryRun]:

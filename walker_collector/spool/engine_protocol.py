@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from walker_collector.offsets import Position, PositionStore
 from walker_collector.spool.base import (
     Claimed,
     ConsentRecord,
@@ -22,7 +23,6 @@ from walker_collector.spool.base import (
     OutboxRow,
     PeopleNews,
     PeopleUpdate,
-    Position,
     SpoolUpdate,
     State,
     StoredEntry,
@@ -52,12 +52,13 @@ class EventStore(Protocol):
         events: Sequence[NewEvent],
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
+        positions: Sequence[Position] = (),
     ) -> Sequence[int]:
         """Accept events and return their numbers.
 
         `on_committed` gets the entries before this returns, in the order of their numbers over
-        all threads. `learned`, and the position of the last event if it has one, are written in the
-        same transaction. An event whose id came before is
+        all threads. `learned` and `positions` are written in the same transaction. An event whose
+        id came before is
         not stored: its `repeats` is set to the number of the first. Raises Overtaken, with nothing
         written, if an erasure has begun since the person of an event was found.
         """
@@ -114,8 +115,8 @@ class EventStore(Protocol):
 class PeopleStore(Protocol):
     """The identities and consents of people, as a durable engine keeps them."""
 
-    def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
-        """Write an update about people, with the position after its line.
+    def learn(self, update: PeopleUpdate, positions: Sequence[Position] = ()) -> None:
+        """Write an update about people, with positions.
 
         Raises StalePeople if it is based on an older version.
         """
@@ -243,7 +244,7 @@ class VolatileSpool(EventStore, Protocol):
     durable: Literal[False]
 
 
-class DurableSpool(EventStore, PeopleStore, Protocol):
+class DurableSpool(EventStore, PeopleStore, PositionStore, Protocol):
     """A spool that outlives its process."""
 
     durable: Literal[True]
@@ -288,19 +289,6 @@ class DurableSpool(EventStore, PeopleStore, Protocol):
 
     def recent_event(self, id_: str, now: int) -> RecentEvent | None:
         """Return the trace of an event that came with an id lately, as of `now` (ms)."""
-
-    def position_of(self, input: str) -> Position | None:
-        """Return the position in a file of events; None: no run has begun to read it."""
-
-    def take_over_position(self, before: Position | None, position: Position) -> None:
-        """Begin a run at a position, in place of `before`, which `position_of` has returned.
-
-        Raises PositionLost if another run has gone on or begun since. Writes with a position of
-        an earlier run fail from then on: `append`, `learn` and `keep_position` raise PositionLost.
-        """
-
-    def keep_position(self, position: Position) -> None:
-        """Write the position of a run."""
 
     def write_unstored(self) -> None:
         """Write the events of `keep_unstored`, if there are any. Called several times a second."""

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from walker_collector.errors import SpoolError
 from walker_collector.interrupts import run_to_the_end
+from walker_collector.offsets import Position
 from walker_collector.spool.base import (
     RECENT,
     DeadLetter,
@@ -55,6 +56,7 @@ class MemorySpool:
         events: Sequence[NewEvent],
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
+        positions: Sequence[Position] = (),
     ) -> Sequence[int]:
         with self._lock:
             if self._closed:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from walker_collector.errors import SpoolFull
 from walker_collector.moments import now_ms
+from walker_collector.offsets import Position
 from walker_collector.spool import people_log
 from walker_collector.spool.base import (
     DeadLetter,
@@ -50,6 +51,7 @@ class StoredEntries:
         events: Sequence[NewEvent],
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
+        positions: Sequence[Position] = (),
     ) -> Sequence[int]:
         core = self.core
         size = sum([len(event.body) for event in events])
@@ -57,7 +59,6 @@ class StoredEntries:
         numbers = core.numbers_of({id_ for event in events for id_ in event.states})
         marks = [event.mark for event in events if event.mark]
         people = {event.person for event in events} if core.shards > 1 else ()
-        position = events[-1].position
         needs = Needs(
             events=len(events),
             size=size,
@@ -79,8 +80,7 @@ class StoredEntries:
             event_rows.add(tx, numbers, runs, core.shards)
             if learned is not None:
                 people_rows.learn(tx, learned, core.shards)
-            if position is not None:
-                position_rows.advance(tx, position)
+            position_rows.advance(tx, positions)
             return seqs, runs
 
         def hand_over(result: tuple[range, list[EntryRun]]) -> None:

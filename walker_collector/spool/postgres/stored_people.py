@@ -1,9 +1,10 @@
 """Identities, consent and erasures in PostgreSQL."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from walker_collector.moments import now_ms
+from walker_collector.offsets import Position
 from walker_collector.spool import people_log
 from walker_collector.spool.base import (
     ConsentRecord,
@@ -11,7 +12,6 @@ from walker_collector.spool.base import (
     Erased,
     PeopleNews,
     PeopleUpdate,
-    Position,
     State,
 )
 from walker_collector.spool.postgres import mark_rows, people_rows, position_rows
@@ -29,13 +29,12 @@ class StoredPeople:
     erasure_sessions: ErasureSessions
     _found: dict[str, int]
 
-    def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
+    def learn(self, update: PeopleUpdate, positions: Sequence[Position] = ()) -> None:
         shards = self.core.shards
 
         def work(tx: Transaction) -> None:
             people_rows.learn(tx, update, shards)
-            if position is not None:
-                position_rows.advance(tx, position)
+            position_rows.advance(tx, positions)
 
         # While it moves events, no new ones of these people may come to the old shard.
         moves = shards > 1 and bool(update.aliases)

@@ -1,9 +1,9 @@
-"""The ids that came lately, and positions in files of events."""
+"""The ids that came lately, and positions in inputs."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from walker_collector.spool.base import Position
+from walker_collector.offsets import Position
 from walker_collector.spool.postgres import mark_rows, position_rows
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.transactions import Transaction
@@ -52,5 +52,5 @@ class StoredTraces:
     def take_over_position(self, before: Position | None, position: Position) -> None:
         self.core.writes.run(lambda tx: position_rows.take_over(tx, before, position))
 
-    def keep_position(self, position: Position) -> None:
-        self.core.writes.run(lambda tx: position_rows.advance(tx, position))
+    def keep_positions(self, positions: Sequence[Position]) -> None:
+        self.core.writes.run(lambda tx: position_rows.advance(tx, positions))

@@ -15,6 +15,7 @@ from attrs import evolve
 from walker_collector.config import SpoolConfig
 from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.moments import now_ms
+from walker_collector.offsets import Position
 from walker_collector.spool import damage, people_log
 from walker_collector.spool.base import (
     RECENT,
@@ -33,7 +34,6 @@ from walker_collector.spool.base import (
     OnCommitted,
     PeopleNews,
     PeopleUpdate,
-    Position,
     SpoolUpdate,
     State,
     StoredEntry,
@@ -137,6 +137,7 @@ class SqliteSpool:
         events: Sequence[NewEvent],
         on_committed: OnCommitted,
         learned: PeopleUpdate | None = None,
+        positions: Sequence[Position] = (),
     ) -> Sequence[int]:
         count, words = len(events), self._words
         size = len(events[0].body) if count == 1 else sum([len(event.body) for event in events])
@@ -144,7 +145,6 @@ class SqliteSpool:
         for states in _different(events):
             self._catalog.ensure(frozenset(states))
         marks = marks_of(events) if count > 1 or events[0].mark else []
-        position = events[-1].position
         new, seqs = events, range(0)
         runs: list[EntryRun] = []
 
@@ -168,8 +168,7 @@ class SqliteSpool:
                 raise
             if learned is not None:
                 self._learn(db, learned)
-            if position is not None:
-                position_tables.advance(db, position)
+            position_tables.advance(db, positions)
             return seqs
 
         def hand_over(_: object) -> None:
@@ -183,7 +182,7 @@ class SqliteSpool:
         def tally(seqs: range) -> Tally:
             return len(seqs), size if len(seqs) == count else sum(len(event.body) for event in new)
 
-        alone = learned is None and count == 1 and not marks and position is None
+        alone = learned is None and count == 1 and not marks and not positions
         result: range = self._commits.run(
             insert,
             hand_over,
@@ -205,8 +204,8 @@ class SqliteSpool:
         if len(self._unstored) >= _UNSTORED_MAX:
             self.write_unstored()
 
-    def keep_position(self, position: Position) -> None:
-        self._commits.run(lambda db: position_tables.advance(db, position))
+    def keep_positions(self, positions: Sequence[Position]) -> None:
+        self._commits.run(lambda db: position_tables.advance(db, positions))
 
     def take_over_position(self, before: Position | None, position: Position) -> None:
         self._commits.run(lambda db: position_tables.take_over(db, before, position))
@@ -469,11 +468,10 @@ class SqliteSpool:
 
     # --- people ----------------------------------------------------------------------------
 
-    def learn(self, update: PeopleUpdate, position: Position | None = None) -> None:
+    def learn(self, update: PeopleUpdate, positions: Sequence[Position] = ()) -> None:
         def work(db: sqlite3.Connection) -> PeopleUpdate:
             self._learn(db, update)
-            if position is not None:
-                position_tables.advance(db, position)
+            position_tables.advance(db, positions)
             return update
 
         self._commits.run(work, self._people_changed)

@@ -15,7 +15,7 @@ keys whose consent or owner has changed, for other processes to read them again;
 `calls` has the calls of hooks that are under way, with the people of their events.
 `recent` has the numbers of events by the marks of the ids that these came with, the subscribers of
 that moment, and the outcome at each destination that did not get the event: see `RecentEvent`.
-`positions` has how far each file of events is read: see `Position`.
+`positions` has how far each input is read: see `Position`.
 `pending_erasures` has the keys that an erasure is at work on: see `ErasureLocks`.
 `watchers` has the viewers of now, for which processes write `process_figures` and `samples`: see
 `SampleTable`.
@@ -74,7 +74,8 @@ CREATE TABLE recent (
   mark BLOB PRIMARY KEY, at INTEGER NOT NULL, seq INTEGER NOT NULL, subscribers INTEGER NOT NULL,
   outcomes TEXT) WITHOUT ROWID;
 CREATE TABLE positions (
-  input TEXT PRIMARY KEY, run TEXT NOT NULL, line INTEGER NOT NULL, checksum INTEGER NOT NULL
+  input TEXT PRIMARY KEY, run TEXT NOT NULL, "offset" INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE watchers (viewer TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE process_figures (

@@ -201,16 +201,18 @@ LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = s.number
 WHERE coalesce(d.state, 0) = 0 GROUP BY 1
 
 -- position
-SELECT input, run, line, checksum FROM {schema}.positions WHERE input = %s
+SELECT input, run, "offset", checksum FROM {schema}.positions WHERE input = %s
 
 -- lock_position
-SELECT input, run, line, checksum FROM {schema}.positions WHERE input = %s FOR UPDATE
+SELECT input, run, "offset", checksum FROM {schema}.positions WHERE input = %s FOR UPDATE
 
 -- take_over_position
-INSERT INTO {schema}.positions (input, run, line, checksum) VALUES (%s, %s, %s, %s)
+INSERT INTO {schema}.positions (input, run, "offset", checksum) VALUES (%s, %s, %s, %s)
 ON CONFLICT (input) DO UPDATE SET
-  run = excluded.run, line = excluded.line, checksum = excluded.checksum
+  run = excluded.run, "offset" = excluded."offset", checksum = excluded.checksum
 
--- advance_position
-UPDATE {schema}.positions SET line = %s, checksum = %s WHERE input = %s AND run = %s
-RETURNING 1
+-- advance_positions
+UPDATE {schema}.positions p SET "offset" = n."offset", checksum = n.checksum
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[]) n (input, run, "offset", checksum)
+WHERE p.input = n.input AND p.run = n.run
+RETURNING p.input

