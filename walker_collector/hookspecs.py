@@ -260,6 +260,8 @@ class Received:
     limited: the sender was asked for a key, and has none that is trusted: its events cause nothing
         that plugins guard (`PushContext.trusted`).
     learn: the event's consent is everything that its person grants; it is remembered for them.
+    stated_at: the moment when its consent was stated (µs since 1970), if another collector has
+        received it before; None: at the time of the event, and never later than now.
     decided: gets the result once every destination has delivered the event, will never do so
         (ignored, failed, ...), or holds it; in a thread that delivers. Of an event that is refused
         it gets none. Cancel it when nobody waits any longer.
@@ -275,6 +277,7 @@ class Received:
     decided: Future[Any] | None = field(default=None, repr=False)
     position: Position | None = field(default=None, repr=False)
     refused: Callable[[EventError], object] | None = field(default=None, repr=False)
+    stated_at: int | None = None
 
 
 class Positions:

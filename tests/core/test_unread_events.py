@@ -117,7 +117,8 @@ def test_it_tells_what_an_event_is_decided_by() -> None:
     assert done[0] == {key: USUAL[key] for key in ("name", "id", "user", "consent")}
     event = read_event(compact(USUAL))
     assert event is not None
-    marked = complete_unread(event, NOW, 2.5, defaults(), Bounds(), untrusted=True, learn=True)
+    marks = {"untrusted": True, "stated_by": NOW * 1_000}
+    marked = complete_unread(event, NOW, 2.5, defaults(), Bounds(), **marks)
     assert marked is not None
     written = orjson.loads(marked[1])
     assert (written[UNTRUSTED], written[CONSENT_AT]) == (True, USUAL["timestamp"] * 1_000)

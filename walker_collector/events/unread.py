@@ -163,12 +163,13 @@ def complete_unread(
     defaults: Defaults,
     bounds: Bounds,
     untrusted: bool = False,
-    learn: bool = False,
+    stated_by: int | None = None,
 ) -> tuple[dict[str, Any], bytes] | None:
     """Return the parts of a complete event that it is decided by, and its JSON; None if unusual.
 
     These are name, id and user, and if there are any, consent and marks. `untrusted`: mark it as
-    such; `learn`: its consent is everything that its person grants.
+    such; `stated_by`: its consent is everything that its person grants, by this stamp at the
+    latest.
     """
     consent, id_ = event.consent, event.id
     timestamp = _time(event.timestamp, now, defaults.period)
@@ -194,8 +195,8 @@ def complete_unread(
         decisive["consent"] = back["consent"] = consent
     if untrusted:
         back[UNTRUSTED] = True
-    if learn and consent is not None:
-        decisive[CONSENT_AT] = back[CONSENT_AT] = min(timestamp, now) * 1_000
+    if stated_by is not None and consent is not None:
+        decisive[CONSENT_AT] = back[CONSENT_AT] = min(timestamp * 1_000, stated_by)
     rest = orjson.dumps(back)
     if event.source and (
         (len(front) + len(rest)) * _GROWTH > bounds.bytes or _may_be_deeper(rest, bounds.depth)

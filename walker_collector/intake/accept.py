@@ -152,7 +152,9 @@ class Intake:
             if position is not None and group.failure is not None:
                 group.refuse(group.failure)
                 return
-            kept = self._run_once(raw, sender, origin, position, waits=group.waits())
+            stated = None if sender.stated_at is None else Stated(sender.stated_at, None)
+            waits = group.waits()
+            kept = self._run_once(raw, sender, origin, position, waits=waits, stated=stated)
             group.results.append(_decided(sender, PushResult("")))
             if position is not None and not kept:
                 group.pass_over(position)
@@ -358,7 +360,8 @@ class Intake:
         """
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
         if type(raw) is UnreadEvent:
-            marks = (sender.limited, sender.learn)
+            stated_by = _latest(sender, now) if sender.learn else None
+            marks = (sender.limited, stated_by)
             done = complete_unread(raw, now, timing, self._defaults, self.bounds, *marks)
             if done is not None:
                 self._look_at_user(done[0]["user"], sender)
@@ -501,4 +504,9 @@ def _mark(event: dict[str, Any], sender: Received, now: int) -> None:
     if sender.limited:
         event[UNTRUSTED] = True
     if sender.learn and type(event.get("consent")) is dict:
-        event[CONSENT_AT] = min(event["timestamp"], now) * 1_000
+        event[CONSENT_AT] = min(event["timestamp"] * 1_000, _latest(sender, now))
+
+
+def _latest(sender: Received, now: int) -> int:
+    """Return the latest stamp that the consent of an event may have."""
+    return now * 1_000 if sender.stated_at is None else min(sender.stated_at, now * 1_000)

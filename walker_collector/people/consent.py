@@ -31,10 +31,13 @@ Keep = Callable[[PeopleUpdate, str, Consent], object]
 
 
 class Stated(NamedTuple):
-    """The moment of a statement that comes late: its stamp, and the number of erasures then."""
+    """The moment of a statement that comes late: its stamp, and the number of erasures then.
+
+    None: erasures since then do not matter.
+    """
 
     at: int
-    as_of: int
+    as_of: int | None
 
 
 @frozen

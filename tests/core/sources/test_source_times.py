@@ -96,3 +96,41 @@ def test_consent_at_an_impossible_time_holds_for_its_event_alone() -> None:
         assert collector.flush(PATIENCE)
         assert held(collector) == 1
     assert [event["name"] for event in record.events] == ["page view"]
+
+
+def test_what_another_collector_received_counts_as_of_then() -> None:
+    record, clock, ines = Record(), Clock(NOW), {"session": "s1"}
+    early = {"trusted": False, "stated_at": (NOW - 5_000) * 1_000}
+    with running(guarded(record), now=clock) as collector:
+        collector.push_from(None, [Received(withdrawal(ines), trusted=False)])
+        grant = {"name": "page view", "user": ines, "consent": MARKETING, "timestamp": NOW + 60_000}
+        collector.push_from(None, [Received(grant, learn=True, **early)])
+        statement = {"name": "walker consent", "data": MARKETING, "user": ines}
+        collector.push_from(None, [Received(statement, **early)])
+        collector.push_from(None, [Received({"name": "page leave", "user": ines}, trusted=False)])
+        assert collector.flush(PATIENCE)
+        assert held(collector) == 1
+    # The event that grants for itself goes; the earlier grants do not overturn the withdrawal.
+    assert [event["name"] for event in record.events] == ["page view"]
+
+
+@pytest.mark.parametrize("statement", ["event", "command"])
+def test_moment_to_come_counts_as_now(statement: str) -> None:
+    record, clock, ines = Record(), Clock(NOW), {"session": "s1"}
+    ahead = {"trusted": False, "stated_at": (NOW + 3_600_000) * 1_000}
+    grant = {"user": ines, "timestamp": NOW + 3_600_000} | (
+        {"name": "page view", "consent": MARKETING}
+        if statement == "event"
+        else {"name": "walker consent", "data": MARKETING}
+    )
+    with running(guarded(record), now=clock) as collector:
+        collector.push_from(None, [Received(grant, learn=True, **ahead)])
+        clock.advance(1_000)
+        collector.push_from(None, [Received(withdrawal(ines), trusted=False)])
+        collector.push_from(None, [Received({"name": "page leave", "user": ines}, trusted=False)])
+        assert collector.flush(PATIENCE)
+        assert held(collector) == 1
+
+
+def withdrawal(user: dict[str, str]) -> dict[str, Any]:
+    return {"name": "walker consent", "data": {"marketing": False}, "user": user}

@@ -1,0 +1,1 @@
+"""Kafka: messages, connection, destination; by librdkafka's mock cluster and a real broker."""

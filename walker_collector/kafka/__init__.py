@@ -1,0 +1,1 @@
+"""The parts that the source and the destination `kafka` share: connection, and form of messages."""
