@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from tests.support import program
 from walker_collector.cli import main
 
+PEOPLE = [f"u{n}" for n in range(20)]
 COMMAND = [sys.executable, "-m", "walker_collector"]
 
 
@@ -65,6 +66,11 @@ def write_events(folder: Path, *lines: Mapping[str, Any] | str) -> Path:
     return path
 
 
+def many_events(folder: Path, count: int) -> Path:
+    """Write lines of twenty people."""
+    return write_events(folder, *(event(n, PEOPLE[n % 20]) for n in range(count)))
+
+
 def ndjson(lines: Iterable[Mapping[str, Any] | str]) -> str:
     """Return lines of events."""
     return "".join(f"{x if isinstance(x, str) else json.dumps(x)}\n" for x in lines)
@@ -98,6 +104,17 @@ def numbers(path: Path) -> list[int]:
     return [item["data"]["n"] for item in objects(path.read_text("utf-8"))]
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and not yet waited for, by age."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in found.split()]
+
+
+def gone(processes: Sequence[int]) -> Callable[[], bool]:
+    """Return a function that tells whether none of these processes lives."""
+    return lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in processes)
+
+
 @define
 class Server:
     """A web server that answers every request with a status, and tells what came."""
@@ -106,6 +123,25 @@ class Server:
     status: int
     bodies: list[Any] = field(factory=list)
     came: threading.Semaphore = field(factory=lambda: threading.Semaphore(0))
+
+
+def until_some_came(server: Server, count: int) -> None:
+    """Wait until so many more events have come."""
+    for _ in range(count):
+        assert server.came.acquire(timeout=60)
+
+
+def assert_in_order_and_complete(bodies: Sequence[Any], count: int) -> None:
+    """Each event came, under one id, and each person's first in order; some may have come twice."""
+    ids: dict[int, set[str]] = {}
+    first: dict[str, list[int]] = {}
+    for body in bodies:
+        n, person = body["data"]["n"], body["user"]["id"]
+        if n not in ids:
+            first.setdefault(person, []).append(n)
+        ids.setdefault(n, set()).add(body["id"])
+    assert first == {person: list(range(at, count, 20)) for at, person in enumerate(PEOPLE)}
+    assert all(len(found) == 1 for found in ids.values())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.cli_support import (
+    children,
     completed,
     consent,
     event,
@@ -133,29 +134,27 @@ def test_session_that_turns_out_to_be_a_person_is_released_in_order(tmp_path: Pa
     assert found == {n: [n, 10 + n, 20 + n] for n in range(10)}
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--dry-run"], "neither --dry-run nor --resume"),
-        (["--resume"], "neither --dry-run nor --resume"),
-    ],
-)
-def test_options_that_are_not_combined_are_refused(
-    options: list[str], told: str, tmp_path: Path
-) -> None:
-    flow = write_flow(tmp_path, {})
-    result = walker("run", flow, write_events(tmp_path), "--workers", "2", *options)
-    assert result.exit_code == 2
-    assert told in result.output
-
-
-def test_stdin_and_a_flow_with_a_spool_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_what_needs_a_spool_or_a_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     flow = write_flow(tmp_path, {})
     result = walker("run", flow, "--workers", "2", input="")
-    assert (result.exit_code, "--workers needs a file" in result.output) == (2, True)
-    flow = write_flow(tmp_path, {}, spool={"path": str(tmp_path / "spool.db")})
-    result = walker("run", flow, write_events(tmp_path), "--workers", "2")
-    assert (result.exit_code, "start `walker deliver" in result.output) == (2, True)
+    assert (result.exit_code, "--workers without a spool needs a file" in result.output) == (
+        2,
+        True,
+    )
+    result = walker("run", flow, write_events(tmp_path), "--workers", "2", "--resume")
+    assert (result.exit_code, "--resume needs a spool" in result.output) == (2, True)
+
+
+def test_dry_run_counts_as_without_workers(tmp_path: Path) -> None:
+    flow = write_flow(tmp_path, {"out": to_file(tmp_path / "out")})
+    events = write_events(tmp_path, event(1), event(2))
+    alone, together = (
+        walker("run", flow, events, "--dry-run", "--workers", count) for count in (1, 2)
+    )
+    assert together.exit_code == 0
+    assert "2 read; nothing was sent or stored" in together.stdout
+    assert together.stdout == alone.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_file_that_cannot_be_read_ends_the_run_and_its_workers(tmp_path: Path) -> None:
@@ -165,18 +164,6 @@ def test_file_that_cannot_be_read_ends_the_run_and_its_workers(tmp_path: Path) -
     process = completed("run", flow, events, "--workers", 2)
     assert process.returncode == 1
     assert "a zip archive" in process.stderr
-
-
-def children(pid: int) -> list[int]:
-    """Return the workers of a run."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended
-            continue
-        found += [int(path.parent.name)] if parent == pid else []
-    return found
 
 
 @pytest.fixture

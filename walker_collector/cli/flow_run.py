@@ -22,6 +22,7 @@ from walker_collector.flow import load_flow
 from walker_collector.inspector.deliverers import unattended
 from walker_collector.moments import now_ms
 from walker_collector.plugins import Registry
+from walker_collector.results import Status
 from walker_collector.text import counted
 
 _QUEUE_WAIT = 500
@@ -65,6 +66,10 @@ class FlowRun:
             )
 
     @property
+    def _delivers(self) -> bool:
+        return self._flow.collector.deliver
+
+    @property
     def _deliverer(self) -> str:
         return f"`walker deliver {self._flow.source}`"
 
@@ -77,6 +82,10 @@ class FlowRun:
         ids = [id_ for id_, entry in entries if not entry.config.disabled]
         with reading(collector.spool) as store:
             return unattended(store.observer, ids)
+
+    def status(self) -> Status:
+        """Return the figures of the collector."""
+        return self.collector.status()
 
     def statuses(self) -> Mapping[str, DestinationStatus]:
         """Return the status of each destination."""
@@ -91,13 +100,8 @@ class FlowRun:
         if self._stop.signal:
             self._say_delivering(self._stop.signal)
         dead = self._show_deaths()
-        self.collector.status()  # counts what waits in the spool, which a closed one cannot
-        if self._stop.signal:
-            self.collector.close()
-        else:  # nothing more is delivered: their reasons were told
-            with without_repeats_of("is a dead letter"):
-                self.collector.close(0)
-        statuses = self.collector.status().destinations.items()
+        self._close()
+        statuses = self.statuses().items()
         # Another process may have tried the events of this run, and made them dead letters.
         figures = {
             id_: attrs.evolve(item, dead=max(item.dead, dead[id_]))
@@ -112,6 +116,15 @@ class FlowRun:
             signal=self._stop.signal.name if self._stop.signal else None,
             destinations=figures,
         )
+
+    def _close(self) -> None:
+        """Close the collector; after a signal, deliver what is left first."""
+        self.collector.status()  # counts what waits in the spool, which a closed one cannot
+        if self._stop.signal:
+            self.collector.close()
+        else:  # nothing more is delivered: their reasons were told
+            with without_repeats_of("is a dead letter"):
+                self.collector.close(0)
 
     def _say_delivering(self, received: Signals) -> None:
         say_delivering(received, self._flow)
@@ -142,8 +155,7 @@ class FlowRun:
             return
         figures = summary.destinations.values()
         if any(item.waiting for item in figures):
-            delivers = self._flow.collector.deliver
-            way = "the next `walker run` of this flow" if delivers else self._deliverer
+            way = "the next `walker run` of this flow" if self._delivers else self._deliverer
             say(
                 f"{spool.place} keeps the waiting events; {way} delivers them, or any process that "
                 "delivers from it. `walker spool status` shows them.",

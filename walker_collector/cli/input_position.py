@@ -95,6 +95,11 @@ class InputPosition:
             say(f"{self.events}: no earlier run to go on from; reading all lines", err=True)
 
 
+def no_spool(flow: FlowConfig) -> str:
+    """Return the error of --resume with a flow that has no spool."""
+    return _NO_SPOOL % flow.source
+
+
 def begin(flow: FlowConfig, events: str, *, resume: bool) -> InputPosition | None:
     """Begin a run of a file in the spool; with `resume`, where the last run has stopped.
 
@@ -107,7 +112,7 @@ def begin(flow: FlowConfig, events: str, *, resume: bool) -> InputPosition | Non
         return None
     if flow.collector.spool is None:
         if resume:
-            raise click.UsageError(_NO_SPOOL % flow.source)
+            raise click.UsageError(no_spool(flow))
         return None
     with closing(open_spool(flow.collector)) as spool:
         assert spool.durable

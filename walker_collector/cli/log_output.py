@@ -1,8 +1,8 @@
 """The log of a command on stderr: a line per record, as text for people or JSON for programs."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -86,24 +86,30 @@ class LogOutput:
         self._logger.setLevel(self._level)
 
 
-@contextmanager
-def without_repeats_of(text: str) -> Iterator[None]:
+def without_repeats_of(text: str) -> AbstractContextManager[None]:
     """In the block, do not show lines that only count messages with this text, told before."""
+    return _showing(lambda record: not (getattr(record, "more", 0) and text in record.msg))
 
-    def tells(record: logging.LogRecord) -> bool:
-        return not (getattr(record, "more", 0) and text in record.msg)
 
+def without_lines_of(text: str) -> AbstractContextManager[None]:
+    """In the block, do not show messages with this text: another process tells them."""
+    return _showing(lambda record: text not in record.msg)
+
+
+@contextmanager
+def _showing(shows: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """In the block, show only records of which `shows` is true."""
     loggers = logging.getLogger(PROJECT), logging.getLogger()
     handlers = [
         item for logger in loggers for item in logger.handlers if isinstance(item, _StderrHandler)
     ]
     for handler in handlers:
-        handler.addFilter(tells)
+        handler.addFilter(shows)
     try:
         yield
     finally:
         for handler in handlers:
-            handler.removeFilter(tells)
+            handler.removeFilter(shows)
 
 
 @contextmanager

@@ -41,7 +41,8 @@ class EventReader:
 
     lines: has the figures. pause: waits for a number of seconds. all_shown: show every bad line.
     selection: the events to push. position: follows the reading; None: it is not kept. bad: takes
-    the bad lines; None: they are shown.
+    the bad lines; None: they are shown. status: the figures by which it keeps pace with deliveries;
+    None: those of the collector.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class EventReader:
         selection: Selection = ALL,
         position: InputPosition | None = None,
         bad: BadLines | None = None,
+        status: Callable[[], Status] | None = None,
     ) -> None:
         self.stop = stop
         self._position = position
         self.lines = LineReader(
             accept=collector.push_many,
-            status=collector.status,
+            status=status or collector.status,
             max_bytes=collector.flow.collector.max_bytes,
             bad=bad or bad_lines(all_shown=all_shown),
             stopped=lambda: stop.signal is not None,

@@ -1,5 +1,6 @@
 """`walker run`: deliver events."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import click
 from walker_collector.cli.dry_run import count_effects
 from walker_collector.cli.flow_run import FlowRun
 from walker_collector.cli.heap import relax_gc
-from walker_collector.cli.input_position import InputChanged, InputPosition, begin
+from walker_collector.cli.input_position import InputChanged, begin, no_spool
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.options import (
     events_argument,
@@ -26,6 +27,8 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.config import FlowConfig
 from walker_collector.errors import WalkerError
+from walker_collector.flow import load_flow
+from walker_collector.plugins import Registry
 from walker_collector.sources.file.lines import Stream, size_of
 from walker_collector.sources.file.selection import Selection
 
@@ -38,7 +41,7 @@ from walker_collector.sources.file.selection import Selection
         "walker run flow.json events.ndjson --timeout 60",
         "walker run flow.json export.ndjson.gz --dry-run",
         "walker run flow.json export.ndjson.gz --resume",
-        "walker run flow.json export.ndjson.gz --workers 2",
+        "walker run flow.json export.ndjson.gz --workers 2 --resume",
         "walker run flow.json export.ndjson.gz --since 2026-01-01 --only 'order *'",
     )
 )
@@ -70,8 +73,8 @@ from walker_collector.sources.file.selection import Selection
     type=click.IntRange(1, MOST),
     default=1,
     metavar="N",
-    help="Processes that deliver, each to people of its own. For a file, and a flow without a "
-    "spool; one with a spool is shared by any number of `walker deliver FLOW`.",
+    help="Processes that deliver, each to people of its own; one more reads. Without a spool, for "
+    "a file only.",
 )
 @selection_options
 @json_option
@@ -97,35 +100,29 @@ def run(
     accepted events are delivered within collector.closeTimeout. The figures come on stderr, with
     --json on stdout.
 
-    With --workers, the file is read twice: first to see which identifiers belong together, so that
-    one process gets all events of a person, in their order. Each takes its part of a rate limit. If
-    one is killed, the reading stops, and the others deliver what they have.
+    With --workers, each process gets all events of a person, in their order, and its part of a rate
+    limit. With a spool, if one is killed, the others take over. Without one, the file is read
+    twice, first to see which identifiers belong together; if a process is killed, the reading
+    stops, and the others deliver what they have.
 
     Exit status: 0 if every event was delivered, held for consent or left out by a rule; 1 if there
     are bad lines, dead letters or undelivered events; 130 after Ctrl-C, 143 after SIGTERM.
     """
-    if workers > 1:
-        if dry_run or resume:
-            raise click.UsageError("--workers is for neither --dry-run nor --resume; leave it out")
-        from walker_collector.cli.run_workers import run_in_processes
-
-        sys.exit(run_in_processes(flow, name, events, selection, timeout, workers, as_json))
     if dry_run:
+        sys.exit(_count(flow, name, events, selection, resume=resume, as_json=as_json))
+    registry = Registry().discover()
+    loaded = load_flow(flow, flow=name, registry=registry, events_given=True)
+    if workers > 1 and not hasattr(os, "fork"):
+        raise click.UsageError("--workers needs processes that are forked; this system has none")
+    if workers > 1 and loaded.collector.spool is None:
         if resume:
-            raise click.UsageError("--dry-run counts all of EVENTS; leave out --resume")
-        relax_gc()
-        with StopSignal() as stop:
-            accepted = count_effects(flow, name, events, selection, stop, as_json)
-        sys.exit(stop.exit_status or (0 if accepted else 1))
+            raise click.UsageError(no_spool(loaded))
+        from walker_collector.cli.run_workers import run_in_memory
+
+        sys.exit(run_in_memory(loaded, registry, events, selection, timeout, workers, as_json))
     with open_events(events) as stream, StopSignal() as stop:
-        position: InputPosition | None = None
-
-        def prepare(loaded: FlowConfig) -> FlowConfig:
-            nonlocal position
-            position = begin(loaded, events, resume=resume)
-            return loaded
-
-        flow_run = FlowRun.of_file(flow, name, stop, prepare)
+        position = begin(loaded, events, resume=resume)
+        flow_run = _start(loaded, registry, stop, workers)
         relax_gc()
         if resume and position:
             position.announce()
@@ -135,6 +132,7 @@ def run(
             all_shown=verbose(),
             selection=selection,
             position=position,
+            status=flow_run.status,
         )
         read = BytesRead(size_of(stream), silent=stream.isatty())
         with live_line(ProgressLine(flow_run.statuses, read)):
@@ -143,6 +141,27 @@ def run(
             summary = flow_run.finish(reader.summary(complete), timeout)
         flow_run.report(summary, as_json)
     sys.exit(stop.exit_status or (0 if summary.ok else 1))
+
+
+def _count(
+    flow: Path, name: str | None, events: str, selection: Selection, *, resume: bool, as_json: bool
+) -> int:
+    """Count what a run would do; return the exit status."""
+    if resume:
+        raise click.UsageError("--dry-run counts all of EVENTS; leave out --resume")
+    relax_gc()
+    with StopSignal() as stop:
+        accepted = count_effects(flow, name, events, selection, stop, as_json)
+    return stop.exit_status or (0 if accepted else 1)
+
+
+def _start(flow: FlowConfig, registry: Registry, stop: StopSignal, workers: int) -> FlowRun:
+    """Start the run of a flow in this process, or with workers beside it."""
+    if workers == 1:
+        return FlowRun(flow, registry, stop)
+    from walker_collector.cli.shared_run import SharedRun
+
+    return SharedRun(flow, registry, stop, workers)
 
 
 def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:

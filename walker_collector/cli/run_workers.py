@@ -1,10 +1,9 @@
-"""`walker run --workers`: one process reads, and others deliver, each to people of its own.
+"""`walker run --workers` in memory: one process reads, others deliver, each to its own people.
 
 A worker gets every line about its people, in their order, and no other: it is a whole collector in
 memory. Nothing is shared, and nothing has to be moved when a session is merged into a person.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ from attrs import define, field
 
 from walker_collector.cli.flow_run import FlowRun, say_deaths, say_delivering
 from walker_collector.cli.heap import relax_gc
+from walker_collector.cli.line_workers import LineWorkers
 from walker_collector.cli.live_line import live_line
 from walker_collector.cli.partition import partition
 from walker_collector.cli.progress_line import BytesRead, ProgressLine
@@ -26,16 +26,19 @@ from walker_collector.cli.reader import EventReader, open_events
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Death, print_summary
-from walker_collector.cli.worker_processes import Channel, Workers
+from walker_collector.cli.worker_processes import Channel
 from walker_collector.config import FlowConfig
 from walker_collector.errors import EventError, WalkerError
-from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 from walker_collector.secret import revealed
 from walker_collector.sources.file.line_reader import BadLines
 from walker_collector.sources.file.lines import Lines, Stream, read_lines, read_so_far, size_of
 from walker_collector.sources.file.selection import Selection
 
+_NO_FILE: Final = (
+    "--workers without a spool needs a file, which it reads twice: give one, or add "
+    '"collector": {"spool": {"path": "spool.db"}} to the flow'
+)
 _SHOW: Final = 0.25
 """Seconds between two figures of a worker, for the line of progress."""
 
@@ -76,56 +79,42 @@ class _SentBadLines(BadLines):
             self._found = []
 
 
-def run_in_processes(
-    flow: Path,
-    name: str | None,
+def run_in_memory(
+    flow: FlowConfig,
+    registry: Registry,
     events: str,
     selection: Selection,
     timeout: float | None,
     count: int,
     as_json: bool,
 ) -> int:
-    """Run a file in a number of processes; return the exit status."""
-    registry = Registry().discover()
-    loaded = load_flow(flow, flow=name, registry=registry, events_given=True)
-    _check(loaded, events)
+    """Run a file in a number of processes without a spool; return the exit status."""
+    if events == "-" or not Path(events).is_file():
+        raise click.UsageError(_NO_FILE)
 
     def work(channel: Channel) -> None:
-        _work(channel, loaded, registry, stop, selection, timeout, 1 / count)
+        _work(channel, flow, registry, stop, selection, timeout, 1 / count)
 
     # Opened first, so that every line of it has been seen also where the file grows.
     with open_events(events) as stream, StopSignal() as stop:
-        workers = Workers(count, work, stop)
+        workers = LineWorkers(count, work, stop)
         read = BytesRead(size_of(stream))
         with live_line(ProgressLine(workers.statuses, read)):
-            complete = _read(workers, stream, events, loaded, count, stop, read)
+            complete = _read(workers, stream, events, flow, count, stop, read)
             read.complete = True
-            summary = workers.finish(lambda received: say_delivering(received, loaded))
+            summary = workers.finish(lambda received: say_delivering(received, flow))
         if workers.failed:
             say(f"Error: {workers.failed}", err=True, level="error")
         received = stop.signal.name if stop.signal else None
         complete = complete and not workers.failed
         summary = attrs.evolve(summary, complete=complete, signal=received)
-        say_deaths(workers.deaths, loaded)
+        say_deaths(workers.deaths, flow)
         say_json(summary.as_json()) if as_json else print_summary(summary)
     return stop.exit_status or (0 if summary.ok else 1)
 
 
-def _check(flow: FlowConfig, events: str) -> None:
-    """Raise UsageError for a flow or a file that several processes cannot run."""
-    if (spool := flow.collector.spool) is not None:
-        raise click.UsageError(
-            f"--workers is for a flow without a spool; {spool.place} is shared by all processes: "
-            f"leave it out, and start `walker deliver {flow.source}` beside this run"
-        )
-    if not hasattr(os, "fork"):
-        raise click.UsageError("--workers needs processes that are forked; this system has none")
-    if events == "-" or not Path(events).is_file():
-        raise click.UsageError("--workers needs a file, as it is read twice")
-
-
 def _read(
-    workers: Workers,
+    workers: LineWorkers,
     stream: Stream,
     events: str,
     flow: FlowConfig,
@@ -165,6 +154,7 @@ def _work(
     share: float,
 ) -> None:
     """Deliver the lines that come, and report the figures."""
+    channel.end_with_parent()  # what it has is lost in any case
     warnings = flow.warnings if channel.number == 0 else ()
     run = _WorkerRun(attrs.evolve(flow, warnings=warnings), registry, stop)
     run.take_part(share)

@@ -1,170 +1,162 @@
-"""The processes of `walker run --workers`: lines go out to them, and figures come in."""
+"""The worker processes of `walker run --workers`: messages go out to them, and reports come in."""
 
 import os
 import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
-import attrs
 from attrs import define, field
 
-from walker_collector.cli.options import verbose
-from walker_collector.cli.partition import EVERY
 from walker_collector.cli.prefork import how_ended
-from walker_collector.cli.reader import bad_lines
 from walker_collector.cli.signals import StopSignal
-from walker_collector.cli.summary import Death, DestinationSummary, Summary
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.errors import WalkerError
-from walker_collector.sources.file.line_reader import GROUP
-
-_LOOK: Final = 0.1
-"""Seconds between two looks for a signal."""
 
 Statuses = Mapping[str, DestinationStatus]
 
 
 @define
-class _Process:
-    """A worker as its parent sees it: the lines sent to it, and its reports."""
+class WorkerProcess:
+    """A worker as its parent sees it; pid is 0 once it has ended.
 
-    pid: int
-    lines: Connection
-    reports: Connection
-    numbers: list[int] = field(factory=list)
-    texts: list[bytes] = field(factory=list)
-    handed: int = 0
-    statuses: Statuses = field(factory=dict)
-    summary: Summary | None = None
-
-    def add(self, number: int, text: bytes) -> None:
-        """Hand on a line, in groups; raises OSError if the worker has ended."""
-        self.numbers.append(number)
-        self.texts.append(text)
-        if len(self.texts) >= GROUP:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand on the lines that are left."""
-        if self.texts:
-            self.lines.send_bytes(pickle.dumps((self.numbers, self.texts)))
-            self.handed += sum(number > 0 for number in self.numbers)
-            self.numbers, self.texts = [], []
-
-
-class Workers:
-    """The workers of a run, forked when this is made; all of them end with this process.
-
-    failed: an error of theirs, after which nothing more is read.
+    statuses: the last ones that it has reported.
     """
 
-    def __init__(self, count: int, work: Callable[["Channel"], None], stop: StopSignal) -> None:
-        self.failed = ""
-        self._is_cut = False
-        """Whether a line could not be handed on: no later one may be."""
-        self.deaths: list[Death] = []
-        self.bad = bad_lines(all_shown=verbose())
+    number: int
+    pid: int
+    statuses: Statuses = field(factory=dict, init=False)
+    _messages: Connection
+    _reports: Connection
+
+    def send(self, message: Any) -> None:
+        """Send a message; raises OSError if the worker has ended."""
+        self._messages.send_bytes(pickle.dumps(message))
+
+    @property
+    def ends(self) -> tuple[Connection, Connection]:
+        """The parent's ends of its pipes: of messages, and of reports."""
+        return self._messages, self._reports
+
+
+@define
+class Channel:
+    """A worker's way to its parent: messages come in, and reports go out."""
+
+    number: int
+    _messages: Connection
+    _reports: Connection
+    _lifeline: int
+    """The reading end of a pipe, of which only the parent has the other one."""
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    def receive(self) -> Any:
+        """Return the next message; raises EOFError if the parent has ended."""
+        return pickle.loads(self._messages.recv_bytes())
+
+    def report(self, kind: str, content: Any) -> None:
+        """Send figures, or an error, to the parent; raises OSError if it has ended."""
+        with self._lock:
+            self._reports.send((kind, content))
+
+    def end_with_parent(self) -> None:
+        """Have this process end at once when its parent does, whatever it is at."""
+
+        def watch() -> None:
+            os.read(self._lifeline, 1)
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+class WorkerProcesses:
+    """Processes that do `work`, forked when this is made, so before the process has threads.
+
+    On a thread, `on_report` gets the worker, kind and content of each report but "statuses", and
+    `on_end` a worker that has ended, its pid, and how it has ended, for people.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[Channel], None],
+        stop: StopSignal,
+        on_report: Callable[[WorkerProcess, str, Any], None],
+        on_end: Callable[[WorkerProcess, int, str], None],
+    ) -> None:
         self._stop = stop
-        self._processes: list[_Process] = []
+        self._on_report = on_report
+        self._on_end = on_end
+        self.each: list[WorkerProcess] = []
         self._lifeline, self._own_end = os.pipe()
         for number in range(count):
-            self._processes.append(self._start(number, work))
-        stop.on_signal = self._send
-        stop.before_exit = lambda: self._send(signal.SIGKILL)
+            self.each.append(self._start(number, work))
+        stop.before_exit = lambda: self.send_signal(signal.SIGKILL)
         self._listener = threading.Thread(target=self._listen, daemon=True)
+
+    def listen(self) -> None:
+        """Take reports from now on; begins a thread."""
         self._listener.start()
 
-    def _start(self, number: int, work: Callable[["Channel"], None]) -> _Process:
-        lines, lines_end = Pipe(duplex=False)
+    def _start(self, number: int, work: Callable[[Channel], None]) -> WorkerProcess:
+        messages, messages_end = Pipe(duplex=False)
         reports, reports_end = Pipe(duplex=False)
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if not pid:
             os.close(self._own_end)
-            for end in (lines_end, reports, *self._ends()):
+            for end in (messages_end, reports, *self._ends()):
                 end.close()
-            _work_and_exit(Channel(number, lines, reports_end), self._lifeline, work, self._stop)
-        lines.close()
+            channel = Channel(number, messages, reports_end, self._lifeline)
+            _work_and_exit(channel, work, self._stop)
+        messages.close()
         reports_end.close()
-        return _Process(pid, lines_end, reports)
+        return WorkerProcess(number, pid, messages_end, reports)
 
     def _ends(self) -> list[Connection]:
-        return [end for item in self._processes for end in (item.lines, item.reports)]
+        return [end for worker in self.each for end in worker.ends]
 
-    def _send(self, number: signal.Signals) -> None:
-        for process in self._processes:
-            if process.pid:
-                os.kill(process.pid, number)
+    @property
+    def all_ended(self) -> bool:
+        """Whether no worker is left."""
+        return not any(worker.pid for worker in self.each)
 
-    # --- lines out -------------------------------------------------------------------------
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to each worker."""
+        for worker in self.each:
+            if worker.pid:
+                with suppress(ProcessLookupError):  # it ends just now
+                    os.kill(worker.pid, number)
 
-    def hand_on(self, numbered: Sequence[tuple[int, bytes]], places: bytes) -> None:
-        """Hand each line on to the worker in its place; to all of them where that is EVERY.
-
-        A number below zero says that another worker counts the line.
-        """
-        processes = self._processes
-        if self._is_cut:
-            return
-        try:
-            for (number, text), place in zip(numbered, places, strict=False):
-                if place != EVERY:
-                    processes[place].add(number, text)
-                    continue
-                for process in processes:
-                    process.add(number if process is processes[0] else -number, text)
-        except OSError:  # the listener tells of the worker that has ended
-            self._is_cut = True
-
-    def finish(self, on_signal: Callable[[signal.Signals], None]) -> Summary:
-        """Hand on the last lines, wait for all workers, and return the sum of their figures.
-
-        `on_signal` is called with a signal, also one that came before.
-        """
-        announced = False
-        for process in self._processes:
+    def send_all(self, message: Any) -> None:
+        """Send a message to each worker that is left."""
+        for worker in self.each:
             with suppress(OSError):
-                process.flush()
-                process.lines.send_bytes(b"")
-        while self._listener.is_alive():
-            self._listener.join(_LOOK)
-            if self._stop.signal and not announced:
-                announced = True
-                on_signal(self._stop.signal)
-        for end in self._ends():
-            end.close()
-        os.close(self._lifeline)
+                worker.send(message)
+
+    def join(self, timeout: float) -> bool:
+        """Wait so many seconds for the end of all workers; return whether they have ended."""
+        self._listener.join(timeout)
+        return not self._listener.is_alive()
+
+    def close(self) -> None:
+        """Close the pipes to the workers, after their end or to end them."""
+        for worker in self.each:
+            worker.ends[0].close()
         os.close(self._own_end)
-        summaries = [item.summary or Summary(read=item.handed) for item in self._processes]
-        return Summary(
-            read=sum(item.read for item in summaries),
-            accepted=sum(item.accepted for item in summaries),
-            left_out=sum(item.left_out for item in summaries),
-            commands=sum(item.commands for item in summaries),
-            bad=self.bad.count,
-            bad_lines=tuple(self.bad.numbers),
-            destinations=_sums([item.destinations for item in summaries]),
-        )
-
-    # --- figures in ------------------------------------------------------------------------
-
-    def statuses(self) -> Statuses:
-        """Return the status of each destination, over all workers."""
-        found: dict[str, DestinationStatus] = {}
-        for process in self._processes:
-            for id_, status in process.statuses.items():
-                found[id_] = _plus(found[id_], status) if id_ in found else status
-        return found
+        os.close(self._lifeline)
+        self._listener.join()
+        for worker in self.each:
+            worker.ends[1].close()
 
     def _listen(self) -> None:
         """Take the reports of the workers, until all of them have ended."""
-        going = {process.reports: process for process in self._processes}
+        going = {worker.ends[1]: worker for worker in self.each}
         while going:
             for end in wait(list(going)):
                 assert isinstance(end, Connection)
@@ -173,90 +165,34 @@ class Workers:
                 except (EOFError, OSError):
                     self._note_end(going.pop(end))
 
-    def _take(self, process: _Process, kind: str, content: Any) -> None:
-        if kind == "bad":
-            for number, reason in content:
-                self.bad.note(number, reason)
-            self.bad.report()
-        elif kind == "statuses":
-            process.statuses = content
-        elif kind == "failed":
-            self.failed = self.failed or content
+    def _take(self, worker: WorkerProcess, kind: str, content: Any) -> None:
+        if kind == "statuses":
+            worker.statuses = content
         else:
-            process.summary, deaths = content
-            self.deaths += deaths
+            self._on_report(worker, kind, content)
 
-    def _note_end(self, process: _Process) -> None:
-        pid, status = os.waitpid(process.pid, 0)
-        process.pid = 0
-        if process.summary is None and not self.failed:
-            how = how_ended(os.waitstatus_to_exitcode(status))
-            self.failed = (
-                f"worker {pid} {how}; what it had not delivered of its {process.handed:,} lines is "
-                "lost"
-            )
+    def _note_end(self, worker: WorkerProcess) -> None:
+        pid, status = os.waitpid(worker.pid, 0)
+        worker.pid = 0
+        self._on_end(worker, pid, how_ended(os.waitstatus_to_exitcode(status)))
 
 
-@define
-class Channel:
-    """A worker's way to its parent: lines come in, and figures go out."""
-
-    number: int
-    _lines: Connection
-    _reports: Connection
-    _lock: threading.Lock = field(factory=threading.Lock)
-
-    def receive(self) -> tuple[list[int], list[bytes]] | None:
-        """Return lines with their numbers; None after the last ones."""
-        some = self._lines.recv_bytes()
-        return pickle.loads(some) if some else None
-
-    def report(self, kind: str, what: Any) -> None:
-        """Send figures, or an error, to the parent."""
-        with self._lock:
-            self._reports.send((kind, what))
-
-
-def _work_and_exit(
-    channel: Channel, lifeline: int, work: Callable[[Channel], None], stop: StopSignal
-) -> NoReturn:
-    """Work, and end the process. It ends at once if its parent does."""
+def _work_and_exit(channel: Channel, work: Callable[[Channel], None], stop: StopSignal) -> NoReturn:
+    """Work, and end the process."""
     stop.on_signal = lambda received: None
     stop.before_exit = lambda: None
-
-    def watch() -> None:
-        os.read(lifeline, 1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
     status = 1
     try:
         work(channel)
         status = 0
     except WalkerError as error:
-        channel.report("failed", str(error))
+        with suppress(OSError):
+            channel.report("failed", str(error))
+    except EOFError:  # the parent has ended
+        pass
     except Exception:
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-
-
-def _plus(one: DestinationStatus, other: DestinationStatus) -> DestinationStatus:
-    """Return the status of a destination over two processes; the worse of them has the word."""
-    worse = other if other.reason or one.state in ("idle", "ready") else one
-    numbers = {
-        item.name: getattr(one, item.name) + getattr(other, item.name)
-        for item in attrs.fields(DestinationStatus)
-        if item.type is int
-    }
-    return attrs.evolve(worse, **numbers)
-
-
-def _sums(summaries: Sequence[Mapping[str, DestinationSummary]]) -> dict[str, DestinationSummary]:
-    found: dict[str, DestinationSummary] = {}
-    for summary in summaries:
-        for id_, item in summary.items():
-            found[id_] = found[id_].plus(item) if id_ in found else item
-    return found

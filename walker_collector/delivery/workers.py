@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from walker_collector.delivery.destination import Destination
+from walker_collector.delivery.own_entries import OwnEntries
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.delivery.waiters import Listener, Listeners
 from walker_collector.delivery.watch import Watch
@@ -157,6 +158,15 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
             for worker in self.values()
             if worker.id not in handed_over
         )
+
+    def own_inherited(self) -> None:
+        """Count what earlier processes have left in the spool as accepted by this one.
+
+        That is so anyway in a process that delivers; this is for one whose children do.
+        """
+        inherited = self._spool.inherited if self._spool.durable else 0
+        for worker in self.values():
+            worker.pending.own.entries = OwnEntries(inherited)
 
     def is_own(self, letter: DeadLetter) -> bool:
         """Return whether this process has accepted the event of a dead letter."""
