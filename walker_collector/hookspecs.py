@@ -60,6 +60,11 @@ Optional class attributes, beside `settings`, `rule_settings` and `aliases`:
                                 plugin refuses their events (Rejected) where `context.trusted` and
                                 `rule.untrusted` are both False; `walker validate` names the rules
                                 that anybody can reach
+    relays: bool                the destination sends events on to other collectors, which decide on
+                                them: it gets events as they were received, with the consent that
+                                they came with and with `context.received`, and among them the
+                                statements of consent (`walker consent`, without data and rule). No
+                                event is held for it: its flow can require no `consent` there
     wants_consent(settings) -> bool
                                 whether the `consent` hook is needed with these settings
     simulate(event, data, rule, context) -> list[list]
@@ -231,6 +236,8 @@ class PushContext:
         later events of a person must wait behind one that will be retried.
     trusted: False for an event from a sender without a trusted key, to a source that has keys. What
         the plugin guards (`guarded`) such an event may not cause, unless its rule has `untrusted`.
+    received: at a destination that relays (`relays`), the event as it was received, with the trust
+        in its sender; at any other one None.
     """
 
     destination: Context
@@ -241,6 +248,7 @@ class PushContext:
     proceed: Callable[[], bool] | None = field(default=None, repr=False)
     person: str = field(default="", repr=False)
     trusted: bool = True
+    received: "Received | None" = field(default=None, repr=False)
 
     # Read in C, as they are read several times for each event.
     id = cast(str, property(attrgetter("destination.id")))

@@ -170,8 +170,9 @@ class _SimulatedSink:
         """Ask about a change of consent, then about the held events that may go now."""
         notices, self._notices = self._notices, []
         for notice in notices:
-            answers = (stage.notify(decode(notice.body), notice.person) for stage in self._stages)
-            self._results += [answer for answer in answers if answer is not None]
+            for stage in self._stages:
+                if stage.id in notice.states:
+                    self._results += stage.notify(notice)
         for stage in self._stages:
             self._results += stage.release(people)
 
@@ -224,17 +225,27 @@ class _Stage:
                 results.append(evolve(result, released=True))
         return results
 
-    def notify(self, change: Event, person: str) -> Simulated | None:
-        """Return the effect of a change of consent itself; None if it has none."""
-        destination = self._destination
-        simulate = getattr(destination.instance, "simulate_consent", None)
-        if simulate is None or not destination.listens or self._mocked:
-            return None
-        context = context_for(destination, self._consents.basis(person), change)
-        answer = _ask(simulate, change["data"], change["custom"], person_of(change), context)
+    @property
+    def id(self) -> str:
+        """The id of the destination."""
+        return self._destination.id
+
+    def notify(self, notice: NewEvent) -> list[Simulated]:
+        """Return the effect of a change of consent, or of a statement that is relayed, if any."""
+        destination, person = self._destination, notice.person
+        change, basis = decode(notice.body), self._consents.basis(person)
+        name = "simulate" if destination.relays else "simulate_consent"
+        simulate = getattr(destination.instance, name, None)
+        if simulate is None or self._mocked:
+            return []
+        context = context_for(destination, basis, change, key=person)
+        if destination.relays:
+            answer = _ask(simulate, change, MISSING, None, context)
+        else:
+            answer = _ask(simulate, change["data"], change["custom"], person_of(change), context)
         if not answer.calls and not answer.error:
-            return None
-        return Simulated(
+            return []
+        shown = Simulated(
             event=CONSENT_CHANGED,
             destination=destination.id,
             status=answer.status,
@@ -246,6 +257,7 @@ class _Stage:
             grants=tuple(self._consents.explain({}, person)),
             public_values=_public_values(change, CONSENT_CHANGED),
         )
+        return [shown]
 
     def _simulate(self, entry: Entry) -> Simulated:
         """Decide as a delivery would. Denied events are mapped as well, to show their rule."""
@@ -254,7 +266,7 @@ class _Stage:
         name, own = event["name"], event.get("consent") or {}
         grants = tuple(self._consents.explain(own, person))
         basis = self._consents.basis(person)
-        context = context_for(destination, basis, event, person=person)
+        context = context_for(destination, basis, event, person=person, key=person)
         try:
             left_out = self._transform(event, context)
             mapped = destination.mapper(event, context)

@@ -110,6 +110,8 @@ def _verify_destination_class(name: str, plugin: Any) -> None:
         number = getattr(plugin, attribute, None)
         if number is not None and (type(number) is not int or number < (attribute != "linger")):
             raise PluginError(f"plugin {name}: {attribute} must be a whole number, not {number!r}")
+    if type(getattr(plugin, "relays", False)) is not bool:
+        raise PluginError(f"plugin {name}: relays must be True or False, not {plugin.relays!r}")
     _verify_names(name, plugin, "message_parts", "names")
     _verify_names(name, plugin, "reads", "paths in an event")
     _verify_guarded(name, plugin)

@@ -25,8 +25,10 @@ from walker_collector.config import (
 from walker_collector.destinations.console import ConsoleSettings
 from walker_collector.destinations.file import FileSettings
 from walker_collector.destinations.http import HttpSettings
+from walker_collector.destinations.kafka.kafka_settings import KafkaSettings
 from walker_collector.flow.types import disk_key
 from walker_collector.hookspecs import HOOKS
+from walker_collector.kafka.connection import Security
 from walker_collector.mapping import Value
 from walker_dest_customerio import limits
 from walker_dest_customerio.sandbox import (
@@ -56,6 +58,8 @@ TABLES: list[tuple[str, str, type[Any]]] = [
     ("destinations.md", "console", ConsoleSettings),
     ("destinations.md", "file", FileSettings),
     ("destinations.md", "http", HttpSettings),
+    ("destinations.md", "kafka", KafkaSettings),
+    ("destinations.md", "Security of the connection", Security),
 ]
 VALUES = (Person, Event, Message, Device, Object, Relationship, RequestRecord)
 UNTOLD = {"sandbox", "view", "wait_for"}

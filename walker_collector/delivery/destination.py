@@ -54,7 +54,8 @@ class Destination:
     `admits` checks the consent that the destination as a whole requires; if it does,
     `requires_consent` is true. `ignoring` says which events its rules ignore in any case (None: no
     event). `partial` decodes only the parts that are read (None: every event is decoded whole).
-    `listens`: changes of consent are delivered to it.
+    `listens`: changes of consent are delivered to it. `relays`: so are statements of consent, and
+    all events as they were received.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Destination:
     partial: "PartialRules | None" = attrs.field(default=None, repr=False)
     instance: Any = attrs.field(default=None, repr=False)
     listens: bool = False
+    relays: bool = False
     batch_size: int = 1
     batch_bytes: int | None = None
     concurrency: int = 1
@@ -193,6 +195,7 @@ def _destination(
         partial=_partial(plugin, config, hooks, compiled),
         instance=plugin,
         listens=_listens(plugin, config.settings),
+        relays=getattr(plugin, "relays", False),
         batch_size=size or _declared(plugin, "batch_size", _BATCH_SIZE),
         batch_bytes=_declared(plugin, "batch_bytes", 1) if has_bytes else None,
         concurrency=config.concurrency or _declared(plugin, "concurrency", 1),
@@ -207,7 +210,7 @@ def _partial(
     """Return the rules for decoding in part; None unless all readers of events are known."""
     reads = getattr(plugin, "reads", None)
     more = hooks.extensions_read
-    if reads is None or more is None:
+    if reads is None or more is None or getattr(plugin, "relays", False):
         return None
     # Here, as msgspec is only for destinations that declare it, and takes a while to import.
     from walker_collector.mapping.partial_decode import compile_partial

@@ -11,11 +11,12 @@ from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.outcome import IGNORED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
-from walker_collector.hookspecs import Event, Item, Progress, PushContext
+from walker_collector.hookspecs import Event, Item, Progress, PushContext, Received
 from walker_collector.mapping import AT_NAME, UNMATCHED
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import FRESH, DeliveryState, Entry
+from walker_collector.spool.person_keys import is_claimed
 
 CONSENT_CHANGED: Final = "walker consent"
 """The event name of a change of consent in the queues of destinations that listen to it."""
@@ -32,17 +33,23 @@ def context_for(
     progress: Progress | None = None,
     proceed: Callable[[], bool] | None = None,
     person: str = "",
+    key: str = "",
 ) -> PushContext:
     """Return the context for one event, with the consent that counts for it.
 
     `basis` is the consent of the person; the event's own consent overrides it. The result replaces
-    the event's `consent`, as walkerOS does. The marks of a stored event are taken off.
+    the event's `consent`, as walkerOS does, except where it is relayed. The marks of a stored event
+    are taken off. `person` is the key for its order, `key` that under which it is stored.
     """
     own, since = event.get("consent"), event.pop(CONSENT_AT, None)
     # Most events have no consent of their own.
     state = dict(basis.of_event(own, since) if own or since else basis.granted)
-    event["consent"] = state
     trusted = not event.pop(UNTRUSTED, False)
+    received = None
+    if destination.relays:
+        received = _received(event, key, limited=not trusted, stated_at=since)
+    else:
+        event["consent"] = state
     return PushContext(
         destination.context,
         event,
@@ -52,7 +59,20 @@ def context_for(
         proceed,
         person,
         trusted,
+        received,
     )
+
+
+def _received(event: Event, key: str, *, limited: bool, stated_at: int | None) -> Received:
+    """Return a stored event or command as it was received.
+
+    Of one that names nobody it is not known whether its sender was trusted, and it matters little.
+    But a command without a user comes from a trusted sender alone.
+    """
+    is_command = event["name"] == CONSENT_CHANGED
+    trusted = not is_claimed(key) if key else is_command
+    learn = stated_at is not None and not is_command
+    return Received(event, trusted, limited, learn, stated_at=stated_at)
 
 
 class Preparation:
@@ -102,9 +122,11 @@ class Preparation:
         attempt = self._attempts.get(entry[0], FRESH)
         progress = self._progress_of(entry, attempt.parts, attempt.refusals)
         basis, proceed, person = snapshot.bases[entry[1]], task.may_proceed, task.person
-        context = context_for(destination, basis, event, attempt, progress, proceed, person)
+        context = context_for(
+            destination, basis, event, attempt, progress, proceed, person, entry[1]
+        )
         if event["name"] == CONSENT_CHANGED:
-            task.notice = True
+            task.notice = not destination.relays
             return Item(event, MISSING, None, context)
         if destination.requires_consent and not destination.admits(context.consent):
             return self._denied(context.consent)

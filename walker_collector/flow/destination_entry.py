@@ -37,6 +37,7 @@ from walker_collector.flow.types import CODE_PREFIX, structure
 from walker_collector.flow.types.unknown import keys_elsewhere
 from walker_collector.flow.unread_paths import unread_paths
 from walker_collector.flow.unsupported import UNSUPPORTED, refuse_unsupported
+from walker_collector.mapping import each_rule
 from walker_collector.naming import join
 from walker_collector.plugins import Registry
 from walker_collector.text import type_name
@@ -172,10 +173,25 @@ def _read_config(
             sound_rules(config["mapping"], place, broken) if broken else result and result.mapping
         )
         _check(plugin, settings, sound or {}, path, diagnostics)
+    if result is not None and getattr(plugin, "relays", False):
+        _refuse_consent(result, path, diagnostics)
     if result is not None and not wrong:
         diagnostics.warnings += unread_paths(result, path)
         _advise(plugin, result, path, diagnostics)
     return result
+
+
+def _refuse_consent(config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:
+    """Report consent that a destination requires which sends all events on, as they came."""
+    rules = each_rule(config.mapping, "mapping")
+    places = ["consent"] if config.consent else []
+    places += [join(place, "consent") for place, rule in rules if rule.consent]
+    for place in places:
+        diagnostics.add(
+            f"{path}.{place}",
+            "nothing is held or dropped by consent here, where events are sent on with theirs: "
+            "require it where they are delivered, in the flow that reads them",
+        )
 
 
 def _advise(plugin: Any, config: DestinationConfig, path: str, diagnostics: Diagnostics) -> None:

@@ -26,7 +26,7 @@ from walker_collector.events import (
     whole,
 )
 from walker_collector.hookspecs import Received
-from walker_collector.intake.commands import Commands
+from walker_collector.intake.commands import Arrival, Commands
 from walker_collector.intake.event_group import EventGroup, Prepared, ReadEvent
 from walker_collector.intake.gates import Gates
 from walker_collector.intake.origin import PROCESS, Origin, Placed, Posted
@@ -86,7 +86,7 @@ class Intake:
         """
         name = raw.get("name")
         if name in COMMANDS if type(name) is str else is_command(name):
-            self.commands.run(raw)
+            self._run_here(raw)
             return PushResult(""), None
         record, result, version = self._prepare(raw, _PROCESS, self.process)
         waiter = Waiter(len(record.states)) if wait and record.states else None
@@ -155,7 +155,10 @@ class Intake:
             stated = None if sender.stated_at is None else Stated(sender.stated_at, None)
             waits = group.waits()
             kept = self._run_once(raw, sender, origin, position, waits=waits, stated=stated)
-            group.results.append(_decided(sender, PushResult("")))
+            result = PushResult("")
+            if not self.commands.is_relayed(raw):
+                _decided(sender, result)
+            group.results.append(result)
             if position is not None and not kept:
                 group.pass_over(position)
             return
@@ -228,7 +231,7 @@ class Intake:
                 else:
                     group.store()  # the events before it
                     if not group.is_full:
-                        self.commands.run(item.command, waits=False)
+                        self._run_here(item.command, waits=False)
                         group.results.append(PushResult(""))
             except WalkerError as error:
                 group.refuse(error)
@@ -248,6 +251,11 @@ class Intake:
                 record.listener = item.waiter
         return item.prepared
 
+    def _run_here(self, raw: Mapping[str, Any], *, waits: bool = True) -> None:
+        """Run a command of the process itself."""
+        given = raw.get("id")
+        self.commands.run(raw, Arrival(given if type(given) is str else "", waits=waits))
+
     def _run_once(
         self,
         raw: Mapping[str, Any],
@@ -265,11 +273,21 @@ class Intake:
         id_, now, mark = raw.get("id"), self._now(), b""
         if origin.recent and id_ and isinstance(id_, str):
             mark = mark_of_id(id_, trusted=sender.trusted, command=True)
+        arrival = Arrival(
+            id_ if isinstance(id_, str) else "",
+            not sender.trusted,
+            sender.limited,
+            position,
+            waits,
+            stated,
+            sender.decided,
+        )
         if self._came_before(mark, now):
             self.repeated += 1
+            if self.commands.is_relayed(raw):
+                self.commands.relay(raw, evolve(arrival, position=None))
             return False
-        claim = not sender.trusted
-        self.commands.run(raw, claim=claim, position=position, waits=waits, stated=stated)
+        self.commands.run(raw, arrival)
         if mark:
             self._sink.keep_mark(mark, now)
         return bool(raw["name"] == "walker consent")

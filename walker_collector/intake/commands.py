@@ -2,14 +2,18 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from walker_collector.config import Consent
 from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.errors import EventError, NotTrusted, WalkerError
 from walker_collector.events import (
+    CONSENT_AT,
+    UNTRUSTED,
     Bounds,
     Defaults,
     check_grants,
@@ -23,6 +27,7 @@ from walker_collector.intake.sink import Sink
 from walker_collector.interrupts import uninterrupted
 from walker_collector.people.consent import ConsentStore, Stated
 from walker_collector.people.identity import KINDS, identifiers
+from walker_collector.results import Decision, PushResult
 from walker_collector.spool import NewEvent, PeopleUpdate, Position, State
 from walker_collector.spool.person_keys import unclaimed
 from walker_collector.text import get_logger, storable
@@ -36,12 +41,35 @@ SHARED_ITEMS: Final = 1_000
 _NEEDED: Final = 'user needs an id, a device or a session, such as {"id": "u1"}'
 
 
+@frozen
+class Arrival:
+    """The way in which a command has come.
+
+    id: the id that it came with; "": none. claim: an untrusted sender sends it. limited: it was
+    asked for a key. position: that after it in its input; a statement of consent is stored with it.
+    waits: for room. stated: when it was pushed, if not now. decided: gets the result once all that
+    relay have passed it on, or never will.
+    """
+
+    id: str = ""
+    claim: bool = False
+    limited: bool = False
+    position: Position | None = None
+    waits: bool = True
+    stated: Stated | None = None
+    decided: Future[Any] | None = None
+
+
+_HERE: Final = Arrival()
+
+
 @define(eq=False)
 class Commands:
     """Runs the commands of a collector.
 
-    A statement of consent is recorded with a notice to the destinations that listen; `user` and
-    `globals` change the values that events are completed with.
+    A statement of consent is recorded with a notice to the destinations that listen, and is itself
+    sent on to those that relay; `user` and `globals` change the values that events are completed
+    with.
     """
 
     _defaults: Defaults
@@ -50,35 +78,32 @@ class Commands:
     _sink: Sink
     _now: Callable[[], int]
     _listening: Mapping[str, State] = field(init=False)
+    _relaying: Mapping[str, State] = field(init=False)
 
     @_listening.default
-    def _waiting_at_each(self) -> Mapping[str, State]:
+    def _waiting_where_heard(self) -> Mapping[str, State]:
         return {item.id: State.WAITING for item in self._sink.destinations if item.listens}
 
-    def run(
-        self,
-        raw: Mapping[str, Any],
-        *,
-        claim: bool = False,
-        position: Position | None = None,
-        waits: bool = True,
-        stated: Stated | None = None,
-    ) -> None:
+    @_relaying.default
+    def _waiting_where_relayed(self) -> Mapping[str, State]:
+        return {item.id: State.WAITING for item in self._sink.destinations if item.relays}
+
+    def is_relayed(self, raw: Mapping[str, Any]) -> bool:
+        """Return whether a command is sent on to destinations that relay."""
+        return bool(self._relaying) and raw["name"] == CONSENT_CHANGED
+
+    def run(self, raw: Mapping[str, Any], arrival: Arrival = _HERE) -> None:
         """Run a command that was pushed; raises EventError if it is malformed.
 
-        `position`: that after its line; a statement of consent is stored with it. `claim`: by an
-        untrusted sender. `waits`: for room. `stated`: when it was pushed, if not now. Raises
-        NotTrusted if that one may not send it.
+        Raises NotTrusted if its sender may not send it.
         """
         name, data = str.__str__(raw["name"]), raw.get("data")
-        if claim:
+        if arrival.claim:
             check_claim(name, raw.get("user"))
         if not isinstance(data, Mapping):
             raise EventError(f"{name}: data must be an object")
-        if name == "walker consent":
-            self.consent(
-                data, raw.get("user"), claim=claim, position=position, waits=waits, stated=stated
-            )
+        if name == CONSENT_CHANGED:
+            self.consent(data, raw.get("user"), arrival)
         elif name == "walker user":
             self.user(data)
         else:
@@ -108,25 +133,32 @@ class Commands:
                 )
         return after
 
-    def consent(
-        self,
-        update: Any,
-        user: Any,
-        *,
-        claim: bool = False,
-        position: Position | None = None,
-        waits: bool = True,
-        stated: Stated | None = None,
-    ) -> int:
+    def relay(self, raw: Mapping[str, Any], arrival: Arrival) -> None:
+        """Send a statement on once more, which has been recorded here: it may not have arrived."""
+        if arrival.claim:
+            check_claim(CONSENT_CHANGED, raw.get("user"))
+        update, user = readable(
+            lambda: plain_statement(raw.get("data"), raw.get("user"), self._bounds)
+        )
+        person = self._consents.person_of(user, claim=arrival.claim) if user else ""
+        command = partial(self._command, update, user, arrival)
+        keep = partial(self._keep, None, person, arrival, command=command)
+        if arrival.waits:
+            self._sink.wait_for_room(keep)
+        else:
+            keep()
+
+    def consent(self, update: Any, user: Any, arrival: Arrival = _HERE) -> int:
         """Record a statement, and release the events that it admits; see Collector.consent."""
         update, user = readable(lambda: plain_statement(update, user, self._bounds))
+        claim = arrival.claim
 
         def keep() -> str | None:
-            return self._record(update, user, claim, position, stated)
+            return self._record(update, user, arrival)
 
         def record() -> int:
             try:
-                person = self._sink.wait_for_room(keep) if waits else keep()
+                person = self._sink.wait_for_room(keep) if arrival.waits else keep()
             except WalkerError:
                 # That the identifiers are one person's is known all the same, and earlier
                 # statements may admit events that are held under one of them.
@@ -153,8 +185,10 @@ class Commands:
         """
 
         def keep(change: PeopleUpdate, person: str, state: Consent) -> None:
-            is_news = state != self._consents.state(person)
-            self._keep(change, consent, state, address(user, person), person, notify=is_news)
+            heard = None
+            if state != self._consents.state(person):
+                heard = self._change(consent, state, address(user, person))
+            self._keep(change, person, _HERE, heard)
 
         def record() -> None:
             learned = self._consents.learn_consent
@@ -165,30 +199,27 @@ class Commands:
         uninterrupted(record)
 
     def _record(
-        self,
-        update: Consent,
-        user: Mapping[str, Any] | None,
-        claim: bool,
-        position: Position | None,
-        stated: Stated | None,
+        self, update: Consent, user: Mapping[str, Any] | None, arrival: Arrival
     ) -> str | None:
-        """Record a statement with its notice: both or neither.
+        """Record a statement with its notices: all or none.
 
         Returns the person; None for the default.
         """
+        claim, stated = arrival.claim, arrival.stated
+        command = partial(self._command, update, user, arrival)
 
         def keep(change: PeopleUpdate, person: str, state: Consent) -> None:
             new = update
             if stated is not None:
                 new = {key: given for key, given in update.items() if state.get(key) == given}
-            owner, notify = address(user or {}, person), bool(new)
-            self._keep(change, new, state, owner, person, notify=notify, position=position)
+            heard = self._change(new, state, address(user or {}, person)) if new else None
+            self._keep(change, person, arrival, heard, command)
 
         if user is None:
             self._consents.set_default(
                 update,
                 lambda change, default: self._keep(
-                    change, update, default, {}, "", position=position
+                    change, "", arrival, self._change(update, default, {}), command
                 ),
             )
             shown = storable(dict(update), 200)
@@ -197,24 +228,53 @@ class Commands:
         person, _ = self._consents.record_consent(update, user, keep, claim=claim, stated=stated)
         return person
 
+    def _change(self, update: Consent, state: Consent, user: Mapping[str, Any]) -> dict[str, Any]:
+        return consent_change(update, state, user, id=self._defaults.new_id(), now=self._now())
+
+    def _command(
+        self, update: Consent, user: Mapping[str, Any] | None, arrival: Arrival, stamp: int
+    ) -> dict[str, Any]:
+        """Return a statement as an event to relay: as it came, with the marks of stored events."""
+        at = stamp if arrival.stated is None else arrival.stated.at
+        command: dict[str, Any] = {
+            "name": CONSENT_CHANGED,
+            "data": dict(update),
+            "id": arrival.id or self._defaults.new_id(),
+            "timestamp": at // 1_000,
+            CONSENT_AT: at,
+        }
+        if user is not None:
+            command["user"] = dict(user)
+        if arrival.limited:
+            command[UNTRUSTED] = True
+        return command
+
     def _keep(
         self,
         change: PeopleUpdate | None,
-        update: Consent,
-        state: Consent,
-        user: Mapping[str, Any],
         person: str,
-        *,
-        notify: bool = True,
-        position: Position | None = None,
+        arrival: Arrival,
+        heard: Mapping[str, Any] | None = None,
+        command: Callable[[int], Mapping[str, Any]] | None = None,
     ) -> None:
-        """Store a statement with its notice, which is in order with the person's events."""
-        notice = []
-        if self._listening and notify:
-            now = self._now()
-            event = consent_change(update, state, user, id=self._defaults.new_id(), now=now)
-            notice = [NewEvent(person, now, encode(event, self._bounds), self._listening)]
-        self._sink.record(change, notice, position)
+        """Store a statement with its notices, which are in order with the person's events.
+
+        `heard` is for the destinations that listen. `command` makes that for those that relay,
+        given the stamp of the statement.
+        """
+        now, notices = self._now(), []
+        if self._listening and heard is not None:
+            body = encode(heard, self._bounds)
+            notices.append(NewEvent(person, now, body, self._listening))
+        if self._relaying and command is not None:
+            stamp = change.last_stamp if change and change.last_stamp else now * 1_000
+            body = encode(command(stamp), self._bounds)
+            relayed = NewEvent(person, now, body, self._relaying)
+            if arrival.decided is not None:
+                accepted = PushResult("", dict.fromkeys(self._relaying, "accepted"))
+                relayed.listener = Decision(accepted, arrival.decided, len(self._relaying))
+            notices.append(relayed)
+        self._sink.record(change, notices, arrival.position)
 
 
 def check_claim(name: str, user: Any) -> None:

@@ -212,7 +212,9 @@ class SpoolSink:
         positions = [] if position is None else [position]
         if notice:
             self._make_room(notice, 0)
-            self._spool.append(notice, self._workers.enqueue, update, positions)
+            awaited = any(item.listener for item in notice)
+            enqueue = partial(self._enqueue_awaited, notice) if awaited else self._workers.enqueue
+            self._spool.append(notice, enqueue, update, positions)
         elif update is not None and self._spool.durable:
             self._spool.learn(update, positions)
         else:

@@ -12,8 +12,10 @@ from walker_collector.text import storable
 _SAME_FOR: Final = 600.0
 """Seconds for which a trouble counts as the same one: it is logged once in that time."""
 _TROUBLES_MAX: Final = 100
+_EXPECTED: Final = (("CONFWARN",), ("FATAL",))
+"""Lines about configuration, which is ours, and about errors that messages get as well."""
 _NONE_LEFT: Final = "_ALL_BROKERS_DOWN"
-_VOLATILE: Final = re.compile(r"\(after [^)]*\)|\d+(?= (?:ms|request|message|bytes))|rdkafka#\S+")
+_VOLATILE: Final = re.compile(r"\(after [^)]*\)|\d+(?= (?:ms|request|message|bytes))|\S+#\w+-\d+")
 """The parts of a line that differ each time the same thing happens."""
 
 
@@ -56,7 +58,8 @@ class ClientLog:
     def log(self, level: int, message: str, *args: Any) -> None:
         """Log a line of the client: a facility such as FAIL, the client's name, and the text."""
         text = storable(message % args if args else message)
-        trouble = level >= logging.WARNING and self._is_new(_VOLATILE.sub("", text))
+        trouble = level >= logging.WARNING and args[:1] not in _EXPECTED
+        trouble = trouble and self._is_new(_VOLATILE.sub("", text))
         shown = logging.WARNING if trouble else logging.DEBUG
         self._logger.log(shown, "%s: %s", self._prefix, text)
 

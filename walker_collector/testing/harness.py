@@ -13,7 +13,7 @@ from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.errors import Untested
 from walker_collector.events import Bounds, decode, encode
 from walker_collector.flow import load_flow
-from walker_collector.hookspecs import Context, Event, Item, Person, PushContext
+from walker_collector.hookspecs import Context, Event, Item, Person, PushContext, Received
 from walker_collector.people.gate import granted
 from walker_collector.people.identity import identifiers
 from walker_collector.plugins import Registry
@@ -129,11 +129,15 @@ class Harness:
         `trusted`: whether its sender is.
         """
         copy = decode(encode(event, Bounds()))
-        copy["consent"] = granted(event.get("consent") or {})
+        consent = granted(event.get("consent") or {})
         progress = self._progress.setdefault(str(event["id"]), _Progress())
         person = next(iter(identifiers(copy.get("user") or {})), "")
-        context = PushContext(self.context, copy, copy["consent"], progress=progress, person=person)
+        context = PushContext(self.context, copy, consent, progress=progress, person=person)
         context.trusted = trusted
+        if self._destination.relays:
+            context.received = Received(copy, trusted=trusted, limited=not trusted)
+        else:
+            copy["consent"] = consent
         mapped = self._destination.mapper(copy, context)
         if mapped.outcome != "deliver":
             raise ValueError(f"the mapping sends nothing of {event['name']}: {mapped.outcome}")

@@ -64,6 +64,7 @@ def test_other_lines_are_for_the_debug_log(
     log: ClientLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     log.log(logging.INFO, "%s [%s] %s", "REBALANCE", "rdkafka#consumer-1", "joined")
+    log.log(logging.CRITICAL, "%s [%s] %s", "FATAL", "rdkafka#producer-1", "a gap")
     assert warnings(caplog) == []
     assert "joined" in caplog.text
 

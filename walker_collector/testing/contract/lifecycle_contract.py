@@ -98,6 +98,8 @@ class LifecycleContract(ContractBase):
     def test_event_waits_for_consent_and_arrives_when_it_is_granted(
         self, backend: Backend, event: Events
     ) -> None:
+        if getattr(self.plugin, "relays", False):
+            pytest.skip("the plugin relays events, and nothing is held for it")
         sent = event()
         with self.collecting(backend, consent={"marketing": True}) as collector:
             collector.push(sent)
@@ -106,3 +108,16 @@ class LifecycleContract(ContractBase):
             collector.consent({"marketing": True}, user={"id": "u1"})
             flush_or_fail(collector)
         assert list(backend.received()) == [sent["id"]]
+
+    def test_statements_of_consent_are_relayed_among_the_events_of_their_person(
+        self, backend: Backend, event: Events
+    ) -> None:
+        if not getattr(self.plugin, "relays", False):
+            pytest.skip("the plugin relays nothing (relays)")
+        first, last = event(consent={"marketing": False}), event()
+        statement = {"name": "walker consent", "id": "c1", "data": {"marketing": True}}
+        with self.collecting(backend) as collector:
+            for each in (first, {**statement, "user": {"id": "u1"}}, last):
+                collector.push(each)
+            flush_or_fail(collector)
+        assert list(backend.received()) == [first["id"], "c1", last["id"]]

@@ -1,0 +1,1 @@
+"""The destination `kafka`: events as messages of a topic."""
