@@ -5,22 +5,40 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
 
-_Waiting = tuple[Sequence[T], asyncio.Future[Sequence[R]]]
-"""The items of a task, and the future of their results."""
 
-_Answer = tuple[asyncio.Future[Sequence[R]], Sequence[R] | Exception]
-"""The future of a task, and its results."""
+class Taker(Protocol[R_contra]):
+    """Takes the results of some items, or the exception of their group; a future is one.
+
+    It may do some work at once, and raises nothing.
+    """
+
+    def done(self) -> bool:
+        """Return whether nobody waits any more: items are left out whose group has not begun."""
+
+    def set_result(self, results: Sequence[R_contra], /) -> object:
+        """Take the results."""
+
+    def set_exception(self, error: Exception, /) -> object:
+        """Take the exception."""
+
+
+_Waiting = tuple[Sequence[T], Taker[R]]
+"""The items of a task, and the taker of their results."""
+
+_Answer = tuple[Taker[R], Sequence[R] | Exception]
+"""The taker of a task, and its results."""
 
 _GROUP: Final = 2_000
 """Items after which a group is closed, if not told otherwise."""
 _WOKEN: Final = 100
-"""Tasks that are woken in one round of the loop, which runs all of them."""
+"""Tasks that get their results in one round of the loop, which runs all of them."""
 
 
 class Groups(Generic[T, R]):
@@ -46,24 +64,13 @@ class Groups(Generic[T, R]):
         groups = self._loops.get(asyncio.get_running_loop())
         return groups is None or not groups.is_working
 
-    async def add(self, items: Sequence[T]) -> Sequence[R]:
-        """Return the results of these items, or raise the exception of their group.
-
-        A task that is cancelled takes its items with it, unless their group has begun.
-        """
-        if not items:
-            return []
-        future: asyncio.Future[Sequence[R]] = asyncio.get_running_loop().create_future()
-        self.submit(items, future)
-        return await future
-
-    def submit(self, items: Sequence[T], future: asyncio.Future[Sequence[R]]) -> None:
-        """Have items handled, and give their results to a future of the running loop."""
+    def submit(self, items: Sequence[T], taker: Taker[R]) -> None:
+        """Have items handled, and their results taken on the running loop."""
         loop = asyncio.get_running_loop()
         groups = self._loops.get(loop)
         if groups is None:
             groups = self._loops[loop] = _GroupsOfLoop(self._handle, self._thread, self._most)
-        groups.add(loop, (items, future))
+        groups.add(loop, (items, taker))
 
 
 class _GroupsOfLoop(Generic[T, R]):
@@ -98,7 +105,7 @@ class _GroupsOfLoop(Generic[T, R]):
             results = self._handle([item for items, _ in group for item in items])
             answers = _shared_out(group, results)
         except Exception as error:
-            answers = [(future, error) for _, future in group]
+            answers = [(taker, error) for _, taker in group]
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(self._finish, loop, answers)
 
@@ -111,17 +118,19 @@ class _GroupsOfLoop(Generic[T, R]):
             self._give(loop)
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake tasks with their results, some in each round of the loop."""
-        for _ in range(min(len(self._answers), _WOKEN)):
-            future, results = self._answers.popleft()
-            if future.done():  # its task was cancelled
-                pass
-            elif isinstance(results, Exception):
-                future.set_exception(results)
-            else:
-                future.set_result(results)
-        if self._answers:
-            loop.call_soon(self._give, loop)
+        """Give tasks their results, some in each round of the loop."""
+        try:
+            for _ in range(min(len(self._answers), _WOKEN)):
+                taker, results = self._answers.popleft()
+                if taker.done():  # its task was cancelled
+                    pass
+                elif isinstance(results, Exception):
+                    taker.set_exception(results)
+                else:
+                    taker.set_result(results)
+        finally:  # the fault of one is not that of the others
+            if self._answers:
+                loop.call_soon(self._give, loop)
 
     def _next_group(self) -> list[_Waiting[T, R]]:
         """Take the items that are handled next, without those of cancelled tasks."""
@@ -138,7 +147,7 @@ def _shared_out(group: Sequence[_Waiting[T, R]], results: Sequence[R]) -> list[_
     """Return the results of a group for each of its tasks."""
     answers: list[_Answer[R]] = []
     at = 0
-    for items, future in group:
-        answers.append((future, results[at : at + len(items)]))
+    for items, taker in group:
+        answers.append((taker, results[at : at + len(items)]))
         at += len(items)
     return answers

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from fastapi import FastAPI
 from walker_collector import Collector, PushResult
 from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.events import whole
-from walker_collector.sources.http import Settings, app
+from walker_collector.sources.http import Settings, app, waiting
 from walker_collector.sources.http.app import App
 
 EVENT = {"name": "page view", "user": {"session": "s"}}
@@ -184,7 +183,7 @@ def test_a_body_that_ends_too_early_is_not_accepted() -> None:
 
 
 def test_no_more_events_wait_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[App.__module__], "_BYTES", 1_000)
+    monkeypatch.setattr(waiting, "_BYTES", 1_000)
     door = Door()
     large = {**EVENT, "data": {"text": "x" * 800}}
     packed = gzip.compress(json.dumps(large).encode())

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.core.sources.test_http_limits import REQUEST, Kept, Server, answered, served
+from tests.core.sources.http_server_support import Kept, Server, served
+from tests.core.sources.test_http_limits import REQUEST, answered
 from tests.forms import examples
 from tests.support import PATIENCE
 from walker_collector import Collector, Secret

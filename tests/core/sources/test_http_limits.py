@@ -8,72 +8,22 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import trustme
 
-from tests.support import PATIENCE, python, wait_until
-from walker_collector import Collector, hookimpl
-from walker_collector.flow import load_flow
-from walker_collector.plugins import Registry
-from walker_collector.serving import RunningSources
+from tests.core.sources.http_server_support import Server, served
+from tests.support import python, wait_until
 from walker_collector.sources.http import connections, tls
-from walker_collector.sources.http.source import HttpSource
-
-
-class Kept:
-    """A destination that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.got: list[str] = []
-
-    @hookimpl
-    def push(self, event: Any) -> None:
-        self.got.append(event["id"])
-
 
 BODY = b'{"name": "page view"}'
 REQUEST = (
     b"POST /collect HTTP/1.1\r\nHost: walker\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
-
-
-class Server:
-    """A served flow; `failures` says why it ended."""
-
-    def __init__(self, url: str, failures: list[Any]) -> None:
-        self.address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
-        self.url = url
-        self.failures = failures
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, PATIENCE)
-
-
-@contextmanager
-def served(**settings: Any) -> Iterator[Server]:
-    """Serve a flow in this process."""
-    registry = Registry()
-    registry.register("kept", Kept)
-    registry.register_source("http", HttpSource)
-    source = {"package": "http", "config": {"settings": {"port": 0, **settings}}}
-    raw = {"sources": {"web": source}, "destinations": {"kept": {"package": "kept"}}}
-    flow = load_flow(raw, environ={}, registry=registry, serve=True)
-    urls: list[str] = []
-    with Collector(flow, registry) as collector:
-        sources = RunningSources(
-            collector, flow.sources, registry, lambda id, url: urls.append(url)
-        )
-        try:
-            wait_until(lambda: urls or sources.failures)
-            yield Server(urls[0] if urls else "", sources.failures)
-        finally:
-            assert sources.stop()
 
 
 def answered(connection: socket.socket) -> tuple[int, Any, bool]:
@@ -274,6 +224,7 @@ def test_requests_are_answered_in_order_and_not_too_many_taken_ahead(server: Ser
         b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET http:// HTTP/1.1\r\n\r\n",
+        b"POST /collect HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
     ],
 )
 def test_bytes_that_are_no_request_are_refused(

@@ -2,27 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from walker_collector.asgi import Receive, Scope, Send, answer_lifespan
 from walker_collector.figures import Figures
-from walker_collector.groups import Groups
 from walker_collector.results import Status
 from walker_collector.sources.http.exchange import Accept, Exchange, Undecided, failed
 from walker_collector.sources.http.messages import Request, RequestRejected, Response, json_response
 from walker_collector.sources.http.metrics import count_request, metrics_page
 from walker_collector.sources.http.no_room import NoRoomLog
-from walker_collector.sources.http.respond import NO_ROOM, Responder
+from walker_collector.sources.http.respond import Responder
 from walker_collector.sources.http.settings import INSPECT, Settings, is_inspected
+from walker_collector.sources.http.waiting import WaitingRequests
 
-_BYTES: Final = 64_000_000
-"""Bytes of bodies that wait for their answers, at most."""
 BODY_IS_THERE: Final = "walker_collector.body_is_there"
 """Tells in the scope of a request that its whole body has come: no limit of time is needed."""
-_GROUP: Final = 100
-"""Requests that are answered together, at most."""
 
 
 class App:
@@ -68,14 +64,10 @@ class App:
             waits=settings.acknowledge == "delivered",
         )
         self._timeout = settings.timeout / 1000
+        self._waiting = WaitingRequests(self._exchange, self._responder.refuse, self._timeout)
         self._durable: bool | None = None
         self._max_body = settings.max_body
-        self._bytes = 0
-        """Bytes of bodies that wait for their answers."""
         self._body_time = settings.body_timeout / 1000
-        self._groups: Groups[Request, Response | Undecided] = Groups(
-            self._exchange.answers, "walker-http", most=_GROUP
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI 3 defines it."""
@@ -85,15 +77,28 @@ class App:
             await self._inspector(_below(INSPECT, scope), receive, send)
         elif scope["type"] == "http":
             began = time.perf_counter()
-            response = await self._answer(scope, receive)
-            if response is None:
-                return
-            if self._draining:
-                response = response.with_headers({"Connection": "close"})
-            await _send(send, response)
-            self._count(_path(scope), response.status, time.perf_counter() - began)
+            if response := await self._answer(scope, receive):
+                await _send(send, self.counted(response, _path(scope), began))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003})
+
+    def takes(self, method: str, path: str) -> bool:
+        """Return whether a request may bring events, so that `take` is for it."""
+        if self._inspector is not None and is_inspected(path):
+            return False
+        return self._responder.may_bring_events(method, path)
+
+    def take(self, request: Request, respond: Callable[[Response], object]) -> None:
+        """Have a request that may bring events answered: `respond` is called on the running loop.
+
+        Its events are accepted even if its sender has gone. Raises nothing.
+        """
+        self._waiting.add(request, respond)
+
+    def counted(self, response: Response, path: str, began: float) -> Response:
+        """Return an answer as it is sent, and count it; `began` is of `time.perf_counter`."""
+        self._count(path, response.status, time.perf_counter() - began)
+        return response.with_headers({"Connection": "close"}) if self._draining else response
 
     def drain(self) -> None:
         """Ask clients to close their connections, from now on."""
@@ -131,21 +136,13 @@ class App:
             return None
         request = _request(scope, body)
         try:
-            if not self._responder.brings_events(request):
+            if not self._responder.may_bring_events(request.method, request.path):
                 return await self._without_events(request)
-            if self._bytes and self._bytes + len(body) > _BYTES:
-                return self._responder.refuse(request, NO_ROOM)
-            self._bytes += len(body)
-            try:
-                (answer,) = await self._groups.add([request])
-                if isinstance(answer, Undecided):
-                    await answer.wait_async(self._timeout)
-                    answer = self._exchange.finish(answer)
-                return answer
-            finally:
-                self._bytes -= len(body)
         except Exception as error:  # a fault of ours: the sender tries again later
             return failed(error)
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self.take(request, partial(_give, answer))
+        return await answer
 
     async def _without_events(self, request: Request) -> Response:
         """Answer a request at once, or on a thread if its answer takes its time."""
@@ -200,24 +197,31 @@ async def _body(receive: Receive, most: int) -> bytes | None:
     return b"".join(parts)[: most + 1]
 
 
+def _give(future: asyncio.Future[Response], response: Response) -> None:
+    if not future.done():  # its task was cancelled
+        future.set_result(response)
+
+
 def _request(scope: Scope, body: bytes) -> Request:
-    raw = scope["headers"]
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
-    if len(headers) < len(raw):
-        headers = _united(raw)
     client = scope.get("client")
     return Request(
         scope["method"],
         _path(scope),
         scope.get("query_string", b"").decode("latin-1"),
-        headers,
+        headers_of(scope["headers"]),
         body,
         client[0] if client else "",
         scope.get("root_path", ""),
     )
 
 
-def _united(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers as text, with their names in lower case."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    return headers if len(headers) == len(raw) else _united(raw)
+
+
+def _united(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers of which some came several times.
 
     Of forwarded addresses every proxy adds its own; of others the first is taken.

@@ -7,12 +7,15 @@ front. Here none is needed.
 import asyncio
 import sys
 from typing import Any, ClassVar, Final, cast
+from urllib.parse import unquote
 
+import httptools
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from walker_collector.sources.http.app import BODY_IS_THERE
-from walker_collector.sources.http.messages import json_response, raw_response
+from walker_collector.sources.http.app import BODY_IS_THERE, App, headers_of
+from walker_collector.sources.http.direct import DirectCycle
+from walker_collector.sources.http.messages import Request, json_response, raw_response
 from walker_collector.sources.http.settings import Settings
 
 _HEAD_BYTES: Final = 65_536
@@ -34,6 +37,7 @@ _OTHER_FILES: Final = 256
 class Connection(HttpToolsProtocol):
     """A connection within the limits of the settings; `bounded` makes the class for a server."""
 
+    app: App
     max_connections: ClassVar[int]
     patience: ClassVar[float]
     """Seconds in which the headers of a request must have come, or an answer be read."""
@@ -50,6 +54,8 @@ class Connection(HttpToolsProtocol):
         """Bytes since those that completed headers, or were of a body."""
         self._fed = 0
         """These, with the ones that are being parsed."""
+        self._usual: DirectCycle | None = None
+        """A usual request that is being read."""
 
     # --- the connection ----------------------------------------------------------------------
 
@@ -78,6 +84,8 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._is_refused:
             return
+        if self._usual is not None:
+            self._leave_to_uvicorn(self._usual)
         if self._progressed:
             self._futile = 0
             self._stop_timer()
@@ -109,16 +117,26 @@ class Connection(HttpToolsProtocol):
             self._exceed(431, f"there are more than {_HEADERS} headers")
         if self._fed > _HEAD_BYTES:  # not all of it need be of these headers
             self._check_size()
-        super().on_headers_complete()
+        self._usual = self._usual_cycle()
+        if self._usual is None:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._progressed = True
-        super().on_body(body)
+        if self._usual is None:
+            super().on_body(body)
+        else:
+            self._usual.parts.append(body)
 
     def on_message_complete(self) -> None:
         self._progressed = True
-        cast(dict[str, Any], self.scope)[BODY_IS_THERE] = True
-        super().on_message_complete()
+        if self._usual is None:
+            cast(dict[str, Any], self.scope)[BODY_IS_THERE] = True
+            super().on_message_complete()
+            return
+        usual, self._usual = self._usual, None
+        self.cycle = cast(RequestResponseCycle, usual)  # it has all that is asked of one
+        usual.begin(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -130,6 +148,36 @@ class Connection(HttpToolsProtocol):
         self._refuse(*(self._excess or (400, "the request is not valid HTTP")))
 
     # --- private -----------------------------------------------------------------------------
+
+    def _usual_cycle(self) -> DirectCycle | None:
+        """Return a cycle for a usual request, which needs nothing of ASGI; else None.
+
+        It brings events, comes alone, and whole: in one piece of data with its body.
+        """
+        parser = self.parser
+        method = parser.get_method().decode("ascii")
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        if (
+            not self.app.takes(method, path)
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+            or self.expect_100_continue
+            or self.flow.write_paused
+            or not (self.cycle is None or self.cycle.response_complete)
+        ):
+            return None
+        query, client = (url.query or b"").decode("latin-1"), self.client[0] if self.client else ""
+        request = Request(method, path, query, headers_of(self.headers), b"", client)
+        return DirectCycle(self.app, request, keep_alive=parser.should_keep_alive())
+
+    def _leave_to_uvicorn(self, usual: DirectCycle) -> None:
+        """Have a request whose body comes in pieces read by uvicorn, and answered by ASGI."""
+        self._usual = None
+        super().on_headers_complete()
+        super().on_body(b"".join(usual.parts))
 
     def _close_an_idle_one(self) -> bool:
         """Make room for this connection; return whether there was one to close."""

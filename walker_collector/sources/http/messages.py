@@ -1,6 +1,7 @@
 """Requests and responses as plain values, for any server in front."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -61,13 +62,20 @@ def json_response(status: int, body: Any, headers: Mapping[str, str] | None = No
     return Response(status, {"Content-Type": _JSON, **(headers or {})}, orjson.dumps(body))
 
 
-def raw_response(response: Response) -> bytes:
-    """Return an answer as it is sent, by HTTP/1.1."""
-    status = HTTPStatus(response.status)
-    headers = {**response.headers, "Content-Length": str(len(response.body))}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n"
-    return head.encode("latin-1") + response.body
+def raw_response(response: Response, more: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+    """Return an answer as it is sent, by HTTP/1.1, with `more` headers."""
+    head = _head(response.status, *response.headers.items())
+    lines = b"".join([b"%b: %b\r\n" % header for header in more])
+    body = response.body
+    return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, lines, len(body), body)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, *headers: tuple[str, str]) -> bytes:
+    """Return the lines that are the same for many answers."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}"
+    return head.encode("latin-1", "replace")
 
 
 class RequestRejected(Exception):

@@ -59,11 +59,11 @@ class Responder:
     def _of_routes(self) -> Mapping[str, Sequence[str]]:
         return {route.path: (*route.methods, "OPTIONS") for route in self.settings.routes}
 
-    def brings_events(self, request: Request) -> bool:
+    def may_bring_events(self, method: str, path: str) -> bool:
         """Return whether a request may bring events: `read` is for it."""
-        if request.path in self._methods:
-            return request.method in ("POST", "GET")
-        return request.method == "POST" and request.path not in self._probes
+        if path in self._methods:
+            return method in ("POST", "GET")
+        return method == "POST" and path not in self._probes
 
     def answer_without_events(self, request: Request) -> Response:
         """Return the answer to a request that brings no events."""
