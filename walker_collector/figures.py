@@ -18,6 +18,10 @@ OF_COLLECTOR: Final = ("repeated", "corrected")
 """Those of the collector as a whole."""
 
 
+GAUGES: Final = ("assigned", "lag")
+"""Series of values as they are now, in place of counts: a worker that ends leaves none."""
+
+
 class Figures:
     """Counts by series. Threads may add at once.
 
@@ -33,7 +37,7 @@ class Figures:
         others: Callable[[Counts], Iterable[Counts]] = lambda own: (),
     ) -> None:
         self._status = status
-        self._base = dict(base or {})
+        self._base = {key: count for key, count in (base or {}).items() if key[0] not in GAUGES}
         self._others = others
         self._counts: dict[Series, float] = {}
         self._lock = threading.Lock()
@@ -42,6 +46,16 @@ class Figures:
         """Add to a count."""
         with self._lock:
             self._counts[series] = self._counts.get(series, 0) + by
+
+    def set(self, series: Series, value: float) -> None:
+        """Set a value that goes up and down: one of `GAUGES`."""
+        with self._lock:
+            self._counts[series] = value
+
+    def drop(self, series: Series) -> None:
+        """Drop a value: this process knows none any more."""
+        with self._lock:
+            self._counts.pop(series, None)
 
     def add_seconds(self, series: Series, sums: Series, seconds: float) -> None:
         """Count one more, and add its seconds to another series."""

@@ -111,8 +111,10 @@ A source is a class of the entry-point group `walker_collector.sources`, with `s
     is_open(settings) -> bool   static; whether anybody may send events to it, without a key; if it
                                 is absent, nobody may
     listen(settings) -> socket  static; opens the socket that the source listens on. It comes as
-                                `context.listener`, and the workers of a server share it; a source
-                                without `listen` runs in the first worker only
+                                `context.listener`, and the workers of a server share it
+    every_worker: bool          whether it runs in each of the workers of a server, which share its
+                                input by themselves (default False); without it, nor `listen`, a
+                                source runs in the first worker only
     corrects_times: bool        whether an event at an impossible time (`collector.oldest`,
                                 `maxAhead`) gets the time of its receipt (default True), or is
                                 refused, as those of files are

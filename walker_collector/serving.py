@@ -43,6 +43,11 @@ def listens(entry: SourceEntry) -> bool:
     return hasattr(entry.plugin, "listen")
 
 
+def runs_in_every_worker(entry: SourceEntry) -> bool:
+    """Return whether a source runs in each of several workers."""
+    return listens(entry) or bool(getattr(entry.plugin, "every_worker", False))
+
+
 def _listener_of(id: str, entry: SourceEntry) -> socket.socket:
     plugin: Any = entry.plugin
     try:

@@ -19,7 +19,7 @@ from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig, SourceConfig, SourceEntry
 from walker_collector.flow import load_flow, warn_of_open_rules
 from walker_collector.plugins import Registry
-from walker_collector.serving import RunningSources, listens, open_listeners
+from walker_collector.serving import RunningSources, open_listeners, runs_in_every_worker
 
 _DEFAULT: Final = "http"
 _MOST: Final = 256
@@ -122,9 +122,9 @@ def _check_shareable(flow: FlowConfig, workers: int) -> None:
             f"--workers {workers} needs a spool that the processes share, as memory serves one; "
             'add "spool": {"path": "spool.db"} to "collector"'
         )
-    if not any(listens(entry) for entry in flow.sources.values()):
+    if not any(runs_in_every_worker(entry) for entry in flow.sources.values()):
         faults.append(
-            f"--workers {workers} is for sources that listen; there are only: "
+            f"--workers {workers} is for sources that workers can share; there are only: "
             f"{', '.join(flow.sources)}"
         )
     if faults:
@@ -149,9 +149,9 @@ def _serve_together(
 
 
 def _part_of(flow: FlowConfig, worker: Worker) -> FlowConfig:
-    """Return the flow as a worker serves it: one has the sources without sockets, one warns."""
-    first = worker.number == 0
-    sources = {id: entry for id, entry in flow.sources.items() if first or listens(entry)}
+    """Return the flow as a worker serves it: one has the sources that only run once, one warns."""
+    first, found = worker.number == 0, flow.sources.items()
+    sources = {id: entry for id, entry in found if first or runs_in_every_worker(entry)}
     return attrs.evolve(flow, sources=sources, warnings=flow.warnings if worker.announces else ())
 
 

@@ -117,7 +117,7 @@ class EventGroup:
                 break
 
     def _store_passed(self) -> None:
-        """Store the positions after what is passed over, if all before it is stored."""
+        """Store the positions after events that are passed over, if all before them are stored."""
         passed, self._passed = self._passed, {}
         try:
             if self.failure is None:

@@ -3,17 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-from walker_collector.errors import WalkerError
+from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds, Defaults, complete, encode, is_command, whole
 from walker_collector.flow import load_flow
 from walker_collector.hooks import connect_source
 from walker_collector.hookspecs import Event, Received, SourceContext
 from walker_collector.plugins import Registry
-from walker_collector.results import PushResult, Status
+from walker_collector.results import PushResult, Status, decide
 from walker_collector.testing.harness import PACKAGE, entry
 from walker_collector.text import counted
 
@@ -36,6 +36,15 @@ def as_the_collector(event: Event) -> PushResult | WalkerError:
     except WalkerError as error:
         return error
     return PushResult(str(event.get("id", "")))
+
+
+def _decide(events: Sequence[Received], results: Sequence[PushResult | WalkerError]) -> None:
+    """Answer for the destinations, which have taken events at once; tell of refused ones."""
+    for event, result in zip(events, results, strict=True):
+        if isinstance(result, PushResult) and event.decided is not None:
+            decide(event.decided, result)
+        elif isinstance(result, EventError) and event.refused is not None:
+            event.refused(result)
 
 
 class _Log(logging.Handler):
@@ -200,7 +209,8 @@ class SourceHarness:
     def _accept(
         self, events: Iterable[Mapping[str, Any] | Received]
     ) -> list[PushResult | WalkerError]:
-        given = [dict(whole(it.event) if isinstance(it, Received) else whole(it)) for it in events]
+        received = [it if isinstance(it, Received) else Received(it) for it in events]
+        given = [dict(whole(it.event)) for it in received]
         with self._lock:
             self.early = self.early or not self.place
             self.late = self.late or self.ended
@@ -209,6 +219,7 @@ class SourceHarness:
         try:
             self._open.wait()
             results = [self.answer(event) for event in given]
+            _decide(received, results)
             taken = zip(given, results, strict=True)
             with self._lock:
                 self.accepted += [event for event, its in taken if isinstance(its, PushResult)]

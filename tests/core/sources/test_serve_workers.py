@@ -265,7 +265,7 @@ def test_all_that_workers_lack_is_told_at_once(tmp_path: Path) -> None:
     done = walker("serve", flow_in(tmp_path, {"lines": lines}, spool=None), "--workers", 2)
     assert done.exit_code == 2
     assert "needs a spool that the processes share" in done.stderr
-    assert "is for sources that listen; there are only: lines" in done.stderr
+    assert "is for sources that workers can share; there are only: lines" in done.stderr
 
 
 def test_worker_copies_its_counts_though_nobody_asks() -> None:
@@ -286,4 +286,4 @@ def test_workers_need_a_source_that_listens(tmp_path: Path) -> None:
     lines = {"package": "file", "config": {"settings": {"path": str(events)}}}
     done = walker("serve", flow_in(tmp_path, {"lines": lines}), "--workers", 2)
     assert done.exit_code == 2
-    assert "--workers 2 is for sources that listen; there are only: lines" in done.stderr
+    assert "--workers 2 is for sources that workers can share; there are only: lines" in done.stderr

@@ -18,11 +18,21 @@ _COUNTERS: Final = {
     "refused": ("walker_events_refused", "Events refused.", ["source", "reason"]),
     "repeated": ("walker_events_repeated", "Events sent again under the same id.", []),
     "corrected": ("walker_events_corrected", "Events at an impossible time, corrected.", []),
+    "bad": ("walker_source_bad_messages", "Messages without an event.", ["source"]),
+    "commits": ("walker_source_commits", "Commits of offsets.", ["source"]),
     _REQUEST: ("walker_http_requests", "Requests answered.", ["source", "route", "status"]),
     "delivered": ("walker_destination_delivered", "Events delivered.", ["destination"]),
     "retried": ("walker_destination_retried", "Failed deliveries, to be retried.", ["destination"]),
     "died": ("walker_destination_died", "Events that became dead letters.", ["destination"]),
     "dropped": ("walker_destination_dropped", "Events dropped by limits.", ["destination"]),
+}
+_OF_SOURCES: Final = {
+    "assigned": ("walker_source_partitions", "Partitions assigned.", ["source"]),
+    "lag": (
+        "walker_source_lag",
+        "Messages in a partition that are not accepted yet.",
+        ["source", "topic", "partition"],
+    ),
 }
 _GAUGES: Final = {
     "waiting": ("walker_destination_waiting", "Events waiting for delivery."),
@@ -76,6 +86,11 @@ class _Families:
             for values, count in _by_labels(counts, name, len(labels)).items():
                 family.add_metric(values, count)
             yield family
+        for name, (full_name, about, labels) in _OF_SOURCES.items():
+            gauge = GaugeMetricFamily(full_name, about, labels=labels)
+            for values, value in _by_labels(counts, name, len(labels)).items():
+                gauge.add_metric(values, value)
+            yield gauge
         yield _durations(counts)
         for figure, (full_name, about) in _GAUGES.items():
             gauge = GaugeMetricFamily(full_name, about, labels=["destination"])

@@ -111,7 +111,8 @@ def _distinct(instance: Any, attribute: Any, value: dict[str, Key]) -> None:
             raise ValueError(f"{other} and {name} are the same key; give each one of its own")
 
 
-def _event_names(instance: Any, attribute: Any, value: dict[str, str]) -> None:
+def check_event_names(instance: Any, attribute: Any, value: dict[str, str]) -> None:
+    """Refuse names for Segment's calls that no event can have."""
     for call, name in value.items():
         try:
             split_name(name)
@@ -155,7 +156,7 @@ class Settings:
     max_batch: int = field(default=1_000, validator=_positive)
     cors: bool | list[str] = field(default=True, validator=origins.of_cors)
     keys: dict[str, Key] = field(factory=dict, validator=_distinct)
-    names: dict[str, str] = field(factory=dict, validator=_event_names)
+    names: dict[str, str] = field(factory=dict, validator=check_event_names)
     acknowledge: Literal["accepted", "delivered"] = "accepted"
     timeout: int = field(default=5_000, validator=_positive)
     learn_consent: bool = True
