@@ -15,10 +15,12 @@ from tests.benchmarks.http_source import http
 from tests.benchmarks.inspector import inspector
 from tests.benchmarks.processes import processes
 from tests.benchmarks.report import show, write
+from tests.benchmarks.run_workers import run_workers
 
 BENCHMARKS = {
     "core": core,
     "durable": durable,
+    "run_workers": run_workers,
     "customerio": customerio,
     "backfill": backfill,
     "acceptance": acceptance,
