@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import click
 from attrs import define, field
 from click.testing import CliRunner, Result
 
@@ -45,6 +46,13 @@ def spawned(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[str
         **options,
     ) as process:
         yield process
+
+
+def below(group: click.Group) -> dict[str, click.Command]:
+    """Return the commands of a group, imported, by name."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 def objects(text: str) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from tests.core.cli_support import COMMAND, walker
+from tests.core.cli_support import COMMAND, below, walker
 from walker_collector.cli import main
 from walker_collector.version import __version__
 
@@ -19,7 +19,7 @@ SCRIPT = [str(Path(sys.executable).with_name("walker"))]
 def commands(group: click.Group, *names: str) -> list[tuple[str, ...]]:
     """Return the names of every command and group below."""
     found = []
-    for name, command in group.commands.items():
+    for name, command in below(group).items():
         found.append((*names, name))
         if isinstance(command, click.Group):
             found += commands(command, *names, name)
@@ -44,12 +44,18 @@ def test_version_is_printed(command: list[str]) -> None:
     assert process.stdout == f"walker {__version__}\n"
 
 
-def test_what_only_tables_need_is_not_imported_for_help() -> None:
-    code = "import sys, walker_collector.cli; print('rich' in sys.modules)"
+def test_help_of_all_commands_lists_each_and_imports_none() -> None:
+    run = "from walker_collector.cli import main\ntry: main()"
+    code = f"import sys\n{run}\nfinally: print(*sys.modules)"
     process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60
     )
-    assert process.stdout == "False\n"
+    text, _, loaded = process.stdout.strip().rpartition("\n")
+    shown = " ".join(text.split())
+    for name, command in below(main).items():
+        assert f"{name} {command.short_help}" in shown
+    inside = {f"walker_collector.{name}" for name in ("collector", "events", "flow", "cli.run")}
+    assert not {"rich", "msgspec", *inside} & set(loaded.split())
 
 
 def install(folder: Path, kind: str, name: str, code: str) -> None:

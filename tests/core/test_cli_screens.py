@@ -11,7 +11,16 @@ from typing import Any
 import click
 import pytest
 
-from tests.core.cli_support import event, objects, serving, to_file, to_server, walker, write_flow
+from tests.core.cli_support import (
+    below,
+    event,
+    objects,
+    serving,
+    to_file,
+    to_server,
+    walker,
+    write_flow,
+)
 from walker_collector.cli import main
 from walker_collector.cli.folding import cells, folded
 
@@ -83,13 +92,13 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def help_pages() -> list[list[str]]:
     """Return the path of each command."""
 
-    def below(command: click.Command, path: list[str]) -> Iterator[list[str]]:
+    def pages(command: click.Command, path: list[str]) -> Iterator[list[str]]:
         yield path
         if isinstance(command, click.Group):
-            for name, child in command.commands.items():
-                yield from below(child, [*path, name])
+            for name, child in below(command).items():
+                yield from pages(child, [*path, name])
 
-    return list(below(main, []))
+    return list(pages(main, []))
 
 
 @pytest.mark.parametrize("path", help_pages(), ids=" ".join)

@@ -9,6 +9,7 @@ import attrs
 import click
 import pytest
 
+from tests.core.cli_support import below
 from tests.docs.pages import ROOT, Row, parts
 from walker_collector import clients, config, errors, hookspecs, public
 from walker_collector.cli import main
@@ -123,7 +124,7 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
 
 def test_every_command_and_option_is_told() -> None:
     text = (DOCS / "cli.md").read_text("utf-8")
-    for name, command in main.commands.items():
+    for name, command in below(main).items():
         assert f"walker {name}" in text
         inner = command.commands.values() if isinstance(command, click.Group) else [command]
         for each in inner:

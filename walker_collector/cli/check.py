@@ -23,7 +23,6 @@ _COLORS = {"ok": "green", "reachable": "yellow", "wrong": "red", "not checked": 
 
 
 @click.command(
-    short_help="Check address and credentials of each destination, and the spool.",
     epilog=examples("walker check flow.json", "walker check flow.json --json"),
 )
 @flow_argument

@@ -28,7 +28,6 @@ _Identity = tuple[int, int]
 
 
 @click.command(
-    short_help="Deliver the events that others accept into the spool.",
     epilog=examples(
         "walker deliver flow.json",
         "walker -v deliver flow.json",

@@ -53,7 +53,6 @@ def _as_object(info: PluginInfo) -> dict[str, Any]:
 
 
 @click.command(
-    short_help="Print the JSON Schema of a plugin's settings.",
     epilog=examples(
         "walker schema customerio",
         "walker schema --source http",

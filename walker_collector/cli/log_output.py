@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from walker_collector.cli.streams import log_as_json, say, say_record
-from walker_collector.hookspecs import PROJECT
 from walker_collector.text import visible
 
+_PACKAGE: Final = __name__.partition(".")[0]
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
 _OF_EVERY_RECORD: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "traceback"}
@@ -55,7 +55,7 @@ class LogOutput:
     def __init__(self) -> None:
         self.verbosity = 0
         self._handler = _StderrHandler()
-        self._logger = logging.getLogger(PROJECT)
+        self._logger = logging.getLogger(_PACKAGE)
         self._level = self._logger.level
 
     def start(self) -> None:
@@ -99,7 +99,7 @@ def without_lines_of(text: str) -> AbstractContextManager[None]:
 @contextmanager
 def _showing(shows: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
     """In the block, show only records of which `shows` is true."""
-    loggers = logging.getLogger(PROJECT), logging.getLogger()
+    loggers = logging.getLogger(_PACKAGE), logging.getLogger()
     handlers = [
         item for logger in loggers for item in logger.handlers if isinstance(item, _StderrHandler)
     ]
@@ -125,4 +125,4 @@ def log_to_stderr() -> Iterator[LogOutput]:
 
 def log_figures(message: str, figures: Mapping[str, Any]) -> None:
     """Log figures of a command, where the log is JSON."""
-    say_record("info", f"{PROJECT}.cli", message, figures)
+    say_record("info", f"{_PACKAGE}.cli", message, figures)

@@ -1,43 +1,54 @@
-"""The group of all commands: version, log level, errors without a traceback."""
+"""The group of all commands: version, log level, errors without a traceback.
+
+A command is imported when it is first asked for: the help of all takes a tenth of that time.
+"""
 
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import StringIO
 from itertools import pairwise
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, Final, NoReturn, cast
 
 import click
 
-from walker_collector.cli.check import check
-from walker_collector.cli.dead import dead
-from walker_collector.cli.deliver import deliver
-from walker_collector.cli.explain import explain
-from walker_collector.cli.forget import forget
-from walker_collector.cli.installed import destinations, schema
 from walker_collector.cli.log_output import log_to_stderr
-from walker_collector.cli.new import new
 from walker_collector.cli.options import (
     HelpfulGroup,
     examples,
     log_format_option,
     verbose_option,
 )
-from walker_collector.cli.people import people
-from walker_collector.cli.run import run
-from walker_collector.cli.serve import serve
-from walker_collector.cli.simulate import simulate
-from walker_collector.cli.spool import spool
 from walker_collector.cli.streams import give_up, logs_json, prepare_streams, say
-from walker_collector.cli.top import top
-from walker_collector.cli.validate import validate
-from walker_collector.cli.why import why
 from walker_collector.errors import ConfigError, WalkerError
-from walker_collector.flow.types import allow_functions
 from walker_collector.tracebacks import log_traceback
 from walker_collector.version import __version__
 
 INTERRUPTED = 130
+_COMMANDS: Final = {
+    "check": "Check address and credentials of each destination, and the spool.",
+    "dead": "List, show, replay and drop dead letters.",
+    "deliver": "Deliver the events that others accept into the spool.",
+    "destinations": "List the installed destinations, sources and extensions.",
+    "explain": "Show the effects of each event, with the reasons.",
+    "forget": "Erase a person from the spool of FLOW, on disk too.",
+    "new": "Write a package to start a plugin from.",
+    "people": "Show everything known of a person in the spool of FLOW.",
+    "run": "Deliver EVENTS to the destinations of FLOW.",
+    "schema": "Print the JSON Schema of a plugin's settings.",
+    "serve": "Start the sources of FLOW, and deliver their events.",
+    "simulate": "Show the effects of each event, without delivering it.",
+    "spool": "Count or drop the events in the spool.",
+    "top": "Show the work of the processes of FLOW, live.",
+    "validate": "Check each FLOW, and print every problem.",
+    "why": "Show the fate of an event, or of a person's events.",
+}
+"""What each command does: its line in the help of all commands."""
+_MODULES: Final = {"destinations": "installed", "schema": "installed"}
+"""Modules of commands that have not the name of their module."""
+_LOGGING: Final = (("run",), ("serve",), ("deliver",), ("dead", "replay"))
+"""Commands that log while they run."""
 
 
 class WalkerGroup(HelpfulGroup):
@@ -45,6 +56,21 @@ class WalkerGroup(HelpfulGroup):
 
     Exit status 1 for errors of the package, 130 for Ctrl-C.
     """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported when it is first asked for; None if there is none."""
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            self.add_command(_imported(cmd_name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each command, without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run a command, and exit; its output goes through `streams`."""
@@ -140,41 +166,31 @@ def main(ctx: click.Context, functions: str | None) -> None:
     if functions is None:  # not by click, which takes an empty variable for none
         functions = os.environ.get("WALKER_FUNCTIONS")
     if functions is not None:
+        from walker_collector.flow.types import allow_functions
+
         names = [name.strip() for name in functions.split(",") if name.strip()]
         ctx.with_resource(allow_functions(names))
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 
 
-for command in (
-    run,
-    serve,
-    deliver,
-    simulate,
-    explain,
-    validate,
-    check,
-    destinations,
-    schema,
-    why,
-    people,
-    top,
-    spool,
-    dead,
-    forget,
-    new,
-):
-    main.add_command(command)
+def _imported(name: str) -> click.Command:
+    """Import a command, and give it its line of help and the options of all commands."""
+    module = import_module(f"walker_collector.cli.{_MODULES.get(name, name)}")
+    command: click.Command = getattr(module, name)
+    command.short_help = _COMMANDS[name]
+    _with_log_options(command, name)
+    return command
 
 
-def _with_log_options(command: click.Command) -> None:
+def _with_log_options(command: click.Command, *names: str) -> None:
     """Add -v to a command, and those below it; --log-format to those that log while they run."""
     command.params.append(verbose_option())
+    if names in _LOGGING:
+        command.params.append(log_format_option())
     if isinstance(command, click.Group):
-        for child in command.commands.values():
-            _with_log_options(child)
+        for name, child in command.commands.items():
+            _with_log_options(child, *names, name)
 
 
 _with_log_options(main)
-for command in (run, serve, deliver, dead.commands["replay"]):
-    command.params.append(log_format_option())

@@ -31,7 +31,6 @@ Listeners = Mapping[str, socket.socket]
 
 
 @click.command(
-    short_help="Start the sources of FLOW, and deliver their events.",
     epilog=examples(
         "walker serve flow.json",
         "walker serve flow.json --host 0.0.0.0 --port 80",

@@ -42,7 +42,6 @@ _ENDS: Final = {
 
 
 @click.command(
-    short_help="Show the fate of an event, or of a person's events.",
     epilog=examples(
         "walker why flow.json --event 4f0a9c11d2e3b4a5",
         "walker why flow.json --user-id ines",
