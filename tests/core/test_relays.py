@@ -30,6 +30,7 @@ from walker_collector import (
 )
 from walker_collector.config import DestinationConfig
 from walker_collector.errors import PluginError
+from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 
 NOW = 1_700_000_000_000
@@ -173,7 +174,8 @@ def test_sender_that_waits_is_answered_when_its_statement_has_been_relayed(
     answers: list[Future[Any]] = [Future(), Future()]
     for answer in answers:  # the second is a repetition, if it has an id
         command = statement(MARKETING, id=id_)
-        sent(edge, Received(command, trusted=False, decided=answer))
+        (first,) = sent(edge, Received(command, trusted=False, decided=answer))
+        assert first.destinations == {"there": "accepted"}
     assert Relay.failed.wait(PATIENCE)
     assert not any(answer.done() for answer in answers)
     Relay.fails.clear()
@@ -220,3 +222,24 @@ def test_a_plugin_relays_or_does_not() -> None:
 
     with pytest.raises(PluginError, match="relays must be True or False"):
         Registry().register("wrong", Wrong)
+
+
+@pytest.mark.parametrize(
+    ("acknowledge", "spool", "warns"),
+    [("accepted", None, True), ("delivered", None, False), ("accepted", {"path": "s.db"}, False)],
+)
+def test_flow_that_loses_what_it_has_acknowledged_is_warned_of(
+    acknowledge: str, spool: dict[str, str] | None, warns: bool, tmp_path: Path
+) -> None:
+    registry = Registry().discover()
+    registry.register("relay", Relay)
+    settings = {"acknowledge": acknowledge}
+    flow = {
+        "collector": {"spool": spool and {"path": str(tmp_path / spool["path"])}},
+        "sources": {"web": {"package": "http", "config": {"settings": settings}}},
+        "destinations": {"out": {"package": "relay"}},
+    }
+    warnings = load_flow(flow, registry=registry, serve=True).warnings
+    found = [line for line in warnings if "acknowledged while they are in memory" in line]
+    assert len(found) == warns
+    assert all(line.startswith("sources.web: ") and "before out has" in line for line in found)

@@ -17,7 +17,7 @@ from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.collector import Collector
 from walker_collector.config import FlowConfig, SourceConfig, SourceEntry
-from walker_collector.flow import load_flow, warn_of_open_rules
+from walker_collector.flow import load_flow, warn_of_lossy_edge, warn_of_open_rules
 from walker_collector.plugins import Registry
 from walker_collector.serving import RunningSources, open_listeners, runs_in_every_worker
 
@@ -212,7 +212,11 @@ def _with_a_source(flow: FlowConfig, registry: Registry) -> FlowConfig:
         package=_DEFAULT, plugin=plugin, config=SourceConfig(settings=plugin.settings())
     )
     sources = {_DEFAULT: entry}
-    warnings = (*flow.warnings, *warn_of_open_rules(sources, flow.destinations))
+    warnings = (
+        *flow.warnings,
+        *warn_of_open_rules(sources, flow.destinations),
+        *warn_of_lossy_edge(sources, flow.destinations, flow.collector),
+    )
     return attrs.evolve(flow, sources=sources, warnings=warnings)
 
 

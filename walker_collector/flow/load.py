@@ -23,6 +23,7 @@ from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.extension_entry import check_destinations, read_extensions
+from walker_collector.flow.lossy_edges import warn_of_lossy_edge
 from walker_collector.flow.misplaced import FLOW_PLACES
 from walker_collector.flow.open_rules import warn_of_open_rules
 from walker_collector.flow.parse import ParsedFlow, parse_flow
@@ -131,6 +132,7 @@ def _load(
         )
     diagnostics.raise_for(name)
     diagnostics.warnings += warn_of_open_rules(sources, destinations)
+    diagnostics.warnings += warn_of_lossy_edge(sources, destinations, collector)
     return FlowConfig(
         collector=collector,
         destinations=destinations,

@@ -155,10 +155,10 @@ class Intake:
             stated = None if sender.stated_at is None else Stated(sender.stated_at, None)
             waits = group.waits()
             kept = self._run_once(raw, sender, origin, position, waits=waits, stated=stated)
-            result = PushResult("")
-            if not self.commands.is_relayed(raw):
-                _decided(sender, result)
-            group.results.append(result)
+            if self.commands.is_relayed(raw):
+                group.results.append(self.commands.to_relay)
+            else:
+                group.results.append(_decided(sender, PushResult("")))
             if position is not None and not kept:
                 group.pass_over(position)
             return

@@ -92,6 +92,11 @@ class Commands:
         """Return whether a command is sent on to destinations that relay."""
         return bool(self._relaying) and raw["name"] == CONSENT_CHANGED
 
+    @property
+    def to_relay(self) -> PushResult:
+        """The first result of a command that is sent on."""
+        return PushResult("", dict.fromkeys(self._relaying, "accepted"))
+
     def run(self, raw: Mapping[str, Any], arrival: Arrival = _HERE) -> None:
         """Run a command that was pushed; raises EventError if it is malformed.
 
@@ -271,8 +276,7 @@ class Commands:
             body = encode(command(stamp), self._bounds)
             relayed = NewEvent(person, now, body, self._relaying)
             if arrival.decided is not None:
-                accepted = PushResult("", dict.fromkeys(self._relaying, "accepted"))
-                relayed.listener = Decision(accepted, arrival.decided, len(self._relaying))
+                relayed.listener = Decision(self.to_relay, arrival.decided, len(self._relaying))
             notices.append(relayed)
         self._sink.record(change, notices, arrival.position)
 

@@ -70,7 +70,11 @@ class BatchProducer:
                 if not any(batch.fates.values()):
                     self._log.succeeded()
         fates = {key: batch.fates.get(key, _LOST) for key in messages}
-        return {key: error for key, error in fates.items() if error is not None}
+        return {
+            key: error if isinstance(error, ClientError) else client_error(error)
+            for key, error in fates.items()
+            if error is not None
+        }
 
     def close(self) -> None:
         """Disconnect."""
@@ -101,11 +105,14 @@ class BatchProducer:
 
 @define(eq=False)
 class _Batch:
-    """A batch on its way: the error of each message, or None once it is acknowledged."""
+    """A batch on its way: the error of each message, or None once it is acknowledged.
+
+    An error is one of ours or, as the client has told it, a KafkaError.
+    """
 
     client: Any
     topic: str
-    fates: dict[int, ClientError | None] = Factory(dict)
+    fates: dict[int, Any] = Factory(dict)
 
     def send(self, messages: Mapping[int, Message], ends_at: float) -> bool:
         """Send messages until the batch is over; return whether the client can be used again."""
@@ -143,7 +150,9 @@ class _Batch:
         return len(messages)
 
     def _report(self, key: int, error: Any, message: Any) -> None:
-        self.fates[key] = None if error is None else client_error(error)
+        # No more than that: at a fatal error the client calls with an exception raised already,
+        # which the first call in here would meet.
+        self.fates[key] = error
 
 
 _producers: "WeakSet[BatchProducer]" = WeakSet()
