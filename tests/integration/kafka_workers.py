@@ -1,0 +1,151 @@
+"""Workers that read a topic into one spool in PostgreSQL, while somebody sends events to it."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import Any, Final
+
+from tests.emulator import Emulator
+from tests.emulator.arrivals import doubles, inversions, numbers
+from tests.integration.test_processes import write_flow
+from tests.kafka_broker import KafkaBroker
+from tests.postgres_server import PostgresServer
+from tests.support import ROOT, join, program, wait_until
+
+COMMAND: Final = [sys.executable, "-m", "walker_collector"]
+LIVES: Final = 600.0
+"""Seconds that a worker may live."""
+SESSION: Final = 6_000
+
+
+def flow_of(
+    folder: Path, emulator: Emulator, server: PostgresServer, brokers: str, topic: str
+) -> Path:
+    """Write the flow of the workers."""
+    path = write_flow(folder, emulator.settings(), spool={"url": server.url("postgres")})
+    flow = json.loads(path.read_text())
+    settings = {
+        "brokers": brokers,
+        "topics": [topic],
+        "group": "workers",
+        "sessionTimeout": SESSION,
+    }
+    flow["sources"] = {"in": {"package": "kafka", "config": {"settings": settings}}}
+    path.write_text(json.dumps(flow))
+    return path
+
+
+class Workers:
+    """Processes of `walker serve`; what they say goes to a file of each."""
+
+    def __init__(self, flow: Path, stack: ExitStack) -> None:
+        self._flow, self._stack = flow, stack
+        self._started = 0
+        self.running: list[Popen[str]] = []
+
+    def start(self) -> None:
+        """Start one more; returns when its source has begun."""
+        self._started += 1
+        log = self._flow.parent / f"worker-{self._started}.log"
+        with log.open("w") as stderr:
+            process = self._stack.enter_context(
+                program(
+                    [*COMMAND, "serve", self._flow],
+                    LIVES,
+                    cwd=ROOT,
+                    stdin=DEVNULL,
+                    stdout=DEVNULL,
+                    stderr=stderr,
+                )
+            )
+        self.running.append(process)
+        wait_until(lambda: "in: kafka" in log.read_text(), log.read_text, timeout=60)
+
+    def kill(self) -> None:
+        """Kill the oldest."""
+        self.running.pop(0).kill()
+
+    def end(self) -> int:
+        """Have the oldest end in order; return its exit status."""
+        process = self.running.pop(0)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(60)
+
+
+class Sending:
+    """Sends events of people who take turns, on a thread, so many a second."""
+
+    def __init__(self, broker: KafkaBroker, topic: str, events: int, people: int, rate: int):
+        self._producer, self._topic = broker.producer(), topic
+        self.events, self._people, self._rate = events, people, rate
+        self.sent = 0
+        self._thread = threading.Thread(target=self._send, name="sending", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def wait_for(self, share: float) -> None:
+        """Wait until that share of the events is sent."""
+        wait_until(lambda: self.sent >= share * self.events, self._state, timeout=LIVES)
+
+    def finish(self) -> None:
+        """Wait until the broker has all of them."""
+        join(self._thread, timeout=LIVES)
+        assert self._producer.flush(60) == 0
+
+    def _state(self) -> str:
+        return f"{self.sent} of {self.events} are sent"
+
+    def _send(self) -> None:
+        began = time.monotonic()
+        for n in range(self.events):
+            person = f"u{n % self._people}"
+            event = {"name": "cart add", "data": {"n": n}, "user": {"id": person}}
+            self._producer.produce(self._topic, json.dumps(event), f"id:{person}")
+            self.sent = n + 1
+            if n % 100 == 0:
+                ahead = n / self._rate - (time.monotonic() - began)
+                self._producer.poll(max(0.0, ahead))
+
+
+@contextmanager
+def workers(flow: Path, count: int) -> Iterator[Workers]:
+    """Run workers; they are killed at the end of the block."""
+    with ExitStack() as stack:
+        found = Workers(flow, stack)
+        for _ in range(count):
+            found.start()
+        yield found
+
+
+def check(emulator: Emulator, events: int, patience: float = 120.0) -> None:
+    """Wait until all events have arrived; assert that each did once, in its person's order."""
+
+    def came() -> int:
+        return len(numbers(list(emulator.accepted)))
+
+    wait_until(lambda: came() >= events, lambda: f"{came()} of {events} came", patience)
+    assert numbers(emulator.accepted) == set(range(events))
+    assert emulator.violations == []
+    assert doubles(emulator.accepted) == []
+    assert inversions(emulator.accepted) == []
+
+
+def until(seconds: float) -> Callable[[Any], bool]:
+    """Return a condition that holds for ten people, until so many seconds after its first use."""
+    end: list[float] = []
+
+    def holds(operation: Any) -> bool:
+        if not end:
+            end.append(time.monotonic() + seconds)
+        is_one = operation.person in {f"id:u{n}" for n in range(10)}
+        return is_one and time.monotonic() < end[0]
+
+    return holds

@@ -1,0 +1,80 @@
+"""Topic, workers, PostgreSQL, Customer.io: no event is lost, doubled or overtaken on its way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.emulator import Answer, Emulator, Poison
+from tests.forms import form
+from tests.integration.kafka_workers import Sending, check, flow_of, until, workers
+from tests.kafka_broker import KafkaBroker, required_broker
+from tests.postgres_server import PostgresServer, required_server
+
+pytestmark = pytest.mark.services("PostgreSQL", "a Kafka broker")
+
+PEOPLE = form(100, 1_000)
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    """A server of the test's own, to be stopped and started."""
+    with required_server() as started:
+        yield started
+
+
+@pytest.fixture
+def broker() -> Iterator[KafkaBroker]:
+    """A broker of the test's own."""
+    with required_broker() as started:
+        yield started
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_killed_worker_loses_doubles_and_reorders_nothing(
+    tmp_path: Path, server: PostgresServer, broker: KafkaBroker
+) -> None:
+    poison = Poison(until(form(1.0, 5.0)), Answer(503))
+    topic = broker.new_topic(6)
+    events, rate = form(3_000, 60_000), form(1_000, 10_000)
+    with Emulator(tmp_path, poison=[poison]) as emulator:
+        flow = flow_of(tmp_path, emulator, server, broker.address, topic)
+        with workers(flow, 2) as running:
+            sending = Sending(broker, topic, events, PEOPLE, rate)
+            sending.start()
+            sending.wait_for(0.5)
+            running.kill()
+            sending.finish()
+            check(emulator, events)
+            assert running.end() == 0
+    assert poison.met > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_more_and_fewer_workers_and_a_restarted_database_lose_double_and_reorder_nothing(
+    tmp_path: Path, server: PostgresServer, broker: KafkaBroker
+) -> None:
+    topic = broker.new_topic(6)
+    events, rate = form(3_000, 60_000), form(200, 2_000)
+    with Emulator(tmp_path) as emulator:
+        flow = flow_of(tmp_path, emulator, server, broker.address, topic)
+        with workers(flow, 1) as running:
+            sending = Sending(broker, topic, events, PEOPLE, rate)
+            sending.start()
+            sending.wait_for(0.2)
+            running.start()
+            running.start()
+            sending.wait_for(0.5)
+            server.stop("immediate")
+            server.start()
+            broker.pause()
+            sending.wait_for(0.6)
+            broker.resume()
+            assert running.end() == 0
+            sending.wait_for(0.8)
+            assert running.end() == 0
+            sending.finish()
+            check(emulator, events)
+            assert running.end() == 0
