@@ -43,7 +43,7 @@ class Process:
         events = [NewEvent(person, Clock()(), b"{}", {"there": state}) for person in people]
         self.other.append(events, lambda runs: None)
         self.pending.note_foreign()
-        self.pending._refill(Clock()())
+        self.pending._refill.run(Clock()())
 
     def merge(self, key: str, person: str) -> None:
         """Have the other process merge two people, and learn of it here."""
@@ -135,5 +135,5 @@ def test_a_shard_that_is_given_up_leaves_the_others_as_they_are(process: Process
     assert process.people() == [(1, mine)]
     assert process.pending.shards.abandon(MINE) is False  # it is in flight
     process.pending.shards.take_over(THEIRS)
-    process.pending._refill(Clock()())
+    process.pending._refill.run(Clock()())
     assert process.people() == [(2, theirs)]

@@ -65,7 +65,7 @@ def pending_of(spool: SqliteSpool, thawed: list[int]) -> PendingEvents:
 def refill(pending: PendingEvents) -> bool:
     """Have the next slice read if it may be; return whether there was any."""
     before = len(pending.state.queue)
-    pending._refill(Clock()())
+    pending._refill.run(Clock()())
     return len(pending.state.queue) > before
 
 
@@ -248,7 +248,7 @@ def test_entries_that_are_read_before_they_are_handed_over_are_counted_once(
     def read_first(runs: Sequence[EntryRun]) -> None:  # another process's commit makes it read on
         entries.extend(entry for found, _ in runs for entry in found)
         pending.note_foreign()
-        pending._refill(Clock()())
+        pending._refill.run(Clock()())
 
     events = [NewEvent("id:a", Clock()(), b"{}", {"there": State.WAITING}) for _ in range(2)]
     spool.append(events, read_first)

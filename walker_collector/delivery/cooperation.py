@@ -144,7 +144,7 @@ class Cooperation:
         self._look()  # before newer events are read: what was replayed is older
         self._erasure.look()
         for worker, _ in self._workers.active:
-            worker.read_on()
+            worker.read_on(surely=False)
         self._workers.maintain()
 
     def leave(self) -> Collection[str]:

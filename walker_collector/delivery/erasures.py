@@ -153,6 +153,7 @@ class Erasures:
         # What the spool still has was accepted after it removed the others: taken out of memory, it
         # would wait on disk for nobody to read it.
         _, holds = self._remove(lambda entry: entry[0] in seqs, people)
+        state.window.forget(seqs)
         # The spool may not have known yet that an entry was held, released, or finished.
         finished = state.unacked.drop(seqs)
         erased = waiting + held - len(finished)

@@ -1,6 +1,8 @@
 """The fates of the entries that this process has accepted, whichever process delivers them."""
 
+import time
 from collections.abc import Collection
+from itertools import chain, islice
 from typing import Final
 
 from walker_collector.delivery.own_entries import OwnEntries
@@ -10,6 +12,10 @@ from walker_collector.spool import Fate, State
 _HELD: Final = Fate(State.HELD, 0, "")
 _ANSWERED: Final = 500
 """Pushes that look up their events in the spool at once."""
+_LOOKED_AT: Final = 20
+"""The next entries in line that are looked at before the spool is asked."""
+_ASKED: Final = 0.02
+"""Seconds between such questions, while this process delivers those of others."""
 
 
 class OwnFates:
@@ -21,6 +27,7 @@ class OwnFates:
     def __init__(self, state: PendingState) -> None:
         self._state = state
         self.entries = OwnEntries(state.spool.inherited if state.spool.durable else 0)
+        self._asked_at = 0.0
 
     def answer_from_disk(self) -> None:
         """Answer the pushes that wait for a destination that another process delivers to."""
@@ -87,9 +94,13 @@ class OwnFates:
                 return True
             if not spool.durable or (state.delivers_all and self.entries.are_all):
                 return False
-            if any(seq in self.entries for seq in state.in_flight):
+            soon = [entry[0] for entry in islice(state.queue.ready, _LOOKED_AT)]
+            if any(seq in self.entries for seq in chain(state.in_flight, soon)):
                 return False
-            runs = list(self.entries.runs)
+            now, runs = time.monotonic(), list(self.entries.runs)
+            if (soon or state.in_flight) and now < self._asked_at + _ASKED:
+                return False  # asked again after the next batch
+            self._asked_at = now
         return not any(spool.has_waiting(state.destination.id, *run) for run in runs)
 
 

@@ -70,20 +70,17 @@ class OwnedShards:
         state = self._state
         with state.lock:
             state.shards -= {shard}
-            if any(not self._is_owned(entry) for entry in state.in_flight.values()):
+            if any(not state.owns_entry(entry) for entry in state.in_flight.values()):
                 return False
         state.unacked.write()
         with state.lock:
             if state.unacked.updates:
                 return False  # the disk is full, say: nobody else must deliver them again
-            state.forget_entries(lambda entry: not self._is_owned(entry))
+            state.forget_entries(lambda entry: not state.owns_entry(entry))
             if state.sharded:
                 state.waiting = len(state.queue) + len(state.in_flight)
             state.changed.notify_all()
         return True
-
-    def _is_owned(self, entry: Entry) -> bool:
-        return self._state.owns(self._state.consents.canonical(entry[1]), entry[0])
 
     def reload(self) -> None:
         """Read all entries again, except those in flight, which stay in memory."""

@@ -16,6 +16,7 @@ from walker_collector.delivery.own_fates import OwnFates
 from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
+from walker_collector.delivery.refill import Refill
 from walker_collector.delivery.restore import Restore
 from walker_collector.delivery.retries import RetryTurns
 from walker_collector.people.basis import Basis
@@ -52,6 +53,8 @@ class Wait:
 _IDLE: Final = Wait(None)
 _OUTDATED: Final = Wait(0)
 """Nothing is taken before the knowledge of people is refreshed."""
+_AGAIN: Final = Wait(0)
+"""Nothing of what was read can be taken, but there is more to be read."""
 
 
 class PendingEvents:
@@ -71,6 +74,7 @@ class PendingEvents:
         self.dead_letters = DeadLetters(state, self.own)
         self.shards = OwnedShards(state, self.holds, self.erasures, self._restore)
         self._linger = Linger.of(destination.config.batch, destination.linger)
+        self._refill = Refill(state, self.holds, self._restore, self._linger)
         self._batch_size = destination.batch_size
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
         self._retry_turns = RetryTurns(max(1, destination.concurrency // 2))
@@ -96,7 +100,10 @@ class PendingEvents:
         if not pending.leased or pending.sharded:  # whoever delivers reads them from the spool
             counts.accepted += count
             self._newest = last
-            window.note_foreign()
+            if pending.leased:
+                window.keep(entries, held=state is State.HELD)
+            else:
+                window.note_foreign()
             return
         if state is State.HELD:
             self.holds.hold(entries)
@@ -139,38 +146,12 @@ class PendingEvents:
         """Note that entries were queued otherwise: released, replayed, or put back."""
         self._linger.arrived(self.state.now())
 
-    def _refill(self, now: int) -> None:
-        """Load the next slice of waiting entries from disk when memory runs low."""
-        window = self.state.window
-        if not window.wants_refill(len(self.state.queue), self.state.bytes):
-            return
-        # An entry that was released or dropped would be read as it was before.
-        if self.state.unacked.any_beyond(window.loaded_up_to):
-            return
-        stored = window.read_on()
-        for item in stored:
-            if item.entry[0] in window.kept:
-                continue
-            if item.held:
-                self.holds.restore(item, now)
-                continue
-            if item.entry[0] > window.known_up_to:
-                self.state.waiting += 1
-            self._restore.waiting(item, now)
-        if stored:
-            window.known_up_to = max(window.known_up_to, stored[-1].entry[0])
-        if not window.more_on_disk:  # everything that waits is in memory
-            self.state.waiting = len(self.state.queue) + len(self.state.in_flight)
-            self.state.changed.notify_all()
-        if stored:
-            self._linger.arrived(now)
-
     # --- other processes -------------------------------------------------------------------
 
-    def note_foreign(self) -> None:
-        """Read on: another process may have added entries."""
+    def note_foreign(self, *, surely: bool = True) -> None:
+        """Read on: another process may have added entries. Not `surely`: if it is heard of any."""
         with self.state.lock:
-            if self.state.leased:
+            if self.state.leased and (surely or self.state.window.may_have_more()):
                 self.state.window.note_foreign()
 
     # --- next ------------------------------------------------------------------------------
@@ -193,8 +174,7 @@ class PendingEvents:
             queue.wake(now)
         if not health.untroubled and (wait := self.paused(now, health)) != 0:
             return Wait(wait)
-        if state.window.more_on_disk:
-            self._refill(now)
+        has_read = state.window.more_on_disk and self._refill.run(now)
         if state.consents.is_stale:
             # A sign-in may be news, and its event be queued already, ahead of the session's.
             return _OUTDATED
@@ -208,6 +188,8 @@ class PendingEvents:
             # None although entries are ready: all of their people are busy, and they were parked.
             if batch := self._next_batch(now, health):
                 return batch
+        if has_read and state.window.wants_refill(len(queue), state.bytes):
+            return _AGAIN
         return Wait(max(1, retries.later[0][0] - now)) if retries.later else _IDLE
 
     def paused(self, now: int, health: Health) -> int | None:

@@ -46,7 +46,7 @@ class PendingState:
         self.queue = KeyedQueue(consents.ordering_key)
         self.held = ConsentHold(destination.config.queue_max)
         self.in_flight: dict[int, Entry] = {}
-        self.window = SpoolWindow(spool, destination.id)
+        self.window = SpoolWindow(spool, destination.id, self.owns_entry)
         self.unacked = UnackedUpdates(spool, destination.id, self.lock, self.window, wake, log)
         self.waiters = Waiters(destination.id, durable=spool.durable)
         self.changed = Notifier()
@@ -89,6 +89,10 @@ class PendingState:
     def owns(self, person: str, seq: int = 0) -> bool:
         """Return whether an event is in this process's shards, given the key of its person."""
         return shard_of(person, seq, self.spool.shards) in self._shards
+
+    def owns_entry(self, entry: Entry) -> bool:
+        """Return whether an event is in this process's shards, as its person is known now."""
+        return self.owns(self.consents.canonical(entry[1]), entry[0])
 
     def count_stored(self) -> None:
         """Count the entries of a durable spool, of all processes."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from walker_collector.delivery.pending_state import PendingState
+from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, StoredEntry, UpdateKind, damage
 
 
@@ -30,6 +30,11 @@ class Restore:
             state.queue.restore(due, _not_later(stored.entry, now))
         else:
             state.queue.add([_not_later(stored.entry, now)])
+
+    def fresh(self, entries: list[Entry]) -> None:
+        """Queue entries that were never tried: the fast twin of `waiting`."""
+        self._state.bytes += size_of(entries)
+        self._state.queue.add(entries)
 
     def arrived(self, found: Sequence[StoredEntry], now: int) -> None:
         """Queue entries that belong before others which are in the queue."""

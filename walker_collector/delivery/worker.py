@@ -32,13 +32,11 @@ from walker_collector.errors import SpoolError
 from walker_collector.hookspecs import Person
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import DestinationHealth, Entry, Spool, State
+from walker_collector.spool import LAST_SEQ, DestinationHealth, Entry, Spool, State
 from walker_collector.text import describe, storable
 
 PAUSE: Final = 1.0
 """Wait (s) of a thread after an error in the collector itself, or of an unreadable spool."""
-_LAST: Final = 2**62
-"""Above the number of any event."""
 _FLUSH_POLL: Final = 0.1
 """Seconds after which a flush looks again: nobody tells of what another process has delivered."""
 _MAX_WAIT: Final = 3600.0
@@ -127,11 +125,11 @@ class DestinationWorker:
             self.pending.holds.release(None)
             self._wake()
 
-    def read_on(self) -> None:
-        """Look for events that another process has added."""
+    def read_on(self, *, surely: bool = True) -> None:
+        """Look for events that another process has added; not `surely`: if it is heard of any."""
         state = self._state
         if state.leased:
-            self.pending.note_foreign()
+            self.pending.note_foreign(surely=surely)
             self._wake()
         if self._waiters.waiting and not state.delivers_all:
             self.pending.own.answer_from_disk()
@@ -161,7 +159,8 @@ class DestinationWorker:
                 self._answer_at_once()
             # If events were ready before, a thread lingers already, and need not wake until the
             # batch is full. But a cautious one may be waiting for an event that can be the probe.
-            full = len(queue.ready) >= self.destination.batch_size
+            ready = len(queue.ready) + self._state.window.kept_count
+            full = ready >= self.destination.batch_size
             if quiet or listeners or full or not self._health.untroubled:
                 served = self._threads.notify()
                 if listeners and not served:
@@ -279,7 +278,7 @@ class DestinationWorker:
             # Another process that closes has a lease still: it delivers the rest, or gives it up.
             self.take_rest()
             if not state.delivers_all:
-                return not state.spool.has_waiting(self.id, 0, _LAST)
+                return not state.spool.has_waiting(self.id, 0, LAST_SEQ)
         with self._lock:
             return not (state.waiting or state.window.foreign)
 

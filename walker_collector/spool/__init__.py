@@ -3,6 +3,7 @@
 from walker_collector.offsets import Position, PositionLost, PositionStore
 from walker_collector.spool.base import (
     FRESH,
+    LAST_SEQ,
     LEARNED,
     RECENT,
     Claimed,
@@ -53,6 +54,7 @@ from walker_collector.spool.stored_delivery import StoredDelivery
 
 __all__ = [
     "FRESH",
+    "LAST_SEQ",
     "LEARNED",
     "RECENT",
     "Claimed",

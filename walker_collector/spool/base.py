@@ -18,6 +18,9 @@ from walker_collector.offsets import Position
 RECENT: Final = 86_400_000
 """Time (ms) for which the ids of events are remembered, if nothing else is configured."""
 
+LAST_SEQ: Final = 2**62
+"""Above the number of any event."""
+
 Entry = tuple[int, str, int, bytes]
 """An accepted event: number in order of acceptance, person's key, accepted at (ms), JSON.
 
@@ -87,7 +90,7 @@ class DeliveryState:
 FRESH = DeliveryState()
 
 
-@frozen
+@define  # not frozen, as one is made per event that is read
 class StoredEntry:
     """An entry read back from the spool; `damage` names the fault of its row, "" if it has none."""
 

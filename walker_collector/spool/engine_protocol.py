@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from walker_collector.offsets import Position, PositionStore
 from walker_collector.spool.base import (
+    LAST_SEQ,
     Claimed,
     ConsentRecord,
     DeadLetter,
@@ -274,8 +275,9 @@ class DurableSpool(EventStore, PeopleStore, PositionStore, Protocol):
         *,
         held: bool = False,
         shards: Collection[int] | None = None,
+        up_to: int = LAST_SEQ,
     ) -> list[StoredEntry]:
-        """Return up to `limit` waiting entries numbered above `after`, in order.
+        """Return up to `limit` waiting entries numbered above `after`, up to `up_to`, in order.
 
         The last one is that with which their JSON has `limit_bytes`. `held`: held ones among them.
         `shards`: those of the people of these shards; None: of all.
@@ -320,6 +322,11 @@ class DurableSpool(EventStore, PeopleStore, PositionStore, Protocol):
 
     def newest(self) -> int:
         """Return the number of the last stored event; those up to it are all committed."""
+
+    def heard_newest(self) -> int:
+        """Return the number of a stored event up to which all are committed: the last that this
+        process knows of. Costs next to nothing.
+        """
 
     @property
     def inherited(self) -> int | None:

@@ -1,5 +1,6 @@
 """The shards of a spool: parts of its people, each delivered by one process at a time."""
 
+from functools import lru_cache
 from zlib import crc32
 
 from walker_collector.spool.person_keys import unclaimed
@@ -14,5 +15,11 @@ def shard_of(person: str, seq: int, shards: int) -> int:
         return 0
     if not person:
         return seq % shards
+    return _hash_of(person) % shards
+
+
+@lru_cache(10_000)
+def _hash_of(person: str) -> int:
+    """Return a number that stands for a person; asked several times for each event."""
     # A claim of a person belongs where the person's own events are.
-    return crc32(unclaimed(person).encode("utf-8", "surrogatepass")) % shards
+    return crc32(unclaimed(person).encode("utf-8", "surrogatepass"))

@@ -64,7 +64,8 @@ def _move(tx: Transaction, owners: Mapping[str, str], shards: int) -> None:
     claims = [claimed(key) for key in owners if not is_claimed(key)]
     persons = dict(tx.rows("owners", {"keys": keys_to_look_up(claims)}))
     moved = {key: owner_of(key, persons.get) for key in claims} | dict(owners)
-    tx.later("move_events", _columns((key, shard_of(own, 0, shards)) for key, own in moved.items()))
+    numbers = [shard_of(owner, 0, shards) for owner in moved.values()]
+    tx.later("move_events", {"keys": list(moved), "shards": numbers})
     marks = [(mark_of_person(key), mark_of_person(owner)) for key, owner in moved.items()]
     tx.later("join_calls", _columns(marks))
 

@@ -7,6 +7,7 @@ leases were held, and whoever takes one over later finds it.
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from walker_collector.errors import SpoolError
 from walker_collector.spool.base import Claimed, Lease, LeaseLost, StalePeople
@@ -106,7 +107,13 @@ def _claim(
     ((found, erasing, busy, there),) = database.rows("claim", values)
     if found != version:
         raise StalePeople("another process has changed what is known of people")
-    return Claimed(number, entries.keys() - there, {*erasing}, {*busy} - {*erasing})
+    gone = set(entries) - _still_to_go(database, values) if there < len(entries) else set()
+    return Claimed(number, gone, {*erasing}, {*busy} - {*erasing})
+
+
+def _still_to_go(database: Database, values: Mapping[str, Any]) -> set[int]:
+    wanted = {key: values[key] for key in ("destination", "seqs")}
+    return {seq for (seq,) in database.rows("still_to_go", wanted)}
 
 
 def _array(numbers: Iterable[int]) -> str:

@@ -10,6 +10,7 @@ from walker_collector.moments import now_ms
 from walker_collector.offsets import Position
 from walker_collector.spool import people_log
 from walker_collector.spool.base import (
+    LAST_SEQ,
     DeadLetter,
     Entry,
     EntryRun,
@@ -173,9 +174,10 @@ class StoredEntries:
         *,
         held: bool = False,
         shards: Collection[int] | None = None,
+        up_to: int = LAST_SEQ,
     ) -> list[StoredEntry]:
-        most = State.HELD if held else State.WAITING
-        values = {"after": after, "limit": limit, "bytes": limit_bytes, "most": int(most)}
+        values = {"after": after, "up_to": up_to, "limit": limit, "bytes": limit_bytes}
+        values["most"] = int(State.HELD if held else State.WAITING)
         if shards is not None and len(shards) <= _FEW:
             return self._entries("waiting_in_few", destination, **values, shards=_listed(shards))
         # To add the bytes up takes as long as to read them.
@@ -219,6 +221,9 @@ class StoredEntries:
     def newest(self) -> int:
         ((seq,),) = self.core.rows("newest")
         return int(seq)
+
+    def heard_newest(self) -> int:
+        return self.core.figures.last.seq
 
     # --- dead letters, and figures for commands --------------------------------------------
 

@@ -49,6 +49,10 @@ def settings_of(wait: float, *, full_sync: bool) -> dict[str, str]:
     """Return the server's settings for writes that wait for locks so many seconds."""
     lasting = {"synchronous_commit": "on"} if full_sync else {}
     return {
+        # Statistics of a queue are of another moment, at which it may have been empty: by them, to
+        # read and sort all of it looks cheap.
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
         "lock_timeout": f"{max(1, int(wait * 1000))}ms",
         "idle_in_transaction_session_timeout": _STOPPED,
         **lasting,

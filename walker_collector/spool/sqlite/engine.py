@@ -18,6 +18,7 @@ from walker_collector.moments import now_ms
 from walker_collector.offsets import Position
 from walker_collector.spool import damage, people_log
 from walker_collector.spool.base import (
+    LAST_SEQ,
     RECENT,
     Claimed,
     ConsentRecord,
@@ -291,10 +292,11 @@ class SqliteSpool:
         *,
         held: bool = False,
         shards: Collection[int] | None = None,
+        up_to: int = LAST_SEQ,
     ) -> list[StoredEntry]:
         sql = shard_tables.only(event_tables.PENDING if held else event_tables.WAITING, shards)
         fetch = partial(event_tables.fetch_up_to, limit_bytes)
-        return self._entries(sql, destination, after, limit, fetch=fetch)
+        return self._entries(sql, destination, after, limit, up_to, fetch=fetch)
 
     def held(self, destination: str, shards: Collection[int] | None = None) -> list[StoredEntry]:
         return self._entries(shard_tables.only(event_tables.HELD, shards), destination)
@@ -357,6 +359,9 @@ class SqliteSpool:
     def newest(self) -> int:
         ((seq,),) = self._rows(event_tables.NEWEST)
         return int(seq)
+
+    def heard_newest(self) -> int:
+        return self.newest()
 
     @property
     def inherited(self) -> int | None:

@@ -92,7 +92,7 @@ WHERE d.destination = ? AND d.state > 0 AND d.state = 1 /* shards */ ORDER BY d.
 WAITING: Final = f"""
 {_ENTRY} FROM events e LEFT JOIN deliveries d ON d.seq = e.seq AND d.destination = ?1
 WHERE e.seq > ?2 AND e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1)
-  AND coalesce(d.state, 0) = 0 /* shards */
+  AND e.seq <= ?4 AND coalesce(d.state, 0) = 0 /* shards */
 ORDER BY e.seq LIMIT ?3
 """
 PENDING: Final = WAITING.replace("d.consent", "d.consent, d.state").replace(

@@ -23,14 +23,21 @@ noted AS (
   FROM version WHERE version = %(version)s
   ON CONFLICT (process, slot) DO UPDATE SET number = excluded.number,
     destination = excluded.destination, people = excluded.people)
-SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy), ARRAY(
-  SELECT seq FROM {schema}.events WHERE seq = ANY(%(seqs)s::bigint[])
+SELECT version, ARRAY(SELECT person FROM erasing), ARRAY(SELECT person FROM busy), (
+  SELECT count(*) FROM {schema}.events WHERE seq = ANY(%(seqs)s::bigint[])
     AND (SELECT number FROM {schema}.destinations WHERE id = %(destination)s) = ANY(subscribers)
     -- Few are dead, if any: looked up by number, however many dead letters there are.
     AND seq <> ALL(ARRAY(
       SELECT d.seq FROM {schema}.deliveries d JOIN {schema}.destinations n ON n.number = d.destination
       WHERE n.id = %(destination)s AND d.seq = ANY(%(seqs)s::bigint[]) AND d.state > 1)))
 FROM version
+
+-- still_to_go
+-- Which of the entries of a claim are there, where its number of them says that some are not.
+SELECT e.seq FROM {schema}.events e
+JOIN {schema}.destinations n ON n.number = ANY(e.subscribers) AND n.id = %(destination)s
+LEFT JOIN {schema}.deliveries d ON d.seq = e.seq AND d.destination = n.number
+WHERE e.seq = ANY(%(seqs)s::bigint[]) AND coalesce(d.state, 0) <= 1
 
 -- clear_calls
 UPDATE {schema}.calls SET number = 0, people = '{}' WHERE process = %s AND slot = ANY(%s::int[])

@@ -38,9 +38,11 @@ SELECT key FROM {schema}.people_log WHERE kind = %s ORDER BY version DESC LIMIT 
 SELECT version, kind, key, owner FROM {schema}.people_log WHERE version > %s ORDER BY version
 
 -- move_events
-UPDATE {schema}.events e SET shard = u.shard
-FROM unnest(%s::text[], %s::smallint[]) AS u (person, shard)
-WHERE e.person = u.person AND e.shard <> u.shard
+-- A join with the two arrays might read the whole index of people.
+UPDATE {schema}.events
+SET shard = (%(shards)s::smallint[])[array_position(%(keys)s::text[] COLLATE "C", person)]
+WHERE person = ANY(%(keys)s::text[])
+  AND shard <> (%(shards)s::smallint[])[array_position(%(keys)s::text[] COLLATE "C", person)]
 
 -- link
 SELECT (SELECT person FROM {schema}.aliases WHERE alias = %(key)s),
