@@ -1,8 +1,9 @@
 """The shards of one process, while another merges people whose events wait here, or come here."""
 
 import logging
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from walker_collector.delivery.pending import Batch, PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import FRESH, NewEvent, PeopleUpdate, State, shard_of
+from walker_collector.spool import FRESH, EntryRun, NewEvent, PeopleUpdate, State, shard_of
 from walker_collector.spool.sqlite import SqliteSpool
 
 MINE, THEIRS = 0, 1
@@ -44,6 +45,17 @@ class Process:
         self.other.append(events, lambda runs: None)
         self.pending.note_foreign()
         self.pending._refill.run(Clock()())
+
+    def accept_here(self, *people: str) -> None:
+        """Have this process accept events; they are in memory, and have not had their turn."""
+
+        def add(runs: Sequence[EntryRun]) -> None:
+            with self.pending.lock:
+                for entries, states in runs:
+                    self.pending.add(entries, states["there"])
+
+        events = [NewEvent(person, Clock()(), b"{}", {"there": State.WAITING}) for person in people]
+        self.spool.append(events, add)
 
     def merge(self, key: str, person: str) -> None:
         """Have the other process merge two people, and learn of it here."""
@@ -137,3 +149,60 @@ def test_a_shard_that_is_given_up_leaves_the_others_as_they_are(process: Process
     process.pending.shards.take_over(THEIRS)
     process.pending._refill.run(Clock()())
     assert process.people() == [(2, theirs)]
+
+
+# --- own events, which are taken from memory -----------------------------------------------------
+
+
+@pytest.fixture
+def reading(process: Process) -> Process:
+    """The process, with everything read: what it accepts next comes from memory."""
+    process.pending._refill.run(Clock()())
+    assert not process.pending.state.window.more_on_disk
+    return process
+
+
+def test_own_events_come_from_memory_and_those_of_other_shards_are_left(reading: Process) -> None:
+    mine, theirs = in_shard(MINE, "id"), in_shard(THEIRS, "id")
+    reading.accept_here(mine, theirs, mine)
+    with sqlite3.connect(reading.spool.path) as db:
+        db.execute("DELETE FROM events")
+    reading.pending._refill.run(Clock()())
+    assert reading.people() == [(1, mine), (3, mine)]
+    assert reading.pending.state.waiting == 2
+
+
+def test_own_events_that_become_a_persons_of_this_process_come_once(reading: Process) -> None:
+    session, person = in_shard(THEIRS, "session"), in_shard(MINE, "id")
+    reading.accept_here(session, person, session)
+    reading.merge(session, person)
+    reading.pending._refill.run(Clock()())
+    assert reading.people() == [(1, session), (2, person), (3, session)]
+    reading.pending.note_foreign()
+    reading.pending._refill.run(Clock()())
+    assert reading.people() == []
+
+
+def test_own_events_whose_person_is_anothers_now_are_left_to_it(reading: Process) -> None:
+    session, bystander = in_shard(MINE, "session"), in_shard(MINE, "id")
+    reading.accept_here(session, bystander)
+    reading.merge(session, in_shard(THEIRS, "id"))
+    reading.pending._refill.run(Clock()())
+    assert reading.people() == [(2, bystander)]
+
+
+def test_own_events_of_people_whom_another_process_erases_are_not_taken(reading: Process) -> None:
+    gone, left = [key for key in map("id:{}".format, range(100)) if shard_of(key, 0, 2) == MINE][:2]
+    reading.accept_here(gone, left)
+    reading.other.erase([gone])
+    reading.pending.shards.reload()
+    reading.pending._refill.run(Clock()())
+    assert reading.people() == [(2, left)]
+
+
+def test_own_events_are_there_after_a_shard_was_taken_over(reading: Process) -> None:
+    mine, theirs = in_shard(MINE, "id"), in_shard(THEIRS, "id")
+    reading.accept_here(mine, theirs)
+    reading.pending.shards.take_over(THEIRS)
+    reading.pending._refill.run(Clock()())
+    assert reading.people() == [(1, mine), (2, theirs)]

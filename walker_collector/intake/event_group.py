@@ -10,7 +10,7 @@ from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import NewEvent, Position
 from walker_collector.spool.repeats import Unstored
 
-_GROUP: Final = 500
+_GROUP: Final = 1_000
 """Events that are stored with one commit."""
 
 Prepared = tuple[NewEvent, PushResult, int]

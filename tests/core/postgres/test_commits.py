@@ -79,7 +79,7 @@ def test_nobody_sees_a_number_while_a_lower_one_is_still_to_be_committed(spools:
 
     def wait(tx: Transaction) -> range:
         numbers = tx.take(1)
-        tx.add_events((1,), [(numbers[0], 0, 1_000, "id:slow", b"{}")])
+        tx.add_events((1,), [(numbers[0], "id:slow", 1_000, b"{}")], [0])
         tx.flush()
         has_number.set()
         assert may_commit.wait(timeout=1.5)  # the server would end it after 2

@@ -31,8 +31,7 @@ def add(tx: Transaction, numbers: Numbers, runs: Sequence[EntryRun], shards: int
     """Add events, each to the shard of its person as the tables know them."""
     shard = _shard_in(tx, shards)
     for entries, states in runs:
-        rows = [(entry[0], shard(entry), entry[2], entry[1], entry[3]) for entry in entries]
-        tx.add_events(subscribers_of(numbers, states), rows)
+        tx.add_events(subscribers_of(numbers, states), entries, list(map(shard, entries)))
         for id_, state in states.items():
             if state is not State.WAITING:
                 number = numbers[id_]

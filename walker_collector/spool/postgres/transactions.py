@@ -13,14 +13,13 @@ from typing import Any, Final
 import psycopg
 from attrs import frozen
 
+from walker_collector.spool.base import Entry
 from walker_collector.spool.postgres.heard import Figures
 from walker_collector.spool.postgres.sessions import Database
 
 _STOPPED: Final = "2s"
 """The server ends a transaction that has been idle for this time: others wait for it."""
 
-EventRow = tuple[int, int, int, str, bytes]
-"""Number, shard, time (ms), person and JSON."""
 MarkRow = tuple[bytes, int, int, tuple[int, ...], str | None]
 """A mark, with time (ms), number, destinations, and outcomes as JSON."""
 
@@ -78,7 +77,8 @@ class Transaction:
         self.owners: dict[str, str] = {}
         self.before = Figures()
         self._settings = settings
-        self._events: dict[tuple[int, ...], list[EventRow]] = {}
+        self._events: dict[tuple[int, ...], tuple[list[Any], ...]] = {}
+        """The columns of events to be written: number, shard, time (ms), person and JSON."""
         self._states: list[tuple[int, int, int]] = []
         self._marks: dict[bytes, MarkRow] = {}
         self._taken = self._taken_size = 0
@@ -146,9 +146,14 @@ class Transaction:
         self._unused += count
         self._unused_size += size
 
-    def add_events(self, subscribers: tuple[int, ...], rows: Sequence[EventRow]) -> None:
-        """Add events for these destinations."""
-        self._events.setdefault(subscribers, []).extend(rows)
+    def add_events(
+        self, subscribers: tuple[int, ...], entries: Sequence[Entry], shards: Sequence[int]
+    ) -> None:
+        """Add events for these destinations, each with its shard."""
+        columns = self._events.setdefault(subscribers, ([], [], [], [], []))
+        seqs, people, times, bodies = zip(*entries, strict=True)
+        for column, values in zip(columns, (seqs, shards, times, people, bodies), strict=True):
+            column += values
 
     def add_states(self, rows: Iterable[tuple[int, int, int]]) -> None:
         """Add states of events at destinations, by their numbers: of all that do not wait."""
@@ -185,8 +190,8 @@ class Transaction:
 
     def flush(self) -> None:
         """Send the rows that were added."""
-        for subscribers, rows in self._events.items():
-            self.later("insert_events", (list(subscribers), *_columns(rows)))
+        for subscribers, columns in self._events.items():
+            self.later("insert_events", (list(subscribers), *columns))
         if self._states:
             self.later("insert_states", _columns(self._states))
         if self._marks:  # in the order of their index, in which no two processes block each other
