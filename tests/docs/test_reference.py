@@ -26,7 +26,7 @@ from walker_collector.config import (
 from walker_collector.destinations.console import ConsoleSettings
 from walker_collector.destinations.file import FileSettings
 from walker_collector.destinations.http import HttpSettings
-from walker_collector.destinations.kafka.kafka_settings import KafkaSettings
+from walker_collector.destinations.kafka.producer_settings import KafkaSettings
 from walker_collector.flow.types import disk_key
 from walker_collector.hookspecs import HOOKS
 from walker_collector.kafka.connection import Security

@@ -10,7 +10,7 @@ def warn_of_lossy_edge(
     destinations: Mapping[str, DestinationEntry],
     collector: CollectorConfig,
 ) -> tuple[str, ...]:
-    """Return a warning of sources whose events end with the process; none if there are none.
+    """Return a warning of sources with events that end with the process; none if there are none.
 
     Whoever sends events on to something durable expects that none is lost on the way.
     """

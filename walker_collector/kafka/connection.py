@@ -68,7 +68,7 @@ def _fits_together(security: Any, _: Any, protocol: str) -> None:
 
 @frozen(kw_only=True)
 class Security:
-    """How brokers and client prove who they are, in the words of Kafka.
+    """The encryption of a connection and the proofs of identity, in the words of Kafka.
 
     protocol: `SSL` and `SASL_SSL` encrypt; with `SASL_PLAINTEXT` and `SASL_SSL` the client logs in.
     mechanism: the client logs in with it; required with SASL.

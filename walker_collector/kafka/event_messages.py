@@ -87,7 +87,7 @@ def is_event(headers: Iterable[tuple[str, bytes | None]] | None) -> bool:
 def received_of(
     event: Any, headers: Iterable[tuple[str, bytes | None]] | None, sender: Received
 ) -> Received:
-    """Return the event of a message, as it was received by whoever has sent it.
+    """Return the event of a message, as the collector that sent it received it.
 
     event: as `Received` takes it.
     sender: says how a message counts that comes without these headers, from another producer.

@@ -20,11 +20,11 @@ from walker_collector.kafka.client_log import ClientError, ClientLog, client_err
 from walker_collector.kafka.event_messages import Headers
 
 NO_ACKNOWLEDGEMENT: Final = "_TIMED_OUT"
-"""The name of the error of messages whose time is up, in the words of librdkafka."""
+"""The error of messages that run out of time, in the words of librdkafka."""
 _LOST: Final = ClientError(NO_ACKNOWLEDGEMENT, "")
 QUEUE_FULL: Final = "_QUEUE_FULL"
 _IDLE_POLL: Final = 1.0
-"""Seconds between looks for what the client has to tell while nothing is sent."""
+"""Seconds between looks for news of the client while nothing is sent."""
 _PURGE_WAIT: Final = 1.0
 """Seconds to wait for the client to give messages up; it takes milliseconds."""
 
@@ -90,7 +90,7 @@ class BatchProducer:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._client))
 
     def _listen(self) -> None:
-        """Take what the client has to tell, such as its log, which it keeps until then."""
+        """Take the news of the client, such as its log: it keeps them until then."""
         while not self._closed.wait(_IDLE_POLL):
             if not self._lock.acquire(blocking=False):
                 continue

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 from walker_collector.config import MISSING
 from walker_collector.destinations.kafka.batch_producer import BatchProducer, Message
 from walker_collector.destinations.kafka.kafka_errors import failure_of, is_of_a_message
-from walker_collector.destinations.kafka.kafka_settings import KafkaSettings
 from walker_collector.destinations.kafka.producer_client import make_client, require_topic
+from walker_collector.destinations.kafka.producer_settings import KafkaSettings
 from walker_collector.destinations.payload import is_skipped, payload
 from walker_collector.errors import DestinationDown, NotAttempted, Rejected, RetryLater
 from walker_collector.hookspecs import Context, Event, Item, PushContext, Rule, hookimpl
@@ -159,7 +159,7 @@ def _log_of(context: Context) -> ClientLog:
 
 
 def _time_of_batch(context: Context) -> float:
-    """Return the time (s) of a batch: it ends before the call does, whose thread would be lost."""
+    """Return the time (s) of a batch, which ends before the call: that would leave a thread."""
     own: int = context.settings.timeout
     most = context.config.timeout
     return (own if most is None else min(own, _OF_CALL * most)) / 1000

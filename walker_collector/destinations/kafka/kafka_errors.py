@@ -41,7 +41,7 @@ def is_of_a_message(error: ClientError) -> bool:
 def failure_of(
     error: ClientError, last: ClientError | None, where: str, timeout: float
 ) -> Exception:
-    """Return the failure of an event whose message met an error on its way to `where`.
+    """Return the failure of an event, given the error of its message on the way to `where`.
 
     `last`: the last error of the client itself: the cause, if there was no acknowledgement.
     `timeout`: the time (s) that its batch had.
