@@ -16,11 +16,13 @@ from tests.core.cli_support import (
     completed,
     consent,
     event,
+    ndjson,
     objects,
     serving,
     spawned,
     to_file,
     to_server,
+    until_some_came,
     walker,
     write_events,
     write_flow,
@@ -134,13 +136,8 @@ def test_session_that_turns_out_to_be_a_person_is_released_in_order(tmp_path: Pa
     assert found == {n: [n, 10 + n, 20 + n] for n in range(10)}
 
 
-def test_what_needs_a_spool_or_a_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_resume_without_a_spool_is_refused_with_what_to_do(tmp_path: Path) -> None:
     flow = write_flow(tmp_path, {})
-    result = walker("run", flow, "--workers", "2", input="")
-    assert (result.exit_code, "--workers without a spool needs a file" in result.output) == (
-        2,
-        True,
-    )
     result = walker("run", flow, write_events(tmp_path), "--workers", "2", "--resume")
     assert (result.exit_code, "--resume needs a spool" in result.output) == (2, True)
 
@@ -214,3 +211,44 @@ def test_signal_ends_the_run_with_what_is_left_told_once(stuck: Any) -> None:
     assert figures["signal"] == "SIGINT"
     assert figures["destinations"]["out"]["lost"] == 100
     assert not any(Path(f"/proc/{pid}/exe").exists() for pid in workers)
+
+
+def spools_in_memory() -> set[Path]:
+    return set(Path("/dev/shm").glob("walker-*"))
+
+
+def test_pipe_without_a_spool_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = spools_in_memory()
+    out = tmp_path / "out.ndjson"
+    flow = write_flow(tmp_path, {"out": to_file(out, **GATED)})
+    lines = [*(event(n, f"u{n % 5}") for n in range(50)), consent("u1", marketing=True)]
+    process = completed("run", flow, "--workers", 2, "--json", input=ndjson(lines))
+    assert process.returncode == 0, process.stderr
+    (figures,) = objects(process.stdout)
+    assert (figures["accepted"], figures["commands"]) == (50, 1)
+    there = figures["destinations"]["out"]
+    assert (there["delivered"], there["held"]) == (10, 40)
+    assert by_person(out) == {"u1": list(range(1, 50, 5))}
+    assert spools_in_memory() <= before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_pipe_without_a_spool_is_lost_with_a_run_that_is_ended(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    before = spools_in_memory()
+    with serving(503) as server:
+        flow = write_flow(tmp_path, {"out": to_server(server.url)}, closeTimeout=100)
+        with spawned("run", flow, "--workers", "2", "--json") as process:
+            assert process.stdin is not None
+            process.stdin.write(ndjson(event(n) for n in range(10)))
+            process.stdin.flush()
+            until_some_came(server, 1)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+    if number is signal.SIGTERM:
+        assert process.returncode == 143
+        assert objects(out)[0]["destinations"]["out"]["lost"] == 10
+        assert "/dev/shm" not in err
+        assert "waiting in the spool" not in err
+    wait_until(lambda: spools_in_memory() <= before)

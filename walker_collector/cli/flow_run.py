@@ -16,7 +16,7 @@ from walker_collector.cli.spool_access import reading
 from walker_collector.cli.streams import say, say_json
 from walker_collector.cli.summary import Death, Summary, print_reasons, print_summary, summarise
 from walker_collector.collector import Collector
-from walker_collector.config import FlowConfig
+from walker_collector.config import FlowConfig, SpoolConfig
 from walker_collector.delivery.status import DestinationStatus
 from walker_collector.flow import load_flow
 from walker_collector.inspector.deliverers import unattended
@@ -66,6 +66,11 @@ class FlowRun:
             )
 
     @property
+    def _kept_in(self) -> SpoolConfig | None:
+        """The spool with the events left after the run; None: they are lost."""
+        return self._flow.collector.spool
+
+    @property
     def _delivers(self) -> bool:
         return self._flow.collector.deliver
 
@@ -109,7 +114,7 @@ class FlowRun:
         }
         if drained:  # what other processes have accepted since then is not of this run
             figures = {id_: attrs.evolve(item, waiting=0) for id_, item in figures.items()}
-        elif self._flow.collector.spool is None:
+        elif self._kept_in is None:
             figures = {id_: item.as_lost() for id_, item in figures.items()}
         return attrs.evolve(
             summary,
@@ -118,7 +123,7 @@ class FlowRun:
         )
 
     def _close(self) -> None:
-        """Close the collector; after a signal, deliver what is left first."""
+        """Close the collector; after a signal, deliver the waiting events first."""
         self.collector.status()  # counts what waits in the spool, which a closed one cannot
         if self._stop.signal:
             self.collector.close()
@@ -139,7 +144,7 @@ class FlowRun:
         return Counter(item.destination for item in own if item.died_at >= self._began)
 
     def _show_reasons(self, deaths: Iterable[Death]) -> None:
-        say_deaths(deaths, self._flow)
+        say_deaths(deaths, kept=self._kept_in is not None)
 
     def report(self, summary: Summary, as_json: bool, *, reading: bool = True) -> None:
         """Print the figures, and the next step for events left in the spool.
@@ -150,7 +155,7 @@ class FlowRun:
             say_json(summary.as_json(reading))
         else:
             print_summary(summary)
-        spool = self._flow.collector.spool
+        spool = self._kept_in
         if spool is None:
             return
         figures = summary.destinations.values()
@@ -181,9 +186,9 @@ def say_delivering(received: Signals, flow: FlowConfig) -> None:
     )
 
 
-def say_deaths(deaths: Iterable[Death], flow: FlowConfig) -> None:
-    """Print why events died in a run."""
-    command = "walker -v run" if flow.collector.spool is None else "walker dead list"
+def say_deaths(deaths: Iterable[Death], *, kept: bool) -> None:
+    """Print why events died in a run; `kept`: a spool has them after it."""
+    command = "walker dead list" if kept else "walker -v run"
     print_reasons(deaths, f"`{command}` shows all", everything=verbose())
 
 

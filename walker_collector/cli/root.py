@@ -44,7 +44,7 @@ _COMMANDS: Final = {
     "validate": "Check each FLOW, and print every problem.",
     "why": "Show the fate of an event, or of a person's events.",
 }
-"""What each command does: its line in the help of all commands."""
+"""Commands by name, each with its line in the help of all commands."""
 _MODULES: Final = {"destinations": "installed", "schema": "installed"}
 """Modules of commands that have not the name of their module."""
 _LOGGING: Final = (("run",), ("serve",), ("deliver",), ("dead", "replay"))

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -73,8 +74,7 @@ from walker_collector.sources.file.selection import Selection
     type=click.IntRange(1, MOST),
     default=1,
     metavar="N",
-    help="Processes that deliver, each to people of its own; one more reads. Without a spool, for "
-    "a file only.",
+    help="Processes that deliver, each to people of its own; one more reads.",
 )
 @selection_options
 @json_option
@@ -101,7 +101,7 @@ def run(
     --json on stdout.
 
     With --workers, each process gets all events of a person, in their order, and its part of a rate
-    limit. With a spool, if one is killed, the others take over. Without one, the file is read
+    limit. With a spool, or for stdin, if one is killed, the others take over. Else the file is read
     twice, first to see which identifiers belong together; if a process is killed, the reading
     stops, and the others deliver what they have.
 
@@ -114,15 +114,39 @@ def run(
     loaded = load_flow(flow, flow=name, registry=registry, events_given=True)
     if workers > 1 and not hasattr(os, "fork"):
         raise click.UsageError("--workers needs processes that are forked; this system has none")
-    if workers > 1 and loaded.collector.spool is None:
-        if resume:
-            raise click.UsageError(no_spool(loaded))
+    if workers == 1 or loaded.collector.spool is not None:
+        _run(loaded, registry, events, selection, timeout, workers, resume=resume, as_json=as_json)
+    if resume:
+        raise click.UsageError(no_spool(loaded))
+    if Path(events).is_file():
         from walker_collector.cli.run_workers import run_in_memory
 
         sys.exit(run_in_memory(loaded, registry, events, selection, timeout, workers, as_json))
+    from walker_collector.cli.memory_spool import in_shared_memory
+
+    with in_shared_memory(loaded, workers) as shared:
+        _run(shared, registry, events, selection, timeout, workers, as_json=as_json, temporary=True)
+
+
+def _run(
+    flow: FlowConfig,
+    registry: Registry,
+    events: str,
+    selection: Selection,
+    timeout: float | None,
+    workers: int,
+    *,
+    as_json: bool,
+    resume: bool = False,
+    temporary: bool = False,
+) -> NoReturn:
+    """Run a flow in this process, or on its spool with workers beside it; exit with the status.
+
+    `temporary`: the spool ends with the run.
+    """
     with open_events(events) as stream, StopSignal() as stop:
-        position = begin(loaded, events, resume=resume)
-        flow_run = _start(loaded, registry, stop, workers)
+        position = begin(flow, events, resume=resume)
+        flow_run = _start(flow, registry, stop, workers, temporary=temporary)
         relax_gc()
         if resume and position:
             position.announce()
@@ -146,7 +170,7 @@ def run(
 def _count(
     flow: Path, name: str | None, events: str, selection: Selection, *, resume: bool, as_json: bool
 ) -> int:
-    """Count what a run would do; return the exit status."""
+    """Count the effects of a run; return the exit status."""
     if resume:
         raise click.UsageError("--dry-run counts all of EVENTS; leave out --resume")
     relax_gc()
@@ -155,13 +179,15 @@ def _count(
     return stop.exit_status or (0 if accepted else 1)
 
 
-def _start(flow: FlowConfig, registry: Registry, stop: StopSignal, workers: int) -> FlowRun:
+def _start(
+    flow: FlowConfig, registry: Registry, stop: StopSignal, workers: int, *, temporary: bool
+) -> FlowRun:
     """Start the run of a flow in this process, or with workers beside it."""
     if workers == 1:
         return FlowRun(flow, registry, stop)
     from walker_collector.cli.shared_run import SharedRun
 
-    return SharedRun(flow, registry, stop, workers)
+    return SharedRun(flow, registry, stop, workers, temporary=temporary)
 
 
 def _read(reader: EventReader, stream: Stream, read: BytesRead) -> bool:

@@ -9,11 +9,9 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import click
 from attrs import define, field
 
 from walker_collector.cli.flow_run import FlowRun, say_deaths, say_delivering
@@ -35,10 +33,6 @@ from walker_collector.sources.file.line_reader import BadLines
 from walker_collector.sources.file.lines import Lines, Stream, read_lines, read_so_far, size_of
 from walker_collector.sources.file.selection import Selection
 
-_NO_FILE: Final = (
-    "--workers without a spool needs a file, which it reads twice: give one, or add "
-    '"collector": {"spool": {"path": "spool.db"}} to the flow'
-)
 _SHOW: Final = 0.25
 """Seconds between two figures of a worker, for the line of progress."""
 
@@ -89,8 +83,6 @@ def run_in_memory(
     as_json: bool,
 ) -> int:
     """Run a file in a number of processes without a spool; return the exit status."""
-    if events == "-" or not Path(events).is_file():
-        raise click.UsageError(_NO_FILE)
 
     def work(channel: Channel) -> None:
         _work(channel, flow, registry, stop, selection, timeout, 1 / count)
@@ -108,7 +100,7 @@ def run_in_memory(
         received = stop.signal.name if stop.signal else None
         complete = complete and not workers.failed
         summary = attrs.evolve(summary, complete=complete, signal=received)
-        say_deaths(workers.deaths, flow)
+        say_deaths(workers.deaths, kept=False)
         say_json(summary.as_json()) if as_json else print_summary(summary)
     return stop.exit_status or (0 if summary.ok else 1)
 

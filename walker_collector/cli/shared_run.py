@@ -7,7 +7,7 @@ position in the file, and each event is delivered by the process that has the le
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import attrs
@@ -15,11 +15,12 @@ import attrs
 from walker_collector.cli.flow_run import FlowRun
 from walker_collector.cli.heap import relax_gc
 from walker_collector.cli.log_output import without_lines_of
+from walker_collector.cli.memory_spool import remove
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.cli.worker_processes import Channel, WorkerProcess, WorkerProcesses
 from walker_collector.collector import Collector
-from walker_collector.config import FlowConfig
+from walker_collector.config import FlowConfig, SpoolConfig
 from walker_collector.delivery.status import Counts, DestinationStatus
 from walker_collector.errors import WalkerError
 from walker_collector.plugins import Registry
@@ -30,6 +31,8 @@ _REPORT: Final = 0.1
 """Seconds between two figures of a worker: the pace of reading follows them."""
 _SPARE: Final = 15.0
 """Seconds that a worker may take to close, beside the time for its deliveries."""
+_STAYS: Final = "waiting in the spool"
+"""Part of the message of a process that closes before all is delivered."""
 _STATES: Final = ("ready", "failing", "down", "idle")
 """States of a destination, that of the process which gets on best with it first."""
 _COUNTS: Final = (*(item.name for item in attrs.fields(Counts)), "unrecorded", "in_flight", "due")
@@ -39,14 +42,23 @@ class SharedRun(FlowRun):
     """Run of a flow with a spool: its collector accepts only, and `count` workers deliver.
 
     They deliver whatever the flow says of `deliver`. If one is killed, the others take over what it
-    had; its figures are those of its last report.
+    had; its figures are those of its last report. `temporary`: the spool ends with the run.
     """
 
-    def __init__(self, flow: FlowConfig, registry: Registry, stop: StopSignal, count: int) -> None:
+    def __init__(
+        self,
+        flow: FlowConfig,
+        registry: Registry,
+        stop: StopSignal,
+        count: int,
+        *,
+        temporary: bool = False,
+    ) -> None:
+        self._temporary = temporary
         self._delivering = _with_deliver(attrs.evolve(flow, warnings=()), True)
 
         def work(channel: Channel) -> None:
-            _deliver(channel, self._delivering, registry)
+            _deliver(channel, self._delivering, registry, temporary=temporary)
 
         self._failed = ""
         self._is_over = False
@@ -70,6 +82,10 @@ class SharedRun(FlowRun):
     def _delivers(self) -> bool:
         return True
 
+    @property
+    def _kept_in(self) -> SpoolConfig | None:
+        return None if self._temporary else super()._kept_in
+
     def _say_who_stands_by(self, shards: int, count: int) -> None:
         """Say if there are more workers than can deliver at once."""
         active = [
@@ -88,7 +104,7 @@ class SharedRun(FlowRun):
     # --- figures ---------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """Return the figures of the collector, and what all processes have delivered.
+        """Return the figures of the collector, with the deliveries of all workers.
 
         Raises WalkerError once no worker is left.
         """
@@ -97,7 +113,7 @@ class SharedRun(FlowRun):
         return self._status()
 
     def statuses(self) -> Mapping[str, DestinationStatus]:
-        """Return the status of each destination: what waits is that of all processes."""
+        """Return the status of each destination, with the deliveries of all workers."""
         return self._status().destinations
 
     def _status(self) -> Status:
@@ -127,7 +143,8 @@ class SharedRun(FlowRun):
             self._workers.send_signal(signal.SIGKILL)
         self._workers.close()
         self.collector.status()  # counts what waits in the spool, which a closed one cannot
-        self.collector.close(0)
+        with without_lines_of(_STAYS) if self._temporary else nullcontext():
+            self.collector.close(0)
 
 
 def _with_deliver(flow: FlowConfig, deliver: bool) -> FlowConfig:
@@ -145,7 +162,7 @@ def _together(own: DestinationStatus, workers: Sequence[DestinationStatus]) -> D
 # --- in a worker ---------------------------------------------------------------------------
 
 
-def _deliver(channel: Channel, flow: FlowConfig, registry: Registry) -> None:
+def _deliver(channel: Channel, flow: FlowConfig, registry: Registry, *, temporary: bool) -> None:
     """Deliver from the spool, and report the figures, until the parent says how long to close."""
     channel.receive()  # the parent has opened the spool: what waits there is for it to await
     collector = Collector(flow, registry)
@@ -157,7 +174,10 @@ def _deliver(channel: Channel, flow: FlowConfig, registry: Registry) -> None:
         timeout = channel.receive()
     except EOFError:  # the parent was killed
         timeout = None
-    with without_lines_of("waiting in the spool"):  # the parent tells so, once
+        if temporary and flow.collector.spool:
+            remove(flow.collector.spool)
+            return
+    with without_lines_of(_STAYS):  # the parent tells so, once
         collector.close(timeout)
     closed.set()
     reporter.join()

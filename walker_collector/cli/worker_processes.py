@@ -64,7 +64,7 @@ class Channel:
             self._reports.send((kind, content))
 
     def end_with_parent(self) -> None:
-        """Have this process end at once when its parent does, whatever it is at."""
+        """Have this process end at once when its parent does, in the middle of any work."""
 
         def watch() -> None:
             os.read(self._lifeline, 1)

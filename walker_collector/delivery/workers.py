@@ -160,7 +160,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         )
 
     def own_inherited(self) -> None:
-        """Count what earlier processes have left in the spool as accepted by this one.
+        """Count the entries of earlier processes in the spool as accepted by this one.
 
         That is so anyway in a process that delivers; this is for one whose children do.
         """
