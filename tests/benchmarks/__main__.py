@@ -16,6 +16,7 @@ from tests.benchmarks.inspector import inspector
 from tests.benchmarks.processes import processes
 from tests.benchmarks.report import show, write
 from tests.benchmarks.run_workers import run_workers
+from tests.benchmarks.waiting import waiting
 
 BENCHMARKS = {
     "core": core,
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "backfill": backfill,
     "acceptance": acceptance,
     "footprint": footprint,
+    "waiting": waiting,
     "growth": growth,
     "backlog": backlog,
     "processes": processes,
