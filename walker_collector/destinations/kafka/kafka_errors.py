@@ -28,9 +28,17 @@ _DOWN: Final = {
     "UNSUPPORTED_COMPRESSION_TYPE": "set compression to one that the brokers know",
     "UNSUPPORTED_FOR_MESSAGE_FORMAT": "the topic's messages are of an old format: upgrade it",
     "INVALID_REQUIRED_ACKS": "the brokers do not take acks=all; ask whoever runs them",
-    "_RESOLVE": "set brokers to hosts that can be resolved",
 }
 """Errors that a person has to mend, with the remedy."""
+_NOT_REACHED: Final = (
+    NO_ACKNOWLEDGEMENT,
+    "_TRANSPORT",
+    "_ALL_BROKERS_DOWN",
+    "_PURGE",
+    "_FATAL",
+    "_GAPLESS",
+)
+"""Errors that follow from another one; names begin like this."""
 
 
 def is_of_a_message(error: ClientError) -> bool:
@@ -39,22 +47,26 @@ def is_of_a_message(error: ClientError) -> bool:
 
 
 def failure_of(
-    error: ClientError, last: ClientError | None, where: str, timeout: float
+    error: ClientError,
+    last: ClientError | None,
+    where: str,
+    timeout: float,
+    missing: str = "acknowledgement",
 ) -> Exception:
     """Return the failure of an event, given the error of its message on the way to `where`.
 
-    `last`: the last error of the client itself: the cause, if there was no acknowledgement.
-    `timeout`: the time (s) that its batch had.
+    `last`: the last error of the client itself: the cause, if the brokers were not reached.
+    `timeout`: the time (s) that its batch had. `missing`: what did not come in that time.
     """
     if error.name == QUEUE_FULL:
         return NotAttempted("the client's queue is full")
     if is_of_a_message(error):
         return Rejected(f"{where} refused the message: {error.text} ({error.name})")
-    if error.name == NO_ACKNOWLEDGEMENT or error.name.startswith(("_PURGE", "_FATAL", "_GAPLESS")):
+    if error.name.startswith(_NOT_REACHED):
         if last is not None and last.name in _DOWN:
             return failure_of(last, None, where, timeout)
         because = f": {last.text}" if last else ""
-        return RetryLater(f"{where}: no acknowledgement within {timeout:g} s{because}")
+        return RetryLater(f"{where}: no {missing} within {timeout:g} s{because}")
     if advice := _DOWN.get(error.name):
         return DestinationDown(f"{where}: {error.text} ({error.name}); {advice}")
     return RetryLater(f"{where}: {error.text} ({error.name})")

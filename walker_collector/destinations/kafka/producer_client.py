@@ -55,7 +55,8 @@ def require_topic(client: Any, context: Context, log: ClientLog, timeout: float)
         error = _problem_of_topic(client, context.settings.topic, timeout)
     client.poll(0)  # for `last_error`
     if error is not None:
-        raise failure_of(error, log.last_error, context.settings.topic, timeout)
+        where = f"topic {context.settings.topic}"
+        raise failure_of(error, log.last_error, where, timeout, "answer of the brokers")
     log.succeeded()
 
 
