@@ -6,7 +6,7 @@ only `transform` is run, of those that the flow names.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from attrs import Factory, evolve, field, frozen
@@ -141,9 +141,17 @@ class _SimulatedSink:
             self._results += [stage.take(entry) for stage in self._stages]
         return len(records)
 
-    def came_before(self, mark: bytes, now: int) -> bool:
-        """Return False: nothing is remembered."""
-        return False
+    def store_learning(
+        self, records: Sequence[NewEvent], update: PeopleUpdate, show: Callable[[], None]
+    ) -> None:
+        """Ask about events, after those that are released by what they tell of people."""
+        show()
+        self.release(set())
+        self.store(records)
+
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
+        """Return none: nothing is remembered."""
+        return set()
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember nothing."""

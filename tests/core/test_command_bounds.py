@@ -10,7 +10,6 @@ from tests.core.support import Record, event, flow, guarded, plugin, running
 from walker_collector import Collector, EventError
 from walker_collector.events import CONSENT_KEYS
 from walker_collector.people.records import AVERAGE_BYTES, ConsentRecords
-from walker_collector.spool.memory import MemorySpool
 
 USER = {"id": "ines"}
 
@@ -71,7 +70,7 @@ def test_people_who_become_one_keep_denials_within_the_bound_of_keys(spool: Path
 
 
 def test_memory_for_statements_is_bounded_for_people_with_many() -> None:
-    records = ConsentRecords(MemorySpool(), 100, lambda: 0, threading.RLock())
+    records = ConsentRecords(None, 100, lambda: 0, threading.RLock())
     small = {"marketing": (False, 1)}
     large = {f"{n:0>450}": (True, 1) for n in range(CONSENT_KEYS)}
     records.put("id:small", small)

@@ -1,12 +1,12 @@
 """The path of every event from a call to the sink: complete, encode, identify, gate, store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from attrs import define, evolve, field
 
-from walker_collector.errors import CollectorClosed, EventError, Overtaken, WalkerError
+from walker_collector.errors import CollectorClosed, EventError, WalkerError
 from walker_collector.events import (
     COMMANDS,
     CONSENT_AT,
@@ -27,17 +27,16 @@ from walker_collector.events import (
 )
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Arrival, Commands
-from walker_collector.intake.event_group import EventGroup, Prepared, ReadEvent
-from walker_collector.intake.gates import Gates
+from walker_collector.intake.decisions import Decisions, Prepared, Undecided
+from walker_collector.intake.event_group import EventGroup, ReadEvent
 from walker_collector.intake.origin import PROCESS, Origin, Placed, Posted
 from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises
 from walker_collector.intake.sink import Sink
 from walker_collector.intake.steps import Dropped
+from walker_collector.intake.storing import Storing
 from walker_collector.offsets import Position
 from walker_collector.people.consent import ConsentStore, Stated
-from walker_collector.results import Decision, PushResult, Waiter, decide
-from walker_collector.spool import NewEvent, State
-from walker_collector.spool.person_keys import is_claimed
+from walker_collector.results import PushResult, Waiter, decide
 from walker_collector.spool.repeats import Unstored, mark_of_id
 from walker_collector.text import get_logger, storable
 
@@ -56,8 +55,7 @@ class Intake:
     `defaults` complete events. `began` (ms) is the start that their `timing` counts from; None in
     a simulation, where it is always 0. `process` is the origin of the process's own events.
 
-    `accepted` counts events, `repeated` those that were accepted before under the same id, and
-    `corrected` those that got the time of their receipt.
+    `corrected` counts events that got the time of their receipt.
     """
 
     _defaults: Defaults
@@ -67,17 +65,25 @@ class Intake:
     _now: Callable[[], int]
     _began: int | None = None
     process: Origin = PROCESS
-    accepted: int = field(default=0, init=False)
-    repeated: int = field(default=0, init=False)
     corrected: int = field(default=0, init=False)
     commands: Commands = field(init=False)
-    _known_person: Callable[..., str | None] = field(init=False)
-    _gates: Gates = field(init=False)
+    _decisions: Decisions = field(init=False)
+    _storing: Storing = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.commands = Commands(self._defaults, self.bounds, self._consents, self._sink, self._now)
-        self._known_person = self._consents.known_person
-        self._gates = Gates(self._sink.destinations, self._consents)
+        self._decisions = Decisions(self._consents, self._sink, self.commands)
+        self._storing = Storing(self._consents, self._sink, self._decisions)
+
+    @property
+    def accepted(self) -> int:
+        """The number of events accepted."""
+        return self._storing.accepted
+
+    @property
+    def repeated(self) -> int:
+        """The number of events and commands that were accepted before, under the same id."""
+        return self._storing.repeated
 
     def accept(self, raw: Mapping[str, Any], *, wait: bool) -> tuple[PushResult, Waiter | None]:
         """Accept an event, or run a command.
@@ -88,11 +94,17 @@ class Intake:
         if name in COMMANDS if type(name) is str else is_command(name):
             self._run_here(raw)
             return PushResult(""), None
-        record, result, version = self._prepare(raw, _PROCESS, self.process)
-        waiter = Waiter(len(record.states)) if wait and record.states else None
-        record.listener = waiter
-        self._store([record], version)
-        return result, waiter
+        item, is_stored = self._prepare(raw, _PROCESS, self.process), False
+        waiter = Waiter(0) if wait else None
+        if isinstance(item, Undecided):
+            item.on_decided = partial(_listen, waiter)
+            item, is_stored = self._storing.store_one(item)
+        else:
+            _listen(waiter, item)
+        record, result, version = item
+        if not is_stored:
+            self._storing.store([record], version)
+        return result, waiter if record.states else None
 
     def accept_many(
         self,
@@ -107,8 +119,12 @@ class Intake:
         event that could not be stored, none with a position is: its input would have a gap.
         """
         origin = origin or self.process
-        store = partial(self._store, as_of=origin.as_of)
-        group = EventGroup(store, self._sink.keep_unstored, self._sink.keep_positions)
+        group = EventGroup(
+            self._storing,
+            self._sink.keep_unstored,
+            self._sink.keep_positions,
+            as_of=origin.as_of,
+        )
         for event in until_it_raises("push_many", events):
             kind = type(event)
             position = event.position if kind is Received or kind is Placed else None
@@ -140,7 +156,7 @@ class Intake:
         given = sender.event if sender is event else event
         if type(given) is UnreadEvent:
             if origin.steps is None:
-                group.add(self._prepare(given, sender, origin), position)
+                group.add(self._prepare(given, sender, origin, group), position)
                 return
             given = given.whole()
         raw = raw_event(given, {})
@@ -163,14 +179,14 @@ class Intake:
                 group.pass_over(position)
             return
         if origin.steps is not None:
-            passed = origin.steps(raw, self._consent_of(sender))
+            passed = origin.steps(raw, self._consent_of(sender, group))
             if isinstance(passed, str):
                 self._leave_out(group, raw, passed, sender, origin)
                 if position is not None:
                     group.pass_over(position)
                 return
             raw = passed
-        group.add(self._prepare(raw, sender, origin), position)
+        group.add(self._prepare(raw, sender, origin, group), position)
 
     def _take_posted(self, group: EventGroup, posted: Posted, origin: Origin) -> None:
         """Add an event of the outbox, or run a command; raises Overtaken after an erasure."""
@@ -184,7 +200,7 @@ class Intake:
             self._run_once(dict(posted.event), _PROCESS, origin, waits=waits, stated=stated)
             group.results.append(PushResult(""))
             return
-        group.add(self._prepare(raw_event(posted.event, {}), _PROCESS, origin))
+        group.add(self._prepare(raw_event(posted.event, {}), _PROCESS, origin, group))
 
     def _leave_out(
         self,
@@ -197,7 +213,7 @@ class Intake:
         """Answer an event that the steps of its source leave out; remember its own id."""
         given = raw.get("id")
         id_ = given if isinstance(given, str) and given else self._defaults.new_id()
-        statuses = dict.fromkeys(self._gates.ids, status)
+        statuses = dict.fromkeys(self._decisions.ids, status)
         self._sink.count_unstored({"id": id_, "name": storable(raw.get("name"), 80)}, statuses)
         group.results.append(_decided(sender, PushResult(id_, statuses)))
         if origin.recent and given == id_:
@@ -221,13 +237,13 @@ class Intake:
 
         Waits for no room. Returns the results up to there, and perhaps SpoolFull for some after it.
         """
-        group = EventGroup(self._store, self._sink.keep_unstored, waits=False)
+        group = EventGroup(self._storing, self._sink.keep_unstored, waits=False)
         for item in events:
             try:
                 if item.cancelled:
                     group.results.append(_CANCELLED)
                 elif item.command is None:
-                    group.add(self._decided_once(item))
+                    group.add(self._decided_once(item, group))
                 else:
                     group.store()  # the events before it
                     if not group.is_full:
@@ -240,16 +256,19 @@ class Intake:
         group.store()
         return group.results
 
-    def _decided_once(self, item: ReadEvent) -> Prepared:
+    def _decided_once(self, item: ReadEvent, group: EventGroup) -> Prepared | Undecided:
         """Return an event ready to be stored, with its waiter; the same if it is tried again."""
-        if item.prepared is None:
-            event = decode(item.body)
-            item.prepared = self._decide(event, item.body, _PROCESS, item.mark, item.at)
-            if item.waiter is not None:
-                record = item.prepared[0]
-                item.waiter.expected = len(record.states)
-                record.listener = item.waiter
-        return item.prepared
+        if item.prepared is not None:
+            return item.prepared
+        event = decode(item.body)
+        found = self._decisions.decide(
+            event, item.body, _PROCESS, item.mark, item.at, is_next=group.is_decided
+        )
+        if isinstance(found, Undecided):
+            found.on_decided = partial(_note_decision, item)
+        else:
+            _note_decision(item, found)
+        return found
 
     def _run_here(self, raw: Mapping[str, Any], *, waits: bool = True) -> None:
         """Run a command of the process itself."""
@@ -283,7 +302,7 @@ class Intake:
             sender.decided,
         )
         if self._came_before(mark, now):
-            self.repeated += 1
+            self._storing.repeated += 1
             if self.commands.is_relayed(raw):
                 self.commands.relay(raw, evolve(arrival, position=None))
             return False
@@ -292,7 +311,9 @@ class Intake:
             self._sink.keep_mark(mark, now)
         return bool(raw["name"] == "walker consent")
 
-    def _consent_of(self, sender: Received) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    def _consent_of(
+        self, sender: Received, group: EventGroup
+    ) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
         """Return the function that tells the consent of an event that is not completed yet."""
 
         def consent_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -301,6 +322,8 @@ class Intake:
                 own = None
             elif sender.learn:  # everything that its person grants
                 return own
+            if not group.is_decided:
+                group.store()  # the events before it may tell whose it is
             claim = not sender.trusted
             person = self._consents.person_of(user, claim=claim) if type(user) is dict else ""
             return self._consents.decide(own, person)
@@ -308,13 +331,13 @@ class Intake:
         return consent_of
 
     def _prepare(
-        self, raw: Mapping[str, Any] | UnreadEvent, sender: Received, origin: Origin
-    ) -> Prepared:
-        """Return an event ready to be stored, and the first answer of each destination.
-
-        The third is the version of the consents that decided: with a later one, an event that is
-        held by it is looked at again.
-        """
+        self,
+        raw: Mapping[str, Any] | UnreadEvent,
+        sender: Received,
+        origin: Origin,
+        group: EventGroup | None = None,
+    ) -> Prepared | Undecided:
+        """Return an event ready to be stored, after those of a group; see `Decisions`."""
         now = self._now()
         try:
             event, body = self._completed(raw, sender, now)
@@ -323,51 +346,19 @@ class Intake:
                 raise
             # Nothing lasting follows from a consent at an unknown time.
             sender = evolve(sender, learn=False)
-            prepared = self._prepare(at_receipt(whole(raw), now), sender, origin)
+            prepared = self._prepare(at_receipt(whole(raw), now), sender, origin, group)
             self.corrected += 1
             return prepared
-        mark = b""
+        mark, is_next = b"", group is None or group.is_decided
         has_id = raw.id if isinstance(raw, UnreadEvent) else raw.get("id")
         if origin.recent and has_id:
             mark = mark_of_id(event["id"], trusted=sender.trusted)
-        record, result, version = self._decide(event, body, sender, mark, now, origin.as_of)
-        if not record.states and not mark and has_id:
-            # Of any origin: that it is remembered does not keep it from coming again.
-            record.mark = mark_of_id(event["id"], trusted=sender.trusted)
-            record.left_out = result.destinations
-        return record, result, version
-
-    def _decide(
-        self,
-        event: Mapping[str, Any],
-        body: bytes,
-        sender: Received,
-        mark: bytes,
-        now: int,
-        read_as_of: int | None = None,
-    ) -> Prepared:
-        """Identify the person of an event, and gate it; see `_prepare`.
-
-        `read_as_of`: the `as_of` of its origin.
-        """
-        if self._consents.is_stale:
-            self._consents.refresh()
-        as_of = self._consents.erasures if read_as_of is None else read_as_of
-        person = self._person_of(event, body, not sender.trusted, mark, now, read_as_of)
-        version = self._consents.version
-        states, statuses = self._gates.decide(event, body, person)
-        if len(states) < len(statuses):
-            self._sink.count_unstored(event, statuses)
-        record = NewEvent(person, now, body, states, as_of, mark)
-        if mark and len(states) < len(statuses):
-            record.left_out = {id_: why for id_, why in statuses.items() if id_ not in states}
-        result = PushResult(event["id"], statuses)
-        if sender.decided is not None:
-            if states:
-                record.listener = Decision(result, sender.decided, len(states))
-            else:
-                _decided(sender, result)
-        return record, result, version
+        if not is_next and group is not None and CONSENT_AT in event:
+            group.store()  # the events before it: it may learn of their people
+            is_next = True
+        return self._decisions.decide(
+            event, body, sender, mark, now, bool(has_id), origin.as_of, is_next=is_next
+        )
 
     def _completed(
         self, raw: Mapping[str, Any] | UnreadEvent, sender: Received, now: int
@@ -403,99 +394,11 @@ class Intake:
         if sender is _PROCESS and not IDENTIFIERS.issuperset(user):
             self._defaults.on_misnamed(user)
 
-    def _person_of(
-        self,
-        event: Mapping[str, Any],
-        body: bytes,
-        claim: bool,
-        mark: bytes,
-        now: int,
-        as_of: int | None,
-    ) -> str:
-        """Return the person of an event; learn from its identifiers and consent."""
-        user = event["user"]
-        person = self._known_person(user, claim=claim) if type(user) is dict else None
-        if person is None:
-            # As it was encoded: an object of the application may say another thing each time.
-            user = decode(body)["user"]
-            if self._came_before(mark, now):  # others may have signed in since
-                person = self._consents.person_of(user, claim=claim)
-            else:
-                person = self._identify(user, claim, as_of)
-        if person and CONSENT_AT in event:
-            self._learn(event, decode(body)["user"], claim, mark, now)
-        return person
-
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self.bounds)
 
     def _came_before(self, mark: bytes, now: int) -> bool:
-        return bool(mark) and self._sink.came_before(mark, now)
-
-    def _learn(
-        self, event: Mapping[str, Any], user: Mapping[str, Any], claim: bool, mark: bytes, now: int
-    ) -> None:
-        """Learn the consent of an event.
-
-        One that is sent again must not count as of now: a withdrawal may have come in between.
-        """
-        stamp = event[CONSENT_AT]
-        if stamp < now * 1_000 or not self._came_before(mark, now):
-            self.commands.learn(event["consent"], user, stamp, claim)
-
-    def _identify(self, user: Mapping[str, Any], claim: bool, as_of: int | None = None) -> str:
-        """Return the person; release the events that their new consent admits."""
-        person, news = self._consents.identify(user, claim=claim, as_of=as_of)
-        if news:
-            self._sink.release(self._consents.with_claimed(person) if news == "stated" else set())
-        return person
-
-    def _store(
-        self,
-        records: Sequence[NewEvent],
-        version: int,
-        *,
-        waits: bool = True,
-        as_of: int | None = None,
-    ) -> int:
-        """Store events; return the number of the first ones that this is done for.
-
-        `version` is that of the consents that decided on the first one. `waits`: for room. `as_of`:
-        that of their origin; raises Overtaken if there is one, and an erasure has come since.
-        """
-        while True:
-            try:
-                count = self._sink.store(records, waits=waits)
-                break
-            except Overtaken:
-                if as_of is not None:
-                    raise
-                self._find_people_again(records)
-                version = -1
-        repeated = 0
-        if records[0].mark or count > 1:
-            repeated = sum([bool(record.repeats) for record in records[:count]])
-        self.repeated += repeated
-        self.accepted += count - repeated
-        if version != self._consents.version:
-            self._catch_up(records[:count])
-        return count
-
-    def _find_people_again(self, records: Iterable[NewEvent]) -> None:
-        """Find the people of events again, after an erasure that may have taken their keys.
-
-        Otherwise what a session does would be filed under a person it does not belong to any more.
-        """
-        for record in records:
-            record.as_of = self._consents.after_erasure()
-            user, claim = decode(record.body)["user"], is_claimed(record.person)
-            record.person = self._identify(user, claim)
-
-    def _catch_up(self, records: Sequence[NewEvent]) -> None:
-        """Release the events held by a decision that a grant has overtaken."""
-        people = {item.person for item in records if State.HELD in item.states.values()}
-        if people:
-            self._sink.release(people)
+        return bool(mark) and bool(self._sink.came_before([mark], now))
 
 
 def _pass_over(
@@ -515,6 +418,22 @@ def _decided(sender: Received, result: PushResult) -> PushResult:
     if sender.decided is not None:
         decide(sender.decided, result)
     return result
+
+
+def _listen(waiter: Waiter | None, prepared: Prepared) -> None:
+    """Have a waiter gather the destinations' answers to an event."""
+    record = prepared[0]
+    if waiter is not None and record.states:
+        waiter.expected = len(record.states)
+        record.listener = waiter
+
+
+def _note_decision(item: ReadEvent, prepared: Prepared) -> None:
+    """Keep the decision on an event that was read, with its waiter."""
+    item.prepared = prepared
+    if item.waiter is not None:
+        item.waiter.expected = len(prepared[0].states)
+        prepared[0].listener = item.waiter
 
 
 def _mark(event: dict[str, Any], sender: Received, now: int) -> None:

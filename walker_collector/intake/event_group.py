@@ -6,15 +6,16 @@ from typing import Any, Final
 from attrs import define
 
 from walker_collector.errors import SpoolFull, WalkerError
+from walker_collector.intake.decisions import Prepared, Undecided
+from walker_collector.intake.storing import Storing
 from walker_collector.results import PushResult, Waiter
-from walker_collector.spool import NewEvent, Position
+from walker_collector.spool import Position
 from walker_collector.spool.repeats import Unstored
 
 _GROUP: Final = 1_000
 """Events that are stored with one commit."""
-
-Prepared = tuple[NewEvent, PushResult, int]
-"""An event to store, its result, and the version of the consents that decided on it."""
+_UNDECIDED: Final = PushResult("")
+"""Stands for the result of an event that is not decided yet."""
 
 
 @define(eq=False)
@@ -38,17 +39,19 @@ class ReadEvent:
 class EventGroup:
     """Events that are stored together; one that is refused stops no others.
 
-    `store` is that of an intake, `keep_unstored` and `keep_positions` of its sink. `waits`: for
-    room; a group that has waited in vain waits no more. `is_full`: there was no room for all of
-    them. `failure`: the error for which the last ones could not be stored, which is none of theirs.
+    `keep_unstored` and `keep_positions` are those of a sink. `as_of`: that of the origin of the
+    events. `waits`: for room; a group that has waited in vain waits no more. `is_full`: there was
+    no room for all of them. `failure`: the error for which the last ones could not be stored, which
+    is none of theirs.
     """
 
     def __init__(
         self,
-        store: Callable[..., int],
+        storing: Storing,
         keep_unstored: Callable[[Sequence[Unstored]], object],
         keep_positions: Callable[[Sequence[Position]], object] = lambda positions: None,
         *,
+        as_of: int | None = None,
         waits: bool = True,
     ) -> None:
         self.results: list[PushResult | WalkerError] = []
@@ -56,31 +59,36 @@ class EventGroup:
         self.failure: WalkerError | None = None
         self.unstored: list[Unstored] = []
         """Events that steps have left out since the last `store`."""
+        self.is_decided = True
+        """Whether all events since the last `store` are decided; the others are when stored."""
         self._keep_unstored = keep_unstored
         self._keep_positions = keep_positions
-        self._store = store
+        self._storing = storing
+        self._as_of = as_of
         self._may_wait = waits
-        self._records: dict[int, NewEvent] = {}
+        self._items: dict[int, Prepared | Undecided] = {}
+        """Events to store, by the places of their results."""
         self._passed: dict[str, tuple[int, Position]] = {}
         """By input, the position after an item that is not stored, and the place of its result."""
-        self._version = 0
-        """The version of the consents that decided on the first event."""
 
     def waits(self) -> bool:
         """Return whether the next event may wait for room."""
         return self._may_wait and not self.is_full
 
-    def add(self, prepared: Prepared, position: Position | None = None) -> None:
+    def add(self, item: Prepared | Undecided, position: Position | None = None) -> None:
         """Add an event, and store those before it if they are many."""
-        record, result, version = prepared
-        record.position = position
         if position is not None and self._passed:
             self._passed.pop(position.input, None)  # this one is further on
-        if not self._records:
-            self._version = version
-        self._records[len(self.results)] = record
-        self.results.append(result)
-        if len(self._records) >= _GROUP:
+        self._items[len(self.results)] = item
+        if isinstance(item, Undecided):
+            item.position = position
+            self.is_decided = False
+            self.results.append(_UNDECIDED)
+        else:
+            record, result, _ = item
+            record.position = position
+            self.results.append(result)
+        if len(self._items) >= _GROUP:
             self.store()
 
     def pass_over(self, position: Position) -> None:
@@ -97,17 +105,44 @@ class EventGroup:
         if self.unstored:
             self._keep_unstored(self.unstored)
             self.unstored = []
-        self._store_records()
+        self._store_items()
         if self._passed:
             self._store_passed()
 
-    def _store_records(self) -> None:
-        places, records = list(self._records), list(self._records.values())
-        self._records.clear()
+    def _store_items(self) -> None:
+        items, self._items = self._items, {}
+        if self.is_decided:
+            self._store_decided(items)  # type: ignore[arg-type]  # as that says
+        else:
+            self.is_decided = True
+            self._store_decided(self._decided(items))
+
+    def _decided(self, items: Mapping[int, Prepared | Undecided]) -> Mapping[int, Prepared]:
+        """Decide on events, and store them if there is room for all; return those left to store."""
+        decided: Sequence[Prepared | WalkerError]
+        try:
+            decided, is_stored = self._storing.store_undecided(list(items.values()), self._as_of)
+        except WalkerError as error:
+            decided, is_stored = [error] * len(items), True
+        left: dict[int, Prepared] = {}
+        for place, item in zip(items, decided, strict=True):
+            if isinstance(item, WalkerError):
+                self.results[place] = self.failure = _without_frames(item)
+            else:
+                self.results[place] = item[1]
+                left[place] = item
+        return {} if is_stored else left
+
+    def _store_decided(self, items: Mapping[int, Prepared]) -> None:
+        places, prepared = list(items), list(items.values())
+        records = [record for record, _, _ in prepared]
         done = 0
         while done < len(records):
             try:
-                done += self._store(records[done:], self._version, waits=self.waits())
+                # The version of the consents that decided on the first event.
+                done += self._storing.store(
+                    records[done:], prepared[0][2], waits=self.waits(), as_of=self._as_of
+                )
             except WalkerError as error:  # none of the rest has better luck
                 _without_frames(error)
                 for at in places[done:]:

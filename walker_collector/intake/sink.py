@@ -3,7 +3,7 @@
 import sys
 import time
 from _thread import get_ident
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -17,7 +17,15 @@ from walker_collector.errors import SpoolError, SpoolFull
 from walker_collector.intake.in_flight import InFlight
 from walker_collector.offsets import Position
 from walker_collector.people.calls import IN_FLIGHT_WAIT, wait_for_calls
-from walker_collector.spool import EntryRun, NewEvent, PeopleUpdate, Spool, State, positions_after
+from walker_collector.spool import (
+    EntryRun,
+    NewEvent,
+    OnCommitted,
+    PeopleUpdate,
+    Spool,
+    State,
+    positions_after,
+)
 from walker_collector.spool.repeats import Unstored
 from walker_collector.text import get_logger
 
@@ -43,8 +51,17 @@ class Sink(Protocol):
         that this is done for: as many as there is room for.
         """
 
-    def came_before(self, mark: bytes, now: int) -> bool:
-        """Return whether this mark of an id came lately."""
+    def store_learning(
+        self, records: Sequence[NewEvent], update: PeopleUpdate, show: Callable[[], None]
+    ) -> None:
+        """Store events together with what they tell of people: all or nothing.
+
+        `show` is called when they are stored, and before any is queued. Raises SpoolFull at once,
+        as the caller holds a lock that others wait for.
+        """
+
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
+        """Return those of these marks of ids that came lately."""
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember the mark of a command's id."""
@@ -127,6 +144,19 @@ class SpoolSink:
         self._store(records[:1], self._config.queue_wait if waits else 0)
         return 1
 
+    def store_learning(
+        self, records: Sequence[NewEvent], update: PeopleUpdate, show: Callable[[], None]
+    ) -> None:
+        """Store events together with what they tell of people; raises SpoolFull at once."""
+        positions = positions_after(records)
+        self._keep_unstored(records)
+        if records := [record for record in records if record.states]:
+            self._append(records, positions, 0, update, show)
+        else:
+            if self._spool.durable:
+                self._spool.learn(update, positions)
+            show()
+
     def _store(self, records: Sequence[NewEvent], wait: int) -> None:
         positions = positions_after(records)
         if len(records) > 1 or not records[0].states:
@@ -135,13 +165,25 @@ class SpoolSink:
             if not records:
                 self.keep_positions(positions)
                 return
+        self._append(records, positions, wait)
+
+    def _append(
+        self,
+        records: Sequence[NewEvent],
+        positions: Sequence[Position],
+        wait: int,
+        learned: PeopleUpdate | None = None,
+        show: Callable[[], None] | None = None,
+    ) -> None:
         first = records[0]
         awaited = first.listener or (len(records) > 1 and any(item.listener for item in records))
         enqueue = partial(self._enqueue_awaited, records) if awaited else self._workers.enqueue
+        if show is not None:
+            enqueue = partial(_in_order, show, enqueue)
         if self._bounded:
             self._make_room(records, wait)
         try:
-            self._spool.append(records, enqueue, positions=positions)
+            self._spool.append(records, enqueue, learned, positions)
         except SpoolFull:
             if not wait:
                 raise
@@ -179,9 +221,9 @@ class SpoolSink:
             for item in again
         )
 
-    def came_before(self, mark: bytes, now: int) -> bool:
-        """Return whether this mark of an id came lately."""
-        return self._spool.came_before(mark, now)
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
+        """Return those of these marks of ids that came lately."""
+        return self._spool.came_before(marks, now)
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember the mark of a command's id."""
@@ -281,6 +323,12 @@ class SpoolSink:
 
     def _is_closed(self) -> bool:
         return self._in_flight.closed
+
+
+def _in_order(show: Callable[[], None], enqueue: OnCommitted, runs: Sequence[EntryRun]) -> None:
+    """Show whose events are, then queue them: so they wait for older ones of the same person."""
+    show()
+    enqueue(runs)
 
 
 def _crowd(state: PendingState, limit: int) -> str:

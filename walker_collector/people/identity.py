@@ -20,7 +20,7 @@ cannot arise. Every key leads to its root directly.
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -29,7 +29,8 @@ from attrs import frozen
 
 from walker_collector.errors import EventError
 from walker_collector.events import Bounds, check_identifier, may_need_check, plain_object
-from walker_collector.spool import PeopleStore, Spool, mark_of
+from walker_collector.people.read_ahead import ReadAhead
+from walker_collector.spool import mark_of
 from walker_collector.spool.person_keys import claimed, is_claimed, is_signed_in, unclaimed
 
 KINDS: Final = ("id", "device", "session")
@@ -103,6 +104,33 @@ class Identified:
         return bool(self.joining or self.signed_in)
 
 
+def resolve(keys: Sequence[str], current: Callable[[str], str]) -> Identified:
+    """Return the person named by keys, strongest first. See the module for the rules.
+
+    `current`: the person that new events under a key alone are filed for.
+    """
+    people = [current(key) for key in keys]
+    if people.count(people[0]) == len(people):
+        return Identified(people[0])
+    strangers = tuple(dict.fromkeys(p for p in people if not is_signed_in(p)))
+    if is_signed_in(keys[0]):
+        person = keys[0]
+        theirs = zip(keys[1:], people[1:], strict=True)
+        others = tuple(key for key, p in theirs if is_signed_in(p) and p != person)
+        return Identified(person, strangers, others)
+    known = [person for person in people if is_signed_in(person)]
+    if known:
+        return Identified(known[-1], strangers)
+    # Both are strangers. A device outlives its sessions; of two devices the one that the
+    # session was seen with first.
+    is_session = unclaimed(people[-1]).startswith("session:")
+    person = people[0] if is_session else people[-1]
+    return Identified(person, tuple(p for p in strangers if p != person))
+
+
+NOBODY: Final = Identified("")
+
+
 class IdentityGraph:
     """The links from keys to people; thread-safe.
 
@@ -110,9 +138,9 @@ class IdentityGraph:
     read back from it, without one they are forgotten.
     """
 
-    def __init__(self, spool: Spool, limit: int) -> None:
+    def __init__(self, people: ReadAhead | None, limit: int) -> None:
         self.lock = threading.RLock()
-        self._people: PeopleStore | None = spool if spool.durable else None
+        self._people = people
         self._limit = limit
         self._links: OrderedDict[str, Link] = OrderedDict()
         self._keys: dict[str, set[str]] = {}
@@ -174,25 +202,14 @@ class IdentityGraph:
         """Return the person that new events under a key alone are filed for."""
         return key if is_signed_in(key) else self._lookup(key).current
 
+    def not_in_memory(self, keys: Iterable[str]) -> set[str]:
+        """Return the keys that are to be read from the spool, those that they follow from too."""
+        unknown = {key for key in keys if key not in self._links}
+        return unknown.union(map(unclaimed, unknown))
+
     def resolve(self, keys: Sequence[str]) -> Identified:
         """Return the person named by keys, strongest first. See the module for the rules."""
-        people = [self.current(key) for key in keys]
-        if people.count(people[0]) == len(people):
-            return Identified(people[0])
-        strangers = tuple(dict.fromkeys(p for p in people if not is_signed_in(p)))
-        if is_signed_in(keys[0]):
-            person = keys[0]
-            theirs = zip(keys[1:], people[1:], strict=True)
-            others = tuple(key for key, p in theirs if is_signed_in(p) and p != person)
-            return Identified(person, strangers, others)
-        known = [person for person in people if is_signed_in(person)]
-        if known:
-            return Identified(known[-1], strangers)
-        # Both are strangers. A device outlives its sessions; of two devices the one that the
-        # session was seen with first.
-        is_session = unclaimed(people[-1]).startswith("session:")
-        person = people[0] if is_session else people[-1]
-        return Identified(person, tuple(p for p in strangers if p != person))
+        return resolve(keys, self.current)
 
     def all_keys(self, person: str) -> set[str]:
         """Return all keys that events of a person may be filed under."""
@@ -263,6 +280,7 @@ class IdentityGraph:
             for joins in self._followers:
                 joins.append((root, person))
             for key in keys:
+                self._pinned.pop(key, None)
                 self._cache(key, Link(person, person))
             if self._any_claimed and not is_claimed(root):
                 self._claims_follow(keys, root)

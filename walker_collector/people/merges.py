@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, NamedTuple
-
-from attrs import frozen
 
 from walker_collector.config import Consent
 from walker_collector.errors import Overtaken
 from walker_collector.events import CONSENT_KEYS
 from walker_collector.interrupts import run_to_the_end
-from walker_collector.people.identity import Identified, identifiers
+from walker_collector.people.identity import NOBODY, Identified, identifiers
+from walker_collector.people.pending_links import Join, PendingLinks
 from walker_collector.people.shared_knowledge import SharedKnowledge
 from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
 from walker_collector.spool.person_keys import (
@@ -22,25 +22,25 @@ from walker_collector.spool.person_keys import (
 )
 
 
-class _Join(NamedTuple):
-    """A person without an id, all their keys, and the person they are merged into."""
+class _Steps(NamedTuple):
+    """The steps that follow from news: the merges, and the statements of the people merged.
 
-    root: str
-    keys: set[str]
-    person: str
-
-
-@frozen
-class _Learned:
-    """A step of learning: the joins and sign-ins that become visible, and the update to store.
-
-    `decides`: whether any of the people has stated anything. If nobody has, no decision changes.
+    `claims`: whether claimed people are merged as well. `decides`: whether any of the people has
+    stated anything. If nobody has, no decision changes.
     """
 
-    found: Identified
-    joins: Sequence[_Join]
-    update: PeopleUpdate
+    joins: list[Join]
+    statements: dict[str, ConsentRecord]
+    claims: bool
     decides: bool
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether the events of a group are filed and decided by these merges once it is stored.
+
+        Not if there are statements: they decide on the event itself.
+        """
+        return not self.statements and not self.claims
 
 
 News = Literal["joined", "stated"] | None
@@ -67,7 +67,7 @@ class KnownPeople(SharedKnowledge):
         identifier are this person's. `claim`: an untrusted caller names them. `as_of`: the number
         of erasures when they were read; raises Overtaken after another one.
         """
-        keys = _keys(user, claim)
+        keys = keys_named(user, claim=claim)
         if not keys:
             return "", None
         if len(keys) == 1:
@@ -79,7 +79,7 @@ class KnownPeople(SharedKnowledge):
 
     def person_of(self, user: Mapping[str, Any], *, claim: bool = False) -> str:
         """Return the person that identifiers lead to, without learning from them; "": nobody."""
-        keys = _keys(user, claim)
+        keys = keys_named(user, claim=claim)
         if len(keys) > 1:
             return self._identities.resolve(keys).person
         return self._identities.current(keys[0]) if keys else ""
@@ -96,59 +96,137 @@ class KnownPeople(SharedKnowledge):
         with self._recording:
             self.check_not_overtaken(as_of)
             found = self._identities.resolve(keys)
-            if not found.is_news or not self._erasing.isdisjoint((found.person, *found.joining)):
-                return found.person, None
-            return found.person, self._learn(found)
+            return found.person, self._learn(found) if self._is_learned(found) else None
+
+    def _is_learned(self, found: Identified) -> bool:
+        """Return whether there is news that nobody is just erasing."""
+        return found.is_news and self._erasing.isdisjoint((found.person, *found.joining))
 
     def _learn(self, found: Identified) -> News:
         """Merge people without an id into this one, with their statements, and note sign-ins."""
         graph, person = self._identities, found.person
-        joins = [_Join(root, graph.all_keys(root), person) for root in found.joining]
-        statements, decides = self._merge(found)
-        if not is_claimed(person) and graph.may_know_claimed():
-            claims = self._joining_claims(found)
-            joins += claims
-            for join in claims:
-                decides |= self._merge_claims(join, statements)
+        steps = self._steps(found, graph.all_keys)
         update = PeopleUpdate(
-            based_on=self._known if self._store else None,
-            aliases={key: join.person for join in joins for key in join.keys},
+            based_on=self._based_on,
+            aliases={key: join.person for join in steps.joins for key in join.keys},
             signed_in={
                 key: None if graph.canonical(key) == person else person for key in found.signed_in
             },
-            consents=statements,
+            consents=steps.statements,
         )
-        self._apply(_Learned(found, joins, update, decides))
-        if statements:
+
+        def show() -> None:
+            for join in steps.joins:
+                graph.join(join.keys, join.root, join.person)
+            for key in found.signed_in:
+                graph.sign_in(key, person)
+
+        self._write(update, partial(self._show, show, update, decides=steps.decides))
+        if steps.statements:
             return "stated"
         return "joined" if found.joining else None
 
-    def _apply(self, learned: _Learned) -> None:
-        """Store the update, then make it visible.
+    def _steps(self, found: Identified, keys_of: Callable[[str], set[str]]) -> _Steps:
+        person = found.person
+        joins = [Join(root, keys_of(root), person) for root in found.joining]
+        statements, decides = self._merge(found)
+        claims: list[Join] = []
+        if not is_claimed(person) and self._identities.may_know_claimed():
+            claims = self._joining_claims(found)
+            for join in claims:
+                decides |= self._merge_claims(join, statements)
+        return _Steps(joins + claims, statements, bool(claims), decides)
+
+    @property
+    def _based_on(self) -> int | None:
+        return self._known if self._store else None
+
+    def _write(self, update: PeopleUpdate, show: Callable[[], None]) -> None:
+        """Store an update, then make it visible.
 
         If a signal handler interrupts the first, the spool may have the update all the same, or
         write it with the next transaction: then `refresh` shows it.
         """
-        with self._identities.unchanged(learned.update.aliases):
-            self._records.store(learned.update)
+        with self._identities.unchanged(update.aliases):
+            self._records.store(update)
             try:
-                self._show(learned)
+                show()
             except BaseException:
-                run_to_the_end(lambda: self._show(learned))
+                run_to_the_end(show)
                 raise
 
-    def _show(self, learned: _Learned) -> None:
-        graph, found = self._identities, learned.found
-        with graph.lock:
-            for join in learned.joins:
-                graph.join(join.keys, join.root, join.person)
-            for key in found.signed_in:
-                graph.sign_in(key, found.person)
-            for key, record in learned.update.consents.items():
+    def _show(self, links: Callable[[], None], update: PeopleUpdate, *, decides: bool) -> None:
+        with self._identities.lock:
+            links()
+            for key, record in update.consents.items():
                 self._records.put(key, record)
-            if learned.decides:
+            if decides:
                 self.version += 1
-            self._note_shown(learned.update)
+            self._note_shown(update)
+
+    # --- the events of a group, learned together -------------------------------------------
+
+    @contextmanager
+    def learning(self, keys: Iterable[str]) -> Iterator[PendingLinks]:
+        """Let nobody else learn of people inside the block, which learns from a group of events.
+
+        The keys that they name are read at once. The block must not wait for room, nor run
+        commands.
+        """
+        with self._recording:
+            if self._ahead:
+                self._ahead.look_up(self._identities.not_in_memory(keys))
+            try:
+                yield PendingLinks(self._identities)
+            finally:
+                if self._ahead:
+                    self._ahead.forget()
+
+    def identify_pending(self, keys: Sequence[str], pending: PendingLinks) -> str:
+        """Return the person of an event; what its keys tell joins the pending links."""
+        found = self.resolve_pending(keys, pending)
+        if self._is_learned(found):
+            steps = self._steps(found, pending.keys_of)
+            if steps.can_wait:
+                pending.add(found, steps.joins, decides=steps.decides)
+            else:
+                self.write_pending(pending)
+                news = self._learn(found)
+                pending.learned |= news is not None
+                if news == "stated":
+                    pending.stated |= self.with_claimed(found.person)
+        return found.person
+
+    def resolve_pending(self, keys: Sequence[str], pending: PendingLinks) -> Identified:
+        """Return the person named by the keys of an event, as far as the pending links tell."""
+        if not keys:
+            return NOBODY
+        if pending and not pending.are_like(keys[0]):  # what is known for sure holds for claims
+            self.write_pending(pending)
+        return pending.resolve(keys)
+
+    def write_pending(self, pending: PendingLinks) -> None:
+        """Store pending links by themselves, and show them."""
+        if pending:
+            update = pending.update(self._based_on)
+            self._write(update, self._shown(pending, update))
+            pending.clear()
+
+    def store_pending(
+        self, pending: PendingLinks, store: Callable[[PeopleUpdate, Callable[[], None]], object]
+    ) -> None:
+        """Have pending links stored together with events.
+
+        `store` is given the update, and the function that shows it once it is stored.
+        """
+        update = pending.update(self._based_on)
+        if self._ahead:
+            self._ahead.forget()
+        with self._identities.unchanged(update.aliases):
+            store(update, self._shown(pending, update))
+
+    def _shown(self, pending: PendingLinks, update: PeopleUpdate) -> Callable[[], None]:
+        return partial(self._show, pending.show, update, decides=pending.decides)
 
     def _merge(self, found: Identified) -> tuple[dict[str, ConsentRecord], bool]:
         """Return the statements to store after a merge, and whether any of the people has one."""
@@ -177,7 +255,7 @@ class KnownPeople(SharedKnowledge):
 
     # --- claims, where more becomes known for sure -----------------------------------------
 
-    def _joining_claims(self, found: Identified) -> list[_Join]:
+    def _joining_claims(self, found: Identified) -> list[Join]:
         """Return the joins of claimed people that follow from joins, and are to be stored.
 
         Most follow by themselves: see IdentityGraph. Nothing follows where a claim has made a
@@ -192,10 +270,10 @@ class KnownPeople(SharedKnowledge):
                 continue
             linked = graph.linked_keys(root)
             if person != plain or root != mine or linked or self._records.get(root):
-                joins.append(_Join(root, {root, *linked}, person))
+                joins.append(Join(root, {root, *linked}, person))
         return joins
 
-    def _merge_claims(self, join: _Join, statements: dict[str, ConsentRecord]) -> bool:
+    def _merge_claims(self, join: Join, statements: dict[str, ConsentRecord]) -> bool:
         """Add the statements that a join of claimed people makes one person's, if any."""
         record = self._records.get(join.root)
         if record:
@@ -281,7 +359,11 @@ class KnownPeople(SharedKnowledge):
             return self.erasures
 
 
-def _keys(user: Mapping[str, Any], claim: bool) -> list[str]:
+def keys_named(user: Mapping[str, Any], *, claim: bool) -> list[str]:
+    """Return the keys that a user is named by, strongest first; raises EventError.
+
+    `claim`: an untrusted caller names them.
+    """
     keys = identifiers(user)
     return [*map(claimed, keys)] if claim else keys
 

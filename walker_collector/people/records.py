@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from walker_collector.spool import ConsentRecord, PeopleStore, PeopleUpdate, Spool, mark_of
+from walker_collector.people.read_ahead import ReadAhead
+from walker_collector.spool import ConsentRecord, PeopleUpdate, mark_of
 
 AVERAGE_BYTES: Final = 2_000
 """Average memory of a person's statements. Only people with more are dropped for it."""
@@ -22,9 +23,9 @@ class ConsentRecords:
     """
 
     def __init__(
-        self, spool: Spool, limit: int, now: Callable[[], int], lock: threading.RLock
+        self, store: ReadAhead | None, limit: int, now: Callable[[], int], lock: threading.RLock
     ) -> None:
-        self._store: PeopleStore | None = spool if spool.durable else None
+        self._store = store
         self._limit = limit
         self._now = now
         self._lock = lock

@@ -16,6 +16,7 @@ import attrs
 from walker_collector.config import Consent
 from walker_collector.people.default import CurrentDefault
 from walker_collector.people.identity import IdentityGraph
+from walker_collector.people.read_ahead import ReadAhead
 from walker_collector.people.records import ConsentRecords
 from walker_collector.spool import PeopleNews, PeopleUpdate, Spool, StalePeople
 from walker_collector.spool.person_keys import claimed
@@ -39,12 +40,13 @@ class SharedKnowledge:
         self, spool: Spool, default: Consent, people_max: int, now: Callable[[], int]
     ) -> None:
         self._recording = threading.RLock()
-        self._identities = IdentityGraph(spool, people_max)
-        self._records = ConsentRecords(spool, people_max, now, self._identities.lock)
+        self._store = spool if spool.durable else None
+        self._ahead = ReadAhead(self._store) if self._store else None
+        self._identities = IdentityGraph(self._ahead, people_max)
+        self._records = ConsentRecords(self._ahead, people_max, now, self._identities.lock)
         self.canonical = self._identities.canonical
         self.known_person = self._identities.known_person
         self.follow = self._identities.follow
-        self._store = spool if spool.durable else None
         self._default = CurrentDefault(self._store, default)
         self._known = spool.people_since(0).version if spool.durable else 0
         """The version of the spool's knowledge of people that memory has."""

@@ -280,6 +280,23 @@ class PeopleNews:
 
 
 @frozen
+class KnownKeys:
+    """All that is known of some keys.
+
+    owners, signed_in: the owner of a key, and the last other person to sign in there. aliases: the
+    other keys of a person. consents: all statements of a person. any_claimed: whether untrusted
+    callers have named keys together, or stated consent, of anybody.
+    """
+
+    keys: frozenset[str]
+    owners: Mapping[str, str] = field(factory=dict)
+    signed_in: Mapping[str, str] = field(factory=dict)
+    aliases: Mapping[str, list[str]] = field(factory=dict)
+    consents: Mapping[str, ConsentRecord] = field(factory=dict)
+    any_claimed: bool = False
+
+
+@frozen
 class Claimed:
     """A claim: its number, the entries that are gone, and the people under erasure.
 

@@ -19,6 +19,7 @@ from walker_collector.spool.base import (
     Entry,
     Erased,
     Fate,
+    KnownKeys,
     NewEvent,
     OnCommitted,
     OutboxRow,
@@ -64,8 +65,8 @@ class EventStore(Protocol):
         written, if an erasure has begun since the person of an event was found.
         """
 
-    def came_before(self, mark: bytes, now: int) -> bool:
-        """Return whether this mark of an id came lately, as of `now` (ms)."""
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
+        """Return those of these marks of ids that came lately, as of `now` (ms)."""
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         """Remember a mark that comes with no event."""
@@ -144,6 +145,9 @@ class PeopleStore(Protocol):
 
     def aliases_of(self, person: str) -> list[str]:
         """Return the other keys that belong to a person."""
+
+    def known_of(self, keys: Collection[str]) -> KnownKeys:
+        """Return all that is known of these keys, at once."""
 
     @property
     def people_changes(self) -> int:

@@ -85,9 +85,9 @@ class MemorySpool:
                 raise
         return seqs
 
-    def came_before(self, mark: bytes, now: int) -> bool:
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
         with self._lock:
-            return bool(self._recent.numbers_of([mark], now))
+            return {*self._recent.numbers_of(marks, now)}
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         with self._lock:

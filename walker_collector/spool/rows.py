@@ -1,7 +1,7 @@
 """Rows of a database as entries and dead letters, and back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from walker_collector.config import PartState
@@ -10,6 +10,7 @@ from walker_collector.spool.base import (
     DeadLetter,
     DefaultConsent,
     DeliveryState,
+    KnownKeys,
     SpoolUpdate,
     State,
     StoredEntry,
@@ -53,6 +54,34 @@ def stored_entry(row: tuple[Any, ...], *, parse: bool = True) -> StoredEntry:
         refusals,
     )
     return StoredEntry(entry, delivery, held=held)
+
+
+def known_keys(
+    keys: Collection[str], rows: Iterable[tuple[Any, ...]], last_stamp: int
+) -> KnownKeys:
+    """Return what is known of keys from rows: a kind, a key, and its value.
+
+    That of a consent is its key, with whether it is granted, and its stamp, at most `last_stamp`.
+    """
+    found: dict[str, dict[str, Any]] = {"owner": {}, "signed_in": {}, "claimed": {}}
+    aliases: dict[str, list[str]] = {}
+    consents: dict[str, dict[str, tuple[bool, int]]] = {}
+    for kind, key, value, granted, stamp in rows:
+        if kind == "alias":
+            aliases.setdefault(key, []).append(value)
+        elif kind == "consent":
+            statement = granted == 1, damage.number(stamp, last_stamp)
+            consents.setdefault(key, {})[value] = statement
+        else:
+            found[kind][key] = value
+    return KnownKeys(
+        frozenset(keys),
+        found["owner"],
+        found["signed_in"],
+        aliases,
+        consents,
+        any_claimed=bool(found["claimed"]),
+    )
 
 
 def letter_of(row: tuple[Any, ...]) -> DeadLetter:

@@ -97,10 +97,10 @@ def test_ids_are_forgotten_after_their_time(event_store: EventStore) -> None:
 
 def test_a_mark_may_come_without_an_event(event_store: EventStore) -> None:
     mark = mark_of_id("command")
-    assert not event_store.came_before(mark, 1_000)
+    assert not event_store.came_before([mark], 1_000)
     event_store.keep_mark(mark, 1_000)
-    assert event_store.came_before(mark, 2_000)
-    assert not event_store.came_before(mark, 1_001 + RECENT)
+    assert event_store.came_before([mark], 2_000)
+    assert not event_store.came_before([mark], 1_001 + RECENT)
     event_store.keep_unstored([Unstored(mark_of_id("x"), 1_000, {"crm": "ignored"})])
     assert event_store.size() == 0
 

@@ -76,7 +76,7 @@ def test_an_event_that_nobody_takes_is_known_and_may_come_again(process: Process
     assert trace(process, "a") == RecentEvent(
         NOW, -1, frozenset(), {"crm": RecentOutcome("ignored", NOW)}
     )
-    assert not process.spool.came_before(mark_of_id("a"), NOW)
+    assert not process.spool.came_before([mark_of_id("a")], NOW)
     accept(process, event("a"))  # the flow has changed since
     stored = RecentEvent(NOW, 1, frozenset(BOTH), {})
     assert trace(process, "a") == stored

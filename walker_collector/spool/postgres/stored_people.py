@@ -1,7 +1,8 @@
 """Identities, consent and erasures in PostgreSQL."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from walker_collector.moments import now_ms
 from walker_collector.offsets import Position
@@ -10,6 +11,7 @@ from walker_collector.spool.base import (
     ConsentRecord,
     DefaultConsent,
     Erased,
+    KnownKeys,
     PeopleNews,
     PeopleUpdate,
     State,
@@ -19,7 +21,7 @@ from walker_collector.spool.postgres.erasure_sessions import ErasureSessions
 from walker_collector.spool.postgres.spool_core import SpoolCore
 from walker_collector.spool.postgres.transactions import Needs, Transaction
 from walker_collector.spool.repeats import OutcomeAt
-from walker_collector.spool.rows import default_of
+from walker_collector.spool.rows import default_of, known_keys
 
 
 class StoredPeople:
@@ -85,6 +87,9 @@ class StoredPeople:
 
     def aliases_of(self, person: str) -> list[str]:
         return [alias for (alias,) in self.core.rows("aliases_of", (person,))]
+
+    def known_of(self, keys: Collection[str]) -> KnownKeys:
+        return known_keys(keys, self.core.rows("known_of", {"keys": list(keys)}), sys.maxsize)
 
     def announce(self) -> None:
         self.core.writes.run(

@@ -1,6 +1,6 @@
 """The ids that came lately, and positions in inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from walker_collector.offsets import Position
@@ -19,9 +19,10 @@ class StoredTraces:
     core: SpoolCore
     _unstored: list[Unstored]
 
-    def came_before(self, mark: bytes, now: int) -> bool:
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
         recent = self.core.recent
-        return bool(self.core.rows("came_before", (mark, now - recent, now + recent)))
+        rows = self.core.rows("came_before", (list(marks), now - recent, now + recent))
+        return {mark for (mark,) in rows}
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         def work(tx: Transaction) -> None:

@@ -1,6 +1,7 @@
 """The durable spool: one SQLite file in WAL mode, written in groups."""
 
 import itertools
+import json
 import sqlite3
 import sys
 from collections import deque
@@ -29,6 +30,7 @@ from walker_collector.spool.base import (
     EntryRun,
     Erased,
     Fate,
+    KnownKeys,
     Lease,
     LeaseLost,
     NewEvent,
@@ -57,7 +59,7 @@ from walker_collector.spool.repeats import (
     without_repeats,
 )
 from walker_collector.spool.room import lack_of_room
-from walker_collector.spool.rows import default_of, letter_of, stored_entry
+from walker_collector.spool.rows import default_of, known_keys, letter_of, stored_entry
 from walker_collector.spool.shards import shard_of
 from walker_collector.spool.sqlite import (
     claim_tables,
@@ -192,9 +194,10 @@ class SqliteSpool:
         )
         return result
 
-    def came_before(self, mark: bytes, now: int) -> bool:
-        period = now - self._recent, now + self._recent
-        return bool(self._rows(recent_tables.CAME_BEFORE, (mark, *period)))
+    def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
+        sql = recent_tables.FIND.format(", ".join("?" * len(marks)))
+        rows = self._rows(sql, (*marks, now - self._recent, now + self._recent))
+        return {mark for mark, _ in rows}
 
     def keep_mark(self, mark: bytes, now: int) -> None:
         row = (mark, now, 0, 0, None)
@@ -520,6 +523,10 @@ class SqliteSpool:
     def aliases_of(self, person: str) -> list[str]:
         rows = self._rows("SELECT alias FROM aliases WHERE person = ?", (person,))
         return [alias for (alias,) in rows]
+
+    def known_of(self, keys: Collection[str]) -> KnownKeys:
+        rows = self._rows(people_tables.KNOWN_OF, (json.dumps(list(keys)),))
+        return known_keys(keys, rows, LAST_STAMP)
 
     # --- erasure ---------------------------------------------------------------------------
 

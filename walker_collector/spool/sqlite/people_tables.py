@@ -29,6 +29,20 @@ HAS_CLAIMED: Final = """
 SELECT 1 FROM aliases WHERE alias >= '~' UNION ALL SELECT 1 FROM consents WHERE person >= '~'
 LIMIT 1
 """
+KNOWN_OF: Final = """
+WITH wanted (key) AS MATERIALIZED (SELECT value FROM json_each(?))
+SELECT 'owner', alias, person, 0, 0 FROM aliases WHERE alias IN (SELECT key FROM wanted)
+UNION ALL
+SELECT 'signed_in', key, person, 0, 0 FROM signed_in WHERE key IN (SELECT key FROM wanted)
+UNION ALL
+SELECT 'alias', person, alias, 0, 0 FROM aliases WHERE person IN (SELECT key FROM wanted)
+UNION ALL
+SELECT 'consent', person, key, granted, stamp FROM consents
+WHERE person IN (SELECT key FROM wanted)
+UNION ALL
+SELECT 'claimed', '', '', 0, 0 WHERE EXISTS (SELECT 1 FROM aliases WHERE alias >= '~')
+OR EXISTS (SELECT 1 FROM consents WHERE person >= '~')
+"""
 LAST_STAMP: Final = "SELECT coalesce(max(stamp), 0) FROM consents"
 _ALIASES: Final = "SELECT alias FROM aliases WHERE person = ?"
 _SIGNED_IN: Final = "SELECT key FROM signed_in WHERE person = ?"

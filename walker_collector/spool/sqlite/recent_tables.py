@@ -29,8 +29,7 @@ from walker_collector.text import storable
 
 _UNSTORED: Final = -1
 """The number of events that no destination takes: they may come again, and be stored then."""
-CAME_BEFORE: Final = "SELECT 1 FROM recent WHERE mark = ? AND at BETWEEN ? AND ? AND seq >= 0"
-_FIND: Final = "SELECT mark, seq FROM recent WHERE mark IN ({}) AND at BETWEEN ? AND ? AND seq >= 0"
+FIND: Final = "SELECT mark, seq FROM recent WHERE mark IN ({}) AND at BETWEEN ? AND ? AND seq >= 0"
 _REMEMBER: Final = (
     "INSERT OR REPLACE INTO recent (mark, at, seq, subscribers, outcomes) VALUES (?, ?, ?, ?, ?)"
 )
@@ -75,7 +74,7 @@ def numbers_of(
     db: sqlite3.Connection, marks: Sequence[bytes], now: int, period: int
 ) -> dict[bytes, int]:
     """Return the numbers of the marks that came in the last `period` (ms)."""
-    sql = _FIND.format(", ".join("?" * len(marks)))
+    sql = FIND.format(", ".join("?" * len(marks)))
     return dict(db.execute(sql, (*marks, now - period, now + period)).fetchall())
 
 

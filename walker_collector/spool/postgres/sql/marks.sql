@@ -2,7 +2,8 @@
 SELECT mark, seq, at FROM {schema}.recent WHERE mark = ANY(%s::bytea[]) AND seq >= 0
 
 -- came_before
-SELECT 1 FROM {schema}.recent WHERE mark = %s AND at BETWEEN %s AND %s AND seq >= 0
+SELECT mark FROM {schema}.recent
+WHERE mark = ANY(%s::bytea[]) AND at BETWEEN %s AND %s AND seq >= 0
 
 -- keep_marks
 INSERT INTO {schema}.recent (mark, at, seq, subscribers, outcomes)

@@ -51,6 +51,19 @@ SELECT (SELECT person FROM {schema}.aliases WHERE alias = %(key)s),
 -- aliases_of
 SELECT alias FROM {schema}.aliases WHERE person = %s
 
+-- known_of
+SELECT 'owner', alias, person, false, 0::bigint FROM {schema}.aliases
+WHERE alias = ANY(%(keys)s::text[])
+UNION ALL SELECT 'signed_in', key, person, false, 0 FROM {schema}.signed_in
+WHERE key = ANY(%(keys)s::text[])
+UNION ALL SELECT 'alias', person, alias, false, 0 FROM {schema}.aliases
+WHERE person = ANY(%(keys)s::text[])
+UNION ALL SELECT 'consent', person, key, granted, stamp FROM {schema}.consents
+WHERE person = ANY(%(keys)s::text[])
+UNION ALL SELECT 'claimed', '', '', false, 0
+WHERE EXISTS (SELECT 1 FROM {schema}.aliases WHERE alias >= '~')
+  OR EXISTS (SELECT 1 FROM {schema}.consents WHERE person >= '~')
+
 -- consent_of
 SELECT key, granted, stamp FROM {schema}.consents WHERE person = %s
 
