@@ -71,7 +71,7 @@ class AsyncCalls:
         return await self._calls.push(raw, wait=wait, timeout=timeout)
 
     async def apush_many(
-        self, events: Iterable[Mapping[str, Any]]
+        self, events: Iterable[Mapping[str, Any] | bytes]
     ) -> list[PushResult | WalkerError]:
         """Accept many events as `push_many` does, without blocking the event loop.
 

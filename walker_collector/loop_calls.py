@@ -23,7 +23,7 @@ from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.groups import Groups
 from walker_collector.intake.event_group import ReadEvent
 from walker_collector.intake.in_flight import InFlight, inside
-from walker_collector.intake.reading import check_events, raw_event, until_it_raises
+from walker_collector.intake.reading import check_events, until_it_raises
 from walker_collector.interrupts import LONGEST
 from walker_collector.lifecycle import Lifecycle
 from walker_collector.results import PushResult, Waiter, answered
@@ -122,7 +122,7 @@ class LoopCalls:
         await waiter.gather(timeout)
         return answered(result, waiter.answers)
 
-    async def push_many(self, events: Iterable[Mapping[str, Any]]) -> list[Result]:
+    async def push_many(self, events: Iterable[Mapping[str, Any] | bytes]) -> list[Result]:
         """Accept many events; see AsyncCalls.apush_many."""
         check_events("apush_many", events)
         if self._life.forked:
@@ -276,7 +276,7 @@ def _read_one(
 ) -> list[ReadEvent | WalkerError]:
     """Read an event, as it is now."""
     try:
-        return [runtime.intake.read(raw_event(event, {}), waiter)]
+        return [runtime.intake.read(event, waiter)]
     except WalkerError as error:
         return [error]
 

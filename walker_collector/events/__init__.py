@@ -19,6 +19,7 @@ from walker_collector.events.complete import (
     split_name,
 )
 from walker_collector.events.encode import CONSENT_AT, MARKS, UNTRUSTED, Bounds, decode, encode
+from walker_collector.events.from_json import event_of_json
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.ids import new_id
 from walker_collector.events.merging import merge
@@ -58,6 +59,7 @@ __all__ = [
     "complete_unread",
     "decode",
     "encode",
+    "event_of_json",
     "hint_at_part",
     "is_command",
     "may_need_check",

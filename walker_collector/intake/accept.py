@@ -22,6 +22,7 @@ from walker_collector.events import (
     complete_unread,
     decode,
     encode,
+    event_of_json,
     is_command,
     whole,
 )
@@ -154,6 +155,8 @@ class Intake:
             return
         sender = event if type(event) is Received else _PROCESS
         given = sender.event if sender is event else event
+        if type(given) is bytes:
+            given = event_of_json(given, self.bounds)
         if type(given) is UnreadEvent:
             if origin.steps is None:
                 group.add(self._prepare(given, sender, origin, group), position)
@@ -220,16 +223,18 @@ class Intake:
             mark = mark_of_id(id_, trusted=sender.trusted)
             group.unstored.append(Unstored(mark, self._now(), statuses))
 
-    def read(self, raw: Mapping[str, Any], waiter: Waiter | None = None) -> ReadEvent:
+    def read(self, event: Any, waiter: Waiter | None = None) -> ReadEvent:
         """Return an event to accept later, as it is now; raises EventError."""
-        if is_command(raw.get("name")):
-            plain = readable(lambda: decode(encode(dict(raw), self.bounds)))
-            return ReadEvent(command=plain)
+        given = event_of_json(event, self.bounds) if type(event) is bytes else event
+        raw = given if isinstance(given, UnreadEvent) else raw_event(given, {})
+        if not isinstance(raw, UnreadEvent) and is_command(raw.get("name")):
+            command = dict(raw)
+            return ReadEvent(command=readable(lambda: decode(encode(command, self.bounds))))
         now = self._now()
         event, body = self._completed(raw, _PROCESS, now)
         mark = b""
-        if self.process.recent and raw.get("id"):
-            mark = mark_of_id(event["id"], trusted=True)
+        if self.process.recent and _id_of(raw):
+            mark = mark_of_id(event["id"])
         return ReadEvent(body, now, mark, waiter)
 
     def accept_read(self, events: Iterable[ReadEvent]) -> list[PushResult | WalkerError]:
@@ -301,7 +306,7 @@ class Intake:
             stated,
             sender.decided,
         )
-        if self._came_before(mark, now):
+        if mark and self._sink.came_before([mark], now):
             self._storing.repeated += 1
             if self.commands.is_relayed(raw):
                 self.commands.relay(raw, evolve(arrival, position=None))
@@ -350,7 +355,7 @@ class Intake:
             self.corrected += 1
             return prepared
         mark, is_next = b"", group is None or group.is_decided
-        has_id = raw.id if isinstance(raw, UnreadEvent) else raw.get("id")
+        has_id = _id_of(raw)
         if origin.recent and has_id:
             mark = mark_of_id(event["id"], trusted=sender.trusted)
         if not is_next and group is not None and CONSENT_AT in event:
@@ -397,9 +402,6 @@ class Intake:
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
         return encode(complete(raw, now, 0.0, self._defaults), self.bounds)
 
-    def _came_before(self, mark: bytes, now: int) -> bool:
-        return bool(mark) and bool(self._sink.came_before([mark], now))
-
 
 def _pass_over(
     group: EventGroup, event: Received | Placed, error: WalkerError, position: Position
@@ -418,6 +420,10 @@ def _decided(sender: Received, result: PushResult) -> PushResult:
     if sender.decided is not None:
         decide(sender.decided, result)
     return result
+
+
+def _id_of(raw: Mapping[str, Any] | UnreadEvent) -> Any:
+    return raw.id if isinstance(raw, UnreadEvent) else raw.get("id")
 
 
 def _listen(waiter: Waiter | None, prepared: Prepared) -> None:

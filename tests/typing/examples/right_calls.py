@@ -28,7 +28,7 @@ def parts() -> EventParts:
 async def in_a_coroutine(flow: FlowConfig) -> EventStatus:
     async with Collector(flow) as collector:
         result = await collector.apush("order complete", **parts(), wait=True, timeout=1)
-        await collector.apush_many([{"name": "page view"}])
+        await collector.apush_many([{"name": "page view"}, b'{"name": "page view"}'])
         await collector.aconsent({"marketing": True}, user={"id": "u1"})
         if await collector.aflush(timeout=1) and await collector.aforget({"id": "u1"}):
             assert collector.status_of("archive").state == "ready"

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from walker_collector.errors import EventError, WalkerError
 from walker_collector.events import Bounds, UnreadEvent, read_event
+from walker_collector.events.long_integers import may_have_long_integer
 from walker_collector.sources.file.archives import Archive, unpacked
 from walker_collector.sources.file.documents import (
     ADVICE,
@@ -21,7 +22,6 @@ from walker_collector.sources.file.documents import (
     is_document,
     split_document,
 )
-from walker_collector.sources.long_integers import may_have_long_integer
 from walker_collector.text import brief
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
+from walker_collector.events.long_integers import may_have_long_integer
 from walker_collector.sources.http.messages import Request, RequestRejected
-from walker_collector.sources.long_integers import may_have_long_integer
 
 _GZIP: Final = 31
 """The window of zlib that reads a gzip header."""
