@@ -144,7 +144,7 @@ class _SimulatedSink:
     def store_learning(
         self, records: Sequence[NewEvent], update: PeopleUpdate, show: Callable[[], None]
     ) -> None:
-        """Ask about events, after those that are released by what they tell of people."""
+        """Ask about events, after the held ones that their links release."""
         show()
         self.release(set())
         self.store(records)

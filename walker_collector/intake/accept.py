@@ -28,7 +28,7 @@ from walker_collector.events import (
 )
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Arrival, Commands
-from walker_collector.intake.decisions import Decisions, Prepared, Undecided
+from walker_collector.intake.deciding import Decisions, Prepared, Undecided
 from walker_collector.intake.event_group import EventGroup, ReadEvent
 from walker_collector.intake.origin import PROCESS, Origin, Placed, Posted
 from walker_collector.intake.reading import blamed, raw_event, readable, until_it_raises

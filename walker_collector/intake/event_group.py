@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import define
 
 from walker_collector.errors import SpoolFull, WalkerError
-from walker_collector.intake.decisions import Prepared, Undecided
+from walker_collector.intake.deciding import Prepared, Undecided
 from walker_collector.intake.storing import Storing
 from walker_collector.results import PushResult, Waiter
 from walker_collector.spool import Position
@@ -77,6 +77,9 @@ class EventGroup:
 
     def add(self, item: Prepared | Undecided, position: Position | None = None) -> None:
         """Add an event, and store those before it if they are many."""
+        if position is not None and self.failure is not None:
+            self.refuse(self.failure)  # its input would have a gap
+            return
         if position is not None and self._passed:
             self._passed.pop(position.input, None)  # this one is further on
         self._items[len(self.results)] = item

@@ -54,7 +54,7 @@ class Sink(Protocol):
     def store_learning(
         self, records: Sequence[NewEvent], update: PeopleUpdate, show: Callable[[], None]
     ) -> None:
-        """Store events together with what they tell of people: all or nothing.
+        """Store events together with an update about people: all or nothing.
 
         `show` is called when they are stored, and before any is queued. Raises SpoolFull at once,
         as the caller holds a lock that others wait for.
@@ -147,7 +147,7 @@ class SpoolSink:
     def store_learning(
         self, records: Sequence[NewEvent], update: PeopleUpdate, show: Callable[[], None]
     ) -> None:
-        """Store events together with what they tell of people; raises SpoolFull at once."""
+        """Store events together with an update about people; raises SpoolFull at once."""
         positions = positions_after(records)
         self._keep_unstored(records)
         if records := [record for record in records if record.states]:
@@ -326,7 +326,7 @@ class SpoolSink:
 
 
 def _in_order(show: Callable[[], None], enqueue: OnCommitted, runs: Sequence[EntryRun]) -> None:
-    """Show whose events are, then queue them: so they wait for older ones of the same person."""
+    """Show the owners of events, then queue them, behind older ones of the same person."""
     show()
     enqueue(runs)
 

@@ -1,11 +1,11 @@
-"""Storing events: with what they tell of people, and again after an erasure."""
+"""Storing events: with their news of people, and again after an erasure."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
 from walker_collector.errors import Overtaken, SpoolFull, WalkerError
-from walker_collector.intake.decisions import Decisions, Prepared, Undecided, keys_of
+from walker_collector.intake.deciding import Decisions, Prepared, Undecided, keys_of
 from walker_collector.intake.sink import Sink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.pending_links import PendingLinks
@@ -65,7 +65,7 @@ class Storing:
     def store_undecided(
         self, items: Sequence[Prepared | Undecided], as_of: int | None = None
     ) -> Decided:
-        """Decide on events, and store them in one transaction with what they tell of people.
+        """Decide on events, and store them in one transaction with their news of people.
 
         They are left to `store` if that is nothing, or if there is no room for all: then what they
         tell is stored by itself. `as_of`: that of their origin; raises Overtaken after another

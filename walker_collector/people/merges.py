@@ -183,7 +183,7 @@ class KnownPeople(SharedKnowledge):
                     self._ahead.forget()
 
     def identify_pending(self, keys: Sequence[str], pending: PendingLinks) -> str:
-        """Return the person of an event; what its keys tell joins the pending links."""
+        """Return the person of an event; news in its keys joins the pending links."""
         found = self.resolve_pending(keys, pending)
         if self._is_learned(found):
             steps = self._steps(found, pending.keys_of)

@@ -35,7 +35,7 @@ class PendingLinks:
         self.learned = False
         """Whether people were merged, by these links or by others in the meantime."""
         self.stated: set[str] = set()
-        """The people who have got statements of others in the meantime."""
+        """People with new statements, from merges in the meantime."""
 
     def __bool__(self) -> bool:
         return bool(self._links)
@@ -68,7 +68,7 @@ class PendingLinks:
         self.learned |= bool(joins)
 
     def update(self, based_on: int | None) -> PeopleUpdate:
-        """Return the update to store, which follows from a version of what is known of people."""
+        """Return the update to store, based on a version of the spool's knowledge of people."""
         aliases = {key: join.person for join in self.joins for key in join.keys}
         return PeopleUpdate(based_on=based_on, aliases=aliases, signed_in=self.signed_in)
 

@@ -26,7 +26,7 @@ class ReadAhead:
         self._known = self._store.known_of(keys) if keys else _NOTHING
 
     def forget(self) -> None:
-        """Forget what was looked up."""
+        """Forget the keys that were looked up."""
         self._known = _NOTHING
 
     def learn(self, update: PeopleUpdate) -> None:

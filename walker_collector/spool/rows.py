@@ -59,7 +59,7 @@ def stored_entry(row: tuple[Any, ...], *, parse: bool = True) -> StoredEntry:
 def known_keys(
     keys: Collection[str], rows: Iterable[tuple[Any, ...]], last_stamp: int
 ) -> KnownKeys:
-    """Return what is known of keys from rows: a kind, a key, and its value.
+    """Return the knowledge of keys in rows, each of a kind, a key, and its value.
 
     That of a consent is its key, with whether it is granted, and its stamp, at most `last_stamp`.
     """

@@ -29,7 +29,7 @@ Prepared = tuple[NewEvent, PushResult, int]
 
 @define(eq=False)
 class Undecided:
-    """A complete event whose person is not known for sure: its identifiers may be news.
+    """A complete event with identifiers that may be news: its person is not known for sure.
 
     `event` has the parts that decide on it, `body` is its JSON. `keys` are those that it names,
     claimed ones of an untrusted sender. `mark` stands for the id that it
@@ -140,7 +140,7 @@ class Decisions:
         return self._sink.came_before([item.mark for item in marked], marked[0].at)
 
     def find_people_again(self, records: Iterable[NewEvent], pending: PendingLinks) -> None:
-        """Find the people of events again, after what is known of people has changed.
+        """Find the people of events again, after a change of identities.
 
         After an erasure, what a session does would else be filed under a person it does not belong
         to any more.
@@ -150,7 +150,7 @@ class Decisions:
             record.person = self._consents.identify_pending(keys_of(record), pending)
 
     def release(self, pending: PendingLinks) -> None:
-        """Release the events that are admitted by what was learned of people."""
+        """Release the events that the learned links admit."""
         if pending.learned:
             self._sink.release(pending.stated)
 
