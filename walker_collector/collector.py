@@ -290,6 +290,7 @@ class Collector(AsyncCalls):
         """Return the number of events accepted, and the figures of each destination."""
         runtime = self._life.own_runtime()
         spool = runtime.spool
+        posted, posted_age = runtime.posted()
         return Status(
             accepted=runtime.intake.accepted,
             repeated=runtime.intake.repeated,
@@ -300,6 +301,8 @@ class Collector(AsyncCalls):
             full=runtime.sink.is_full,
             closed=self._in_flight.closed,
             trouble=spool.trouble if spool.durable else "",
+            posted=posted,
+            posted_age=posted_age,
         )
 
     @looking

@@ -87,11 +87,11 @@ class Figures:
         """Return the counts of this process, with those of its destinations."""
         return self._with(self._status() if self._status else None)
 
-    def report(self) -> tuple[Counts, Mapping[str, Any]]:
-        """Return the counts of all workers, and the status of each destination."""
+    def report(self) -> tuple[Counts, Any]:
+        """Return the counts of all workers, and the status of the collector, if there is one."""
         status = self._status() if self._status else None
         own = self._with(status)
-        return added([own, *self._others(own)]), status.destinations if status else {}
+        return added([own, *self._others(own)]), status
 
     def _with(self, status: Any) -> Counts:
         of_status: dict[Series, float] = {}

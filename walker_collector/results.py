@@ -51,6 +51,8 @@ class Status:
     impossible time, which got the time of their receipt.
     `full`: there is no room for an event just now. `closed`: none is accepted any more. `trouble`:
     the reason why the spool cannot be used just now, with the remedy; "" if it can.
+    `posted`: events that wait in the outbox, to be accepted, and `posted_age` the time (s) since
+    the first of them was pushed; None: the spool has no outbox.
     """
 
     accepted: int
@@ -62,6 +64,8 @@ class Status:
     full: bool = False
     closed: bool = False
     trouble: str = ""
+    posted: int | None = None
+    posted_age: float = 0.0
 
     @property
     def unready(self) -> str:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from walker_collector.config import CollectorConfig, FlowConfig
 from walker_collector.delivery.cooperation import Cooperation
 from walker_collector.delivery.destination import Host, announce, build_destinations
 from walker_collector.delivery.workers import DestinationWorkers
+from walker_collector.errors import SpoolError
 from walker_collector.events import Bounds, Defaults
 from walker_collector.flow import SOURCES_NOT_RUN
 from walker_collector.intake.accept import Intake
@@ -18,6 +20,7 @@ from walker_collector.intake.outbox import OutboxReader, post
 from walker_collector.intake.reading import readable
 from walker_collector.intake.sink import SpoolSink
 from walker_collector.interrupts import uninterrupted
+from walker_collector.moments import now_ms
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.erasure import Erasure
 from walker_collector.plugins import Registry
@@ -25,6 +28,7 @@ from walker_collector.results import PushResult
 from walker_collector.spool import RECENT, DeadLetter, Spool
 from walker_collector.spool.memory import MemorySpool
 from walker_collector.spool.opening import open_durable
+from walker_collector.spool.outbox_figures import outbox_figures
 from walker_collector.text import get_logger
 
 logger = get_logger("walker_collector")
@@ -116,6 +120,18 @@ class Runtime:
         """Write an event into the transaction of an application; see `outbox.post`."""
         stamp = self.consents.next_stamp
         return post(self.outbox, connection, event, self.intake, stamp, new_id)
+
+    def posted(self) -> tuple[int | None, float]:
+        """Return the figures of the outbox, for a status; (None, 0.0): there is none.
+
+        So it is while the spool cannot be asked, as its `trouble` tells.
+        """
+        spool = self.spool
+        if not spool.durable or spool.trouble:
+            return None, 0.0
+        with suppress(SpoolError):
+            return outbox_figures(spool, now_ms()) or (None, 0.0)
+        return None, 0.0
 
     def replay(
         self, letters: Iterable[DeadLetter], without: Collection[str], *, without_messages: bool

@@ -242,7 +242,7 @@ def test_names_are_whole_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     view = {
-        **{"at": 0, "processes": [], "spool": "spool.db", "note": "", "full": ""},
+        **{"at": 0, "processes": [], "spool": "spool.db", "note": "", "full": "", "outbox": None},
         "destinations": [
             {
                 **{"id": "customerio", "state": "unattended", "reason": "", "hint": ""},

@@ -9,7 +9,7 @@ from typing import Any, Final
 from walker_collector.cli.folding import cells as cells_of
 from walker_collector.cli.folding import columns_of
 from walker_collector.cli.streams import say
-from walker_collector.text import harmless, visible
+from walker_collector.text import counted, harmless, visible
 
 _WIDE: Final = 100_000
 """Columns of a table that is not printed on a terminal: programs read its lines."""
@@ -23,6 +23,15 @@ def duration(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def outbox_line(waiting: int, age: float, reason: str) -> str:
+    """Return the line about events in the outbox, the first of them pushed `age` seconds ago.
+
+    `reason`: why nobody accepts them; "": somebody does.
+    """
+    what, why = counted(waiting, "event"), reason and f"; {reason}"
+    return f"outbox: {what} to be accepted, the oldest for {duration(age)}{why}"
 
 
 def print_table(

@@ -15,7 +15,7 @@ from walker_collector.cli.options import (
     json_option,
     yes_option,
 )
-from walker_collector.cli.output import duration, print_table
+from walker_collector.cli.output import duration, outbox_line, print_table
 from walker_collector.cli.spool_access import (
     check_destination,
     fullness,
@@ -25,7 +25,6 @@ from walker_collector.cli.spool_access import (
 )
 from walker_collector.cli.streams import Colored, say, say_json
 from walker_collector.inspector.stored_counts import (
-    OutboxCounts,
     StoredCounts,
     outbox_counts,
     stored_counts,
@@ -124,14 +123,8 @@ def status(flow: Path, name: str | None, as_json: bool) -> None:
         if item.reason:
             say(f"{id_}: {item.reason}")
     if outbox and outbox.waiting:
-        say(_outbox_line(outbox))
+        say(outbox_line(outbox.waiting, outbox.oldest_age, outbox.reason))
     _print_processes(found)
-
-
-def _outbox_line(outbox: OutboxCounts) -> str:
-    """Return the line about events that nobody has accepted yet."""
-    what, reason = counted(outbox.waiting, "event"), outbox.reason and f"; {outbox.reason}"
-    return f"outbox: {what} to be accepted, the oldest for {duration(outbox.oldest_age)}{reason}"
 
 
 def _why_waiting(observer: Observer, destination: str) -> str:

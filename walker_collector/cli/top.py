@@ -89,6 +89,7 @@ class _Watching:
     def look(self) -> dict[str, Any]:
         """Return the view of now. Raises SpoolError if even the first look fails."""
         found: dict[str, Any] = {"at": now_ms(), "destinations": [], "processes": [], "live": []}
+        found["outbox"] = None
         full = note = ""
         try:
             self._renew()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from walker_collector.cli.folding import cells, columns_of
-from walker_collector.cli.output import duration
+from walker_collector.cli.output import duration, outbox_line
 from walker_collector.cli.streams import say
 from walker_collector.text import counted, harmless, visible
 
@@ -126,6 +126,8 @@ def _notes(view: View) -> Iterable[str]:
         yield _clean(view["note"])
     if view["full"]:
         yield f"{_clean(view['full'])}; new events are refused until some have left"
+    if (outbox := view["outbox"]) and outbox["waiting"]:
+        yield outbox_line(outbox["waiting"], outbox["oldestAge"] / 1000, outbox["reason"])
 
 
 def _reasons(view: View) -> Iterable[str]:

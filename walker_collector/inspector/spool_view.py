@@ -13,7 +13,12 @@ import orjson
 
 from walker_collector.config import FlowConfig
 from walker_collector.inspector.deliverers import Attendance, attendance
-from walker_collector.inspector.stored_counts import StoredCounts, stored_counts
+from walker_collector.inspector.stored_counts import (
+    OutboxCounts,
+    StoredCounts,
+    outbox_counts,
+    stored_counts,
+)
 from walker_collector.moments import now_ms
 from walker_collector.spool import Deliverer, Member, StoredSpool
 from walker_collector.spool.deliverer import NOBODY, trouble
@@ -74,8 +79,10 @@ class SpoolView:
                 id_ for id_, item in self._flow.destinations.items() if not item.config.disabled
             }
         members = self._store.observer.deliveries(sorted(ids))
+        outbox = outbox_counts(self._store, members, now)
         return {
             "at": now,
+            "outbox": outbox and _outbox(outbox),
             "destinations": [self._destination(id_, published) for id_ in sorted(ids)],
             "processes": [_process(member, delivers, published) for member, delivers in members],
             "live": new,
@@ -124,6 +131,11 @@ class SpoolView:
                 {f"{each.member.pid}@{storable(each.member.host)}" for each in found if each.member}
             ),
         }
+
+
+def _outbox(counts: OutboxCounts) -> dict[str, Any]:
+    age = round(counts.oldest_age * 1000)
+    return {"waiting": counts.waiting, "oldestAge": age, "reason": counts.reason}
 
 
 def _worst(found: Iterable[Deliverer], id_: str, flow: FlowConfig | None) -> Attendance:

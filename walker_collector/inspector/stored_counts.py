@@ -6,6 +6,7 @@ from typing import Final
 from attrs import define
 
 from walker_collector.spool import Member, State, StoredSpool
+from walker_collector.spool.outbox_figures import outbox_figures
 
 NOBODY_TAKES: Final = "no process delivers now, and only such a one accepts them"
 
@@ -46,15 +47,11 @@ def outbox_counts(
     `found`: the processes with the destinations that each delivers to: such a one accepts the
     events. Raises SpoolError.
     """
-    if store.outbox is None:
+    figures = outbox_figures(store, now)
+    if figures is None:
         return None
-    count, oldest = store.outbox.figures()
-    if not count:
-        return OutboxCounts()
-    is_taken = any(ids and not member.silent for member, ids in found)
-    return OutboxCounts(
-        count, max(0.0, now / 1000 - oldest / 1e6), "" if is_taken else NOBODY_TAKES
-    )
+    is_taken = not figures[0] or any(ids and not member.silent for member, ids in found)
+    return OutboxCounts(*figures, "" if is_taken else NOBODY_TAKES)
 
 
 def stored_counts(store: StoredSpool, now: int) -> dict[str, StoredCounts]:

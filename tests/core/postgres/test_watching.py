@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.core.postgres.test_database_commands import walker
 from tests.support import wait_until
 from walker_collector import Collector
+from walker_collector.figures import Figures
+from walker_collector.sources.http.metrics import metrics_page
 from walker_collector.spool.postgres import Place
 
 
@@ -52,3 +55,26 @@ def test_processes_of_a_database_are_watched(
     assert (crm["held"], log["waiting"]) == (1, 0)
     assert log["rates"]["delivered"] >= 0
     assert found["note"] == ""
+
+
+def test_events_in_the_outbox_are_shown(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", place.url)
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps(config(place, tmp_path)))
+    accepting = Collector.from_config(config(place, tmp_path, deliver=False))
+    with accepting, psycopg.connect(place.url) as connection:
+        assert (accepting.status().posted, accepting.status().posted_age) == (0, 0.0)
+        accepting.push("order complete", connection=connection)
+        connection.commit()
+        wait_until(lambda: accepting.status().posted_age > 0)
+        assert accepting.status().posted == 1
+        page, _ = metrics_page(Figures(accepting.status), "text/plain")
+        assert b"walker_outbox_waiting 1.0\n" in page
+        assert b"walker_outbox_oldest_age_seconds 0.0\n" not in page
+        outbox = json.loads(walker(place, "top", flow, "--once", "--json").stdout)["outbox"]
+        assert (outbox["waiting"], outbox["oldestAge"] > 0) == (1, True)
+        shown = walker(place, "top", flow, "--once").stdout
+        assert "outbox: 1 event to be accepted, the oldest for" in shown
+        assert "no process delivers now" in shown

@@ -40,6 +40,8 @@ _GAUGES: Final = {
     "dead": ("walker_destination_dead", "Dead letters kept."),
     "oldest_age": ("walker_destination_oldest_age_seconds", "Age of the oldest waiting event."),
 }
+_POSTED: Final = ("walker_outbox_waiting", "Events in the outbox, to be accepted.")
+_POSTED_AGE: Final = ("walker_outbox_oldest_age_seconds", "Age of the oldest event in the outbox.")
 
 
 class MetricsUnavailable(Exception):
@@ -80,7 +82,7 @@ class _Families:
     def collect(self) -> Iterable[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        counts, destinations = self._figures.report()
+        counts, status = self._figures.report()
         for name, (full_name, about, labels) in _COUNTERS.items():
             family = CounterMetricFamily(full_name, about, labels=labels)
             for values, count in _by_labels(counts, name, len(labels)).items():
@@ -94,9 +96,12 @@ class _Families:
         yield _durations(counts)
         for figure, (full_name, about) in _GAUGES.items():
             gauge = GaugeMetricFamily(full_name, about, labels=["destination"])
-            for id_, status in destinations.items():
-                gauge.add_metric([id_], getattr(status, figure))
+            for id_, destination in (status.destinations if status else {}).items():
+                gauge.add_metric([id_], getattr(destination, figure))
             yield gauge
+        if status is not None and status.posted is not None:
+            yield GaugeMetricFamily(*_POSTED, value=status.posted)
+            yield GaugeMetricFamily(*_POSTED_AGE, value=status.posted_age)
 
 
 def _by_labels(counts: Counts, name: str, size: int) -> Counts:
