@@ -20,7 +20,7 @@ class Taker(Protocol[R_contra]):
     """
 
     def done(self) -> bool:
-        """Return whether nobody waits any more: items are left out whose group has not begun."""
+        """Return whether nobody waits any more, so that the next groups leave the items out."""
 
     def set_result(self, results: Sequence[R_contra], /) -> object:
         """Take the results."""

@@ -20,7 +20,7 @@ _VALID: Final = 1.0
 _UNWRITTEN: Final = -1
 """Stands for the number of a claim that could not be written."""
 _BUSY: Final = Outcome("retry", "a call for its person is under way", after=0.05, postponed=True)
-"""After an identity merge: another process delivers what was a session's until then."""
+"""After an identity merge: another process delivers older events of the session."""
 _ERASING: Final = Outcome("retry", "its person is being erased", after=1.0, postponed=True)
 
 

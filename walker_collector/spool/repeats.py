@@ -79,7 +79,7 @@ def outcome_of_deleted(letter: DeadLetter, at: int) -> OutcomeAt:
 
 
 def mark_of_id(id_: str, *, trusted: bool = True, command: bool = False) -> bytes:
-    """Return a stand-in for an event's id, short whatever its length, and nothing to be read.
+    """Return a stand-in for an event's id: a short hash.
 
     An untrusted sender that guesses an id must not keep the event of a trusted one away.
     """

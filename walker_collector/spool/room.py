@@ -1,4 +1,4 @@
-"""The room of a spool: its bounds, whatever the engine."""
+"""The room of a spool: its bounds, in any engine."""
 
 from typing import Protocol
 

@@ -174,7 +174,7 @@ class Connection(HttpToolsProtocol):
         return DirectCycle(self.app, request, keep_alive=parser.should_keep_alive())
 
     def _leave_to_uvicorn(self, usual: DirectCycle) -> None:
-        """Have a request whose body comes in pieces read by uvicorn, and answered by ASGI."""
+        """Hand a request over to uvicorn and ASGI: its body comes in pieces."""
         self._usual = None
         super().on_headers_complete()
         super().on_body(b"".join(usual.parts))

@@ -1,4 +1,7 @@
-"""Requests that are answered without ASGI, whose tasks and messages cost as much as an event."""
+"""Requests that are answered without ASGI.
+
+Its tasks and messages would cost as much as accepting an event.
+"""
 
 import asyncio
 import time

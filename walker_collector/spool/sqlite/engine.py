@@ -321,13 +321,18 @@ class SqliteSpool:
 
         def work(db: sqlite3.Connection) -> Claimed:
             # Within the transaction: nobody can have taken a lease over and claimed since.
-            for shard in {shard_of(key, seq, self.shards) for seq, key in entries.items()}:
+            for shard in self._shards_of(entries):
                 if not member.holds(Lease(destination, shard)):
                     raise LeaseLost(f"destination {destination}: another process delivers now")
             return claim_tables.claim(db, call, destination, entries, version, number)
 
         claimed: Claimed = self._commits.run(work)
         return claimed
+
+    def _shards_of(self, entries: Mapping[int, str]) -> set[int]:
+        if self.shards == 1:
+            return {0}
+        return {shard_of(key, seq, self.shards) for seq, key in entries.items()}
 
     def end_claim(self, number: int) -> None:
         self._ended.append(number)

@@ -1,7 +1,6 @@
 """The statements over events and their deliveries.
 
-A call of SQLite releases the interpreter, and a busy thread may keep it for milliseconds then. So
-many events take few statements: rows are inserted many at a time, and deleted by runs of
+Many events take few statements: rows are inserted many at a time, and deleted by runs of
 consecutive numbers.
 
 Every function is given the connection of the group commit, within a transaction.
@@ -27,6 +26,7 @@ from walker_collector.spool.repeats import OutcomeAt
 from walker_collector.spool.rows import STATES_AFTER, delivery_row, parts_column
 from walker_collector.spool.sqlite import people_tables, recent_tables
 from walker_collector.spool.sqlite.catalog import Catalog, read_catalog, register
+from walker_collector.spool.sqlite.inserts import insert_rows
 
 Runs = list[tuple[int, int]]
 """Numbers as runs of consecutive ones, each by its first and last."""
@@ -44,13 +44,8 @@ class Deleted(NamedTuple):
     letters: int = 0
 
 
-_ROWS: Final = 50
-_INSERT: Final = "INSERT INTO events (seq, person, at, body, subscribers) VALUES "
-_INSERT_SHARDED: Final = (
-    "INSERT INTO events (seq, person, at, body, subscribers, shard) VALUES (?, ?, ?, ?, ?, ?)"
-)
-_INSERT_ONE: Final = f"{_INSERT} (?, ?, ?, ?, ?)"
-_INSERT_MANY: Final = _INSERT + ", ".join(["(?, ?, ?, ?, ?)"] * _ROWS)
+_INSERT: Final = "INSERT INTO events (seq, person, at, body, subscribers) VALUES"
+_INSERT_SHARDED: Final = "INSERT INTO events (seq, person, at, body, subscribers, shard) VALUES"
 _SET_ASIDE: Final = "INSERT INTO deliveries (seq, destination, state) VALUES (?, ?, ?)"
 
 _DELETE: Final = "DELETE FROM events WHERE seq BETWEEN ? AND ? AND subscribers = ?"
@@ -197,26 +192,14 @@ def insert(
     """Insert events that share their first states; `shard` tells the shard of each."""
     subscribers = known.subscribers[frozenset(states)]
     if shard is None:
-        many = len(entries) - len(entries) % _ROWS
-        if many:
-            _insert_many(db, entries[:many], subscribers)
-        db.executemany(_INSERT_ONE, [(*entry, subscribers) for entry in entries[many:]])
+        insert_rows(db, _INSERT, [(*entry, subscribers) for entry in entries])
     else:
         rows = [(*entry, subscribers, shard(entry)) for entry in entries]
-        db.executemany(_INSERT_SHARDED, rows)
+        insert_rows(db, _INSERT_SHARDED, rows)
     for id_, state in states.items():
         if state is not State.WAITING:
             number = known.numbers[id_]
             db.executemany(_SET_ASIDE, [(entry[0], number, int(state)) for entry in entries])
-
-
-def _insert_many(db: sqlite3.Connection, entries: Sequence[Entry], subscribers: int) -> None:
-    for at in range(0, len(entries), _ROWS):
-        values: list[Any] = []
-        for entry in entries[at : at + _ROWS]:
-            values += entry
-            values.append(subscribers)
-        db.execute(_INSERT_MANY, values)
 
 
 def has(db: sqlite3.Connection, seq: int, body: bytes) -> bool:

@@ -25,6 +25,7 @@ from walker_collector.spool.repeats import (
     marks_of_event,
 )
 from walker_collector.spool.sqlite.catalog import Catalog
+from walker_collector.spool.sqlite.inserts import insert_rows
 from walker_collector.text import storable
 
 _UNSTORED: Final = -1
@@ -38,9 +39,7 @@ INSERT INTO recent (mark, at, seq, subscribers, outcomes) VALUES (?, ?, {_UNSTOR
 ON CONFLICT (mark) DO UPDATE SET at = excluded.at, outcomes = excluded.outcomes
 WHERE recent.seq = {_UNSTORED}
 """
-_REMEMBER_NEW: Final = (
-    "INSERT OR IGNORE INTO recent (mark, at, seq, subscribers, outcomes) VALUES (?, ?, ?, ?, ?)"
-)
+_REMEMBER_NEW: Final = "INSERT OR IGNORE INTO recent (mark, at, seq, subscribers, outcomes) VALUES"
 _TAKE_BACK: Final = "DELETE FROM recent WHERE mark = ? AND seq = ?"
 _FORGET: Final = """
 DELETE FROM recent WHERE mark > ?1 AND at NOT BETWEEN ?2 AND ?3
@@ -91,7 +90,7 @@ def insert_new(
     """
     rows = _rows(known, events, seqs)
     # In the order of the table: so the neighbours among them share the way to their page.
-    if db.executemany(_REMEMBER_NEW, sorted(rows)).rowcount == len(rows):
+    if insert_rows(db, _REMEMBER_NEW, sorted(rows)) == len(rows):
         _forget_some(db, rows[0][0], rows[0][1], len(rows), period)
         return True
     db.executemany(_TAKE_BACK, [(mark, seq) for mark, _, seq, _, _ in rows])

@@ -14,7 +14,7 @@ from walker_collector.testing.sender import Sender
 from walker_collector.testing.source_harness import Answer, SourceHarness, as_the_collector
 
 PATIENCE = 10.0
-"""Seconds after which what a source should do counts as not done."""
+"""Seconds that a source has for its work."""
 STILL = 0.3
 """Seconds without progress after which a sender counts as held up."""
 _LOOK = 0.005
