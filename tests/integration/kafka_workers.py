@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from tests.emulator import Emulator
 from tests.emulator.arrivals import doubles, inversions, numbers
+from tests.forms import form
 from tests.integration.test_processes import write_flow
 from tests.kafka_broker import KafkaBroker
 from tests.postgres_server import PostgresServer
@@ -149,7 +150,7 @@ def workers(flow: Path, count: int) -> Iterator[Workers]:
         yield found
 
 
-def check(emulator: Emulator, events: int, patience: float = 120.0) -> None:
+def check(emulator: Emulator, events: int, patience: float = form(120.0, 500.0)) -> None:
     """Wait until all events have arrived; assert that each did once, in its person's order."""
 
     def came() -> int:

@@ -84,6 +84,11 @@ def is_event(headers: Iterable[tuple[str, bytes | None]] | None) -> bool:
     return dict(headers or ()).get(_SCHEMA) == SCHEMA
 
 
+def has_other_schema(headers: Iterable[tuple[str, bytes | None]] | None) -> bool:
+    """Return whether a message says that its event has a form of another version."""
+    return dict(headers or ()).get(_SCHEMA, SCHEMA) != SCHEMA
+
+
 def received_of(
     event: Any, headers: Iterable[tuple[str, bytes | None]] | None, sender: Received
 ) -> Received:

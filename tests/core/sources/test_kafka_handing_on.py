@@ -337,3 +337,9 @@ def test_trust_is_that_of_the_header(header: bytes | None, trusted: bool, limite
     found = reader().read(Sent(0, b'{"name": "page view"}', head=head))
     assert found is not None
     assert (found.trusted, found.limited) == (trusted, limited)
+
+
+def test_event_in_a_form_of_a_later_version_is_refused() -> None:
+    head = [("walker-schema", b"2"), ("walker-trust", b"trusted")]
+    with pytest.raises(EventError, match="upgrade"):
+        reader().read(Sent(0, b'{"name": "page view"}', head=head))

@@ -203,4 +203,26 @@ def test_broker_that_is_away_for_a_while_is_waited_for() -> None:
             broker.resume()
             broker.send(topic, event(1))
             source.wait_for(2)
+            broker.kill()  # the source ends in time all the same
         assert [item["data"]["n"] for item in source.accepted] == [0, 1]
+
+
+def test_deleted_messages_are_told_and_the_oldest_is_the_next(tmp_path: Path) -> None:
+    """librdkafka's own stand-in for brokers: this test needs no service."""
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    client = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = client.list_topics(timeout=PATIENCE).brokers.values()
+    address = f"{broker.host}:{broker.port}"
+    for n in range(3):
+        client.produce("events", event(n), partition=0)
+    assert client.flush(PATIENCE) == 0
+    asking = Consumer({"bootstrap.servers": address, "group.id": "readers", "log_level": 0})
+    asking.commit(offsets=[TopicPartition("events", 0, 1_000)], asynchronous=False)
+    asking.close()
+    given = {"brokers": address, "topics": ["events"], "group": "readers"}
+    with SourceHarness(KafkaSource, given) as source:
+        source.wait_for(3)
+    assert [item["data"]["n"] for item in source.accepted] == [0, 1, 2]
+    (warning,) = [text for text in source.warnings if "offset 1000" in text]
+    assert "the topic ends before offset 1000, so it was made anew" in warning

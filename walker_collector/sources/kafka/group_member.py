@@ -1,5 +1,6 @@
 """A member of a consumer group: assignments and messages in, offsets and figures out."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ _SETTLE: Final = 2.0
 _PAUSE: Final = 0.1
 _PAUSE_MAX: Final = 5.0
 """Seconds between two attempts to take partitions over."""
+_CLOSE: Final = 2.0
+"""Seconds that the brokers have to answer at the end."""
 _NO_OFFSET: Final = "_AUTO_OFFSET_RESET"
 
 Key = tuple[str, int]
@@ -57,13 +60,13 @@ class GroupMember:
 
     def run(self) -> None:
         """Read until the stop; then finish the messages in hand, and leave the group."""
-        self.consumer.subscribe(
-            list(self.settings.topics),
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
         try:
+            self.consumer.subscribe(
+                list(self.settings.topics),
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_lost,
+            )
             while not self.context.stop.is_set() and self.work.failure is None:
                 self._step()
         finally:
@@ -235,4 +238,11 @@ class GroupMember:
             self._settle(min(_SETTLE, self.context.grace / 2))
         self._commit()
         self._lose()
-        self.consumer.close()
+        # The client waits for the answer to a commit, however long the brokers are away.
+        closing = threading.Thread(target=self.consumer.close, name="kafka-close", daemon=True)
+        closing.start()
+        closing.join(_CLOSE)
+        if closing.is_alive():
+            self.context.logger.warning(
+                "the brokers do not answer; others take over after settings.sessionTimeout"
+            )

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from walker_collector.errors import EventError
 from walker_collector.hookspecs import Received
-from walker_collector.kafka.event_messages import received_of
+from walker_collector.kafka.event_messages import has_other_schema, received_of
 from walker_collector.sources.file.lines import parse, read
 from walker_collector.sources.http.messages import RequestRejected
 from walker_collector.sources.http.segment_api import event_of
@@ -57,14 +57,16 @@ class MessageReader:
 
     def read(self, message: Message) -> Received | None:
         """Return the event of a message; None: it has no value. Raises EventError for others."""
-        value = message.value()
+        value, headers = message.value(), message.headers()
         if value is None:
             return None
+        if has_other_schema(headers):
+            raise EventError("walker-schema: the form of a later version; upgrade walker-collector")
         if self.format == "segment":
             event = self._of_segment(value, message.timestamp()[1])
-            return received_of(event, message.headers(), self.sender)
+            return received_of(event, headers, self.sender)
         found = parse(value, self.max_bytes) if self.whole else read(value, self.max_bytes)
-        return received_of(found, message.headers(), self.sender)
+        return received_of(found, headers, self.sender)
 
     def _of_segment(self, value: bytes, received: int) -> dict[str, object]:
         """Return the event of a call. Its time counts as it is, once a server has received it."""
