@@ -161,11 +161,12 @@ def test_batch_without_an_acknowledgement_is_over_and_nothing_of_it_comes_late(
 
 def test_time_of_a_batch_is_less_than_that_of_the_call(mock: KafkaMock, topic: str) -> None:
     """Else its thread would be left behind, and its messages might come late."""
-    with Collector.from_config(flow(mock, topic, timeout=2_500)) as collector:
+    settings = {"timeout": 10_000}
+    with Collector.from_config(flow(mock, topic, settings=settings, timeout=4_000)) as collector:
         assert collector.push(event(0), wait=True).ok
         mock.stop()
         late = collector.push(event(1), wait=True, timeout=PATIENCE)
-        assert "no acknowledgement within 2 s" in late.reasons["out"]
+        assert "no acknowledgement within 3.2 s" in late.reasons["out"]
         mock.start()
         assert collector.flush(PATIENCE)
     assert ids(mock.messages(topic, 2)) == ["e0", "e1"]

@@ -18,7 +18,7 @@ from walker_collector.kafka.event_messages import headers_of, key_of, value_of
 
 _FRAME: Final = 100
 """Bytes of a message beside key, value and headers, with those of the batch it is in."""
-_OF_CALL: Final = 0.9
+_OF_CALL: Final = 0.8
 """The part of the time of a call that its batch may take."""
 
 
