@@ -6,6 +6,7 @@ under the destination's id, so `self` is the place for connections and memory. T
 its settings as attrs classes:
 
     from attrs import frozen
+from msgspec import Struct
     from walker_collector import Secret, Value, hookimpl
 
     @frozen
@@ -134,6 +135,7 @@ from typing import Any, Final, Protocol, cast
 
 import pluggy
 from attrs import define, field, frozen
+from msgspec import Struct
 
 from walker_collector.config import (
     BatchConfig,
@@ -229,8 +231,7 @@ class Context:
         return proceed is None or proceed()
 
 
-@define(eq=False)
-class PushContext:
+class PushContext(Struct, eq=False):  # as one is made per event: a third of an attrs class
     """The context of one event, passed to `push`; also the scope of the mapping values.
 
     person: a text that stands for the event's person, equal for all of their events in a batch,
@@ -243,12 +244,12 @@ class PushContext:
     """
 
     destination: Context
-    event: Event = field(repr=False)
-    consent: Consent = field(repr=False)
+    event: Event
+    consent: Consent
     attempt: int = 1
-    progress: Progress | None = field(default=None, repr=False)
-    proceed: Callable[[], bool] | None = field(default=None, repr=False)
-    person: str = field(default="", repr=False)
+    progress: Progress | None = None
+    proceed: Callable[[], bool] | None = None
+    person: str = ""
     trusted: bool = True
     received: "Received | None" = field(default=None, repr=False)
 
@@ -258,6 +259,9 @@ class PushContext:
     config = cast(DestinationConfig, property(attrgetter("destination.config")))
     env = cast(Mapping[str, Any], property(attrgetter("destination.env")))
     logger = cast(logging.Logger, property(attrgetter("destination.logger")))
+
+    def __repr__(self) -> str:
+        return f"PushContext(destination={self.destination!r}, attempt={self.attempt})"
 
 
 @define(eq=False)  # not frozen, as one is made per event
@@ -381,8 +385,7 @@ class Rule:
     untrusted: bool = False
 
 
-@define(eq=False)
-class Item:
+class Item(Struct, eq=False):
     """One event of a batch, with the arguments that `push` would get."""
 
     event: Event

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import msgspec
 from attrs import define, frozen
 
 from walker_collector.delivery.status import Answer, DestinationStatus, EventStatus
@@ -14,8 +15,7 @@ from walker_collector.interrupts import Notifier, deadline_after, process_is_end
 _BAD: Final = frozenset({"failed", "closed"})
 
 
-@define  # one is made per event, and a frozen class would take three times as long
-class PushResult:
+class PushResult(msgspec.Struct):  # one is made per event: a third of an attrs class
     """The result of a push: the event's id, and a status per destination.
 
     `destinations` maps each destination's id to "accepted" (it will be delivered), "held" (waits
@@ -26,8 +26,8 @@ class PushResult:
     """
 
     id: str
-    destinations: Mapping[str, EventStatus] = attrs.field(factory=dict)
-    reasons: Mapping[str, str] = attrs.field(factory=dict)
+    destinations: Mapping[str, EventStatus] = {}
+    reasons: Mapping[str, str] = {}
 
     @property
     def ok(self) -> bool:

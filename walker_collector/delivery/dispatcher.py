@@ -6,10 +6,10 @@ Knows nothing of queues and retries: entries in, outcomes out, in the same order
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Final, Protocol
 
 import attrs
+import msgspec
 from attrs import Factory, define
 
 from walker_collector.clients import RateLimiter
@@ -93,9 +93,9 @@ class Dispatcher:
         """
         began = time.monotonic() if self.watch.watchers else 0.0
         batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
-        names, may_proceed = snapshot.names, batch.may_proceed
+        names = snapshot.names
         tasks = batch.tasks = [
-            Task(entry, ordering_key(names[entry[1]]), partial(may_proceed, at))
+            Task(entry, ordering_key(names[entry[1]]), _MayProceed(batch, at))
             for at, entry in enumerate(entries)
         ]
         try:
@@ -332,6 +332,16 @@ class _BatchInProgress:
     def _note(self, task: Task) -> None:
         if task.outcome.kind in ("retry", "bug", "not_attempted") and task.person:
             self.held_up.add(task.person)
+
+
+class _MayProceed(msgspec.Struct, eq=False, gc=False):
+    """Asks whether one item of a batch may still be sent."""
+
+    batch: _BatchInProgress
+    at: int
+
+    def __call__(self) -> bool:
+        return self.batch.may_proceed(self.at)
 
 
 def _may_call(dispatcher: Dispatcher) -> bool:

@@ -6,6 +6,7 @@ waiting.
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from walker_collector.delivery.retries import Retries
@@ -213,12 +214,26 @@ class KeyedQueue:
 
     def take_ready(self, size: int, size_bytes: int | None) -> list[Entry]:
         """Take a batch of ready entries only."""
+        if size_bytes is None and not self.people.counts and not self.people.blocked:
+            return self._take_first(size)
         batch: list[Entry] = []
         try:
             self._fill(batch, size, size_bytes)
         except BaseException:  # `canonical` could not read the spool
             self.return_to_place(batch)
             raise
+        return batch
+
+    def _take_first(self, size: int) -> list[Entry]:
+        """Take the first entries, while nobody's entries must wait: the fast twin of `_fill`."""
+        batch = [*islice(self.ready, size)]
+        people = [self.canonical(entry[1]) for entry in batch]  # may raise, with nothing taken
+        self.people.counts.update(Counter(filter(None, people)))
+        self.people.of.update(
+            (entry[0], person) for entry, person in zip(batch, people, strict=True) if person
+        )
+        for _ in batch:
+            self.ready.popleft()
         return batch
 
     def _fill(self, batch: list[Entry], size: int, size_bytes: int | None) -> None:

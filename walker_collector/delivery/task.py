@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
-from attrs import define
+from msgspec import Struct
 
 from walker_collector.delivery.outcome import NOT_ATTEMPTED, Outcome
 from walker_collector.hookspecs import Item
 from walker_collector.spool import Entry
 
 
-@define(eq=False)
-class Task:
+class Task(Struct, eq=False, gc=False):  # one is made per event
     """The delivery of one entry: the item to send, and its outcome.
 
     `may_proceed` says whether the entry may still be sent. `notice`: the entry is a change of

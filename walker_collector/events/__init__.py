@@ -23,7 +23,7 @@ from walker_collector.events.from_json import event_of_json
 from walker_collector.events.identifiers import check_identifier, may_need_check
 from walker_collector.events.ids import new_id
 from walker_collector.events.merging import merge
-from walker_collector.events.misnamed import IDENTIFIERS, misnamed
+from walker_collector.events.misnamed import IDENTIFIERS, may_be_misnamed, misnamed
 from walker_collector.events.parts import EventParts, EventUser, NestedEntity
 from walker_collector.events.period import ImpossibleTime, Period
 from walker_collector.events.unread import (
@@ -33,6 +33,7 @@ from walker_collector.events.unread import (
     read_events,
     whole,
 )
+from walker_collector.events.usual import complete_plain
 
 __all__ = [
     "COMMANDS",
@@ -56,12 +57,14 @@ __all__ = [
     "check_identifier",
     "check_parts",
     "complete",
+    "complete_plain",
     "complete_unread",
     "decode",
     "encode",
     "event_of_json",
     "hint_at_part",
     "is_command",
+    "may_be_misnamed",
     "may_need_check",
     "merge",
     "misnamed",

@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from attrs import Factory, define, field
 
 from walker_collector.config import CollectorConfig
@@ -67,7 +68,8 @@ _KINDS: Final[Mapping[str, type]] = {
 class Defaults:
     """The values that a collector adds to its events.
 
-    new_id: returns a new id. trace: the same for all events of a run. count: numbers them.
+    new_id: returns a new id: text that JSON writes as it is. trace: the same for all events of a
+        run. count: numbers them.
     name, release: of this collector, in `source.release`. The platform of the event's source
         replaces a missing name, the version of this package a missing release.
     user, globals: merged below every event's own.
@@ -87,6 +89,8 @@ class Defaults:
     on_unknown: Callable[[Any], object] = id
     on_misnamed: Callable[[Mapping[Any, Any]], object] = id
     _own_release: dict[str, str] = field(init=False)
+    _shown_source: tuple[str | None, str, str] = field(default=(None, "", ""), init=False)
+    """The trace, and the JSON of a source with it, before and after its count."""
 
     @classmethod
     def of(cls, config: CollectorConfig, new_id: Callable[[], str], **more: Any) -> "Defaults":
@@ -109,6 +113,15 @@ class Defaults:
         self.trace = os.urandom(16).hex()
         self.count = itertools.count(1).__next__
 
+    def own_source(self) -> str:
+        """Return the source of an event that comes without one, as JSON after a comma."""
+        trace, before, after = self._shown_source
+        if trace is not self.trace:
+            source = orjson.dumps({"source": self._source_of("@")}).decode()
+            before, after = source[1:-1].split('"@"')
+            self._shown_source = trace, before, after = self.trace, f",{before}", after
+        return f"{before}{self.count()}{after}"
+
     def source(self, own: Any) -> dict[str, Any]:
         """Return an event's source: its own statements, completed by the collector.
 
@@ -116,13 +129,7 @@ class Defaults:
         `collector`, and an event with a count of its own does not advance the collector's.
         """
         if own is None:
-            return {
-                "type": "collector",
-                "schema": SCHEMA,
-                "count": self.count(),
-                "trace": self.trace,
-                "release": self._own_release,
-            }
+            return self._source_of(self.count())
         if not isinstance(own, dict):
             raise EventError("source: must be an object")
         return {
@@ -130,6 +137,15 @@ class Defaults:
             "count": self.count() if own.get("count") is None else own["count"],
             "trace": self.trace if own.get("trace") is None else own["trace"],
             "release": self._release_after(own),
+        }
+
+    def _source_of(self, count: int | str) -> dict[str, Any]:
+        return {
+            "type": "collector",
+            "schema": SCHEMA,
+            "count": count,
+            "trace": self.trace,
+            "release": self._own_release,
         }
 
     def _release_after(self, own: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,12 @@ _MEANT: Final[Mapping[str, str]] = {
 """The identifier that a key means, which is written here without capitals and signs."""
 
 
+@lru_cache(maxsize=1_024)
+def may_be_misnamed(keys: tuple[Any, ...]) -> bool:
+    """Return whether a user with these keys may have one that means an identifier."""
+    return any(isinstance(key, str) and _meant(key) not in (None, key) for key in keys)
+
+
 def misnamed(user: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     """Yield the keys of a user that identify nobody, each with the identifier that it means.
 

@@ -10,7 +10,6 @@ from walker_collector.errors import CollectorClosed, EventError, WalkerError
 from walker_collector.events import (
     COMMANDS,
     CONSENT_AT,
-    IDENTIFIERS,
     KEYS,
     UNTRUSTED,
     Bounds,
@@ -19,11 +18,13 @@ from walker_collector.events import (
     UnreadEvent,
     at_receipt,
     complete,
+    complete_plain,
     complete_unread,
     decode,
     encode,
     event_of_json,
     is_command,
+    may_be_misnamed,
     whole,
 )
 from walker_collector.hookspecs import Received
@@ -149,6 +150,11 @@ class Intake:
         self, group: EventGroup, event: Any, origin: Origin, position: Position | None
     ) -> None:
         """Add an event to a group, or run a command after the events before it."""
+        if type(event) is dict and origin.steps is None:  # a shorter way for most events
+            name = event.get("name")
+            if type(name) is str and name not in COMMANDS:
+                group.add(self._prepare(event, _PROCESS, origin, group), position)
+                return
         if event is None and position is not None:
             group.results.append(PushResult(""))
             group.pass_over(position)
@@ -373,14 +379,20 @@ class Intake:
         Raises EventError.
         """
         timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
+        done = None
         if type(raw) is UnreadEvent:
             stated_by = _latest(sender, now) if sender.learn else None
             marks = (sender.limited, stated_by)
             done = complete_unread(raw, now, timing, self._defaults, self.bounds, *marks)
-            if done is not None:
-                self._look_at_user(done[0]["user"], sender)
-                return done
-        return self._built(whole(raw), sender, now, timing)
+        elif type(raw) is dict and not (sender.limited or sender.learn):
+            try:
+                done = complete_plain(raw, now, timing, self._defaults, self.bounds)
+            except Exception as error:
+                raise blamed(error, lambda: self._read_again(raw, now)) from None
+        if done is None:
+            return self._built(whole(raw), sender, now, timing)
+        self._look_at_user(done[0]["user"], sender)
+        return done
 
     def _built(
         self, raw: Mapping[str, Any], sender: Received, now: int, timing: float
@@ -396,7 +408,7 @@ class Intake:
 
     def _look_at_user(self, user: Mapping[Any, Any], sender: Received) -> None:
         """Warn the application of keys of a user that are probably misspelt."""
-        if sender is _PROCESS and not IDENTIFIERS.issuperset(user):
+        if sender is _PROCESS and may_be_misnamed(tuple(user)):
             self._defaults.on_misnamed(user)
 
     def _read_again(self, raw: Mapping[str, Any], now: int) -> object:

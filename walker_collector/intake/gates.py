@@ -11,6 +11,9 @@ from walker_collector.spool import State
 
 _WAITING: Final = State.WAITING
 _HELD: Final = State.HELD
+_NOTHING: Final[Mapping[str, Any]] = {}
+_NAMES_MAX: Final = 1_024
+"""Names of events that are remembered."""
 
 
 class _Gate(NamedTuple):
@@ -41,8 +44,11 @@ class Gates:
         ]
         self.ids: Final = [gate.id for gate in self._gates]
         self._all_open = not any(gate.ignores or gate.requires_consent for gate in self._gates)
+        self._any_requires = any(gate.requires_consent for gate in self._gates)
         self._waiting: Final = dict.fromkeys(self.ids, _WAITING)
         self._accepted: Final = dict[str, EventStatus](dict.fromkeys(self.ids, "accepted"))
+        self._last: tuple[Mapping[str, Any] | None, set[str]] = None, set()
+        """The consent that decided last, and names of events that all destinations take then."""
 
     def decide(
         self, event: Mapping[str, Any], body: bytes, person: str
@@ -53,22 +59,34 @@ class Gates:
         """
         if self._all_open:
             return self._waiting.copy(), self._accepted.copy()
-        name, consent = event["name"], None
+        name, own, since = event["name"], event.get("consent"), event.get(CONSENT_AT)
+        consent = self._consents.decide(own, person, since) if self._any_requires else _NOTHING
+        # Mostly the same for many people, of whom nothing is known: the default.
+        last, taken = self._last
+        if consent is last and name in taken:
+            return self._waiting.copy(), self._accepted.copy()
+        states, statuses = self._decide(name, consent, body)
+        if len(states) == len(self.ids) and _HELD not in states.values():
+            if consent is not last or len(taken) >= _NAMES_MAX:
+                self._last = consent, {name}
+            else:
+                taken.add(name)
+        return states, statuses
+
+    def _decide(
+        self, name: str, consent: Mapping[str, Any], body: bytes
+    ) -> tuple[dict[str, State], dict[str, EventStatus]]:
         states: dict[str, State] = {}
         statuses: dict[str, EventStatus] = {}
         for id_, destination, ignores, requires_consent in self._gates:
             if ignores is not None and ignores(name):
                 statuses[id_] = "ignored"
                 continue
-            if requires_consent:
-                if consent is None:
-                    since = event.get(CONSENT_AT)
-                    consent = self._consents.decide(event.get("consent"), person, since)
-                if not destination.admits(consent):
-                    statuses[id_] = status = destination.status_when_denied(name, body)
-                    if status == "held":
-                        states[id_] = _HELD
-                    continue
+            if requires_consent and not destination.admits(consent):
+                statuses[id_] = status = destination.status_when_denied(name, body)
+                if status == "held":
+                    states[id_] = _HELD
+                continue
             statuses[id_] = "accepted"
             states[id_] = _WAITING
         return states, statuses
