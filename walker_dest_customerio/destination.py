@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from walker_collector import (
     Consent,
@@ -201,7 +201,7 @@ class CustomerioDestination:
                 refused.append(f"{operation.progress_part}: {problem}")
         calls.warnings = tuple(warnings)
         calls.refused = "; ".join(refused) or None
-        calls.planned = EventDelivery(evolve(planned, operations=sent), person=context.person)
+        calls.planned = EventDelivery(replace(planned, operations=sent), person=context.person)
         return calls
 
     def estimate(

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, define
+from msgspec import Struct
 
 from walker_collector import (
     DestinationDown,
@@ -23,8 +23,7 @@ from walker_dest_customerio.plan import Plan
 from walker_dest_customerio.responses import Invalid
 
 
-@define(eq=False)
-class EventDelivery:
+class EventDelivery(Struct, eq=False):
     """The delivery of one event.
 
     person: the collector's key of its person. Later events of that person, and of the people of the
@@ -43,15 +42,14 @@ class EventDelivery:
     person: str = ""
     may_proceed: Callable[[], bool] | None = None
     on_sent: Callable[[Message, Any], None] | None = None
-    done: list[Operation] = Factory(list)
+    done: list[Operation] = []
     error: Exception | None = None
-    failed: list["Task"] = Factory(list)
+    failed: list["Task"] = []
     is_stopped: bool = False
     has_earlier_attempts: bool = False
 
 
-@define(eq=False)
-class Task:
+class Task(Struct, eq=False):
     """One operation of a delivery.
 
     entry: its JSON in a batch; empty if it needs a request of its own.

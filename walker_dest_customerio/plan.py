@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from attrs import Factory, define
+from attrs import define
+from msgspec import Struct
 
 from walker_collector import MISSING, PushContext, Rule
 from walker_dest_customerio.dates import with_seconds
@@ -50,8 +51,7 @@ _NO_SETTINGS = RuleSettings()
 _NUMBERS = (int, float)
 
 
-@define
-class Plan:
+class Plan(Struct):
     """The operations of one event, in order, and its person's id.
 
     `is_unidentified`: neither a person nor an anonymous one could be found.
@@ -62,7 +62,7 @@ class Plan:
     operations: Sequence[Operation]
     person: str | None = None
     anonymous_id: str | None = None
-    warnings: list[str] = Factory(list)
+    warnings: list[str] = []
     is_unidentified: bool = False
     lacks: str = ""
 

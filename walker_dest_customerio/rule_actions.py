@@ -7,7 +7,7 @@ usable. Conditions are those of walkerOS's Customer.io destination.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import define
+from msgspec import Struct
 
 from walker_collector import MISSING, PushContext, Value
 from walker_dest_customerio import limits
@@ -30,8 +30,7 @@ from walker_dest_customerio.operations import (
 from walker_dest_customerio.settings import RuleSettings, Settings
 
 
-@define(eq=False)
-class MappedEvent:
+class MappedEvent(Struct, eq=False):
     """An event with its mapped data, and the settings that decide on its operations.
 
     rule: the settings of its rule.
