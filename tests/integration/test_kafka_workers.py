@@ -41,6 +41,7 @@ def test_killed_worker_loses_doubles_and_reorders_nothing(
     with Emulator(tmp_path, poison=[poison]) as emulator:
         flow = flow_of(tmp_path, emulator, server, kafka_broker.address, topic)
         with workers(flow, 2) as running:
+            running.wait_until_shared()  # a worker without partitions would be killed in vain
             sending = Sending(kafka_broker, topic, events, PEOPLE, rate)
             sending.go_to(1)
             sending.wait_for(0.5)
