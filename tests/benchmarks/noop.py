@@ -54,8 +54,13 @@ class Down:
 
 def collector(destinations: Json, **settings: Any) -> Collector:
     """Return a collector for a flow that may name `single`, `batched` and `down` as packages."""
-    registry = Registry()
-    registry.register("single", Single)
-    registry.register("batched", Batched)
-    registry.register("down", Down)
-    return Collector.from_config(flow(destinations, **settings), registry=registry)
+    return Collector.from_config(flow(destinations, **settings), registry=registry())
+
+
+def registry() -> Registry:
+    """Return a registry that knows `single`, `batched` and `down` as packages."""
+    found = Registry()
+    found.register("single", Single)
+    found.register("batched", Batched)
+    found.register("down", Down)
+    return found
