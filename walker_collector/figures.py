@@ -83,6 +83,11 @@ class Figures:
         for error in refused:
             self.add(("refused", source, reason_of(error)))
 
+    def of_sources(self) -> Counts:
+        """Return what the sources of this process have counted."""
+        with self._lock:
+            return dict(self._counts)
+
     def own(self) -> Counts:
         """Return the counts of this process, with those of its destinations."""
         return self._with(self._status() if self._status else None)

@@ -85,6 +85,7 @@ class RunningSources:
         self._stop = threading.Event()
         self._figures = figures or Figures(collector.status)
         self._grace = collector.flow.collector.close_timeout / 1000
+        collector._life.own_runtime().workers.watch.counts = self._figures.of_sources
         self.failures: list[PluginError] = []
         """The reasons why sources have ended by themselves."""
         extensions = extensions_at_work(collector.flow.collector, registry)

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from tests.core.cli_support import objects, spawned, to_file, walker, write_flow
+from tests.core.sources.serve_support import flow_in
+from tests.kafka_broker import KafkaBroker
 from tests.support import wait_until
 from walker_collector import Collector
 from walker_collector.cli import main, top_screen
@@ -243,6 +245,12 @@ def test_names_are_whole_on_a_narrow_terminal(
 ) -> None:
     view = {
         **{"at": 0, "processes": [], "spool": "spool.db", "note": "", "full": "", "outbox": None},
+        "sources": [
+            {
+                **{"id": "events", "rates": {"accepted": 2_100.0}, "refused": {"invalid": 3}},
+                **{"partitions": 4, "lag": {"t/0": 900, "t/1": 14_100}, "bad": 1},
+            }
+        ],
         "destinations": [
             {
                 **{"id": "customerio", "state": "unattended", "reason": "", "hint": ""},
@@ -264,6 +272,27 @@ def test_names_are_whole_on_a_narrow_terminal(
     assert max(map(cells, printed.splitlines()[1:])) <= columns
     assert [text for text in shown if text not in printed] == []
     assert [text for text in left_out if text in printed] == []
+
+
+def test_lag_of_a_topic_is_shown(tmp_path: Path, kafka_broker: KafkaBroker) -> None:
+    topic = kafka_broker.new_topic(2)
+    settings = {"brokers": kafka_broker.address, "topics": [topic], "group": topic}
+    source = {"package": "kafka", "config": {"settings": settings}}
+    flow = flow_in(tmp_path, {"in": source}, spool={"path": str(tmp_path / "spool.db")})
+    kafka_broker.send(topic, json.dumps(order(1)).encode(), b"nonsense", partition=1)
+    found: dict[str, Any] = {}
+
+    def is_read() -> bool:
+        found.update(objects(walker("top", flow, "--once", "--json").stdout)[0])
+        return bool(found["sources"]) and found["sources"][0]["bad"] == 1
+
+    with spawned("serve", flow, cwd=tmp_path):
+        wait_until(is_read, lambda: str(found.get("sources")))
+        (read,) = found["sources"]
+        printed = walker("top", flow, "--once").stdout
+    assert (read["id"], read["partitions"], read["accepted"]) == ("in", 2, 1)
+    assert read["lag"] == {f"{topic}/0": 0, f"{topic}/1": 0}
+    assert re.search(r"source +in/s +refused +partitions +lag +bad", printed), printed
 
 
 def interrupted_after(

@@ -43,10 +43,11 @@ _FIRST: Final = 5.0
 def top(flow: Path, name: str | None, single: bool, as_json: bool) -> None:
     """Show the work of the processes of FLOW, live.
 
-    Of each destination: its state and why nothing goes out, events per second, the time of a call,
-    what waits, the age of the oldest, and what is held or dead. Below are the events that were
-    delivered, held, failed or ignored just now, without their values. A person with ~ before it is
-    one that a sender claims who is not trusted.
+    Of each source: events per second, and the lag of topics. Of each destination: its state and why
+    nothing goes out, events per second, the time of a call, what waits, the age of the oldest, and
+    what is held or dead. Below are the events that were delivered, held, failed or ignored just
+    now, without their values. A person with ~ before it is one that a sender claims who is not
+    trusted.
 
     The processes run with the same spool, on this machine or, with a spool in PostgreSQL, on any.
     They write figures, and up to 20 samples of events a second each, for as long as somebody looks.
@@ -88,8 +89,8 @@ class _Watching:
 
     def look(self) -> dict[str, Any]:
         """Return the view of now. Raises SpoolError if even the first look fails."""
-        found: dict[str, Any] = {"at": now_ms(), "destinations": [], "processes": [], "live": []}
-        found["outbox"] = None
+        found: dict[str, Any] = {"at": now_ms(), "sources": [], "destinations": []}
+        found |= {"processes": [], "live": [], "outbox": None}
         full = note = ""
         try:
             self._renew()

@@ -80,6 +80,9 @@ def print_view(view: View) -> None:
         height=25,  # with it rich takes the width for a dumb terminal too
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+    if view["sources"]:
+        console.print(_sources(view["sources"], console.width))
+        say("")
     if view["destinations"]:
         console.print(_destinations(view["destinations"], console.width))
     for line in _reasons(view):
@@ -98,12 +101,17 @@ def _screen(view: View, columns: int, rows: int) -> "RenderableType":
     heading.append(f"   {_clean(view['spool'])}", "dim")
     texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in _notes(view)]
     reasons = [Text(line, style="yellow") for line in _reasons(view)]
+    sources: list[RenderableType] = []
+    if view["sources"]:
+        sources = [_sources(view["sources"], columns), Text("")]
     taken = 1 + len(texts) + 2 + len(view["destinations"])
+    taken += len(view["sources"]) + 3 if sources else 0
     taken += sum(1 + len(text.plain) // max(1, columns) for text in reasons)
     room = rows - taken - 4
     parts: list[RenderableType] = [
         heading,
         *texts,
+        *sources,
         _destinations(view["destinations"], columns),
         *reasons,
     ]
@@ -162,6 +170,30 @@ def _destinations(found: Iterable[View], columns: int) -> "Table":
         numbers=numbers,
         least={"destination": 14},
         drops=("call", "in/s", "oldest", "out/s", "held", "waiting", "dead"),
+    )
+
+
+def _sources(found: Iterable[View], columns: int) -> "Table":
+    """Return the table of sources; what concerns topics is left empty for others."""
+    numbers = ("in/s", "refused", "partitions", "lag", "bad")
+    rows = [
+        (
+            item["id"],
+            _rate(item, "accepted"),
+            _short(sum(item["refused"].values())),
+            str(item["partitions"] or ""),
+            _short(sum(item["lag"].values())) if item["lag"] else "",
+            _short(item["bad"]) if item["bad"] else "",
+        )
+        for item in found
+    ]
+    return _table(
+        ("source", *numbers),
+        rows,
+        columns,
+        numbers=numbers,
+        least={"source": 14},
+        drops=("bad", "refused", "partitions", "in/s", "lag"),
     )
 
 

@@ -1,7 +1,7 @@
 """The watch over deliveries: watchers see each outcome, while somebody looks."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -42,11 +42,13 @@ class Watch:
     """The watchers of a collector's deliveries, mostly none; it hands outcomes on to them.
 
     Whoever has something to see asks `watchers` first, which costs next to nothing. Nothing is
-    raised: outcomes stand, whatever watchers do.
+    raised: outcomes stand, whatever watchers do. `counts` returns those of the sources at work
+    beside it (`Figures`).
     """
 
     def __init__(self) -> None:
         self.watchers: tuple[Watcher, ...] = ()
+        self.counts: Callable[[], Mapping[tuple[str, ...], float]] = dict
         self._lock = threading.Lock()
 
     def add(self, watcher: Watcher) -> None:

@@ -100,12 +100,17 @@ def speeds(speed: Speed | None) -> dict[str, float | None]:
 
 
 def sources(counts: Counts) -> list[dict[str, Any]]:
-    """Return the figures of each source: events, requests by status, refusals by reason."""
+    """Return the figures of each source: events, requests by status, refusals by reason.
+
+    Of one that reads a topic also the partitions that it has, the messages that it is behind in
+    each (`lag`), the commits of offsets, and the messages without an event (`bad`).
+    """
     found: dict[str, dict[str, Any]] = {}
 
     def of(id_: str) -> dict[str, Any]:
         empty = {"id": id_, "accepted": 0, "requests": 0, "statuses": {}, "refused": {}}
-        return found.setdefault(id_, empty)
+        of_topics = {"partitions": 0, "lag": {}, "commits": 0, "bad": 0}
+        return found.setdefault(id_, {**empty, **of_topics})
 
     for (name, *labels), count in counts.items():
         if name == "accepted":
@@ -117,6 +122,12 @@ def sources(counts: Counts) -> list[dict[str, Any]]:
             source, status = of(labels[0]), labels[2]
             source["requests"] += round(count)
             source["statuses"][status] = source["statuses"].get(status, 0) + round(count)
+        elif name in ("commits", "bad"):
+            of(labels[0])[name] += round(count)
+        elif name == "assigned":
+            of(labels[0])["partitions"] += round(count)
+        elif name == "lag":
+            of(labels[0])["lag"]["/".join(labels[1:])] = round(count)
     return [found[id_] for id_ in sorted(found)]
 
 

@@ -17,7 +17,7 @@ from walker_collector.delivery.worker import DestinationWorker
 from walker_collector.delivery.workers import DestinationWorkers
 from walker_collector.errors import SpoolError
 from walker_collector.inspector.live_sample import Sample
-from walker_collector.inspector.overview import breaker, outcomes, rates, speeds
+from walker_collector.inspector.overview import breaker, outcomes, rates, sources, speeds
 from walker_collector.inspector.sampler import Sampler
 from walker_collector.moments import now_ms
 from walker_collector.spool import DurableSpool
@@ -74,7 +74,7 @@ class Publisher:
         self._published = 0
         self._latest = (0, "")
         self._erasures = spool.erasures
-        self._before: deque[tuple[int, _Counts]] = deque(maxlen=_WINDOW)
+        self._before: deque[tuple[int, _Counts, _Counts]] = deque(maxlen=_WINDOW)
 
     def publish(self) -> None:
         """Write the new samples, and figures if it is time for them. Raises SpoolError."""
@@ -100,8 +100,10 @@ class Publisher:
         now = now_ms()
         # Not of its status, which asks the spool as well.
         counts = {id_: outcomes(item.pending.state.counts) for id_, item in self._workers.items()}
-        since, earlier = self._before[0] if self._before else (0, {})
-        self._before.append((now, counts))
+        read = {each["id"]: each for each in sources(self._workers.watch.counts())}
+        taken = {id_: {"accepted": each["accepted"]} for id_, each in read.items()}
+        since, earlier, earlier_taken = self._before[0] if self._before else (0, {}, {})
+        self._before.append((now, counts, taken))
         seconds = (now - since) / 1000
         return {
             "at": now,
@@ -113,6 +115,10 @@ class Publisher:
                     "rates": _rates(earlier.get(id_), item, seconds),
                 }
                 for id_, item in counts.items()
+            },
+            "sources": {
+                id_: {**each, "rates": _rates(earlier_taken.get(id_), taken[id_], seconds)}
+                for id_, each in read.items()
             },
         }
 

@@ -5,7 +5,7 @@ processes of the spool then write their figures and masked samples, which it rea
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -83,6 +83,7 @@ class SpoolView:
         return {
             "at": now,
             "outbox": outbox and _outbox(outbox),
+            "sources": _sources(published),
             "destinations": [self._destination(id_, published) for id_ in sorted(ids)],
             "processes": [_process(member, delivers, published) for member, delivers in members],
             "live": new,
@@ -136,6 +137,32 @@ class SpoolView:
 def _outbox(counts: OutboxCounts) -> dict[str, Any]:
     age = round(counts.oldest_age * 1000)
     return {"waiting": counts.waiting, "oldestAge": age, "reason": counts.reason}
+
+
+def _sources(published: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the figures of each source, of all processes that publish.
+
+    `lag` has the messages that it is behind in each partition, by `topic/partition`.
+    """
+    ids = {id_ for each in published for id_ in each["sources"]}
+    found = []
+    for id_ in sorted(ids):
+        parts = [each["sources"][id_] for each in published if id_ in each["sources"]]
+        lags = [pair for part in parts for pair in part["lag"].items()]
+        found.append(
+            {
+                "id": id_,
+                "rates": _total(part["rates"] for part in parts),
+                "accepted": sum(part["accepted"] for part in parts),
+                "refused": sum((Counter(part["refused"]) for part in parts), Counter()),
+                "partitions": sum(part["partitions"] for part in parts),
+                # Two processes may both show a partition that has just moved.
+                "lag": {key: max(lag for name, lag in lags if name == key) for key, _ in lags},
+                "commits": sum(part["commits"] for part in parts),
+                "bad": sum(part["bad"] for part in parts),
+            }
+        )
+    return found
 
 
 def _worst(found: Iterable[Deliverer], id_: str, flow: FlowConfig | None) -> Attendance:
