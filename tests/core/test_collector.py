@@ -251,13 +251,13 @@ def test_large_group_is_stored_in_parts_and_in_order(spool: Path | None) -> None
 
 def test_group_that_cannot_be_stored_is_refused_and_no_other(tmp_path: Path) -> None:
     record = Record()
-    the_flow = flow(plugin(record.push, init=lambda context: 1 / 0), queue_max=500, queue_wait=0)
+    the_flow = flow(plugin(record.push, init=lambda context: 1 / 0), queue_max=1_000, queue_wait=0)
     with running(the_flow) as collector:
         # The same id twice: what is refused is a place in the list, not an id.
-        results = collector.push_many(event(n, id="same") for n in range(501))
-        assert {type(result) for result in results[:500]} == {PushResult}
-        assert isinstance(results[500], SpoolFull)
-        assert collector.status().accepted == 500
+        results = collector.push_many(event(n, id="same") for n in range(1_001))
+        assert {type(result) for result in results[:1_000]} == {PushResult}
+        assert isinstance(results[1_000], SpoolFull)
+        assert collector.status().accepted == 1_000
 
 
 # --- room ------------------------------------------------------------------------------------
