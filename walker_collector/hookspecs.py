@@ -6,7 +6,6 @@ under the destination's id, so `self` is the place for connections and memory. T
 its settings as attrs classes:
 
     from attrs import frozen
-from msgspec import Struct
     from walker_collector import Secret, Value, hookimpl
 
     @frozen
@@ -251,7 +250,7 @@ class PushContext(Struct, eq=False):  # as one is made per event: a third of an 
     proceed: Callable[[], bool] | None = None
     person: str = ""
     trusted: bool = True
-    received: "Received | None" = field(default=None, repr=False)
+    received: "Received | None" = None
 
     # Read in C, as they are read several times for each event.
     id = cast(str, property(attrgetter("destination.id")))
