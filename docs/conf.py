@@ -33,6 +33,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(collections(\.abc)?|concurrent|datetime|logging|pathlib|ssl|types|typing)\..*"),
     # Events that sources of the core hand on without reading them: no plugin makes one.
     ("py:class", r"walker_collector\.events\.unread\.UnreadEvent"),
+    # A part of the spool that the collector gives to a source's positions.
+    ("py:class", r"walker_collector\.offsets\.PositionStore"),
 ]
 
 html_theme = "furo"

@@ -184,7 +184,7 @@ FIGURES: Final[dict[str, tuple[Any, int, str]]] = {
     "body of a request": ((SourceSettings, "max_body"), 1, "bytes"),
     "events of a request": ((SourceSettings, "max_batch"), 1, "events"),
     "bodies whose events wait to be accepted": (
-        "walker_collector.sources.http.app:_BYTES",
+        "walker_collector.sources.http.waiting:_BYTES",
         1,
         "bytes",
     ),

@@ -112,7 +112,7 @@ class Sending:
         self._end = int(share * self.events)
         self._more.set()
 
-    def wait(self) -> None:
+    def end(self) -> None:
         """Wait until the broker has all that is to be sent for now."""
         wait_until(lambda: self.sent >= self._end, self._state, timeout=LIVES)
         assert self._producer.flush(60) == 0

@@ -46,7 +46,7 @@ def test_killed_worker_loses_doubles_and_reorders_nothing(
             sending.go_to(1)
             sending.wait_for(0.5)
             running.kill()
-            sending.wait()
+            sending.end()
             check(emulator, events)
             assert running.end() == 0
     assert poison.met > 0
@@ -71,7 +71,7 @@ def test_restarts_and_more_and_fewer_workers_lose_double_and_reorder_nothing(
             server.start()
             # Whether a producer repeats what it sent is not the question; nor whether this broker
             # ends a rebalance that it had begun before its end.
-            sending.wait()
+            sending.end()
             running.wait_until_shared()
             broker.kill()
             broker.start()
@@ -79,6 +79,6 @@ def test_restarts_and_more_and_fewer_workers_lose_double_and_reorder_nothing(
             assert running.end() == 0
             sending.go_to(1)
             assert running.end() == 0
-            sending.wait()
+            sending.end()
             check(emulator, events)
             assert running.end() == 0

@@ -145,9 +145,15 @@ class Decisions:
         After an erasure, what a session does would else be filed under a person it does not belong
         to any more.
         """
-        for record in records:
+        found = list(records)
+        marks = [record.mark for record in found if record.mark]
+        known = self._sink.came_before(marks, found[0].at) if marks else ()
+        for record in found:
             record.as_of = self._consents.erasures
-            record.person = self._consents.identify_pending(keys_of(record), pending)
+            if record.mark and record.mark in known:  # others may have signed in since
+                record.person = self._consents.resolve_pending(keys_of(record), pending).person
+            else:
+                record.person = self._consents.identify_pending(keys_of(record), pending)
 
     def release(self, pending: PendingLinks) -> None:
         """Release the events that the learned links admit."""

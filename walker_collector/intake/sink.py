@@ -149,13 +149,14 @@ class SpoolSink:
     ) -> None:
         """Store events together with an update about people; raises SpoolFull at once."""
         positions = positions_after(records)
-        self._keep_unstored(records)
-        if records := [record for record in records if record.states]:
-            self._append(records, positions, 0, update, show)
+        if stored := [record for record in records if record.states]:
+            self._append(stored, positions, 0, update, show)
         else:
             if self._spool.durable:
                 self._spool.learn(update, positions)
             show()
+        # Not before: an event that comes again is learned from, unless it is remembered.
+        self._keep_unstored(records)
 
     def _store(self, records: Sequence[NewEvent], wait: int) -> None:
         positions = positions_after(records)

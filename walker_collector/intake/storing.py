@@ -112,16 +112,18 @@ class Storing:
     ) -> T:
         """Learn of people by `work` on events with these keys; again if others were faster."""
         while True:
+            pending: PendingLinks | None = None
             try:
                 with self._consents.learning(keys) as pending:
-                    result = work(pending)
-                self._decisions.release(pending)
-                return result
+                    return work(pending)
             except StalePeople:
                 pass
             except Overtaken:
                 if as_of is not None:
                     raise
+            finally:  # a merge with statements is stored by itself, also if the rest is not
+                if pending is not None:
+                    self._decisions.release(pending)
             self._consents.refresh(surely=True)
 
     def _note_stored(self, records: Sequence[NewEvent], *, overtaken: bool) -> None:

@@ -13,7 +13,15 @@ from attrs import define, evolve, field, frozen
 
 from tests.core.support import Record, flow, plugin, running
 from tests.support import PATIENCE, wait_until
-from walker_collector import Collector, EventError, Position, Positions, Received, SpoolError
+from walker_collector import (
+    Collector,
+    EventError,
+    Position,
+    Positions,
+    Received,
+    SpoolError,
+    SpoolFull,
+)
 from walker_collector.config import SpoolConfig
 from walker_collector.serving import _positions_of
 from walker_collector.sources.kafka.bad_messages import StoppedError
@@ -138,6 +146,32 @@ def test_group_of_several_partitions_moves_each_position(reading: Reading) -> No
     assert [a.offset, b.offset] == [3, 2]
     assert [reading.offset(0), reading.offset(1)] == [3, 2]
     assert sorted(reading.delivered()) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+
+
+def test_message_that_is_fetched_once_more_is_accepted_once(reading: Reading) -> None:
+    a = reading.assigned()
+    reading.hand_on(*((a, sent(n)) for n in (0, 1, 2, 3, 1, 2, 3, 4)))
+    assert (a.offset, reading.offset()) == (5, 5)
+    assert reading.delivered() == [(0, n) for n in range(5)]
+
+
+def test_partition_without_room_does_not_hold_up_what_is_stored_of_another(
+    reading: Reading,
+) -> None:
+    a, b = reading.assigned(0), reading.assigned(1)
+    accept, calls = reading.accept, []
+
+    def without_room_at_first(events: Sequence[Received]) -> Sequence[Any]:
+        calls.append([(event.position.input[-1], event.position.offset) for event in events])  # type: ignore[union-attr]  # each has one
+        if len(calls) > 1:
+            return accept(events)
+        full = SpoolFull("full")
+        return [full, *accept(events[1:2]), full]
+
+    reading.accept = without_room_at_first
+    reading.hand_on((b, sent(0, 1)), (a, sent(0)), (a, sent(1)))
+    assert calls == [[("1", 1), ("0", 1), ("0", 2)], [("1", 1), ("0", 2)]]
+    assert sorted(reading.delivered()) == [(0, 0), (0, 1), (1, 0)]
 
 
 def test_messages_without_an_event_are_passed_over(reading: Reading) -> None:

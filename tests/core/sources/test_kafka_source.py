@@ -1,6 +1,7 @@
 """The source `kafka` against a real broker: what is read, and how it begins, goes on and ends."""
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from tests.core.sources.serve_support import ended, figures, flow_in, serving
 from tests.kafka_broker import KafkaBroker, required_broker
 from tests.support import PATIENCE, wait_until
 from walker_collector import PluginError
+from walker_collector.sources.kafka.handing_on import Partition
 from walker_collector.sources.kafka.kafka_source import KafkaSource
+from walker_collector.sources.kafka.taking_over import TakingOver
 from walker_collector.testing import SourceHarness
 
 
@@ -209,14 +212,9 @@ def test_broker_that_is_away_for_a_while_is_waited_for() -> None:
 
 def test_deleted_messages_are_told_and_the_oldest_is_the_next(tmp_path: Path) -> None:
     """librdkafka's own stand-in for brokers: this test needs no service."""
-    from confluent_kafka import Consumer, Producer, TopicPartition
+    from confluent_kafka import Consumer, TopicPartition
 
-    client = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = client.list_topics(timeout=PATIENCE).brokers.values()
-    address = f"{broker.host}:{broker.port}"
-    for n in range(3):
-        client.produce("events", event(n), partition=0)
-    assert client.flush(PATIENCE) == 0
+    _client, address = stand_in(messages=3)
     asking = Consumer({"bootstrap.servers": address, "group.id": "readers", "log_level": 0})
     asking.commit(offsets=[TopicPartition("events", 0, 1_000)], asynchronous=False)
     asking.close()
@@ -226,3 +224,64 @@ def test_deleted_messages_are_told_and_the_oldest_is_the_next(tmp_path: Path) ->
     assert [item["data"]["n"] for item in source.accepted] == [0, 1, 2]
     (warning,) = [text for text in source.warnings if "offset 1000" in text]
     assert "the topic ends before offset 1000, so it was made anew" in warning
+
+
+def test_partition_that_the_brokers_have_again_is_read_on_where_it_was() -> None:
+    """librdkafka's own stand-in for brokers, which has the offset that is asked about."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    client, address = stand_in(messages=3)
+    asking = Consumer({"bootstrap.servers": address, "group.id": "readers", "log_level": 0})
+    taking_over = TakingOver(
+        consumer=asking,
+        make=TopicPartition,
+        positions=None,
+        start="latest",
+        logger=logging.getLogger("tests"),
+    )
+    partition = Partition("events", 0, "kafka:c/readers/events/0", "run-1", offset=2)
+    taking_over.start_again(partition)
+    assert partition.offset == 2
+    asking.close()
+    del client  # the brokers end with it
+
+
+def test_pause_ends_with_a_rebalance() -> None:
+    """A second process joins while the first one has no room: nothing stands still afterwards."""
+    _client, address = stand_in(messages=1_500, partitions=4)
+    given = {"brokers": address, "topics": ["events"], "group": "readers", "sessionTimeout": 6_000}
+    with SourceHarness(KafkaSource, given) as first:
+        first.hold()
+        wait_until(lambda: first.inside, "a group is handed on")
+        with SourceHarness(KafkaSource, given, id="second") as second:
+            told = "partitions assigned: 2"
+            wait_until(
+                lambda: all(
+                    any(told in item.getMessage() for item in source.log)
+                    for source in (first, second)
+                ),
+                "each has two partitions",
+            )
+            first.release()
+            wait_until(
+                lambda: len({key(item) for item in (*first.accepted, *second.accepted)}) == 6_000,
+                lambda: f"{len(first.accepted)} and {len(second.accepted)} are accepted",
+            )
+
+
+def key(accepted: Any) -> tuple[int, int]:
+    return accepted["data"]["partition"], accepted["data"]["n"]
+
+
+def stand_in(messages: int, partitions: int = 1) -> tuple[Any, str]:
+    """A client that brings brokers along, with messages in each partition; their address."""
+    from confluent_kafka import Producer
+
+    client = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = client.list_topics(timeout=PATIENCE).brokers.values()
+    for at in range(partitions):
+        for n in range(messages):
+            client.produce("events", event(n, data={"n": n, "partition": at}), partition=at)
+            client.poll(0)
+    assert client.flush(PATIENCE) == 0
+    return client, f"{broker.host}:{broker.port}"

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any, ClassVar, Final
 
+import pytest
 from attrs import frozen
 
 from tests.core.testing_kit.good_source import ContractOfSource, GoodSource, Message
@@ -14,8 +15,14 @@ from walker_collector import PushResult, SourceContext, SpoolFull
 from walker_collector.testing import SourceContract, source_harness
 from walker_collector.testing.contract.sources import source_base
 
-source_base.PATIENCE = source_harness.PATIENCE = 0.5
-source_base.STILL = 0.1
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait less long for what does not come; only here, as others import this module."""
+    monkeypatch.setattr(source_base, "PATIENCE", 0.5)
+    monkeypatch.setattr(source_harness, "PATIENCE", 0.5)
+    monkeypatch.setattr(source_base, "STILL", 0.1)
+
 
 EXPECTED: Final = {
     "TestNoSender": (

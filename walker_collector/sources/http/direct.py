@@ -41,7 +41,7 @@ class DirectCycle:
         response = self._app.counted(response, self._request.path, self._began)
         self.response_complete = True
         connection, self._connection = self._connection, None  # each would keep the other alive
-        if self.disconnected:
+        if self.disconnected or connection.transport.is_closing():
             return
         if not self.keep_alive:
             response = response.with_headers({"Connection": "close"})

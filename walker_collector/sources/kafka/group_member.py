@@ -111,7 +111,12 @@ class GroupMember:
             if self.work.is_full:
                 self.consumer.pause(self.consumer.assignment())
                 self._is_paused = True
-        elif self._is_paused and self.work.has_room:
+        elif self.work.has_room:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Fetch again. The client keeps a pause of a partition even when it is assigned anew."""
+        if self._is_paused:
             self.consumer.resume(self.consumer.assignment())
             self._is_paused = False
 
@@ -139,7 +144,6 @@ class GroupMember:
             self._assigned[item.topic, item.partition] = partition
         # They are read once their positions are taken over, which may take longer than a poll may.
         consumer.assign([])
-        self._is_paused = False
         found = list(self._assigned.values())
         if found:
             self.work.call(partial(self._begin, found, self.taking_over.take_over))
@@ -149,9 +153,11 @@ class GroupMember:
         if self.context.positions is None:  # else whoever comes next goes on exactly there
             self._settle(_SETTLE)
         self._commit()
+        self._resume()
         self._lose()
 
     def _on_lost(self, consumer: Any, given: Sequence[Any]) -> None:
+        self._resume()
         self._lose()
 
     def _settle(self, seconds: float) -> None:
@@ -193,8 +199,8 @@ class GroupMember:
     def _read_on(self) -> None:
         """Read the partitions that are taken over, each from its offset on."""
         ready = [p for p in self._assigned.values() if p.offset >= 0 and not p.lost]
+        self._resume()
         self.consumer.assign([self.make(p.topic, p.number, p.offset) for p in ready])
-        self._is_paused = False
         self._show()
 
     # --- offsets and figures ---------------------------------------------------------------

@@ -108,10 +108,12 @@ class HandingOn:
 
     def _items(self, messages: Sequence[tuple[Partition, Message]]) -> list[_Item]:
         items, bad = [], []
+        ends: dict[str, int] = {}
         for partition, message in messages:
-            if partition.lost:
-                continue
+            if partition.lost or message.offset() < ends.get(partition.input, 0):
+                continue  # fetched once more
             item = _Item(partition, message, message.offset())
+            ends[partition.input] = item.offset + 1
             try:
                 item.received = self.read(message)
             except EventError as error:
@@ -136,19 +138,25 @@ class HandingOn:
             item.received = None
 
     def _store(self, items: Sequence[_Item]) -> WalkerError | None:
-        """Store the events of messages, and move the partitions on; return the error against it."""
+        """Store the events of messages, and move the partitions on; return the error against it.
+
+        After an error some partitions may have moved on, each up to its own first failure.
+        """
         events = [item for item in items if item.received is not None]
         handed = [item.received for item in events if item.received is not None]
         results = self.accept(handed) if handed else ()
+        failed: dict[str, WalkerError] = {}
         for item, received, result in zip(events, handed, results, strict=True):
+            if item.partition.input in failed:
+                continue
             if isinstance(result, PushResult):
                 if received.decided is not None:
                     item.partition.undecided.append((item.offset, received.decided))
             elif not isinstance(result, EventError):
-                error: WalkerError = result
-                return error
+                failed[item.partition.input] = result
+                continue
             item.partition.offset = item.offset + 1
-        return self._move_to_end(items)
+        return next(iter(failed.values())) if failed else self._move_to_end(items)
 
     def _move_to_end(self, items: Sequence[_Item]) -> WalkerError | None:
         """Move partitions past their last messages, if these have no event."""

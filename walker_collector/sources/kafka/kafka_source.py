@@ -170,7 +170,7 @@ def _connect(
         context.ready(place)
         if has_warned:
             context.logger.info("%s: connected", settings.brokers)
-        return found.cluster_id or ""
+        return found.cluster_id or settings.brokers
     return None
 
 
@@ -179,7 +179,10 @@ def _warn_of_absent_topics(consumer: Any, context: SourceContext, settings: Sett
     if settings.dead_letter_topic:
         wanted[settings.dead_letter_topic] = "bad messages wait for it, with their partitions"
     for topic, effect in wanted.items():
-        error = consumer.list_topics(topic, timeout=_WAIT).topics[topic].error
+        try:
+            error = consumer.list_topics(topic, timeout=_WAIT).topics[topic].error
+        except Exception:  # of the client: the brokers have gone again, which the log tells
+            return
         if error is not None and client_error(error).name in _ABSENT:
             context.logger.warning("topic %s does not exist; make it: %s", topic, effect)
         elif error is not None:

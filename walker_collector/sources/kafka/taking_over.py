@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from walker_collector.errors import PluginError
 from walker_collector.hookspecs import Positions
+from walker_collector.kafka.client_log import client_error
 from walker_collector.offsets import Position, PositionLost
 from walker_collector.sources.kafka.handing_on import Partition
 
@@ -52,6 +54,8 @@ class TakingOver:
         """
         low, high = self._bounds(partition)
         place = f"{partition.topic}, partition {partition.number}"
+        if low <= partition.offset <= high:
+            return  # it was set by an earlier call, or the brokers have it again
         if partition.offset < low:
             offset = low
             self.logger.error(
@@ -76,6 +80,17 @@ class TakingOver:
 
     def _offset_of(self, partition: Partition, before: Position | None, committed: int) -> int:
         if before is not None:
+            if committed > before.offset:
+                self.logger.warning(
+                    "%s, partition %d: the group has read up to offset %d, and this spool has %d; "
+                    "going on with %d. The processes of a group need the same spool, else events "
+                    "come twice",
+                    partition.topic,
+                    partition.number,
+                    committed,
+                    before.offset,
+                    before.offset,
+                )
             return before.offset
         if committed >= 0:
             return committed
@@ -86,6 +101,9 @@ class TakingOver:
         """Return the offsets that the brokers know of the group, by input."""
         asked = [self.make(partition.topic, partition.number) for partition in partitions]
         found = self.consumer.committed(asked, timeout=_WAIT)
+        for answer in found:
+            if answer.error is not None:
+                raise PluginError(f"the offsets of the group: {client_error(answer.error).text}")
         return {
             partition.input: answer.offset
             for partition, answer in zip(partitions, found, strict=True)
