@@ -4,7 +4,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -119,6 +119,21 @@ def test_two_workers_share_the_partitions_and_metrics_tell_of_them(
         assert found["walker_source_commits_total"] >= 1
         assert ended(process) == 0
     assert offsets_in(tmp_path) == {f"{topic}/0": 6, f"{topic}/1": 6}
+
+
+def test_partition_that_somebody_else_has_taken_over_is_read_by_whom_it_is_assigned_to(
+    kafka_broker: KafkaBroker, tmp_path: Path
+) -> None:
+    topic = kafka_broker.new_topic()
+    given = settings(kafka_broker, topic, sessionTimeout=6_000)
+    flow = flow_in(tmp_path, {"in": {"package": "kafka", "config": {"settings": given}}})
+    with reading(flow):
+        kafka_broker.send(topic, event(0))
+        wait_until(lambda: numbers_in(tmp_path) == [0], "the first event is delivered")
+        with closing(sqlite3.connect(tmp_path / "spool.db")) as db, db:
+            db.execute("UPDATE positions SET run = 'of a process that was suspended'")
+        kafka_broker.send(topic, event(1))
+        wait_until(lambda: numbers_in(tmp_path) == [0, 1], "the second one is, too")
 
 
 def test_commands_count_in_their_order(kafka_broker: KafkaBroker, tmp_path: Path) -> None:

@@ -61,12 +61,7 @@ class GroupMember:
     def run(self) -> None:
         """Read until the stop; then finish the messages in hand, and leave the group."""
         try:
-            self.consumer.subscribe(
-                list(self.settings.topics),
-                on_assign=self._on_assign,
-                on_revoke=self._on_revoke,
-                on_lost=self._on_lost,
-            )
+            self._join()
             while not self.context.stop.is_set() and self.work.failure is None:
                 self._step()
         finally:
@@ -74,7 +69,17 @@ class GroupMember:
         if self.work.failure is not None:
             raise self.work.failure
 
+    def _join(self) -> None:
+        self.consumer.subscribe(
+            list(self.settings.topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
     def _step(self) -> None:
+        if any(partition.lost for partition in self._assigned.values()):
+            self._join_again()
         while self._taken:
             self._taken.popleft()
             if not self._taken:
@@ -85,6 +90,17 @@ class GroupMember:
             self._committed_at = time.monotonic()
             self._commit()
             self._show()
+
+    def _join_again(self) -> None:
+        """Have the brokers assign the partitions anew: one of them would be read by nobody.
+
+        A process that the brokers took for dead has taken it over, and may not read it.
+        """
+        self.context.logger.warning("a partition was taken over by another process; joining again")
+        self.consumer.unsubscribe()
+        self._resume()
+        self._lose()
+        self._join()
 
     def _fetched(self) -> list[Any]:
         """Return messages that have come; wait a little for the first."""
