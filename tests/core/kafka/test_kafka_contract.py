@@ -50,7 +50,7 @@ class TestKafka(DestinationContract):
             settings={
                 "brokers": mock.address,
                 "topic": topic,
-                "timeout": 1_000,
+                "timeout": 3_000,  # the client waits 2 s between attempts to connect, at most
                 "maxMessageBytes": 20_000,
             },
             received=lambda: [
