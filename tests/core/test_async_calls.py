@@ -43,7 +43,7 @@ T = TypeVar("T")
 BOUND = 0.02
 """The longest pause (s) of an event loop."""
 _STEPS = 100_000
-_STEPS_TIME = 0.0019
+_STEPS_TIME = 0.004
 """Seconds that so many steps take on the usual machine, a small virtual one of 2025."""
 
 
