@@ -61,7 +61,7 @@ class GroupMember:
     def run(self) -> None:
         """Read until the stop; then finish the messages in hand, and leave the group."""
         try:
-            self._join()
+            self._subscribe()
             while not self.context.stop.is_set() and self.work.failure is None:
                 self._step()
         finally:
@@ -69,7 +69,7 @@ class GroupMember:
         if self.work.failure is not None:
             raise self.work.failure
 
-    def _join(self) -> None:
+    def _subscribe(self) -> None:
         self.consumer.subscribe(
             list(self.settings.topics),
             on_assign=self._on_assign,
@@ -79,7 +79,7 @@ class GroupMember:
 
     def _step(self) -> None:
         if any(partition.lost for partition in self._assigned.values()):
-            self._join_again()
+            self._subscribe_again()
         while self._taken:
             self._taken.popleft()
             if not self._taken:
@@ -91,7 +91,7 @@ class GroupMember:
             self._commit()
             self._show()
 
-    def _join_again(self) -> None:
+    def _subscribe_again(self) -> None:
         """Have the brokers assign the partitions anew: one of them would be read by nobody.
 
         A process that the brokers took for dead has taken it over, and may not read it.
@@ -100,7 +100,7 @@ class GroupMember:
         self.consumer.unsubscribe()
         self._resume()
         self._lose()
-        self._join()
+        self._subscribe()
 
     def _fetched(self) -> list[Any]:
         """Return messages that have come; wait a little for the first."""
