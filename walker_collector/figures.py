@@ -84,7 +84,7 @@ class Figures:
             self.add(("refused", source, reason_of(error)))
 
     def of_sources(self) -> Counts:
-        """Return what the sources of this process have counted."""
+        """Return the counts of the sources of this process."""
         with self._lock:
             return dict(self._counts)
 

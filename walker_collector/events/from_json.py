@@ -1,13 +1,13 @@
 """Events that are given as JSON: no more of them is read than somebody looks at."""
 
 import json
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import orjson
 
 from walker_collector.errors import EventError
 from walker_collector.events.encode import Bounds
-from walker_collector.events.long_integers import may_have_long_integer
+from walker_collector.events.long_integers import may_have_long_integer, no_number
 from walker_collector.events.unread import UnreadEvent, read_event
 
 _LOOSE: Final = 4
@@ -29,13 +29,9 @@ def event_of_json(text: bytes, bounds: Bounds) -> UnreadEvent | Any:
         )
     try:
         if may_have_long_integer(text):  # orjson would round it
-            return json.loads(text.decode(), parse_constant=_no_number)
+            return json.loads(text.decode(), parse_constant=no_number)
         return orjson.loads(text)
     except RecursionError:
         raise EventError("event is nested too deeply") from None
     except ValueError as error:
         raise EventError(f"event is not JSON: {error}"[:200]) from None
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

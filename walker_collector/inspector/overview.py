@@ -70,7 +70,7 @@ def _destination(
 
 
 def outcomes(counts: Tally | DestinationStatus) -> dict[str, int]:
-    """Return the numbers of events since the start of the process, by what became of them."""
+    """Return the numbers of events since the start of the process, by their outcome."""
     return {
         "accepted": counts.accepted,
         "delivered": counts.delivered + counts.notified,

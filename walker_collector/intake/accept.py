@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, field
 
+from walker_collector.delivery.preparation import CONSENT_CHANGED
 from walker_collector.errors import CollectorClosed, EventError, WalkerError
 from walker_collector.events import (
     COMMANDS,
@@ -320,7 +321,7 @@ class Intake:
         self.commands.run(raw, arrival)
         if mark:
             self._sink.keep_mark(mark, now)
-        return bool(raw["name"] == "walker consent")
+        return bool(raw["name"] == CONSENT_CHANGED)
 
     def _consent_of(
         self, sender: Received, group: EventGroup
@@ -449,9 +450,7 @@ def _listen(waiter: Waiter | None, prepared: Prepared) -> None:
 def _note_decision(item: ReadEvent, prepared: Prepared) -> None:
     """Keep the decision on an event that was read, with its waiter."""
     item.prepared = prepared
-    if item.waiter is not None:
-        item.waiter.expected = len(prepared[0].states)
-        prepared[0].listener = item.waiter
+    _listen(item.waiter, prepared)
 
 
 def _mark(event: dict[str, Any], sender: Received, now: int) -> None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from attrs import evolve
+
 from walker_collector.config import Consent
 from walker_collector.errors import Overtaken
 from walker_collector.events import CONSENT_KEYS
@@ -104,24 +106,11 @@ class KnownPeople(SharedKnowledge):
 
     def _learn(self, found: Identified) -> News:
         """Merge people without an id into this one, with their statements, and note sign-ins."""
-        graph, person = self._identities, found.person
-        steps = self._steps(found, graph.all_keys)
-        update = PeopleUpdate(
-            based_on=self._based_on,
-            aliases={key: join.person for join in steps.joins for key in join.keys},
-            signed_in={
-                key: None if graph.canonical(key) == person else person for key in found.signed_in
-            },
-            consents=steps.statements,
-        )
-
-        def show() -> None:
-            for join in steps.joins:
-                graph.join(join.keys, join.root, join.person)
-            for key in found.signed_in:
-                graph.sign_in(key, person)
-
-        self._write(update, partial(self._show, show, update, decides=steps.decides))
+        steps = self._steps(found, self._identities.all_keys)
+        links = PendingLinks(self._identities)
+        links.add(found, steps.joins, decides=steps.decides)
+        update = evolve(links.update(self._based_on), consents=steps.statements)
+        self._write(update, self._shown(links, update))
         if steps.statements:
             return "stated"
         return "joined" if found.joining else None

@@ -3,11 +3,11 @@
 import json
 import zlib
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import orjson
 
-from walker_collector.events.long_integers import may_have_long_integer
+from walker_collector.events.long_integers import may_have_long_integer, no_number
 from walker_collector.sources.http.messages import Request, RequestRejected
 
 _GZIP: Final = 31
@@ -58,7 +58,7 @@ def parse_body(body: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_number)
+        return json.loads(body.decode("utf-8-sig"), parse_constant=no_number)
     except UnicodeDecodeError:
         raise RequestRejected(400, "the body is not valid UTF-8") from None
     except json.JSONDecodeError as error:
@@ -68,10 +68,6 @@ def parse_body(body: bytes) -> Any:
         raise RequestRejected(400, "the body is nested too deeply") from None
     except ValueError as error:  # NaN, or an integer of thousands of digits
         raise RequestRejected(400, f"the body is not JSON: {error}"[:200]) from None
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
 
 
 def _unpacked(request: Request, max_body: int) -> bytes:

@@ -195,8 +195,7 @@ class SqliteSpool:
         return result
 
     def came_before(self, marks: Collection[bytes], now: int) -> set[bytes]:
-        sql = recent_tables.FIND.format(", ".join("?" * len(marks)))
-        rows = self._rows(sql, (*marks, now - self._recent, now + self._recent))
+        rows = self._rows(*recent_tables.find(marks, now, self._recent))
         return {mark for mark, _ in rows}
 
     def keep_mark(self, mark: bytes, now: int) -> None:

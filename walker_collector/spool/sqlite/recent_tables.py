@@ -10,7 +10,7 @@ Every function is given the connection of the group commit, within a transaction
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -30,7 +30,7 @@ from walker_collector.text import storable
 
 _UNSTORED: Final = -1
 """The number of events that no destination takes: they may come again, and be stored then."""
-FIND: Final = "SELECT mark, seq FROM recent WHERE mark IN ({}) AND at BETWEEN ? AND ? AND seq >= 0"
+_FIND: Final = "SELECT mark, seq FROM recent WHERE mark IN ({}) AND at BETWEEN ? AND ? AND seq >= 0"
 _REMEMBER: Final = (
     "INSERT OR REPLACE INTO recent (mark, at, seq, subscribers, outcomes) VALUES (?, ?, ?, ?, ?)"
 )
@@ -73,8 +73,13 @@ def numbers_of(
     db: sqlite3.Connection, marks: Sequence[bytes], now: int, period: int
 ) -> dict[bytes, int]:
     """Return the numbers of the marks that came in the last `period` (ms)."""
-    sql = FIND.format(", ".join("?" * len(marks)))
-    return dict(db.execute(sql, (*marks, now - period, now + period)).fetchall())
+    return dict(db.execute(*find(marks, now, period)).fetchall())
+
+
+def find(marks: Collection[bytes], now: int, period: int) -> tuple[str, tuple[bytes | int, ...]]:
+    """Return the statement for the marks that came in the last `period` (ms), with its values."""
+    sql = _FIND.format(", ".join("?" * len(marks)))
+    return sql, (*marks, now - period, now + period)
 
 
 def insert_new(

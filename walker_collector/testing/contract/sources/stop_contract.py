@@ -17,7 +17,7 @@ from walker_collector.testing.sender import Sender
 
 
 class StopContract(SourceBase):
-    """After `context.stop` the source ends within its grace, and answers what is in flight."""
+    """A stopped source ends within its grace, and answers the requests in flight."""
 
     def test_source_ends_after_the_stop(self, sender: Sender) -> None:
         with self.running(sender):
