@@ -27,13 +27,24 @@ def config(place: Place, folder: Path, **collector: Any) -> dict[str, Any]:
     }
 
 
-def test_processes_of_a_database_are_watched(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def flow(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A flow file whose spool is in the database."""
     monkeypatch.setenv("DATABASE_URL", place.url)
-    flow = tmp_path / "flow.json"
-    flow.write_text(json.dumps(config(place, tmp_path)))
-    accepting = Collector.from_config(config(place, tmp_path, deliver=False))
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(config(place, tmp_path)))
+    return path
+
+
+@pytest.fixture
+def accepting(flow: Path, place: Place) -> Collector:
+    """A collector of the flow that only accepts."""
+    return Collector.from_config(config(place, flow.parent, deliver=False))
+
+
+def test_processes_of_a_database_are_watched(
+    place: Place, flow: Path, accepting: Collector
+) -> None:
     with Collector.from_file(flow) as collector, accepting:
         table = collector._life.own_runtime().spool.sample_table
         first = json.loads(walker(place, "top", flow, "--once", "--json").stdout)
@@ -57,13 +68,7 @@ def test_processes_of_a_database_are_watched(
     assert found["note"] == ""
 
 
-def test_events_in_the_outbox_are_shown(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", place.url)
-    flow = tmp_path / "flow.json"
-    flow.write_text(json.dumps(config(place, tmp_path)))
-    accepting = Collector.from_config(config(place, tmp_path, deliver=False))
+def test_events_in_the_outbox_are_shown(place: Place, flow: Path, accepting: Collector) -> None:
     with accepting, psycopg.connect(place.url) as connection:
         assert (accepting.status().posted, accepting.status().posted_age) == (0, 0.0)
         accepting.push("order complete", connection=connection)
