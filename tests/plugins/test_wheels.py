@@ -85,6 +85,7 @@ def test_all_plugins_work_together_and_each_can_go_alone(
         "console",
         "file",
         "http",
+        "kafka",
         "scrub",
         "otel",
         "sample",
