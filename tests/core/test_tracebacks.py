@@ -16,6 +16,7 @@ from walker_collector.error_details import failure_of, place_of
 from walker_collector.tracebacks import format_traceback
 
 SAID = "ines@example.org"
+TOKEN = Secret("token-of-these-tests")
 
 
 def lookup(event: Any, *rest: Any) -> Any:
@@ -46,16 +47,17 @@ class Plain(Odd):
     hook = ""
 
 
-def told(plugin: type, caplog: pytest.LogCaptureFixture, **config: Any) -> str:
+def told(
+    plugin: type, caplog: pytest.LogCaptureFixture, collector: Any = None, **config: Any
+) -> str:
     """Return the log of a delivery that fails."""
     registry = Registry()
     registry.register("odd", plugin)
-    flow = {
-        "destinations": {"x": {"package": "odd", "config": {"retry": {"attempts": 1}, **config}}}
-    }
-    with Collector.from_config(flow, registry=registry) as collector:
-        collector.push("order complete", user={"id": "u1"}, wait=True, timeout=10)
-        collector.close(timeout=0)
+    destination = {"package": "odd", "config": {"retry": {"attempts": 1}, **config}}
+    flow = {"collector": collector or {}, "destinations": {"x": destination}}
+    with Collector.from_config(flow, registry=registry) as opened:
+        opened.push("order complete", user={"id": "u1"}, wait=True, timeout=10)
+        opened.close(timeout=0)
     return caplog.text
 
 
@@ -140,6 +142,33 @@ def test_place_is_the_plugins_own_not_that_of_a_library() -> None:
     with pytest.raises(ImportError) as gone:
         import_module("no_such_module_at_all")
     assert failure_of(gone.value).endswith(f" at {place_of(gone.value)}")
+
+
+class Quotes(Odd):
+    @hookimpl
+    def push(self, event: Any) -> None:
+        raise ValueError(f"{event['user']['id']}: {SAID}, {TOKEN.reveal()}\n{'x' * 10_000}")
+
+
+def test_text_of_an_exception_is_kept_with_the_dead_letter_and_shown_with_its_data_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "spool.db"
+    said = told(Quotes, caplog, collector={"spool": {"path": str(spool)}})
+    shown = walker("dead", "show", str(spool), "--json").stdout
+    assert '"reason":"given up after 1 attempt: push raised ValueError at ' in shown
+    for command in (["dead", "list"], ["dead", "show"], ["why"], ["people"]):
+        who = ["--user-id", "u1"] if command in (["why"], ["people"]) else []
+        said += walker(*command, str(spool), *who, "--json").stdout
+    assert SAID not in said
+    letter = json.loads(walker("dead", "show", str(spool), "--data", "--json").stdout)
+    assert letter["error"].startswith(f"u1: {SAID}, *** xxx")
+    assert len(letter["error"]) == 500
+    assert f"error        u1: {SAID}, ***" in walker("dead", "show", str(spool), "--data").stdout
+    assert walker("forget", str(spool), "--user-id", "u1").exit_code == 0
+    assert SAID.encode() not in b"".join(
+        each.read_bytes() for each in tmp_path.glob("spool.db*") if each.is_file()
+    )
 
 
 PLUGIN = """

@@ -105,7 +105,12 @@ def list_(
 @flow_option
 @destination_option
 @ids_option
-@click.option("--data", "show_data", is_flag=True, help="Show the event with its data.")
+@click.option(
+    "--data",
+    "show_data",
+    is_flag=True,
+    help="Show the event with its data, and the text of a plugin's exception.",
+)
 @json_option
 def show(
     flow: Path,
@@ -127,6 +132,7 @@ def show(
             "consent": dict(letter.consent),
         }
         if show_data:
+            shown["error"] = letter.error or None
             shown["body"] = event_of(letter)
         if as_json:
             say_json(shown)

@@ -173,7 +173,8 @@ class HookCalls:
         destination = self._destination
         destination.log_bug(where, error, event_id(task.entry))
         # Without the text, which may quote an event: reasons are shown, and counted by reason.
-        return Outcome("bug", f"{where} raised {failure_of(error, destination.module)}")
+        reason = f"{where} raised {failure_of(error, destination.module)}"
+        return Outcome("bug", reason, error=storable(error))
 
     def _told_broken(self, error: BrokenContract) -> Outcome:
         self._tell_once(error)

@@ -41,6 +41,7 @@ class Outcome:
     found_by_plugin: the plugin found the rejection without asking the service.
     postponed: it waits `after` seconds for something else than the destination.
     brief: a shorter reason, for logs and figures; "" if there is none.
+    error: the text of the unexpected exception, which may quote the event, as no reason does.
     """
 
     kind: OutcomeKind
@@ -52,6 +53,7 @@ class Outcome:
     part: bool = False
     found_by_plugin: bool = False
     brief: str = ""
+    error: str = ""
     postponed: bool = False
     consent: Consent = attrs.field(factory=dict)
 
@@ -145,7 +147,8 @@ def _retry_or_give_up(
     limit = min(BUG_ATTEMPTS, retry.attempts) if outcome.kind == "bug" else retry.attempts
     over = exhausted(attempt.count, limit, age, retry.age)
     if over and not outcome.down:  # while it is down, events are kept whatever their age
-        dead = attrs.evolve(attempt, reason=f"given up after {over}: {outcome.reason}")
+        reason = f"given up after {over}: {outcome.reason}"
+        dead = attrs.evolve(attempt, reason=reason, error=outcome.error)
         return Disposition(SpoolUpdate(entry, UpdateKind.DEAD, dead, now), dead)
     if outcome.kind == "unavailable":  # the health of the destination makes it wait
         return _wait_for_recovery(entry, outcome, attempt, now)

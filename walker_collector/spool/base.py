@@ -69,7 +69,7 @@ class DeliveryState:
 
     count: attempts. due: the earliest time of the next one (ms since 1970). parts: the state of
     each part of the delivery. consent: the granted keys of the last decision. refusals: the reason
-    of each rejected part.
+    of each rejected part. error: of a dead letter, see there.
     """
 
     count: int = 0
@@ -78,6 +78,7 @@ class DeliveryState:
     parts: Mapping[str, PartState] = field(factory=dict)
     consent: Mapping[str, bool] = field(factory=dict)
     refusals: Mapping[str, str] = field(factory=dict)
+    error: str = field(default="", repr=False)
 
     def with_part(self, part: str, state: PartState | None, reason: str = "") -> "DeliveryState":
         """Return this state with one part in another state; None: the part was never begun."""
@@ -148,7 +149,8 @@ class DeadLetter:
     """An event that one destination will not get, and why; times in ms since 1970.
 
     `consent` is what was granted when it was tried last, `parts` the state of each part of the
-    delivery: "done", "rejected", or "begun", which may have happened.
+    delivery: "done", "rejected", or "begun", which may have happened. `error` is the text of the
+    plugin's unexpected exception, which may quote the event; "" if it was none.
     """
 
     seq: int
@@ -161,6 +163,7 @@ class DeadLetter:
     body: bytes = field(repr=False)
     consent: Mapping[str, bool] = field(factory=dict)
     parts: Mapping[str, PartState] = field(factory=dict)
+    error: str = field(default="", repr=False)
 
 
 @frozen

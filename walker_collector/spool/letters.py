@@ -21,6 +21,7 @@ def dead_letter(destination: str, update: SpoolUpdate) -> DeadLetter:
         body=body,
         consent=delivery.consent,
         parts=delivery.parts,
+        error=delivery.error,
     )
 
 

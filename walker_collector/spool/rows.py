@@ -86,7 +86,8 @@ def known_keys(
 
 def letter_of(row: tuple[Any, ...]) -> DeadLetter:
     """Return a dead letter from its row."""
-    seq, destination, reason, attempts, accepted_at, died_at, person, body, consent, parts = row
+    seq, destination, reason, attempts, accepted_at, died_at, person, body, *rest = row
+    consent, parts, error = rest
     return DeadLetter(
         seq=seq,
         destination=destination,
@@ -98,6 +99,7 @@ def letter_of(row: tuple[Any, ...]) -> DeadLetter:
         body=damage.body(body),
         consent={key: value is True for key, value in damage.objects(consent).items()},
         parts=_states(parts)[0],
+        error=storable(damage.text(error)),
     )
 
 
@@ -112,6 +114,7 @@ def delivery_row(update: SpoolUpdate, state: State, number: int) -> tuple[Any, .
         storable(delivery.reason) or None,
         parts_column(delivery),
         json_or_null(delivery.consent),
+        storable(delivery.error) or None,
         update.entry[0],
         number,
     )

@@ -39,8 +39,8 @@ def append(store: EventStore, *events: NewEvent) -> list[Entry]:
     return taken
 
 
-def bury(store: EventStore, entry: Entry, reason: str = "no") -> None:
-    attempt = DeliveryState(3, reason=reason, parts={"a": "done", "b": "begun"})
+def bury(store: EventStore, entry: Entry, reason: str = "no", error: str = "") -> None:
+    attempt = DeliveryState(3, reason=reason, parts={"a": "done", "b": "begun"}, error=error)
     store.settle("crm", [SpoolUpdate(entry, UpdateKind.DEAD, attempt, at=5_000)])
 
 
@@ -122,6 +122,17 @@ def test_dead_letters_are_kept_until_they_are_replayed_or_deleted(event_store: E
     assert event_store.delete_dead([two, two]) == 1
     assert event_store.delete_dead([two]) == 0
     assert event_store.dead() == [three]
+
+
+def test_the_text_of_an_exception_stays_until_the_next_attempt(event_store: EventStore) -> None:
+    (entry,) = append(event_store, event())
+    bury(event_store, entry, error="no total in ines@example.org")
+    (letter,) = event_store.dead()
+    assert letter.error == "no total in ines@example.org"
+    assert "ines" not in repr(letter)
+    event_store.requeue([letter])
+    bury(event_store, entry)
+    assert [letter.error for letter in event_store.dead()] == [""]
 
 
 def test_an_erasure_removes_the_dead_letters_of_its_people(event_store: EventStore) -> None:

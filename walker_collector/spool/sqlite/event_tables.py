@@ -55,23 +55,25 @@ _UNSUBSCRIBE: Final = (
 )
 _DELETE_DELIVERIES: Final = "DELETE FROM deliveries WHERE seq BETWEEN ? AND ? AND destination = ?"
 _ADD: Final = """
-INSERT INTO deliveries (state, attempts, due, changed, reason, parts, consent, seq, destination)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (
+INSERT INTO deliveries
+  (state, attempts, due, changed, reason, parts, consent, error, seq, destination)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE EXISTS (
   SELECT 1 FROM events e JOIN subscribers s ON s.number = e.subscribers
-  WHERE e.seq = ?8 AND s.destination = ?9)
+  WHERE e.seq = ?9 AND s.destination = ?10)
 ON CONFLICT (seq, destination) DO UPDATE SET
 """
 _NOTE_PARTS: Final = f"{_ADD} parts = excluded.parts"
 _KEEP: Final = f"""{_ADD}
   state = excluded.state, attempts = excluded.attempts, due = excluded.due,
   changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
-  consent = excluded.consent
+  consent = excluded.consent, error = excluded.error
 """
 _RELEASE: Final = (
     "UPDATE deliveries SET state = 0, due = 0 WHERE seq = ? AND destination = ? AND state = 1"
 )
 _REQUEUE: Final = (
-    "UPDATE deliveries SET state = 0, attempts = 0, due = 0, reason = NULL, parts = ? "
+    "UPDATE deliveries SET state = 0, attempts = 0, due = 0, reason = NULL, error = NULL, "
+    "parts = ? "
     "WHERE seq = ? AND destination = ? AND state = 2"
 )
 _IS_DEAD: Final = "SELECT 1 FROM deliveries WHERE seq = ? AND destination = ? AND state = 2"
@@ -114,7 +116,7 @@ WHERE e.subscribers IN (SELECT number FROM subscribers WHERE destination = ?1) A
 """
 DEAD: Final = """
 SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0),
-  e.person, e.body, d.consent, d.parts
+  e.person, e.body, d.consent, d.parts, d.error
 FROM deliveries d JOIN destinations t ON t.number = d.destination JOIN events e ON e.seq = d.seq
 WHERE d.state > 0 AND d.state = 2 AND (?1 IS NULL OR t.id = ?1)
 ORDER BY d.changed, d.seq LIMIT ?2

@@ -30,7 +30,7 @@ from walker_collector.spool.sqlite.views import VIEWS
 from walker_collector.text import counted
 
 APPLICATION: Final = 0x57414C4B  # "WALK": tells a spool from any other SQLite file
-VERSION: Final = 7
+VERSION: Final = 8
 PAGE: Final = 4096
 """Bytes. A commit writes whole pages: with larger ones groups cost less, but single events more."""
 LONG_LOG: Final = 16 * 1024 * 1024
@@ -51,7 +51,7 @@ CREATE TABLE layout (shards INTEGER NOT NULL);
 CREATE TABLE deliveries (
   seq INTEGER NOT NULL, destination INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL DEFAULT 0, changed INTEGER,
-  reason TEXT, parts TEXT, consent TEXT,
+  reason TEXT, parts TEXT, consent TEXT, error TEXT,
   PRIMARY KEY (seq, destination)) WITHOUT ROWID;
 CREATE INDEX set_aside ON deliveries (destination, seq) WHERE state > 0;
 CREATE TABLE consents (

@@ -64,25 +64,27 @@ SELECT count(*), coalesce(sum(size), 0)::bigint FROM gone
 
 -- keep_states
 INSERT INTO {schema}.deliveries
-  (state, attempts, due, changed, reason, parts, consent, seq, destination)
-SELECT u.state, u.attempts, u.due, u.changed, u.reason, u.parts, u.consent, u.seq, u.destination
+  (state, attempts, due, changed, reason, parts, consent, error, seq, destination)
+SELECT u.state, u.attempts, u.due, u.changed, u.reason, u.parts, u.consent, u.error, u.seq,
+  u.destination
 FROM unnest(%s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
-    %s::text[], %s::bigint[], %s::smallint[])
-  AS u (state, attempts, due, changed, reason, parts, consent, seq, destination)
+    %s::text[], %s::text[], %s::bigint[], %s::smallint[])
+  AS u (state, attempts, due, changed, reason, parts, consent, error, seq, destination)
 WHERE EXISTS (
   SELECT FROM {schema}.events e WHERE e.seq = u.seq AND u.destination = ANY(e.subscribers))
 ON CONFLICT (seq, destination) DO UPDATE SET
   state = excluded.state, attempts = excluded.attempts, due = excluded.due,
   changed = excluded.changed, reason = excluded.reason, parts = excluded.parts,
-  consent = excluded.consent
+  consent = excluded.consent, error = excluded.error
 
 -- keep_parts
 INSERT INTO {schema}.deliveries
-  (state, attempts, due, changed, reason, parts, consent, seq, destination)
-SELECT u.state, u.attempts, u.due, u.changed, u.reason, u.parts, u.consent, u.seq, u.destination
+  (state, attempts, due, changed, reason, parts, consent, error, seq, destination)
+SELECT u.state, u.attempts, u.due, u.changed, u.reason, u.parts, u.consent, u.error, u.seq,
+  u.destination
 FROM unnest(%s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
-    %s::text[], %s::bigint[], %s::smallint[])
-  AS u (state, attempts, due, changed, reason, parts, consent, seq, destination)
+    %s::text[], %s::text[], %s::bigint[], %s::smallint[])
+  AS u (state, attempts, due, changed, reason, parts, consent, error, seq, destination)
 WHERE EXISTS (
   SELECT FROM {schema}.events e WHERE e.seq = u.seq AND u.destination = ANY(e.subscribers))
 ON CONFLICT (seq, destination) DO UPDATE SET parts = excluded.parts
@@ -92,7 +94,8 @@ UPDATE {schema}.deliveries SET state = 0, due = 0
 WHERE seq = ANY(%s::bigint[]) AND destination = %s AND state = 1
 
 -- requeue
-UPDATE {schema}.deliveries d SET state = 0, attempts = 0, due = 0, reason = NULL, parts = u.parts
+UPDATE {schema}.deliveries d
+SET state = 0, attempts = 0, due = 0, reason = NULL, error = NULL, parts = u.parts
 FROM unnest(%s::bigint[], %s::smallint[], %s::text[]) AS u (seq, destination, parts)
 WHERE d.seq = u.seq AND d.destination = u.destination AND d.state = 2
 RETURNING d.seq, d.destination
@@ -179,7 +182,7 @@ WHERE e.seq = ANY(%(seqs)s::bigint[]) AND %(destination)s::smallint = ANY(e.subs
 
 -- dead
 SELECT d.seq, t.id, coalesce(d.reason, ''), d.attempts, e.at, coalesce(d.changed, 0),
-  e.person, e.body, d.consent, d.parts
+  e.person, e.body, d.consent, d.parts, d.error
 FROM {schema}.deliveries d JOIN {schema}.destinations t ON t.number = d.destination
 JOIN {schema}.events e ON e.seq = d.seq
 WHERE d.state > 0 AND d.state = 2 AND (%(id)s::text IS NULL OR t.id = %(id)s)

@@ -50,7 +50,7 @@ CREATE INDEX event_person ON {schema}.events (person);
 CREATE TABLE {schema}.deliveries (
   seq bigint NOT NULL, destination smallint NOT NULL, state smallint NOT NULL DEFAULT 0,
   attempts bigint NOT NULL DEFAULT 0, due bigint NOT NULL DEFAULT 0, changed bigint,
-  reason text, parts text, consent text, PRIMARY KEY (seq, destination));
+  reason text, parts text, consent text, error text, PRIMARY KEY (seq, destination));
 CREATE INDEX set_aside ON {schema}.deliveries (destination, seq) WHERE state > 0;
 
 CREATE TABLE {schema}.consents (
