@@ -115,6 +115,8 @@ A source is a class of the entry-point group `walker_collector.sources`, with `s
     every_worker: bool          whether it runs in each of the workers of a server, which share its
                                 input by themselves (default False); without it, nor `listen`, a
                                 source runs in the first worker only
+    wants_spool: bool           whether a flow with it, but without a spool, gets a warning (default
+                                False)
     corrects_times: bool        whether an event at an impossible time (`collector.oldest`,
                                 `maxAhead`) gets the time of its receipt (default True), or is
                                 refused, as those of files are

@@ -49,7 +49,7 @@ def open_spool(config: CollectorConfig) -> Spool:
 def log_warnings(flow: FlowConfig) -> None:
     """Log the warnings of a flow."""
     for warning in flow.warnings:  # an application may well mount a source, or only push
-        level = logging.INFO if warning == SOURCES_NOT_RUN else logging.WARNING
+        level = logging.INFO if warning.startswith(SOURCES_NOT_RUN) else logging.WARNING
         logger.log(level, "%s: %s", flow.source, warning)
 
 

@@ -338,6 +338,16 @@ def test_what_is_not_run_here_is_a_warning() -> None:
     )
 
 
+def test_a_warning_has_the_line_of_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    out = '"out": {"package": "console", "config": {"data": "dta.x"}}'
+    path.write_text(
+        '{"flows": {"default": {\n"sources": {},\n"stores": {"z": {}},\n'
+        f'"destinations": {{\n{out}}}}}}}}}'
+    )
+    assert [text.rpartition(" (")[2] for text in load_flow(path).warnings] == ["line 3)", "line 5)"]
+
+
 def test_collector_problems_have_their_place() -> None:
     assert problems({"collector": {"queueMax": 0, "spool": {}, "consnet": {}}}) == {
         "collector.queueMax": "must be at least 1, got 0",

@@ -243,3 +243,17 @@ def test_flow_that_loses_what_it_has_acknowledged_is_warned_of(
     found = [line for line in warnings if "acknowledged while they are in memory" in line]
     assert len(found) == warns
     assert all(line.startswith("sources.web: ") and "before out has" in line for line in found)
+
+
+@pytest.mark.parametrize(("spool", "warns"), [(None, True), ({"path": "s.db"}, False)])
+def test_worker_that_reads_a_topic_without_a_spool_is_warned_of(
+    spool: dict[str, str] | None, warns: bool, tmp_path: Path
+) -> None:
+    settings = {"brokers": "localhost:9092", "topics": ["events"], "group": "workers"}
+    flow = {
+        "collector": {"spool": spool and {"path": str(tmp_path / spool["path"])}},
+        "sources": {"events": {"package": "kafka", "config": {"settings": settings}}},
+        "destinations": {"out": {"package": "console"}},
+    }
+    found = [line for line in load_flow(flow, serve=True).warnings if "without a spool" in line]
+    assert [line.partition(":")[0] for line in found] == ["sources.events"] * warns

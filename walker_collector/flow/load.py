@@ -23,10 +23,11 @@ from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow.destination_entry import read_destination
 from walker_collector.flow.diagnostics import Diagnostics
 from walker_collector.flow.extension_entry import check_destinations, read_extensions
-from walker_collector.flow.lossy_edges import warn_of_lossy_edge
+from walker_collector.flow.lossy_edges import warn_of_lossy_edge, warn_of_lossy_worker
 from walker_collector.flow.misplaced import FLOW_PLACES
 from walker_collector.flow.open_rules import warn_of_open_rules
 from walker_collector.flow.parse import ParsedFlow, parse_flow
+from walker_collector.flow.positions import LineOf
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.required_files import require_files
 from walker_collector.flow.requirements import settle_requirements
@@ -133,14 +134,22 @@ def _load(
     diagnostics.raise_for(name)
     diagnostics.warnings += warn_of_open_rules(sources, destinations)
     diagnostics.warnings += warn_of_lossy_edge(sources, destinations, collector)
+    diagnostics.warnings += warn_of_lossy_worker(sources, collector)
     return FlowConfig(
         collector=collector,
         destinations=destinations,
         sources=sources,
         name=flow_name,
         source=name,
-        warnings=tuple(visible(brief(text, _WARNING_MAX)) for text in diagnostics.warnings),
+        warnings=_with_lines(diagnostics.warnings, parsed.line_finder(flow)),
     )
+
+
+def _with_lines(warnings: Iterable[str], line_of: LineOf) -> tuple[str, ...]:
+    """Return each warning once, with the line of its place, or of the first one of several."""
+    shown = (visible(brief(text, _WARNING_MAX)) for text in dict.fromkeys(warnings))
+    lines = ((text, line_of(text.partition(":")[0].partition(", ")[0])) for text in shown)
+    return tuple(f"{text} (line {line})" if line else text for text, line in lines)
 
 
 def _choose(

@@ -1,4 +1,4 @@
-"""Warn of flows that acknowledge events which are in memory alone, although they send them on."""
+"""Warn of flows that keep in memory alone what their sources do not bring again."""
 
 from collections.abc import Mapping
 
@@ -30,4 +30,20 @@ def warn_of_lossy_edge(
         f"sources.{', sources.'.join(hasty)}: events are acknowledged while they are in memory, "
         f"and lost if the process ends before {', '.join(relays)} has sent them on; set "
         'acknowledge of the source to "delivered", or add a spool to the collector',
+    )
+
+
+def warn_of_lossy_worker(
+    sources: Mapping[str, SourceEntry], collector: CollectorConfig
+) -> tuple[str, ...]:
+    """Return a warning of sources that want a spool, where there is none."""
+    wanting = [
+        id for id, entry in sources.items() if getattr(entry.plugin, "wants_spool", False) is True
+    ]
+    if collector.spool is not None or not wanting:
+        return ()
+    return (
+        f"sources.{', sources.'.join(wanting)}: without a spool, held events, dead letters and "
+        "consent are lost when the process ends, and no other process knows of them; add a spool "
+        "to the collector, for processes of several machines one in PostgreSQL",
     )

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 from attrs import frozen
 
 from walker_collector.errors import ConfigError, Problem
-from walker_collector.flow.positions import line_finder
+from walker_collector.flow.positions import LineOf, line_finder
 from walker_collector.flow.source_file import read_text
 from walker_collector.flow.syntax_advice import json_advice
 from walker_collector.naming import join, kind
@@ -54,12 +54,15 @@ class ParsedFlow:
         try:
             yield
         except ConfigError as error:
-            if self.text:
-                flows = self.raw.get("flows")
-                only = list(flows) if isinstance(flows, Mapping) and len(flows) == 1 else []
-                names = [flow] if flow else ["default", *only]
-                error.add_lines(line_finder(self.text, toml=self.is_toml, flows=names))
+            error.add_lines(self.line_finder(flow))
             raise
+
+    def line_finder(self, flow: str | None = None) -> LineOf:
+        """Return a function that finds the lines of places in the flow `flow` of the file."""
+        flows = self.raw.get("flows")
+        only = list(flows) if isinstance(flows, Mapping) and len(flows) == 1 else []
+        names = [flow] if flow else ["default", *only]
+        return line_finder(self.text, toml=self.is_toml, flows=names)
 
 
 def _is_web(flow: Any) -> bool:

@@ -36,6 +36,7 @@ class KafkaSource:
 
     settings = Settings
     every_worker = True
+    wants_spool = True
 
     @hookimpl
     def run(self, context: SourceContext) -> None:
