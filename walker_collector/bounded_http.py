@@ -26,7 +26,7 @@ from typing import Any, Final
 RESPONSE_BYTES: Final = 4_000_000
 """Bytes of a response that are read, with its head, before they are unpacked."""
 _PIECE_BYTES: Final = 16_384
-"""Bytes sent at once: a TLS record, for which one timeout counts."""
+"""Bytes sent at once by a transport of urllib3's, which counts a timeout for each TLS record."""
 
 
 class ResponseTooLong(OSError):
@@ -166,10 +166,12 @@ class BoundedConnection:
         if _call.ends_at is None or not isinstance(data, bytes):
             super().send(data)  # type: ignore[misc]  # http.client's connection
             return
-        for at in range(0, len(data), _PIECE_BYTES):
+        # Python's sockets count one timeout for all that is sent at once. Each of several pieces
+        # would give up the interpreter's lock, and wait for it again while other threads compute.
+        size = len(data) if isinstance(self.sock, socket.socket) else _PIECE_BYTES
+        for at in range(0, len(data), size or 1):
             self.sock.settimeout(_left(_call.ends_at))
-            piece = data[at : at + _PIECE_BYTES]
-            super().send(piece)  # type: ignore[misc]  # http.client's connection
+            super().send(data[at : at + size])  # type: ignore[misc]  # http.client's connection
 
 
 def _addresses(host: str, port: int | None) -> list[str]:

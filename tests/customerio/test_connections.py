@@ -291,6 +291,27 @@ def test_answer_that_drips_ends_with_the_time_limit(tmp_path: Path) -> None:
         clients.close()
 
 
+def test_large_request_that_is_taken_slowly_ends_with_the_time_limit(tmp_path: Path) -> None:
+    tls = server_context(["127.0.0.1"], tmp_path / "ca.pem")
+
+    def sip(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            while secure.recv(1_000):
+                over.wait(0.02)
+
+    over = threading.Event()
+    with sockets.listening(sip) as port:
+        url, ca_file = f"https://127.0.0.1:{port}", str(tmp_path / "ca.pem")
+        clients = open_clients(settings_of(trackUrl=url, caFile=ca_file, timeout=1_000))
+        began = time.monotonic()
+        with pytest.raises(NoResponse):
+            clients.track.track("u1", "large", {"text": "x" * 20_000_000})
+        assert 0.9 < time.monotonic() - began < 5
+        over.set()
+        clients.close()
+
+
 def test_time_limit_is_that_of_each_request_on_a_kept_connection(
     connect: Open, customerio: Sandbox
 ) -> None:
