@@ -197,9 +197,8 @@ class _BatchInProgress:
 
         A person whose event cannot be mapped is held up, so that later ones stay behind it.
         """
-        prepare, held_up = self.dispatcher.preparation.prepare, self.held_up
-        for task in self.tasks:
-            prepare(task, self.snapshot)
+        held_up = self.held_up
+        for task in self.dispatcher.preparation.prepare_each(self.tasks, self.snapshot):
             if task.item is None:
                 self._note(task)
             elif task.person not in held_up:
@@ -218,7 +217,7 @@ class _BatchInProgress:
                 return
 
     def _call_groups(self, tasks: Sequence[Task]) -> Iterable[Sequence[Task]]:
-        if self.dispatcher.rules_batch or any(task.notice for task in tasks):
+        if self.dispatcher.rules_batch or [task for task in tasks if task.notice]:
             return split(tasks)
         return [tasks] if tasks else []
 
@@ -286,12 +285,13 @@ class _BatchInProgress:
         outcomes = self._outcomes_of(tasks)
         if outcomes is None:  # one event may have broken the call: send each by itself
             return self._send_each(tasks, self._push_alone)
-        outcomes = self._without_idling(outcomes)
+        outcomes, going = self._without_idling(outcomes), True
         for task, outcome in zip(tasks, outcomes, strict=True):
             task.outcome = outcome
             if outcome is not DELIVERED:
                 self._note(task)
-        return not any(outcome.kind == "unavailable" for outcome in outcomes)
+                going &= outcome.kind != "unavailable"
+        return going
 
     def _outcomes_of(self, tasks: Sequence[Task]) -> Sequence[Outcome] | None:
         """Send the tasks with one call; None if it raised an error that one of several caused."""

@@ -24,14 +24,49 @@ class BusyPeople:
     """
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        """The number of each person's taken entries."""
+        self._counts: dict[str, int] = {}
+        self._of: dict[int, str] = {}
+        self._only: tuple[Sequence[Entry], Sequence[str]] | None = None
+        """A batch beside which nothing is taken, and its people. Mostly it is finished as a whole,
+        before anybody asks for one of its entries."""
         self.blocked: set[str] = set()
         """People without any entry that may be taken."""
-        self.of: dict[int, str] = {}
-        """The person of each taken entry."""
         self.parked: dict[str, deque[Entry]] = {}
         self.parked_count = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of each person's taken entries."""
+        if self._only is not None:
+            self._note_each()
+        return self._counts
+
+    @property
+    def of(self) -> dict[int, str]:
+        """The person of each taken entry."""
+        if self._only is not None:
+            self._note_each()
+        return self._of
+
+    def _note_each(self) -> None:
+        """Note the entries of the only batch one by one."""
+        entries, people = self._only or ((), ())
+        pairs = zip(entries, people, strict=True)
+        of = {entry[0]: person for entry, person in pairs if person}
+        counts = dict(Counter(of.values()))
+        # No call between these lines, so no signal handler can run: all of them happen, or none.
+        self._counts = counts
+        self._of = of
+        self._only = None
+
+    @property
+    def none_waits(self) -> bool:
+        """Whether nobody's entries must wait."""
+        return not (self._counts or self.blocked) and self._only is None
+
+    def take_only(self, entries: Sequence[Entry], people: Sequence[str]) -> None:
+        """Note that these entries are taken, while nobody's must wait."""
+        self._only = entries, people
 
     def waits(self, person: str) -> bool:
         """Return whether a person's entries must wait."""
@@ -72,6 +107,9 @@ class BusyPeople:
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
         """Remove entries from the taken ones; return the parked entries that become ready."""
+        if self._only is not None and self._only[0] is entries:
+            self._only = None  # nobody has come to wait for them
+            return []
         freed: list[Entry] = []
         counts, of = self.counts, self.of
         for entry in entries:
@@ -118,11 +156,16 @@ class BusyPeople:
 class KeyedQueue:
     """Entries that are ready, parked behind their person's earlier ones, or waiting for a retry.
 
-    `canonical` maps each key of a person to the current one.
+    `canonical` maps each key of a person to the current one; `canonical_keys` does so with many.
     """
 
-    def __init__(self, canonical: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        canonical: Callable[[str], str],
+        canonical_keys: Callable[[Iterable[str]], list[str]] | None = None,
+    ) -> None:
         self.canonical = canonical
+        self._canonical_keys = canonical_keys or (lambda keys: [canonical(key) for key in keys])
         self.ready: deque[Entry] = deque()
         self.people = BusyPeople()
         self.retries = Retries()
@@ -214,8 +257,8 @@ class KeyedQueue:
 
     def take_ready(self, size: int, size_bytes: int | None) -> list[Entry]:
         """Take a batch of ready entries only."""
-        if size_bytes is None and not self.people.counts and not self.people.blocked:
-            return self._take_first(size)
+        if self.people.none_waits and (first := self._take_first(size, size_bytes)):
+            return first
         batch: list[Entry] = []
         try:
             self._fill(batch, size, size_bytes)
@@ -224,14 +267,16 @@ class KeyedQueue:
             raise
         return batch
 
-    def _take_first(self, size: int) -> list[Entry]:
-        """Take the first entries, while nobody's entries must wait: the fast twin of `_fill`."""
+    def _take_first(self, size: int, size_bytes: int | None) -> list[Entry]:
+        """Take the first entries while nobody's must wait: the fast twin of `_fill`.
+
+        Takes none if their bytes are to be counted one by one.
+        """
         batch = [*islice(self.ready, size)]
-        people = [self.canonical(entry[1]) for entry in batch]  # may raise, with nothing taken
-        self.people.counts.update(Counter(filter(None, people)))
-        self.people.of.update(
-            (entry[0], person) for entry, person in zip(batch, people, strict=True) if person
-        )
+        if size_bytes is not None and sum([len(entry[3]) for entry in batch]) > size_bytes:
+            return []
+        people = self._canonical_keys([entry[1] for entry in batch])  # may raise: nothing is taken
+        self.people.take_only(batch, people)
         for _ in batch:
             self.ready.popleft()
         return batch

@@ -1,7 +1,6 @@
 """The pending events of one destination: waiting, held for consent, or in flight."""
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
@@ -22,8 +21,6 @@ from walker_collector.delivery.retries import RetryTurns
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
-
-_person_key: Final = itemgetter(1)
 
 
 @frozen
@@ -237,7 +234,7 @@ class PendingEvents:
             return None
         try:
             # One snapshot for the whole batch, so that a grant cannot come between two events.
-            snapshot = state.consents.snapshot(set(map(_person_key, entries)))
+            snapshot = state.consents.snapshot([entry[1] for entry in entries])
         except BaseException:
             state.queue.return_to_place(entries)
             raise
@@ -295,10 +292,14 @@ class PendingEvents:
         state.counts.batches += 1
         state.counts.delivered += len(entries)
         state.waiting -= len(entries)
-        for entry in entries:
-            del state.in_flight[entry[0]]
-            state.bytes -= len(entry[3])
-            if state.attempts:  # mostly empty, as mostly nothing was tried before
+        state.bytes -= size_of(entries)
+        if len(state.in_flight) == len(entries):
+            state.in_flight.clear()
+        else:
+            for entry in entries:
+                del state.in_flight[entry[0]]
+        if state.attempts:  # mostly empty, as mostly nothing was tried before
+            for entry in entries:
                 state.attempts.pop(entry[0], None)
                 self._retry_turns.settled(entry)
         if self.erasures.revoked:

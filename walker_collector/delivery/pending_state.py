@@ -43,7 +43,7 @@ class PendingState:
         self.log = log
         self.wake = wake
         self.lock = threading.RLock()
-        self.queue = KeyedQueue(consents.ordering_key)
+        self.queue = KeyedQueue(consents.ordering_key, consents.ordering_keys)
         self.held = ConsentHold(destination.config.queue_max)
         self.in_flight: dict[int, Entry] = {}
         self.window = SpoolWindow(spool, destination.id, self.owns_entry)
@@ -160,4 +160,4 @@ class PendingState:
 
 def size_of(entries: Iterable[Entry]) -> int:
     """Return the bytes of JSON of these entries."""
-    return sum(len(entry[3]) for entry in entries)
+    return sum([len(entry[3]) for entry in entries])

@@ -1,6 +1,6 @@
 """Prepare an entry for its call: decode it, check consent, map it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from walker_collector.delivery.outcome import IGNORED, Outcome
 from walker_collector.delivery.task import Task
 from walker_collector.events import CONSENT_AT, UNTRUSTED, decode
 from walker_collector.hookspecs import Event, Item, Progress, PushContext, Received
-from walker_collector.mapping import AT_NAME, UNMATCHED
+from walker_collector.mapping import UNMATCHED
 from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
 from walker_collector.spool import FRESH, DeliveryState, Entry
@@ -95,19 +95,29 @@ class Preparation:
         self._calls = calls
         self._warns_unmatched = bool(config.mapping) and config.data is None
         self._unmatched: set[str] = set()
+        self._admitted: Basis | None = None
+        """The last basis that the destination's consent admits events under."""
         self._partial = destination.partial
         self._map = self._map_whole if self._partial is None else self._map_partially
 
     def prepare(self, task: Task, snapshot: ConsentSnapshot) -> None:
         """Give the task an item to send, or an outcome that needs no call; never raises."""
-        try:
-            made = self._map(task, snapshot)
-        except BaseException as error:  # from a function of the plugin or the user in the mapping
-            made = self._calls.bug(error, "mapping", task)
-        if isinstance(made, Item):
-            task.item = made
-        else:
-            task.item, task.outcome = None, made
+        for _ in self.prepare_each((task,), snapshot):
+            pass
+
+    def prepare_each(self, tasks: Iterable[Task], snapshot: ConsentSnapshot) -> Iterator[Task]:
+        """Prepare tasks, each when it is asked for; never raises."""
+        make = self._map
+        for task in tasks:
+            try:
+                made = make(task, snapshot)
+            except BaseException as error:  # from a function of the plugin or the user
+                made = self._calls.bug(error, "mapping", task)
+            if isinstance(made, Item):
+                task.item = made
+            else:
+                task.item, task.outcome = None, made
+            yield task
 
     def admits(self, task: Task, snapshot: ConsentSnapshot) -> bool:
         """Return whether an entry may still be sent under this consent; never raises."""
@@ -151,7 +161,7 @@ class Preparation:
         entry, destination = task.entry, self._destination
         seq, key, _, body = entry
         assert self._partial is not None
-        rule = self._partial[body[AT_NAME : body.find(b'"', AT_NAME)]]
+        rule = self._partial.of_event(body)
         if rule is None:
             return self._map_whole(task, snapshot)
         try:
@@ -160,10 +170,17 @@ class Preparation:
             return self._map_whole(task, snapshot)
         if read.name != rule.name:  # something else stands where names do
             return self._map_whole(task, snapshot)
-        basis, own, since = snapshot.bases[key], read.consent, read.since
-        consent = dict(basis.of_event(own, since) if own or since else basis.granted)
-        if destination.requires_consent and not destination.admits(consent):
-            return self._denied(consent)
+        basis = snapshot.bases[key]
+        if read.consent or read.since:
+            consent = dict(basis.of_event(read.consent, read.since))
+            if not destination.admits(consent):
+                return self._denied(consent)
+        else:  # as most events, which people share a basis for: it is looked at once
+            consent = {**basis.granted}
+            if basis is not self._admitted:
+                if not destination.admits(consent):
+                    return self._denied(consent)
+                self._admitted = basis
         event = rule.event(read, consent)
         attempt = self._attempts.get(seq, FRESH) if self._attempts else FRESH
         context = PushContext(

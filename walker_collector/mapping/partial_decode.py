@@ -51,8 +51,8 @@ from walker_collector.secret import Secret
 
 _NAMES_MAX: Final = 1024
 """Event names that are remembered; events of others are decoded whole."""
-_NAME_MAX: Final = 500
-"""Bytes of a name; `complete` allows no more."""
+_NAME_MAX: Final = 100
+"""Bytes of a name, less one, and hardly any is as long; events of longer ones are decoded whole."""
 _ALWAYS: Final = ("name", "id", "consent")
 """Parts that every destination gets."""
 _ATOMS: Final = (str, int, float, bool, type(None), type(MISSING), Secret, enum.Enum)
@@ -103,10 +103,12 @@ class PartialRules(dict[bytes, PartialRule | None]):
 
     def of_event(self, body: bytes) -> PartialRule | None:
         """Return the rule that an event's JSON seems to go by; its `name` must be compared."""
-        return self[body[AT_NAME : body.find(b'"', AT_NAME)]]
+        # `find` on the whole would parse its arguments for longer than all of this takes.
+        name, end, _ = body[AT_NAME : AT_NAME + _NAME_MAX].partition(b'"')
+        return self[name] if end else None
 
     def __missing__(self, name: bytes) -> PartialRule | None:
-        if len(self) >= _NAMES_MAX or len(name) > _NAME_MAX:
+        if len(self) >= _NAMES_MAX:
             return None
         made = None
         if b"\\" not in name and not name.startswith(b"walker "):  # no command

@@ -23,7 +23,7 @@ from walker_collector.spool import (
     PeopleUpdate,
     later_of,
 )
-from walker_collector.spool.person_keys import claimed, is_claimed, unclaimed
+from walker_collector.spool.person_keys import OF_IDS, claimed, is_claimed, unclaimed
 
 T = TypeVar("T")
 Keep = Callable[[PeopleUpdate, str, Consent], object]
@@ -285,7 +285,8 @@ class ConsentStore(KnownPeople):
     def snapshot(self, people: Iterable[str]) -> ConsentSnapshot:
         """Return the consent of each of these people."""
         version = self.version  # read first: a statement made since then outdates the snapshot
-        names = {person: self.canonical(person) for person in people}
+        look = self.canonical
+        names = {key: key if key and key[0] == OF_IDS else look(key) for key in people}
         if self._records.is_empty:
             return ConsentSnapshot(version, dict.fromkeys(names, self.basis("")), names)
         return ConsentSnapshot(version, {person: self.basis(person) for person in names}, names)

@@ -16,6 +16,7 @@ from walker_collector.people.pending_links import Join, PendingLinks
 from walker_collector.people.shared_knowledge import SharedKnowledge
 from walker_collector.spool import ConsentRecord, Erased, PeopleUpdate, Spool, later_of
 from walker_collector.spool.person_keys import (
+    OF_IDS,
     claimed,
     is_claimed,
     is_signed_in,
@@ -311,6 +312,11 @@ class KnownPeople(SharedKnowledge):
         if key.startswith("id:"):  # most are, and need no look
             return key
         return ordering_key(self.canonical(key))
+
+    def ordering_keys(self, keys: Iterable[str]) -> list[str]:
+        """Return `ordering_key` of each key."""
+        look = self.ordering_key
+        return [key if key and key[0] == OF_IDS else look(key) for key in keys]
 
     @contextmanager
     def erasing(self, people: Iterable[str]) -> Iterator[set[str]]:
