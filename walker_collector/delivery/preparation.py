@@ -167,6 +167,7 @@ class Preparation:
         try:
             read = rule.decode(body)
         except (msgspec.MsgspecError, ValueError):  # it does not fit
+            self._partial.note_misfit(rule)
             return self._map_whole(task, snapshot)
         if read.name != rule.name:  # something else stands where names do
             return self._map_whole(task, snapshot)

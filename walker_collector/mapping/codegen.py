@@ -139,13 +139,14 @@ def generate(node: Node, clean: Clean, where: str) -> Resolve:
 
 
 def write(
-    node: Node, clean: Clean, where: str, shape: Shape | None = None
+    node: Node, clean: Clean, where: str, shape: Shape | None = None, *, scalars: bool = False
 ) -> tuple[str, dict[str, Any]]:
     """Return the source of the function `generated`, and the values of the names it uses.
 
     With a shape, its `value` has that shape, and keys that the shape lacks are read in `event`.
+    `scalars`: the values in the shape are known to be plain scalars or None.
     """
-    writer = _FunctionWriter(clean, where)
+    writer = _FunctionWriter(clean, where, scalars)
     writer.write(node, shape)
     return "\n".join(writer.lines), writer.names
 
@@ -174,7 +175,7 @@ class _FunctionWriter:
     shapes of the variables that hold no dicts.
     """
 
-    def __init__(self, clean: Clean, where: str) -> None:
+    def __init__(self, clean: Clean, where: str, scalars: bool) -> None:
         self.lines: list[str] = []
         self.names: dict[str, Any] = {
             "MISSING": MISSING,
@@ -185,6 +186,7 @@ class _FunctionWriter:
         }
         self._clean = clean
         self._nullable = clean is keep
+        self._scalars = scalars
         self._where = where
         self._indent = ""
         self._depth = 0
@@ -220,11 +222,15 @@ class _FunctionWriter:
             self._put_nullable(node, source, store)
             return
         self._line(f"found = {self._found(node, source)}")
-        # Scalars first, without a call: most values of a mapping are scalars.
-        with self._block("if type(found) in PLAIN:"):
-            self._line(store("found"))
-        with self._block("elif found is not None:"):
-            self._line(store("clean(found)"))
+        if self._scalars and self._is_in_shape(node, source):
+            with self._block("if found is not None:"):
+                self._line(store("found"))
+        else:
+            # Scalars first, without a call: most values of a mapping are scalars.
+            with self._block("if type(found) in PLAIN:"):
+                self._line(store("found"))
+            with self._block("elif found is not None:"):
+                self._line(store("clean(found)"))
         if node.default is not MISSING:
             with self._block("else:"):
                 self._line(store(self._bind("default", node.default)))
@@ -298,6 +304,11 @@ class _FunctionWriter:
         for key in node.keys if isinstance(node, ReadNode) else ():
             found = found.below.get(key) if isinstance(found, Shape) else None
         return found
+
+    def _is_in_shape(self, node: ReadNode, source: _Input) -> bool:
+        """Return whether the node's value is an attribute of an object with a shape."""
+        holder = _Input(self._holder(source.value, node.keys), "")
+        return bool(node.keys) and self._shape_of(ReadNode(node.keys[:-1]), holder) is not None
 
     def _object(self, value: str, keys: tuple[str, ...]) -> str:
         """Return the variable of the object at the keys; it is read once, when first needed."""

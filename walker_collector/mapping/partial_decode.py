@@ -7,11 +7,14 @@ in dicts, and read as attributes half of the mapping.
 Parts of the event (`data`, `user`, ...) that the destination or a function-like value reads are
 decoded whole, as dicts: together they are the event that the destination gets. The other parts are
 decoded into structures, and only as far as the rule reads them. An event that does not fit (text
-where the rule reads on in an object) raises ValidationError, and is decoded as a whole.
+where the rule reads on in an object) raises ValidationError, and is decoded as a whole. At first
+only scalars fit as values, since the mapping need not look at them; after a few events with others,
+values of any type do.
 The JSON is `encode`'s: no integer in it is beyond 64 bits, which msgspec and orjson read unalike.
 """
 
 import enum
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
@@ -53,6 +56,9 @@ _NAMES_MAX: Final = 1024
 """Event names that are remembered; events of others are decoded whole."""
 _NAME_MAX: Final = 100
 """Bytes of a name, less one, and hardly any is as long; events of longer ones are decoded whole."""
+_MISFITS: Final = 10
+"""Events of a name that do not fit, before values other than scalars do."""
+_SCALAR: Final = str | int | float | bool | None
 _ALWAYS: Final = ("name", "id", "consent")
 """Parts that every destination gets."""
 _ATOMS: Final = (str, int, float, bool, type(None), type(MISSING), Secret, enum.Enum)
@@ -80,6 +86,7 @@ class PartialRule:
         raises ValidationError if the event does not fit.
     event: makes the event for the destination, of the structure and the consent that counts.
     data: makes the mapped data of the structure, the event and its scope; None: there is none.
+    scalars: no event fits that has another value than a scalar where the rule reads one.
     """
 
     name: str
@@ -87,6 +94,7 @@ class PartialRule:
     decode: Callable[[bytes], Any]
     event: Callable[[Any, Consent], Event]
     data: MakeData | None
+    scalars: bool
 
 
 class PartialRules(dict[bytes, PartialRule | None]):
@@ -100,6 +108,7 @@ class PartialRules(dict[bytes, PartialRule | None]):
     def __init__(self, parts: Parts, steps_of: Callable[[str], RuleSteps | None]) -> None:
         self._parts = parts
         self._steps_of = steps_of
+        self._misfits = Counter[str]()
 
     def of_event(self, body: bytes) -> PartialRule | None:
         """Return the rule that an event's JSON seems to go by; its `name` must be compared."""
@@ -113,10 +122,19 @@ class PartialRules(dict[bytes, PartialRule | None]):
         made = None
         if b"\\" not in name and not name.startswith(b"walker "):  # no command
             text = name.decode(errors="replace")  # if it is none, no event has it
-            steps = self._steps_of(text)
-            made = _compile_rule(text, steps, self._parts) if steps else None
+            made = self._compile(text, scalars=True)
         self[name] = made
         return made
+
+    def note_misfit(self, rule: PartialRule) -> None:
+        """Note that an event does not fit a rule; after some of them, more values do."""
+        self._misfits[rule.name] += rule.scalars
+        if self._misfits[rule.name] == _MISFITS:
+            self[rule.name.encode()] = self._compile(rule.name, scalars=False)
+
+    def _compile(self, name: str, *, scalars: bool) -> PartialRule | None:
+        steps = self._steps_of(name)
+        return _compile_rule(name, steps, self._parts, scalars) if steps else None
 
 
 def compile_partial(
@@ -133,20 +151,20 @@ def compile_partial(
         return None
 
 
-def _compile_rule(name: str, steps: RuleSteps, parts: Parts) -> PartialRule | None:
+def _compile_rule(name: str, steps: RuleSteps, parts: Parts, scalars: bool) -> PartialRule | None:
     try:
         settings = steps.rule.settings if steps.rule else None
         parts |= frozenset(_parts_of_settings(settings))
         nodes = [node_of(spec, where) for spec, where in steps.specs]
         shape, parts = _shape(nodes, parts)
-        kind = _structure_of_event(shape, parts)
+        kind = _structure_of_event(shape, parts, _SCALAR if scalars else Any)
         common = steps.specs[: len(steps.specs) - (steps.data is not None)]
         if steps.name and any("name" in _parts_of(spec) for spec, _ in common):
             return None  # the destination's data has the name that the event came with
     except (_ReadsAll, ValueError):  # ValueError: msgspec takes no such key
         return None
     made = [
-        _executed(*write(node, prune, where, shape), where)
+        _executed(*write(node, prune, where, shape, scalars=scalars), where)
         for node, (_, where) in zip(nodes, steps.specs, strict=True)
     ]
     return PartialRule(
@@ -155,6 +173,7 @@ def _compile_rule(name: str, steps: RuleSteps, parts: Parts) -> PartialRule | No
         msgspec.json.Decoder(kind).decode,
         _event_maker(steps.name or name, parts),
         _merged(*made) if len(made) > 1 else next(iter(made), None),
+        scalars,
     )
 
 
@@ -289,9 +308,12 @@ def _reserve(
 # --- structures ----------------------------------------------------------------------------
 
 
-def _structure(shape: Shape) -> type[msgspec.Struct]:
-    """Return the structure of an object, and give its shape an empty one."""
-    fields = [(shape.attribute(key), _type(below), None) for key, below in shape.below.items()]
+def _structure(shape: Shape, value: Any) -> type[msgspec.Struct]:
+    """Return the structure of an object, and give its shape an empty one.
+
+    `value` is the type of its values, which are no objects or lists with a shape.
+    """
+    fields = _fields(shape, value)
     rename = {shape.attribute(key): key for key in shape.below}
     # Nothing in it refers to it: the garbage collector need not look.
     made = msgspec.defstruct("Part", fields, rename=rename, gc=False)
@@ -299,22 +321,27 @@ def _structure(shape: Shape) -> type[msgspec.Struct]:
     return made
 
 
-def _type(below: Shape | Items | None) -> Any:
+def _fields(shape: Shape, value: Any) -> list[Any]:
+    types = {key: _type(below, value) for key, below in shape.below.items()}
+    return [(shape.attribute(key), type_, None) for key, type_ in types.items()]
+
+
+def _type(below: Shape | Items | None, value: Any) -> Any:
     if isinstance(below, Shape):
-        return _structure(below) | None
+        return _structure(below, value) | None
     if isinstance(below, Items):
-        return list[_structure(below.shape) | None] | None  # type: ignore[misc]  # made here
-    return Any
+        return list[_structure(below.shape, value) | None] | None  # type: ignore[misc]  # made here
+    return value
 
 
-def _structure_of_event(shape: Shape, parts: Parts) -> type[msgspec.Struct]:
+def _structure_of_event(shape: Shape, parts: Parts, value: Any) -> type[msgspec.Struct]:
     """Return the structure of an event: the parts that every event has must be there."""
     whole = _attributes(parts)
     fields: list[Any] = [
         (attribute, Any) if key in KEYS else (attribute, Any, msgspec.UNSET)
         for attribute, key in whole.items()
     ]
-    fields += [(shape.attribute(key), _type(below), None) for key, below in shape.below.items()]
+    fields += _fields(shape, value)
     fields += [("consent", Any, None), ("since", Any, None), ("untrusted", Any, False)]
     rename = {**whole, **{shape.attribute(key): key for key in shape.below}}
     rename |= {"since": CONSENT_AT, "untrusted": UNTRUSTED}
