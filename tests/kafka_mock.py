@@ -17,6 +17,7 @@ from tests.kafka_broker import messages_of
 PRODUCE: Final = 0
 """The number of the request that brings messages."""
 METADATA: Final = 3
+OFFSET_COMMIT: Final = 8
 MANY: Final = 1_000
 BROKER: Final = 1
 _PRODUCER: Final = 0
@@ -38,6 +39,14 @@ def _library() -> Any:
         ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, _POINTER),
         ("rd_kafka_mock_topic_create", _INT, _POINTER, ctypes.c_char_p, _INT, _INT),
         ("rd_kafka_mock_topic_set_error", None, _POINTER, ctypes.c_char_p, _INT),
+        (
+            "rd_kafka_mock_partition_set_leader",
+            _INT,
+            _POINTER,
+            ctypes.c_char_p,
+            ctypes.c_int32,
+            ctypes.c_int32,
+        ),
         ("rd_kafka_mock_broker_set_down", _INT, _POINTER, ctypes.c_int32),
         ("rd_kafka_mock_broker_set_up", _INT, _POINTER, ctypes.c_int32),
         ("rd_kafka_mock_broker_set_rtt", _INT, _POINTER, ctypes.c_int32, _INT),
@@ -100,6 +109,12 @@ class KafkaMock:
 
     def _set_error(self, topic: str, error: int) -> None:
         self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), error)
+
+    def set_leader(self, topic: str, partition: int, broker: int = BROKER) -> None:
+        """Have a broker lead a partition; -1: none does, so nobody tells of its messages."""
+        self._library.rd_kafka_mock_partition_set_leader(
+            self._cluster, topic.encode(), partition, broker
+        )
 
     def stop(self) -> None:
         """Break all connections, and take no new ones."""

@@ -15,8 +15,10 @@ _TROUBLES_MAX: Final = 100
 _EXPECTED: Final = (("CONFWARN",), ("FATAL",))
 """Lines about configuration, which is ours, and about errors that messages get as well."""
 _NONE_LEFT: Final = "_ALL_BROKERS_DOWN"
-_VOLATILE: Final = re.compile(r"\(after [^)]*\)|\d+(?= (?:ms|request|message|bytes))|\S+#\w+-\d+")
+_VOLATILE: Final = re.compile(r"\(after [^)]*\)|\d+(?= (?:ms|request|message|bytes))")
 """The parts of a line that differ each time the same thing happens."""
+_THREAD: Final = re.compile(r"^\[thrd:[^ ]*\]: ")
+"""The thread of librdkafka that a line begins with, for its developers."""
 
 
 class ClientError(NamedTuple):
@@ -39,8 +41,8 @@ class ClientLog:
 
     It has the method `log` of a logger, which the client calls (`logger`), and `on_error` for
     errors (`error_cb`). A line about a trouble is a warning the first time, and every ten minutes
-    if it lasts; all other lines are for the debug log. `last_error`: the latest error since the
-    last call of `succeeded`.
+    if it lasts, as its text alone; all other lines are for the debug log. `last_error`: the latest
+    error since the last call of `succeeded`.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class ClientLog:
     def log(self, level: int, message: str, *args: Any) -> None:
         """Log a line of the client: a facility such as FAIL, the client's name, and the text."""
         text = storable(message % args if args else message)
+        plain = storable(_THREAD.sub("", str(args[-1]))) if args else text
         trouble = level >= logging.WARNING and args[:1] not in _EXPECTED
-        trouble = trouble and self._is_new(_VOLATILE.sub("", text))
-        shown = logging.WARNING if trouble else logging.DEBUG
-        self._logger.log(shown, "%s: %s", self._prefix, text)
+        if trouble and self._is_new(_VOLATILE.sub("", plain)):
+            self._logger.warning("%s: %s", self._prefix, plain)
+        else:
+            self._logger.debug("%s: %s", self._prefix, text)
 
     def on_error(self, error: Any) -> None:
         """Note an error: the cause, if messages get no acknowledgement."""

@@ -35,7 +35,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def fail(log: ClientLog, text: str, after: int = 0, client: int = 1) -> None:
     text = text.replace("%d", str(after))
-    log.log(logging.ERROR, "%s [%s] %s", "FAIL", f"rdkafka#producer-{client}", text)
+    thread = f"[thrd:k{client}:9092/bootstrap]: "
+    log.log(logging.ERROR, "%s [%s] %s", "FAIL", f"rdkafka#producer-{client}", thread + text)
 
 
 def test_trouble_is_a_warning_once(
@@ -45,7 +46,7 @@ def test_trouble_is_a_warning_once(
         fail(log, REFUSED, after=attempt, client=attempt)
         clock.now += 2
     assert len(warnings(caplog)) == 1
-    assert "destination out: FAIL" in warnings(caplog)[0]
+    assert warnings(caplog)[0].startswith("destination out: k1:9092/1: Connect to ")
     assert "Connection refused" in warnings(caplog)[0]
     fail(log, REFUSED.replace("k1", "k2"))
     assert len(warnings(caplog)) == 2

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from logging import Logger
 from typing import Any, Final
 
@@ -90,8 +92,6 @@ class BadMessages:
         self._producer = None
 
     def _forward(self, found: Sequence[Bad], topic: str) -> None:
-        if self._producer is None:
-            self._producer = self.make_producer()
         has_warned = False
         left = list(found)
         while left := self._without_receipt(left, topic):
@@ -108,29 +108,40 @@ class BadMessages:
 
     def _without_receipt(self, found: Sequence[Bad], topic: str) -> list[Bad]:
         """Send messages; return those that the brokers may not have."""
-        left = dict(enumerate(found))
+        fates = self._send(found, topic)
+        left = []
+        for at, item in enumerate(found):
+            if at in fates and fates[at] is None:
+                continue
+            if at in fates and client_error(fates[at]).name in _TOO_LARGE:
+                self._give_up(*item)
+            else:
+                left.append(item)
+        if left:  # a client with a fatal error has stopped for good: the next attempt gets another
+            self._producer = None
+        return left
 
-        def receipt(number: int) -> Callable[[Any, Any], None]:
-            def answer(error: Any, _: Any) -> None:
-                if error is None:
-                    del left[number]
-                elif client_error(error).name in _TOO_LARGE:
-                    self._give_up(*left.pop(number))
+    def _send(self, found: Sequence[Bad], topic: str) -> dict[int, Any]:
+        """Send messages; return the error of each that has an answer, None for a receipt."""
+        fates: dict[int, Any] = {}
 
-            return answer
+        def report(at: int, error: Any, _: Any) -> None:
+            # No more than that: at a fatal error the client calls with an exception raised already.
+            fates[at] = error
 
-        for number, (message, error) in enumerate(found):
+        producer = self._producer = self._producer or self.make_producer()
+        for at, (message, error) in enumerate(found):
             headers = _headers(message, error, self.group)
             key, value = message.key(), message.value()
             try:
-                self._producer.produce(
-                    topic, value, key, headers=headers, on_delivery=receipt(number)
+                producer.produce(
+                    topic, value, key, headers=headers, on_delivery=partial(report, at)
                 )
             except Exception as refusal:  # of the client, whose exceptions come with the extra
-                if client_error(refusal).name in _TOO_LARGE:
-                    self._give_up(*left.pop(number))
-        self._producer.flush(_ACKNOWLEDGED_IN)
-        return list(left.values())
+                fates[at] = refusal
+        with suppress(Exception):  # the client has stopped for good
+            producer.flush(_ACKNOWLEDGED_IN)
+        return fates
 
     def _give_up(self, message: Message, error: EventError) -> None:
         self._log.note(message, f"skipped, as it is too large to be forwarded: {error}")

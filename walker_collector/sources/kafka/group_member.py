@@ -33,6 +33,8 @@ _CLOSE: Final = 2.0
 _NO_OFFSET: Final = "_AUTO_OFFSET_RESET"
 
 Key = tuple[str, int]
+Begin = Callable[[list[Partition]], list[Partition]]
+"""Sets the offsets of partitions; returns those for which it fails now."""
 
 
 @define(eq=False, kw_only=True)
@@ -54,6 +56,8 @@ class GroupMember:
     _assigned: dict[Key, Partition] = field(factory=dict, init=False)
     _taken: deque[Partition] = field(factory=deque, init=False)
     """Partitions that the other thread has set an offset for, to be read from there on."""
+    _later: deque[tuple[float, Callable[[], object]]] = field(factory=deque, init=False)
+    """Calls that the other thread has to repeat, each from a time (monotonic, s) on."""
     _is_paused: bool = field(default=False, init=False)
     _committed_at: float = field(default=0.0, init=False)
     _complaints: set[str] = field(factory=set, init=False)
@@ -80,6 +84,8 @@ class GroupMember:
     def _step(self) -> None:
         if any(partition.lost for partition in self._assigned.values()):
             self._subscribe_again()
+        while self._later and self._later[0][0] <= time.monotonic():
+            self.work.call(self._later.popleft()[1])
         while self._taken:
             self._taken.popleft()
             if not self._taken:
@@ -191,26 +197,27 @@ class GroupMember:
         self._assigned.clear()
         self._taken.clear()
 
-    def _begin(
-        self, partitions: list[Partition], begin: Callable[[list[Partition]], object]
-    ) -> None:
-        """Set the offsets of partitions, again and again until it succeeds. On the other thread."""
-        pause = _PAUSE
-        while not self.context.stop.is_set() and not all(p.lost for p in partitions):
-            try:
-                begin(partitions)
-                self._taken.extend(partitions)
-                return
-            except WalkerError as error:  # the spool tells of its own troubles
-                self.context.logger.debug("taking partitions over: %s", error)
-            except Exception as error:  # of the client
-                self.context.logger.debug("taking partitions over: %s", client_error(error).text)
-            self.context.stop.wait(pause)
-            pause = min(2 * pause, _PAUSE_MAX)
+    def _begin(self, partitions: list[Partition], begin: Begin, pause: float = _PAUSE) -> None:
+        """Set the offsets of partitions; of those that fail, again after a pause (s).
 
-    def _start_again(self, partitions: list[Partition]) -> None:
+        On the other thread, which hands on messages of the others in between.
+        """
+        left = partitions = [partition for partition in partitions if not partition.lost]
+        try:
+            left = begin(partitions) if partitions else []
+        except WalkerError as error:  # the spool tells of its own troubles
+            self.context.logger.debug("taking partitions over: %s", error)
+        except Exception as error:  # of the client
+            self.context.logger.debug("taking partitions over: %s", client_error(error).text)
+        self._taken.extend(partition for partition in partitions if partition not in left)
+        if left:
+            again = partial(self._begin, left, begin, min(2 * pause, _PAUSE_MAX))
+            self._later.append((time.monotonic() + pause, again))
+
+    def _start_again(self, partitions: list[Partition]) -> list[Partition]:
         for partition in partitions:
             self.taking_over.start_again(partition)
+        return []
 
     def _read_on(self) -> None:
         """Read the partitions that are taken over, each from its offset on."""
@@ -235,7 +242,17 @@ class GroupMember:
             return
         for partition, done in moved:
             partition.announced = done
-        self.context.figures.add(("commits", self.context.id))
+
+    def on_committed(self, error: Any, offsets: Sequence[Any]) -> None:
+        """Take the brokers' answer to a commit: offsets that they refuse are told again."""
+        for item in offsets:
+            partition = self._assigned.get((item.topic, item.partition))
+            if partition is not None and (error is not None or item.error is not None):
+                partition.announced = -1
+        if error is None:
+            self.context.figures.add(("commits", self.context.id))
+        else:
+            self.context.logger.debug("commit: %s", client_error(error).text)
 
     def _show(self) -> None:
         """Show how many partitions this process has, and how far each is behind."""

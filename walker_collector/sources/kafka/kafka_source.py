@@ -71,10 +71,13 @@ class KafkaSource:
             with suppress(StoppedError):
                 handing_on.hand_on(messages)
 
-        GroupMember(
+        def on_commit(error: Any, offsets: Sequence[Any]) -> None:
+            member.on_committed(error, offsets)
+
+        member = GroupMember(
             context=context,
             settings=settings,
-            consumer=_consumer(client, settings, log),
+            consumer=_consumer(client, settings, log, on_commit=on_commit),
             make=client.TopicPartition,
             cluster=cluster,
             log=log,
@@ -86,7 +89,8 @@ class KafkaSource:
                 start=settings.start,
                 logger=context.logger,
             ),
-        ).run()
+        )
+        member.run()
 
 
 def _handing_on(context: SourceContext, settings: Settings, bad: BadMessages) -> HandingOn:
@@ -113,7 +117,7 @@ def _handing_on(context: SourceContext, settings: Settings, bad: BadMessages) ->
     )
 
 
-def _consumer(client: Any, settings: Settings, log: ClientLog) -> Any:
+def _consumer(client: Any, settings: Settings, log: ClientLog, **callbacks: Any) -> Any:
     config = {
         **client_config(settings.brokers, settings.security),
         "group.id": settings.group,
@@ -126,6 +130,7 @@ def _consumer(client: Any, settings: Settings, log: ClientLog) -> Any:
         "fetch.queue.backoff.ms": 20,
         "topic.metadata.refresh.interval.ms": 30_000,  # a topic may be made later
         "error_cb": log.on_error,
+        **callbacks,
     }
     try:
         return client.Consumer(config, logger=log)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from walker_collector.errors import PluginError
+from walker_collector.errors import PluginError, WalkerError
 from walker_collector.hookspecs import Positions
 from walker_collector.kafka.client_log import client_error
 from walker_collector.offsets import Position, PositionLost
@@ -14,6 +14,8 @@ from walker_collector.sources.kafka.handing_on import Partition
 
 _WAIT = 5.0
 """Seconds that an answer of the brokers may take."""
+_BOUNDS_WAIT = 2.0
+"""The same of one partition, whose leader may be away: the messages of the others wait then."""
 
 
 @frozen(kw_only=True)
@@ -30,27 +32,41 @@ class TakingOver:
     start: Literal["earliest", "latest"]
     logger: Logger
 
-    def take_over(self, partitions: Sequence[Partition]) -> None:
+    def take_over(self, partitions: Sequence[Partition]) -> list[Partition]:
         """Set the offset of each partition to that of the next message.
 
-        Raises SpoolError, or what the client raises, if they do not answer now; it may be repeated.
+        Returns those of which the brokers do not tell their bounds now, such as one without a
+        leader. Raises SpoolError, or what the client raises, if they do not answer at all. It may
+        be repeated.
         """
         known = self._committed(partitions)
+        left = []
         for partition in partitions:
-            while not partition.lost and partition.offset < 0:
-                before = self.positions.of(partition.input) if self.positions else None
-                offset = self._offset_of(partition, before, known.get(partition.input, -1))
-                if self.positions is not None:
-                    try:
-                        self.positions.take_over(before, partition.at(offset))
-                    except PositionLost:  # the process before has just stored something
-                        continue
-                partition.offset = offset
+            try:
+                self._take_over(partition, known.get(partition.input, -1))
+            except WalkerError:  # of the spool, which the other partitions need as well
+                raise
+            except Exception as error:  # of the client
+                place = f"{partition.topic}, partition {partition.number}"
+                self.logger.debug("%s: %s", place, client_error(error).text)
+                left.append(partition)
+        return left
+
+    def _take_over(self, partition: Partition, committed: int) -> None:
+        while not partition.lost and partition.offset < 0:
+            before = self.positions.of(partition.input) if self.positions else None
+            offset = self._offset_of(partition, before, committed)
+            if self.positions is not None:
+                try:
+                    self.positions.take_over(before, partition.at(offset))
+                except PositionLost:  # the process before has just stored something
+                    continue
+            partition.offset = offset
 
     def start_again(self, partition: Partition) -> None:
         """Set the offset of a partition of which the brokers no longer have the next message.
 
-        Raises as `take_over` does.
+        Raises SpoolError, or what the client raises; it may be repeated.
         """
         low, high = self._bounds(partition)
         place = f"{partition.topic}, partition {partition.number}"
@@ -112,5 +128,5 @@ class TakingOver:
     def _bounds(self, partition: Partition) -> tuple[int, int]:
         """Return the offsets of the oldest message, and of the next one to come."""
         asked = self.make(partition.topic, partition.number)
-        low, high = self.consumer.get_watermark_offsets(asked, timeout=_WAIT)
+        low, high = self.consumer.get_watermark_offsets(asked, timeout=_BOUNDS_WAIT)
         return low, high
