@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,33 @@ def test_signal_ends_the_run_with_what_is_left_told_once(stuck: Any) -> None:
     assert figures["signal"] == "SIGINT"
     assert figures["destinations"]["out"]["lost"] == 100
     assert not any(Path(f"/proc/{pid}/exe").exists() for pid in workers)
+
+
+QUICK_END = """
+import os, signal
+import click
+from walker_collector.cli.line_workers import LineWorkers
+from walker_collector.cli.log_output import LogOutput
+from walker_collector.cli.root import main
+from walker_collector.cli.signals import StopSignal
+from walker_collector.cli.summary import Summary
+
+def work(channel):
+    while channel.receive() is not None:
+        pass
+    channel.report("done", (Summary(), []))
+
+with click.Context(main, obj=LogOutput()), StopSignal() as stop:
+    workers = LineWorkers(2, work, stop)
+    os.kill(os.getpid(), signal.SIGTERM)
+    workers.finish(lambda received: print(received.name))
+"""
+
+
+def test_signal_is_told_where_all_workers_end_at_once() -> None:
+    command = [sys.executable, "-c", QUICK_END]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "SIGTERM\n"
 
 
 def spools_in_memory() -> set[Path]:

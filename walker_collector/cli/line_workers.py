@@ -86,15 +86,16 @@ class LineWorkers:
 
         `on_signal` is called with a signal, also one that came before.
         """
-        announced = False
         for lines in self._lines:
             try:
                 lines.flush()
                 lines.worker.send(None)
             except OSError:  # it has ended
                 continue
-        while not self._processes.join(_LOOK):
-            if self._stop.signal and not announced:
+        ended = announced = False
+        while not ended:
+            ended = self._processes.join(_LOOK)
+            if self._stop.signal and not announced:  # also where all end within one look
                 announced = True
                 on_signal(self._stop.signal)
         self._processes.close()
