@@ -165,7 +165,8 @@ class Preparation:
         if rule is None:
             return self._map_whole(task, snapshot)
         try:
-            read = rule.decode(body)
+            shared = rule.shared
+            read = rule.decode(body) if shared is None else shared.read(seq, body)
         except (msgspec.MsgspecError, ValueError):  # it does not fit
             self._partial.note_misfit(rule)
             return self._map_whole(task, snapshot)
