@@ -21,8 +21,8 @@ from attrs import define, field
 from walker_collector.delivery.status import Answer
 from walker_collector.errors import CollectorClosed, SpoolFull, WalkerError
 from walker_collector.groups import Groups
-from walker_collector.intake.event_group import ReadEvent
 from walker_collector.intake.in_flight import InFlight, inside
+from walker_collector.intake.read_events import ReadEvent
 from walker_collector.intake.reading import check_events, until_it_raises
 from walker_collector.interrupts import LONGEST
 from walker_collector.lifecycle import Lifecycle

@@ -124,7 +124,7 @@ def test_bytes_and_mappings_may_come_together(asynchronous: bool) -> None:
 
 def test_usual_event_as_json_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UnreadEvent, "whole", None)
-    monkeypatch.setattr("walker_collector.intake.accept.complete", None)
+    monkeypatch.setattr("walker_collector.intake.completing.complete", None)
     text = b'{"name": "order complete", "data": {"n": 1}, "user": {"id": "ines"}}'
     with Collector(flow(plugin((record := Record()).push))) as collector:
         assert [type(result) for result in collector.push_many([text])] == [PushResult]

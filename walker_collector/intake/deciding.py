@@ -10,6 +10,7 @@ from walker_collector.events import CONSENT_AT, decode
 from walker_collector.hookspecs import Received
 from walker_collector.intake.commands import Commands
 from walker_collector.intake.gates import Gates
+from walker_collector.intake.open_keys import OpenKeys
 from walker_collector.intake.sink import Sink
 from walker_collector.people.consent import ConsentStore
 from walker_collector.people.identity import KINDS
@@ -69,20 +70,22 @@ class Decisions:
         at: int,
         has_id: bool = False,
         as_of: int | None = None,
-        *,
-        is_next: bool = True,
+        open_keys: OpenKeys | None = None,
     ) -> Prepared | Undecided:
         """Return the decision on an event, if that is possible now; see `Undecided`.
 
-        `is_next`: all events before it are decided. One with consent to learn must be the next.
+        `open_keys`: those of the undecided events before it. One with consent to learn must come
+        after none of these.
         """
         consents = self._consents
-        if consents.is_stale:
+        if consents.is_shared and consents.is_stale:
             consents.refresh()
         erasures = consents.erasures if as_of is None else as_of
         user, person = event["user"], None
-        if is_next and type(user) is dict:
-            person = self._known_person(user, claim=not sender.trusted)
+        if type(user) is dict:
+            person = self._known_person(user, not sender.trusted)
+            if person and open_keys is not None and open_keys.may_concern(user, person):
+                person = None
         if CONSENT_AT in event:
             user, claim = decode(body)["user"], not sender.trusted
             if person is None:

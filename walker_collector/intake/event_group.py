@@ -1,14 +1,13 @@
-"""Events between reading and storing: one that was read, and those that are stored together."""
+"""Events that are stored together."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
-
-from attrs import define
+from typing import Final
 
 from walker_collector.errors import SpoolFull, WalkerError
 from walker_collector.intake.deciding import Prepared, Undecided
+from walker_collector.intake.open_keys import OpenKeys
 from walker_collector.intake.storing import Storing
-from walker_collector.results import PushResult, Waiter
+from walker_collector.results import PushResult
 from walker_collector.spool import Position
 from walker_collector.spool.repeats import Unstored
 
@@ -16,24 +15,6 @@ _GROUP: Final = 1_000
 """Events that are stored with one commit."""
 _UNDECIDED: Final = PushResult("")
 """Stands for the result of an event that is not decided yet."""
-
-
-@define(eq=False)
-class ReadEvent:
-    """An event or command as it was pushed, independent of the application's objects.
-
-    `body` is the JSON of an event; in its place there may be a command. `at` is the time (ms) of
-    the push. `waiter` is told the destinations' answers. `cancelled`: nobody waits for it any more;
-    it is left out. `prepared` is the decision on it, once that is made.
-    """
-
-    body: bytes = b""
-    at: int = 0
-    mark: bytes = b""
-    waiter: Waiter | None = None
-    command: Mapping[str, Any] | None = None
-    cancelled: bool = False
-    prepared: Prepared | None = None
 
 
 class EventGroup:
@@ -61,6 +42,8 @@ class EventGroup:
         """Events that steps have left out since the last `store`."""
         self.is_decided = True
         """Whether all events since the last `store` are decided; the others are when stored."""
+        self.open_keys = OpenKeys()
+        """The keys of the others."""
         self._keep_unstored = keep_unstored
         self._keep_positions = keep_positions
         self._storing = storing
@@ -86,6 +69,7 @@ class EventGroup:
         if isinstance(item, Undecided):
             item.position = position
             self.is_decided = False
+            self.open_keys.add(item.keys)
             self.results.append(_UNDECIDED)
         else:
             record, result, _ = item
@@ -117,7 +101,7 @@ class EventGroup:
         if self.is_decided:
             self._store_decided(items)  # type: ignore[arg-type]  # as that says
         else:
-            self.is_decided = True
+            self.is_decided, self.open_keys = True, OpenKeys()
             self._store_decided(self._decided(items))
 
     def _decided(self, items: Mapping[int, Prepared | Undecided]) -> Mapping[int, Prepared]:
@@ -139,12 +123,12 @@ class EventGroup:
     def _store_decided(self, items: Mapping[int, Prepared]) -> None:
         places, prepared = list(items), list(items.values())
         records = [record for record, _, _ in prepared]
+        version = min([version for _, _, version in prepared], default=0)
         done = 0
         while done < len(records):
             try:
-                # The version of the consents that decided on the first event.
                 done += self._storing.store(
-                    records[done:], prepared[0][2], waits=self.waits(), as_of=self._as_of
+                    records[done:], version, waits=self.waits(), as_of=self._as_of
                 )
             except WalkerError as error:  # none of the rest has better luck
                 _without_frames(error)

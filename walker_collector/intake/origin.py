@@ -7,6 +7,7 @@ from attrs import frozen
 
 from walker_collector.config import FlowConfig
 from walker_collector.events import UnreadEvent
+from walker_collector.hookspecs import Received
 from walker_collector.intake.steps import Steps, compile_steps
 from walker_collector.spool import RECENT, Position
 
@@ -44,6 +45,8 @@ class Posted(NamedTuple):
 
 
 PROCESS: Final = Origin()
+ITSELF: Final = Received({})
+"""The process itself, as a sender."""
 
 
 def origins_of(flow: FlowConfig) -> dict[str | None, Origin]:

@@ -40,7 +40,7 @@ class Storing:
     ) -> int:
         """Store events; return the number of the first ones that this is done for.
 
-        `version` is that of the consents that decided on the first one. `waits`: for room. `as_of`:
+        `version` is the first of the consents that decided on them. `waits`: for room. `as_of`:
         that of their origin; raises Overtaken if there is one, and an erasure has come since.
         """
         while True:
@@ -77,7 +77,7 @@ class Storing:
         def work(pending: PendingLinks) -> bool:
             nonlocal overtaken
             # What these events tell of people themselves overtakes none of them.
-            overtaken = bool(decided) or _version(items[0]) not in (None, self._consents.version)
+            overtaken = bool(decided) or _version(items) not in (None, self._consents.version)
             self._decisions.find_people_again(_records(decided), pending)
             self._decisions.decide_rest(items, decided, pending)
             return bool(pending) and self._store_learning(_records(decided), pending)
@@ -139,9 +139,10 @@ class Storing:
                 self._sink.release(people)
 
 
-def _version(item: Prepared | Undecided) -> int | None:
-    """Return the version of the consents that decided on an event, if it is decided."""
-    return None if isinstance(item, Undecided) else item[2]
+def _version(items: Sequence[Prepared | Undecided]) -> int | None:
+    """Return the first version of the consents that decided on any of the events."""
+    versions = [item[2] for item in items if not isinstance(item, Undecided)]
+    return min(versions, default=None)
 
 
 def _records(decided: Sequence[Prepared | WalkerError]) -> list[NewEvent]:

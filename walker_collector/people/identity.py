@@ -158,7 +158,7 @@ class IdentityGraph:
 
     # --- looking up ------------------------------------------------------------------------
 
-    def known_person(self, user: Mapping[str, Any], *, claim: bool = False) -> str | None:
+    def known_person(self, user: Mapping[str, Any], claim: bool = False) -> str | None:
         """Return the person if all identifiers are known to be theirs, as in almost every event.
 
         "": nobody is named. None: a closer look is needed. `claim`: an untrusted caller names them.

@@ -41,6 +41,8 @@ class SharedKnowledge:
     ) -> None:
         self._recording = threading.RLock()
         self._store = spool if spool.durable else None
+        self.is_shared = spool.durable
+        """Whether other processes may change it, too."""
         self._ahead = ReadAhead(self._store) if self._store else None
         self._identities = IdentityGraph(self._ahead, people_max)
         self._records = ConsentRecords(self._ahead, people_max, now, self._identities.lock)
