@@ -123,6 +123,19 @@ def test_sources_are_checked_as_they_are_served(tmp_path: Path) -> None:
     }
 
 
+def test_flow_without_sources_is_checked_with_the_one_that_it_is_served_with(
+    tmp_path: Path,
+) -> None:
+    mapping = {"user": {"leave": {"settings": {"destroy": True}}}}
+    settings = {"siteId": "s", "apiKey": "k"}
+    entry = {"package": "customerio", "config": {"settings": settings, "mapping": mapping}}
+    flow = written(tmp_path, {"destinations": {"cio": entry}})
+    (found,) = objects(walker("validate", flow, "--serve", "--json").stdout)
+    assert "sources.http: anybody can send events" in found["warnings"][0]
+    (found,) = objects(walker("validate", flow, "--json").stdout)
+    assert found["warnings"] == []
+
+
 def test_place_is_left_out_where_the_file_itself_is_the_problem(tmp_path: Path) -> None:
     flow = tmp_path / "flow.json"
     flow.write_text("{")

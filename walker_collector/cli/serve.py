@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 import click
 
+from walker_collector.cli.default_source import with_a_source
 from walker_collector.cli.heap import relax_gc
 from walker_collector.cli.inspection import Inspection, with_inspector
 from walker_collector.cli.options import examples, flow_argument, flow_option
@@ -16,12 +17,11 @@ from walker_collector.cli.prefork import Alone, Worker, Workers
 from walker_collector.cli.signals import StopSignal
 from walker_collector.cli.streams import say
 from walker_collector.collector import Collector
-from walker_collector.config import FlowConfig, SourceConfig, SourceEntry
-from walker_collector.flow import load_flow, warn_of_lossy_edge, warn_of_open_rules
+from walker_collector.config import FlowConfig
+from walker_collector.flow import load_flow
 from walker_collector.plugins import Registry
 from walker_collector.serving import RunningSources, open_listeners, runs_in_every_worker
 
-_DEFAULT: Final = "http"
 _MOST: Final = 256
 """Processes, at most."""
 _SPARE: Final = 10.0
@@ -93,7 +93,7 @@ def serve(
     loaded = load_flow(flow, flow=name, registry=registry, serve=True)
     given = {"host": host, "port": port}
     served = _with_address(
-        _with_a_source(loaded, registry),
+        with_a_source(loaded, registry),
         {key: item for key, item in given.items() if item is not None},
     )
     if inspect or inspect_values or inspect_remote:
@@ -201,23 +201,6 @@ def _serve(
 def _close(listeners: Listeners) -> None:
     for listener in listeners.values():
         listener.close()
-
-
-def _with_a_source(flow: FlowConfig, registry: Registry) -> FlowConfig:
-    """Return the flow with a source `http` if it has none."""
-    if flow.sources:
-        return flow
-    plugin: Any = registry.find_source(_DEFAULT)
-    entry = SourceEntry(
-        package=_DEFAULT, plugin=plugin, config=SourceConfig(settings=plugin.settings())
-    )
-    sources = {_DEFAULT: entry}
-    warnings = (
-        *flow.warnings,
-        *warn_of_open_rules(sources, flow.destinations),
-        *warn_of_lossy_edge(sources, flow.destinations, flow.collector),
-    )
-    return attrs.evolve(flow, sources=sources, warnings=warnings)
 
 
 def _with_address(flow: FlowConfig, given: Mapping[str, Any]) -> FlowConfig:

@@ -8,6 +8,7 @@ import attrs
 import click
 from attrs import frozen
 
+from walker_collector.cli.default_source import with_a_source
 from walker_collector.cli.options import FILE, examples, flow_option, json_option
 from walker_collector.cli.streams import say, say_json
 from walker_collector.config import FlowConfig
@@ -15,6 +16,7 @@ from walker_collector.errors import ConfigError, Problem
 from walker_collector.flow import load_flow
 from walker_collector.flow.parse import ParsedFlow, parse_flow
 from walker_collector.naming import join
+from walker_collector.plugins import Registry
 from walker_collector.text import counted
 
 
@@ -119,8 +121,12 @@ def _check_flow(
     file: Path, parsed: ParsedFlow, name: str | None, lenient: bool, serve: bool
 ) -> Checked:
     try:
-        strict = not lenient
-        config = load_flow(parsed, flow=name, credentials=strict, serve=serve, files=strict)
+        strict, registry = not lenient, Registry().discover()
+        config = load_flow(
+            parsed, flow=name, registry=registry, credentials=strict, serve=serve, files=strict
+        )
+        if serve:
+            config = with_a_source(config, registry)
     except ConfigError as error:
         return Checked(file, name, problems=error.problems)
     return Checked(file, name, config)
