@@ -279,6 +279,16 @@ def test_flow_is_chosen_by_name_else_default_else_the_only_one() -> None:
     assert load({"flows": {"a": one}}).name == "a"
 
 
+def test_flow_for_browsers_beside_another_one_need_not_be_told_from_it(tmp_path: Path) -> None:
+    web = {"config": {"platform": "web"}, "destinations": {}}
+    assert load({"flows": {"web": web, "server": {}}}).name == "server"
+    assert load({"flows": {"default": web, "server": {}}}).name == "server"
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps({"flows": {"web": web, "shop": {"stores": {"a": {}}}}}, indent=0))
+    assert any(text.endswith("(line 9)") for text in load(path).warnings)
+    assert "platform" in str(problems({"flows": {"web": web}}))
+
+
 def test_flow_that_is_not_clear_or_not_there_is_a_problem() -> None:
     assert problems({"flows": {"b": {}, "a": {}}}) == {
         "": "name the flow to run; the file has: a, b"

@@ -26,7 +26,7 @@ from walker_collector.flow.extension_entry import check_destinations, read_exten
 from walker_collector.flow.lossy_edges import warn_of_lossy_edge, warn_of_lossy_worker
 from walker_collector.flow.misplaced import FLOW_PLACES
 from walker_collector.flow.open_rules import warn_of_open_rules
-from walker_collector.flow.parse import ParsedFlow, parse_flow
+from walker_collector.flow.parse import ParsedFlow, only_flow, parse_flow
 from walker_collector.flow.positions import LineOf
 from walker_collector.flow.references import ReferenceContext, resolve
 from walker_collector.flow.required_files import require_files
@@ -180,15 +180,14 @@ def _check_version(version: Any, source: str) -> None:
 
 
 def _only_flow(file: FlowFile, source: str) -> str:
-    if "default" in file.flows:
-        return "default"
     if not file.flows:
         advice = 'there is none; write {"default": {"destinations": {...}}}'
         raise ConfigError([Problem("flows", advice)], source)
-    if len(file.flows) != 1:
+    name = only_flow(file.flows)
+    if name is None:
         names = ", ".join(sorted(file.flows))
         raise ConfigError(f"name the flow to run; the file has: {names}", source)
-    return next(iter(file.flows))
+    return name
 
 
 def _check_platform(shape: Flow, diagnostics: Diagnostics) -> None:

@@ -60,9 +60,20 @@ class ParsedFlow:
     def line_finder(self, flow: str | None = None) -> LineOf:
         """Return a function that finds the lines of places in the flow `flow` of the file."""
         flows = self.raw.get("flows")
-        only = list(flows) if isinstance(flows, Mapping) and len(flows) == 1 else []
-        names = [flow] if flow else ["default", *only]
+        only = only_flow(flows) if isinstance(flows, Mapping) else None
+        names = [name for name in (flow or only, "default") if name]
         return line_finder(self.text, toml=self.is_toml, flows=names)
+
+
+def only_flow(flows: Mapping[str, Any]) -> str | None:
+    """Return the name of the flow that is run if none is named; None: there are several.
+
+    It is `default`, or the only one, those for browsers left out, if there is any other.
+    """
+    names = [name for name, flow in flows.items() if not _is_web(flow)] or [*flows]
+    if "default" in names:
+        return "default"
+    return names[0] if len(names) == 1 else None
 
 
 def _is_web(flow: Any) -> bool:
