@@ -21,5 +21,5 @@ def event_id(event: dict[str, Any], destination: str, part: str) -> str | None:
         return None
     name = f"{event['id']}\0{destination}\0{part}"
     noise = _HASH.copy()  # in half the time of a new one
-    noise.update(name.encode("utf-8", "surrogatepass"))
+    noise.update(name.encode() if name.isascii() else name.encode("utf-8", "surrogatepass"))
     return _TIME + noise.hexdigest().upper()

@@ -19,6 +19,8 @@ _UNLIMITED: Final = CONTROL | {"cio_subscription_preferences"}
 _LEAST_LIMIT: Final = min(limits.PERSON_ID, limits.ATTRIBUTE_NAME, limits.ATTRIBUTE_VALUE)
 _UNIX: Final = ("_timestamp", "created_at")
 """Attributes that Customer.io reads as times, independent of `timestamps`."""
+_CONVERTED: Final = frozenset({"id", "anonymous_id", "cio_relationships", *_UNIX})
+"""Attributes that take another form, independent of their values; most people have none."""
 
 
 def sendable(
@@ -31,20 +33,25 @@ def sendable(
     ignores the person's updates until then. An attribute that is too long is left out, as it would
     cost the whole identify. `size`: the bytes of their JSON, if known.
     """
-    attributes = with_texts(made, "id", "anonymous_id")
-    if unix:
-        attributes = with_seconds(attributes, _UNDATED)
-    if not attributes.keys().isdisjoint(_UNIX):
-        attributes = _with_times(attributes, now)
-    if "cio_relationships" in attributes:
-        related = _relationships(attributes["cio_relationships"], unix)
-        attributes = {**attributes, "cio_relationships": related}
+    attributes = with_seconds(made, _UNDATED) if unix else made
+    if not made.keys().isdisjoint(_CONVERTED):
+        attributes = _converted(attributes, unix, now)
     # JSON shorter than the least limit has nothing in it that exceeds any.
     left_out = {} if size <= _LEAST_LIMIT else dict(overlong(attributes, _limit_of))
     if not left_out:
         return attributes, ()
     kept = {name: value for name, value in attributes.items() if name not in left_out}
     return kept, tuple(left_out.values())
+
+
+def _converted(attributes: Json, unix: bool, now: float) -> Json:
+    attributes = with_texts(attributes, "id", "anonymous_id")
+    if not attributes.keys().isdisjoint(_UNIX):
+        attributes = _with_times(attributes, now)
+    if "cio_relationships" in attributes:
+        related = _relationships(attributes["cio_relationships"], unix)
+        attributes = {**attributes, "cio_relationships": related}
+    return attributes
 
 
 def problem(attributes: Json) -> str | None:

@@ -143,11 +143,18 @@ class IdentifyCache:
         A person cleared since then is not remembered: the order of the two at Customer.io is
         unknown, and remembering would suppress an identify that a new profile needs.
         """
-        own = key_of(person)
-        others = tuple([hash(key) for key in {own, *keys} if _name_in(key) != person])
+        hashes = tuple(map(hash, keys))
         with self._lock:
-            if since is not None and self.workspace.cleared_since((own, *keys), since):
+            is_old = since is not None and since != self.workspace.mark()
+            if is_old and self.workspace.cleared_since((key_of(person), *keys), since or 0):
                 return
+            known = self._entries.get(person)
+            if known is not None and known[3] == hashes:  # under the same keys, as mostly
+                self._entries[person] = (fingerprint, until, self._clock(), hashes)
+                self._entries.move_to_end(person)
+                return
+            named = dict.fromkeys((key_of(person), *keys))
+            others = tuple([hash(key) for key in named if _name_in(key) != person])
             self._drop(person)
             self._entries[person] = (fingerprint, until, self._clock(), others)
             for key in others:

@@ -199,7 +199,7 @@ def _track(
     kind: type[Occurrence], identity: str, mapped: MappedEvent, warnings: list[str]
 ) -> Occurrence:
     """Return the event as that of its person, or of the recipient that its rule names."""
-    if (recipient := _recipient(mapped)) is not None:
+    if mapped.rule.recipient is not None and (recipient := _recipient(mapped)) is not None:
         return _event(Invite, recipient, mapped, warnings)
     return _event(kind, identity, mapped, warnings)
 
@@ -223,13 +223,12 @@ def _event(
     if kind is Invite:
         known = {**known, "recipient": identity}
     id_ = event_id(event, mapped.context.destination.id, "track")
-    return kind(identity, _event_name(mapped), known, mapped.when, id_)
+    name = _event_name(mapped) if mapped.name is None else mapped.name
+    return kind(identity, name, known, mapped.when, id_)
 
 
 def _event_name(mapped: MappedEvent) -> str:
-    """Return the name of the rule, else that of `eventName`, else the event's own."""
-    if mapped.name is not None:
-        return mapped.name
+    """Return the name of an event whose rule has none: that of `eventName`, else its own."""
     value = mapped.settings.event_name
     found = None if value is None else value(mapped.event, mapped.context)
     if isinstance(found, str) and found.strip():
@@ -284,4 +283,6 @@ def identify_timestamp(when: int | None, settings: Settings, now: float) -> int 
 def seconds(event: Json) -> int | None:
     """Return the event's time in unix seconds, or None; 0 counts as missing."""
     when = event.get("timestamp")
+    if type(when) is int and when:  # as with almost all
+        return when // 1000
     return math.floor(when / 1000) if isinstance(when, _NUMBERS) and when else None

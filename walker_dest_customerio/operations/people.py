@@ -8,7 +8,7 @@ from attrs import define, field
 
 from walker_dest_customerio import identify_attributes
 from walker_dest_customerio.identify_cache import IdentifyMemory
-from walker_dest_customerio.identity import key_of, person_keys
+from walker_dest_customerio.identity import identifiers, key_of, person_keys
 from walker_dest_customerio.operations.base import (
     Call,
     Json,
@@ -42,6 +42,7 @@ class Identify(PersonOperation):
     timestamp: int | None = None
     fingerprint: int | None = field(default=None, eq=False, repr=False)
     encoded: bytes | None = field(default=None, eq=False, repr=False)
+    _people: tuple[str, ...] | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def call(self) -> Call:
@@ -49,7 +50,9 @@ class Identify(PersonOperation):
 
     @property
     def people(self) -> tuple[str, ...]:
-        return person_keys(self.attributes)
+        if self._people is None:  # asked twice by each delivery
+            self._people = person_keys(self.attributes)
+        return self._people
 
     @property
     def guard(self) -> str:
@@ -73,21 +76,23 @@ class Identify(PersonOperation):
         Version 1 takes timestamp and relationships among the attributes, v2 beside them.
         """
         attributes: Any = self.attributes
-        beside: Json = {}
+        named = identifiers(self.person)
+        entry: Json = {"type": "person", "identifiers": named, "action": "identify"}
         if self.timestamp is not None:
-            beside["timestamp"] = self.timestamp
+            entry["timestamp"] = self.timestamp
         if "_timestamp" in attributes or "cio_relationships" in attributes:
             attributes = dict(attributes)
             if "_timestamp" in attributes:
-                beside["timestamp"] = attributes.pop("_timestamp")
+                entry["timestamp"] = attributes.pop("_timestamp")
             if "cio_relationships" in attributes:
                 relationships = _added(attributes.pop("cio_relationships"))
                 if relationships is None:
                     return None
-                beside["cio_relationships"] = relationships
+                entry["cio_relationships"] = relationships
         elif self.encoded is not None:
             attributes = orjson.Fragment(self.encoded)
-        return self.person_entry("identify", **beside, attributes=attributes)
+        entry["attributes"] = attributes
+        return entry
 
     def note(self, memory: IdentifyMemory, now: float) -> None:
         """Remember the attributes as far as Customer.io has certainly stored them.
