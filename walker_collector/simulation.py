@@ -174,6 +174,9 @@ class _SimulatedSink:
         """Keep a notice until its statement counts, which is when `release` is called."""
         self._notices += notice
 
+    def maintain(self) -> None:
+        """Write nothing: a simulation keeps nothing."""
+
     def release(self, people: Iterable[str] | None) -> None:
         """Ask about a change of consent, then about the held events that may go now."""
         notices, self._notices = self._notices, []

@@ -815,6 +815,31 @@ def test_nothing_that_is_replayed_begins_after_its_person_was_erased(
         assert collector.replay(letters) == 0
 
 
+def test_push_that_has_something_to_write_does_not_hold_up_an_erasure_that_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    with running(guarded(Record(), tmp_path / "spool.db", queue_max=1)) as collector:
+        runtime: Any = collector._life.runtime
+        collector.push(event(0, user={"id": "ana", "session": "s"}))
+        erased = threading.Event()
+
+        def erase() -> None:
+            with runtime.workers["there"].pending.erasures.in_step():
+                pushing.start()
+                until(lambda: collector.status().destinations["there"].dropped == 1)
+                runtime.consents.erase({"id:ana"})
+            erased.set()
+
+        # Of a new person, so it is learned from; the first event has to go, which is to be written.
+        newcomer = {"id": "tom", "session": "t"}
+        pushing = threading.Thread(
+            target=lambda: collector.push(event(1, user=newcomer)), daemon=True
+        )
+        threading.Thread(target=erase, daemon=True).start()
+        assert erased.wait(PATIENCE)
+        join(pushing)
+
+
 def test_figures_add_up_when_grants_withdrawals_and_erasures_run_together(
     spool: Path | None,
 ) -> None:

@@ -83,6 +83,12 @@ class Sink(Protocol):
     def keep_positions(self, positions: Sequence[Position]) -> None:
         """Store positions in inputs alone."""
 
+    def maintain(self) -> None:
+        """Write what is left to be written of events that have left a destination.
+
+        Not while people are learned: an erasure that may write waits for that.
+        """
+
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""
 
@@ -191,7 +197,6 @@ class SpoolSink:
             self.wait_for_room(lambda: self._spool.append(records, enqueue, positions=positions))
         if awaited:
             self._listen_to_repeated(records)
-        self._workers.maintain()
 
     def _keep_unstored(self, records: Sequence[NewEvent]) -> None:
         """Remember the events that no destination takes, of those that came with an id."""
@@ -267,6 +272,10 @@ class SpoolSink:
         """Store positions in inputs, if the spool is durable."""
         if positions and self._spool.durable:
             self._spool.keep_positions(positions)
+
+    def maintain(self) -> None:
+        """Drop events held for too long, and write what the spool does not know yet; see `Sink`."""
+        self._workers.maintain()
 
     def release(self, people: set[str] | None) -> None:
         """Release held events of these people (None: everybody's) that consent admits now."""

@@ -137,6 +137,7 @@ class Storing:
             people = {item.person for item in records if State.HELD in item.states.values()}
             if people:
                 self._sink.release(people)
+        self._sink.maintain()  # after the learning: see there
 
 
 def _version(items: Sequence[Prepared | Undecided]) -> int | None:

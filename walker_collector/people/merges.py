@@ -349,8 +349,8 @@ class KnownPeople(SharedKnowledge):
 
     def after_erasure(self) -> int:
         """Wait for the keys that are being erased to be gone; return the number of erasures."""
+        self.refresh(surely=True)  # outside the lock: whoever hears of the news may need another
         with self._recording:
-            self.refresh(surely=True)
             return self.erasures
 
 
