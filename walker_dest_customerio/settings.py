@@ -55,7 +55,7 @@ class ConsentAttributes:
 class Settings:
     """Settings of the Customer.io destination.
 
-    site_id: the id of the workspace; with api_key the credentials of the Track API.
+    site_id: the id of the workspace; with the API key the credentials of the Track API.
     api_key: the key of the Track API.
     app_api_key: the key of the App API; needed for transactional messages.
     region: the data center of the account.
