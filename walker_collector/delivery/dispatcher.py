@@ -95,7 +95,11 @@ class Dispatcher:
         batch = _BatchInProgress(self, snapshot, self.new_claim() if self.new_claim else None)
         names = snapshot.names
         tasks = batch.tasks = [
-            Task(entry, ordering_key(names[entry[1]]), _MayProceed(batch, at))
+            Task(
+                entry,
+                ordering_key(name) if "~" in (name := names[entry[1]]) else name,
+                _MayProceed(batch, at),
+            )
             for at, entry in enumerate(entries)
         ]
         try:
@@ -221,8 +225,19 @@ class _BatchInProgress:
             return split(tasks)
         return [tasks] if tasks else []
 
+    def _may_all_go(self) -> bool:
+        """Return whether all tasks may still be sent, as almost always: nothing has changed."""
+        dispatcher, erasing = self.dispatcher, self.dispatcher.erasing
+        return (
+            self.snapshot.version == dispatcher.consents.version
+            and self.claim is None
+            and not (erasing.revoked or erasing.blocked or erasing.overtaking or self.held_up)
+        )
+
     def _may_go(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """Return the tasks that may still be sent, right before their call."""
+        if self._may_all_go():
+            return tasks
         dispatcher, snapshot = self.dispatcher, self.snapshot
         erasing, consents = dispatcher.erasing, dispatcher.consents
         if self.claim is not None:
@@ -232,7 +247,7 @@ class _BatchInProgress:
             tasks = [task for task in tasks if erasing.may_proceed(task.entry)]
         outdated = snapshot.version != consents.version
         if not outdated and not self.held_up:
-            return tasks  # as almost always: consent has not changed, and nothing has failed
+            return tasks
         if outdated:
             # Consent has changed since the batch was mapped. A withdrawal must count; an event
             # that a grant would admit is not among these tasks, and is decided on again later.
@@ -257,7 +272,7 @@ class _BatchInProgress:
         for task in tasks:
             if not _may_call(dispatcher):
                 return False
-            if not self._may_go([task]):
+            if not (self._may_all_go() or self._may_go([task])):
                 continue
             task.outcome = send(task)
             if task.outcome is DELIVERED:
