@@ -30,7 +30,7 @@ from walker_collector import (
     RetryLater,
 )
 from walker_collector.config import BreakerConfig, RetryConfig, RuleConfig
-from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.entries_in_flight import Batch, EntriesInFlight
 
 # --- some people's trouble -------------------------------------------------------------------
 
@@ -324,16 +324,16 @@ def moved(collector: Collector, clock: Clock) -> bool:
 def test_worker_survives_an_error_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last resort: it is told, the entries go back, in order, and are delivered."""
     record = Record()
-    settle_delivered = PendingEvents.settle_delivered
+    settle_delivered = EntriesInFlight.settle_delivered
     armed = [True]
 
-    def broken(self: PendingEvents, batch: Batch) -> None:
+    def broken(self: EntriesInFlight, batch: Batch) -> None:
         if armed[0]:
             armed[0] = False
             raise SystemExit("not planned")
         settle_delivered(self, batch)
 
-    monkeypatch.setattr(PendingEvents, "settle_delivered", broken)
+    monkeypatch.setattr(EntriesInFlight, "settle_delivered", broken)
     with running(one(plugin(None, record.push_batch))) as collector:
         collector.push_many([event(n, "a") for n in range(3)])
         assert collector.flush(PATIENCE)

@@ -12,9 +12,10 @@ from attrs import define
 from tests.core.support import Clock, Record, flow, plugin
 from walker_collector.config import SpoolConfig
 from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.entries_in_flight import Batch
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import NOT_ATTEMPTED, Disposition
-from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
@@ -64,7 +65,7 @@ class Process:
 
     def take(self) -> Batch | None:
         """Take all entries that are ready, as a worker does."""
-        return self.pending.take(self.pending.state.queue.take_ready, 100, None)
+        return self.pending.flight.take(self.pending.state.queue.take_ready, 100, None)
 
     def people(self) -> list[tuple[int, str]]:
         """Take all entries that are ready; return their numbers and people."""
@@ -125,7 +126,7 @@ def test_an_entry_in_flight_does_not_overtake_those_that_become_its_persons(
     (entry,) = batch.entries
     assert not process.pending.erasures.may_proceed(entry)
     with process.pending.lock:
-        process.pending.settle(batch, [NOT_ATTEMPTED], [Disposition(None, FRESH)])
+        process.pending.flight.settle(batch, [NOT_ATTEMPTED], [Disposition(None, FRESH)])
     assert process.people() == [(1, session), (2, person)]
 
 

@@ -15,9 +15,10 @@ from walker_collector import RetryLater, SpoolError
 from walker_collector.config import BreakerConfig, RetryConfig, SpoolConfig
 from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.entries_in_flight import Batch
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.log_limiter import LogLimiter
-from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.progress import EntryProgress
 from walker_collector.moments import SteadyClock
@@ -70,7 +71,7 @@ def refill(pending: PendingEvents) -> bool:
 
 
 def taken(pending: PendingEvents) -> list[int]:
-    batch = pending.take(lambda: pending.state.queue.take(10, None))
+    batch = pending.flight.take(lambda: pending.state.queue.take(10, None))
     return [entry[0] for entry in batch.entries] if batch else []
 
 
@@ -120,12 +121,12 @@ def test_part_of_a_delivery_that_was_given_up_is_not_recorded(spool: SqliteSpool
     accept(spool, State.WAITING)
     pending = pending_of(spool, [])
     refill(pending)
-    batch = pending.take(lambda: pending.state.queue.take(1, None))
+    batch = pending.flight.take(lambda: pending.state.queue.take(1, None))
     assert batch
     (entry,) = batch.entries
     progress = EntryProgress(pending.state, entry, {}, {})
     progress.begin("mail")
-    pending.settle_delivered(batch)
+    pending.flight.settle_delivered(batch)
     with pytest.raises(RetryLater, match="given up"):
         progress.finish("mail")
 
@@ -136,7 +137,7 @@ def in_flight(spool: SqliteSpool) -> tuple[PendingEvents, Batch]:
     accept(spool, State.WAITING)
     pending = pending_of(spool, [])
     refill(pending)
-    batch = pending.take(lambda: pending.state.queue.take(1, None))
+    batch = pending.flight.take(lambda: pending.state.queue.take(1, None))
     assert batch
     older = SpoolUpdate(batch.entries[0], UpdateKind.RETRIED, DeliveryState(count=1))
     pending.state.unacked.add([older])
@@ -182,7 +183,7 @@ def test_part_that_waits_for_older_updates_while_its_delivery_is_given_up_is_not
         marking.start()
         until(lambda: pending.state.attempts)
         with pending.lock:
-            pending.retry_later(batch, 0)
+            pending.flight.retry_later(batch, 0)
     marking.join(PATIENCE)
     assert [error.reason for error in errors] == ["this delivery was given up"]
     assert [item.delivery.parts for item in spool.load("there", 0, 9)] == [{}]
@@ -199,7 +200,7 @@ def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:
     )
     queue = pending.state.queue
     pending.add([(1, "session:s", 0, b"{}"), (2, "session:s", 0, b"{}")], State.WAITING)
-    first = pending.take(lambda: queue.take(1, None))
+    first = pending.flight.take(lambda: queue.take(1, None))
     assert first
     queue.retries.add(10**15, first.entries[0])
 
@@ -208,7 +209,7 @@ def test_sign_in_while_a_batch_is_taken_lets_nothing_overtake() -> None:
             consents.identify({"id": "ana", "session": "s"})
         return queue.take(9, None)
 
-    assert pending.take(signing_in) is None
+    assert pending.flight.take(signing_in) is None
 
 
 def test_sign_in_in_another_process_lets_nothing_overtake(spool: SqliteSpool) -> None:

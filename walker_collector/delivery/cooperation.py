@@ -56,7 +56,7 @@ class Cooperation:
             if not delivers:  # whoever does has to deliver what earlier processes have left
                 worker.pending.own.entries = OwnEntries(None)
             worker.trouble_elsewhere = partial(self._trouble_of, worker.id)
-            worker.take_rest = self._take_rest
+            worker.flushes.take_rest = self._take_rest
         ids = [worker.id for worker, _ in workers.active] if delivers else []
         self._membership = spool.join(
             ids,

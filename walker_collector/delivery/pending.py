@@ -1,40 +1,23 @@
-"""The pending events of one destination: waiting, held for consent, or in flight."""
+"""The pending events of one destination: which of them are delivered next, and when."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
 from walker_collector.delivery.dead_letters import DeadLetters
+from walker_collector.delivery.entries_in_flight import Batch, EntriesInFlight
 from walker_collector.delivery.erasures import Erasures
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.holds import Holds
 from walker_collector.delivery.linger import Linger
-from walker_collector.delivery.outcome import Disposition, Outcome
 from walker_collector.delivery.own_fates import OwnFates
 from walker_collector.delivery.owned_shards import OwnedShards
 from walker_collector.delivery.pending_state import PendingState, size_of
 from walker_collector.delivery.probe import has_probe, take_probe
 from walker_collector.delivery.refill import Refill
 from walker_collector.delivery.restore import Restore
-from walker_collector.delivery.retries import RetryTurns
-from walker_collector.people.basis import Basis
 from walker_collector.people.consent import ConsentSnapshot
-from walker_collector.spool import FRESH, Entry, SpoolUpdate, State, UpdateKind
-
-
-@frozen
-class Batch:
-    """Entries in flight, with the consent of their people when they were taken."""
-
-    entries: list[Entry]
-    snapshot: ConsentSnapshot
-
-    @property
-    def people(self) -> list[str]:
-        """The person of each entry, by the key that was known when it was taken."""
-        return [self.snapshot.names[entry[1]] for entry in self.entries]
-
+from walker_collector.spool import Entry, State
 
 _NOTHING: Final = Batch([], ConsentSnapshot(0, {}, {}))
 """Nothing to deliver; but there are updates to write."""
@@ -55,9 +38,10 @@ _AGAIN: Final = Wait(0)
 
 
 class PendingEvents:
-    """The entries of one destination: `add` queues them, `next` takes batches, `settle` ends them.
+    """The entries of one destination: `add` queues them, `next` takes batches.
 
-    Shards, holds, erasures and dead letters have modules of their own, over the same state.
+    Entries in flight, shards, holds, erasures and dead letters have modules of their own, over the
+    same state.
     """
 
     def __init__(self, state: PendingState) -> None:
@@ -74,7 +58,8 @@ class PendingEvents:
         self._refill = Refill(state, self.holds, self._restore, self._linger)
         self._batch_size = destination.batch_size
         self._batches = destination.hooks.push_batch is not None and destination.batch_size > 1
-        self._retry_turns = RetryTurns(max(1, destination.concurrency // 2))
+        self.flight = EntriesInFlight(state, self.holds, self.erasures, self.shards)
+        self._retry_turns = self.flight.retry_turns
         self.has_more = False
         """Whether other threads may have something to do after the last batch, now or later."""
         self._newest = 0
@@ -200,17 +185,17 @@ class PendingEvents:
         queue, destination = self.state.queue, self.state.destination
         size, size_bytes = destination.batch_size, destination.batch_bytes
         if not health.untroubled and health.cautious:
-            batch = self.take(take_probe, queue, health.is_new, health.random)
+            batch = self.flight.take(take_probe, queue, health.is_new, health.random)
         elif self._batches:
-            batch = self.take(queue.take, size, size_bytes)
+            batch = self.flight.take(queue.take, size, size_bytes)
         # Each event is a call of its own: retries that are slow to fail get some of the threads.
         elif self._retry_turns.next(bool(queue.ready), bool(queue.retries.due)):
-            batch = self.take(queue.take_retry)
+            batch = self.flight.take(queue.take_retry)
             self._retry_turns.taken(batch.entries if batch else ())
         else:
             # The ready events are split evenly by threads.
             share = -(-len(queue.ready) // destination.concurrency)
-            batch = self.take(queue.take_ready, max(1, min(size, share)), size_bytes)
+            batch = self.flight.take(queue.take_ready, max(1, min(size, share)), size_bytes)
             self._retry_turns.taken_ready()
         if batch is not None:
             if not health.untroubled:
@@ -223,160 +208,3 @@ class PendingEvents:
                 or self.state.window.more_on_disk
             )
         return batch
-
-    def take(self, take: Callable[..., list[Entry]], *args: Any) -> Batch | None:
-        """Put the entries in flight that `take(*args)` takes from the queue; None if none."""
-        state, holds = self.state, self.holds
-        if holds.joins or holds.arrived:
-            self.shards.follow_joins()
-        entries = take(*args)
-        if not entries:
-            return None
-        try:
-            # One snapshot for the whole batch, so that a grant cannot come between two events.
-            snapshot = state.consents.snapshot([entry[1] for entry in entries])
-        except BaseException:
-            state.queue.return_to_place(entries)
-            raise
-        if holds.joins:
-            # Somebody has signed in since: an entry may have been taken as the person's although
-            # the session's earlier ones are in flight.
-            state.queue.return_to_place(entries)
-            return self.take(take, *args)
-        if state.held.entries and (overtaken := holds.overtaken(entries, snapshot)):
-            # A grant is known, but its held events are not queued yet, and they must go first.
-            state.queue.return_to_place(entries)
-            holds.unhold(overtaken)
-            return self.take(take, *args)
-        if state.sharded and (others := self.shards.of_others(entries, snapshot)):
-            state.queue.finish(others)
-            for entry in others:
-                self._leave(entry)
-            entries = [entry for entry in entries if entry not in others]
-            if not entries:
-                return self.take(take, *args)
-        for entry in entries:
-            state.in_flight[entry[0]] = entry
-        return Batch(entries, snapshot)
-
-    # --- settle ----------------------------------------------------------------------------
-
-    def settle(
-        self, batch: Batch, outcomes: list[Outcome], dispositions: list[Disposition]
-    ) -> None:
-        """Move the entries of a batch by their dispositions, which are in the spool."""
-        self.holds.follow_joins()
-        self.state.counts.batches += 1
-        # Collected first: the queue sorts the entries that return to it, so they return at once.
-        done: list[Entry] = []
-        others: list[tuple[Entry, int | None]] = []
-        bases: dict[str, Basis] = {}
-        for entry, outcome, disposition in zip(batch.entries, outcomes, dispositions, strict=True):
-            del self.state.in_flight[entry[0]]
-            self._retry_turns.settled(entry)
-            if self._leaves(entry, outcome, disposition, bases):
-                done.append(entry)
-            else:
-                others.append((entry, disposition.due))
-        self.state.queue.finish(done)
-        self._return(others)
-        if self.holds.overtaking:
-            self.holds.overtaking.difference_update(entry[0] for entry in batch.entries)
-
-    def settle_delivered(self, batch: Batch) -> None:
-        """Settle a batch of which every event was delivered, as most are.
-
-        The fast twin of `settle`: the same result, without a decision per entry.
-        """
-        state, entries = self.state, batch.entries
-        state.counts.batches += 1
-        state.counts.delivered += len(entries)
-        state.waiting -= len(entries)
-        state.bytes -= size_of(entries)
-        if len(state.in_flight) == len(entries):
-            state.in_flight.clear()
-        else:
-            for entry in entries:
-                del state.in_flight[entry[0]]
-        if state.attempts:  # mostly empty, as mostly nothing was tried before
-            for entry in entries:
-                state.attempts.pop(entry[0], None)
-                self._retry_turns.settled(entry)
-        if self.erasures.revoked:
-            self.erasures.all_delivered(entries)
-        state.queue.finish(entries)
-        if self.holds.overtaking:
-            self.holds.overtaking.difference_update(entry[0] for entry in entries)
-
-    def retry_later(self, batch: Batch, due: int) -> None:
-        """Make the entries of an interrupted delivery wait until `due` (ms), in order."""
-        others: list[tuple[Entry, int | None]] = []
-        self.holds.overtaking.difference_update(entry[0] for entry in batch.entries)
-        for entry in batch.entries:
-            if self.state.in_flight.pop(entry[0], None) is not None:  # else settled before that
-                self.erasures.undecide(entry)
-                self._retry_turns.settled(entry)
-                others.append((entry, due))
-        self._return(others)
-
-    def _leaves(
-        self,
-        entry: Entry,
-        outcome: Outcome,
-        disposition: Disposition,
-        bases: dict[str, Basis],
-    ) -> bool:
-        """Note the disposition of an entry; return whether the entry leaves the waiting ones."""
-        state, update = self.state, disposition.update
-        if self.erasures.settled(entry, delivered=outcome.kind in ("delivered", "notified")):
-            state.counts.add(outcome.kind, otherwise="erased")
-            self._leave(entry)
-            return True
-        state.counts.add(outcome.kind)
-        if outcome.kind == "held" and self.holds.consent(entry, bases) != outcome.consent:
-            # The consent has changed since the decision, and the release that followed did not
-            # find this entry held. It is decided on again; the spool has it as held so far.
-            state.unacked.add([SpoolUpdate(entry, UpdateKind.RELEASED)])
-            return False
-        if disposition.is_done:
-            self._leave(entry, update)
-            return True
-        state.counts.retried += update is not None
-        if disposition.delivery != FRESH:
-            state.attempts[entry[0]] = disposition.delivery
-        return False
-
-    def _leave(self, entry: Entry, update: SpoolUpdate | None = None) -> None:
-        """Take an entry out of the waiting ones: it is gone, held or dead."""
-        self.state.window.kept.discard(entry[0])  # if it waits again, it may have to be read
-        self.state.waiting -= 1
-        self.state.bytes -= len(entry[3])
-        self.state.attempts.pop(entry[0], None)
-        if update is None or update.kind is UpdateKind.ACKED:
-            return
-        if update.kind is UpdateKind.DEAD:
-            self.state.dead += 1
-            self.state.counts.died += 1
-            return
-        if update.delivery.parts:
-            self.state.attempts[entry[0]] = update.delivery
-        self.holds.hold([entry], update.delivery.consent)
-
-    def _return(self, entries: list[tuple[Entry, int | None]]) -> None:
-        """Queue entries that were in flight, each for its time due (ms), or in its place (None)."""
-        queue = self.state.queue
-        back: list[Entry] = []
-        behind: list[Entry] = []
-        retrying: set[str] = set()
-        for entry, due in entries:
-            person = queue.people.of.get(entry[0], "")
-            if person in retrying:
-                # An earlier entry of its person waits for a retry, and this one goes after it.
-                behind.append(entry)
-            elif due is None:  # not attempted, or the destination was unavailable
-                back.append(entry)
-            else:
-                queue.retries.add(due, entry)
-                retrying |= {person} - {""}
-        queue.park_behind_retry(behind)
-        queue.return_to_place(back)

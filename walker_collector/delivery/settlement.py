@@ -3,6 +3,7 @@
 from functools import partial
 
 from walker_collector.delivery.dispatcher import Dispatcher
+from walker_collector.delivery.entries_in_flight import Batch
 from walker_collector.delivery.health import Health, HealthChange
 from walker_collector.delivery.initialisation import Initialisation
 from walker_collector.delivery.outcome import (
@@ -13,7 +14,7 @@ from walker_collector.delivery.outcome import (
     dispose,
     in_order,
 )
-from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.trace import event_id
 from walker_collector.errors import SpoolError
 from walker_collector.spool import FRESH, Entry, SpoolUpdate, UpdateKind
@@ -82,7 +83,7 @@ class Settlement:
             # Without the lock: the spool hands over new entries while it writes, and they need it.
             unacked.write(item.update for item in made if item.update is not None)
             with pending.lock:
-                pending.settle(batch, outcomes, made)
+                pending.flight.settle(batch, outcomes, made)
                 for entry, outcome, item in zip(entries, outcomes, made, strict=True):
                     self._log_death(entry, outcome, item.update)
                     self._waiters.settle(entry, outcome, item.update, pending.erasures.erased)
@@ -107,7 +108,7 @@ class Settlement:
     def _move_delivered(self, batch: Batch) -> None:
         pending = self._pending
         with pending.lock:
-            pending.settle_delivered(batch)
+            pending.flight.settle_delivered(batch)
             if self._waiters.waiting:
                 self._waiters.delivered(batch.entries)
             self._changed.notify_all()

@@ -1,6 +1,5 @@
 """The worker of one destination: takes batches of its events, and delivers them on threads."""
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,11 +12,13 @@ from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.claims import Claim
 from walker_collector.delivery.destination import Destination
 from walker_collector.delivery.dispatcher import Dispatcher
+from walker_collector.delivery.entries_in_flight import Batch
+from walker_collector.delivery.flushes import Flushes
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.hook_calls import HookCalls
 from walker_collector.delivery.initialisation import Initialisation
 from walker_collector.delivery.log_limiter import INTERVAL
-from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.preparation import Preparation
 from walker_collector.delivery.progress import EntryProgress
@@ -32,13 +33,11 @@ from walker_collector.errors import SpoolError
 from walker_collector.hookspecs import Person
 from walker_collector.moments import SteadyClock
 from walker_collector.people.consent import ConsentStore
-from walker_collector.spool import LAST_SEQ, DestinationHealth, Entry, Spool, State
+from walker_collector.spool import DestinationHealth, Entry, Spool, State
 from walker_collector.text import describe, storable
 
 PAUSE: Final = 1.0
 """Wait (s) of a thread after an error in the collector itself, or of an unreadable spool."""
-_FLUSH_POLL: Final = 0.1
-"""Seconds after which a flush looks again: nobody tells of what another process has delivered."""
 _MAX_WAIT: Final = 3600.0
 """Longest wait (s) of an idle thread: locks do not accept any number of seconds."""
 
@@ -73,11 +72,8 @@ class DestinationWorker:
         rate_limit = (
             RateLimiter(config.rate_limit, share=destination.share) if config.rate_limit else None
         )
-        self._flushing: set[object] = set()
         self.trouble_elsewhere: Callable[[], str] = lambda: ""
         """Returns the reason why the process that has to deliver does not, "" if it does."""
-        self.take_rest: Callable[[], object] = lambda: None
-        """Takes leases that other processes have given up as all of them close."""
         self._initialisation = Initialisation(destination, log)
         self._threads = WorkerThreads(self.id, destination.concurrency, self._lock, self._work, log)
         self.calls = calls = HookCalls(destination)
@@ -103,6 +99,7 @@ class DestinationWorker:
             watch,
         )
         self._settlement = Settlement(pending, health, self._initialisation, dispatcher)
+        self.flushes = Flushes(pending, health, self._threads)
 
     # --- work ------------------------------------------------------------------------------
 
@@ -133,7 +130,7 @@ class DestinationWorker:
             self._wake()
         if self._waiters.waiting and not state.delivers_all:
             self.pending.own.answer_from_disk()
-        if self._flushing:  # they may wait for what another process has delivered
+        if self.flushes.under_way:  # they may wait for what another process has delivered
             self._changed.notify_all()
 
     def follow_joins(self) -> None:
@@ -197,7 +194,7 @@ class DestinationWorker:
                 with self._lock:
                     if threads.stopping:  # set since then: nobody would wake it again
                         return
-                    hurried = bool(self._flushing or self._waiters.waiting)
+                    hurried = bool(self.flushes.under_way or self._waiters.waiting)
                     found = pending.next(self._now(), health, hurried=hurried)
                     if not isinstance(found, Batch):
                         if found.ms == 0:  # others have changed something about people
@@ -224,7 +221,7 @@ class DestinationWorker:
         with self._lock:
             self._health.breaker.probing = False
             if batch is not None:
-                self.pending.retry_later(batch, self._now() + int(PAUSE * 1000))
+                self.pending.flight.retry_later(batch, self._now() + int(PAUSE * 1000))
             self._waiters.blocked(self._state.in_flight, reason)
             self._changed.notify_all()
             self._threads.notify_all()
@@ -268,19 +265,6 @@ class DestinationWorker:
     def waiting(self) -> int:
         """The number of waiting events."""
         return self._state.waiting
-
-    def _is_over(self, *, everything: bool) -> bool:
-        """Return whether nothing waits, of this process's own events or of all."""
-        state = self._state
-        if not everything:
-            return self.pending.own.are_delivered
-        if state.spool.durable and not state.delivers_all:
-            # Another process that closes has a lease still: it delivers the rest, or gives it up.
-            self.take_rest()
-            if not state.delivers_all:
-                return not state.spool.has_waiting(self.id, 0, LAST_SEQ)
-        with self._lock:
-            return not (state.waiting or state.window.foreign)
 
     def wait_for_room(
         self, count: int, limit: int, deadline: float, given_up: Callable[[], bool]
@@ -347,57 +331,6 @@ class DestinationWorker:
             )
 
     # --- end -------------------------------------------------------------------------------
-
-    def flush(
-        self,
-        deadline: float,
-        given_up: Callable[[], bool] = lambda: False,
-        *,
-        everything: bool = False,
-    ) -> bool:
-        """Wait until no events wait that this process has accepted, or none of any process.
-
-        Returns False at the monotonic `deadline` (s), when `given_up` returns True, or as soon as
-        it is clear that the waiting events cannot go before the deadline.
-        """
-        flush, over = object(), False
-
-        def ends() -> bool:
-            nonlocal over
-            # Asked once: in memory, events that another process has erased may still move after.
-            over = self._is_over(everything=everything)
-            return over or given_up() or self._is_stuck(deadline)
-
-        try:
-            self._flushing.add(flush)
-            with self._lock:
-                self._threads.notify_all()
-            self._changed.wait_for(ends, deadline, _FLUSH_POLL)
-            return over
-        finally:
-            self._flushing.discard(flush)
-
-    def _is_stuck(self, deadline: float) -> bool:
-        """Return whether no event can move until the deadline; if one can, wake a thread."""
-        if not self._state.delivers_all:
-            return False  # another process may deliver at any time
-        with self._lock:
-            left = min(max(0.0, deadline - time.monotonic()), _MAX_WAIT)
-            horizon = self._now() + int(left * 1000)
-            if self._threads.stopping or self._nothing_moves_before(horizon):
-                return True
-            self._threads.notify()
-            return False
-
-    def _nothing_moves_before(self, horizon: int) -> bool:
-        state = self._state
-        if state.in_flight:
-            return False
-        if self._health.blocked_beyond(horizon):
-            return True
-        due, retries = state.queue.retries.next_due, state.queue.retries
-        more = state.queue.ready or retries.due or state.window.more_on_disk
-        return not more and due is not None and due > horizon
 
     def stop(self, expired: Callable[[], bool]) -> None:
         """Stop the threads and shut the destination down.

@@ -132,9 +132,9 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         )
 
     def flush(self, deadline: float, given_up: Callable[[], bool]) -> bool:
-        """Wait until no worker has waiting events; see DestinationWorker.flush."""
+        """Wait until no worker has waiting events; see Flushes.flush."""
         # A list, so that every worker is flushed, even after one that cannot be.
-        done = [worker.flush(deadline, given_up) for worker in self.values()]
+        done = [worker.flushes.flush(deadline, given_up) for worker in self.values()]
         return all(done)
 
     def finish(
@@ -144,7 +144,7 @@ class DestinationWorkers(Mapping[str, DestinationWorker]):
         for worker in self.values():
             if worker.id not in handed_over:
                 worker.read_on()  # others may have committed some that were not noticed yet
-                worker.flush(deadline, given_up, everything=True)
+                worker.flushes.flush(deadline, given_up, everything=True)
 
     def stop(self, expired: Callable[[], bool], handed_over: Collection[str] = ()) -> int:
         """Stop all workers; log and return the number of events that are left.

@@ -15,10 +15,11 @@ from walker_collector import SpoolError
 from walker_collector.config import BreakerConfig, RetryConfig, SpoolConfig
 from walker_collector.delivery.backoff import Breaker
 from walker_collector.delivery.destination import build_destinations
+from walker_collector.delivery.entries_in_flight import Batch
 from walker_collector.delivery.health import Health
 from walker_collector.delivery.log_limiter import LogLimiter
 from walker_collector.delivery.outcome import Disposition, Outcome
-from walker_collector.delivery.pending import Batch, PendingEvents
+from walker_collector.delivery.pending import PendingEvents
 from walker_collector.delivery.pending_state import PendingState
 from walker_collector.delivery.status import Answer
 from walker_collector.delivery.worker import DestinationWorker
@@ -84,7 +85,7 @@ def numbers(batch: Batch | None) -> list[int]:
 
 
 def deliver(pending: PendingEvents, batch: Batch) -> None:
-    pending.state.unacked.ack(batch.entries, lambda: pending.settle_delivered(batch))
+    pending.state.unacked.ack(batch.entries, lambda: pending.flight.settle_delivered(batch))
 
 
 def test_an_entry_in_flight_is_not_read_again_where_its_lease_comes_back(
@@ -145,7 +146,7 @@ def test_a_dead_letter_of_an_entry_in_flight_during_a_reload_is_replayed(
     dead = SpoolUpdate(batch.entries[0], UpdateKind.DEAD)
     pending.state.unacked.write([dead])
     with pending.lock:
-        pending.settle(batch, [Outcome("rejected", "no")], [Disposition(dead, FRESH)])
+        pending.flight.settle(batch, [Outcome("rejected", "no")], [Disposition(dead, FRESH)])
     assert pending.dead_letters.replay(spool.dead()) == 1
     assert numbers(take(pending)) == [1]
 
