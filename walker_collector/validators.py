@@ -124,8 +124,9 @@ def between(least: int, most: int) -> Validator:
 
     def check(_: Any, __: Any, value: float | None) -> None:
         if value is not None and not least <= value <= most:
-            limit = f"at least {least}" if value < least else f"at most {most:,}"
-            raise ValueError(f"must be {limit}, got {value:.4g}")
+            limit = f"at least {least:,}" if value < least else f"at most {most:,}"
+            given = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+            raise ValueError(f"must be {limit}, got {given}")
 
     return check
 

@@ -439,7 +439,7 @@ def test_shards_without_a_spool_are_said_to_have_no_effect() -> None:
     assert told in " ".join(load({"collector": {"shards": 8}}).warnings)
     spooled = load({"collector": {"shards": 8, "spool": {"path": "x.db"}}})
     assert told not in " ".join(spooled.warnings)
-    told = {"collector.shards": "must be at most 1,024, got 2000"}
+    told = {"collector.shards": "must be at most 1,024, got 2,000"}
     assert problems({"collector": {"shards": 2000}}) == told
 
 

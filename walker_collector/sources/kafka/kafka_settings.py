@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
-from walker_collector.clients import filled
+from walker_collector.clients import between, filled
 from walker_collector.kafka.connection import Security, names_brokers, names_topic
 from walker_collector.sources.http.settings import check_event_names
 
@@ -19,11 +19,6 @@ def _topics(instance: Any, attribute: Any, value: list[str]) -> None:
         raise ValueError("name at least one topic")
     for topic in value:
         names_topic(instance, attribute, topic)
-
-
-def _session(instance: Any, attribute: Any, value: int) -> None:
-    if not _SESSION_LEAST <= value <= _SESSION_MOST:
-        raise ValueError(f"must be between {_SESSION_LEAST:,} and {_SESSION_MOST:,} ms")
 
 
 @frozen(kw_only=True)
@@ -65,7 +60,7 @@ class Settings:
     on_bad: Literal["skip"] | DeadLetterTopic = "skip"
     trusted: bool = False
     learn_consent: bool = True
-    session_timeout: int = field(default=_SESSION, validator=_session)
+    session_timeout: int = field(default=_SESSION, validator=between(_SESSION_LEAST, _SESSION_MOST))
 
     @property
     def dead_letter_topic(self) -> str | None:
