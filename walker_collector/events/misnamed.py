@@ -16,10 +16,23 @@ _MEANT: Final[Mapping[str, str]] = {
 """The identifier that a key means, which is written here without capitals and signs."""
 
 
-@lru_cache(maxsize=1_024)
-def may_be_misnamed(keys: tuple[Any, ...]) -> bool:
-    """Return whether a user with these keys may have one that means an identifier."""
-    return any(isinstance(key, str) and _meant(key) not in (None, key) for key in keys)
+class _Known(dict[tuple[Any, ...], bool]):
+    """Whether a user with these keys may have one that means an identifier."""
+
+    def __missing__(self, keys: tuple[Any, ...]) -> bool:
+        found = any(isinstance(key, str) and _meant(key) not in (None, key) for key in keys)
+        if len(self) < _KNOWN_MAX:
+            self[keys] = found
+        return found
+
+
+_KNOWN_MAX: Final = 1_024
+_known: Final = _Known()
+
+
+def may_be_misnamed(user: Mapping[Any, Any]) -> bool:
+    """Return whether a user may have a key that means an identifier."""
+    return _known[tuple(user)]
 
 
 def misnamed(user: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:

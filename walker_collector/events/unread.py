@@ -172,43 +172,52 @@ def complete_unread(
     latest.
     """
     consent, id_ = event.consent, event.id
-    timestamp = _time(event.timestamp, now, defaults.period)
-    if type(id_) is int and id_:
+    timestamp = now if event.timestamp is None else _time(event.timestamp, now, defaults.period)
+    if isinstance(id_, int):
+        if not id_:
+            return None
         id_ = str(id_)
-    if timestamp is None or (id_ is not None and not _is_usual_id(id_)):
+    if timestamp is None or bounds.depth < _LEVELS or (id_ and may_need_check(id_)):
         return None
     user = event.user or {}
     if defaults.user:
         user = merge(defaults.user, user)
-    front = _front(event, user, timing, defaults)
-    if not front or len(front) * _GROWTH > bounds.bytes or _may_be_deeper(front, bounds.depth):
+    front = _front(event, user, timing, defaults, bounds.depth - 1)
+    if front is None or len(front) * _GROWTH > bounds.bytes:
         return None
     try:
         if consent:
             check_grants(consent)
-        source = defaults.source(event.source)
+        source = _source(event.source, defaults, bounds.depth - 1)
     except EventError:
         return None
-    decisive: dict[str, Any] = {"name": event.name, "id": id_ or defaults.new_id(), "user": user}
-    back: dict[str, Any] = {"id": decisive["id"], "timestamp": timestamp, "source": source}
-    if consent is not None:
-        decisive["consent"] = back["consent"] = consent
-    if untrusted:
-        back[UNTRUSTED] = True
-    if stated_by is not None and consent is not None:
-        decisive[CONSENT_AT] = back[CONSENT_AT] = min(timestamp * 1_000, stated_by)
-    rest = orjson.dumps(back)
-    if event.source and (
-        (len(front) + len(rest)) * _GROWTH > bounds.bytes or _may_be_deeper(rest, bounds.depth)
-    ):
+    id_ = id_ or defaults.new_id()
+    decisive: dict[str, Any] = {"name": event.name, "id": id_, "user": user}
+    more = b"}"
+    if consent is not None or untrusted:
+        more = _marks(decisive, consent, untrusted, stated_by and min(timestamp * 1_000, stated_by))
+    back = b',"id":%b,"timestamp":%d%b%b' % (orjson.dumps(id_), timestamp, source, more)
+    if event.source and (not source or (len(front) + len(back)) * _GROWTH > bounds.bytes):
         return None
-    return decisive, b"".join((front, b",", rest[1:]))
+    return decisive, front + back
 
 
-def _time(given: float | str | None, now: int, period: Period) -> int | None:
+def _marks(
+    decisive: dict[str, Any], consent: Mapping[str, bool] | None, untrusted: bool, since: int | None
+) -> bytes:
+    """Return the end of an event's JSON, with its consent and marks; add them to `decisive`."""
+    marks: dict[str, Any] = {}
+    if consent is not None:
+        decisive["consent"] = marks["consent"] = consent
+    if untrusted:
+        marks[UNTRUSTED] = True
+    if since is not None and consent is not None:
+        decisive[CONSENT_AT] = marks[CONSENT_AT] = since
+    return b",%b" % orjson.dumps(marks)[1:]
+
+
+def _time(given: float | str, now: int, period: Period) -> int | None:
     """Return the time of an event (ms); None if it is not a usual one."""
-    if given is None:
-        return now
     if type(given) is str:
         try:
             given = period.read(given, now)
@@ -217,14 +226,24 @@ def _time(given: float | str | None, now: int, period: Period) -> int | None:
     return given if type(given) is int and period.oldest <= given <= now + period.ahead else None
 
 
-def _is_usual_id(id_: str | int) -> bool:
-    return type(id_) is str and (not id_ or not may_need_check(id_))
+def _source(own: dict[str, Any] | None, defaults: Defaults, depth: int) -> bytes:
+    """Return the JSON of an event's source, after a comma; b"" if it may be nested too deeply.
+
+    Raises EventError.
+    """
+    if own is None:
+        return defaults.own_source().encode()
+    text = orjson.dumps(defaults.source(own))
+    return b"" if _may_be_deeper(text, depth) else b',"source":%b' % text
 
 
 def _front(
-    event: UnreadEvent, user: Mapping[str, Any], timing: float, defaults: Defaults
+    event: UnreadEvent, user: Mapping[str, Any], timing: float, defaults: Defaults, depth: int
 ) -> bytes | None:
-    """Return the JSON of an event up to its timing, without an end."""
+    """Return the JSON of an event up to its timing, without an end; None if it is unusual.
+
+    `depth`: the levels that a part may have.
+    """
     try:
         entity, action, head, words = _named(event.name)
     except EventError:
@@ -235,15 +254,21 @@ def _front(
         if may_need_check(entity) or may_need_check(action):
             return None
         words = b',"entity":%b,"action":%b' % (orjson.dumps(entity), orjson.dumps(action))
-    data = b"{}" if event.data is _NULL else _object(event.data)
-    context = b"{}" if event.context is _NULL else _object(event.context)
-    own = b"{}" if event.globals is _NULL else _object(event.globals)
-    more = _rarer(event, timing)
-    if not (data and context and own and more):
+    data, context, own = _object(event.data), _object(event.context), _object(event.globals)
+    if not (data and context and own):
         return None
     if defaults.globals:
         own = orjson.dumps(merge(defaults.globals, orjson.loads(own)))
-    custom, nested, time = more
+    shown_user = orjson.dumps(user)
+    for part in (data, context, own, shown_user):
+        if len(part) > 2 * depth and _may_be_deeper(part, depth):  # a level has two brackets
+            return None
+    custom, nested, time = _NO_CUSTOM, _NO_NESTED, _shown_timing(timing)
+    if not (event.custom is event.nested is event.trigger is event.timing is _NULL):
+        more = _rarer(event, timing, depth)
+        if more is None:
+            return None
+        custom, nested, time = more
     return b"".join(
         (
             head,
@@ -253,7 +278,7 @@ def _front(
             b',"globals":',
             own,
             custom,
-            orjson.dumps(user),
+            shown_user,
             nested,
             words,
             time,
@@ -261,22 +286,31 @@ def _front(
     )
 
 
-def _rarer(event: UnreadEvent, timing: float) -> tuple[bytes, bytes, bytes] | None:
+def _rarer(event: UnreadEvent, timing: float, depth: int) -> tuple[bytes, bytes, bytes] | None:
     """Return the JSON of the parts that few events have, with that which stands around them."""
-    custom, nested, time = _NO_CUSTOM, _NO_NESTED, event.timing
+    custom, nested, time = _NO_CUSTOM, _NO_NESTED, _shown_timing(timing)
     if event.custom is not _NULL:
-        if not (part := _object(event.custom)):
+        part = _object(event.custom)
+        if not part or _may_be_deeper(part, depth):
             return None
         custom = b',"custom":%b,"user":' % part
     if event.nested is not _NULL or event.trigger is not _NULL:
         items, trigger = _part(event.nested, b"[]"), _part(event.trigger, b'""')
-        if trigger[0] != _TEXT or not _holds_objects(items):
+        if trigger[0] != _TEXT or not _holds_objects(items) or _may_be_deeper(items, depth):
             return None
         nested = b',"nested":%b,"trigger":%b' % (items, trigger)
-    shown = b"" if time is _NULL else _part(time, b"")
-    if shown and shown[0] not in _NUMBER:
-        return None
-    return custom, nested, b',"timing":%b' % (shown or orjson.dumps(timing))
+    shown = _part(event.timing, b"")
+    if shown:
+        if shown[0] not in _NUMBER:
+            return None
+        time = b',"timing":%b' % shown
+    return custom, nested, time
+
+
+@lru_cache(maxsize=8)
+def _shown_timing(timing: float) -> bytes:
+    """Return the JSON of an event's timing, which many events share."""
+    return b',"timing":%b' % orjson.dumps(timing)
 
 
 @lru_cache(maxsize=1024)
@@ -297,8 +331,12 @@ def _part(raw: Raw, absent: bytes) -> bytes:
 
 def _object(raw: Raw) -> bytes:
     """Return the JSON of an object; b"" if it is none."""
-    part = _part(raw, b"{}")
-    return part if part[0] == _OBJECT else b""
+    if raw is _NULL:
+        return b"{}"
+    part = bytes(raw)
+    if part[0] == _OBJECT:
+        return part
+    return b"{}" if part == b"null" else b""
 
 
 def _holds_objects(nested: bytes) -> bool:
@@ -313,14 +351,16 @@ def _holds_objects(nested: bytes) -> bool:
 
 
 def _may_be_deeper(text: bytes, depth: int) -> bool:
-    """Return whether JSON, or the beginning of it, may be nested deeper than that."""
-    if depth < _LEVELS:
-        return True
-    if text.count(b"{") + text.count(b"[") <= depth:
+    """Return whether JSON of an object or list may be nested deeper than that."""
+    if text.find(b"{", 1) < 0 and text.find(b"[", 1) < 0:  # which takes no time
+        return False
+    # Leaving a character out takes less than counting it, if there are few.
+    others = len(text.replace(b"{", b"")) + len(text.replace(b"[", b""))
+    if 2 * len(text) - others <= depth:
         return False
     if b"\\" in text:  # perhaps before a quote, so that it would not be known where texts end
         return True
     structure = b"".join(text.split(b'"')[::2]).translate(_BRACES, _NO_BRACKETS)
-    for _ in range(depth - 1):
+    for _ in range(depth):
         structure = structure.replace(b"{}", b"")
-    return structure != b"{"
+    return structure != b""

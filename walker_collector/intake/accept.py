@@ -129,15 +129,22 @@ class Intake:
             self._sink.keep_positions,
             as_of=origin.as_of,
         )
+        prepare, add, plain = self._prepare, group.add, origin.steps is None
         for event in until_it_raises("push_many", events):
-            kind = type(event)
-            position = event.position if kind is Received or kind is Placed else None
+            kind, position = type(event), None
+            if kind is Received or kind is Placed:
+                position = event.position
             if position is not None and group.failure is not None:
                 group.refuse(group.failure)
                 continue
             try:
                 check_open()
-                if kind is Posted:
+                # Most events are one of these two.
+                if kind is dict and plain and _is_named(event):
+                    add(prepare(event, ITSELF, origin, group))
+                elif kind is Received and plain and type(event.event) is UnreadEvent:
+                    add(prepare(event.event, event, origin, group), position)
+                elif kind is Posted:
                     self._take_posted(group, event, origin)
                 else:
                     self._take(group, event.event if kind is Placed else event, origin, position)
@@ -165,11 +172,6 @@ class Intake:
         self, group: EventGroup, event: Any, origin: Origin, position: Position | None
     ) -> None:
         """Add an event to a group, or run a command after the events before it."""
-        if type(event) is dict and origin.steps is None:  # a shorter way for most events
-            name = event.get("name")
-            if type(name) is str and name not in COMMANDS:
-                group.add(self._prepare(event, ITSELF, origin, group), position)
-                return
         if event is None and position is not None:
             group.results.append(PushResult(""))
             group.pass_over(position)
@@ -265,6 +267,12 @@ class Intake:
         return self._decisions.decide(
             event, body, sender, mark, now, bool(has_id), origin.as_of, open_keys
         )
+
+
+def _is_named(event: Mapping[str, Any]) -> bool:
+    """Return whether this surely is an event, and no command."""
+    name = event.get("name")
+    return type(name) is str and name not in COMMANDS
 
 
 def _pass_over(

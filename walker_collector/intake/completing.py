@@ -31,6 +31,8 @@ class Completion:
         self._defaults = defaults
         self._bounds = bounds
         self._began = began
+        self._timing = (-1, 0.0)
+        """The last time (ms) that was asked for, and the timing then: many events share it."""
 
     def of(
         self, raw: Mapping[str, Any] | UnreadEvent, sender: Received, now: int
@@ -39,13 +41,16 @@ class Completion:
 
         Raises EventError.
         """
-        timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
+        at, timing = self._timing
+        if at != now:
+            timing = 0.0 if self._began is None else (now - self._began) // 10 / 100
+            self._timing = now, timing
         done = None
         if type(raw) is dict and not (sender.limited or sender.learn):
             try:
                 done = complete_plain(raw, now, timing, self._defaults, self._bounds)
             except Exception as error:
-                raise blamed(error, lambda: self._read_again(raw, now)) from None
+                raise self._blamed(error, raw, now) from None
         elif type(raw) is UnreadEvent:
             stated_by = _latest(sender, now) if sender.learn else None
             done = complete_unread(
@@ -53,8 +58,8 @@ class Completion:
             )
         if done is None:
             return self._built(whole(raw), sender, now, timing)
-        if sender is ITSELF:
-            self._look_at_user(done[0]["user"])
+        if sender is ITSELF and may_be_misnamed(user := done[0]["user"]):
+            self._defaults.on_misnamed(user)
         return done
 
     def _built(
@@ -64,19 +69,14 @@ class Completion:
         try:
             event = complete(raw, now, timing, self._defaults)
             _mark(event, sender, now)
-            if sender is ITSELF:
-                self._look_at_user(event["user"])
+            if sender is ITSELF and may_be_misnamed(event["user"]):
+                self._defaults.on_misnamed(event["user"])
             return event, encode(event, self._bounds, raw)
         except Exception as error:
-            raise blamed(error, lambda: self._read_again(raw, now)) from None
+            raise self._blamed(error, raw, now) from None
 
-    def _look_at_user(self, user: Mapping[Any, Any]) -> None:
-        """Warn the application of keys of a user that are probably misspelt."""
-        if may_be_misnamed(tuple(user)):
-            self._defaults.on_misnamed(user)
-
-    def _read_again(self, raw: Mapping[str, Any], now: int) -> object:
-        return encode(complete(raw, now, 0.0, self._defaults), self._bounds)
+    def _blamed(self, error: Exception, raw: Mapping[str, Any], now: int) -> Exception:
+        return blamed(error, lambda: encode(complete(raw, now, 0.0, self._defaults), self._bounds))
 
 
 def _mark(event: dict[str, Any], sender: Received, now: int) -> None:

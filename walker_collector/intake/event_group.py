@@ -65,17 +65,19 @@ class EventGroup:
             return
         if position is not None and self._passed:
             self._passed.pop(position.input, None)  # this one is further on
-        self._items[len(self.results)] = item
+        results, items = self.results, self._items
+        items[len(results)] = item
         if isinstance(item, Undecided):
             item.position = position
             self.is_decided = False
             self.open_keys.add(item.keys)
-            self.results.append(_UNDECIDED)
+            results.append(_UNDECIDED)
         else:
             record, result, _ = item
-            record.position = position
-            self.results.append(result)
-        if len(self._items) >= _GROUP:
+            if position is not None:
+                record.position = position
+            results.append(result)
+        if len(items) >= _GROUP:
             self.store()
 
     def pass_over(self, position: Position) -> None:

@@ -45,32 +45,34 @@ class Gates:
         self.ids: Final = [gate.id for gate in self._gates]
         self._all_open = not any(gate.ignores or gate.requires_consent for gate in self._gates)
         self._any_requires = any(gate.requires_consent for gate in self._gates)
-        self._waiting: Final = dict.fromkeys(self.ids, _WAITING)
+        self._waiting: Final[Mapping[str, State]] = dict.fromkeys(self.ids, _WAITING)
         self._accepted: Final = dict[str, EventStatus](dict.fromkeys(self.ids, "accepted"))
         self._last: tuple[Mapping[str, Any] | None, set[str]] = None, set()
         """The consent that decided last, and names of events that all destinations take then."""
 
     def decide(
         self, event: Mapping[str, Any], body: bytes, person: str
-    ) -> tuple[dict[str, State], dict[str, EventStatus]]:
+    ) -> tuple[Mapping[str, State], dict[str, EventStatus]]:
         """Return the first state of an event for each destination, and the first answers.
 
+        Where the event waits for all destinations, the states are the same object each time.
         `event` has at least the parts that it is decided by: name, consent, and the mark of that.
         """
         if self._all_open:
-            return self._waiting.copy(), self._accepted.copy()
+            return self._waiting, self._accepted.copy()
         name, own, since = event["name"], event.get("consent"), event.get(CONSENT_AT)
         consent = self._consents.decide(own, person, since) if self._any_requires else _NOTHING
         # Mostly the same for many people, of whom nothing is known: the default.
         last, taken = self._last
         if consent is last and name in taken:
-            return self._waiting.copy(), self._accepted.copy()
+            return self._waiting, self._accepted.copy()
         states, statuses = self._decide(name, consent, body)
         if len(states) == len(self.ids) and _HELD not in states.values():
             if consent is not last or len(taken) >= _NAMES_MAX:
                 self._last = consent, {name}
             else:
                 taken.add(name)
+            return self._waiting, statuses
         return states, statuses
 
     def _decide(

@@ -163,15 +163,15 @@ class IdentityGraph:
 
         "": nobody is named. None: a closer look is needed. `claim`: an untrusted caller names them.
         """
-        id_ = user.get("id")
-        if type(id_) is int:
-            id_ = str(id_)
-        elif id_ is not None and type(id_) is not str:
-            return None
-        person = None
-        if id_:
-            person = "~id:" + id_ if claim else "id:" + id_
-        is_known = not id_
+        id_, person = user.get("id"), None
+        if id_ is not None:
+            if type(id_) is int:
+                id_ = str(id_)
+            elif type(id_) is not str:
+                return None
+            if id_:
+                person = "~id:" + id_ if claim else "id:" + id_
+        links, is_known = self._links, not id_
         for prefix, kind in _CLAIMED_WEAKER if claim else _WEAKER:
             value = user.get(kind)
             if value is None:
@@ -179,14 +179,15 @@ class IdentityGraph:
             if type(value) is not str or not value:
                 return None
             key = prefix + value
-            link = self._links.get(key)
+            link = links.get(key)
             if link is None:
                 return None
-            if person is not None and person != link[1]:
+            _, current = link
+            if person != current and person is not None:
                 return None
-            person = link[1]  # one text for all their events, so that each takes less memory
+            person = current  # one text for all their events, so that each takes less memory
             try:
-                self._links.move_to_end(key)
+                links.move_to_end(key)
             except KeyError:  # another thread has just forgotten it
                 return None
             is_known = True

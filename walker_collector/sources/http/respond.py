@@ -1,6 +1,6 @@
 """From a request to its answer: a call of a client, its events accepted, and the outcomes told."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -86,7 +86,7 @@ class Responder:
 
         `results` are those of the events that were not refused.
         """
-        left = map(self._outcome_of, results)
+        left = self._outcomes_of(results)
         outcomes = [
             Outcome(refused=event) if event is not None else next(left) for event in call.events
         ]
@@ -104,10 +104,15 @@ class Responder:
             response = segment_api.refusal(error)
         return self._with_cors(request, response)
 
-    def _outcome_of(self, result: PushResult | WalkerError) -> Outcome:
-        if self.settings.acknowledge == "delivered" and isinstance(result, PushResult):
-            return outcome_of_decisions(result, durable=self.durable())
-        return outcome_of(result)
+    def _outcomes_of(self, results: Iterable[PushResult | WalkerError]) -> Iterator[Outcome]:
+        waits = self.settings.acknowledge == "delivered"
+        for result in results:
+            if not isinstance(result, PushResult):
+                yield _refused(result)
+            elif waits:
+                yield outcome_of_decisions(result, durable=self.durable())
+            else:
+                yield Outcome(result.id)
 
     def route_of(self, path: str) -> str:
         """Return the route of a path, for figures: one of few texts, without keys."""
@@ -220,16 +225,14 @@ class Responder:
         return response.with_headers(headers) if headers else response
 
 
-def outcome_of(result: PushResult | WalkerError) -> Outcome:
-    """Return the outcome of an event for its sender."""
-    if isinstance(result, PushResult):
-        return Outcome(result.id)
-    if isinstance(result, NotTrusted):
-        return Outcome(refused=RequestRejected(403, str(result)))
-    if isinstance(result, EventError):
-        return Outcome(refused=RequestRejected(400, str(result)))
-    if isinstance(result, SpoolFull):
+def _refused(error: WalkerError) -> Outcome:
+    """Return the outcome of an event that is not accepted, for its sender."""
+    if isinstance(error, NotTrusted):
+        return Outcome(refused=RequestRejected(403, str(error)))
+    if isinstance(error, EventError):
+        return Outcome(refused=RequestRejected(400, str(error)))
+    if isinstance(error, SpoolFull):
         return Outcome(refused=NO_ROOM)
-    if isinstance(result, CollectorClosed):
+    if isinstance(error, CollectorClosed):
         return Outcome(refused=RequestRejected(503, "the server is closing", _RETRY_AFTER))
     return Outcome(refused=RequestRejected(503, "the event could not be stored", _RETRY_AFTER))

@@ -30,7 +30,7 @@ def received(
         given = event.get("user")
         if given is None or isinstance(given, Mapping):
             event = {**event, "user": {**user, **(given or {})}}
-    return Received(event, trusted=caller.trusted, limited=caller.limited, learn=learn)
+    return Received(event, caller.trusted, caller.limited, learn)  # named ones take twice as long
 
 
 def address_of(request: Request, proxies: "list[str]") -> str:
