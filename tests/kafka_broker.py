@@ -59,7 +59,11 @@ def lasting_broker() -> Iterator["KafkaBroker"]:
         "AWS_CONDITIONAL_PUT": "etag",
     }
     with program(command, 1_000, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        wait_until(lambda: _make_bucket(f"http://{storage}/tansu"), "the S3 of the tests answers")
+        wait_until(
+            lambda: _make_bucket(f"http://{storage}/tansu"),
+            "the S3 of the tests answers",
+            timeout=60,  # it imports for seconds
+        )
         broker = required_broker()
         with KafkaBroker(broker.program, "s3://tansu/", **access) as started:
             yield started
